@@ -1,0 +1,151 @@
+//! The configuration, checked and typed.
+//!
+//! (Loader and rules: `raw`, `check`, `complaint`, `keys`.)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::model::{EndpointId, EndpointName, HostName, ProbeSpec, Steering, ZoneId};
+
+/// A whole, valid configuration with every default filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[host]`
+    pub host: HostConfig,
+    /// `[[endpoint]]`, the enabled ones, in the order of their names.
+    pub endpoints: BTreeMap<EndpointName, EndpointConfig>,
+    /// `[steering]`
+    pub steering: Steering,
+    /// `[hosts]`
+    pub hosts: HostsConfig,
+    /// `[metrics]`
+    pub metrics: MetricsConfig,
+    /// `[log]`
+    pub log: LogConfig,
+}
+
+/// `[host]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostConfig {
+    /// The zone that counts as local.
+    pub zone: Option<ZoneId>,
+    /// The region.
+    pub region: Option<String>,
+    /// The VPC.
+    pub vpc_id: Option<String>,
+    /// The ECS instance.
+    pub instance_id: Option<String>,
+    /// Where the agent keeps what must survive a restart.
+    pub state_dir: PathBuf,
+    /// Where the hand-over and the status socket are.
+    pub run_dir: PathBuf,
+}
+
+/// `[[endpoint]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// `id`
+    pub id: Option<EndpointId>,
+    /// `domain`
+    pub domain: Option<HostName>,
+    /// `private_dns`, and the domain if `publish_domain`.
+    pub names: BTreeSet<HostName>,
+    /// `addresses`: by zone, in the order of the config, without duplicates, never empty.
+    pub addresses: BTreeMap<ZoneId, Vec<IpAddr>>,
+    /// `[[endpoint.zone]]`: the names of one zone's own.
+    pub zone_names: BTreeMap<ZoneId, BTreeSet<HostName>>,
+    /// `priority`
+    pub priority: i32,
+    /// `[endpoint.probe]`; `None` if nothing probes it.
+    pub probe: Option<Arc<ProbeSpec>>,
+    /// `[endpoint.steering]` over `[steering]`.
+    pub steering: Steering,
+}
+
+/// `[hosts]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostsConfig {
+    /// Whether to publish there at all.
+    pub publish: bool,
+    /// The file.
+    pub path: PathBuf,
+    /// Addresses outside are never written.
+    pub allowed_ranges: Vec<IpNet>,
+    /// Which families are written.
+    pub families: Families,
+    /// How often the block is looked after without any event.
+    pub reassert_interval: Duration,
+    /// How long a name that left the config stays.
+    pub removal_grace: Duration,
+    /// Where the receipt is written.
+    pub run_dir: PathBuf,
+    /// Where the writer keeps its own last known good.
+    pub state_dir: PathBuf,
+}
+
+/// `families`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Families {
+    /// A records.
+    pub ipv4: bool,
+    /// AAAA records.
+    pub ipv6: bool,
+}
+
+impl Families {
+    /// True if addresses of this kind are published.
+    #[must_use]
+    pub fn has(self, address: IpAddr) -> bool {
+        if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// `listen`; `None` if off.
+    pub listen: Option<SocketAddr>,
+    /// `expose = ["status"]`: `/status` is served beyond loopback too.
+    pub expose_status: bool,
+    /// The other entries of `expose`: host names that a `Host` header may carry, beside the listen address and the
+    /// loopback names.
+    pub expose_hosts: Vec<HostName>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Events below are dropped.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// `level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// `error`
+    Error,
+    /// `warn`
+    Warn,
+    /// `info`
+    Info,
+    /// `debug`
+    Debug,
+    /// `trace`
+    Trace,
+}
+
+/// `format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

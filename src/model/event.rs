@@ -1,0 +1,256 @@
+//! What happened: the source of log lines and of the history in status.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{
+    AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Withdrawal,
+};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// When.
+    pub at: Now,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// How loud an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth a line at `info`.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Something does not work.
+    Error,
+}
+
+/// The kinds of events.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The agent started.
+    Started {
+        /// Its version.
+        version: &'static str,
+    },
+    /// The agent is stopping.
+    Stopping,
+    /// A settled target failed for the first time.
+    EdgeBegan {
+        /// Which.
+        #[serde(flatten)]
+        target: TargetKey,
+        /// Which check.
+        check: Check,
+        /// Why.
+        failure: Failure,
+    },
+    /// A target went down.
+    TargetDown {
+        /// Which.
+        #[serde(flatten)]
+        target: TargetKey,
+        /// Which check.
+        check: Check,
+        /// The deciding failure.
+        failure: Failure,
+    },
+    /// A target came up.
+    TargetUp {
+        /// Which.
+        #[serde(flatten)]
+        target: TargetKey,
+        /// Which check.
+        check: Check,
+        /// True if it had been down.
+        recovered: bool,
+    },
+    /// A name's published addresses changed.
+    AnswerChanged {
+        /// Which.
+        name: HostName,
+        /// Before; empty for a new name.
+        from: Vec<IpAddr>,
+        /// After.
+        to: Vec<IpAddr>,
+        /// Why.
+        reason: AnswerReason,
+    },
+    /// A name's addresses stayed, the reason did not.
+    ReasonChanged {
+        /// Which.
+        name: HostName,
+        /// Before.
+        from: AnswerReason,
+        /// After.
+        to: AnswerReason,
+    },
+    /// A name was given up.
+    NameWithdrawn {
+        /// Which.
+        name: HostName,
+        /// Why.
+        why: Withdrawal,
+    },
+    /// A source of addresses fails.
+    SourceStale {
+        /// Whose.
+        endpoint: EndpointName,
+        /// Which.
+        source: SourceKind,
+        /// Why.
+        error: String,
+    },
+    /// A source of addresses works again.
+    SourceFresh {
+        /// Whose.
+        endpoint: EndpointName,
+        /// Which.
+        source: SourceKind,
+    },
+    /// The state on disk is in use until something newer is known.
+    CacheLoaded {
+        /// Names it holds.
+        names: usize,
+    },
+    /// The state on disk is another machine's and was not used.
+    CacheForeign {
+        /// What differs.
+        part: IdentityPart,
+    },
+    /// The state on disk could not be used and was kept aside.
+    CacheUnusable {
+        /// Why.
+        error: String,
+    },
+    /// State could not be saved.
+    StateNotSaved {
+        /// Why.
+        error: String,
+    },
+    /// A publisher wrote.
+    Published {
+        /// Where.
+        publisher: &'static str,
+        /// Names in force.
+        names: usize,
+    },
+    /// A publisher could not.
+    PublishFailed {
+        /// Where.
+        publisher: &'static str,
+        /// Why.
+        error: String,
+    },
+    /// Somebody keeps removing our block.
+    PublishConflict {
+        /// Where.
+        publisher: &'static str,
+    },
+    /// A new config is in force.
+    ConfigLoaded {
+        /// Endpoints it holds.
+        endpoints: usize,
+    },
+    /// A config was refused; the old one stays in force.
+    ConfigRefused {
+        /// How many complaints.
+        complaints: usize,
+        /// The first one.
+        first: String,
+    },
+    /// A listener could not be opened.
+    ListenerFailed {
+        /// Which.
+        listener: String,
+        /// Why.
+        error: String,
+    },
+}
+
+impl EventKind {
+    /// How loud.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Started { .. }
+            | Self::Stopping
+            | Self::TargetUp { .. }
+            | Self::SourceFresh { .. }
+            | Self::CacheLoaded { .. }
+            | Self::Published { .. }
+            | Self::ReasonChanged { .. }
+            | Self::EdgeBegan { .. }
+            | Self::ConfigLoaded { .. } => Severity::Info,
+            Self::TargetDown { .. }
+            | Self::AnswerChanged { .. }
+            | Self::NameWithdrawn { .. }
+            | Self::SourceStale { .. }
+            | Self::CacheForeign { .. }
+            | Self::CacheUnusable { .. }
+            | Self::PublishConflict { .. } => Severity::Warning,
+            Self::StateNotSaved { .. }
+            | Self::PublishFailed { .. }
+            | Self::ConfigRefused { .. }
+            | Self::ListenerFailed { .. } => Severity::Error,
+        }
+    }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    if addresses.is_empty() {
+        return "nothing".to_owned();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// One sentence, for the log and for status.
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { version } => write!(f, "privatelinkd {version} started"),
+            Self::Stopping => write!(f, "stopping; what is published stays"),
+            Self::EdgeBegan { target, check, failure } => {
+                write!(f, "{target}: {check} check failed for the first time ({failure})")
+            }
+            Self::TargetDown { target, check, failure } => write!(f, "{target}: down, {check} check: {failure}"),
+            Self::TargetUp { target, check, recovered: false } => write!(f, "{target}: up, {check} check"),
+            Self::TargetUp { target, check, recovered: true } => write!(f, "{target}: up again, {check} check"),
+            Self::AnswerChanged { name, from, to, reason } => {
+                write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
+            }
+            Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
+            Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
+            Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
+            Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
+            Self::CacheLoaded { names } => write!(f, "last known good loaded: {names} names"),
+            Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
+            Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
+            Self::StateNotSaved { error } => write!(f, "state not saved: {error}"),
+            Self::Published { publisher, names } => write!(f, "{publisher}: written, {names} names in force"),
+            Self::PublishFailed { publisher, error } => write!(f, "{publisher}: not written: {error}"),
+            Self::PublishConflict { publisher } => {
+                write!(f, "{publisher}: somebody keeps removing our block; writing at most every 5 s from now on")
+            }
+            Self::ConfigLoaded { endpoints } => write!(f, "config in force: {endpoints} endpoints"),
+            Self::ConfigRefused { complaints, first } => {
+                write!(f, "config refused, the old one stays in force: {complaints} complaints, the first: {first}")
+            }
+            Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
+        }
+    }
+}
+
+fn withdrawal(why: Withdrawal) -> &'static str {
+    match why {
+        Withdrawal::Gone => "the endpoint is gone",
+        Withdrawal::Removed => "no longer in the config",
+        Withdrawal::ForeignCache => "it came from another machine's state",
+    }
+}

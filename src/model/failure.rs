@@ -1,0 +1,177 @@
+//! Why a check failed: a closed set, because it decides whether a name moves.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The reason of a failed check. Its [`label`](Self::label) is the metric label and the word in status and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The address answered with a reset to the SYN, or said the port is closed.
+    Refused,
+    /// No route, or the network said so.
+    Unreachable,
+    /// The deadline passed.
+    Timeout,
+    /// The peer closed or reset an open connection.
+    Reset,
+    /// The peer spoke something other than the protocol asked for.
+    Protocol,
+    /// TLS was not agreed on, or the chain is not trusted.
+    TlsHandshake,
+    /// The certificate is for another name.
+    TlsName,
+    /// The certificate has run out, or is not valid yet.
+    TlsExpired,
+    /// The front end answers, the database behind it does not.
+    BackendDown,
+    /// The database refused a statement that should work.
+    Query,
+    /// The statement worked, its result is not the expected one.
+    Result,
+    /// Alive, and too busy to serve.
+    Overloaded,
+    /// Wrong user, password or token.
+    Auth,
+    /// The account is suspended or in arrears.
+    Suspended,
+    /// This host or user is not allowed in.
+    NotAllowed,
+    /// The probe itself asks for something that does not exist.
+    Misconfigured,
+    /// The server has blocked this host.
+    Blocked,
+    /// A fault of our own, such as no free socket: says nothing about the target.
+    Local,
+}
+
+impl FailureReason {
+    /// Every reason, in the order of `interface.md`.
+    pub const ALL: [Self; 18] = [
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Reset,
+        Self::Protocol,
+        Self::TlsHandshake,
+        Self::TlsName,
+        Self::TlsExpired,
+        Self::BackendDown,
+        Self::Query,
+        Self::Result,
+        Self::Overloaded,
+        Self::Auth,
+        Self::Suspended,
+        Self::NotAllowed,
+        Self::Misconfigured,
+        Self::Blocked,
+        Self::Local,
+    ];
+
+    /// The word for it everywhere.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+            Self::TlsHandshake => "tls_handshake",
+            Self::TlsName => "tls_name",
+            Self::TlsExpired => "tls_expired",
+            Self::BackendDown => "backend_down",
+            Self::Query => "query",
+            Self::Result => "result",
+            Self::Overloaded => "overloaded",
+            Self::Auth => "auth",
+            Self::Suspended => "suspended",
+            Self::NotAllowed => "not_allowed",
+            Self::Misconfigured => "misconfigured",
+            Self::Blocked => "blocked",
+            Self::Local => "local",
+        }
+    }
+
+    /// True if another zone can mend it, so that a name may move because of it (B4).
+    #[must_use]
+    pub fn moves_a_name(self) -> bool {
+        match self {
+            Self::Refused
+            | Self::Unreachable
+            | Self::Timeout
+            | Self::Reset
+            | Self::Protocol
+            | Self::TlsHandshake
+            | Self::TlsName
+            | Self::TlsExpired
+            | Self::BackendDown
+            | Self::Query
+            | Self::Result => true,
+            Self::Overloaded
+            | Self::Auth
+            | Self::Suspended
+            | Self::NotAllowed
+            | Self::Misconfigured
+            | Self::Blocked
+            | Self::Local => false,
+        }
+    }
+}
+
+impl fmt::Display for FailureReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// A reason, and one short sentence for people about what was seen. The sentence never holds a secret and nothing
+/// decides by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The closed reason.
+    pub reason: FailureReason,
+    /// What was seen, at most [`Self::MAX_DETAIL`] characters, without control characters.
+    pub detail: Box<str>,
+}
+
+impl Failure {
+    /// Longest kept sentence, in characters.
+    pub const MAX_DETAIL: usize = 200;
+
+    /// A failure; text from outside is cut and cleaned, so that it can go into logs and terminals.
+    #[must_use]
+    pub fn new(reason: FailureReason, detail: impl fmt::Display) -> Self {
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let detail: String = detail.to_string().chars().map(clean).take(Self::MAX_DETAIL).collect();
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_the_serialised_names_and_unique() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in FailureReason::ALL {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.label()));
+            assert!(seen.insert(reason.label()));
+        }
+    }
+
+    #[test]
+    fn details_are_bounded_and_printable() {
+        let f = Failure::new(FailureReason::Protocol, format!("a\x1b[31m\n{}", "x".repeat(1000)));
+        assert_eq!(f.detail.chars().count(), Failure::MAX_DETAIL);
+        assert!(!f.detail.chars().any(char::is_control));
+    }
+}

@@ -1,0 +1,179 @@
+//! What passes between the agent and the hosts writer: closed types, as files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, HostName, Identity, Wall, Withdrawal};
+
+/// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
+pub const HANDOVER_FORMAT: u32 = 1;
+
+/// A digest of a plan: 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(Box<str>);
+
+impl Digest {
+    /// Takes 16 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; 16]) -> Self {
+        Self(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>().into())
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+    fn try_from(s: String) -> Result<Self, Self::Error> {
+        if s.len() == 32 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(Self(s.into()))
+        } else {
+            Err("expected 32 lower-case hexadecimal digits")
+        }
+    }
+}
+
+impl From<Digest> for String {
+    fn from(d: Digest) -> Self {
+        d.0.into()
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// `plan.json`: what the agent wants published. The order of hand-overs is the order of renames; there is no counter.
+/// Absence of a name removes nothing; only `withdrawn` does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// [`HANDOVER_FORMAT`].
+    pub format: u32,
+    /// The boot that wrote it.
+    pub boot_id: String,
+    /// The machine that wrote it.
+    pub identity: Identity,
+    /// Of `plan` and `withdrawn`; a receipt echoes it.
+    pub digest: Digest,
+    /// Every answer.
+    pub plan: BTreeMap<HostName, Answer>,
+    /// Names that must go.
+    pub withdrawn: Vec<Withdrawn>,
+}
+
+/// One name that must go, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawn {
+    /// The name.
+    pub name: HostName,
+    /// Why.
+    pub why: Withdrawal,
+}
+
+/// `receipt.json`: what a publisher did with the latest plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// [`HANDOVER_FORMAT`].
+    pub format: u32,
+    /// The digest of the hand-over that this speaks of; `None` before the first.
+    pub digest: Option<Digest>,
+    /// When.
+    pub at: Wall,
+    /// A verdict a name.
+    pub names: BTreeMap<HostName, Verdict>,
+    /// Whether the file was written for it.
+    pub changed: bool,
+    /// Why it was not, if it should have been.
+    pub error: Option<PublishErrorKind>,
+    /// The error in a sentence, for people.
+    pub error_detail: Option<String>,
+    /// Successful writes since the publisher started.
+    pub writes: u64,
+    /// Failed writes since then.
+    pub failed_writes: u64,
+    /// Times since then that somebody kept removing our block.
+    pub conflicts: u64,
+    /// True while somebody keeps removing our block and we write at the lower rate (B11).
+    pub in_conflict: bool,
+}
+
+/// What a publisher found about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// In force.
+    Published,
+    /// Not yet.
+    Pending,
+    /// In force, but another line for the same name stands before ours or beside it.
+    Shadowed,
+    /// In force with its standby addresses, because the agent gave no sign of life.
+    AgentLost,
+    /// Somebody keeps removing it.
+    Conflict,
+    /// Not admitted by the publisher's own policy; the last admitted answer stays.
+    Refused,
+    /// The file has owner, mode or attributes that could not be kept.
+    UnsupportedMetadata,
+}
+
+impl Verdict {
+    /// The word in status.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Pending => "pending",
+            Self::Shadowed => "shadowed",
+            Self::AgentLost => "agent_lost",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::UnsupportedMetadata => "unsupported_metadata",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// Why a publisher could not do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishErrorKind {
+    /// The hand-over could not be read, or is not one.
+    BadHandover,
+    /// Some name or address is outside the policy.
+    Refused,
+    /// The block's markers in the file are unbalanced or repeated.
+    DamagedMarkers,
+    /// The file has metadata that can't be carried over.
+    UnsupportedMetadata,
+    /// The file is a mount point of its own, so it can't be replaced.
+    MountPoint,
+    /// Somebody else changed the file in every attempt.
+    Busy,
+    /// The operating system said no.
+    Io,
+}
+
+/// The latest receipt of every publisher.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Receipts {
+    /// The hosts writer's.
+    pub hosts: Option<Receipt>,
+}

@@ -1,0 +1,147 @@
+//! What the trackers concluded: one view of all targets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Boottime, Check, Failure, FailureReason, Now, TargetKey, Timings};
+
+/// Every target's health. One `Arc` of it crosses to steering, so that nobody sees half a change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HealthView {
+    /// By target. A target without a probe is absent.
+    pub targets: BTreeMap<TargetKey, Arc<TargetHealth>>,
+}
+
+/// One target's health, check by check.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TargetHealth {
+    /// By check. A success of one check never clears another.
+    pub checks: BTreeMap<Check, CheckHealth>,
+}
+
+impl TargetHealth {
+    /// Up only if some check is up and none is down; down if any is; else unknown.
+    #[must_use]
+    pub fn summary(&self) -> CheckState {
+        let mut summary = CheckState::Unknown;
+        for check in self.checks.values() {
+            summary = match (summary, check.state) {
+                (_, down @ CheckState::Down { .. }) => return down,
+                (CheckState::Unknown, other) => other,
+                (CheckState::Up { hold_until: a }, CheckState::Up { hold_until: b }) => {
+                    CheckState::Up { hold_until: a.max(b) }
+                }
+                (up, _) => up,
+            };
+        }
+        summary
+    }
+}
+
+/// Up or down, after hysteresis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckState {
+    /// Not yet decided.
+    Unknown,
+    /// Answers.
+    Up {
+        /// Set while a recovered target is still on hold: names return to it from then on.
+        hold_until: Option<Boottime>,
+    },
+    /// Does not answer as it should.
+    Down {
+        /// When the deciding (`fall`-th) failure that can move a name was known. `None` while all that failed is of
+        /// the kind that no other zone mends.
+        decided: Option<Boottime>,
+    },
+}
+
+impl CheckState {
+    /// `unknown`, `up` or `down`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up { .. } => "up",
+            Self::Down { .. } => "down",
+        }
+    }
+}
+
+/// One check of one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckHealth {
+    /// After hysteresis.
+    pub state: CheckState,
+    /// Since when it is so.
+    pub since: Now,
+    /// Results in a row, of the other kind, that would change the state.
+    pub to_change: u32,
+    /// Start of the first failure of the present run of failures, if the latest result is a failure.
+    pub failing_since: Option<Boottime>,
+    /// Successes in a row up to the latest result, in the order of starts.
+    pub successes_in_a_row: u32,
+    /// Start of the latest-begun probe that succeeded: what counts as evidence (B4).
+    pub last_success_started: Option<Boottime>,
+    /// The latest result.
+    pub last: Option<LastResult>,
+    /// The latest failure, kept after the recovery for people.
+    pub last_failure: Option<(Now, Failure)>,
+    /// Counters since the probe task began.
+    pub stats: CheckStats,
+}
+
+/// The result of the latest finished probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastResult {
+    /// When it was known.
+    pub at: Now,
+    /// Phase times, or why not.
+    pub outcome: Result<Timings, Failure>,
+}
+
+/// Upper bounds of the buckets of `probe_duration_seconds`; the last is +Inf, unwritten.
+pub const DURATION_BUCKETS: [Duration; 7] = [
+    Duration::from_micros(500),
+    Duration::from_millis(2),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
+
+/// What is counted for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CheckStats {
+    /// Finished probes.
+    pub probes: u64,
+    /// Failed ones by reason.
+    pub failures: BTreeMap<FailureReason, u64>,
+    /// Durations of the successful ones: a count a bucket (not cumulative), +Inf last.
+    pub durations: [u64; DURATION_BUCKETS.len() + 1],
+    /// Sum of the durations of the successful ones.
+    pub duration_sum: Duration,
+    /// Times the state changed between up and down.
+    pub transitions: u64,
+    /// By how much the latest regular probe started later than scheduled.
+    pub late: Duration,
+}
+
+impl CheckStats {
+    /// Counts one finished probe.
+    pub fn count(&mut self, outcome: &Result<Timings, Failure>) {
+        self.probes += 1;
+        match outcome {
+            Ok(t) => {
+                let bucket = DURATION_BUCKETS.iter().position(|b| t.total <= *b).unwrap_or(DURATION_BUCKETS.len());
+                self.durations[bucket] += 1;
+                self.duration_sum += t.total;
+            }
+            Err(f) => *self.failures.entry(f.reason).or_default() += 1,
+        }
+    }
+}

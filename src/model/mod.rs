@@ -1,0 +1,36 @@
+//! The nouns: every type that crosses a boundary between two rooms.
+//!
+//! Pure values. Nothing in here reads a clock, a file or a socket, and nothing in here logs: time comes in as
+//! [`Now`], and what happened goes out as a value.
+
+mod event;
+mod failure;
+mod handover;
+mod health;
+mod host;
+mod inventory;
+mod name;
+mod observation;
+mod overrides;
+mod plan;
+mod policy;
+mod probe;
+mod secret;
+mod time;
+
+pub use event::{Event, EventKind, Severity};
+pub use failure::{Failure, FailureReason};
+pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
+pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, TargetHealth};
+pub use host::{HostFacts, Identity, IdentityPart};
+pub use inventory::{AddressEntry, Endpoint, Freshness, Inventory, Presence, SourceKind, ZoneEntry};
+pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
+pub use observation::{Observation, Timings};
+pub use overrides::{Drain, Overrides};
+pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
+pub use policy::{Answers, Policy, Prefer, Steering};
+pub use probe::{
+    Check, HeaderValue, HttpsSpec, ProbeKind, ProbeSpec, Schedule, TargetKey, TargetSpec, Trust, TrustBundle,
+};
+pub use secret::Secret;
+pub use time::{Boottime, Now, Wall};

@@ -1,0 +1,31 @@
+//! What one probe saw.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Boottime, Failure};
+
+/// The result of one check of one target, with when it started and ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// When the probe began. Observations are folded in this order, whatever the order they arrive in.
+    pub started: Boottime,
+    /// When its result was known.
+    pub ended: Boottime,
+    /// Phase times, or why not.
+    pub outcome: Result<Timings, Failure>,
+}
+
+/// How long each phase of a successful probe took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the SYN to the open connection.
+    pub tcp: Duration,
+    /// The TLS handshake, where there is one.
+    pub tls: Option<Duration>,
+    /// From the request to the first byte of the answer (a greeting counts as an answer), where there is one.
+    pub answer: Option<Duration>,
+    /// Everything.
+    pub total: Duration,
+}

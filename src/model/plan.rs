@@ -1,0 +1,131 @@
+//! What steering decided: for every published name its answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HostName, Now};
+
+/// The answer of every published name, and the names that were given up. It holds no clock, no counter and no free
+/// text, so equal situations give equal plans.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// By name.
+    pub answers: BTreeMap<HostName, Answer>,
+    /// Names that must leave what is published, and why: absence alone never removes (B1).
+    pub withdrawn: BTreeMap<HostName, Withdrawal>,
+}
+
+/// What a name points at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Published addresses: never empty, no duplicates, the local zone's first.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses that would serve too, kept back by choice (`prefer`, `answers`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<IpAddr>,
+    /// Why.
+    pub reason: AnswerReason,
+}
+
+/// Why steering answered so. Where several hold, the first in this order is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerReason {
+    /// A zone's own name, which only ever points at that zone.
+    Pinned,
+    /// The name has left the config and goes after the grace.
+    RemovalPending,
+    /// Nothing at all answers any more, on at least two endpoints: probably this host's own fault (B5).
+    LocalFaultHeld,
+    /// Every address is down; the last set stays.
+    AllDownKept,
+    /// A drained zone is used because nothing else is healthy.
+    DrainedButNeeded,
+    /// An admin drained a zone.
+    Drained,
+    /// A dead address was taken out.
+    FailedOver,
+    /// The addresses come from a source that fails at present.
+    Stale,
+    /// Some address has not been judged yet.
+    Unprobed,
+    /// Fixed addresses that nothing probes.
+    Fixed,
+    /// All is well.
+    Healthy,
+}
+
+impl AnswerReason {
+    /// Every reason, first the strongest.
+    pub const ALL: [Self; 11] = [
+        Self::Pinned,
+        Self::RemovalPending,
+        Self::LocalFaultHeld,
+        Self::AllDownKept,
+        Self::DrainedButNeeded,
+        Self::Drained,
+        Self::FailedOver,
+        Self::Stale,
+        Self::Unprobed,
+        Self::Fixed,
+        Self::Healthy,
+    ];
+
+    /// The word in metrics, status and the hosts block.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::RemovalPending => "removal_pending",
+            Self::LocalFaultHeld => "local_fault_held",
+            Self::AllDownKept => "all_down_kept",
+            Self::DrainedButNeeded => "drained_but_needed",
+            Self::Drained => "drained",
+            Self::FailedOver => "failed_over",
+            Self::Stale => "stale",
+            Self::Unprobed => "unprobed",
+            Self::Fixed => "fixed",
+            Self::Healthy => "healthy",
+        }
+    }
+}
+
+impl fmt::Display for AnswerReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// Why a name is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawal {
+    /// The cloud says the endpoint is gone, twice, and the grace is over.
+    Gone,
+    /// The config no longer has it, and the grace is over.
+    Removed,
+    /// It came from another machine's cache (a baked image).
+    ForeignCache,
+}
+
+/// A plan as observers see it: with the times that the plan itself must not hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanState {
+    /// The plan in force; `None` until the first decision.
+    pub plan: Option<Arc<Plan>>,
+    /// What happened to each name since the start.
+    pub history: BTreeMap<HostName, AnswerHistory>,
+}
+
+/// How often and when a name's addresses changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerHistory {
+    /// Changes of the published addresses since the start, the first answer not counted.
+    pub changes: u64,
+    /// When the latest one was decided (the first answer counts).
+    pub changed: Now,
+}

@@ -1,0 +1,91 @@
+//! Time as values. Who decides is handed a [`Now`]; only `sys::clock` makes one.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Time since the host booted, suspension included (`CLOCK_BOOTTIME`). All durations are measured on it, so that a
+/// wall clock that jumps a year changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Boottime(pub Duration);
+
+impl Boottime {
+    /// This instant, `d` later.
+    #[must_use]
+    pub fn after(self, d: Duration) -> Self {
+        Self(self.0.saturating_add(d))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Stored as milliseconds.
+impl Serialize for Boottime {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl<'de> Deserialize<'de> for Boottime {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Self(Duration::from_millis(u64::deserialize(d)?)))
+    }
+}
+
+/// Wall time in milliseconds since the Unix epoch: for display and for the expiry of certificates, never for
+/// measuring a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Wall(pub u64);
+
+impl Wall {
+    /// Seconds since the epoch with their fraction, as Prometheus wants timestamps.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era fit an f64's 53 bits")]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+}
+
+/// RFC 3339 in UTC, to the second. A value past the year 9999 shows as its number of milliseconds.
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const YEAR_9999_MS: u64 = 253_402_300_799_000;
+        if self.0 > YEAR_9999_MS {
+            return write!(f, "{}ms", self.0);
+        }
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_millis(self.0)).fmt(f)
+    }
+}
+
+/// One reading of both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+pub struct Now {
+    /// For decisions.
+    pub boottime: Boottime,
+    /// For people.
+    pub wall: Wall,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_shows_as_rfc3339_and_never_panics() {
+        assert_eq!(Wall(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Wall(u64::MAX).to_string(), format!("{}ms", u64::MAX));
+    }
+
+    #[test]
+    fn durations_never_go_negative() {
+        let (a, b) = (Boottime(Duration::from_secs(1)), Boottime(Duration::from_secs(3)));
+        assert_eq!(b.since(a), Duration::from_secs(2));
+        assert_eq!(a.since(b), Duration::ZERO);
+    }
+}

@@ -1,0 +1,69 @@
+//! The clock, as a value that is passed in.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::model::{Boottime, Now, Wall};
+
+/// Where [`Now`] comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The kernel's: `CLOCK_BOOTTIME` and `CLOCK_REALTIME`.
+    System,
+    /// Tokio's, so that tests on paused time decide on paused time. Both clocks count from the instant of
+    /// [`Clock::tokio`].
+    Tokio(tokio::time::Instant),
+}
+
+impl Clock {
+    /// A clock that follows tokio's, paused or not.
+    #[must_use]
+    pub fn tokio() -> Self {
+        Self::Tokio(tokio::time::Instant::now())
+    }
+
+    /// Reads both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        match self {
+            Self::System => {
+                let boottime = read(ClockId::CLOCK_BOOTTIME);
+                let wall = read(ClockId::CLOCK_REALTIME);
+                Now { boottime: Boottime(boottime), wall: Wall(millis(wall)) }
+            }
+            Self::Tokio(start) => {
+                let d = start.elapsed();
+                Now { boottime: Boottime(d), wall: Wall(millis(d)) }
+            }
+        }
+    }
+}
+
+/// Zero where the kernel has no such clock, which no supported kernel lacks.
+fn read(id: ClockId) -> Duration {
+    clock_gettime(id).map_or(Duration::ZERO, Duration::from)
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_runs() {
+        let (a, b) = (Clock::System.now(), Clock::System.now());
+        assert!(b.boottime >= a.boottime);
+        assert!(a.wall.0 > 1_700_000_000_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_paused_clock_moves_with_tokio() {
+        let clock = Clock::tokio();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(clock.now().boottime, Boottime(Duration::from_secs(5)));
+    }
+}

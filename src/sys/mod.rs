@@ -1,0 +1,3 @@
+//! The only home of calls to the operating system.
+
+pub mod clock;
