@@ -1,5 +1,7 @@
 //! privatelinkd (placeholder, written at the end)
 #![deny(unsafe_code)]
 pub mod config;
+pub mod health;
 pub mod model;
+pub mod steer;
 pub mod sys;

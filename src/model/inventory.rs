@@ -28,6 +28,8 @@ pub struct Endpoint {
     pub priority: i32,
     /// Its zones, in the order of their ids.
     pub zones: BTreeMap<Zone, ZoneEntry>,
+    /// Whether anything probes its addresses; if nothing does, they are trusted as they are.
+    pub probed: bool,
     /// Still in the config, or leaving.
     pub presence: Presence,
     /// How fresh each source is that speaks of it.

@@ -1,0 +1,80 @@
+//! The latest results in the order in which their probes started.
+
+use std::collections::VecDeque;
+
+use crate::model::{Boottime, FailureReason, Observation};
+
+/// Probes overlap at an edge, so results arrive out of order. They are kept sorted by start and every run is counted
+/// on the sorted list: whatever the order of arrival, the same results give the same runs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fold {
+    results: VecDeque<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    started: Boottime,
+    verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Success,
+    /// A failure that another zone can mend.
+    Moving,
+    /// One that it can't: a wrong password, an overload.
+    Staying,
+}
+
+/// The results up to the latest-begun one that are all alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Run {
+    pub(super) successes: u32,
+    pub(super) failures: u32,
+    /// Those among the failures that another zone can mend.
+    pub(super) moving: u32,
+    /// Start of the first failure of the run.
+    pub(super) failing_since: Option<Boottime>,
+}
+
+impl Fold {
+    /// More than any threshold plus all that can be in flight (both at most 20).
+    const KEEP: usize = 64;
+
+    /// Takes a result in. A fault of our own says nothing about the target and is left out.
+    pub(super) fn insert(&mut self, observation: &Observation) {
+        let verdict = match &observation.outcome {
+            Ok(_) => Verdict::Success,
+            Err(f) if f.reason == FailureReason::Local => return,
+            Err(f) if f.reason.moves_a_name() => Verdict::Moving,
+            Err(_) => Verdict::Staying,
+        };
+        let at = self.results.partition_point(|e| e.started <= observation.started);
+        self.results.insert(at, Entry { started: observation.started, verdict });
+        if self.results.len() > Self::KEEP {
+            self.results.pop_front();
+        }
+    }
+
+    pub(super) fn run(&self) -> Run {
+        let mut run = Run::default();
+        for entry in self.results.iter().rev() {
+            match entry.verdict {
+                Verdict::Success if run.failures > 0 => break,
+                Verdict::Success => run.successes += 1,
+                _ if run.successes > 0 => break,
+                failure => {
+                    run.failures += 1;
+                    run.moving += u32::from(failure == Verdict::Moving);
+                    run.failing_since = Some(entry.started);
+                }
+            }
+        }
+        run
+    }
+
+    /// Start of the latest-begun success that is remembered.
+    pub(super) fn last_success_started(&self) -> Option<Boottime> {
+        self.results.iter().rev().find(|e| e.verdict == Verdict::Success).map(|e| e.started)
+    }
+}

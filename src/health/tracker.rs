@@ -1,0 +1,222 @@
+//! One check of one target: hysteresis, edges, and when to probe next.
+
+use std::time::Duration;
+
+use super::fold::{Fold, Run};
+use crate::model::{
+    Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
+};
+
+/// What a tracker goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Rhythm and thresholds.
+    pub schedule: Schedule,
+    /// How long a recovered target stays on hold.
+    pub hold: Duration,
+    /// Probes that may be unanswered at the same time: `fall` where probes may overlap, else 1.
+    pub in_flight: u32,
+}
+
+/// What follows from a probe's begin or end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// When to begin the next probe.
+    pub next: Next,
+    /// What changed, for the log and for the siblings.
+    pub signal: Option<Signal>,
+}
+
+/// When the next probe is to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// In the settled rhythm: the runner may jitter it.
+    Regular(Duration),
+    /// At an edge: exactly then.
+    Edge(Duration),
+    /// Not before some probe in flight is answered.
+    OnAnswer,
+}
+
+/// What an observation changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Signal {
+    /// The first failure of a target that was not down. Siblings should be probed.
+    EdgeBegan(Failure),
+    /// The deciding failure. Siblings must be probed: only a probe begun from now on is evidence (B4).
+    WentDown(Failure),
+    /// Up; `recovered` if it had been down.
+    CameUp {
+        /// False for the first verdict.
+        recovered: bool,
+    },
+}
+
+/// Folds the observations of one check of one target.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    rules: Rules,
+    fold: Fold,
+    run: Run,
+    state: CheckState,
+    since: Now,
+    /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
+    /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
+    loss: u32,
+    in_flight: Vec<Boottime>,
+    last_begun: Boottime,
+    last_success_started: Option<Boottime>,
+    last: Option<LastResult>,
+    last_failure: Option<(Now, Failure)>,
+    stats: CheckStats,
+}
+
+impl Tracker {
+    const LEAK: u32 = 8;
+
+    /// A tracker that knows nothing yet.
+    #[must_use]
+    pub fn new(rules: Rules, now: Now) -> Self {
+        Self {
+            rules,
+            fold: Fold::default(),
+            run: Run::default(),
+            state: CheckState::Unknown,
+            since: now,
+            loss: 0,
+            in_flight: Vec::new(),
+            last_begun: now.boottime,
+            last_success_started: None,
+            last: None,
+            last_failure: None,
+            stats: CheckStats::default(),
+        }
+    }
+
+    /// True if a further probe may begin beside those in flight.
+    #[must_use]
+    pub fn may_begin(&self) -> bool {
+        self.in_flight.len() < self.rules.in_flight as usize
+    }
+
+    /// A probe begins, `late` after it should have.
+    pub fn begin(&mut self, now: Now, late: Duration) -> Next {
+        self.in_flight.push(now.boottime);
+        self.last_begun = now.boottime;
+        self.stats.late = late;
+        self.next(now.boottime)
+    }
+
+    /// A probe ended.
+    pub fn observe(&mut self, observation: &Observation, now: Now) -> Step {
+        if let Some(i) = self.in_flight.iter().position(|s| *s == observation.started) {
+            self.in_flight.swap_remove(i);
+        }
+        self.stats.count(&observation.outcome);
+        self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
+        self.fold.insert(observation);
+        let before = std::mem::replace(&mut self.run, self.fold.run());
+        let signal = match &observation.outcome {
+            Ok(_) => self.succeeded(now),
+            Err(f) => {
+                self.last_failure = Some((now, f.clone()));
+                if f.reason == FailureReason::Local { None } else { self.failed(f, observation.ended, now, before) }
+            }
+        };
+        Step { next: self.next(now.boottime), signal }
+    }
+
+    /// The verdict as it stands.
+    #[must_use]
+    pub fn health(&self) -> CheckHealth {
+        let Schedule { rise, fall, .. } = self.rules.schedule;
+        let to_change = match self.state {
+            CheckState::Unknown => 1,
+            CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
+            CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
+        };
+        CheckHealth {
+            state: self.state,
+            since: self.since,
+            to_change,
+            failing_since: self.run.failing_since,
+            successes_in_a_row: self.run.successes,
+            last_success_started: self.last_success_started,
+            last: self.last.clone(),
+            last_failure: self.last_failure.clone(),
+            stats: self.stats.clone(),
+        }
+    }
+
+    fn succeeded(&mut self, now: Now) -> Option<Signal> {
+        self.last_success_started = self.last_success_started.max(self.fold.last_success_started());
+        self.loss = self.loss.saturating_sub(1);
+        match self.state {
+            CheckState::Unknown => {
+                self.become_(CheckState::Up { hold_until: None }, now);
+                Some(Signal::CameUp { recovered: false })
+            }
+            CheckState::Down { .. } if self.run.successes >= self.rules.schedule.rise => {
+                let hold = self.rules.hold;
+                let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
+                self.become_(CheckState::Up { hold_until }, now);
+                // Half full: a link that still loses probes falls again soon.
+                self.loss = Self::LEAK * self.rules.schedule.fall;
+                self.stats.transitions += 1;
+                Some(Signal::CameUp { recovered: true })
+            }
+            CheckState::Up { .. } | CheckState::Down { .. } => None,
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure, ended: Boottime, now: Now, before: Run) -> Option<Signal> {
+        let fall = self.rules.schedule.fall;
+        let moved = self.run.moving >= fall;
+        if let CheckState::Down { decided } = self.state {
+            if decided.is_none() && moved {
+                self.state = CheckState::Down { decided: Some(ended) };
+                return Some(Signal::WentDown(failure.clone()));
+            }
+            return None;
+        }
+        self.loss += Self::LEAK;
+        let lossy = self.loss >= 2 * Self::LEAK * fall;
+        if self.run.failures >= fall || lossy {
+            let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
+            self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
+            self.become_(CheckState::Down { decided }, now);
+            return Some(Signal::WentDown(failure.clone()));
+        }
+        // A late failure from before the latest success is no edge.
+        (before.failures == 0 && self.run.failures > 0).then(|| Signal::EdgeBegan(failure.clone()))
+    }
+
+    fn become_(&mut self, state: CheckState, now: Now) {
+        self.state = state;
+        self.since = now;
+    }
+
+    /// An edge begins with a failure, or with a probe unanswered for `fast_interval`; then the next probe starts
+    /// every `fast_interval` without waiting. A success ends it, and so does the verdict.
+    fn next(&self, now: Boottime) -> Next {
+        let Schedule { interval, fast_interval, .. } = self.rules.schedule;
+        let until = |wait: Duration| self.last_begun.after(wait).since(now);
+        let newest_success = self.last_success_started;
+        let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
+        let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
+        if !self.may_begin() || (settled_down && unanswered) {
+            Next::OnAnswer
+        } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) {
+            Next::Edge(until(fast_interval))
+        } else {
+            Next::Regular(until(interval))
+        }
+    }
+
+    fn down(&self) -> bool {
+        matches!(self.state, CheckState::Down { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests;

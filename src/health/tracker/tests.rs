@@ -1,0 +1,191 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{Timings, Wall};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn rules() -> Rules {
+    let schedule = Schedule { interval: 5000 * MS, fast_interval: 500 * MS, timeout: 2000 * MS, rise: 3, fall: 3 };
+    Rules { schedule, hold: 30_000 * MS, in_flight: 3 }
+}
+
+fn at(ms: u64) -> Now {
+    Now { boottime: Boottime(Duration::from_millis(ms)), wall: Wall(ms) }
+}
+
+fn seen(started: u64, ended: u64, reason: Option<FailureReason>) -> Observation {
+    let outcome = match reason {
+        None => Ok(Timings { total: Duration::from_millis(ended - started), ..Timings::default() }),
+        Some(r) => Err(Failure::new(r, "x")),
+    };
+    Observation { started: at(started).boottime, ended: at(ended).boottime, outcome }
+}
+
+/// Begins and ends a probe at once.
+fn probe(t: &mut Tracker, ms: u64, reason: Option<FailureReason>) -> Step {
+    t.begin(at(ms), Duration::ZERO);
+    t.observe(&seen(ms, ms, reason), at(ms))
+}
+
+use FailureReason::{Auth, Local, Refused, Timeout};
+
+#[test]
+fn from_unknown_one_success_is_up_and_fall_failures_are_down() {
+    let mut t = Tracker::new(rules(), at(0));
+    assert_eq!(probe(&mut t, 1, None).signal, Some(Signal::CameUp { recovered: false }));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: None });
+
+    let mut t = Tracker::new(rules(), at(0));
+    assert!(matches!(probe(&mut t, 1, Some(Refused)).signal, Some(Signal::EdgeBegan(_))));
+    assert_eq!(probe(&mut t, 2, Some(Refused)).signal, None);
+    assert!(matches!(probe(&mut t, 3, Some(Refused)).signal, Some(Signal::WentDown(_))));
+    assert_eq!(t.health().state, CheckState::Down { decided: Some(at(3).boottime) });
+}
+
+#[test]
+fn an_edge_is_fast_and_ends_with_a_success_or_the_verdict() {
+    let mut t = Tracker::new(rules(), at(0));
+    assert_eq!(probe(&mut t, 0, None).next, Next::Regular(5000 * MS));
+    assert_eq!(probe(&mut t, 5000, Some(Refused)).next, Next::Edge(500 * MS));
+    assert_eq!(probe(&mut t, 5500, None).next, Next::Regular(5000 * MS));
+    probe(&mut t, 10_500, Some(Refused));
+    probe(&mut t, 11_000, Some(Refused));
+    assert_eq!(probe(&mut t, 11_500, Some(Refused)).next, Next::Regular(5000 * MS));
+}
+
+#[test]
+fn a_silent_target_is_probed_every_fast_interval_with_at_most_fall_in_flight() {
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 0, None);
+    assert_eq!(t.begin(at(5000), Duration::ZERO), Next::Edge(500 * MS));
+    assert_eq!(t.begin(at(5500), Duration::ZERO), Next::Edge(500 * MS));
+    assert_eq!(t.begin(at(6000), Duration::ZERO), Next::OnAnswer);
+    assert!(!t.may_begin());
+    assert_eq!(t.observe(&seen(5000, 7000, Some(Timeout)), at(7000)).next, Next::Edge(Duration::ZERO));
+    t.begin(at(7000), Duration::ZERO);
+    t.observe(&seen(5500, 7500, Some(Timeout)), at(7500));
+    let step = t.observe(&seen(6000, 8000, Some(Timeout)), at(8000));
+    assert!(matches!(step.signal, Some(Signal::WentDown(_))));
+    assert_eq!(t.health().state, CheckState::Down { decided: Some(at(8000).boottime) });
+    assert_eq!(step.next, Next::OnAnswer, "down and unanswered: no more hedging");
+}
+
+#[test]
+fn a_late_success_ends_the_edge_and_older_failures_count_no_more() {
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 0, None);
+    t.begin(at(5000), Duration::ZERO);
+    t.begin(at(5500), Duration::ZERO);
+    let step = t.observe(&seen(5500, 5501, None), at(5501));
+    assert_eq!(step.next, Next::Regular(4999 * MS), "the straggler is no reason to hurry");
+    let step = t.observe(&seen(5000, 7000, Some(Timeout)), at(7000));
+    assert_eq!(step.signal, None);
+    assert_eq!(t.health().failing_since, None);
+}
+
+#[test]
+fn recovery_takes_rise_and_then_hold() {
+    let mut t = Tracker::new(rules(), at(0));
+    for ms in 1..=3 {
+        probe(&mut t, ms, Some(Refused));
+    }
+    assert_eq!(probe(&mut t, 10, None).signal, None);
+    assert_eq!(t.health().successes_in_a_row, 1);
+    assert_eq!(probe(&mut t, 11, None).signal, None);
+    assert_eq!(probe(&mut t, 12, None).signal, Some(Signal::CameUp { recovered: true }));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(30_012).boottime) });
+}
+
+#[test]
+fn what_no_zone_mends_is_down_without_a_decision() {
+    let mut t = Tracker::new(rules(), at(0));
+    for ms in 1..=5 {
+        probe(&mut t, ms, Some(Auth));
+    }
+    assert_eq!(t.health().state, CheckState::Down { decided: None });
+    for ms in 6..=8 {
+        probe(&mut t, ms, Some(Refused));
+    }
+    assert_eq!(t.health().state, CheckState::Down { decided: Some(at(8).boottime) });
+}
+
+#[test]
+fn a_fault_of_our_own_is_no_failure_of_the_target() {
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 0, None);
+    for ms in 1..=10 {
+        assert_eq!(probe(&mut t, ms, Some(Local)).signal, None);
+    }
+    assert_eq!(t.health().state, CheckState::Up { hold_until: None });
+    assert_eq!(t.health().stats.failures[&Local], 10);
+}
+
+#[test]
+fn a_lossy_link_falls_although_never_fall_in_a_row() {
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 0, None);
+    let mut fell_after = None;
+    for i in 1..200_u64 {
+        let reason = (i % 3 == 0).then_some(Timeout);
+        probe(&mut t, i * 5000, reason);
+        if matches!(t.health().state, CheckState::Down { decided: Some(_) }) {
+            fell_after = Some(i);
+            break;
+        }
+    }
+    assert!(fell_after.is_some_and(|i| i < 40), "{fell_after:?}");
+}
+
+#[test]
+fn a_rare_loss_never_takes_a_target_down() {
+    let mut t = Tracker::new(rules(), at(0));
+    for i in 0..10_000_u64 {
+        probe(&mut t, i * 5000, (i % 12 == 11).then_some(Timeout));
+        assert!(matches!(t.health().state, CheckState::Up { .. }));
+    }
+}
+
+proptest! {
+    /// Whatever the order of arrival, the same results give the same runs.
+    #[test]
+    fn the_fold_does_not_depend_on_the_order_of_arrival(
+        (outcomes, order) in prop::collection::vec(0..4_u8, 1..40).prop_flat_map(|v| {
+            let order = Just((0..v.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(v), order)
+        })
+    ) {
+        let reason = |o: u8| [None, Some(Refused), Some(Auth), Some(Local)][o as usize];
+        let (mut sorted, mut shuffled) = (Fold::default(), Fold::default());
+        for (i, o) in outcomes.iter().enumerate() {
+            sorted.insert(&seen(i as u64, 1000, reason(*o)));
+        }
+        for i in order {
+            shuffled.insert(&seen(i as u64, 1000, reason(outcomes[i])));
+        }
+        prop_assert_eq!(sorted.run(), shuffled.run());
+        prop_assert_eq!(sorted.last_success_started(), shuffled.last_success_started());
+    }
+
+    /// Down needs a full run or a full bucket; up from down needs `rise`; nothing panics; waits are bounded.
+    #[test]
+    fn any_history_keeps_the_rules(outcomes in prop::collection::vec((0..4_u8, 0..6000_u64), 1..200)) {
+        let mut t = Tracker::new(rules(), at(0));
+        let mut ms = 0;
+        for (o, gap) in outcomes {
+            ms += gap;
+            let before = t.health();
+            let step = probe(&mut t, ms, [None, Some(Refused), Some(Auth), Some(Local)][o as usize]);
+            let after = t.health();
+            match (before.state, after.state) {
+                (CheckState::Down { .. }, CheckState::Up { .. }) => prop_assert!(after.successes_in_a_row >= 3),
+                (_, CheckState::Unknown) => prop_assert_eq!(before.state, CheckState::Unknown),
+                (CheckState::Up { .. }, CheckState::Down { .. }) => prop_assert!(o == 1 || o == 2),
+                _ => {}
+            }
+            if let Next::Regular(d) | Next::Edge(d) = step.next {
+                prop_assert!(d <= rules().schedule.interval);
+            }
+        }
+    }
+}

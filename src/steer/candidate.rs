@@ -1,0 +1,167 @@
+//! The addresses that a name may point at, and how each stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Inputs;
+use crate::model::{
+    Boottime, CheckState, Drain, Endpoint, EndpointName, HostName, Presence, Steering, TargetHealth, TargetKey, Zone,
+    ZoneEntry,
+};
+
+/// All candidates of one name.
+#[derive(Debug, Clone)]
+pub(super) struct Candidates {
+    /// In the order in which they are published: local zone first, then by priority, endpoint, zone and address.
+    pub(super) list: Vec<Candidate>,
+    /// True for a zone's own name.
+    pub(super) pinned: bool,
+    /// The steering of the first endpoint that carries the name.
+    pub(super) steering: Steering,
+}
+
+/// One address of one name.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) key: TargetKey,
+    pub(super) priority: i32,
+    pub(super) local: bool,
+    pub(super) stale: bool,
+    pub(super) drained: bool,
+    pub(super) standing: Standing,
+    /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
+    pub(super) leaves_at: Option<Boottime>,
+    /// The endpoint left the config.
+    pub(super) removed: bool,
+    pub(super) health: Option<Arc<TargetHealth>>,
+}
+
+/// How a candidate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing probes it: taken at its word.
+    Trusted,
+    /// Probed, not yet judged.
+    Unknown,
+    /// Answers.
+    Up,
+    /// Answers again, and has to go on doing so until then.
+    Holding(Boottime),
+    /// Still down, and the latest probe succeeded.
+    Recovering,
+    /// Down.
+    Down,
+}
+
+impl Candidate {
+    /// True if nothing but choice keeps it from being published.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.standing, Standing::Trusted | Standing::Up)
+    }
+
+    /// True if some other address passed every check that `self` is down by, in a probe begun after the failure that
+    /// decided (B4). A check that is down without a decision is of the kind that no other address mends.
+    pub(super) fn is_disproved_by(&self, other: &Self) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.health, &other.health) else { return false };
+        let mut down = mine.checks.iter().filter(|(_, h)| matches!(h.state, CheckState::Down { .. })).peekable();
+        self.key.address != other.key.address
+            && down.peek().is_some()
+            && down.all(|(check, health)| {
+                let CheckState::Down { decided: Some(decided) } = health.state else { return false };
+                theirs
+                    .checks
+                    .get(check)
+                    .is_some_and(|t| t.successes_in_a_row > 0 && t.last_success_started.is_some_and(|s| s >= decided))
+            })
+    }
+}
+
+/// Every published name with its candidates.
+pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
+    let mut names: BTreeMap<HostName, Candidates> = BTreeMap::new();
+    for (endpoint_name, endpoint) in &inputs.inventory.endpoints {
+        if removal(endpoint, inputs).is_some_and(|at| at <= inputs.now.boottime) {
+            continue;
+        }
+        for (zone, entry) in &endpoint.zones {
+            let list: Vec<_> = candidates(inputs, (endpoint_name, endpoint), zone, entry).collect();
+            let steering = inputs.policy.steering(endpoint_name);
+            let shared = endpoint.names.iter().map(|n| (n, false, steering));
+            let pinned = entry.names.iter().map(|n| (n, true, Steering::default()));
+            for (name, pinned, steering) in shared.chain(pinned) {
+                let all = names.entry(name.clone()).or_insert_with(|| Candidates { list: vec![], pinned, steering });
+                all.list.extend(list.iter().cloned());
+            }
+        }
+    }
+    for candidates in names.values_mut() {
+        candidates.list.sort_by(|a, b| {
+            let order = |c: &Candidate| (!c.local, c.priority);
+            order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
+        });
+    }
+    names
+}
+
+/// When something about these candidates changes by itself.
+pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Option<Boottime> {
+    let times = candidates.list.iter().flat_map(|c| {
+        let hold = if let Standing::Holding(until) = c.standing { Some(until) } else { None };
+        [hold, c.leaves_at]
+    });
+    let drains = inputs.overrides.drains.values().map(|d| Some(d.until));
+    times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
+}
+
+fn candidates<'a>(
+    inputs: &'a Inputs<'_>,
+    (name, endpoint): (&'a EndpointName, &'a Endpoint),
+    zone: &'a Zone,
+    entry: &'a ZoneEntry,
+) -> impl Iterator<Item = Candidate> + 'a {
+    let removal = removal(endpoint, inputs);
+    let local = matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b);
+    let drained = is_drained(inputs, name, zone);
+    entry.addresses.iter().map(move |(address, a)| {
+        let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
+        let health = inputs.health.targets.get(&key).cloned();
+        let retirement = a.retired.map(|since| since.after(inputs.policy.removal_grace));
+        Candidate {
+            priority: endpoint.priority,
+            local,
+            stale: endpoint.sources.get(&a.source).is_some_and(crate::model::Freshness::is_stale),
+            drained,
+            standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
+            leaves_at: removal.into_iter().chain(retirement).min(),
+            removed: removal.is_some(),
+            health,
+            key,
+        }
+    })
+}
+
+fn removal(endpoint: &Endpoint, inputs: &Inputs<'_>) -> Option<Boottime> {
+    match endpoint.presence {
+        Presence::Configured => None,
+        Presence::Removed { since } => Some(since.after(inputs.policy.removal_grace)),
+    }
+}
+
+fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {
+    let Zone::Known(id) = zone else { return false };
+    let covers = |d: &Drain| d.until > inputs.now.boottime && d.endpoint.as_ref().is_none_or(|e| e == endpoint);
+    inputs.overrides.drains.get(id).is_some_and(covers)
+}
+
+fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Standing {
+    let Some(health) = health else {
+        return if probed { Standing::Unknown } else { Standing::Trusted };
+    };
+    match health.summary() {
+        CheckState::Unknown => Standing::Unknown,
+        CheckState::Up { hold_until: Some(until) } if until > now => Standing::Holding(until),
+        CheckState::Up { .. } => Standing::Up,
+        CheckState::Down { .. } if health.checks.values().all(|c| c.successes_in_a_row > 0) => Standing::Recovering,
+        CheckState::Down { .. } => Standing::Down,
+    }
+}

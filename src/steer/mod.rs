@@ -1,0 +1,126 @@
+//! From what is known to what is published: pure, total and deterministic.
+//!
+//! [`steer`] looks at each published name by itself. It gathers the name's candidates (every address of every endpoint
+//! that carries the name), gives each a [`Standing`](candidate::Standing), decides which of them belong into the
+//! answer (`answer`), and names the reason (`reason`). The previous plan is its only memory.
+//!
+//! Two rules stand above all others. No answer ever becomes empty (B1), and an address leaves an answer only when
+//! another address of the same name has passed the same check in a probe begun after the failure that decided (B4).
+
+mod answer;
+mod candidate;
+mod reason;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    Answer, AnswerReason, Boottime, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now,
+    Overrides, Plan, Policy, Withdrawal,
+};
+use candidate::Candidates;
+
+/// All that a decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What there is.
+    pub inventory: &'a Inventory,
+    /// How it does.
+    pub health: &'a HealthView,
+    /// Where we are.
+    pub host: &'a HostFacts,
+    /// What an admin asked for.
+    pub overrides: &'a Overrides,
+    /// What an admin prefers.
+    pub policy: &'a Policy,
+    /// The plan in force, if any.
+    pub previous: Option<&'a Plan>,
+    /// When.
+    pub now: Now,
+}
+
+/// A decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Steered {
+    /// What to publish.
+    pub plan: Plan,
+    /// What changed against the previous plan.
+    pub events: Vec<EventKind>,
+    /// When to look again although nothing else changes: a hold or a grace ends.
+    pub wake_at: Option<Boottime>,
+    /// Endpoints that lost an address just now: discovery should look whether the cloud knows why.
+    pub ask: BTreeSet<EndpointName>,
+}
+
+/// Decides.
+#[must_use]
+pub fn steer(inputs: &Inputs<'_>) -> Steered {
+    let names = candidate::gather(inputs);
+    let mut plan = Plan::default();
+    for (name, candidates) in &names {
+        let previous = inputs.previous.and_then(|p| p.answers.get(name));
+        if let Some(answer) = answer_of(inputs, candidates, previous) {
+            plan.answers.insert(name.clone(), answer);
+        }
+    }
+    plan.withdrawn = withdrawn(inputs.previous, &plan.answers);
+    Steered {
+        events: changes(inputs.previous, &plan),
+        wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).min(),
+        ask: lost(inputs.previous, &names, &plan),
+        plan,
+    }
+}
+
+/// `None` only for a name without any address, old or new.
+fn answer_of(inputs: &Inputs<'_>, candidates: &Candidates, previous: Option<&Answer>) -> Option<Answer> {
+    let published = previous.map(|a| a.addresses.as_slice());
+    let chosen = answer::choose(candidates, published, inputs)?;
+    let reason = reason::of(candidates, &chosen, inputs);
+    Some(Answer { addresses: chosen.addresses, standby: chosen.standby, reason })
+}
+
+/// A name that had an answer and has none any more is withdrawn, and stays so until it gets one again: absence alone
+/// would remove nothing. Names leave the inventory only after their grace.
+fn withdrawn(previous: Option<&Plan>, answers: &BTreeMap<HostName, Answer>) -> BTreeMap<HostName, Withdrawal> {
+    let Some(previous) = previous else { return BTreeMap::new() };
+    let lost = previous.answers.keys().map(|n| (n.clone(), Withdrawal::Removed));
+    let known = previous.withdrawn.iter().map(|(n, w)| (n.clone(), *w));
+    lost.chain(known).filter(|(n, _)| !answers.contains_key(n)).collect()
+}
+
+fn changes(previous: Option<&Plan>, plan: &Plan) -> Vec<EventKind> {
+    let empty = Plan::default();
+    let previous = previous.unwrap_or(&empty);
+    let answers =
+        plan.answers.iter().filter_map(|(name, new)| match previous.answers.get(name) {
+            Some(old) if old.addresses == new.addresses => (old.reason != new.reason)
+                .then(|| EventKind::ReasonChanged { name: name.clone(), from: old.reason, to: new.reason }),
+            old => Some(EventKind::AnswerChanged {
+                name: name.clone(),
+                from: old.map(|a| a.addresses.clone()).unwrap_or_default(),
+                to: new.addresses.clone(),
+                reason: new.reason,
+            }),
+        });
+    let withdrawn = plan.withdrawn.iter().filter(|(name, _)| !previous.withdrawn.contains_key(*name));
+    let withdrawn = withdrawn.map(|(name, why)| EventKind::NameWithdrawn { name: name.clone(), why: *why });
+    answers.chain(withdrawn).collect()
+}
+
+fn lost(previous: Option<&Plan>, names: &BTreeMap<HostName, Candidates>, plan: &Plan) -> BTreeSet<EndpointName> {
+    let Some(previous) = previous else { return BTreeSet::new() };
+    let gone = |name: &HostName| {
+        let new = plan.answers.get(name);
+        let old = previous.answers.get(name).filter(|_| new.is_some_and(|n| n.reason == AnswerReason::FailedOver));
+        let (old, new) = (old.map(|a| &a.addresses), new.map(|a| &a.addresses));
+        old.into_iter().flatten().filter(move |a| !new.is_some_and(|n| n.contains(a))).copied().collect::<BTreeSet<_>>()
+    };
+    let of = |(name, c): (&HostName, &Candidates)| {
+        let gone = gone(name);
+        c.list.iter().filter(|c| gone.contains(&c.key.address)).map(|c| c.key.endpoint.clone()).collect::<Vec<_>>()
+    };
+    names.iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,404 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{
+    AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, Freshness, Prefer, Presence, SourceKind,
+    Steering, TargetHealth, TargetKey, Zone, ZoneEntry,
+};
+
+const GRACE: Duration = Duration::from_secs(600);
+
+fn now(secs: u64) -> Now {
+    Now { boottime: Boottime(Duration::from_secs(secs)), wall: crate::model::Wall(secs * 1000) }
+}
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+fn zone(id: &str) -> Zone {
+    Zone::Known(id.parse().unwrap())
+}
+
+/// A small world: endpoints `e0`, `e1` with a zone for each given address, all under the name `db.example`.
+#[derive(Debug, Clone)]
+struct World {
+    inventory: Inventory,
+    health: HealthView,
+    host: HostFacts,
+    overrides: Overrides,
+    policy: Policy,
+    now: Now,
+}
+
+impl World {
+    fn new(endpoints: &[&[u8]]) -> Self {
+        let mut inventory = Inventory::default();
+        for (i, addresses) in endpoints.iter().enumerate() {
+            let entry = AddressEntry { source: SourceKind::Fixed, retired: None };
+            let zones = addresses.iter().enumerate().map(|(z, a)| {
+                let addresses = [(ip(*a), entry.clone())].into();
+                (zone(&format!("z{z}")), ZoneEntry { names: BTreeSet::new(), addresses })
+            });
+            let endpoint = Endpoint {
+                id: None,
+                domain: None,
+                names: [name("db.example")].into(),
+                priority: 0,
+                zones: zones.collect(),
+                probed: true,
+                presence: Presence::Configured,
+                sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
+            };
+            inventory.endpoints.insert(format!("e{i}").parse().unwrap(), endpoint);
+        }
+        let policy = Policy { removal_grace: GRACE, ..Policy::default() };
+        let (host, overrides) = (HostFacts::default(), Overrides::default());
+        Self { inventory, health: HealthView::default(), host, overrides, policy, now: now(1000) }
+    }
+
+    fn endpoint(&mut self, i: usize) -> &mut Endpoint {
+        self.inventory.endpoints.get_mut(&format!("e{i}").parse().unwrap()).unwrap()
+    }
+
+    fn keys(&self) -> Vec<TargetKey> {
+        let zones = self.inventory.endpoints.iter().flat_map(|(e, x)| x.zones.iter().map(move |(z, y)| (e, z, y)));
+        let key = |(e, z, y): (&EndpointName, &Zone, &ZoneEntry)| {
+            let of = |a: &IpAddr| TargetKey { endpoint: e.clone(), zone: z.clone(), address: *a };
+            y.addresses.keys().map(of).collect::<Vec<_>>()
+        };
+        zones.flat_map(key).collect()
+    }
+
+    fn set(&mut self, address: u8, health: CheckHealth) {
+        let key = self.keys().into_iter().find(|k| k.address == ip(address)).unwrap();
+        let checks = [(Check::Path, health)].into();
+        self.health.targets.insert(key, Arc::new(TargetHealth { checks }));
+    }
+
+    fn steer(&self, previous: Option<&Plan>) -> Steered {
+        let Self { inventory, health, host, overrides, policy, now } = self;
+        steer(&Inputs { inventory, health, host, overrides, policy, previous, now: *now })
+    }
+
+    /// What `db.example` points at after `previous`, and why.
+    fn answer(&self, previous: &[u8]) -> (Vec<IpAddr>, AnswerReason) {
+        let previous = (!previous.is_empty()).then(|| plan(previous));
+        let answer = self.steer(previous.as_ref()).plan.answers.remove(&name("db.example")).unwrap();
+        (answer.addresses, answer.reason)
+    }
+}
+
+fn name(s: &str) -> HostName {
+    s.parse().unwrap()
+}
+
+fn plan(addresses: &[u8]) -> Plan {
+    let addresses = addresses.iter().map(|a| ip(*a)).collect();
+    let answer = Answer { addresses, standby: vec![], reason: AnswerReason::Healthy };
+    Plan { answers: [(name("db.example"), answer)].into(), withdrawn: BTreeMap::new() }
+}
+
+fn ips(last: &[u8]) -> Vec<IpAddr> {
+    last.iter().map(|l| ip(*l)).collect()
+}
+
+fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_since: Option<u64>) -> CheckHealth {
+    CheckHealth {
+        state,
+        since: now(0),
+        to_change: 1,
+        failing_since: failing_since.map(|s| now(s).boottime),
+        successes_in_a_row: successes,
+        last_success_started: last_success.map(|s| now(s).boottime),
+        last: None,
+        last_failure: None,
+        stats: crate::model::CheckStats::default(),
+    }
+}
+
+fn up(last_success: u64) -> CheckHealth {
+    health(CheckState::Up { hold_until: None }, 5, Some(last_success), None)
+}
+
+fn down(failing_since: u64, decided: u64) -> CheckHealth {
+    let state = CheckState::Down { decided: Some(now(decided).boottime) };
+    health(state, 0, Some(failing_since.saturating_sub(5)), Some(failing_since))
+}
+
+use AnswerReason::*;
+
+#[test]
+fn the_first_plan_publishes_everything_unjudged() {
+    let world = World::new(&[&[1, 2]]);
+    assert_eq!(world.answer(&[]), (ips(&[1, 2]), Unprobed));
+}
+
+#[test]
+fn with_a_plan_in_force_a_new_address_joins_only_when_it_has_answered() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, up(999));
+    assert_eq!(world.answer(&[1]), (ips(&[1]), Healthy));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1]), (ips(&[1, 2]), Healthy));
+}
+
+#[test]
+fn an_address_leaves_only_on_evidence_begun_after_the_decision() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, down(990, 993));
+    world.set(2, up(992));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "evidence since the first failure is too weak");
+    world.set(2, up(993));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[2]), FailedOver));
+    let asked = world.steer(Some(&plan(&[1, 2]))).ask;
+    assert_eq!(asked, ["e0".parse().unwrap()].into());
+}
+
+#[test]
+fn what_no_zone_mends_moves_nothing() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, health(CheckState::Down { decided: None }, 0, None, Some(990)));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]));
+}
+
+#[test]
+fn all_down_keeps_the_last_set_and_one_endpoint_cannot_blame_the_host() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, down(990, 993));
+    world.set(2, down(991, 994));
+    assert_eq!(world.answer(&[2]), (ips(&[2]), AllDownKept));
+    assert_eq!(world.answer(&[]), (ips(&[1, 2]), AllDownKept));
+}
+
+#[test]
+fn everything_dead_on_two_endpoints_is_a_local_fault() {
+    let mut world = World::new(&[&[1], &[2]]);
+    world.set(1, down(990, 993));
+    world.set(2, down(990, 993));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), LocalFaultHeld));
+    world.set(2, health(CheckState::Down { decided: Some(now(993).boottime) }, 0, Some(990), Some(991)));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), AllDownKept), "one success since is enough to rule it out");
+}
+
+#[test]
+fn a_recovered_address_waits_for_its_hold_unless_it_is_needed() {
+    let mut world = World::new(&[&[1, 2]]);
+    let held = health(CheckState::Up { hold_until: Some(now(1030).boottime) }, 3, Some(999), None);
+    world.set(1, held);
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[2]), (ips(&[2]), FailedOver));
+    assert_eq!(world.steer(Some(&plan(&[2]))).wake_at, Some(now(1030).boottime));
+    world.set(2, down(990, 993));
+    assert_eq!(world.answer(&[2]), (ips(&[1]), FailedOver), "at once if nothing else is healthy");
+    world.now = now(1031);
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[2]), (ips(&[1, 2]), Healthy));
+}
+
+#[test]
+fn when_all_are_down_the_first_success_takes_the_name() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, health(CheckState::Down { decided: Some(now(900).boottime) }, 1, Some(999), None));
+    world.set(2, down(990, 993));
+    assert_eq!(world.answer(&[2]), (ips(&[1]), FailedOver));
+}
+
+#[test]
+fn preferences_choose_and_the_rest_is_standby() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, up(999));
+    world.set(2, up(999));
+    world.host.zone = Some("z1".parse().unwrap());
+    assert_eq!(world.answer(&[]).0, ips(&[2, 1]), "the local zone first");
+    world.policy.default = Steering { prefer: Prefer::LocalZone, answers: Answers::All };
+    let answer = world.steer(None).plan.answers.remove(&name("db.example")).unwrap();
+    assert_eq!((answer.addresses, answer.standby), (ips(&[2]), ips(&[1])));
+    world.policy.default = Steering { prefer: Prefer::Any, answers: Answers::One };
+    assert_eq!(world.answer(&[1]).0, ips(&[1]), "the published one stays");
+    world.set(1, down(990, 993));
+    world.set(2, up(990));
+    assert_eq!(world.answer(&[1]).0, ips(&[1]), "no preference moves a name before the evidence does");
+    world.set(2, up(994));
+    assert_eq!(world.answer(&[1]).0, ips(&[2]));
+}
+
+#[test]
+fn a_lower_priority_serves_only_when_the_higher_is_dead() {
+    let mut world = World::new(&[&[1], &[2]]);
+    world.endpoint(1).priority = 10;
+    world.set(1, up(999));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[]).0, ips(&[1]));
+    world.set(1, down(990, 993));
+    assert_eq!(world.answer(&[1]), (ips(&[2]), FailedOver));
+    world.set(1, up(999));
+    assert_eq!(world.answer(&[2]), (ips(&[1]), Healthy));
+}
+
+#[test]
+fn a_drained_zone_is_left_unless_it_is_needed() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, up(999));
+    world.set(2, up(999));
+    let drain = Drain { endpoint: None, until: now(2000).boottime };
+    world.overrides.drains.insert("z0".parse().unwrap(), drain);
+    assert_eq!(world.answer(&[1, 2]), (ips(&[2]), Drained));
+    world.set(2, down(990, 993));
+    assert_eq!(world.answer(&[2]), (ips(&[1]), DrainedButNeeded));
+    world.now = now(2001);
+    assert_eq!(world.answer(&[2]), (ips(&[1]), FailedOver));
+}
+
+#[test]
+fn a_replaced_address_leaves_when_the_new_one_answers_or_after_the_grace() {
+    let mut world = World::new(&[&[1, 2]]);
+    let zones = &mut world.endpoint(0).zones;
+    zones.get_mut(&zone("z0")).unwrap().addresses.get_mut(&ip(1)).unwrap().retired = Some(now(900).boottime);
+    assert_eq!(world.answer(&[1]), (ips(&[1]), Unprobed));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1]), (ips(&[2]), Healthy));
+    world.health = HealthView::default();
+    world.now = now(1501);
+    assert_eq!(world.answer(&[1]), (ips(&[2]), Unprobed));
+}
+
+#[test]
+fn a_name_that_left_the_config_stays_for_the_grace_and_is_then_withdrawn() {
+    let mut world = World::new(&[&[1]]);
+    world.endpoint(0).presence = Presence::Removed { since: now(900).boottime };
+    assert_eq!(world.answer(&[1]), (ips(&[1]), RemovalPending));
+    assert_eq!(world.steer(Some(&plan(&[1]))).wake_at, Some(now(1500).boottime));
+    world.now = now(1500);
+    let steered = world.steer(Some(&plan(&[1])));
+    assert_eq!(steered.plan.withdrawn, [(name("db.example"), Withdrawal::Removed)].into());
+    assert!(steered.plan.answers.is_empty());
+    world.endpoint(0).presence = Presence::Configured;
+    assert!(
+        world.steer(Some(&steered.plan)).plan.withdrawn.is_empty(),
+        "a name that comes back is no longer withdrawn"
+    );
+}
+
+#[test]
+fn pinned_names_point_only_at_their_zone() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.endpoint(0).zones.get_mut(&zone("z1")).unwrap().names.insert(name("z1.db.example"));
+    world.set(1, up(999));
+    world.set(2, down(990, 993));
+    let plan = world.steer(None).plan;
+    assert_eq!(plan.answers[&name("z1.db.example")].addresses, ips(&[2]));
+    assert_eq!(plan.answers[&name("z1.db.example")].reason, Pinned);
+}
+
+#[test]
+fn unprobed_endpoints_and_stale_sources_say_so() {
+    let mut world = World::new(&[&[1]]);
+    world.endpoint(0).probed = false;
+    assert_eq!(world.answer(&[]), (ips(&[1]), Fixed));
+    world.endpoint(0).sources = [(SourceKind::Fixed, Freshness::Stale { since: now(0), error: "x".into() })].into();
+    assert_eq!(world.answer(&[1]), (ips(&[1]), Stale));
+}
+
+fn any_health() -> impl Strategy<Value = Option<CheckHealth>> {
+    let state = prop_oneof![
+        Just(CheckState::Unknown),
+        Just(CheckState::Up { hold_until: None }),
+        (980_u64..1020).prop_map(|t| CheckState::Up { hold_until: Some(now(t).boottime) }),
+        Just(CheckState::Down { decided: None }),
+        (980_u64..1000).prop_map(|t| CheckState::Down { decided: Some(now(t).boottime) }),
+    ];
+    let times = (0_u32..4, prop::option::of(970_u64..1000), prop::option::of(970_u64..1000));
+    prop::option::of((state, times).prop_map(|(state, (n, success, failing))| {
+        let successes = if matches!(state, CheckState::Up { .. }) { n.max(1) } else { n };
+        let failing = if successes > 0 { None } else { failing };
+        health(state, successes, success, failing)
+    }))
+}
+
+prop_compose! {
+    fn any_world()(
+        priority in 0..2_i32,
+        probed in any::<bool>(),
+        removed in prop::option::of(300_u64..1000),
+        retired in prop::option::of(300_u64..1000),
+        drained in any::<bool>(),
+        local in any::<bool>(),
+        prefer in any::<bool>(),
+        one in any::<bool>(),
+        healths in prop::collection::vec(any_health(), 5),
+    ) -> World {
+        let mut world = World::new(&[&[1, 2, 3], &[4, 5]]);
+        world.endpoint(1).priority = priority;
+        world.endpoint(1).probed = probed;
+        if let Some(since) = removed {
+            world.endpoint(1).presence = Presence::Removed { since: now(since).boottime };
+        }
+        let zones = &mut world.endpoint(0).zones;
+        zones.get_mut(&zone("z2")).unwrap().addresses.get_mut(&ip(3)).unwrap().retired =
+            retired.map(|t| now(t).boottime);
+        zones.get_mut(&zone("z1")).unwrap().names.insert(name("pinned.example"));
+        if drained {
+            let drain = Drain { endpoint: None, until: now(2000).boottime };
+            world.overrides.drains.insert("z0".parse().unwrap(), drain);
+        }
+        world.host.zone = local.then(|| "z1".parse().unwrap());
+        world.policy.default = Steering {
+            prefer: if prefer { Prefer::LocalZone } else { Prefer::Any },
+            answers: if one { Answers::One } else { Answers::All },
+        };
+        for (i, health) in healths.into_iter().enumerate() {
+            if let Some(health) = health.filter(|_| i < 3 || probed) {
+                world.set(u8::try_from(i + 1).unwrap(), health);
+            }
+        }
+        world
+    }
+}
+
+fn any_previous() -> impl Strategy<Value = Option<Plan>> {
+    prop::option::of(prop::collection::btree_set(1..8_u8, 1..5).prop_map(|s| plan(&s.into_iter().collect::<Vec<_>>())))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn no_answer_is_ever_empty_and_equal_inputs_give_equal_plans(world in any_world(), previous in any_previous()) {
+        let steered = world.steer(previous.as_ref());
+        prop_assert!(steered.plan.answers.contains_key(&name("db.example")));
+        for answer in steered.plan.answers.values() {
+            prop_assert!(!answer.addresses.is_empty());
+            prop_assert!(!answer.addresses.iter().any(|a| answer.standby.contains(a)));
+        }
+        prop_assert_eq!(&world.steer(previous.as_ref()), &steered);
+        let again = world.steer(Some(&steered.plan));
+        prop_assert_eq!(&again.plan, &steered.plan, "a decision stands while nothing changes");
+        prop_assert!(again.events.is_empty() && again.ask.is_empty());
+    }
+
+    /// B4, without preferences: who leaves was disproved, is retired, or was never ours.
+    #[test]
+    fn who_leaves_was_disproved(mut world in any_world(), previous in any_previous()) {
+        world.policy.default = Steering::default();
+        world.overrides = Overrides::default();
+        world.endpoint(1).priority = 0;
+        let Some(previous) = previous else { return Ok(()) };
+        let names = candidate::gather(&Inputs {
+            inventory: &world.inventory, health: &world.health, host: &world.host, overrides: &world.overrides,
+            policy: &world.policy, previous: Some(&previous), now: world.now,
+        });
+        let candidates = &names[&name("db.example")].list;
+        let after = &world.steer(Some(&previous)).plan.answers[&name("db.example")].addresses;
+        for gone in previous.answers[&name("db.example")].addresses.iter().filter(|a| !after.contains(a)) {
+            let Some(c) = candidates.iter().find(|c| c.key.address == *gone) else { continue };
+            let disproved = candidates.iter().any(|o| after.contains(&o.key.address) && c.is_disproved_by(o));
+            prop_assert!(disproved || c.leaves_at.is_some(), "{gone} left without evidence");
+        }
+    }
+}
