@@ -22,7 +22,24 @@ pub(super) struct Chosen {
 }
 
 /// `None` if there is neither a candidate nor anything published.
+///
+/// What is published is itself an input (a suspect stays only if it is published), so a choice that leaves an address
+/// out can enable another one. The decision is followed to where it stands still, so that it takes one step instead of
+/// several in a row. Each further round can only lose published addresses that preferences left out, so few rounds do.
 pub(super) fn choose(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Option<Chosen> {
+    const ROUNDS: usize = 8;
+    let mut chosen = choose_once(candidates, published, inputs)?;
+    for _ in 0..ROUNDS {
+        let next = choose_once(candidates, Some(&chosen.addresses), inputs)?;
+        if next == chosen {
+            break;
+        }
+        chosen = next;
+    }
+    Some(chosen)
+}
+
+fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Option<Chosen> {
     let pool = pool(&candidates.list, published, inputs);
     if pool.is_empty() {
         // Nothing of what we know may be published: the last set stays (B1).
@@ -41,7 +58,7 @@ pub(super) fn choose(candidates: &Candidates, published: Option<&[IpAddr]>, inpu
         keep_one(&mut choice, published);
     }
     let addresses = unique(choice.iter().map(|c| c.key.address));
-    let rest = pool.iter().filter(|c| c.serves() && !addresses.contains(&c.key.address));
+    let rest = pool.iter().filter(|c| c.serves() && !is_retired(c) && !addresses.contains(&c.key.address));
     Some(Chosen {
         standby: unique(rest.map(|c| c.key.address)),
         drained_but_needed: choice.iter().any(|c| c.drained),
@@ -60,10 +77,11 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
         Standing::Holding(_) => !is_retired(c) && is_published(c),
         _ => false,
     };
-    // Recovery is earned by rise and hold, unless nothing else is healthy.
+    // Recovery is earned by rise and hold, unless nothing else is healthy, or may be.
+    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c));
     let mut good: Vec<_> = list.iter().copied().filter(|c| firm(c)).collect();
     for lesser in [|s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering] as [fn(Standing) -> bool; 2] {
-        if good.is_empty() {
+        if good.is_empty() && !hope {
             good = list.iter().copied().filter(|c| !is_retired(c) && lesser(c.standing)).collect();
         }
     }
