@@ -3,5 +3,6 @@
 pub mod config;
 pub mod health;
 pub mod model;
+pub mod probe;
 pub mod steer;
 pub mod sys;

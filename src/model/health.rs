@@ -94,6 +94,24 @@ pub struct CheckHealth {
     pub stats: CheckStats,
 }
 
+impl CheckHealth {
+    /// A check that has no result yet.
+    #[must_use]
+    pub fn unknown(since: Now) -> Self {
+        Self {
+            state: CheckState::Unknown,
+            since,
+            to_change: 1,
+            failing_since: None,
+            successes_in_a_row: 0,
+            last_success_started: None,
+            last: None,
+            last_failure: None,
+            stats: CheckStats::default(),
+        }
+    }
+}
+
 /// The result of the latest finished probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastResult {

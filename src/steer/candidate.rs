@@ -1,12 +1,13 @@
 //! The addresses that a name may point at, and how each stands.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Inputs;
 use crate::model::{
-    Boottime, CheckState, Drain, Endpoint, EndpointName, HostName, Presence, Steering, TargetHealth, TargetKey, Zone,
-    ZoneEntry,
+    AddressEntry, Boottime, CheckState, Drain, Endpoint, EndpointName, HostName, Presence, Steering, TargetHealth,
+    TargetKey, Zone, ZoneEntry,
 };
 
 /// All candidates of one name.
@@ -83,14 +84,16 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
         if removal(endpoint, inputs).is_some_and(|at| at <= inputs.now.boottime) {
             continue;
         }
+        let steering = inputs.policy.steering(endpoint_name);
+        let all = |entry: &ZoneEntry, zone: &Zone| candidates(inputs, (endpoint_name, endpoint), zone, entry);
+        let shared: Vec<_> = endpoint.zones.iter().flat_map(|(zone, entry)| all(entry, zone)).collect();
+        for name in &endpoint.names {
+            add(&mut names, name, &shared, (false, steering));
+        }
         for (zone, entry) in &endpoint.zones {
-            let list: Vec<_> = candidates(inputs, (endpoint_name, endpoint), zone, entry).collect();
-            let steering = inputs.policy.steering(endpoint_name);
-            let shared = endpoint.names.iter().map(|n| (n, false, steering));
-            let pinned = entry.names.iter().map(|n| (n, true, Steering::default()));
-            for (name, pinned, steering) in shared.chain(pinned) {
-                let all = names.entry(name.clone()).or_insert_with(|| Candidates { list: vec![], pinned, steering });
-                all.list.extend(list.iter().cloned());
+            let own = all(entry, zone);
+            for name in &entry.names {
+                add(&mut names, name, &own, (true, Steering::default()));
             }
         }
     }
@@ -103,6 +106,17 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
     names
 }
 
+/// A name is registered even without an address, so that what is published of it stays (B1).
+fn add(
+    names: &mut BTreeMap<HostName, Candidates>,
+    name: &HostName,
+    list: &[Candidate],
+    (pinned, steering): (bool, Steering),
+) {
+    let of_name = || Candidates { list: Vec::new(), pinned, steering };
+    names.entry(name.clone()).or_insert_with(of_name).list.extend(list.iter().cloned());
+}
+
 /// When something about these candidates changes by itself.
 pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Option<Boottime> {
     let times = candidates.list.iter().flat_map(|c| {
@@ -113,16 +127,16 @@ pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Optio
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
 }
 
-fn candidates<'a>(
-    inputs: &'a Inputs<'_>,
-    (name, endpoint): (&'a EndpointName, &'a Endpoint),
-    zone: &'a Zone,
-    entry: &'a ZoneEntry,
-) -> impl Iterator<Item = Candidate> + 'a {
+fn candidates(
+    inputs: &Inputs<'_>,
+    (name, endpoint): (&EndpointName, &Endpoint),
+    zone: &Zone,
+    entry: &ZoneEntry,
+) -> Vec<Candidate> {
     let removal = removal(endpoint, inputs);
     let local = matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b);
     let drained = is_drained(inputs, name, zone);
-    entry.addresses.iter().map(move |(address, a)| {
+    let candidate = |(address, a): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
         let retirement = a.retired.map(|since| since.after(inputs.policy.removal_grace));
@@ -137,7 +151,8 @@ fn candidates<'a>(
             health,
             key,
         }
-    })
+    };
+    entry.addresses.iter().map(candidate).collect()
 }
 
 fn removal(endpoint: &Endpoint, inputs: &Inputs<'_>) -> Option<Boottime> {

@@ -17,13 +17,16 @@ pub(super) fn of(candidates: &Candidates, chosen: &Chosen, inputs: &Inputs<'_>) 
     let all_down = !list.is_empty() && list.iter().all(|c| c.standing == Standing::Down);
     let rules: [(AnswerReason, &dyn Fn() -> bool); 10] = [
         (AnswerReason::Pinned, &|| candidates.pinned),
-        (AnswerReason::RemovalPending, &|| list.iter().all(|c| c.removed)),
+        (AnswerReason::RemovalPending, &|| !list.is_empty() && list.iter().all(|c| c.removed)),
         (AnswerReason::LocalFaultHeld, &|| all_down && is_local_fault(list, inputs)),
         (AnswerReason::AllDownKept, &|| all_down),
         (AnswerReason::DrainedButNeeded, &|| chosen.drained_but_needed),
         (AnswerReason::Drained, &|| chosen.drained),
         (AnswerReason::FailedOver, &|| list.iter().any(left_out_dead)),
-        (AnswerReason::Stale, &|| list.iter().filter(published).any(|c| c.stale)),
+        // What is published and known by no source any more is as stale as can be.
+        (AnswerReason::Stale, &|| {
+            !list.iter().any(|c| published(&c)) || list.iter().filter(published).any(|c| c.stale)
+        }),
         (AnswerReason::Unprobed, &|| list.iter().filter(published).any(|c| c.standing == Standing::Unknown)),
         (AnswerReason::Fixed, &|| list.iter().filter(published).all(|c| c.standing == Standing::Trusted)),
     ];

@@ -305,6 +305,14 @@ fn unprobed_endpoints_and_stale_sources_say_so() {
     assert_eq!(world.answer(&[1]), (ips(&[1]), Stale));
 }
 
+#[test]
+fn a_name_without_any_known_address_keeps_what_is_published() {
+    let mut world = World::new(&[&[1]]);
+    world.endpoint(0).zones.clear();
+    assert_eq!(world.answer(&[9]), (ips(&[9]), Stale));
+    assert!(world.steer(None).plan.answers.is_empty());
+}
+
 fn any_health() -> impl Strategy<Value = Option<CheckHealth>> {
     let state = prop_oneof![
         Just(CheckState::Unknown),

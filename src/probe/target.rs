@@ -1,0 +1,135 @@
+//! The task of one target: begins probes when the tracker says so, and hands every result to it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Overlap, Prober};
+use crate::health::{Next, Rules, Signal, Tracker};
+use crate::model::{CheckHealth, Failure, FailureReason, Now, Observation, TargetSpec};
+use crate::sys::clock::Clock;
+
+/// What a target's task tells the collector after each result.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) spec: Arc<TargetSpec>,
+    pub(super) health: CheckHealth,
+    pub(super) signal: Option<Signal>,
+    pub(super) at: Now,
+}
+
+pub(super) struct Target<P> {
+    pub(super) spec: Arc<TargetSpec>,
+    pub(super) prober: Arc<P>,
+    pub(super) clock: Clock,
+    /// Of this host: gives each (host, target) a phase of its own.
+    pub(super) seed: u64,
+    pub(super) nudge: Arc<Notify>,
+    pub(super) reports: mpsc::UnboundedSender<Report>,
+}
+
+/// When the next probe is due, and whether that was an ordinary appointment.
+#[derive(Clone, Copy)]
+struct Due {
+    at: Instant,
+    regular: bool,
+}
+
+impl<P: Prober> Target<P> {
+    /// Runs until cancelled. Dropping it drops the probes in flight.
+    pub(super) async fn run(self, token: CancellationToken) {
+        let mut rng = fastrand::Rng::with_seed(self.phase_seed());
+        let mut tracker = Tracker::new(self.rules(&mut rng), self.clock.now());
+        let mut probes = JoinSet::new();
+        let first = self.spec.probe.path.fast_interval.mul_f64(rng.f64());
+        let mut due = Some(Due { at: Instant::now() + first, regular: false });
+        let mut nudged = false;
+        loop {
+            let wake = due.map_or_else(|| Instant::now() + Duration::from_secs(3600), |d| d.at);
+            let next = tokio::select! {
+                biased;
+                // Told to stop.
+                () = token.cancelled() => return,
+                // A probe ended.
+                Some(ended) = probes.join_next() => {
+                    // A probe that panicked is a fault of the agent, not of the target.
+                    let observation = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+                    Some(self.ended(&mut tracker, &observation))
+                }
+                // A sibling is in trouble: prove yourself now.
+                () = self.nudge.notified() => { nudged = true; None }
+                // The next probe is due.
+                () = tokio::time::sleep_until(wake), if due.is_some() => None,
+            };
+            if let Some(next) = next {
+                due = appointment(next, &mut rng);
+            }
+            let is_due = due.is_some_and(|d| d.at <= Instant::now());
+            if (is_due || nudged) && tracker.may_begin() {
+                let late = due.filter(|d| is_due && d.regular).map_or(Duration::ZERO, |d| d.at.elapsed());
+                let now = self.clock.now();
+                let next = tracker.begin(now, late);
+                self.begin(&mut probes, now);
+                nudged = false;
+                due = appointment(next, &mut rng);
+            } else if is_due {
+                due = None;
+            }
+        }
+    }
+
+    fn begin(&self, probes: &mut JoinSet<Observation>, started: Now) {
+        let (prober, clock, deadline) = (self.prober.clone(), self.clock, self.spec.probe.path.timeout);
+        probes.spawn(async move {
+            // The prober keeps the deadline; this is for one that doesn't.
+            let outcome = tokio::time::timeout(deadline * 2, prober.probe(deadline)).await.unwrap_or_else(|_| {
+                Err(Failure::new(
+                    FailureReason::Timeout,
+                    format_args!("no result after twice the {deadline:?} allowed"),
+                ))
+            });
+            Observation { started: started.boottime, ended: clock.now().boottime, outcome }
+        });
+    }
+
+    fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
+        let at = self.clock.now();
+        let step = tracker.observe(observation, at);
+        let report = Report { spec: self.spec.clone(), health: tracker.health(), signal: step.signal, at };
+        // The collector outlives its targets; if it is gone, so are we, soon.
+        let _ = self.reports.send(report);
+        step.next
+    }
+
+    fn rules(&self, rng: &mut fastrand::Rng) -> Rules {
+        let probe = &self.spec.probe;
+        let in_flight = match self.prober.overlap() {
+            Overlap::Hedged => probe.path.fall,
+            Overlap::OneAwaited => 1,
+        };
+        // Not every host of a fleet returns to a recovered zone in the same instant.
+        let hold = probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
+        Rules { schedule: probe.path, hold, in_flight }
+    }
+
+    fn phase_seed(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, &self.spec.key).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Regular appointments are jittered by a tenth to either side, so that no two checkers stay in step.
+fn appointment(next: Next, rng: &mut fastrand::Rng) -> Option<Due> {
+    let now = Instant::now();
+    match next {
+        Next::Regular(wait) => Some(Due { at: now + wait.mul_f64(0.9 + 0.2 * rng.f64()), regular: true }),
+        Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
+        Next::OnAnswer => None,
+    }
+}
