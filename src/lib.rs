@@ -1,6 +1,8 @@
 //! privatelinkd (placeholder, written at the end)
 #![deny(unsafe_code)]
+pub mod agent;
 pub mod config;
+pub mod discover;
 pub mod health;
 pub mod model;
 pub mod probe;

@@ -1,0 +1,2 @@
+//! Composition root
+pub mod steering;

@@ -1,0 +1,152 @@
+//! The steering stage: looks at everything a decision depends on, decides, and hands the plan on. The rules are all in
+//! [`crate::steer`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::discover::Cache;
+use crate::model::{
+    AnswerHistory, EndpointName, Event, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
+    PlanState, Policy,
+};
+use crate::steer::{Inputs, steer};
+use crate::sys::clock::Clock;
+
+/// The steering stage.
+pub struct Steering {
+    /// The clock that decisions go by.
+    pub clock: Clock,
+    /// What there is.
+    pub inventory: watch::Receiver<Arc<Inventory>>,
+    /// How it does.
+    pub health: watch::Receiver<Arc<HealthView>>,
+    /// Where we are.
+    pub host: watch::Receiver<Arc<HostFacts>>,
+    /// What the admin wants.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// The plan in force. Its first value is the last known good.
+    pub plan: watch::Sender<PlanState>,
+    /// Wishes for discovery. A full queue already holds a wish.
+    pub ask: mpsc::Sender<BTreeSet<EndpointName>>,
+    /// What happened.
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+impl Steering {
+    /// Runs until cancelled.
+    pub async fn run(mut self, token: CancellationToken) {
+        // Until discovery has looked for the first time the inventory may be an empty one, and an empty inventory
+        // would withdraw every name. Until then the last known good stands.
+        tokio::select! {
+            () = token.cancelled() => return,
+            Ok(()) = self.inventory.changed() => {}
+        }
+        loop {
+            let wake = self.decide();
+            let wake = Instant::now() + wake.unwrap_or(Duration::from_secs(3600));
+            tokio::select! {
+                // Told to stop.
+                () = token.cancelled() => return,
+                // Something that the decision depends on changed.
+                Ok(()) = self.inventory.changed() => {}
+                Ok(()) = self.health.changed() => {}
+                Ok(()) = self.host.changed() => {}
+                Ok(()) = self.config.changed() => {}
+                // A hold or a grace ends.
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Decides once; returns after how long to look again.
+    fn decide(&mut self) -> Option<Duration> {
+        let now = self.clock.now();
+        let (inventory, health) = (self.inventory.borrow_and_update().clone(), self.health.borrow_and_update().clone());
+        let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow_and_update().clone());
+        let previous = self.plan.borrow().plan.clone();
+        let steered = steer(&Inputs {
+            inventory: &inventory,
+            health: &health,
+            host: &host,
+            overrides: &Overrides::default(),
+            policy: &policy(&config),
+            previous: previous.as_deref(),
+            now,
+        });
+        if previous.as_deref() != Some(&steered.plan) {
+            let plan = Arc::new(steered.plan);
+            self.plan.send_modify(|state| {
+                state.history = history(&state.history, previous.as_deref(), &plan, now);
+                state.plan = Some(plan);
+            });
+        }
+        for kind in steered.events {
+            // Without a listener there is nobody to tell.
+            let _ = self.events.send(Event { at: now, kind });
+        }
+        if !steered.ask.is_empty() {
+            let _ = self.ask.try_send(steered.ask);
+        }
+        steered.wake_at.map(|at| at.since(now.boottime))
+    }
+}
+
+/// `[steering]` of every endpoint.
+#[must_use]
+pub fn policy(config: &Config) -> Policy {
+    let endpoints = config.endpoints.iter().map(|(name, e)| (name.clone(), e.steering)).collect();
+    Policy { default: config.steering, endpoints, removal_grace: config.hosts.removal_grace }
+}
+
+/// How often and when each name of the new plan changed.
+fn history(
+    before: &BTreeMap<HostName, AnswerHistory>,
+    previous: Option<&Plan>,
+    plan: &Plan,
+    now: Now,
+) -> BTreeMap<HostName, AnswerHistory> {
+    let of = |name: &HostName| {
+        let known = before.get(name).copied();
+        let old = previous.and_then(|p| p.answers.get(name)).map(|a| &a.addresses);
+        let same = old == plan.answers.get(name).map(|a| &a.addresses);
+        match known {
+            Some(h) if same => h,
+            Some(h) => AnswerHistory { changes: h.changes + 1, changed: now },
+            None => AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now },
+        }
+    };
+    plan.answers.keys().map(|name| (name.clone(), of(name))).collect()
+}
+
+/// Saves every new plan as the last known good. Apart from the stage above, so that no decision waits for a disk.
+pub async fn keep(
+    mut plan: watch::Receiver<PlanState>,
+    cache: Arc<Cache>,
+    clock: Clock,
+    events: mpsc::UnboundedSender<Event>,
+    token: CancellationToken,
+) {
+    let mut saved: Option<Arc<Plan>> = None;
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return,
+            Ok(()) = plan.changed() => {}
+        }
+        let latest = plan.borrow_and_update().plan.clone();
+        let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else { continue };
+        let now = clock.now();
+        match cache.clone().save_plan(latest.clone(), now).await {
+            Ok(()) => saved = Some(latest),
+            Err(error) => {
+                let kind = EventKind::StateNotSaved { error: error.to_string() };
+                let _ = events.send(Event { at: now, kind });
+            }
+        }
+    }
+}

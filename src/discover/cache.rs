@@ -1,0 +1,199 @@
+//! The last known good on disk: the inventory and the plan, each a JSON file with the identity of the machine that
+//! wrote it (B12). A file that can't be used is kept aside, never deleted and never a reason not to start.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Boottime, EventKind, Freshness, Identity, Inventory, Now, Plan, Presence, Wall, Withdrawal};
+use crate::sys::atomic_file::{self, Durability};
+
+/// The format that this version writes and reads.
+const FORMAT: u32 = 1;
+/// Larger files are not ours.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The folder of the last known good.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// `[host].state_dir`
+    pub dir: PathBuf,
+    /// This machine.
+    pub identity: Identity,
+    /// This boot.
+    pub boot_id: String,
+}
+
+/// What the cache held at start.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The inventory, its times those of this boot.
+    pub inventory: Inventory,
+    /// The plan. That of another machine gives only withdrawals.
+    pub plan: Option<Plan>,
+    /// What was found.
+    pub events: Vec<EventKind>,
+}
+
+/// One file's content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<T> {
+    format: u32,
+    boot_id: String,
+    identity: Identity,
+    saved: Wall,
+    content: T,
+}
+
+/// What reading one file gave.
+#[derive(Debug, PartialEq)]
+pub enum Cached<T> {
+    /// There is none.
+    Missing,
+    /// It is ours.
+    Good {
+        /// What it holds.
+        content: T,
+        /// Whether this very boot wrote it, so that its boot times still mean something.
+        same_boot: bool,
+    },
+    /// It was written on another machine.
+    Foreign {
+        /// What it holds.
+        content: T,
+        /// What differs.
+        part: crate::model::IdentityPart,
+    },
+    /// It is no cache of ours, or of another version.
+    Unusable {
+        /// Why.
+        error: String,
+    },
+}
+
+impl Cache {
+    const INVENTORY: &str = "inventory.json";
+    const PLAN: &str = "plan.json";
+
+    /// Reads both files. Blocks.
+    #[must_use]
+    pub fn load(&self, now: Now) -> Memory {
+        let mut memory = Memory::default();
+        match self.read(Self::INVENTORY) {
+            Cached::Good { content, same_boot } => {
+                memory.inventory = if same_boot { content } else { rebase(content, now) }
+            }
+            Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
+            // Said once, below.
+            Cached::Missing | Cached::Foreign { .. } => {}
+        }
+        match self.read::<Plan>(Self::PLAN) {
+            Cached::Missing => {}
+            Cached::Good { content, .. } => {
+                memory.events.push(EventKind::CacheLoaded { names: content.answers.len() });
+                memory.plan = Some(content);
+            }
+            Cached::Foreign { content, part } => {
+                memory.events.push(EventKind::CacheForeign { part });
+                let foreign = |name| (name, Withdrawal::ForeignCache);
+                let withdrawn = content.answers.into_keys().map(foreign).collect();
+                memory.plan = Some(Plan { withdrawn, ..Plan::default() });
+            }
+            Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
+        }
+        memory
+    }
+
+    /// Saves the inventory.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn save_inventory(self: Arc<Self>, inventory: Arc<Inventory>, now: Now) -> io::Result<()> {
+        self.save(Self::INVENTORY, inventory, now).await
+    }
+
+    /// Saves the plan.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn save_plan(self: Arc<Self>, plan: Arc<Plan>, now: Now) -> io::Result<()> {
+        self.save(Self::PLAN, plan, now).await
+    }
+
+    async fn save<T: Serialize + Send + Sync + 'static>(
+        self: Arc<Self>,
+        file: &'static str,
+        content: Arc<T>,
+        now: Now,
+    ) -> io::Result<()> {
+        let write = move || {
+            let (identity, boot_id) = (self.identity.clone(), self.boot_id.clone());
+            let stored = Stored { format: FORMAT, boot_id, identity, saved: now.wall, content };
+            let json = serde_json::to_vec(&stored).map_err(io::Error::other)?;
+            atomic_file::write(&self.dir.join(file), &json, 0o640, Durability::Synced)
+        };
+        tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
+    }
+
+    fn read<T: DeserializeOwned>(&self, file: &str) -> Cached<T> {
+        let path = self.dir.join(file);
+        let bytes = match atomic_file::read_bounded(&path, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Cached::Missing,
+            Err(e) => return Cached::Unusable { error: format!("{}: {e}", path.display()) },
+        };
+        let cached = judge(&bytes, &self.identity, &self.boot_id);
+        if let Cached::Unusable { error } = cached {
+            let aside = path.with_extension("json.unusable");
+            let kept = std::fs::rename(&path, &aside)
+                .map_or_else(|e| format!("left there: {e}"), |()| format!("kept as {}", aside.display()));
+            return Cached::Unusable { error: format!("{}: {error}; {kept}", path.display()) };
+        }
+        cached
+    }
+}
+
+/// Judges the bytes of a cache file (pure).
+#[must_use]
+pub fn judge<T: DeserializeOwned>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Cached<T> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let unusable = |error: String| Cached::Unusable { error };
+    match serde_json::from_slice::<Format>(bytes) {
+        Ok(Format { format: FORMAT }) => {}
+        Ok(Format { format }) => return unusable(format!("expected format {FORMAT}, found {format}")),
+        Err(e) => {
+            return unusable(format!("expected JSON with a format, found an error at {}:{}", e.line(), e.column()));
+        }
+    }
+    match serde_json::from_slice::<Stored<T>>(bytes) {
+        Err(e) => unusable(e.to_string()),
+        Ok(stored) => match stored.identity.mismatch(identity) {
+            Some(part) => Cached::Foreign { content: stored.content, part },
+            None => Cached::Good { same_boot: stored.boot_id == boot_id, content: stored.content },
+        },
+    }
+}
+
+/// Boot times of another boot mean nothing here: graces start anew, and nothing counts as confirmed in this boot.
+fn rebase(mut inventory: Inventory, now: Now) -> Inventory {
+    for endpoint in inventory.endpoints.values_mut() {
+        if let Presence::Removed { since } = &mut endpoint.presence {
+            *since = now.boottime;
+        }
+        for freshness in endpoint.sources.values_mut() {
+            let since = Now { boottime: Boottime::default(), wall: freshness.confirmed().wall };
+            *freshness = Freshness::Stale { since, error: "not asked yet since the host booted".to_owned() };
+        }
+        for address in endpoint.zones.values_mut().flat_map(|z| z.addresses.values_mut()) {
+            address.retired = address.retired.map(|_| now.boottime);
+        }
+    }
+    inventory
+}

@@ -1,0 +1,48 @@
+//! Which addresses does each endpoint have? Sources answer, the runner asks them and merges what they say into the
+//! [`Inventory`](crate::model::Inventory), and the cache keeps the last known good on disk for bad days.
+//!
+//! A failing source goes stale; it never takes an address away (B1). This room knows nothing of health or publishing.
+
+mod cache;
+mod fixed;
+mod merge;
+mod runner;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::IpAddr;
+
+pub use cache::{Cache, Cached, Memory, judge};
+pub use fixed::Fixed;
+pub use merge::{Round, merge, next_expiry};
+pub use runner::Runner;
+
+use crate::config::EndpointConfig;
+use crate::model::{SourceKind, Zone};
+
+/// One way to find the addresses of an endpoint. A source makes one attempt; the runner owns when and how often.
+pub trait Source: Send {
+    /// Which.
+    fn kind(&self) -> SourceKind;
+
+    /// What the source says of one endpoint.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it can't tell at present. "The endpoint has no address" is an answer, not an error.
+    fn find(&self, endpoint: &EndpointConfig) -> impl Future<Output = Result<Found, SourceError>> + Send;
+}
+
+/// What a source says of one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Addresses by zone.
+    pub zones: BTreeMap<Zone, BTreeSet<IpAddr>>,
+}
+
+/// Why a source can't tell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// It needs something that the config does not give for this endpoint.
+    #[error("nothing to go by: the endpoint has no {0}")]
+    NotConfigured(&'static str),
+}

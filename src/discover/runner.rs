@@ -1,0 +1,77 @@
+//! Asks the sources when it is time, and hands the merged inventory on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Cache, Fixed, Round, Source, merge, next_expiry};
+use crate::config::Config;
+use crate::model::{EndpointName, Event, EventKind, Inventory};
+use crate::sys::clock::Clock;
+
+/// The discovery runner.
+pub struct Runner {
+    /// The clock that decisions go by.
+    pub clock: Clock,
+    /// What to find.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Wishes of steering: endpoints that just lost an address.
+    pub asked: mpsc::Receiver<BTreeSet<EndpointName>>,
+    /// What there is. Its first value is the last known good.
+    pub inventory: watch::Sender<Arc<Inventory>>,
+    /// Where the last known good is kept.
+    pub cache: Arc<Cache>,
+    /// What happened.
+    pub events: mpsc::UnboundedSender<Event>,
+}
+
+impl Runner {
+    /// Runs until cancelled.
+    pub async fn run(mut self, token: CancellationToken) {
+        loop {
+            self.round().await;
+            let grace = self.config.borrow().hosts.removal_grace;
+            let expiry = next_expiry(&self.inventory.borrow(), grace);
+            let wait = expiry.map_or(Duration::from_secs(3600), |at| at.since(self.clock.now().boottime));
+            tokio::select! {
+                // Told to stop.
+                () = token.cancelled() => return,
+                // There is something else to find.
+                Ok(()) = self.config.changed() => {}
+                // A zone failed: perhaps the cloud knows why.
+                Some(_) = self.asked.recv() => {}
+                // Something retired is to be forgotten.
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn round(&mut self) {
+        let config = self.config.borrow_and_update().clone();
+        let mut round = Round::new();
+        for (name, endpoint) in &config.endpoints {
+            let said = Fixed.find(endpoint).await;
+            round.entry(name.clone()).or_default().insert(Fixed.kind(), said);
+        }
+        let now = self.clock.now();
+        let previous = self.inventory.borrow().clone();
+        let grace = config.hosts.removal_grace;
+        let (inventory, events) = merge(&previous, &config.endpoints, &round, grace, now);
+        for kind in events {
+            self.tell(kind);
+        }
+        let inventory = Arc::new(inventory);
+        self.inventory.send_replace(inventory.clone());
+        if let Err(error) = self.cache.clone().save_inventory(inventory, now).await {
+            self.tell(EventKind::StateNotSaved { error: error.to_string() });
+        }
+    }
+
+    fn tell(&self, kind: EventKind) {
+        // Without a listener there is nobody to tell.
+        let _ = self.events.send(Event { at: self.clock.now(), kind });
+    }
+}
