@@ -1,6 +1,23 @@
 //! The configuration, checked and typed.
 //!
-//! (Loader and rules: `raw`, `check`, `complaint`, `keys`.)
+//! A text becomes a [`Config`] in three named states. `raw` turns each file into a tree in which every value
+//! remembers its file and place; `merge` lays the drop-ins over the main file; `check`, which is pure, takes the tree
+//! apart key by key and either hands out a `Config` or every [`Complaint`] at once. `loader` alone touches the disk.
+//! `keys` is the one table of all keys and defaults. `findings`, `hidden`, `document` and `complaint` turn what the
+//! rules found into messages that show the line and never a secret.
+
+mod check;
+mod complaint;
+mod document;
+mod effective;
+mod facts;
+mod findings;
+mod hidden;
+pub mod keys;
+mod loader;
+mod merge;
+mod raw;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use complaint::{Complaint, Complaints, Severity};
+pub use effective::{Effective, EffectiveValue};
+pub use facts::Environment;
+pub use loader::{Loaded, default_path, from_texts, from_toml, load};
+pub use sources::Sources;
 
 use crate::model::{EndpointId, EndpointName, HostName, ProbeSpec, Steering, ZoneId};
 

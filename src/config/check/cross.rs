@@ -1,0 +1,141 @@
+//! What only several keys together can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::endpoint::Draft;
+use super::general::HostDraft;
+use super::hosts::HostsDraft;
+use super::section::Bad;
+use super::{Desk, Located};
+use crate::config::document::quote;
+use crate::config::raw::Origin;
+use crate::model::{HostName, ZoneId};
+
+fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>) -> Bad {
+    Bad { expected: expected.into(), found: found.into(), help: None, at }
+}
+
+/// Names that several endpoints, or an endpoint and one of its zones, lay claim to; zones without addresses.
+pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
+    for draft in drafts {
+        zones_have_addresses(draft, desk);
+        if draft.names.is_empty() && draft.zones.is_empty() && !desk.findings.has_errors() {
+            let help = "it is probed and reported, but nothing points at it; add `private_dns`";
+            desk.warn("endpoint", bad("a name to publish", "none", draft.at.clone()).help(help));
+        }
+    }
+    let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
+    shared_names_agree(&enabled, desk);
+    pinned_names_are_pinned_once(&enabled, desk);
+}
+
+fn zones_have_addresses(draft: &Draft, desk: &mut Desk<'_>) {
+    // Without any address the complaint was about that.
+    let without = draft.zones.iter().filter(|(zone, _)| !draft.addresses.contains_key(&zone.value));
+    for (zone, _) in without.filter(|_| !draft.addresses.is_empty()) {
+        let zones: Vec<String> = draft.addresses.keys().map(|z| quote(z.as_str())).collect();
+        let found = quote(zone.value.as_str());
+        let expected = format!("a zone that `addresses` has: {}", zones.join(", "));
+        desk.complain("endpoint.zone.id", bad(expected, found, zone.at.clone()));
+    }
+}
+
+fn shared_names_agree(drafts: &[&Draft], desk: &mut Desk<'_>) {
+    let mut first: BTreeMap<&HostName, (&Draft, &'static str)> = BTreeMap::new();
+    for draft in drafts {
+        let Some(kind) = draft.probe_kind else { continue };
+        for name in &draft.names {
+            let (other, other_kind) = *first.entry(&name.value).or_insert((draft, kind));
+            if other_kind != kind {
+                let of = other.name.as_ref().map_or("another one", |n| n.as_str());
+                let expected =
+                    format!("the probe kind of endpoint {}, which has this name too: {other_kind}", quote(of));
+                let help = "endpoints that share a name must agree on what healthy means";
+                desk.complain("endpoint.private_dns", bad(expected, kind, name.at.clone()).help(help));
+            }
+        }
+    }
+}
+
+fn pinned_names_are_pinned_once(drafts: &[&Draft], desk: &mut Desk<'_>) {
+    let whole: BTreeSet<&HostName> = drafts.iter().flat_map(|d| &d.names).map(|n| &n.value).collect();
+    let mut pinned: BTreeMap<&HostName, &ZoneId> = BTreeMap::new();
+    for (zone, names) in drafts.iter().flat_map(|d| &d.zones) {
+        for name in names {
+            let found = quote(name.value.as_str());
+            let complaint = if whole.contains(&name.value) {
+                Some(("a name of this zone alone", format!("{found}, which is also a name of a whole endpoint")))
+            } else {
+                let other = *pinned.entry(&name.value).or_insert(&zone.value);
+                let elsewhere = format!("{found}, which zone {} has too", quote(other.as_str()));
+                (*other != zone.value).then_some(("a name of one zone", elsewhere))
+            };
+            if let Some((expected, found)) = complaint {
+                desk.complain("endpoint.zone.private_dns", bad(expected, found, name.at.clone()));
+            }
+        }
+    }
+}
+
+/// Addresses that the writer would never write.
+pub(super) fn addresses(drafts: &[Draft], hosts: &HostsDraft, desk: &mut Desk<'_>) {
+    for address in drafts.iter().flat_map(|d| d.addresses.values()).flatten() {
+        if let Some((expected, help)) = refusal(address.value, hosts) {
+            let complaint = bad(expected, quote(&address.value.to_string()), address.at.clone());
+            desk.complain("endpoint.addresses", complaint.help(help));
+        }
+    }
+}
+
+fn refusal(address: IpAddr, hosts: &HostsDraft) -> Option<(String, &'static str)> {
+    if address.is_unspecified() || address.is_multicast() {
+        return Some(("the address of one network interface".to_owned(), "copy it from the endpoint's zones"));
+    }
+    if !hosts.config.families.has(address) {
+        let families = if hosts.config.families.ipv4 { "IPv4" } else { "IPv6" };
+        let expected = format!("an {families} address, as hosts.families says");
+        return Some((expected, "add the other family to hosts.families"));
+    }
+    let inside = hosts.config.allowed_ranges.iter().any(|r| r.contains(&address));
+    let ranges = || hosts.config.allowed_ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    (!inside).then(|| {
+        (format!("an address in hosts.allowed_ranges ({})", ranges()), "widen hosts.allowed_ranges if it is right")
+    })
+}
+
+/// Folders of two processes that must not meddle with each other's.
+pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, desk: &mut Desk<'_>) {
+    let folders = [
+        ("host.state_dir", &host.state_dir),
+        ("host.run_dir", &host.run_dir),
+        ("hosts.run_dir", &hosts.run_dir),
+        ("hosts.state_dir", &hosts.state_dir),
+    ];
+    for (i, (key, folder)) in folders.iter().enumerate() {
+        for (other_key, other) in &folders[..i] {
+            let meets = folder.value.starts_with(&other.value) || other.value.starts_with(&folder.value);
+            if meets {
+                let expected = format!("a folder apart from `{other_key}` ({})", show(&other.value));
+                let at = folder.at.clone().or_else(|| other.at.clone());
+                desk.complain(key, bad(expected, show(&folder.value), at));
+            }
+        }
+    }
+    for (key, folder) in folders {
+        hosts_file_outside(key, folder, &hosts.path, desk);
+    }
+}
+
+fn hosts_file_outside(key: &str, folder: &Located<PathBuf>, path: &Located<PathBuf>, desk: &mut Desk<'_>) {
+    if path.value.starts_with(&folder.value) {
+        let expected = format!("a file outside `{key}` ({})", show(&folder.value));
+        let at = path.at.clone().or_else(|| folder.at.clone());
+        desk.complain("hosts.path", bad(expected, show(&path.value), at));
+    }
+}
+
+fn show(path: &std::path::Path) -> String {
+    quote(&path.to_string_lossy())
+}

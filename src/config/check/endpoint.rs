@@ -1,0 +1,197 @@
+//! `[[endpoint]]` and `[[endpoint.zone]]`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::section::{Bad, Read, Section};
+use super::{Desk, Located, general, names, probe, read};
+use crate::config::EndpointConfig;
+use crate::config::document::quote;
+use crate::config::raw::{Node, Origin, Table, Value};
+use crate::model::{EndpointId, EndpointName, HostName, ProbeSpec, Steering, ZoneId};
+
+/// More endpoints than a VPC can have.
+const MOST_ENDPOINTS: usize = 1_000;
+
+/// What one `[[endpoint]]` says, with the places of what other rules look at.
+pub(super) struct Draft {
+    pub(super) at: Option<Origin>,
+    pub(super) name: Option<EndpointName>,
+    pub(super) enabled: bool,
+    /// `private_dns`, and the domain if it is published.
+    pub(super) names: Vec<Located<HostName>>,
+    /// `[[endpoint.zone]]`, with their names.
+    pub(super) zones: Vec<(Located<ZoneId>, Vec<Located<HostName>>)>,
+    /// By zone.
+    pub(super) addresses: Addresses,
+    /// `none` if nothing probes it; `None` if that could not be read.
+    pub(super) probe_kind: Option<&'static str>,
+    config: Option<EndpointConfig>,
+}
+
+type Addresses = BTreeMap<ZoneId, Vec<Located<IpAddr>>>;
+
+impl Draft {
+    /// What becomes of it: nothing if it is switched off.
+    pub(super) fn into_config(self) -> Option<(EndpointName, EndpointConfig)> {
+        self.name.zip(self.config).filter(|_| self.enabled)
+    }
+}
+
+/// Every `[[endpoint]]`.
+pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, steering: Steering) -> Vec<Draft> {
+    let written = root.has("endpoint");
+    let mut sections = root.sections(desk, "endpoint");
+    if let Some(first_too_many) = sections.get(MOST_ENDPOINTS) {
+        let bad = Bad {
+            expected: format!("at most {MOST_ENDPOINTS} endpoints"),
+            found: sections.len().to_string(),
+            help: None,
+            at: first_too_many.at.clone(),
+        };
+        desk.complain("endpoint", bad);
+        sections.truncate(MOST_ENDPOINTS);
+    }
+    if sections.is_empty() && !written {
+        let help = Some("add an [[endpoint]] table; see config/examples".to_owned());
+        desk.warn("endpoint", Bad { expected: "an endpoint".into(), found: "none".into(), help, at: None });
+    }
+    sections.into_iter().map(|section| endpoint(section, desk, steering)).collect()
+}
+
+fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Draft {
+    section.label_by("name");
+    let at = section.at.clone();
+    let world = desk.world;
+    let name = section.required(desk, "name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
+    let enabled = section.take(desk, "enabled", read::boolean).is_none_or(|l| l.value);
+    let id = section.take(desk, "id", |n| read::name::<EndpointId>(n, "an endpoint id"));
+    let without_domain = !section.has("domain");
+    let domain = section.take(desk, "domain", read::host_name);
+    let publish_domain = section.take(desk, "publish_domain", read::boolean);
+    let addresses = take_addresses(&mut section, desk);
+    let names = section.take(desk, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
+    let priority = section.take(desk, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
+    let zones = section.sections(desk, "zone").into_iter().filter_map(|z| zone(z, desk)).collect::<Vec<_>>();
+    let mut names = names.map(|n| n.value).unwrap_or_default();
+    let fallback = names.first().or(domain.as_ref()).map(|l| l.value.clone());
+    match publish_domain.filter(|p| p.value) {
+        Some(publish) if without_domain => {
+            let bad = Bad { expected: "`domain` beside it".into(), found: "none".into(), help: None, at: publish.at };
+            desk.complain("endpoint.publish_domain", bad);
+        }
+        Some(_) => names.extend(domain.as_ref().and_then(|d| published_domain(d, desk))),
+        None => {}
+    }
+    let (probe, probe_kind) = take_probe(&mut section, desk, fallback.as_ref());
+    let steering = match section.optional_section(desk, "steering") {
+        Some(over) => general::steering_over(over, desk, steering),
+        None => steering,
+    };
+    section.finish(desk);
+    let config = priority.map(|priority| EndpointConfig {
+        id: id.map(|l| l.value),
+        domain: domain.map(|l| l.value),
+        names: names.iter().map(|l| l.value.clone()).collect(),
+        addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),
+        zone_names: zones.iter().map(pinned).collect(),
+        priority: priority.value,
+        probe,
+        steering,
+    });
+    Draft { at, name, enabled, names, zones, addresses, probe_kind, config }
+}
+
+fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {
+    (zone.value.clone(), names.iter().map(|n| n.value.clone()).collect())
+}
+
+/// The domain as a name to publish, if it can be one.
+fn published_domain(domain: &Located<HostName>, desk: &mut Desk<'_>) -> Option<Located<HostName>> {
+    let Some((expected, help)) = names::refusal(&domain.value, desk.world.environment) else {
+        return Some(domain.clone());
+    };
+    let (found, at) = (quote(domain.value.as_str()), domain.at.clone());
+    desk.complain("endpoint.domain", Bad { expected: expected.into(), found, help: Some(help.into()), at });
+    None
+}
+
+fn take_probe(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    fallback: Option<&HostName>,
+) -> (Option<Arc<ProbeSpec>>, Option<&'static str>) {
+    let written = section.has("probe");
+    match section.optional_section(desk, "probe") {
+        Some(probe) => {
+            let spec = probe::probe(probe, desk, fallback);
+            let kind = spec.as_ref().map(|s| s.kind.label());
+            (spec.map(Arc::new), kind)
+        }
+        None => (None, (!written).then_some("none")),
+    }
+}
+
+fn take_addresses(section: &mut Section, desk: &mut Desk<'_>) -> Addresses {
+    if !section.has("addresses") {
+        const HELP: &str = "discovery through the API (`id`) and DNS (`domain`) is not in this version";
+        section.miss(desk, "addresses", Some(HELP));
+    }
+    section.take(desk, "addresses", addresses).map(|l| l.value).unwrap_or_default()
+}
+
+fn addresses(node: &Node) -> Read<Addresses> {
+    const EXPECTED: &str = "a table of zone id to address, such as { \"cn-hangzhou-h\" = \"10.0.1.15\" }";
+    let table = node.table().filter(|t| !t.is_empty()).ok_or_else(|| vec![Bad::new(EXPECTED, node)])?;
+    let (mut all, mut complaints) = (Addresses::new(), Vec::new());
+    for zone in written_order(table) {
+        match addresses_of_zone(zone) {
+            Ok((zone, addresses)) => drop(all.insert(zone, addresses)),
+            Err(more) => complaints.extend(more),
+        }
+    }
+    complaints.extend(twice(&all));
+    if complaints.is_empty() { Ok(all) } else { Err(complaints) }
+}
+
+fn addresses_of_zone((zone, node): (Node, &Node)) -> Read<(ZoneId, Vec<Located<IpAddr>>)> {
+    let id = read::zone_id(&zone);
+    let addresses = match &node.value {
+        Value::Text(_) => read::address(node).map(|value| vec![Located { value, at: node.at.clone() }]),
+        _ => read::filled_list(node, read::address),
+    };
+    match (id, addresses) {
+        (Ok(id), Ok(addresses)) => Ok((id, addresses)),
+        (id, addresses) => Err(id.err().into_iter().chain(addresses.err()).flatten().collect()),
+    }
+}
+
+/// A table's keys, as nodes of their own, and values, as they were written down.
+pub(super) fn written_order(table: &Table) -> Vec<(Node, &Node)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(_, e)| e.key.as_ref().map(|o| (o.file, o.span.start)));
+    let key = |name: &str, at: &Option<Origin>| Node { at: at.clone(), value: Value::Text(name.to_owned()) };
+    entries.into_iter().map(|(name, e)| (key(name, &e.key), &e.node)).collect()
+}
+
+fn twice(all: &Addresses) -> Vec<Bad> {
+    let mut seen = BTreeSet::new();
+    let repeated = all.values().flatten().filter(|a| !seen.insert(a.value));
+    let bad = |a: &Located<IpAddr>| Bad {
+        expected: "each address once in an endpoint".to_owned(),
+        found: format!("{} twice", quote(&a.value.to_string())),
+        help: None,
+        at: a.at.clone(),
+    };
+    repeated.map(bad).collect()
+}
+
+fn zone(mut section: Section, desk: &mut Desk<'_>) -> Option<(Located<ZoneId>, Vec<Located<HostName>>)> {
+    section.label_by("id");
+    let environment = desk.world.environment;
+    let id = section.required(desk, "id", read::zone_id);
+    let names = section.required(desk, "private_dns", |n| read::filled_list(n, |n| names::published(n, environment)));
+    section.finish(desk);
+    Some((id?, names.map(|n| n.value).unwrap_or_default()))
+}

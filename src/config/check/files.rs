@@ -1,0 +1,147 @@
+//! Files that the configuration names: who may read and write them, and what is in them.
+
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::World;
+use super::section::{Bad, Read};
+use crate::config::document::quote;
+use crate::config::facts::{Environment, FileFacts, RegularFile};
+use crate::config::raw::Node;
+use crate::model::{Secret, TrustBundle};
+
+/// Nobody but the owner writes, nobody outside the group reads.
+const SECRET_MODE: u32 = 0o640;
+/// Longest secret: HTTP servers refuse longer header lines.
+const LONGEST_SECRET: usize = 8_000;
+
+/// The trimmed content of a secret file, if nobody else can read or change it. Complaints never show content.
+pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret> {
+    let file = regular(path, node, world)?;
+    let mut all = ownership(path, file, world.environment);
+    let excess = file.mode & 0o7777 & !SECRET_MODE;
+    if excess != 0 {
+        let found = format!("mode {:04o} on {}", file.mode & 0o7777, shown(path));
+        all.push(
+            bad("a secret file of mode 0640 or less", found, node).help("chmod 0600, or 0640 with a group of its own"),
+        );
+    }
+    if lets_others_read(&file.acl) {
+        let found = format!("an ACL on {} that lets more users or groups in", shown(path));
+        all.push(bad("a secret file without ACL for others", found, node).help("setfacl -b removes it"));
+    }
+    let at = |b: Bad| Bad { at: node.at.clone(), ..b };
+    if !all.is_empty() {
+        return Err(all.into_iter().map(at).collect());
+    }
+    content(path, file).map_err(|b| vec![at(b)])
+}
+
+fn content(path: &Path, file: &RegularFile) -> Result<Secret, Bad> {
+    let expected = "one line of printable ASCII in the secret file";
+    let refuse = |found: &str| Bad {
+        expected: expected.into(),
+        found: format!("{found} in {}", shown(path)),
+        help: None,
+        at: None,
+    };
+    let text = std::str::from_utf8(&file.content).map_err(|_| refuse("bytes that are no text"))?.trim();
+    match text {
+        "" => Err(refuse("nothing")),
+        t if t.len() > LONGEST_SECRET => Err(refuse("more than 8000 characters")),
+        t if !t.bytes().all(|b| matches!(b, 0x20..=0x7e | b'\t')) => Err(refuse("other characters")),
+        t => Ok(Secret::new(t.to_owned())),
+    }
+}
+
+fn ownership(path: &Path, file: &RegularFile, environment: &Environment) -> Vec<Bad> {
+    if file.owner == 0 || environment.trusted_uids.contains(&file.owner) {
+        return Vec::new();
+    }
+    vec![Bad {
+        expected: "a secret file owned by root or the service user".to_owned(),
+        found: format!("owner {} on {}", file.owner, shown(path)),
+        help: None,
+        at: None,
+    }]
+}
+
+/// True if a POSIX ACL grants reading to a named user or group. Layout: a 32-bit version, then entries of a 16-bit
+/// tag, 16-bit permissions and a 32-bit id, all little-endian (linux/posix_acl_xattr.h).
+fn lets_others_read(acl: &[u8]) -> bool {
+    const USER: u16 = 0x02;
+    const GROUP: u16 = 0x08;
+    const READ: u16 = 0x04;
+    let entries = acl.get(4..).unwrap_or_default().chunks_exact(8);
+    entries.into_iter().any(|e| {
+        let (tag, permissions) = (u16::from_le_bytes([e[0], e[1]]), u16::from_le_bytes([e[2], e[3]]));
+        matches!(tag, USER | GROUP) && permissions & READ != 0
+    })
+}
+
+/// The certificates of a PEM file that nobody but its owner can change.
+pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<TrustBundle> {
+    let file = regular(path, node, world)?;
+    if file.mode & 0o022 != 0 {
+        let found = format!("mode {:04o} on {}", file.mode & 0o7777, shown(path));
+        return Err(vec![bad("a file that only its owner can write", found, node).help("chmod go-w")]);
+    }
+    let refuse = |found: String| vec![bad("PEM certificates", format!("{found} in {}", shown(path)), node)];
+    let mut certificates = Vec::new();
+    let mut roots = RootCertStore::empty();
+    for (i, certificate) in CertificateDer::pem_slice_iter(&file.content).enumerate() {
+        let certificate = certificate.map_err(|_| refuse("broken PEM".to_owned()))?;
+        if roots.add(certificate.clone()).is_err() {
+            return Err(refuse(format!("a broken certificate (number {})", i + 1)));
+        }
+        certificates.push(certificate.to_vec());
+    }
+    if certificates.is_empty() {
+        return Err(refuse("none".to_owned()));
+    }
+    Ok(TrustBundle { path: path.to_owned(), certificates })
+}
+
+fn regular<'w>(path: &Path, node: &Node, world: World<'w>) -> Read<&'w RegularFile> {
+    match world.facts.get(path) {
+        Some(FileFacts::Regular(file)) => Ok(file),
+        Some(FileFacts::Unusable(why)) => Err(vec![bad("a readable file", format!("{why}: {}", shown(path)), node)]),
+        None => Err(vec![bad("a readable file", format!("one that was not looked at: {}", shown(path)), node)]),
+    }
+}
+
+fn bad(expected: &str, found: String, node: &Node) -> Bad {
+    Bad { expected: expected.to_owned(), found, help: None, at: node.at.clone() }
+}
+
+fn shown(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acl(entries: &[(u16, u16)]) -> Vec<u8> {
+        let mut bytes = 2_u32.to_le_bytes().to_vec();
+        for (tag, permissions) in entries {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(permissions.to_le_bytes());
+            bytes.extend(0_u32.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn only_named_users_and_groups_are_others() {
+        assert!(!lets_others_read(&[]));
+        assert!(!lets_others_read(&[1, 2, 3]));
+        assert!(!lets_others_read(&acl(&[(0x01, 6), (0x04, 4), (0x10, 4), (0x20, 0)])));
+        assert!(lets_others_read(&acl(&[(0x01, 6), (0x02, 4)])));
+        assert!(lets_others_read(&acl(&[(0x08, 7)])));
+        assert!(!lets_others_read(&acl(&[(0x08, 1)])));
+    }
+}

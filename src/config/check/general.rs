@@ -1,0 +1,132 @@
+//! `[host]`, `[steering]`, `[metrics]`, `[log]`: sections of plain keys.
+
+use std::path::PathBuf;
+
+use super::section::{Bad, Read, Section};
+use super::{Desk, Located, read};
+use crate::config::keys;
+use crate::config::raw::Node;
+use crate::config::{HostConfig, LogConfig, LogFormat, LogLevel, MetricsConfig};
+use crate::model::{Answers, HostName, Prefer, Steering};
+
+/// `[host]`, with the places of its folders.
+pub(super) struct HostDraft {
+    pub(super) config: HostConfig,
+    pub(super) state_dir: Located<PathBuf>,
+    pub(super) run_dir: Located<PathBuf>,
+}
+
+impl HostDraft {
+    pub(super) fn value(self) -> HostConfig {
+        self.config
+    }
+}
+
+/// `[host]`
+pub(super) fn host(mut section: Section, desk: &mut Desk<'_>) -> Option<HostDraft> {
+    let zone = section.take(desk, "zone", read::zone_id).map(|l| l.value);
+    let region = section.take(desk, "region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
+    let vpc_id = section.take(desk, "vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
+    let instance_id =
+        section.take(desk, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
+    let state_dir = section.take(desk, "state_dir", read::path);
+    let run_dir = section.take(desk, "run_dir", read::path);
+    section.finish(desk);
+    let (state_dir, run_dir) = (state_dir?, run_dir?);
+    let config = HostConfig {
+        zone,
+        region: region.map(|l| l.value),
+        vpc_id: vpc_id.map(|l| l.value),
+        instance_id: instance_id.map(|l| l.value),
+        state_dir: state_dir.value.clone(),
+        run_dir: run_dir.value.clone(),
+    };
+    Some(HostDraft { config, state_dir, run_dir })
+}
+
+fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
+    const LONGEST: usize = 64;
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let rest = node.text().filter(|t| t.len() <= LONGEST && t.chars().all(good)).and_then(|t| t.strip_prefix(prefix));
+    match rest {
+        Some(rest) if !rest.is_empty() => Ok(format!("{prefix}{rest}")),
+        _ => Err(vec![Bad::new(what, node)]),
+    }
+}
+
+/// `[steering]`
+pub(super) fn steering(mut section: Section, desk: &mut Desk<'_>) -> Option<Steering> {
+    let prefer = section.take(desk, "prefer", prefer);
+    let answers = section.take(desk, "answers", answers);
+    section.finish(desk);
+    Some(Steering { prefer: prefer?.value, answers: answers?.value })
+}
+
+/// `[endpoint.steering]`: what it lacks is taken from `[steering]`.
+pub(super) fn steering_over(mut section: Section, desk: &mut Desk<'_>, base: Steering) -> Steering {
+    const FROM: &str = "from [steering]";
+    let prefer = section.take(desk, "prefer", prefer).map(|l| l.value).unwrap_or_else(|| {
+        section.derived(desk, "prefer", if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" }, FROM);
+        base.prefer
+    });
+    let answers = section.take(desk, "answers", answers).map(|l| l.value).unwrap_or_else(|| {
+        section.derived(desk, "answers", if base.answers == Answers::All { "\"all\"" } else { "\"one\"" }, FROM);
+        base.answers
+    });
+    section.finish(desk);
+    Steering { prefer, answers }
+}
+
+fn prefer(node: &Node) -> Read<Prefer> {
+    read::word(node, &[("any", Prefer::Any), ("local_zone", Prefer::LocalZone)])
+}
+
+fn answers(node: &Node) -> Read<Answers> {
+    read::word(node, &[("all", Answers::All), ("one", Answers::One)])
+}
+
+/// `[metrics]`
+pub(super) fn metrics(mut section: Section, desk: &mut Desk<'_>) -> Option<MetricsConfig> {
+    let listen = section.take(desk, "listen", read::listen);
+    let expose = section.take(desk, "expose", |n| read::list(n, exposed));
+    section.finish(desk);
+    let (listen, expose) = (listen?.value, expose?.value);
+    let expose_status = expose.iter().any(|e| e.value.is_none());
+    Some(MetricsConfig { listen, expose_status, expose_hosts: expose.into_iter().filter_map(|e| e.value).collect() })
+}
+
+/// `None` for `status`.
+fn exposed(node: &Node) -> Read<Option<HostName>> {
+    const STATUS: &str = "status";
+    let expected = "\"status\" or a host name that a Host header may carry";
+    let text = read::text(node).map_err(|_| vec![Bad::new(expected, node)])?;
+    if text == STATUS {
+        return Ok(None);
+    }
+    if text == "page" {
+        return Err(vec![Bad::new(expected, node).help("\"page\" is not in this version")]);
+    }
+    let typo = keys::nearest(text, [STATUS]);
+    match (typo, text.parse()) {
+        (None, Ok(name)) => Ok(Some(name)),
+        (Some(near), _) => Err(vec![Bad::new(expected, node).help(format!("did you mean \"{near}\"?"))]),
+        (None, Err(_)) => Err(vec![Bad::new(expected, node)]),
+    }
+}
+
+/// `[log]`
+pub(super) fn log(mut section: Section, desk: &mut Desk<'_>) -> Option<LogConfig> {
+    let level = section.take(desk, "level", |n| read::word(n, LEVELS));
+    let format =
+        section.take(desk, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+    section.finish(desk);
+    Some(LogConfig { level: level?.value, format: format?.value })
+}
+
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];

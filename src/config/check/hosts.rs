@@ -1,0 +1,79 @@
+//! `[hosts]`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::section::{Bad, Section};
+use super::{Desk, Located, read};
+use crate::config::document::quote;
+use crate::config::{Families, HostsConfig};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The block is back within 5 s of whatever removed it (B11).
+const LONGEST_REASSERT: Duration = Duration::from_secs(5);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// `[hosts]`, with the places of what other rules look at.
+pub(super) struct HostsDraft {
+    pub(super) config: HostsConfig,
+    pub(super) path: Located<PathBuf>,
+    pub(super) run_dir: Located<PathBuf>,
+    pub(super) state_dir: Located<PathBuf>,
+}
+
+impl HostsDraft {
+    pub(super) fn value(self) -> HostsConfig {
+        self.config
+    }
+}
+
+/// `[hosts]`
+pub(super) fn hosts(mut section: Section, desk: &mut Desk<'_>) -> Option<HostsDraft> {
+    let publish = section.take(desk, "publish", read::boolean);
+    let path = section.take(desk, "path", read::path);
+    let ranges = section.take(desk, "allowed_ranges", |n| read::filled_list(n, read::network));
+    let families = section.take(desk, "families", |n| {
+        read::filled_list(n, |n| read::word(n, &[("ipv4", Family::V4), ("ipv6", Family::V6)]))
+    });
+    let reassert_interval = section.take(desk, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
+    let removal_grace = section.take(desk, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
+    let run_dir = section.take(desk, "run_dir", read::path);
+    let state_dir = section.take(desk, "state_dir", read::path);
+    section.finish(desk);
+    for range in ranges.iter().flat_map(|r| &r.value) {
+        warn_of_default_route(range, desk);
+    }
+    let (path, run_dir, state_dir, families) = (path?, run_dir?, state_dir?, families?.value);
+    let has = |family: Family| families.iter().any(|f| f.value == family);
+    let config = HostsConfig {
+        publish: publish?.value,
+        path: path.value.clone(),
+        allowed_ranges: ranges?.value.into_iter().map(|r| r.value).collect(),
+        families: Families { ipv4: has(Family::V4), ipv6: has(Family::V6) },
+        reassert_interval: reassert_interval?.value,
+        removal_grace: removal_grace?.value,
+        run_dir: run_dir.value.clone(),
+        state_dir: state_dir.value.clone(),
+    };
+    Some(HostsDraft { config, path, run_dir, state_dir })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+fn warn_of_default_route(range: &Located<IpNet>, desk: &mut Desk<'_>) {
+    if range.value.prefix_len() == 0 {
+        let bad = Bad {
+            expected: "networks of your own".to_owned(),
+            found: format!("{}, which is every address", quote(&range.value.to_string())),
+            help: Some("this switches the protection against foreign addresses off".to_owned()),
+            at: range.at.clone(),
+        };
+        desk.warn("hosts.allowed_ranges", bad);
+    }
+}

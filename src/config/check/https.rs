@@ -1,0 +1,187 @@
+//! `[endpoint.probe]` of kind `https`: the request. Nothing that is taken here can make two requests out of one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::endpoint::written_order;
+use super::section::{Bad, Read, Section};
+use super::{Desk, World, files, read};
+use crate::config::document::{HIDDEN, quote};
+use crate::config::hidden::names_a_place;
+use crate::config::raw::{Node, Value, toml_key};
+use crate::model::{HeaderValue, HostName, HttpsSpec, Secret, Trust};
+
+/// The keys of this kind alone.
+pub(super) const KEYS: &[&str] = &["server_name", "method", "path", "headers", "expect_status", "ca_file"];
+
+/// HTTPS's own port.
+const PORT: u16 = 443;
+const MOST_HEADERS: usize = 32;
+const LONGEST_PATH: usize = 2_000;
+const LONGEST_VALUE: usize = 8_000;
+
+/// Headers that the prober writes itself, or that say where a request ends or how a connection is used.
+const OURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The port where none is given.
+pub(super) fn default_port(section: &Section, desk: &mut Desk<'_>) -> u16 {
+    section.derived(desk, "port", &PORT.to_string(), "default of https");
+    PORT
+}
+
+/// The keys of this kind.
+pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: Option<&HostName>) -> Option<HttpsSpec> {
+    let world = desk.world;
+    let server_name = take_server_name(section, desk, fallback);
+    let method = section.take(desk, "method", method);
+    let path = section.take(desk, "path", path);
+    let headers = section.take(desk, "headers", |n| headers(n, world));
+    let expect_status =
+        section.take(desk, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
+    let system_roots = !section.has("ca_file");
+    let ca_file = section.take(desk, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world));
+    if system_roots {
+        section.derived(desk, "ca_file", "\"\"", "the system's roots");
+    }
+    Some(HttpsSpec {
+        server_name: server_name?,
+        method: method?.value,
+        path: path?.value,
+        headers: headers?.value,
+        expect_status: expect_status?.value.into_iter().map(|s| s.value).collect(),
+        trust: ca_file.map_or(Trust::System, |f| Trust::File(Arc::new(f.value))),
+    })
+}
+
+fn take_server_name(section: &mut Section, desk: &mut Desk<'_>, fallback: Option<&HostName>) -> Option<HostName> {
+    if section.has("server_name") {
+        return section.take(desk, "server_name", read::host_name).map(|l| l.value);
+    }
+    let Some(name) = fallback else {
+        section.miss(desk, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
+        return section.take(desk, "server_name", read::host_name).map(|l| l.value);
+    };
+    let absent = section.take(desk, "server_name", read::host_name);
+    debug_assert!(absent.is_none());
+    section.derived(desk, "server_name", &quote(name.as_str()), "from private_dns or domain");
+    Some(name.clone())
+}
+
+fn method(node: &Node) -> Read<String> {
+    let good = |t: &&str| (1..=16).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_uppercase());
+    match node.text().filter(good) {
+        Some("CONNECT") => Err(vec![Bad::new("a method that asks for a path", node)]),
+        Some(method) => Ok(method.to_owned()),
+        None => Err(vec![Bad::new("an HTTP method in capital letters, such as \"GET\"", node)]),
+    }
+}
+
+fn path(node: &Node) -> Read<String> {
+    let good = |t: &&str| {
+        t.len() <= LONGEST_PATH && t.starts_with('/') && t.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+    };
+    let bad = || Bad::new("a path that begins with `/`, printable ASCII without spaces and `#`", node);
+    node.text().filter(good).map(str::to_owned).ok_or_else(|| vec![bad().help("write other characters as %XX")])
+}
+
+type Headers = Vec<(String, HeaderValue)>;
+
+fn headers(node: &Node, world: World<'_>) -> Read<Headers> {
+    let Some(table) = node.table() else {
+        return Err(vec![Bad::of_type("a table of header name to value", node)]);
+    };
+    if table.len() > MOST_HEADERS {
+        return Err(vec![Bad::of_type(format!("at most {MOST_HEADERS} headers"), node)]);
+    }
+    let (mut headers, mut complaints) = (Headers::new(), Vec::new());
+    for (name, value) in written_order(table) {
+        match (header_name(&name, &headers), header_value(value, world)) {
+            (Ok(name), Ok(value)) => headers.push((name, value)),
+            (name, value) => complaints.extend(name.err().into_iter().chain(value.err()).flatten()),
+        }
+    }
+    if complaints.is_empty() { Ok(headers) } else { Err(complaints) }
+}
+
+fn header_name(node: &Node, before: &Headers) -> Read<String> {
+    let name = node.text().unwrap_or_default().to_ascii_lowercase();
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
+        return Err(vec![Bad::new("a header name", node)]);
+    }
+    if OURS.contains(&name.as_str()) {
+        return Err(vec![Bad::new("another header", node).help("the probe writes this one itself")]);
+    }
+    if before.iter().any(|(other, _)| *other == name) {
+        return Err(vec![Bad::new("each header once, in whatever case", node)]);
+    }
+    Ok(name)
+}
+
+fn header_value(node: &Node, world: World<'_>) -> Read<HeaderValue> {
+    match &node.value {
+        Value::Text(text) => plain_value(text, node),
+        Value::Table(_) => secret_value(node, world).map(HeaderValue::Secret),
+        _ => Err(vec![hidden("a string, or { file = \"/path\" }", node)]),
+    }
+}
+
+fn plain_value(text: &str, node: &Node) -> Read<HeaderValue> {
+    if text.starts_with("credential:") {
+        return Err(vec![credential(node)]);
+    }
+    let clean = text.bytes().all(|b| matches!(b, 0x20..=0x7e | b'\t')) && text.trim() == text;
+    if clean && text.len() <= LONGEST_VALUE {
+        return Ok(HeaderValue::Plain(text.to_owned()));
+    }
+    Err(vec![hidden("printable ASCII without spaces at its ends, at most 8000 characters", node)])
+}
+
+fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
+    let table = node.table().into_iter().flatten();
+    let unknown = table.clone().filter(|(name, _)| *name != "file").map(|(name, entry)| Bad {
+        expected: "only `file`".to_owned(),
+        found: format!("`{}`", toml_key(&crate::config::document::plain(name))),
+        help: None,
+        at: entry.key.clone(),
+    });
+    let mut complaints: Vec<Bad> = unknown.collect();
+    match table.clone().find(|(name, _)| *name == "file") {
+        None => complaints.push(hidden("{ file = \"/path\" }", node)),
+        Some((_, file)) => match secret_path(&file.node).and_then(|p| files::secret(&p, &file.node, world)) {
+            Ok(secret) if complaints.is_empty() => return Ok(secret),
+            Ok(_) => {}
+            Err(more) => complaints.extend(more),
+        },
+    }
+    Err(complaints)
+}
+
+fn secret_path(node: &Node) -> Read<PathBuf> {
+    match node.text() {
+        Some(text) if text.starts_with("credential:") => Err(vec![credential(node)]),
+        Some(text) if names_a_place(text) => read::path(node),
+        _ => Err(vec![hidden("an absolute path", node)]),
+    }
+}
+
+fn credential(node: &Node) -> Bad {
+    hidden("a path: { file = \"/path\" }", node).help("`credential:NAME` is not in this version")
+}
+
+/// A complaint that shows nothing of what may be a secret.
+fn hidden(expected: &str, node: &Node) -> Bad {
+    let found = if node.text().is_some() { HIDDEN } else { node.type_name() };
+    Bad { found: found.to_owned(), ..Bad::of_type(expected, node) }
+}

@@ -1,0 +1,161 @@
+//! Readers: from a node of the tree to a value of the right type, or everything that is wrong with it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::Located;
+use super::section::{Bad, Read};
+use crate::config::keys;
+use crate::config::raw::{Node, Value};
+use crate::model::{HostName, NameError, ZoneId};
+
+fn bad<T>(expected: impl Into<String>, node: &Node) -> Read<T> {
+    Err(vec![Bad::new(expected, node)])
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(node: &Node) -> Read<bool> {
+    if let Value::Bool(b) = node.value { Ok(b) } else { bad("true or false, without quotes", node) }
+}
+
+/// A string.
+pub(super) fn text(node: &Node) -> Read<&str> {
+    node.text().map_or_else(|| bad("a string", node), Ok)
+}
+
+/// An integer in a range.
+pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: RangeInclusive<i64>) -> Read<T> {
+    let fits = |i: &i64| range.contains(i);
+    match node.value {
+        Value::Integer(Some(i)) if fits(&i) => T::try_from(i).or_else(|_| bad("an integer", node)),
+        _ => bad(format!("an integer from {} to {}", range.start(), range.end()), node),
+    }
+}
+
+/// A duration in a range.
+pub(super) fn duration(node: &Node, range: RangeInclusive<Duration>) -> Read<Duration> {
+    let parsed = node.text().map(humantime::parse_duration);
+    let (min, max) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+    match parsed {
+        Some(Ok(d)) if range.contains(&d) => Ok(d),
+        Some(Ok(_)) => bad(format!("a duration from {min} to {max}"), node),
+        _ => Err(vec![Bad::new("a duration in quotes, such as \"5s\" or \"500ms\"", node)]),
+    }
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Read<T> {
+    let found = words.iter().find(|(word, _)| node.text() == Some(word));
+    if let Some((_, value)) = found {
+        return Ok(*value);
+    }
+    let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    let mut complaint = Bad::new(format!("one of {}", quoted.join(", ")), node);
+    let near = node.text().and_then(|t| keys::nearest(t, words.iter().map(|(word, _)| *word)));
+    complaint.help = near.map(|near| format!("did you mean \"{near}\"?"));
+    Err(vec![complaint])
+}
+
+/// A list, each element read by `read`.
+pub(super) fn list<T>(node: &Node, mut read: impl FnMut(&Node) -> Read<T>) -> Read<Vec<Located<T>>> {
+    let Value::List(items) = &node.value else { return bad("a list in brackets", node) };
+    let (mut values, mut complaints) = (Vec::new(), Vec::new());
+    for item in items {
+        match read(item) {
+            Ok(value) => values.push(Located { value, at: item.at.clone() }),
+            Err(more) => complaints.extend(more),
+        }
+    }
+    if complaints.is_empty() { Ok(values) } else { Err(complaints) }
+}
+
+/// A list of at least one element.
+pub(super) fn filled_list<T>(node: &Node, read: impl FnMut(&Node) -> Read<T>) -> Read<Vec<Located<T>>> {
+    match &node.value {
+        Value::List(items) if items.is_empty() => {
+            Err(vec![Bad { found: "an empty list".to_owned(), ..Bad::new("at least one", node) }])
+        }
+        _ => list(node, read),
+    }
+}
+
+/// An absolute path without detours, so that paths can be compared by their parts.
+pub(super) fn path(node: &Node) -> Read<PathBuf> {
+    const LONGEST: usize = 4_000;
+    let text = text(node)?;
+    let path = Path::new(text);
+    let straight = path.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+    let clean = !text.chars().any(char::is_control) && text.len() <= LONGEST;
+    if path.is_absolute() && straight && clean && !text.contains("/./") {
+        return Ok(path.to_owned());
+    }
+    bad("an absolute path without `..`", node)
+}
+
+/// One of the model's own text types.
+pub(super) fn name<T: FromStr<Err = NameError>>(node: &Node, what: &str) -> Read<T> {
+    let text = text(node).map_err(|_| vec![Bad::new(what, node)])?;
+    text.parse().or_else(|error: NameError| {
+        // "expected X, found Y" of the model, with ours around it.
+        let message = error.to_string();
+        let rule = message.split(", found ").next().unwrap_or_default().trim_start_matches("expected ");
+        bad(format!("{what}: {rule}"), node)
+    })
+}
+
+/// A zone id.
+pub(super) fn zone_id(node: &Node) -> Read<ZoneId> {
+    if node.text() == Some("unknown") {
+        return bad("a zone id; \"unknown\" is our word for zones without one", node);
+    }
+    name(node, "a zone id")
+}
+
+/// A host name, no address.
+pub(super) fn host_name(node: &Node) -> Read<HostName> {
+    let name: HostName = name(node, "a host name")?;
+    if is_address(name.as_str()) { bad("a host name, not an address", node) } else { Ok(name) }
+}
+
+/// True for names that resolvers take for addresses: those that end in a label of digits.
+pub(super) fn is_address(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// An IP address.
+pub(super) fn address(node: &Node) -> Read<IpAddr> {
+    match node.text().map(str::parse) {
+        Some(Ok(IpAddr::V6(v6))) if v6.to_ipv4_mapped().is_some() => {
+            Err(vec![Bad::new("an IPv4 address in its own form", node).help("write it without ::ffff:")])
+        }
+        Some(Ok(address)) => Ok(address),
+        _ => bad("an IP address", node),
+    }
+}
+
+/// A network, written with the bits of the host part at zero.
+pub(super) fn network(node: &Node) -> Read<IpNet> {
+    let parsed: Option<IpNet> = node.text().and_then(|t| t.parse().ok());
+    let single: Option<IpAddr> = node.text().and_then(|t| t.parse().ok());
+    let complaint = Bad::new("a network such as \"10.0.0.0/8\"", node);
+    match (parsed, single) {
+        (Some(net), _) if net.trunc() == net => Ok(net),
+        (Some(net), _) => Err(vec![complaint.help(format!("did you mean \"{}\"?", net.trunc()))]),
+        (None, Some(ip)) => Err(vec![complaint.help(format!("a single address is \"{}\"", IpNet::from(ip)))]),
+        (None, None) => Err(vec![complaint]),
+    }
+}
+
+/// A listen address; `None` for the empty string.
+pub(super) fn listen(node: &Node) -> Read<Option<SocketAddr>> {
+    match node.text() {
+        Some("") => Ok(None),
+        Some(text) if text.parse::<SocketAddr>().is_ok() => Ok(text.parse().ok()),
+        _ => bad("an address and port such as \"127.0.0.1:9965\", or \"\" for off", node),
+    }
+}

@@ -1,0 +1,170 @@
+//! What is wrong with a configuration, and how a person is told: where, what was expected, what was found, and what
+//! to do.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::document::Excerpt;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// The configuration is taken, but probably not what was meant.
+    Warning,
+}
+
+/// One thing that is wrong. Its `Display` is the whole message, with the line and a mark under the part that is
+/// meant; it never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Complaint {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, as it was opened.
+    pub file: String,
+    /// Counted from 1; `None` if the file as a whole is meant.
+    pub line: Option<usize>,
+    /// In characters, counted from 1.
+    pub column: Option<usize>,
+    /// The key without numbers of array elements, such as `endpoint.probe.kind`; empty if no key is meant.
+    pub key: String,
+    /// What would have been right.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The line itself.
+    #[serde(skip)]
+    pub(crate) excerpt: Option<Excerpt>,
+}
+
+impl Complaint {
+    /// A complaint about a file as a whole.
+    pub(crate) fn of_file(file: String, expected: &str, found: String, help: Option<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            file,
+            line: None,
+            column: None,
+            key: String::new(),
+            expected: expected.to_owned(),
+            found,
+            help,
+            excerpt: None,
+        }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.severity {
+            Severity::Error => "error: ",
+            Severity::Warning => "warning: ",
+        })?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        writeln!(f, "expected {}, found {}", self.expected, self.found)?;
+        let number = self.line.map(|l| l.to_string()).unwrap_or_default();
+        let gutter = number.len().max(1) + 1;
+        write!(f, "{:gutter$}--> {}", "", self.file)?;
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, ":{line}:{column}")?;
+        }
+        writeln!(f)?;
+        if let Some(Excerpt { text, indent, width }) = &self.excerpt {
+            writeln!(f, "{:gutter$} |", "")?;
+            writeln!(f, " {number} | {text}")?;
+            writeln!(f, "{:gutter$} | {:indent$}{:^<width$}", "", "", "")?;
+        }
+        match &self.help {
+            Some(help) => writeln!(f, "{:gutter$} = help: {help}", ""),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong at once, in the order of the files. Its `Display` is all messages, a blank line between
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Complaints {
+    /// At most [`Complaints::LIMIT`].
+    pub complaints: Vec<Complaint>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+impl Complaints {
+    /// More than these help nobody.
+    pub const LIMIT: usize = 100;
+
+    /// True if at least one of them is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.complaints.iter().any(|c| c.severity == Severity::Error)
+    }
+}
+
+impl From<Complaint> for Complaints {
+    fn from(complaint: Complaint) -> Self {
+        Self { complaints: vec![complaint], omitted: 0 }
+    }
+}
+
+impl fmt::Display for Complaints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, complaint) in self.complaints.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            complaint.fmt(f)?;
+        }
+        if self.omitted > 0 {
+            writeln!(f, "\n… and {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Complaints {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_its_line_and_a_mark() {
+        let complaint = Complaint {
+            severity: Severity::Error,
+            file: "/etc/privatelinkd/config.toml".into(),
+            line: Some(7),
+            column: Some(18),
+            key: "endpoint.probe.kind".into(),
+            expected: "one of \"tcp\", \"https\"".into(),
+            found: "\"tpc\"".into(),
+            help: Some("did you mean \"tcp\"?".into()),
+            excerpt: Some(Excerpt { text: "probe = { kind = \"tpc\", port = 5432 }".into(), indent: 17, width: 5 }),
+        };
+        let expected = r#"error: endpoint.probe.kind: expected one of "tcp", "https", found "tpc"
+  --> /etc/privatelinkd/config.toml:7:18
+   |
+ 7 | probe = { kind = "tpc", port = 5432 }
+   |                  ^^^^^
+   = help: did you mean "tcp"?
+"#;
+        assert_eq!(complaint.to_string(), expected);
+        let json = serde_json::to_value(&complaint).unwrap();
+        assert_eq!(json["column"], 18);
+        assert_eq!(json["severity"], "error");
+    }
+
+    #[test]
+    fn a_file_without_a_line_is_named() {
+        let complaint = Complaint::of_file("/x".into(), "a file", "none".into(), None);
+        assert_eq!(complaint.to_string(), "error: expected a file, found none\n  --> /x\n");
+    }
+}

@@ -1,0 +1,153 @@
+//! Collects what the rules find, and turns it into complaints once everything is known that must not be shown.
+
+use std::ops::Range;
+
+use super::complaint::{Complaint, Complaints, Severity};
+use super::document::{Document, quote};
+use super::hidden::Hidden;
+use super::merge::Repeat;
+use super::raw::{Mistake, Origin};
+
+/// One thing that a rule found.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    pub(crate) severity: Severity,
+    pub(crate) key: String,
+    pub(crate) expected: String,
+    pub(crate) found: String,
+    pub(crate) help: Option<String>,
+    /// `None`: the main file as a whole.
+    pub(crate) at: Option<Origin>,
+    /// Something lacks. Not to be trusted where part of a text could not be read.
+    pub(crate) absence: bool,
+}
+
+impl From<Repeat> for Finding {
+    fn from(Repeat { key, identity, at }: Repeat) -> Self {
+        Self {
+            severity: Severity::Error,
+            key,
+            expected: "each one once in a file".to_owned(),
+            found: format!("{} twice", quote(&identity)),
+            help: Some("only drop-ins, in other files, add to an entry".to_owned()),
+            at,
+            absence: false,
+        }
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    kept: Vec<Finding>,
+    omitted: usize,
+    errors: usize,
+}
+
+impl Findings {
+    /// Adds one. Past the limit they are only counted.
+    pub(crate) fn add(&mut self, finding: Finding) {
+        self.errors += usize::from(finding.severity == Severity::Error);
+        if self.kept.len() < Complaints::LIMIT {
+            self.kept.push(finding);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// True once an error was added.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// Everything found, and every place where a text is not TOML, as complaints in the order of the files.
+    pub(crate) fn into_complaints(self, texts: &[Document], mistakes: &[Vec<Mistake>], hidden: &Hidden) -> Complaints {
+        let broken = Broken::new(texts, mistakes);
+        let mut placed: Vec<(Option<Origin>, Complaint)> = Vec::new();
+        let mut omitted = if broken.any() { 0 } else { self.omitted };
+        for finding in self.kept.into_iter().filter(|f| broken.trusts(f)) {
+            let at = finding.at.clone();
+            placed.push((at, complaint(finding, texts, |file, _| hidden.of(file).to_vec())));
+        }
+        for (file, mistake) in mistakes.iter().enumerate().flat_map(|(f, list)| list.iter().map(move |m| (f, m))) {
+            if placed.len() >= Complaints::LIMIT {
+                omitted += 1;
+                continue;
+            }
+            let at = Origin { file, span: mistake.span.clone() };
+            let complaint = complaint(syntax(mistake, at.clone()), texts, |file, span| {
+                hidden.of_broken_line(file, &texts[file], span.start)
+            });
+            placed.push((Some(at), complaint));
+        }
+        placed.sort_by_key(|(at, _)| at.as_ref().map_or((0, 0), |a| (a.file, a.span.start)));
+        Complaints { complaints: placed.into_iter().map(|(_, c)| c).collect(), omitted }
+    }
+}
+
+fn syntax(mistake: &Mistake, at: Origin) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        key: String::new(),
+        expected: mistake.expected.clone(),
+        found: mistake.found.clone(),
+        help: None,
+        at: Some(at),
+        absence: false,
+    }
+}
+
+fn complaint(
+    finding: Finding,
+    texts: &[Document],
+    hidden: impl Fn(usize, &Range<usize>) -> Vec<Range<usize>>,
+) -> Complaint {
+    let Finding { severity, key, expected, found, help, at, absence: _ } = finding;
+    let place = at.and_then(|at| texts.get(at.file).map(|text| (text, at)));
+    let file = place.as_ref().map(|(text, _)| *text).or(texts.first()).map(|t| t.name.clone()).unwrap_or_default();
+    let (line, column) = place.as_ref().map(|(text, at)| text.position(at.span.start)).unzip();
+    let excerpt = place.map(|(text, at)| text.excerpt(&at.span, &hidden(at.file, &at.span)));
+    Complaint { severity, file, line, column, key, expected, found, help, excerpt }
+}
+
+/// Where the texts are not TOML: what the parser made of such a place is its own invention.
+struct Broken<'t> {
+    texts: &'t [Document],
+    /// By file: the lines that can't be trusted.
+    lines: Vec<Vec<Range<usize>>>,
+}
+
+impl<'t> Broken<'t> {
+    fn new(texts: &'t [Document], mistakes: &[Vec<Mistake>]) -> Self {
+        let of_file = |(text, list): (&Document, &Vec<Mistake>)| list.iter().map(|m| region(text, m)).collect();
+        Self { texts, lines: texts.iter().zip(mistakes).map(of_file).collect() }
+    }
+
+    fn any(&self) -> bool {
+        self.lines.iter().any(|l| !l.is_empty())
+    }
+
+    /// Whether a finding stands on what was written, not on what the parser made up.
+    fn trusts(&self, finding: &Finding) -> bool {
+        if !self.any() {
+            return true;
+        }
+        let Some(at) = finding.at.as_ref().filter(|_| !finding.absence) else { return false };
+        let (Some(text), Some(lines)) = (self.texts.get(at.file), self.lines.get(at.file)) else { return true };
+        let (first, last) = (text.line_of(at.span.start), text.line_of(at.span.end));
+        !lines.iter().any(|r| r.start <= last && first < r.end)
+    }
+}
+
+/// The lines that one mistake spoils.
+fn region(text: &Document, mistake: &Mistake) -> Range<usize> {
+    let from = text.line_of(mistake.span.start);
+    let mut to = text.line_of(mistake.span.end).max(from) + 1;
+    // Behind a broken table header every key may have landed in the wrong table.
+    if text.line(from).trim_start().starts_with('[') {
+        while to < text.line_count() && !text.line(to).trim_start().starts_with('[') {
+            to += 1;
+        }
+    }
+    from..to
+}

@@ -1,0 +1,204 @@
+//! Which parts of the texts no complaint may show (B15): header values, and whatever stands behind a key that we do
+//! not know, because a misspelt or misplaced key may well hold a password.
+
+use std::ops::Range;
+
+use super::document::Document;
+use super::keys::{self, join};
+use super::raw::{Node, Value};
+
+/// The key whose values are secret.
+pub(crate) const HEADERS: &str = "endpoint.probe.headers";
+
+/// The parts to hide, by file.
+#[derive(Debug, Default)]
+pub(crate) struct Hidden(Vec<Vec<Range<usize>>>);
+
+impl Hidden {
+    /// Takes down what to hide in the next file.
+    pub(crate) fn add_file(&mut self, root: &Node) {
+        let mut spans = Vec::new();
+        walk(root, "", &mut spans);
+        spans.sort_by_key(|s| (s.start, s.end));
+        self.0.push(spans);
+    }
+
+    /// What to hide in a file, where it was understood.
+    pub(crate) fn of(&self, file: usize) -> &[Range<usize>] {
+        self.0.get(file).map_or(&[], Vec::as_slice)
+    }
+
+    /// What to hide on a line that is not TOML: the tree may lack parts of it, so that the text itself must tell.
+    pub(crate) fn of_broken_line(&self, file: usize, text: &Document, offset: usize) -> Vec<Range<usize>> {
+        let line = text.line_of(offset);
+        let range = text.line_range(line);
+        let cut = match secret_from(text, line) {
+            Some(column) => range.start + column..range.end.max(range.start + column + 1),
+            None => return self.of(file).to_vec(),
+        };
+        let before = self.of(file).iter().take_while(|h| h.start < cut.start);
+        let mut hidden: Vec<_> = before.map(|h| h.start..h.end.min(cut.start)).collect();
+        hidden.push(cut);
+        hidden
+    }
+}
+
+fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Table(table) => {
+            for (name, entry) in table {
+                let path = join(path, name);
+                if path == HEADERS {
+                    hide_headers(&entry.node, spans);
+                } else if keys::is_section(&path) {
+                    walk(&entry.node, &path, spans);
+                } else if keys::find(&path).is_none() {
+                    hide(&entry.node, spans);
+                } else if path != "endpoint.addresses" {
+                    hide_tables(&entry.node, spans);
+                }
+            }
+        }
+        Value::List(items) if !path.is_empty() => items.iter().for_each(|item| walk(item, path, spans)),
+        _ => {}
+    }
+}
+
+fn hide_headers(headers: &Node, spans: &mut Vec<Range<usize>>) {
+    let Some(table) = headers.table() else { return hide(headers, spans) };
+    for entry in table.values() {
+        let Some(source) = entry.node.table() else {
+            hide(&entry.node, spans);
+            continue;
+        };
+        for (name, value) in source {
+            if name != "file" || !value.node.text().is_some_and(names_a_place) {
+                hide(&value.node, spans);
+            }
+        }
+    }
+}
+
+/// True if a text can be shown because it says where a secret is, not what it is.
+pub(crate) fn names_a_place(text: &str) -> bool {
+    text.starts_with('/') || text.starts_with("./") || text.starts_with("../")
+}
+
+/// Where one value is expected, a table is a misunderstanding: its values are nothing that we know.
+fn hide_tables(node: &Node, spans: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Table(_) => hide(node, spans),
+        Value::List(items) => items.iter().for_each(|item| hide_tables(item, spans)),
+        _ => {}
+    }
+}
+
+fn hide(node: &Node, spans: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Table(table) => table.values().for_each(|e| hide(&e.node, spans)),
+        Value::List(items) => items.iter().for_each(|item| hide(item, spans)),
+        _ => spans.extend(node.at.iter().map(|at| at.span.clone()).filter(|s| !s.is_empty())),
+    }
+}
+
+/// The column (in bytes) from which on a broken line may hold a secret, if it may.
+fn secret_from(text: &Document, line: usize) -> Option<usize> {
+    let content = text.line(line);
+    if in_headers(text, line) {
+        return Some(value_column(content).unwrap_or(0));
+    }
+    let mut keys = content.match_indices('=').peekable();
+    if keys.peek().is_none() {
+        // The rest of a value that began further up.
+        let opening = (0..line).rev().map(|l| text.line(l)).find(|l| l.contains('='))?;
+        return first_unknown(opening).map(|_| 0);
+    }
+    first_unknown(content)
+}
+
+/// The column behind the first `=` of a line whose key is not one whose values may be shown; 0 if the line does not
+/// look like one with a key at all.
+fn first_unknown(content: &str) -> Option<usize> {
+    content.match_indices('=').map(|(column, _)| column).find(|column| !shown(&content[..*column])).map(|column| {
+        let looks_like_a_key = value_column(content).is_some();
+        if looks_like_a_key { column + 1 } else { 0 }
+    })
+}
+
+/// Whether the value of the key that `before` ends with may be shown.
+fn shown(before: &str) -> bool {
+    let word = before.trim_end().trim_end_matches(['"', '\'']);
+    let from = word.rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).map_or(0, |i| i + 1);
+    // Zone ids are keys of `addresses`; any other unknown word is not trusted.
+    let leaf = &word[from..];
+    let known = |path: &str| path != HEADERS && path.rsplit('.').next() == Some(leaf);
+    let section = |path: &str| path.split('.').rev().skip(1).any(|part| part == leaf);
+    keys::KEYS.iter().any(|k| known(k.path) || section(k.path))
+}
+
+/// Where the value begins on a line that begins with `key =` and something behind it.
+fn value_column(content: &str) -> Option<usize> {
+    let equals = content.find('=')?;
+    let (key, value) = (content[..equals].trim(), content[equals + 1..].trim());
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'');
+    let key_like = !key.is_empty() && key.chars().all(plain);
+    (key_like && !value.is_empty() && !value.starts_with('=')).then_some(equals + 1)
+}
+
+/// Whether a table of headers was opened above, or on this line, since the last table header.
+fn in_headers(text: &Document, line: usize) -> bool {
+    for l in (0..=line).rev() {
+        let content = text.line(l);
+        if l < line && content.contains("headers") {
+            return true;
+        }
+        if content.trim_start().starts_with('[') {
+            return content.contains("headers");
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::raw::parse;
+
+    fn hidden_texts(text: &str) -> Vec<&str> {
+        let mut hidden = Hidden::default();
+        hidden.add_file(&parse(0, text).root);
+        hidden.of(0).iter().map(|s| &text[s.clone()]).collect()
+    }
+
+    #[test]
+    fn headers_and_unknown_keys_are_hidden() {
+        let text = "password = \"a\"\n[log]\nlevel = \"info\"\nlevle = [\"b\", { c = 3 }]\n[[endpoint]]\n\
+                    addresses = { h = \"10.0.0.1\" }\nid = { x = \"d\" }\n\
+                    probe = { kind = \"tcp\", headers = { a = \"e\", b = { file = \"/f\", g = \"h\" }, i = { file = \"j\" } } }";
+        assert_eq!(hidden_texts(text), ["\"a\"", "\"b\"", "3", "\"d\"", "\"e\"", "\"h\"", "\"j\""]);
+    }
+
+    fn broken(text: &str, needle: &str) -> String {
+        let document = Document::new("x".into(), text.into());
+        let mut hidden = Hidden::default();
+        hidden.add_file(&parse(0, text).root);
+        let at = text.find(needle).unwrap();
+        document.excerpt(&(at..at + 1), &hidden.of_broken_line(0, &document, at)).text
+    }
+
+    #[test]
+    fn broken_lines_show_only_known_values() {
+        assert_eq!(broken("level = \"info", "info"), "level = \"info");
+        assert_eq!(broken("password = \"hunter2", "hunter"), "password =[secret]");
+        assert_eq!(
+            broken("probe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
+            "probe = { kind = \"tcp\", pw =[secret]"
+        );
+        assert_eq!(broken("headers = { id = \"hunter2 }", "id"), "headers =[secret]");
+        assert_eq!(broken("[endpoint.probe.headers]\nid = \"hunter2", "id"), "id =[secret]");
+        assert_eq!(broken("headers = {\nid = \"hunter2", "id"), "id =[secret]");
+        assert_eq!(broken("token = \"\"\"\nhunter2\nx", "hunter"), "[secret]");
+        assert_eq!(broken("token = \"\"\"\naHVudGVy==\nx", "aHV"), "[secret]");
+        assert_eq!(broken("private_dns = [\n \"a.b\" \"c.d\"\n]", "c.d"), " \"a.b\" \"c.d\"");
+    }
+}

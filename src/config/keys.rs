@@ -1,0 +1,247 @@
+//! Every key of the configuration: the one table that the takers, the help of complaints, the packaged sample and
+//! the tests agree on.
+//!
+//! A taker asks this table for the default of its key, so a default is written down once. What the table lacks is an
+//! unknown key.
+
+/// One key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Where it stands, without the numbers of array elements: `endpoint.probe.interval`.
+    pub path: &'static str,
+    /// What its value is, with its unit.
+    pub kind: &'static str,
+    /// The value when it is absent, as TOML; `None` if it then has none (see `doc`).
+    pub default: Option<&'static str>,
+    /// The version that brought it.
+    pub since: &'static str,
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+const fn key(path: &'static str, kind: &'static str, default: &'static str, doc: &'static str) -> Key {
+    Key { path, kind, default: Some(default), since: "0.1.0", doc }
+}
+
+const fn bare(path: &'static str, kind: &'static str, doc: &'static str) -> Key {
+    Key { path, kind, default: None, since: "0.1.0", doc }
+}
+
+/// Every key of this version, in the order of the sample config.
+pub const KEYS: &[Key] = &[
+    bare("host.zone", "a zone id", "The zone this host is in; counts as local."),
+    bare("host.region", "a region id", "The region this host is in."),
+    bare("host.vpc_id", "a VPC id", "The VPC this host is in."),
+    bare("host.instance_id", "an instance id", "The ECS instance this host is."),
+    key("host.state_dir", "an absolute path", r#""/var/lib/privatelinkd""#, "What must survive a restart."),
+    key("host.run_dir", "an absolute path", r#""/run/privatelinkd""#, "The hand-over and the status socket."),
+    bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required."),
+    bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint."),
+    bare("endpoint.domain", "a host name", "The endpoint's own domain name."),
+    key("endpoint.publish_domain", "true or false", "false", "Steer the endpoint's own domain name too."),
+    bare("endpoint.addresses", "a table of zone id to address, or list of addresses", "Fixed addresses. Required."),
+    key("endpoint.private_dns", "a list of host names", "[]", "Names that must resolve to the endpoint on this host."),
+    key("endpoint.priority", "an integer", "0", "Where endpoints share a name: lower first."),
+    key("endpoint.enabled", "true or false", "true", "Off: checked, but otherwise left out."),
+    bare("endpoint.zone.id", "a zone id", "A zone with names of its own. Required."),
+    bare("endpoint.zone.private_dns", "a list of host names", "Names that only ever point at this zone. Required."),
+    bare("endpoint.probe.kind", "\"tcp\" or \"https\"", "What is asked of each address. Required."),
+    bare("endpoint.probe.port", "a port, 1 to 65535", "The port on every address; 443 for https, required for tcp."),
+    key("endpoint.probe.interval", "a duration", r#""5s""#, "Between two probes in a settled state."),
+    key("endpoint.probe.fast_interval", "a duration", r#""500ms""#, "Between two probes at an edge."),
+    key("endpoint.probe.timeout", "a duration", r#""2s""#, "Deadline of one probe."),
+    key("endpoint.probe.rise", "a count, 1 to 20", "3", "Successes in a row that bring an address up."),
+    key("endpoint.probe.fall", "a count, 1 to 20", "3", "Failures in a row that bring an address down."),
+    key("endpoint.probe.hold", "a duration", r#""30s""#, "How long a recovered address stays up before names return."),
+    bare(
+        "endpoint.probe.server_name",
+        "a host name",
+        "SNI, Host and certificate name; first of private_dns, else domain.",
+    ),
+    key("endpoint.probe.method", "an HTTP method", r#""GET""#, "The request's method."),
+    key("endpoint.probe.path", "a request path", r#""/""#, "The request's path."),
+    key("endpoint.probe.headers", "a table of header name to value, or { file = PATH }", "{}", "More request headers."),
+    key("endpoint.probe.expect_status", "a list of status codes", "[200]", "Status codes that count as healthy."),
+    bare("endpoint.probe.ca_file", "an absolute path", "PEM certificates to trust; the system's roots if absent."),
+    bare("endpoint.steering.prefer", "\"any\" or \"local_zone\"", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.answers", "\"all\" or \"one\"", "Over [steering], for this endpoint."),
+    key("steering.prefer", "\"any\" or \"local_zone\"", r#""any""#, "Which healthy addresses are answered."),
+    key("steering.answers", "\"all\" or \"one\"", r#""all""#, "How many of them."),
+    key("hosts.publish", "true or false", "true", "Whether names are written to the hosts file."),
+    key("hosts.path", "an absolute path", r#""/etc/hosts""#, "The hosts file."),
+    key(
+        "hosts.allowed_ranges",
+        "a list of networks",
+        r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]"#,
+        "Addresses outside are never written.",
+    ),
+    key("hosts.families", "a list of \"ipv4\", \"ipv6\"", r#"["ipv4"]"#, "Address families that are written."),
+    key("hosts.reassert_interval", "a duration", r#""5s""#, "How often the block is looked after without any event."),
+    key("hosts.removal_grace", "a duration", r#""10m""#, "How long a name that left the config stays."),
+    key("hosts.run_dir", "an absolute path", r#""/run/privatelinkd-hosts""#, "Where the writer puts its receipt."),
+    key("hosts.state_dir", "an absolute path", r#""/var/lib/privatelinkd-hosts""#, "The writer's last known good."),
+    key(
+        "metrics.listen",
+        "an address and port, or \"\"",
+        r#""127.0.0.1:9965""#,
+        "Where metrics are served; empty is off.",
+    ),
+    key(
+        "metrics.expose",
+        "a list of \"status\" and host names",
+        "[]",
+        "What is served beyond loopback, and as which host.",
+    ),
+    key("log.level", "a level", r#""info""#, "Events below are dropped: error, warn, info, debug, trace."),
+    key("log.format", "\"text\" or \"json\"", r#""text""#, "How a line looks."),
+];
+
+/// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
+const LATER: &[&str] = &[
+    "host.admin_dir",
+    "host.fleet_size",
+    "cloud",
+    "dns",
+    "privatezone",
+    "endpoint.probe.depth",
+    "endpoint.probe.deep_interval",
+    "endpoint.probe.deep_timeout",
+    "endpoint.probe.user",
+    "endpoint.probe.password_file",
+    "endpoint.probe.query",
+    "endpoint.probe.expect",
+    "endpoint.probe.tls",
+    "endpoint.probe.token_file",
+    "endpoint.probe.sql",
+    "endpoint.probe.body",
+    "endpoint.probe.expect_body",
+    "endpoint.probe.expiry_warning",
+    "hosts.agent_lost_after",
+    "hosts.adopt",
+    "hosts.in_place",
+    "metrics.histograms",
+    "log.target",
+];
+
+/// The row of a key, by its path.
+#[must_use]
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.path == path)
+}
+
+/// True if `path` is a table that holds keys.
+pub(crate) fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|k| below(k.path, path).is_some())
+}
+
+/// True if `path` comes with a later version.
+fn is_later(path: &str) -> bool {
+    let flap = |p: &str| p.starts_with("steering.flap_") || p.starts_with("endpoint.steering.flap_");
+    LATER.contains(&path) || flap(path)
+}
+
+/// What to tell somebody who wrote the unknown key `name` into the table `section` (`""` at the top).
+pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
+    let path = join(section, name);
+    if is_later(&path) {
+        return Some(format!("`{path}` is not in this version"));
+    }
+    if find(&path).is_some() {
+        return Some("this key belongs to another kind of probe".to_owned());
+    }
+    let here = siblings(section);
+    if let Some(near) = nearest(name, here.iter().copied()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let elsewhere = KEYS.iter().find(|k| k.path.rsplit('.').next() == Some(name)).map(|k| k.path);
+    elsewhere.map(|path| format!("such a key is `{path}`"))
+}
+
+/// The names that may stand in a table: its keys and its sub-tables.
+fn siblings(section: &str) -> Vec<&'static str> {
+    let first = |k: &'static Key| {
+        let rest = if section.is_empty() { Some(k.path) } else { below(k.path, section) };
+        rest.and_then(|r| r.split('.').next())
+    };
+    let mut names: Vec<_> = KEYS.iter().filter_map(first).collect();
+    names.dedup();
+    names
+}
+
+fn below<'a>(path: &'a str, section: &str) -> Option<&'a str> {
+    path.strip_prefix(section)?.strip_prefix('.')
+}
+
+/// `section.name`, or `name` at the top.
+pub(crate) fn join(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+}
+
+/// The candidate that `word` was most likely meant to be, if any is near enough: a third of its letters, at least one
+/// and at most three edits away.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 40;
+    let length = word.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    let limit = (length / 3).clamp(1, 3);
+    let lower = word.to_ascii_lowercase().replace('-', "_");
+    let rated = candidates.into_iter().map(|c| (edits(&lower, c), c));
+    rated.filter(|(distance, _)| *distance <= limit).min().map(|(_, c)| c)
+}
+
+/// How many single-letter edits, swaps of neighbours included, lie between two words.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_stands_twice_and_none_is_both_now_and_later() {
+        for (i, k) in KEYS.iter().enumerate() {
+            assert!(KEYS[i + 1..].iter().all(|other| other.path != k.path), "{}", k.path);
+            assert!(!is_later(k.path), "{}", k.path);
+            assert!(!is_section(k.path), "{} is a key and a table", k.path);
+            assert!(!k.doc.is_empty() && !k.kind.is_empty() && k.since == "0.1.0");
+        }
+    }
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        assert_eq!(edits("tpc", "tcp"), 1);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(nearest("tpc", ["tcp", "https"]), Some("tcp"));
+        assert_eq!(nearest("reassert-interval", ["reassert_interval"]), Some("reassert_interval"));
+        assert_eq!(nearest("xyz", ["tcp", "https"]), None);
+        assert_eq!(nearest(&"a".repeat(1_000_000), ["a"]), None);
+    }
+
+    #[test]
+    fn help_tells_typos_from_later_versions_and_from_other_places() {
+        let help = |section, name| help_for_unknown(section, name).unwrap_or_default();
+        assert_eq!(help("hosts", "publsh"), "did you mean `publish`?");
+        assert_eq!(help("", "endpoints"), "did you mean `endpoint`?");
+        assert_eq!(help("", "cloud"), "`cloud` is not in this version");
+        assert_eq!(help("steering", "flap_penalty"), "`steering.flap_penalty` is not in this version");
+        assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
+        assert_eq!(help("log", "qqqqqqq"), "");
+    }
+}

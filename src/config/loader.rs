@@ -1,0 +1,248 @@
+//! From the disk: reads the main file, its drop-ins and the files that they name, and hands everything to the rules.
+//!
+//! Every file is opened first and judged on the open handle, so that nothing can be swapped between the look and the
+//! reading. All of this blocks; on the runtime it belongs on a blocking thread.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+use super::Config;
+use super::check::{self, Checked};
+use super::complaint::{Complaint, Complaints};
+use super::document::{Document, plain};
+use super::effective::Effective;
+use super::facts::{Environment, Facts, FileFacts, RegularFile};
+use super::findings::Finding;
+use super::hidden::Hidden;
+use super::merge;
+use super::raw;
+use super::sources::{Fingerprint, Sources};
+
+/// Largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+/// Most drop-ins that are read.
+const MOST_DROP_INS: usize = 256;
+/// Largest access control list that is read, in bytes; the kernel's own limit is the same.
+const LARGEST_ACL: usize = 65_536;
+
+/// A configuration that holds, and where it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Every value with its origin.
+    pub effective: Effective,
+    /// The files behind it.
+    pub sources: Sources,
+    /// What is probably not meant so, although it holds.
+    pub warnings: Vec<Complaint>,
+}
+
+impl Environment {
+    /// This machine's: its host name, and the user that this process runs as.
+    #[must_use]
+    pub fn current() -> Self {
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        Self {
+            hostname: hostname.and_then(|name| name.trim().parse().ok()),
+            trusted_uids: BTreeSet::from([nix::unistd::geteuid().as_raw()]),
+        }
+    }
+}
+
+/// Reads the configuration at `path` with the drop-ins in `conf.d/` beside it, and judges it. Blocks.
+///
+/// # Errors
+/// Everything that is wrong, at once; warnings are among it.
+pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints> {
+    let mut sources = Sources::default();
+    let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
+    let mut texts = Vec::new();
+    let mut unreadable = Vec::new();
+    let drop_ins = match drop_ins(&folder) {
+        Ok(names) => names,
+        Err(found) => {
+            unreadable.push(Complaint::of_file(show(&folder), "a readable folder of drop-ins", found, None));
+            Vec::new()
+        }
+    };
+    sources.note_folder(&folder, &drop_ins);
+    let main = std::iter::once(path.to_owned());
+    for path in main.chain(drop_ins.iter().map(|name| folder.join(name))) {
+        match read_text(&path, &mut sources) {
+            Ok(text) => texts.push(Document::new(show(&path), text)),
+            Err(complaint) => unreadable.push(complaint),
+        }
+    }
+    if !unreadable.is_empty() {
+        return Err(Complaints { complaints: unreadable, omitted: 0 });
+    }
+    judge(&texts, environment, sources)
+}
+
+/// Judges texts that lie in no file: the first is the main one, the others are laid over it as drop-ins are. Files
+/// that they name are read. For tests and demos.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Complaints> {
+    let document = |(name, text): &(&str, &str)| Document::new((*name).to_owned(), (*text).to_owned());
+    judge(&texts.iter().map(document).collect::<Vec<_>>(), environment, Sources::default())
+}
+
+/// The configuration of one text, on this machine. For tests and demos.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_toml(text: &str) -> Result<Config, Complaints> {
+    from_texts(&[("config.toml", text)], &Environment::current()).map(|loaded| loaded.config)
+}
+
+fn judge(texts: &[Document], environment: &Environment, mut sources: Sources) -> Result<Loaded, Complaints> {
+    let (mut roots, mut mistakes, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
+    let mut hidden = Hidden::default();
+    for (file, text) in texts.iter().enumerate() {
+        let parsed = raw::parse(file, &text.text);
+        hidden.add_file(&parsed.root);
+        repeats.extend(merge::repeats(&parsed.root));
+        roots.push(parsed.root);
+        mistakes.push(parsed.mistakes);
+    }
+    let tree = merge::merge(roots);
+    let facts = check::references(&tree).into_iter().map(|path| {
+        let facts = look_at(&path, &mut sources);
+        (path, facts)
+    });
+    let facts: Facts = facts.collect();
+    let Checked { config, effective, mut findings } = check::check(tree, texts, environment, &facts);
+    repeats.into_iter().for_each(|repeat| findings.add(Finding::from(repeat)));
+    let config = config.filter(|_| !findings.has_errors() && mistakes.iter().all(Vec::is_empty));
+    let complaints = findings.into_complaints(texts, &mistakes, &hidden);
+    match config {
+        Some(config) => Ok(Loaded { config, effective, sources, warnings: complaints.complaints }),
+        None => Err(complaints),
+    }
+}
+
+/// The names of the drop-ins in a folder, in lexical order. No folder, no drop-ins.
+pub(super) fn drop_ins(folder: &Path) -> Result<Vec<OsString>, String> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|e| reason(&e))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|e| reason(&e))?.file_name();
+        if is_drop_in(&name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    if names.len() > MOST_DROP_INS {
+        Err(format!("{} of them, more than {MOST_DROP_INS}", names.len()))
+    } else {
+        Ok(names)
+    }
+}
+
+/// Editors, package managers and people leave other files behind.
+fn is_drop_in(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    // `.rpmnew`, `.rpmsave`, `.dpkg-new`, `~` and the like stand behind the `.toml`.
+    name.ends_with(b".toml") && !name.starts_with(b".")
+}
+
+fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Complaint> {
+    const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
+    let complaint = |expected: &str, found: String, help| Complaint::of_file(show(path), expected, found, help);
+    let unusable = |found: String| {
+        let help = (found == MISSING).then(|| HELP.to_owned());
+        complaint("a readable configuration file", found, help)
+    };
+    let (mut file, status) = open(path, sources).map_err(unusable)?;
+    let bytes = read_bounded(&mut file, status.len()).map_err(unusable)?;
+    String::from_utf8(bytes).map_err(|e| {
+        let good = e.utf8_error().valid_up_to();
+        let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
+        complaint("UTF-8 text", format!("another byte on line {line}, after {good} bytes"), None)
+    })
+}
+
+/// What is at the path of a secret or certificate file.
+fn look_at(path: &Path, sources: &mut Sources) -> FileFacts {
+    let look = |sources| {
+        let (mut file, status) = open(path, sources)?;
+        let content = Zeroizing::new(read_bounded(&mut file, status.len())?);
+        Ok(RegularFile { owner: status.uid(), mode: status.mode() & 0o7777, acl: acl(&file)?, content })
+    };
+    look(sources).map_or_else(FileFacts::Unusable, FileFacts::Regular)
+}
+
+const MISSING: &str = "no such file";
+
+/// Opens a regular file, and notes its fingerprint. A pipe or device without a writer does not hold us up.
+fn open(path: &Path, sources: &mut Sources) -> Result<(File, std::fs::Metadata), String> {
+    let opened =
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty());
+    let opened = opened.map_err(io::Error::from).and_then(|fd| {
+        let file = File::from(fd);
+        file.metadata().map(|status| (file, status))
+    });
+    sources.note_file(path, opened.as_ref().ok().map(|(_, status)| Fingerprint::of(status)));
+    let (file, status) = opened.map_err(|e| reason(&e))?;
+    let kind = status.file_type();
+    if kind.is_dir() {
+        return Err("a folder".to_owned());
+    }
+    if !kind.is_file() {
+        return Err("something that is no regular file".to_owned());
+    }
+    Ok((file, status))
+}
+
+/// All of a file. `size` is a hint: the file may grow while it is read, and some claim to be empty.
+fn read_bounded(file: &mut File, size: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(LARGEST)).unwrap_or(0) + 1);
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| reason(&e))?;
+    if bytes.len() as u64 > LARGEST { Err(format!("more than {} KiB", LARGEST / 1024)) } else { Ok(bytes) }
+}
+
+/// The access control list of an open file; empty where it has none or the file system knows none.
+fn acl(file: &File) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0; LARGEST_ACL];
+    match rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut bytes) {
+        Ok(length) => {
+            bytes.truncate(length);
+            Ok(bytes)
+        }
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(Vec::new()),
+        Err(e) => Err(format!("an ACL that can't be read ({})", reason(&e.into()))),
+    }
+}
+
+/// An error in the words of a complaint, "found …".
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => MISSING.to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn show(path: &Path) -> String {
+    plain(&path.to_string_lossy())
+}
+
+/// The file that is read when nobody names another.
+#[must_use]
+pub fn default_path() -> PathBuf {
+    PathBuf::from("/etc/privatelinkd/config.toml")
+}

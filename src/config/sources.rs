@@ -1,0 +1,95 @@
+//! The files behind a configuration, and whether they are still what was read.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::loader::drop_ins;
+
+/// Every file that was read, or looked for: the main one, the drop-ins and the files that they name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// The folder of drop-ins and what was in it.
+    folder: Option<(PathBuf, Vec<OsString>)>,
+    /// `None` if it could not be opened.
+    files: Vec<(PathBuf, Option<Fingerprint>)>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Fingerprint {
+    pub(super) fn of(status: &Metadata) -> Self {
+        Self {
+            device: status.dev(),
+            inode: status.ino(),
+            size: status.size(),
+            modified: (status.mtime(), status.mtime_nsec()),
+        }
+    }
+}
+
+impl Sources {
+    pub(super) fn note_folder(&mut self, folder: &Path, names: &[OsString]) {
+        self.folder = Some((folder.to_owned(), names.to_vec()));
+    }
+
+    pub(super) fn note_file(&mut self, path: &Path, fingerprint: Option<Fingerprint>) {
+        self.files.push((path.to_owned(), fingerprint));
+    }
+
+    /// The paths of all files, in the order in which they were read.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// True if a file is another one than was read, or a drop-in came or went. Lists a folder and asks for the
+    /// status of each file; opens none. Blocks.
+    #[must_use]
+    pub fn changed_on_disk(&self) -> bool {
+        let other_listing =
+            self.folder.as_ref().is_some_and(|(folder, names)| drop_ins(folder).unwrap_or_default() != *names);
+        let present = |path: &Path| std::fs::metadata(path).ok().as_ref().map(Fingerprint::of);
+        other_listing || self.files.iter().any(|(path, fingerprint)| present(path) != *fingerprint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::config::facts::Environment;
+    use crate::config::load;
+
+    #[test]
+    fn every_kind_of_change_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("config.toml");
+        let drop_in = folder.path().join("conf.d/10.toml");
+        fs::create_dir(folder.path().join("conf.d")).unwrap();
+        fs::write(&main, "").unwrap();
+        let changed_by = |change: &dyn Fn()| {
+            let sources = load(&main, &Environment::default()).unwrap().sources;
+            assert!(!sources.changed_on_disk());
+            change();
+            sources.changed_on_disk()
+        };
+        assert!(changed_by(&|| fs::write(&drop_in, "").unwrap()));
+        assert!(changed_by(&|| fs::write(&drop_in, "[log]").unwrap()));
+        assert!(changed_by(&|| {
+            fs::write(folder.path().join("new"), "[log]").unwrap();
+            fs::rename(folder.path().join("new"), &drop_in).unwrap();
+        }));
+        assert!(changed_by(&|| fs::remove_file(&drop_in).unwrap()));
+        assert!(changed_by(&|| fs::write(&main, "[host]").unwrap()));
+        assert!(!changed_by(&|| fs::write(folder.path().join("conf.d/.swp"), "x").unwrap()));
+    }
+}
