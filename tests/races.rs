@@ -97,8 +97,7 @@ impl Rig {
         let config = Arc::new(privatelinkd::config::from_toml(CONFIG).expect("a good config"));
         let (clock, token) = (Clock::tokio(), CancellationToken::new());
         let world = Shared::default();
-        let probes: Probes =
-            config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), e.probe.clone()?))).collect();
+        let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), e.probe.clone()?))).collect();
         let (inventory, inventory_rx) = watch::channel(Arc::new(Inventory::default()));
         let (_, probes_rx) = watch::channel(Arc::new(probes));
         let (view, view_rx) = watch::channel(Arc::new(HealthView::default()));

@@ -1,27 +1,100 @@
-//! placeholder until merged
-pub mod runner;
-mod target;
-mod work;
+//! Questions put to targets.
+//!
+//! A [`Prober`] makes one attempt at one check of one target, at an address of the inventory and never at a name, and
+//! says what it saw: phase times, or a failure from the closed set. It holds no opinion on what is up, keeps no
+//! schedule and never retries: the runner and the tracker do that.
+//!
+//! [`dial`] opens connections and names their faults, [`tls`] holds trust and sessions, [`tcp`] and [`https`] ask the
+//! questions. [`Probers`] makes the right one for a target and lets targets share what is dear (root stores). The
+//! [`runner`] keeps one task a target, each owning its tracker, and collects what they find.
 
 use std::future::Future;
 use std::time::Duration;
 
-use crate::model::{Failure, Timings};
+use crate::model::{Failure, ProbeKind, TargetSpec, Timings};
+
+pub mod dial;
+pub mod https;
+pub mod runner;
+mod target;
+pub mod tcp;
+pub mod tls;
+mod work;
+
 pub use work::Work;
 
-/// Whether probes of one target may overlap.
+/// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never
+/// retries.
+pub trait Prober: Send + Sync + 'static {
+    /// Whether a second attempt may start while one is unanswered.
+    fn overlap(&self) -> Overlap;
+
+    /// One attempt, over at the latest when `deadline` has passed.
+    ///
+    /// # Errors
+    /// What was seen instead of success; a passed deadline is a [`Timeout`](crate::model::FailureReason::Timeout)
+    /// that says which phase did not end.
+    fn probe(&self, deadline: Duration) -> impl Future<Output = Result<Timings, Failure>> + Send;
+}
+
+/// Whether attempts at one target may overlap (B6, B7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
-    /// They may.
+    /// They may: an unfinished attempt costs the server nothing.
     Hedged,
-    /// One at a time, awaited.
+    /// They may not: an unanswered attempt is awaited to its deadline first.
     OneAwaited,
 }
 
-/// One attempt.
-pub trait Prober: Send + Sync + 'static {
-    /// Overlap.
-    fn overlap(&self) -> Overlap;
-    /// One attempt.
-    fn probe(&self, deadline: Duration) -> impl Future<Output = Result<Timings, Failure>> + Send;
+/// Any of our probers.
+#[derive(Debug)]
+pub enum AnyProber {
+    /// See [`tcp`].
+    Tcp(tcp::TcpProber),
+    /// See [`https`].
+    Https(Box<https::HttpsProber>),
+}
+
+impl Prober for AnyProber {
+    fn overlap(&self) -> Overlap {
+        match self {
+            Self::Tcp(prober) => prober.overlap(),
+            Self::Https(prober) => prober.overlap(),
+        }
+    }
+
+    async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
+        match self {
+            Self::Tcp(prober) => prober.probe(deadline).await,
+            Self::Https(prober) => prober.probe(deadline).await,
+        }
+    }
+}
+
+/// Makes probers. Keep one for the life of the process: targets with equal trust share one root store through it.
+#[derive(Debug, Default)]
+pub struct Probers {
+    trust: tls::TrustSets,
+}
+
+impl Probers {
+    /// A factory that shares nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The prober of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
+    /// shows as the failure of each attempt.
+    #[must_use]
+    pub fn prober(&self, spec: &TargetSpec) -> AnyProber {
+        let address = (spec.key.address, spec.probe.port).into();
+        match &spec.probe.kind {
+            ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
+            ProbeKind::Https(https) => {
+                let trust = self.trust.of(&https.trust);
+                AnyProber::Https(Box::new(https::HttpsProber::new(address, https, trust)))
+            }
+        }
+    }
 }

@@ -1,1 +1,17 @@
-//! x
+//! Stand-in services on loopback, for privatelinkd's tests and its demo.
+//!
+//! Each service has a loopback address of its own, as each ENI has, and a mode that can be switched at run time. A
+//! switch returns when the new mode is in force, so that a caller can measure from there. Everything runs on the
+//! caller's tokio runtime and ends when the service is dropped.
+#![deny(unsafe_code)]
+
+mod gate;
+mod https;
+mod loopback;
+mod pki;
+mod tcp;
+
+pub use https::{HttpsMode, HttpsService, SeenRequest};
+pub use loopback::free_address;
+pub use pki::{Leaf, Pki};
+pub use tcp::{TcpMode, TcpService};

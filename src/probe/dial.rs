@@ -1,0 +1,263 @@
+//! Opens connections for every prober: TCP to an address, then TLS where asked, each phase timed and under one
+//! deadline. The one place that turns what the kernel and rustls say into a [`FailureReason`].
+//!
+//! Connections are closed with a FIN, never with a linger of zero: a reset in the middle of each probe fills the
+//! server's log. The price is a `TIME_WAIT` a probe, at most some dozens a target, and these take no port from any
+//! other target, since ports are counted a destination.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, Error as TlsError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::model::{Failure, FailureReason};
+
+/// When one attempt has to be over.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    allowed: Duration,
+}
+
+impl Deadline {
+    /// `allowed` from now.
+    #[must_use]
+    pub fn after(allowed: Duration) -> Self {
+        const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        Self { at: Instant::now() + allowed.min(FAR), allowed }
+    }
+
+    /// Does `work`, unless the deadline passes first.
+    ///
+    /// # Errors
+    /// Those of `work`, or [`FailureReason::Timeout`] with the detail "`unfinished` after 2s".
+    pub async fn cover<T>(
+        self,
+        unfinished: &'static str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout_at(self.at, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                let allowed = humantime::format_duration(self.allowed);
+                Err(Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {allowed}")))
+            }
+        }
+    }
+
+    /// The earlier of this deadline and `allowed` from now: for what must not hold a verdict up.
+    pub(crate) fn at_most(self, allowed: Duration) -> Instant {
+        self.at.min(Instant::now() + allowed)
+    }
+}
+
+/// Connects to an address. Returns the stream and how long the handshake took.
+///
+/// # Errors
+/// Why there is no connection.
+pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<(TcpStream, Duration), Failure> {
+    let started = Instant::now();
+    let work = async { TcpStream::connect(address).await.map_err(|e| failure("connect", &e)) };
+    let stream = deadline.cover("no answer to the TCP handshake", work).await?;
+    let took = started.elapsed();
+    // On a host's own address the kernel may pick the probed port as our own and join the socket to itself.
+    if stream.local_addr().is_ok_and(|own| own == address) {
+        return Err(Failure::new(FailureReason::Refused, "connect: nobody listens, the socket met itself"));
+    }
+    // Only costs latency if it fails.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, took))
+}
+
+/// TLS on an open stream, verified under `name`. Returns the stream and how long the handshake took.
+///
+/// # Errors
+/// Why there is no trusted session.
+pub async fn handshake<S>(
+    stream: S,
+    name: &ServerName<'static>,
+    config: Arc<ClientConfig>,
+    deadline: Deadline,
+) -> Result<(TlsStream<S>, Duration), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let started = Instant::now();
+    let connecting = TlsConnector::from(config).connect(name.clone(), stream);
+    let work = async { connecting.await.map_err(|e| failure("TLS handshake", &e)) };
+    let stream = deadline.cover("TLS handshake not finished", work).await?;
+    Ok((stream, started.elapsed()))
+}
+
+/// A failure of an I/O operation, with its reason: "`doing`: Connection refused".
+#[must_use]
+pub fn failure(doing: &str, error: &io::Error) -> Failure {
+    let reason = reason_of(error);
+    match error.raw_os_error() {
+        Some(number) => Failure::new(reason, format_args!("{doing}: {}", Errno::from_raw(number).desc())),
+        None => Failure::new(reason, format_args!("{doing}: {error}")),
+    }
+}
+
+/// Why an operation on a socket failed. What can't be laid at the target's door is [`FailureReason::Local`], which
+/// moves no name.
+#[must_use]
+pub fn reason_of(error: &io::Error) -> FailureReason {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        return reason_of_tls(tls);
+    }
+    match error.raw_os_error() {
+        Some(number) => reason_of_errno(Errno::from_raw(number)),
+        None => match error.kind() {
+            io::ErrorKind::ConnectionRefused => FailureReason::Refused,
+            io::ErrorKind::TimedOut => FailureReason::Timeout,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::WriteZero => FailureReason::Reset,
+            io::ErrorKind::InvalidData => FailureReason::Protocol,
+            _ => FailureReason::Local,
+        },
+    }
+}
+
+fn reason_of_errno(errno: Errno) -> FailureReason {
+    match errno {
+        Errno::ECONNREFUSED => FailureReason::Refused,
+        // The last three are what the kernel makes of ICMP's rarer "unreachable" codes.
+        Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EHOSTDOWN | Errno::ENONET | Errno::ENOPROTOOPT => {
+            FailureReason::Unreachable
+        }
+        Errno::ETIMEDOUT => FailureReason::Timeout,
+        Errno::ECONNRESET | Errno::ECONNABORTED | Errno::EPIPE | Errno::ENOTCONN => FailureReason::Reset,
+        // EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EACCES and EPERM (a local firewall), and whatever else a
+        // kernel may think of: about this host, not about the target.
+        _ => FailureReason::Local,
+    }
+}
+
+fn reason_of_tls(error: &TlsError) -> FailureReason {
+    match error {
+        TlsError::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => FailureReason::TlsName,
+        TlsError::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => FailureReason::TlsExpired,
+        // No TLS at all, or no TLS any more.
+        TlsError::InvalidMessage(_)
+        | TlsError::InappropriateMessage { .. }
+        | TlsError::InappropriateHandshakeMessage { .. }
+        | TlsError::PeerSentOversizedRecord
+        | TlsError::DecryptError => FailureReason::Protocol,
+        TlsError::FailedToGetCurrentTime | TlsError::FailedToGetRandomBytes => FailureReason::Local,
+        _ => FailureReason::TlsHandshake,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use FailureReason as R;
+
+    #[test]
+    fn errnos_have_their_reasons() {
+        let table = [
+            (Errno::ECONNREFUSED, R::Refused),
+            (Errno::EHOSTUNREACH, R::Unreachable),
+            (Errno::ENETUNREACH, R::Unreachable),
+            (Errno::ETIMEDOUT, R::Timeout),
+            (Errno::ECONNRESET, R::Reset),
+            (Errno::EPIPE, R::Reset),
+            (Errno::EMFILE, R::Local),
+            (Errno::ENFILE, R::Local),
+            (Errno::EADDRNOTAVAIL, R::Local),
+            (Errno::ENOBUFS, R::Local),
+            (Errno::ENOMEM, R::Local),
+            (Errno::EACCES, R::Local),
+            (Errno::EPERM, R::Local),
+            (Errno::EAFNOSUPPORT, R::Local),
+            (Errno::ENETDOWN, R::Local),
+        ];
+        for (errno, reason) in table {
+            assert_eq!(reason_of(&io::Error::from(errno)), reason, "{errno}");
+        }
+    }
+
+    #[test]
+    fn kinds_without_a_number_have_their_reasons() {
+        let table = [
+            (io::ErrorKind::UnexpectedEof, R::Reset),
+            (io::ErrorKind::ConnectionReset, R::Reset),
+            (io::ErrorKind::BrokenPipe, R::Reset),
+            (io::ErrorKind::TimedOut, R::Timeout),
+            (io::ErrorKind::InvalidData, R::Protocol),
+            (io::ErrorKind::Other, R::Local),
+        ];
+        for (kind, reason) in table {
+            assert_eq!(reason_of(&io::Error::from(kind)), reason, "{kind}");
+        }
+    }
+
+    #[test]
+    fn tls_errors_have_their_reasons() {
+        use rustls::pki_types::UnixTime;
+        use rustls::{AlertDescription, InvalidMessage};
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(1));
+        let certificate = TlsError::InvalidCertificate;
+        let table = [
+            (certificate(CertificateError::NotValidForName), R::TlsName),
+            (
+                certificate(CertificateError::NotValidForNameContext {
+                    expected: ServerName::try_from("a.example").unwrap(),
+                    presented: Vec::new(),
+                }),
+                R::TlsName,
+            ),
+            (certificate(CertificateError::Expired), R::TlsExpired),
+            (certificate(CertificateError::ExpiredContext { time, not_after: time }), R::TlsExpired),
+            (certificate(CertificateError::NotValidYet), R::TlsExpired),
+            (certificate(CertificateError::NotValidYetContext { time, not_before: time }), R::TlsExpired),
+            (certificate(CertificateError::UnknownIssuer), R::TlsHandshake),
+            (certificate(CertificateError::BadSignature), R::TlsHandshake),
+            (TlsError::AlertReceived(AlertDescription::HandshakeFailure), R::TlsHandshake),
+            (TlsError::NoApplicationProtocol, R::TlsHandshake),
+            (TlsError::InvalidMessage(InvalidMessage::InvalidContentType), R::Protocol),
+            (TlsError::PeerSentOversizedRecord, R::Protocol),
+            (TlsError::FailedToGetRandomBytes, R::Local),
+        ];
+        for (error, reason) in table {
+            let wrapped = io::Error::new(io::ErrorKind::InvalidData, error.clone());
+            assert_eq!(reason_of(&wrapped), reason, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_says_what_was_tried() {
+        let refused = failure("connect", &Errno::ECONNREFUSED.into());
+        assert_eq!(refused.to_string(), "refused: connect: Connection refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_names_what_did_not_end() {
+        let deadline = Deadline::after(Duration::from_millis(1500));
+        let late = deadline.cover("no answer", std::future::pending::<Result<(), Failure>>()).await;
+        assert_eq!(late.unwrap_err(), Failure::new(R::Timeout, "no answer after 1s 500ms"));
+        // The longest possible one does not overflow the clock.
+        assert!(Deadline::after(Duration::MAX).cover("", async { Ok(()) }).await.is_ok());
+    }
+}

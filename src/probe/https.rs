@@ -1,0 +1,302 @@
+//! The `https` check: TLS verified under the name, one HTTP/1.1 request, the expected status.
+//!
+//! The status decides; the body does not. No redirect is followed, and header values that are secret reach the wire
+//! only after the certificate has been verified, and no message ever.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use super::dial::{self, Deadline};
+use super::tls::{Sessions, TrustSet};
+use super::{Overlap, Prober};
+use crate::model::{Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
+
+/// One target's https check.
+#[derive(Debug)]
+pub struct HttpsProber {
+    address: SocketAddr,
+    sessions: Sessions,
+    /// The failure if the spec can't be asked at all.
+    question: Result<Question, Failure>,
+}
+
+#[derive(Debug)]
+struct Question {
+    name: ServerName<'static>,
+    exchange: Exchange,
+}
+
+impl HttpsProber {
+    /// A prober of one address and port.
+    #[must_use]
+    pub fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
+        let question = || {
+            let name = ServerName::try_from(spec.server_name.as_str().to_owned())
+                .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.server_name)))?;
+            Ok(Question { name, exchange: Exchange::new(spec, address.port())? })
+        };
+        Self { address, sessions: Sessions::new(trust), question: question() }
+    }
+
+    async fn ask(&self, deadline: Deadline) -> Result<Timings, Failure> {
+        let Question { name, exchange } = self.question.as_ref().map_err(Clone::clone)?;
+        let config = deadline.cover("root certificates not loaded", self.sessions.config()).await?;
+        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
+        let answer = exchange.run(&mut stream, deadline).await?;
+        Ok(Timings { tcp, tls: Some(tls), answer: Some(answer), total: tcp + tls + answer })
+    }
+}
+
+impl Prober for HttpsProber {
+    fn overlap(&self) -> Overlap {
+        Overlap::Hedged
+    }
+
+    async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
+        let outcome = self.ask(Deadline::after(deadline)).await;
+        if outcome.is_err() {
+            // At an edge the certificate is asked for again, and no stale ticket can be what fails.
+            self.sessions.forget();
+        }
+        outcome
+    }
+}
+
+/// One request and the answer it should get, over a stream that is already open.
+#[derive(Debug)]
+pub struct Exchange {
+    request: Request<Empty<Bytes>>,
+    expect: Vec<u16>,
+}
+
+/// The most of an answer's head that is read, and the most of its body.
+const MAX_READ: usize = 8 * 1024;
+/// How long the end of an answer whose status is known is waited for, so that the server is not cut off.
+const GRACE: Duration = Duration::from_millis(100);
+
+impl Exchange {
+    /// The exchange of a spec; `port` goes into the `Host` header.
+    ///
+    /// # Errors
+    /// [`FailureReason::Misconfigured`] for a method, path or header that HTTP can't carry.
+    pub fn new(spec: &HttpsSpec, port: u16) -> Result<Self, Failure> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() =
+            Method::from_bytes(spec.method.as_bytes()).map_err(|e| misconfigured(format!("method: {e}")))?;
+        *request.uri_mut() = Uri::try_from(&spec.path).map_err(|e| misconfigured(format!("path: {e}")))?;
+        *request.headers_mut() = headers(spec, port)?;
+        Ok(Self { request, expect: spec.expect_status.clone() })
+    }
+
+    /// Sends the request and judges the status. Returns the time from the request to the end of the answer's head.
+    /// Once the verdict is known the rest of a short answer is read and the stream shut down politely, 100 ms at most.
+    ///
+    /// # Errors
+    /// No answer, no HTTP, or another status than expected.
+    pub async fn run<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Duration, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let mut client = http1::Builder::new();
+        client.max_buf_size(MAX_READ);
+        let (mut sender, connection) =
+            client.handshake(TokioIo::new(&mut *stream)).await.map_err(|e| failure_of(&e))?;
+        let ask = async {
+            let started = Instant::now();
+            let send = async { sender.send_request(self.request.clone()).await.map_err(|e| failure_of(&e)) };
+            let response = deadline.cover("no HTTP answer", send).await?;
+            let took = started.elapsed();
+            let status = response.status().as_u16();
+            let _ = timeout_at(deadline.at_most(GRACE), drain(response.into_body())).await;
+            judge(status, &self.expect).map(|()| took)
+        };
+        let outcome = tokio::select! {
+            biased;
+            outcome = ask => outcome,
+            never = drive(connection) => match never {},
+        };
+        if outcome.is_ok() {
+            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+        }
+        outcome
+    }
+}
+
+/// Moves bytes until the connection ends. How it ended is told to the waiting request.
+async fn drive(connection: impl Future<Output = hyper::Result<()>>) -> Infallible {
+    let _ = connection.await;
+    pending().await
+}
+
+/// Reads a short body to its end, and the beginning of a long one.
+async fn drain(mut body: Incoming) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read >= MAX_READ || body.is_end_stream() {
+            return;
+        }
+    }
+}
+
+fn headers(spec: &HttpsSpec, port: u16) -> Result<HeaderMap, Failure> {
+    // Framing is ours: a wrong value would make the server wait for a body that never comes.
+    const OURS: [HeaderName; 4] =
+        [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE];
+    let mut headers = HeaderMap::new();
+    for (name, value) in &spec.headers {
+        // The value stays out of the message, secret or not.
+        let bad = |what: &str| misconfigured(format!("header {name}: {what}"));
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("not a header name"))?;
+        if OURS.contains(&parsed) {
+            return Err(bad("set by the probe itself"));
+        }
+        let (text, secret) = match value {
+            HeaderValue::Plain(text) => (text.as_str(), false),
+            HeaderValue::Secret(secret) => (secret.expose(), true),
+        };
+        let mut value = header::HeaderValue::from_str(text).map_err(|_| bad("its value can't go into a header"))?;
+        value.set_sensitive(secret);
+        headers.append(parsed, value);
+    }
+    let host = match port {
+        443 => spec.server_name.to_string(),
+        _ => format!("{}:{port}", spec.server_name),
+    };
+    let host = header::HeaderValue::try_from(host).map_err(|e| misconfigured(format!("server_name: {e}")))?;
+    headers.entry(header::HOST).or_insert(host);
+    let agent = header::HeaderValue::from_static(concat!("privatelinkd/", env!("CARGO_PKG_VERSION")));
+    headers.entry(header::USER_AGENT).or_insert(agent);
+    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    Ok(headers)
+}
+
+/// What a status says about the target.
+fn judge(found: u16, expect: &[u16]) -> Result<(), Failure> {
+    if expect.contains(&found) {
+        return Ok(());
+    }
+    let reason = match found {
+        401 => FailureReason::Auth,
+        403 => FailureReason::NotAllowed,
+        429 => FailureReason::Overloaded,
+        502..=504 => FailureReason::BackendDown,
+        _ => FailureReason::Result,
+    };
+    let expected = expect.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
+    Err(Failure::new(reason, format_args!("expected {expected}, found {found}")))
+}
+
+/// The reason is somewhere down the chain of causes: an I/O error if there is one, else the innermost.
+fn failure_of(error: &hyper::Error) -> Failure {
+    let mut cause: &(dyn Error + 'static) = error;
+    loop {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return dial::failure("HTTP exchange", io);
+        }
+        match cause.source() {
+            Some(source) => cause = source,
+            None => break,
+        }
+    }
+    let reason = match cause.downcast_ref::<hyper::Error>() {
+        Some(e) if e.is_incomplete_message() || e.is_closed() || e.is_canceled() => FailureReason::Reset,
+        _ => FailureReason::Protocol,
+    };
+    Failure::new(reason, format_args!("HTTP exchange: {cause}"))
+}
+
+fn misconfigured(detail: String) -> Failure {
+    Failure::new(FailureReason::Misconfigured, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Secret, Trust};
+
+    fn spec() -> HttpsSpec {
+        HttpsSpec {
+            server_name: "gw.example.com".parse().unwrap(),
+            method: "GET".into(),
+            path: "/".into(),
+            headers: Vec::new(),
+            expect_status: vec![200],
+            trust: Trust::System,
+        }
+    }
+
+    fn header_of(exchange: &Exchange, name: HeaderName) -> &str {
+        exchange.request.headers()[name].to_str().unwrap()
+    }
+
+    #[test]
+    fn statuses_have_their_reasons() {
+        use FailureReason as R;
+        let table = [
+            (401, R::Auth),
+            (403, R::NotAllowed),
+            (429, R::Overloaded),
+            (502, R::BackendDown),
+            (503, R::BackendDown),
+            (504, R::BackendDown),
+            (500, R::Result),
+            (301, R::Result),
+            (404, R::Result),
+        ];
+        for (status, reason) in table {
+            assert_eq!(judge(status, &[200]).unwrap_err().reason, reason, "{status}");
+            assert_eq!(judge(status, &[200, status]), Ok(()));
+        }
+        assert_eq!(&*judge(500, &[200, 204]).unwrap_err().detail, "expected 200 or 204, found 500");
+    }
+
+    #[test]
+    fn the_host_header_has_the_port_unless_it_is_443() {
+        assert_eq!(header_of(&Exchange::new(&spec(), 443).unwrap(), header::HOST), "gw.example.com");
+        assert_eq!(header_of(&Exchange::new(&spec(), 8443).unwrap(), header::HOST), "gw.example.com:8443");
+        let headers = vec![("host".to_owned(), HeaderValue::Plain("other.example".into()))];
+        let own = Exchange::new(&HttpsSpec { headers, ..spec() }, 8443).unwrap();
+        assert_eq!(header_of(&own, header::HOST), "other.example");
+        assert_eq!(header_of(&own, header::CONNECTION), "close");
+    }
+
+    #[test]
+    fn a_secret_shows_in_no_message() {
+        let header = |value: &str| vec![("authorization".to_owned(), HeaderValue::Secret(Secret::new(value.into())))];
+        let good = Exchange::new(&HttpsSpec { headers: header("hunter2"), ..spec() }, 443).unwrap();
+        assert!(!format!("{good:?}").contains("hunter2"));
+        let bad = Exchange::new(&HttpsSpec { headers: header("hunter2\n"), ..spec() }, 443).unwrap_err();
+        assert_eq!(bad.to_string(), "misconfigured: header authorization: its value can't go into a header");
+    }
+
+    #[test]
+    fn what_http_cannot_carry_is_misconfigured() {
+        let plain = |name: &str| vec![(name.to_owned(), HeaderValue::Plain("1".into()))];
+        for bad in [
+            HttpsSpec { method: "G T".into(), ..spec() },
+            HttpsSpec { path: "/a b".into(), ..spec() },
+            HttpsSpec { headers: plain("content-length"), ..spec() },
+            HttpsSpec { headers: plain("a:b"), ..spec() },
+        ] {
+            assert_eq!(Exchange::new(&bad, 443).unwrap_err().reason, FailureReason::Misconfigured, "{bad:?}");
+        }
+    }
+}

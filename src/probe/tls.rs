@@ -1,0 +1,208 @@
+//! Trust and sessions.
+//!
+//! A root store is dear (the system's takes milliseconds and some hundred kilobytes) and says nothing about a target,
+//! so all targets with equal [`Trust`] share one [`TrustSet`]. Sessions are the opposite: tickets are kept under the
+//! server's *name*, which all zones share, so a common store would offer the ticket of one address to another, and
+//! what is then measured is neither. Each target has a [`Sessions`] of its own.
+//!
+//! A resumed handshake costs a third of a full one and skips the certificate. So a store of tickets lives five
+//! minutes at most, and is thrown away after a failure.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::model::{Failure, FailureReason, Trust, TrustBundle};
+
+/// The trust sets in use, one for each distinct [`Trust`].
+#[derive(Debug, Default)]
+pub struct TrustSets(Mutex<HashMap<Trust, Weak<TrustSet>>>);
+
+impl TrustSets {
+    /// The set for `trust`: the one in use, or a new one. Reads nothing yet.
+    #[must_use]
+    pub fn of(&self, trust: &Trust) -> Arc<TrustSet> {
+        let mut sets = lock(&self.0);
+        if let Some(set) = sets.get(trust).and_then(Weak::upgrade) {
+            return set;
+        }
+        sets.retain(|_, set| set.strong_count() > 0);
+        let set = Arc::new(TrustSet { source: trust.clone(), config: OnceCell::new() });
+        sets.insert(trust.clone(), Arc::downgrade(&set));
+        set
+    }
+}
+
+/// Who may have signed a certificate, made ready at the first use.
+pub struct TrustSet {
+    source: Trust,
+    config: OnceCell<ClientConfig>,
+}
+
+impl fmt::Debug for TrustSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TrustSet").field(&self.source).finish()
+    }
+}
+
+impl TrustSet {
+    /// What all its targets share. A failed attempt is made anew the next time, so that roots installed later count.
+    async fn config(&self) -> Result<&ClientConfig, Failure> {
+        let make = || async {
+            let roots = match &self.source {
+                Trust::System => system_roots().await?,
+                Trust::File(bundle) => bundle_roots(bundle)?,
+            };
+            client_config(roots)
+        };
+        self.config.get_or_try_init(make).await
+    }
+}
+
+async fn system_roots() -> Result<RootCertStore, Failure> {
+    let local = |detail: String| Failure::new(FailureReason::Local, detail);
+    let load = || {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (usable, _odd) = roots.add_parsable_certificates(found.certs);
+        match (usable, found.errors.first()) {
+            (1.., _) => Ok(roots),
+            (0, Some(error)) => Err(format!("no system root certificate: {error}")),
+            (0, None) => Err("no system root certificate found; install ca-certificates or set ca_file".to_owned()),
+        }
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(loaded) => loaded.map_err(local),
+        Err(error) => Err(local(format!("loading the system root certificates: {error}"))),
+    }
+}
+
+fn bundle_roots(bundle: &TrustBundle) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    let certificates = bundle.certificates.iter().map(|der| CertificateDer::from(der.as_slice()));
+    match roots.add_parsable_certificates(certificates) {
+        (0, _) => {
+            let detail = format!("expected a CA certificate in {}, found none that parses", bundle.path.display());
+            Err(Failure::new(FailureReason::Misconfigured, detail))
+        }
+        _ => Ok(roots),
+    }
+}
+
+fn client_config(roots: RootCertStore) -> Result<ClientConfig, Failure> {
+    // Passed explicitly: a process-wide default is state that nobody owns.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}")))?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// The TLS side of one target: the shared trust, and tickets of its own.
+#[derive(Debug)]
+pub struct Sessions {
+    trust: Arc<TrustSet>,
+    current: Mutex<Option<Current>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    config: Arc<ClientConfig>,
+    since: Instant,
+}
+
+impl Sessions {
+    /// How long tickets are used before the certificate has to be shown again.
+    pub const LIFETIME: Duration = Duration::from_secs(300);
+
+    /// Tickets for one target.
+    #[must_use]
+    pub fn new(trust: Arc<TrustSet>) -> Self {
+        Self { trust, current: Mutex::new(None) }
+    }
+
+    /// What the next handshake uses.
+    ///
+    /// # Errors
+    /// [`FailureReason::Local`] without system roots, [`FailureReason::Misconfigured`] for a bundle without a usable
+    /// certificate.
+    pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
+        // One server name a store; rustls rounds up to the tickets it keeps for one.
+        const ONE_SERVER: usize = 1;
+        let shared = self.trust.config().await?;
+        let mut current = lock(&self.current);
+        match &*current {
+            Some(Current { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
+            _ => {
+                let mut config = shared.clone();
+                config.resumption = Resumption::in_memory_sessions(ONE_SERVER);
+                let config = Arc::new(config);
+                *current = Some(Current { config: config.clone(), since: Instant::now() });
+                Ok(config)
+            }
+        }
+    }
+
+    /// Throws the tickets away: the next handshake is a full one.
+    pub fn forget(&self) {
+        *lock(&self.current) = None;
+    }
+}
+
+/// A poisoned lock is taken over: each holder writes whole values only.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle(path: &str) -> Trust {
+        Trust::File(Arc::new(TrustBundle { path: path.into(), certificates: vec![vec![0x30, 0]] }))
+    }
+
+    #[test]
+    fn equal_trust_is_shared_and_forgotten_when_unused() {
+        let sets = TrustSets::default();
+        let (a, b, c) = (sets.of(&bundle("/a.pem")), sets.of(&bundle("/a.pem")), sets.of(&bundle("/c.pem")));
+        assert!(Arc::ptr_eq(&a, &b));
+        assert!(!Arc::ptr_eq(&a, &c));
+        drop((a, b));
+        let _d = sets.of(&bundle("/d.pem"));
+        assert_eq!(lock(&sets.0).len(), 2, "/c.pem and /d.pem");
+    }
+
+    #[tokio::test]
+    async fn a_bundle_that_does_not_parse_is_misconfigured() {
+        let sessions = Sessions::new(TrustSets::default().of(&bundle("/etc/ca.pem")));
+        let failure = sessions.config().await.unwrap_err();
+        assert_eq!(failure.reason, FailureReason::Misconfigured);
+        assert!(failure.detail.contains("/etc/ca.pem"), "{failure}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tickets_are_kept_five_minutes_or_until_a_failure() {
+        let trust = TrustSet { source: Trust::System, config: OnceCell::new() };
+        trust.config.set(client_config(RootCertStore::empty()).unwrap()).unwrap();
+        let sessions = Sessions::new(Arc::new(trust));
+        let first = sessions.config().await.unwrap();
+        tokio::time::advance(Sessions::LIFETIME - Duration::from_millis(1)).await;
+        assert!(Arc::ptr_eq(&first, &sessions.config().await.unwrap()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let second = sessions.config().await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        sessions.forget();
+        assert!(!Arc::ptr_eq(&second, &sessions.config().await.unwrap()));
+    }
+}

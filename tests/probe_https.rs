@@ -1,0 +1,183 @@
+//! The https prober against a service that fails in every way, and against certificates that do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki, free_address};
+use privatelinkd::model::{Failure, FailureReason as R, HeaderValue, HttpsSpec, ProbeKind, Secret, Trust, TrustBundle};
+use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers};
+
+use crate::probe_tcp::{HASTY, PATIENT, reason, target};
+
+const NAME: &str = "gw-orders.example.com";
+
+fn trust(pki: &Pki) -> Trust {
+    Trust::File(Arc::new(TrustBundle { path: "/etc/privatelinkd/ca.pem".into(), certificates: vec![pki.ca_der()] }))
+}
+
+fn spec(trust: Trust) -> HttpsSpec {
+    HttpsSpec {
+        server_name: NAME.parse().unwrap(),
+        method: "GET".into(),
+        path: "/healthz?deep=1".into(),
+        headers: Vec::new(),
+        expect_status: vec![200],
+        trust,
+    }
+}
+
+fn prober(address: SocketAddr, spec: HttpsSpec) -> AnyProber {
+    Probers::new().prober(&target(address, ProbeKind::Https(spec)))
+}
+
+async fn serve(leaf: Leaf) -> HttpsService {
+    HttpsService::start(free_address(8443).unwrap(), leaf).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_expected_status_is_a_success_with_its_phases() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let prober = prober(service.address(), spec(trust(&pki)));
+    assert_eq!(prober.overlap(), Overlap::Hedged);
+    let timings = prober.probe(PATIENT).await.unwrap();
+    let (tls, answer) = (timings.tls.unwrap(), timings.answer.unwrap());
+    assert!(!tls.is_zero() && !answer.is_zero());
+    assert_eq!(timings.total, timings.tcp + tls + answer);
+
+    let seen = service.last_request().unwrap();
+    assert_eq!(seen.server_name.as_deref(), Some(NAME));
+    assert_eq!(seen.line, "GET /healthz?deep=1");
+    assert_eq!(seen.headers["host"], format!("{NAME}:8443"));
+    assert_eq!(seen.headers["connection"], "close");
+    assert!(seen.headers["user-agent"].to_str().unwrap().starts_with("privatelinkd/"));
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_reason() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let prober = prober(service.address(), spec(trust(&pki)));
+    let table = [
+        (HttpsMode::Refused, R::Refused, "connect: Connection refused"),
+        (HttpsMode::Silent, R::Timeout, "no answer to the TCP handshake after 300ms"),
+        (HttpsMode::StallTls, R::Timeout, "TLS handshake not finished after 300ms"),
+        (HttpsMode::StallHttp, R::Timeout, "no HTTP answer after 300ms"),
+        (HttpsMode::Garbage, R::Protocol, "TLS handshake: "),
+        (HttpsMode::GarbageHttp, R::Protocol, "HTTP exchange: "),
+        (HttpsMode::Reset, R::Reset, "TLS handshake: "),
+        (HttpsMode::HangUp, R::Reset, "HTTP exchange: "),
+        (HttpsMode::Status(401), R::Auth, "expected 200, found 401"),
+        (HttpsMode::Status(403), R::NotAllowed, "expected 200, found 403"),
+        (HttpsMode::Status(429), R::Overloaded, "expected 200, found 429"),
+        (HttpsMode::Status(500), R::Result, "expected 200, found 500"),
+        (HttpsMode::Status(301), R::Result, "expected 200, found 301"),
+        (HttpsMode::Status(503), R::BackendDown, "expected 200, found 503"),
+    ];
+    for (mode, expected, detail) in table {
+        service.set(mode).await.unwrap();
+        let deadline = if expected == R::Timeout { HASTY } else { PATIENT };
+        let failure = prober.probe(deadline).await.unwrap_err();
+        assert_eq!(failure.reason, expected, "{mode:?}: {failure}");
+        assert!(failure.detail.starts_with(detail), "{mode:?}: {failure}");
+        service.set(HttpsMode::Up).await.unwrap();
+        prober.probe(PATIENT).await.unwrap_or_else(|failure| panic!("after {mode:?}: {failure}"));
+    }
+}
+
+#[tokio::test]
+async fn each_bad_certificate_has_its_reason() {
+    let (pki, other) = (Pki::new("test").unwrap(), Pki::new("other").unwrap());
+    let table = [
+        (pki.leaf(&["elsewhere.example.com"]).unwrap(), R::TlsName),
+        (pki.expired_leaf(&[NAME]).unwrap(), R::TlsExpired),
+        (other.leaf(&[NAME]).unwrap(), R::TlsHandshake),
+    ];
+    for (leaf, expected) in table {
+        let service = serve(leaf).await;
+        let failure = prober(service.address(), spec(trust(&pki))).probe(PATIENT).await.unwrap_err();
+        assert_eq!(failure.reason, expected, "{failure}");
+        assert!(service.last_request().is_none(), "no request may go to an unproven server");
+    }
+}
+
+#[tokio::test]
+async fn the_system_roots_do_not_know_a_private_authority() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let failure = prober(service.address(), spec(Trust::System)).probe(PATIENT).await.unwrap_err();
+    // A machine without any root says so, as a fault of its own.
+    let rootless = failure.reason == R::Local && failure.detail.contains("root certificate");
+    assert!(failure.reason == R::TlsHandshake || rootless, "{failure}");
+}
+
+#[tokio::test]
+async fn any_of_the_expected_statuses_will_do() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let spec = HttpsSpec { expect_status: vec![200, 401], ..spec(trust(&pki)) };
+    let prober = prober(service.address(), spec);
+    service.set(HttpsMode::Status(401)).await.unwrap();
+    prober.probe(PATIENT).await.unwrap();
+    service.set(HttpsMode::Status(404)).await.unwrap();
+    let failure = prober.probe(PATIENT).await.unwrap_err();
+    assert_eq!(failure, Failure::new(R::Result, "expected 200 or 401, found 404"));
+}
+
+#[tokio::test]
+async fn a_secret_header_reaches_the_server_and_nobody_else() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let headers = vec![("x-token".to_owned(), HeaderValue::Secret(Secret::new("hunter2".into())))];
+    let prober = prober(service.address(), HttpsSpec { headers, ..spec(trust(&pki)) });
+    prober.probe(PATIENT).await.unwrap();
+    assert_eq!(service.last_request().unwrap().headers["x-token"], "hunter2");
+    assert!(!format!("{prober:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_body_without_end_does_not_hold_the_verdict_up() {
+    let pki = Pki::new("test").unwrap();
+    let body = Bytes::from(vec![b'x'; 64 << 20]);
+    let service = HttpsService::with_body(free_address(8443).unwrap(), pki.leaf(&[NAME]).unwrap(), body).await.unwrap();
+    prober(service.address(), spec(trust(&pki))).probe(PATIENT).await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_resume_at_their_own_address_only_and_not_after_a_failure() {
+    let pki = Pki::new("test").unwrap();
+    let probers = Probers::new();
+    let services = [serve(pki.leaf(&[NAME]).unwrap()).await, serve(pki.leaf(&[NAME]).unwrap()).await];
+    let kind = ProbeKind::Https(spec(trust(&pki)));
+    let [a, b] = services.each_ref().map(|service| probers.prober(&target(service.address(), kind.clone())));
+    let resumed = |service: &HttpsService| service.last_request().unwrap().resumed;
+
+    a.probe(PATIENT).await.unwrap();
+    assert!(!resumed(&services[0]));
+    a.probe(PATIENT).await.unwrap();
+    assert!(resumed(&services[0]), "the second handshake is a cheap one");
+    b.probe(PATIENT).await.unwrap();
+    assert!(!resumed(&services[1]), "a ticket stays with its address");
+
+    services[0].set(HttpsMode::Refused).await.unwrap();
+    assert_eq!(reason(a.probe(PATIENT).await), R::Refused);
+    services[0].set(HttpsMode::Up).await.unwrap();
+    a.probe(PATIENT).await.unwrap();
+    assert!(!resumed(&services[0]), "after a failure the certificate is shown again");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_misconfigured_and_dials_nobody() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let empty = TrustBundle { path: "/etc/privatelinkd/empty.pem".into(), certificates: vec![b"no DER".to_vec()] };
+    for bad in [
+        HttpsSpec { method: "NOT A METHOD".into(), ..spec(trust(&pki)) },
+        HttpsSpec { path: "no slash but a space".into(), ..spec(trust(&pki)) },
+        spec(Trust::File(Arc::new(empty))),
+    ] {
+        assert_eq!(reason(prober(service.address(), bad).probe(PATIENT).await), R::Misconfigured);
+    }
+    assert_eq!(service.connections(), 0);
+}
