@@ -1,3 +1,4 @@
 //! Integration tests, one binary; a module a theme.
 
+mod architecture;
 mod support;
