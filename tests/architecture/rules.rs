@@ -130,6 +130,8 @@ pub(super) const ROOMS: &[Room] = &[
 pub(super) struct Ban {
     /// A path and what lies beneath it; `*x` is any path with a part that ends in `x`.
     pub(super) what: &'static [&'static str],
+    /// What lies beneath it and is free all the same.
+    pub(super) but: &'static [&'static str],
     pub(super) rooms: Rooms,
     /// Whether `#[cfg(test)]` code must keep to it too.
     pub(super) in_tests: bool,
@@ -180,37 +182,43 @@ pub(super) const BANS: &[Ban] = &[
             "std::time::Instant",
             "std::time::SystemTime",
         ],
+        but: &[],
         rooms: Rooms::Pure,
         in_tests: false,
         why: "a pure room gets values and returns values: no I/O, no clock, no chance, no runtime, no log",
     },
     Ban {
         what: &["unsafe"],
+        but: &[],
         rooms: Rooms::NotIn(&["sys::*"]),
         in_tests: true,
         why: "only sys may vouch for what the compiler can't check",
     },
     Ban {
         what: &["nix", "rustix", "libc"],
+        but: &["nix::errno"],
         rooms: Rooms::NotIn(&["sys::*", "publish::hosts::file", "publish::hosts::handover"]),
         in_tests: false,
         why: "sys is the home of calls to the operating system; only the two that open files somebody else may have \
-              tampered with hold to handles and flags of their own",
+              tampered with hold to handles and flags of their own (an error number is a value, no call)",
     },
     Ban {
         what: &["anyhow"],
+        but: &[],
         rooms: Rooms::NotIn(&["cli", "main"]),
         in_tests: true,
         why: "errors are situations in small enums; only a command may lump them together",
     },
     Ban {
         what: &["std::process::exit", "std::process::abort"],
+        but: &[],
         rooms: Rooms::NotIn(&["main"]),
         in_tests: true,
         why: "who exits below main skips the drain",
     },
     Ban {
         what: &["tracing", "tracing_subscriber"],
+        but: &[],
         rooms: Rooms::NotIn(&["observe::events", "sys::log_queue", "agent", "cli"]),
         in_tests: false,
         why: "what happens is an event, and observe::events makes the one log line of it",
@@ -222,6 +230,7 @@ pub(super) const BANS: &[Ban] = &[
             "tokio::sync::mpsc::channel",
             "tokio::sync::broadcast::channel",
         ],
+        but: &[],
         rooms: Rooms::In(&[
             "observe",
             "observe::snapshot",
@@ -235,6 +244,7 @@ pub(super) const BANS: &[Ban] = &[
     },
     Ban {
         what: &["*lookup_host", "*ToSocketAddrs", "hickory_resolver"],
+        but: &[],
         rooms: Rooms::In(&["probe", "publish::*", "observe::*"]),
         in_tests: false,
         why: "probes dial addresses of the inventory; nothing that we publish may come back to us as an input",
@@ -252,21 +262,24 @@ pub(super) const BANS: &[Ban] = &[
             "std::net::TcpListener",
             "std::net::UdpSocket",
         ],
+        but: &[],
         rooms: Rooms::In(&["config::*", "publish::hosts::*"]),
         in_tests: false,
         why: "whoever owns the hosts file faces no network",
     },
     Ban {
         what: &["*bind"],
+        but: &[],
         rooms: Rooms::In(&["publish::dns::server", "observe::serve"]),
         in_tests: false,
         why: "sockets are handed in, already bound",
     },
     Ban {
         what: &["#[path]", "include!"],
+        but: &[],
         rooms: Rooms::Everywhere,
         in_tests: true,
-        why: "a file's room is read off its path",
+        why: "a file's room is read off its path; tests that need a file of their own stand in `<module>/tests.rs`",
     },
 ];
 

@@ -65,7 +65,7 @@ const DETOURS: usize = 16;
 
 impl House {
     /// Reads sources, each a path such as `src/publish/hosts/block.rs` and its text.
-    pub(super) fn read<'a>(sources: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(super) fn read(sources: &[(String, String)]) -> Self {
         let mut house = Self::default();
         for (file, text) in sources {
             let parsed = syn::parse_file(text).unwrap_or_else(|e| panic!("{file}:{}: {e}", e.span().start().line));
@@ -93,9 +93,14 @@ impl House {
             chain.push(next);
         }
         let Written { file, line, module, kind, test, .. } = w;
-        let test = *test || (1..=module.len()).any(|n| self.test_modules.contains(&module[..n]));
+        let test = *test || self.is_test(module);
         let (file, module, glob) = (file.clone(), module.clone(), *kind == Kind::Glob);
         Some(Mention { file, line: *line, module, chain, glob, test })
+    }
+
+    /// True within a module that only tests have.
+    pub(super) fn is_test(&self, module: &Path) -> bool {
+        (1..=module.len()).any(|n| self.test_modules.contains(&module[..n]))
     }
 
     /// A bare name in the code: an import of the same module was told already, and what leads nowhere is a local
