@@ -1,4 +1,11 @@
 //! Integration tests, one binary; a module a theme.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on fails; helpers of tests are no #[test] to clippy"
+)]
+
 mod architecture;
 mod support;
