@@ -49,10 +49,16 @@ pub(super) const ROOMS: &[Room] = &[
     pure("publish::hosts::block", &["model"], "rendering and splicing are functions of bytes and a plan"),
     pure("publish::hosts::merge", &["model", "publish::hosts::block"], "merging is a function of bytes"),
     room("publish::hosts::file", &["model", "sys::*"], "the file discipline is about one file; it reads no config"),
-    room("publish::hosts::handover", &["model", "sys::*"], "the hand-over carries closed types between two processes"),
+    pure("publish::hosts::shadow", &["model", "publish::hosts::block"], "who else names a name is a function of bytes"),
     room(
+        "publish::hosts::handover",
+        &["model", "sys::*", "publish::hosts::distrust"],
+        "the hand-over carries closed types between two processes",
+    ),
+    room("publish::hosts::distrust", &["model", "sys::*"], "a file of another user is read without knowing what for"),
+    pure(
         "publish::hosts::policy",
-        &["model", "sys::*", "config::*", "publish::hosts"],
+        &["model", "config", "publish::hosts::block"],
         "the privileged side judges by its own config; it trusts nothing that the network side computed",
     ),
     room(
@@ -235,9 +241,14 @@ pub(super) const BANS: &[Ban] = &[
     Ban {
         what: &["nix", "rustix", "libc"],
         but: &["nix::errno"],
-        rooms: Rooms::NotIn(&["sys::*", "publish::hosts::file", "publish::hosts::handover"]),
+        rooms: Rooms::NotIn(&[
+            "sys::*",
+            "publish::hosts::file",
+            "publish::hosts::handover",
+            "publish::hosts::distrust",
+        ]),
         in_tests: false,
-        why: "sys is the home of calls to the operating system; only the two that open files somebody else may have \
+        why: "sys is the home of calls to the operating system; only those that open files somebody else may have \
               tampered with hold to handles and flags of their own (an error number is a value, no call)",
     },
     Ban {
