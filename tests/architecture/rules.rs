@@ -219,7 +219,7 @@ pub(super) const BANS: &[Ban] = &[
             "std::time::Instant",
             "std::time::SystemTime",
         ],
-        but: &[],
+        but: &["std::fs::Metadata", "std::os::unix::fs::MetadataExt"],
         rooms: Rooms::Pure,
         in_tests: false,
         why: "a pure room gets values and returns values: no I/O, no clock, no chance, no runtime, no log",

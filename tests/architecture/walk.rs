@@ -133,22 +133,46 @@ impl House {
         }
     }
 
-    /// What a name means in a module. `modules` is false where it may as well be a local variable.
+    /// What a name means in a module: its own, or one that globs brought in, each module asked once. `modules` is
+    /// false where the name may as well be a local variable.
     fn find(&self, module: &Path, name: &str, modules: bool, detours: usize) -> Option<Path> {
         let detours = detours.checked_sub(1)?;
+        let mut asked = vec![module.clone()];
+        let mut at = 0;
+        while let Some(module) = asked.get(at).cloned() {
+            if let Some(found) = self.own(&module, name, modules, detours) {
+                return Some(found);
+            }
+            let globs = self.scopes.get(&module).map_or(&[][..], |scope| &scope.globs);
+            for target in globs.iter().map(|glob| self.glob_target(&module, glob, detours)) {
+                if !asked.contains(&target) {
+                    asked.push(target);
+                }
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// What a module itself imports, defines or holds under a name.
+    fn own(&self, module: &Path, name: &str, modules: bool, detours: usize) -> Option<Path> {
         let scope = self.scopes.get(module)?;
         if let Some(target) = scope.imports.get(name) {
             let itself = target.first().is_some_and(|first| first == name);
             return Some(if itself { target.clone() } else { self.absolute(module, target, detours) });
         }
         let here = child(module, name);
-        if scope.items.contains(name) || (modules && self.scopes.contains_key(&here)) {
-            return Some(here);
+        (scope.items.contains(name) || (modules && self.scopes.contains_key(&here))).then_some(here)
+    }
+
+    /// Where a glob leads, by its module's own names: another glob that had to be followed first is none of ours.
+    fn glob_target(&self, module: &Path, glob: &[String], detours: usize) -> Path {
+        match glob.split_first() {
+            Some((first, rest)) if !matches!(first.as_str(), "crate" | "privatelinkd" | "self" | "super") => {
+                join(&self.own(module, first, true, detours).unwrap_or_else(|| vec![first.clone()]), rest)
+            }
+            _ => self.absolute(module, glob, detours),
         }
-        scope.globs.iter().find_map(|glob| {
-            let target = self.absolute(module, glob, detours);
-            (target != *module).then(|| self.find(&target, name, modules, detours)).flatten()
-        })
     }
 
     /// The next step of a path through an import of the innermost module on its way.
@@ -345,16 +369,12 @@ impl<'ast> Visit<'ast> for Walker<'_> {
     }
 
     fn visit_signature(&mut self, s: &'ast syn::Signature) {
-        if let Some(token) = &s.unsafety {
-            self.sign("unsafe", token.span);
-        }
+        s.unsafety.iter().for_each(|token| self.sign("unsafe", token.span));
         visit::visit_signature(self, s);
     }
 
     fn visit_item_impl(&mut self, i: &'ast syn::ItemImpl) {
-        if let Some(token) = &i.unsafety {
-            self.sign("unsafe", token.span);
-        }
+        i.unsafety.iter().for_each(|token| self.sign("unsafe", token.span));
         visit::visit_item_impl(self, i);
     }
 }
@@ -370,14 +390,11 @@ fn outline(item: &syn::Item) -> (&[syn::Attribute], Option<&syn::Ident>) {
         syn::Item::Static(i) => (&i.attrs, Some(&i.ident)),
         syn::Item::Struct(i) => (&i.attrs, Some(&i.ident)),
         syn::Item::Trait(i) => (&i.attrs, Some(&i.ident)),
-        syn::Item::TraitAlias(i) => (&i.attrs, Some(&i.ident)),
         syn::Item::Type(i) => (&i.attrs, Some(&i.ident)),
-        syn::Item::Union(i) => (&i.attrs, Some(&i.ident)),
-        syn::Item::Impl(i) => (&i.attrs, None),
-        syn::Item::Mod(i) => (&i.attrs, None),
-        syn::Item::Use(i) => (&i.attrs, None),
-        syn::Item::ExternCrate(i) => (&i.attrs, None),
-        syn::Item::ForeignMod(i) => (&i.attrs, None),
+        syn::Item::Impl(syn::ItemImpl { attrs, .. })
+        | syn::Item::Mod(syn::ItemMod { attrs, .. })
+        | syn::Item::Use(syn::ItemUse { attrs, .. })
+        | syn::Item::ExternCrate(syn::ItemExternCrate { attrs, .. }) => (attrs, None),
         _ => (&[], None),
     }
 }
