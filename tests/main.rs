@@ -1,5 +1,13 @@
 //! Integration tests, one binary; a module a theme.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can't go on fails; helpers of tests are no #[test] to clippy"
+)]
+
+mod architecture;
 mod probe_fuzz;
 mod probe_https;
 mod probe_tcp;

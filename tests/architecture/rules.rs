@@ -1,0 +1,338 @@
+//! The rules, as data: which room may name which, and what only some rooms may name.
+//!
+//! In a list of rooms `x` is that row's room alone (the types of `config`, say, and not its loader) and `x::*` is it
+//! with every row beneath it. A file belongs to the room with the longest matching path.
+
+/// A room: a module of the house, with its files and whatever lies beneath it that has no row of its own.
+pub(super) struct Room {
+    pub(super) at: &'static str,
+    pub(super) pure: bool,
+    /// The rooms it may name, besides itself and what lies beneath it.
+    pub(super) may: &'static [&'static str],
+    /// Said when it names another.
+    pub(super) why: &'static str,
+}
+
+const fn pure(at: &'static str, may: &'static [&'static str], why: &'static str) -> Room {
+    Room { at, pure: true, may, why }
+}
+
+const fn room(at: &'static str, may: &'static [&'static str], why: &'static str) -> Room {
+    Room { at, pure: false, may, why }
+}
+
+pub(super) const ROOMS: &[Room] = &[
+    pure("model", &[], "the nouns stand on nothing: every room stands on them"),
+    pure("config", &["model"], "the config is typed values; whoever uses them comes to it, it goes to nobody"),
+    pure("config::raw", &["model", "config"], "a tree of spanned values is judged without the world"),
+    pure(
+        "config::check",
+        &["model", "config", "config::raw"],
+        "what the loader gathered is judged, not gathered again",
+    ),
+    room("config::loader", &["model", "sys::*", "config::*"], "the loader reads files and hands on; it knows no stage"),
+    room("config::sources", &["model", "sys::*", "config::*"], "whether the files changed is asked of the files alone"),
+    room("cloud", &["model", "sys::*", "config"], "a client of the cloud knows neither health nor publishing"),
+    room(
+        "discover",
+        &["model", "sys::*", "config", "cloud"],
+        "what exists is found out apart from what is healthy or published",
+    ),
+    room("probe", &["model", "sys::*", "health"], "a probe works on targets: it takes no names, answers or settings"),
+    pure("health", &["model"], "health is a fold of observations"),
+    pure("steer", &["model"], "a plan is a function of its inputs"),
+    room("publish", &["model", "sys::*"], "a publisher gets a plan; it asks no stage how that came about"),
+    room(
+        "publish::hosts",
+        &["model", "sys::*", "config", "publish"],
+        "a publisher gets a plan; it asks no stage how that came about",
+    ),
+    pure("publish::hosts::block", &["model"], "rendering and splicing are functions of bytes and a plan"),
+    pure("publish::hosts::merge", &["model", "publish::hosts::block"], "merging is a function of bytes"),
+    room("publish::hosts::file", &["model", "sys::*"], "the file discipline is about one file; it reads no config"),
+    pure("publish::hosts::shadow", &["model", "publish::hosts::block"], "who else names a name is a function of bytes"),
+    room(
+        "publish::hosts::handover",
+        &["model", "sys::*", "publish::hosts::distrust"],
+        "the hand-over carries closed types between two processes",
+    ),
+    room("publish::hosts::distrust", &["model", "sys::*"], "a file of another user is read without knowing what for"),
+    pure(
+        "publish::hosts::policy",
+        &["model", "config", "publish::hosts::block"],
+        "the privileged side judges by its own config; it trusts nothing that the network side computed",
+    ),
+    room(
+        "publish::hosts::writer",
+        &["model", "sys::*", "config::*", "publish", "publish::hosts::*"],
+        "the privileged loop faces the hand-over and the file, nothing else",
+    ),
+    room("publish::dns", &["model", "sys::*", "config", "publish"], "the stub answers from the plan alone"),
+    pure("publish::dns::zone", &["model"], "a zone is a function of a plan"),
+    pure("publish::dns::answer", &["model", "publish::dns::zone"], "an answer is a function of a zone and a question"),
+    room(
+        "publish::dns::server",
+        &["model", "sys::*", "publish::dns::*"],
+        "the server shares only answers and counters",
+    ),
+    room(
+        "publish::privatezone",
+        &["model", "sys::*", "config", "cloud", "publish"],
+        "the only publisher that uses the cloud",
+    ),
+    room("route", &["model", "sys::*", "config"], "the way to the stub is set up without knowing what it answers"),
+    room(
+        "doctor",
+        &["model", "sys::*", "config::*", "cloud", "discover", "probe"],
+        "evidence is gathered here, judged beside",
+    ),
+    pure("doctor::rules", &["model", "doctor"], "a finding is a function of evidence"),
+    pure("doctor::text", &["model", "doctor", "doctor::rules"], "a text is a function of findings"),
+    room("observe", &["model", "sys::*", "config"], "observe watches and may not speak: it gets values, never a stage"),
+    room(
+        "observe::snapshot",
+        &["model", "sys::*", "config", "observe", "observe::events"],
+        "a snapshot is taken out of read-only receivers; it asks no stage",
+    ),
+    pure("observe::metrics", RENDERERS_MAY, "a renderer is a function of a snapshot"),
+    pure("observe::status", RENDERERS_MAY, "a renderer is a function of a snapshot"),
+    pure("observe::page", RENDERERS_MAY, "a renderer is a function of a snapshot"),
+    room(
+        "observe::events",
+        &["model", "sys::*", "observe"],
+        "the event log takes events from everyone and asks nobody",
+    ),
+    room(
+        "observe::serve",
+        &["model", "sys::*", "config", "observe::*"],
+        "a listener serves what the renderers give it",
+    ),
+    room("sys", &["model"], "calls to the operating system know nothing of what they are for"),
+    room("sys::heartbeat", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
+    room("sys::process", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
+    room("sys::clock", &["model"], "calls to the operating system know nothing of what they are for"),
+    room("sys::log_queue", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
+    room(
+        "agent",
+        &[
+            "model",
+            "sys::*",
+            "config::*",
+            "cloud",
+            "discover",
+            "probe",
+            "health",
+            "steer",
+            "publish::*",
+            "route",
+            "observe::*",
+        ],
+        "the composition root is called by cli, and not the other way round",
+    ),
+    room(
+        "cli",
+        &[
+            "model",
+            "sys::*",
+            "config::*",
+            "cloud",
+            "discover",
+            "probe",
+            "health",
+            "steer",
+            "publish::*",
+            "route",
+            "doctor::*",
+            "observe::*",
+            "agent",
+        ],
+        "commands may use every room",
+    ),
+    room("main", &["cli"], "main parses arguments, calls and maps an error to an exit code"),
+    room("lib", &[], "the crate's root lists its rooms"),
+];
+
+/// A snapshot holds values of the log of events, of this process and of the stages' signs of life.
+const RENDERERS_MAY: &[&str] = &[
+    "model",
+    "config",
+    "observe",
+    "observe::snapshot",
+    "observe::status",
+    "observe::events",
+    "sys::heartbeat",
+    "sys::process",
+];
+
+/// Things that only some rooms may name.
+pub(super) struct Ban {
+    /// A path and what lies beneath it; `*x` is any path with a part that ends in `x`.
+    pub(super) what: &'static [&'static str],
+    /// What lies beneath it and is free all the same.
+    pub(super) but: &'static [&'static str],
+    pub(super) rooms: Rooms,
+    /// Whether `#[cfg(test)]` code must keep to it too.
+    pub(super) in_tests: bool,
+    pub(super) why: &'static str,
+}
+
+/// Where a ban holds.
+pub(super) enum Rooms {
+    Everywhere,
+    Pure,
+    In(&'static [&'static str]),
+    NotIn(&'static [&'static str]),
+}
+
+pub(super) const BANS: &[Ban] = &[
+    Ban {
+        what: &[
+            "tokio",
+            "tokio_util",
+            "tokio_rustls",
+            "hyper",
+            "hyper_util",
+            "reqwest",
+            "hickory_resolver",
+            "notify",
+            "socket2",
+            "nix",
+            "rustix",
+            "libc",
+            "tempfile",
+            "rustls_native_certs",
+            "fastrand",
+            "ring::rand",
+            "tracing",
+            "tracing_subscriber",
+            "std::fs",
+            "std::os",
+            "std::env",
+            "std::process",
+            "std::thread",
+            "std::io::stdin",
+            "std::io::stdout",
+            "std::io::stderr",
+            "std::net::TcpStream",
+            "std::net::TcpListener",
+            "std::net::UdpSocket",
+            "std::net::ToSocketAddrs",
+            "std::time::Instant",
+            "std::time::SystemTime",
+        ],
+        but: &["std::fs::Metadata", "std::os::unix::fs::MetadataExt"],
+        rooms: Rooms::Pure,
+        in_tests: false,
+        why: "a pure room gets values and returns values: no I/O, no clock, no chance, no runtime, no log",
+    },
+    Ban {
+        what: &["crate::sys::clock", "crate::sys::process::ProcessStats::read", "crate::sys::heartbeat::Stages"],
+        but: &[],
+        rooms: Rooms::Pure,
+        in_tests: false,
+        why: "a pure room shows what was read; it does not read it",
+    },
+    Ban {
+        what: &["unsafe"],
+        but: &[],
+        rooms: Rooms::NotIn(&["sys::*"]),
+        in_tests: true,
+        why: "only sys may vouch for what the compiler can't check",
+    },
+    Ban {
+        what: &["nix", "rustix", "libc"],
+        but: &["nix::errno"],
+        rooms: Rooms::NotIn(&[
+            "sys::*",
+            "publish::hosts::file",
+            "publish::hosts::handover",
+            "publish::hosts::distrust",
+        ]),
+        in_tests: false,
+        why: "sys is the home of calls to the operating system; only those that open files somebody else may have \
+              tampered with hold to handles and flags of their own (an error number is a value, no call)",
+    },
+    Ban {
+        what: &["anyhow"],
+        but: &[],
+        rooms: Rooms::NotIn(&["cli", "main"]),
+        in_tests: true,
+        why: "errors are situations in small enums; only a command may lump them together",
+    },
+    Ban {
+        what: &["std::process::exit", "std::process::abort"],
+        but: &[],
+        rooms: Rooms::NotIn(&["main"]),
+        in_tests: true,
+        why: "who exits below main skips the drain",
+    },
+    Ban {
+        what: &["tracing", "tracing_subscriber"],
+        but: &[],
+        rooms: Rooms::NotIn(&["observe::events", "sys::log_queue", "agent", "cli"]),
+        in_tests: false,
+        why: "what happens is an event, and observe::events makes the one log line of it",
+    },
+    Ban {
+        what: &[
+            "*Sender",
+            "tokio::sync::watch::channel",
+            "tokio::sync::mpsc::channel",
+            "tokio::sync::broadcast::channel",
+        ],
+        but: &[],
+        rooms: Rooms::In(&[
+            "observe",
+            "observe::snapshot",
+            "observe::metrics",
+            "observe::status",
+            "observe::page",
+            "observe::serve",
+        ]),
+        in_tests: false,
+        why: "observe may not speak: only observe::events holds a sender, of the event log",
+    },
+    Ban {
+        what: &["*lookup_host", "*ToSocketAddrs", "hickory_resolver"],
+        but: &[],
+        rooms: Rooms::In(&["probe", "publish::*", "observe::*"]),
+        in_tests: false,
+        why: "probes dial addresses of the inventory; nothing that we publish may come back to us as an input",
+    },
+    Ban {
+        what: &[
+            "hyper",
+            "hyper_util",
+            "reqwest",
+            "socket2",
+            "tokio::net",
+            "tokio_rustls",
+            "std::net::TcpStream",
+            "std::net::TcpListener",
+            "std::net::UdpSocket",
+        ],
+        but: &[],
+        rooms: Rooms::In(&["config::*", "publish::hosts::*"]),
+        in_tests: false,
+        why: "whoever owns the hosts file faces no network",
+    },
+    Ban {
+        what: &["*bind"],
+        but: &[],
+        rooms: Rooms::In(&["publish::dns::server", "observe::serve"]),
+        in_tests: false,
+        why: "sockets are handed in, already bound",
+    },
+    Ban {
+        what: &["#[path]", "include!"],
+        but: &[],
+        rooms: Rooms::Everywhere,
+        in_tests: true,
+        why: "a file's room is read off its path; tests that need a file of their own stand in `<module>/tests.rs`",
+    },
+];
+
+/// Lines of a file before its last test module.
+pub(super) const FILE_BUDGET: usize = 400;
+/// Lines of `src/main.rs`.
+pub(super) const MAIN_BUDGET: usize = 30;
