@@ -1,4 +1,5 @@
 //! Integration tests, one binary; a module a theme.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking, helpers too")]
 
 #![allow(
     clippy::unwrap_used,

@@ -61,10 +61,10 @@ async fn each_way_to_fail_has_its_reason() {
     let prober = prober(service.address(), spec(trust(&pki)));
     let table = [
         (HttpsMode::Refused, R::Refused, "connect: Connection refused"),
-        (HttpsMode::Silent, R::Timeout, "no answer to the TCP handshake after 300ms"),
-        (HttpsMode::StallTls, R::Timeout, "TLS handshake not finished after 300ms"),
-        (HttpsMode::StallHttp, R::Timeout, "no HTTP answer after 300ms"),
-        (HttpsMode::Garbage, R::Protocol, "TLS handshake: "),
+        (HttpsMode::Silent, R::Timeout, "no answer to the TCP handshake after "),
+        (HttpsMode::StallTls, R::Timeout, "TLS handshake not finished after "),
+        (HttpsMode::StallHttp, R::Timeout, "no HTTP answer after "),
+        (HttpsMode::Garbage, R::Protocol, "TLS handshake: the peer speaks no TLS"),
         (HttpsMode::GarbageHttp, R::Protocol, "HTTP exchange: "),
         (HttpsMode::Reset, R::Reset, "TLS handshake: "),
         (HttpsMode::HangUp, R::Reset, "HTTP exchange: "),
@@ -77,7 +77,12 @@ async fn each_way_to_fail_has_its_reason() {
     ];
     for (mode, expected, detail) in table {
         service.set(mode).await.unwrap();
-        let deadline = if expected == R::Timeout { HASTY } else { PATIENT };
+        let deadline = match mode {
+            HttpsMode::Silent => HASTY,
+            // Enough for the phases before the one that stalls.
+            HttpsMode::StallTls | HttpsMode::StallHttp => 10 * HASTY,
+            _ => PATIENT,
+        };
         let failure = prober.probe(deadline).await.unwrap_err();
         assert_eq!(failure.reason, expected, "{mode:?}: {failure}");
         assert!(failure.detail.starts_with(detail), "{mode:?}: {failure}");
@@ -90,14 +95,20 @@ async fn each_way_to_fail_has_its_reason() {
 async fn each_bad_certificate_has_its_reason() {
     let (pki, other) = (Pki::new("test").unwrap(), Pki::new("other").unwrap());
     let table = [
-        (pki.leaf(&["elsewhere.example.com"]).unwrap(), R::TlsName),
-        (pki.expired_leaf(&[NAME]).unwrap(), R::TlsExpired),
-        (other.leaf(&[NAME]).unwrap(), R::TlsHandshake),
+        (
+            pki.leaf(&["elsewhere.example.com", "*.example.org"]).unwrap(),
+            R::TlsName,
+            "is not for gw-orders.example.com, it is for elsewhere.example.com, *.example.org",
+        ),
+        (pki.expired_leaf(&[NAME]).unwrap(), R::TlsExpired, "ran out at 2002-01-01T00:00:00Z; it is "),
+        (other.leaf(&[NAME]).unwrap(), R::TlsHandshake, "is signed by no trusted authority"),
     ];
-    for (leaf, expected) in table {
+    for (leaf, expected, detail) in table {
         let service = serve(leaf).await;
         let failure = prober(service.address(), spec(trust(&pki))).probe(PATIENT).await.unwrap_err();
         assert_eq!(failure.reason, expected, "{failure}");
+        let detail = format!("TLS handshake: the certificate {detail}");
+        assert!(failure.detail.starts_with(&detail), "{failure}");
         assert!(service.last_request().is_none(), "no request may go to an unproven server");
     }
 }

@@ -13,7 +13,7 @@ use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers};
 /// Long enough for anything on loopback, even on a busy machine.
 pub(crate) const PATIENT: Duration = Duration::from_secs(20);
 /// For what never answers.
-pub(crate) const HASTY: Duration = Duration::from_millis(300);
+pub(crate) const HASTY: Duration = Duration::from_millis(200);
 
 /// A target at `address`.
 pub(crate) fn target(address: SocketAddr, kind: ProbeKind) -> TargetSpec {
@@ -58,7 +58,7 @@ async fn each_way_to_die_has_its_reason_and_each_return_is_seen() {
         assert_eq!(refused, Failure::new(FailureReason::Refused, "connect: Connection refused"));
         service.set(TcpMode::Silent).await.unwrap();
         let silent = prober.probe(HASTY).await.unwrap_err();
-        assert_eq!(silent, Failure::new(FailureReason::Timeout, "no answer to the TCP handshake after 300ms"));
+        assert_eq!(silent, Failure::new(FailureReason::Timeout, "no answer to the TCP handshake after 200ms"));
         service.set(TcpMode::Up).await.unwrap();
         prober.probe(PATIENT).await.unwrap();
         service.set(TcpMode::Silent).await.unwrap();
@@ -91,4 +91,14 @@ async fn a_thousand_probes_use_up_no_sockets() {
         prober.probe(PATIENT).await.unwrap();
     }
     assert!(std::fs::read_dir("/proc/self/fd").unwrap().count() < 500);
+}
+
+#[tokio::test]
+async fn a_probe_hangs_up_without_a_reset() {
+    use tokio::io::AsyncReadExt;
+    let listener = tokio::net::TcpListener::bind(free_address(5432).unwrap()).await.unwrap();
+    let prober = prober(listener.local_addr().unwrap());
+    prober.probe(PATIENT).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    assert_eq!(server.read(&mut [0; 1]).await.unwrap(), 0, "an end, no reset");
 }

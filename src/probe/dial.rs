@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, Error as TlsError};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::model::{Failure, FailureReason};
+use crate::model::{Failure, FailureReason, Wall};
 
 /// When one attempt has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -103,17 +103,19 @@ where
 #[must_use]
 pub fn failure(doing: &str, error: &io::Error) -> Failure {
     let reason = reason_of(error);
-    match error.raw_os_error() {
-        Some(number) => Failure::new(reason, format_args!("{doing}: {}", Errno::from_raw(number).desc())),
-        None => Failure::new(reason, format_args!("{doing}: {error}")),
-    }
+    let seen = match (error.raw_os_error(), tls_of(error)) {
+        (Some(number), _) => Errno::from_raw(number).desc().to_owned(),
+        (None, Some(tls)) => describe_tls(tls),
+        (None, None) => error.to_string(),
+    };
+    Failure::new(reason, format_args!("{doing}: {seen}"))
 }
 
 /// Why an operation on a socket failed. What can't be laid at the target's door is [`FailureReason::Local`], which
 /// moves no name.
 #[must_use]
 pub fn reason_of(error: &io::Error) -> FailureReason {
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+    if let Some(tls) = tls_of(error) {
         return reason_of_tls(tls);
     }
     match error.raw_os_error() {
@@ -169,6 +171,39 @@ fn reason_of_tls(error: &TlsError) -> FailureReason {
     }
 }
 
+/// What rustls says, where it says it to programmers, in words for whoever is on call.
+fn describe_tls(error: &TlsError) -> String {
+    let certificate = match error {
+        TlsError::InvalidCertificate(certificate) => certificate,
+        TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => return "the peer speaks no TLS".to_owned(),
+        other => return other.to_string(),
+    };
+    match certificate {
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            // rustls hands these out as Rust would print them: DnsName("a.example").
+            let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect::<Vec<_>>();
+            format!("the certificate is not for {}, it is for {}", expected.to_str(), names.join(", "))
+        }
+        // Both times, since it may be this host's clock that is wrong.
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("the certificate ran out at {}; it is {} here", wall(*not_after), wall(*time))
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            format!("the certificate is valid from {} on; it is {} here", wall(*not_before), wall(*time))
+        }
+        CertificateError::UnknownIssuer => "the certificate is signed by no trusted authority".to_owned(),
+        other => format!("the certificate is not valid: {other}"),
+    }
+}
+
+fn wall(time: UnixTime) -> Wall {
+    Wall(time.as_secs().saturating_mul(1000))
+}
+
+fn tls_of(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,8 +250,7 @@ mod tests {
 
     #[test]
     fn tls_errors_have_their_reasons() {
-        use rustls::pki_types::UnixTime;
-        use rustls::{AlertDescription, InvalidMessage};
+        use rustls::AlertDescription;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(1));
         let certificate = TlsError::InvalidCertificate;
         let table = [
@@ -250,6 +284,13 @@ mod tests {
     fn a_failure_says_what_was_tried() {
         let refused = failure("connect", &Errno::ECONNREFUSED.into());
         assert_eq!(refused.to_string(), "refused: connect: Connection refused");
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(86400));
+        let not_after = UnixTime::since_unix_epoch(Duration::from_secs(1));
+        let expired = TlsError::InvalidCertificate(CertificateError::ExpiredContext { time, not_after });
+        assert_eq!(
+            &*failure("TLS handshake", &io::Error::new(io::ErrorKind::InvalidData, expired)).detail,
+            "TLS handshake: the certificate ran out at 1970-01-01T00:00:01Z; it is 1970-01-02T00:00:00Z here"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::dial::{self, Deadline};
 use super::tls::{Sessions, TrustSet};
@@ -54,9 +54,13 @@ impl HttpsProber {
         Self { address, sessions: Sessions::new(trust), question: question() }
     }
 
-    async fn ask(&self, deadline: Deadline) -> Result<Timings, Failure> {
+    async fn ask(&self, deadline: Duration) -> Result<Timings, Failure> {
         let Question { name, exchange } = self.question.as_ref().map_err(Clone::clone)?;
-        let config = deadline.cover("root certificates not loaded", self.sessions.config()).await?;
+        // Slow only where our own disk is, at the first probe: never the target's fault.
+        let Ok(config) = timeout(deadline, self.sessions.config()).await else {
+            return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
+        };
+        let (config, deadline) = (config?, Deadline::after(deadline));
         let (stream, tcp) = dial::connect(self.address, deadline).await?;
         let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
         let answer = exchange.run(&mut stream, deadline).await?;
@@ -70,7 +74,7 @@ impl Prober for HttpsProber {
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let outcome = self.ask(Deadline::after(deadline)).await;
+        let outcome = self.ask(deadline).await;
         if outcome.is_err() {
             // At an edge the certificate is asked for again, and no stale ticket can be what fails.
             self.sessions.forget();
