@@ -1,3 +1,7 @@
 //! The only home of calls to the operating system.
 
 pub mod clock;
+pub mod heartbeat;
+pub mod log_queue;
+pub mod process;
+pub mod sockets;
