@@ -248,8 +248,8 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 fn random_requests_neither_break_nor_hang_the_server() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(async { start(&healthy()) });
-    // Each case is a connection of its own, some hundred times dearer than a pure one.
-    let mut runner = TestRunner::new(Config { cases: (cases() / 20).max(100), ..Config::default() });
+    // Each case is a connection of its own, some ten times dearer than a pure one.
+    let mut runner = TestRunner::new(Config { cases: (cases() / 5).max(100), ..Config::default() });
     let outcome = runner.run(&noise(), |bytes| {
         let answer = runtime.block_on(async {
             let mut stream = TcpStream::connect(server.address).await.unwrap();

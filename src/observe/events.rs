@@ -145,7 +145,9 @@ mod tests {
 
     use super::*;
     use crate::config::LogLevel;
-    use crate::model::{Check, Failure, FailureReason, Now, Withdrawal};
+    use crate::model::{
+        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Withdrawal,
+    };
     use crate::sys::log_queue::{LogQueue, Style};
 
     fn target() -> TargetKey {
@@ -158,13 +160,30 @@ mod tests {
 
     fn kinds() -> Vec<EventKind> {
         let failure = Failure::new(FailureReason::Refused, "connection refused");
+        let (endpoint, source) = (target().endpoint, SourceKind::Fixed);
+        let name: HostName = "a.example".parse().unwrap();
+        let (error, publisher) = ("disk full".to_owned(), "hosts");
         vec![
+            EventKind::Started { version: "0.1.0" },
             EventKind::Stopping,
             EventKind::EdgeBegan { target: target(), check: Check::Path, failure: failure.clone() },
             EventKind::TargetDown { target: target(), check: Check::Path, failure },
             EventKind::TargetUp { target: target(), check: Check::Path, recovered: true },
-            EventKind::NameWithdrawn { name: "a.example".parse().unwrap(), why: Withdrawal::Removed },
-            EventKind::PublishFailed { publisher: "hosts", error: "disk full".to_owned() },
+            EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
+            EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
+            EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
+            EventKind::SourceStale { endpoint: endpoint.clone(), source, error: error.clone() },
+            EventKind::SourceFresh { endpoint, source },
+            EventKind::CacheLoaded { names: 1 },
+            EventKind::CacheForeign { part: IdentityPart::VpcId },
+            EventKind::CacheUnusable { error: error.clone() },
+            EventKind::StateNotSaved { error: error.clone() },
+            EventKind::Published { publisher, names: 1 },
+            EventKind::PublishFailed { publisher, error: error.clone() },
+            EventKind::PublishConflict { publisher },
+            EventKind::ConfigLoaded { endpoints: 1 },
+            EventKind::ConfigRefused { complaints: 1, first: "x".to_owned() },
+            EventKind::ListenerFailed { listener: "status.sock".to_owned(), error },
         ]
     }
 

@@ -273,7 +273,8 @@ fn bounded(text: fmt::Arguments<'_>) -> String {
                 self.0.push_str(s);
                 return Ok(());
             }
-            self.0.push_str(&s[..s.floor_char_boundary(room)]);
+            let whole = s.char_indices().map(|(start, c)| start + c.len_utf8()).take_while(|end| *end <= room);
+            self.0.push_str(&s[..whole.last().unwrap_or(0)]);
             Err(fmt::Error)
         }
     }
@@ -314,7 +315,7 @@ impl Style {
     #[must_use]
     pub fn line(self, record: &Record) -> String {
         match self {
-            Self::Text => format!("{} {:<5} {}\n", record.at, record.level.as_str(), Plain(record)),
+            Self::Text => format!("{} {} {}\n", record.at, record.level, Plain(record)),
             Self::Journal => format!("<{}>{}\n", priority(record.level), Plain(record)),
             Self::Json => json(record),
         }
@@ -468,7 +469,7 @@ mod tests {
     fn text_lines_are_one_line_without_control_characters() {
         let fields = r#"name=gw.example.com error="no \"such\" \\ thing\r\n" empty="" n=-3 x=0.5 ok=true"#;
         let line = Style::Text.line(&record());
-        assert_eq!(line, format!("2026-11-22T03:00:00Z WARN  a\\u{{1b}}[31m \\nb {fields}\n"));
+        assert_eq!(line, format!("2026-11-22T03:00:00Z WARN a\\u{{1b}}[31m \\nb {fields}\n"));
         assert!(Style::Journal.line(&record()).starts_with("<4>a\\u{1b}[31m"));
     }
 

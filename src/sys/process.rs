@@ -49,7 +49,7 @@ fn read_bounded(path: &Path) -> Option<String> {
     Some(text)
 }
 
-/// A line such as `VmRSS:	    6568 kB`, in bytes.
+/// A line such as `VmRSS: 6568 kB`, in bytes.
 fn kib(status: &str, key: &str) -> Option<u64> {
     let rest = status.lines().find_map(|l| l.strip_prefix(key))?;
     let number = rest.trim().strip_suffix("kB")?.trim();

@@ -85,9 +85,13 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
     let Endpoint { id, domain, names: _, priority: _, zones, presence, sources } = endpoint;
+    let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
-        address_report(snapshot.health.targets.get(&key).map(AsRef::as_ref), entry, snapshot.now)
+        let report = address_report(snapshot.health.targets.get(&key).map(AsRef::as_ref), entry, snapshot.now);
+        // Its probe has not begun yet.
+        let awaited = report.state == AddressState::Unprobed && !report.retired && probe.is_some();
+        if awaited { AddressReport { state: AddressState::Unknown, ..report } } else { report }
     };
     let zones = zones
         .iter()
@@ -95,7 +99,7 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
     EndpointReport {
         id: id.clone(),
         domain: domain.clone(),
-        probe: snapshot.config.probes.get(name).map(|p| format!("{}:{}", p.kind, p.port)),
+        probe: probe.map(|p| format!("{}:{}", p.kind, p.port)),
         leaving: matches!(presence, Presence::Removed { .. }),
         sources: sources.iter().map(|(kind, f)| (*kind, source_report(f, snapshot.now))).collect(),
         zones: zones.collect(),

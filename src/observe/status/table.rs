@@ -140,19 +140,24 @@ fn addresses(report: &Report) -> Vec<[Cell; 7]> {
     let mut rows = vec![head(["ENDPOINT", "PROBE", "ZONE", "ADDRESS", "STATE", "SINCE", "LATENCY, NOTES"])];
     for (name, endpoint) in &report.endpoints {
         let mut first = (name.to_string(), endpoint.probe.clone().unwrap_or_else(|| "none".to_owned()));
-        for (zone, addresses) in &endpoint.zones {
-            for (address, state) in addresses {
-                let (name, probe) = std::mem::take(&mut first);
-                rows.push([
-                    Cell::plain(name),
-                    Cell::plain(probe),
-                    Cell::plain(zone.to_string()),
-                    Cell::plain(address.to_string()),
-                    Cell::toned(state.state.label(), state_tone(state.state)),
-                    Cell::plain(state.since.as_ref().map(|w| age(w.ago_ms)).unwrap_or_default()),
-                    Cell::plain(notes(state, endpoint)),
-                ]);
-            }
+        let mut row = |zone: String, address: String, state: Cell, since: String, notes: String| {
+            let (name, probe) = std::mem::take(&mut first);
+            let [name, probe, zone, address, since, notes] =
+                [name, probe, zone, address, since, notes].map(Cell::plain);
+            rows.push([name, probe, zone, address, state, since, notes]);
+        };
+        let addresses =
+            endpoint.zones.iter().flat_map(|(zone, all)| all.iter().map(move |(a, state)| (zone, a, state)));
+        let mut none = true;
+        for (zone, address, report) in addresses {
+            let state = Cell::toned(report.state.label(), state_tone(report.state));
+            let since = report.since.as_ref().map(|w| age(w.ago_ms)).unwrap_or_default();
+            row(zone.to_string(), address.to_string(), state, since, notes(report, endpoint));
+            none = false;
+        }
+        if none {
+            let state = Cell::toned("unknown", Tone::Warn);
+            row(String::new(), "none found yet".to_owned(), state, String::new(), String::new());
         }
     }
     rows
