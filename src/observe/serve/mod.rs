@@ -25,7 +25,7 @@ pub const MAX_CONNECTIONS: usize = 32;
 /// How long a client may take to send its request, and how long to take the answer.
 pub const CLIENT_DEADLINE: Duration = Duration::from_secs(5);
 /// After a failed `accept`, such as for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Writes the report as JSON to whoever connects, and closes. Reads nothing.
 pub async fn status_socket(listener: UnixListener, views: Views, token: CancellationToken) {
