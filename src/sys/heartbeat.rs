@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::clock::Clock;
 use crate::model::Boottime;
 
-/// The stages of one agent and how long each may be silent. Clones share the stamps.
+/// The stages of one agent and how long each may be silent. Clones share the stamps, not later additions: add every
+/// stage before handing clones out.
 #[derive(Debug, Clone)]
 pub struct Stages {
     clock: Clock,

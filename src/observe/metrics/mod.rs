@@ -1,6 +1,6 @@
 //! `/metrics`: a pure rendering of a snapshot.
 //!
-//! [`families`] turns the snapshot into metric families, one small function each; [`openmetrics`] and [`text`] write
+//! `families` turns the snapshot into metric families, one small function each; `openmetrics` and `text` write
 //! those. There is no registry that lives on: a target that is gone from the snapshot is gone from the next scrape.
 
 mod families;
