@@ -7,4 +7,5 @@ pub mod health;
 pub mod model;
 pub mod probe;
 pub mod steer;
+pub mod observe;
 pub mod sys;

@@ -13,4 +13,12 @@ mod probe_fuzz;
 mod probe_https;
 mod probe_tcp;
 mod races;
+    clippy::print_stdout,
+    reason = "a helper that fails fails its test"
+)]
+
+mod observe_fixture;
+mod observe_metrics;
+mod observe_serve;
+mod observe_status;
 mod support;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, Now};
+use super::{Digest, HostName, Now};
 
 /// The answer of every published name, and the names that were given up. It holds no clock, no counter and no free
 /// text, so equal situations give equal plans.
@@ -117,6 +117,8 @@ pub enum Withdrawal {
 pub struct PlanState {
     /// The plan in force; `None` until the first decision.
     pub plan: Option<Arc<Plan>>,
+    /// The digest it was handed over with: a receipt with another one speaks of another plan.
+    pub digest: Option<Digest>,
     /// What happened to each name since the start.
     pub history: BTreeMap<HostName, AnswerHistory>,
 }

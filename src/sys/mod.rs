@@ -3,3 +3,7 @@
 pub mod atomic_file;
 pub mod clock;
 pub mod identity;
+pub mod heartbeat;
+pub mod log_queue;
+pub mod process;
+pub mod sockets;

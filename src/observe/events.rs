@@ -1,0 +1,242 @@
+//! What happened: kept for status, and told to the log. The one place where events become log lines.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Event, EventKind, Severity, TargetKey};
+
+/// The latest events, oldest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventLog {
+    events: VecDeque<Arc<Event>>,
+}
+
+impl EventLog {
+    /// How many are kept.
+    pub const CAPACITY: usize = 256;
+
+    /// Adds the latest; the oldest makes room.
+    pub fn push(&mut self, event: Arc<Event>) {
+        if self.events.len() == Self::CAPACITY {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        self.events.iter().map(AsRef::as_ref)
+    }
+}
+
+/// Takes events until the token is cancelled or every sender is gone; what is queued by then is still taken.
+pub async fn run(mut rx: mpsc::UnboundedReceiver<Event>, log: watch::Sender<Arc<EventLog>>, token: CancellationToken) {
+    const BATCH: usize = 64;
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            // Stop taking new ones; the queued ones still come out below.
+            () = token.cancelled(), if !rx.is_closed() => rx.close(),
+            taken = rx.recv_many(&mut batch, BATCH) => {
+                if taken == 0 {
+                    return;
+                }
+                batch.iter().for_each(tell);
+                log.send_modify(|log| {
+                    let log = Arc::make_mut(log);
+                    batch.drain(..).for_each(|event| log.push(Arc::new(event)));
+                });
+            }
+        }
+    }
+}
+
+/// What a log line carries beside its sentence.
+#[derive(Debug, Default, PartialEq)]
+struct Fields<'a> {
+    event: &'static str,
+    target: Option<&'a TargetKey>,
+    endpoint: Option<&'a str>,
+    name: Option<&'a str>,
+    check: Option<&'static str>,
+    reason: Option<&'static str>,
+}
+
+fn fields(kind: &EventKind) -> Fields<'_> {
+    let plain = |event| Fields { event, ..Fields::default() };
+    match kind {
+        EventKind::Started { .. } => plain("started"),
+        EventKind::Stopping => plain("stopping"),
+        EventKind::EdgeBegan { target, check, failure } => Fields {
+            target: Some(target),
+            check: Some(check.label()),
+            reason: Some(failure.reason.label()),
+            ..plain("edge_began")
+        },
+        EventKind::TargetDown { target, check, failure } => Fields {
+            target: Some(target),
+            check: Some(check.label()),
+            reason: Some(failure.reason.label()),
+            ..plain("target_down")
+        },
+        EventKind::TargetUp { target, check, recovered: _ } => {
+            Fields { target: Some(target), check: Some(check.label()), ..plain("target_up") }
+        }
+        EventKind::AnswerChanged { name, from: _, to: _, reason } => {
+            Fields { name: Some(name.as_str()), reason: Some(reason.label()), ..plain("answer_changed") }
+        }
+        EventKind::ReasonChanged { name, from: _, to } => {
+            Fields { name: Some(name.as_str()), reason: Some(to.label()), ..plain("reason_changed") }
+        }
+        EventKind::NameWithdrawn { name, why: _ } => Fields { name: Some(name.as_str()), ..plain("name_withdrawn") },
+        EventKind::SourceStale { endpoint, .. } => {
+            Fields { endpoint: Some(endpoint.as_str()), ..plain("source_stale") }
+        }
+        EventKind::SourceFresh { endpoint, .. } => {
+            Fields { endpoint: Some(endpoint.as_str()), ..plain("source_fresh") }
+        }
+        EventKind::CacheLoaded { .. } => plain("cache_loaded"),
+        EventKind::CacheForeign { .. } => plain("cache_foreign"),
+        EventKind::CacheUnusable { .. } => plain("cache_unusable"),
+        EventKind::StateNotSaved { .. } => plain("state_not_saved"),
+        EventKind::Published { .. } => plain("published"),
+        EventKind::PublishFailed { .. } => plain("publish_failed"),
+        EventKind::PublishConflict { .. } => plain("publish_conflict"),
+        EventKind::ConfigLoaded { .. } => plain("config_loaded"),
+        EventKind::ConfigRefused { .. } => plain("config_refused"),
+        EventKind::ListenerFailed { .. } => plain("listener_failed"),
+    }
+}
+
+/// The word for a kind of event: the tag of its serialised form.
+#[must_use]
+pub fn label(kind: &EventKind) -> &'static str {
+    fields(kind).event
+}
+
+/// One log line an event.
+fn tell(event: &Event) {
+    let Event { at: _, kind } = event;
+    let Fields { event, target, endpoint, name, check, reason } = fields(kind);
+    let endpoint = endpoint.or(target.map(|t| t.endpoint.as_str()));
+    let zone = target.map(|t| t.zone.to_string());
+    let address = target.map(|t| t.address.to_string());
+    let (zone, address) = (zone.as_deref(), address.as_deref());
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}")
+        };
+    }
+    match kind.severity() {
+        Severity::Info => line!(info),
+        Severity::Warning => line!(warn),
+        Severity::Error => line!(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::config::LogLevel;
+    use crate::model::{
+        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Withdrawal,
+    };
+    use crate::sys::log_queue::{LogQueue, Style};
+
+    fn target() -> TargetKey {
+        TargetKey {
+            endpoint: "orders".parse().unwrap(),
+            zone: "cn-hangzhou-h".to_owned().try_into().unwrap(),
+            address: "10.0.1.15".parse().unwrap(),
+        }
+    }
+
+    fn kinds() -> Vec<EventKind> {
+        let failure = Failure::new(FailureReason::Refused, "connection refused");
+        let (endpoint, source) = (target().endpoint, SourceKind::Fixed);
+        let name: HostName = "a.example".parse().unwrap();
+        let (error, publisher) = ("disk full".to_owned(), "hosts");
+        vec![
+            EventKind::Started { version: "0.1.0" },
+            EventKind::Stopping,
+            EventKind::EdgeBegan { target: target(), check: Check::Path, failure: failure.clone() },
+            EventKind::TargetDown { target: target(), check: Check::Path, failure },
+            EventKind::TargetUp { target: target(), check: Check::Path, recovered: true },
+            EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
+            EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
+            EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
+            EventKind::SourceStale { endpoint: endpoint.clone(), source, error: error.clone() },
+            EventKind::SourceFresh { endpoint, source },
+            EventKind::CacheLoaded { names: 1 },
+            EventKind::CacheForeign { part: IdentityPart::VpcId },
+            EventKind::CacheUnusable { error: error.clone() },
+            EventKind::StateNotSaved { error: error.clone() },
+            EventKind::Published { publisher, names: 1 },
+            EventKind::PublishFailed { publisher, error: error.clone() },
+            EventKind::PublishConflict { publisher },
+            EventKind::ConfigLoaded { endpoints: 1 },
+            EventKind::ConfigRefused { complaints: 1, first: "x".to_owned() },
+            EventKind::ListenerFailed { listener: "status.sock".to_owned(), error },
+        ]
+    }
+
+    #[test]
+    fn labels_are_the_serialised_tags() {
+        for kind in kinds() {
+            assert_eq!(serde_json::to_value(&kind).unwrap()["event"], label(&kind));
+        }
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let mut log = EventLog::default();
+        let event = |names| Arc::new(Event { at: Now::default(), kind: EventKind::CacheLoaded { names } });
+        (0..300).for_each(|n| log.push(event(n)));
+        assert_eq!(log.iter().count(), EventLog::CAPACITY);
+        assert_eq!(log.iter().next().unwrap().kind, EventKind::CacheLoaded { names: 300 - EventLog::CAPACITY });
+    }
+
+    /// A sink that a test can read.
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queued_events_are_kept_and_told_even_at_the_end() {
+        let sink = Buffer::default();
+        let (queue, layer) = LogQueue::start(LogLevel::Info, Style::Journal, sink.clone()).unwrap();
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let (tx, rx) = mpsc::unbounded_channel();
+        let (log, seen) = watch::channel(Arc::default());
+        for kind in kinds() {
+            tx.send(Event { at: Now::default(), kind }).unwrap();
+        }
+        let token = CancellationToken::new();
+        token.cancel();
+        run(rx, log, token).await;
+
+        assert_eq!(seen.borrow().iter().map(|e| &e.kind).collect::<Vec<_>>(), kinds().iter().collect::<Vec<_>>());
+        assert!(queue.flush(Duration::from_secs(60)));
+        let lines = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines.lines().count(), kinds().len());
+        let down = lines.lines().find(|l| l.contains("event=target_down")).unwrap();
+        let fields = "event=target_down endpoint=orders zone=cn-hangzhou-h address=10.0.1.15 check=path reason=refused";
+        assert!(down.starts_with("<4>orders/cn-hangzhou-h/10.0.1.15: down") && down.ends_with(fields), "{down}");
+    }
+}

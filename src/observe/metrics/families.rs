@@ -1,0 +1,281 @@
+//! The metric families, one small function each. Names and labels are those of `interface.md`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::family::{Family, Histogram, Labels, labels};
+use crate::model::{
+    AddressEntry, AnswerHistory, Check, CheckHealth, CheckState, Endpoint, EndpointName, HealthView, HostFacts,
+    HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
+};
+use crate::observe::status::hosts_in_sync;
+use crate::observe::{Build, ConfigState, Snapshot};
+use crate::sys::process::ProcessStats;
+
+/// Every family, in the order of `interface.md`.
+pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
+    // In full, so that a new part has to be thought of here. Events and stages have no series: events are counted
+    // where they are decided, and a stage that hangs shows in /healthz.
+    let Snapshot {
+        build,
+        now,
+        started,
+        config,
+        host,
+        inventory,
+        health,
+        plan,
+        receipts,
+        events: _,
+        stages: _,
+        log_dropped,
+    } = snapshot;
+    let mut all = vec![build_info(*build), endpoint_info(inventory, host), target_info(inventory)];
+    all.extend([discovery_age(inventory, *now), discovery_stale(inventory)]);
+    all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
+    all.extend([probe_late(health), target_up(health), target_transitions(health)]);
+    all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
+    all.extend([in_sync(snapshot)]);
+    all.extend(receipts.hosts.iter().flat_map(hosts));
+    all.extend(config_families(config));
+    all.push(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
+    all.extend(process_families(process, *started));
+    all
+}
+
+fn build_info(build: Build) -> Family {
+    let Build { version, revision } = build;
+    Family::gauge("privatelink_build_info", "The running program.")
+        .samples([(labels([("version", &version), ("revision", &revision)]), true)])
+}
+
+fn endpoint_info(inventory: &Inventory, host: &HostFacts) -> Family {
+    let text = |s: &Option<String>| s.clone().unwrap_or_default();
+    let info = |(name, endpoint): (&EndpointName, &Endpoint)| {
+        let id = endpoint.id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let labels = labels([
+            ("endpoint", name),
+            ("endpoint_id", &id),
+            // Only the cloud API tells it.
+            ("service_name", &""),
+            ("region", &text(&host.region)),
+            ("vpc_id", &text(&host.vpc_id)),
+        ]);
+        (labels, true)
+    };
+    Family::gauge("privatelink_endpoint_info", "What is known of an endpoint.")
+        .samples(inventory.endpoints.iter().map(info))
+}
+
+fn target_info(inventory: &Inventory) -> Family {
+    let info = |(endpoint, zone, address, _): (&EndpointName, &Zone, &std::net::IpAddr, &AddressEntry)| {
+        // Only the cloud API tells the network interface.
+        (labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("eni_id", &"")]), true)
+    };
+    Family::gauge("privatelink_target_info", "An address of an endpoint.").samples(addresses(inventory).map(info))
+}
+
+fn addresses(inventory: &Inventory) -> impl Iterator<Item = (&EndpointName, &Zone, &std::net::IpAddr, &AddressEntry)> {
+    inventory.endpoints.iter().flat_map(|(name, endpoint)| {
+        endpoint
+            .zones
+            .iter()
+            .flat_map(move |(zone, entry)| entry.addresses.iter().map(move |(a, e)| (name, zone, a, e)))
+    })
+}
+
+fn discovery_age(inventory: &Inventory, now: Now) -> Family {
+    let ages = inventory.endpoints.iter().flat_map(|(name, endpoint)| {
+        endpoint.sources.iter().map(move |(source, freshness)| {
+            let age = now.boottime.since(freshness.confirmed().boottime);
+            (labels([("endpoint", name), ("source", source)]), age.as_secs_f64())
+        })
+    });
+    Family::gauge("privatelink_discovery_age_seconds", "Since a source last confirmed the addresses.").samples(ages)
+}
+
+fn discovery_stale(inventory: &Inventory) -> Family {
+    let stale = |(name, e): (&EndpointName, &Endpoint)| {
+        (labels([("endpoint", name)]), e.sources.values().any(crate::model::Freshness::is_stale))
+    };
+    Family::gauge("privatelink_discovery_stale", "1 if a source of the endpoint fails.")
+        .samples(inventory.endpoints.iter().map(stale))
+}
+
+/// Every check of every target.
+fn checks(health: &HealthView) -> impl Iterator<Item = (&TargetKey, Check, &CheckHealth)> {
+    health.targets.iter().flat_map(|(key, target)| target.checks.iter().map(move |(check, h)| (key, *check, h)))
+}
+
+/// One value a zone and check: an endpoint may have several addresses in a zone, whose counts are summed.
+type Zoned<'a, T> = BTreeMap<(&'a EndpointName, &'a Zone, Check), T>;
+
+fn by_zone<'a, T: Default>(health: &'a HealthView, add: impl Fn(&mut T, &CheckHealth)) -> Zoned<'a, T> {
+    let mut zones = Zoned::new();
+    for (key, check, state) in checks(health) {
+        add(zones.entry((&key.endpoint, &key.zone, check)).or_default(), state);
+    }
+    zones
+}
+
+fn zoned<T>(zones: Zoned<'_, T>) -> impl Iterator<Item = (Labels, T)> {
+    zones.into_iter().map(|((endpoint, zone, check), value)| {
+        (labels([("endpoint", endpoint), ("zone", zone), ("check", &check)]), value)
+    })
+}
+
+fn probe_success(health: &HealthView) -> Family {
+    let latest = checks(health).filter_map(|(TargetKey { endpoint, zone, address }, check, state)| {
+        let last = state.last.as_ref()?;
+        let labels = labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("check", &check)]);
+        Some((labels, last.outcome.is_ok()))
+    });
+    Family::gauge("privatelink_probe_success", "1 if the latest probe succeeded.").samples(latest)
+}
+
+fn probe_duration(health: &HealthView) -> Family {
+    let zones = by_zone(health, |sum: &mut Histogram, check| {
+        sum.sum += check.stats.duration_sum.as_secs_f64();
+        sum.counts.iter_mut().zip(check.stats.durations).for_each(|(a, b)| *a += b);
+    });
+    Family::histogram("privatelink_probe_duration_seconds", "Duration of successful probes.").samples(zoned(zones))
+}
+
+fn probe_failures(health: &HealthView) -> Family {
+    let zones = by_zone(health, |sum: &mut BTreeMap<_, u64>, check| {
+        check.stats.failures.iter().for_each(|(reason, n)| *sum.entry(*reason).or_default() += n);
+    });
+    let reasons = zoned(zones).flat_map(|(labels, reasons)| {
+        reasons.into_iter().map(move |(reason, n)| {
+            let reason = ("reason", reason.label().to_owned());
+            (labels.iter().cloned().chain([reason]).collect::<Labels>(), n)
+        })
+    });
+    Family::counter("privatelink_probe_failures_total", "Failed probes by reason.").samples(reasons)
+}
+
+fn probes(health: &HealthView) -> Family {
+    let zones = by_zone(health, |sum: &mut u64, check| *sum += check.stats.probes);
+    Family::counter("privatelink_probes_total", "Finished probes.").samples(zoned(zones))
+}
+
+fn probe_late(health: &HealthView) -> Family {
+    let zones = by_zone(health, |max: &mut Duration, check| *max = check.stats.late.max(*max));
+    Family::gauge("privatelink_probe_late_seconds", "By how much the latest probe started late.")
+        .samples(zoned(zones).map(|(labels, late)| (labels, late.as_secs_f64())))
+}
+
+fn target_labels(key: &TargetKey) -> Labels {
+    let TargetKey { endpoint, zone, address } = key;
+    labels([("endpoint", endpoint), ("zone", zone), ("address", address)])
+}
+
+/// A target that is not yet judged has no series: neither 0 nor 1 would be true.
+fn target_up(health: &HealthView) -> Family {
+    let judged = health.targets.iter().filter_map(|(key, target)| match target.summary() {
+        CheckState::Unknown => None,
+        CheckState::Up { .. } => Some((target_labels(key), true)),
+        CheckState::Down { .. } => Some((target_labels(key), false)),
+    });
+    Family::gauge("privatelink_target_up", "1 if an address is up, after hysteresis.").samples(judged)
+}
+
+fn target_transitions(health: &HealthView) -> Family {
+    let sum = |target: &TargetHealth| target.checks.values().map(|c| c.stats.transitions).sum::<u64>();
+    Family::counter("privatelink_target_transitions_total", "Changes between up and down.")
+        .samples(health.targets.iter().map(|(key, target)| (target_labels(key), sum(target))))
+}
+
+fn answer_addresses(plan: &PlanState) -> Family {
+    let answers = plan.plan.iter().flat_map(|p| &p.answers);
+    Family::gauge("privatelink_answer_addresses", "Addresses that a name points at.")
+        .samples(answers.map(|(name, a)| (labels([("name", name)]), a.addresses.len() as u64)))
+}
+
+fn answer_reason(plan: &PlanState) -> Family {
+    let answers = plan.plan.iter().flat_map(|p| &p.answers);
+    Family::gauge("privatelink_answer_reason", "Why a name points there; the present reason only.")
+        .samples(answers.map(|(name, a)| (labels([("name", name), ("reason", &a.reason)]), true)))
+}
+
+/// Of the names that are in the plan: a name that was given up has no series.
+fn histories(plan: &PlanState) -> impl Iterator<Item = (&HostName, &AnswerHistory)> {
+    let answers = plan.plan.iter().flat_map(|p| p.answers.keys());
+    answers.filter_map(|name| plan.history.get_key_value(name))
+}
+
+fn answer_changes(plan: &PlanState) -> Family {
+    Family::counter("privatelink_answer_changes_total", "Changes of a name's addresses since the start.")
+        .samples(histories(plan).map(|(name, h)| (labels([("name", name)]), h.changes)))
+}
+
+fn last_change(plan: &PlanState) -> Family {
+    Family::gauge("privatelink_last_change_timestamp_seconds", "When a name's addresses last changed.")
+        .samples(histories(plan).map(|(name, h)| (labels([("name", name)]), h.changed.wall.as_secs_f64())))
+}
+
+/// No series where nothing is published to the hosts file.
+fn in_sync(snapshot: &Snapshot) -> Family {
+    Family::gauge("privatelink_hosts_in_sync", "1 if the hosts file holds the present plan.")
+        .known(hosts_in_sync(snapshot))
+}
+
+fn hosts(receipt: &Receipt) -> [Family; 3] {
+    let Receipt {
+        format: _,
+        digest: _,
+        at: _,
+        names,
+        changed: _,
+        error: _,
+        error_detail: _,
+        writes,
+        failed_writes,
+        conflicts,
+        in_conflict: _,
+    } = receipt;
+    let outcomes = [("ok", *writes), ("error", *failed_writes)];
+    let shadowed = names.iter().map(|(name, v)| (labels([("name", name)]), *v == Verdict::Shadowed));
+    [
+        Family::counter("privatelink_hosts_writes_total", "Writes of the hosts file.")
+            .samples(outcomes.map(|(outcome, n)| (labels([("outcome", &outcome)]), n))),
+        Family::counter("privatelink_hosts_conflicts_total", "Times that somebody kept removing the block.")
+            .value(*conflicts),
+        Family::gauge("privatelink_hosts_shadowed", "1 if another line for the name stands before ours or beside it.")
+            .samples(shadowed),
+    ]
+}
+
+fn config_families(config: &ConfigState) -> [Family; 2] {
+    let ConfigState {
+        paths: _,
+        loaded,
+        reloads: _,
+        last_reload_ok,
+        complaints: _,
+        changed_on_disk: _,
+        probes: _,
+        hosts_path: _,
+    } = config;
+    [
+        Family::gauge("privatelink_config_last_reload_successful", "1 if the latest config was accepted.")
+            .value(*last_reload_ok),
+        Family::gauge("privatelink_config_last_reload_success_timestamp_seconds", "When the config came into force.")
+            .value(loaded.wall.as_secs_f64()),
+    ]
+}
+
+/// The usual ones, without our prefix.
+fn process_families(process: &ProcessStats, started: Now) -> [Family; 6] {
+    let ProcessStats { cpu, resident, virtual_size, open_fds, max_fds } = process;
+    [
+        Family::counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")
+            .known(cpu.map(|d| d.as_secs_f64())),
+        Family::gauge("process_resident_memory_bytes", "Resident memory size in bytes.").known(*resident),
+        Family::gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.").known(*virtual_size),
+        Family::gauge("process_open_fds", "Number of open file descriptors.").known(*open_fds),
+        Family::gauge("process_max_fds", "Maximum number of open file descriptors.").known(*max_fds),
+        Family::gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")
+            .value(started.wall.as_secs_f64()),
+    ]
+}

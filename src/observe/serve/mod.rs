@@ -1,0 +1,95 @@
+//! Carries the renderings to whoever asks, on listeners that are handed in already open.
+//!
+//! What comes in is not trusted and hardly read: no request body, no more than 8 KiB of headers, nothing at all on the
+//! status socket. Whoever is slow, silent or many costs a bounded number of connections for a bounded time; the oldest
+//! connection makes room for a new one, so that slow clients can't keep a scraper out.
+
+mod deadline;
+mod http;
+mod request;
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Views, status};
+
+pub use http::http;
+pub use request::Access;
+
+/// Connections at once, a listener.
+pub const MAX_CONNECTIONS: usize = 32;
+/// How long a client may take to send its request, and how long to take the answer.
+pub const CLIENT_DEADLINE: Duration = Duration::from_secs(5);
+/// After a failed `accept`, such as for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Writes the report as JSON to whoever connects, and closes. Reads nothing.
+pub async fn status_socket(listener: UnixListener, views: Views, token: CancellationToken) {
+    let mut connections = Connections::default();
+    loop {
+        let accepted = tokio::select! {
+            () = token.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => connections.spawn(write_report(stream, views.clone())),
+            Err(error) => pause("the status socket", &error).await,
+        }
+    }
+}
+
+async fn write_report(mut stream: UnixStream, views: Views) {
+    let report = report_json(&views);
+    let write = async {
+        stream.write_all(report.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    // A client that went away or does not read is no business of ours.
+    let _ = tokio::time::timeout(CLIENT_DEADLINE, write).await;
+}
+
+/// The JSON of `status --json`, with a newline.
+fn report_json(views: &Views) -> String {
+    let report = status::report(&views.snapshot());
+    // Every key of the report is a string, so that it can always be written.
+    let mut json = serde_json::to_string(&report).unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+async fn pause(listener: &str, error: &std::io::Error) {
+    tracing::warn!(%error, "{listener} can't accept a connection");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// The running connections of one listener: bounded, and gone with it.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    oldest_first: std::collections::VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    /// Runs one more; the oldest makes room for it.
+    fn spawn(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|c| !c.is_finished());
+        if self.oldest_first.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        self.oldest_first.push_back(self.tasks.spawn(connection));
+    }
+
+    /// Waits until all have ended, at most for `limit`.
+    async fn drain(mut self, limit: Duration) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // What is left is aborted with the set.
+        let _ = tokio::time::timeout(limit, all).await;
+    }
+}

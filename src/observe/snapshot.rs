@@ -1,0 +1,161 @@
+//! Everything there is to see, at one instant.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::EventLog;
+use crate::config::Config;
+use crate::model::{EndpointName, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
+use crate::sys::clock::Clock;
+use crate::sys::heartbeat::{StageLife, Stages};
+use crate::sys::log_queue::Drops;
+
+/// Which program this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Build {
+    /// The package's version.
+    pub version: &'static str,
+    /// The commit it was built from; `unknown` where the build did not say.
+    pub revision: &'static str,
+}
+
+impl Build {
+    /// This very program.
+    pub const THIS: Self = Self {
+        version: env!("CARGO_PKG_VERSION"),
+        revision: match option_env!("PRIVATELINKD_REVISION") {
+            Some(revision) => revision,
+            None => "unknown",
+        },
+    };
+}
+
+/// The config as observers see it: what is in force, and whether what is on disk is the same. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigState {
+    /// The files that the config in force was read from.
+    pub paths: Vec<PathBuf>,
+    /// When it came into force.
+    pub loaded: Now,
+    /// Reloads since the start that were asked for, successful or not.
+    pub reloads: u64,
+    /// False if the latest load was refused, so that an older config is in force.
+    pub last_reload_ok: bool,
+    /// The complaints about a refused config, rendered.
+    pub complaints: Vec<String>,
+    /// True if the files differ from what was last loaded.
+    pub changed_on_disk: bool,
+    /// How each endpoint is probed; an endpoint that nothing probes is absent.
+    pub probes: BTreeMap<EndpointName, ProbeLabel>,
+    /// Where the hosts block is published; `None` if it is not.
+    pub hosts_path: Option<PathBuf>,
+}
+
+/// A probe in two words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeLabel {
+    /// `kind` of the config.
+    pub kind: &'static str,
+    /// The port on every address.
+    pub port: u16,
+}
+
+impl ConfigState {
+    /// The state after `config` came into force.
+    #[must_use]
+    pub fn loaded(config: &Config, paths: Vec<PathBuf>, loaded: Now, reloads: u64) -> Self {
+        let label = |p: &crate::model::ProbeSpec| ProbeLabel { kind: p.kind.label(), port: p.port };
+        let probes = config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), label(e.probe.as_deref()?))));
+        Self {
+            paths,
+            loaded,
+            reloads,
+            last_reload_ok: true,
+            complaints: Vec::new(),
+            changed_on_disk: false,
+            probes: probes.collect(),
+            hosts_path: config.hosts.publish.then(|| config.hosts.path.clone()),
+        }
+    }
+}
+
+/// Receivers of everything there is to see. No sender: who observes can't steer.
+#[derive(Debug, Clone)]
+pub struct Views {
+    /// The config in force.
+    pub config: watch::Receiver<Arc<ConfigState>>,
+    /// The machine.
+    pub host: watch::Receiver<Arc<HostFacts>>,
+    /// What discovery knows.
+    pub inventory: watch::Receiver<Arc<Inventory>>,
+    /// What the trackers concluded.
+    pub health: watch::Receiver<Arc<HealthView>>,
+    /// What steering decided.
+    pub plan: watch::Receiver<PlanState>,
+    /// What the publishers did.
+    pub receipts: watch::Receiver<Receipts>,
+    /// What happened lately.
+    pub events: watch::Receiver<Arc<EventLog>>,
+    /// Signs of life.
+    pub stages: Stages,
+    /// Lost log lines.
+    pub log_drops: Drops,
+    /// The time.
+    pub clock: Clock,
+    /// When the agent started.
+    pub started: Now,
+}
+
+/// One instant. A plain value: making one copies pointers, holding one blocks nobody.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Which program.
+    pub build: Build,
+    /// When this was taken.
+    pub now: Now,
+    /// When the agent started.
+    pub started: Now,
+    /// The config in force.
+    pub config: Arc<ConfigState>,
+    /// The machine.
+    pub host: Arc<HostFacts>,
+    /// What discovery knows.
+    pub inventory: Arc<Inventory>,
+    /// What the trackers concluded.
+    pub health: Arc<HealthView>,
+    /// What steering decided.
+    pub plan: PlanState,
+    /// What the publishers did.
+    pub receipts: Receipts,
+    /// What happened lately.
+    pub events: Arc<EventLog>,
+    /// Signs of life.
+    pub stages: Vec<StageLife>,
+    /// Lost log lines.
+    pub log_dropped: u64,
+}
+
+impl Views {
+    /// Takes a snapshot. Each lock is held for the copy of one value.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let Self { config, host, inventory, health, plan, receipts, events, stages, log_drops, clock, started } = self;
+        Snapshot {
+            build: Build::THIS,
+            now: clock.now(),
+            started: *started,
+            config: Arc::clone(&config.borrow()),
+            host: Arc::clone(&host.borrow()),
+            inventory: Arc::clone(&inventory.borrow()),
+            health: Arc::clone(&health.borrow()),
+            plan: plan.borrow().clone(),
+            receipts: receipts.borrow().clone(),
+            events: Arc::clone(&events.borrow()),
+            stages: stages.read(),
+            log_dropped: log_drops.get(),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `status`: what the running agent knows, for people and scripts.
+//!
+//! [`Report`] is the contract (`/status`, `status.sock`, `status --json`); [`report`] makes it from a snapshot,
+//! [`table`] shows it to a human, [`ready`] and [`healthy`] are its yes or no. All pure.
+
+mod problems;
+mod report;
+mod table;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    AnswerReason, Check, EndpointId, EndpointName, FailureReason, HostName, SourceKind, Verdict, Withdrawal, Zone,
+    ZoneId,
+};
+
+pub use problems::{healthy, ready};
+pub use report::report;
+pub use table::{Style, table};
+
+pub(super) use problems::hosts_in_sync;
+
+/// The version of [`Report`]'s shape: it changes when something is renamed or removed.
+pub const SCHEMA: u32 = 1;
+
+/// What the agent knows at one instant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The agent's version.
+    pub version: String,
+    /// When it started.
+    pub started: When,
+    /// Is all well?
+    pub state: State,
+    /// What is not, a sentence each.
+    pub problems: Vec<String>,
+    /// The machine.
+    pub host: HostReport,
+    /// The config in force.
+    pub config: ConfigReport,
+    /// By name.
+    pub endpoints: BTreeMap<EndpointName, EndpointReport>,
+    /// Every published name.
+    pub names: BTreeMap<HostName, NameReport>,
+    /// Names that were given up, and why.
+    pub withdrawn: BTreeMap<HostName, Withdrawal>,
+    /// By publisher: `hosts`.
+    pub publishers: BTreeMap<String, PublisherReport>,
+    /// The agent's own parts.
+    pub stages: Vec<StageReport>,
+    /// What happened lately, oldest first.
+    pub events: Vec<EventReport>,
+}
+
+/// Well or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No problem is known.
+    Ok,
+    /// See `problems`.
+    Degraded,
+}
+
+/// An instant for people: its wall time, and how long ago it was by the clock that never jumps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct When {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Milliseconds before the report.
+    pub ago_ms: u64,
+}
+
+/// Region, zone and ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// The zone that counts as local.
+    pub zone: Option<ZoneId>,
+    /// The region.
+    pub region: Option<String>,
+    /// The VPC.
+    pub vpc_id: Option<String>,
+    /// The instance.
+    pub instance_id: Option<String>,
+}
+
+/// The config in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigReport {
+    /// Where it was read from.
+    pub paths: Vec<PathBuf>,
+    /// When it came into force.
+    pub loaded: When,
+    /// Reloads since the start.
+    pub reloads: u64,
+    /// False if a newer one was refused.
+    pub last_reload_ok: bool,
+    /// About the refused one.
+    pub complaints: Vec<String>,
+    /// True if the files differ from what was last loaded.
+    pub changed_on_disk: bool,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointReport {
+    /// The cloud's id.
+    pub id: Option<EndpointId>,
+    /// Its own domain.
+    pub domain: Option<HostName>,
+    /// `kind:port`; `None` if nothing probes it.
+    pub probe: Option<String>,
+    /// True if it left the config and its names go after the grace.
+    pub leaving: bool,
+    /// Who told its addresses, and how fresh that is.
+    pub sources: BTreeMap<SourceKind, SourceReport>,
+    /// By zone, then by address.
+    pub zones: BTreeMap<Zone, BTreeMap<IpAddr, AddressReport>>,
+}
+
+/// How fresh a source is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// True if its latest round failed.
+    pub stale: bool,
+    /// When it last confirmed what is shown.
+    pub confirmed: When,
+    /// Why there is nothing newer.
+    pub error: Option<String>,
+}
+
+/// One address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddressReport {
+    /// After hysteresis.
+    pub state: AddressState,
+    /// Since when it is so.
+    pub since: Option<When>,
+    /// Of the latest successful probe, in milliseconds; `None` if the latest failed.
+    pub latency_ms: Option<f64>,
+    /// The latest failure, kept after the recovery.
+    pub last_failure: Option<FailureReport>,
+    /// Milliseconds until names may return to it.
+    pub hold_ms: Option<u64>,
+    /// True if every source stopped to give it.
+    pub retired: bool,
+    /// Who gave it.
+    pub source: SourceKind,
+}
+
+/// What is known of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressState {
+    /// Answers.
+    Up,
+    /// Does not.
+    Down,
+    /// Not yet judged.
+    Unknown,
+    /// Nothing probes it.
+    Unprobed,
+}
+
+impl AddressState {
+    /// The word for it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+            Self::Unprobed => "unprobed",
+        }
+    }
+}
+
+/// A failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureReport {
+    /// Of which check.
+    pub check: Check,
+    /// When.
+    #[serde(flatten)]
+    pub when: When,
+    /// The closed reason.
+    pub reason: FailureReason,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// One published name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameReport {
+    /// Where it points, in order.
+    pub addresses: Vec<Placed>,
+    /// Kept back by choice.
+    pub standby: Vec<Placed>,
+    /// Why.
+    pub reason: AnswerReason,
+    /// The latest change of its addresses.
+    pub changed: Option<When>,
+    /// Changes since the start.
+    pub changes: u64,
+    /// What each publisher says of it.
+    pub verdicts: BTreeMap<String, Verdict>,
+}
+
+/// An address, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The address.
+    pub address: IpAddr,
+    /// Its zone; `None` if discovery no longer knows the address.
+    pub zone: Option<Zone>,
+}
+
+/// One publisher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublisherReport {
+    /// Where it publishes.
+    pub place: PathBuf,
+    /// True if it has the present plan.
+    pub in_sync: bool,
+    /// When it last spoke, RFC 3339.
+    pub at: Option<String>,
+    /// Why it could not.
+    pub error: Option<String>,
+    /// True while somebody keeps removing its work.
+    pub conflict: bool,
+}
+
+/// One of the agent's own parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// Which.
+    pub name: String,
+    /// Milliseconds since its latest sign of life.
+    pub silent_ms: u64,
+    /// How long it may be silent.
+    pub allowed_ms: u64,
+    /// True if that is longer than it may.
+    pub overdue: bool,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventReport {
+    /// When.
+    #[serde(flatten)]
+    pub when: When,
+    /// `info`, `warning` or `error`.
+    pub severity: String,
+    /// The kind, in a word.
+    pub event: String,
+    /// The sentence.
+    pub text: String,
+}

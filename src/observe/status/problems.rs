@@ -1,0 +1,165 @@
+//! What is not well, in sentences; and the yes or no of `/healthz` and `/readyz`.
+
+use std::net::IpAddr;
+
+use super::report::failure;
+use crate::model::{
+    CheckState, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt, TargetKey, Verdict,
+    Zone,
+};
+use crate::observe::{ConfigState, Snapshot};
+
+/// Everything that is not well, the most urgent first.
+pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
+    let mut all = targets(snapshot);
+    all.extend(publishing(snapshot));
+    all.extend(sources(snapshot));
+    all.extend(config(&snapshot.config));
+    all.extend(stages(snapshot));
+    all
+}
+
+/// Are all stages alive? If not: which are overdue, a sentence each.
+///
+/// # Errors
+/// The sentences.
+pub fn healthy(snapshot: &Snapshot) -> Result<(), Vec<String>> {
+    none(stages(snapshot))
+}
+
+/// Is the plan published, with nothing that shadows it? If not: why, a sentence each.
+///
+/// # Errors
+/// The sentences.
+pub fn ready(snapshot: &Snapshot) -> Result<(), Vec<String>> {
+    none(publishing(snapshot))
+}
+
+fn none(problems: Vec<String>) -> Result<(), Vec<String>> {
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Whether the hosts file holds the present plan; `None` if nothing is published there. A name that is shadowed or
+/// refused is a problem of its own: the block is what it can be.
+pub(in crate::observe) fn hosts_in_sync(snapshot: &Snapshot) -> Option<bool> {
+    snapshot.config.hosts_path.as_ref()?;
+    Some(receipt_problem(snapshot).is_none())
+}
+
+/// Why the receipt does not say that the plan is in force.
+fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
+    let Some(receipt) = &snapshot.receipts.hosts else { return Some("no word from the writer yet".to_owned()) };
+    if let Some(error) = receipt.error {
+        return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
+    }
+    let Some(plan) = &snapshot.plan.plan else { return Some("no plan yet".to_owned()) };
+    if receipt.digest != snapshot.plan.digest {
+        return Some("the present plan is not written yet".to_owned());
+    }
+    let lacking = plan.answers.keys().filter(|name| {
+        matches!(receipt.names.get(*name), None | Some(Verdict::Pending | Verdict::UnsupportedMetadata))
+    });
+    match lacking.count() {
+        0 => None,
+        n => Some(format!("{n} {} not written", if n == 1 { "name is" } else { "names are" })),
+    }
+}
+
+fn describe(error: PublishErrorKind) -> &'static str {
+    match error {
+        PublishErrorKind::BadHandover => "the hand-over could not be read",
+        PublishErrorKind::Refused => "the policy does not admit some name or address",
+        PublishErrorKind::DamagedMarkers => "the markers of our block are damaged",
+        PublishErrorKind::UnsupportedMetadata => "the file has metadata that can't be carried over",
+        PublishErrorKind::MountPoint => "the file is a mount point of its own",
+        PublishErrorKind::Busy => "somebody else changed the file in every attempt",
+        PublishErrorKind::Io => "the system refused to write it",
+    }
+}
+
+fn publishing(snapshot: &Snapshot) -> Vec<String> {
+    let Some(plan) = &snapshot.plan.plan else { return vec!["no plan yet".to_owned()] };
+    let Some(path) = &snapshot.config.hosts_path else { return Vec::new() };
+    let mut problems = Vec::new();
+    if let Some(why) = receipt_problem(snapshot) {
+        problems.push(format!("{} is not in sync: {why}", path.display()));
+    }
+    if let Some(receipt) = &snapshot.receipts.hosts {
+        if receipt.in_conflict {
+            problems.push(format!("{}: somebody keeps removing our block", path.display()));
+        }
+        problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, receipt)));
+    }
+    problems
+}
+
+fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
+    match receipt.names.get(name)? {
+        Verdict::Shadowed => Some(format!("{name} is shadowed: another line for it stands before ours or beside it")),
+        Verdict::Refused => Some(format!("{name} is refused by the writer's policy; its last admitted answer stays")),
+        Verdict::AgentLost => Some(format!("{name}: the writer takes the agent for lost and added the standby")),
+        Verdict::Conflict => Some(format!("{name}: somebody keeps removing it")),
+        // Counted by the receipt's own problem.
+        Verdict::Pending | Verdict::UnsupportedMetadata | Verdict::Published => None,
+    }
+}
+
+/// Addresses that are down, of endpoints that are still in the config.
+fn targets(snapshot: &Snapshot) -> Vec<String> {
+    let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
+    let addresses = configured.flat_map(|(name, endpoint)| current_addresses(name, endpoint));
+    addresses.filter_map(|key| target_problem(snapshot, &key)).collect()
+}
+
+fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {
+    let key = |zone: &Zone, address: IpAddr| TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
+    let zones = endpoint.zones.iter();
+    zones
+        .flat_map(|(zone, entry)| {
+            let current = entry.addresses.iter().filter(|(_, a)| a.retired.is_none());
+            current.map(move |(address, _)| key(zone, *address))
+        })
+        .collect()
+}
+
+fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
+    let target = snapshot.health.targets.get(key)?;
+    if !matches!(target.summary(), CheckState::Down { .. }) {
+        return None;
+    }
+    let TargetKey { endpoint, zone, address } = key;
+    let why = failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
+    Some(format!("{endpoint}: {address} in {zone} is down{why}"))
+}
+
+fn sources(snapshot: &Snapshot) -> Vec<String> {
+    let endpoints = snapshot.inventory.endpoints.iter();
+    let stale = endpoints.flat_map(|(name, endpoint)| {
+        endpoint.sources.iter().filter_map(move |(source, freshness)| match freshness {
+            Freshness::Fresh { .. } => None,
+            Freshness::Stale { error, .. } => Some(format!("{name}: source {source} is stale: {error}")),
+        })
+    });
+    stale.collect()
+}
+
+fn config(config: &ConfigState) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !config.last_reload_ok {
+        let first = config.complaints.first().and_then(|c| c.lines().next());
+        let first = first.map(|c| format!(": {c}")).unwrap_or_default();
+        problems.push(format!("the config was refused, an older one is in force{first}"));
+    } else if config.changed_on_disk {
+        problems.push("the config changed on disk and is not loaded".to_owned());
+    }
+    problems
+}
+
+fn stages(snapshot: &Snapshot) -> Vec<String> {
+    let overdue = snapshot.stages.iter().filter(|s| s.is_overdue());
+    let say = |s: &crate::sys::heartbeat::StageLife| {
+        let seconds = |d: std::time::Duration| d.as_secs();
+        format!("stage {} is overdue: silent for {} s, allowed {} s", s.name, seconds(s.silent), seconds(s.allowed))
+    };
+    overdue.map(say).collect()
+}

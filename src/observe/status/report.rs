@@ -1,0 +1,227 @@
+//! The snapshot as a [`Report`].
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{
+    AddressReport, AddressState, ConfigReport, EndpointReport, EventReport, FailureReport, HostReport, NameReport,
+    Placed, PublisherReport, Report, SCHEMA, SourceReport, StageReport, State, When, problems,
+};
+use crate::model::{
+    AddressEntry, Answer, Boottime, Check, CheckState, Endpoint, EndpointName, Event, Freshness, HostFacts, HostName,
+    Now, Presence, Severity, TargetHealth, TargetKey, Zone,
+};
+use crate::observe::{ConfigState, Snapshot, events};
+use crate::sys::heartbeat::StageLife;
+
+/// The name of the hosts file among the publishers.
+const HOSTS: &str = "hosts";
+
+/// The report of a snapshot.
+#[must_use]
+pub fn report(snapshot: &Snapshot) -> Report {
+    // In full, so that a new part has to be thought of here. Lost log lines are a metric.
+    let Snapshot {
+        build,
+        now,
+        started,
+        config,
+        host,
+        inventory,
+        health: _,
+        plan,
+        receipts: _,
+        events,
+        stages,
+        log_dropped: _,
+    } = snapshot;
+    let problems = problems::all(snapshot);
+    let answers = plan.plan.iter().flat_map(|p| &p.answers);
+    let withdrawn = plan.plan.iter().flat_map(|p| &p.withdrawn);
+    Report {
+        schema: SCHEMA,
+        version: build.version.to_owned(),
+        started: when(*started, *now),
+        state: if problems.is_empty() { State::Ok } else { State::Degraded },
+        problems,
+        host: host_report(host),
+        config: config_report(config, *now),
+        endpoints: inventory.endpoints.iter().map(|(n, e)| (n.clone(), endpoint_report(snapshot, n, e))).collect(),
+        names: answers.map(|(n, a)| (n.clone(), name_report(snapshot, n, a))).collect(),
+        withdrawn: withdrawn.map(|(n, why)| (n.clone(), *why)).collect(),
+        publishers: publishers(snapshot),
+        stages: stages.iter().map(stage_report).collect(),
+        events: events.iter().map(|e| event_report(e, *now)).collect(),
+    }
+}
+
+fn when(then: Now, now: Now) -> When {
+    When { at: then.wall.to_string(), ago_ms: millis(now.boottime.since(then.boottime)) }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn host_report(host: &HostFacts) -> HostReport {
+    // The identity is for telling machines apart, not for showing.
+    let HostFacts { zone, region, vpc_id, instance_id, identity: _ } = host.clone();
+    HostReport { zone, region, vpc_id, instance_id }
+}
+
+fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
+    let ConfigState { paths, loaded, reloads, last_reload_ok, complaints, changed_on_disk, probes: _, hosts_path: _ } =
+        config;
+    ConfigReport {
+        paths: paths.clone(),
+        loaded: when(*loaded, now),
+        reloads: *reloads,
+        last_reload_ok: *last_reload_ok,
+        complaints: complaints.clone(),
+        changed_on_disk: *changed_on_disk,
+    }
+}
+
+fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
+    let Endpoint { id, domain, names: _, priority: _, zones, presence, sources } = endpoint;
+    let probe = snapshot.config.probes.get(name);
+    let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
+        let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
+        let report = address_report(snapshot.health.targets.get(&key).map(AsRef::as_ref), entry, snapshot.now);
+        // Its probe has not begun yet.
+        let awaited = report.state == AddressState::Unprobed && !report.retired && probe.is_some();
+        if awaited { AddressReport { state: AddressState::Unknown, ..report } } else { report }
+    };
+    let zones = zones
+        .iter()
+        .map(|(zone, entry)| (zone.clone(), entry.addresses.iter().map(|(a, e)| (*a, address(zone, *a, e))).collect()));
+    EndpointReport {
+        id: id.clone(),
+        domain: domain.clone(),
+        probe: probe.map(|p| format!("{}:{}", p.kind, p.port)),
+        leaving: matches!(presence, Presence::Removed { .. }),
+        sources: sources.iter().map(|(kind, f)| (*kind, source_report(f, snapshot.now))).collect(),
+        zones: zones.collect(),
+    }
+}
+
+fn source_report(freshness: &Freshness, now: Now) -> SourceReport {
+    let error = match freshness {
+        Freshness::Fresh { .. } => None,
+        Freshness::Stale { error, .. } => Some(error.clone()),
+    };
+    SourceReport { stale: freshness.is_stale(), confirmed: when(freshness.confirmed(), now), error }
+}
+
+fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now) -> AddressReport {
+    let AddressEntry { source, retired } = entry;
+    let state = match target.map(TargetHealth::summary) {
+        None => AddressState::Unprobed,
+        Some(CheckState::Unknown) => AddressState::Unknown,
+        Some(CheckState::Up { .. }) => AddressState::Up,
+        Some(CheckState::Down { .. }) => AddressState::Down,
+    };
+    AddressReport {
+        state,
+        since: target.and_then(since).map(|t| when(t, now)),
+        latency_ms: target.and_then(latency).map(|d| d.as_secs_f64() * 1000.0),
+        last_failure: target.and_then(|t| failure(t, now)),
+        hold_ms: target.and_then(|t| hold(t, now.boottime)).map(millis),
+        retired: retired.is_some(),
+        source: *source,
+    }
+}
+
+/// Down since its first check went down; up or unknown since the last one became so.
+fn since(target: &TargetHealth) -> Option<Now> {
+    let summary = target.summary().label();
+    let deciding = target.checks.values().filter(|c| c.state.label() == summary).map(|c| c.since);
+    match target.summary() {
+        CheckState::Down { .. } => deciding.min_by_key(|t| t.boottime),
+        CheckState::Up { .. } | CheckState::Unknown => deciding.max_by_key(|t| t.boottime),
+    }
+}
+
+/// Of the path check, if its latest probe succeeded.
+fn latency(target: &TargetHealth) -> Option<Duration> {
+    let last = target.checks.get(&Check::Path)?.last.as_ref()?;
+    Some(last.outcome.as_ref().ok()?.total)
+}
+
+/// The latest failure of any check.
+pub(super) fn failure(target: &TargetHealth, now: Now) -> Option<FailureReport> {
+    let failures = target.checks.iter().filter_map(|(check, h)| Some((*check, h.last_failure.as_ref()?)));
+    let (check, (at, failure)) = failures.max_by_key(|(_, (at, _))| at.boottime)?;
+    let detail = failure.detail.to_string();
+    Some(FailureReport { check, when: when(*at, now), reason: failure.reason, detail })
+}
+
+fn hold(target: &TargetHealth, now: Boottime) -> Option<Duration> {
+    match target.summary() {
+        CheckState::Up { hold_until: Some(until) } if until > now => Some(until.since(now)),
+        _ => None,
+    }
+}
+
+fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameReport {
+    let Answer { addresses, standby, reason } = answer;
+    let history = snapshot.plan.history.get(name);
+    let verdict = snapshot.receipts.hosts.as_ref().and_then(|r| r.names.get(name));
+    NameReport {
+        addresses: addresses.iter().map(|a| placed(snapshot, name, *a)).collect(),
+        standby: standby.iter().map(|a| placed(snapshot, name, *a)).collect(),
+        reason: *reason,
+        changed: history.map(|h| when(h.changed, snapshot.now)),
+        changes: history.map_or(0, |h| h.changes),
+        verdicts: verdict.map(|v| (HOSTS.to_owned(), *v)).into_iter().collect(),
+    }
+}
+
+/// The zone of an address among the endpoints of the name.
+fn placed(snapshot: &Snapshot, name: &HostName, address: IpAddr) -> Placed {
+    let zones = snapshot.inventory.endpoints.values().flat_map(|e| {
+        let whole = e.names.contains(name) || e.domain.as_ref() == Some(name);
+        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name))
+    });
+    let mut zones = zones.filter(|(_, entry)| entry.addresses.contains_key(&address));
+    Placed { address, zone: zones.next().map(|(zone, _)| zone.clone()) }
+}
+
+fn publishers(snapshot: &Snapshot) -> BTreeMap<String, PublisherReport> {
+    let Some(place) = &snapshot.config.hosts_path else { return BTreeMap::new() };
+    let receipt = snapshot.receipts.hosts.as_ref();
+    let hosts = PublisherReport {
+        place: place.clone(),
+        in_sync: problems::hosts_in_sync(snapshot).unwrap_or(false),
+        at: receipt.map(|r| r.at.to_string()),
+        error: receipt.and_then(|r| r.error_detail.clone()),
+        conflict: receipt.is_some_and(|r| r.in_conflict),
+    };
+    BTreeMap::from([(HOSTS.to_owned(), hosts)])
+}
+
+fn stage_report(life: &StageLife) -> StageReport {
+    let StageLife { name, silent, allowed } = life;
+    StageReport {
+        name: (*name).to_owned(),
+        silent_ms: millis(*silent),
+        allowed_ms: millis(*allowed),
+        overdue: life.is_overdue(),
+    }
+}
+
+fn event_report(event: &Event, now: Now) -> EventReport {
+    let Event { at, kind } = event;
+    let severity = match kind.severity() {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    EventReport {
+        when: when(*at, now),
+        severity: severity.to_owned(),
+        event: events::label(kind).to_owned(),
+        text: kind.to_string(),
+    }
+}

@@ -1,0 +1,296 @@
+//! The report for a human at 3 a.m.: first whether all is well, then what is not, then the details.
+
+use std::fmt::Write as _;
+
+use super::{AddressReport, AddressState, EndpointReport, EventReport, NameReport, Placed, Report, State, When};
+use crate::model::{AnswerReason, HostName, Verdict};
+
+/// What the table shows, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Style {
+    /// ANSI colours: for terminals only.
+    pub color: bool,
+    /// Recent events, too.
+    pub events: bool,
+}
+
+/// The report as text, with a final newline.
+#[must_use]
+pub fn table(report: &Report, style: Style) -> String {
+    let mut out = String::new();
+    headline(&mut out, report, style);
+    out.push('\n');
+    columns(&mut out, addresses(report), style);
+    out.push('\n');
+    columns(&mut out, names(report), style);
+    if style.events {
+        out.push('\n');
+        columns(&mut out, events(report), style);
+    }
+    out
+}
+
+fn headline(out: &mut String, report: &Report, style: Style) {
+    let Report { version, started, state, problems, host, config, names, endpoints, .. } = report;
+    let (tone, verdict) = match state {
+        State::Ok => {
+            (Tone::Good, format!("all is well: {}, {}", count(names.len(), "name"), count(endpoints.len(), "endpoint")))
+        }
+        State::Degraded => (Tone::Bad, format!("degraded: {}", count(problems.len(), "problem"))),
+    };
+    line(out, &[Cell::toned(verdict, tone)], &[], style);
+    for problem in problems {
+        line(out, &[Cell::plain(format!("  - {problem}"))], &[], style);
+    }
+    let zone = host.zone.as_ref().map_or("unknown", |z| z.as_str());
+    let file = config.paths.first().map(|p| p.display().to_string()).unwrap_or_default();
+    let loaded = ago(&config.loaded);
+    let up = age(started.ago_ms);
+    let about = format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}");
+    line(out, &[Cell::plain(about)], &[], style);
+    // The first complaint is among the problems already.
+    for complaint in config.complaints.iter().skip(1) {
+        line(out, &[Cell::plain(format!("  config: {complaint}"))], &[], style);
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// How a cell is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tone {
+    Plain,
+    Head,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Tone {
+    /// The number of an ANSI "select graphic rendition".
+    fn sgr(self) -> Option<u8> {
+        match self {
+            Self::Plain => None,
+            Self::Head => Some(1),
+            Self::Good => Some(32),
+            Self::Warn => Some(33),
+            Self::Bad => Some(31),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// Text comes from a socket: no control character of it reaches a terminal.
+    fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        let text: String = text.into();
+        Self { text: text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(), tone }
+    }
+
+    fn plain(text: impl Into<String>) -> Self {
+        Self::toned(text, Tone::Plain)
+    }
+}
+
+fn head<const N: usize>(titles: [&str; N]) -> [Cell; N] {
+    titles.map(|t| Cell::toned(t, Tone::Head))
+}
+
+/// Aligned columns; nothing if there is only the head.
+fn columns<const N: usize>(out: &mut String, rows: Vec<[Cell; N]>, style: Style) {
+    if rows.len() < 2 {
+        return;
+    }
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.text.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        line(out, row, &widths, style);
+    }
+}
+
+/// One line without trailing blanks.
+fn line(out: &mut String, cells: &[Cell], widths: &[usize], style: Style) {
+    let last = cells.iter().rposition(|c| !c.text.is_empty()).unwrap_or(0);
+    for (i, Cell { text, tone }) in cells.iter().enumerate().take(last + 1) {
+        match tone.sgr().filter(|_| style.color && !text.is_empty()) {
+            Some(sgr) => _ = write!(out, "\x1b[{sgr}m{text}\x1b[0m"),
+            None => out.push_str(text),
+        }
+        if i < last {
+            let width = widths.get(i).copied().unwrap_or(0);
+            let pad = width.saturating_sub(text.chars().count()) + 2;
+            out.extend(std::iter::repeat_n(' ', pad));
+        }
+    }
+    out.push('\n');
+}
+
+fn addresses(report: &Report) -> Vec<[Cell; 7]> {
+    let mut rows = vec![head(["ENDPOINT", "PROBE", "ZONE", "ADDRESS", "STATE", "SINCE", "LATENCY, NOTES"])];
+    for (name, endpoint) in &report.endpoints {
+        let mut first = (name.to_string(), endpoint.probe.clone().unwrap_or_else(|| "none".to_owned()));
+        let mut row = |zone: String, address: String, state: Cell, since: String, notes: String| {
+            let (name, probe) = std::mem::take(&mut first);
+            let [name, probe, zone, address, since, notes] =
+                [name, probe, zone, address, since, notes].map(Cell::plain);
+            rows.push([name, probe, zone, address, state, since, notes]);
+        };
+        let addresses =
+            endpoint.zones.iter().flat_map(|(zone, all)| all.iter().map(move |(a, state)| (zone, a, state)));
+        let mut none = true;
+        for (zone, address, report) in addresses {
+            let state = Cell::toned(report.state.label(), state_tone(report.state));
+            let since = report.since.as_ref().map(|w| age(w.ago_ms)).unwrap_or_default();
+            row(zone.to_string(), address.to_string(), state, since, notes(report, endpoint));
+            none = false;
+        }
+        if none {
+            let state = Cell::toned("unknown", Tone::Warn);
+            row(String::new(), "none found yet".to_owned(), state, String::new(), String::new());
+        }
+    }
+    rows
+}
+
+fn state_tone(state: AddressState) -> Tone {
+    match state {
+        AddressState::Up => Tone::Good,
+        AddressState::Down => Tone::Bad,
+        AddressState::Unknown => Tone::Warn,
+        AddressState::Unprobed => Tone::Plain,
+    }
+}
+
+fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
+    let AddressReport { state, since: _, latency_ms, last_failure, hold_ms, retired, source } = address;
+    let mut notes = Vec::new();
+    notes.extend(latency_ms.map(|ms| format!("{ms:.1} ms")));
+    if let Some(f) = last_failure {
+        notes.push(match state {
+            AddressState::Up => format!("last failure {}: {}", ago(&f.when), f.reason),
+            _ => format!("{} ({} check, {}): {}", f.reason, f.check, ago(&f.when), f.detail),
+        });
+    }
+    notes.extend(hold_ms.map(|ms| format!("on hold for {}", age(ms))));
+    if *retired {
+        notes.push("no longer given by any source".to_owned());
+    }
+    if let Some(s) = endpoint.sources.get(source).filter(|s| s.stale) {
+        notes.push(format!("source {source} stale, confirmed {}", ago(&s.confirmed)));
+    }
+    if endpoint.leaving {
+        notes.push("left the config".to_owned());
+    }
+    notes.join("; ")
+}
+
+fn names(report: &Report) -> Vec<[Cell; 5]> {
+    let mut rows = vec![head(["NAME", "POINTS AT", "WHY", "CHANGED", "PUBLISHED"])];
+    for (name, answer) in &report.names {
+        rows.extend(name_rows(name, answer));
+    }
+    rows
+}
+
+fn name_rows(name: &HostName, answer: &NameReport) -> Vec<[Cell; 5]> {
+    let NameReport { addresses, standby, reason, changed, changes: _, verdicts } = answer;
+    let place = |p: &Placed, what: &str| {
+        let zone = p.zone.as_ref().map_or_else(|| "not in the inventory".to_owned(), ToString::to_string);
+        format!("{} ({zone}{what})", p.address)
+    };
+    let places = addresses.iter().map(|p| place(p, "")).chain(standby.iter().map(|p| place(p, ", standby")));
+    let bad = verdicts.values().any(|v| *v != Verdict::Published);
+    let published: Vec<_> = verdicts.iter().map(|(publisher, v)| format!("{publisher}: {v}")).collect();
+    let row = |(i, place): (usize, String)| {
+        let only_first = |text: String| if i == 0 { text } else { String::new() };
+        [
+            Cell::plain(only_first(name.to_string())),
+            Cell::plain(place),
+            Cell::toned(only_first(reason.to_string()), reason_tone(*reason)),
+            Cell::plain(only_first(changed.as_ref().map(ago).unwrap_or_default())),
+            Cell::toned(only_first(published.join(", ")), if bad { Tone::Bad } else { Tone::Plain }),
+        ]
+    };
+    places.enumerate().map(row).collect()
+}
+
+fn reason_tone(reason: AnswerReason) -> Tone {
+    match reason {
+        AnswerReason::Healthy | AnswerReason::Fixed | AnswerReason::Pinned => Tone::Good,
+        AnswerReason::RemovalPending
+        | AnswerReason::DrainedButNeeded
+        | AnswerReason::Drained
+        | AnswerReason::FailedOver
+        | AnswerReason::Stale
+        | AnswerReason::Unprobed => Tone::Warn,
+        AnswerReason::LocalFaultHeld | AnswerReason::AllDownKept => Tone::Bad,
+    }
+}
+
+fn events(report: &Report) -> Vec<[Cell; 4]> {
+    let mut rows = vec![head(["WHEN", "AGO", "SEVERITY", "EVENT"])];
+    rows.extend(report.events.iter().map(|EventReport { when, severity, event: _, text }| {
+        let tone = match severity.as_str() {
+            "error" => Tone::Bad,
+            "warning" => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        [
+            Cell::plain(when.at.clone()),
+            Cell::plain(age(when.ago_ms)),
+            Cell::toned(severity.clone(), tone),
+            Cell::plain(text.clone()),
+        ]
+    }));
+    rows
+}
+
+fn ago(when: &When) -> String {
+    format!("{} ago", age(when.ago_ms))
+}
+
+/// The two largest units: `42s`, `3m12s`, `2h05m`, `4d03h`.
+fn age(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        3600..86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_show_two_units() {
+        for (ms, text) in [
+            (0, "0s"),
+            (59_999, "59s"),
+            (60_000, "1m00s"),
+            (7_500_000, "2h05m"),
+            (356_400_000, "4d03h"),
+            (u64::MAX, "213503982334d14h"),
+        ] {
+            assert_eq!(age(ms), text);
+        }
+    }
+
+    #[test]
+    fn cells_hold_no_control_characters() {
+        assert_eq!(Cell::plain("a\x1b[31m\nb\u{9b}").text, "a [31m b ");
+    }
+}

@@ -1,0 +1,253 @@
+//! `status`: the report, its round trip, the table, and the yes or no of readiness and health.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use privatelinkd::model::{
+    CheckState, FailureReason, Freshness, PlanState, Presence, PublishErrorKind, Receipts, SourceKind, Verdict,
+};
+use privatelinkd::observe::Snapshot;
+use privatelinkd::observe::status::{Report, State, Style, healthy as is_healthy, ready, report, table};
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use crate::observe_fixture::{at, degraded, down, healthy, key, name, set_target, up};
+use crate::support::cases;
+
+fn problems(s: &Snapshot) -> Vec<String> {
+    let report = report(s);
+    assert_eq!(report.state == State::Ok, report.problems.is_empty());
+    report.problems
+}
+
+#[test]
+fn the_healthy_table() {
+    let expected = "\
+all is well: 2 names, 2 endpoints
+privatelinkd 0.1.0, up 1h59m, host zone cn-hangzhou-h, config /etc/privatelinkd/config.toml loaded 1h59m ago
+
+ENDPOINT  PROBE      ZONE           ADDRESS    STATE  SINCE  LATENCY, NOTES
+ledger    tcp:6001   cn-hangzhou-h  10.0.0.10  up     1h00m  1.2 ms
+                     cn-hangzhou-i  10.0.1.10  up     1h00m  1.2 ms
+orders    https:443  cn-hangzhou-h  10.0.0.11  up     1h00m  1.2 ms
+                     cn-hangzhou-i  10.0.1.11  up     1h00m  1.2 ms
+
+NAME                   POINTS AT                  WHY      CHANGED    PUBLISHED
+gw-ledger.example.com  10.0.0.10 (cn-hangzhou-h)  healthy  1m40s ago  hosts: published
+                       10.0.1.10 (cn-hangzhou-i)
+gw-orders.example.com  10.0.0.11 (cn-hangzhou-h)  healthy  1m40s ago  hosts: published
+                       10.0.1.11 (cn-hangzhou-i)
+";
+    assert_text(&table(&report(&healthy()), Style::default()), expected);
+}
+
+#[test]
+fn the_degraded_table() {
+    let expected = "\
+degraded: 3 problems
+  - orders: 10.0.0.11 in cn-hangzhou-h is down: refused: connection refused
+  - gw-ledger.example.com is shadowed: another line for it stands before ours or beside it
+  - the config was refused, an older one is in force: config.toml:3:1: unknown key \"colour\"
+privatelinkd 0.1.0, up 1h59m, host zone cn-hangzhou-h, config /etc/privatelinkd/config.toml loaded 1h59m ago
+
+ENDPOINT  PROBE      ZONE           ADDRESS    STATE  SINCE  LATENCY, NOTES
+ledger    tcp:6001   cn-hangzhou-h  10.0.0.10  up     1h00m  1.2 ms
+                     cn-hangzhou-i  10.0.1.10  up     1h00m  1.2 ms
+orders    https:443  cn-hangzhou-h  10.0.0.11  down   1m40s  refused (path check, 1s ago): connection refused
+                     cn-hangzhou-i  10.0.1.11  up     1h00m  1.2 ms
+
+NAME                   POINTS AT                  WHY          CHANGED    PUBLISHED
+gw-ledger.example.com  10.0.0.10 (cn-hangzhou-h)  healthy      1m40s ago  hosts: shadowed
+                       10.0.1.10 (cn-hangzhou-i)
+gw-orders.example.com  10.0.1.11 (cn-hangzhou-i)  failed_over  1m40s ago  hosts: published
+
+WHEN                  AGO    SEVERITY  EVENT
+2026-11-22T02:58:20Z  1m40s  warning   orders/cn-hangzhou-h/10.0.0.11: down, path check: refused: connection refused
+2026-11-22T02:58:21Z  1m39s  error     config refused, the old one stays in force: 1 complaints, the first: unknown key
+";
+    assert_text(&table(&report(&degraded()), Style { events: true, color: false }), expected);
+}
+
+fn assert_text(found: &str, expected: &str) {
+    assert_eq!(found, expected, "\n{found}");
+}
+
+#[test]
+fn colours_only_when_asked_for_and_columns_stay_aligned() {
+    let plain = table(&report(&degraded()), Style { color: false, events: true });
+    assert!(!plain.contains('\x1b'));
+    let coloured = table(&report(&degraded()), Style { color: true, events: true });
+    assert!(coloured.starts_with("\x1b[31mdegraded: 3 problems\x1b[0m\n"));
+    let mut stripped = coloured;
+    for sgr in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
+        stripped = stripped.replace(sgr, "");
+    }
+    assert_eq!(stripped, plain);
+    // Each column begins in the same place in every line of its table.
+    let column = plain.lines().find(|l| l.starts_with("ENDPOINT")).unwrap().find("ADDRESS").unwrap();
+    let rows = plain.lines().skip_while(|l| !l.starts_with("ENDPOINT")).skip(1).take(4);
+    for line in rows {
+        assert_eq!(&line[column..column + 5], "10.0.", "{line}");
+    }
+}
+
+#[test]
+fn the_report_survives_json() {
+    for snapshot in [healthy(), degraded()] {
+        let report = report(&snapshot);
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["schema"], 1);
+        let orders = &value["endpoints"]["orders"];
+        assert_eq!(orders["zones"]["cn-hangzhou-i"]["10.0.1.11"]["state"], "up");
+        assert_eq!(orders["zones"]["cn-hangzhou-i"]["10.0.1.11"]["since"]["at"], "2026-11-22T02:00:00Z");
+        assert_eq!(value["names"]["gw-orders.example.com"]["verdicts"]["hosts"], "published");
+    }
+}
+
+#[test]
+fn all_is_well_when_it_is() {
+    let s = healthy();
+    assert_eq!(problems(&s), [""; 0]);
+    assert_eq!((ready(&s), is_healthy(&s)), (Ok(()), Ok(())));
+}
+
+/// One change to a healthy snapshot, and the words that must then be in the one problem.
+type Case = (fn(&mut Snapshot), &'static str, bool);
+
+#[test]
+fn each_thing_that_is_not_well_is_said_once() {
+    let cases: [Case; 15] = [
+        (
+            |s| set_target(s, &key(0, 1), down(FailureReason::Timeout, "no answer")),
+            "10.0.1.10 in cn-hangzhou-i is down: timeout: no answer",
+            true,
+        ),
+        (|s| stale(s), "ledger: source fixed is stale: broken", true),
+        (|s| s.plan = PlanState::default(), "no plan yet", false),
+        (|s| s.receipts = Receipts::default(), "/etc/hosts is not in sync: no word from the writer yet", false),
+        (|s| s.plan.digest = None, "/etc/hosts is not in sync: the present plan is not written yet", false),
+        (|s| receipt(s).error = Some(PublishErrorKind::Io), "not in sync: the system refused to write it", false),
+        (
+            |s| {
+                receipt(s).error = Some(PublishErrorKind::Io);
+                receipt(s).error_detail = Some("disk full".into());
+            },
+            "not in sync: disk full",
+            false,
+        ),
+        (|s| receipt(s).in_conflict = true, "/etc/hosts: somebody keeps removing our block", false),
+        (|s| verdict(s, Verdict::Shadowed), "gw-orders.example.com is shadowed", false),
+        (|s| verdict(s, Verdict::Refused), "gw-orders.example.com is refused", false),
+        (|s| verdict(s, Verdict::Pending), "not in sync: 1 name is not written", false),
+        (|s| Arc::make_mut(&mut s.config).last_reload_ok = false, "the config was refused", true),
+        (|s| Arc::make_mut(&mut s.config).changed_on_disk = true, "changed on disk and is not loaded", true),
+        (
+            |s| s.stages[0].silent = Duration::from_secs(31),
+            "stage probe is overdue: silent for 31 s, allowed 30 s",
+            true,
+        ),
+        (
+            |s| {
+                receipt(s).names.remove(&name(0));
+            },
+            "not in sync: 1 name is not written",
+            false,
+        ),
+    ];
+    for (change, words, is_ready) in cases {
+        let mut s = healthy();
+        change(&mut s);
+        let found = problems(&s);
+        assert!(found.len() == 1 && found[0].contains(words), "expected {words:?}, found {found:?}");
+        assert_eq!(ready(&s).is_ok(), is_ready, "{words}");
+        assert_eq!(is_healthy(&s).is_ok(), !words.starts_with("stage"), "{words}");
+        assert!(table(&report(&s), Style::default()).starts_with("degraded: 1 problem\n"));
+    }
+}
+
+fn receipt(s: &mut Snapshot) -> &mut privatelinkd::model::Receipt {
+    s.receipts.hosts.as_mut().unwrap()
+}
+
+fn verdict(s: &mut Snapshot, verdict: Verdict) {
+    receipt(s).names.insert(name(1), verdict);
+}
+
+fn stale(s: &mut Snapshot) {
+    let inventory = Arc::make_mut(&mut s.inventory);
+    let freshness = Freshness::Stale { since: at(100), error: "broken".to_owned() };
+    inventory
+        .endpoints
+        .get_mut("ledger".parse::<privatelinkd::model::EndpointName>().as_ref().unwrap())
+        .unwrap()
+        .sources
+        .insert(SourceKind::Fixed, freshness);
+}
+
+#[test]
+fn what_leaves_is_no_problem() {
+    let mut s = healthy();
+    set_target(&mut s, &key(0, 0), down(FailureReason::Refused, "x"));
+    set_target(&mut s, &key(1, 0), down(FailureReason::Refused, "x"));
+    let inventory = Arc::make_mut(&mut s.inventory);
+    inventory.endpoints.get_mut(&key(0, 0).endpoint).unwrap().presence = Presence::Removed { since: at(100).boottime };
+    let zones = &mut inventory.endpoints.get_mut(&key(1, 0).endpoint).unwrap().zones;
+    zones.get_mut(&key(1, 0).zone).unwrap().addresses.get_mut(&key(1, 0).address).unwrap().retired =
+        Some(at(7000).boottime);
+    assert_eq!(problems(&s), [""; 0]);
+    let shown = table(&report(&s), Style::default());
+    assert!(shown.contains("no longer given by any source") && shown.contains("left the config"), "{shown}");
+}
+
+#[test]
+fn without_a_hosts_file_a_plan_is_enough() {
+    let mut s = healthy();
+    Arc::make_mut(&mut s.config).hosts_path = None;
+    s.receipts = Receipts::default();
+    assert_eq!(ready(&s), Ok(()));
+    assert!(report(&s).publishers.is_empty());
+}
+
+#[test]
+fn a_hold_shows_what_is_left_of_it() {
+    let mut s = healthy();
+    let mut check = up();
+    check.state = CheckState::Up { hold_until: Some(at(7212).boottime) };
+    set_target(&mut s, &key(0, 0), check);
+    assert!(table(&report(&s), Style::default()).contains("on hold for 12s"));
+}
+
+#[test]
+fn an_endpoint_without_addresses_is_shown_and_an_awaited_probe_is_unknown() {
+    let mut s = healthy();
+    s.health = Arc::default();
+    let inventory = Arc::make_mut(&mut s.inventory);
+    inventory.endpoints.get_mut(&key(0, 0).endpoint).unwrap().zones.clear();
+    let shown = table(&report(&s), Style::default());
+    assert!(shown.lines().any(|l| l.starts_with("ledger") && l.contains("none found yet")), "{shown}");
+    assert_eq!(shown.lines().filter(|l| l.contains("cn-hangzhou") && l.contains(" unknown")).count(), 2, "{shown}");
+    Arc::make_mut(&mut s.config).probes.clear();
+    let shown = table(&report(&s), Style::default());
+    assert_eq!(shown.lines().filter(|l| l.ends_with("unprobed")).count(), 2, "{shown}");
+}
+
+proptest! {
+    #![proptest_config(Config { cases: cases() / 4, ..Config::default() })]
+
+    /// `status` reads what a socket gives it.
+    #[test]
+    fn no_report_breaks_the_table(cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)) {
+        let mut json = serde_json::to_vec(&report(&degraded())).unwrap();
+        for (at, byte) in cuts {
+            let at = at.index(json.len());
+            json[at] = byte;
+        }
+        if let Ok(report) = serde_json::from_slice::<Report>(&json) {
+            let shown = table(&report, Style { color: false, events: true });
+            prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
+        }
+    }
+}
