@@ -1,3 +1,5 @@
 //! Integration tests, one binary; a module a theme.
 
+mod config_files;
+mod config_fuzz;
 mod support;

@@ -128,9 +128,7 @@ fn first_unknown(content: &str) -> Option<usize> {
 /// Whether the value of the key that `before` ends with may be shown.
 fn shown(before: &str) -> bool {
     let word = before.trim_end().trim_end_matches(['"', '\'']);
-    let from = word.rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).map_or(0, |i| i + 1);
-    // Zone ids are keys of `addresses`; any other unknown word is not trusted.
-    let leaf = &word[from..];
+    let leaf = word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).next().unwrap_or_default();
     let known = |path: &str| path != HEADERS && path.rsplit('.').next() == Some(leaf);
     let section = |path: &str| path.split('.').rev().skip(1).any(|part| part == leaf);
     keys::KEYS.iter().any(|k| known(k.path) || section(k.path))
@@ -188,10 +186,10 @@ mod tests {
 
     #[test]
     fn broken_lines_show_only_known_values() {
-        assert_eq!(broken("level = \"info", "info"), "level = \"info");
+        assert_eq!(broken("[log]\nlevel = \"info", "info"), "level = \"info");
         assert_eq!(broken("password = \"hunter2", "hunter"), "password =[secret]");
         assert_eq!(
-            broken("probe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
+            broken("[[endpoint]]\nprobe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
             "probe = { kind = \"tcp\", pw =[secret]"
         );
         assert_eq!(broken("headers = { id = \"hunter2 }", "id"), "headers =[secret]");
@@ -199,6 +197,6 @@ mod tests {
         assert_eq!(broken("headers = {\nid = \"hunter2", "id"), "id =[secret]");
         assert_eq!(broken("token = \"\"\"\nhunter2\nx", "hunter"), "[secret]");
         assert_eq!(broken("token = \"\"\"\naHVudGVy==\nx", "aHV"), "[secret]");
-        assert_eq!(broken("private_dns = [\n \"a.b\" \"c.d\"\n]", "c.d"), " \"a.b\" \"c.d\"");
+        assert_eq!(broken("[[endpoint]]\nprivate_dns = [\n \"a.b\" \"c.d\"\n]", "c.d"), " \"a.b\" \"c.d\"");
     }
 }
