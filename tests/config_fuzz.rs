@@ -6,7 +6,7 @@ use privatelinkd::config::{Complaints, Environment, from_texts, keys};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::support::cases;
 
@@ -48,7 +48,7 @@ fn inside(file: &str, line: Option<usize>, column: Option<usize>, texts: &[(&str
 
 fn run<S: Strategy>(share: u32, strategy: &S, test: impl Fn(S::Value)) {
     let config = Config { cases: (cases() / share).max(1), failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new(config);
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let result = runner.run(strategy, |value| {
         test(value);
         Ok(())
@@ -77,6 +77,31 @@ fn mutated_samples() {
         }
         let text: String = text.into_iter().collect();
         survives(&[("config.toml", &text)]);
+    });
+}
+
+/// One slip of the finger anywhere must not bring a secret to light.
+#[test]
+fn a_slip_beside_a_secret_does_not_show_it() {
+    let sample = "[log]\nlevel = \"loud\"\n[[endpoint]]\nname = \"a\"\naddresses = { h = \"10.0.0.1\" }\n\
+                  private_dns = [\"db.example.com\"]\n[endpoint.probe]\nkind = \"https\"\npath = \"/\"\n";
+    let inline = "headers = { id = \"hunter2\", authorization = \"hunter2\" }\ntimeout = \"x\"\n";
+    let table = "[endpoint.probe.headers]\nauthorization = \"hunter2\"\nid = \"hunter2\"\n[hosts]\npublish = 1\n";
+    let spread = "headers = {\n  authorization = \"hunter2\",\n  id = \"\"\"\nhunter2\"\"\",\n}\n";
+    let slip = select(&["", "=", "\"", "\n", "[", "]", "{", "}", ",", ".", "#", "x", " ", "'", "\"\"\"", "\u{7f}"][..]);
+    let strategy = (select(vec![inline, table, spread]), any::<Index>(), 0..2_usize, slip);
+    run(3, &strategy, |(secrets, place, removed, inserted)| {
+        let mut text = format!("{sample}{secrets}");
+        let from = place.index(text.len());
+        text.replace_range(from..from + removed, inserted);
+        // A slip that breaks the word itself is no case.
+        survives(&[("config.toml", &text)]);
+        let environment = Environment::default();
+        let said = match from_texts(&[("config.toml", &text)], &environment) {
+            Ok(loaded) => loaded.effective.to_string(),
+            Err(complaints) => complaints.to_string() + &serde_json::to_string(&complaints).unwrap(),
+        };
+        assert!(!said.contains("hunter2"), "{text}\n{said}");
     });
 }
 
