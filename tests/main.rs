@@ -21,4 +21,6 @@ mod observe_fixture;
 mod observe_metrics;
 mod observe_serve;
 mod observe_status;
+mod config_files;
+mod config_fuzz;
 mod support;

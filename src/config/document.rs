@@ -177,20 +177,21 @@ fn steers_the_terminal(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A text in quotes as a message shows it: escaped, and cut when it is long.
+/// A text in quotes as a message shows it: escaped, and cut when it is long. Nothing of ours has more than one line:
+/// where there are more, a lost quote has swallowed what follows, and that may be a secret.
 pub(crate) fn quote(text: &str) -> String {
     const LONGEST: usize = 60;
     let mut out = String::from('"');
-    for c in text.chars().take(LONGEST) {
+    let shown = text.split(['\r', '\n']).next().unwrap_or_default();
+    for c in shown.chars().take(LONGEST) {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
             '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
             _ => show(c, |c| out.push(c)),
         }
     }
     out.push('"');
-    if text.chars().nth(LONGEST).is_some() {
+    if shown.len() < text.len() || shown.chars().nth(LONGEST).is_some() {
         out.push('…');
     }
     out
@@ -235,7 +236,8 @@ mod tests {
         let e = doc("a = \"\u{1b}[2J\u{202e}\" x").excerpt(&(14..15), &[]);
         assert_eq!(e.text, "a = \"\\u{1b}[2J\\u{202e}\" x");
         assert!(e.text[e.indent..].starts_with('x') || e.width == 1);
-        assert_eq!(quote("a\"\n\u{7}"), "\"a\\\"\\n\\u{7}\"");
+        assert_eq!(quote("a\"\u{7}"), "\"a\\\"\\u{7}\"");
+        assert_eq!(quote("a\nb"), "\"a\"…");
         assert_eq!(quote(&"x".repeat(100)).chars().count(), 63);
     }
 

@@ -104,14 +104,8 @@ fn hide(node: &Node, spans: &mut Vec<Range<usize>>) {
 /// The column (in bytes) from which on a broken line may hold a secret, if it may.
 fn secret_from(text: &Document, line: usize) -> Option<usize> {
     let content = text.line(line);
-    if in_headers(text, line) {
+    if may_continue_a_secret(text, line) {
         return Some(value_column(content).unwrap_or(0));
-    }
-    let mut keys = content.match_indices('=').peekable();
-    if keys.peek().is_none() {
-        // The rest of a value that began further up.
-        let opening = (0..line).rev().map(|l| text.line(l)).find(|l| l.contains('='))?;
-        return first_unknown(opening).map(|_| 0);
     }
     first_unknown(content)
 }
@@ -121,19 +115,23 @@ fn secret_from(text: &Document, line: usize) -> Option<usize> {
 fn first_unknown(content: &str) -> Option<usize> {
     content.match_indices('=').map(|(column, _)| column).find(|column| !shown(&content[..*column])).map(|column| {
         let looks_like_a_key = value_column(content).is_some();
-        if looks_like_a_key { column + 1 } else { 0 }
+        if looks_like_a_key { value_from(content, column) } else { 0 }
     })
 }
 
 /// Whether the value of the key that `before` ends with may be shown.
 fn shown(before: &str) -> bool {
     let word = before.trim_end().trim_end_matches(['"', '\'']);
-    let from = word.rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).map_or(0, |i| i + 1);
-    // Zone ids are keys of `addresses`; any other unknown word is not trusted.
-    let leaf = &word[from..];
+    let leaf = word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).next().unwrap_or_default();
     let known = |path: &str| path != HEADERS && path.rsplit('.').next() == Some(leaf);
     let section = |path: &str| path.split('.').rev().skip(1).any(|part| part == leaf);
     keys::KEYS.iter().any(|k| known(k.path) || section(k.path))
+}
+
+/// Where the value begins behind an `=`.
+fn value_from(content: &str, equals: usize) -> usize {
+    let behind = &content[equals + 1..];
+    content.len() - behind.trim_start().len()
 }
 
 /// Where the value begins on a line that begins with `key =` and something behind it.
@@ -142,18 +140,21 @@ fn value_column(content: &str) -> Option<usize> {
     let (key, value) = (content[..equals].trim(), content[equals + 1..].trim());
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'');
     let key_like = !key.is_empty() && key.chars().all(plain);
-    (key_like && !value.is_empty() && !value.starts_with('=')).then_some(equals + 1)
+    (key_like && !value.is_empty() && !value.starts_with('=')).then_some(value_from(content, equals))
 }
 
-/// Whether a table of headers was opened above, or on this line, since the last table header.
-fn in_headers(text: &Document, line: usize) -> bool {
+/// Whether something above, in the same table, may have opened a value that goes on here and that we do not know, or
+/// a table of headers. The table itself may be one.
+fn may_continue_a_secret(text: &Document, line: usize) -> bool {
     for l in (0..=line).rev() {
-        let content = text.line(l);
-        if l < line && content.contains("headers") {
-            return true;
+        let content = text.line(l).trim_start();
+        if content.starts_with('[') && !content.contains('=') {
+            let table = content.trim_start_matches('[').split(']').next().unwrap_or_default();
+            return l < line && (table == HEADERS || !keys::is_section(table.trim()));
         }
-        if content.trim_start().starts_with('[') {
-            return content.contains("headers");
+        let addresses = content.starts_with("addresses");
+        if l < line && (content.contains("headers") || (!addresses && first_unknown(content).is_some())) {
+            return true;
         }
     }
     false
@@ -188,17 +189,17 @@ mod tests {
 
     #[test]
     fn broken_lines_show_only_known_values() {
-        assert_eq!(broken("level = \"info", "info"), "level = \"info");
-        assert_eq!(broken("password = \"hunter2", "hunter"), "password =[secret]");
+        assert_eq!(broken("[log]\nlevel = \"info", "info"), "level = \"info");
+        assert_eq!(broken("password = \"hunter2", "hunter"), "password = [secret]");
         assert_eq!(
-            broken("probe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
-            "probe = { kind = \"tcp\", pw =[secret]"
+            broken("[[endpoint]]\nprobe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
+            "probe = { kind = \"tcp\", pw = [secret]"
         );
-        assert_eq!(broken("headers = { id = \"hunter2 }", "id"), "headers =[secret]");
-        assert_eq!(broken("[endpoint.probe.headers]\nid = \"hunter2", "id"), "id =[secret]");
-        assert_eq!(broken("headers = {\nid = \"hunter2", "id"), "id =[secret]");
+        assert_eq!(broken("headers = { id = \"hunter2 }", "id"), "headers = [secret]");
+        assert_eq!(broken("[endpoint.probe.headers]\nid = \"hunter2", "id"), "id = [secret]");
+        assert_eq!(broken("headers = {\nid = \"hunter2", "id"), "id = [secret]");
         assert_eq!(broken("token = \"\"\"\nhunter2\nx", "hunter"), "[secret]");
         assert_eq!(broken("token = \"\"\"\naHVudGVy==\nx", "aHV"), "[secret]");
-        assert_eq!(broken("private_dns = [\n \"a.b\" \"c.d\"\n]", "c.d"), " \"a.b\" \"c.d\"");
+        assert_eq!(broken("[[endpoint]]\nprivate_dns = [\n \"a.b\" \"c.d\"\n]", "c.d"), " \"a.b\" \"c.d\"");
     }
 }

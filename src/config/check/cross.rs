@@ -117,9 +117,12 @@ pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, desk: &mut Desk<'_>) {
         for (other_key, other) in &folders[..i] {
             let meets = folder.value.starts_with(&other.value) || other.value.starts_with(&folder.value);
             if meets {
-                let expected = format!("a folder apart from `{other_key}` ({})", show(&other.value));
-                let at = folder.at.clone().or_else(|| other.at.clone());
-                desk.complain(key, bad(expected, show(&folder.value), at));
+                // Of the two, the one that somebody wrote.
+                let swap = folder.at.is_none() && other.at.is_some();
+                let (here, there) =
+                    if swap { ((other_key, *other), (key, *folder)) } else { ((key, *folder), (other_key, *other)) };
+                let expected = format!("a folder apart from `{}` ({})", there.0, show(&there.1.value));
+                desk.complain(here.0, bad(expected, show(&here.1.value), here.1.at.clone()));
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::probe::Fallback;
 use super::section::{Bad, Read, Section};
 use super::{Desk, Located, general, names, probe, read};
 use crate::config::EndpointConfig;
@@ -74,8 +75,12 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
     let names = section.take(desk, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
     let priority = section.take(desk, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
     let zones = section.sections(desk, "zone").into_iter().filter_map(|z| zone(z, desk)).collect::<Vec<_>>();
+    let fallback = match (names.as_ref().map(|n| n.value.first().or(domain.as_ref())), &domain) {
+        (Some(Some(name)), _) => Fallback::Name(name.value.clone()),
+        (Some(None), None) if without_domain => Fallback::Nothing,
+        _ => Fallback::Unread,
+    };
     let mut names = names.map(|n| n.value).unwrap_or_default();
-    let fallback = names.first().or(domain.as_ref()).map(|l| l.value.clone());
     match publish_domain.filter(|p| p.value) {
         Some(publish) if without_domain => {
             let bad = Bad { expected: "`domain` beside it".into(), found: "none".into(), help: None, at: publish.at };
@@ -84,7 +89,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         Some(_) => names.extend(domain.as_ref().and_then(|d| published_domain(d, desk))),
         None => {}
     }
-    let (probe, probe_kind) = take_probe(&mut section, desk, fallback.as_ref());
+    let (probe, probe_kind) = take_probe(&mut section, desk, &fallback);
     let steering = match section.optional_section(desk, "steering") {
         Some(over) => general::steering_over(over, desk, steering),
         None => steering,
@@ -120,7 +125,7 @@ fn published_domain(domain: &Located<HostName>, desk: &mut Desk<'_>) -> Option<L
 fn take_probe(
     section: &mut Section,
     desk: &mut Desk<'_>,
-    fallback: Option<&HostName>,
+    fallback: &Fallback,
 ) -> (Option<Arc<ProbeSpec>>, Option<&'static str>) {
     let written = section.has("probe");
     match section.optional_section(desk, "probe") {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::endpoint::written_order;
+use super::probe::Fallback;
 use super::section::{Bad, Read, Section};
 use super::{Desk, World, files, read};
 use crate::config::document::{HIDDEN, quote};
@@ -41,7 +42,7 @@ pub(super) fn default_port(section: &Section, desk: &mut Desk<'_>) -> u16 {
 }
 
 /// The keys of this kind.
-pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: Option<&HostName>) -> Option<HttpsSpec> {
+pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HttpsSpec> {
     let world = desk.world;
     let server_name = take_server_name(section, desk, fallback);
     let method = section.take(desk, "method", method);
@@ -64,18 +65,19 @@ pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: Option
     })
 }
 
-fn take_server_name(section: &mut Section, desk: &mut Desk<'_>, fallback: Option<&HostName>) -> Option<HostName> {
-    if section.has("server_name") {
-        return section.take(desk, "server_name", read::host_name).map(|l| l.value);
-    }
-    let Some(name) = fallback else {
+fn take_server_name(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HostName> {
+    let absent = !section.has("server_name");
+    if absent && matches!(fallback, Fallback::Nothing) {
         section.miss(desk, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
-        return section.take(desk, "server_name", read::host_name).map(|l| l.value);
-    };
-    let absent = section.take(desk, "server_name", read::host_name);
-    debug_assert!(absent.is_none());
-    section.derived(desk, "server_name", &quote(name.as_str()), "from private_dns or domain");
-    Some(name.clone())
+    }
+    let written = section.take(desk, "server_name", read::host_name).map(|l| l.value);
+    match fallback {
+        Fallback::Name(name) if absent => {
+            section.derived(desk, "server_name", &quote(name.as_str()), "from private_dns or domain");
+            Some(name.clone())
+        }
+        _ => written,
+    }
 }
 
 fn method(node: &Node) -> Read<String> {

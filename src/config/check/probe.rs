@@ -22,8 +22,17 @@ enum Kind {
 /// Kinds that come with a later version.
 const LATER: [&str; 3] = ["matrixone", "mysql", "tdengine"];
 
+/// The name to use where `server_name` gives none.
+pub(super) enum Fallback {
+    Name(HostName),
+    /// The endpoint has no names.
+    Nothing,
+    /// Its names could not be read, which was said.
+    Unread,
+}
+
 /// `[endpoint.probe]`; `fallback` is the name to use where none is given.
-pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, fallback: Option<&HostName>) -> Option<ProbeSpec> {
+pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<ProbeSpec> {
     let kind = take_kind(&mut section, desk);
     let absent = !section.has("port");
     if kind == Some(Kind::Tcp) && absent {
@@ -82,9 +91,10 @@ fn schedule(section: &mut Section, desk: &mut Desk<'_>) -> Option<Schedule> {
     let (interval, fast_interval) = (interval?, fast_interval?);
     if fast_interval.value > interval.value {
         let show = |d: Duration| humantime::format_duration(d).to_string();
+        let default = if fast_interval.at.is_none() { ", the default" } else { "" };
         let bad = Bad {
             expected: format!("a `fast_interval` of at most `interval` ({})", show(interval.value)),
-            found: show(fast_interval.value),
+            found: format!("{}{default}", show(fast_interval.value)),
             help: None,
             at: fast_interval.at.or(interval.at),
         };

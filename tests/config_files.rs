@@ -1,0 +1,402 @@
+//! The configuration from files: every mistake has its message, every shipped file holds, drop-ins are laid over the
+//! main file, and the table of keys, the sample and the code agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use privatelinkd::config::{Complaints, Config, Environment, Loaded, Severity, from_texts, keys, load};
+use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn environment() -> Environment {
+    Environment { hostname: Some("web1.example.com".parse().unwrap()), trusted_uids: BTreeSet::new() }
+}
+
+/// A folder of files, as `path` → text.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn load_in(folder: &tempfile::TempDir) -> Result<Loaded, Complaints> {
+    load(&folder.path().join("config.toml"), &environment())
+}
+
+/// What a load that must fail says, with the folder left out.
+fn refusal(folder: &tempfile::TempDir) -> String {
+    let complaints = load_in(folder).expect_err("a configuration with a mistake was taken");
+    complaints.to_string().replace(&format!("{}/", folder.path().display()), "")
+}
+
+const ENDPOINT: &str =
+    "[[endpoint]]\nname = \"a\"\naddresses = { h = \"10.0.0.1\" }\nprivate_dns = [\"db.example.com\"]\n";
+
+/// Each `tests/config_bad/*.toml` draws exactly the message in the `.expected` beside it. To write the messages anew
+/// and read them in the diff: `PRIVATELINKD_BLESS=1 cargo test config_files`.
+#[test]
+fn every_mistake_has_its_message() {
+    let bless = std::env::var_os("PRIVATELINKD_BLESS").is_some();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("tests/config_bad")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        count += 1;
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let complaints = load(&path, &environment()).err().unwrap_or_else(|| panic!("{name} was taken"));
+        assert!(complaints.has_errors(), "{name}");
+        let message = complaints.to_string().replace(&path.display().to_string(), &name);
+        assert!(!message.contains("hunter2"), "{name} shows a secret:\n{message}");
+        let expected = path.with_extension("expected");
+        if bless {
+            fs::write(&expected, &message).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != message {
+            wrong.push(format!("{name}:\n{message}"));
+        }
+    }
+    assert!(count >= 30, "only {count} files");
+    assert!(wrong.is_empty(), "{} unexpected messages\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn every_shipped_example_holds() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("config/examples")).unwrap() {
+        let loaded = load(&entry.unwrap().path(), &environment()).unwrap_or_else(|c| panic!("{c}"));
+        assert_eq!(loaded.warnings, []);
+        count += 1;
+    }
+    assert!(count >= 2);
+}
+
+fn sample() -> String {
+    fs::read_to_string(root().join("config/config.toml")).unwrap()
+}
+
+/// The sample with every key switched on: `#key = value` is a key, `# words` are words.
+fn sample_switched_on() -> String {
+    let on = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    sample().lines().map(on).collect()
+}
+
+/// `key → value` of a switched-on sample, each key with its table's path.
+fn keys_in(text: &str) -> BTreeMap<String, String> {
+    let mut table = String::new();
+    let mut found = BTreeMap::new();
+    for line in text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
+        match line.split_once(" = ") {
+            Some((key, value)) => assert_eq!(found.insert(format!("{table}.{key}"), value.to_owned()), None, "{key}"),
+            None => table = line.trim_matches(['[', ']']).to_owned(),
+        }
+    }
+    found
+}
+
+#[test]
+fn the_sample_holds_as_it_is_and_changes_nothing() {
+    let as_shipped = from_texts(&[("config.toml", &sample())], &environment()).unwrap();
+    let empty = from_texts(&[("config.toml", "")], &environment()).unwrap();
+    assert_eq!(as_shipped.config, empty.config);
+    assert_eq!(as_shipped.warnings.len(), 1, "only that there is no endpoint");
+}
+
+#[test]
+fn the_sample_switched_on_holds_and_has_the_defaults() {
+    let folder = folder(&[("ca.pem", &authority())]);
+    let ca = folder.path().join("ca.pem");
+    let text = sample_switched_on().replace("/etc/privatelinkd/ca.pem", &ca.display().to_string());
+    let on = from_texts(&[("config.toml", &text)], &environment()).unwrap_or_else(|c| panic!("{c}"));
+    assert_eq!(on.warnings, []);
+    let empty = from_texts(&[("config.toml", "")], &environment()).unwrap().config;
+    let Config { host, endpoints, steering, hosts, metrics, log } = on.config;
+    assert_eq!((steering, &hosts, &metrics, log), (empty.steering, &empty.hosts, &empty.metrics, empty.log));
+    assert_eq!((&host.state_dir, &host.run_dir), (&empty.host.state_dir, &empty.host.run_dir));
+    // The probe's defaults, against an endpoint that sets nothing but what it must.
+    let bare = format!("{ENDPOINT}probe = {{ kind = \"https\" }}");
+    let bare = from_texts(&[("config.toml", &bare)], &environment()).unwrap().config;
+    let (on, bare) = (endpoints.into_values().next().unwrap(), bare.endpoints.into_values().next().unwrap());
+    let (on_probe, bare_probe) = (on.probe.unwrap(), bare.probe.unwrap());
+    assert_eq!((on_probe.port, on_probe.path, on_probe.hold), (bare_probe.port, bare_probe.path, bare_probe.hold));
+    assert_eq!(on.priority, bare.priority);
+}
+
+#[test]
+fn the_table_of_keys_the_sample_and_the_code_agree() {
+    let on = keys_in(&sample_switched_on());
+    let table: BTreeSet<&str> = keys::KEYS.iter().map(|k| k.path).collect();
+    assert_eq!(on.keys().map(String::as_str).collect::<BTreeSet<_>>(), table, "sample and table");
+    for key in keys::KEYS {
+        // A default that says nothing is shown by an example.
+        if let Some(default) = key.default.filter(|d| !matches!(*d, "[]" | "{}") || key.path == "metrics.expose") {
+            assert_eq!(on[key.path], default, "{}", key.path);
+        }
+    }
+    // What the takers take: each is shown by `check --show`, by its name there.
+    let text = sample_switched_on().lines().filter(|l| !l.starts_with("ca_file")).collect::<Vec<_>>().join("\n");
+    let effective = from_texts(&[("config.toml", &text)], &environment()).unwrap().effective;
+    let plain = |key: &str| key.replace("endpoint.orders", "endpoint").replace("zone.cn-hangzhou-h", "zone");
+    let taken: BTreeSet<String> = effective.values.iter().map(|v| plain(&v.key)).collect();
+    assert_eq!(taken.iter().map(String::as_str).collect::<BTreeSet<_>>(), table, "code and table");
+    // Defaults that are really used.
+    let empty = from_texts(&[("config.toml", "")], &environment()).unwrap().effective;
+    for value in &empty.values {
+        let key = keys::find(&value.key).unwrap();
+        assert_eq!(value.value.as_deref(), key.default, "{}", value.key);
+    }
+}
+
+#[test]
+fn drop_ins_are_laid_over_in_their_order() {
+    let folder = folder(&[
+        ("config.toml", &format!("{ENDPOINT}probe = {{ kind = \"tcp\", port = 5432 }}\n[log]\nlevel = \"warn\"\n")),
+        ("conf.d/20-later.toml", "[[endpoint]]\nname = \"a\"\npriority = 2\n[log]\nformat = \"json\"\n"),
+        (
+            "conf.d/10-first.toml",
+            "[[endpoint]]\nname = \"a\"\npriority = 1\nprobe.port = 80\n[log]\nformat = \"text\"\n",
+        ),
+        ("conf.d/.hidden.toml", "broken"),
+        ("conf.d/10-first.toml~", "broken"),
+        ("conf.d/10-first.toml.rpmnew", "broken"),
+        ("conf.d/10-first.toml.rpmsave", "broken"),
+        ("conf.d/10-first.toml.dpkg-dist", "broken"),
+        ("conf.d/README", "broken"),
+    ]);
+    let loaded = load_in(&folder).unwrap_or_else(|c| panic!("{c}"));
+    let endpoint = loaded.config.endpoints.values().next().unwrap();
+    assert_eq!(endpoint.priority, 2);
+    assert_eq!(endpoint.probe.as_ref().unwrap().port, 80);
+    assert_eq!(loaded.sources.paths().count(), 3);
+    let shown = loaded.effective.to_string();
+    for line in [
+        "endpoint.a.priority = 2   # conf.d/20-later.toml:3",
+        "endpoint.a.probe.port = 80   # conf.d/10-first.toml:4",
+        "endpoint.a.probe.interval = \"5s\"   # default",
+        "log.level = \"warn\"   # config.toml:7",
+        "# host.zone is not set",
+        "endpoint.a.steering",
+    ] {
+        assert_eq!(shown.contains(line), line != "endpoint.a.steering", "{line} in\n{shown}");
+    }
+}
+
+#[test]
+fn complaints_name_the_drop_in() {
+    let folder = folder(&[
+        ("config.toml", ENDPOINT),
+        ("conf.d/10.toml", "[[endpoint]]\nname = \"a\"\npriority = \"x\"\n"),
+        ("conf.d/20.toml", "[[endpoint]]\nname = \"b\"\n"),
+    ]);
+    let message = refusal(&folder);
+    assert!(message.contains("--> conf.d/10.toml:3:12\n"), "{message}");
+    assert!(message.contains("`addresses`") && message.contains("--> conf.d/20.toml:1:1\n"), "{message}");
+}
+
+#[test]
+fn a_broken_drop_in_draws_no_complaint_about_what_it_may_hold() {
+    let folder = folder(&[
+        ("config.toml", "[[endpoint]]\nname = \"a\"\n[log]\nlevel = \"loud\"\n"),
+        ("conf.d/10.toml", "[[endpoint]]\nname = \"a\"\nx y\naddresses = { h = \"10.0.0.1\" }\n"),
+    ]);
+    let message = refusal(&folder);
+    assert!(!message.contains("addresses"), "{message}");
+    assert!(message.contains("log.level") && message.contains("conf.d/10.toml:3:3"), "{message}");
+}
+
+#[test]
+fn files_that_can_not_be_read_are_named() {
+    let none = folder(&[]);
+    assert_eq!(
+        refusal(&none),
+        "error: expected a readable configuration file, found no such file\n  --> config.toml\n   = help: start with \
+         `config/config.toml`, the commented default, or name a file with --config\n"
+    );
+    let a_folder = folder(&[("config.toml/x", "")]);
+    assert!(refusal(&a_folder).contains("found a folder\n  --> config.toml"));
+    let bytes = folder(&[]);
+    fs::write(bytes.path().join("config.toml"), b"[log]\nlevel = \"\xff\"").unwrap();
+    assert_eq!(
+        refusal(&bytes),
+        "error: expected UTF-8 text, found another byte on line 2, after 15 bytes\n  --> config.toml\n"
+    );
+    let large = folder(&[("config.toml", &" ".repeat((1 << 20) + 1))]);
+    assert!(refusal(&large).contains("found more than 1024 KiB"));
+    let pipe = folder(&[]);
+    nix::unistd::mkfifo(&pipe.path().join("config.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(refusal(&pipe).contains("found something that is no regular file"));
+    let no_folder = folder(&[("config.toml", ""), ("conf.d", "")]);
+    assert!(refusal(&no_folder).contains("expected a readable folder of drop-ins"));
+}
+
+fn with_secret(content: &[u8], mode: u32) -> tempfile::TempDir {
+    let folder = folder(&[]);
+    let secret = folder.path().join("token");
+    fs::write(&secret, content).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+    let headers = format!("headers = {{ Authorization = {{ file = \"{}\" }}, x-b = \"b\" }}", secret.display());
+    let text = format!("{ENDPOINT}[endpoint.probe]\nkind = \"https\"\n{headers}\n");
+    fs::write(folder.path().join("config.toml"), text).unwrap();
+    folder
+}
+
+/// Whoever runs the tests owns the files.
+fn with_owner() -> Environment {
+    Environment { trusted_uids: BTreeSet::from([nix::unistd::geteuid().as_raw()]), ..environment() }
+}
+
+#[test]
+fn secrets_are_read_trimmed_and_never_shown() {
+    let folder = with_secret(b"  Bearer hunter2\n", 0o640);
+    let loaded = load(&folder.path().join("config.toml"), &with_owner()).unwrap_or_else(|c| panic!("{c}"));
+    let probe = loaded.config.endpoints.values().next().unwrap().probe.clone().unwrap();
+    let ProbeKind::Https(spec) = &probe.kind else { panic!("another kind") };
+    let [(first, HeaderValue::Secret(secret)), (second, HeaderValue::Plain(_))] = spec.headers.as_slice() else {
+        panic!("other headers: {:?}", spec.headers)
+    };
+    assert_eq!((first.as_str(), second.as_str(), secret.expose()), ("authorization", "x-b", "Bearer hunter2"));
+    assert_eq!(spec.trust, Trust::System);
+    let shown =
+        format!("{:?} {} {}", loaded.config, loaded.effective, serde_json::to_string(&loaded.effective).unwrap());
+    assert!(!shown.contains("hunter2") && shown.contains("x-b = \"[secret]\""), "{shown}");
+    assert!(!loaded.sources.changed_on_disk());
+    fs::write(folder.path().join("token"), "another").unwrap();
+    assert!(loaded.sources.changed_on_disk());
+}
+
+#[test]
+fn secrets_that_others_can_read_are_refused() {
+    let cases: &[(&[u8], u32, &str)] = &[
+        (b"hunter2", 0o644, "expected a secret file of mode 0640 or less, found mode 0644"),
+        (b"hunter2", 0o660, "found mode 0660"),
+        (b"hunter2", 0o4600, "found mode 4600"),
+        (b" \n", 0o600, "found nothing"),
+        (b"hunter2\nhunter2", 0o600, "found other characters"),
+        (b"hunter2\xff", 0o600, "found bytes that are no text"),
+        (&[b'x'; 8_001], 0o600, "found more than 8000 characters"),
+    ];
+    for (content, mode, expected) in cases {
+        let folder = with_secret(content, *mode);
+        let message = load(&folder.path().join("config.toml"), &with_owner()).unwrap_err().to_string();
+        assert!(message.contains(expected) && message.contains("config.toml:7:"), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn secrets_of_other_owners_are_refused() {
+    let folder = with_secret(b"hunter2", 0o600);
+    let secret = folder.path().join("token");
+    if !nix::unistd::geteuid().is_root() {
+        // Its owner is nobody that the environment trusts.
+        assert!(refusal(&folder).contains("expected a secret file owned by root or the service user"));
+        return;
+    }
+    nix::unistd::chown(&secret, Some(nix::unistd::Uid::from_raw(4_321)), None).unwrap();
+    assert!(refusal(&folder).contains("found owner 4321"));
+    let trusted = Environment { trusted_uids: BTreeSet::from([4_321]), ..environment() };
+    load(&folder.path().join("config.toml"), &trusted).unwrap_or_else(|c| panic!("{c}"));
+}
+
+/// A self-signed authority.
+fn authority() -> String {
+    AUTHORITY.to_owned()
+}
+
+const AUTHORITY: &str = include_str!("config_ca.pem");
+
+fn with_authority(pem: &str, mode: u32) -> Result<Loaded, Complaints> {
+    let folder = folder(&[("ca.pem", pem)]);
+    let ca = folder.path().join("ca.pem");
+    fs::set_permissions(&ca, fs::Permissions::from_mode(mode)).unwrap();
+    let text = format!("{ENDPOINT}probe = {{ kind = \"https\", ca_file = \"{}\" }}\n", ca.display());
+    fs::write(folder.path().join("config.toml"), text).unwrap();
+    load_in(&folder)
+}
+
+#[test]
+fn certificates_are_read_at_load() {
+    let loaded = with_authority(&format!("words\n{AUTHORITY}{AUTHORITY}"), 0o644).unwrap_or_else(|c| panic!("{c}"));
+    let probe = loaded.config.endpoints.values().next().unwrap().probe.clone().unwrap();
+    let ProbeKind::Https(spec) = &probe.kind else { panic!("another kind") };
+    let Trust::File(bundle) = &spec.trust else { panic!("another trust") };
+    assert_eq!(bundle.certificates.len(), 2);
+
+    let refused = |pem: &str, mode| with_authority(pem, mode).unwrap_err().to_string();
+    assert!(refused("", 0o644).contains("expected PEM certificates, found none in"));
+    assert!(refused(AUTHORITY, 0o664).contains("expected a file that only its owner can write, found mode 0664"));
+    let half = AUTHORITY.replace("-----END CERTIFICATE-----", "");
+    assert!(refused(&half, 0o644).contains("found broken PEM"), "{}", refused(&half, 0o644));
+    let foreign = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    assert!(refused(foreign, 0o644).contains("found a broken certificate (number 1)"));
+}
+
+#[test]
+fn a_disabled_endpoint_is_checked_but_left_out() {
+    let off = format!("{ENDPOINT}enabled = false\n");
+    let loaded = from_texts(&[("config.toml", &off)], &environment()).unwrap();
+    assert!(loaded.config.endpoints.is_empty());
+    let wrong = format!("{off}priority = \"x\"\n");
+    assert!(from_texts(&[("config.toml", &wrong)], &environment()).is_err());
+    // Its names do not get into the way of the one that replaces it.
+    let beside = format!("{off}{}probe = {{ kind = \"https\" }}\n", ENDPOINT.replace("\"a\"", "\"b\""));
+    assert_eq!(from_texts(&[("config.toml", &beside)], &environment()).unwrap().config.endpoints.len(), 1);
+}
+
+#[test]
+fn a_configuration_without_endpoints_is_only_warned_of() {
+    let loaded = from_texts(&[("config.toml", "")], &environment()).unwrap();
+    let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
+    assert_eq!(warning.severity, Severity::Warning);
+    assert_eq!(
+        warning.to_string(),
+        "warning: endpoint: expected an endpoint, found none\n  --> config.toml\n   = help: add an [[endpoint]] table; \
+         see config/examples\n"
+    );
+}
+
+#[test]
+fn complaints_have_a_form_for_machines() {
+    let complaints = from_texts(&[("config.toml", "[log]\nlevel = \"loud\"\n")], &environment()).unwrap_err();
+    let json = serde_json::to_value(&complaints).unwrap();
+    let first = &json["complaints"].as_array().unwrap()[1];
+    assert_eq!(first["key"], "log.level");
+    assert_eq!((&first["line"], &first["column"]), (&2.into(), &9.into()));
+    assert_eq!(json["omitted"], 0);
+}
+
+#[test]
+fn too_many_complaints_are_counted() {
+    let text: String = (0..1_000).map(|i| format!("k{i} = 1\n")).collect();
+    let complaints = from_texts(&[("config.toml", &text)], &environment()).unwrap_err();
+    assert_eq!((complaints.complaints.len(), complaints.omitted), (Complaints::LIMIT, 901));
+    assert!(complaints.to_string().ends_with("\n… and 901 more\n"));
+}
+
+#[test]
+fn endpoint_steering_is_laid_over_the_general_one() {
+    let text = format!("{ENDPOINT}steering = {{ answers = \"one\" }}\n[steering]\nprefer = \"local_zone\"\n");
+    let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
+    let steering = loaded.config.endpoints.values().next().unwrap().steering;
+    assert_eq!(steering.prefer, loaded.config.steering.prefer);
+    assert_ne!(steering.answers, loaded.config.steering.answers);
+    assert!(loaded.effective.to_string().contains("endpoint.a.steering.prefer = \"local_zone\"   # from [steering]"));
+}
+
+#[test]
+fn the_documented_folders_stand_where_the_sample_says() {
+    assert!(Path::new(&root()).join("config/config.toml").exists(), "complaints point to it");
+}
