@@ -5,7 +5,7 @@ pub mod config;
 pub mod discover;
 pub mod health;
 pub mod model;
+pub mod observe;
 pub mod probe;
 pub mod steer;
-pub mod observe;
 pub mod sys;

@@ -33,7 +33,7 @@ pub use facts::Environment;
 pub use loader::{Loaded, default_path, from_texts, from_toml, load};
 pub use sources::Sources;
 
-use crate::model::{EndpointId, EndpointName, HostName, ProbeSpec, Steering, ZoneId};
+use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, ProbeSpec, Steering, ZoneId};
 
 /// A whole, valid configuration with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,28 +147,4 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// How a line looks.
     pub format: LogFormat,
-}
-
-/// `level`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// `error`
-    Error,
-    /// `warn`
-    Warn,
-    /// `info`
-    Info,
-    /// `debug`
-    Debug,
-    /// `trace`
-    Trace,
-}
-
-/// `format`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }

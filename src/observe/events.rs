@@ -144,7 +144,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
-    use crate::config::LogLevel;
+    use crate::model::LogLevel;
     use crate::model::{
         AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Withdrawal,
     };

@@ -17,8 +17,8 @@ use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::layer::{Context, Layer};
 
 use super::clock::Clock;
-use crate::config::{LogFormat, LogLevel};
 use crate::model::Wall;
+use crate::model::{LogFormat, LogLevel};
 
 /// Records that wait at most.
 pub const CAPACITY: usize = 1024;

@@ -2,8 +2,8 @@
 
 pub mod atomic_file;
 pub mod clock;
-pub mod identity;
 pub mod heartbeat;
+pub mod identity;
 pub mod log_queue;
 pub mod process;
 pub mod sockets;

@@ -6,8 +6,9 @@ use super::section::{Bad, Read, Section};
 use super::{Desk, Located, read};
 use crate::config::keys;
 use crate::config::raw::Node;
-use crate::config::{HostConfig, LogConfig, LogFormat, LogLevel, MetricsConfig};
+use crate::config::{HostConfig, LogConfig, MetricsConfig};
 use crate::model::{Answers, HostName, Prefer, Steering};
+use crate::model::{LogFormat, LogLevel};
 
 /// `[host]`, with the places of its folders.
 pub(super) struct HostDraft {
