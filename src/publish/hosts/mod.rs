@@ -1,0 +1,3 @@
+pub mod block;
+pub mod file;
+pub mod shadow;
