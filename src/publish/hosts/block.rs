@@ -122,6 +122,12 @@ pub fn find(file: &[u8]) -> Option<&[u8]> {
     regions(file, &BTreeSet::new()).into_iter().find(|r| r.pair).map(|r| &file[r.range])
 }
 
+/// What the first whole block says, whatever else of ours is damaged: last known good for a writer that lost its own.
+#[must_use]
+pub fn salvage(file: &[u8]) -> Option<Block> {
+    regions(file, &BTreeSet::new()).into_iter().filter(|r| r.pair).find_map(|r| parse(&file[r.range]))
+}
+
 /// The file with exactly this block in it. Borrowed if the file says so already. `last` is the block we last wrote,
 /// whose lines are known as ours beside a damaged marker.
 #[must_use]
