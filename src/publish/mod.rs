@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Event, EventKind, Identity, Plan, PlanState};
+use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
 
 /// Between two signs of life.
@@ -47,48 +48,62 @@ pub trait Publisher: Send {
 
 /// Publishes each new plan as it comes, and shows life every [`ALIVE_INTERVAL`], until cancelled or until the sender
 /// of plans is gone. What fails is tried again, at first soon and then every 5 s; a failure is told once, until
-/// something else fails or the publishing works again.
+/// something else fails or all works again.
 pub async fn run<P: Publisher>(
-    mut publisher: P,
+    publisher: P,
     mut plans: watch::Receiver<PlanState>,
     events: mpsc::UnboundedSender<Event>,
     clock: Clock,
     token: CancellationToken,
 ) {
-    let mut done: Option<Arc<Plan>> = None;
+    let mut feed = Feed { publisher, done: None, next_life: Instant::now() };
     let mut told: Option<String> = None;
     let mut pause = RETRY;
-    let mut life = Instant::now();
     loop {
         let plan = plans.borrow_and_update().plan.clone();
-        let due = plan.filter(|plan| done.as_ref() != Some(plan));
-        let mut result = Ok(());
-        if let Some(plan) = &due {
-            result = publisher.publish(Arc::clone(plan)).await;
-            if result.is_ok() {
-                done = Some(Arc::clone(plan));
-            }
-        }
-        if result.is_ok() && Instant::now() >= life {
-            result = publisher.show_life().await;
-            life = Instant::now() + ALIVE_INTERVAL;
-        }
-        let failed = result.is_err();
-        let error = result.err().map(|e| e.to_string());
+        let error = feed.turn(plan).await.err().map(|e| e.to_string());
         if let Some(error) = error.clone().filter(|_| error != told) {
-            let kind = EventKind::PublishFailed { publisher: publisher.name(), error };
+            let kind = EventKind::PublishFailed { publisher: feed.publisher.name(), error };
             // Nobody listens any more only when the process is about to end.
             let _ = events.send(Event { at: clock.now(), kind });
         }
+        let wake = if error.is_some() { Instant::now() + pause } else { feed.next_life };
+        pause = if error.is_some() { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
         told = error;
-        pause = if failed { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
-        let wake = if failed { Instant::now() + pause } else { life };
         tokio::select! {
             biased;
             () = token.cancelled() => return,
             changed = plans.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(wake) => {}
         }
+    }
+}
+
+/// A publisher and what it has done.
+struct Feed<P> {
+    publisher: P,
+    done: Option<Arc<Plan>>,
+    next_life: Instant,
+}
+
+impl<P: Publisher> Feed<P> {
+    /// Does what is due. Life is shown even if publishing fails: it is the agent's, not the plan's.
+    async fn turn(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
+        let published = match plan.filter(|plan| self.done.as_ref() != Some(plan)) {
+            Some(plan) => {
+                let result = self.publisher.publish(Arc::clone(&plan)).await;
+                if result.is_ok() {
+                    self.done = Some(plan);
+                }
+                result
+            }
+            None => Ok(()),
+        };
+        if Instant::now() >= self.next_life {
+            self.publisher.show_life().await?;
+            self.next_life = Instant::now() + ALIVE_INTERVAL;
+        }
+        published
     }
 }
 
@@ -124,7 +139,10 @@ impl Publisher for HostsPublisher {
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
         self.on_blocking_thread(move |this| {
             let handover = hosts::handover::make(&plan, &this.boot_id, &this.identity);
-            in_folder(&this.run_dir, || hosts::handover::write(&this.run_dir, &handover))
+            in_folder(&this.run_dir, || {
+                atomic_file::remove_leftovers(&hosts::handover::plan_path(&this.run_dir))?;
+                hosts::handover::write(&this.run_dir, &handover)
+            })
         })
         .await
     }
@@ -145,3 +163,7 @@ fn in_folder(dir: &std::path::Path, work: impl Fn() -> io::Result<()>) -> io::Re
     };
     result.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -16,45 +16,38 @@ use crate::sys::clock::Clock;
 /// Follows the hosts writer's receipts.
 #[derive(Debug)]
 pub struct ReceiptFollower {
-    /// The writer's run folder; it may come later.
-    pub run_dir: PathBuf,
-    /// Who must own the receipt.
-    pub writer_uid: u32,
-    /// For the times of events.
-    pub clock: Clock,
+    run_dir: PathBuf,
+    writer_uid: u32,
+    clock: Clock,
+    known: Option<Receipt>,
 }
 
 impl ReceiptFollower {
+    /// Reads the receipt that is there already: what it tells happened before us and is no event. So in one process
+    /// with the writer, make it before the writer starts. `run_dir` is the writer's and may come later; `writer_uid`
+    /// must own the receipt.
+    pub async fn new(run_dir: PathBuf, writer_uid: u32, clock: Clock) -> Self {
+        let mut this = Self { run_dir, writer_uid, clock, known: None };
+        this.known = this.read().await.ok().flatten();
+        this
+    }
+
     /// Puts every new receipt into `receipts` and what it tells into `events`, until cancelled. A receipt that can't
     /// be read leaves the last one in force, and is told once.
-    ///
-    /// The first receipt found is taken as known: what happened before this process is no event.
     pub async fn run(
-        self,
+        mut self,
         receipts: watch::Sender<Receipts>,
         events: mpsc::UnboundedSender<Event>,
         token: CancellationToken,
     ) {
         let mut lookout = Lookout::new(vec![handover::receipt_path(&self.run_dir)]).await;
         let mut told: Option<String> = None;
-        let mut known = self.read().await.ok().flatten().inspect(|first| {
-            receipts.send_replace(Receipts { hosts: Some(first.clone()) });
-        });
+        if self.known.is_some() {
+            receipts.send_replace(Receipts { hosts: self.known.clone() });
+        }
         loop {
-            tokio::select! {
-                biased;
-                () = token.cancelled() => return,
-                _ = lookout.changed() => {}
-            }
             let (kinds, error) = match self.read().await {
-                Ok(Some(new)) if known.as_ref() == Some(&new) => (Vec::new(), None),
-                Ok(Some(new)) => {
-                    let kinds = receipt_events(known.as_ref(), &new);
-                    receipts.send_replace(Receipts { hosts: Some(new.clone()) });
-                    known = Some(new);
-                    (kinds, None)
-                }
-                Ok(None) => (Vec::new(), None),
+                Ok(new) => (self.take(new, &receipts), None),
                 Err(error) => {
                     let failed = EventKind::PublishFailed { publisher: HostsPublisher::NAME, error: error.clone() };
                     let news = told.as_ref() != Some(&error);
@@ -66,7 +59,21 @@ impl ReceiptFollower {
                 // Nobody listens any more only when the process is about to end.
                 let _ = events.send(Event { at: self.clock.now(), kind });
             }
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return,
+                _ = lookout.changed() => {}
+            }
         }
+    }
+
+    fn take(&mut self, new: Option<Receipt>, receipts: &watch::Sender<Receipts>) -> Vec<EventKind> {
+        // A missing receipt is no news.
+        let Some(new) = new.filter(|new| self.known.as_ref() != Some(new)) else { return Vec::new() };
+        let kinds = receipt_events(self.known.as_ref(), &new);
+        receipts.send_replace(Receipts { hosts: Some(new.clone()) });
+        self.known = Some(new);
+        kinds
     }
 
     async fn read(&self) -> Result<Option<Receipt>, String> {
@@ -81,8 +88,7 @@ impl ReceiptFollower {
 pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
     let publisher = HostsPublisher::NAME;
     // Fewer than before: the writer has started anew since.
-    let before = old.map_or(0, |o| o.writes).min(new.writes);
-    let before = if old.is_some_and(|o| o.writes > new.writes) { 0 } else { before };
+    let before = old.map(|o| o.writes).filter(|before| *before <= new.writes).unwrap_or(0);
     let mut events = Vec::new();
     if new.writes > before {
         let in_force = |v: &&Verdict| match v {

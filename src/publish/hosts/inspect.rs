@@ -88,7 +88,7 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
     };
     store::prepare(&policy).map_err(io(&policy.state_dir))?;
     let handover = handover::read(&policy.agent_run_dir, policy.agent_uid)?;
-    let (saved, file_says) = writer::begin(&policy);
+    let (saved, file_says) = writer::recall(&policy);
     if handover.is_none() && saved.is_none() && file_says.is_none() {
         return Err(nothing(&policy));
     }

@@ -97,10 +97,11 @@ impl HostsPolicy {
     pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
         let mut next = last.clone();
         let mut refused = BTreeMap::new();
-        // A name that is in the plan too is wanted: never empty by accident.
-        let withdrawn = |h: &Handover| h.withdrawn.iter().filter(|w| !h.plan.contains_key(&w.name)).cloned().collect();
-        for w in handover.map(withdrawn).unwrap_or_else(Vec::new) {
-            next.block.entries.remove(&w.name);
+        for w in handover.into_iter().flat_map(|h| &h.withdrawn) {
+            // A name that the plan has too is wanted: never empty by accident.
+            if handover.is_none_or(|h| !h.plan.contains_key(&w.name)) {
+                next.block.entries.remove(&w.name);
+            }
         }
         next.lacking.retain(|name, _| next.block.entries.contains_key(name) && !self.names.contains(name));
         for name in next.block.entries.keys().filter(|n| !self.names.contains(*n)) {

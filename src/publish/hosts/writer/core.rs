@@ -351,3 +351,7 @@ impl Core {
         names.map(|name| (name.clone(), facts.verdict(name))).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -92,9 +92,14 @@ struct Writer {
 
 impl Writer {
     async fn start(policy: Arc<HostsPolicy>, clock: Clock) -> Result<Self, WriterError> {
-        let lookout = open_lookout(&policy).await?;
         let p = Arc::clone(&policy);
-        let (saved, file_says) = spawn_blocking(move || begin(&p)).await?;
+        let begin = move || {
+            prepare(&p);
+            clear_leftovers(&p);
+            recall(&p)
+        };
+        let (saved, file_says) = spawn_blocking(begin).await?;
+        let lookout = open_lookout(&policy).await?;
         let core = Core::new(Arc::clone(&policy), saved, file_says, clock.now().boottime);
         Ok(Self { core, policy, clock, lookout })
     }
@@ -105,9 +110,9 @@ impl Writer {
         let moved = paths(&policy) != paths(&self.policy);
         self.policy = Arc::clone(&policy);
         if moved {
-            self.lookout = open_lookout(&policy).await?;
             let p = Arc::clone(&policy);
             spawn_blocking(move || prepare(&p)).await?;
+            self.lookout = open_lookout(&policy).await?;
         }
         self.take(Input::Policy(policy)).await?;
         // A plan that was refused under the old owner or in the old place may be good now.
@@ -166,13 +171,19 @@ fn prepare(policy: &HostsPolicy) {
     }
 }
 
-/// Clears up after a crash and finds the last known good: our own, else what the block in the file says.
-pub(crate) fn begin(policy: &HostsPolicy) -> (Option<Block>, Option<Block>) {
-    prepare(policy);
+/// Clears up after a crash.
+fn clear_leftovers(policy: &HostsPolicy) {
+    if let Err(error) = store::clear_leftovers(policy) {
+        tracing::warn!("hosts writer: old temporary files not cleared: {error}");
+    }
     let lock = perform::lock_path(policy);
     if let Err(error) = file::clear_leftovers(Target { path: &policy.path, lock: &lock }) {
         tracing::warn!("hosts writer: {error}");
     }
+}
+
+/// Finds the last known good: our own, else what the block in the file says.
+pub(crate) fn recall(policy: &HostsPolicy) -> (Option<Block>, Option<Block>) {
     match store::load(&policy.state_dir) {
         store::Loaded::Block(block) => return (Some(block), None),
         store::Loaded::Nothing => {}

@@ -45,6 +45,11 @@ pub(crate) fn prepare(policy: &HostsPolicy) -> io::Result<()> {
     for (dir, mode) in [(&policy.run_dir, 0o755), (&policy.state_dir, 0o700)] {
         std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir)?;
     }
+    Ok(())
+}
+
+/// Clears what a killed writer left beside its own files. Only for the one writer that runs.
+pub(crate) fn clear_leftovers(policy: &HostsPolicy) -> io::Result<()> {
     for path in [state_path(&policy.state_dir), crate::publish::hosts::handover::receipt_path(&policy.run_dir)] {
         atomic_file::remove_leftovers(&path)?;
     }
