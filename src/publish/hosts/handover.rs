@@ -86,11 +86,19 @@ pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
 pub fn read(agent_run_dir: &Path, agent_uid: u32) -> Result<Option<Handover>, ReadError> {
     let path = plan_path(agent_run_dir);
     let Some(bytes) = distrust::read(&path, agent_uid, MAX_HANDOVER)? else { return Ok(None) };
-    let handover: Handover = distrust::parse(&path, &bytes)?;
+    parse(&path, &bytes).map(Some)
+}
+
+/// Reads the bytes of a hand-over; `path` is for errors only.
+///
+/// # Errors
+/// It is not what it should be, or not whole.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
+    let handover: Handover = distrust::parse(path, bytes)?;
     if digest_of(&handover.plan, &handover.withdrawn) != handover.digest {
-        return Err(ReadError::Digest(path));
+        return Err(ReadError::Digest(path.to_owned()));
     }
-    Ok(Some(handover))
+    Ok(handover)
 }
 
 /// The writer's side: puts `receipt.json` (0644) in place. Blocks.
@@ -108,9 +116,17 @@ pub fn write_receipt(writer_run_dir: &Path, receipt: &Receipt) -> io::Result<()>
 pub fn read_receipt(writer_run_dir: &Path, writer_uid: u32) -> Result<Option<Receipt>, ReadError> {
     let path = receipt_path(writer_run_dir);
     match distrust::read(&path, writer_uid, MAX_HANDOVER)? {
-        Some(bytes) => distrust::parse(&path, &bytes).map(Some),
+        Some(bytes) => parse_receipt(&path, &bytes).map(Some),
         None => Ok(None),
     }
+}
+
+/// Reads the bytes of a receipt; `path` is for errors only.
+///
+/// # Errors
+/// It is not what it should be.
+pub fn parse_receipt(path: &Path, bytes: &[u8]) -> Result<Receipt, ReadError> {
+    distrust::parse(path, bytes)
 }
 
 fn put(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {

@@ -64,8 +64,8 @@ pub enum Step {
     Renamed,
     /// The folder is on disk.
     DirSynced,
-    /// What is in place is what was written.
-    Verified,
+    /// What is in place now was read.
+    ReadBack,
 }
 
 impl Step {
@@ -80,7 +80,7 @@ impl Step {
         Self::Rechecked,
         Self::Renamed,
         Self::DirSynced,
-        Self::Verified,
+        Self::ReadBack,
     ];
 }
 
@@ -106,7 +106,7 @@ impl Steps for NoHook {}
 pub struct Outcome {
     /// Whether the file was replaced.
     pub change: Change,
-    /// What it holds now.
+    /// What it was seen to hold at the end: what was wanted, unless somebody changed it right after.
     pub content: Vec<u8>,
 }
 
@@ -156,7 +156,7 @@ pub enum FileError {
         /// What would be lost, and why.
         what: String,
     },
-    /// Somebody changed it in every attempt, or right after.
+    /// Somebody changed it in every attempt.
     #[error("{}: changed by somebody else in each of {attempts} attempts", path.display())]
     Busy {
         /// Which.
@@ -224,8 +224,8 @@ pub fn replace(
         let Some(new) = wanted(content) else {
             return Ok(Outcome { change: Change::Unchanged, content: content.to_vec() });
         };
-        if let Some(change) = swap(&place, old.as_ref(), &new, steps)? {
-            return Ok(Outcome { change, content: new });
+        if let Some(outcome) = swap(&place, old.as_ref(), &new, steps)? {
+            return Ok(outcome);
         }
     }
     Err(FileError::Busy { path: place.path, attempts: ATTEMPTS })
@@ -242,7 +242,7 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
 }
 
 /// One attempt; `None` if somebody else changed the file meanwhile.
-fn swap(place: &Place, old: Option<&Found>, new: &[u8], steps: &mut dyn Steps) -> Result<Option<Change>, FileError> {
+fn swap(place: &Place, old: Option<&Found>, new: &[u8], steps: &mut dyn Steps) -> Result<Option<Outcome>, FileError> {
     let path = &place.path;
     if let Some(old) = old {
         old.facts.replaceable(&old.file, path)?;
@@ -276,11 +276,10 @@ fn swap(place: &Place, old: Option<&Found>, new: &[u8], steps: &mut dyn Steps) -
     }
     rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
     hook(steps, Step::DirSynced, place)?;
-    if place.open()?.is_none_or(|now| now.bytes != new) {
-        return Err(FileError::Busy { path: path.clone(), attempts: 1 });
-    }
-    hook(steps, Step::Verified, place)?;
-    Ok(Some(if old.is_some() { Change::Written } else { Change::Created }))
+    // Somebody may have been faster than this look: that is an edit after ours, for the next round.
+    let content = place.open()?.map(|now| now.bytes).unwrap_or_default();
+    hook(steps, Step::ReadBack, place)?;
+    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content }))
 }
 
 fn hook(steps: &mut dyn Steps, step: Step, place: &Place) -> Result<(), FileError> {

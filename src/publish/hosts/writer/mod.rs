@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use self::core::{Action, Core, Input};
+pub use self::store::parse as parse_state;
 use super::block::{self, Block};
 use super::file::{self, NoHook, Target};
 use super::handover;

@@ -87,7 +87,11 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-fn parse(bytes: &[u8]) -> Result<Block, String> {
+/// Reads the bytes of the last known good.
+///
+/// # Errors
+/// Why it can't be used.
+pub fn parse(bytes: &[u8]) -> Result<Block, String> {
     #[derive(Deserialize)]
     struct Versioned {
         format: u32,
