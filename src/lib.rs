@@ -7,5 +7,6 @@ pub mod health;
 pub mod model;
 pub mod observe;
 pub mod probe;
+pub mod publish;
 pub mod steer;
 pub mod sys;

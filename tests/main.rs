@@ -11,6 +11,9 @@
 mod architecture;
 mod config_files;
 mod config_fuzz;
+mod hosts_file;
+mod hosts_fuzz;
+mod hosts_writer;
 mod observe_fixture;
 mod observe_metrics;
 mod observe_serve;

@@ -13,6 +13,7 @@ use privatelinkd::model::{Failure, FailureReason, HealthView, HostFacts, Invento
 use privatelinkd::probe::runner::{Probes, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::heartbeat::Stages;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,7 @@ impl Rig {
         let config = Arc::new(privatelinkd::config::from_toml(CONFIG).expect("a good config"));
         let (clock, token) = (Clock::tokio(), CancellationToken::new());
         let world = Shared::default();
+        let mut stages = Stages::new(clock);
         let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), e.probe.clone()?))).collect();
         let (inventory, inventory_rx) = watch::channel(Arc::new(Inventory::default()));
         let (_, probes_rx) = watch::channel(Arc::new(probes));
@@ -111,6 +113,7 @@ impl Rig {
                 rng: Mutex::new(fastrand::Rng::with_seed(seed ^ u64::from(spec.key.address == B))),
             },
             clock,
+            beat: stages.add("probe", Duration::MAX),
             seed,
             inventory: inventory_rx.clone(),
             probes: probes_rx,
@@ -119,6 +122,7 @@ impl Rig {
         };
         let steering = Steering {
             clock,
+            beat: stages.add("steer", Duration::MAX),
             inventory: inventory_rx,
             health: view_rx,
             host: watch::channel(Arc::new(HostFacts::default())).1,

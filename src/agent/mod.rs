@@ -1,2 +1,98 @@
-//! Composition root
+//! The composition root of `run`: parse without binding, bind without starting, start, supervise, drain.
+//!
+//! It holds no rule and renders nothing. Each stage is a task of its own with receivers of what it depends on and the
+//! one sender of what it finds ([`wire`]); a stage that ends without being told to is a fault that ends the agent, and
+//! systemd starts it anew. What is published stays meanwhile.
+
+mod control;
+mod listen;
 pub mod steering;
+mod supervise;
+mod wire;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use supervise::Fault;
+
+use crate::config::{Config, Environment, Loaded};
+use crate::discover::{Cache, Memory};
+use crate::model::{HostFacts, Identity, LogLevel};
+use crate::sys::clock::Clock;
+use crate::sys::identity;
+use crate::sys::log_queue::LogQueue;
+use supervise::Supervisor;
+
+/// How long stages may take to end after a stop. What is published stays, so there is little to wait for.
+pub const DRAIN: Duration = Duration::from_secs(2);
+
+/// What an agent is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// The main config file, for reloads.
+    pub path: PathBuf,
+    /// What it was when it was loaded.
+    pub loaded: Loaded,
+    /// What the check needs to know of the machine, for reloads.
+    pub environment: Environment,
+    /// Overrides `[log].level`, also over reloads.
+    pub level: Option<LogLevel>,
+    /// Where the log goes.
+    pub log: LogQueue,
+}
+
+/// Orders from outside.
+#[derive(Debug)]
+pub struct Orders {
+    /// Stop.
+    pub stop: CancellationToken,
+    /// Load the config again.
+    pub reload: mpsc::Receiver<()>,
+}
+
+/// Runs the agent, with the hosts writer in the same process, until it is told to stop.
+///
+/// # Errors
+/// A stage that ended by itself.
+pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
+    let clock = Clock::System;
+    let host = host_facts(&options.loaded.config);
+    let cache = Arc::new(cache(&options.loaded.config, &host.identity));
+    let memory = recall(cache.clone(), clock).await;
+    let stop = orders.stop.clone();
+    let mut supervisor = Supervisor::new(stop.clone());
+    let log = wire::Wiring::new(options, host, (cache, memory), clock).start(&mut supervisor, orders.reload).await;
+    let result = supervisor.run(DRAIN).await;
+    log.end().await;
+    result
+}
+
+/// What the config tells of the machine, and what the machine tells of itself.
+fn host_facts(config: &Config) -> HostFacts {
+    let host = &config.host;
+    HostFacts {
+        zone: host.zone.clone(),
+        region: host.region.clone(),
+        vpc_id: host.vpc_id.clone(),
+        instance_id: host.instance_id.clone(),
+        identity: Identity {
+            region: host.region.clone(),
+            vpc_id: host.vpc_id.clone(),
+            instance_id: host.instance_id.clone(),
+            ..identity::local()
+        },
+    }
+}
+
+fn cache(config: &Config, identity: &Identity) -> Cache {
+    Cache { dir: config.host.state_dir.clone(), identity: identity.clone(), boot_id: identity::boot_id() }
+}
+
+/// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder.
+async fn recall(cache: Arc<Cache>, clock: Clock) -> Memory {
+    tokio::task::spawn_blocking(move || cache.load(clock.now())).await.unwrap_or_default()
+}

@@ -15,13 +15,20 @@ use crate::model::{
     AnswerHistory, EndpointName, Event, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
     PlanState, Policy,
 };
+use crate::publish::hosts::handover;
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
+
+/// However little happens, steering looks this often.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The steering stage.
 pub struct Steering {
     /// The clock that decisions go by.
     pub clock: Clock,
+    /// Its sign of life.
+    pub beat: Beat,
     /// What there is.
     pub inventory: watch::Receiver<Arc<Inventory>>,
     /// How it does.
@@ -48,8 +55,9 @@ impl Steering {
             Ok(()) = self.inventory.changed() => {}
         }
         loop {
-            let wake = self.decide();
-            let wake = Instant::now() + wake.unwrap_or(Duration::from_secs(3600));
+            self.beat.now();
+            let wake = self.decide().map_or(LOOK, |d| d.min(LOOK));
+            let wake = Instant::now() + wake;
             tokio::select! {
                 // Told to stop.
                 () = token.cancelled() => return,
@@ -58,7 +66,7 @@ impl Steering {
                 Ok(()) = self.health.changed() => {}
                 Ok(()) = self.host.changed() => {}
                 Ok(()) = self.config.changed() => {}
-                // A hold or a grace ends.
+                // A hold or a grace ends, or it is time for a sign of life.
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
@@ -83,6 +91,7 @@ impl Steering {
             let plan = Arc::new(steered.plan);
             self.plan.send_modify(|state| {
                 state.history = history(&state.history, previous.as_deref(), &plan, now);
+                state.digest = Some(handover::digest(&plan));
                 state.plan = Some(plan);
             });
         }

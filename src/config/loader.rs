@@ -11,7 +11,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
 use super::Config;
@@ -25,13 +24,13 @@ use super::hidden::Hidden;
 use super::merge;
 use super::raw;
 use super::sources::{Fingerprint, Sources};
+use crate::sys::identity;
+use crate::sys::regular_file::{self, OpenError};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 /// Most drop-ins that are read.
 const MOST_DROP_INS: usize = 256;
-/// Largest access control list that is read, in bytes; the kernel's own limit is the same.
-const LARGEST_ACL: usize = 65_536;
 
 /// A configuration that holds, and where it came from.
 #[derive(Debug, Clone)]
@@ -50,10 +49,9 @@ impl Environment {
     /// This machine's: its host name, and the user that this process runs as.
     #[must_use]
     pub fn current() -> Self {
-        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         Self {
-            hostname: hostname.and_then(|name| name.trim().parse().ok()),
-            trusted_uids: BTreeSet::from([nix::unistd::geteuid().as_raw()]),
+            hostname: identity::hostname().and_then(|name| name.parse().ok()),
+            trusted_uids: BTreeSet::from([identity::effective_uid()]),
         }
     }
 }
@@ -79,7 +77,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints
     for path in main.chain(drop_ins.iter().map(|name| folder.join(name))) {
         match read_text(&path, &mut sources) {
             Ok(text) => texts.push(Document::new(show(&path), text)),
-            Err(complaint) => unreadable.push(complaint),
+            Err(complaint) => unreadable.push(*complaint),
         }
     }
     if !unreadable.is_empty() {
@@ -160,9 +158,10 @@ fn is_drop_in(name: &OsStr) -> bool {
     name.ends_with(b".toml") && !name.starts_with(b".")
 }
 
-fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Complaint> {
+fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Box<Complaint>> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
-    let complaint = |expected: &str, found: String, help| Complaint::of_file(show(path), expected, found, help);
+    let complaint =
+        |expected: &str, found: String, help| Box::new(Complaint::of_file(show(path), expected, found, help));
     let unusable = |found: String| {
         let help = (found == MISSING).then(|| HELP.to_owned());
         complaint("a readable configuration file", found, help)
@@ -188,24 +187,16 @@ fn look_at(path: &Path, sources: &mut Sources) -> FileFacts {
 
 const MISSING: &str = "no such file";
 
-/// Opens a regular file, and notes its fingerprint. A pipe or device without a writer does not hold us up.
+/// Opens a regular file, and notes its fingerprint.
 fn open(path: &Path, sources: &mut Sources) -> Result<(File, std::fs::Metadata), String> {
-    let opened =
-        rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty());
-    let opened = opened.map_err(io::Error::from).and_then(|fd| {
-        let file = File::from(fd);
-        file.metadata().map(|status| (file, status))
-    });
-    sources.note_file(path, opened.as_ref().ok().map(|(_, status)| Fingerprint::of(status)));
-    let (file, status) = opened.map_err(|e| reason(&e))?;
-    let kind = status.file_type();
-    if kind.is_dir() {
-        return Err("a folder".to_owned());
-    }
-    if !kind.is_file() {
-        return Err("something that is no regular file".to_owned());
-    }
-    Ok((file, status))
+    let opened = regular_file::open(path);
+    let fingerprint = opened.as_ref().ok().map(|(_, status)| Fingerprint::of(status));
+    sources.note_file(path, fingerprint);
+    opened.map_err(|e| match e {
+        OpenError::Folder => "a folder".to_owned(),
+        OpenError::NotRegular => "something that is no regular file".to_owned(),
+        OpenError::Io(e) => reason(&e),
+    })
 }
 
 /// All of a file. `size` is a hint: the file may grow while it is read, and some claim to be empty.
@@ -215,17 +206,8 @@ fn read_bounded(file: &mut File, size: u64) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > LARGEST { Err(format!("more than {} KiB", LARGEST / 1024)) } else { Ok(bytes) }
 }
 
-/// The access control list of an open file; empty where it has none or the file system knows none.
 fn acl(file: &File) -> Result<Vec<u8>, String> {
-    let mut bytes = vec![0; LARGEST_ACL];
-    match rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut bytes) {
-        Ok(length) => {
-            bytes.truncate(length);
-            Ok(bytes)
-        }
-        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(Vec::new()),
-        Err(e) => Err(format!("an ACL that can't be read ({})", reason(&e.into()))),
-    }
+    regular_file::acl(file).map_err(|e| format!("an ACL that can't be read ({})", reason(&e)))
 }
 
 /// An error in the words of a complaint, "found …".

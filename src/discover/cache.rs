@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Boottime, EventKind, Freshness, Identity, Inventory, Now, Plan, Presence, Wall, Withdrawal};
 use crate::sys::atomic_file::{self, Durability};
+use crate::sys::regular_file;
 
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
@@ -141,7 +142,7 @@ impl Cache {
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> Cached<T> {
         let path = self.dir.join(file);
-        let bytes = match atomic_file::read_bounded(&path, MAX_BYTES) {
+        let bytes = match regular_file::read(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Cached::Missing,
             Err(e) => return Cached::Unusable { error: format!("{}: {e}", path.display()) },

@@ -11,11 +11,17 @@ use super::{Cache, Fixed, Round, Source, merge, next_expiry};
 use crate::config::Config;
 use crate::model::{EndpointName, Event, EventKind, Inventory};
 use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
+
+/// However little happens, discovery shows life this often.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The discovery runner.
 pub struct Runner {
     /// The clock that decisions go by.
     pub clock: Clock,
+    /// Its sign of life.
+    pub beat: Beat,
     /// What to find.
     pub config: watch::Receiver<Arc<Config>>,
     /// Wishes of steering: endpoints that just lost an address.
@@ -33,6 +39,17 @@ impl Runner {
     pub async fn run(mut self, token: CancellationToken) {
         loop {
             self.round().await;
+            self.wait(&token).await;
+            if token.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// Until there is a reason for another round.
+    async fn wait(&mut self, token: &CancellationToken) {
+        loop {
+            self.beat.now();
             let grace = self.config.borrow().hosts.removal_grace;
             let expiry = next_expiry(&self.inventory.borrow(), grace);
             let wait = expiry.map_or(Duration::from_secs(3600), |at| at.since(self.clock.now().boottime));
@@ -40,11 +57,11 @@ impl Runner {
                 // Told to stop.
                 () = token.cancelled() => return,
                 // There is something else to find.
-                Ok(()) = self.config.changed() => {}
+                Ok(()) = self.config.changed() => return,
                 // A zone failed: perhaps the cloud knows why.
-                Some(_) = self.asked.recv() => {}
-                // Something retired is to be forgotten.
-                () = tokio::time::sleep(wait) => {}
+                Some(_) = self.asked.recv() => return,
+                // Something retired is to be forgotten, or it is time for a sign of life.
+                () = tokio::time::sleep(wait.min(LOOK)) => if wait <= LOOK { return },
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,6 +16,10 @@ use crate::model::{
     TargetSpec,
 };
 use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
+
+/// However little happens, the collector shows life this often.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How each endpoint is probed. An endpoint that is missing here is not.
 pub type Probes = BTreeMap<EndpointName, Arc<ProbeSpec>>;
@@ -30,6 +35,8 @@ pub struct Runner<F> {
     pub make: F,
     /// The clock that decisions go by.
     pub clock: Clock,
+    /// Its sign of life.
+    pub beat: Beat,
     /// Of this host: gives every (host, target) a phase of its own.
     pub seed: u64,
     /// What there is.
@@ -79,6 +86,7 @@ where
         };
         self.reconcile(&mut collector);
         loop {
+            self.beat.now();
             tokio::select! {
                 // Told to stop: the targets stop with us.
                 () = token.cancelled() => return Ok(()),
@@ -93,6 +101,8 @@ where
                 // There is something else to probe, or another way to.
                 Ok(()) = self.inventory.changed() => self.reconcile(&mut collector),
                 Ok(()) = self.probes.changed() => self.reconcile(&mut collector),
+                // However little happens, it is time for a sign of life.
+                () = tokio::time::sleep(LOOK) => {}
                 // A task ended: one that was cancelled, or a fault.
                 Some(ended) = collector.tasks.join_next() => if ended.is_err() { return Err(TaskEnded) },
             }

@@ -1,18 +1,242 @@
-//! placeholder until merged
-use std::io;
-use std::path::Path;
-/// x
+//! Files that are the old one or the new one, whole, at every instant.
+//!
+//! A temporary file in the same folder takes the new content and is renamed over the old file. Readers and crashes
+//! see one or the other. A temporary file that a crash left behind is recognised by its name and cleared by
+//! [`remove_leftovers`].
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+
+/// What a write must survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// x
+    /// A crash of this process. For files on tmpfs, and for what can be made again.
     Volatile,
-    /// x
+    /// A power cut: file and folder are synced.
     Synced,
 }
-/// x
-pub fn write(_p: &Path, _b: &[u8], _m: u32, _d: Durability) -> io::Result<()> {
+
+/// Replaces (or creates) `path` by a file with exactly these bytes and this mode, whatever the umask. A symbolic link
+/// at `path` is replaced, not followed.
+///
+/// # Errors
+/// What the system said. Then `path` is untouched and no temporary file is left, unless the very last step failed,
+/// the sync of the folder: then the new file is in place, and only a power cut could take it back.
+pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let (dir, name) = open_parent(path)?;
+    let mut temp = Temp::create(&dir, name)?;
+    temp.file.write_all(bytes)?;
+    rustix::fs::fchmod(&temp.file, Mode::from_raw_mode(mode))?;
+    if durability == Durability::Synced {
+        temp.file.sync_all()?;
+    }
+    temp.rename_over(name)?;
+    if durability == Durability::Synced {
+        rustix::fs::fsync(&dir)?;
+    }
     Ok(())
 }
-/// x
-pub fn read_bounded(p: &Path, _max: u64) -> io::Result<Vec<u8>> {
-    std::fs::read(p)
+
+/// Deletes the temporary files for `path` that a crash left in its folder. Only for who alone writes `path`: the
+/// temporary file of a write under way looks the same. Gives how many there were.
+///
+/// # Errors
+/// The folder can't be read, or a file can't be deleted.
+pub fn remove_leftovers(path: &Path) -> io::Result<usize> {
+    let (dir, name) = open_parent(path)?;
+    let mut removed = 0;
+    for entry in std::fs::read_dir(parent(path))? {
+        let entry = entry?;
+        if is_temp_of(&entry.file_name(), name) && entry.file_type()?.is_file() {
+            rustix::fs::unlinkat(&dir, entry.file_name(), AtFlags::empty())?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Opens the folder of a file and gives the file's name in it: everything after goes relative to this handle, so that
+/// a folder that is moved meanwhile can't split the work over two places.
+pub(crate) fn open_parent(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file, found a folder");
+    let name = path.file_name().ok_or_else(no_name)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok((rustix::fs::open(parent(path), flags, Mode::empty())?, name))
+}
+
+/// The folder of a file; `.` for a bare name.
+pub(crate) fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(p) if p != Path::new("") => p.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// A new file beside the one that it is to replace. It goes when dropped, unless it was renamed.
+pub(crate) struct Temp<'d> {
+    dir: &'d OwnedFd,
+    name: Option<OsString>,
+    /// Open for writing, mode 0600 until changed.
+    pub(crate) file: File,
+}
+
+impl<'d> Temp<'d> {
+    /// Creates it under a name that nobody has.
+    pub(crate) fn create(dir: &'d OwnedFd, target: &OsStr) -> io::Result<Self> {
+        const TRIES: usize = 16;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for _ in 0..TRIES {
+            let name = temp_name(target, fastrand::u64(..));
+            match rustix::fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(fd) => return Ok(Self { dir, name: Some(name), file: fd.into() }),
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a temporary file"))
+    }
+
+    /// Puts it in the place of `target`, whatever is there.
+    pub(crate) fn rename_over(&mut self, target: &OsStr) -> io::Result<()> {
+        self.rename(target, RenameFlags::empty())
+    }
+
+    /// Puts it at `target` if nothing is there; else [`io::ErrorKind::AlreadyExists`]. File systems that can't tell
+    /// get a plain rename.
+    pub(crate) fn rename_new(&mut self, target: &OsStr) -> io::Result<()> {
+        match self.rename(target, RenameFlags::NOREPLACE) {
+            Err(e) if matches!(e.raw_os_error().map(rustix::io::Errno::from_raw_os_error), Some(INVAL | NOSYS)) => {
+                self.rename_over(target)
+            }
+            other => other,
+        }
+    }
+
+    fn rename(&mut self, target: &OsStr, flags: RenameFlags) -> io::Result<()> {
+        let Some(name) = &self.name else { return Ok(()) };
+        if flags.is_empty() {
+            rustix::fs::renameat(self.dir, name, self.dir, target)?;
+        } else {
+            rustix::fs::renameat_with(self.dir, name, self.dir, target, flags)?;
+        }
+        self.name = None;
+        Ok(())
+    }
+}
+
+const INVAL: rustix::io::Errno = rustix::io::Errno::INVAL;
+const NOSYS: rustix::io::Errno = rustix::io::Errno::NOSYS;
+
+impl Drop for Temp<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.name.take() {
+            // Nothing can be done if this fails; the name tells the next start what to clear.
+            let _ = rustix::fs::unlinkat(self.dir, name, AtFlags::empty());
+        }
+    }
+}
+
+const SUFFIX_DIGITS: usize = 16;
+
+/// `.NAME.privatelinkd-0123456789abcdef.tmp`, with a long name cut so that the whole stays a valid file name.
+fn temp_name(target: &OsStr, random: u64) -> OsString {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let mut name = temp_prefix(target.as_bytes());
+    name.extend_from_slice(format!("{random:016x}.tmp").as_bytes());
+    OsString::from_vec(name)
+}
+
+fn temp_prefix(target: &[u8]) -> Vec<u8> {
+    let kept = &target[..target.len().min(200)];
+    [b".", kept, b".privatelinkd-"].concat()
+}
+
+/// True for names that [`temp_name`] makes for `target`.
+fn is_temp_of(candidate: &OsStr, target: &OsStr) -> bool {
+    use std::os::unix::ffi::OsStrExt as _;
+    let rest = candidate.as_bytes().strip_prefix(temp_prefix(target.as_bytes()).as_slice());
+    let digits = rest.and_then(|r| r.strip_suffix(b".tmp"));
+    digits.is_some_and(|d| d.len() == SUFFIX_DIGITS && d.iter().all(u8::is_ascii_hexdigit))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_write_replaces_content_and_mode_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        for (bytes, mode, durability) in [(&b"one"[..], 0o644, Durability::Volatile), (b"", 0o600, Durability::Synced)]
+        {
+            write(&path, bytes, mode, durability).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
+        }
+        assert_eq!(names(dir.path()), ["state.json"]);
+    }
+
+    #[test]
+    fn a_symlink_is_replaced_and_its_target_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        write(&link, b"new", 0o644, Durability::Volatile).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+        assert!(!std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        std::fs::create_dir(&path).unwrap();
+        assert!(write(&path, b"x", 0o644, Durability::Volatile).is_err());
+        assert_eq!(names(dir.path()), ["taken"]);
+        assert!(write(Path::new("/"), b"x", 0o644, Durability::Volatile).is_err());
+    }
+
+    #[test]
+    fn only_our_own_leftovers_are_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        let ours = temp_name(OsStr::new("hosts"), 7);
+        let foreign = [".hosts.swp", ".hosts.privatelinkd-1.tmp", ".hosts.privatelinkd-zzzzzzzzzzzzzzzz.tmp", "hosts"];
+        for name in foreign {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        std::fs::write(dir.path().join(&ours), "").unwrap();
+        let other = temp_name(OsStr::new("hosts2"), 7);
+        std::fs::write(dir.path().join(&other), "").unwrap();
+        assert_eq!(remove_leftovers(&path).unwrap(), 1);
+        assert!(!dir.path().join(&ours).exists());
+        assert!(dir.path().join(&other).exists());
+        assert!(foreign.iter().all(|n| dir.path().join(n).exists()));
+    }
+
+    #[test]
+    fn a_new_file_never_replaces_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        let (handle, name) = open_parent(&path).unwrap();
+        Temp::create(&handle, name).unwrap().rename_new(name).unwrap();
+        let e = Temp::create(&handle, name).unwrap().rename_new(name).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(dir.path()), ["hosts"]);
+    }
 }

@@ -29,6 +29,12 @@ pub fn hostname() -> Option<String> {
     Some(name.trim().to_owned()).filter(|n| !n.is_empty() && n != "(none)")
 }
 
+/// The user that this process acts as.
+#[must_use]
+pub fn effective_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// A digest, because machine ids are to be kept to oneself (machine-id(5)) and our files can be read by others.
 fn part(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;

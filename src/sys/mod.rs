@@ -2,8 +2,11 @@
 
 pub mod atomic_file;
 pub mod clock;
+pub mod dir_watch;
 pub mod heartbeat;
 pub mod identity;
 pub mod log_queue;
 pub mod process;
+pub mod regular_file;
+pub mod signals;
 pub mod sockets;

@@ -1,0 +1,119 @@
+//! Reloads (B13): parse everything, then swap; on any complaint keep running on the old config and show it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{host_facts, wire};
+use crate::config::{self, Config, Environment, Loaded, Sources};
+use crate::model::{Event, EventKind, LogLevel};
+use crate::observe::ConfigState;
+use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
+use crate::sys::log_queue::LogQueue;
+
+/// How often the files are compared with what was loaded.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The control stage.
+pub(super) struct Control {
+    pub(super) beat: Beat,
+    pub(super) path: PathBuf,
+    pub(super) environment: Environment,
+    pub(super) level: Option<LogLevel>,
+    pub(super) log: LogQueue,
+    pub(super) sources: Sources,
+    pub(super) settings: wire::Settings,
+    pub(super) clock: Clock,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+}
+
+impl Control {
+    /// Runs until cancelled.
+    pub(super) async fn run(mut self, mut reload: mpsc::Receiver<()>, token: CancellationToken) {
+        loop {
+            self.beat.now();
+            tokio::select! {
+                // Told to stop.
+                () = token.cancelled() => break,
+                // SIGHUP.
+                Some(()) = reload.recv() => self.reload().await,
+                // Does somebody edit the config without a reload?
+                () = tokio::time::sleep(LOOK) => self.look().await,
+            }
+        }
+        self.tell(EventKind::Stopping);
+    }
+
+    async fn reload(&mut self) {
+        let (path, environment) = (self.path.clone(), self.environment.clone());
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path, &environment)).await;
+        let running = self.settings.config.borrow().clone();
+        match loaded {
+            Ok(Ok(loaded)) => match needs_restart(&running, &loaded.config) {
+                None => self.accept(loaded),
+                Some(key) => self.refuse(vec![format!("{key} can't change while the agent runs: restart it")]),
+            },
+            Ok(Err(complaints)) => {
+                self.refuse(complaints.complaints.iter().map(ToString::to_string).collect());
+            }
+            Err(fault) => self.refuse(vec![format!("the config could not be loaded: {fault}")]),
+        }
+    }
+
+    fn accept(&mut self, loaded: Loaded) {
+        let Loaded { config, sources, effective: _, warnings: _ } = loaded;
+        self.log.set_level(self.level.unwrap_or(config.log.level));
+        let reloads = self.settings.state.borrow().reloads + 1;
+        let paths = sources.paths().map(ToOwned::to_owned).collect();
+        let state = ConfigState::loaded(&config, paths, self.clock.now(), reloads);
+        self.sources = sources;
+        self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
+        self.settings.host.send_replace(Arc::new(host_facts(&config)));
+        self.settings.probes.send_replace(Arc::new(wire::probes(&config)));
+        self.settings.policy.send_replace(Arc::new(wire::policy(&config)));
+        self.settings.config.send_replace(Arc::new(config));
+        self.settings.state.send_replace(Arc::new(state));
+    }
+
+    fn refuse(&self, complaints: Vec<String>) {
+        let first = complaints.first().and_then(|c| c.lines().next()).unwrap_or_default().to_owned();
+        self.tell(EventKind::ConfigRefused { complaints: complaints.len(), first });
+        self.settings.state.send_modify(|state| {
+            let refused =
+                ConfigState { reloads: state.reloads + 1, last_reload_ok: false, complaints, ..state.as_ref().clone() };
+            *state = Arc::new(refused);
+        });
+    }
+
+    async fn look(&self) {
+        let sources = self.sources.clone();
+        let Ok(changed) = tokio::task::spawn_blocking(move || sources.changed_on_disk()).await else { return };
+        self.settings.state.send_if_modified(|state| {
+            let news = state.changed_on_disk != changed;
+            if news {
+                *state = Arc::new(ConfigState { changed_on_disk: changed, ..state.as_ref().clone() });
+            }
+            news
+        });
+    }
+
+    fn tell(&self, kind: EventKind) {
+        // Without a listener there is nobody to tell.
+        let _ = self.events.send(Event { at: self.clock.now(), kind });
+    }
+}
+
+/// Folders in which stages are at work can't be moved under them. The key, if one changed.
+fn needs_restart(running: &Config, new: &Config) -> Option<&'static str> {
+    let changed = [
+        ("host.state_dir", running.host.state_dir != new.host.state_dir),
+        ("host.run_dir", running.host.run_dir != new.host.run_dir),
+        ("hosts.run_dir", running.hosts.run_dir != new.hosts.run_dir),
+        ("log.format", running.log.format != new.log.format),
+    ];
+    changed.iter().find(|(_, changed)| *changed).map(|(key, _)| *key)
+}

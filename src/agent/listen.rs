@@ -1,0 +1,106 @@
+//! Opens the listeners of observation, and opens them again: a taken port degrades the agent, it never stops it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, MetricsConfig};
+use crate::model::{Event, EventKind};
+use crate::observe::Views;
+use crate::observe::serve::{self, Access};
+use crate::sys::clock::Clock;
+use crate::sys::sockets::{self, ListenError};
+
+/// Between two tries.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the listeners need.
+#[derive(Debug, Clone)]
+pub(super) struct Listeners {
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) views: Views,
+    pub(super) clock: Clock,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+}
+
+impl Listeners {
+    /// `[metrics]`, until cancelled. A reload that leaves the section as it is leaves the listener alone.
+    pub(super) async fn http(mut self, token: CancellationToken) {
+        let mut told = None;
+        while !token.is_cancelled() {
+            let settings = self.config.borrow_and_update().metrics.clone();
+            let serving = token.child_token();
+            let server = self.http_server(&settings, &mut told, serving.clone());
+            let changed = self.config.clone();
+            tokio::select! {
+                () = other_settings(changed, &settings) => {}
+                () = server => {}
+            }
+            serving.cancel();
+        }
+    }
+
+    /// Serves, or waits until it is worth another try.
+    fn http_server(
+        &self,
+        settings: &MetricsConfig,
+        told: &mut Option<String>,
+        token: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let listener = settings.listen.map(sockets::listen_tcp);
+        let what = settings.listen.map(|a| format!("[metrics] listen {a}")).unwrap_or_default();
+        let access = Access { hosts: settings.expose_hosts.clone(), expose_status: settings.expose_status };
+        let views = self.views.clone();
+        if let Some(result) = &listener {
+            self.tell(&what, result.as_ref().err(), told);
+        }
+        async move {
+            match listener {
+                None => token.cancelled().await,
+                Some(Ok(listener)) => serve::http(listener, access, views, token).await,
+                Some(Err(_)) => wait(&token).await,
+            }
+        }
+    }
+
+    /// `status.sock`, until cancelled.
+    pub(super) async fn status(self, token: CancellationToken) {
+        let path = self.config.borrow().host.run_dir.join("status.sock");
+        let mut told = None;
+        while !token.is_cancelled() {
+            let listener = sockets::listen_unix(&path).await;
+            self.tell(&path.display().to_string(), listener.as_ref().err(), &mut told);
+            match listener {
+                Ok(listener) => serve::status_socket(listener, self.views.clone(), token.clone()).await,
+                Err(_) => wait(&token).await,
+            }
+        }
+    }
+
+    /// Tells a failure once, until it is another one or none.
+    fn tell(&self, listener: &str, error: Option<&ListenError>, told: &mut Option<String>) {
+        let error = error.map(ToString::to_string);
+        if let Some(error) = error.clone().filter(|e| told.as_ref() != Some(e)) {
+            let kind = EventKind::ListenerFailed { listener: listener.to_owned(), error };
+            // Without a listener there is nobody to tell.
+            let _ = self.events.send(Event { at: self.clock.now(), kind });
+        }
+        *told = error;
+    }
+}
+
+async fn other_settings(mut config: watch::Receiver<Arc<Config>>, now: &MetricsConfig) {
+    if config.wait_for(|c| c.metrics != *now).await.is_err() {
+        // Nobody can reload any more: the agent ends.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn wait(token: &CancellationToken) {
+    tokio::select! {
+        () = token.cancelled() => {}
+        () = tokio::time::sleep(RETRY) => {}
+    }
+}

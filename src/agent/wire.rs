@@ -1,0 +1,250 @@
+//! Who hears what: every channel between the stages, and one `wire_*` a stage.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::control::Control;
+use super::steering::{self, Steering};
+use super::supervise::Supervisor;
+use super::{Options, listen};
+use crate::config::Config;
+use crate::discover::{self, Cache, Memory};
+use crate::model::{EndpointName, Event, EventKind, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
+use crate::observe::{Build, ConfigState, EventLog, Views, events};
+use crate::probe::Probers;
+use crate::probe::runner::{Probes, Runner};
+use crate::publish::HostsPublisher;
+use crate::publish::hosts::handover;
+use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::writer;
+use crate::publish::receipts::ReceiptFollower;
+use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Stages;
+use crate::sys::identity;
+
+/// How long a stage may be silent before it counts as stuck. Each gives a sign of life every 5 s at least.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Everything that the config decides, each under its own watch so that a reload wakes only whom it concerns.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) config: watch::Sender<Arc<Config>>,
+    pub(super) state: watch::Sender<Arc<ConfigState>>,
+    pub(super) host: watch::Sender<Arc<HostFacts>>,
+    pub(super) probes: watch::Sender<Arc<Probes>>,
+    pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
+}
+
+/// The channels, and what the stages are made of.
+pub(super) struct Wiring {
+    options: Options,
+    clock: Clock,
+    started: Now,
+    cache: Arc<Cache>,
+    settings: Settings,
+    inventory: watch::Sender<Arc<Inventory>>,
+    plan: watch::Sender<PlanState>,
+    health: watch::Sender<Arc<HealthView>>,
+    receipts: watch::Sender<Receipts>,
+    events: mpsc::UnboundedSender<Event>,
+    heard: mpsc::UnboundedReceiver<Event>,
+    asks: (mpsc::Sender<BTreeSet<EndpointName>>, mpsc::Receiver<BTreeSet<EndpointName>>),
+    stages: Stages,
+}
+
+/// The event log outlives all stages, so that their last words are heard.
+pub(super) struct Log {
+    token: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Log {
+    /// Takes the last events in.
+    pub(super) async fn end(self) {
+        self.token.cancel();
+        // It ends once its queue is empty; more than a moment is a fault that must not hold up the stop.
+        let _ = tokio::time::timeout(Duration::from_millis(200), self.task).await;
+    }
+}
+
+impl Wiring {
+    pub(super) fn new(options: Options, host: HostFacts, (cache, memory): (Arc<Cache>, Memory), clock: Clock) -> Self {
+        let config = Arc::new(options.loaded.config.clone());
+        let started = clock.now();
+        let paths = options.loaded.sources.paths().map(ToOwned::to_owned).collect();
+        let (events, heard) = mpsc::unbounded_channel();
+        let say = |kind| {
+            // The receiver is ours.
+            let _ = events.send(Event { at: started, kind });
+        };
+        say(EventKind::Started { version: Build::THIS.version });
+        say(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
+        memory.events.into_iter().for_each(say);
+        let known = PlanState {
+            digest: memory.plan.as_ref().map(handover::digest),
+            plan: memory.plan.map(Arc::new),
+            ..PlanState::default()
+        };
+        Self {
+            settings: Settings {
+                state: watch::Sender::new(Arc::new(ConfigState::loaded(&config, paths, started, 0))),
+                host: watch::Sender::new(Arc::new(host)),
+                probes: watch::Sender::new(Arc::new(probes(&config))),
+                policy: watch::Sender::new(Arc::new(policy(&config))),
+                config: watch::Sender::new(config),
+            },
+            inventory: watch::Sender::new(Arc::new(memory.inventory)),
+            plan: watch::Sender::new(known),
+            health: watch::Sender::default(),
+            receipts: watch::Sender::default(),
+            asks: mpsc::channel(1),
+            stages: Stages::new(clock),
+            options,
+            clock,
+            started,
+            cache,
+            events,
+            heard,
+        }
+    }
+
+    /// Starts every stage; first those that make the last known good visible.
+    pub(super) async fn start(mut self, supervisor: &mut Supervisor, reload: mpsc::Receiver<()>) -> Log {
+        let event_log = watch::Sender::new(Arc::new(EventLog::default()));
+        let events = event_log.subscribe();
+        self.wire_publishing(supervisor).await;
+        let beats = ["discover", "probe", "steer", "control"].map(|name| self.stages.add(name, SILENCE));
+        let [discover, probe, steer, control] = beats;
+        let views = self.views(events);
+        let control = Control {
+            beat: control,
+            path: self.options.path.clone(),
+            environment: self.options.environment.clone(),
+            level: self.options.level,
+            log: self.options.log.clone(),
+            sources: self.options.loaded.sources.clone(),
+            settings: self.settings.clone(),
+            clock: self.clock,
+            events: self.events.clone(),
+        };
+        supervisor.add("control", control.run(reload, supervisor.token()));
+        self.wire_observe(&views, supervisor);
+        self.wire_probe(probe, supervisor);
+        self.wire_steer_and_discover(steer, discover, supervisor);
+        let token = CancellationToken::new();
+        let task = tokio::spawn(events::run(self.heard, event_log, token.clone()));
+        Log { token, task }
+    }
+
+    async fn wire_publishing(&self, supervisor: &mut Supervisor) {
+        let (clock, token) = (self.clock, supervisor.token());
+        let config = self.settings.config.borrow().clone();
+        let identity = self.cache.identity.clone();
+        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity);
+        let uid = identity::effective_uid();
+        let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), uid, clock).await;
+        let (plan, events) = (self.plan.subscribe(), self.events.clone());
+        supervisor.add("publish", crate::publish::run(publisher, plan, events.clone(), clock, token.clone()));
+        supervisor.add("receipts", follower.run(self.receipts.clone(), events.clone(), token.clone()));
+        supervisor.add_fallible("hosts", writer::run(self.settings.policy.subscribe(), clock, token.clone()));
+        let keep = steering::keep(self.plan.subscribe(), self.cache.clone(), clock, events, token);
+        supervisor.add("last known good", keep);
+    }
+
+    fn wire_observe(&self, views: &Views, supervisor: &mut Supervisor) {
+        let listeners = listen::Listeners {
+            config: self.settings.config.subscribe(),
+            views: views.clone(),
+            clock: self.clock,
+            events: self.events.clone(),
+        };
+        supervisor.add("metrics", listeners.clone().http(supervisor.token()));
+        supervisor.add("status", listeners.status(supervisor.token()));
+    }
+
+    fn wire_probe(&self, beat: crate::sys::heartbeat::Beat, supervisor: &mut Supervisor) {
+        let probers = Probers::new();
+        let runner = Runner {
+            make: move |spec: &crate::model::TargetSpec| probers.prober(spec),
+            clock: self.clock,
+            beat,
+            seed: seed(&self.cache),
+            inventory: self.inventory.subscribe(),
+            probes: self.settings.probes.subscribe(),
+            view: self.health.clone(),
+            events: self.events.clone(),
+        };
+        supervisor.add_fallible("probe", runner.run(supervisor.token()));
+    }
+
+    fn wire_steer_and_discover(
+        self,
+        steer: crate::sys::heartbeat::Beat,
+        discover: crate::sys::heartbeat::Beat,
+        supervisor: &mut Supervisor,
+    ) {
+        let (ask, asked) = self.asks;
+        let steering = Steering {
+            clock: self.clock,
+            beat: steer,
+            inventory: self.inventory.subscribe(),
+            health: self.health.subscribe(),
+            host: self.settings.host.subscribe(),
+            config: self.settings.config.subscribe(),
+            plan: self.plan,
+            ask,
+            events: self.events.clone(),
+        };
+        supervisor.add("steer", steering.run(supervisor.token()));
+        let runner = discover::Runner {
+            clock: self.clock,
+            beat: discover,
+            config: self.settings.config.subscribe(),
+            asked,
+            inventory: self.inventory,
+            cache: self.cache,
+            events: self.events,
+        };
+        supervisor.add("discover", runner.run(supervisor.token()));
+    }
+
+    fn views(&self, events: watch::Receiver<Arc<EventLog>>) -> Views {
+        Views {
+            config: self.settings.state.subscribe(),
+            host: self.settings.host.subscribe(),
+            inventory: self.inventory.subscribe(),
+            health: self.health.subscribe(),
+            plan: self.plan.subscribe(),
+            receipts: self.receipts.subscribe(),
+            events,
+            stages: self.stages.clone(),
+            log_drops: self.options.log.drops(),
+            clock: self.clock,
+            started: self.started,
+        }
+    }
+}
+
+/// How each endpoint is probed.
+pub(super) fn probes(config: &Config) -> Probes {
+    config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), e.probe.clone()?))).collect()
+}
+
+/// The hosts writer's policy. In one process the hand-over is our own.
+pub(super) fn policy(config: &Config) -> HostsPolicy {
+    HostsPolicy::new(config, identity::effective_uid())
+}
+
+/// Differs between hosts, and stays the same over restarts.
+fn seed(cache: &Cache) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    let id = &cache.identity;
+    (&id.machine_id, &id.product_uuid, &id.instance_id, identity::hostname()).hash(&mut hasher);
+    hasher.finish()
+}

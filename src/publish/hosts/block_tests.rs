@@ -1,0 +1,194 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn block(entries: &[(&str, &[&str])]) -> Block {
+    let entry = |addresses: &[&str]| Entry {
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        reason: AnswerReason::Healthy,
+    };
+    Block { entries: entries.iter().map(|(name, a)| (name.parse().unwrap(), entry(a))).collect() }
+}
+
+fn db() -> Block {
+    block(&[("db.internal", &["10.0.1.15", "10.0.2.15"])])
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_block_reads_as_documented() {
+    let file = splice(b"127.0.0.1 localhost\n", &db(), None).into_owned();
+    assert_eq!(
+        text(&file),
+        "127.0.0.1 localhost\n\
+         # BEGIN privatelinkd (managed by privatelinkd: changes in here are overwritten)\n\
+         # db.internal: healthy\n\
+         10.0.1.15 db.internal\n\
+         10.0.2.15 db.internal\n\
+         # END privatelinkd\n"
+    );
+    assert_eq!(present(&file), Present::Whole(db()));
+    assert_eq!(find(&file).unwrap(), db().render(None));
+}
+
+#[test]
+fn a_missing_final_newline_is_lent_and_given_back() {
+    let file = splice(b"127.0.0.1 localhost", &db(), None).into_owned();
+    assert!(text(&file).contains("localhost\n# BEGIN"), "{}", text(&file));
+    assert!(text(&file).contains("; newline added at 19)\n"), "{}", text(&file));
+    assert_eq!(&*strip(&file, None), b"127.0.0.1 localhost");
+    // A change of the block keeps the note.
+    let other = splice(&file, &block(&[("x.y", &["10.0.0.9"])]), None).into_owned();
+    assert_eq!(&*strip(&other, None), b"127.0.0.1 localhost");
+}
+
+#[test]
+fn a_newline_that_somebody_relies_on_by_now_stays() {
+    let file = splice(b"a", &db(), None).into_owned();
+    assert_eq!(&*strip(&[&file[..], b"b\n"].concat(), None), b"a\nb\n");
+    assert_eq!(&*strip(&[b"x\n", &file[..]].concat(), None), b"x\na\n");
+}
+
+#[test]
+fn an_existing_block_stays_where_it_is() {
+    let file = [b"a\n", &db().render(None)[..], b"z\n"].concat();
+    let wanted = block(&[("x.y", &["10.0.0.9"])]);
+    assert_eq!(&*splice(&file, &wanted, None), [b"a\n", &wanted.render(None)[..], b"z\n"].concat());
+}
+
+#[test]
+fn a_change_of_reason_alone_rewrites_nothing() {
+    let file = splice(b"a\n", &db(), None).into_owned();
+    let mut wanted = db();
+    wanted.entries.values_mut().for_each(|e| e.reason = AnswerReason::FailedOver);
+    assert!(matches!(splice(&file, &wanted, None), Cow::Borrowed(_)));
+}
+
+#[test]
+fn an_empty_block_is_no_block() {
+    let file = splice(b"a\n", &db(), None).into_owned();
+    assert_eq!(&*splice(&file, &Block::default(), None), b"a\n");
+    assert!(matches!(splice(b"a", &Block::default(), None), Cow::Borrowed(b"a")));
+}
+
+#[test]
+fn only_exact_markers_are_markers() {
+    for foreign in [
+        "# BEGIN privatelinkd is a tool that\n",
+        "# BEGIN privatelinkd (see the wiki)\n",
+        "## BEGIN privatelinkd\n",
+        " # BEGIN privatelinkd\n",
+        "# begin privatelinkd\n",
+        "# BEGIN privatelinkd2\n",
+        "# END privatelinkd.\n",
+        "10.0.0.1 a # END privatelinkd\n",
+    ] {
+        assert_eq!(present(foreign.as_bytes()), Present::Absent, "{foreign}");
+        let file = splice(foreign.as_bytes(), &db(), None).into_owned();
+        assert_eq!(&*strip(&file, None), foreign.as_bytes());
+    }
+    let crlf = text(&splice(b"a\n", &db(), None)).replace('\n', "\r\n");
+    assert_eq!(present(crlf.as_bytes()), Present::Whole(db()), "an editor turned the newlines");
+}
+
+#[test]
+fn damaged_markers_give_up_what_is_ours_and_nothing_else() {
+    let last = db();
+    let body = last.lines().join("\n");
+    let wanted = block(&[("x.y", &["10.0.0.9"])]);
+    let b = text(&wanted.render(None));
+    let (begin, end) = ("# BEGIN privatelinkd", "# END privatelinkd");
+    for (found, expected) in [
+        // END is gone: our own lines go, the foreign one after them stays.
+        (format!("a\n{begin}\n{body}\nforeign\n"), format!("a\n{b}foreign\n")),
+        // BEGIN is gone.
+        (format!("a\nforeign\n{body}\n{end}\nz\n"), format!("a\nforeign\n{b}z\n")),
+        // Only the markers are left, the wrong way round.
+        (format!("{end}\nforeign\n{begin}\n"), format!("{b}foreign\n")),
+        // Two blocks, and one of them is cut.
+        (format!("{begin}\n{body}\n{begin}\n{body}\n{end}\nz\n"), format!("{b}z\n")),
+        (format!("{begin}\nq\n{end}\nforeign\n{begin}\n{body}\n{end}\n"), format!("{b}foreign\n")),
+        // The lines in between are not adjacent to the marker.
+        (format!("{begin}\nforeign\n10.0.1.15 db.internal\n"), format!("{b}foreign\n10.0.1.15 db.internal\n")),
+    ] {
+        assert_eq!(present(found.as_bytes()), Present::Damaged);
+        assert_eq!(text(&splice(found.as_bytes(), &wanted, Some(&last))), expected, "from {found}");
+    }
+}
+
+#[test]
+fn a_foreign_line_inside_the_block_damages_it() {
+    let file = format!("# BEGIN privatelinkd\n{}\n1.2.3.4 a b\n# END privatelinkd\n", db().lines().join("\n"));
+    assert_eq!(present(file.as_bytes()), Present::Damaged);
+    assert_eq!(&*splice(file.as_bytes(), &db(), None), db().render(None));
+}
+
+#[test]
+fn lines_stay_short_for_small_resolvers() {
+    let long = format!("{}.{}.{}.{}", "a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61));
+    let b = block(&[(&long, &["2001:db8:1111:2222:3333:4444:5555:6666"])]);
+    assert!(b.render(Some(usize::MAX)).split(|b| *b == b'\n').all(|l| l.len() < 400));
+}
+
+/// Files that lean towards what is hard: markers, our own lines, odd ends of lines.
+fn files() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => proptest::collection::vec(any::<u8>(), 0..12),
+        1 => Just(b"\n".to_vec()),
+        1 => Just(b"\r\n".to_vec()),
+        2 => Just(b"# BEGIN privatelinkd\n".to_vec()),
+        1 => (0..60usize).prop_map(|n| format!("# BEGIN privatelinkd (managed by x; newline added at {n})\n").into()),
+        2 => Just(b"# END privatelinkd\n".to_vec()),
+        1 => Just(b"# END privatelinkd".to_vec()),
+        1 => Just(b"10.0.1.15 db.internal\n".to_vec()),
+        1 => Just(b"\xef\xbb\xbf127.0.0.1 localhost\n".to_vec()),
+    ];
+    proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+}
+
+fn blocks() -> impl Strategy<Value = Block> {
+    let addresses = proptest::collection::vec(any::<std::net::IpAddr>(), 1..4);
+    let reason = proptest::sample::select(AnswerReason::ALL.to_vec());
+    let entry = (addresses, reason).prop_map(|(addresses, reason)| Entry { addresses, reason });
+    let name = "[a-z]{1,5}\\.[a-z]{1,5}".prop_map(|n| n.parse().unwrap());
+    proptest::collection::btree_map(name, entry, 0..4).prop_map(|entries| Block { entries })
+}
+
+/// True if every byte of `inner` is in `outer`, in this order.
+fn is_subsequence(inner: &[u8], outer: &[u8]) -> bool {
+    let mut outer = outer.iter();
+    inner.iter().all(|b| outer.any(|o| o == b))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_put_in_comes_out_again(file in files(), wanted in blocks(), other in blocks()) {
+        let clean = strip(&file, Some(&wanted)).into_owned();
+        prop_assert_eq!(present(&clean), Present::Absent);
+        let with = splice(&clean, &wanted, None).into_owned();
+        let with_other = splice(&with, &other, None).into_owned();
+        prop_assert_eq!(&*strip(&with, None), &clean[..]);
+        prop_assert_eq!(&*strip(&with_other, None), &clean[..]);
+    }
+
+    #[test]
+    fn splicing_twice_is_splicing_once(file in files(), wanted in blocks()) {
+        let once = splice(&file, &wanted, None).into_owned();
+        prop_assert!(matches!(splice(&once, &wanted, None), Cow::Borrowed(_)));
+        let expected = if wanted.entries.is_empty() { Present::Absent } else { Present::Whole(wanted) };
+        prop_assert_eq!(present(&once), expected);
+    }
+
+    #[test]
+    fn foreign_bytes_survive_in_order(file in files(), wanted in blocks()) {
+        let all = foreign(&file).collect::<Vec<_>>().concat();
+        let kept = strip(&file, None).into_owned();
+        prop_assert!(all == kept || all == [&kept[..], b"\n"].concat());
+        prop_assert!(is_subsequence(&kept, &splice(&file, &wanted, None)));
+    }
+}

@@ -1,0 +1,381 @@
+//! Replaces one file that belongs to somebody else, whole, and loses nothing of it.
+//!
+//! The file is read, the caller says what it should hold, a new file beside it takes that content and all metadata of
+//! the old one, and takes its place by a rename. What can't be carried over is found before anything is replaced.
+//! An edit by somebody else that lands in between is seen right before the rename, and the work starts over from the
+//! edited file. Readers see the old file or the new one; resolvers see a new inode and a modification time stamped at
+//! the swap (Go, c-ares and systemd-resolved each look at another of these).
+//!
+//! The lock is advisory, for writers of ours, and on a file of its own: a lock on a file that is replaced by a rename
+//! locks a dead inode.
+//!
+//! The work is a sequence of named [`Step`]s with a hook at each, so that tests drive races and faults at will.
+
+mod metadata;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use self::metadata::Facts;
+use crate::model::PublishErrorKind;
+use crate::sys::atomic_file::{self, Temp};
+use crate::sys::clock::Clock;
+
+/// Largest file that is taken on, in bytes. Name lookups would take a second each long before.
+pub const MAX_FILE: u64 = 8 * 1024 * 1024;
+/// Times that somebody else may change the file under our hands before we give up.
+const ATTEMPTS: u32 = 5;
+/// How long another writer of ours is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which file, and where its lock is.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'p> {
+    /// The file; a symbolic link is followed and stays.
+    pub path: &'p Path,
+    /// The lock file: made if missing, never removed. Its folder must be there.
+    pub lock: &'p Path,
+}
+
+/// Where in the work a hook is called: right after what the name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The lock is ours.
+    Locked,
+    /// The content was read.
+    Read,
+    /// Nothing speaks against replacing it.
+    Checked,
+    /// The temporary file holds the new content.
+    TempWritten,
+    /// It has the owner, mode and attributes of the old file.
+    MetadataCopied,
+    /// It is on disk, stamped.
+    TempSynced,
+    /// The old file is still the one that was read.
+    Rechecked,
+    /// The new file is in place.
+    Renamed,
+    /// The folder is on disk.
+    DirSynced,
+    /// What is in place now was read.
+    ReadBack,
+}
+
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Locked,
+        Self::Read,
+        Self::Checked,
+        Self::TempWritten,
+        Self::MetadataCopied,
+        Self::TempSynced,
+        Self::Rechecked,
+        Self::Renamed,
+        Self::DirSynced,
+        Self::ReadBack,
+    ];
+}
+
+/// A hook at each step. An error from it ends the work as a fault of the system at that place would.
+pub trait Steps {
+    /// Called at each step, in order; from [`Step::Read`] on again for each attempt.
+    ///
+    /// # Errors
+    /// To make the work fail here.
+    fn at(&mut self, step: Step) -> io::Result<()> {
+        let _ = step;
+        Ok(())
+    }
+}
+
+/// No hook.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHook;
+impl Steps for NoHook {}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the file was replaced.
+    pub change: Change,
+    /// What it was seen to hold at the end: what was wanted, unless somebody changed it right after.
+    pub content: Vec<u8>,
+}
+
+/// Whether the file was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It held what it should.
+    Unchanged,
+    /// Replaced.
+    Written,
+    /// It was not there and now is, with mode 0644.
+    Created,
+}
+
+/// Why the file was left as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system said no.
+    #[error("{}: can't {doing}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Not a file that can be replaced.
+    #[error("{}: expected a regular file, found {found}", path.display())]
+    NotRegular {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Larger than [`MAX_FILE`].
+    #[error("{}: expected at most {MAX_FILE} bytes, found more", .0.display())]
+    TooLarge(PathBuf),
+    /// A rename can't replace it.
+    #[error("{}: is a mount point of its own (as in containers), so it can't be replaced", .0.display())]
+    MountPoint(PathBuf),
+    /// It has something that the new file would lack.
+    #[error("{}: can't be replaced without losing {what}", path.display())]
+    UnsupportedMetadata {
+        /// Which.
+        path: PathBuf,
+        /// What would be lost, and why.
+        what: String,
+    },
+    /// Somebody changed it in every attempt.
+    #[error("{}: changed by somebody else in each of {attempts} attempts", path.display())]
+    Busy {
+        /// Which.
+        path: PathBuf,
+        /// How many.
+        attempts: u32,
+    },
+    /// Another writer of ours does not let go.
+    #[error("{}: the lock {} is held by another process", path.display(), lock.display())]
+    Locked {
+        /// Which.
+        path: PathBuf,
+        /// Its lock.
+        lock: PathBuf,
+    },
+}
+
+impl FileError {
+    /// The closed kind that goes into a receipt.
+    #[must_use]
+    pub fn kind(&self) -> PublishErrorKind {
+        match self {
+            Self::Io { .. } | Self::NotRegular { .. } | Self::TooLarge(_) => PublishErrorKind::Io,
+            Self::MountPoint(_) => PublishErrorKind::MountPoint,
+            Self::UnsupportedMetadata { .. } => PublishErrorKind::UnsupportedMetadata,
+            Self::Busy { .. } | Self::Locked { .. } => PublishErrorKind::Busy,
+        }
+    }
+
+    pub(crate) fn io<E: Into<io::Error>>(doing: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
+        move |e| Self::Io { doing, path: path.to_owned(), source: e.into() }
+    }
+}
+
+/// Reads a file as [`replace`] would; `None` if there is none.
+///
+/// # Errors
+/// Not a regular file, too large, or the system said no.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    let place = Place::find(path)?;
+    Ok(place.open()?.map(|found| found.bytes))
+}
+
+/// Makes the file hold what `wanted` says, given what it holds (nothing, if it is not there). `None` from `wanted`
+/// leaves it as it is. `wanted` is called again for each attempt. Blocks: for a blocking thread.
+///
+/// # Errors
+/// The file is then as it was, or as somebody else made it meanwhile; only past [`Step::Renamed`] the new one is in
+/// place.
+pub fn replace(
+    target: Target<'_>,
+    steps: &mut dyn Steps,
+    mut wanted: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Outcome, FileError> {
+    let place = Place::find(target.path)?;
+    let _lock = lock(target)?;
+    hook(steps, Step::Locked, &place)?;
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            std::thread::sleep(Duration::from_millis(u64::from(attempt) * 5));
+        }
+        let old = place.open()?;
+        hook(steps, Step::Read, &place)?;
+        let content = old.as_ref().map_or(&[][..], |f| &f.bytes);
+        let Some(new) = wanted(content) else {
+            return Ok(Outcome { change: Change::Unchanged, content: content.to_vec() });
+        };
+        if let Some(outcome) = swap(&place, old.as_ref(), &new, steps)? {
+            return Ok(outcome);
+        }
+    }
+    Err(FileError::Busy { path: place.path, attempts: ATTEMPTS })
+}
+
+/// Deletes what a writer of ours that was killed left beside the file. Gives how many files.
+///
+/// # Errors
+/// The folder can't be read or written, or the lock is held.
+pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
+    let place = Place::find(target.path)?;
+    let _lock = lock(target)?;
+    atomic_file::remove_leftovers(&place.path).map_err(FileError::io("clear old temporary files of", &place.path))
+}
+
+/// One attempt; `None` if somebody else changed the file meanwhile.
+fn swap(place: &Place, old: Option<&Found>, new: &[u8], steps: &mut dyn Steps) -> Result<Option<Outcome>, FileError> {
+    let path = &place.path;
+    if let Some(old) = old {
+        old.facts.replaceable(&old.file, path)?;
+    }
+    hook(steps, Step::Checked, place)?;
+    let mut temp = Temp::create(&place.dir, &place.name).map_err(FileError::io("make a temporary file for", path))?;
+    temp.file.write_all(new).map_err(FileError::io("write the new content of", path))?;
+    hook(steps, Step::TempWritten, place)?;
+    match old {
+        Some(old) => old.facts.copy_to(&old.file, &temp.file, path)?,
+        None => metadata::set_mode(&temp.file, 0o644, path)?,
+    }
+    hook(steps, Step::MetadataCopied, place)?;
+    temp.file.sync_all().map_err(FileError::io("sync the new content of", path))?;
+    hook(steps, Step::TempSynced, place)?;
+    if !place.is_still(old)? {
+        return Ok(None);
+    }
+    hook(steps, Step::Rechecked, place)?;
+    let stamped = metadata::stamp(&temp.file, old.map(|o| &o.facts), path)?;
+    let renamed = if old.is_some() { temp.rename_over(&place.name) } else { temp.rename_new(&place.name) };
+    match renamed {
+        Err(e) if old.is_none() && e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+        // Kernels before 5.8 don't tell mount points.
+        Err(e) if e.kind() == io::ErrorKind::ResourceBusy => return Err(FileError::MountPoint(path.clone())),
+        renamed => renamed.map_err(FileError::io("put the new file in the place of", path))?,
+    }
+    hook(steps, Step::Renamed, place)?;
+    if Clock::System.now().wall.0 / 1000 > stamped {
+        metadata::stamp(&temp.file, None, path)?;
+    }
+    rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
+    hook(steps, Step::DirSynced, place)?;
+    // Somebody may have been faster than this look: that is an edit after ours, for the next round.
+    let content = place.open()?.map(|now| now.bytes).unwrap_or_default();
+    hook(steps, Step::ReadBack, place)?;
+    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content }))
+}
+
+fn hook(steps: &mut dyn Steps, step: Step, place: &Place) -> Result<(), FileError> {
+    steps.at(step).map_err(FileError::io("go on with replacing", &place.path))
+}
+
+/// Takes the advisory lock; it goes with the handle.
+fn lock(target: Target<'_>) -> Result<OwnedFd, FileError> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let io = |e: rustix::io::Errno| FileError::io("lock", target.lock)(e);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(target.lock, flags, Mode::RUSR | Mode::WUSR).map_err(io)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(fd),
+            Err(rustix::io::Errno::WOULDBLOCK) if waited < LOCK_PATIENCE => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(FileError::Locked { path: target.path.to_owned(), lock: target.lock.to_owned() });
+            }
+            Err(e) => return Err(io(e)),
+        }
+    }
+}
+
+/// Where the file really is.
+struct Place {
+    path: PathBuf,
+    dir: OwnedFd,
+    name: std::ffi::OsString,
+}
+
+/// A file that was there.
+struct Found {
+    file: File,
+    bytes: Vec<u8>,
+    facts: Facts,
+}
+
+impl Place {
+    /// Follows symbolic links, also if only the folder is there.
+    fn find(path: &Path) -> Result<Self, FileError> {
+        let io = FileError::io("find", path);
+        let real = match std::fs::canonicalize(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if std::fs::symlink_metadata(path).is_ok() {
+                    let found = "a symbolic link to nothing";
+                    return Err(FileError::NotRegular { path: path.to_owned(), found });
+                }
+                let dir = std::fs::canonicalize(atomic_file::parent(path)).map_err(io)?;
+                dir.join(path.file_name().unwrap_or(OsStr::new(".")))
+            }
+            found => found.map_err(io)?,
+        };
+        let (dir, name) = atomic_file::open_parent(&real).map_err(FileError::io("open the folder of", path))?;
+        let name = name.to_owned();
+        Ok(Self { path: real, dir, name })
+    }
+
+    fn open(&self) -> Result<Option<Found>, FileError> {
+        // Not blocking, so that a pipe in its place can't hold us.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file: File = match rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty()) {
+            Ok(fd) => fd.into(),
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(rustix::io::Errno::LOOP) => {
+                return Err(FileError::NotRegular { path: self.path.clone(), found: "a symbolic link" });
+            }
+            Err(e) => return Err(FileError::io("open", &self.path)(e)),
+        };
+        let facts = Facts::of(&file, &self.path)?;
+        let bytes = read_bounded(&mut file, &self.path)?;
+        Ok(Some(Found { file, bytes, facts }))
+    }
+
+    /// True if the file that was found is still there, unchanged in content and metadata.
+    fn is_still(&self, old: Option<&Found>) -> Result<bool, FileError> {
+        let now = self.open()?;
+        Ok(match (old, now) {
+            (None, None) => true,
+            (Some(old), Some(now)) => old.facts == now.facts && old.bytes == now.bytes,
+            _ => false,
+        })
+    }
+}
+
+fn read_bounded(file: &mut File, path: &Path) -> Result<Vec<u8>, FileError> {
+    let io = |e| FileError::io("read", path)(e);
+    let mut bytes = Vec::new();
+    file.rewind().map_err(io)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(FileError::TooLarge(path.to_owned()));
+    }
+    Ok(bytes)
+}

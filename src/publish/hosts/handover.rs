@@ -1,0 +1,236 @@
+//! The two files between agent and writer: `plan.json` with `alive` one way, `receipt.json` the other.
+//!
+//! Each is written whole by a rename and read with distrust. They lie on tmpfs, so nothing is synced: a plan is worth
+//! nothing after a reboot, when the writer's own last known good takes its place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+
+use super::distrust::{self, ReadError};
+use crate::model::{Digest, HANDOVER_FORMAT, Handover, Identity, Plan, Receipt, Withdrawn};
+use crate::sys::atomic_file::{self, Durability};
+
+/// Largest hand-over and receipt that is read, in bytes.
+pub const MAX_HANDOVER: u64 = 256 * 1024;
+
+/// `plan.json` in the agent's run folder.
+#[must_use]
+pub fn plan_path(agent_run_dir: &Path) -> PathBuf {
+    agent_run_dir.join("plan.json")
+}
+
+/// `receipt.json` in the writer's run folder.
+#[must_use]
+pub fn receipt_path(writer_run_dir: &Path) -> PathBuf {
+    writer_run_dir.join("receipt.json")
+}
+
+/// The digest that a hand-over of this plan carries and its receipt echoes.
+#[must_use]
+pub fn digest(plan: &Plan) -> Digest {
+    digest_of(&plan.answers, &withdrawn(plan))
+}
+
+fn withdrawn(plan: &Plan) -> Vec<Withdrawn> {
+    plan.withdrawn.iter().map(|(name, why)| Withdrawn { name: name.clone(), why: *why }).collect()
+}
+
+/// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.
+fn digest_of(answers: &impl serde::Serialize, withdrawn: &[Withdrawn]) -> Digest {
+    // Serialising closed types with string keys into memory can't fail.
+    let json = serde_json::to_vec(&(answers, withdrawn)).unwrap_or_default();
+    let mut short = [0; 16];
+    short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, &json).as_ref()[..16]);
+    Digest::from_bytes(&short)
+}
+
+/// A hand-over of this plan.
+#[must_use]
+pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
+    Handover {
+        format: HANDOVER_FORMAT,
+        boot_id: boot_id.to_owned(),
+        identity: identity.clone(),
+        digest: digest(plan),
+        plan: plan.answers.clone(),
+        withdrawn: withdrawn(plan),
+    }
+}
+
+/// The agent's side: puts `plan.json` (0644) in place. Blocks.
+///
+/// # Errors
+/// What the system said; or the hand-over is larger than its reader takes ([`io::ErrorKind::FileTooLarge`]).
+pub fn write(agent_run_dir: &Path, handover: &Handover) -> io::Result<()> {
+    put(&plan_path(agent_run_dir), handover)
+}
+
+/// The agent's side: touches `alive` (0644), making it if it is not there. Blocks.
+///
+/// # Errors
+/// What the system said.
+pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(agent_run_dir.join("alive"), flags, Mode::from_raw_mode(0o644))?;
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    Ok(rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now })?)
+}
+
+/// The writer's side: reads `plan.json`, which must belong to `agent_uid`. `None` if there is none, which is no news.
+/// Blocks.
+///
+/// # Errors
+/// It can't be read, is not what it should be, or not whole.
+pub fn read(agent_run_dir: &Path, agent_uid: u32) -> Result<Option<Handover>, ReadError> {
+    let path = plan_path(agent_run_dir);
+    let Some(bytes) = distrust::read(&path, agent_uid, MAX_HANDOVER)? else { return Ok(None) };
+    parse(&path, &bytes).map(Some)
+}
+
+/// Reads the bytes of a hand-over; `path` is for errors only.
+///
+/// # Errors
+/// It is not what it should be, or not whole.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
+    let handover: Handover = distrust::parse(path, bytes)?;
+    if digest_of(&handover.plan, &handover.withdrawn) != handover.digest {
+        return Err(ReadError::Digest(path.to_owned()));
+    }
+    Ok(handover)
+}
+
+/// The writer's side: puts `receipt.json` (0644) in place. Blocks.
+///
+/// # Errors
+/// What the system said.
+pub fn write_receipt(writer_run_dir: &Path, receipt: &Receipt) -> io::Result<()> {
+    put(&receipt_path(writer_run_dir), receipt)
+}
+
+/// The agent's side: reads `receipt.json`, which must belong to `writer_uid`. `None` if there is none. Blocks.
+///
+/// # Errors
+/// It can't be read or is not what it should be.
+pub fn read_receipt(writer_run_dir: &Path, writer_uid: u32) -> Result<Option<Receipt>, ReadError> {
+    let path = receipt_path(writer_run_dir);
+    match distrust::read(&path, writer_uid, MAX_HANDOVER)? {
+        Some(bytes) => parse_receipt(&path, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Reads the bytes of a receipt; `path` is for errors only.
+///
+/// # Errors
+/// It is not what it should be.
+pub fn parse_receipt(path: &Path, bytes: &[u8]) -> Result<Receipt, ReadError> {
+    distrust::parse(path, bytes)
+}
+
+fn put(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
+    let bytes = serde_json::to_vec(value)?;
+    if bytes.len() as u64 > MAX_HANDOVER {
+        let detail = format!("expected at most {MAX_HANDOVER} bytes, found {}", bytes.len());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, detail));
+    }
+    atomic_file::write(path, &bytes, 0o644, Durability::Volatile)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::model::{Answer, AnswerReason, Withdrawal};
+
+    fn plan() -> Plan {
+        let answer =
+            Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
+        Plan {
+            answers: [("a.x".parse().unwrap(), answer)].into(),
+            withdrawn: [("b.x".parse().unwrap(), Withdrawal::Gone)].into(),
+        }
+    }
+
+    struct Dir(tempfile::TempDir, u32);
+
+    impl Dir {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let uid = std::fs::metadata(dir.path()).unwrap().uid();
+            Self(dir, uid)
+        }
+        fn read(&self) -> Result<Option<Handover>, ReadError> {
+            read(self.0.path(), self.1)
+        }
+        fn plan(&self) -> PathBuf {
+            plan_path(self.0.path())
+        }
+    }
+
+    #[test]
+    fn a_plan_arrives_as_it_was_sent() {
+        let dir = Dir::new();
+        assert!(dir.read().unwrap().is_none());
+        let sent = make(&plan(), "boot", &Identity::default());
+        write(dir.0.path(), &sent).unwrap();
+        assert_eq!(dir.read().unwrap().unwrap(), sent);
+        assert_eq!(std::fs::metadata(dir.plan()).unwrap().mode() & 0o7777, 0o644);
+        let mut other = plan();
+        other.withdrawn.clear();
+        assert_ne!(digest(&other), sent.digest);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_taken() {
+        let dir = Dir::new();
+        let sent = make(&plan(), "boot", &Identity::default());
+        write(dir.0.path(), &sent).unwrap();
+        assert!(matches!(read(dir.0.path(), dir.1 + 1), Err(ReadError::Owner { .. })));
+        std::fs::hard_link(dir.plan(), dir.0.path().join("other")).unwrap();
+        assert!(matches!(dir.read(), Err(ReadError::Links { found: 2, .. })));
+        std::fs::remove_file(dir.plan()).unwrap();
+        std::os::unix::fs::symlink(dir.0.path().join("other"), dir.plan()).unwrap();
+        assert!(matches!(dir.read(), Err(ReadError::NotRegular(_))));
+        std::fs::remove_file(dir.plan()).unwrap();
+        std::fs::create_dir(dir.plan()).unwrap();
+        assert!(matches!(dir.read(), Err(ReadError::NotRegular(_))));
+        std::fs::remove_dir(dir.plan()).unwrap();
+        nix::unistd::mkfifo(&dir.plan(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(dir.read(), Err(ReadError::NotRegular(_))));
+    }
+
+    #[test]
+    fn bad_content_is_told_by_place_and_never_quoted() {
+        let dir = Dir::new();
+        let good = serde_json::to_string(&make(&plan(), "boot", &Identity::default())).unwrap();
+        let secret = "hunter2";
+        for (bad, want) in [
+            (good.replace("10.0.0.1", "10.0.0.2"), "its digest is not that of its content"),
+            (good.replace("\"format\":1", "\"format\":7"), "expected format 1, found 7"),
+            (good.replace("\"boot_id\"", &format!("\"{secret}\"")), "JSON, but not of the expected shape"),
+            (good.replace("10.0.0.1", secret), "JSON, but not of the expected shape"),
+            (format!("{{\"format\":1,\n{secret}"), ":2:1: not JSON"),
+            (good[..good.len() - 1].to_owned(), "ends too early"),
+            (" ".repeat(256 * 1024 + 1), "expected at most 262144 bytes, found more"),
+        ] {
+            std::fs::write(dir.plan(), &bad).unwrap();
+            let error = dir.read().unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+            assert!(!error.contains(secret), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_sign_of_life_is_a_file_with_a_fresh_time() {
+        let dir = Dir::new();
+        touch_alive(dir.0.path()).unwrap();
+        let alive = dir.0.path().join("alive");
+        let file = std::fs::File::options().write(true).open(&alive).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        touch_alive(dir.0.path()).unwrap();
+        assert!(std::fs::metadata(&alive).unwrap().mtime() > 1_700_000_000);
+    }
+}

@@ -1,0 +1,22 @@
+//! Publishing to the hosts file.
+//!
+//! ```text
+//! agent:   plan ─► handover (plan.json, alive)              receipts ◄─ receipt.json
+//!                      │                                                    ▲
+//! writer:              └─► policy (admit) ─► writer::core ─► block (splice) ─► file (replace)
+//! ```
+//!
+//! [`block`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and its folder;
+//! [`handover`] is the boundary between two processes, each of which distrusts the other.
+
+pub mod block;
+mod distrust;
+pub mod file;
+pub mod handover;
+pub mod inspect;
+pub mod policy;
+pub mod shadow;
+pub mod writer;
+
+pub use distrust::ReadError;
+pub use policy::HostsPolicy;

@@ -1,0 +1,207 @@
+//! What the writer lets into the file. Pure.
+//!
+//! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan: one
+//! bad answer costs the others nothing, and the refused name keeps its last admitted answer. Absence removes nothing
+//! (B1): a name goes when the hand-over withdraws it, or once the config has lacked it for `removal_grace`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::block::{Block, Entry};
+use crate::config::{Config, Families};
+use crate::model::{Answer, Boottime, Handover, HostName};
+
+/// Most addresses that one name may have: more are a mistake, and small resolvers read only 48.
+pub const MAX_ADDRESSES: usize = 64;
+
+/// Ranges that are never published, unless an allowed range lies within one and so names it.
+const SPECIAL: [(&str, IpNet); 11] = [
+    ("a loopback address", v4(127, 0, 8)),
+    ("a link-local address", v4(169, 254, 16)),
+    ("a multicast address", v4(224, 0, 4)),
+    ("an unspecified address", v4(0, 0, 8)),
+    ("a reserved or broadcast address", v4(240, 0, 4)),
+    ("an address of the cloud's own services", v4(100, 100, 16)),
+    ("a loopback address", v6([0, 0, 0, 0, 0, 0, 0, 1], 128)),
+    ("an unspecified address", v6([0; 8], 128)),
+    ("a link-local address", v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)),
+    ("a multicast address", v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8)),
+    ("an IPv4 address in IPv6 clothes", v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96)),
+];
+
+const fn v4(a: u8, b: u8, length: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), length))
+}
+
+const fn v6(s: [u16; 8], length: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), length))
+}
+
+/// Everything that the writer needs of the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostsPolicy {
+    /// Whether to publish at all. Without it the writer is idle: what is in the file stays as it is.
+    pub publish: bool,
+    /// Names that may be published.
+    pub names: BTreeSet<HostName>,
+    /// Addresses outside are refused.
+    pub allowed_ranges: Vec<IpNet>,
+    /// Addresses of other families are left out.
+    pub families: Families,
+    /// The file.
+    pub path: PathBuf,
+    /// How often the file is looked at without any event.
+    pub reassert_interval: Duration,
+    /// How long a name that left the config stays.
+    pub removal_grace: Duration,
+    /// Where the agent puts `plan.json`.
+    pub agent_run_dir: PathBuf,
+    /// Who must own `plan.json`.
+    pub agent_uid: u32,
+    /// Where the writer puts `receipt.json` and its lock.
+    pub run_dir: PathBuf,
+    /// Where the writer keeps its last known good and `hosts.orig`.
+    pub state_dir: PathBuf,
+}
+
+impl HostsPolicy {
+    /// Takes what the writer needs. `agent_uid` is who must own the hand-over.
+    #[must_use]
+    pub fn new(config: &Config, agent_uid: u32) -> Self {
+        let of_endpoint = |e: &crate::config::EndpointConfig| {
+            let of_zones = e.zone_names.values().flatten();
+            e.names.iter().chain(of_zones).cloned().collect::<Vec<_>>()
+        };
+        let hosts = &config.hosts;
+        Self {
+            publish: hosts.publish,
+            names: config.endpoints.values().flat_map(of_endpoint).collect(),
+            allowed_ranges: hosts.allowed_ranges.clone(),
+            families: hosts.families,
+            path: hosts.path.clone(),
+            reassert_interval: hosts.reassert_interval,
+            removal_grace: hosts.removal_grace,
+            agent_run_dir: config.host.run_dir.clone(),
+            agent_uid,
+            run_dir: hosts.run_dir.clone(),
+            state_dir: hosts.state_dir.clone(),
+        }
+    }
+
+    /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
+    #[must_use]
+    pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
+        let mut next = last.clone();
+        let mut refused = BTreeMap::new();
+        for w in handover.into_iter().flat_map(|h| &h.withdrawn) {
+            // A name that the plan has too is wanted: never empty by accident.
+            if handover.is_none_or(|h| !h.plan.contains_key(&w.name)) {
+                next.block.entries.remove(&w.name);
+            }
+        }
+        next.lacking.retain(|name, _| next.block.entries.contains_key(name) && !self.names.contains(name));
+        for name in next.block.entries.keys().filter(|n| !self.names.contains(*n)) {
+            next.lacking.entry(name.clone()).or_insert(now);
+        }
+        let grace = self.removal_grace;
+        next.block.entries.retain(|name, _| next.lacking.get(name).is_none_or(|since| now.since(*since) < grace));
+        next.lacking.retain(|name, _| next.block.entries.contains_key(name));
+        for (name, answer) in handover.into_iter().flat_map(|h| &h.plan) {
+            match self.judge(name, answer, &next) {
+                Ok(entry) => drop(next.block.entries.insert(name.clone(), entry)),
+                Err(refusal) => drop(refused.insert(name.clone(), refusal)),
+            }
+        }
+        let next_deadline = next.lacking.values().map(|since| since.after(grace)).min();
+        Admission { admitted: next, refused, next_deadline }
+    }
+
+    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Entry, Refusal> {
+        if !self.names.contains(name) && !admitted.lacking.contains_key(name) {
+            return Err(Refusal::UnknownName);
+        }
+        let mut addresses = Vec::new();
+        for address in &answer.addresses {
+            self.judge_address(*address)?;
+            if self.families.has(*address) && !addresses.contains(address) {
+                addresses.push(*address);
+            }
+            if addresses.len() > MAX_ADDRESSES {
+                return Err(Refusal::TooMany { found: answer.addresses.len() });
+            }
+        }
+        if addresses.is_empty() {
+            return Err(Refusal::NoAddress);
+        }
+        Ok(Entry { addresses, reason: answer.reason })
+    }
+
+    fn judge_address(&self, address: IpAddr) -> Result<(), Refusal> {
+        let special = SPECIAL.iter().find(|(_, net)| net.contains(&address));
+        let mut allowing = self.allowed_ranges.iter().filter(|range| range.contains(&address));
+        match special {
+            Some((what, net)) if !allowing.any(|range| net.contains(range)) => Err(Refusal::Special { address, what }),
+            None if allowing.next().is_none() => Err(Refusal::OutsideRanges { address }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What was admitted up to now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastAdmitted {
+    /// What the file should say.
+    pub block: Block,
+    /// Names of it that the config lacks, and since when this process has seen that.
+    pub lacking: BTreeMap<HostName, Boottime>,
+}
+
+/// What [`HostsPolicy::admit`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// What the file should say from now on.
+    pub admitted: LastAdmitted,
+    /// Names of the hand-over whose answer was refused; what was admitted of them before stays.
+    pub refused: BTreeMap<HostName, Refusal>,
+    /// When a name will have been lacking for the whole grace.
+    pub next_deadline: Option<Boottime>,
+}
+
+/// Why an answer was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The config does not have the name.
+    #[error("the config has no such name")]
+    UnknownName,
+    /// Nothing to publish.
+    #[error("expected an address of a published family, found none")]
+    NoAddress,
+    /// More than [`MAX_ADDRESSES`].
+    #[error("expected at most {MAX_ADDRESSES} addresses, found {found}")]
+    TooMany {
+        /// How many.
+        found: usize,
+    },
+    /// Not in `allowed_ranges`.
+    #[error("{address} is outside allowed_ranges")]
+    OutsideRanges {
+        /// Which.
+        address: IpAddr,
+    },
+    /// In a range that must be allowed by name.
+    #[error("{address} is {what}, and no allowed range is for just these")]
+    Special {
+        /// Which.
+        address: IpAddr,
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

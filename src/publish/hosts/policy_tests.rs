@@ -1,0 +1,143 @@
+use super::*;
+use crate::model::{AnswerReason, Digest, HANDOVER_FORMAT, Identity, Withdrawal, Withdrawn};
+
+const GRACE: Duration = Duration::from_secs(600);
+
+fn policy(names: &[&str]) -> HostsPolicy {
+    HostsPolicy {
+        publish: true,
+        names: names.iter().map(|n| n.parse().unwrap()).collect(),
+        allowed_ranges: ["10.0.0.0/8", "fc00::/7"].iter().map(|r| r.parse().unwrap()).collect(),
+        families: Families { ipv4: true, ipv6: false },
+        path: "/etc/hosts".into(),
+        reassert_interval: Duration::from_secs(5),
+        removal_grace: GRACE,
+        agent_run_dir: "/run/a".into(),
+        agent_uid: 1,
+        run_dir: "/run/w".into(),
+        state_dir: "/var/lib/w".into(),
+    }
+}
+
+fn handover(answers: &[(&str, &[&str])], withdrawn: &[&str]) -> Handover {
+    let answer = |addresses: &[&str]| Answer {
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        standby: Vec::new(),
+        reason: AnswerReason::Healthy,
+    };
+    Handover {
+        format: HANDOVER_FORMAT,
+        boot_id: String::new(),
+        identity: Identity::default(),
+        digest: Digest::from_bytes(&[0; 16]),
+        plan: answers.iter().map(|(n, a)| (n.parse().unwrap(), answer(a))).collect(),
+        withdrawn: withdrawn.iter().map(|n| Withdrawn { name: n.parse().unwrap(), why: Withdrawal::Removed }).collect(),
+    }
+}
+
+fn at(seconds: u64) -> Boottime {
+    Boottime(Duration::from_secs(seconds))
+}
+
+fn shown(last: &LastAdmitted) -> Vec<String> {
+    last.block.pairs().map(|(a, n)| format!("{a} {n}")).collect()
+}
+
+#[test]
+fn each_name_is_judged_alone_and_a_refused_one_keeps_its_answer() {
+    let p = policy(&["a.x", "b.x"]);
+    let first = p.admit(
+        Some(&handover(&[("a.x", &["10.0.0.1"]), ("b.x", &["10.0.0.2"])], &[])),
+        &LastAdmitted::default(),
+        at(0),
+    );
+    assert!(first.refused.is_empty());
+    let second = p.admit(
+        Some(&handover(&[("a.x", &["10.0.0.9", "8.8.8.8"]), ("b.x", &["10.0.0.3"]), ("c.x", &["10.0.0.4"])], &[])),
+        &first.admitted,
+        at(1),
+    );
+    assert_eq!(shown(&second.admitted), ["10.0.0.1 a.x", "10.0.0.3 b.x"]);
+    assert_eq!(second.refused[&"a.x".parse().unwrap()], Refusal::OutsideRanges { address: "8.8.8.8".parse().unwrap() });
+    assert_eq!(second.refused[&"c.x".parse().unwrap()], Refusal::UnknownName);
+}
+
+#[test]
+fn absence_removes_nothing_and_withdrawal_does() {
+    let p = policy(&["a.x", "b.x"]);
+    let all = p
+        .admit(Some(&handover(&[("a.x", &["10.0.0.1"]), ("b.x", &["10.0.0.2"])], &[])), &LastAdmitted::default(), at(0))
+        .admitted;
+    for nothing in [None, Some(&handover(&[], &[]))] {
+        assert_eq!(p.admit(nothing, &all, at(100_000)).admitted, all);
+    }
+    assert_eq!(shown(&p.admit(Some(&handover(&[], &["a.x"])), &all, at(1)).admitted), ["10.0.0.2 b.x"]);
+    let both = p.admit(Some(&handover(&[("a.x", &["10.0.0.5"])], &["a.x"])), &all, at(1));
+    assert_eq!(shown(&both.admitted), ["10.0.0.5 a.x", "10.0.0.2 b.x"], "what is in the plan is wanted");
+}
+
+#[test]
+fn a_name_that_left_the_config_stays_for_the_grace() {
+    let h = handover(&[("a.x", &["10.0.0.1"])], &[]);
+    let had = policy(&["a.x"]).admit(Some(&h), &LastAdmitted::default(), at(0)).admitted;
+    let p = policy(&[]);
+    let left = p.admit(Some(&h), &had, at(10));
+    assert_eq!(left.next_deadline, Some(at(610)));
+    let moved = p.admit(Some(&handover(&[("a.x", &["10.0.0.7"])], &[])), &left.admitted, at(609));
+    assert_eq!(shown(&moved.admitted), ["10.0.0.7 a.x"], "it may still move meanwhile");
+    let gone = p.admit(Some(&h), &moved.admitted, at(610));
+    assert_eq!(gone.admitted, LastAdmitted::default());
+    assert_eq!(gone.refused.len(), 1);
+    let back = policy(&["a.x"]).admit(None, &moved.admitted, at(10_000));
+    assert_eq!(
+        (shown(&back.admitted).len(), back.next_deadline),
+        (1, None),
+        "back in the config, the grace is forgotten"
+    );
+}
+
+#[test]
+fn special_addresses_need_a_range_of_their_own() {
+    let mut p = policy(&["a.x"]);
+    p.families.ipv6 = true;
+    let judge = |p: &HostsPolicy, a: &str| p.judge_address(a.parse().unwrap()).is_ok();
+    p.allowed_ranges = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+    for special in [
+        "127.0.0.1",
+        "169.254.1.1",
+        "224.0.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "100.100.2.136",
+        "::1",
+        "::",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+    ] {
+        assert!(!judge(&p, special), "{special}");
+    }
+    for fine in ["8.8.8.8", "100.101.0.1", "2001:db8::1"] {
+        assert!(judge(&p, fine), "{fine}");
+    }
+    p.allowed_ranges = vec!["127.0.0.0/8".parse().unwrap(), "100.100.7.0/24".parse().unwrap()];
+    assert!(judge(&p, "127.1.2.3") && judge(&p, "100.100.7.1"));
+    assert!(!judge(&p, "100.100.2.136") && !judge(&p, "10.0.0.1"));
+    p.allowed_ranges = vec!["100.64.0.0/10".parse().unwrap()];
+    assert!(judge(&p, "100.64.0.1") && !judge(&p, "100.100.0.1"), "a wider range does not name them");
+}
+
+#[test]
+fn answers_are_cleaned_and_bounded() {
+    let p = policy(&["a.x"]);
+    let one =
+        |addresses: &[&str]| p.admit(Some(&handover(&[("a.x", addresses)], &[])), &LastAdmitted::default(), at(0));
+    assert_eq!(shown(&one(&["10.0.0.2", "10.0.0.1", "10.0.0.2"]).admitted), ["10.0.0.2 a.x", "10.0.0.1 a.x"]);
+    assert_eq!(shown(&one(&["10.0.0.2", "fd00::1"]).admitted), ["10.0.0.2 a.x"], "another family is left out");
+    assert_eq!(one(&["fd00::1"]).refused.len(), 1);
+    assert_eq!(one(&[]).refused.len(), 1);
+    let many: Vec<String> = (0..65).map(|i| format!("10.0.1.{i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(one(&many[..64]).refused.is_empty());
+    assert!(matches!(one(&many).refused.values().next(), Some(Refusal::TooMany { found: 65 })));
+}

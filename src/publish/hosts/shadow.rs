@@ -1,0 +1,74 @@
+//! Which of our names stand in lines that are not ours.
+//!
+//! Resolvers take the first line of a name, or merge all of them; either way somebody else's line for a name of ours
+//! sends clients where steering does not want them, so it is reported.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::block;
+use crate::model::HostName;
+
+/// The names of `ours` that a foreign line of the file gives an address to: as its first name or as an alias, in any
+/// case, with or without a final dot. Comments and lines that no resolver reads do not count.
+#[must_use]
+pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -> BTreeSet<HostName> {
+    let mut left: BTreeSet<&HostName> = ours.into_iter().collect();
+    let mut found = BTreeSet::new();
+    for line in block::foreign(file).flat_map(|part| part.split(|b| *b == b'\n')) {
+        if left.is_empty() {
+            break;
+        }
+        for name in names(line) {
+            if left.remove(&name) {
+                found.insert(name);
+            }
+        }
+    }
+    found
+}
+
+/// The names that a line of a hosts file gives an address to.
+fn names(line: &[u8]) -> impl Iterator<Item = HostName> {
+    let read = line.split(|b| *b == b'#').next().unwrap_or_default();
+    let mut words = read.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
+    let address = words.next().is_some_and(is_address);
+    let words = words.take_while(move |_| address);
+    words.filter_map(|w| std::str::from_utf8(w).ok()?.parse().ok())
+}
+
+fn is_address(word: &[u8]) -> bool {
+    // A scope, as in fe80::1%eth0, is no part of what `IpAddr` reads.
+    let bare = word.split(|b| *b == b'%').next().unwrap_or_default();
+    std::str::from_utf8(bare).is_ok_and(|s| s.parse::<IpAddr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(file: &[u8], expected: &[&str]) {
+        let ours: Vec<HostName> = ["db.internal", "gw.internal"].iter().map(|n| n.parse().unwrap()).collect();
+        let found: Vec<String> = shadowed(file, &ours).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(file));
+    }
+
+    #[test]
+    fn foreign_lines_are_read_as_resolvers_read_them() {
+        check(b"10.0.0.1 db.internal\n", &["db.internal"]);
+        check(b"  \t10.0.0.1\tother DB.Internal. GW.internal\r\n", &["db.internal", "gw.internal"]);
+        check(b"fe80::1%eth0 gw.internal", &["gw.internal"]);
+        check(b"10.0.0.1 other # db.internal\n#10.0.0.1 gw.internal\n", &[]);
+        check(b"10.0.0.1#db.internal\ndb.internal gw.internal\n10.0.0 db.internal\n", &[]);
+        check(b"10.0.0.1 xdb.internal db.internal.example\n\xff 10.0.0.1 db.internal\n", &[]);
+        check(b"\xff\x00\n10.0.0.1 \xff db.internal", &["db.internal"]);
+    }
+
+    #[test]
+    fn our_own_block_shadows_nothing() {
+        let block = b"# BEGIN privatelinkd\n10.0.0.1 db.internal\n# END privatelinkd\n";
+        check(block, &[]);
+        check(&[&block[..], b"10.0.0.2 db.internal\n"].concat(), &["db.internal"]);
+        check(&[&b"10.0.0.2 gw.internal\n"[..], block].concat(), &["gw.internal"]);
+    }
+}

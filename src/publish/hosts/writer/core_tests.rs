@@ -1,0 +1,327 @@
+use super::*;
+use crate::config::Families;
+use crate::model::{Answer, AnswerReason, Identity, Plan, Verdict, Wall, Withdrawal};
+use crate::publish::hosts::block::Entry;
+use crate::publish::hosts::handover;
+
+fn policy() -> HostsPolicy {
+    HostsPolicy {
+        publish: true,
+        names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
+        allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
+        families: Families { ipv4: true, ipv6: true },
+        path: "/h".into(),
+        reassert_interval: Duration::from_secs(5),
+        removal_grace: Duration::from_secs(600),
+        agent_run_dir: "/ra".into(),
+        agent_uid: 0,
+        run_dir: "/rw".into(),
+        state_dir: "/sw".into(),
+    }
+}
+
+fn plan(answers: &[(&str, &str)]) -> Plan {
+    let answer =
+        |a: &str| Answer { addresses: vec![a.parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
+    Plan { answers: answers.iter().map(|(n, a)| (n.parse().unwrap(), answer(a))).collect(), ..Plan::default() }
+}
+
+fn arrives(plan: &Plan) -> Input {
+    Input::Handover(Ok(Some(handover::make(plan, "", &Identity::default()))))
+}
+
+fn block(pairs: &[(&str, &str)]) -> Block {
+    let entry = |a: &str| Entry { addresses: vec![a.parse().unwrap()], reason: AnswerReason::Healthy };
+    Block { entries: pairs.iter().map(|(n, a)| (n.parse().unwrap(), entry(a))).collect() }
+}
+
+/// A core with a make-believe file: it carries out assertions at once.
+struct World {
+    core: Core,
+    file: Present,
+    fails: Option<PublishErrorKind>,
+    writes: Vec<Duration>,
+    looks: usize,
+    saved: Vec<Block>,
+    receipts: Vec<Receipt>,
+    now: Duration,
+}
+
+impl World {
+    fn new(saved: Option<Block>) -> Self {
+        let core = Core::new(Arc::new(policy()), saved, None, Boottime::default());
+        let (writes, saved, receipts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { core, file: Present::Absent, fails: None, writes, looks: 0, saved, receipts, now: Duration::ZERO }
+    }
+
+    fn now(&self) -> Now {
+        Now { boottime: Boottime(self.now), wall: Wall(0) }
+    }
+
+    fn take(&mut self, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for action in self.core.step(input, self.now()) {
+                match action {
+                    Action::Assert(job) => inputs.push(Input::Asserted(self.assert(&job))),
+                    Action::Save(block) => self.saved.push(block),
+                    Action::Tell(receipt) => self.receipts.push(receipt),
+                }
+            }
+        }
+    }
+
+    fn assert(&mut self, job: &Job) -> Result<Asserted, AssertError> {
+        self.looks += 1;
+        if let Some(kind) = self.fails {
+            return Err(AssertError { kind, detail: "no".into() });
+        }
+        let found = std::mem::replace(&mut self.file, Present::Whole(job.wanted.clone()));
+        let same = matches!(&found, Present::Whole(b) if b.same_pairs(&job.wanted));
+        if !same {
+            self.writes.push(self.now);
+        }
+        let change = if same { Change::Unchanged } else { Change::Written };
+        Ok(Asserted { found, change, shadowed: BTreeSet::new() })
+    }
+
+    /// Lets time pass up to `until`, waking whenever the core asks for it.
+    fn run_until(&mut self, until: Duration) {
+        while let Some(at) = self.core.wake_at().filter(|at| at.0 <= until) {
+            self.now = self.now.max(at.0);
+            let looks = self.looks;
+            self.take(Input::Tick);
+            assert!(self.looks > looks || self.core.wake_at() != Some(at), "the core asks for a wake-up without end");
+        }
+        self.now = until;
+    }
+
+    /// Somebody takes the block out; gives how long it stayed away.
+    fn removed(&mut self) -> Duration {
+        let (from, writes) = (self.now, self.writes.len());
+        self.file = Present::Absent;
+        self.take(Input::FileTouched);
+        self.run_until(from + Duration::from_secs(5));
+        assert_eq!(self.writes.len(), writes + 1);
+        self.writes[writes] - from
+    }
+
+    fn receipt(&self) -> &Receipt {
+        self.receipts.last().unwrap()
+    }
+
+    fn verdict(&self, name: &str) -> Verdict {
+        self.receipt().names[&name.parse().unwrap()]
+    }
+}
+
+fn published() -> World {
+    let mut w = World::new(None);
+    w.take(arrives(&plan(&[("a.x", "10.0.0.1")])));
+    w
+}
+
+const fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+#[test]
+fn a_plan_is_written_saved_and_told_at_once() {
+    let w = published();
+    assert_eq!(w.writes, [Duration::ZERO]);
+    assert_eq!(w.saved, [block(&[("a.x", "10.0.0.1")])]);
+    assert_eq!((w.receipts.len(), w.verdict("a.x"), w.receipt().changed), (1, Verdict::Published, true));
+    assert_eq!(w.receipt().digest, Some(handover::digest(&plan(&[("a.x", "10.0.0.1")]))));
+}
+
+#[test]
+fn a_change_of_reason_alone_is_told_and_not_written() {
+    let mut w = published();
+    let mut other = plan(&[("a.x", "10.0.0.1")]);
+    other.answers.values_mut().for_each(|a| a.reason = AnswerReason::FailedOver);
+    w.take(arrives(&other));
+    assert_eq!((w.writes.len(), w.looks), (1, 1));
+    assert_eq!((w.receipts.len(), w.receipt().changed, w.verdict("a.x")), (2, false, Verdict::Published));
+}
+
+#[test]
+fn the_last_known_good_is_asserted_without_any_plan() {
+    let mut w = World::new(Some(block(&[("a.x", "10.0.0.9")])));
+    w.take(Input::Handover(Ok(None)));
+    assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.9")])));
+    assert_eq!((w.saved.len(), w.receipt().digest.clone()), (0, None));
+}
+
+#[test]
+fn the_plan_in_run_counts_for_more_than_the_last_known_good() {
+    let mut w = World::new(Some(block(&[("a.x", "10.0.0.9"), ("b.x", "10.0.0.8")])));
+    w.take(arrives(&plan(&[("a.x", "10.0.0.1")])));
+    assert_eq!(w.writes.len(), 1, "one write, not two");
+    assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.1"), ("b.x", "10.0.0.8")])));
+}
+
+#[test]
+fn who_never_had_anything_to_say_touches_nothing() {
+    let mut w = World::new(None);
+    w.file = Present::Damaged;
+    w.take(Input::Handover(Ok(None)));
+    w.take(arrives(&Plan::default()));
+    w.take(Input::FileTouched);
+    w.run_until(secs(60));
+    assert_eq!((w.looks, w.receipts.len()), (0, 2));
+}
+
+#[test]
+fn a_withdrawn_name_goes_and_the_last_one_takes_the_block_along() {
+    let mut w = published();
+    let withdrawn = [("a.x".parse().unwrap(), Withdrawal::Gone)].into();
+    w.take(arrives(&Plan { withdrawn, ..Plan::default() }));
+    assert_eq!(w.file, Present::Whole(Block::default()));
+    assert_eq!(w.saved.last(), Some(&Block::default()));
+}
+
+#[test]
+fn the_file_is_looked_at_in_any_case_and_told_only_once() {
+    let mut w = published();
+    w.run_until(secs(61));
+    assert_eq!((w.looks, w.writes.len(), w.receipts.len()), (13, 1, 1));
+}
+
+#[test]
+fn a_removed_block_is_back_within_200_ms() {
+    let mut w = published();
+    w.run_until(secs(3));
+    assert!(w.removed() <= Duration::from_millis(200));
+    // An editor that keeps writing does not hold us off.
+    w.run_until(secs(20));
+    w.file = Present::Damaged;
+    for step in 0..30 {
+        w.now = secs(20) + Duration::from_millis(step * 10);
+        w.take(Input::FileTouched);
+    }
+    assert!(w.writes[2] <= secs(20) + Duration::from_millis(200), "{:?}", w.writes);
+}
+
+#[test]
+fn three_removals_are_a_conflict_and_slow_us_down_until_it_is_quiet() {
+    let mut w = published();
+    for _ in 0..2 {
+        w.removed();
+        assert!(!w.receipt().in_conflict);
+    }
+    w.removed();
+    assert!(w.receipt().in_conflict);
+    assert_eq!((w.receipt().conflicts, w.verdict("a.x")), (1, Verdict::Conflict));
+    let writes = w.writes.len();
+    for i in 0..300 {
+        w.run_until(secs(20) + Duration::from_millis(i * 100));
+        w.file = Present::Absent;
+        w.take(Input::FileTouched);
+    }
+    let during = &w.writes[writes..];
+    assert!((5..=7).contains(&during.len()), "{during:?}");
+    assert!(during.windows(2).all(|p| p[1] - p[0] >= secs(5)));
+    // One conflict, however long.
+    assert_eq!(w.receipt().conflicts, 1);
+    w.run_until(secs(60));
+    assert!(w.receipt().in_conflict);
+    w.run_until(secs(60 + 600));
+    assert!(!w.receipt().in_conflict, "ten minutes without a removal end it");
+    assert_eq!(w.verdict("a.x"), Verdict::Published);
+    assert!(w.removed() <= Duration::from_millis(200));
+}
+
+#[test]
+fn rare_removals_are_no_conflict_and_our_own_changes_are_none() {
+    let mut w = published();
+    for i in 1..10 {
+        w.run_until(secs(i * 301));
+        w.removed();
+        w.take(arrives(&plan(&[("a.x", &format!("10.0.1.{i}"))])));
+        w.take(Input::FileTouched);
+    }
+    assert_eq!((w.receipt().conflicts, w.receipt().in_conflict), (0, false));
+}
+
+#[test]
+fn the_block_found_as_wanted_is_no_removal() {
+    // `hosts apply` may have written the new plan before we saw it.
+    let mut w = published();
+    for i in 2..9 {
+        w.file = Present::Whole(block(&[("a.x", &format!("10.0.0.{i}"))]));
+        w.take(arrives(&plan(&[("a.x", &format!("10.0.0.{i}"))])));
+    }
+    assert_eq!((w.receipt().conflicts, w.writes.len()), (0, 1));
+}
+
+#[test]
+fn failures_are_told_and_tried_again_ever_more_slowly() {
+    let mut w = World::new(None);
+    w.fails = Some(PublishErrorKind::UnsupportedMetadata);
+    w.take(arrives(&plan(&[("a.x", "10.0.0.1")])));
+    assert_eq!(w.verdict("a.x"), Verdict::UnsupportedMetadata);
+    w.run_until(secs(60));
+    assert!((10..25).contains(&w.looks), "{}", w.looks);
+    assert_eq!(w.receipt().failed_writes, w.looks as u64);
+    // A new plan is tried at once.
+    w.run_until(w.now + Duration::from_millis(1));
+    w.fails = None;
+    w.take(arrives(&plan(&[("a.x", "10.0.0.2")])));
+    assert_eq!((w.writes.as_slice(), w.receipt().error), (&[w.now][..], None));
+    assert_eq!(w.verdict("a.x"), Verdict::Published);
+}
+
+#[test]
+fn what_is_in_force_stays_published_through_a_failure() {
+    let mut w = published();
+    w.fails = Some(PublishErrorKind::Io);
+    w.take(arrives(&plan(&[("a.x", "10.0.0.1"), ("b.x", "10.0.0.2")])));
+    assert_eq!((w.verdict("a.x"), w.verdict("b.x")), (Verdict::Published, Verdict::Pending));
+    assert_eq!((w.receipt().error, w.receipt().error_detail.as_deref()), (Some(PublishErrorKind::Io), Some("no")));
+}
+
+#[test]
+fn bad_and_refused_hand_overs_are_told_and_change_nothing() {
+    let mut w = published();
+    w.take(Input::Handover(Err("plan.json:1:2: not JSON".into())));
+    assert_eq!(w.receipt().error, Some(PublishErrorKind::BadHandover));
+    w.take(arrives(&plan(&[("a.x", "8.8.8.8")])));
+    assert_eq!((w.receipt().error, w.verdict("a.x")), (Some(PublishErrorKind::Refused), Verdict::Refused));
+    assert!(w.receipt().error_detail.as_ref().unwrap().contains("8.8.8.8"));
+    assert_eq!((w.writes.len(), &w.file), (1, &Present::Whole(block(&[("a.x", "10.0.0.1")]))));
+}
+
+#[test]
+fn switched_off_the_writer_is_idle_and_the_block_stays() {
+    let mut w = published();
+    w.take(Input::Policy(Arc::new(HostsPolicy { publish: false, ..policy() })));
+    w.file = Present::Absent;
+    w.take(Input::FileTouched);
+    w.take(arrives(&plan(&[("a.x", "10.0.0.2")])));
+    w.run_until(secs(100));
+    assert_eq!((w.looks, w.verdict("a.x")), (1, Verdict::Pending));
+    w.take(Input::Policy(Arc::new(policy())));
+    assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.2")])));
+    assert_eq!(w.receipt().conflicts, 0);
+}
+
+#[test]
+fn a_name_that_left_the_policy_goes_after_the_grace() {
+    let mut w = published();
+    let names = ["b.x".parse().unwrap()].into();
+    w.take(Input::Policy(Arc::new(HostsPolicy { names, ..policy() })));
+    w.run_until(secs(599));
+    assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.1")])));
+    w.run_until(secs(600));
+    assert_eq!(w.file, Present::Whole(Block::default()));
+}
+
+#[test]
+fn what_could_not_be_saved_or_told_is_tried_again_later() {
+    let mut w = published();
+    w.take(Input::NotSaved);
+    w.take(Input::NotTold);
+    assert_eq!((w.saved.len(), w.receipts.len()), (1, 1));
+    w.take(Input::Tick);
+    assert_eq!((w.saved.len(), w.receipts.len()), (2, 2));
+}

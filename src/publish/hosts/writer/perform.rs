@@ -1,0 +1,40 @@
+//! Carries the writer's actions out. Everything here blocks: for a blocking thread.
+
+use std::path::PathBuf;
+
+use super::core::{AssertError, Asserted, Job};
+use super::store;
+use crate::publish::hosts::block::{self, Present};
+use crate::publish::hosts::file::{self, FileError, Steps, Target};
+use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::shadow;
+
+/// The lock that all writers of ours take: the loop, and `hosts apply`.
+pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
+    policy.run_dir.join("hosts.lock")
+}
+
+/// One look at the file, and a write if it says something else than wanted.
+pub(crate) fn assert(job: &Job, steps: &mut dyn Steps) -> Result<Asserted, AssertError> {
+    let policy = &job.policy;
+    if !job.wanted.entries.is_empty() {
+        store::keep_original(policy)?;
+    }
+    let lock = lock_path(policy);
+    let mut found = Present::Absent;
+    let outcome = file::replace(Target { path: &policy.path, lock: &lock }, steps, |content| {
+        found = block::present(content);
+        match block::splice(content, &job.wanted, job.last.as_ref()) {
+            std::borrow::Cow::Borrowed(_) => None,
+            std::borrow::Cow::Owned(new) => Some(new),
+        }
+    })?;
+    let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
+    Ok(Asserted { found, change: outcome.change, shadowed })
+}
+
+impl From<FileError> for AssertError {
+    fn from(e: FileError) -> Self {
+        Self { kind: e.kind(), detail: e.to_string() }
+    }
+}

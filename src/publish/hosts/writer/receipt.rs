@@ -1,0 +1,72 @@
+//! What the writer says about its work. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::core::AssertError;
+use crate::model::{HostName, PublishErrorKind, Receipt, Verdict};
+use crate::publish::hosts::block::Block;
+use crate::publish::hosts::policy::Refusal;
+
+/// Longest error text, in characters.
+const MAX_DETAIL: usize = 500;
+
+/// True if the new receipt says something else than the time.
+pub(super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
+    let Receipt { format: _, digest, at: _, names, changed, error, error_detail, .. } = told;
+    let Receipt { writes, failed_writes, conflicts, in_conflict, .. } = told;
+    *digest != new.digest
+        || *names != new.names
+        || *changed != new.changed
+        || *error != new.error
+        || *error_detail != new.error_detail
+        || (*writes, *failed_writes) != (new.writes, new.failed_writes)
+        || (*conflicts, *in_conflict) != (new.conflicts, new.in_conflict)
+}
+
+/// The gravest of what is wrong.
+pub(super) fn error(
+    file: Option<&AssertError>,
+    handover: Option<&str>,
+    refused: &BTreeMap<HostName, Refusal>,
+) -> (Option<PublishErrorKind>, Option<String>) {
+    let first = refused.iter().next().map(|(name, why)| match refused.len() {
+        1 => format!("{name} refused: {why}"),
+        n => format!("{n} names refused, the first: {name}: {why}"),
+    });
+    let (kind, detail) = match (file, handover, first) {
+        (Some(e), ..) => (e.kind, e.detail.clone()),
+        (None, Some(detail), _) => (PublishErrorKind::BadHandover, detail.to_owned()),
+        (None, None, Some(detail)) => (PublishErrorKind::Refused, detail),
+        (None, None, None) => return (None, None),
+    };
+    (Some(kind), Some(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()))
+}
+
+/// What the verdict of a name depends on.
+pub(super) struct Facts<'c> {
+    pub(super) publish: bool,
+    pub(super) wanted: &'c Block,
+    pub(super) says: Option<&'c Block>,
+    pub(super) shadowed: &'c BTreeSet<HostName>,
+    pub(super) error: Option<PublishErrorKind>,
+    pub(super) in_conflict: bool,
+    pub(super) refused: &'c BTreeMap<HostName, Refusal>,
+}
+
+impl Facts<'_> {
+    pub(super) fn verdict(&self, name: &HostName) -> Verdict {
+        let addresses = |block: &Block| block.entries.get(name).map(|e| e.addresses.clone());
+        let in_force = self.says.is_some_and(|says| addresses(says) == addresses(self.wanted));
+        match () {
+            () if self.refused.contains_key(name) => Verdict::Refused,
+            () if !self.publish => Verdict::Pending,
+            () if !in_force && self.error == Some(PublishErrorKind::UnsupportedMetadata) => {
+                Verdict::UnsupportedMetadata
+            }
+            () if !in_force => Verdict::Pending,
+            () if self.in_conflict => Verdict::Conflict,
+            () if self.shadowed.contains(name) => Verdict::Shadowed,
+            () => Verdict::Published,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Publishing: what steering decided, made visible.
+//!
+//! A [`Publisher`] takes whole plans, one after the other; [`run`] feeds it from the plan in force, tries again what
+//! failed, and gives the sign of life. What became of a plan comes back as a receipt, which [`receipts`] follows.
+//! Neither side asks the other: plans go one way, receipts the other, both as files.
+
+pub mod hosts;
+mod lookout;
+pub mod receipts;
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Event, EventKind, Identity, Plan, PlanState};
+use crate::sys::atomic_file;
+use crate::sys::clock::Clock;
+
+/// Between two signs of life.
+pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_AT_MOST: Duration = Duration::from_secs(5);
+
+/// Somewhere that plans are published to.
+pub trait Publisher: Send {
+    /// The word for it in events.
+    fn name(&self) -> &'static str;
+
+    /// Hands one plan over. Handing the same plan over again changes nothing.
+    ///
+    /// # Errors
+    /// It was not handed over; it will be asked again.
+    fn publish(&mut self, plan: Arc<Plan>) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Shows that the agent lives.
+    ///
+    /// # Errors
+    /// It could not.
+    fn show_life(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Publishes each new plan as it comes, and shows life every [`ALIVE_INTERVAL`], until cancelled or until the sender
+/// of plans is gone. What fails is tried again, at first soon and then every 5 s; a failure is told once, until
+/// something else fails or all works again.
+pub async fn run<P: Publisher>(
+    publisher: P,
+    mut plans: watch::Receiver<PlanState>,
+    events: mpsc::UnboundedSender<Event>,
+    clock: Clock,
+    token: CancellationToken,
+) {
+    let mut feed = Feed { publisher, done: None, next_life: Instant::now() };
+    let mut told: Option<String> = None;
+    let mut pause = RETRY;
+    loop {
+        let plan = plans.borrow_and_update().plan.clone();
+        let error = feed.turn(plan).await.err().map(|e| e.to_string());
+        if let Some(error) = error.clone().filter(|_| error != told) {
+            let kind = EventKind::PublishFailed { publisher: feed.publisher.name(), error };
+            // Nobody listens any more only when the process is about to end.
+            let _ = events.send(Event { at: clock.now(), kind });
+        }
+        let wake = if error.is_some() { Instant::now() + pause } else { feed.next_life };
+        pause = if error.is_some() { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
+        told = error;
+        tokio::select! {
+            biased;
+            () = token.cancelled() => return,
+            changed = plans.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(wake) => {}
+        }
+    }
+}
+
+/// A publisher and what it has done.
+struct Feed<P> {
+    publisher: P,
+    done: Option<Arc<Plan>>,
+    next_life: Instant,
+}
+
+impl<P: Publisher> Feed<P> {
+    /// Does what is due. Life is shown even if publishing fails: it is the agent's, not the plan's.
+    async fn turn(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
+        let published = match plan.filter(|plan| self.done.as_ref() != Some(plan)) {
+            Some(plan) => {
+                let result = self.publisher.publish(Arc::clone(&plan)).await;
+                if result.is_ok() {
+                    self.done = Some(plan);
+                }
+                result
+            }
+            None => Ok(()),
+        };
+        if Instant::now() >= self.next_life {
+            self.publisher.show_life().await?;
+            self.next_life = Instant::now() + ALIVE_INTERVAL;
+        }
+        published
+    }
+}
+
+/// Publishes by way of the hosts writer: `plan.json` and `alive` in the agent's run folder.
+#[derive(Debug, Clone)]
+pub struct HostsPublisher {
+    run_dir: PathBuf,
+    boot_id: String,
+    identity: Identity,
+}
+
+impl HostsPublisher {
+    /// The word for it in events.
+    pub const NAME: &'static str = "hosts";
+
+    /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
+    #[must_use]
+    pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
+        Self { run_dir, boot_id, identity }
+    }
+
+    async fn on_blocking_thread(&self, work: impl FnOnce(Self) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let this = self.clone();
+        spawn_blocking(move || work(this)).await.map_err(io::Error::other)?
+    }
+}
+
+impl Publisher for HostsPublisher {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        self.on_blocking_thread(move |this| {
+            let handover = hosts::handover::make(&plan, &this.boot_id, &this.identity);
+            in_folder(&this.run_dir, || {
+                atomic_file::remove_leftovers(&hosts::handover::plan_path(&this.run_dir))?;
+                hosts::handover::write(&this.run_dir, &handover)
+            })
+        })
+        .await
+    }
+
+    async fn show_life(&mut self) -> io::Result<()> {
+        self.on_blocking_thread(|this| in_folder(&this.run_dir, || hosts::handover::touch_alive(&this.run_dir))).await
+    }
+}
+
+/// Does it, and once more if the folder had to be made; errors say which folder.
+fn in_folder(dir: &std::path::Path, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let result = match work() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            std::fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).and_then(|()| work())
+        }
+        other => other,
+    };
+    result.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))
+}
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

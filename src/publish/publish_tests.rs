@@ -1,0 +1,97 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::*;
+use crate::model::{Answer, AnswerReason};
+
+/// Fails as often as told, and keeps what it was given.
+#[derive(Clone, Default)]
+struct Fake {
+    log: Arc<Mutex<Vec<(Duration, String)>>>,
+    fail: Arc<Mutex<u32>>,
+    start: Option<Instant>,
+}
+
+impl Fake {
+    fn new() -> Self {
+        Self { start: Some(Instant::now()), ..Self::default() }
+    }
+    fn note(&self, what: String) {
+        self.log.lock().unwrap().push((self.start.unwrap().elapsed(), what));
+    }
+    fn plans(&self) -> Vec<(Duration, String)> {
+        self.log.lock().unwrap().iter().filter(|(_, w)| w != "life").cloned().collect()
+    }
+}
+
+impl Publisher for Fake {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+    async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        let mut fail = self.fail.lock().unwrap();
+        if *fail > 0 {
+            *fail -= 1;
+            return Err(io::Error::other("no"));
+        }
+        self.note(plan.answers.keys().map(ToString::to_string).collect());
+        Ok(())
+    }
+    async fn show_life(&mut self) -> io::Result<()> {
+        self.note("life".into());
+        Ok(())
+    }
+}
+
+fn state(name: &str) -> PlanState {
+    let answer =
+        Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
+    let plan = Plan { answers: [(name.parse().unwrap(), answer)].into(), withdrawn: BTreeMap::new() };
+    PlanState { plan: Some(Arc::new(plan)), ..PlanState::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_plan_is_published_once_and_failures_are_tried_again() {
+    let fake = Fake::new();
+    let (plans, receiver) = watch::channel(PlanState::default());
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let token = CancellationToken::new();
+    let task = tokio::spawn(run(fake.clone(), receiver, sender, Clock::tokio(), token.clone()));
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(fake.plans(), [], "no plan, nothing to publish");
+    assert_eq!(fake.log.lock().unwrap().len(), 3, "a sign of life at 0, 10 and 20 s");
+
+    *fake.fail.lock().unwrap() = 2;
+    plans.send_replace(state("a.x"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(fake.plans(), [(Duration::from_millis(25_300), "a.x".to_owned())], "after 100 and 200 ms");
+    plans.send_replace(state("a.x"));
+    plans.send_replace(state("b.x"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fake.plans().len(), 2, "an equal plan is not handed over again");
+
+    token.cancel();
+    task.await.unwrap();
+    let told = events.recv().await.unwrap().kind;
+    assert_eq!(told, EventKind::PublishFailed { publisher: "fake", error: "no".into() });
+    assert!(events.recv().await.is_none(), "two failures alike are told once");
+}
+
+#[tokio::test]
+async fn the_hosts_publisher_makes_its_folder_and_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    let mut publisher = HostsPublisher::new(run_dir.clone(), "boot".into(), Identity::default());
+    publisher.publish(state("a.x").plan.unwrap()).await.unwrap();
+    publisher.show_life().await.unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(&run_dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["alive", "plan.json"]);
+}
+
+#[tokio::test]
+async fn an_error_names_the_folder() {
+    let mut publisher = HostsPublisher::new("/proc/nowhere".into(), "boot".into(), Identity::default());
+    let error = publisher.show_life().await.unwrap_err().to_string();
+    assert!(error.starts_with("/proc/nowhere: "), "{error}");
+}

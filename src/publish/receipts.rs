@@ -1,0 +1,200 @@
+//! What became of a plan: follows `receipt.json` and reads sense into it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::HostsPublisher;
+use super::hosts::handover;
+use super::lookout::Lookout;
+use crate::model::{Event, EventKind, HostName, Plan, Receipt, Receipts, Verdict};
+use crate::sys::clock::Clock;
+
+/// Follows the hosts writer's receipts.
+#[derive(Debug)]
+pub struct ReceiptFollower {
+    run_dir: PathBuf,
+    writer_uid: u32,
+    clock: Clock,
+    known: Option<Receipt>,
+}
+
+impl ReceiptFollower {
+    /// Reads the receipt that is there already: what it tells happened before us and is no event. So in one process
+    /// with the writer, make it before the writer starts. `run_dir` is the writer's and may come later; `writer_uid`
+    /// must own the receipt.
+    pub async fn new(run_dir: PathBuf, writer_uid: u32, clock: Clock) -> Self {
+        let mut this = Self { run_dir, writer_uid, clock, known: None };
+        this.known = this.read().await.ok().flatten();
+        this
+    }
+
+    /// Puts every new receipt into `receipts` and what it tells into `events`, until cancelled. A receipt that can't
+    /// be read leaves the last one in force, and is told once.
+    pub async fn run(
+        mut self,
+        receipts: watch::Sender<Receipts>,
+        events: mpsc::UnboundedSender<Event>,
+        token: CancellationToken,
+    ) {
+        let mut lookout = Lookout::new(vec![handover::receipt_path(&self.run_dir)]).await;
+        let mut told: Option<String> = None;
+        if self.known.is_some() {
+            receipts.send_replace(Receipts { hosts: self.known.clone() });
+        }
+        loop {
+            let (kinds, error) = match self.read().await {
+                Ok(new) => (self.take(new, &receipts), None),
+                Err(error) => {
+                    let failed = EventKind::PublishFailed { publisher: HostsPublisher::NAME, error: error.clone() };
+                    let news = told.as_ref() != Some(&error);
+                    (if news { vec![failed] } else { Vec::new() }, Some(error))
+                }
+            };
+            told = error;
+            for kind in kinds {
+                // Nobody listens any more only when the process is about to end.
+                let _ = events.send(Event { at: self.clock.now(), kind });
+            }
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return,
+                _ = lookout.changed() => {}
+            }
+        }
+    }
+
+    fn take(&mut self, new: Option<Receipt>, receipts: &watch::Sender<Receipts>) -> Vec<EventKind> {
+        // A missing receipt is no news.
+        let Some(new) = new.filter(|new| self.known.as_ref() != Some(new)) else { return Vec::new() };
+        let kinds = receipt_events(self.known.as_ref(), &new);
+        receipts.send_replace(Receipts { hosts: Some(new.clone()) });
+        self.known = Some(new);
+        kinds
+    }
+
+    async fn read(&self) -> Result<Option<Receipt>, String> {
+        let (dir, uid) = (self.run_dir.clone(), self.writer_uid);
+        let read = spawn_blocking(move || handover::read_receipt(&dir, uid)).await;
+        read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    }
+}
+
+/// What happened between two receipts of the hosts writer.
+#[must_use]
+pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
+    let publisher = HostsPublisher::NAME;
+    // Fewer than before: the writer has started anew since.
+    let before = old.map(|o| o.writes).filter(|before| *before <= new.writes).unwrap_or(0);
+    let mut events = Vec::new();
+    if new.writes > before {
+        let in_force = |v: &&Verdict| match v {
+            Verdict::Published | Verdict::Shadowed | Verdict::AgentLost | Verdict::Conflict => true,
+            Verdict::Pending | Verdict::Refused | Verdict::UnsupportedMetadata => false,
+        };
+        events.push(EventKind::Published { publisher, names: new.names.values().filter(in_force).count() });
+    }
+    let said = |r: &Receipt| (r.error, r.error_detail.clone());
+    if let (Some(kind), detail) = said(new)
+        && old.map(said) != Some(said(new))
+    {
+        let error = detail.unwrap_or_else(|| format!("{kind:?}"));
+        events.push(EventKind::PublishFailed { publisher, error });
+    }
+    if new.in_conflict && !old.is_some_and(|o| o.in_conflict) {
+        events.push(EventKind::PublishConflict { publisher });
+    }
+    events
+}
+
+/// True if the writer has this very plan in force, every name of it, without an error. A shadowed name is in force:
+/// that it does not help is told apart.
+#[must_use]
+pub fn in_sync(plan: &Plan, receipt: &Receipt) -> bool {
+    let in_force = |name: &HostName| matches!(receipt.names.get(name), Some(Verdict::Published | Verdict::Shadowed));
+    receipt.error.is_none() && speaks_of(plan, receipt) && plan.answers.keys().all(in_force)
+}
+
+/// The verdict of every name of the plan: [`Verdict::Pending`] while the receipt speaks of another plan, or of none.
+#[must_use]
+pub fn verdicts(plan: &Arc<Plan>, receipt: Option<&Receipt>) -> std::collections::BTreeMap<HostName, Verdict> {
+    let receipt = receipt.filter(|r| speaks_of(plan, r));
+    let verdict = |name: &HostName| receipt.and_then(|r| r.names.get(name)).copied().unwrap_or(Verdict::Pending);
+    plan.answers.keys().map(|name| (name.clone(), verdict(name))).collect()
+}
+
+fn speaks_of(plan: &Plan, receipt: &Receipt) -> bool {
+    receipt.digest.as_ref() == Some(&handover::digest(plan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Answer, AnswerReason, HANDOVER_FORMAT, PublishErrorKind, Wall};
+
+    fn plan() -> Arc<Plan> {
+        let answer =
+            Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
+        Arc::new(Plan { answers: [("a.x".parse().unwrap(), answer)].into(), withdrawn: Default::default() })
+    }
+
+    fn receipt() -> Receipt {
+        Receipt {
+            format: HANDOVER_FORMAT,
+            digest: Some(handover::digest(&plan())),
+            at: Wall(0),
+            names: [("a.x".parse().unwrap(), Verdict::Published)].into(),
+            changed: true,
+            error: None,
+            error_detail: None,
+            writes: 1,
+            failed_writes: 0,
+            conflicts: 0,
+            in_conflict: false,
+        }
+    }
+
+    #[test]
+    fn a_receipt_of_another_plan_leaves_names_pending() {
+        assert!(in_sync(&plan(), &receipt()));
+        let other = Receipt { digest: None, ..receipt() };
+        assert!(!in_sync(&plan(), &other));
+        for r in [None, Some(&other)] {
+            assert_eq!(verdicts(&plan(), r)[&"a.x".parse().unwrap()], Verdict::Pending);
+        }
+        assert_eq!(verdicts(&plan(), Some(&receipt()))[&"a.x".parse().unwrap()], Verdict::Published);
+        let failed = Receipt { error: Some(PublishErrorKind::Io), ..receipt() };
+        assert!(!in_sync(&plan(), &failed));
+        let refused = Receipt { names: [("a.x".parse().unwrap(), Verdict::Refused)].into(), ..receipt() };
+        assert!(!in_sync(&plan(), &refused));
+    }
+
+    #[test]
+    fn what_happened_is_told_once() {
+        let publisher = "hosts";
+        let first = receipt();
+        assert_eq!(receipt_events(None, &first), [EventKind::Published { publisher, names: 1 }]);
+        assert_eq!(receipt_events(Some(&first), &first), []);
+        let failing = Receipt {
+            error: Some(PublishErrorKind::Io),
+            error_detail: Some("disk".into()),
+            failed_writes: 1,
+            ..first.clone()
+        };
+        let again = Receipt { failed_writes: 2, ..failing.clone() };
+        let failed = EventKind::PublishFailed { publisher, error: "disk".into() };
+        assert_eq!(receipt_events(Some(&first), &failing), [failed]);
+        assert_eq!(receipt_events(Some(&failing), &again), []);
+        let conflict = Receipt { in_conflict: true, writes: 2, ..first.clone() };
+        let told = receipt_events(Some(&first), &conflict);
+        assert!(told.contains(&EventKind::PublishConflict { publisher }) && told.len() == 2);
+        assert_eq!(
+            receipt_events(Some(&Receipt { writes: 9, ..first.clone() }), &first).len(),
+            1,
+            "the writer restarted"
+        );
+    }
+}

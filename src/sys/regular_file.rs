@@ -1,0 +1,77 @@
+//! Opening files that might be something else. A file is opened first and judged on the open handle, so that nothing
+//! can be swapped between the look and the reading.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+/// Largest access control list that is read, in bytes; the kernel's own limit is the same.
+const LARGEST_ACL: usize = 65_536;
+
+/// Why a file was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system said no.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A folder is there.
+    #[error("expected a regular file, found a folder")]
+    Folder,
+    /// A pipe, a socket or a device is there.
+    #[error("expected a regular file, found something else")]
+    NotRegular,
+}
+
+/// Opens a regular file for reading; links are followed. A pipe or a device without a writer does not hold us up.
+///
+/// # Errors
+/// The situations of [`OpenError`].
+pub fn open(path: &Path) -> Result<(File, Metadata), OpenError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    let status = file.metadata()?;
+    if status.is_dir() {
+        Err(OpenError::Folder)
+    } else if status.is_file() {
+        Ok((file, status))
+    } else {
+        Err(OpenError::NotRegular)
+    }
+}
+
+/// Reads a regular file of at most `largest` bytes.
+///
+/// # Errors
+/// What the system said; `InvalidData` for what is no file, or too large.
+pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let invalid = |e: String| io::Error::new(io::ErrorKind::InvalidData, e);
+    let (file, _) = open(path).map_err(|e| match e {
+        OpenError::Io(e) => e,
+        other => invalid(other.to_string()),
+    })?;
+    let mut bytes = Vec::new();
+    file.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(invalid(format!("expected at most {largest} bytes, found more")));
+    }
+    Ok(bytes)
+}
+
+/// The access control list of an open file; empty where it has none or the file system knows none.
+///
+/// # Errors
+/// What the system said.
+pub fn acl(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; LARGEST_ACL];
+    match rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut bytes) {
+        Ok(length) => {
+            bytes.truncate(length);
+            Ok(bytes)
+        }
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(Vec::new()),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,267 @@
+//! Random hosts files, hand-overs, receipts, state files and histories: no panic, no lost byte, no empty name.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use privatelinkd::config::Families;
+use privatelinkd::model::{
+    Answer, AnswerReason, Boottime, Digest, Handover, HostName, Identity, Now, Plan, PublishErrorKind, Wall, Withdrawal,
+};
+use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
+use privatelinkd::publish::hosts::file::Change;
+use privatelinkd::publish::hosts::policy::{HostsPolicy, LastAdmitted};
+use privatelinkd::publish::hosts::writer::core::{Action, AssertError, Asserted, Core, Input};
+use privatelinkd::publish::hosts::{handover, shadow, writer};
+use proptest::prelude::*;
+
+use crate::support::cases;
+
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn names() -> impl Strategy<Value = HostName> {
+    proptest::sample::select(vec!["a.x", "b.x", "c.x", "db.internal"]).prop_map(|n| n.parse().unwrap())
+}
+
+fn addresses() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        4 => (0..8u8).prop_map(|i| IpAddr::from([10, 0, 0, i])),
+        1 => any::<IpAddr>(),
+    ]
+}
+
+fn reasons() -> impl Strategy<Value = AnswerReason> {
+    proptest::sample::select(AnswerReason::ALL.to_vec())
+}
+
+fn blocks() -> impl Strategy<Value = Block> {
+    let entry = (proptest::collection::vec(addresses(), 1..3), reasons())
+        .prop_map(|(addresses, reason)| Entry { addresses, reason });
+    proptest::collection::btree_map(names(), entry, 0..4).prop_map(|entries| Block { entries })
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let answer = (proptest::collection::vec(addresses(), 0..4), reasons()).prop_map(|(addresses, reason)| Answer {
+        addresses,
+        standby: Vec::new(),
+        reason,
+    });
+    let withdrawn = proptest::collection::btree_map(names(), Just(Withdrawal::Removed), 0..2);
+    (proptest::collection::btree_map(names(), answer, 0..4), withdrawn)
+        .prop_map(|(answers, withdrawn)| Plan { answers, withdrawn })
+}
+
+fn files() -> impl Strategy<Value = Vec<u8>> {
+    let text = |s: &'static str| Just(s.as_bytes().to_vec());
+    let piece = prop_oneof![
+        2 => proptest::collection::vec(any::<u8>(), 0..10),
+        2 => text("\n"),
+        1 => text("\r\n"),
+        2 => text("# BEGIN privatelinkd\n"),
+        1 => (0..80u32).prop_map(|n| format!("# BEGIN privatelinkd (managed by x; newline added at {n})\n").into()),
+        2 => text("# END privatelinkd\n"),
+        1 => text("# END privatelinkd"),
+        2 => text("10.0.0.1 a.x\n"),
+        1 => text("# a.x: healthy\n"),
+        1 => text("127.0.0.1 localhost A.X. db.internal # b.x\n"),
+        1 => text("\u{feff}"),
+    ];
+    proptest::collection::vec(piece, 0..10).prop_map(|pieces| pieces.concat())
+}
+
+fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
+    HostsPolicy {
+        publish: true,
+        names,
+        allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
+        families: Families { ipv4: true, ipv6: true },
+        path: "/h".into(),
+        reassert_interval: Duration::from_secs(5),
+        removal_grace: Duration::from_secs(60),
+        agent_run_dir: "/ra".into(),
+        agent_uid: 0,
+        run_dir: "/rw".into(),
+        state_dir: "/sw".into(),
+    }
+}
+
+fn hand_over(plan: &Plan) -> Handover {
+    handover::make(plan, "boot", &Identity::default())
+}
+
+/// Cuts, flips, doubles: what disks and people do to JSON.
+fn damaged(json: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let n = json.len().max(1);
+    let edits = proptest::collection::vec((0..n, any::<u8>(), 0..4u8), 0..4);
+    edits.prop_map(move |edits| {
+        let mut json = json.clone();
+        for (at, byte, how) in edits {
+            let at = at.min(json.len().saturating_sub(1));
+            match how {
+                0 => json.truncate(at),
+                1 if !json.is_empty() => json[at] = byte,
+                2 if !json.is_empty() => drop(json.remove(at)),
+                _ => json.insert(at, byte),
+            }
+        }
+        json
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_hosts_file_keeps_its_foreign_bytes(file in files(), wanted in blocks(), last in blocks()) {
+        let clean = block::strip(&file, Some(&last)).into_owned();
+        prop_assert_eq!(block::present(&clean), Present::Absent);
+        let with = block::splice(&file, &wanted, Some(&last)).into_owned();
+        prop_assert_eq!(&*block::splice(&with, &wanted, None), &with[..]);
+        let on_clean = block::splice(&clean, &wanted, None).into_owned();
+        prop_assert_eq!(&*block::strip(&on_clean, None), &clean[..]);
+        if !wanted.entries.is_empty() {
+            prop_assert_eq!(block::present(&with), Present::Whole(wanted.clone()));
+            let rendered = block::find(&with).unwrap();
+            let lines = with.split(|b| *b == b'\n').count();
+            prop_assert!(rendered.len() <= with.len() && lines > wanted.entries.len());
+        }
+        let shadowed = shadow::shadowed(&with, wanted.entries.keys());
+        prop_assert!(shadowed.iter().all(|n| wanted.entries.contains_key(n)));
+        let _ = block::salvage(&file);
+    }
+
+    #[test]
+    fn any_hand_over_is_read_or_refused_without_quoting_it(
+        (plan, json) in plans().prop_flat_map(|p| {
+            let json = serde_json::to_vec(&hand_over(&p)).unwrap();
+            (Just(p), damaged(json))
+        }),
+        garbage in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let path = Path::new("plan.json");
+        if let Ok(read) = handover::parse(path, &json) {
+            prop_assert_eq!(&read.plan, &plan.answers, "the digest covers the plan");
+        }
+        for bytes in [&json, &garbage] {
+            if let Err(e) = handover::parse(path, bytes) {
+                prop_assert!(e.to_string().len() < 200);
+            }
+            let _ = handover::parse_receipt(path, bytes);
+        }
+    }
+
+    #[test]
+    fn any_receipt_and_any_state_file_is_read_or_refused(
+        (block, state) in blocks().prop_flat_map(|b| {
+            let json = serde_json::to_vec(&serde_json::json!({ "format": 1, "entries": b.entries })).unwrap();
+            (Just(b), damaged(json))
+        }),
+        receipt in damaged(serde_json::to_vec(&Core::new(
+            Arc::new(policy(BTreeSet::new())), None, None, Boottime::default()
+        ).receipt(Now::default())).unwrap()),
+    ) {
+        let whole = serde_json::to_vec(&serde_json::json!({ "format": 1, "entries": block.entries })).unwrap();
+        prop_assert_eq!(writer::parse_state(&whole), Ok(block));
+        if let Ok(read) = writer::parse_state(&state) {
+            prop_assert!(read.entries.values().all(|e| !e.addresses.is_empty()));
+        }
+        let _ = handover::parse_receipt(Path::new("receipt.json"), &receipt);
+    }
+
+    #[test]
+    fn no_hand_over_smuggles_anything_past_the_policy(
+        plan in plans(),
+        last in blocks(),
+        allowed in proptest::collection::btree_set(names(), 0..4),
+        at in 0..200u64,
+    ) {
+        let policy = policy(allowed);
+        let last = LastAdmitted { block: last, lacking: Default::default() };
+        let now = Boottime(Duration::from_secs(at));
+        let handover = Handover { digest: Digest::from_bytes(&[0; 16]), ..hand_over(&plan) };
+        let admission = policy.admit(Some(&handover), &last, now);
+        for (name, entry) in &admission.admitted.block.entries {
+            let kept = last.block.entries.get(name) == Some(entry);
+            let fine = |a: &IpAddr| policy.allowed_ranges.iter().any(|r| r.contains(a));
+            prop_assert!(kept || entry.addresses.iter().all(fine), "{name}: {entry:?}");
+            prop_assert!(!entry.addresses.is_empty());
+            prop_assert!(policy.names.contains(name) || last.block.entries.contains_key(name));
+        }
+        for name in last.block.entries.keys() {
+            let withdrawn = plan.withdrawn.contains_key(name);
+            prop_assert!(withdrawn || admission.admitted.block.entries.contains_key(name), "{name} is gone");
+        }
+    }
+
+    #[test]
+    fn any_history_ends_with_the_file_as_wanted(
+        saved in proptest::option::of(blocks()),
+        steps in proptest::collection::vec((0..7u8, plans(), files(), 0..3_000u64), 0..12),
+    ) {
+        let all = BTreeSet::from(["a.x", "b.x", "c.x"].map(|n| n.parse().unwrap()));
+        let mut core = Core::new(Arc::new(policy(all.clone())), saved, None, Boottime::default());
+        let mut file = b"127.0.0.1 localhost".to_vec();
+        let mut at = Duration::ZERO;
+        let mut seen = BTreeSet::new();
+        let mut withdrawn = false;
+        for (kind, plan, other, millis) in steps {
+            at += Duration::from_millis(millis);
+            let input = match kind {
+                0 | 1 => {
+                    withdrawn |= !plan.withdrawn.is_empty();
+                    Input::Handover(Ok(Some(hand_over(&plan))))
+                }
+                2 => Input::Handover(Err("bad".into())),
+                3 => {
+                    file = other;
+                    Input::FileTouched
+                }
+                4 => Input::Policy(Arc::new(HostsPolicy { publish: millis % 2 == 0, ..policy(all.clone()) })),
+                5 => Input::NotSaved,
+                _ => Input::Tick,
+            };
+            drive(&mut core, &mut file, at, input, millis % 5 == 0);
+            seen.extend(core.wanted().entries.keys().cloned());
+        }
+        // Left alone and switched on, everything settles.
+        drive(&mut core, &mut file, at, Input::Policy(Arc::new(policy(all.clone()))), false);
+        for _ in 0..50 {
+            let Some(wake) = core.wake_at() else { break };
+            at = at.max(wake.0);
+            drive(&mut core, &mut file, at, Input::Tick, false);
+        }
+        if !core.wanted().entries.is_empty() {
+            prop_assert!(matches!(block::present(&file), Present::Whole(b) if b.same_pairs(core.wanted())));
+        }
+        let kept = |n: &HostName| core.wanted().entries.contains_key(n) || !all.contains(n);
+        prop_assert!(withdrawn || seen.iter().all(kept), "a name got lost");
+    }
+}
+
+/// Feeds one event to the core and carries its jobs out on `file`.
+fn drive(core: &mut Core, file: &mut Vec<u8>, at: Duration, input: Input, fail: bool) {
+    let now = Now { boottime: Boottime(at), wall: Wall(0) };
+    let mut inputs = vec![input];
+    let mut turns = 0;
+    while let Some(input) = inputs.pop() {
+        turns += 1;
+        assert!(turns < 10, "the core never rests");
+        for action in core.step(input, now) {
+            let Action::Assert(job) = action else { continue };
+            if fail {
+                inputs.push(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
+                continue;
+            }
+            let found = block::present(file);
+            let new = block::splice(file, &job.wanted, job.last.as_ref()).into_owned();
+            let change = if new == *file { Change::Unchanged } else { Change::Written };
+            *file = new;
+            let shadowed = shadow::shadowed(file, job.wanted.entries.keys());
+            inputs.push(Input::Asserted(Ok(Asserted { found, change, shadowed })));
+        }
+    }
+}
