@@ -48,11 +48,16 @@ impl Findings {
     /// Adds one. Past the limit they are only counted.
     pub(crate) fn add(&mut self, finding: Finding) {
         self.errors += usize::from(finding.severity == Severity::Error);
-        if self.kept.len() < Complaints::LIMIT {
-            self.kept.push(finding);
-        } else {
+        if self.is_full() {
             self.omitted += 1;
+        } else {
+            self.kept.push(finding);
         }
+    }
+
+    /// True once more are only counted, so that nobody needs to think about their words.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.len() >= Complaints::LIMIT
     }
 
     /// True once an error was added.
