@@ -1,5 +1,6 @@
 //! The configuration from files: every mistake has its message, every shipped file holds, drop-ins are laid over the
 //! main file, and the table of keys, the sample and the code agree.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -385,6 +386,15 @@ fn too_many_complaints_are_counted() {
     let complaints = from_texts(&[("config.toml", &text)], &environment()).unwrap_err();
     assert_eq!((complaints.complaints.len(), complaints.omitted), (Complaints::LIMIT, 901));
     assert!(complaints.to_string().ends_with("\n… and 901 more\n"));
+}
+
+#[test]
+fn an_error_is_shown_however_many_warnings_there_are() {
+    let ranges = vec!["\"0.0.0.0/0\""; 200].join(", ");
+    let text = format!("[hosts]\nallowed_ranges = [{ranges}]\n[log]\nlevel = \"loud\"\n");
+    let complaints = from_texts(&[("config.toml", &text)], &environment()).unwrap_err();
+    assert!(complaints.has_errors());
+    assert_eq!((complaints.complaints.len(), complaints.omitted), (Complaints::LIMIT, 102));
 }
 
 #[test]
