@@ -1,10 +1,11 @@
 //! The configuration from files: every mistake has its message, every shipped file holds, drop-ins are laid over the
 //! main file, and the table of keys, the sample and the code agree.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use privatelinkd::config::{Complaints, Config, Environment, Loaded, Severity, from_texts, keys, load};
 use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
@@ -51,6 +52,7 @@ fn every_mistake_has_its_message() {
     for entry in fs::read_dir(root().join("tests/config_bad")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|e| e != "toml") {
+            assert!(path.with_extension("toml").exists(), "{} belongs to no file", path.display());
             continue;
         }
         count += 1;
@@ -387,6 +389,15 @@ fn too_many_complaints_are_counted() {
 }
 
 #[test]
+fn an_error_is_shown_however_many_warnings_there_are() {
+    let ranges = vec!["\"0.0.0.0/0\""; 200].join(", ");
+    let text = format!("[hosts]\nallowed_ranges = [{ranges}]\n[log]\nlevel = \"loud\"\n");
+    let complaints = from_texts(&[("config.toml", &text)], &environment()).unwrap_err();
+    assert!(complaints.has_errors());
+    assert_eq!((complaints.complaints.len(), complaints.omitted), (Complaints::LIMIT, 102));
+}
+
+#[test]
 fn endpoint_steering_is_laid_over_the_general_one() {
     let text = format!("{ENDPOINT}steering = {{ answers = \"one\" }}\n[steering]\nprefer = \"local_zone\"\n");
     let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
@@ -397,6 +408,24 @@ fn endpoint_steering_is_laid_over_the_general_one() {
 }
 
 #[test]
-fn the_documented_folders_stand_where_the_sample_says() {
-    assert!(Path::new(&root()).join("config/config.toml").exists(), "complaints point to it");
+fn secrets_with_an_acl_for_others_are_refused() {
+    let folder = with_secret(b"hunter2", 0o600);
+    // Owner rw, user 4321 r, group none, mask r, others none; as linux/posix_acl_xattr.h lays it out.
+    let entries =
+        [(0x01, 6, u32::MAX), (0x02, 4, 4_321), (0x04, 0, u32::MAX), (0x10, 4, u32::MAX), (0x20, 0, u32::MAX)];
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        acl.extend(u16::to_le_bytes(tag));
+        acl.extend(u16::to_le_bytes(permissions));
+        acl.extend(u32::to_le_bytes(id));
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    if rustix::fs::setxattr(folder.path().join("token"), "system.posix_acl_access", &acl, flags).is_err() {
+        return; // A file system without ACLs has none to refuse.
+    }
+    let message = load(&folder.path().join("config.toml"), &with_owner()).unwrap_err().to_string();
+    assert!(
+        message.contains("expected a secret file without ACL for others") && !message.contains("0640"),
+        "{message}"
+    );
 }

@@ -1,4 +1,5 @@
 //! Whatever stands in the files: no panic, no hang, and every complaint lies inside its file.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,10 @@ fn survives(texts: &[(&str, &str)]) {
         Ok(loaded) => {
             let _ = (loaded.effective.to_string(), serde_json::to_string(&loaded.effective).unwrap());
             loaded.warnings.iter().for_each(|c| inside(c.file.as_str(), c.line, c.column, texts));
+            for endpoint in loaded.config.endpoints.values() {
+                assert!(!endpoint.addresses.is_empty() && endpoint.addresses.values().all(|a| !a.is_empty()));
+                assert!(endpoint.zone_names.keys().all(|zone| endpoint.addresses.contains_key(zone)));
+            }
         }
         Err(complaints) => {
             assert!(complaints.has_errors() && complaints.complaints.len() <= Complaints::LIMIT);

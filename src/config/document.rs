@@ -206,6 +206,8 @@ pub(crate) fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn doc(text: &str) -> Document {
@@ -244,12 +246,12 @@ mod tests {
     #[test]
     fn secrets_are_replaced_whole() {
         let text = "h = { a = \"hunter2\", b = 1 }";
-        let e = doc(text).excerpt(&(21..22), &[10..19]);
+        let e = doc(text).excerpt(&(21..22), from_ref(&(10..19)));
         assert_eq!(e.text, "h = { a = [secret], b = 1 }");
         assert_eq!(e.indent, 20);
-        let e = doc(text).excerpt(&(10..19), &[10..19]);
+        let e = doc(text).excerpt(&(10..19), from_ref(&(10..19)));
         assert_eq!((e.indent, e.width), (10, 8));
-        let inside = doc(text).excerpt(&(12..14), &[10..19]);
+        let inside = doc(text).excerpt(&(12..14), from_ref(&(10..19)));
         assert_eq!(inside.indent, 10);
     }
 

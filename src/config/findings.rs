@@ -45,14 +45,24 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Adds one. Past the limit they are only counted.
+    /// Adds one. Past the limit they are only counted, but an error takes the place of a warning.
     pub(crate) fn add(&mut self, finding: Finding) {
-        self.errors += usize::from(finding.severity == Severity::Error);
-        if self.kept.len() < Complaints::LIMIT {
+        let is_error = finding.severity == Severity::Error;
+        self.errors += usize::from(is_error);
+        if !self.is_full() {
             self.kept.push(finding);
-        } else {
-            self.omitted += 1;
+            return;
         }
+        self.omitted += 1;
+        let warning = self.kept.iter_mut().find(|f| is_error && f.severity == Severity::Warning);
+        if let Some(warning) = warning {
+            *warning = finding;
+        }
+    }
+
+    /// True once more are only counted, so that nobody needs to think about their words.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.len() >= Complaints::LIMIT
     }
 
     /// True once an error was added.
@@ -63,22 +73,22 @@ impl Findings {
     /// Everything found, and every place where a text is not TOML, as complaints in the order of the files.
     pub(crate) fn into_complaints(self, texts: &[Document], mistakes: &[Vec<Mistake>], hidden: &Hidden) -> Complaints {
         let broken = Broken::new(texts, mistakes);
-        let mut placed: Vec<(Option<Origin>, Complaint)> = Vec::new();
         let mut omitted = if broken.any() { 0 } else { self.omitted };
-        for finding in self.kept.into_iter().filter(|f| broken.trusts(f)) {
-            let at = finding.at.clone();
-            placed.push((at, complaint(finding, texts, |file, _| hidden.of(file).to_vec())));
-        }
-        for (file, mistake) in mistakes.iter().enumerate().flat_map(|(f, list)| list.iter().map(move |m| (f, m))) {
-            if placed.len() >= Complaints::LIMIT {
-                omitted += 1;
-                continue;
+        let mut placed: Vec<(Option<Origin>, Complaint)> = Vec::new();
+        let mut place = |at: Option<Origin>, make: &dyn Fn() -> Complaint| {
+            if placed.len() < Complaints::LIMIT { placed.push((at, make())) } else { omitted += 1 }
+        };
+        // Where the text is no TOML comes first: the rest may follow from it.
+        for (file, (text, list)) in texts.iter().zip(mistakes).enumerate() {
+            for mistake in list {
+                let at = Origin { file, span: mistake.span.clone() };
+                let hide = || hidden.of_broken_line(file, text, mistake.span.start);
+                place(Some(at.clone()), &|| complaint(syntax(mistake, at.clone()), texts, &hide()));
             }
-            let at = Origin { file, span: mistake.span.clone() };
-            let complaint = complaint(syntax(mistake, at.clone()), texts, |file, span| {
-                hidden.of_broken_line(file, &texts[file], span.start)
-            });
-            placed.push((Some(at), complaint));
+        }
+        for finding in self.kept.into_iter().filter(|f| broken.trusts(f)) {
+            let hide = hidden.of(finding.at.as_ref().map_or(0, |at| at.file));
+            place(finding.at.clone(), &|| complaint(finding.clone(), texts, hide));
         }
         placed.sort_by_key(|(at, _)| at.as_ref().map_or((0, 0), |a| (a.file, a.span.start)));
         Complaints { complaints: placed.into_iter().map(|(_, c)| c).collect(), omitted }
@@ -97,16 +107,12 @@ fn syntax(mistake: &Mistake, at: Origin) -> Finding {
     }
 }
 
-fn complaint(
-    finding: Finding,
-    texts: &[Document],
-    hidden: impl Fn(usize, &Range<usize>) -> Vec<Range<usize>>,
-) -> Complaint {
+fn complaint(finding: Finding, texts: &[Document], hidden: &[Range<usize>]) -> Complaint {
     let Finding { severity, key, expected, found, help, at, absence: _ } = finding;
     let place = at.and_then(|at| texts.get(at.file).map(|text| (text, at)));
     let file = place.as_ref().map(|(text, _)| *text).or(texts.first()).map(|t| t.name.clone()).unwrap_or_default();
     let (line, column) = place.as_ref().map(|(text, at)| text.position(at.span.start)).unzip();
-    let excerpt = place.map(|(text, at)| text.excerpt(&at.span, &hidden(at.file, &at.span)));
+    let excerpt = place.map(|(text, at)| text.excerpt(&at.span, hidden));
     Complaint { severity, file, line, column, key, expected, found, help, excerpt }
 }
 

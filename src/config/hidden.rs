@@ -1,8 +1,9 @@
 //! Which parts of the texts no complaint may show (B15): header values, and whatever stands behind a key that we do
-//! not know, because a misspelt or misplaced key may well hold a password.
+//! not know and that is no near miss of one of ours, because it may well hold a password.
 
 use std::ops::Range;
 
+use super::complaint::Complaints;
 use super::document::Document;
 use super::keys::{self, join};
 use super::raw::{Node, Value};
@@ -47,15 +48,17 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Table(table) => {
             for (name, entry) in table {
-                let path = join(path, name);
-                if path == HEADERS {
-                    hide_headers(&entry.node, spans);
-                } else if keys::is_section(&path) {
-                    walk(&entry.node, &path, spans);
-                } else if keys::find(&path).is_none() {
-                    hide(&entry.node, spans);
-                } else if path != "endpoint.addresses" {
-                    hide_tables(&entry.node, spans);
+                let written = join(path, name);
+                let known = keys::is_section(&written) || keys::find(&written).is_some();
+                // A slip of the finger helps more when its value is seen. Among many keys it is noise.
+                let near = || (table.len() <= Complaints::LIMIT).then(|| keys::meant(path, name)).flatten();
+                let meant = if known { Some(written) } else { near().map(|near| join(path, near)) };
+                match meant {
+                    Some(path) if path == HEADERS => hide_headers(&entry.node, spans),
+                    Some(path) if keys::is_section(&path) => walk(&entry.node, &path, spans),
+                    Some(path) if path == "endpoint.addresses" => {}
+                    Some(_) => hide_tables(&entry.node, spans),
+                    None => hide(&entry.node, spans),
                 }
             }
         }
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn headers_and_unknown_keys_are_hidden() {
-        let text = "password = \"a\"\n[log]\nlevel = \"info\"\nlevle = [\"b\", { c = 3 }]\n[[endpoint]]\n\
+        let text = "password = \"a\"\n[log]\nlevel = \"info\"\nlevle = \"x\"\ntoken = [\"b\", { c = 3 }]\n[[endpoint]]\n\
                     addresses = { h = \"10.0.0.1\" }\nid = { x = \"d\" }\n\
                     probe = { kind = \"tcp\", headers = { a = \"e\", b = { file = \"/f\", g = \"h\" }, i = { file = \"j\" } } }";
         assert_eq!(hidden_texts(text), ["\"a\"", "\"b\"", "3", "\"d\"", "\"e\"", "\"h\"", "\"j\""]);

@@ -149,12 +149,16 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     if find(&path).is_some() {
         return Some("this key belongs to another kind of probe".to_owned());
     }
-    let here = siblings(section);
-    if let Some(near) = nearest(name, here.iter().copied()) {
+    if let Some(near) = meant(section, name) {
         return Some(format!("did you mean `{near}`?"));
     }
     let elsewhere = KEYS.iter().find(|k| k.path.rsplit('.').next() == Some(name)).map(|k| k.path);
     elsewhere.map(|path| format!("such a key is `{path}`"))
+}
+
+/// The key or table of `section` that an unknown `name` was most likely meant to be.
+pub(crate) fn meant(section: &str, name: &str) -> Option<&'static str> {
+    nearest(name, siblings(section))
 }
 
 /// The names that may stand in a table: its keys and its sub-tables.

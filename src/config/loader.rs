@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -77,7 +77,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints
     for path in main.chain(drop_ins.iter().map(|name| folder.join(name))) {
         match read_text(&path, &mut sources) {
             Ok(text) => texts.push(Document::new(show(&path), text)),
-            Err(complaint) => unreadable.push(*complaint),
+            Err(more) => unreadable.extend(more.complaints),
         }
     }
     if !unreadable.is_empty() {
@@ -158,10 +158,10 @@ fn is_drop_in(name: &OsStr) -> bool {
     name.ends_with(b".toml") && !name.starts_with(b".")
 }
 
-fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Box<Complaint>> {
+fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Complaints> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
     let complaint =
-        |expected: &str, found: String, help| Box::new(Complaint::of_file(show(path), expected, found, help));
+        |expected: &str, found, help| Complaints::from(Complaint::of_file(show(path), expected, found, help));
     let unusable = |found: String| {
         let help = (found == MISSING).then(|| HELP.to_owned());
         complaint("a readable configuration file", found, help)
@@ -221,10 +221,4 @@ fn reason(error: &io::Error) -> String {
 
 fn show(path: &Path) -> String {
     plain(&path.to_string_lossy())
-}
-
-/// The file that is read when nobody names another.
-#[must_use]
-pub fn default_path() -> PathBuf {
-    PathBuf::from("/etc/privatelinkd/config.toml")
 }

@@ -74,7 +74,7 @@ const DEEPEST: usize = 16;
 /// Reads a text that is file number `file`.
 pub(crate) fn parse(file: usize, text: &str) -> Parsed {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut mistakes: Vec<Mistake> = errors.iter().map(|e| mistake(e, text)).collect();
+    let mut mistakes = first_of_each_line(&errors, text);
     let mut reader = Reader { file: Some(file), too_deep: Vec::new() };
     let root = reader.table(table.get_ref(), 0);
     mistakes.extend(reader.too_deep.into_iter().map(|span| Mistake {
@@ -83,7 +83,6 @@ pub(crate) fn parse(file: usize, text: &str) -> Parsed {
         found: "more".to_owned(),
     }));
     mistakes.sort_by_key(|m| m.span.start);
-    keep_first_of_each_line(&mut mistakes, text);
     Parsed { root: Node { at: None, value: Value::Table(root) }, mistakes }
 }
 
@@ -144,17 +143,20 @@ fn mistake(error: &toml::de::Error, text: &str) -> Mistake {
 }
 
 /// The parser trips several times over one slip; only the first helps.
-fn keep_first_of_each_line(mistakes: &mut Vec<Mistake>, text: &str) {
-    let bytes = text.as_bytes();
+fn first_of_each_line(errors: &[toml::de::Error], text: &str) -> Vec<Mistake> {
+    let start = |e: &toml::de::Error| e.span().map_or(text.len(), |s| s.start.min(text.len()));
+    let mut sorted: Vec<_> = errors.iter().collect();
+    sorted.sort_by_key(|e| start(e));
     let mut last: Option<usize> = None;
-    mistakes.retain(|m| {
-        let start = m.span.start.min(bytes.len());
-        let same_line = last.is_some_and(|l| !bytes[l.min(start)..start].contains(&b'\n'));
-        if !same_line {
-            last = Some(start);
+    sorted.retain(|e| {
+        let other_line = |last: usize| text.as_bytes()[last..start(e)].contains(&b'\n');
+        let first = last.is_none_or(other_line);
+        if first {
+            last = Some(start(e));
         }
-        !same_line
+        first
     });
+    sorted.into_iter().map(|e| mistake(e, text)).collect()
 }
 
 impl Node {

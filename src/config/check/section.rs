@@ -185,7 +185,7 @@ impl Section {
     /// Complains of every key that no taker took.
     pub(super) fn finish(self, desk: &mut Desk<'_>) {
         for (name, entry) in self.rest {
-            let help = keys::help_for_unknown(&self.pattern, &name);
+            let help = if desk.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table".into() } else { "a known key".to_owned() };
             desk.complain(&self.pattern, Bad { expected, found: quote(&name), help, at: entry.key });
         }
