@@ -1,4 +1,5 @@
 //! The writer's loop on real files, and the way of a plan from the publisher to the receipt.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use privatelinkd::config::Families;
 use privatelinkd::model::{
     Answer, AnswerReason, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
+use privatelinkd::publish::hosts::handover::own_uid;
 use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect, writer};
 use privatelinkd::publish::receipts::{self, ReceiptFollower};
 use privatelinkd::publish::{self, HostsPublisher};
@@ -80,10 +82,6 @@ impl Running {
         self.token.cancel();
         self.task.await.unwrap().unwrap();
     }
-}
-
-fn own_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
 }
 
 fn plan(answers: &[(&str, &[&str])]) -> Plan {

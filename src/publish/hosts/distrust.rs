@@ -5,9 +5,10 @@
 //! errors end up in logs that others read.
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
@@ -105,20 +106,19 @@ fn read_once(path: &Path, owner: u32, max: u64) -> Result<Option<Vec<u8>>, ReadE
         Err(Errno::LOOP | Errno::NXIO) => return Err(ReadError::NotRegular(path.to_owned())),
         other => other.map_err(|e| io(e.into()))?,
     };
-    let stat = rustix::fs::fstat(&fd).map_err(|e| io(e.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let file = std::fs::File::from(fd);
+    let facts = file.metadata().map_err(io)?;
+    if !facts.is_file() {
         return Err(ReadError::NotRegular(path.to_owned()));
     }
-    #[allow(clippy::useless_conversion, reason = "the width of a link count differs between architectures")]
-    let links = u64::from(stat.st_nlink);
-    if links != 1 {
-        return Err(ReadError::Links { path: path.to_owned(), found: links });
+    if facts.nlink() != 1 {
+        return Err(ReadError::Links { path: path.to_owned(), found: facts.nlink() });
     }
-    if stat.st_uid != owner {
-        return Err(ReadError::Owner { path: path.to_owned(), expected: owner, found: stat.st_uid });
+    if facts.uid() != owner {
+        return Err(ReadError::Owner { path: path.to_owned(), expected: owner, found: facts.uid() });
     }
     let mut bytes = Vec::new();
-    std::fs::File::from(fd).take(max + 1).read_to_end(&mut bytes).map_err(io)?;
+    file.take(max + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > max {
         return Err(ReadError::TooLarge { path: path.to_owned(), max });
     }

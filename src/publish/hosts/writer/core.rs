@@ -184,7 +184,7 @@ impl Core {
             actions.push(Action::Assert(self.begin()));
             return actions;
         }
-        self.save_and_tell(now, &mut actions);
+        self.tell_and_save(now, &mut actions);
         actions
     }
 
@@ -297,17 +297,18 @@ impl Core {
         Job { wanted: self.wanted().clone(), last: self.file.says.clone(), policy: Arc::clone(&self.policy) }
     }
 
-    fn save_and_tell(&mut self, now: Now, actions: &mut Vec<Action>) {
+    fn tell_and_save(&mut self, now: Now, actions: &mut Vec<Action>) {
+        // The file is visible by now: who waits for that need not wait for the disk.
+        let receipt = self.receipt(now);
+        if self.told.as_ref().is_none_or(|told| receipt::is_news(told, &receipt)) {
+            self.told = Some(receipt.clone());
+            actions.push(Action::Tell(receipt));
+        }
         if let Some(says) = &self.file.says
             && self.saved.as_ref().is_none_or(|saved| !saved.same_pairs(says))
         {
             self.saved = Some(says.clone());
             actions.push(Action::Save(says.clone()));
-        }
-        let receipt = self.receipt(now);
-        if self.told.as_ref().is_none_or(|told| receipt::is_news(told, &receipt)) {
-            self.told = Some(receipt.clone());
-            actions.push(Action::Tell(receipt));
         }
     }
 
