@@ -1,6 +1,7 @@
 //! privatelinkd (placeholder, written at the end)
 #![deny(unsafe_code)]
 pub mod agent;
+pub mod cli;
 pub mod config;
 pub mod discover;
 pub mod health;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `privatelinkd`: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    privatelinkd::cli::main()
+}

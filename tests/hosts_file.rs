@@ -1,6 +1,4 @@
 //! Replacing a file that is somebody else's: what is kept, what is refused, and races at each step.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
-
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,4 @@
 //! Random hosts files, hand-overs, receipts, state files and histories: no panic, no lost byte, no empty name.
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;

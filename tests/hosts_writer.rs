@@ -1,6 +1,4 @@
 //! The writer's loop on real files, and the way of a plan from the publisher to the receipt.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,11 +8,11 @@ use privatelinkd::config::Families;
 use privatelinkd::model::{
     Answer, AnswerReason, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
-use privatelinkd::publish::hosts::handover::own_uid;
 use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect, writer};
 use privatelinkd::publish::receipts::{self, ReceiptFollower};
 use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::identity::effective_uid;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +47,7 @@ impl Host {
             reassert_interval: Duration::from_secs(5),
             removal_grace: Duration::from_secs(600),
             agent_run_dir: self.run_dir(),
-            agent_uid: own_uid(),
+            agent_uid: effective_uid(),
             run_dir: self.dir.path().join("run-hosts"),
             state_dir: self.dir.path().join("state"),
         }
@@ -61,7 +59,7 @@ impl Host {
         String::from_utf8_lossy(&std::fs::read(self.hosts()).unwrap_or_default()).into_owned()
     }
     fn receipt(&self) -> Option<Receipt> {
-        handover::read_receipt(&self.policy().run_dir, own_uid()).unwrap()
+        handover::read_receipt(&self.policy().run_dir, effective_uid()).unwrap()
     }
     fn start(&self) -> Running {
         let (settings, receiver) = watch::channel(Arc::new(self.policy()));
@@ -220,14 +218,14 @@ async fn plans_go_one_way_and_receipts_the_other() {
     let (receipts, mut received) = watch::channel(Receipts::default());
     let (plans, plan_receiver) = watch::channel(PlanState::default());
     let token = CancellationToken::new();
-    let follower = ReceiptFollower::new(host.policy().run_dir, own_uid(), Clock::System).await;
+    let follower = ReceiptFollower::new(host.policy().run_dir, effective_uid(), Clock::System).await;
     let follower = tokio::spawn(follower.run(receipts, sender.clone(), token.clone()));
     let writer = host.start();
     let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());
     let runner = tokio::spawn(publish::run(publisher, plan_receiver, sender, Clock::System, token.clone()));
 
     let wanted = plan(&[("a.x", &["10.0.0.1"])]);
-    plans.send_replace(PlanState { plan: Some(Arc::new(wanted.clone())), history: BTreeMap::new() });
+    plans.send_replace(PlanState { plan: Some(Arc::new(wanted.clone())), ..PlanState::default() });
     let in_sync = |r: &Receipts| r.hosts.as_ref().is_some_and(|r| receipts::in_sync(&wanted, r));
     tokio::time::timeout(Duration::from_secs(20), received.wait_for(in_sync)).await.unwrap().unwrap();
     let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap();

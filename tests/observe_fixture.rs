@@ -70,6 +70,7 @@ fn endpoint(n: usize) -> Endpoint {
         (key(n, zone).zone, ZoneEntry { addresses, ..ZoneEntry::default() })
     });
     Endpoint {
+        probed: true,
         id: (n == 1).then(|| "ep-bp1i2x3y4z".parse().unwrap()),
         domain: None,
         names: [name(n)].into(),

@@ -1,6 +1,5 @@
 //! Who hears what: every channel between the stages, and one `wire_*` a stage.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::supervise::Supervisor;
 use super::{Options, listen};
 use crate::config::Config;
 use crate::discover::{self, Cache, Memory};
-use crate::model::{EndpointName, Event, EventKind, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
+use crate::model::{Event, EventKind, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, EventLog, Views, events};
 use crate::probe::Probers;
 use crate::probe::runner::{Probes, Runner};
@@ -24,7 +23,7 @@ use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::writer;
 use crate::publish::receipts::ReceiptFollower;
 use crate::sys::clock::Clock;
-use crate::sys::heartbeat::Stages;
+use crate::sys::heartbeat::{Beat, Stages};
 use crate::sys::identity;
 
 /// How long a stage may be silent before it counts as stuck. Each gives a sign of life every 5 s at least.
@@ -53,7 +52,6 @@ pub(super) struct Wiring {
     receipts: watch::Sender<Receipts>,
     events: mpsc::UnboundedSender<Event>,
     heard: mpsc::UnboundedReceiver<Event>,
-    asks: (mpsc::Sender<BTreeSet<EndpointName>>, mpsc::Receiver<BTreeSet<EndpointName>>),
     stages: Stages,
 }
 
@@ -102,7 +100,6 @@ impl Wiring {
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
             receipts: watch::Sender::default(),
-            asks: mpsc::channel(1),
             stages: Stages::new(clock),
             options,
             clock,
@@ -167,7 +164,7 @@ impl Wiring {
         supervisor.add("status", listeners.status(supervisor.token()));
     }
 
-    fn wire_probe(&self, beat: crate::sys::heartbeat::Beat, supervisor: &mut Supervisor) {
+    fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
         let probers = Probers::new();
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec| probers.prober(spec),
@@ -182,13 +179,8 @@ impl Wiring {
         supervisor.add_fallible("probe", runner.run(supervisor.token()));
     }
 
-    fn wire_steer_and_discover(
-        self,
-        steer: crate::sys::heartbeat::Beat,
-        discover: crate::sys::heartbeat::Beat,
-        supervisor: &mut Supervisor,
-    ) {
-        let (ask, asked) = self.asks;
+    fn wire_steer_and_discover(&self, steer: Beat, discover: Beat, supervisor: &mut Supervisor) {
+        let (ask, asked) = mpsc::channel(1);
         let steering = Steering {
             clock: self.clock,
             beat: steer,
@@ -196,7 +188,7 @@ impl Wiring {
             health: self.health.subscribe(),
             host: self.settings.host.subscribe(),
             config: self.settings.config.subscribe(),
-            plan: self.plan,
+            plan: self.plan.clone(),
             ask,
             events: self.events.clone(),
         };
@@ -206,9 +198,9 @@ impl Wiring {
             beat: discover,
             config: self.settings.config.subscribe(),
             asked,
-            inventory: self.inventory,
-            cache: self.cache,
-            events: self.events,
+            inventory: self.inventory.clone(),
+            cache: self.cache.clone(),
+            events: self.events.clone(),
         };
         supervisor.add("discover", runner.run(supervisor.token()));
     }

@@ -165,5 +165,4 @@ fn in_folder(dir: &std::path::Path, work: impl Fn() -> io::Result<()>) -> io::Re
 }
 
 #[cfg(test)]
-#[path = "publish_tests.rs"]
 mod tests;

@@ -269,7 +269,16 @@ pub(super) const BANS: &[Ban] = &[
     Ban {
         what: &["tracing", "tracing_subscriber"],
         but: &[],
-        rooms: Rooms::NotIn(&["observe::events", "sys::log_queue", "agent", "cli"]),
+        rooms: Rooms::NotIn(&[
+            "observe::events",
+            // Its own faults; an event about a listener would come back through it.
+            "observe::serve",
+            "sys::log_queue",
+            // Soon a process of its own, that nobody listens to.
+            "publish::hosts::writer",
+            "agent",
+            "cli",
+        ]),
         in_tests: false,
         why: "what happens is an event, and observe::events makes the one log line of it",
     },

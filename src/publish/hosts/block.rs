@@ -303,5 +303,4 @@ fn parse(region: &[u8]) -> Option<Block> {
 }
 
 #[cfg(test)]
-#[path = "block_tests.rs"]
 mod tests;

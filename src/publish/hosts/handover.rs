@@ -27,12 +27,6 @@ pub fn receipt_path(writer_run_dir: &Path) -> PathBuf {
     writer_run_dir.join("receipt.json")
 }
 
-/// Who owns what this process writes: whom to expect on both sides when agent and writer are one process.
-#[must_use]
-pub fn own_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
-}
-
 /// The digest that a hand-over of this plan carries and its receipt echoes.
 #[must_use]
 pub fn digest(plan: &Plan) -> Digest {

@@ -203,5 +203,4 @@ pub enum Refusal {
 }
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
 mod tests;

@@ -1,0 +1,52 @@
+//! `privatelinkd check`
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Exit, Failed, Output, counted, output};
+use crate::config::{self, Complaint, Complaints, Effective, Environment};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file to check, instead of --config.
+    path: Option<PathBuf>,
+    /// Print the effective config with each value's origin, secrets hidden.
+    #[arg(long)]
+    show: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// The answer as JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    ok: bool,
+    complaints: &'a [Complaint],
+    /// Complaints beyond those listed.
+    omitted: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective: Option<&'a Effective>,
+}
+
+pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
+    let path = args.path.as_deref().unwrap_or(config);
+    let loaded = config::load(path, &Environment::current());
+    let (ok, complaints, effective) = match &loaded {
+        Ok(l) => (true, Complaints { complaints: l.warnings.clone(), omitted: 0 }, Some(&l.effective)),
+        Err(c) => (false, c.clone(), None),
+    };
+    let effective = effective.filter(|_| args.show);
+    if args.output.json {
+        let Complaints { complaints, omitted } = &complaints;
+        output::json(&Answer { ok, complaints, omitted: *omitted, effective })?;
+    } else {
+        output::complain(&complaints.to_string());
+        match effective {
+            Some(effective) => output::answer(&effective.to_string())?,
+            None if ok => output::answer(&format!("{}: fine\n", path.display()))?,
+            None => output::complain(&format!("privatelinkd: {}: {}\n", path.display(), counted(&complaints))),
+        }
+    }
+    Ok(if ok { Exit::Fine } else { Exit::Config })
+}

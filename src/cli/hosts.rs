@@ -1,0 +1,96 @@
+//! `privatelinkd hosts …`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Exit, Failed, Output, load, output};
+use crate::publish::hosts::file::FileError;
+use crate::publish::hosts::inspect::{self, InspectError};
+use crate::publish::hosts::policy::HostsPolicy;
+use crate::sys::clock::Clock;
+use crate::sys::identity;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Print the block that is in the hosts file now.
+    Show(Output),
+    /// Print what would change in the hosts file; exits with 1 if anything would.
+    Diff(Output),
+    /// Write the block once.
+    Apply(Output),
+}
+
+/// `show` and `diff` as JSON.
+#[derive(Serialize)]
+struct Text<'a> {
+    path: &'a Path,
+    /// `null` if there is nothing to show.
+    text: Option<String>,
+}
+
+pub(super) fn main(command: &Command, config: &Path) -> Result<Exit, Failed> {
+    let policy = Arc::new(HostsPolicy::new(&load(config)?.config, identity::effective_uid()));
+    match command {
+        Command::Show(output) => show(&policy, *output),
+        Command::Diff(output) => diff(&policy, *output),
+        Command::Apply(output) => apply(&policy, *output),
+    }
+}
+
+fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
+    let block = inspect::show(&policy.path).map_err(|e| failed(e.into()))?;
+    let exit = if block.is_some() { Exit::Fine } else { Exit::No };
+    match block {
+        _ if output.json => {
+            let text = block.map(|b| String::from_utf8_lossy(&b).into_owned());
+            output::json(&Text { path: &policy.path, text })?;
+        }
+        Some(block) => output::print(&block)?,
+        None => output::complain(&format!("privatelinkd: no block in {}\n", policy.path.display())),
+    }
+    Ok(exit)
+}
+
+fn diff(policy: &Arc<HostsPolicy>, output: Output) -> Result<Exit, Failed> {
+    let diff = inspect::diff(policy, Clock::System).map_err(failed)?;
+    let exit = if diff.is_empty() { Exit::Fine } else { Exit::No };
+    if output.json {
+        output::json(&Text { path: &policy.path, text: (!diff.is_empty()).then_some(diff) })?;
+    } else {
+        output::answer(&diff)?;
+    }
+    Ok(exit)
+}
+
+fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
+    let receipt = inspect::apply_once(policy, Clock::System).map_err(failed)?;
+    if output.json {
+        output::json(&receipt)?;
+    } else {
+        let path = policy.path.display();
+        let done = if receipt.changed { "written" } else { "already as it should be" };
+        match &receipt.error_detail {
+            Some(error) => output::complain(&format!("privatelinkd: {error}\n")),
+            None => output::answer(&format!("{path}: {done}\n"))?,
+        }
+        for (name, verdict) in &receipt.names {
+            output::answer(&format!("  {name}: {verdict}\n"))?;
+        }
+    }
+    Ok(if receipt.error.is_some() { Exit::No } else { Exit::Fine })
+}
+
+fn failed(error: InspectError) -> Failed {
+    let denied = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+    let exit = match &error {
+        _ if denied => Exit::Permission,
+        InspectError::Nothing { .. } => Exit::Unavailable,
+        InspectError::File(FileError::Io { .. }) | InspectError::Io { .. } => Exit::Internal,
+        InspectError::File(_) | InspectError::Handover(_) => Exit::No,
+    };
+    Failed::new(exit, error)
+}

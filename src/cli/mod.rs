@@ -1,0 +1,144 @@
+//! The commands: one file each. A command gathers, calls the rooms and prints; it holds no rule and renders little.
+
+mod check;
+mod hosts;
+mod output;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Complaints, Environment, Loaded};
+use crate::model::LogLevel;
+use output::Output;
+
+/// Keeps names pointing at healthy PrivateLink endpoint addresses.
+#[derive(Debug, Parser)]
+#[command(name = "privatelinkd", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 the answer is no, 2 usage, 69 unavailable, 70 internal fault, \
+                        77 permission, 78 config.")]
+struct Cli {
+    /// The main config file; drop-ins are read from conf.d/ beside it.
+    #[arg(long, global = true, value_name = "PATH", default_value = "/etc/privatelinkd/config.toml")]
+    config: PathBuf,
+    /// Overrides [log].level.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log: Option<Level>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent in the foreground.
+    Run(run::Args),
+    /// Validate the config: every complaint at once, with file, line and column.
+    Check(check::Args),
+    /// What the running agent knows.
+    Status(status::Args),
+    /// The managed block in the hosts file.
+    #[command(subcommand)]
+    Hosts(hosts::Command),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
+}
+
+/// How a command ends (sysexits.h where there is a word for it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Fine = 0,
+    No = 1,
+    Usage = 2,
+    Unavailable = 69,
+    Internal = 70,
+    Permission = 77,
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not answer.
+#[derive(Debug)]
+struct Failed {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failed {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+}
+
+/// Parses the arguments, runs the command, says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors; a closed pipe is nobody's.
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+        }
+    };
+    let Cli { config, log, command } = cli;
+    let result = match command {
+        Command::Run(args) => run::main(&args, &config, log.map(LogLevel::from)),
+        Command::Check(args) => check::main(&args, &config),
+        Command::Status(args) => status::main(&args, &config),
+        Command::Hosts(command) => hosts::main(&command, &config),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(Failed { exit, error }) => {
+            output::complain(&format!("privatelinkd: {error:#}\n"));
+            exit.into()
+        }
+    }
+}
+
+/// Loads the config for a command; complaints end it.
+fn load(path: &std::path::Path) -> Result<Loaded, Failed> {
+    config::load(path, &Environment::current()).map_err(refused)
+}
+
+fn refused(complaints: Complaints) -> Failed {
+    output::complain(&complaints.to_string());
+    Failed::new(Exit::Config, anyhow::anyhow!("the config can't be used: {}", counted(&complaints)))
+}
+
+fn counted(complaints: &Complaints) -> String {
+    let n = complaints.complaints.len() + complaints.omitted;
+    format!("{n} complaint{}", if n == 1 { "" } else { "s" })
+}
+
+/// A permission problem has an exit code of its own.
+fn io_exit(error: &std::io::Error, otherwise: Exit) -> Exit {
+    if error.kind() == std::io::ErrorKind::PermissionDenied { Exit::Permission } else { otherwise }
+}

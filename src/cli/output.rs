@@ -1,0 +1,47 @@
+//! Printing: to stdout for answers, to stderr for complaints. A reader that went away is not our fault.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use super::{Exit, Failed};
+
+/// Text or JSON.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Output {
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Prints an answer.
+pub(super) fn answer(text: &str) -> Result<(), Failed> {
+    print(text.as_bytes())
+}
+
+/// Prints bytes as they are.
+pub(super) fn print(bytes: &[u8]) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| Failed::new(Exit::Internal, anyhow::Error::from(e).context("can't print"))),
+    }
+}
+
+/// Prints an answer as JSON, on several lines.
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| Failed::new(Exit::Internal, e))?;
+    text.push('\n');
+    answer(&text)
+}
+
+/// Prints to stderr.
+pub(super) fn complain(text: &str) {
+    // Nowhere is left to say that stderr is gone.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Colours only on a terminal, and only if nobody objects (no-color.org).
+pub(super) fn color() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}

@@ -1,0 +1,92 @@
+//! `privatelinkd status`: asks the running agent over its socket.
+
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Exit, Failed, Output, io_exit, output};
+use crate::config::{self, Environment};
+use crate::observe::status::{Report, State, Style, table};
+
+/// An agent that lives answers at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Far more than any report.
+const LARGEST: u64 = 64 << 20;
+/// Between two looks of `--watch`.
+const WATCH: Duration = Duration::from_secs(1);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Look again every second until interrupted.
+    #[arg(long)]
+    watch: bool,
+    /// Show recent events, too.
+    #[arg(long)]
+    events: bool,
+    /// The agent's status socket, instead of the one that the config tells.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
+    let socket = args.socket.clone().unwrap_or_else(|| socket(config));
+    loop {
+        let exit = match once(args, &socket) {
+            // A restart of the agent is worth watching, too.
+            Err(failed) if args.watch && failed.exit == Exit::Unavailable => {
+                output::answer(&format!("{CLEAR}{:#}\n", failed.error))?;
+                failed.exit
+            }
+            other => other?,
+        };
+        if !args.watch {
+            return Ok(exit);
+        }
+        std::thread::sleep(WATCH);
+    }
+}
+
+/// Cursor home, clear the rest.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
+    let bytes = ask(socket).map_err(|e| {
+        let exit = io_exit(&e, Exit::Unavailable);
+        let context = format!("no agent answers on {}", socket.display());
+        Failed::new(exit, anyhow::Error::from(e).context(context))
+    })?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|e| {
+        let context = format!("the agent on {} speaks another version", socket.display());
+        Failed::new(Exit::Unavailable, anyhow::Error::from(e).context(context))
+    })?;
+    let clear = if args.watch && !args.output.json { CLEAR } else { "" };
+    if args.output.json {
+        output::print(&bytes)?;
+    } else {
+        let style = Style { color: output::color(), events: args.events };
+        output::answer(&format!("{clear}{}", table(&report, style)))?;
+    }
+    Ok(if report.state == State::Ok { Exit::Fine } else { Exit::No })
+}
+
+fn ask(socket: &Path) -> io::Result<Vec<u8>> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut bytes = Vec::new();
+    stream.take(LARGEST).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection without an answer"));
+    }
+    Ok(bytes)
+}
+
+/// Where the config says that the agent listens. A config that is broken, or that we may not read, is no reason not
+/// to ask: the agent may run on an older one.
+fn socket(config: &Path) -> PathBuf {
+    let loaded = config::load(config, &Environment::current());
+    let dir = loaded.map_or_else(|_| PathBuf::from("/run/privatelinkd"), |l| l.config.host.run_dir);
+    dir.join("status.sock")
+}
