@@ -142,6 +142,7 @@ pub async fn keep(
     token: CancellationToken,
 ) {
     let mut saved: Option<Arc<Plan>> = None;
+    let mut told: Option<String> = None;
     loop {
         tokio::select! {
             () = token.cancelled() => return,
@@ -151,10 +152,13 @@ pub async fn keep(
         let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else { continue };
         let now = clock.now();
         match cache.clone().save_plan(latest.clone(), now).await {
-            Ok(()) => saved = Some(latest),
+            Ok(()) => (saved, told) = (Some(latest), None),
+            // A full disk is told once, not with every plan.
             Err(error) => {
-                let kind = EventKind::StateNotSaved { error: error.to_string() };
-                let _ = events.send(Event { at: now, kind });
+                let error = error.to_string();
+                if told.replace(error.clone()).as_ref() != Some(&error) {
+                    let _ = events.send(Event { at: now, kind: EventKind::StateNotSaved { error } });
+                }
             }
         }
     }

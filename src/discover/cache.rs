@@ -2,6 +2,7 @@
 //! wrote it (B12). A file that can't be used is kept aside, never deleted and never a reason not to start.
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -135,9 +136,21 @@ impl Cache {
             let (identity, boot_id) = (self.identity.clone(), self.boot_id.clone());
             let stored = Stored { format: FORMAT, boot_id, identity, saved: now.wall, content };
             let json = serde_json::to_vec(&stored).map_err(io::Error::other)?;
-            atomic_file::write(&self.dir.join(file), &json, 0o640, Durability::Synced)
+            let path = self.dir.join(file);
+            let saved = match atomic_file::write(&path, &json, 0o640, Durability::Synced) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    self.make_dir().and_then(|()| atomic_file::write(&path, &json, 0o640, Durability::Synced))
+                }
+                other => other,
+            };
+            saved.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
         };
         tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
+    }
+
+    /// Packages bring the folder; in the foreground it may be missing.
+    fn make_dir(&self) -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)
     }
 
     fn read<T: DeserializeOwned>(&self, file: &str) -> Cached<T> {

@@ -179,6 +179,7 @@ impl EventKind {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
+            Self::AnswerChanged { from, .. } if from.is_empty() => Severity::Info,
             Self::Started { .. }
             | Self::Stopping
             | Self::TargetUp { .. }
@@ -229,18 +230,18 @@ impl fmt::Display for EventKind {
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
-            Self::CacheLoaded { names } => write!(f, "last known good loaded: {names} names"),
+            Self::CacheLoaded { names } => write!(f, "last known good loaded, names: {names}"),
             Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
             Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
             Self::StateNotSaved { error } => write!(f, "state not saved: {error}"),
-            Self::Published { publisher, names } => write!(f, "{publisher}: written, {names} names in force"),
+            Self::Published { publisher, names } => write!(f, "{publisher}: written, names in force: {names}"),
             Self::PublishFailed { publisher, error } => write!(f, "{publisher}: not written: {error}"),
             Self::PublishConflict { publisher } => {
                 write!(f, "{publisher}: somebody keeps removing our block; writing at most every 5 s from now on")
             }
-            Self::ConfigLoaded { endpoints } => write!(f, "config in force: {endpoints} endpoints"),
+            Self::ConfigLoaded { endpoints } => write!(f, "config in force, endpoints: {endpoints}"),
             Self::ConfigRefused { complaints, first } => {
-                write!(f, "config refused, the old one stays in force: {complaints} complaints, the first: {first}")
+                write!(f, "config refused, the old one stays in force; complaints: {complaints}, the first: {first}")
             }
             Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
         }
