@@ -1,7 +1,7 @@
 //! The composition root of `run`: parse without binding, bind without starting, start, supervise, drain.
 //!
 //! It holds no rule and renders nothing. Each stage is a task of its own with receivers of what it depends on and the
-//! one sender of what it finds ([`wire`]); a stage that ends without being told to is a fault that ends the agent, and
+//! one sender of what it finds (`wire`); a stage that ends without being told to is a fault that ends the agent, and
 //! systemd starts it anew. What is published stays meanwhile.
 
 mod control;

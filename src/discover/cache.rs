@@ -205,6 +205,10 @@ fn rebase(mut inventory: Inventory, now: Now) -> Inventory {
             let since = Now { boottime: Boottime::default(), wall: freshness.confirmed().wall };
             *freshness = Freshness::Stale { since, error: "not asked yet since the host booted".to_owned() };
         }
+        let pinned = endpoint.zones.values_mut().flat_map(|z| z.leaving.values_mut());
+        for since in endpoint.leaving.values_mut().chain(pinned) {
+            *since = now.boottime;
+        }
         for address in endpoint.zones.values_mut().flat_map(|z| z.addresses.values_mut()) {
             address.retired = address.retired.map(|_| now.boottime);
         }

@@ -1,13 +1,13 @@
 //! The inventory that follows from the last one, the config and what the sources said (pure).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Found, SourceError};
 use crate::config::EndpointConfig;
 use crate::model::{
-    AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Inventory, Now, Presence, SourceKind, Zone,
-    ZoneEntry,
+    AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, HostName, Inventory, Now, Presence,
+    SourceKind, Zone, ZoneEntry,
 };
 
 /// What each source said of each endpoint.
@@ -27,7 +27,7 @@ pub fn merge(
     let mut events = Vec::new();
     for (name, wanted) in config {
         let old = previous.endpoints.get(name);
-        let mut endpoint = described(wanted, old);
+        let mut endpoint = described(wanted, old, now.boottime);
         for (kind, said) in round.get(name).into_iter().flatten() {
             events.extend(take(&mut endpoint, (name, *kind), said, now));
         }
@@ -54,16 +54,24 @@ pub fn next_expiry(inventory: &Inventory, grace: Duration) -> Option<Boottime> {
         Presence::Removed { since } => Some(since),
         Presence::Configured => None,
     });
-    let zones = inventory.endpoints.values().flat_map(|e| e.zones.values());
-    let retired = zones.flat_map(|z| z.addresses.values()).filter_map(|a| a.retired);
-    removed.chain(retired).min().map(|since| since.after(grace))
+    let zones = || inventory.endpoints.values().flat_map(|e| e.zones.values());
+    let retired = zones().flat_map(|z| z.addresses.values()).filter_map(|a| a.retired);
+    let pinned = zones().flat_map(|z| z.leaving.values().copied());
+    let leaving = inventory.endpoints.values().flat_map(|e| e.leaving.values().copied());
+    removed.chain(retired).chain(pinned).chain(leaving).min().map(|since| since.after(grace))
 }
 
 /// The endpoint as the config describes it, with the addresses that were known before.
-fn described(wanted: &EndpointConfig, old: Option<&Endpoint>) -> Endpoint {
+fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> Endpoint {
     let mut zones: BTreeMap<Zone, ZoneEntry> = BTreeMap::new();
     for (zone, entry) in old.into_iter().flat_map(|o| &o.zones) {
-        zones.entry(zone.clone()).or_default().addresses.clone_from(&entry.addresses);
+        let known = zones.entry(zone.clone()).or_default();
+        known.addresses.clone_from(&entry.addresses);
+        let still = match zone {
+            Zone::Known(id) => wanted.zone_names.get(id),
+            Zone::Unknown => None,
+        };
+        known.leaving = leaving((&entry.names, &entry.leaving), still.unwrap_or(&BTreeSet::new()), now);
     }
     for (zone, names) in &wanted.zone_names {
         zones.entry(Zone::Known(zone.clone())).or_default().names.clone_from(names);
@@ -71,6 +79,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>) -> Endpoint {
     Endpoint {
         id: wanted.id.clone(),
         domain: wanted.domain.clone(),
+        leaving: old.map(|o| leaving((&o.names, &o.leaving), &wanted.names, now)).unwrap_or_default(),
         names: wanted.names.clone(),
         priority: wanted.priority,
         zones,
@@ -78,6 +87,16 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>) -> Endpoint {
         presence: Presence::Configured,
         sources: old.map(|o| o.sources.clone()).unwrap_or_default(),
     }
+}
+
+/// Names that were there, or were on their way already, and are wanted no more.
+fn leaving(
+    (names, leaving): (&BTreeSet<HostName>, &BTreeMap<HostName, Boottime>),
+    wanted: &BTreeSet<HostName>,
+    now: Boottime,
+) -> BTreeMap<HostName, Boottime> {
+    let known = names.iter().map(|n| (n, now)).chain(leaving.iter().map(|(n, since)| (n, *since)));
+    known.filter(|(n, _)| !wanted.contains(*n)).map(|(n, since)| (n.clone(), since)).collect()
 }
 
 fn take(
@@ -120,15 +139,17 @@ fn take_addresses(endpoint: &mut Endpoint, kind: SourceKind, found: &Found, now:
 }
 
 fn expire(endpoint: &mut Endpoint, grace: Duration, now: Boottime) {
+    let stays = |since: Boottime| since.after(grace) > now;
+    endpoint.leaving.retain(|_, since| stays(*since));
     for entry in endpoint.zones.values_mut() {
-        entry.addresses.retain(|_, a| a.retired.is_none_or(|since| since.after(grace) > now));
+        entry.addresses.retain(|_, a| a.retired.is_none_or(stays));
+        entry.leaving.retain(|_, since| stays(*since));
     }
-    endpoint.zones.retain(|_, entry| !entry.addresses.is_empty() || !entry.names.is_empty());
+    endpoint.zones.retain(|_, e| !e.addresses.is_empty() || !e.names.is_empty() || !e.leaving.is_empty());
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::net::IpAddr;
 
     use super::*;
@@ -195,6 +216,22 @@ mod tests {
         assert_eq!(addresses(&back), [("10.0.0.1".into(), false), ("10.0.0.2".into(), false)]);
         let (later, _) = merge(&second, &wanted(), &said(&["10.0.0.2"]), GRACE, now(602));
         assert_eq!(addresses(&later), [("10.0.0.2".into(), false)]);
+    }
+
+    #[test]
+    fn a_name_that_left_its_endpoint_stays_for_the_grace() {
+        let (first, _) = merge(&Inventory::default(), &wanted(), &said(&["10.0.0.1"]), GRACE, now(1));
+        let mut other = wanted();
+        other.values_mut().next().unwrap().names = ["new.example".parse().unwrap()].into();
+        let (second, _) = merge(&first, &other, &said(&["10.0.0.1"]), GRACE, now(2));
+        let (third, _) = merge(&second, &other, &said(&["10.0.0.1"]), GRACE, now(3));
+        let leaving = |i: &Inventory| i.endpoints.values().next().unwrap().leaving.clone();
+        assert_eq!(leaving(&third), [("db.example".parse().unwrap(), now(2).boottime)].into());
+        assert_eq!(next_expiry(&third, GRACE), Some(now(602).boottime));
+        let (gone, _) = merge(&third, &other, &said(&["10.0.0.1"]), GRACE, now(602));
+        assert!(leaving(&gone).is_empty());
+        let (back, _) = merge(&third, &wanted(), &said(&["10.0.0.1"]), GRACE, now(4));
+        assert_eq!(leaving(&back), [("new.example".parse().unwrap(), now(4).boottime)].into());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Endpoint {
     pub domain: Option<HostName>,
     /// Names that point at the whole endpoint.
     pub names: BTreeSet<HostName>,
+    /// Names that did and have left the config, with when: they stay for `removal_grace`.
+    pub leaving: BTreeMap<HostName, Boottime>,
     /// Where several endpoints share a name: lower first.
     pub priority: i32,
     /// Its zones, in the order of their ids.
@@ -41,6 +43,8 @@ pub struct Endpoint {
 pub struct ZoneEntry {
     /// Names of this zone's own: they only ever point at this zone.
     pub names: BTreeSet<HostName>,
+    /// Such names that have left the config, with when.
+    pub leaving: BTreeMap<HostName, Boottime>,
     /// Its addresses; normally one.
     pub addresses: BTreeMap<IpAddr, AddressEntry>,
 }

@@ -90,10 +90,16 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
         for name in &endpoint.names {
             add(&mut names, name, &shared, (false, steering));
         }
+        for (name, since) in stay(&endpoint.leaving, inputs) {
+            add(&mut names, name, &leaving(&shared, since, inputs), (false, steering));
+        }
         for (zone, entry) in &endpoint.zones {
             let own = all(entry, zone);
             for name in &entry.names {
                 add(&mut names, name, &own, (true, Steering::default()));
+            }
+            for (name, since) in stay(&entry.leaving, inputs) {
+                add(&mut names, name, &leaving(&own, since, inputs), (true, Steering::default()));
             }
         }
     }
@@ -115,6 +121,23 @@ fn add(
 ) {
     let of_name = || Candidates { list: Vec::new(), pinned, steering };
     names.entry(name.clone()).or_insert_with(of_name).list.extend(list.iter().cloned());
+}
+
+/// Names that have left the config and whose grace is not over.
+fn stay<'a>(
+    leaving: &'a BTreeMap<HostName, Boottime>,
+    inputs: &Inputs<'_>,
+) -> impl Iterator<Item = (&'a HostName, Boottime)> {
+    let (grace, now) = (inputs.policy.removal_grace, inputs.now.boottime);
+    leaving.iter().map(|(name, since)| (name, *since)).filter(move |(_, since)| since.after(grace) > now)
+}
+
+/// The same candidates for a name that has left the config.
+fn leaving(list: &[Candidate], since: Boottime, inputs: &Inputs<'_>) -> Vec<Candidate> {
+    let at = since.after(inputs.policy.removal_grace);
+    let leaves_at = |c: &Candidate| c.leaves_at.map_or(at, |other| other.min(at));
+    let leaving = |c: &Candidate| Candidate { leaves_at: Some(leaves_at(c)), removed: true, ..c.clone() };
+    list.iter().map(leaving).collect()
 }
 
 /// When something about these candidates changes by itself.

@@ -1,7 +1,7 @@
 //! From what is known to what is published: pure, total and deterministic.
 //!
 //! [`steer`] looks at each published name by itself. It gathers the name's candidates (every address of every endpoint
-//! that carries the name), gives each a [`Standing`](candidate::Standing), decides which of them belong into the
+//! that carries the name), gives each a standing, decides which of them belong into the
 //! answer (`answer`), and names the reason (`reason`). The previous plan is its only memory.
 //!
 //! Two rules stand above all others. No answer ever becomes empty (B1), and an address leaves an answer only when

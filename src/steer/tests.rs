@@ -42,12 +42,13 @@ impl World {
             let entry = AddressEntry { source: SourceKind::Fixed, retired: None };
             let zones = addresses.iter().enumerate().map(|(z, a)| {
                 let addresses = [(ip(*a), entry.clone())].into();
-                (zone(&format!("z{z}")), ZoneEntry { names: BTreeSet::new(), addresses })
+                (zone(&format!("z{z}")), ZoneEntry { addresses, ..ZoneEntry::default() })
             });
             let endpoint = Endpoint {
                 id: None,
                 domain: None,
                 names: [name("db.example")].into(),
+                leaving: BTreeMap::new(),
                 priority: 0,
                 zones: zones.collect(),
                 probed: true,
@@ -283,6 +284,19 @@ fn a_name_that_left_the_config_stays_for_the_grace_and_is_then_withdrawn() {
         world.steer(Some(&steered.plan)).plan.withdrawn.is_empty(),
         "a name that comes back is no longer withdrawn"
     );
+}
+
+#[test]
+fn a_name_that_left_its_endpoint_stays_for_the_grace_and_is_then_withdrawn() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.endpoint(0).names.clear();
+    world.endpoint(0).leaving.insert(name("db.example"), now(900).boottime);
+    world.set(1, down(990, 993));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[2]), RemovalPending), "steered to the end");
+    assert_eq!(world.steer(Some(&plan(&[2]))).wake_at, Some(now(1500).boottime));
+    world.now = now(1500);
+    assert_eq!(world.steer(Some(&plan(&[2]))).plan.withdrawn, [(name("db.example"), Withdrawal::Removed)].into());
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 }
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
-    let Endpoint { id, domain, names: _, priority: _, zones, probed: _, presence, sources } = endpoint;
+    let Endpoint { id, domain, names: _, leaving: _, priority: _, zones, probed: _, presence, sources } = endpoint;
     let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
