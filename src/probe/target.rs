@@ -11,8 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
-use crate::model::{CheckHealth, Failure, FailureReason, Now, Observation, TargetSpec};
+use crate::model::{CheckHealth, Failure, FailureReason, Now, Observation, TargetSpec, Timings};
 use crate::sys::clock::Clock;
+
+/// A timer may be this late without anybody having stood still.
+const STALL: Duration = Duration::from_secs(1);
 
 /// What a target's task tells the collector after each result.
 #[derive(Debug)]
@@ -93,7 +96,9 @@ impl<P: Prober> Target<P> {
                     format_args!("no result after twice the {deadline:?} allowed"),
                 ))
             });
-            Observation { started: started.boottime, ended: clock.now().boottime, outcome }
+            let ended = clock.now().boottime;
+            let outcome = stalled(outcome, ended.since(started.boottime), deadline);
+            Observation { started: started.boottime, ended, outcome }
         });
     }
 
@@ -124,6 +129,17 @@ impl<P: Prober> Target<P> {
     }
 }
 
+/// A timeout that is noticed long after its time says that this host stood still (a suspended or migrated machine, no
+/// CPU to be had), not that the target is silent.
+fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration) -> Result<Timings, Failure> {
+    match outcome {
+        Err(f) if f.reason == FailureReason::Timeout && took > deadline * 2 + STALL => {
+            Err(Failure::new(FailureReason::Local, format_args!("this host stood still: {took:?} for {deadline:?}")))
+        }
+        other => other,
+    }
+}
+
 /// Regular appointments are jittered by a tenth to either side, so that no two checkers stay in step.
 fn appointment(next: Next, rng: &mut fastrand::Rng) -> Option<Due> {
     let now = Instant::now();
@@ -131,5 +147,20 @@ fn appointment(next: Next, rng: &mut fastrand::Rng) -> Option<Due> {
         Next::Regular(wait) => Some(Due { at: now + wait.mul_f64(0.9 + 0.2 * rng.f64()), regular: true }),
         Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
         Next::OnAnswer => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_long_after_its_time_is_our_own_fault() {
+        let timeout = || Err(Failure::new(FailureReason::Timeout, "x"));
+        let (deadline, second) = (Duration::from_secs(2), Duration::from_secs(1));
+        let reason = |took| stalled(timeout(), took, deadline).unwrap_err().reason;
+        assert_eq!(reason(deadline + second), FailureReason::Timeout);
+        assert_eq!(reason(deadline * 20), FailureReason::Local);
+        assert!(stalled(Ok(Timings::default()), deadline * 20, deadline).is_ok());
     }
 }
