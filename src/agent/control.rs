@@ -16,7 +16,7 @@ use crate::sys::heartbeat::Beat;
 use crate::sys::log_queue::LogQueue;
 
 /// How often the files are compared with what was loaded.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The control stage.
 pub(super) struct Control {

@@ -21,7 +21,7 @@ use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, steering looks this often.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The steering stage.
 pub struct Steering {

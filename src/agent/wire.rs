@@ -26,8 +26,8 @@ use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{Beat, Stages};
 use crate::sys::identity;
 
-/// How long a stage may be silent before it counts as stuck. Each gives a sign of life every 5 s at least.
-const SILENCE: Duration = Duration::from_secs(20);
+/// How long a stage may be silent before it counts as stuck. Each gives a sign of life every 10 s at least.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Everything that the config decides, each under its own watch so that a reload wakes only whom it concerns.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, discovery shows life this often.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// The discovery runner.
 pub struct Runner {

@@ -19,7 +19,7 @@ use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, the collector shows life this often.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// How each endpoint is probed. An endpoint that is missing here is not.
 pub type Probes = BTreeMap<EndpointName, Arc<ProbeSpec>>;

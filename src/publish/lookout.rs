@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::sys::dir_watch::{Changes, DirWatch};
 
 /// Between two polls behind a watch: for what no watch can see.
-const BEHIND_A_WATCH: Duration = Duration::from_secs(5);
+const BEHIND_A_WATCH: Duration = Duration::from_secs(15);
 /// Between two polls where no watch could be made.
 const WITHOUT_A_WATCH: Duration = Duration::from_millis(100);
 
