@@ -1,0 +1,123 @@
+//! The temporary folder: everything that the agent reads and writes is in it.
+
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::agent::settings;
+use crate::world::{Kind, World};
+
+/// What others have in their hosts file, with whatever they like: tabs, remarks, bytes that are no UTF-8.
+const FOREIGN: &[u8] = b"127.0.0.1\tlocalhost\n\
+    ::1       localhost ip6-localhost\n\
+    # the printer next to the caf\xe9 (not UTF-8, and none of our business)\n\
+    10.20.30.40   printer.example.internal\tprinter\n";
+
+/// The temporary folder. It goes when this value goes, unless it is kept.
+pub(crate) struct Folder {
+    dir: tempfile::TempDir,
+    metrics: std::net::SocketAddr,
+    kept: bool,
+}
+
+impl Folder {
+    pub(crate) fn new() -> io::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("privatelinkd-demo-").tempdir()?;
+        // An address of its own: the default port may be taken by a real agent.
+        let metrics = privatelink_sim::free_address(9965)?;
+        Ok(Self { dir, metrics, kept: false })
+    }
+
+    pub(crate) fn keep(&mut self) {
+        self.dir.disable_cleanup(true);
+        self.kept = true;
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn hosts(&self) -> PathBuf {
+        self.path().join("etc/hosts")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path().join("etc/config.toml")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path().join("agent.log")
+    }
+
+    pub(crate) fn status_socket(&self) -> PathBuf {
+        self.path().join("run/status.sock")
+    }
+
+    pub(crate) fn metrics(&self) -> std::net::SocketAddr {
+        self.metrics
+    }
+
+    /// The hosts file as it is before the agent comes, the authority's certificate, and the config.
+    pub(crate) fn fill(&self, world: &World) -> io::Result<()> {
+        for folder in ["etc", "state", "run", "writer-state", "writer-run"] {
+            fs::create_dir(self.path().join(folder))?;
+        }
+        fs::write(self.hosts(), FOREIGN)?;
+        fs::write(self.path().join("etc/ca.pem"), world.ca_pem())?;
+        self.write_config(world)
+    }
+
+    /// The config that describes the world as it is now.
+    pub(crate) fn write_config(&self, world: &World) -> io::Result<()> {
+        fs::write(self.config(), self.config_text(world))?;
+        // Whatever the umask: a config that others may write is no policy.
+        fs::set_permissions(self.config(), Permissions::from_mode(0o644))
+    }
+
+    fn config_text(&self, world: &World) -> String {
+        let path = |name: &str| quoted(&self.path().join(name).to_string_lossy());
+        let mut text = format!(
+            "[host]\nzone = {zone}\nstate_dir = {state}\nrun_dir = {run}\n\n\
+             [hosts]\npath = {hosts}\nallowed_ranges = [\"127.0.0.0/8\"]\nstate_dir = {writer_state}\n\
+             run_dir = {writer_run}\n\n[metrics]\nlisten = \"{metrics}\"\n",
+            zone = quoted(World::ZONES[0]),
+            state = path("state"),
+            run = path("run"),
+            hosts = path("etc/hosts"),
+            writer_state = path("writer-state"),
+            writer_run = path("writer-run"),
+            metrics = self.metrics,
+        );
+        for endpoint in world.endpoints() {
+            let addresses = endpoint.zones.iter().map(|z| format!("{} = \"{}\"", quoted(z.zone), z.address()));
+            let addresses: Vec<_> = addresses.collect();
+            let kind = match endpoint.kind {
+                Kind::Https => format!("kind = \"https\"\nca_file = {}", path("etc/ca.pem")),
+                Kind::Tcp => "kind = \"tcp\"".to_owned(),
+            };
+            // Writing to a string can't fail.
+            let _ = write!(
+                text,
+                "\n[[endpoint]]\nname = {}\naddresses = {{ {} }}\nprivate_dns = [{}]\n\n\
+                 [endpoint.probe]\n{kind}\nport = {}\n{}",
+                quoted(endpoint.label),
+                addresses.join(", "),
+                quoted(endpoint.name),
+                endpoint.port,
+                settings(),
+            );
+        }
+        text
+    }
+}
+
+/// A basic string of TOML; what JSON escapes, TOML reads.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

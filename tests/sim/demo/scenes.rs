@@ -1,0 +1,181 @@
+//! The scenes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use privatelinkd::model::AnswerReason;
+
+use crate::agent::{HOLD, promise};
+use crate::hosts::Mark;
+use crate::look;
+use crate::screen::millis;
+use crate::script::{Script, now};
+use crate::summary::Failover;
+use crate::world::{At, Fault};
+
+/// One thing that happens, with its return to normal, so that each scene begins where all is well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scene {
+    Start,
+    Refuses,
+    FallsSilent,
+    BothDie,
+    Edited,
+    Moves,
+}
+
+impl Scene {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Start, Self::Refuses, Self::FallsSilent, Self::BothDie, Self::Edited, Self::Moves];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Start => "the start",
+            Self::Refuses => "a zone refuses connections",
+            Self::FallsSilent => "a zone falls silent",
+            Self::BothDie => "both zones of an endpoint die",
+            Self::Edited => "somebody else edits the hosts file",
+            Self::Moves => "an endpoint gets another address",
+        }
+    }
+
+    /// Rather too much, with the pause after it.
+    pub(crate) fn takes(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Start => 2,
+            Self::Edited | Self::Moves => 4,
+            Self::Refuses | Self::FallsSilent => 7,
+            Self::BothDie => 8,
+        })
+    }
+}
+
+impl Script<'_> {
+    pub(super) async fn scene(&mut self, scene: Scene) -> anyhow::Result<()> {
+        match scene {
+            Scene::Start => self.start().await,
+            Scene::Refuses => self.zone_fails(At(0, 0), Fault::Refuses).await,
+            Scene::FallsSilent => self.zone_fails(At(1, 1), Fault::Silent).await,
+            Scene::BothDie => self.both_zones_die(0).await,
+            Scene::Edited => self.file_is_edited().await,
+            Scene::Moves => self.address_moves(At(0, 1)).await,
+        }
+    }
+
+    async fn start(&mut self) -> anyhow::Result<()> {
+        self.screen.act("start", "The agent starts. It knows the addresses and has probed none of them yet.");
+        let took = self.file_shows(Mark::START, self.started).await?;
+        self.screen.saw("start", "the hosts file had a block with every address of both names.", Some(took));
+        self.all_is_well().await?;
+        let took = now().since(self.started);
+        self.screen.saw("start", "every address had proved that it answers.", Some(took));
+        let ready = look::get(self.folder.metrics(), "/readyz").await.context("can't ask /readyz")?;
+        ensure!(ready.starts_with("HTTP/1.1 200 "), "expected /readyz to say 200, found {:?}", ready.lines().next());
+        let metrics = look::get(self.folder.metrics(), "/metrics").await.context("can't ask /metrics")?;
+        let is_up = |line: &&str| line.starts_with("privatelink_target_up{") && line.ends_with(" 1");
+        let up = metrics.lines().filter(is_up).count();
+        let targets = self.world.targets();
+        ensure!(up == targets, "expected {targets} targets up in /metrics, found {up}");
+        Ok(())
+    }
+
+    async fn zone_fails(&mut self, at: At, fault: Fault) -> anyhow::Result<()> {
+        let scene = match fault {
+            Fault::Refuses => "refuses",
+            Fault::Silent => "silent",
+        };
+        let (endpoint, server) = self.world.server(at);
+        let (label, name, zone, address) = (endpoint.label, endpoint.name, server.zone, server.address());
+        self.summary.faults += 1;
+        let mark = self.hosts.mark();
+        self.world.set(at, Some(fault)).await?;
+        let from = now();
+        self.screen.act(scene, &format!("Zone {zone} of {label} ({address}) {fault}."));
+        let took = self.file_shows(mark, from).await?;
+        let limit = promise(fault);
+        let text = format!("the hosts file had {name} off it (promise: {} and a check).", millis(limit));
+        self.screen.saw(scene, &text, Some(took));
+        self.summary.failovers.push(Failover { name, fault, took, promise: limit });
+        self.reason_is(name, AnswerReason::FailedOver).await?;
+        self.screen.breathe().await;
+
+        let mark = self.hosts.mark();
+        self.world.set(at, None).await?;
+        let from = now();
+        self.screen.act(scene, &format!("Zone {zone} of {label} answers again."));
+        let took = self.file_shows(mark, from).await?;
+        ensure!(
+            took >= HOLD,
+            "expected the name to stay away for the hold of {HOLD:?}, found it back after {took:.1?}"
+        );
+        let text = format!("{name} was back on it: three answers in a row, then a hold of {}.", millis(HOLD));
+        self.screen.saw(scene, &text, Some(took));
+        self.all_is_well().await?;
+        self.summary.recoveries += 1;
+        Ok(())
+    }
+
+    async fn both_zones_die(&mut self, endpoint: usize) -> anyhow::Result<()> {
+        const SCENE: &str = "both_die";
+        let both = [At(endpoint, 0), At(endpoint, 1)];
+        let (label, name) = (self.world.endpoints()[endpoint].label, self.world.endpoints()[endpoint].name);
+        let before = self.world.answers().remove(name).unwrap_or_default();
+        self.summary.faults += 1;
+        let mark = self.hosts.mark();
+        for at in both {
+            self.world.set(at, Some(Fault::Refuses)).await?;
+        }
+        let from = now();
+        self.screen.act(SCENE, &format!("Both zones of {label} refuse connections at once."));
+        self.reason_is(name, AnswerReason::AllDownKept).await?;
+        let took = now().since(from);
+        // Long enough for something wrong to show itself.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let stayed = self.hosts.always_showed(mark, name, &before);
+        ensure!(stayed, "expected {name} to stay at every address, found it moved onto a dead one");
+        let text = format!("the agent knew that all is down; {name} stays as it is (all_down_kept).");
+        self.screen.saw(SCENE, &text, Some(took));
+        self.summary.kept = true;
+        self.screen.breathe().await;
+
+        for at in both {
+            self.world.set(at, None).await?;
+        }
+        let from = now();
+        self.screen.act(SCENE, &format!("Both zones of {label} answer again."));
+        self.all_is_well().await?;
+        // Perhaps without any change of the file, if both came back within one look.
+        self.file_shows(self.hosts.latest(), from).await?;
+        self.screen.saw(SCENE, &format!("all was well, and {name} at both zones."), Some(now().since(from)));
+        self.summary.recoveries += 1;
+        Ok(())
+    }
+
+    async fn file_is_edited(&mut self) -> anyhow::Result<()> {
+        const SCENE: &str = "edited";
+        let mark = self.hosts.mark();
+        self.hosts.rewrite_without_block("10.20.30.41   scanner.example.internal   # added by somebody in a hurry")?;
+        let from = now();
+        self.screen.act(SCENE, "Somebody adds a line of their own to the hosts file, and deletes the agent's block.");
+        let took = self.file_shows(mark, from).await?;
+        self.screen.saw(SCENE, "the block was back; every foreign line is as they left it.", Some(took));
+        self.summary.restored = Some(took);
+        self.all_is_well().await
+    }
+
+    async fn address_moves(&mut self, at: At) -> anyhow::Result<()> {
+        const SCENE: &str = "moves";
+        let old = self.world.move_server(at).await?;
+        let (endpoint, new) = self.world.server(at);
+        let (label, name, zone, from, to) = (endpoint.label, endpoint.name, new.zone, old.address(), new.address());
+        self.folder.write_config(&self.world).context("can't write the config")?;
+        let mark = self.hosts.mark();
+        self.reload.send(()).await.context("the agent is gone")?;
+        let asked = now();
+        self.screen.act(SCENE, &format!("Zone {zone} of {label} moves from {from} to {to}; the config is reloaded."));
+        let took = self.file_shows(mark, asked).await?;
+        self.screen.saw(SCENE, &format!("{name} was at the new address, which had proved itself first."), Some(took));
+        self.summary.ip_change = Some(took);
+        self.all_is_well().await
+    }
+}

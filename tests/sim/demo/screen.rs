@@ -1,0 +1,240 @@
+//! What the demo prints: a story with a live table below it on a terminal, the same without redrawing elsewhere, or
+//! JSON. One task owns stdout, so that nothing is mixed up.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use privatelinkd::observe::status::{Style, table};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::folder::Folder;
+use crate::look;
+use crate::summary::{Summary, metrics_url, ms};
+use crate::world::World;
+
+/// Between two pictures of the live table.
+const REDRAW: Duration = Duration::from_millis(150);
+/// For people, between two things that happen.
+const BREATH: Duration = Duration::from_millis(1500);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Json,
+    Plain,
+    Live,
+}
+
+/// The hand that everybody writes with.
+pub(crate) struct Screen {
+    mode: Mode,
+    color: bool,
+    opened: Instant,
+    orders: mpsc::UnboundedSender<Order>,
+    painter: JoinHandle<()>,
+}
+
+enum Order {
+    Print(String),
+    Table,
+}
+
+impl Screen {
+    pub(crate) fn open(json: bool, status_socket: PathBuf) -> Self {
+        let terminal = io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|t| t != "dumb");
+        let mode = match (json, terminal) {
+            (true, _) => Mode::Json,
+            (false, true) => Mode::Live,
+            (false, false) => Mode::Plain,
+        };
+        // no-color.org
+        let color = mode == Mode::Live && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let (orders, received) = mpsc::unbounded_channel();
+        let painter = Painter { mode, color, status_socket, picture: String::new(), drawn: 0 };
+        let painter = tokio::spawn(painter.run(received));
+        Self { mode, color, opened: Instant::now(), orders, painter }
+    }
+
+    fn is_live(&self) -> bool {
+        self.mode == Mode::Live
+    }
+
+    /// Time for people to look.
+    pub(crate) async fn breathe(&self) {
+        if self.is_live() {
+            sleep(BREATH).await;
+        }
+    }
+
+    /// Where everything is.
+    pub(crate) fn begin(&self, folder: &Folder, world: &World) {
+        let (hosts, metrics, socket) = (folder.hosts(), metrics_url(folder), folder.status_socket());
+        if self.mode == Mode::Json {
+            let log = folder.log();
+            return self.object(json!({
+                "event": "started", "hosts_path": hosts, "metrics_url": metrics, "status_socket": socket, "log": log,
+                "targets": world.targets(), "names": world.endpoints().len(),
+            }));
+        }
+        let (hosts, socket) = (hosts.display(), socket.display());
+        self.print(format!(
+            "Two endpoints, each with a server in two zones on loopback; one agent, probing every 500 ms.\n\
+             Look for yourself meanwhile:\n  cat {hosts}\n  curl -s {metrics}\n  \
+             cargo run -q -- status --socket {socket}\n\n"
+        ));
+    }
+
+    /// Something is done to the world.
+    pub(crate) fn act(&self, scene: &str, text: &str) {
+        match self.mode {
+            Mode::Json => self.object(json!({ "event": "act", "scene": scene, "text": text })),
+            Mode::Plain | Mode::Live => self.story(&self.bold(text)),
+        }
+    }
+
+    /// Something was seen, so long after it was done.
+    pub(crate) fn saw(&self, scene: &str, text: &str, took: Option<Duration>) {
+        let later = took.map(|took| format!("{} later ", millis(took))).unwrap_or_default();
+        match self.mode {
+            Mode::Json => {
+                self.object(json!({ "event": "saw", "scene": scene, "text": text, "ms": took.map(ms) }));
+            }
+            Mode::Plain | Mode::Live => self.story(&format!("  {later}{text}")),
+        }
+    }
+
+    /// A remark.
+    pub(crate) fn note(&self, text: &str) {
+        match self.mode {
+            Mode::Json => self.object(json!({ "event": "note", "text": text })),
+            Mode::Plain | Mode::Live => self.story(text),
+        }
+    }
+
+    /// The end of a scene: where nothing is redrawn, the table is printed now.
+    pub(crate) fn table(&self) {
+        if self.mode == Mode::Plain {
+            self.order(Order::Table);
+        }
+    }
+
+    /// Prints the result, and waits until everything is printed.
+    pub(crate) async fn end(self, summary: &Summary, folder: &Folder) {
+        if self.mode == Mode::Json {
+            self.object(summary.json(folder));
+        }
+        let Self { mode, orders, painter, .. } = self;
+        drop(orders);
+        // It ends by itself once nobody can order anything any more.
+        let _ = painter.await;
+        if mode != Mode::Json {
+            put(&summary.text(folder));
+        }
+    }
+
+    fn story(&self, text: &str) {
+        let at = self.opened.elapsed().as_secs_f64();
+        self.print(format!("{at:5.1} s  {text}\n"));
+    }
+
+    fn bold(&self, text: &str) -> String {
+        if self.color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn object(&self, value: Value) {
+        self.print(format!("{value}\n"));
+    }
+
+    fn print(&self, text: String) {
+        self.order(Order::Print(text));
+    }
+
+    fn order(&self, order: Order) {
+        // The painter outlives its orders.
+        let _ = self.orders.send(order);
+    }
+}
+
+/// Owns stdout.
+struct Painter {
+    mode: Mode,
+    color: bool,
+    status_socket: PathBuf,
+    /// The latest table.
+    picture: String,
+    /// Lines of the table on the terminal, to be drawn over.
+    drawn: usize,
+}
+
+impl Painter {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => match order {
+                    None => return,
+                    Some(Order::Print(text)) => self.print(&text),
+                    Some(Order::Table) => {
+                        self.look().await;
+                        put(&format!("\n{}\n", indented(&self.picture)));
+                    }
+                },
+                () = sleep(REDRAW), if self.mode == Mode::Live => {
+                    self.look().await;
+                    self.print("");
+                }
+            }
+        }
+    }
+
+    /// An agent that does not answer leaves the picture as it was.
+    async fn look(&mut self) {
+        if let Ok(report) = look::status(&self.status_socket).await {
+            self.picture = table(&report, Style { color: self.color, events: false });
+        }
+    }
+
+    /// Prints above the table.
+    fn print(&mut self, text: &str) {
+        if self.mode != Mode::Live {
+            return put(text);
+        }
+        let mut frame = String::new();
+        if self.drawn > 0 {
+            // To the table's first line, and everything from there on cleared.
+            let _ = write!(frame, "\x1b[{}F\x1b[J", self.drawn);
+        }
+        // Lines of the table that are too long are cut by the terminal, so that their number is known.
+        let _ = write!(frame, "{text}\x1b[?7l\n{}\x1b[?7h", self.picture);
+        self.drawn = 1 + self.picture.lines().count();
+        put(&frame);
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("         {line}\n") }).collect()
+}
+
+/// A reader that went away is no reason to stop.
+fn put(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// For what can't be told on the screen.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// `734 ms`, `2.31 s`.
+pub(crate) fn millis(time: Duration) -> String {
+    if time < Duration::from_secs(2) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{:.2} s", time.as_secs_f64())
+    }
+}
