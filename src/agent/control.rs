@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{host_facts, wire};
+use super::host_facts;
+use super::settings::{Settings, policy, probes};
 use crate::config::{self, Config, Environment, Loaded, Sources};
 use crate::model::{Event, EventKind, LogLevel};
 use crate::observe::ConfigState;
@@ -26,7 +27,7 @@ pub(super) struct Control {
     pub(super) level: Option<LogLevel>,
     pub(super) log: LogQueue,
     pub(super) sources: Sources,
-    pub(super) settings: wire::Settings,
+    pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) events: mpsc::UnboundedSender<Event>,
 }
@@ -73,8 +74,8 @@ impl Control {
         self.sources = sources;
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
         self.settings.host.send_replace(Arc::new(host_facts(&config)));
-        self.settings.probes.send_replace(Arc::new(wire::probes(&config)));
-        self.settings.policy.send_replace(Arc::new(wire::policy(&config)));
+        self.settings.probes.send_replace(Arc::new(probes(&config)));
+        self.settings.policy.send_replace(Arc::new(policy(&config)));
         self.settings.config.send_replace(Arc::new(config));
         self.settings.state.send_replace(Arc::new(state));
     }

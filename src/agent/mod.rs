@@ -6,6 +6,7 @@
 
 mod control;
 mod listen;
+mod settings;
 pub mod steering;
 mod supervise;
 mod wire;

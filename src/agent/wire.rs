@@ -8,18 +8,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
+use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::supervise::Supervisor;
 use super::{Options, listen};
-use crate::config::Config;
 use crate::discover::{self, Cache, Memory};
 use crate::model::{Event, EventKind, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, EventLog, Views, events};
 use crate::probe::Probers;
-use crate::probe::runner::{Probes, Runner};
+use crate::probe::runner::Runner;
 use crate::publish::HostsPublisher;
 use crate::publish::hosts::handover;
-use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::writer;
 use crate::publish::receipts::ReceiptFollower;
 use crate::sys::clock::Clock;
@@ -28,16 +27,6 @@ use crate::sys::identity;
 
 /// How long a stage may be silent before it counts as stuck. Each gives a sign of life every 10 s at least.
 const SILENCE: Duration = Duration::from_secs(30);
-
-/// Everything that the config decides, each under its own watch so that a reload wakes only whom it concerns.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) config: watch::Sender<Arc<Config>>,
-    pub(super) state: watch::Sender<Arc<ConfigState>>,
-    pub(super) host: watch::Sender<Arc<HostFacts>>,
-    pub(super) probes: watch::Sender<Arc<Probes>>,
-    pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
-}
 
 /// The channels, and what the stages are made of.
 pub(super) struct Wiring {
@@ -220,16 +209,6 @@ impl Wiring {
             started: self.started,
         }
     }
-}
-
-/// How each endpoint is probed.
-pub(super) fn probes(config: &Config) -> Probes {
-    config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), e.probe.clone()?))).collect()
-}
-
-/// The hosts writer's policy. In one process the hand-over is our own.
-pub(super) fn policy(config: &Config) -> HostsPolicy {
-    HostsPolicy::new(config, identity::effective_uid())
 }
 
 /// Differs between hosts, and stays the same over restarts.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -46,5 +47,17 @@ pub(crate) struct RegularFile {
 impl fmt::Debug for RegularFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RegularFile(owner {}, mode {:04o}, {} bytes)", self.owner, self.mode, self.content.len())
+    }
+}
+
+/// How a file that is not there is told.
+pub(crate) const MISSING: &str = "no such file";
+
+/// An error in the words of a complaint, "found …".
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => MISSING.to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        _ => error.to_string(),
     }
 }

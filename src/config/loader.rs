@@ -4,10 +4,8 @@
 //! reading. All of this blocks; on the runtime it belongs on a blocking thread.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStrExt as _;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -17,8 +15,9 @@ use super::Config;
 use super::check::{self, Checked};
 use super::complaint::{Complaint, Complaints};
 use super::document::{Document, plain};
+use super::drop_ins::drop_ins;
 use super::effective::Effective;
-use super::facts::{Environment, Facts, FileFacts, RegularFile};
+use super::facts::{Environment, Facts, FileFacts, MISSING, RegularFile, reason};
 use super::findings::Finding;
 use super::hidden::Hidden;
 use super::merge;
@@ -29,8 +28,6 @@ use crate::sys::regular_file::{self, OpenError};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// Most drop-ins that are read.
-const MOST_DROP_INS: usize = 256;
 
 /// A configuration that holds, and where it came from.
 #[derive(Debug, Clone)]
@@ -130,34 +127,6 @@ fn judge(texts: &[Document], environment: &Environment, mut sources: Sources) ->
     }
 }
 
-/// The names of the drop-ins in a folder, in lexical order. No folder, no drop-ins.
-pub(super) fn drop_ins(folder: &Path) -> Result<Vec<OsString>, String> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|e| reason(&e))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(|e| reason(&e))?.file_name();
-        if is_drop_in(&name) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    if names.len() > MOST_DROP_INS {
-        Err(format!("{} of them, more than {MOST_DROP_INS}", names.len()))
-    } else {
-        Ok(names)
-    }
-}
-
-/// Editors, package managers and people leave other files behind.
-fn is_drop_in(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    // `.rpmnew`, `.rpmsave`, `.dpkg-new`, `~` and the like stand behind the `.toml`.
-    name.ends_with(b".toml") && !name.starts_with(b".")
-}
-
 fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Complaints> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
     let complaint =
@@ -185,8 +154,6 @@ fn look_at(path: &Path, sources: &mut Sources) -> FileFacts {
     look(sources).map_or_else(FileFacts::Unusable, FileFacts::Regular)
 }
 
-const MISSING: &str = "no such file";
-
 /// Opens a regular file, and notes its fingerprint.
 fn open(path: &Path, sources: &mut Sources) -> Result<(File, std::fs::Metadata), String> {
     let opened = regular_file::open(path);
@@ -208,15 +175,6 @@ fn read_bounded(file: &mut File, size: u64) -> Result<Vec<u8>, String> {
 
 fn acl(file: &File) -> Result<Vec<u8>, String> {
     regular_file::acl(file).map_err(|e| format!("an ACL that can't be read ({})", reason(&e)))
-}
-
-/// An error in the words of a complaint, "found …".
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => MISSING.to_owned(),
-        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 fn show(path: &Path) -> String {

@@ -9,6 +9,7 @@
 mod check;
 mod complaint;
 mod document;
+mod drop_ins;
 mod effective;
 mod facts;
 mod findings;

@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::loader::drop_ins;
+use super::drop_ins::drop_ins;
 
 /// Every file that was read, or looked for: the main one, the drop-ins and the files that they name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
