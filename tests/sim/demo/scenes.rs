@@ -76,6 +76,7 @@ impl Script<'_> {
         let up = metrics.lines().filter(is_up).count();
         let targets = self.world.targets();
         ensure!(up == targets, "expected {targets} targets up in /metrics, found {up}");
+        self.screen.show_table().await;
         Ok(())
     }
 
@@ -93,11 +94,11 @@ impl Script<'_> {
         self.screen.act(scene, &format!("Zone {zone} of {label} ({address}) {fault}."));
         let took = self.file_shows(mark, from).await?;
         let limit = promise(fault);
-        let text = format!("the hosts file had {name} off it (promise: {} and a check).", millis(limit));
+        let text = format!("{name} no longer led there (promise: {} and a check).", millis(limit));
         self.screen.saw(scene, &text, Some(took));
         self.summary.failovers.push(Failover { name, fault, took, promise: limit });
         self.reason_is(name, AnswerReason::FailedOver).await?;
-        self.screen.breathe().await;
+        self.screen.show_table().await;
 
         let mark = self.hosts.mark();
         self.world.set(at, None).await?;
@@ -108,9 +109,10 @@ impl Script<'_> {
             took >= HOLD,
             "expected the name to stay away for the hold of {HOLD:?}, found it back after {took:.1?}"
         );
-        let text = format!("{name} was back on it: three answers in a row, then a hold of {}.", millis(HOLD));
+        let text = format!("{name} led there again, after three answers in a row and a hold of {HOLD:?}.");
         self.screen.saw(scene, &text, Some(took));
         self.all_is_well().await?;
+        self.screen.breathe().await;
         self.summary.recoveries += 1;
         Ok(())
     }
@@ -133,10 +135,10 @@ impl Script<'_> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let stayed = self.hosts.always_showed(mark, name, &before);
         ensure!(stayed, "expected {name} to stay at every address, found it moved onto a dead one");
-        let text = format!("the agent knew that all is down; {name} stays as it is (all_down_kept).");
+        let text = format!("the agent knew; {name} stays as it is (all_down_kept), rather than empty.");
         self.screen.saw(SCENE, &text, Some(took));
         self.summary.kept = true;
-        self.screen.breathe().await;
+        self.screen.show_table().await;
 
         for at in both {
             self.world.set(at, None).await?;
@@ -146,7 +148,8 @@ impl Script<'_> {
         self.all_is_well().await?;
         // Perhaps without any change of the file, if both came back within one look.
         self.file_shows(self.hosts.latest(), from).await?;
-        self.screen.saw(SCENE, &format!("all was well, and {name} at both zones."), Some(now().since(from)));
+        self.screen.saw(SCENE, &format!("all was well, and {name} led to both zones."), Some(now().since(from)));
+        self.screen.breathe().await;
         self.summary.recoveries += 1;
         Ok(())
     }
@@ -160,7 +163,9 @@ impl Script<'_> {
         let took = self.file_shows(mark, from).await?;
         self.screen.saw(SCENE, "the block was back; every foreign line is as they left it.", Some(took));
         self.summary.restored = Some(took);
-        self.all_is_well().await
+        self.all_is_well().await?;
+        self.screen.breathe().await;
+        Ok(())
     }
 
     async fn address_moves(&mut self, at: At) -> anyhow::Result<()> {
@@ -174,8 +179,10 @@ impl Script<'_> {
         let asked = now();
         self.screen.act(SCENE, &format!("Zone {zone} of {label} moves from {from} to {to}; the config is reloaded."));
         let took = self.file_shows(mark, asked).await?;
-        self.screen.saw(SCENE, &format!("{name} was at the new address, which had proved itself first."), Some(took));
+        self.screen.saw(SCENE, &format!("{name} led to the new address, which had proved itself first."), Some(took));
         self.summary.ip_change = Some(took);
-        self.all_is_well().await
+        self.all_is_well().await?;
+        self.screen.show_table().await;
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use privatelinkd::observe::status::{Style, table};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -40,7 +40,8 @@ pub(crate) struct Screen {
 
 enum Order {
     Print(String),
-    Table,
+    /// Print the table as it is now, and say when that is done.
+    Table(oneshot::Sender<()>),
 }
 
 impl Screen {
@@ -59,15 +60,22 @@ impl Screen {
         Self { mode, color, opened: Instant::now(), orders, painter }
     }
 
-    fn is_live(&self) -> bool {
-        self.mode == Mode::Live
-    }
-
-    /// Time for people to look.
+    /// Lets people look: a moment on a terminal; elsewhere nothing is redrawn and nobody waits.
     pub(crate) async fn breathe(&self) {
-        if self.is_live() {
+        if self.mode == Mode::Live {
             sleep(BREATH).await;
         }
+    }
+
+    /// Lets people look at the table: where it is not redrawn all the time, it is printed now.
+    pub(crate) async fn show_table(&self) {
+        if self.mode == Mode::Plain {
+            let (done, is_done) = oneshot::channel();
+            self.order(Order::Table(done));
+            // A painter that is gone has nothing left to paint.
+            let _ = is_done.await;
+        }
+        self.breathe().await;
     }
 
     /// Where everything is.
@@ -112,13 +120,6 @@ impl Screen {
         match self.mode {
             Mode::Json => self.object(json!({ "event": "note", "text": text })),
             Mode::Plain | Mode::Live => self.story(text),
-        }
-    }
-
-    /// The end of a scene: where nothing is redrawn, the table is printed now.
-    pub(crate) fn table(&self) {
-        if self.mode == Mode::Plain {
-            self.order(Order::Table);
         }
     }
 
@@ -178,9 +179,11 @@ impl Painter {
                 order = orders.recv() => match order {
                     None => return,
                     Some(Order::Print(text)) => self.print(&text),
-                    Some(Order::Table) => {
+                    Some(Order::Table(done)) => {
                         self.look().await;
                         put(&format!("\n{}\n", indented(&self.picture)));
+                        // Nobody waits any more if the demo was interrupted.
+                        let _ = done.send(());
                     }
                 },
                 () = sleep(REDRAW), if self.mode == Mode::Live => {

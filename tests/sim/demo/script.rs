@@ -58,8 +58,6 @@ impl Script<'_> {
                 self.summary.failures.push(failure);
                 return;
             }
-            self.screen.table();
-            self.screen.breathe().await;
         }
     }
 
