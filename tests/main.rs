@@ -26,4 +26,5 @@ mod probe_fuzz;
 mod probe_https;
 mod probe_tcp;
 mod races;
+mod state_fuzz;
 mod support;
