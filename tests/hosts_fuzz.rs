@@ -16,7 +16,7 @@ use privatelinkd::publish::hosts::writer::core::{Action, AssertError, Asserted, 
 use privatelinkd::publish::hosts::{handover, shadow, writer};
 use proptest::prelude::*;
 
-use crate::support::cases;
+use crate::support::{cases, damaged};
 
 fn config() -> ProptestConfig {
     ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() }
@@ -90,25 +90,6 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
 
 fn hand_over(plan: &Plan) -> Handover {
     handover::make(plan, "boot", &Identity::default())
-}
-
-/// Cuts, flips, doubles: what disks and people do to JSON.
-fn damaged(json: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
-    let n = json.len().max(1);
-    let edits = proptest::collection::vec((0..n, any::<u8>(), 0..4u8), 0..4);
-    edits.prop_map(move |edits| {
-        let mut json = json.clone();
-        for (at, byte, how) in edits {
-            let at = at.min(json.len().saturating_sub(1));
-            match how {
-                0 => json.truncate(at),
-                1 if !json.is_empty() => json[at] = byte,
-                2 if !json.is_empty() => drop(json.remove(at)),
-                _ => json.insert(at, byte),
-            }
-        }
-        json
-    })
 }
 
 proptest! {

@@ -8,6 +8,10 @@
     reason = "a test that can't go on fails; to clippy the helpers of tests are no tests"
 )]
 
+mod agent;
+mod agent_cli;
+mod agent_config;
+mod agent_rig;
 mod architecture;
 mod config_files;
 mod config_fuzz;
@@ -22,4 +26,5 @@ mod probe_fuzz;
 mod probe_https;
 mod probe_tcp;
 mod races;
+mod state_fuzz;
 mod support;

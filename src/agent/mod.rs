@@ -22,7 +22,8 @@ pub use supervise::Fault;
 
 use crate::config::{Config, Environment, Loaded};
 use crate::discover::{Cache, Memory};
-use crate::model::{HostFacts, Identity, LogLevel};
+use crate::model::{EventKind, HostFacts, Identity, LogLevel};
+use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 use crate::sys::identity;
 use crate::sys::log_queue::LogQueue;
@@ -63,7 +64,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let clock = Clock::System;
     let host = host_facts(&options.loaded.config);
     let cache = Arc::new(cache(&options.loaded.config, &host.identity));
-    let memory = recall(cache.clone(), clock).await;
+    let memory = recall(cache.clone(), wire::policy(&options.loaded.config), clock).await;
     let stop = orders.stop.clone();
     let mut supervisor = Supervisor::new(stop.clone());
     let log = wire::Wiring::new(options, host, (cache, memory), clock).start(&mut supervisor, orders.reload).await;
@@ -93,7 +94,17 @@ fn cache(config: &Config, identity: &Identity) -> Cache {
     Cache { dir: config.host.state_dir.clone(), identity: identity.clone(), boot_id: identity::boot_id() }
 }
 
-/// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder.
-async fn recall(cache: Arc<Cache>, clock: Clock) -> Memory {
-    tokio::task::spawn_blocking(move || cache.load(clock.now())).await.unwrap_or_default()
+/// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder. Where the plan is lost,
+/// the block in the hosts file is the last known good (B13).
+async fn recall(cache: Arc<Cache>, hosts: HostsPolicy, clock: Clock) -> Memory {
+    let recall = move || {
+        let mut memory = cache.load(clock.now());
+        if memory.plan_lost && hosts.publish {
+            memory.plan = inspect::last_plan(&hosts);
+            let names = memory.plan.as_ref().map(|p| p.answers.len());
+            memory.events.extend(names.map(|names| EventKind::CacheLoaded { names }));
+        }
+        memory
+    };
+    tokio::task::spawn_blocking(recall).await.unwrap_or_default()
 }

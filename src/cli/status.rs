@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Exit, Failed, Output, io_exit, output};
-use crate::config::{self, Environment};
+use crate::config;
 use crate::observe::status::{Report, State, Style, table};
 
 /// An agent that lives answers at once.
@@ -32,7 +32,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
-    let socket = args.socket.clone().unwrap_or_else(|| socket(config));
+    // A config that is broken, or that we may not read, is no reason not to ask: the agent may run on an older one.
+    let socket = args.socket.clone().unwrap_or_else(|| config::run_dir(config).join("status.sock"));
     loop {
         let exit = match once(args, &socket) {
             // A restart of the agent is worth watching, too.
@@ -81,12 +82,4 @@ fn ask(socket: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection without an answer"));
     }
     Ok(bytes)
-}
-
-/// Where the config says that the agent listens. A config that is broken, or that we may not read, is no reason not
-/// to ask: the agent may run on an older one.
-fn socket(config: &Path) -> PathBuf {
-    let loaded = config::load(config, &Environment::current());
-    let dir = loaded.map_or_else(|_| PathBuf::from("/run/privatelinkd"), |l| l.config.host.run_dir);
-    dir.join("status.sock")
 }

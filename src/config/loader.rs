@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -20,6 +20,7 @@ use super::effective::Effective;
 use super::facts::{Environment, Facts, FileFacts, MISSING, RegularFile, reason};
 use super::findings::Finding;
 use super::hidden::Hidden;
+use super::keys;
 use super::merge;
 use super::raw;
 use super::sources::{Fingerprint, Sources};
@@ -59,9 +60,28 @@ impl Environment {
 /// Everything that is wrong, at once; warnings are among it.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints> {
     let mut sources = Sources::default();
+    let (texts, unreadable) = read_texts(path, &mut sources);
+    if !unreadable.is_empty() {
+        return Err(Complaints { complaints: unreadable, omitted: 0 });
+    }
+    judge(&texts, environment, sources)
+}
+
+/// `[host].run_dir`, however wrong the rest of the configuration is: an agent that runs on an older one can be asked
+/// there. Blocks; opens no secret.
+#[must_use]
+pub fn run_dir(path: &Path) -> PathBuf {
+    let (texts, _) = read_texts(path, &mut Sources::default());
+    let tree = merge::merge(texts.iter().enumerate().map(|(file, text)| raw::parse(file, &text.text).root));
+    let written = || Some(PathBuf::from(tree.get("host")?.node.table()?.get("run_dir")?.node.text()?));
+    let default = || keys::find("host.run_dir")?.default.and_then(raw::parse_value)?.text().map(PathBuf::from);
+    written().filter(|dir| dir.is_absolute()).or_else(default).unwrap_or_default()
+}
+
+/// The main file and its drop-ins, and what can't be read of them.
+fn read_texts(path: &Path, sources: &mut Sources) -> (Vec<Document>, Vec<Complaint>) {
     let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
-    let mut texts = Vec::new();
-    let mut unreadable = Vec::new();
+    let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
     let drop_ins = match drop_ins(&folder) {
         Ok(names) => names,
         Err(found) => {
@@ -72,15 +92,12 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints
     sources.note_folder(&folder, &drop_ins);
     let main = std::iter::once(path.to_owned());
     for path in main.chain(drop_ins.iter().map(|name| folder.join(name))) {
-        match read_text(&path, &mut sources) {
+        match read_text(&path, sources) {
             Ok(text) => texts.push(Document::new(show(&path), text)),
             Err(more) => unreadable.extend(more.complaints),
         }
     }
-    if !unreadable.is_empty() {
-        return Err(Complaints { complaints: unreadable, omitted: 0 });
-    }
-    judge(&texts, environment, sources)
+    (texts, unreadable)
 }
 
 /// Judges texts that lie in no file: the first is the main one, the others are laid over it as drop-ins are. Files

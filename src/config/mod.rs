@@ -31,7 +31,7 @@ use ipnet::IpNet;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::Environment;
-pub use loader::{Loaded, from_texts, from_toml, load};
+pub use loader::{Loaded, from_texts, from_toml, load, run_dir};
 pub use sources::Sources;
 
 use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, ProbeSpec, Steering, ZoneId};

@@ -36,6 +36,8 @@ pub struct Memory {
     pub inventory: Inventory,
     /// The plan. That of another machine gives only withdrawals.
     pub plan: Option<Plan>,
+    /// True if there was a plan and it can't be used: what is published may tell what it said.
+    pub plan_lost: bool,
     /// What was found.
     pub events: Vec<EventKind>,
 }
@@ -105,7 +107,10 @@ impl Cache {
                 let withdrawn = content.answers.into_keys().map(foreign).collect();
                 memory.plan = Some(Plan { withdrawn, ..Plan::default() });
             }
-            Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
+            Cached::Unusable { error } => {
+                memory.events.push(EventKind::CacheUnusable { error });
+                memory.plan_lost = true;
+            }
         }
         memory
     }

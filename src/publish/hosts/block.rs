@@ -51,6 +51,12 @@ impl From<&Answer> for Entry {
     }
 }
 
+impl From<Entry> for Answer {
+    fn from(e: Entry) -> Self {
+        Self { addresses: e.addresses, standby: Vec::new(), reason: e.reason }
+    }
+}
+
 impl Block {
     /// Every (address, name) pair, in the order of the lines.
     pub fn pairs(&self) -> impl Iterator<Item = (IpAddr, &HostName)> {

@@ -10,7 +10,7 @@ use super::handover;
 use super::policy::HostsPolicy;
 use super::writer::core::{Action, Core, Input};
 use super::writer::{self, perform, store};
-use crate::model::Receipt;
+use crate::model::{Plan, Receipt};
 use crate::sys::clock::Clock;
 
 /// Why there is nothing to show.
@@ -47,6 +47,16 @@ pub enum InspectError {
 pub fn show(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let bytes = file::read(path)?.unwrap_or_default();
     Ok(block::find(&bytes).map(<[u8]>::to_vec))
+}
+
+/// What the block in the file says of the names of the config: the last plan, for an agent that lost its own. `None` if
+/// there is no block that can be read.
+#[must_use]
+pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
+    let mut block = block::salvage(&file::read(&policy.path).ok()??)?;
+    block.entries.retain(|name, _| policy.names.contains(name));
+    let answers = block.entries.into_iter().map(|(name, entry)| (name, entry.into())).collect();
+    Some(Plan { answers, ..Plan::default() })
 }
 
 /// What the writer would change now, as a unified diff; empty if nothing. Nothing is written. Bytes that are not
