@@ -1,9 +1,9 @@
 //! The temporary folder: everything that the agent reads and writes is in it.
 
 use std::fmt::Write as _;
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::agent::settings;
@@ -66,18 +66,16 @@ impl Folder {
     /// The hosts file as it is before the agent comes, the authority's certificate, and the config.
     pub(crate) fn fill(&self, world: &World) -> io::Result<()> {
         for folder in ["etc", "state", "run", "writer-state", "writer-run"] {
-            fs::create_dir(self.path().join(folder))?;
+            DirBuilder::new().mode(0o755).create(self.path().join(folder))?;
         }
-        fs::write(self.hosts(), FOREIGN)?;
-        fs::write(self.path().join("etc/ca.pem"), world.ca_pem())?;
+        write(&self.hosts(), FOREIGN)?;
+        write(&self.path().join("etc/ca.pem"), world.ca_pem().as_bytes())?;
         self.write_config(world)
     }
 
     /// The config that describes the world as it is now.
     pub(crate) fn write_config(&self, world: &World) -> io::Result<()> {
-        fs::write(self.config(), self.config_text(world))?;
-        // Whatever the umask: a config that others may write is no policy.
-        fs::set_permissions(self.config(), Permissions::from_mode(0o644))
+        write(&self.config(), self.config_text(world).as_bytes())
     }
 
     fn config_text(&self, world: &World) -> String {
@@ -115,6 +113,12 @@ impl Folder {
         }
         text
     }
+}
+
+/// Whatever the umask: the agent trusts no config and no certificate that others may write.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(path, bytes)?;
+    fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
 /// A basic string of TOML; what JSON escapes, TOML reads.
