@@ -64,7 +64,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let clock = Clock::System;
     let host = host_facts(&options.loaded.config);
     let cache = Arc::new(cache(&options.loaded.config, &host.identity));
-    let memory = recall(cache.clone(), wire::policy(&options.loaded.config), clock).await;
+    let memory = recall(cache.clone(), settings::policy(&options.loaded.config), clock).await;
     let stop = orders.stop.clone();
     let mut supervisor = Supervisor::new(stop.clone());
     let log = wire::Wiring::new(options, host, (cache, memory), clock).start(&mut supervisor, orders.reload).await;
