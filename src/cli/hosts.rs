@@ -14,11 +14,11 @@ use crate::sys::identity;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Print the block that is in the hosts file now.
+    /// Print the block that is in the hosts file now; exits with 1 if there is none.
     Show(Output),
     /// Print what would change in the hosts file; exits with 1 if anything would.
     Diff(Output),
-    /// Write the block once.
+    /// Write the block once, from what the agent handed over last.
     Apply(Output),
 }
 

@@ -15,7 +15,10 @@ use crate::config::{self, Complaints, Environment, Loaded};
 use crate::model::LogLevel;
 use output::Output;
 
-/// Keeps names pointing at healthy PrivateLink endpoint addresses.
+/// The heading of options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Keeps names on this host pointing at healthy PrivateLink endpoint addresses.
 #[derive(Debug, Parser)]
 #[command(name = "privatelinkd", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 the answer is no, 2 usage, 69 unavailable, 70 internal fault, \
@@ -23,9 +26,10 @@ use output::Output;
 struct Cli {
     /// The main config file; drop-ins are read from conf.d/ beside it.
     #[arg(long, global = true, value_name = "PATH", default_value = "/etc/privatelinkd/config.toml")]
+    #[arg(help_heading = EVERYWHERE)]
     config: PathBuf,
-    /// Overrides [log].level.
-    #[arg(long, global = true, value_name = "LEVEL")]
+    /// How much to log, whatever [log] level says.
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = EVERYWHERE)]
     log: Option<Level>,
     #[command(subcommand)]
     command: Command,
@@ -33,13 +37,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the agent in the foreground.
+    /// Run the agent in the foreground; SIGHUP loads the config again, SIGTERM ends it.
     Run(run::Args),
-    /// Validate the config: every complaint at once, with file, line and column.
+    /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
     Check(check::Args),
-    /// What the running agent knows.
+    /// Show what the running agent knows; exits with 1 if it is degraded, with 69 if none answers.
     Status(status::Args),
-    /// The managed block in the hosts file.
+    /// Show, compare or write the managed block in the hosts file.
     #[command(subcommand)]
     Hosts(hosts::Command),
 }

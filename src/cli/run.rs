@@ -18,7 +18,7 @@ const FLUSH: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Run the hosts writer in this process, too.
+    /// Run the hosts writer in this process, too. Required in this version.
     #[arg(long)]
     all_in_one: bool,
 }

@@ -1,7 +1,9 @@
 //! The last known good on disk: the inventory and the plan, each a JSON file with the identity of the machine that
 //! wrote it (B12). A file that can't be used is kept aside, never deleted and never a reason not to start.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -158,7 +160,7 @@ impl Cache {
         std::fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)
     }
 
-    fn read<T: DeserializeOwned>(&self, file: &str) -> Cached<T> {
+    fn read<T: Content>(&self, file: &str) -> Cached<T> {
         let path = self.dir.join(file);
         let bytes = match regular_file::read(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
@@ -176,9 +178,30 @@ impl Cache {
     }
 }
 
-/// Judges the bytes of a cache file (pure).
+/// What the cache keeps.
+pub trait Content: DeserializeOwned {
+    /// What is wrong with it although its shape is right.
+    fn flaw(&self) -> Option<String>;
+}
+
+impl Content for Inventory {
+    fn flaw(&self) -> Option<String> {
+        None
+    }
+}
+
+/// An answer is never empty, and names no address twice.
+impl Content for Plan {
+    fn flaw(&self) -> Option<String> {
+        let distinct = |a: &[IpAddr]| a.iter().collect::<BTreeSet<_>>().len() == a.len();
+        let bad = self.answers.iter().find(|(_, a)| a.addresses.is_empty() || !distinct(&a.addresses));
+        bad.map(|(name, a)| format!("{name}: expected one address or several distinct ones, found {:?}", a.addresses))
+    }
+}
+
+/// Judges the bytes of a cache file (pure). Errors tell the place; the text of serde's own may quote the content.
 #[must_use]
-pub fn judge<T: DeserializeOwned>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Cached<T> {
+pub fn judge<T: Content>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Cached<T> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -192,10 +215,13 @@ pub fn judge<T: DeserializeOwned>(bytes: &[u8], identity: &Identity, boot_id: &s
         }
     }
     match serde_json::from_slice::<Stored<T>>(bytes) {
-        Err(e) => unusable(e.to_string()),
-        Ok(stored) => match stored.identity.mismatch(identity) {
-            Some(part) => Cached::Foreign { content: stored.content, part },
-            None => Cached::Good { same_boot: stored.boot_id == boot_id, content: stored.content },
+        Err(e) => {
+            unusable(format!("expected the shape of format {FORMAT}, found an error at {}:{}", e.line(), e.column()))
+        }
+        Ok(stored) => match (stored.content.flaw(), stored.identity.mismatch(identity)) {
+            (Some(flaw), _) => unusable(flaw),
+            (None, Some(part)) => Cached::Foreign { content: stored.content, part },
+            (None, None) => Cached::Good { same_boot: stored.boot_id == boot_id, content: stored.content },
         },
     }
 }
@@ -219,4 +245,22 @@ fn rebase(mut inventory: Inventory, now: Now) -> Inventory {
         }
     }
     inventory
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_that_we_would_never_have_made_is_not_used() {
+        for (addresses, good) in [("", false), (r#""10.0.0.1","10.0.0.1""#, false), (r#""10.0.0.1","10.0.0.2""#, true)]
+        {
+            let json = format!(
+                r#"{{"format":1,"boot_id":"","identity":{{}},"saved":0,"content":{{"answers":
+                   {{"a.x":{{"addresses":[{addresses}],"reason":"healthy"}}}},"withdrawn":{{}}}}}}"#
+            );
+            let judged = judge::<Plan>(json.as_bytes(), &Identity::default(), "");
+            assert_eq!(matches!(judged, Cached::Good { .. }), good, "{judged:?}");
+        }
+    }
 }

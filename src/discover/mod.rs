@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 
-pub use cache::{Cache, Cached, Memory, judge};
+pub use cache::{Cache, Cached, Content, Memory, judge};
 pub use fixed::Fixed;
 pub use merge::{Round, merge, next_expiry};
 pub use runner::Runner;
