@@ -83,6 +83,24 @@ fn every_shipped_example_holds() {
     assert!(count >= 2);
 }
 
+/// The fenced TOML of the README, its indentation taken off.
+fn configs_of_the_readme() -> Vec<String> {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let fenced = |text: &str| text.split("```").next().unwrap().to_owned();
+    readme.split("```toml").skip(1).map(fenced).collect()
+}
+
+#[test]
+fn every_config_in_the_readme_holds() {
+    let configs = configs_of_the_readme();
+    assert!(!configs.is_empty());
+    for config in configs {
+        let loaded = privatelinkd::config::from_texts(&[("README.md", &config)], &environment());
+        let loaded = loaded.unwrap_or_else(|complaints| panic!("{complaints}"));
+        assert_eq!(loaded.warnings, []);
+    }
+}
+
 fn sample() -> String {
     fs::read_to_string(root().join("config/config.toml")).unwrap()
 }
