@@ -74,6 +74,7 @@ fn endpoint(n: usize) -> Endpoint {
         id: (n == 1).then(|| "ep-bp1i2x3y4z".parse().unwrap()),
         domain: None,
         names: [name(n)].into(),
+        leaving: BTreeMap::new(),
         priority: 0,
         zones: zones.into(),
         presence: Presence::Configured,

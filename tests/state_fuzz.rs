@@ -67,12 +67,16 @@ fn plan() -> impl Strategy<Value = Plan> {
         .prop_map(|(answers, withdrawn)| Plan { answers, withdrawn })
 }
 
+fn leaving() -> impl Strategy<Value = BTreeMap<HostName, Boottime>> {
+    btree_map(name(), boottime(), 0..2)
+}
+
 fn inventory() -> impl Strategy<Value = Inventory> {
     let entry =
         proptest::option::of(boottime()).prop_map(|retired| AddressEntry { source: SourceKind::Fixed, retired });
     let zone = select(vec![Zone::Known("z0".parse().unwrap()), Zone::Known("z1".parse().unwrap()), Zone::Unknown]);
-    let in_zone = (btree_set(name(), 0..2), btree_map(address(), entry, 0..3))
-        .prop_map(|(names, addresses)| ZoneEntry { names, addresses });
+    let in_zone = (btree_set(name(), 0..2), leaving(), btree_map(address(), entry, 0..3))
+        .prop_map(|(names, leaving, addresses)| ZoneEntry { names, leaving, addresses });
     let presence = prop_oneof![Just(Presence::Configured), boottime().prop_map(|since| Presence::Removed { since })];
     let at = (boottime(), any::<u64>()).prop_map(|(boottime, wall)| Now { boottime, wall: Wall(wall) });
     let source = (at, any::<bool>()).prop_map(|(at, fresh)| match fresh {
@@ -80,19 +84,26 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         false => Freshness::Stale { since: at, error: "no answer".to_owned() },
     });
     let sources = btree_map(Just(SourceKind::Fixed), source, 0..2);
-    let endpoint =
-        (btree_set(name(), 0..3), -1..2i32, btree_map(zone, in_zone, 0..3), any::<bool>(), presence, sources).prop_map(
-            |(names, priority, zones, probed, presence, sources)| Endpoint {
-                id: None,
-                domain: None,
-                names,
-                priority,
-                zones,
-                probed,
-                presence,
-                sources,
-            },
-        );
+    let endpoint = (
+        btree_set(name(), 0..3),
+        leaving(),
+        -1..2i32,
+        btree_map(zone, in_zone, 0..3),
+        any::<bool>(),
+        presence,
+        sources,
+    )
+        .prop_map(|(names, leaving, priority, zones, probed, presence, sources)| Endpoint {
+            leaving,
+            id: None,
+            domain: None,
+            names,
+            priority,
+            zones,
+            probed,
+            presence,
+            sources,
+        });
     let label = select(vec!["a", "b", "gone"]).prop_map(|n| n.parse().unwrap());
     btree_map(label, endpoint, 0..3).prop_map(|endpoints| Inventory { endpoints })
 }

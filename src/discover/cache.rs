@@ -232,6 +232,8 @@ fn rebase(mut inventory: Inventory, now: Now) -> Inventory {
         if let Presence::Removed { since } = &mut endpoint.presence {
             *since = now.boottime;
         }
+        let leaving = endpoint.zones.values_mut().map(|z| &mut z.leaving).chain([&mut endpoint.leaving]);
+        leaving.flat_map(|l| l.values_mut()).for_each(|since| *since = now.boottime);
         for freshness in endpoint.sources.values_mut() {
             let since = Now { boottime: Boottime::default(), wall: freshness.confirmed().wall };
             *freshness = Freshness::Stale { since, error: "not asked yet since the host booted".to_owned() };

@@ -1,13 +1,13 @@
 //! The inventory that follows from the last one, the config and what the sources said (pure).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Found, SourceError};
 use crate::config::EndpointConfig;
 use crate::model::{
-    AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Inventory, Now, Presence, SourceKind, Zone,
-    ZoneEntry,
+    AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, HostName, Inventory, Now, Presence,
+    SourceKind, Zone, ZoneEntry,
 };
 
 /// What each source said of each endpoint.
@@ -27,7 +27,7 @@ pub fn merge(
     let mut events = Vec::new();
     for (name, wanted) in config {
         let old = previous.endpoints.get(name);
-        let mut endpoint = described(wanted, old);
+        let mut endpoint = described(wanted, old, now.boottime);
         for (kind, said) in round.get(name).into_iter().flatten() {
             events.extend(take(&mut endpoint, (name, *kind), said, now));
         }
@@ -54,30 +54,46 @@ pub fn next_expiry(inventory: &Inventory, grace: Duration) -> Option<Boottime> {
         Presence::Removed { since } => Some(since),
         Presence::Configured => None,
     });
-    let zones = inventory.endpoints.values().flat_map(|e| e.zones.values());
-    let retired = zones.flat_map(|z| z.addresses.values()).filter_map(|a| a.retired);
-    removed.chain(retired).min().map(|since| since.after(grace))
+    let zones = || inventory.endpoints.values().flat_map(|e| e.zones.values());
+    let retired = zones().flat_map(|z| z.addresses.values()).filter_map(|a| a.retired);
+    let names = inventory.endpoints.values().map(|e| &e.leaving).chain(zones().map(|z| &z.leaving));
+    let leaving = names.flat_map(|n| n.values().copied());
+    removed.chain(retired).chain(leaving).min().map(|since| since.after(grace))
 }
 
 /// The endpoint as the config describes it, with the addresses that were known before.
-fn described(wanted: &EndpointConfig, old: Option<&Endpoint>) -> Endpoint {
+fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> Endpoint {
     let mut zones: BTreeMap<Zone, ZoneEntry> = BTreeMap::new();
-    for (zone, entry) in old.into_iter().flat_map(|o| &o.zones) {
-        zones.entry(zone.clone()).or_default().addresses.clone_from(&entry.addresses);
-    }
     for (zone, names) in &wanted.zone_names {
         zones.entry(Zone::Known(zone.clone())).or_default().names.clone_from(names);
+    }
+    for (zone, before) in old.into_iter().flat_map(|o| &o.zones) {
+        let entry = zones.entry(zone.clone()).or_default();
+        entry.addresses.clone_from(&before.addresses);
+        entry.leaving = leaving(&entry.names, (&before.names, &before.leaving), now);
     }
     Endpoint {
         id: wanted.id.clone(),
         domain: wanted.domain.clone(),
         names: wanted.names.clone(),
+        leaving: old.map(|o| leaving(&wanted.names, (&o.names, &o.leaving), now)).unwrap_or_default(),
         priority: wanted.priority,
         zones,
         probed: wanted.probe.is_some(),
         presence: Presence::Configured,
         sources: old.map(|o| o.sources.clone()).unwrap_or_default(),
     }
+}
+
+/// The names that were there and are not wanted any more, each since when.
+fn leaving(
+    wanted: &BTreeSet<HostName>,
+    (names, already): (&BTreeSet<HostName>, &BTreeMap<HostName, Boottime>),
+    now: Boottime,
+) -> BTreeMap<HostName, Boottime> {
+    let before = already.iter().map(|(name, since)| (name.clone(), *since));
+    let news = names.iter().map(|name| (name.clone(), now));
+    news.chain(before).filter(|(name, _)| !wanted.contains(name)).collect()
 }
 
 fn take(
@@ -120,15 +136,17 @@ fn take_addresses(endpoint: &mut Endpoint, kind: SourceKind, found: &Found, now:
 }
 
 fn expire(endpoint: &mut Endpoint, grace: Duration, now: Boottime) {
+    let stays = |since: Boottime| since.after(grace) > now;
+    endpoint.leaving.retain(|_, since| stays(*since));
     for entry in endpoint.zones.values_mut() {
-        entry.addresses.retain(|_, a| a.retired.is_none_or(|since| since.after(grace) > now));
+        entry.leaving.retain(|_, since| stays(*since));
+        entry.addresses.retain(|_, a| a.retired.is_none_or(stays));
     }
-    endpoint.zones.retain(|_, entry| !entry.addresses.is_empty() || !entry.names.is_empty());
+    endpoint.zones.retain(|_, e| !(e.addresses.is_empty() && e.names.is_empty() && e.leaving.is_empty()));
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::net::IpAddr;
 
     use super::*;
@@ -209,5 +227,34 @@ mod tests {
         assert!(gone.endpoints.is_empty());
         let (back, _) = merge(&third, &wanted(), &said(&["10.0.0.1"]), GRACE, now(601));
         assert_eq!(back.endpoints.values().next().unwrap().presence, Presence::Configured);
+    }
+
+    #[test]
+    fn a_name_that_left_its_endpoint_stays_for_the_grace() {
+        let (first, _) = merge(&Inventory::default(), &wanted(), &said(&["10.0.0.1"]), GRACE, now(1));
+        let mut other = wanted();
+        let endpoint = other.values_mut().next().unwrap();
+        endpoint.names = ["new.example".parse().unwrap()].into();
+        endpoint.zone_names = [("z".parse().unwrap(), ["z.example".parse().unwrap()].into())].into();
+        let (second, _) = merge(&first, &other, &said(&["10.0.0.1"]), GRACE, now(2));
+        let left: BTreeMap<HostName, _> = [("db.example".parse().unwrap(), now(2).boottime)].into();
+        assert_eq!(second.endpoints.values().next().unwrap().leaving, left);
+        assert_eq!(next_expiry(&second, GRACE), Some(now(602).boottime));
+        let (third, _) = merge(&second, &wanted(), &said(&["10.0.0.1"]), GRACE, now(3));
+        let e = third.endpoints.values().next().unwrap();
+        assert!(!e.leaving.contains_key(&"db.example".parse().unwrap()), "it came back");
+        assert_eq!(e.zones.values().next().unwrap().leaving.len(), 1, "a zone's own name leaves likewise");
+        let (gone, _) = merge(&third, &wanted(), &said(&["10.0.0.1"]), GRACE, now(603));
+        assert_eq!(
+            gone.endpoints,
+            first
+                .endpoints
+                .iter()
+                .map(|(n, e)| {
+                    let sources = gone.endpoints[n].sources.clone();
+                    (n.clone(), Endpoint { sources, ..e.clone() })
+                })
+                .collect()
+        );
     }
 }

@@ -24,6 +24,9 @@ pub struct Endpoint {
     pub domain: Option<HostName>,
     /// Names that point at the whole endpoint.
     pub names: BTreeSet<HostName>,
+    /// Names that left the config while the endpoint stayed, and since when: they go after the grace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leaving: BTreeMap<HostName, Boottime>,
     /// Where several endpoints share a name: lower first.
     pub priority: i32,
     /// Its zones, in the order of their ids.
@@ -41,6 +44,9 @@ pub struct Endpoint {
 pub struct ZoneEntry {
     /// Names of this zone's own: they only ever point at this zone.
     pub names: BTreeSet<HostName>,
+    /// As [`Endpoint::leaving`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leaving: BTreeMap<HostName, Boottime>,
     /// Its addresses; normally one.
     pub addresses: BTreeMap<IpAddr, AddressEntry>,
 }

@@ -97,13 +97,39 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
             }
         }
     }
+    gather_leaving(inputs, &mut names);
     for candidates in names.values_mut() {
+        // Where a name stays with another endpoint or zone, who left it is only kept until that one answers.
+        if candidates.list.iter().any(|c| !c.removed) {
+            candidates.list.iter_mut().for_each(|c| c.removed = false);
+        }
         candidates.list.sort_by(|a, b| {
             let order = |c: &Candidate| (!c.local, c.priority);
             order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
         });
     }
     names
+}
+
+/// Names that left the config while their endpoint stayed, until their grace ends.
+fn gather_leaving(inputs: &Inputs<'_>, names: &mut BTreeMap<HostName, Candidates>) {
+    for (endpoint_name, endpoint) in &inputs.inventory.endpoints {
+        let all = |(zone, entry)| candidates(inputs, (endpoint_name, endpoint), zone, entry);
+        let shared = (&endpoint.leaving, endpoint.zones.iter().flat_map(all).collect::<Vec<_>>());
+        let own = endpoint.zones.iter().map(|(zone, entry)| (&entry.leaving, all((zone, entry))));
+        let steering = inputs.policy.steering(endpoint_name);
+        for ((leaving, list), pinned) in [(shared, false)].into_iter().chain(own.map(|own| (own, true))) {
+            for (name, since) in leaving {
+                let end = since.after(inputs.policy.removal_grace);
+                let last = |c: &Candidate| c.leaves_at.map_or(end, |at| at.min(end));
+                let leaves = |c: &Candidate| Candidate { leaves_at: Some(last(c)), removed: true, ..c.clone() };
+                let list: Vec<_> = list.iter().map(leaves).collect();
+                if end > inputs.now.boottime {
+                    add(names, name, &list, (pinned, if pinned { Steering::default() } else { steering }));
+                }
+            }
+        }
+    }
 }
 
 /// A name is registered even without an address, so that what is published of it stays (B1).

@@ -42,12 +42,13 @@ impl World {
             let entry = AddressEntry { source: SourceKind::Fixed, retired: None };
             let zones = addresses.iter().enumerate().map(|(z, a)| {
                 let addresses = [(ip(*a), entry.clone())].into();
-                (zone(&format!("z{z}")), ZoneEntry { names: BTreeSet::new(), addresses })
+                (zone(&format!("z{z}")), ZoneEntry { addresses, ..ZoneEntry::default() })
             });
             let endpoint = Endpoint {
                 id: None,
                 domain: None,
                 names: [name("db.example")].into(),
+                leaving: BTreeMap::new(),
                 priority: 0,
                 zones: zones.collect(),
                 probed: true,
@@ -283,6 +284,25 @@ fn a_name_that_left_the_config_stays_for_the_grace_and_is_then_withdrawn() {
         world.steer(Some(&steered.plan)).plan.withdrawn.is_empty(),
         "a name that comes back is no longer withdrawn"
     );
+}
+
+#[test]
+fn a_name_that_left_its_endpoint_stays_for_the_grace_or_goes_to_another() {
+    let mut world = World::new(&[&[1], &[2]]);
+    for e in [0, 1] {
+        world.endpoint(e).names.clear();
+    }
+    world.endpoint(0).leaving = [(name("db.example"), now(900).boottime)].into();
+    world.set(1, up(999));
+    assert_eq!(world.answer(&[1]), (ips(&[1]), RemovalPending));
+    world.endpoint(1).names = [name("db.example")].into();
+    assert_eq!(world.answer(&[1]), (ips(&[1]), Healthy), "kept until the other endpoint answers");
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1]), (ips(&[2]), Healthy));
+    world.endpoint(1).names.clear();
+    world.now = now(1500);
+    let steered = world.steer(Some(&plan(&[1])));
+    assert_eq!(steered.plan.withdrawn, [(name("db.example"), Withdrawal::Removed)].into());
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 }
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
-    let Endpoint { id, domain, names: _, priority: _, zones, probed: _, presence, sources } = endpoint;
+    let Endpoint { id, domain, names: _, leaving: _, priority: _, zones, probed: _, presence, sources } = endpoint;
     let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
@@ -181,8 +181,8 @@ fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameRep
 /// The zone of an address among the endpoints of the name.
 fn placed(snapshot: &Snapshot, name: &HostName, address: IpAddr) -> Placed {
     let zones = snapshot.inventory.endpoints.values().flat_map(|e| {
-        let whole = e.names.contains(name) || e.domain.as_ref() == Some(name);
-        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name))
+        let whole = e.names.contains(name) || e.leaving.contains_key(name) || e.domain.as_ref() == Some(name);
+        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name) || z.leaving.contains_key(name))
     });
     let mut zones = zones.filter(|(_, entry)| entry.addresses.contains_key(&address));
     Placed { address, zone: zones.next().map(|(zone, _)| zone.clone()) }
