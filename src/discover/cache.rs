@@ -91,7 +91,7 @@ impl Cache {
         let mut memory = Memory::default();
         match self.read(Self::INVENTORY) {
             Cached::Good { content, same_boot } => {
-                memory.inventory = if same_boot { content } else { rebase(content, now) }
+                memory.inventory = rebase(content, same_boot, now);
             }
             Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
             // Said once, below.
@@ -226,22 +226,22 @@ pub fn judge<T: Content>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Ca
     }
 }
 
-/// Boot times of another boot mean nothing here: graces start anew, and nothing counts as confirmed in this boot.
-fn rebase(mut inventory: Inventory, now: Now) -> Inventory {
+/// Times of another boot mean nothing here: graces start anew, and nothing counts as confirmed in this boot. Those of
+/// this boot can only lie behind us, whatever a damaged file says.
+fn rebase(mut inventory: Inventory, same_boot: bool, now: Now) -> Inventory {
+    let rebased = |since: Boottime| if same_boot { since.min(now.boottime) } else { now.boottime };
     for endpoint in inventory.endpoints.values_mut() {
         if let Presence::Removed { since } = &mut endpoint.presence {
-            *since = now.boottime;
-        }
-        for freshness in endpoint.sources.values_mut() {
-            let since = Now { boottime: Boottime::default(), wall: freshness.confirmed().wall };
-            *freshness = Freshness::Stale { since, error: "not asked yet since the host booted".to_owned() };
+            *since = rebased(*since);
         }
         let pinned = endpoint.zones.values_mut().flat_map(|z| z.leaving.values_mut());
-        for since in endpoint.leaving.values_mut().chain(pinned) {
-            *since = now.boottime;
-        }
+        endpoint.leaving.values_mut().chain(pinned).for_each(|since| *since = rebased(*since));
         for address in endpoint.zones.values_mut().flat_map(|z| z.addresses.values_mut()) {
-            address.retired = address.retired.map(|_| now.boottime);
+            address.retired = address.retired.map(rebased);
+        }
+        for freshness in endpoint.sources.values_mut().filter(|_| !same_boot) {
+            let since = Now { boottime: Boottime::default(), wall: freshness.confirmed().wall };
+            *freshness = Freshness::Stale { since, error: "not asked yet since the host booted".to_owned() };
         }
     }
     inventory

@@ -1,13 +1,13 @@
 //! The addresses that a name may point at, and how each stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Inputs;
 use crate::model::{
-    AddressEntry, Boottime, CheckState, Drain, Endpoint, EndpointName, HostName, Presence, Steering, TargetHealth,
-    TargetKey, Zone, ZoneEntry,
+    AddressEntry, Boottime, CheckState, Drain, Endpoint, EndpointName, Freshness, HostName, Presence, Steering,
+    TargetHealth, TargetKey, Zone,
 };
 
 /// All candidates of one name.
@@ -32,7 +32,7 @@ pub(super) struct Candidate {
     pub(super) standing: Standing,
     /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
     pub(super) leaves_at: Option<Boottime>,
-    /// The endpoint left the config.
+    /// The name left the config altogether.
     pub(super) removed: bool,
     pub(super) health: Option<Arc<TargetHealth>>,
 }
@@ -77,67 +77,64 @@ impl Candidate {
     }
 }
 
+/// One endpoint, or one zone of it, that carries a name.
+struct Claim<'a> {
+    name: &'a HostName,
+    endpoint: (&'a EndpointName, &'a Endpoint),
+    /// `None` for a name of the whole endpoint.
+    zone: Option<&'a Zone>,
+    /// Set if the name, or the whole endpoint, has left the config: when the grace is over.
+    until: Option<Boottime>,
+}
+
 /// Every published name with its candidates.
 pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
+    let mut claims: Vec<_> = inputs.inventory.endpoints.iter().flat_map(|e| claims(e, inputs)).collect();
+    claims.retain(|c| c.until.is_none_or(|at| at > inputs.now.boottime));
+    // What the config says now settles how a name is steered; what has left it only adds addresses.
+    claims.sort_by_key(|c| c.until.is_some());
     let mut names: BTreeMap<HostName, Candidates> = BTreeMap::new();
-    for (endpoint_name, endpoint) in &inputs.inventory.endpoints {
-        if removal(endpoint, inputs).is_some_and(|at| at <= inputs.now.boottime) {
-            continue;
-        }
-        let steering = inputs.policy.steering(endpoint_name);
-        let all = |entry: &ZoneEntry, zone: &Zone| candidates(inputs, (endpoint_name, endpoint), zone, entry);
-        let shared: Vec<_> = endpoint.zones.iter().flat_map(|(zone, entry)| all(entry, zone)).collect();
-        for name in &endpoint.names {
-            add(&mut names, name, &shared, (false, steering));
-        }
-        for (name, since) in stay(&endpoint.leaving, inputs) {
-            add(&mut names, name, &leaving(&shared, since, inputs), (false, steering));
-        }
-        for (zone, entry) in &endpoint.zones {
-            let own = all(entry, zone);
-            for name in &entry.names {
-                add(&mut names, name, &own, (true, Steering::default()));
-            }
-            for (name, since) in stay(&entry.leaving, inputs) {
-                add(&mut names, name, &leaving(&own, since, inputs), (true, Steering::default()));
-            }
-        }
+    for claim in claims {
+        let pinned = claim.zone.is_some();
+        let steering = if pinned { Steering::default() } else { inputs.policy.steering(claim.endpoint.0) };
+        // Registered even without an address, so that what is published of the name stays (B1).
+        let of_name = || Candidates { list: Vec::new(), pinned, steering };
+        names.entry(claim.name.clone()).or_insert_with(of_name).list.extend(candidates(&claim, inputs));
     }
     for candidates in names.values_mut() {
-        candidates.list.sort_by(|a, b| {
-            let order = |c: &Candidate| (!c.local, c.priority);
-            order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
-        });
+        finish(&mut candidates.list);
     }
     names
 }
 
-/// A name is registered even without an address, so that what is published of it stays (B1).
-fn add(
-    names: &mut BTreeMap<HostName, Candidates>,
-    name: &HostName,
-    list: &[Candidate],
-    (pinned, steering): (bool, Steering),
-) {
-    let of_name = || Candidates { list: Vec::new(), pinned, steering };
-    names.entry(name.clone()).or_insert_with(of_name).list.extend(list.iter().cloned());
+fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -> Vec<Claim<'a>> {
+    let grace = inputs.policy.removal_grace;
+    let gone = match endpoint.1.presence {
+        Presence::Configured => None,
+        Presence::Removed { since } => Some(since.after(grace)),
+    };
+    let of = |zone, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
+        let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: gone });
+        let leaving = leaving.iter().map(move |(name, since)| {
+            let until = gone.into_iter().chain([since.after(grace)]).min();
+            Claim { name, endpoint, zone, until }
+        });
+        present.chain(leaving)
+    };
+    let shared = of(None, &endpoint.1.names, &endpoint.1.leaving);
+    shared.chain(endpoint.1.zones.iter().flat_map(|(zone, e)| of(Some(zone), &e.names, &e.leaving))).collect()
 }
 
-/// Names that have left the config and whose grace is not over.
-fn stay<'a>(
-    leaving: &'a BTreeMap<HostName, Boottime>,
-    inputs: &Inputs<'_>,
-) -> impl Iterator<Item = (&'a HostName, Boottime)> {
-    let (grace, now) = (inputs.policy.removal_grace, inputs.now.boottime);
-    leaving.iter().map(|(name, since)| (name, *since)).filter(move |(_, since)| since.after(grace) > now)
-}
-
-/// The same candidates for a name that has left the config.
-fn leaving(list: &[Candidate], since: Boottime, inputs: &Inputs<'_>) -> Vec<Candidate> {
-    let at = since.after(inputs.policy.removal_grace);
-    let leaves_at = |c: &Candidate| c.leaves_at.map_or(at, |other| other.min(at));
-    let leaving = |c: &Candidate| Candidate { leaves_at: Some(leaves_at(c)), removed: true, ..c.clone() };
-    list.iter().map(leaving).collect()
+/// Puts one name's candidates in order. Where the config still has the name, what has left it is merely retired: it
+/// goes as soon as something that is still there has proved itself.
+fn finish(list: &mut [Candidate]) {
+    if list.iter().any(|c| !c.removed) {
+        list.iter_mut().for_each(|c| c.removed = false);
+    }
+    list.sort_by(|a, b| {
+        let order = |c: &Candidate| (!c.local, c.priority, c.leaves_at.is_some());
+        order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
+    });
 }
 
 /// When something about these candidates changes by itself.
@@ -150,39 +147,26 @@ pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Optio
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
 }
 
-fn candidates(
-    inputs: &Inputs<'_>,
-    (name, endpoint): (&EndpointName, &Endpoint),
-    zone: &Zone,
-    entry: &ZoneEntry,
-) -> Vec<Candidate> {
-    let removal = removal(endpoint, inputs);
-    let local = matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b);
-    let drained = is_drained(inputs, name, zone);
-    let candidate = |(address, a): (&IpAddr, &AddressEntry)| {
+fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
+    let (name, endpoint) = claim.endpoint;
+    let zones = endpoint.zones.iter().filter(|(zone, _)| claim.zone.is_none_or(|only| only == *zone));
+    let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
-        let retirement = a.retired.map(|since| since.after(inputs.policy.removal_grace));
+        let retirement = entry.retired.map(|since| since.after(inputs.policy.removal_grace));
         Candidate {
             priority: endpoint.priority,
-            local,
-            stale: endpoint.sources.get(&a.source).is_some_and(crate::model::Freshness::is_stale),
-            drained,
+            local: matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b),
+            stale: endpoint.sources.get(&entry.source).is_some_and(Freshness::is_stale),
+            drained: is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
-            leaves_at: removal.into_iter().chain(retirement).min(),
-            removed: removal.is_some(),
+            leaves_at: claim.until.into_iter().chain(retirement).min(),
+            removed: claim.until.is_some(),
             health,
             key,
         }
     };
-    entry.addresses.iter().map(candidate).collect()
-}
-
-fn removal(endpoint: &Endpoint, inputs: &Inputs<'_>) -> Option<Boottime> {
-    match endpoint.presence {
-        Presence::Configured => None,
-        Presence::Removed { since } => Some(since.after(inputs.policy.removal_grace)),
-    }
+    zones.flat_map(|(zone, e)| e.addresses.iter().map(move |a| candidate(zone, a))).collect()
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

@@ -300,6 +300,26 @@ fn a_name_that_left_its_endpoint_stays_for_the_grace_and_is_then_withdrawn() {
 }
 
 #[test]
+fn a_name_that_moves_to_another_endpoint_follows_as_soon_as_that_one_answers() {
+    let mut world = World::new(&[&[1], &[2]]);
+    world.endpoint(0).presence = Presence::Removed { since: now(900).boottime };
+    assert_eq!(world.answer(&[1]), (ips(&[1]), Unprobed));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1]), (ips(&[2]), Healthy));
+}
+
+#[test]
+fn a_name_that_becomes_a_zones_own_is_pinned_at_once() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.endpoint(0).names.clear();
+    world.endpoint(0).leaving.insert(name("db.example"), now(900).boottime);
+    world.endpoint(0).zones.get_mut(&zone("z1")).unwrap().names.insert(name("db.example"));
+    world.set(1, up(999));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[2]), Pinned));
+}
+
+#[test]
 fn pinned_names_point_only_at_their_zone() {
     let mut world = World::new(&[&[1, 2]]);
     world.endpoint(0).zones.get_mut(&zone("z1")).unwrap().names.insert(name("z1.db.example"));

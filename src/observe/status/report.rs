@@ -181,8 +181,8 @@ fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameRep
 /// The zone of an address among the endpoints of the name.
 fn placed(snapshot: &Snapshot, name: &HostName, address: IpAddr) -> Placed {
     let zones = snapshot.inventory.endpoints.values().flat_map(|e| {
-        let whole = e.names.contains(name) || e.domain.as_ref() == Some(name);
-        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name))
+        let whole = e.names.contains(name) || e.leaving.contains_key(name) || e.domain.as_ref() == Some(name);
+        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name) || z.leaving.contains_key(name))
     });
     let mut zones = zones.filter(|(_, entry)| entry.addresses.contains_key(&address));
     Placed { address, zone: zones.next().map(|(zone, _)| zone.clone()) }
