@@ -1,12 +1,12 @@
 //! The writer's loop on real files, and the way of a plan from the publisher to the receipt.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::config::Families;
 use privatelinkd::model::{
-    Answer, AnswerReason, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
+    Answer, AnswerReason, Boottime, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
 use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect, writer};
 use privatelinkd::publish::receipts::{self, ReceiptFollower};
@@ -236,6 +236,57 @@ async fn plans_go_one_way_and_receipts_the_other() {
     runner.await.unwrap();
     follower.await.unwrap();
     writer.stop().await;
+}
+
+/// Each of many plans becomes visible. Prints how long that took (`--show-output`), beside two bare fsyncs.
+#[tokio::test]
+async fn the_way_from_the_decision_to_the_visible_file() {
+    const PLANS: usize = 60;
+    let host = Host::new();
+    let (plans, receiver) = watch::channel(PlanState::default());
+    let token = CancellationToken::new();
+    let writer = host.start();
+    let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());
+    let (events, _) = mpsc::unbounded_channel();
+    let runner = tokio::spawn(publish::run(publisher, receiver, events, Clock::System, token.clone()));
+    let (mut ways, mut syncs) = (Vec::new(), Vec::new());
+    for i in 0..PLANS {
+        let address = format!("10.0.0.{}", i + 1);
+        let wanted = Arc::new(plan(&[("a.x", &[&address])]));
+        let decided = Clock::System.now().boottime;
+        plans.send_replace(PlanState { plan: Some(wanted), ..PlanState::default() });
+        let (path, line) = (host.hosts(), format!("\n{address} a.x\n"));
+        let seen = tokio::task::spawn_blocking(move || visible(&path, line.as_bytes())).await.unwrap();
+        ways.push(seen.expect("visible within 20 s").since(decided));
+        syncs.push(two_fsyncs(host.dir.path()));
+    }
+    for (what, mut times) in [("decision to visible file", ways), ("two fsyncs", syncs)] {
+        times.sort();
+        println!("{what}: median {:?}, largest {:?} of {PLANS}", times[PLANS / 2], times[PLANS - 1]);
+    }
+    token.cancel();
+    runner.await.unwrap();
+    writer.stop().await;
+}
+
+/// When the file first holds the line.
+fn visible(path: &Path, line: &[u8]) -> Option<Boottime> {
+    for _ in 0..100_000 {
+        if std::fs::read(path).unwrap().windows(line.len()).any(|w| w == line) {
+            return Some(Clock::System.now().boottime);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    None
+}
+
+fn two_fsyncs(dir: &Path) -> Duration {
+    let began = Clock::System.now().boottime;
+    for name in ["one", "two"] {
+        std::fs::write(dir.join(name), began.0.as_nanos().to_string()).unwrap();
+        std::fs::File::open(dir.join(name)).unwrap().sync_all().unwrap();
+    }
+    Clock::System.now().boottime.since(began)
 }
 
 #[test]
