@@ -109,6 +109,16 @@ pub struct Receipt {
     pub in_conflict: bool,
 }
 
+impl Receipt {
+    /// What became of a name of the plan with this digest: [`Verdict::Pending`] while the receipt speaks of another
+    /// plan, or does not speak of the name.
+    #[must_use]
+    pub fn verdict(&self, name: &HostName, plan: Option<&Digest>) -> Verdict {
+        let of_this_plan = self.digest.as_ref() == plan;
+        self.names.get(name).copied().filter(|_| of_this_plan).unwrap_or(Verdict::Pending)
+    }
+}
+
 /// What a publisher found about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -159,8 +169,6 @@ pub enum PublishErrorKind {
     BadHandover,
     /// Some name or address is outside the policy.
     Refused,
-    /// The block's markers in the file are unbalanced or repeated.
-    DamagedMarkers,
     /// The file has metadata that can't be carried over.
     UnsupportedMetadata,
     /// The file is a mount point of its own, so it can't be replaced.
@@ -176,4 +184,32 @@ pub enum PublishErrorKind {
 pub struct Receipts {
     /// The hosts writer's.
     pub hosts: Option<Receipt>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_of_another_plan_leaves_its_names_pending() {
+        let (ours, other) = (Digest::from_bytes(&[1; 16]), Digest::from_bytes(&[2; 16]));
+        let name = |n: &str| n.parse::<HostName>().unwrap();
+        let receipt = Receipt {
+            format: HANDOVER_FORMAT,
+            digest: Some(ours.clone()),
+            at: Wall(0),
+            names: [(name("a.x"), Verdict::Published)].into(),
+            changed: true,
+            error: None,
+            error_detail: None,
+            writes: 1,
+            failed_writes: 0,
+            conflicts: 0,
+            in_conflict: false,
+        };
+        assert_eq!(receipt.verdict(&name("a.x"), Some(&ours)), Verdict::Published);
+        assert_eq!(receipt.verdict(&name("b.x"), Some(&ours)), Verdict::Pending);
+        assert_eq!(receipt.verdict(&name("a.x"), Some(&other)), Verdict::Pending);
+        assert_eq!(receipt.verdict(&name("a.x"), None), Verdict::Pending);
+    }
 }

@@ -1,7 +1,6 @@
 //! What became of a plan: follows `receipt.json` and reads sense into it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::HostsPublisher;
 use super::hosts::handover;
 use super::lookout::Lookout;
-use crate::model::{Event, EventKind, HostName, Plan, Receipt, Receipts, Verdict};
+use crate::model::{Event, EventKind, Receipt, Receipts, Verdict};
 use crate::sys::clock::Clock;
 
 /// Follows the hosts writer's receipts.
@@ -110,41 +109,15 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
     events
 }
 
-/// True if the writer has this very plan in force, every name of it, without an error. A shadowed name is in force:
-/// that it does not help is told apart.
-#[must_use]
-pub fn in_sync(plan: &Plan, receipt: &Receipt) -> bool {
-    let in_force = |name: &HostName| matches!(receipt.names.get(name), Some(Verdict::Published | Verdict::Shadowed));
-    receipt.error.is_none() && speaks_of(plan, receipt) && plan.answers.keys().all(in_force)
-}
-
-/// The verdict of every name of the plan: [`Verdict::Pending`] while the receipt speaks of another plan, or of none.
-#[must_use]
-pub fn verdicts(plan: &Arc<Plan>, receipt: Option<&Receipt>) -> std::collections::BTreeMap<HostName, Verdict> {
-    let receipt = receipt.filter(|r| speaks_of(plan, r));
-    let verdict = |name: &HostName| receipt.and_then(|r| r.names.get(name)).copied().unwrap_or(Verdict::Pending);
-    plan.answers.keys().map(|name| (name.clone(), verdict(name))).collect()
-}
-
-fn speaks_of(plan: &Plan, receipt: &Receipt) -> bool {
-    receipt.digest.as_ref() == Some(&handover::digest(plan))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Answer, AnswerReason, HANDOVER_FORMAT, PublishErrorKind, Wall};
-
-    fn plan() -> Arc<Plan> {
-        let answer =
-            Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
-        Arc::new(Plan { answers: [("a.x".parse().unwrap(), answer)].into(), withdrawn: Default::default() })
-    }
+    use crate::model::{HANDOVER_FORMAT, PublishErrorKind, Wall};
 
     fn receipt() -> Receipt {
         Receipt {
             format: HANDOVER_FORMAT,
-            digest: Some(handover::digest(&plan())),
+            digest: None,
             at: Wall(0),
             names: [("a.x".parse().unwrap(), Verdict::Published)].into(),
             changed: true,
@@ -155,21 +128,6 @@ mod tests {
             conflicts: 0,
             in_conflict: false,
         }
-    }
-
-    #[test]
-    fn a_receipt_of_another_plan_leaves_names_pending() {
-        assert!(in_sync(&plan(), &receipt()));
-        let other = Receipt { digest: None, ..receipt() };
-        assert!(!in_sync(&plan(), &other));
-        for r in [None, Some(&other)] {
-            assert_eq!(verdicts(&plan(), r)[&"a.x".parse().unwrap()], Verdict::Pending);
-        }
-        assert_eq!(verdicts(&plan(), Some(&receipt()))[&"a.x".parse().unwrap()], Verdict::Published);
-        let failed = Receipt { error: Some(PublishErrorKind::Io), ..receipt() };
-        assert!(!in_sync(&plan(), &failed));
-        let refused = Receipt { names: [("a.x".parse().unwrap(), Verdict::Refused)].into(), ..receipt() };
-        assert!(!in_sync(&plan(), &refused));
     }
 
     #[test]

@@ -56,9 +56,11 @@ fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
     if receipt.digest != snapshot.plan.digest {
         return Some("the present plan is not written yet".to_owned());
     }
-    let lacking = plan.answers.keys().filter(|name| {
-        matches!(receipt.names.get(*name), None | Some(Verdict::Pending | Verdict::UnsupportedMetadata))
-    });
+    let digest = snapshot.plan.digest.as_ref();
+    let lacking = plan
+        .answers
+        .keys()
+        .filter(|name| matches!(receipt.verdict(name, digest), Verdict::Pending | Verdict::UnsupportedMetadata));
     match lacking.count() {
         0 => None,
         n => Some(format!("{n} {} not written", if n == 1 { "name is" } else { "names are" })),
@@ -69,7 +71,6 @@ fn describe(error: PublishErrorKind) -> &'static str {
     match error {
         PublishErrorKind::BadHandover => "the hand-over could not be read",
         PublishErrorKind::Refused => "the policy does not admit some name or address",
-        PublishErrorKind::DamagedMarkers => "the markers of our block are damaged",
         PublishErrorKind::UnsupportedMetadata => "the file has metadata that can't be carried over",
         PublishErrorKind::MountPoint => "the file is a mount point of its own",
         PublishErrorKind::Busy => "somebody else changed the file in every attempt",

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     AddressEntry, Answer, Boottime, Check, CheckState, Endpoint, EndpointName, Event, Freshness, HostFacts, HostName,
-    Now, Presence, Severity, TargetHealth, TargetKey, Zone,
+    Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone,
 };
 use crate::observe::{ConfigState, Snapshot, events};
 use crate::sys::heartbeat::StageLife;
@@ -167,14 +167,16 @@ fn hold(target: &TargetHealth, now: Boottime) -> Option<Duration> {
 fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameReport {
     let Answer { addresses, standby, reason } = answer;
     let history = snapshot.plan.history.get(name);
-    let verdict = snapshot.receipts.hosts.as_ref().and_then(|r| r.names.get(name));
+    let digest = snapshot.plan.digest.as_ref();
+    let verdict = snapshot.receipts.hosts.as_ref().map_or(Verdict::Pending, |r| r.verdict(name, digest));
+    let hosts = snapshot.config.hosts_path.as_ref().map(|_| (HOSTS.to_owned(), verdict));
     NameReport {
         addresses: addresses.iter().map(|a| placed(snapshot, name, *a)).collect(),
         standby: standby.iter().map(|a| placed(snapshot, name, *a)).collect(),
         reason: *reason,
         changed: history.map(|h| when(h.changed, snapshot.now)),
         changes: history.map_or(0, |h| h.changes),
-        verdicts: verdict.map(|v| (HOSTS.to_owned(), *v)).into_iter().collect(),
+        verdicts: hosts.into_iter().collect(),
     }
 }
 

@@ -200,12 +200,6 @@ impl Core {
         &self.admitted.block
     }
 
-    /// What the file was last known to say of ours.
-    #[must_use]
-    pub fn in_file(&self) -> Option<&Block> {
-        self.file.says.as_ref()
-    }
-
     fn take_policy(&mut self, policy: Arc<HostsPolicy>, now: Boottime) {
         if policy.path != self.policy.path || !policy.publish {
             // Another file, or one that we no longer look after: what we know of it ends here.
