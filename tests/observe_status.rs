@@ -251,3 +251,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_receipt_of_another_plan_leaves_its_names_pending() {
+    let mut snapshot = healthy();
+    receipt(&mut snapshot).digest = None;
+    let stale = report(&snapshot);
+    assert!(stale.names.values().all(|n| n.verdicts["hosts"] == Verdict::Pending));
+    assert!(!stale.publishers["hosts"].in_sync);
+    snapshot.receipts.hosts = None;
+    let names = report(&snapshot).names;
+    assert!(names.values().all(|n| n.verdicts["hosts"] == Verdict::Pending), "no word from the writer yet");
+}

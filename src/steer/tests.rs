@@ -1,8 +1,8 @@
+mod properties;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
@@ -345,102 +345,4 @@ fn a_name_without_any_known_address_keeps_what_is_published() {
     world.endpoint(0).zones.clear();
     assert_eq!(world.answer(&[9]), (ips(&[9]), Stale));
     assert!(world.steer(None).plan.answers.is_empty());
-}
-
-fn any_health() -> impl Strategy<Value = Option<CheckHealth>> {
-    let state = prop_oneof![
-        Just(CheckState::Unknown),
-        Just(CheckState::Up { hold_until: None }),
-        (980_u64..1020).prop_map(|t| CheckState::Up { hold_until: Some(now(t).boottime) }),
-        Just(CheckState::Down { decided: None }),
-        (980_u64..1000).prop_map(|t| CheckState::Down { decided: Some(now(t).boottime) }),
-    ];
-    let times = (0_u32..4, prop::option::of(970_u64..1000), prop::option::of(970_u64..1000));
-    prop::option::of((state, times).prop_map(|(state, (n, success, failing))| {
-        let successes = if matches!(state, CheckState::Up { .. }) { n.max(1) } else { n };
-        let failing = if successes > 0 { None } else { failing };
-        health(state, successes, success, failing)
-    }))
-}
-
-prop_compose! {
-    fn any_world()(
-        priority in 0..2_i32,
-        probed in any::<bool>(),
-        removed in prop::option::of(300_u64..1000),
-        retired in prop::option::of(300_u64..1000),
-        drained in any::<bool>(),
-        local in any::<bool>(),
-        prefer in any::<bool>(),
-        one in any::<bool>(),
-        healths in prop::collection::vec(any_health(), 5),
-    ) -> World {
-        let mut world = World::new(&[&[1, 2, 3], &[4, 5]]);
-        world.endpoint(1).priority = priority;
-        world.endpoint(1).probed = probed;
-        if let Some(since) = removed {
-            world.endpoint(1).presence = Presence::Removed { since: now(since).boottime };
-        }
-        let zones = &mut world.endpoint(0).zones;
-        zones.get_mut(&zone("z2")).unwrap().addresses.get_mut(&ip(3)).unwrap().retired =
-            retired.map(|t| now(t).boottime);
-        zones.get_mut(&zone("z1")).unwrap().names.insert(name("pinned.example"));
-        if drained {
-            let drain = Drain { endpoint: None, until: now(2000).boottime };
-            world.overrides.drains.insert("z0".parse().unwrap(), drain);
-        }
-        world.host.zone = local.then(|| "z1".parse().unwrap());
-        world.policy.default = Steering {
-            prefer: if prefer { Prefer::LocalZone } else { Prefer::Any },
-            answers: if one { Answers::One } else { Answers::All },
-        };
-        for (i, health) in healths.into_iter().enumerate() {
-            if let Some(health) = health.filter(|_| i < 3 || probed) {
-                world.set(u8::try_from(i + 1).unwrap(), health);
-            }
-        }
-        world
-    }
-}
-
-fn any_previous() -> impl Strategy<Value = Option<Plan>> {
-    prop::option::of(prop::collection::btree_set(1..8_u8, 1..5).prop_map(|s| plan(&s.into_iter().collect::<Vec<_>>())))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
-
-    #[test]
-    fn no_answer_is_ever_empty_and_equal_inputs_give_equal_plans(world in any_world(), previous in any_previous()) {
-        let steered = world.steer(previous.as_ref());
-        prop_assert!(steered.plan.answers.contains_key(&name("db.example")));
-        for answer in steered.plan.answers.values() {
-            prop_assert!(!answer.addresses.is_empty());
-            prop_assert!(!answer.addresses.iter().any(|a| answer.standby.contains(a)));
-        }
-        prop_assert_eq!(&world.steer(previous.as_ref()), &steered);
-        let again = world.steer(Some(&steered.plan));
-        prop_assert_eq!(&again.plan, &steered.plan, "a decision stands while nothing changes");
-        prop_assert!(again.events.is_empty() && again.ask.is_empty());
-    }
-
-    /// B4, without preferences: who leaves was disproved, is retired, or was never ours.
-    #[test]
-    fn who_leaves_was_disproved(mut world in any_world(), previous in any_previous()) {
-        world.policy.default = Steering::default();
-        world.overrides = Overrides::default();
-        world.endpoint(1).priority = 0;
-        let Some(previous) = previous else { return Ok(()) };
-        let names = candidate::gather(&Inputs {
-            inventory: &world.inventory, health: &world.health, host: &world.host, overrides: &world.overrides,
-            policy: &world.policy, previous: Some(&previous), now: world.now,
-        });
-        let candidates = &names[&name("db.example")].list;
-        let after = &world.steer(Some(&previous)).plan.answers[&name("db.example")].addresses;
-        for gone in previous.answers[&name("db.example")].addresses.iter().filter(|a| !after.contains(a)) {
-            let Some(c) = candidates.iter().find(|c| c.key.address == *gone) else { continue };
-            let disproved = candidates.iter().any(|o| after.contains(&o.key.address) && c.is_disproved_by(o));
-            prop_assert!(disproved || c.leaves_at.is_some(), "{gone} left without evidence");
-        }
-    }
 }
