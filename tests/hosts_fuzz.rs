@@ -82,7 +82,8 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
         reassert_interval: Duration::from_secs(5),
         removal_grace: Duration::from_secs(60),
         agent_run_dir: "/ra".into(),
-        agent_uid: 0,
+        agent_lost_after: Duration::from_secs(120),
+        endpoint_ids: BTreeSet::new(),
         run_dir: "/rw".into(),
         state_dir: "/sw".into(),
     }

@@ -12,7 +12,6 @@ use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect, writer}
 use privatelinkd::publish::receipts::ReceiptFollower;
 use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
-use privatelinkd::sys::identity::effective_uid;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +46,8 @@ impl Host {
             reassert_interval: Duration::from_secs(5),
             removal_grace: Duration::from_secs(600),
             agent_run_dir: self.run_dir(),
-            agent_uid: effective_uid(),
+            agent_lost_after: Duration::from_secs(120),
+            endpoint_ids: Default::default(),
             run_dir: self.dir.path().join("run-hosts"),
             state_dir: self.dir.path().join("state"),
         }
@@ -59,7 +59,7 @@ impl Host {
         String::from_utf8_lossy(&std::fs::read(self.hosts()).unwrap_or_default()).into_owned()
     }
     fn receipt(&self) -> Option<Receipt> {
-        handover::read_receipt(&self.policy().run_dir, effective_uid()).unwrap()
+        handover::read_receipt(&self.policy().run_dir).unwrap()
     }
     fn start(&self) -> Running {
         let (settings, receiver) = watch::channel(Arc::new(self.policy()));
@@ -226,7 +226,7 @@ async fn plans_go_one_way_and_receipts_the_other() {
     let (receipts, mut received) = watch::channel(Receipts::default());
     let (plans, plan_receiver) = watch::channel(PlanState::default());
     let token = CancellationToken::new();
-    let follower = ReceiptFollower::new(host.policy().run_dir, effective_uid(), Clock::System).await;
+    let follower = ReceiptFollower::new(host.policy().run_dir, Clock::System).await;
     let follower = tokio::spawn(follower.run(receipts, sender.clone(), token.clone()));
     let writer = host.start();
     let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());

@@ -9,7 +9,6 @@ use crate::model::HostFacts;
 use crate::observe::ConfigState;
 use crate::probe::runner::Probes;
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::sys::identity;
 
 /// Everything that the config decides, each under its own watch so that a reload wakes only whom it concerns.
 #[derive(Debug, Clone)]
@@ -26,7 +25,7 @@ pub(super) fn probes(config: &Config) -> Probes {
     config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), e.probe.clone()?))).collect()
 }
 
-/// The hosts writer's policy. In one process the hand-over is our own.
+/// The hosts writer's policy, where it runs in this process.
 pub(super) fn policy(config: &Config) -> HostsPolicy {
-    HostsPolicy::new(config, identity::effective_uid())
+    HostsPolicy::new(config.for_writer())
 }

@@ -132,8 +132,7 @@ impl Wiring {
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity.clone();
         let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity);
-        let uid = identity::effective_uid();
-        let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), uid, clock).await;
+        let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
         supervisor.add("publish", crate::publish::run(publisher, plan, events.clone(), clock, token.clone()));
         supervisor.add("receipts", follower.run(self.receipts.clone(), events.clone(), token.clone()));

@@ -10,7 +10,6 @@ use crate::publish::hosts::file::FileError;
 use crate::publish::hosts::inspect::{self, InspectError};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::clock::Clock;
-use crate::sys::identity;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -31,7 +30,7 @@ struct Text<'a> {
 }
 
 pub(super) fn main(command: &Command, config: &Path) -> Result<Exit, Failed> {
-    let policy = Arc::new(HostsPolicy::new(&load(config)?.config, identity::effective_uid()));
+    let policy = Arc::new(HostsPolicy::new(load(config)?.config.for_writer()));
     match command {
         Command::Show(output) => show(&policy, *output),
         Command::Diff(output) => diff(&policy, *output),

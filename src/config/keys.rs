@@ -78,6 +78,12 @@ pub const KEYS: &[Key] = &[
     key("hosts.families", "a list of \"ipv4\", \"ipv6\"", r#"["ipv4"]"#, "Address families that are written."),
     key("hosts.reassert_interval", "a duration", r#""5s""#, "How often the block is looked after without any event."),
     key("hosts.removal_grace", "a duration", r#""10m""#, "How long a name that left the config stays."),
+    key(
+        "hosts.agent_lost_after",
+        "a duration",
+        r#""2m""#,
+        "After so long without a sign of the agent's life standby addresses are added.",
+    ),
     key("hosts.run_dir", "an absolute path", r#""/run/privatelinkd-hosts""#, "Where the writer puts its receipt."),
     key("hosts.state_dir", "an absolute path", r#""/var/lib/privatelinkd-hosts""#, "The writer's last known good."),
     key(
@@ -93,6 +99,12 @@ pub const KEYS: &[Key] = &[
         "What is served beyond loopback, and as which host.",
     ),
     key("log.level", "a level", r#""info""#, "Events below are dropped: error, warn, info, debug, trace."),
+    key(
+        "log.target",
+        "\"auto\", \"journald\" or \"stderr\"",
+        r#""auto""#,
+        "Where lines go; auto is the journal under systemd.",
+    ),
     key("log.format", "\"text\" or \"json\"", r#""text""#, "How a line looks."),
 ];
 
@@ -116,11 +128,9 @@ const LATER: &[&str] = &[
     "endpoint.probe.body",
     "endpoint.probe.expect_body",
     "endpoint.probe.expiry_warning",
-    "hosts.agent_lost_after",
     "hosts.adopt",
     "hosts.in_place",
     "metrics.histograms",
-    "log.target",
 ];
 
 /// The row of a key, by its path.

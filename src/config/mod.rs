@@ -34,7 +34,7 @@ pub use facts::Environment;
 pub use loader::{Loaded, from_texts, from_toml, load, run_dir};
 pub use sources::Sources;
 
-use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, ProbeSpec, Steering, ZoneId};
+use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, Steering, ZoneId};
 
 /// A whole, valid configuration with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub struct HostsConfig {
     pub reassert_interval: Duration,
     /// How long a name that left the config stays.
     pub removal_grace: Duration,
+    /// After so long without a sign of life the agent counts as lost.
+    pub agent_lost_after: Duration,
     /// Where the receipt is written.
     pub run_dir: PathBuf,
     /// Where the writer keeps its own last known good.
@@ -146,6 +148,39 @@ pub struct MetricsConfig {
 pub struct LogConfig {
     /// Events below are dropped.
     pub level: LogLevel,
+    /// Where lines go.
+    pub target: LogTarget,
     /// How a line looks.
     pub format: LogFormat,
+}
+
+/// What the hosts writer needs of a configuration, and all that it may know of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterConfig {
+    /// `[hosts]`
+    pub hosts: HostsConfig,
+    /// `[host].run_dir`: where the hand-over is.
+    pub agent_run_dir: PathBuf,
+    /// Every name of an enabled endpoint and of its zones.
+    pub names: BTreeSet<HostName>,
+    /// The ids of enabled endpoints, whose own domains and zones' domains may be published too.
+    pub endpoint_ids: BTreeSet<EndpointId>,
+    /// `[log]`
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// The writer's part.
+    #[must_use]
+    pub fn for_writer(&self) -> WriterConfig {
+        let enabled = || self.endpoints.values();
+        let of_zones = enabled().flat_map(|e| e.zone_names.values().flatten());
+        WriterConfig {
+            hosts: self.hosts.clone(),
+            agent_run_dir: self.host.run_dir.clone(),
+            names: enabled().flat_map(|e| &e.names).chain(of_zones).cloned().collect(),
+            endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
+            log: self.log,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! How loud the log is, and how a line looks.
+//! How loud the log is, where it goes, and how a line looks.
 
 /// `[log].level`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,4 +22,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `[log].target`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal where stderr leads to it, else stderr.
+    Auto,
+    /// The journal's own socket.
+    Journald,
+    /// Standard error.
+    Stderr,
 }

@@ -25,7 +25,7 @@ pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt,
 pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, TargetHealth};
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{AddressEntry, Endpoint, Freshness, Inventory, Presence, SourceKind, ZoneEntry};
-pub use log::{LogFormat, LogLevel};
+pub use log::{LogFormat, LogLevel, LogTarget};
 pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
 pub use observation::{Observation, Timings};
 pub use overrides::{Drain, Overrides};

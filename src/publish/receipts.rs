@@ -16,17 +16,15 @@ use crate::sys::clock::Clock;
 #[derive(Debug)]
 pub struct ReceiptFollower {
     run_dir: PathBuf,
-    writer_uid: u32,
     clock: Clock,
     known: Option<Receipt>,
 }
 
 impl ReceiptFollower {
     /// Reads the receipt that is there already: what it tells happened before us and is no event. So in one process
-    /// with the writer, make it before the writer starts. `run_dir` is the writer's and may come later; `writer_uid`
-    /// must own the receipt.
-    pub async fn new(run_dir: PathBuf, writer_uid: u32, clock: Clock) -> Self {
-        let mut this = Self { run_dir, writer_uid, clock, known: None };
+    /// with the writer, make it before the writer starts. `run_dir` is the writer's and may come later.
+    pub async fn new(run_dir: PathBuf, clock: Clock) -> Self {
+        let mut this = Self { run_dir, clock, known: None };
         this.known = this.read().await.ok().flatten();
         this
     }
@@ -76,8 +74,8 @@ impl ReceiptFollower {
     }
 
     async fn read(&self) -> Result<Option<Receipt>, String> {
-        let (dir, uid) = (self.run_dir.clone(), self.writer_uid);
-        let read = spawn_blocking(move || handover::read_receipt(&dir, uid)).await;
+        let dir = self.run_dir.clone();
+        let read = spawn_blocking(move || handover::read_receipt(&dir)).await;
         read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
     }
 }

@@ -8,7 +8,7 @@ use crate::config::keys;
 use crate::config::raw::Node;
 use crate::config::{HostConfig, LogConfig, MetricsConfig};
 use crate::model::{Answers, HostName, Prefer, Steering};
-use crate::model::{LogFormat, LogLevel};
+use crate::model::{LogFormat, LogLevel, LogTarget};
 
 /// `[host]`, with the places of its folders.
 pub(super) struct HostDraft {
@@ -118,11 +118,15 @@ fn exposed(node: &Node) -> Read<Option<HostName>> {
 /// `[log]`
 pub(super) fn log(mut section: Section, desk: &mut Desk<'_>) -> Option<LogConfig> {
     let level = section.take(desk, "level", |n| read::word(n, LEVELS));
+    let target = section.take(desk, "target", |n| read::word(n, TARGETS));
     let format =
         section.take(desk, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
     section.finish(desk);
-    Some(LogConfig { level: level?.value, format: format?.value })
+    Some(LogConfig { level: level?.value, target: target?.value, format: format?.value })
 }
+
+const TARGETS: &[(&str, LogTarget)] =
+    &[("auto", LogTarget::Auto), ("journald", LogTarget::Journald), ("stderr", LogTarget::Stderr)];
 
 const LEVELS: &[(&str, LogLevel)] = &[
     ("error", LogLevel::Error),

@@ -14,6 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The block is back within 5 s of whatever removed it (B11).
 const LONGEST_REASSERT: Duration = Duration::from_secs(5);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The agent gives a sign of life every 10 s; one of them may be late.
+const SHORTEST_LOSS: Duration = Duration::from_secs(20);
 
 /// `[hosts]`, with the places of what other rules look at.
 pub(super) struct HostsDraft {
@@ -39,6 +41,7 @@ pub(super) fn hosts(mut section: Section, desk: &mut Desk<'_>) -> Option<HostsDr
     });
     let reassert_interval = section.take(desk, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
     let removal_grace = section.take(desk, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
+    let agent_lost_after = section.take(desk, "agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
     let run_dir = section.take(desk, "run_dir", read::path);
     let state_dir = section.take(desk, "state_dir", read::path);
     section.finish(desk);
@@ -54,6 +57,7 @@ pub(super) fn hosts(mut section: Section, desk: &mut Desk<'_>) -> Option<HostsDr
         families: Families { ipv4: has(Family::V4), ipv6: has(Family::V6) },
         reassert_interval: reassert_interval?.value,
         removal_grace: removal_grace?.value,
+        agent_lost_after: agent_lost_after?.value,
         run_dir: run_dir.value.clone(),
         state_dir: state_dir.value.clone(),
     };

@@ -1,7 +1,8 @@
 //! Reading a small file that another user wrote.
 //!
 //! It is opened relative to its folder, not following links and not waiting for pipes; it must be a regular file of
-//! the expected owner with one link, and small. What is wrong with it is told by place, never by content: these
+//! the folder's owner with one link, and small. Whose folder it is, root has said by making it (tmpfiles.d): who owns it
+//! may write here, and nobody else. What we wrote ourselves we may read, too. What is wrong with it is told by place, never by content: these
 //! errors end up in logs that others read.
 
 use std::io::Read as _;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
 use crate::model::HANDOVER_FORMAT;
-use crate::sys::atomic_file;
+use crate::sys::{atomic_file, identity};
 
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +81,12 @@ pub enum ReadError {
     Digest(PathBuf),
 }
 
-/// Reads `path`, which must belong to `owner` and hold at most `max` bytes; `None` if there is none.
-pub(super) fn read(path: &Path, owner: u32, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
+/// Reads `path`, which must belong to the owner of its folder and hold at most `max` bytes; `None` if there is none.
+pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
     /// A reader may open a file an instant before a new one takes its place: that one has no link left.
     const TRIES: usize = 8;
     for _ in 0..TRIES {
-        match read_once(path, owner, max) {
+        match read_once(path, max) {
             Err(ReadError::Links { found: 0, .. }) => {}
             other => return other,
         }
@@ -93,12 +94,13 @@ pub(super) fn read(path: &Path, owner: u32, max: u64) -> Result<Option<Vec<u8>>,
     Err(ReadError::Links { path: path.to_owned(), found: 0 })
 }
 
-fn read_once(path: &Path, owner: u32, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
+fn read_once(path: &Path, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
     let io = |source: std::io::Error| ReadError::Io { path: path.to_owned(), source };
     let (dir, name) = match atomic_file::open_parent(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(io)?,
     };
+    let owner = rustix::fs::fstat(&dir).map_err(|e| io(e.into()))?.st_uid;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
@@ -114,7 +116,7 @@ fn read_once(path: &Path, owner: u32, max: u64) -> Result<Option<Vec<u8>>, ReadE
     if facts.nlink() != 1 {
         return Err(ReadError::Links { path: path.to_owned(), found: facts.nlink() });
     }
-    if facts.uid() != owner {
+    if facts.uid() != owner && facts.uid() != identity::effective_uid() {
         return Err(ReadError::Owner { path: path.to_owned(), expected: owner, found: facts.uid() });
     }
     let mut bytes = Vec::new();

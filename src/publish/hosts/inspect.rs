@@ -65,7 +65,7 @@ pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
 /// # Errors
 /// The file or the hand-over can't be read, or there is nothing to publish.
 pub fn diff(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<String, InspectError> {
-    let handover = handover::read(&policy.agent_run_dir, policy.agent_uid)?;
+    let handover = handover::read(&policy.agent_run_dir)?;
     let old = file::read(&policy.path)?.unwrap_or_default();
     let (saved, file_says) = match store::peek(&policy.state_dir) {
         Some(block) => (Some(block), None),
@@ -97,7 +97,7 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
         move |source| InspectError::Io { path, source }
     };
     store::prepare(&policy).map_err(io(&policy.state_dir))?;
-    let handover = handover::read(&policy.agent_run_dir, policy.agent_uid)?;
+    let handover = handover::read(&policy.agent_run_dir)?;
     let (saved, file_says) = writer::recall(&policy);
     if handover.is_none() && saved.is_none() && file_says.is_none() {
         return Err(nothing(&policy));

@@ -12,8 +12,8 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::block::{Block, Entry};
-use crate::config::{Config, Families};
-use crate::model::{Answer, Boottime, Handover, HostName};
+use crate::config::{Families, WriterConfig};
+use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
 
 /// Most addresses that one name may have: more are a mistake, and small resolvers read only 48.
 pub const MAX_ADDRESSES: usize = 64;
@@ -48,6 +48,8 @@ pub struct HostsPolicy {
     pub publish: bool,
     /// Names that may be published.
     pub names: BTreeSet<HostName>,
+    /// Endpoints whose own domain, and whose zones' domains, may be published too.
+    pub endpoint_ids: BTreeSet<EndpointId>,
     /// Addresses outside are refused.
     pub allowed_ranges: Vec<IpNet>,
     /// Addresses of other families are left out.
@@ -58,10 +60,10 @@ pub struct HostsPolicy {
     pub reassert_interval: Duration,
     /// How long a name that left the config stays.
     pub removal_grace: Duration,
-    /// Where the agent puts `plan.json`.
+    /// After so long without a sign of life the agent counts as lost (B17).
+    pub agent_lost_after: Duration,
+    /// Where the agent puts `plan.json` and `alive`.
     pub agent_run_dir: PathBuf,
-    /// Who must own `plan.json`.
-    pub agent_uid: u32,
     /// Where the writer puts `receipt.json` and its lock.
     pub run_dir: PathBuf,
     /// Where the writer keeps its last known good and `hosts.orig`.
@@ -69,26 +71,23 @@ pub struct HostsPolicy {
 }
 
 impl HostsPolicy {
-    /// Takes what the writer needs. `agent_uid` is who must own the hand-over.
+    /// Takes over what the config says.
     #[must_use]
-    pub fn new(config: &Config, agent_uid: u32) -> Self {
-        let of_endpoint = |e: &crate::config::EndpointConfig| {
-            let of_zones = e.zone_names.values().flatten();
-            e.names.iter().chain(of_zones).cloned().collect::<Vec<_>>()
-        };
-        let hosts = &config.hosts;
+    pub fn new(config: WriterConfig) -> Self {
+        let WriterConfig { hosts, agent_run_dir, names, endpoint_ids, log: _ } = config;
         Self {
             publish: hosts.publish,
-            names: config.endpoints.values().flat_map(of_endpoint).collect(),
-            allowed_ranges: hosts.allowed_ranges.clone(),
+            names,
+            endpoint_ids,
+            allowed_ranges: hosts.allowed_ranges,
             families: hosts.families,
-            path: hosts.path.clone(),
+            path: hosts.path,
             reassert_interval: hosts.reassert_interval,
             removal_grace: hosts.removal_grace,
-            agent_run_dir: config.host.run_dir.clone(),
-            agent_uid,
-            run_dir: hosts.run_dir.clone(),
-            state_dir: hosts.state_dir.clone(),
+            agent_lost_after: hosts.agent_lost_after,
+            agent_run_dir,
+            run_dir: hosts.run_dir,
+            state_dir: hosts.state_dir,
         }
     }
 

@@ -13,7 +13,8 @@ fn policy(names: &[&str]) -> HostsPolicy {
         reassert_interval: Duration::from_secs(5),
         removal_grace: GRACE,
         agent_run_dir: "/run/a".into(),
-        agent_uid: 1,
+        agent_lost_after: Duration::from_secs(120),
+        endpoint_ids: BTreeSet::new(),
         run_dir: "/run/w".into(),
         state_dir: "/var/lib/w".into(),
     }

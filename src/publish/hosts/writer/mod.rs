@@ -122,7 +122,7 @@ impl Writer {
 
     async fn read_plan(&self) -> Result<Input, WriterError> {
         let policy = Arc::clone(&self.policy);
-        let read = spawn_blocking(move || handover::read(&policy.agent_run_dir, policy.agent_uid)).await?;
+        let read = spawn_blocking(move || handover::read(&policy.agent_run_dir)).await?;
         Ok(Input::Handover(read.map_err(|e| e.to_string())))
     }
 
