@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::Config;
 use super::check::{self, Checked};
 use super::complaint::{Complaint, Complaints};
 use super::document::{Document, plain};
@@ -24,6 +23,7 @@ use super::keys;
 use super::merge;
 use super::raw;
 use super::sources::{Fingerprint, Sources};
+use super::{Config, WriterConfig};
 use crate::sys::identity;
 use crate::sys::regular_file::{self, OpenError};
 
@@ -65,6 +65,24 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
     judge(&texts, environment, sources)
+}
+
+/// The writer's part of a configuration, and where it came from.
+#[derive(Debug, Clone)]
+pub struct LoadedWriter {
+    /// The writer's part.
+    pub config: WriterConfig,
+    /// The files behind it.
+    pub sources: Sources,
+}
+
+/// Reads what the hosts writer needs of the configuration at `path`. Blocks.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWriter, Complaints> {
+    let Loaded { config, sources, .. } = load(path, environment)?;
+    Ok(LoadedWriter { config: config.for_writer(), sources })
 }
 
 /// `[host].run_dir`, however wrong the rest of the configuration is: an agent that runs on an older one can be asked

@@ -31,7 +31,7 @@ use ipnet::IpNet;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::Environment;
-pub use loader::{Loaded, from_texts, from_toml, load, run_dir};
+pub use loader::{Loaded, LoadedWriter, from_texts, from_toml, load, load_writer, run_dir};
 pub use sources::Sources;
 
 use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, Steering, ZoneId};
