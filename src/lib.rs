@@ -35,6 +35,7 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod discover;
 pub mod health;
 pub mod model;

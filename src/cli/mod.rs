@@ -3,6 +3,7 @@
 mod check;
 mod hosts;
 mod output;
+mod process;
 mod run;
 mod status;
 
