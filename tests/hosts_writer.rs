@@ -8,10 +8,13 @@ use privatelinkd::config::Families;
 use privatelinkd::model::{
     Answer, AnswerReason, Boottime, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
-use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect, writer};
+use privatelinkd::publish::hosts::writer::{self, Given, Here, Setup};
+use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect};
 use privatelinkd::publish::receipts::ReceiptFollower;
 use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::heartbeat::Stages;
+use privatelinkd::sys::identity::boot_id;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +56,7 @@ impl Host {
         }
     }
     fn hand_over(&self, plan: &Plan) {
-        handover::write(&self.run_dir(), &handover::make(plan, "boot", &Identity::default())).unwrap();
+        handover::write(&self.run_dir(), &handover::make(plan, &boot_id(), &Identity::default())).unwrap();
     }
     fn text(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.hosts()).unwrap_or_default()).into_owned()
@@ -64,13 +67,22 @@ impl Host {
     fn start(&self) -> Running {
         let (settings, receiver) = watch::channel(Arc::new(self.policy()));
         let token = CancellationToken::new();
-        let task = tokio::spawn(writer::run(receiver, Clock::System, token.clone()));
-        Running { settings, token, task }
+        let setup = Setup {
+            policies: Given::new(receiver),
+            here: Here::of_this_machine(),
+            clock: Clock::System,
+            beat: Stages::new(Clock::System).add("hosts", Duration::MAX),
+            receipts: watch::Sender::default(),
+        };
+        let receipts = setup.receipts.subscribe();
+        let task = tokio::spawn(writer::run(setup, token.clone()));
+        Running { settings, receipts, token, task }
     }
 }
 
 struct Running {
     settings: watch::Sender<Arc<HostsPolicy>>,
+    receipts: watch::Receiver<Option<Receipt>>,
     token: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), writer::WriterError>>,
 }
@@ -229,7 +241,7 @@ async fn plans_go_one_way_and_receipts_the_other() {
     let follower = ReceiptFollower::new(host.policy().run_dir, Clock::System).await;
     let follower = tokio::spawn(follower.run(receipts, sender.clone(), token.clone()));
     let writer = host.start();
-    let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());
+    let publisher = HostsPublisher::new(host.run_dir(), boot_id(), Identity::default());
     let runner = tokio::spawn(publish::run(publisher, plan_receiver, sender, Clock::System, token.clone()));
 
     let wanted = plan(&[("a.x", &["10.0.0.1"])]);
@@ -254,7 +266,7 @@ async fn the_way_from_the_decision_to_the_visible_file() {
     let (plans, receiver) = watch::channel(PlanState::default());
     let token = CancellationToken::new();
     let writer = host.start();
-    let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());
+    let publisher = HostsPublisher::new(host.run_dir(), boot_id(), Identity::default());
     let (events, _) = mpsc::unbounded_channel();
     let runner = tokio::spawn(publish::run(publisher, receiver, events, Clock::System, token.clone()));
     let (mut ways, mut syncs) = (Vec::new(), Vec::new());

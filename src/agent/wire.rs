@@ -19,7 +19,7 @@ use crate::probe::Probers;
 use crate::probe::runner::Runner;
 use crate::publish::HostsPublisher;
 use crate::publish::hosts::handover;
-use crate::publish::hosts::writer;
+use crate::publish::hosts::writer::{self, Given, Here};
 use crate::publish::receipts::ReceiptFollower;
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{Beat, Stages};
@@ -103,9 +103,9 @@ impl Wiring {
     pub(super) async fn start(mut self, supervisor: &mut Supervisor, reload: mpsc::Receiver<()>) -> Log {
         let event_log = watch::Sender::new(Arc::new(EventLog::default()));
         let events = event_log.subscribe();
-        self.wire_publishing(supervisor).await;
-        let beats = ["discover", "probe", "steer", "control"].map(|name| self.stages.add(name, SILENCE));
-        let [discover, probe, steer, control] = beats;
+        let beats = ["discover", "probe", "steer", "control", "hosts"].map(|name| self.stages.add(name, SILENCE));
+        let [discover, probe, steer, control, hosts] = beats;
+        self.wire_publishing(hosts, supervisor).await;
         let views = self.views(events);
         let control = Control {
             beat: control,
@@ -127,7 +127,7 @@ impl Wiring {
         Log { token, task }
     }
 
-    async fn wire_publishing(&self, supervisor: &mut Supervisor) {
+    async fn wire_publishing(&self, beat: Beat, supervisor: &mut Supervisor) {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity.clone();
@@ -136,7 +136,15 @@ impl Wiring {
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
         supervisor.add("publish", crate::publish::run(publisher, plan, events.clone(), clock, token.clone()));
         supervisor.add("receipts", follower.run(self.receipts.clone(), events.clone(), token.clone()));
-        supervisor.add_fallible("hosts", writer::run(self.settings.policy.subscribe(), clock, token.clone()));
+        let setup = writer::Setup {
+            policies: Given::new(self.settings.policy.subscribe()),
+            here: Here::of_this_machine(),
+            clock,
+            beat,
+            // Read back from where others read them.
+            receipts: watch::Sender::default(),
+        };
+        supervisor.add_fallible("hosts", writer::run(setup, token.clone()));
         let keep = steering::keep(self.plan.subscribe(), self.cache.clone(), clock, events, token);
         supervisor.add("last known good", keep);
     }

@@ -89,7 +89,7 @@ fn failed(error: InspectError) -> Failed {
         _ if denied => Exit::Permission,
         InspectError::Nothing { .. } => Exit::Unavailable,
         InspectError::File(FileError::Io { .. }) | InspectError::Io { .. } => Exit::Internal,
-        InspectError::File(_) | InspectError::Handover(_) => Exit::No,
+        InspectError::File(_) | InspectError::Handover(_) | InspectError::Foreign { .. } => Exit::No,
     };
     Failed::new(exit, error)
 }

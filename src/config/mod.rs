@@ -115,7 +115,7 @@ pub struct HostsConfig {
 }
 
 /// `families`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Families {
     /// A records.
     pub ipv4: bool,
