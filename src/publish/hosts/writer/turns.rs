@@ -69,7 +69,7 @@ impl<P: Policies> Writer<P> {
         };
         writer.settle().await?;
         writer.recall().await?;
-        let known = vec![Input::ConfigTrouble(writer.policies.trouble()), writer.look_at_life().await?];
+        let known = vec![Input::ConfigTrouble(writer.policies.trouble()), look_at_life(&writer.policy).await?];
         writer.take_plan(known).await?;
         Ok(writer)
     }
@@ -85,7 +85,7 @@ impl<P: Policies> Writer<P> {
     pub(super) async fn hear(&mut self, changes: Changes) -> Result<(), WriterError> {
         let mut inputs = Vec::new();
         if changes.has(ALIVE) {
-            inputs.push(self.look_at_life().await?);
+            inputs.push(look_at_life(&self.policy).await?);
         }
         if changes.has(PLAN) { self.take_plan(inputs).await } else { self.take(inputs).await }
     }
@@ -108,7 +108,7 @@ impl<P: Policies> Writer<P> {
         let now = self.clock.now().boottime;
         if now >= self.next_tick {
             self.next_tick = now.after(TICK);
-            let mut inputs = vec![self.look_at_life().await?, Input::Tick];
+            let mut inputs = vec![look_at_life(&self.policy).await?, Input::Tick];
             let policy = Arc::clone(&self.policy);
             let told = spawn_blocking(move || handover::receipt_path(&policy.run_dir).exists()).await?;
             inputs.extend((!told).then_some(Input::NotTold));
@@ -134,7 +134,7 @@ impl<P: Policies> Writer<P> {
     /// Reads the hand-over and takes it, together with what was seen before it. A name that the policy lacks may be in
     /// a config that came a moment before the plan: that is read before the name is refused.
     async fn take_plan(&mut self, mut inputs: Vec<Input>) -> Result<(), WriterError> {
-        let mut read = self.read_plan().await?;
+        let mut read = read_plan(&self.policy).await?;
         if let Ok(Some(handover)) = &read
             && self.may_reread_for(handover)
         {
@@ -142,7 +142,7 @@ impl<P: Policies> Writer<P> {
             let (changed, more) = self.follow_policy().await?;
             inputs.extend(more);
             if changed {
-                read = self.read_plan().await?;
+                read = read_plan(&self.policy).await?;
             }
         }
         inputs.push(Input::Handover(read));
@@ -175,7 +175,7 @@ impl<P: Policies> Writer<P> {
         let elsewhere = (&old.path, &old.state_dir) != (&policy.path, &policy.state_dir);
         if elsewhere && self.core.remembers_nothing() {
             self.recall().await?;
-            return Ok((true, vec![trouble, self.look_at_life().await?]));
+            return Ok((true, vec![trouble, look_at_life(&self.policy).await?]));
         }
         Ok((true, vec![trouble, Input::Policy(policy)]))
     }
@@ -225,17 +225,6 @@ impl<P: Policies> Writer<P> {
         let now = self.clock.now().boottime;
         self.core = Core::new(Arc::clone(&self.policy), self.here.clone(), recalled, now);
         Ok(())
-    }
-
-    async fn read_plan(&self) -> Result<Result<Option<Handover>, String>, WriterError> {
-        let policy = Arc::clone(&self.policy);
-        let read = spawn_blocking(move || handover::read(&policy.agent_run_dir)).await?;
-        Ok(read.map_err(|e| e.to_string()))
-    }
-
-    async fn look_at_life(&self) -> Result<Input, WriterError> {
-        let policy = Arc::clone(&self.policy);
-        Ok(Input::Life(spawn_blocking(move || perform::sign_of_life(&policy.agent_run_dir)).await?))
     }
 
     async fn carry_out(&mut self, action: Action) -> Result<Option<Input>, WriterError> {
@@ -288,6 +277,17 @@ impl<P: Policies> Writer<P> {
         self.voice.tell("writing the receipt", fault);
         Ok(again)
     }
+}
+
+/// The error in a sentence.
+async fn read_plan(policy: &HostsPolicy) -> Result<Result<Option<Handover>, String>, WriterError> {
+    let dir = policy.agent_run_dir.clone();
+    Ok(spawn_blocking(move || handover::read(&dir)).await?.map_err(|e| e.to_string()))
+}
+
+async fn look_at_life(policy: &HostsPolicy) -> Result<Input, WriterError> {
+    let dir = policy.agent_run_dir.clone();
+    Ok(Input::Life(spawn_blocking(move || perform::sign_of_life(&dir)).await?))
 }
 
 async fn look_at_agent(policy: &HostsPolicy) -> Lookout {

@@ -1,25 +1,22 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::Families;
 use crate::model::{Answer, AnswerReason, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
 use crate::publish::hosts::block::{Entry, EntryReason};
 use crate::publish::hosts::handover;
+use crate::publish::hosts::policy::Folders;
 
 fn policy() -> HostsPolicy {
+    let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: "/sw".into() };
     HostsPolicy {
         publish: true,
         names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
         allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
-        families: Families { ipv4: true, ipv6: true },
         path: "/h".into(),
-        reassert_interval: Duration::from_secs(5),
-        removal_grace: Duration::from_secs(600),
-        agent_run_dir: "/ra".into(),
-        agent_lost_after: Duration::from_secs(120),
-        endpoint_ids: BTreeSet::new(),
-        run_dir: "/rw".into(),
-        state_dir: "/sw".into(),
+        reassert_interval: secs(5),
+        removal_grace: secs(600),
+        agent_lost_after: secs(120),
+        ..HostsPolicy::idle(folders)
     }
 }
 
