@@ -44,3 +44,4 @@ pub mod probe;
 pub mod publish;
 pub mod steer;
 pub mod sys;
+pub mod writer;

@@ -19,7 +19,7 @@ use crate::observe::{Build, ConfigState, EventLog, Views, events};
 use crate::probe::Probers;
 use crate::probe::runner::Runner;
 use crate::publish::hosts::handover;
-use crate::publish::hosts::writer;
+use crate::publish::hosts::writer::{self, Given, Here};
 use crate::publish::receipts::ReceiptFollower;
 use crate::publish::{self, HostsPublisher};
 use crate::sys::clock::Clock;
@@ -107,6 +107,10 @@ impl Wiring {
         let beats = ["publish", "discover", "probe", "steer", "control"].map(|name| self.stages.add(name, SILENCE));
         let [publish, discover, probe, steer, control] = beats;
         self.wire_publishing(publish, supervisor).await;
+        if self.options.all_in_one {
+            let beat = self.stages.add("hosts", SILENCE);
+            self.wire_writer(beat, supervisor);
+        }
         let views = self.views(events);
         self.wire_service(&views, supervisor);
         let control = Control {
@@ -139,11 +143,21 @@ impl Wiring {
         let runner = publish::Runner { publisher, plan, events: events.clone(), clock, beat };
         supervisor.add("publish", runner.run(token.clone()));
         supervisor.add("receipts", follower.run(self.receipts.clone(), events.clone(), token.clone()));
-        if self.options.all_in_one {
-            supervisor.add_fallible("hosts", writer::run(self.settings.policy.subscribe(), clock, token.clone()));
-        }
         let keep = steering::keep(self.plan.subscribe(), self.cache.clone(), clock, events, token);
         supervisor.add("last known good", keep);
+    }
+
+    /// The privileged half, where it is no process of its own.
+    fn wire_writer(&self, beat: Beat, supervisor: &mut Supervisor) {
+        let setup = writer::Setup {
+            policies: Given::new(self.settings.policy.subscribe()),
+            here: Here::of_this_machine(),
+            clock: self.clock,
+            beat,
+            // Read back from where others read them.
+            receipts: watch::Sender::default(),
+        };
+        supervisor.add_fallible("hosts", writer::run(setup, supervisor.token()));
     }
 
     fn wire_service(&self, views: &Views, supervisor: &mut Supervisor) {

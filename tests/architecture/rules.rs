@@ -68,6 +68,17 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "sys::*", "config::*", "publish", "publish::hosts::*"],
         "the privileged loop faces the hand-over and the file, nothing else",
     ),
+    pure(
+        "publish::hosts::writer::core",
+        &[
+            "model",
+            "publish::hosts::block",
+            "publish::hosts::file",
+            "publish::hosts::policy",
+            "publish::hosts::handover",
+        ],
+        "the writer decides on values; its loop touches the world",
+    ),
     room("publish::dns", &["model", "sys::*", "config", "publish"], "the stub answers from the plan alone"),
     pure("publish::dns::zone", &["model"], "a zone is a function of a plan"),
     pure("publish::dns::answer", &["model", "publish::dns::zone"], "an answer is a function of a zone and a question"),
