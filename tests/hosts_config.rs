@@ -172,7 +172,7 @@ impl Policies for Unnoticed {
         Arc::clone(&self.current)
     }
     async fn changed(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     async fn reread(&mut self) {
         self.current = Arc::clone(&self.newer);
