@@ -303,7 +303,7 @@ pub(super) const BANS: &[Ban] = &[
             "observe::serve",
             "sys::log_queue",
             // Trouble with who hears of everything else.
-            "daemon::service",
+            "daemon",
             // A process of its own, that nobody listens to.
             "publish::hosts::writer",
             "agent",
