@@ -2,8 +2,6 @@
 # How the booted test checks, and its everyday words. Sourced; see container.bash.
 # shellcheck disable=SC2154  # work, prefix and what the container makes come from elsewhere.
 
-passed=0 failed=0
-
 # check TITLE COMMAND…: one check, one line. Its output is shown only if it fails.
 check() {
     local title=$1 began=$EPOCHREALTIME code=0 took
