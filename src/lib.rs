@@ -35,6 +35,7 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod discover;
 pub mod health;
 pub mod model;
@@ -43,3 +44,4 @@ pub mod probe;
 pub mod publish;
 pub mod steer;
 pub mod sys;
+pub mod writer;

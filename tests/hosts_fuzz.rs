@@ -1,5 +1,5 @@
 //! Random hosts files, hand-overs, receipts, state files and histories: no panic, no lost byte, no empty name.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use privatelinkd::config::Families;
 use privatelinkd::model::{
     Answer, AnswerReason, Boottime, Digest, Handover, HostName, Identity, Now, Plan, PublishErrorKind, Wall, Withdrawal,
 };
-use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
+use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
 use privatelinkd::publish::hosts::file::Change;
 use privatelinkd::publish::hosts::policy::{HostsPolicy, LastAdmitted};
-use privatelinkd::publish::hosts::writer::core::{Action, AssertError, Asserted, Core, Input};
+use privatelinkd::publish::hosts::writer::core::{
+    Action, AssertError, Asserted, Core, Here, Input, Kept, Recalled, Sign,
+};
 use privatelinkd::publish::hosts::{handover, shadow, writer};
 use proptest::prelude::*;
 
@@ -33,25 +35,39 @@ fn addresses() -> impl Strategy<Value = IpAddr> {
     ]
 }
 
+fn entry_reasons() -> impl Strategy<Value = EntryReason> {
+    proptest::option::of(reasons()).prop_map(|r| r.map_or(EntryReason::AgentLost, EntryReason::Answer))
+}
+
 fn reasons() -> impl Strategy<Value = AnswerReason> {
     proptest::sample::select(AnswerReason::ALL.to_vec())
 }
 
 fn blocks() -> impl Strategy<Value = Block> {
-    let entry = (proptest::collection::vec(addresses(), 1..3), reasons())
+    let entry = (proptest::collection::vec(addresses(), 1..3), entry_reasons())
         .prop_map(|(addresses, reason)| Entry { addresses, reason });
     proptest::collection::btree_map(names(), entry, 0..4).prop_map(|entries| Block { entries })
 }
 
+fn answers(addresses_from: usize) -> impl Strategy<Value = BTreeMap<HostName, Answer>> {
+    let some = move |from| proptest::collection::vec(addresses(), from..4);
+    let answer = (some(addresses_from), some(0), reasons());
+    let answer = answer.prop_map(|(addresses, standby, reason)| Answer { addresses, standby, reason });
+    proptest::collection::btree_map(names(), answer, 0..4)
+}
+
 fn plans() -> impl Strategy<Value = Plan> {
-    let answer = (proptest::collection::vec(addresses(), 0..4), reasons()).prop_map(|(addresses, reason)| Answer {
-        addresses,
-        standby: Vec::new(),
-        reason,
-    });
     let withdrawn = proptest::collection::btree_map(names(), Just(Withdrawal::Removed), 0..2);
-    (proptest::collection::btree_map(names(), answer, 0..4), withdrawn)
-        .prop_map(|(answers, withdrawn)| Plan { answers, withdrawn })
+    (answers(0), withdrawn).prop_map(|(answers, withdrawn)| Plan { answers, withdrawn })
+}
+
+fn identities() -> impl Strategy<Value = Identity> {
+    let part = || proptest::option::of(proptest::sample::select(vec!["a", "b"]).prop_map(str::to_owned));
+    (part(), part()).prop_map(|(machine_id, region)| Identity { machine_id, region, ..Identity::default() })
+}
+
+fn kept() -> impl Strategy<Value = Kept> {
+    (identities(), answers(1)).prop_map(|(identity, answers)| Kept { identity, answers })
 }
 
 fn files() -> impl Strategy<Value = Vec<u8>> {
@@ -87,6 +103,21 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
         run_dir: "/rw".into(),
         state_dir: "/sw".into(),
     }
+}
+
+fn saved_block(kept: &Kept) -> Vec<u8> {
+    let Kept { identity, answers } = kept;
+    serde_json::to_vec(&serde_json::json!({ "format": 1, "identity": identity, "entries": answers })).unwrap()
+}
+
+fn saved_policy(policy: &HostsPolicy) -> Vec<u8> {
+    serde_json::to_vec(&serde_json::json!({ "format": 1, "policy": policy })).unwrap()
+}
+
+/// The sign of life that was left at this time of the wall clock.
+fn sign(millis: u64) -> Sign {
+    let at = (i64::try_from(millis / 1000).unwrap(), 0);
+    Sign { file: (0, millis), modified: at, changed: at }
 }
 
 fn hand_over(plan: &Plan) -> Handover {
@@ -135,18 +166,29 @@ proptest! {
 
     #[test]
     fn any_receipt_and_any_state_file_is_read_or_refused(
-        (block, state) in blocks().prop_flat_map(|b| {
-            let json = serde_json::to_vec(&serde_json::json!({ "format": 1, "entries": b.entries })).unwrap();
-            (Just(b), damaged(json))
+        (kept, block) in kept().prop_flat_map(|k| { let json = saved_block(&k); (Just(k), damaged(json)) }),
+        (named, broken_policy) in proptest::collection::btree_set(names(), 0..4).prop_flat_map(|names| {
+            let policy = policy(names);
+            let json = saved_policy(&policy);
+            (Just(policy), damaged(json))
         }),
         receipt in damaged(serde_json::to_vec(&Core::new(
-            Arc::new(policy(BTreeSet::new())), None, None, Boottime::default()
+            Arc::new(policy(BTreeSet::new())), Here::default(), Recalled::Nothing, Boottime::default()
         ).receipt(Now::default())).unwrap()),
+        garbage in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
-        let whole = serde_json::to_vec(&serde_json::json!({ "format": 1, "entries": block.entries })).unwrap();
-        prop_assert_eq!(writer::parse_state(&whole), Ok(block));
-        if let Ok(read) = writer::parse_state(&state) {
-            prop_assert!(read.entries.values().all(|e| !e.addresses.is_empty()));
+        prop_assert_eq!(writer::parse_block(&saved_block(&kept)), Ok(kept));
+        prop_assert_eq!(writer::parse_policy(&saved_policy(&named)), Ok(named));
+        for bytes in [&block, &garbage] {
+            match writer::parse_block(bytes) {
+                Ok(read) => prop_assert!(read.answers.values().all(|a| !a.addresses.is_empty())),
+                Err(why) => prop_assert!(why.len() < 400, "{}", why),
+            }
+        }
+        for bytes in [&broken_policy, &garbage] {
+            if let Err(why) = writer::parse_policy(bytes) {
+                prop_assert!(why.len() < 400, "{}", why);
+            }
         }
         let _ = handover::parse_receipt(Path::new("receipt.json"), &receipt);
     }
@@ -154,35 +196,37 @@ proptest! {
     #[test]
     fn no_hand_over_smuggles_anything_past_the_policy(
         plan in plans(),
-        last in blocks(),
+        last in answers(1),
         allowed in proptest::collection::btree_set(names(), 0..4),
         at in 0..200u64,
     ) {
         let policy = policy(allowed);
-        let last = LastAdmitted { block: last, lacking: Default::default() };
+        let last = LastAdmitted { answers: last, lacking: Default::default() };
         let now = Boottime(Duration::from_secs(at));
         let handover = Handover { digest: Digest::from_bytes(&[0; 16]), ..hand_over(&plan) };
         let admission = policy.admit(Some(&handover), &last, now);
-        for (name, entry) in &admission.admitted.block.entries {
-            let kept = last.block.entries.get(name) == Some(entry);
+        for (name, answer) in &admission.admitted.answers {
+            let kept = last.answers.get(name) == Some(answer);
             let fine = |a: &IpAddr| policy.allowed_ranges.iter().any(|r| r.contains(a));
-            prop_assert!(kept || entry.addresses.iter().all(fine), "{name}: {entry:?}");
-            prop_assert!(!entry.addresses.is_empty());
-            prop_assert!(policy.names.contains(name) || last.block.entries.contains_key(name));
+            prop_assert!(kept || answer.addresses.iter().chain(&answer.standby).all(fine), "{name}: {answer:?}");
+            prop_assert!(kept || answer.standby.iter().all(|a| !answer.addresses.contains(a)));
+            prop_assert!(!answer.addresses.is_empty());
+            prop_assert!(policy.names.contains(name) || last.answers.contains_key(name));
         }
-        for name in last.block.entries.keys() {
+        for name in last.answers.keys() {
             let withdrawn = plan.withdrawn.contains_key(name);
-            prop_assert!(withdrawn || admission.admitted.block.entries.contains_key(name), "{name} is gone");
+            prop_assert!(withdrawn || admission.admitted.answers.contains_key(name), "{name} is gone");
         }
     }
 
     #[test]
     fn any_history_ends_with_the_file_as_wanted(
-        saved in proptest::option::of(blocks()),
-        steps in proptest::collection::vec((0..7u8, plans(), files(), 0..3_000u64), 0..12),
+        saved in proptest::option::of(kept()),
+        steps in proptest::collection::vec((0..8u8, plans(), files(), 0..200_000u64), 0..12),
     ) {
         let all = BTreeSet::from(["a.x", "b.x", "c.x"].map(|n| n.parse().unwrap()));
-        let mut core = Core::new(Arc::new(policy(all.clone())), saved, None, Boottime::default());
+        let recalled = saved.map_or(Recalled::Nothing, Recalled::Own);
+        let mut core = Core::new(Arc::new(policy(all.clone())), Here::default(), recalled, Boottime::default());
         let mut file = b"127.0.0.1 localhost".to_vec();
         let mut at = Duration::ZERO;
         let mut seen = BTreeSet::new();
@@ -201,6 +245,7 @@ proptest! {
                 }
                 4 => Input::Policy(Arc::new(HostsPolicy { publish: millis % 2 == 0, ..policy(all.clone()) })),
                 5 => Input::NotSaved,
+                6 => Input::Life((millis % 3 == 0).then(|| sign(millis))),
                 _ => Input::Tick,
             };
             drive(&mut core, &mut file, at, input, millis % 5 == 0);
@@ -240,7 +285,7 @@ fn drive(core: &mut Core, file: &mut Vec<u8>, at: Duration, input: Input, fail: 
             let change = if new == *file { Change::Unchanged } else { Change::Written };
             *file = new;
             let shadowed = shadow::shadowed(file, job.wanted.entries.keys());
-            inputs.push(Input::Asserted(Ok(Asserted { found, change, shadowed })));
+            inputs.push(Input::Asserted(Ok(Asserted { found, change, shadowed, print: None })));
         }
     }
 }

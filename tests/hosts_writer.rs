@@ -1,113 +1,28 @@
 //! The writer's loop on real files, and the way of a plan from the publisher to the receipt.
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::config::Families;
 use privatelinkd::model::{
-    Answer, AnswerReason, Boottime, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
+    Boottime, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
-use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect, writer};
+use privatelinkd::publish::hosts::writer::Given;
+use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect};
 use privatelinkd::publish::receipts::ReceiptFollower;
 use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::heartbeat::Stages;
+use privatelinkd::sys::identity::boot_id;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-const FOREIGN: &[u8] = b"127.0.0.1 localhost\n\xff\xfe caf\xe9 \x00\n# no newline at the end";
-
-struct Host {
-    dir: tempfile::TempDir,
-}
-
-impl Host {
-    fn new() -> Self {
-        let host = Self { dir: tempfile::tempdir().unwrap() };
-        for dir in ["etc", "run"] {
-            std::fs::create_dir(host.dir.path().join(dir)).unwrap();
-        }
-        std::fs::write(host.hosts(), FOREIGN).unwrap();
-        host
-    }
-    fn hosts(&self) -> PathBuf {
-        self.dir.path().join("etc/hosts")
-    }
-    fn run_dir(&self) -> PathBuf {
-        self.dir.path().join("run")
-    }
-    fn policy(&self) -> HostsPolicy {
-        HostsPolicy {
-            publish: true,
-            names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
-            allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
-            families: Families { ipv4: true, ipv6: false },
-            path: self.hosts(),
-            reassert_interval: Duration::from_secs(5),
-            removal_grace: Duration::from_secs(600),
-            agent_run_dir: self.run_dir(),
-            agent_lost_after: Duration::from_secs(120),
-            endpoint_ids: Default::default(),
-            run_dir: self.dir.path().join("run-hosts"),
-            state_dir: self.dir.path().join("state"),
-        }
-    }
-    fn hand_over(&self, plan: &Plan) {
-        handover::write(&self.run_dir(), &handover::make(plan, "boot", &Identity::default())).unwrap();
-    }
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.hosts()).unwrap_or_default()).into_owned()
-    }
-    fn receipt(&self) -> Option<Receipt> {
-        handover::read_receipt(&self.policy().run_dir).unwrap()
-    }
-    fn start(&self) -> Running {
-        let (settings, receiver) = watch::channel(Arc::new(self.policy()));
-        let token = CancellationToken::new();
-        let task = tokio::spawn(writer::run(receiver, Clock::System, token.clone()));
-        Running { settings, token, task }
-    }
-}
-
-struct Running {
-    settings: watch::Sender<Arc<HostsPolicy>>,
-    token: CancellationToken,
-    task: tokio::task::JoinHandle<Result<(), writer::WriterError>>,
-}
-
-impl Running {
-    async fn stop(self) {
-        self.token.cancel();
-        self.task.await.unwrap().unwrap();
-    }
-}
-
-fn plan(answers: &[(&str, &[&str])]) -> Plan {
-    let answer = |addresses: &[&str]| Answer {
-        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-        standby: Vec::new(),
-        reason: AnswerReason::Healthy,
-    };
-    let answers = answers.iter().map(|(n, a)| (n.parse().unwrap(), answer(a))).collect();
-    Plan { answers, withdrawn: BTreeMap::new() }
-}
+use crate::hosts_rig::{FOREIGN, Host, plan, until};
 
 /// True if the writer has this very plan in force, every name of it, without an error.
 fn in_sync(plan: &Plan, receipt: &Receipt) -> bool {
     let digest = handover::digest(plan);
     let in_force = |name| receipt.verdict(name, Some(&digest)) == Verdict::Published;
     receipt.error.is_none() && plan.answers.keys().all(in_force)
-}
-
-/// Waits, with a bound that only a fault reaches.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..4_000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("never happened: {what}");
 }
 
 #[tokio::test]
@@ -165,7 +80,8 @@ async fn what_is_wrong_is_told_and_the_block_stays() {
     let host = Host::new();
     let good = plan(&[("a.x", &["10.0.0.1"])]);
     host.hand_over(&good);
-    let writer = host.start();
+    let (settings, policies) = watch::channel(Arc::new(host.policy()));
+    let writer = host.start_with(Given::new(policies));
     until("published", || host.receipt().is_some_and(|r| in_sync(&good, &r))).await;
     let file = host.text();
 
@@ -182,7 +98,7 @@ async fn what_is_wrong_is_told_and_the_block_stays() {
     // A policy that allows it takes effect without a new hand-over.
     let mut policy = host.policy();
     policy.allowed_ranges.push("8.0.0.0/8".parse().unwrap());
-    writer.settings.send_replace(Arc::new(policy));
+    settings.send_replace(Arc::new(policy));
     until("allowed now", || host.text().contains("\n8.8.8.8 a.x\n")).await;
     std::fs::write(host.hosts(), [FOREIGN, b"\n1.1.1.1 other A.X\n"].concat()).unwrap();
     let shadowed = |r: Receipt| r.names[&"a.x".parse().unwrap()] == Verdict::Shadowed;
@@ -220,6 +136,128 @@ async fn the_writer_copes_with_folders_that_come_later() {
 }
 
 #[tokio::test]
+async fn emptied_run_folders_fill_again() {
+    let host = Host::new();
+    let writer = host.start();
+    let first = plan(&[("a.x", &["10.0.0.1"])]);
+    host.hand_over(&first);
+    until("published", || host.receipt().is_some_and(|r| in_sync(&first, &r))).await;
+    std::fs::remove_dir_all(host.policy().run_dir).unwrap();
+    std::fs::remove_dir_all(host.run_dir()).unwrap();
+    until("the receipt is back", || host.receipt().is_some_and(|r| in_sync(&first, &r))).await;
+    assert!(host.text().contains("\n10.0.0.1 a.x\n"), "a plan that is gone is no news");
+
+    std::fs::create_dir(host.run_dir()).unwrap();
+    std::fs::remove_dir_all(host.policy().run_dir).unwrap();
+    let second = plan(&[("a.x", &["10.0.0.2"])]);
+    host.hand_over(&second);
+    until("the plan in the new folder is seen", || host.text().contains("\n10.0.0.2 a.x\n")).await;
+    until("and told", || host.receipt().is_some_and(|r| in_sync(&second, &r))).await;
+    writer.stop().await;
+}
+
+#[tokio::test]
+async fn a_receipt_that_cant_be_written_is_told_all_the_same() {
+    let host = Host::new();
+    let mut writer = host.start();
+    let first = plan(&[("a.x", &["10.0.0.1"])]);
+    host.hand_over(&first);
+    until("published", || host.receipt().is_some_and(|r| in_sync(&first, &r))).await;
+    // A folder in the place of the receipt stays in the way.
+    let path = handover::receipt_path(&host.policy().run_dir);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let second = plan(&[("a.x", &["10.0.0.2"])]);
+    host.hand_over(&second);
+    let told = writer.receipts.wait_for(|r| r.as_ref().is_some_and(|r| in_sync(&second, r)));
+    tokio::time::timeout(Duration::from_secs(20), told).await.unwrap().unwrap();
+    std::fs::remove_dir(&path).unwrap();
+    until("the way is free", || host.receipt().is_some_and(|r| in_sync(&second, &r))).await;
+    writer.stop().await;
+}
+
+#[tokio::test]
+async fn a_silent_agents_standby_addresses_come_and_go() {
+    let host = Host::new();
+    let policy = HostsPolicy { agent_lost_after: Duration::from_secs(1), ..host.policy() };
+    let mut wanted = plan(&[("a.x", &["10.0.0.1"])]);
+    wanted.answers.values_mut().for_each(|a| a.standby = vec!["10.0.0.2".parse().unwrap()]);
+    host.hand_over(&wanted);
+    handover::touch_alive(&host.run_dir()).unwrap();
+    let writer = host.start_with(Given::new(watch::channel(Arc::new(policy)).1));
+    until("published", || host.text().contains("\n10.0.0.1 a.x\n# END")).await;
+    let lost = "\n# a.x: agent_lost\n10.0.0.1 a.x\n10.0.0.2 a.x\n# END";
+    until("the agent is lost", || host.text().contains(lost)).await;
+    let verdict = |v: Verdict| host.receipt().is_some_and(|r| r.names[&"a.x".parse().unwrap()] == v);
+    until("told", || verdict(Verdict::AgentLost)).await;
+    handover::touch_alive(&host.run_dir()).unwrap();
+    until("the agent is back", || host.text().contains("\n# a.x: healthy\n10.0.0.1 a.x\n# END")).await;
+    until("told again", || verdict(Verdict::Published)).await;
+    writer.stop().await;
+    // A writer that starts anew goes by the age of the sign.
+    let alive = std::fs::File::options().write(true).open(handover::alive_path(&host.run_dir())).unwrap();
+    alive.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let writer = host.start();
+    until("lost from the start", || verdict(Verdict::AgentLost)).await;
+    writer.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_machine_left_in_the_image_goes() {
+    let host = Host::new();
+    let state = host.policy().state_dir;
+    std::fs::create_dir(&state).unwrap();
+    let foreign = r#"{"format":1,"identity":{"machine_id":"another"},"entries":{"a.x":{"addresses":["10.0.0.7"],"reason":"healthy"}}}"#;
+    std::fs::write(state.join("block.json"), foreign).unwrap();
+    let block = "# BEGIN privatelinkd\n10.0.0.7 a.x\n# END privatelinkd\n";
+    std::fs::write(host.hosts(), [FOREIGN, b"\n", block.as_bytes()].concat()).unwrap();
+    let diff = inspect::diff(&Arc::new(host.policy()), Clock::System).unwrap();
+    assert!(diff.contains("\n-10.0.0.7 a.x\n"), "{diff}");
+    let writer = host.start();
+    until("gone", || !host.text().contains("privatelinkd")).await;
+    assert_eq!(std::fs::read(host.hosts()).unwrap(), [FOREIGN, b"\n"].concat());
+    until("it is ours now", || !std::fs::read_to_string(state.join("block.json")).unwrap().contains("another")).await;
+    writer.stop().await;
+
+    let elsewhere = Identity { machine_id: Some("another".into()), ..Identity::default() };
+    handover::write(&host.run_dir(), &handover::make(&plan(&[("a.x", &["10.0.0.7"])]), &boot_id(), &elsewhere))
+        .unwrap();
+    for error in [
+        inspect::diff(&Arc::new(host.policy()), Clock::System).unwrap_err().to_string(),
+        inspect::apply_once(&host.policy(), Clock::System).unwrap_err().to_string(),
+    ] {
+        assert!(error.ends_with("plan.json: written on another machine: machine id differs"), "{error}");
+    }
+}
+
+#[test]
+fn a_hanging_file_operation_stops_the_signs_of_life() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let host = Host::new();
+        let writer = host.start();
+        until("started", || host.receipt().is_some()).await;
+        let touch = || handover::touch_alive(&host.run_dir()).unwrap();
+        // The only thread for file operations hangs.
+        let (let_go, hangs) = std::sync::mpsc::channel::<()>();
+        let hanging = tokio::task::spawn_blocking(move || hangs.recv());
+        for _ in 0..30 {
+            touch();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(writer.silent() > Duration::from_secs(1), "{:?}", writer.silent());
+        drop(let_go);
+        let _ = hanging.await.unwrap();
+        until("it lives again", || {
+            touch();
+            writer.silent() < Duration::from_millis(500)
+        })
+        .await;
+        writer.stop().await;
+    });
+}
+
+#[tokio::test]
 async fn plans_go_one_way_and_receipts_the_other() {
     let host = Host::new();
     let (sender, mut events) = mpsc::unbounded_channel();
@@ -229,8 +267,8 @@ async fn plans_go_one_way_and_receipts_the_other() {
     let follower = ReceiptFollower::new(host.policy().run_dir, Clock::System).await;
     let follower = tokio::spawn(follower.run(receipts, sender.clone(), token.clone()));
     let writer = host.start();
-    let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());
-    let runner = tokio::spawn(publish::run(publisher, plan_receiver, sender, Clock::System, token.clone()));
+    let publisher = HostsPublisher::new(host.run_dir(), boot_id(), Identity::default());
+    let runner = runner(publisher, plan_receiver, sender, &token);
 
     let wanted = plan(&[("a.x", &["10.0.0.1"])]);
     plans.send_replace(PlanState { plan: Some(Arc::new(wanted.clone())), ..PlanState::default() });
@@ -254,9 +292,9 @@ async fn the_way_from_the_decision_to_the_visible_file() {
     let (plans, receiver) = watch::channel(PlanState::default());
     let token = CancellationToken::new();
     let writer = host.start();
-    let publisher = HostsPublisher::new(host.run_dir(), "boot".into(), Identity::default());
+    let publisher = HostsPublisher::new(host.run_dir(), boot_id(), Identity::default());
     let (events, _) = mpsc::unbounded_channel();
-    let runner = tokio::spawn(publish::run(publisher, receiver, events, Clock::System, token.clone()));
+    let runner = runner(publisher, receiver, events, &token);
     let (mut ways, mut syncs) = (Vec::new(), Vec::new());
     for i in 0..PLANS {
         let address = format!("10.0.0.{}", i + 1);
@@ -317,4 +355,15 @@ fn the_block_can_be_shown_compared_and_applied_by_hand() {
     let shown = inspect::show(&host.hosts()).unwrap().unwrap();
     assert!(shown.starts_with(b"# BEGIN privatelinkd ") && shown.ends_with(b"# END privatelinkd\n"));
     assert!(file::read(&host.hosts()).unwrap().unwrap().ends_with(&shown));
+}
+
+fn runner(
+    publisher: HostsPublisher,
+    plan: watch::Receiver<PlanState>,
+    events: mpsc::UnboundedSender<privatelinkd::model::Event>,
+    token: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
+    let clock = Clock::System;
+    let beat = Stages::new(clock).add("publish", Duration::from_secs(30));
+    tokio::spawn(publish::Runner { publisher, plan, events, clock, beat }.run(token.clone()))
 }

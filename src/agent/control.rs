@@ -114,6 +114,7 @@ fn needs_restart(running: &Config, new: &Config) -> Option<&'static str> {
         ("host.state_dir", running.host.state_dir != new.host.state_dir),
         ("host.run_dir", running.host.run_dir != new.host.run_dir),
         ("hosts.run_dir", running.hosts.run_dir != new.hosts.run_dir),
+        ("log.target", running.log.target != new.log.target),
         ("log.format", running.log.format != new.log.format),
     ];
     changed.iter().find(|(_, changed)| *changed).map(|(key, _)| *key)

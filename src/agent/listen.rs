@@ -1,5 +1,7 @@
 //! Opens the listeners of observation, and opens them again: a taken port degrades the agent, it never stops it.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +75,15 @@ impl Listeners {
             let listener = sockets::listen_unix(&path).await;
             self.tell(&path.display().to_string(), listener.as_ref().err(), &mut told);
             match listener {
-                Ok(listener) => serve::status_socket(listener, self.views.clone(), token.clone()).await,
+                Ok(listener) => {
+                    let serving = token.child_token();
+                    tokio::select! {
+                        () = serve::status_socket(listener, self.views.clone(), serving.clone()) => {}
+                        // Somebody emptied the folder: nobody can reach us there any more.
+                        () = replaced(&path) => {}
+                    }
+                    serving.cancel();
+                }
                 Err(_) => wait(&token).await,
             }
         }
@@ -95,6 +105,18 @@ async fn other_settings(mut config: watch::Receiver<Arc<Config>>, now: &MetricsC
     if config.wait_for(|c| c.metrics != *now).await.is_err() {
         // Nobody can reload any more: the agent ends.
         std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until there is another file at this path, or none.
+async fn replaced(path: &Path) {
+    let inode = async || tokio::fs::symlink_metadata(path).await.ok().map(|m| (m.dev(), m.ino()));
+    let ours = inode().await;
+    loop {
+        tokio::time::sleep(RETRY).await;
+        if inode().await != ours {
+            return;
+        }
     }
 }
 

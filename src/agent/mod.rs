@@ -6,28 +6,25 @@
 
 mod control;
 mod listen;
+mod report;
 mod settings;
 pub mod steering;
-mod supervise;
 mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
-pub use supervise::Fault;
-
 use crate::config::{Config, Environment, Loaded};
+use crate::daemon::supervise::Supervisor;
+use crate::daemon::{Fault, Orders};
 use crate::discover::{Cache, Memory};
 use crate::model::{EventKind, HostFacts, Identity, LogLevel};
 use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 use crate::sys::identity;
 use crate::sys::log_queue::LogQueue;
-use supervise::Supervisor;
+use crate::sys::service_manager::ServiceManager;
 
 /// How long stages may take to end after a stop. What is published stays, so there is little to wait for.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -45,18 +42,13 @@ pub struct Options {
     pub level: Option<LogLevel>,
     /// Where the log goes.
     pub log: LogQueue,
+    /// Who is told how it goes.
+    pub service: ServiceManager,
+    /// Whether the hosts writer runs in this process, too; else it is a process of its own.
+    pub all_in_one: bool,
 }
 
-/// Orders from outside.
-#[derive(Debug)]
-pub struct Orders {
-    /// Stop.
-    pub stop: CancellationToken,
-    /// Load the config again.
-    pub reload: mpsc::Receiver<()>,
-}
-
-/// Runs the agent, with the hosts writer in the same process, until it is told to stop.
+/// Runs the agent until it is told to stop.
 ///
 /// # Errors
 /// A stage that ended by itself.

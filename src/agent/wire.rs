@@ -10,17 +10,18 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
-use super::supervise::Supervisor;
-use super::{Options, listen};
+use super::{Options, listen, report};
+use crate::daemon::service::{self, Report};
+use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
 use crate::model::{Event, EventKind, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, EventLog, Views, events};
 use crate::probe::Probers;
 use crate::probe::runner::Runner;
-use crate::publish::HostsPublisher;
 use crate::publish::hosts::handover;
-use crate::publish::hosts::writer;
+use crate::publish::hosts::writer::{self, Given, Here};
 use crate::publish::receipts::ReceiptFollower;
+use crate::publish::{self, HostsPublisher};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{Beat, Stages};
 use crate::sys::identity;
@@ -103,10 +104,15 @@ impl Wiring {
     pub(super) async fn start(mut self, supervisor: &mut Supervisor, reload: mpsc::Receiver<()>) -> Log {
         let event_log = watch::Sender::new(Arc::new(EventLog::default()));
         let events = event_log.subscribe();
-        self.wire_publishing(supervisor).await;
-        let beats = ["discover", "probe", "steer", "control"].map(|name| self.stages.add(name, SILENCE));
-        let [discover, probe, steer, control] = beats;
+        let beats = ["publish", "discover", "probe", "steer", "control"].map(|name| self.stages.add(name, SILENCE));
+        let [publish, discover, probe, steer, control] = beats;
+        self.wire_publishing(publish, supervisor).await;
+        if self.options.all_in_one {
+            let beat = self.stages.add("hosts", SILENCE);
+            self.wire_writer(beat, supervisor);
+        }
         let views = self.views(events);
+        self.wire_service(&views, supervisor);
         let control = Control {
             beat: control,
             path: self.options.path.clone(),
@@ -127,18 +133,41 @@ impl Wiring {
         Log { token, task }
     }
 
-    async fn wire_publishing(&self, supervisor: &mut Supervisor) {
+    async fn wire_publishing(&self, beat: Beat, supervisor: &mut Supervisor) {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity.clone();
         let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity);
         let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
-        supervisor.add("publish", crate::publish::run(publisher, plan, events.clone(), clock, token.clone()));
+        let runner = publish::Runner { publisher, plan, events: events.clone(), clock, beat };
+        supervisor.add("publish", runner.run(token.clone()));
         supervisor.add("receipts", follower.run(self.receipts.clone(), events.clone(), token.clone()));
-        supervisor.add_fallible("hosts", writer::run(self.settings.policy.subscribe(), clock, token.clone()));
         let keep = steering::keep(self.plan.subscribe(), self.cache.clone(), clock, events, token);
         supervisor.add("last known good", keep);
+    }
+
+    /// The privileged half, where it is no process of its own.
+    fn wire_writer(&self, beat: Beat, supervisor: &mut Supervisor) {
+        let setup = writer::Setup {
+            policies: Given::new(self.settings.policy.subscribe()),
+            here: Here::of_this_machine(),
+            clock: self.clock,
+            beat,
+            // Read back from where others read them.
+            receipts: watch::Sender::default(),
+        };
+        supervisor.add_fallible("hosts", writer::run(setup, supervisor.token()));
+    }
+
+    fn wire_service(&self, views: &Views, supervisor: &mut Supervisor) {
+        let service = self.options.service.clone();
+        if !service.listens() {
+            return;
+        }
+        let (said, heard) = watch::channel(Report::default());
+        supervisor.add("report", report::run(views.clone(), said, supervisor.token()));
+        supervisor.add("service", service::run(service, heard, self.stages.clone(), supervisor.token()));
     }
 
     fn wire_observe(&self, views: &Views, supervisor: &mut Supervisor) {

@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Exit, Failed, Output, load, output};
+use super::{Exit, Failed, Output, output, process, refused};
+use crate::config::LogConfig;
+use crate::config::{self, Environment};
+use crate::model::{LogFormat, LogLevel, LogTarget};
 use crate::publish::hosts::file::FileError;
 use crate::publish::hosts::inspect::{self, InspectError};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::clock::Clock;
+use crate::sys::log_queue;
+use crate::writer;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -19,6 +24,8 @@ pub(super) enum Command {
     Diff(Output),
     /// Write the block once, from what the agent handed over last.
     Apply(Output),
+    /// Run the hosts writer in the foreground: the privileged half of the agent, a service of its own.
+    Run,
 }
 
 /// `show` and `diff` as JSON.
@@ -29,13 +36,35 @@ struct Text<'a> {
     text: Option<String>,
 }
 
-pub(super) fn main(command: &Command, config: &Path) -> Result<Exit, Failed> {
-    let policy = Arc::new(HostsPolicy::new(load(config)?.config.for_writer()));
+pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
     match command {
-        Command::Show(output) => show(&policy, *output),
-        Command::Diff(output) => diff(&policy, *output),
-        Command::Apply(output) => apply(&policy, *output),
+        Command::Show(output) => show(&*policy(config)?, *output),
+        Command::Diff(output) => diff(&policy(config)?, *output),
+        Command::Apply(output) => apply(&*policy(config)?, *output),
+        Command::Run => run(config, level),
     }
+}
+
+/// The policy that the writer would have.
+fn policy(config: &Path) -> Result<Arc<HostsPolicy>, Failed> {
+    let loaded = config::load_writer(config, &Environment::current()).map_err(refused)?;
+    Ok(Arc::new(HostsPolicy::new(loaded.config)))
+}
+
+/// A config that can't be used is no reason not to start: the writer has a policy of its own, or waits for one.
+fn run(config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
+    let environment = Environment::current();
+    let log = config::load_writer(config, &environment).map(|loaded| loaded.config.log);
+    let log = log.unwrap_or(LogConfig { level: LogLevel::Info, target: LogTarget::Auto, format: LogFormat::Text });
+    let output = log_queue::Output {
+        level: level.unwrap_or(log.level),
+        target: log.target,
+        format: log.format,
+        identifier: "privatelinkd-hosts",
+    };
+    process::run(output, |log, service, orders| {
+        writer::run(writer::Options { path: config.to_owned(), environment, level, log, service }, orders)
+    })
 }
 
 fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
@@ -89,7 +118,7 @@ fn failed(error: InspectError) -> Failed {
         _ if denied => Exit::Permission,
         InspectError::Nothing { .. } => Exit::Unavailable,
         InspectError::File(FileError::Io { .. }) | InspectError::Io { .. } => Exit::Internal,
-        InspectError::File(_) | InspectError::Handover(_) => Exit::No,
+        InspectError::File(_) | InspectError::Handover(_) | InspectError::Foreign { .. } => Exit::No,
     };
     Failed::new(exit, error)
 }

@@ -3,6 +3,7 @@
 mod check;
 mod hosts;
 mod output;
+mod process;
 mod run;
 mod status;
 
@@ -116,7 +117,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args, &config, log.map(LogLevel::from)),
         Command::Check(args) => check::main(&args, &config),
         Command::Status(args) => status::main(&args, &config),
-        Command::Hosts(command) => hosts::main(&command, &config),
+        Command::Hosts(command) => hosts::main(&command, &config, log.map(LogLevel::from)),
     };
     match result {
         Ok(exit) => exit.into(),

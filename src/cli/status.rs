@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
     // A config that is broken, or that we may not read, is no reason not to ask: the agent may run on an older one.
-    let socket = args.socket.clone().unwrap_or_else(|| config::run_dir(config).join("status.sock"));
+    let socket = args.socket.clone().unwrap_or_else(|| config::folders(config).run_dir.join("status.sock"));
     loop {
         let exit = match once(args, &socket) {
             // A restart of the agent is worth watching, too.

@@ -31,7 +31,7 @@ use ipnet::IpNet;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::Environment;
-pub use loader::{Loaded, LoadedWriter, from_texts, from_toml, load, load_writer, run_dir};
+pub use loader::{Folders, Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_writer};
 pub use sources::Sources;
 
 use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, Steering, ZoneId};
@@ -115,7 +115,7 @@ pub struct HostsConfig {
 }
 
 /// `families`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Families {
     /// A records.
     pub ipv4: bool,

@@ -148,7 +148,7 @@ mod tests {
     use crate::model::{
         AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Withdrawal,
     };
-    use crate::sys::log_queue::{LogQueue, Style};
+    use crate::sys::log_queue::{Lines, LogQueue, Style};
 
     fn target() -> TargetKey {
         TargetKey {
@@ -220,7 +220,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn queued_events_are_kept_and_told_even_at_the_end() {
         let sink = Buffer::default();
-        let (queue, layer) = LogQueue::start(LogLevel::Info, Style::Journal, sink.clone()).unwrap();
+        let (queue, layer) =
+            LogQueue::start(LogLevel::Info, Lines { style: Style::Journal, to: sink.clone() }).unwrap();
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
         let (tx, rx) = mpsc::unbounded_channel();
         let (log, seen) = watch::channel(Arc::default());

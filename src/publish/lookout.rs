@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use crate::sys::atomic_file::parent;
 use crate::sys::dir_watch::{Changes, DirWatch};
 
 /// Between two polls behind a watch: for what no watch can see.
@@ -85,9 +86,13 @@ impl Lookout {
     }
 }
 
-/// The watch first, so that no change falls between it and the first look.
+/// The watch first, so that no change falls between it and the first look. Making one costs a thread: not for a folder
+/// that is not there.
 async fn open(files: Vec<PathBuf>) -> (Option<DirWatch>, Vec<Option<Print>>) {
-    let work = move || (DirWatch::new(&files).ok(), prints(&files));
+    let work = move || {
+        let there = files.iter().all(|file| parent(file).is_dir());
+        (there.then(|| DirWatch::new(&files).ok()).flatten(), prints(&files))
+    };
     spawn_blocking(work).await.unwrap_or_default()
 }
 

@@ -1,6 +1,6 @@
 //! Publishing: what steering decided, made visible.
 //!
-//! A [`Publisher`] takes whole plans, one after the other; [`run`] feeds it from the plan in force, tries again what
+//! A [`Publisher`] takes whole plans, one after the other; a [`Runner`] feeds it from the plan in force, tries again what
 //! failed, and gives the sign of life. What became of a plan comes back as a receipt, which [`receipts`] follows.
 //! Neither side asks the other: plans go one way, receipts the other, both as files.
 
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Event, EventKind, Identity, Plan, PlanState};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
 
 /// Between two signs of life.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -39,6 +40,12 @@ pub trait Publisher: Send {
     /// It was not handed over; it will be asked again.
     fn publish(&mut self, plan: Arc<Plan>) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// Whether what was handed over last is still there: somebody may have emptied the folder.
+    ///
+    /// # Errors
+    /// That can't be told.
+    fn stands(&mut self) -> impl Future<Output = io::Result<bool>> + Send;
+
     /// Shows that the agent lives.
     ///
     /// # Errors
@@ -49,32 +56,45 @@ pub trait Publisher: Send {
 /// Publishes each new plan as it comes, and shows life every [`ALIVE_INTERVAL`], until cancelled or until the sender
 /// of plans is gone. What fails is tried again, at first soon and then every 5 s; a failure is told once, until
 /// something else fails or all works again.
-pub async fn run<P: Publisher>(
-    publisher: P,
-    mut plans: watch::Receiver<PlanState>,
-    events: mpsc::UnboundedSender<Event>,
-    clock: Clock,
-    token: CancellationToken,
-) {
-    let mut feed = Feed { publisher, done: None, next_life: Instant::now() };
-    let mut told: Option<String> = None;
-    let mut pause = RETRY;
-    loop {
-        let plan = plans.borrow_and_update().plan.clone();
-        let error = feed.turn(plan).await.err().map(|e| e.to_string());
-        if let Some(error) = error.clone().filter(|_| error != told) {
-            let kind = EventKind::PublishFailed { publisher: feed.publisher.name(), error };
-            // Nobody listens any more only when the process is about to end.
-            let _ = events.send(Event { at: clock.now(), kind });
-        }
-        let wake = if error.is_some() { Instant::now() + pause } else { feed.next_life };
-        pause = if error.is_some() { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
-        told = error;
-        tokio::select! {
-            biased;
-            () = token.cancelled() => return,
-            changed = plans.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep_until(wake) => {}
+#[derive(Debug)]
+pub struct Runner<P> {
+    /// Where to.
+    pub publisher: P,
+    /// The plan in force.
+    pub plan: watch::Receiver<PlanState>,
+    /// What happened.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The time.
+    pub clock: Clock,
+    /// Its sign of life.
+    pub beat: Beat,
+}
+
+impl<P: Publisher> Runner<P> {
+    /// Runs until cancelled.
+    pub async fn run(self, token: CancellationToken) {
+        let Self { publisher, plan: mut plans, events, clock, beat } = self;
+        let mut feed = Feed { publisher, done: None, next_life: Instant::now() };
+        let mut told: Option<String> = None;
+        let mut pause = RETRY;
+        loop {
+            beat.now();
+            let plan = plans.borrow_and_update().plan.clone();
+            let error = feed.turn(plan).await.err().map(|e| e.to_string());
+            if let Some(error) = error.clone().filter(|_| error != told) {
+                let kind = EventKind::PublishFailed { publisher: feed.publisher.name(), error };
+                // Nobody listens any more only when the process is about to end.
+                let _ = events.send(Event { at: clock.now(), kind });
+            }
+            let wake = if error.is_some() { Instant::now() + pause } else { feed.next_life };
+            pause = if error.is_some() { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
+            told = error;
+            tokio::select! {
+                biased;
+                () = token.cancelled() => return,
+                changed = plans.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(wake) => {}
+            }
         }
     }
 }
@@ -89,6 +109,10 @@ struct Feed<P> {
 impl<P: Publisher> Feed<P> {
     /// Does what is due. Life is shown even if publishing fails: it is the agent's, not the plan's.
     async fn turn(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
+        let life_is_due = Instant::now() >= self.next_life;
+        if life_is_due && self.done.is_some() && !self.publisher.stands().await? {
+            self.done = None;
+        }
         let published = match plan.filter(|plan| self.done.as_ref() != Some(plan)) {
             Some(plan) => {
                 let result = self.publisher.publish(Arc::clone(&plan)).await;
@@ -99,7 +123,7 @@ impl<P: Publisher> Feed<P> {
             }
             None => Ok(()),
         };
-        if Instant::now() >= self.next_life {
+        if life_is_due {
             self.publisher.show_life().await?;
             self.next_life = Instant::now() + ALIVE_INTERVAL;
         }
@@ -145,6 +169,10 @@ impl Publisher for HostsPublisher {
             })
         })
         .await
+    }
+
+    async fn stands(&mut self) -> io::Result<bool> {
+        tokio::fs::try_exists(hosts::handover::plan_path(&self.run_dir)).await
     }
 
     async fn show_life(&mut self) -> io::Result<()> {

@@ -3,12 +3,14 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::model::{Answer, AnswerReason};
+use crate::sys::heartbeat::Stages;
 
 /// Fails as often as told, and keeps what it was given.
 #[derive(Clone, Default)]
 struct Fake {
     log: Arc<Mutex<Vec<(Duration, String)>>>,
     fail: Arc<Mutex<u32>>,
+    emptied: Arc<Mutex<bool>>,
     start: Option<Instant>,
 }
 
@@ -29,6 +31,7 @@ impl Publisher for Fake {
         "fake"
     }
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        *self.emptied.lock().unwrap() = false;
         let mut fail = self.fail.lock().unwrap();
         if *fail > 0 {
             *fail -= 1;
@@ -36,6 +39,9 @@ impl Publisher for Fake {
         }
         self.note(plan.answers.keys().map(ToString::to_string).collect());
         Ok(())
+    }
+    async fn stands(&mut self) -> io::Result<bool> {
+        Ok(!*self.emptied.lock().unwrap())
     }
     async fn show_life(&mut self) -> io::Result<()> {
         self.note("life".into());
@@ -56,7 +62,10 @@ async fn each_plan_is_published_once_and_failures_are_tried_again() {
     let (plans, receiver) = watch::channel(PlanState::default());
     let (sender, mut events) = mpsc::unbounded_channel();
     let token = CancellationToken::new();
-    let task = tokio::spawn(run(fake.clone(), receiver, sender, Clock::tokio(), token.clone()));
+    let clock = Clock::tokio();
+    let beat = Stages::new(clock).add("publish", Duration::from_secs(30));
+    let runner = Runner { publisher: fake.clone(), plan: receiver, events: sender, clock, beat };
+    let task = tokio::spawn(runner.run(token.clone()));
     tokio::time::sleep(Duration::from_secs(25)).await;
     assert_eq!(fake.plans(), [], "no plan, nothing to publish");
     assert_eq!(fake.log.lock().unwrap().len(), 3, "a sign of life at 0, 10 and 20 s");
@@ -69,6 +78,10 @@ async fn each_plan_is_published_once_and_failures_are_tried_again() {
     plans.send_replace(state("b.x"));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(fake.plans().len(), 2, "an equal plan is not handed over again");
+
+    *fake.emptied.lock().unwrap() = true;
+    tokio::time::sleep(ALIVE_INTERVAL).await;
+    assert_eq!(fake.plans().len(), 3, "what somebody took away is handed over again");
 
     token.cancel();
     task.await.unwrap();

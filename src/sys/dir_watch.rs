@@ -107,7 +107,8 @@ impl Shared {
 }
 
 impl DirWatch {
-    /// Watches the folders of these files. The files need not exist, the folders must.
+    /// Watches the folders of these files. The files need not exist, the folders must. `*` in the place of a file's
+    /// name is any file of its folder.
     ///
     /// # Errors
     /// See [`WatchError`].
@@ -174,7 +175,12 @@ impl Sink {
             self.shared.broken.store(true, Ordering::Release);
             return self.shared.set(Changes::ALL);
         }
-        let hit = |i: usize, file: &PathBuf| if event.paths.contains(file) { Changes::one(i) } else { Changes::NONE };
+        let is = |file: &Path, path: &PathBuf| match file.file_name() {
+            Some(any) if any == "*" => path.parent() == file.parent(),
+            _ => path == file,
+        };
+        let told = |file: &Path| event.paths.iter().any(|path| is(file, path));
+        let hit = |i: usize, file: &PathBuf| if told(file) { Changes::one(i) } else { Changes::NONE };
         let changes = self.files.iter().enumerate().fold(Changes::NONE, |all, (i, file)| all.and(hit(i, file)));
         self.shared.set(changes);
     }
@@ -231,6 +237,14 @@ mod tests {
         std::fs::write(dir.path().join("other"), "x").unwrap();
         std::fs::write(&last, "x").unwrap();
         // Events come in order, so that the last file's tells that the others were seen.
+        assert_eq!(soon(watch.changed()).await, Changes::one(1));
+    }
+
+    #[tokio::test]
+    async fn a_star_stands_for_every_file_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = DirWatch::new([dir.path().join("a"), dir.path().join("*")]).unwrap();
+        std::fs::write(dir.path().join("new"), "x").unwrap();
         assert_eq!(soon(watch.changed()).await, Changes::one(1));
     }
 

@@ -8,5 +8,6 @@ pub mod identity;
 pub mod log_queue;
 pub mod process;
 pub mod regular_file;
+pub mod service_manager;
 pub mod signals;
 pub mod sockets;

@@ -5,6 +5,7 @@
 
 mod problems;
 mod report;
+mod sentence;
 mod table;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::model::{
 
 pub use problems::{healthy, ready};
 pub use report::report;
+pub use sentence::{published, sentence};
 pub use table::{Style, table};
 
 pub(super) use problems::hosts_in_sync;

@@ -36,24 +36,53 @@ pub struct Block {
 }
 
 /// One name's part of a block.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// In the order of their lines; never empty.
     pub addresses: Vec<IpAddr>,
     /// For people only: it never makes two blocks differ.
-    pub reason: AnswerReason,
+    pub reason: EntryReason,
+}
+
+/// Why a name's entry says what it says (B16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryReason {
+    /// Steering's reason for the answer, which the entry follows.
+    Answer(AnswerReason),
+    /// The agent gave no sign of life: the standby addresses stand behind the others (B17).
+    AgentLost,
+}
+
+impl EntryReason {
+    /// The word in the block.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Answer(reason) => reason.label(),
+            Self::AgentLost => "agent_lost",
+        }
+    }
+
+    fn from_label(label: &str) -> Option<Self> {
+        let mut all = AnswerReason::ALL.into_iter().map(Self::Answer).chain([Self::AgentLost]);
+        all.find(|reason| reason.label() == label)
+    }
 }
 
 impl From<&Answer> for Entry {
     fn from(a: &Answer) -> Self {
-        Self { addresses: a.addresses.clone(), reason: a.reason }
+        Self { addresses: a.addresses.clone(), reason: EntryReason::Answer(a.reason) }
     }
 }
 
+/// Which of the addresses were standby, a block does not tell.
 impl From<Entry> for Answer {
     fn from(e: Entry) -> Self {
-        Self { addresses: e.addresses, standby: Vec::new(), reason: e.reason }
+        let reason = match e.reason {
+            EntryReason::Answer(reason) => reason,
+            EntryReason::AgentLost => AnswerReason::Stale,
+        };
+        Self { addresses: e.addresses, standby: Vec::new(), reason }
     }
 }
 
@@ -74,7 +103,7 @@ impl Block {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, Entry { addresses, reason }) in &self.entries {
-            lines.push(format!("# {name}: {reason}"));
+            lines.push(format!("# {name}: {}", reason.label()));
             lines.extend(addresses.iter().map(|a| format!("{a} {name}")));
         }
         lines
@@ -297,13 +326,13 @@ fn parse(region: &[u8]) -> Option<Block> {
         }
         let (address, name) = text.split_once(' ')?;
         let (address, name) = (address.parse::<IpAddr>().ok()?, name.parse::<HostName>().ok()?);
+        let unknown = EntryReason::Answer(AnswerReason::Stale);
         let entry = block.entries.entry(name);
-        entry.or_insert(Entry { addresses: Vec::new(), reason: AnswerReason::Stale }).addresses.push(address);
+        entry.or_insert(Entry { addresses: Vec::new(), reason: unknown }).addresses.push(address);
     }
     for (name, entry) in &mut block.entries {
-        let label = reasons.get(name.as_str());
-        let known = AnswerReason::ALL.into_iter().find(|r| label.is_some_and(|l| *l == r.label()));
-        entry.reason = known.unwrap_or(AnswerReason::Stale);
+        let known = reasons.get(name.as_str()).and_then(|label| EntryReason::from_label(label));
+        entry.reason = known.unwrap_or(entry.reason);
     }
     Some(block)
 }

@@ -21,6 +21,12 @@ pub fn plan_path(agent_run_dir: &Path) -> PathBuf {
     agent_run_dir.join("plan.json")
 }
 
+/// `alive` in the agent's run folder.
+#[must_use]
+pub fn alive_path(agent_run_dir: &Path) -> PathBuf {
+    agent_run_dir.join("alive")
+}
+
 /// `receipt.json` in the writer's run folder.
 #[must_use]
 pub fn receipt_path(writer_run_dir: &Path) -> PathBuf {
@@ -73,7 +79,7 @@ pub fn write(agent_run_dir: &Path, handover: &Handover) -> io::Result<()> {
 /// What the system said.
 pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(agent_run_dir.join("alive"), flags, Mode::from_raw_mode(0o644))?;
+    let file = rustix::fs::open(alive_path(agent_run_dir), flags, Mode::from_raw_mode(0o644))?;
     let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
     Ok(rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now })?)
 }

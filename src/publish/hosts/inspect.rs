@@ -1,5 +1,6 @@
 //! The hosts block for people: what is there, what would change, and once by hand. All of it blocks.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use super::ReadError;
 use super::block;
 use super::file::{self, FileError, NoHook};
 use super::handover;
-use super::policy::HostsPolicy;
-use super::writer::core::{Action, Core, Input};
+use super::policy::{HostsPolicy, LastAdmitted};
+use super::writer::core::{Action, Core, Here, Input, Origin, Recalled};
 use super::writer::{self, perform, store};
-use crate::model::{Plan, Receipt};
+use crate::model::{IdentityPart, Plan, Receipt};
 use crate::sys::clock::Clock;
 
 /// Why there is nothing to show.
@@ -22,6 +23,14 @@ pub enum InspectError {
     /// The hand-over.
     #[error(transparent)]
     Handover(#[from] ReadError),
+    /// The hand-over is not this machine's.
+    #[error("{}: written on another machine: {part} differs", path.display())]
+    Foreign {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What tells.
+        part: IdentityPart,
+    },
     /// Neither the agent nor the writer has left anything to publish.
     #[error("nothing to publish yet: no hand-over in {} and no last known good in {}", agent.display(), writer.display())]
     Nothing {
@@ -54,7 +63,7 @@ pub fn show(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 #[must_use]
 pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
     let mut block = block::salvage(&file::read(&policy.path).ok()??)?;
-    block.entries.retain(|name, _| policy.names.contains(name));
+    block.entries.retain(|name, _| policy.has_name(name));
     let answers = block.entries.into_iter().map(|(name, entry)| (name, entry.into())).collect();
     Some(Plan { answers, ..Plan::default() })
 }
@@ -65,17 +74,15 @@ pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
 /// # Errors
 /// The file or the hand-over can't be read, or there is nothing to publish.
 pub fn diff(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<String, InspectError> {
-    let handover = handover::read(&policy.agent_run_dir)?;
     let old = file::read(&policy.path)?.unwrap_or_default();
-    let (saved, file_says) = match store::peek(&policy.state_dir) {
-        Some(block) => (Some(block), None),
-        None => (None, block::salvage(&old)),
+    let (mut core, inputs) = begin(policy, clock)?;
+    core.step_all(inputs, clock.now());
+    let saved = match store::load_block(&policy.state_dir) {
+        store::Loaded::Good(kept) => {
+            Some(LastAdmitted { answers: kept.answers, ..LastAdmitted::default() }.block(false))
+        }
+        store::Loaded::Nothing | store::Loaded::Unusable(_) => None,
     };
-    if handover.is_none() && saved.is_none() && file_says.is_none() {
-        return Err(nothing(policy));
-    }
-    let mut core = Core::new(Arc::clone(policy), saved.clone(), file_says, clock.now().boottime);
-    core.step(Input::Handover(Ok(handover)), clock.now());
     let new = block::splice(&old, core.wanted(), saved.as_ref());
     let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new));
     let path = policy.path.display().to_string();
@@ -97,23 +104,37 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
         move |source| InspectError::Io { path, source }
     };
     store::prepare(&policy).map_err(io(&policy.state_dir))?;
-    let handover = handover::read(&policy.agent_run_dir)?;
-    let (saved, file_says) = writer::recall(&policy);
-    if handover.is_none() && saved.is_none() && file_says.is_none() {
-        return Err(nothing(&policy));
+    let (mut core, inputs) = begin(&policy, clock)?;
+    if let store::Loaded::Unusable(_) = store::load_block(&policy.state_dir) {
+        store::put_aside(&store::block_path(&policy.state_dir));
     }
-    let mut core = Core::new(Arc::clone(&policy), saved, file_says, clock.now().boottime);
-    let mut actions = core.step(Input::Handover(Ok(handover)), clock.now());
-    if let [Action::Assert(job)] = actions.as_slice() {
-        let result = perform::assert(job, &mut NoHook);
-        actions = core.step(Input::Asserted(result), clock.now());
-    }
-    for action in actions {
-        if let Action::Save(block) = action {
-            store::save(&policy.state_dir, &block).map_err(io(&policy.state_dir))?;
+    let mut actions = VecDeque::from(core.step_all(inputs, clock.now()));
+    while let Some(action) = actions.pop_front() {
+        match action {
+            Action::Assert(job) => actions.extend(core.step(perform::look(&job, &mut NoHook), clock.now())),
+            Action::Save(kept) => store::save_block(&policy.state_dir, &kept).map_err(io(&policy.state_dir))?,
+            // Given back instead, or told by the running writer.
+            Action::Tell(_) | Action::Turned(_) => {}
         }
     }
     Ok(core.receipt(clock.now()))
+}
+
+/// A core that remembers what the writer would, and what it would hear first.
+fn begin(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<(Core, [Input; 2]), InspectError> {
+    let here = Here::of_this_machine();
+    let handover = handover::read(&policy.agent_run_dir)?;
+    let origin = handover.as_ref().map(|h| here.origin(h));
+    if let Some(Origin::OtherMachine(part)) = origin {
+        return Err(InspectError::Foreign { path: handover::plan_path(&policy.agent_run_dir), part });
+    }
+    let (recalled, _) = writer::recall(policy, &here);
+    if recalled == Recalled::Nothing && origin != Some(Origin::Here) {
+        return Err(nothing(policy));
+    }
+    let life = perform::sign_of_life(&policy.agent_run_dir);
+    let core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
+    Ok((core, [Input::Life(life), Input::Handover(Ok(handover))]))
 }
 
 fn nothing(policy: &HostsPolicy) -> InspectError {

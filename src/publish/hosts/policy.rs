@@ -10,12 +10,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 
-use super::block::{Block, Entry};
+use super::block::{Block, Entry, EntryReason};
 use crate::config::{Families, WriterConfig};
 use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
 
-/// Most addresses that one name may have: more are a mistake, and small resolvers read only 48.
+mod domain;
+
+/// Most addresses that one name may have, standby ones included: more are a mistake, and small resolvers read only 48.
 pub const MAX_ADDRESSES: usize = 64;
 
 /// Ranges that are never published, unless an allowed range lies within one and so names it.
@@ -41,8 +44,10 @@ const fn v6(s: [u16; 8], length: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), length))
 }
 
-/// Everything that the writer needs of the config.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
+/// used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HostsPolicy {
     /// Whether to publish at all. Without it the writer is idle: what is in the file stays as it is.
     pub publish: bool,
@@ -70,7 +75,38 @@ pub struct HostsPolicy {
     pub state_dir: PathBuf,
 }
 
+/// Where the writer works: known even if the rest of the config can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folders {
+    /// `[host].run_dir`: where the agent puts `plan.json` and `alive`.
+    pub agent_run_dir: PathBuf,
+    /// `[hosts].run_dir`: where the writer puts `receipt.json` and its lock.
+    pub run_dir: PathBuf,
+    /// `[hosts].state_dir`: where the writer keeps its last known good and its last good policy.
+    pub state_dir: PathBuf,
+}
+
 impl HostsPolicy {
+    /// Without any config that could be used, now or before: publishes nothing and touches no hosts file.
+    #[must_use]
+    pub fn idle(folders: Folders) -> Self {
+        let Folders { agent_run_dir, run_dir, state_dir } = folders;
+        Self {
+            publish: false,
+            names: BTreeSet::new(),
+            endpoint_ids: BTreeSet::new(),
+            allowed_ranges: Vec::new(),
+            families: Families { ipv4: true, ipv6: true },
+            path: PathBuf::from("/etc/hosts"),
+            reassert_interval: Duration::from_secs(5),
+            removal_grace: Duration::MAX,
+            agent_lost_after: Duration::MAX,
+            agent_run_dir,
+            run_dir,
+            state_dir,
+        }
+    }
+
     /// Takes over what the config says.
     #[must_use]
     pub fn new(config: WriterConfig) -> Self {
@@ -91,6 +127,23 @@ impl HostsPolicy {
         }
     }
 
+    /// True for a name of the config, and for the endpoint domain and the zone domains of an endpoint id of the config.
+    #[must_use]
+    pub fn has_name(&self, name: &HostName) -> bool {
+        self.names.contains(name) || self.endpoint_ids.iter().any(|id| domain::is_of(name, id))
+    }
+
+    /// True if [`Self::admit`] would refuse a name of this hand-over because the config lacks it.
+    #[must_use]
+    pub fn lacks_a_name_of(&self, handover: &Handover, last: &LastAdmitted) -> bool {
+        handover.plan.keys().any(|name| !self.may_have(name, last))
+    }
+
+    /// A name that is on its way out may still move.
+    fn may_have(&self, name: &HostName, last: &LastAdmitted) -> bool {
+        self.has_name(name) || last.lacking.contains_key(name)
+    }
+
     /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
     #[must_use]
     pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
@@ -99,19 +152,19 @@ impl HostsPolicy {
         for w in handover.into_iter().flat_map(|h| &h.withdrawn) {
             // A name that the plan has too is wanted: never empty by accident.
             if handover.is_none_or(|h| !h.plan.contains_key(&w.name)) {
-                next.block.entries.remove(&w.name);
+                next.answers.remove(&w.name);
             }
         }
-        next.lacking.retain(|name, _| next.block.entries.contains_key(name) && !self.names.contains(name));
-        for name in next.block.entries.keys().filter(|n| !self.names.contains(*n)) {
+        next.lacking.retain(|name, _| next.answers.contains_key(name) && !self.has_name(name));
+        for name in next.answers.keys().filter(|n| !self.has_name(n)) {
             next.lacking.entry(name.clone()).or_insert(now);
         }
         let grace = self.removal_grace;
-        next.block.entries.retain(|name, _| next.lacking.get(name).is_none_or(|since| now.since(*since) < grace));
-        next.lacking.retain(|name, _| next.block.entries.contains_key(name));
+        next.answers.retain(|name, _| next.lacking.get(name).is_none_or(|since| now.since(*since) < grace));
+        next.lacking.retain(|name, _| next.answers.contains_key(name));
         for (name, answer) in handover.into_iter().flat_map(|h| &h.plan) {
             match self.judge(name, answer, &next) {
-                Ok(entry) => drop(next.block.entries.insert(name.clone(), entry)),
+                Ok(answer) => drop(next.answers.insert(name.clone(), answer)),
                 Err(refusal) => drop(refused.insert(name.clone(), refusal)),
             }
         }
@@ -119,24 +172,31 @@ impl HostsPolicy {
         Admission { admitted: next, refused, next_deadline }
     }
 
-    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Entry, Refusal> {
-        if !self.names.contains(name) && !admitted.lacking.contains_key(name) {
+    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Answer, Refusal> {
+        if !self.may_have(name, admitted) {
             return Err(Refusal::UnknownName);
         }
-        let mut addresses = Vec::new();
-        for address in &answer.addresses {
-            self.judge_address(*address)?;
-            if self.families.has(*address) && !addresses.contains(address) {
-                addresses.push(*address);
+        let Answer { addresses, standby, reason } = answer;
+        let too_many = Refusal::TooMany { found: addresses.len() + standby.len() };
+        let mut kept: Vec<IpAddr> = Vec::new();
+        let mut take = |addresses: &[IpAddr]| {
+            let before = kept.len();
+            for address in addresses {
+                self.judge_address(*address)?;
+                if self.families.has(*address) && !kept.contains(address) {
+                    kept.push(*address);
+                }
+                if kept.len() > MAX_ADDRESSES {
+                    return Err(too_many.clone());
+                }
             }
-            if addresses.len() > MAX_ADDRESSES {
-                return Err(Refusal::TooMany { found: answer.addresses.len() });
-            }
-        }
+            Ok(kept[before..].to_vec())
+        };
+        let (addresses, standby) = (take(addresses)?, take(standby)?);
         if addresses.is_empty() {
             return Err(Refusal::NoAddress);
         }
-        Ok(Entry { addresses, reason: answer.reason })
+        Ok(Answer { addresses, standby, reason: *reason })
     }
 
     fn judge_address(&self, address: IpAddr) -> Result<(), Refusal> {
@@ -153,16 +213,31 @@ impl HostsPolicy {
 /// What was admitted up to now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LastAdmitted {
-    /// What the file should say.
-    pub block: Block,
+    /// By name. The addresses of each are never empty, and none of its standby addresses repeats one.
+    pub answers: BTreeMap<HostName, Answer>,
     /// Names of it that the config lacks, and since when this process has seen that.
     pub lacking: BTreeMap<HostName, Boottime>,
+}
+
+impl LastAdmitted {
+    /// What the file should say of it; with the standby addresses if the agent is lost (B17).
+    #[must_use]
+    pub fn block(&self, agent_lost: bool) -> Block {
+        let entry = |answer: &Answer| match agent_lost {
+            false => Entry::from(answer),
+            true => Entry {
+                addresses: [answer.addresses.as_slice(), &answer.standby].concat(),
+                reason: EntryReason::AgentLost,
+            },
+        };
+        Block { entries: self.answers.iter().map(|(name, answer)| (name.clone(), entry(answer))).collect() }
+    }
 }
 
 /// What [`HostsPolicy::admit`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// What the file should say from now on.
+    /// What is admitted from now on.
     pub admitted: LastAdmitted,
     /// Names of the hand-over whose answer was refused; what was admitted of them before stays.
     pub refused: BTreeMap<HostName, Refusal>,

@@ -5,9 +5,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use privatelinkd::agent::{self, Options, Orders};
+use privatelinkd::agent::{self, Options};
 use privatelinkd::config::{self, Environment};
-use privatelinkd::sys::log_queue::{LogQueue, Style};
+use privatelinkd::daemon::Orders;
+use privatelinkd::sys::log_queue::{Lines, LogQueue, Style};
+use privatelinkd::sys::service_manager::ServiceManager;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -58,9 +60,10 @@ impl Agent {
         let path = folder.config();
         let loaded = config::load(&path, &environment).map_err(|complaints| anyhow!("{complaints}"))?;
         let sink = File::create(folder.log()).context("can't write the log")?;
-        let (log, layer) = LogQueue::start(loaded.config.log.level, Style::Text, sink)?;
+        let (log, layer) = LogQueue::start(loaded.config.log.level, Lines { style: Style::Text, to: sink })?;
         tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
-        let options = Options { path, loaded, environment, level: None, log: log.clone() };
+        let service = ServiceManager::from_environment();
+        let options = Options { path, loaded, environment, level: None, log: log.clone(), service, all_in_one: true };
 
         let stop = CancellationToken::new();
         let (reload, orders) = mpsc::channel(1);

@@ -5,7 +5,7 @@ use super::*;
 fn block(entries: &[(&str, &[&str])]) -> Block {
     let entry = |addresses: &[&str]| Entry {
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-        reason: AnswerReason::Healthy,
+        reason: EntryReason::Answer(AnswerReason::Healthy),
     };
     Block { entries: entries.iter().map(|(name, a)| (name.parse().unwrap(), entry(a))).collect() }
 }
@@ -63,8 +63,20 @@ fn an_existing_block_stays_where_it_is() {
 fn a_change_of_reason_alone_rewrites_nothing() {
     let file = splice(b"a\n", &db(), None).into_owned();
     let mut wanted = db();
-    wanted.entries.values_mut().for_each(|e| e.reason = AnswerReason::FailedOver);
+    wanted.entries.values_mut().for_each(|e| e.reason = EntryReason::Answer(AnswerReason::FailedOver));
     assert!(matches!(splice(&file, &wanted, None), Cow::Borrowed(_)));
+}
+
+#[test]
+fn the_reason_of_a_lost_agent_is_written_and_read_back() {
+    let mut lost = db();
+    lost.entries.values_mut().for_each(|e| e.reason = EntryReason::AgentLost);
+    let file = splice(b"a\n", &lost, None).into_owned();
+    assert!(text(&file).contains("\n# db.internal: agent_lost\n"), "{}", text(&file));
+    assert_eq!(present(&file), Present::Whole(lost));
+    let unknown = text(&file).replace("agent_lost", "something newer");
+    let Present::Whole(read) = present(unknown.as_bytes()) else { panic!("{unknown}") };
+    assert_eq!(read.entries.values().next().unwrap().reason, EntryReason::Answer(AnswerReason::Stale));
 }
 
 #[test]
@@ -151,7 +163,8 @@ fn files() -> impl Strategy<Value = Vec<u8>> {
 
 fn blocks() -> impl Strategy<Value = Block> {
     let addresses = proptest::collection::vec(any::<std::net::IpAddr>(), 1..4);
-    let reason = proptest::sample::select(AnswerReason::ALL.to_vec());
+    let reason = proptest::option::of(proptest::sample::select(AnswerReason::ALL.to_vec()));
+    let reason = reason.prop_map(|r| r.map_or(EntryReason::AgentLost, EntryReason::Answer));
     let entry = (addresses, reason).prop_map(|(addresses, reason)| Entry { addresses, reason });
     let name = "[a-z]{1,5}\\.[a-z]{1,5}".prop_map(|n| n.parse().unwrap());
     proptest::collection::btree_map(name, entry, 0..4).prop_map(|entries| Block { entries })

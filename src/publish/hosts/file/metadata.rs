@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,14 +12,40 @@ use rustix::io::Errno;
 
 use super::FileError;
 
-/// What tells a changed file from an unchanged one, and what a replacement must have too. `ctime` makes any change of
-/// content or metadata show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+/// What tells one state of a file from another without reading it. Only a change within the same tick of the kernel's
+/// clock (1 to 10 ms) as the one before it can go unseen, if it keeps the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Print {
     device: u64,
     inode: u64,
+    size: u64,
     ctime: (i64, i64),
     mtime: (i64, i64),
+}
+
+impl Print {
+    /// Of the file at `path`, where links lead; `None` if there is none that could be asked. Opens nothing.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().as_ref().map(Self::of)
+    }
+
+    fn of(m: &Metadata) -> Self {
+        Self {
+            device: m.dev(),
+            inode: m.ino(),
+            size: m.size(),
+            ctime: (m.ctime(), m.ctime_nsec()),
+            mtime: (m.mtime(), m.mtime_nsec()),
+        }
+    }
+}
+
+/// What tells a changed file from an unchanged one, and what a replacement must have too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Its `ctime` makes any change of content or metadata show.
+    pub(super) print: Print,
     mode: u32,
     owner: (u32, u32),
 }
@@ -26,20 +53,12 @@ pub(super) struct Facts {
 impl Facts {
     /// Of an open file, which must be a regular one.
     pub(super) fn of(file: &File, path: &Path) -> Result<Self, FileError> {
-        use std::os::unix::fs::MetadataExt as _;
         let m = file.metadata().map_err(FileError::io("examine", path))?;
         match FileType::from_raw_mode(m.mode()) {
             FileType::RegularFile => {}
             other => return Err(FileError::NotRegular { path: path.to_owned(), found: describe(other) }),
         }
-        Ok(Self {
-            device: m.dev(),
-            inode: m.ino(),
-            ctime: (m.ctime(), m.ctime_nsec()),
-            mtime: (m.mtime(), m.mtime_nsec()),
-            mode: m.mode() & 0o7777,
-            owner: (m.uid(), m.gid()),
-        })
+        Ok(Self { print: Print::of(&m), mode: m.mode() & 0o7777, owner: (m.uid(), m.gid()) })
     }
 
     /// Fails if the file can't be replaced by a rename, or forbids it.
@@ -163,9 +182,9 @@ pub(super) fn stamp(file: &File, old: Option<&Facts>, path: &Path) -> Result<u64
     let mut tries = 0;
     loop {
         rustix::fs::futimens(file, &times).map_err(FileError::io("stamp the new", path))?;
-        let has = Facts::of(file, path)?.mtime;
+        let has = Facts::of(file, path)?.print.mtime;
         tries += 1;
-        if old.is_none_or(|o| o.mtime != has) || tries == TRIES {
+        if old.is_none_or(|o| o.print.mtime != has) || tries == TRIES {
             return Ok(u64::try_from(has.0).unwrap_or(0));
         }
         std::thread::sleep(Duration::from_millis(1));

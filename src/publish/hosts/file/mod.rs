@@ -23,6 +23,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use self::metadata::Facts;
+pub use self::metadata::Print;
 use crate::model::PublishErrorKind;
 use crate::sys::atomic_file::{self, Temp};
 use crate::sys::clock::Clock;
@@ -108,6 +109,8 @@ pub struct Outcome {
     pub change: Change,
     /// What it was seen to hold at the end: what was wanted, unless somebody changed it right after.
     pub content: Vec<u8>,
+    /// Of the file that held it; `None` if there is none.
+    pub print: Option<Print>,
 }
 
 /// Whether the file was replaced.
@@ -222,7 +225,8 @@ pub fn replace(
         hook(steps, Step::Read, &place)?;
         let content = old.as_ref().map_or(&[][..], |f| &f.bytes);
         let Some(new) = wanted(content) else {
-            return Ok(Outcome { change: Change::Unchanged, content: content.to_vec() });
+            let print = old.as_ref().map(|f| f.facts.print);
+            return Ok(Outcome { change: Change::Unchanged, content: content.to_vec(), print });
         };
         if let Some(outcome) = swap(&place, old.as_ref(), &new, steps)? {
             return Ok(outcome);
@@ -277,9 +281,9 @@ fn swap(place: &Place, old: Option<&Found>, new: &[u8], steps: &mut dyn Steps) -
     rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
     hook(steps, Step::DirSynced, place)?;
     // Somebody may have been faster than this look: that is an edit after ours, for the next round.
-    let content = place.open()?.map(|now| now.bytes).unwrap_or_default();
+    let (content, print) = place.open()?.map_or_else(Default::default, |now| (now.bytes, Some(now.facts.print)));
     hook(steps, Step::ReadBack, place)?;
-    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content }))
+    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content, print }))
 }
 
 fn hook(steps: &mut dyn Steps, step: Step, place: &Place) -> Result<(), FileError> {

@@ -41,7 +41,7 @@ fn at(seconds: u64) -> Boottime {
 }
 
 fn shown(last: &LastAdmitted) -> Vec<String> {
-    last.block.pairs().map(|(a, n)| format!("{a} {n}")).collect()
+    last.block(false).pairs().map(|(a, n)| format!("{a} {n}")).collect()
 }
 
 #[test]
@@ -61,6 +61,56 @@ fn each_name_is_judged_alone_and_a_refused_one_keeps_its_answer() {
     assert_eq!(shown(&second.admitted), ["10.0.0.1 a.x", "10.0.0.3 b.x"]);
     assert_eq!(second.refused[&"a.x".parse().unwrap()], Refusal::OutsideRanges { address: "8.8.8.8".parse().unwrap() });
     assert_eq!(second.refused[&"c.x".parse().unwrap()], Refusal::UnknownName);
+}
+
+fn answer(addresses: &[&str], standby: &[&str]) -> Answer {
+    let all = |texts: &[&str]| texts.iter().map(|a| a.parse().unwrap()).collect();
+    Answer { addresses: all(addresses), standby: all(standby), reason: AnswerReason::Healthy }
+}
+
+#[test]
+fn standby_addresses_are_judged_like_addresses() {
+    let p = policy(&["a.x"]);
+    let judge = |a: Answer| p.judge(&"a.x".parse().unwrap(), &a, &LastAdmitted::default());
+    let cleaned = judge(answer(&["10.0.0.1", "10.0.0.2"], &["10.0.0.3", "10.0.0.2", "fd00::1", "10.0.0.3"])).unwrap();
+    assert_eq!(cleaned, answer(&["10.0.0.1", "10.0.0.2"], &["10.0.0.3"]));
+    let bad = judge(answer(&["10.0.0.1"], &["10.0.0.2", "8.8.8.8"])).unwrap_err();
+    assert_eq!(bad, Refusal::OutsideRanges { address: "8.8.8.8".parse().unwrap() });
+    assert_eq!(judge(answer(&[], &["10.0.0.2"])).unwrap_err(), Refusal::NoAddress);
+    let many: Vec<String> = (0..64).map(|i| format!("10.0.1.{i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(judge(answer(&["10.0.0.1"], &many)).unwrap_err(), Refusal::TooMany { found: 65 });
+    assert!(judge(answer(&["10.0.0.1"], &many[1..])).is_ok());
+}
+
+#[test]
+fn a_lost_agents_standby_addresses_stand_behind_the_others() {
+    let mut last = LastAdmitted::default();
+    last.answers.insert("a.x".parse().unwrap(), answer(&["10.0.0.2"], &["10.0.0.1"]));
+    last.answers.insert("b.x".parse().unwrap(), answer(&["10.0.0.3"], &[]));
+    assert_eq!(shown(&last), ["10.0.0.2 a.x", "10.0.0.3 b.x"]);
+    let lost = last.block(true);
+    let pairs: Vec<String> = lost.pairs().map(|(a, n)| format!("{a} {n}")).collect();
+    assert_eq!(pairs, ["10.0.0.2 a.x", "10.0.0.1 a.x", "10.0.0.3 b.x"]);
+    assert!(lost.entries.values().all(|e| e.reason == EntryReason::AgentLost));
+}
+
+#[test]
+fn an_endpoint_id_of_the_config_admits_the_endpoints_own_names() {
+    let mut p = policy(&["a.x"]);
+    p.endpoint_ids = ["ep-1".parse().unwrap()].into();
+    let own = "ep-1.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
+    let of_zone = "ep-1-cn-hangzhou-h.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
+    let other = "ep-12.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
+    let plan: Vec<(&str, &[&str])> = [own, of_zone, other].map(|name| (name, &["10.0.0.1"][..])).to_vec();
+    let h = handover(&plan, &[]);
+    assert!(p.lacks_a_name_of(&h, &LastAdmitted::default()));
+    let admission = p.admit(Some(&h), &LastAdmitted::default(), at(0));
+    assert_eq!(shown(&admission.admitted), [format!("10.0.0.1 {of_zone}"), format!("10.0.0.1 {own}")]);
+    assert_eq!(admission.refused.keys().map(ToString::to_string).collect::<Vec<_>>(), [other]);
+    // When the id leaves the config, they go after the grace like any other.
+    let left = policy(&["a.x"]).admit(None, &admission.admitted, at(1));
+    assert_eq!((left.admitted.lacking.len(), left.next_deadline), (2, Some(at(601))));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Carries the writer's actions out. Everything here blocks: for a blocking thread.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use super::core::{AssertError, Asserted, Job};
+use super::core::{AssertError, Asserted, Input, Job, Sign};
 use super::store;
 use crate::publish::hosts::block::{self, Present};
-use crate::publish::hosts::file::{self, FileError, Steps, Target};
+use crate::publish::hosts::file::{self, FileError, Print, Steps, Target};
+use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 
@@ -14,9 +16,28 @@ pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
     policy.run_dir.join("hosts.lock")
 }
 
-/// One look at the file, and a write if it says something else than wanted.
-pub(crate) fn assert(job: &Job, steps: &mut dyn Steps) -> Result<Asserted, AssertError> {
+/// What is there as the agent's sign of life. Only a regular file is one. Opens nothing: it may be anything.
+pub(crate) fn sign_of_life(agent_run_dir: &Path) -> Option<Sign> {
+    let m = std::fs::symlink_metadata(handover::alive_path(agent_run_dir)).ok()?;
+    m.is_file().then(|| Sign {
+        file: (m.dev(), m.ino()),
+        modified: (m.mtime(), m.mtime_nsec()),
+        changed: (m.ctime(), m.ctime_nsec()),
+    })
+}
+
+/// One look at the file, and a write if it says something else than wanted. A file that the job knows is not read.
+pub(crate) fn look(job: &Job, steps: &mut dyn Steps) -> Input {
+    if job.known.is_some() && job.known == Print::at(&job.policy.path) {
+        return Input::FoundTheSame;
+    }
+    Input::Asserted(assert(job, steps))
+}
+
+fn assert(job: &Job, steps: &mut dyn Steps) -> Result<Asserted, AssertError> {
     let policy = &job.policy;
+    // What lacks its folder says so itself.
+    let _ = store::prepare(policy);
     if !job.wanted.entries.is_empty() {
         store::keep_original(policy)?;
     }
@@ -30,7 +51,7 @@ pub(crate) fn assert(job: &Job, steps: &mut dyn Steps) -> Result<Asserted, Asser
         }
     })?;
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
-    Ok(Asserted { found, change: outcome.change, shadowed })
+    Ok(Asserted { found, change: outcome.change, shadowed, print: outcome.print })
 }
 
 impl From<FileError> for AssertError {

@@ -1,119 +1,165 @@
-//! What the writer keeps for itself: its last known good, and the file as it was before our first block.
+//! What the writer keeps for itself: its last known good, its last good policy, and the hosts file as it was before
+//! our first block. All of it blocks.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::HostName;
-use crate::publish::hosts::block::{self, Block, Entry};
+use super::core::Kept;
+use crate::model::{Answer, HostName, Identity};
+use crate::publish::hosts::block;
 use crate::publish::hosts::file::{self, FileError};
+use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::{HostsPolicy, MAX_ADDRESSES};
 use crate::sys::atomic_file::{self, Durability};
+use crate::sys::regular_file;
 
-/// The format of `block.json` that this version writes and reads.
+/// The format of both state files that this version writes and reads.
 const FORMAT: u32 = 1;
-/// Largest `block.json` that is read, in bytes.
+/// Largest state file that is read, in bytes.
 const MAX_STATE: u64 = 1024 * 1024;
 
+/// `block.json`
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
+struct SavedBlock {
     format: u32,
-    entries: BTreeMap<HostName, Entry>,
+    #[serde(default)]
+    identity: Identity,
+    entries: BTreeMap<HostName, Answer>,
+}
+
+/// `policy.json`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedPolicy {
+    format: u32,
+    policy: HostsPolicy,
 }
 
 /// What was found on disk.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Loaded {
-    /// The last known good.
-    Block(Block),
+pub(crate) enum Loaded<T> {
+    /// It.
+    Good(T),
     /// Nothing.
     Nothing,
-    /// Something that this version can't use, and why; it was put aside as `block.json.unusable`.
+    /// Something that this version can't use, and why.
     Unusable(String),
 }
 
-fn state_path(state_dir: &Path) -> PathBuf {
+/// Where the last known good is.
+pub(crate) fn block_path(state_dir: &Path) -> PathBuf {
     state_dir.join("block.json")
 }
 
-/// Makes the writer's folders where they are missing: normally tmpfiles.d did.
+/// Where the last good policy is.
+pub(crate) fn policy_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("policy.json")
+}
+
+/// Makes the writer's folders where they are missing: normally tmpfiles.d did, but `/run` may be emptied at any time.
+///
+/// # Errors
+/// The first that can't be made, by name; the other is made all the same.
 pub(crate) fn prepare(policy: &HostsPolicy) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    for (dir, mode) in [(&policy.run_dir, 0o755), (&policy.state_dir, 0o700)] {
-        std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir)?;
-    }
-    Ok(())
+    let make = |dir: &Path, mode| {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir);
+        made.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))
+    };
+    let (run, state) = (make(&policy.run_dir, 0o755), make(&policy.state_dir, 0o700));
+    run.and(state)
 }
 
 /// Clears what a killed writer left beside its own files. Only for the one writer that runs.
 pub(crate) fn clear_leftovers(policy: &HostsPolicy) -> io::Result<()> {
-    for path in [state_path(&policy.state_dir), crate::publish::hosts::handover::receipt_path(&policy.run_dir)] {
+    let state = &policy.state_dir;
+    for path in [block_path(state), policy_path(state), handover::receipt_path(&policy.run_dir)] {
         atomic_file::remove_leftovers(&path)?;
     }
     Ok(())
 }
 
+/// Keeps a file that can't be used aside, under its name with `.unusable` behind it. If even that fails, the next save
+/// replaces it.
+pub(crate) fn put_aside(path: &Path) {
+    let _ = std::fs::rename(path, path.with_extension("json.unusable"));
+}
+
 /// Reads the last known good.
-pub(crate) fn load(state_dir: &Path) -> Loaded {
-    let path = state_path(state_dir);
-    let unusable = match read(&path) {
-        Ok(None) => return Loaded::Nothing,
-        Ok(Some(bytes)) => match parse(&bytes) {
-            Ok(block) => return Loaded::Block(block),
-            Err(detail) => detail,
-        },
-        Err(e) => e.to_string(),
-    };
-    // If even that fails, the next save replaces the file: the block in the hosts file is the last known good then.
-    let _ = std::fs::rename(&path, path.with_extension("json.unusable"));
-    Loaded::Unusable(format!("{}: {unusable}", path.display()))
+pub(crate) fn load_block(state_dir: &Path) -> Loaded<Kept> {
+    load(&block_path(state_dir), parse_block)
 }
 
-/// Reads the last known good if it can be used, and changes nothing.
-pub(crate) fn peek(state_dir: &Path) -> Option<Block> {
-    parse(&read(&state_path(state_dir)).ok()??).ok()
+/// Reads the last good policy.
+pub(crate) fn load_policy(state_dir: &Path) -> Loaded<HostsPolicy> {
+    load(&policy_path(state_dir), parse_policy)
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match std::fs::File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_STATE + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Loaded<T> {
+    let unusable = |why: String| Loaded::Unusable(format!("{}: {why}", path.display()));
+    match regular_file::read(path, MAX_STATE) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Loaded::Nothing,
+        Err(e) => unusable(e.to_string()),
+        Ok(bytes) => parse(&bytes).map_or_else(unusable, Loaded::Good),
+    }
 }
 
 /// Reads the bytes of the last known good.
 ///
 /// # Errors
 /// Why it can't be used.
-pub fn parse(bytes: &[u8]) -> Result<Block, String> {
+pub fn parse_block(bytes: &[u8]) -> Result<Kept, String> {
+    let SavedBlock { format: _, identity, entries: answers } = parse(bytes)?;
+    let count = |a: &Answer| a.addresses.len() + a.standby.len();
+    let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > MAX_ADDRESSES);
+    match bad {
+        Some((name, a)) => {
+            let (found, standby) = (a.addresses.len(), a.standby.len());
+            Err(format!("{name}: expected 1 to {MAX_ADDRESSES} addresses, found {found} and {standby} for standby"))
+        }
+        None => Ok(Kept { identity, answers }),
+    }
+}
+
+/// Reads the bytes of the last good policy.
+///
+/// # Errors
+/// Why it can't be used.
+pub fn parse_policy(bytes: &[u8]) -> Result<HostsPolicy, String> {
+    parse(bytes).map(|SavedPolicy { format: _, policy }| policy)
+}
+
+/// Looks at the format first, so that a newer version's file is called that.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Versioned {
         format: u32,
-    }
-    if bytes.len() as u64 > MAX_STATE {
-        return Err(format!("expected at most {MAX_STATE} bytes, found more"));
     }
     let Versioned { format } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     if format != FORMAT {
         return Err(format!("expected format {FORMAT}, found {format}"));
     }
-    let Saved { entries, .. } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    match entries.iter().find(|(_, e)| !(1..=MAX_ADDRESSES).contains(&e.addresses.len())) {
-        Some((name, e)) => Err(format!("{name}: expected 1 to {MAX_ADDRESSES} addresses, found {}", e.addresses.len())),
-        None => Ok(Block { entries }),
-    }
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
 }
 
 /// Keeps the last known good (0600, synced).
-pub(crate) fn save(state_dir: &Path, block: &Block) -> io::Result<()> {
-    let bytes = serde_json::to_vec(&Saved { format: FORMAT, entries: block.entries.clone() })?;
-    atomic_file::write(&state_path(state_dir), &bytes, 0o600, Durability::Synced)
+pub(crate) fn save_block(state_dir: &Path, kept: &Kept) -> io::Result<()> {
+    let Kept { identity, answers } = kept.clone();
+    save(&block_path(state_dir), &SavedBlock { format: FORMAT, identity, entries: answers })
+}
+
+/// Keeps the last good policy (0600, synced) in the state folder that it names.
+pub(crate) fn save_policy(policy: &HostsPolicy) -> io::Result<()> {
+    save(&policy_path(&policy.state_dir), &SavedPolicy { format: FORMAT, policy: policy.clone() })
+}
+
+fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    atomic_file::write(path, &serde_json::to_vec(value)?, 0o600, Durability::Synced)
 }
 
 /// Copies the hosts file, without any block of ours, to `hosts.orig` (0600), once: never over an earlier copy. A file
@@ -132,33 +178,69 @@ pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
 mod tests {
     use super::*;
     use crate::model::AnswerReason;
+    use crate::publish::hosts::policy::Folders;
 
-    fn block() -> Block {
-        let entry = Entry { addresses: vec!["10.0.0.1".parse().unwrap()], reason: AnswerReason::Healthy };
-        Block { entries: [("a.x".parse().unwrap(), entry)].into() }
+    fn kept() -> Kept {
+        let answer = Answer {
+            addresses: vec!["10.0.0.1".parse().unwrap()],
+            standby: vec!["10.0.0.2".parse().unwrap()],
+            reason: AnswerReason::Healthy,
+        };
+        let identity = Identity { machine_id: Some("m".into()), ..Identity::default() };
+        Kept { identity, answers: [("a.x".parse().unwrap(), answer)].into() }
     }
 
     #[test]
     fn the_last_known_good_survives() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(load(dir.path()), Loaded::Nothing);
-        save(dir.path(), &block()).unwrap();
-        assert_eq!(load(dir.path()), Loaded::Block(block()));
+        assert_eq!(load_block(dir.path()), Loaded::Nothing);
+        save_block(dir.path(), &kept()).unwrap();
+        assert_eq!(load_block(dir.path()), Loaded::Good(kept()));
     }
 
     #[test]
-    fn what_is_not_understood_is_kept_aside() {
+    fn the_last_good_policy_survives() {
+        let dir = tempfile::tempdir().unwrap();
+        let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: dir.path().into() };
+        let policy = HostsPolicy {
+            publish: true,
+            names: ["a.x".parse().unwrap()].into(),
+            endpoint_ids: ["ep-1".parse().unwrap()].into(),
+            allowed_ranges: vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()],
+            ..HostsPolicy::idle(folders)
+        };
+        assert_eq!(load_policy(dir.path()), Loaded::Nothing);
+        save_policy(&policy).unwrap();
+        assert_eq!(load_policy(dir.path()), Loaded::Good(policy));
+    }
+
+    #[test]
+    fn a_last_known_good_from_before_there_was_an_identity_is_read() {
+        let old = r#"{"format":1,"entries":{"a.x":{"addresses":["10.0.0.1"],"reason":"healthy"}}}"#;
+        let kept = parse_block(old.as_bytes()).unwrap();
+        assert_eq!((kept.answers.len(), kept.identity), (1, Identity::default()));
+    }
+
+    #[test]
+    fn what_is_not_understood_says_why() {
+        let many = vec!["\"10.0.0.1\""; 33].join(",");
+        let many = format!(
+            r#"{{"format":1,"entries":{{"a.x":{{"addresses":[{many}],"standby":[{many}],"reason":"healthy"}}}}}}"#
+        );
         for (bad, why) in [
             (r#"{"format":9,"future":[]}"#, "expected format 1, found 9"),
             (r#"{"format":1,"entries":{"a.x":{"addresses":[],"reason":"healthy"}}}"#, "expected 1 to 64 addresses"),
+            (many.as_str(), "found 33 and 33 for standby"),
             (r#"{"format":1,"entries":{},"more":1}"#, "unknown field"),
             ("{", "EOF"),
         ] {
             let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join("block.json"), bad).unwrap();
-            assert!(matches!(load(dir.path()), Loaded::Unusable(e) if e.contains(why)), "{bad}");
+            let path = block_path(dir.path());
+            std::fs::write(&path, bad).unwrap();
+            assert!(matches!(load_block(dir.path()), Loaded::Unusable(e) if e.contains(why)), "{bad}");
+            put_aside(&path);
             assert_eq!(std::fs::read_to_string(dir.path().join("block.json.unusable")).unwrap(), bad);
-            assert_eq!(load(dir.path()), Loaded::Nothing);
+            assert_eq!(load_block(dir.path()), Loaded::Nothing);
         }
     }
 }

@@ -1,29 +1,30 @@
+use std::time::Duration;
+
 use super::*;
-use crate::config::Families;
-use crate::model::{Answer, AnswerReason, Identity, Plan, Verdict, Wall, Withdrawal};
-use crate::publish::hosts::block::Entry;
+use crate::model::{Answer, AnswerReason, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
+use crate::publish::hosts::block::{Entry, EntryReason};
 use crate::publish::hosts::handover;
+use crate::publish::hosts::policy::Folders;
 
 fn policy() -> HostsPolicy {
+    let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: "/sw".into() };
     HostsPolicy {
         publish: true,
         names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
         allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
-        families: Families { ipv4: true, ipv6: true },
         path: "/h".into(),
-        reassert_interval: Duration::from_secs(5),
-        removal_grace: Duration::from_secs(600),
-        agent_run_dir: "/ra".into(),
-        agent_lost_after: Duration::from_secs(120),
-        endpoint_ids: BTreeSet::new(),
-        run_dir: "/rw".into(),
-        state_dir: "/sw".into(),
+        reassert_interval: secs(5),
+        removal_grace: secs(600),
+        agent_lost_after: secs(120),
+        ..HostsPolicy::idle(folders)
     }
 }
 
+fn answer(address: &str) -> Answer {
+    Answer { addresses: vec![address.parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy }
+}
+
 fn plan(answers: &[(&str, &str)]) -> Plan {
-    let answer =
-        |a: &str| Answer { addresses: vec![a.parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
     Plan { answers: answers.iter().map(|(n, a)| (n.parse().unwrap(), answer(a))).collect(), ..Plan::default() }
 }
 
@@ -32,8 +33,12 @@ fn arrives(plan: &Plan) -> Input {
 }
 
 fn block(pairs: &[(&str, &str)]) -> Block {
-    let entry = |a: &str| Entry { addresses: vec![a.parse().unwrap()], reason: AnswerReason::Healthy };
-    Block { entries: pairs.iter().map(|(n, a)| (n.parse().unwrap(), entry(a))).collect() }
+    Block { entries: pairs.iter().map(|(n, a)| (n.parse().unwrap(), Entry::from(&answer(a)))).collect() }
+}
+
+/// What is kept of these, on a machine of no identity.
+fn kept(pairs: &[(&str, &str)]) -> Kept {
+    Kept { identity: Identity::default(), answers: plan(pairs).answers }
 }
 
 /// A core with a make-believe file: it carries out assertions at once.
@@ -43,16 +48,29 @@ struct World {
     fails: Option<PublishErrorKind>,
     writes: Vec<Duration>,
     looks: usize,
-    saved: Vec<Block>,
+    saved: Vec<Kept>,
     receipts: Vec<Receipt>,
+    turns: Vec<Turn>,
     now: Duration,
 }
 
 impl World {
-    fn new(saved: Option<Block>) -> Self {
-        let core = Core::new(Arc::new(policy()), saved, None, Boottime::default());
-        let (writes, saved, receipts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { core, file: Present::Absent, fails: None, writes, looks: 0, saved, receipts, now: Duration::ZERO }
+    fn new(saved: Option<Kept>) -> Self {
+        Self::at(Here::default(), saved.map_or(Recalled::Nothing, Recalled::Own))
+    }
+
+    fn at(here: Here, recalled: Recalled) -> Self {
+        Self {
+            core: Core::new(Arc::new(policy()), here, recalled, Boottime::default()),
+            file: Present::Absent,
+            fails: None,
+            writes: Vec::new(),
+            looks: 0,
+            saved: Vec::new(),
+            receipts: Vec::new(),
+            turns: Vec::new(),
+            now: Duration::ZERO,
+        }
     }
 
     fn now(&self) -> Now {
@@ -65,7 +83,8 @@ impl World {
             for action in self.core.step(input, self.now()) {
                 match action {
                     Action::Assert(job) => inputs.push(Input::Asserted(self.assert(&job))),
-                    Action::Save(block) => self.saved.push(block),
+                    Action::Save(kept) => self.saved.push(kept),
+                    Action::Turned(turn) => self.turns.push(turn),
                     Action::Tell(receipt) => self.receipts.push(receipt),
                 }
             }
@@ -83,7 +102,7 @@ impl World {
             self.writes.push(self.now);
         }
         let change = if same { Change::Unchanged } else { Change::Written };
-        Ok(Asserted { found, change, shadowed: BTreeSet::new() })
+        Ok(Asserted { found, change, shadowed: BTreeSet::new(), print: None })
     }
 
     /// Lets time pass up to `until`, waking whenever the core asks for it.
@@ -130,7 +149,7 @@ const fn secs(s: u64) -> Duration {
 fn a_plan_is_written_saved_and_told_at_once() {
     let w = published();
     assert_eq!(w.writes, [Duration::ZERO]);
-    assert_eq!(w.saved, [block(&[("a.x", "10.0.0.1")])]);
+    assert_eq!(w.saved, [kept(&[("a.x", "10.0.0.1")])]);
     assert_eq!((w.receipts.len(), w.verdict("a.x"), w.receipt().changed), (1, Verdict::Published, true));
     assert_eq!(w.receipt().digest, Some(handover::digest(&plan(&[("a.x", "10.0.0.1")]))));
 }
@@ -147,7 +166,7 @@ fn a_change_of_reason_alone_is_told_and_not_written() {
 
 #[test]
 fn the_last_known_good_is_asserted_without_any_plan() {
-    let mut w = World::new(Some(block(&[("a.x", "10.0.0.9")])));
+    let mut w = World::new(Some(kept(&[("a.x", "10.0.0.9")])));
     w.take(Input::Handover(Ok(None)));
     assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.9")])));
     assert_eq!((w.saved.len(), w.receipt().digest.clone()), (0, None));
@@ -155,7 +174,7 @@ fn the_last_known_good_is_asserted_without_any_plan() {
 
 #[test]
 fn the_plan_in_run_counts_for_more_than_the_last_known_good() {
-    let mut w = World::new(Some(block(&[("a.x", "10.0.0.9"), ("b.x", "10.0.0.8")])));
+    let mut w = World::new(Some(kept(&[("a.x", "10.0.0.9"), ("b.x", "10.0.0.8")])));
     w.take(arrives(&plan(&[("a.x", "10.0.0.1")])));
     assert_eq!(w.writes.len(), 1, "one write, not two");
     assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.1"), ("b.x", "10.0.0.8")])));
@@ -178,7 +197,7 @@ fn a_withdrawn_name_goes_and_the_last_one_takes_the_block_along() {
     let withdrawn = [("a.x".parse().unwrap(), Withdrawal::Gone)].into();
     w.take(arrives(&Plan { withdrawn, ..Plan::default() }));
     assert_eq!(w.file, Present::Whole(Block::default()));
-    assert_eq!(w.saved.last(), Some(&Block::default()));
+    assert_eq!(w.saved.last(), Some(&kept(&[])));
 }
 
 #[test]
@@ -325,4 +344,66 @@ fn what_could_not_be_saved_or_told_is_tried_again_later() {
     assert_eq!((w.saved.len(), w.receipts.len()), (1, 1));
     w.take(Input::Tick);
     assert_eq!((w.saved.len(), w.receipts.len()), (2, 2));
+}
+
+mod lost;
+mod properties;
+mod whose;
+
+#[test]
+fn what_is_seen_together_is_done_once() {
+    let mut w = World::new(Some(kept(&[("a.x", "10.0.0.9")])));
+    let arrived = arrives(&plan(&[("a.x", "10.0.0.1")]));
+    let actions = w.core.step_all([Input::ConfigTrouble(None), Input::Life(None), arrived], w.now());
+    let [Action::Assert(job)] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!(job.wanted, block(&[("a.x", "10.0.0.1")]));
+}
+
+#[test]
+fn a_config_that_cant_be_used_is_told_beside_what_is_published() {
+    let mut w = published();
+    w.take(Input::ConfigTrouble(Some("the config can't be used: /c:1".into())));
+    assert_eq!(
+        (w.receipt().error, w.receipt().error_detail.as_deref()),
+        (None, Some("the config can't be used: /c:1"))
+    );
+    assert_eq!(w.verdict("a.x"), Verdict::Published);
+    w.take(Input::ConfigTrouble(None));
+    assert_eq!(w.receipt().error_detail, None);
+}
+
+#[test]
+fn a_file_that_is_known_is_not_read_until_anything_speaks_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hosts"), "").unwrap();
+    let print = Print::at(&dir.path().join("hosts"));
+    let mut w = published();
+    /// The next look, `after` so many seconds: what it knows of the file. It is then read with this print.
+    fn look(w: &mut World, print: Option<Print>, after: u64) -> Option<Print> {
+        w.now += secs(after);
+        let actions = w.core.step(Input::Tick, w.now());
+        let [Action::Assert(job)] = actions.as_slice() else { panic!("{actions:?}") };
+        let wanted = Present::Whole(job.wanted.clone());
+        let asserted = Asserted { found: wanted, change: Change::Unchanged, shadowed: BTreeSet::new(), print };
+        w.take(Input::Asserted(Ok(asserted)));
+        job.known
+    }
+    assert_eq!(look(&mut w, print, 5), None, "never seen");
+    assert_eq!(look(&mut w, print, 5), None, "may have changed in the same tick as it was first seen");
+    assert_eq!(look(&mut w, print, 5), print);
+    // Somebody touched it.
+    w.core.step(Input::FileTouched, w.now());
+    assert_eq!(look(&mut w, print, 1), None);
+    assert_eq!(look(&mut w, print, 5), print);
+    // Something else is wanted.
+    let actions = w.core.step(arrives(&plan(&[("a.x", "10.0.0.2")])), w.now());
+    assert!(matches!(actions.as_slice(), [Action::Assert(Job { known: None, .. })]), "{actions:?}");
+    w.take(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
+    assert_eq!(look(&mut w, print, 5), None, "it failed");
+    assert_eq!(look(&mut w, print, 5), print);
+    // Nothing was read, and the next look comes all the same.
+    w.now += secs(5);
+    assert!(matches!(w.core.step(Input::Tick, w.now()).as_slice(), [Action::Assert(_)]));
+    assert_eq!(w.core.step(Input::FoundTheSame, w.now()), []);
+    assert_eq!(w.core.wake_at(), Some(Boottime(w.now + secs(5))));
 }

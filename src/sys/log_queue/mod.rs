@@ -1,9 +1,12 @@
 //! Logging that never blocks who logs.
 //!
 //! [`QueueLayer`] copies each tracing event into an owned [`Record`] and puts it into a bounded queue; one thread takes
-//! records out and writes lines. Where the reader of those lines stalls, the queue fills and records are dropped and
+//! records out and gives them to a [`Sink`]: lines on stderr, or the journal. Where that stalls, the queue fills and records are dropped and
 //! counted: a stuck journal or a full pipe on stderr costs lines, never a probe. The first line after a loss says how
 //! much was lost.
+
+mod journal;
+mod style;
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -16,9 +19,11 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::layer::{Context, Layer};
 
+pub use self::style::Style;
+
+use self::journal::Journal;
 use super::clock::Clock;
-use crate::model::Wall;
-use crate::model::{LogFormat, LogLevel};
+use crate::model::{LogFormat, LogLevel, LogTarget, Wall};
 
 /// Records that wait at most.
 pub const CAPACITY: usize = 1024;
@@ -53,36 +58,6 @@ pub enum Value {
     Float(f64),
     /// Yes or no.
     Bool(bool),
-}
-
-/// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// `2026-11-22T03:00:00Z WARN message key=value`
-    Text,
-    /// `<4>message key=value`: the journal has a clock of its own and takes the priority from the prefix.
-    Journal,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Style {
-    /// The style for stderr: [`Style::Journal`] instead of text if stderr is the journal's.
-    #[must_use]
-    pub fn for_stderr(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Json => Self::Json,
-            LogFormat::Text if stderr_is_the_journal() => Self::Journal,
-            LogFormat::Text => Self::Text,
-        }
-    }
-}
-
-/// systemd names the journal's stream as `device:inode`; comparing tells a service from a shell started below one
-/// (systemd.exec(5), `$JOURNAL_STREAM`).
-fn stderr_is_the_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(io::stderr()).is_ok_and(|s| stream == format!("{}:{}", s.st_dev, s.st_ino))
 }
 
 /// How many records were dropped; clones share the count.
@@ -124,13 +99,51 @@ struct Shared {
     progress: Condvar,
 }
 
+/// Where the log thread puts records. It may block.
+pub trait Sink: Send + 'static {
+    /// Puts one away.
+    ///
+    /// # Errors
+    /// It is lost.
+    fn put(&mut self, record: &Record) -> io::Result<()>;
+}
+
+/// Lines of text.
+#[derive(Debug)]
+pub struct Lines<W> {
+    /// How they look.
+    pub style: Style,
+    /// Where they go; each is flushed.
+    pub to: W,
+}
+
+impl<W: Write + Send + 'static> Sink for Lines<W> {
+    fn put(&mut self, record: &Record) -> io::Result<()> {
+        self.to.write_all(self.style.line(record).as_bytes())?;
+        self.to.flush()
+    }
+}
+
+/// What [`LogQueue::install`] is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// Events below are dropped.
+    pub level: LogLevel,
+    /// Where lines go.
+    pub target: LogTarget,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Which process this is, in the journal.
+    pub identifier: &'static str,
+}
+
 impl LogQueue {
-    /// Starts the thread. Records go to `sink` in the given style once the layer is part of a subscriber. The thread
-    /// ends by itself when the layer is gone.
+    /// Starts the thread. Records go to `sink` once the layer is part of a subscriber. The thread ends by itself when
+    /// the layer is gone.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(level: LogLevel, style: Style, sink: impl Write + Send + 'static) -> io::Result<(Self, QueueLayer)> {
+    pub fn start(level: LogLevel, sink: impl Sink) -> io::Result<(Self, QueueLayer)> {
         let shared = Arc::new(Shared {
             level: AtomicU8::new(level as u8),
             drops: Drops::default(),
@@ -140,20 +153,29 @@ impl LogQueue {
         });
         let (queue, records) = sync_channel(CAPACITY);
         let thread = Arc::clone(&shared);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&records, &thread, style, sink))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || put_all(&records, &thread, sink))?;
         let layer = QueueLayer { shared: Arc::clone(&shared), queue, clock: Clock::System };
         Ok((Self { shared }, layer))
     }
 
-    /// Starts the thread on stderr and makes the queue the process's subscriber. For `main`, once.
+    /// Starts the thread and makes the queue the process's subscriber. For `main`, once. Where the journal is asked for
+    /// and can't be reached, stderr serves, and a warning says so.
     ///
     /// # Errors
     /// If the system gives no thread, or the process has a subscriber already.
-    pub fn install(level: LogLevel, format: LogFormat) -> io::Result<Self> {
+    pub fn install(output: Output) -> io::Result<Self> {
         use tracing_subscriber::layer::SubscriberExt as _;
-        let (handle, layer) = Self::start(level, Style::for_stderr(format), io::stderr())?;
+        let journal = wants_journal(output).then(|| Journal::connect(output.identifier));
+        let (journal, refused) = journal.transpose().map_or_else(|e| (None, Some(e)), |journal| (journal, None));
+        let (handle, layer) = match journal {
+            Some(journal) => Self::start(output.level, journal)?,
+            None => Self::start(output.level, Lines { style: Style::for_stderr(output.format), to: io::stderr() })?,
+        };
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
+        if let Some(error) = refused {
+            tracing::warn!(%error, "the journal can't be reached: the log goes to stderr");
+        }
         Ok(handle)
     }
 
@@ -285,18 +307,25 @@ fn bounded(text: fmt::Arguments<'_>) -> String {
     out.0
 }
 
+/// In the journal JSON would be one more wrapping; who asks for it under systemd finds it in the messages.
+fn wants_journal(output: Output) -> bool {
+    match output.target {
+        LogTarget::Journald => true,
+        LogTarget::Stderr => false,
+        LogTarget::Auto => output.format == LogFormat::Text && style::stderr_is_the_journal(),
+    }
+}
+
 /// The log thread: until the layer is gone.
-fn write_all(records: &Receiver<Record>, shared: &Shared, style: Style, mut sink: impl Write) {
+fn put_all(records: &Receiver<Record>, shared: &Shared, mut sink: impl Sink) {
     let mut told = 0;
     while let Ok(record) = records.recv() {
         let dropped = shared.drops.get();
-        let mut lines = String::new();
-        if dropped != told {
-            lines.push_str(&style.line(&loss(record.at, dropped - told)));
+        // What can't be said is counted instead.
+        if dropped != told && sink.put(&loss(record.at, dropped - told)).is_ok() {
             told = dropped;
         }
-        lines.push_str(&style.line(&record));
-        if sink.write_all(lines.as_bytes()).and_then(|()| sink.flush()).is_err() {
+        if sink.put(&record).is_err() {
             shared.drops.add_one();
         }
         *shared.written.lock().unwrap_or_else(PoisonError::into_inner) += 1;
@@ -308,76 +337,6 @@ fn loss(at: Wall, count: u64) -> Record {
     let message = "log lines were dropped, because they were not taken fast enough".to_owned();
     let fields = vec![("count", Value::Integer(count.into()))];
     Record { at, level: Level::WARN, target: module_path!(), message, fields }
-}
-
-impl Style {
-    /// The line of a record, with its newline.
-    #[must_use]
-    pub fn line(self, record: &Record) -> String {
-        match self {
-            Self::Text => format!("{} {} {}\n", record.at, record.level, Plain(record)),
-            Self::Journal => format!("<{}>{}\n", priority(record.level), Plain(record)),
-            Self::Json => json(record),
-        }
-    }
-}
-
-/// syslog's numbers (sd-daemon(3)).
-fn priority(level: Level) -> u8 {
-    match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        Level::DEBUG | Level::TRACE => 7,
-    }
-}
-
-/// `message key=value key="a value"`, without control characters.
-struct Plain<'a>(&'a Record);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { at: _, level: _, target: _, message, fields } = self.0;
-        escaped(f, message)?;
-        for (key, value) in fields {
-            write!(f, " {key}=")?;
-            match value {
-                Value::Text(t) if t.is_empty() || t.contains([' ', '"', '=', '\\']) => {
-                    f.write_char('"')?;
-                    escaped(f, &t.replace('\\', "\\\\").replace('"', "\\\""))?;
-                    f.write_char('"')?;
-                }
-                Value::Text(t) => escaped(f, t)?,
-                Value::Integer(n) => write!(f, "{n}")?,
-                Value::Float(x) => write!(f, "{x}")?,
-                Value::Bool(b) => write!(f, "{b}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    for c in text.chars() {
-        if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
-    }
-    Ok(())
-}
-
-fn json(record: &Record) -> String {
-    let Record { at, level, target, message, fields } = record;
-    let value = |v: &Value| match v {
-        Value::Text(t) => serde_json::Value::from(t.as_str()),
-        Value::Integer(n) => i64::try_from(*n).map_or_else(|_| n.to_string().into(), serde_json::Value::from),
-        Value::Float(x) => serde_json::Value::from(*x),
-        Value::Bool(b) => serde_json::Value::from(*b),
-    };
-    let fields: serde_json::Map<_, _> = fields.iter().map(|(k, v)| ((*k).to_owned(), value(v))).collect();
-    let level = level.as_str().to_ascii_lowercase();
-    let line = serde_json::json!({
-        "time": at.to_string(), "level": level, "target": target, "message": message, "fields": fields,
-    });
-    format!("{line}\n")
 }
 
 #[cfg(test)]
@@ -404,7 +363,7 @@ mod tests {
 
     fn queue(level: LogLevel, style: Style) -> (LogQueue, QueueLayer, mpsc::Receiver<String>) {
         let (to_test, lines) = mpsc::sync_channel(0);
-        let (handle, layer) = LogQueue::start(level, style, Slow(to_test)).unwrap();
+        let (handle, layer) = LogQueue::start(level, Lines { style, to: Slow(to_test) }).unwrap();
         (handle, layer, lines)
     }
 

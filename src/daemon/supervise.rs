@@ -17,22 +17,24 @@ pub struct Fault {
 }
 
 /// Holds the stages.
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     token: CancellationToken,
     stages: JoinSet<Result<(), Fault>>,
 }
 
 impl Supervisor {
-    pub(super) fn new(token: CancellationToken) -> Self {
+    /// None yet.
+    pub(crate) fn new(token: CancellationToken) -> Self {
         Self { token, stages: JoinSet::new() }
     }
 
-    pub(super) fn token(&self) -> CancellationToken {
+    /// The one token of all.
+    pub(crate) fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 
     /// Starts a stage that can only be cancelled.
-    pub(super) fn add(&mut self, stage: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn add(&mut self, stage: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         self.add_fallible(stage, async move {
             work.await;
             Ok::<_, std::convert::Infallible>(())
@@ -40,7 +42,7 @@ impl Supervisor {
     }
 
     /// Starts a stage that can find itself at fault.
-    pub(super) fn add_fallible<E: std::fmt::Display>(
+    pub(crate) fn add_fallible<E: std::fmt::Display>(
         &mut self,
         stage: &'static str,
         work: impl Future<Output = Result<(), E>> + Send + 'static,
@@ -56,7 +58,7 @@ impl Supervisor {
     }
 
     /// Waits for the stop, or for a fault; then for all stages, `drain` at most. What is left is dropped.
-    pub(super) async fn run(mut self, drain: Duration) -> Result<(), Fault> {
+    pub(crate) async fn run(mut self, drain: Duration) -> Result<(), Fault> {
         let mut result = Ok(());
         while !self.token.is_cancelled() {
             tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::core::AssertError;
+use super::AssertError;
 use crate::model::{HostName, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::policy::Refusal;
@@ -11,7 +11,7 @@ use crate::publish::hosts::policy::Refusal;
 const MAX_DETAIL: usize = 500;
 
 /// True if the new receipt says something else than the time.
-pub(super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
+pub(in super::super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
     let Receipt { format: _, digest, at: _, names, changed, error, error_detail, .. } = told;
     let Receipt { writes, failed_writes, conflicts, in_conflict, .. } = told;
     *digest != new.digest
@@ -23,23 +23,31 @@ pub(super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
         || (*conflicts, *in_conflict) != (new.conflicts, new.in_conflict)
 }
 
-/// The gravest of what is wrong.
-pub(super) fn error(
-    file: Option<&AssertError>,
-    handover: Option<&str>,
-    refused: &BTreeMap<HostName, Refusal>,
-) -> (Option<PublishErrorKind>, Option<String>) {
+/// What is wrong at present.
+pub(super) struct Wrong<'c> {
+    pub(super) file: Option<&'c AssertError>,
+    pub(super) handover: Option<&'c str>,
+    pub(super) refused: &'c BTreeMap<HostName, Refusal>,
+    pub(super) config: Option<&'c str>,
+    pub(super) other_boot: bool,
+}
+
+/// The gravest of what is wrong. What keeps nothing from being published has no kind.
+pub(super) fn error(wrong: &Wrong<'_>) -> (Option<PublishErrorKind>, Option<String>) {
+    let Wrong { file, handover, refused, config, other_boot } = *wrong;
     let first = refused.iter().next().map(|(name, why)| match refused.len() {
         1 => format!("{name} refused: {why}"),
         n => format!("{n} names refused, the first: {name}: {why}"),
     });
-    let (kind, detail) = match (file, handover, first) {
-        (Some(e), ..) => (e.kind, e.detail.clone()),
-        (None, Some(detail), _) => (PublishErrorKind::BadHandover, detail.to_owned()),
-        (None, None, Some(detail)) => (PublishErrorKind::Refused, detail),
-        (None, None, None) => return (None, None),
+    let (kind, detail) = match (file, handover, first, config) {
+        (Some(e), ..) => (Some(e.kind), e.detail.clone()),
+        (None, Some(detail), ..) => (Some(PublishErrorKind::BadHandover), detail.to_owned()),
+        (None, None, Some(detail), _) => (Some(PublishErrorKind::Refused), detail),
+        (None, None, None, Some(detail)) => (None, detail.to_owned()),
+        (None, None, None, None) if other_boot => (None, "plan.json is of another boot and was not used".to_owned()),
+        (None, None, None, None) => return (None, None),
     };
-    (Some(kind), Some(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()))
+    (kind, Some(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()))
 }
 
 /// What the verdict of a name depends on.
@@ -50,6 +58,7 @@ pub(super) struct Facts<'c> {
     pub(super) shadowed: &'c BTreeSet<HostName>,
     pub(super) error: Option<PublishErrorKind>,
     pub(super) in_conflict: bool,
+    pub(super) agent_lost: bool,
     pub(super) refused: &'c BTreeMap<HostName, Refusal>,
 }
 
@@ -65,6 +74,7 @@ impl Facts<'_> {
             }
             () if !in_force => Verdict::Pending,
             () if self.in_conflict => Verdict::Conflict,
+            () if self.agent_lost => Verdict::AgentLost,
             () if self.shadowed.contains(name) => Verdict::Shadowed,
             () => Verdict::Published,
         }

@@ -1,0 +1,157 @@
+//! What is known of the hosts file, and when it is to be looked at next.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::conflict::Conflict;
+use super::{AssertError, Asserted};
+use crate::model::{Boottime, Digest, HostName};
+use crate::publish::hosts::block::{Block, Present};
+use crate::publish::hosts::file::{Change, Print};
+
+/// After a change of the file by somebody else we wait until it has been quiet for this long, since many editors
+/// empty a file first and fill it then.
+const QUIET: Duration = Duration::from_millis(30);
+/// But never longer than this in all: an absent block is back within 200 ms.
+const QUIET_AT_MOST: Duration = Duration::from_millis(120);
+/// Between two attempts after a failed one; doubled each time up to [`RETRY_AT_MOST`].
+const RETRY: Duration = Duration::from_millis(100);
+const RETRY_AT_MOST: Duration = Duration::from_secs(5);
+/// A file that was read so long after its print was first seen can't have been changed since without another print:
+/// the kernel's clock has ticked in between.
+const SETTLED: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Default)]
+pub(super) struct FileState {
+    /// What we last made it say or saw it say.
+    pub(super) says: Option<Block>,
+    pub(super) shadowed: BTreeSet<HostName>,
+    pub(super) error: Option<AssertError>,
+    pub(super) conflict: Conflict,
+    pub(super) writes: u64,
+    pub(super) failed_writes: u64,
+    /// For which hand-over the latest write was.
+    pub(super) written_for: Option<Option<Digest>>,
+    /// What the job under way wants.
+    running: Option<Block>,
+    looked: Option<Boottime>,
+    read: Option<Read>,
+    written: Option<Boottime>,
+    /// First and latest touch by others since the last look.
+    touched: Option<(Boottime, Boottime)>,
+    retry: Option<Boottime>,
+    failures: u32,
+}
+
+/// The file as it was read last.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    print: Print,
+    /// When this print was first seen.
+    since: Boottime,
+    /// The print alone tells that the file still is what was read.
+    settled: bool,
+}
+
+impl FileState {
+    /// Another file, or one that we no longer look after: what we know of it ends here.
+    pub(super) fn forget(&mut self) {
+        *self = Self {
+            conflict: std::mem::take(&mut self.conflict),
+            writes: self.writes,
+            failed_writes: self.failed_writes,
+            written_for: self.written_for.take(),
+            ..Self::default()
+        };
+    }
+
+    /// Looks as soon as may be.
+    pub(super) fn look_soon(&mut self) {
+        self.looked = None;
+    }
+
+    /// What failed for the old content need not fail for the new.
+    pub(super) fn forgive(&mut self) {
+        self.retry = None;
+    }
+
+    /// Somebody may have changed it.
+    pub(super) fn touch(&mut self, now: Boottime) {
+        let first = self.touched.map_or(now, |(first, _)| first);
+        self.touched = Some((first, now));
+    }
+
+    /// When the file is to be looked at next; `None` while a look is under way.
+    pub(super) fn look_at(&self, wanted: &Block, interval: Duration) -> Option<Boottime> {
+        if self.running.is_some() {
+            return None;
+        }
+        let now = Boottime::default();
+        let regular = self.looked.map_or(now, |looked| looked.after(interval));
+        let quiet = self.touched.map(|(first, latest)| first.after(QUIET_AT_MOST).min(latest.after(QUIET)));
+        let at_once = self.retry.or((!self.holds(wanted)).then_some(now));
+        let due = [Some(regular), quiet, at_once].into_iter().flatten().min()?;
+        Some(due.max(self.conflict.may_write_at(self.written)))
+    }
+
+    /// True if the file was last seen to say this.
+    pub(super) fn holds(&self, wanted: &Block) -> bool {
+        self.says.as_ref().is_some_and(|says| says.same_pairs(wanted))
+    }
+
+    /// Begins a look. Gives the print by which the file need not be read again, if nothing else speaks for reading.
+    pub(super) fn begin(&mut self, wanted: &Block) -> Option<Print> {
+        let only_time = self.touched.is_none() && self.error.is_none() && self.holds(wanted);
+        self.touched = None;
+        self.running = Some(wanted.clone());
+        self.read.filter(|read| only_time && read.settled).map(|read| read.print)
+    }
+
+    /// The look found the very file that was read before.
+    pub(super) fn found_the_same(&mut self, now: Boottime) {
+        if self.running.take().is_some() {
+            self.looked = Some(now);
+        }
+    }
+
+    /// The look is over. `digest` is that of the hand-over it was for.
+    pub(super) fn take(&mut self, result: Result<Asserted, AssertError>, digest: Option<Digest>, now: Boottime) {
+        let Some(wanted) = self.running.take() else { return };
+        self.looked = Some(now);
+        match result {
+            Ok(asserted) => self.succeed(wanted, asserted, digest, now),
+            Err(error) => {
+                self.failed_writes += 1;
+                let pause = RETRY.saturating_mul(1 << self.failures.min(10)).min(RETRY_AT_MOST);
+                self.failures += 1;
+                self.retry = Some(now.after(pause));
+                self.error = Some(error);
+            }
+        }
+    }
+
+    fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
+        let Asserted { found, change, shadowed, print } = asserted;
+        let says = |block: &Block| match &found {
+            Present::Whole(there) => there.same_pairs(block),
+            Present::Absent => block.entries.is_empty(),
+            Present::Damaged => false,
+        };
+        let ours_before = self.says.as_ref().filter(|b| !b.entries.is_empty());
+        if ours_before.is_some_and(|before| !says(before)) && !says(&wanted) {
+            self.conflict.removed(now);
+        }
+        if change != Change::Unchanged {
+            self.writes += 1;
+            self.written_for = Some(digest);
+            self.written = Some(now);
+        }
+        self.read = print.map(|print| match self.read.filter(|read| read.print == print) {
+            Some(read) => Read { settled: read.settled || now.since(read.since) >= SETTLED, ..read },
+            None => Read { print, since: now, settled: false },
+        });
+        self.says = Some(wanted);
+        self.shadowed = shadowed;
+        (self.error, self.retry, self.failures) = (None, None, 0);
+    }
+}

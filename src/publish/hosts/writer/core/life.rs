@@ -1,0 +1,123 @@
+//! Is the agent alive? (B17) It shows life by touching `alive`; here is counted for how long it has not.
+//!
+//! Silence is counted in boot time from when a sign was seen, so that a wall clock that jumps changes nothing. Only at
+//! the first look the wall clock is asked, for the age of the sign that is there: otherwise each start of the writer
+//! would take the standby addresses of a lost agent out again.
+
+use std::time::Duration;
+
+use crate::model::{Boottime, Now};
+
+/// Looks come every few seconds. Where more than this lies between two, we slept ourselves (the host was suspended, or
+/// this process stopped): that time is nobody's silence.
+const ASLEEP: Duration = Duration::from_secs(30);
+
+/// What tells one sign of life from the next: the file that it left, without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sign {
+    /// Device and inode.
+    pub file: (u64, u64),
+    /// When it was modified, in wall time: seconds since the epoch, and nanoseconds.
+    pub modified: (i64, i64),
+    /// When anything of it was changed, likewise.
+    pub changed: (i64, i64),
+}
+
+impl Sign {
+    /// How old it says it is; nothing if it says it is from the future.
+    fn age(&self, now: Now) -> Duration {
+        let part = |n: i64| u64::try_from(n).unwrap_or(0);
+        let at = part(self.modified.0).saturating_mul(1000).saturating_add(part(self.modified.1) / 1_000_000);
+        Duration::from_millis(now.wall.0.saturating_sub(at))
+    }
+}
+
+/// What is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The agent has shown no life for this long.
+    Lost(Duration),
+    /// It shows life again.
+    Back,
+}
+
+/// What was seen of the agent.
+#[derive(Debug)]
+pub(super) struct Life {
+    seen: Option<Sign>,
+    /// When it last showed life, as far as we know.
+    heard: Boottime,
+    looked: Option<Boottime>,
+    lost: bool,
+}
+
+impl Life {
+    pub(super) fn new(now: Boottime) -> Self {
+        Self { seen: None, heard: now, looked: None, lost: false }
+    }
+
+    /// Takes in what is there now; `None` is no sign of life.
+    pub(super) fn look(&mut self, sign: Option<Sign>, now: Now) {
+        let at = now.boottime;
+        match self.looked {
+            None => self.heard = Boottime(at.0.saturating_sub(sign.map_or(Duration::ZERO, |s| s.age(now)))),
+            Some(_) if sign.is_some() && sign != self.seen => self.heard = at,
+            Some(before) if at.since(before) > ASLEEP => self.heard = self.heard.after(at.since(before)),
+            Some(_) => {}
+        }
+        self.seen = sign.or(self.seen);
+        self.looked = Some(at);
+    }
+
+    /// Decides after a look whether it is lost. `patience` is `None` where nobody asks.
+    pub(super) fn judge(&mut self, patience: Option<Duration>, now: Boottime) -> Option<Turn> {
+        let silent = now.since(self.heard);
+        let lost = self.looked.is_some() && patience.is_some_and(|patience| silent >= patience);
+        let turned = std::mem::replace(&mut self.lost, lost) != lost;
+        turned.then_some(if lost { Turn::Lost(silent) } else { Turn::Back })
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Wall;
+
+    const PATIENCE: Option<Duration> = Some(Duration::from_secs(120));
+
+    fn sign(modified: i64) -> Option<Sign> {
+        Some(Sign { file: (1, 1), modified: (modified, 0), changed: (modified, 0) })
+    }
+
+    /// The first look at `sign`, `up` seconds after the boot, when the wall clock says `wall` seconds.
+    fn first(sign: Option<Sign>, up: u64, wall: u64) -> bool {
+        let at = Boottime(Duration::from_secs(up));
+        let mut life = Life::new(at);
+        life.look(sign, Now { boottime: at, wall: Wall(wall * 1000) });
+        life.judge(PATIENCE, at);
+        life.is_lost()
+    }
+
+    #[test]
+    fn the_first_look_goes_by_the_age_of_the_sign() {
+        assert!(!first(sign(1000), 500, 1119));
+        assert!(first(sign(1000), 500, 1120));
+        assert!(!first(sign(1000), 119, 9_999_999), "nothing is older than the boot");
+        assert!(!first(sign(i64::MAX), 500, 1000), "the future is now");
+        assert!(first(sign(-5), 500, 1000));
+        assert!(!first(None, 500, 1000), "nothing there: counted from the start");
+    }
+
+    #[test]
+    fn nobody_asks_before_a_look_or_without_patience() {
+        let later = Boottime(Duration::from_secs(9_999));
+        let mut life = Life::new(Boottime::default());
+        assert_eq!(life.judge(PATIENCE, later), None);
+        life.look(None, Now::default());
+        assert_eq!(life.judge(None, later), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! The policy out of the config, for a writer that is a process of its own.
+//!
+//! A config that can't be used changes nothing: the last good policy stays in force, and is kept on disk for the next
+//! start. Without any the writer is idle until the config can be used.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+
+use super::policies::Policies;
+use super::store::{self, Loaded};
+use super::voice::Voice;
+use crate::config::{self, Complaint, Complaints, Environment, LoadedWriter, Severity, Sources};
+use crate::publish::hosts::policy::{Folders, HostsPolicy};
+use crate::publish::lookout::Lookout;
+
+/// Between two looks at the files behind the watch: for what no watch can see, and for what failed.
+const POLL: Duration = Duration::from_secs(10);
+
+/// Follows the config files.
+pub struct FromConfig {
+    path: PathBuf,
+    environment: Environment,
+    current: Arc<HostsPolicy>,
+    /// What is on disk for the next start.
+    saved: Option<HostsPolicy>,
+    /// The files behind the policy; `None` while they can't be used.
+    sources: Option<Sources>,
+    trouble: Option<String>,
+    lookout: Lookout,
+    watches_drop_ins: bool,
+    next_poll: Instant,
+    voice: Voice,
+}
+
+impl FromConfig {
+    /// Reads the config at `path`, as [`config::load_writer`] does. `folders` are those that it names as far as can be
+    /// told, however wrong the rest of it is: with a config that can't be used the last good policy is looked for
+    /// there.
+    pub async fn new(path: PathBuf, environment: Environment, folders: Folders) -> Self {
+        let state_dir = folders.state_dir.clone();
+        let loaded = spawn_blocking(move || {
+            let loaded = store::load_policy(&state_dir);
+            if matches!(loaded, Loaded::Unusable(_)) {
+                store::put_aside(&store::policy_path(&state_dir));
+            }
+            loaded
+        });
+        let saved = match loaded.await {
+            Ok(Loaded::Good(policy)) => Some(policy),
+            Ok(Loaded::Nothing) => None,
+            Ok(Loaded::Unusable(why)) => {
+                tracing::warn!("hosts writer: the last good policy can't be used, kept aside: {why}");
+                None
+            }
+            Err(fault) => {
+                tracing::warn!("hosts writer: the last good policy can't be used: {fault}");
+                None
+            }
+        };
+        let mut this = Self {
+            current: Arc::new(saved.clone().unwrap_or_else(|| HostsPolicy::idle(folders))),
+            lookout: Lookout::new(watched(&path, false)).await,
+            path,
+            environment,
+            saved,
+            sources: None,
+            trouble: None,
+            watches_drop_ins: false,
+            next_poll: Instant::now(),
+            voice: Voice::default(),
+        };
+        this.reread().await;
+        this
+    }
+
+    /// The folder of drop-ins may come and go.
+    async fn follow_folders(&mut self) {
+        let folder = drop_ins(&self.path);
+        let there = spawn_blocking(move || folder.is_dir()).await.unwrap_or(false);
+        if there != self.watches_drop_ins {
+            self.watches_drop_ins = there;
+            self.lookout = Lookout::new(watched(&self.path, there)).await;
+        }
+    }
+
+    async fn accept(&mut self, loaded: LoadedWriter) {
+        let LoadedWriter { config, sources } = loaded;
+        let policy = HostsPolicy::new(config);
+        (self.sources, self.trouble) = (Some(sources), None);
+        self.voice.tell("taking over the config", None);
+        if self.saved.as_ref() != Some(&policy) {
+            self.save(policy.clone()).await;
+        }
+        self.current = Arc::new(policy);
+    }
+
+    async fn save(&mut self, policy: HostsPolicy) {
+        let work = move || {
+            store::prepare(&policy)?;
+            store::save_policy(&policy).map(|()| policy)
+        };
+        let result = spawn_blocking(work).await.map_err(|e| e.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
+        self.voice.tell("keeping the policy for the next start", result.as_ref().err().cloned());
+        self.saved = result.ok();
+    }
+
+    /// `place` and `what` speak of the first complaint; only `what` says what was found.
+    fn refuse(&mut self, (place, what): (String, String), count: usize) {
+        let more = match count {
+            0 | 1 => String::new(),
+            n => format!(" (the first of {n} complaints)"),
+        };
+        let meanwhile = match (&self.sources, &self.saved) {
+            (None, None) => "nothing is published until it can be used",
+            _ => "the last good policy stays in force",
+        };
+        self.voice.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
+        self.trouble = Some(format!("the config can't be used: {place}{more}; {meanwhile}"));
+        self.sources = None;
+    }
+
+    /// True if it is worth reading again without having been told so.
+    async fn is_due(&self) -> bool {
+        match self.sources.clone() {
+            Some(sources) if self.saved.is_some() => {
+                spawn_blocking(move || sources.changed_on_disk()).await.unwrap_or(true)
+            }
+            _ => true,
+        }
+    }
+}
+
+impl Policies for FromConfig {
+    fn current(&self) -> Arc<HostsPolicy> {
+        Arc::clone(&self.current)
+    }
+
+    async fn changed(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.lookout.changed() => return,
+                () = sleep_until(self.next_poll) => {}
+            }
+            if self.is_due().await {
+                return;
+            }
+            self.next_poll = Instant::now() + POLL;
+        }
+    }
+
+    async fn reread(&mut self) {
+        // The watch first, so that no change falls between it and the look.
+        self.follow_folders().await;
+        let (path, environment) = (self.path.clone(), self.environment.clone());
+        match spawn_blocking(move || config::load_writer(&path, &environment)).await {
+            Ok(Ok(loaded)) => self.accept(loaded).await,
+            Ok(Err(complaints)) => {
+                let errors = complaints.complaints.iter().filter(|c| c.severity == Severity::Error).count();
+                self.refuse(first(&complaints), errors + complaints.omitted);
+            }
+            Err(fault) => self.refuse(of_ours(&fault), 1),
+        }
+        self.next_poll = Instant::now() + POLL;
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+}
+
+/// Where the first complaint is, and the whole of it on one line.
+fn first(complaints: &Complaints) -> (String, String) {
+    let Some(first) = complaints.complaints.iter().find(|c| c.severity == Severity::Error) else {
+        return ("no complaint was given".to_owned(), "no complaint was given".to_owned());
+    };
+    let Complaint { file, line, column, key, expected, found, .. } = first;
+    let number = |n: &Option<usize>| n.map(|n| format!(":{n}")).unwrap_or_default();
+    let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+    let place = format!("{file}{}{}", number(line), number(column));
+    let what = format!("{place}: {key}expected {expected}, found {found}");
+    (place, what)
+}
+
+fn of_ours(fault: &JoinError) -> (String, String) {
+    let what = format!("a fault of ours: {fault}");
+    (what.clone(), what)
+}
+
+fn drop_ins(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join("conf.d")
+}
+
+fn watched(path: &Path, with_drop_ins: bool) -> Vec<PathBuf> {
+    let folder = drop_ins(path);
+    let every = with_drop_ins.then(|| folder.join("*"));
+    [path.to_owned(), folder].into_iter().chain(every).collect()
+}
