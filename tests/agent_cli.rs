@@ -36,8 +36,7 @@ async fn check_says_what_is_wrong_and_what_is_in_force() {
 async fn a_wrong_command_line_is_told_apart_from_an_answer() {
     let rig = Rig::new("");
     for (arguments, code, says) in [
-        (&["run"][..], 2, "--all-in-one"),
-        (&["nonsense"], 2, "unrecognized subcommand"),
+        (&["nonsense"][..], 2, "unrecognized subcommand"),
         (&[], 2, "Usage:"),
         (&["status", "--colour"], 2, "unexpected argument"),
         (&["status"], 69, "no agent answers on "),

@@ -133,7 +133,7 @@ async fn without_any_policy_the_writer_is_idle_until_there_is_one() {
     let before = std::fs::read(c.host.hosts()).unwrap();
     c.host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
     let writer = c.host.start_with(c.policies().await);
-    until("it says so", || c.detail().contains("nothing is published") || c.detail().contains("refused")).await;
+    until("it says so", || c.detail().contains("nothing is published until it can be used")).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(std::fs::read(c.host.hosts()).unwrap(), before);
     assert!(!c.host.policy().state_dir.join("block.json").exists());
@@ -172,7 +172,7 @@ impl Policies for Unnoticed {
         Arc::clone(&self.current)
     }
     async fn changed(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     async fn reread(&mut self) {
         self.current = Arc::clone(&self.newer);

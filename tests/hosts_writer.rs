@@ -197,6 +197,8 @@ async fn a_silent_agents_standby_addresses_come_and_go() {
     // A writer that starts anew goes by the age of the sign.
     let alive = std::fs::File::options().write(true).open(handover::alive_path(&host.run_dir())).unwrap();
     alive.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let diff = inspect::diff(&Arc::new(host.policy()), Clock::System).unwrap();
+    assert!(diff.contains("\n+10.0.0.2 a.x\n"), "judged as the writer would: {diff}");
     let writer = host.start();
     until("lost from the start", || verdict(Verdict::AgentLost)).await;
     writer.stop().await;

@@ -59,9 +59,9 @@ impl fmt::Display for Digest {
 pub struct Handover {
     /// [`HANDOVER_FORMAT`].
     pub format: u32,
-    /// The boot that wrote it.
+    /// The boot that wrote it: one of another boot is no news.
     pub boot_id: String,
-    /// The machine that wrote it.
+    /// The machine that wrote it: one of another machine is refused.
     pub identity: Identity,
     /// Of `plan` and `withdrawn`; a receipt echoes it.
     pub digest: Digest,
@@ -97,7 +97,8 @@ pub struct Receipt {
     pub changed: bool,
     /// Why it was not, if it should have been.
     pub error: Option<PublishErrorKind>,
-    /// The error in a sentence, for people.
+    /// The error in a sentence, for people. Without an error: what else they should know, such as a config that can't
+    /// be used or a hand-over of another boot.
     pub error_detail: Option<String>,
     /// Successful writes since the publisher started.
     pub writes: u64,
@@ -129,7 +130,8 @@ pub enum Verdict {
     Pending,
     /// In force, but another line for the same name stands before ours or beside it.
     Shadowed,
-    /// In force with its standby addresses, because the agent gave no sign of life.
+    /// In force with its standby addresses, if it has any, because the agent gave no sign of life (B17). Every name
+    /// in force has this verdict meanwhile, unless a graver one holds.
     AgentLost,
     /// Somebody keeps removing it.
     Conflict,

@@ -296,7 +296,9 @@ pub(super) const BANS: &[Ban] = &[
             // Its own faults; an event about a listener would come back through it.
             "observe::serve",
             "sys::log_queue",
-            // Soon a process of its own, that nobody listens to.
+            // Trouble with who hears of everything else.
+            "daemon::service",
+            // A process of its own, that nobody listens to.
             "publish::hosts::writer",
             "agent",
             "cli",

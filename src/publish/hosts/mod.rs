@@ -4,6 +4,8 @@
 //! agent:   plan ─► handover (plan.json, alive)              receipts ◄─ receipt.json
 //!                      │                                                    ▲
 //! writer:              └─► policy (admit) ─► writer::core ─► block (splice) ─► file (replace)
+//!                              ▲
+//! config ─► writer::Policies ──┘
 //! ```
 //!
 //! [`block`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and its folder;

@@ -4,6 +4,8 @@
 //! bad answer costs the others nothing, and the refused name keeps its last admitted answer. Absence removes nothing
 //! (B1): a name goes when the hand-over withdraws it, or once the config has lacked it for `removal_grace`.
 
+mod domain;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -15,8 +17,6 @@ use serde::{Deserialize, Serialize};
 use super::block::{Block, Entry, EntryReason};
 use crate::config::{Families, WriterConfig};
 use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
-
-mod domain;
 
 /// Most addresses that one name may have, standby ones included: more are a mistake, and small resolvers read only 48.
 pub const MAX_ADDRESSES: usize = 64;
@@ -59,7 +59,7 @@ pub struct HostsPolicy {
     pub allowed_ranges: Vec<IpNet>,
     /// Addresses of other families are left out.
     pub families: Families,
-    /// The file.
+    /// The file; empty while none is known.
     pub path: PathBuf,
     /// How often the file is looked at without any event.
     pub reassert_interval: Duration,
@@ -87,7 +87,8 @@ pub struct Folders {
 }
 
 impl HostsPolicy {
-    /// Without any config that could be used, now or before: publishes nothing and touches no hosts file.
+    /// Without any config that could be used, now or before: publishes nothing and knows of no hosts file, so that the
+    /// first real policy begins with what its own one says.
     #[must_use]
     pub fn idle(folders: Folders) -> Self {
         let Folders { agent_run_dir, run_dir, state_dir } = folders;
@@ -97,7 +98,7 @@ impl HostsPolicy {
             endpoint_ids: BTreeSet::new(),
             allowed_ranges: Vec::new(),
             families: Families { ipv4: true, ipv6: true },
-            path: PathBuf::from("/etc/hosts"),
+            path: PathBuf::new(),
             reassert_interval: Duration::from_secs(5),
             removal_grace: Duration::MAX,
             agent_lost_after: Duration::MAX,

@@ -25,6 +25,8 @@ pub struct FromConfig {
     path: PathBuf,
     environment: Environment,
     current: Arc<HostsPolicy>,
+    /// There is a good policy, from now or from before.
+    has_policy: bool,
     /// What is on disk for the next start.
     saved: Option<HostsPolicy>,
     /// The files behind the policy; `None` while they can't be used.
@@ -64,6 +66,7 @@ impl FromConfig {
         let mut this = Self {
             current: Arc::new(saved.clone().unwrap_or_else(|| HostsPolicy::idle(folders))),
             lookout: Lookout::new(watched(&path, false)).await,
+            has_policy: saved.is_some(),
             path,
             environment,
             saved,
@@ -95,7 +98,7 @@ impl FromConfig {
         if self.saved.as_ref() != Some(&policy) {
             self.save(policy.clone()).await;
         }
-        self.current = Arc::new(policy);
+        (self.current, self.has_policy) = (Arc::new(policy), true);
     }
 
     async fn save(&mut self, policy: HostsPolicy) {
@@ -114,9 +117,9 @@ impl FromConfig {
             0 | 1 => String::new(),
             n => format!(" (the first of {n} complaints)"),
         };
-        let meanwhile = match (&self.sources, &self.saved) {
-            (None, None) => "nothing is published until it can be used",
-            _ => "the last good policy stays in force",
+        let meanwhile = match self.has_policy {
+            true => "the last good policy stays in force",
+            false => "nothing is published until it can be used",
         };
         self.voice.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
         self.trouble = Some(format!("the config can't be used: {place}{more}; {meanwhile}"));

@@ -9,7 +9,7 @@ use crate::publish::hosts::policy::HostsPolicy;
 
 /// A source of policies. There is always one in force; what is refused leaves the last good one in force.
 pub trait Policies: Send {
-    /// The one in force. Only [`Self::reread`] changes it.
+    /// The one in force.
     fn current(&self) -> Arc<HostsPolicy>;
 
     /// Waits until another one may be there to be read. May be dropped at any time without losing that.

@@ -212,14 +212,14 @@ impl<P: Policies> Writer<P> {
             (recalled, unusable)
         };
         let (recalled, unusable) = spawn_blocking(work).await?;
-        let dir = self.policy.state_dir.display();
         if let Some(why) = unusable {
             tracing::warn!("hosts writer: last known good can't be used, kept aside: {why}");
         }
         if let Recalled::Foreign(part) = &recalled {
             tracing::warn!(
-                "hosts writer: the last known good in {dir} is another machine's ({part} differs): it is not used, and \
-                 its block goes"
+                "hosts writer: the last known good in {} is another machine's ({part} differs): it is not used, and its \
+                 block goes",
+                self.policy.state_dir.display()
             );
         }
         let now = self.clock.now().boottime;

@@ -42,7 +42,9 @@ pub(super) fn error(wrong: &Wrong<'_>) -> (Option<PublishErrorKind>, Option<Stri
     let (kind, detail) = match (file, handover, first, config) {
         (Some(e), ..) => (Some(e.kind), e.detail.clone()),
         (None, Some(detail), ..) => (Some(PublishErrorKind::BadHandover), detail.to_owned()),
-        (None, None, Some(detail), _) => (Some(PublishErrorKind::Refused), detail),
+        // Perhaps the newer config has what was refused.
+        (None, None, Some(detail), Some(config)) => (Some(PublishErrorKind::Refused), format!("{config}; {detail}")),
+        (None, None, Some(detail), None) => (Some(PublishErrorKind::Refused), detail),
         (None, None, None, Some(detail)) => (None, detail.to_owned()),
         (None, None, None, None) if other_boot => (None, "plan.json is of another boot and was not used".to_owned()),
         (None, None, None, None) => return (None, None),

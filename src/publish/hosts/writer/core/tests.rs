@@ -346,6 +346,7 @@ fn what_could_not_be_saved_or_told_is_tried_again_later() {
     assert_eq!((w.saved.len(), w.receipts.len()), (2, 2));
 }
 
+mod looks;
 mod lost;
 mod properties;
 mod whose;
@@ -370,40 +371,4 @@ fn a_config_that_cant_be_used_is_told_beside_what_is_published() {
     assert_eq!(w.verdict("a.x"), Verdict::Published);
     w.take(Input::ConfigTrouble(None));
     assert_eq!(w.receipt().error_detail, None);
-}
-
-#[test]
-fn a_file_that_is_known_is_not_read_until_anything_speaks_for_it() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("hosts"), "").unwrap();
-    let print = Print::at(&dir.path().join("hosts"));
-    let mut w = published();
-    /// The next look, `after` so many seconds: what it knows of the file. It is then read with this print.
-    fn look(w: &mut World, print: Option<Print>, after: u64) -> Option<Print> {
-        w.now += secs(after);
-        let actions = w.core.step(Input::Tick, w.now());
-        let [Action::Assert(job)] = actions.as_slice() else { panic!("{actions:?}") };
-        let wanted = Present::Whole(job.wanted.clone());
-        let asserted = Asserted { found: wanted, change: Change::Unchanged, shadowed: BTreeSet::new(), print };
-        w.take(Input::Asserted(Ok(asserted)));
-        job.known
-    }
-    assert_eq!(look(&mut w, print, 5), None, "never seen");
-    assert_eq!(look(&mut w, print, 5), None, "may have changed in the same tick as it was first seen");
-    assert_eq!(look(&mut w, print, 5), print);
-    // Somebody touched it.
-    w.core.step(Input::FileTouched, w.now());
-    assert_eq!(look(&mut w, print, 1), None);
-    assert_eq!(look(&mut w, print, 5), print);
-    // Something else is wanted.
-    let actions = w.core.step(arrives(&plan(&[("a.x", "10.0.0.2")])), w.now());
-    assert!(matches!(actions.as_slice(), [Action::Assert(Job { known: None, .. })]), "{actions:?}");
-    w.take(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
-    assert_eq!(look(&mut w, print, 5), None, "it failed");
-    assert_eq!(look(&mut w, print, 5), print);
-    // Nothing was read, and the next look comes all the same.
-    w.now += secs(5);
-    assert!(matches!(w.core.step(Input::Tick, w.now()).as_slice(), [Action::Assert(_)]));
-    assert_eq!(w.core.step(Input::FoundTheSame, w.now()), []);
-    assert_eq!(w.core.wake_at(), Some(Boottime(w.now + secs(5))));
 }
