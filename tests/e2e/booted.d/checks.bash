@@ -181,7 +181,10 @@ cat_and_fail() {
 }
 
 make_well() {
-    rm -f "$root$settings"/*
+    rm -f "$root$settings"/* "$root/etc/systemd/system/$writer.d/capabilities.conf"
+    inside chown root:root /etc/hosts
+    inside systemctl unmask "$writer"
+    inside systemctl daemon-reload
     zones start
     inside systemctl reset-failed "$agent" "$writer"
     inside systemctl start "$writer" "$agent"

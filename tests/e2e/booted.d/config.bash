@@ -38,7 +38,7 @@ bad_reload() {
     refused inside systemctl reload "$agent"
     # Which complaint it was is in the journal.
     inside journalctl --sync
-    inside journalctl -b -u "$agent" -o cat | grep -q colour
+    inside journalctl -b -u "$agent" -o cat | grep colour
     within 10 old_config_serves
     expect 'PID of the agent' "$pid" "$(property "$agent" MainPID)"
     is_active "$agent"

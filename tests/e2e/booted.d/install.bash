@@ -151,7 +151,7 @@ print(unit, sorted({line["PRIORITY"] for line in ours}))
 ' "$unit"
     done
     # What is down is a warning at least.
-    expect 'warnings of the agent' yes "$(inside journalctl -b -u "$agent" -p warning -o cat _COMM=privatelinkd | grep -q . && echo yes)"
+    expect 'warnings of the agent' yes "$(inside journalctl -b -u "$agent" -p warning -o cat _COMM=privatelinkd | grep . >/dev/null && echo yes)"
 }
 
 scene_install() {

@@ -30,14 +30,14 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 done, wrong = 0, 0
 
 
-def refused(what, attempt):
-    """The attempt must fail, and not merely because there is nothing there."""
+def refused(what, attempt, vain=(errno.ENOENT, errno.ENOSYS, errno.EINVAL, errno.EFAULT, errno.EBADF)):
+    """The attempt must fail, and not in vain: because there is nothing there, or the question was wrong."""
     global done, wrong
     done += 1
     try:
         attempt()
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOSYS, errno.EINVAL, errno.EFAULT, errno.EBADF):
+        if error.errno in vain:
             wrong += 1
             print(f"ALLOWED up to {error}: {what}")
         return
@@ -88,7 +88,8 @@ def every_folder():
     """Every folder there is: nothing can be put there."""
     for folder, below, _ in os.walk("/"):
         below[:] = [b for b in below if not within(os.path.join(folder, b), OWN + PRIVATE + ["/proc"])]
-        refused(f"a new file in {folder}", lambda: create(folder))
+        # It exists, so whatever keeps a file from being made there keeps it (sysfs has answers of its own).
+        refused(f"a new file in {folder}", lambda: create(folder), vain=())
 
 
 def files():
@@ -179,7 +180,7 @@ def no_capability():
     global done, wrong
     done += 1
     with open("/proc/self/status", encoding="ascii") as file:
-        facts = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+        facts = {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
     for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         if int(facts[key], 16):
             wrong += 1
@@ -187,6 +188,13 @@ def no_capability():
     if facts["NoNewPrivs"] != "1":
         wrong += 1
         print("ALLOWED new privileges")
+
+
+def servants():
+    """Who would do for root what this process may not."""
+    for path in ("/run/dbus/system_bus_socket", "/run/systemd/private"):
+        with socket.socket(socket.AF_UNIX) as sock:
+            refused(f"talking to {path}", lambda path=path, sock=sock: sock.connect(path))
 
 
 def sockets():
@@ -211,7 +219,7 @@ def ready():
         sock.send(b"READY=1\n")
 
 
-for room in (every_folder, files, others, own_folders, powers, no_capability, sockets):
+for room in (every_folder, files, others, own_folders, powers, no_capability, servants, sockets):
     room()
 # For those who look from outside whether it is there, too.
 for private in PRIVATE:
