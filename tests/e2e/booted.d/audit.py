@@ -1,9 +1,9 @@
 """Looks at the hosts file and the receipt again and again while somebody hands over hostile plans.
 
-audit.py SECRET NAME…
+audit.py FILE_WITH_SECRET NAME…
 
 Complains in /run/audit/complaints about anything in the block that is not one of the names with an address of the
-allowed range, about any change outside the block, and about the secret.
+allowed range, about any change outside the block, and about the secret. (A file, because the journal has every command line.)
 """
 
 import ipaddress
@@ -11,7 +11,9 @@ import re
 import sys
 import time
 
-SECRET, NAMES = sys.argv[1].encode(), set(sys.argv[2:])
+with open(sys.argv[1], "rb") as secret_file:
+    SECRET = secret_file.read().strip()
+NAMES = set(sys.argv[2:])
 ALLOWED = ipaddress.ip_network("10.99.0.0/16")
 BLOCK = re.compile(rb"(?ms)^# BEGIN privatelinkd \(managed by [^\n]*\)\n(.*?)^# END privatelinkd\n")
 REASON = re.compile(r"# (\S+): [a-z_]+")

@@ -73,9 +73,9 @@ property() {
     inside systemctl show --value -p "$2" "$1"
 }
 
-# addresses NAME: what the name resolves to, on one line.
+# addresses NAME: what the name resolves to, on one line; even where no interface has an address.
 addresses() {
-    inside getent ahostsv4 "$1" | awk '$2 == "STREAM" { print $1 }' | sort | paste -sd ' '
+    inside getent --no-addrconfig ahostsv4 "$1" | awk '$2 == "STREAM" { print $1 }' | sort | paste -sd ' '
 }
 
 # leads_to NAME ADDRESS…: the name resolves to just these.

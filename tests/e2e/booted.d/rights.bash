@@ -66,7 +66,7 @@ hostile_agent() {
     inside systemctl stop "$agent" watcher
     before="$(property "$writer" NRestarts) $(property "$writer" MainPID)"
     inside sh -c "install -m 0600 /root/secret /run/secret; mkdir -p /run/audit; rm -f /run/audit/*"
-    inside systemd-run --quiet --unit=audit python3 /opt/test/audit.py "$secret" "$orders" "$ledger"
+    inside systemd-run --quiet --unit=audit python3 /opt/test/audit.py /root/secret "$orders" "$ledger"
     as_agent python3 /opt/test/hostile.py attack "$orders" "$ledger" >"$work/tried"
     # As if the kernel let everybody link everything: a hard link to a file of root's.
     inside sh -c 'rm -f /run/privatelinkd/plan.json; ln /run/secret /run/privatelinkd/plan.json; sleep 1; rm /run/privatelinkd/plan.json'
