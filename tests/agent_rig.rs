@@ -113,7 +113,7 @@ impl Rig {
         self.agent.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_privatelinkd"));
         command.arg("--config").arg(self.path("config.toml")).args(arguments);
         command

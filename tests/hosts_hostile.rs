@@ -12,7 +12,7 @@ use privatelinkd::publish::hosts::block::{self, Present};
 use privatelinkd::publish::hosts::handover;
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::identity::{boot_id, effective_uid};
-use privatelinkd::sys::log_queue::{LogQueue, Style};
+use privatelinkd::sys::log_queue::{Lines, LogQueue, Style};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::hosts_rig::{FOREIGN, Host, Running, plan, until};
@@ -168,7 +168,7 @@ fn besiege<F: Future<Output = ()>>(test: &str, work: impl FnOnce(Host, Sink, Log
         return;
     }
     let log = Sink::default();
-    let (queue, layer) = LogQueue::start(LogLevel::Debug, Style::Text, log.clone()).unwrap();
+    let (queue, layer) = LogQueue::start(LogLevel::Debug, Lines { style: Style::Text, to: log.clone() }).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
     runtime.block_on(work(Host::new(), log, queue));

@@ -12,6 +12,7 @@ mod agent;
 mod agent_cli;
 mod agent_config;
 mod agent_rig;
+mod agent_two;
 mod architecture;
 mod config_files;
 mod config_fuzz;

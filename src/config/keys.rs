@@ -139,6 +139,20 @@ pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.path == path)
 }
 
+/// True if what is wrong with this key, or with this table as a whole, is the hosts writer's business. The agent's four
+/// folders and the writer's are, since they must not meet.
+pub(crate) fn concerns_writer(path: &str) -> bool {
+    const OF_ENDPOINTS: [&str; 8] =
+        ["name", "id", "domain", "private_dns", "publish_domain", "enabled", "zone.id", "zone.private_dns"];
+    let within = |section: &str| path == section || below(path, section).is_some();
+    match below(path, "endpoint") {
+        Some(key) => key == "zone" || OF_ENDPOINTS.contains(&key),
+        None => {
+            within("hosts") || within("log") || ["host", "host.run_dir", "host.state_dir", "endpoint"].contains(&path)
+        }
+    }
+}
+
 /// True if `path` is a table that holds keys.
 pub(crate) fn is_section(path: &str) -> bool {
     KEYS.iter().any(|k| below(k.path, path).is_some())

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::check::{self, Checked};
+use super::check::{self, Checked, CheckedWriter};
 use super::complaint::{Complaint, Complaints};
 use super::document::{Document, plain};
 use super::drop_ins::drop_ins;
@@ -19,9 +19,9 @@ use super::effective::Effective;
 use super::facts::{Environment, Facts, FileFacts, MISSING, RegularFile, reason};
 use super::findings::Finding;
 use super::hidden::Hidden;
-use super::keys;
 use super::merge;
-use super::raw;
+use super::owners::Owners;
+use super::raw::{self, Mistake, Node};
 use super::sources::{Fingerprint, Sources};
 use super::{Config, WriterConfig};
 use crate::sys::identity;
@@ -60,7 +60,7 @@ impl Environment {
 /// Everything that is wrong, at once; warnings are among it.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints> {
     let mut sources = Sources::default();
-    let (texts, unreadable) = read_texts(path, &mut sources);
+    let (texts, unreadable) = read_texts(path, &mut sources, Owners::Anybody);
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
@@ -76,50 +76,30 @@ pub struct LoadedWriter {
     pub sources: Sources,
 }
 
-/// Reads what the hosts writer needs of the configuration at `path`. Blocks.
+/// Reads what the hosts writer needs of the configuration at `path`, by the same rules as [`load`]. Whatever else is
+/// wrong with it, or unknown, is the agent's business; no file that it names is opened. But what a privileged process
+/// obeys must be root's, or its own user's: files and folders that anybody else can write are refused. Blocks.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once.
+/// Everything that is wrong with the writer's part, at once.
 pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWriter, Complaints> {
-    let Loaded { config, sources, .. } = load(path, environment)?;
-    Ok(LoadedWriter { config: config.for_writer(), sources })
-}
-
-/// The folders that two processes work in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folders {
-    /// `[host].state_dir`
-    pub state_dir: PathBuf,
-    /// `[host].run_dir`
-    pub run_dir: PathBuf,
-    /// `[hosts].run_dir`
-    pub hosts_run_dir: PathBuf,
-    /// `[hosts].state_dir`
-    pub hosts_state_dir: PathBuf,
-}
-
-/// The folders, however wrong the rest of the configuration is: what runs on an older one is found there. Blocks; opens
-/// no secret.
-#[must_use]
-pub fn folders(path: &Path) -> Folders {
-    let (texts, _) = read_texts(path, &mut Sources::default());
-    let tree = merge::merge(texts.iter().enumerate().map(|(file, text)| raw::parse(file, &text.text).root));
-    let folder = |section: &str, name: &str| {
-        let written = || Some(PathBuf::from(tree.get(section)?.node.table()?.get(name)?.node.text()?));
-        let key = keys::join(section, name);
-        let default = || keys::find(&key)?.default.and_then(raw::parse_value)?.text().map(PathBuf::from);
-        written().filter(|dir| dir.is_absolute()).or_else(default).unwrap_or_default()
-    };
-    Folders {
-        state_dir: folder("host", "state_dir"),
-        run_dir: folder("host", "run_dir"),
-        hosts_run_dir: folder("hosts", "run_dir"),
-        hosts_state_dir: folder("hosts", "state_dir"),
+    let mut sources = Sources::default();
+    let owners = Owners::RootOr(identity::effective_uid());
+    let (texts, mut unusable) = read_texts(path, &mut sources, owners);
+    unusable.extend(owners.of_folders(path));
+    if !unusable.is_empty() {
+        return Err(Complaints { complaints: unusable, omitted: 0 });
     }
+    let Trees { roots, mistakes, repeats, hidden } = parse(&texts);
+    let CheckedWriter { config, mut findings } = check::check_writer(merge::merge(roots), &texts, environment);
+    repeats.into_iter().for_each(|repeat| findings.add(Finding::from(repeat)));
+    let config = config.filter(|_| !findings.has_errors() && mistakes.iter().all(Vec::is_empty));
+    let complaints = findings.into_complaints(&texts, &mistakes, &hidden);
+    config.map(|config| LoadedWriter { config, sources }).ok_or(complaints)
 }
 
 /// The main file and its drop-ins, and what can't be read of them.
-fn read_texts(path: &Path, sources: &mut Sources) -> (Vec<Document>, Vec<Complaint>) {
+pub(super) fn read_texts(path: &Path, sources: &mut Sources, owners: Owners) -> (Vec<Document>, Vec<Complaint>) {
     let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
     let (mut texts, mut unreadable) = (Vec::new(), Vec::new());
     let drop_ins = match drop_ins(&folder) {
@@ -132,7 +112,7 @@ fn read_texts(path: &Path, sources: &mut Sources) -> (Vec<Document>, Vec<Complai
     sources.note_folder(&folder, &drop_ins);
     let main = std::iter::once(path.to_owned());
     for path in main.chain(drop_ins.iter().map(|name| folder.join(name))) {
-        match read_text(&path, sources) {
+        match read_text(&path, sources, owners) {
             Ok(text) => texts.push(Document::new(show(&path), text)),
             Err(more) => unreadable.extend(more.complaints),
         }
@@ -158,7 +138,15 @@ pub fn from_toml(text: &str) -> Result<Config, Complaints> {
     from_texts(&[("config.toml", text)], &Environment::current()).map(|loaded| loaded.config)
 }
 
-fn judge(texts: &[Document], environment: &Environment, mut sources: Sources) -> Result<Loaded, Complaints> {
+/// What the texts hold, each by itself.
+struct Trees {
+    roots: Vec<Node>,
+    mistakes: Vec<Vec<Mistake>>,
+    repeats: Vec<merge::Repeat>,
+    hidden: Hidden,
+}
+
+fn parse(texts: &[Document]) -> Trees {
     let (mut roots, mut mistakes, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
     let mut hidden = Hidden::default();
     for (file, text) in texts.iter().enumerate() {
@@ -168,6 +156,11 @@ fn judge(texts: &[Document], environment: &Environment, mut sources: Sources) ->
         roots.push(parsed.root);
         mistakes.push(parsed.mistakes);
     }
+    Trees { roots, mistakes, repeats, hidden }
+}
+
+fn judge(texts: &[Document], environment: &Environment, mut sources: Sources) -> Result<Loaded, Complaints> {
+    let Trees { roots, mistakes, repeats, hidden } = parse(texts);
     let tree = merge::merge(roots);
     let facts = check::references(&tree).into_iter().map(|path| {
         let facts = look_at(&path, &mut sources);
@@ -184,7 +177,7 @@ fn judge(texts: &[Document], environment: &Environment, mut sources: Sources) ->
     }
 }
 
-fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Complaints> {
+fn read_text(path: &Path, sources: &mut Sources, owners: Owners) -> Result<String, Complaints> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
     let complaint =
         |expected: &str, found, help| Complaints::from(Complaint::of_file(show(path), expected, found, help));
@@ -193,6 +186,9 @@ fn read_text(path: &Path, sources: &mut Sources) -> Result<String, Complaints> {
         complaint("a readable configuration file", found, help)
     };
     let (mut file, status) = open(path, sources).map_err(unusable)?;
+    if let Some(complaint) = owners.of_file(path, &status) {
+        return Err(Complaints::from(complaint));
+    }
     let bytes = read_bounded(&mut file, status.len()).map_err(unusable)?;
     String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
@@ -236,4 +232,69 @@ fn acl(file: &File) -> Result<Vec<u8>, String> {
 
 fn show(path: &Path) -> String {
     plain(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that only its owner can write, with this config in it.
+    fn config(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    fn writer(text: &str) -> Result<WriterConfig, String> {
+        let (_folder, path) = config(text);
+        load_writer(&path, &Environment::default()).map(|l| l.config).map_err(|complaints| complaints.to_string())
+    }
+
+    const GOOD: &str = "[[endpoint]]\nname = \"a\"\nid = \"ep-1\"\naddresses = { h = \"10.0.0.1\" }\n\
+        private_dns = [\"db.internal\"]\n[[endpoint.zone]]\nid = \"h\"\nprivate_dns = [\"h.internal\"]\n\
+        [endpoint.probe]\nkind = \"tcp\"\nport = 1\n";
+
+    #[test]
+    fn the_writers_part_is_that_of_the_whole() {
+        let (_folder, path) = config(GOOD);
+        let whole = load(&path, &Environment::default()).unwrap().config;
+        let part = load_writer(&path, &Environment::default()).unwrap().config;
+        assert_eq!(part, whole.for_writer());
+        assert_eq!((part.names.len(), part.endpoint_ids.len()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_wrong_elsewhere_is_not_the_writers_business() {
+        let good = writer(GOOD).unwrap();
+        for (old, new) in [
+            ("kind = \"tcp\"", "kind = \"quantum\""),
+            ("port = 1", "port = \"x\"\nsecret_file = \"/nowhere\""),
+            ("port = 1", "headers = { authorization = { file = \"/nowhere\" } }"),
+            ("h = \"10.0.0.1\"", "h = \"8.8.8.8\""),
+            ("addresses = { h = \"10.0.0.1\" }", ""),
+            ("port = 1", "port = 1\n[cloud]\nx = 1\n[hosts]\nnewer = 1\n[log]\nnewer = 1\n[metrics]\nlisten = 3"),
+        ] {
+            let text = GOOD.replace(old, new);
+            assert_eq!(writer(&text).as_ref(), Ok(&good), "{text}");
+            assert!(load(&config(&text).1, &Environment::default()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_its_part_is_told_as_ever() {
+        for (old, new, says) in [
+            ("\"db.internal\"", "\"localhost\"", "endpoint.private_dns"),
+            ("name = \"a\"", "name = \"A b\"", "endpoint.name"),
+            ("id = \"ep-1\"", "id = 7", "endpoint.id"),
+            ("port = 1", "port = 1\n[hosts]\npublish = 7", "hosts.publish"),
+            ("port = 1", "port = 1\n[hosts]\nrun_dir = \"/run/privatelinkd\"", "hosts.run_dir"),
+            ("port = 1", "port = 1\nport = 2", "twice"),
+            ("port = 1", "port = ", "error"),
+        ] {
+            let said = writer(&GOOD.replace(old, new)).unwrap_err();
+            assert!(said.contains(says), "{new}: {said}");
+        }
+        assert!(writer(&format!("{GOOD}{GOOD}")).unwrap_err().contains("\"a\" twice"));
+    }
 }

@@ -13,10 +13,12 @@ mod drop_ins;
 mod effective;
 mod facts;
 mod findings;
+mod folders;
 mod hidden;
 pub mod keys;
 mod loader;
 mod merge;
+mod owners;
 mod raw;
 mod sources;
 
@@ -31,7 +33,8 @@ use ipnet::IpNet;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::Environment;
-pub use loader::{Folders, Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_writer};
+pub use folders::{Folders, folders};
+pub use loader::{Loaded, LoadedWriter, from_texts, from_toml, load, load_writer};
 pub use sources::Sources;
 
 use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, Steering, ZoneId};

@@ -70,7 +70,8 @@ pub async fn run(
             alive_at = now + interval;
             words.extend(stages.read().iter().all(|s| !s.is_overdue()).then_some(Word::Alive));
         }
-        let quiet_until = if words.is_empty() { now } else { now + PAUSE };
+        // Who waits for readiness waits for it alone.
+        let quiet_until = if words.is_empty() || !told.ready { now } else { now + PAUSE };
         if let Err(error) = manager.tell(words).await {
             tracing::warn!(%error, "the service manager can't be told");
         }

@@ -20,6 +20,7 @@ pub(super) struct Draft {
     pub(super) at: Option<Origin>,
     pub(super) name: Option<EndpointName>,
     pub(super) enabled: bool,
+    pub(super) id: Option<EndpointId>,
     /// `private_dns`, and the domain if it is published.
     pub(super) names: Vec<Located<HostName>>,
     /// `[[endpoint.zone]]`, with their names.
@@ -67,7 +68,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
     let world = desk.world;
     let name = section.required(desk, "name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
     let enabled = section.take(desk, "enabled", read::boolean).is_none_or(|l| l.value);
-    let id = section.take(desk, "id", |n| read::name::<EndpointId>(n, "an endpoint id"));
+    let id = section.take(desk, "id", |n| read::name::<EndpointId>(n, "an endpoint id")).map(|l| l.value);
     let without_domain = !section.has("domain");
     let domain = section.take(desk, "domain", read::host_name);
     let publish_domain = section.take(desk, "publish_domain", read::boolean);
@@ -96,7 +97,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
     };
     section.finish(desk);
     let config = priority.map(|priority| EndpointConfig {
-        id: id.map(|l| l.value),
+        id: id.clone(),
         domain: domain.map(|l| l.value),
         names: names.iter().map(|l| l.value.clone()).collect(),
         addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),
@@ -105,7 +106,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         probe,
         steering,
     });
-    Draft { at, name, enabled, names, zones, addresses, probe_kind, config }
+    Draft { at, name, enabled, id, names, zones, addresses, probe_kind, config }
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {

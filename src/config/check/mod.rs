@@ -19,13 +19,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use self::section::{Bad, Section};
-use super::Config;
 use super::complaint::Severity;
 use super::document::Document;
 use super::effective::{Effective, Source, place};
 use super::facts::{Environment, Facts};
 use super::findings::{Finding, Findings};
 use super::raw::{Node, Origin, Table};
+use super::{Config, WriterConfig, keys};
+use crate::model::Steering;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ struct World<'i> {
 struct Desk<'i> {
     world: World<'i>,
     texts: &'i [Document],
+    /// Only what the hosts writer needs is judged.
+    for_writer: bool,
     findings: Findings,
     effective: Effective,
 }
@@ -62,7 +65,13 @@ impl Desk<'_> {
 
     fn find(&mut self, severity: Severity, key: &str, bad: Bad) {
         let Bad { expected, found, help, at } = bad;
-        self.findings.add(Finding { severity, key: key.to_owned(), expected, found, help, at, absence: false });
+        self.add(Finding { severity, key: key.to_owned(), expected, found, help, at, absence: false });
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if !self.for_writer || keys::concerns_writer(&finding.key) {
+            self.findings.add(finding);
+        }
     }
 
     fn show(&mut self, label: &str, pattern: &str, node: Option<&Node>, source: Source) {
@@ -89,12 +98,50 @@ pub(crate) struct Checked {
 /// Judges a merged tree.
 pub(crate) fn check(tree: Table, texts: &[Document], environment: &Environment, facts: &Facts) -> Checked {
     let world = World { environment, facts };
-    let mut desk = Desk { world, texts, findings: Findings::default(), effective: Effective::default() };
+    let mut desk =
+        Desk { world, texts, for_writer: false, findings: Findings::default(), effective: Effective::default() };
     let mut root = Section::root(tree);
     let config = config(&mut root, &mut desk);
     root.finish(&mut desk);
     let Desk { findings, effective, .. } = desk;
     Checked { config: config.filter(|_| !findings.has_errors()), effective, findings }
+}
+
+/// What the rules made of a tree for the hosts writer.
+pub(crate) struct CheckedWriter {
+    /// Only if nothing was found that is an error.
+    pub(crate) config: Option<WriterConfig>,
+    pub(crate) findings: Findings,
+}
+
+/// Judges what the hosts writer needs of a merged tree, by the same rules, and nothing else of it. No file that the tree
+/// names is looked at.
+pub(crate) fn check_writer(tree: Table, texts: &[Document], environment: &Environment) -> CheckedWriter {
+    let facts = Facts::new();
+    let world = World { environment, facts: &facts };
+    let (findings, effective) = (Findings::default(), Effective::default());
+    let mut desk = Desk { world, texts, for_writer: true, findings, effective };
+    let config = writer_config(&mut Section::root(tree), &mut desk);
+    CheckedWriter { config: config.filter(|_| !desk.findings.has_errors()), findings: desk.findings }
+}
+
+fn writer_config(root: &mut Section, desk: &mut Desk<'_>) -> Option<WriterConfig> {
+    let host = general::host(root.section(desk, "host"), desk);
+    let drafts = endpoint::endpoints(root, desk, Steering::default());
+    let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
+    let log = general::log(root.section(desk, "log"), desk);
+    if let (Some(host), Some(hosts)) = (&host, &hosts) {
+        cross::paths(host, hosts, desk);
+    }
+    let enabled = || drafts.iter().filter(|d| d.enabled);
+    let names = enabled().flat_map(|d| d.names.iter().chain(d.zones.iter().flat_map(|(_, names)| names)));
+    Some(WriterConfig {
+        hosts: hosts?.value(),
+        agent_run_dir: host?.value().run_dir,
+        names: names.map(|n| n.value.clone()).collect(),
+        endpoint_ids: enabled().filter_map(|d| d.id.clone()).collect(),
+        log: log?,
+    })
 }
 
 fn config(root: &mut Section, desk: &mut Desk<'_>) -> Option<Config> {

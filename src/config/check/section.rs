@@ -161,7 +161,7 @@ impl Section {
     pub(super) fn miss(&self, desk: &mut Desk<'_>, name: &str, help: Option<&str>) {
         let path = join(&self.pattern, name);
         let kind = keys::find(&path).map_or("a value", |k| k.kind);
-        desk.findings.add(Finding {
+        desk.add(Finding {
             severity: Severity::Error,
             expected: format!("`{name}`, {kind}"),
             key: path,
@@ -182,8 +182,11 @@ impl Section {
         names.iter().for_each(|name| drop(self.rest.remove(*name)));
     }
 
-    /// Complains of every key that no taker took.
+    /// Complains of every key that no taker took. A newer version's keys are not the writer's business.
     pub(super) fn finish(self, desk: &mut Desk<'_>) {
+        if desk.for_writer {
+            return;
+        }
         for (name, entry) in self.rest {
             let help = if desk.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table".into() } else { "a known key".to_owned() };
