@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Scenes of the booted test: from the package to names that resolve. Sourced; see container.bash.
+# shellcheck disable=SC2154,SC2034
+
+# furnish: what the test itself needs in the container.
+furnish() {
+    mkdir -p "$root/opt/test"
+    cp "$here"/booted.d/*.py "$root/opt/test/"
+    # What a lookup finds is the hosts file, or nothing.
+    sed -i 's/^hosts:.*/hosts: files/' "$root/etc/nsswitch.conf"
+    cat >"$root/etc/systemd/system/zone@.service" <<'UNIT'
+[Service]
+ExecStart=/usr/bin/python3 /opt/test/zone.py %i
+KillSignal=SIGKILL
+SuccessExitStatus=SIGKILL
+UNIT
+    cat >"$root/etc/systemd/system/watcher.service" <<UNIT
+[Service]
+RuntimeDirectory=watcher
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/bin/python3 /opt/test/watch.py $orders $ledger
+KillSignal=SIGKILL
+SuccessExitStatus=SIGKILL
+UNIT
+    # The watchdog of the units waits for half a minute; here it need not.
+    local unit
+    for unit in "$agent" "$writer"; do
+        mkdir -p "$root/etc/systemd/system/$unit.d"
+        printf '[Service]\nWatchdogSec=4s\n' >"$root/etc/systemd/system/$unit.d/test.conf"
+    done
+    # Who may read this file may not see it anywhere else.
+    printf '%s\n' "$secret" >"$root/root/secret"
+    chmod 0600 "$root/root/secret"
+    printf 'planted:%s:19000:0:99999:7:::\n' "$secret" >>"$root/etc/shadow"
+}
+
+# network up|down: the addresses behind the endpoints.
+network() {
+    local address
+    for address in "$orders_h" "$orders_i" "$ledger_h" "$ledger_i"; do
+        case $1 in
+            up) inside ip address add "$address/32" dev lo ;;
+            down) inside ip address del "$address/32" dev lo ;;
+        esac
+    done
+}
+
+write_config() {
+    cat >"$root/etc/privatelinkd/config.toml" <<CONFIG
+[host]
+zone = "cn-hangzhou-h"
+
+[hosts]
+allowed_ranges = ["10.99.0.0/16"]
+agent_lost_after = "20s"
+
+[[endpoint]]
+name = "orders"
+addresses = { "cn-hangzhou-h" = "$orders_h", "cn-hangzhou-i" = "$orders_i" }
+private_dns = ["$orders"]
+probe = { kind = "tcp", port = 7001, interval = "1s", fast_interval = "100ms", timeout = "500ms", rise = 2, hold = "500ms" }
+
+[[endpoint]]
+name = "ledger"
+addresses = { "cn-hangzhou-h" = "$ledger_h", "cn-hangzhou-i" = "$ledger_i" }
+private_dns = ["$ledger"]
+steering = { prefer = "local_zone", answers = "one" }
+probe = { kind = "tcp", port = 7002, interval = "1s", fast_interval = "100ms", timeout = "500ms", rise = 2, hold = "500ms" }
+CONFIG
+}
+
+install_deb() {
+    cp "$deb" "$root/opt/test/package.deb"
+    inside dpkg -i /opt/test/package.deb
+    within 15 is_active "$agent"
+    within 15 is_active "$writer"
+    expect 'enabled' "$(printf 'enabled\nenabled')" "$(inside systemctl is-enabled "$agent" "$writer")"
+}
+
+# Owners and modes are a promise: the agent and the writer judge each other by them.
+folders() {
+    local expected found paths
+    expected=$(cat <<'LIST'
+/etc/privatelinkd 755 root:root
+/etc/privatelinkd/conf.d 750 root:privatelinkd
+/etc/privatelinkd/config.toml 640 root:privatelinkd
+/run/privatelinkd 755 privatelinkd:privatelinkd
+/run/privatelinkd-hosts 755 root:root
+/var/lib/privatelinkd 750 privatelinkd:privatelinkd
+/var/lib/privatelinkd-admin 755 root:root
+/var/lib/privatelinkd-hosts 700 root:root
+LIST
+)
+    mapfile -t paths < <(cut -d ' ' -f 1 <<<"$expected")
+    found=$(inside stat -c '%n %a %U:%G' "${paths[@]}")
+    diff <(echo "$expected") <(echo "$found")
+}
+
+# Warnings are about other units of the container, too: only ours count.
+units_verify() {
+    local said
+    said=$(inside systemd-analyze verify "$agent" "$writer" 2>&1 | grep -i 'privatelinkd\|cycle' || true)
+    expect 'systemd-analyze verify' '' "$said"
+    # And as the booted system saw it.
+    said=$(inside journalctl -b -o cat _PID=1 | grep -iE 'ordering cycle|privatelinkd.*(unknown|ignoring)' || true)
+    expect 'journal' '' "$said"
+}
+
+# score UNIT AT_MOST
+score() {
+    local found
+    found=$(inside systemd-analyze security --no-pager "$1" | sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
+    echo "$found" >"$work/score"
+    awk -v found="$found" -v most="$2" 'BEGIN { exit !(found != "" && found <= most) }' ||
+        { printf '%s: expected a score of at most %s, found %s\n' "$1" "$2" "$found"; return 1; }
+}
+
+takes_config() {
+    write_config
+    expect owner root:privatelinkd "$(inside stat -c %U:%G /etc/privatelinkd/config.toml)"
+    inside privatelinkd check
+    inside systemctl reload "$agent"
+    within 10 all_resolve
+    # As an application asks.
+    inside getent hosts "$orders"
+    inside getent hosts "$ledger"
+}
+
+# A service's lines carry their severity, and are found by its name.
+journal_has_priorities() {
+    local unit
+    inside journalctl --sync
+    for unit in "$agent" "$writer"; do
+        inside journalctl -b -u "$unit" -o json --output-fields=PRIORITY,MESSAGE,_COMM |
+            python3 -c '
+import json, sys
+
+unit = sys.argv[1]
+lines = [json.loads(line) for line in sys.stdin]
+ours = [line for line in lines if line.get("_COMM") == "privatelinkd"]
+if not ours:
+    sys.exit(f"{unit}: no line of the service itself")
+bare = [line for line in ours if line.get("PRIORITY") not in list("01234567")]
+if bare:
+    sys.exit(f"{unit}: lines without PRIORITY: {bare[:3]}")
+# stderr without a prefix would give all of them the same.
+raw = [line for line in ours if isinstance(line["MESSAGE"], str) and line["MESSAGE"].startswith("<")]
+if raw:
+    sys.exit(f"{unit}: the prefix was not taken off: {raw[:3]}")
+print(unit, sorted({line["PRIORITY"] for line in ours}))
+' "$unit"
+    done
+    # What is down is a warning at least.
+    expect 'warnings of the agent' yes "$(inside journalctl -b -u "$agent" -p warning -o cat _COMM=privatelinkd | grep . >/dev/null && echo yes)"
+}
+
+scene_install() {
+    check 'the deb installs, both services start and are enabled' install_deb
+    check 'folders and config have the promised owners and modes' folders
+    check 'systemd finds nothing to say about the units, nor did it at boot' units_verify
+    check 'the agent scores at most 1.4' score "$agent" 1.4
+    figure "exposure of the agent: $(cat "$work/score")"
+    check 'the writer scores at most 0.7' score "$writer" 0.7
+    figure "exposure of the writer: $(cat "$work/score")"
+    network up
+    zones start
+    check 'a config with two endpoints in two zones is taken, getent finds the names' takes_config
+    check 'status, asked by a user without rights, is healthy' within 15 well
+    watch_names
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# Scenes of the booted test: what dies, hangs, is stopped or taken away, and names that resolve meanwhile. Sourced; see
+# container.bash.
+# shellcheck disable=SC2154
+
+zone_dies() {
+    inside systemctl kill -s KILL "zone@$orders_h-7001"
+    within 10 leads_to "$orders" "$orders_i"
+    status 1 "$(problem "$orders_h .* is down")"
+    status 1 "r['names']['$orders']['reason'] == 'failed_over'"
+    leads_to "$ledger" "$ledger_h"
+    zones start
+    within 20 well
+    no_misses
+}
+
+# killed UNIT: it comes back by itself.
+killed() {
+    local before
+    before=$(property "$1" NRestarts)
+    inside systemctl kill -s KILL --kill-who=main "$1"
+    within 15 restarted "$1" "$before"
+    within 20 well
+    no_misses
+}
+
+# hung UNIT: only the watchdog can tell.
+hung() {
+    local before
+    before=$(property "$1" NRestarts)
+    inside systemctl kill -s STOP --kill-who=main "$1"
+    within 30 restarted "$1" "$before"
+    inside journalctl --sync
+    inside journalctl -b -o cat -u "$1" | grep 'Watchdog timeout'
+    within 20 well
+    no_misses
+}
+
+# A service that is kept from all it does for longer than its watchdog waits is not well; one that only waits is.
+quiet_is_no_hang() {
+    local before
+    before=$(property "$agent" NRestarts)$(property "$writer" NRestarts)
+    sleep 10
+    expect restarts "$before" "$(property "$agent" NRestarts)$(property "$writer" NRestarts)"
+    well
+}
+
+run_files_are_there() {
+    inside test -s /run/privatelinkd/plan.json
+    inside test -f /run/privatelinkd/alive
+    inside test -S /run/privatelinkd/status.sock
+    inside test -s /run/privatelinkd-hosts/receipt.json
+}
+
+run_files_deleted() {
+    inside sh -c 'rm -rf /run/privatelinkd/* /run/privatelinkd-hosts/*'
+    within 30 run_files_are_there
+    within 15 well
+    no_misses
+}
+
+run_folders_removed() {
+    inside rm -rf /run/privatelinkd /run/privatelinkd-hosts
+    inside systemctl restart "$writer" "$agent"
+    within 15 run_files_are_there
+    within 15 well
+    folders
+    no_misses
+}
+
+standby_is_in() {
+    leads_to "$ledger" "$ledger_h" "$ledger_i"
+    inside grep -qx "# $ledger: agent_lost" /etc/hosts
+    # What the receipt says of it, with the folder of the agent as it left it.
+    python3 -c 'import json, sys; sys.exit(json.load(open(sys.argv[1]))["names"][sys.argv[2]] != "agent_lost")' \
+        <(inside cat /run/privatelinkd-hosts/receipt.json | cat) "$ledger"
+}
+
+agent_lost() {
+    inside systemctl stop "$agent"
+    all_resolve
+    # Nobody answers, and that is what is said.
+    status 69
+    grep -q 'no agent answers' "$work/status"
+    within 40 standby_is_in
+    leads_to "$orders" "$orders_h" "$orders_i"
+    within 5 told "$writer" 'agent'
+    inside systemctl start "$agent"
+    within 15 well
+    no_misses
+}
+
+# The names stay, the agent starts, and says what is missing. As after a boot: no receipt of an earlier writer is there.
+writer_masked() {
+    inside systemctl stop "$agent" "$writer"
+    inside rm -f /run/privatelinkd-hosts/receipt.json
+    inside systemctl mask "$writer"
+    local began=${EPOCHREALTIME/./} took
+    inside systemctl start "$agent"
+    took=$(((${EPOCHREALTIME/./} - began) / 1000))
+    # 10 s of its own, and systemd's.
+    [ "$took" -lt 12000 ] || { echo "ready after $took ms, expected at most 10 s"; return 1; }
+    is_active "$agent"
+    told "$agent" '^degraded: '
+    all_resolve
+    status 1 "$(problem 'not in sync')"
+    inside systemctl unmask "$writer"
+    inside systemctl start "$writer"
+    within 15 well
+    within 10 told "$agent" '^[^d]'
+    no_misses
+}
+
+# file_of OWNER: the hosts file, given to somebody.
+file_of() {
+    inside chown "$1" /etc/hosts
+}
+
+# A hosts file that uid 0 without capabilities can't carry over is left alone; with the documented drop-in it can.
+capabilities() {
+    local drop_in=$root/etc/systemd/system/$writer.d/capabilities.conf
+    file_of nobody:mail
+    settings_file more.toml <<<"[[endpoint]]
+name = \"orders\"
+private_dns = [\"$orders\", \"more.booted.example\"]"
+    inside systemctl reload "$agent"
+    within 15 status 1 "$(problem 'owner|metadata')"
+    all_resolve
+    expect owner nobody:mail "$(inside stat -c %U:%G /etc/hosts)"
+    cp "$root/usr/share/doc/privatelinkd/examples/hosts-capabilities.conf" "$drop_in"
+    inside systemctl daemon-reload
+    inside systemctl restart "$writer"
+    within 10 leads_to more.booted.example "$orders_h" "$orders_i"
+    expect owner nobody:mail "$(inside stat -c %U:%G /etc/hosts)"
+    within 10 well
+    rm "$drop_in"
+    file_of root:root
+    inside systemctl daemon-reload
+    inside systemctl restart "$writer"
+}
+
+scene_life() {
+    check 'a zone dies, the name moves, status says so; the zone comes back' zone_dies
+    settle
+    check 'the agent is killed: it comes back, names resolve all the while' killed "$agent"
+    settle
+    check 'the writer is killed: it comes back, names resolve all the while' killed "$writer"
+    settle
+    check 'the agent hangs: the watchdog restarts it, names resolve all the while' hung "$agent"
+    settle
+    check 'the writer hangs: the watchdog restarts it, names resolve all the while' hung "$writer"
+    settle
+    check 'nothing happens for longer than the watchdog waits: nothing is restarted' quiet_is_no_hang
+    check 'the files in /run are deleted while both run: they are there again' run_files_deleted
+    settle
+    check 'the folders in /run are removed, both are restarted: all is there again' run_folders_removed
+    settle
+    check 'the writer is masked: the agent is ready within 10 s and degraded, the names stay' writer_masked
+    settle
+    check 'the agent is stopped for longer than agent_lost_after: standby addresses serve until it is back' agent_lost
+    settle
+    check "a foreign owner of the hosts file is kept with the documented drop-in, and refused without" capabilities
+    settle
+    check 'lines in the journal carry their severity, and are found by unit' journal_has_priorities
+}
