@@ -130,6 +130,9 @@ async fn each_does_its_part_and_survives_the_other() {
     rig.moves_to(NAME, &zones.ips()).await;
 
     assert!(agent.end(Signal::SIGTERM).await.success());
+    let status = rig.run(&["status"]).await;
+    assert_eq!(status.code, 69);
+    assert!(status.err.contains("no agent answers") && status.err.contains("names: 1 published"), "{}", status.err);
     assert!(writer.end(Signal::SIGTERM).await.success());
     rig.moves_to(NAME, &zones.ips()).await;
 }

@@ -1,5 +1,6 @@
 //! `privatelinkd status`: asks the running agent over its socket.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use super::{Exit, Failed, Output, io_exit, output};
 use crate::config;
+use crate::model::Verdict;
 use crate::observe::status::{Report, State, Style, table};
+use crate::publish::hosts::handover;
 
 /// An agent that lives answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,9 +36,11 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
     // A config that is broken, or that we may not read, is no reason not to ask: the agent may run on an older one.
-    let socket = args.socket.clone().unwrap_or_else(|| config::folders(config).run_dir.join("status.sock"));
+    let folders = config::folders(config);
+    let socket = args.socket.clone().unwrap_or_else(|| folders.run_dir.join("status.sock"));
     loop {
-        let exit = match once(args, &socket) {
+        let answered = once(args, &socket).map_err(|failed| with_writer(failed, &folders.hosts_run_dir));
+        let exit = match answered {
             // A restart of the agent is worth watching, too.
             Err(failed) if args.watch && failed.exit == Exit::Unavailable => {
                 output::answer(&format!("{CLEAR}{:#}\n", failed.error))?;
@@ -71,6 +76,18 @@ fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
         output::answer(&format!("{clear}{}", table(&report, style)))?;
     }
     Ok(if report.state == State::Ok { Exit::Fine } else { Exit::No })
+}
+
+/// What the hosts writer last said, where the agent says nothing: names stay while it is away.
+fn with_writer(failed: Failed, hosts_run_dir: &Path) -> Failed {
+    let Failed { exit, error } = failed;
+    let Ok(Some(receipt)) = handover::read_receipt(hosts_run_dir) else { return Failed { exit, error } };
+    let mut verdicts: BTreeMap<Verdict, usize> = BTreeMap::new();
+    receipt.names.values().for_each(|verdict| *verdicts.entry(*verdict).or_default() += 1);
+    let names: Vec<String> = verdicts.iter().map(|(verdict, n)| format!("{n} {verdict}")).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let said = format!("the hosts writer's last word, of {}: names: {names}", receipt.at);
+    Failed { exit, error: anyhow::anyhow!("{error:#}\nprivatelinkd: {said}") }
 }
 
 fn ask(socket: &Path) -> io::Result<Vec<u8>> {
