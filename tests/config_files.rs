@@ -7,19 +7,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use privatelinkd::config::{Complaints, Config, Environment, Loaded, Severity, from_texts, keys, load};
+use privatelinkd::config::{Complaints, Config, Environment, Loaded, ServiceUser, Severity, from_texts, keys, load};
 use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn environment() -> Environment {
-    Environment { hostname: Some("web1.example.com".parse().unwrap()), trusted_uids: BTreeSet::new() }
+pub(crate) fn environment() -> Environment {
+    Environment { hostname: Some("web1.example.com".parse().unwrap()), ..Environment::default() }
 }
 
 /// A folder of files, as `path` → text.
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = folder.path().join(path);
@@ -39,7 +39,7 @@ fn refusal(folder: &tempfile::TempDir) -> String {
     complaints.to_string().replace(&format!("{}/", folder.path().display()), "")
 }
 
-const ENDPOINT: &str =
+pub(crate) const ENDPOINT: &str =
     "[[endpoint]]\nname = \"a\"\naddresses = { h = \"10.0.0.1\" }\nprivate_dns = [\"db.example.com\"]\n";
 
 /// Each `tests/config_bad/*.toml` draws exactly the message in the `.expected` beside it. To write the messages anew
@@ -84,7 +84,7 @@ fn every_shipped_example_holds() {
 }
 
 /// The fenced TOML of the README, its indentation taken off.
-fn configs_of_the_readme() -> Vec<String> {
+pub(crate) fn configs_of_the_readme() -> Vec<String> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let fenced = |text: &str| text.split("```").next().unwrap().to_owned();
     readme.split("```toml").skip(1).map(fenced).collect()
@@ -106,7 +106,7 @@ fn sample() -> String {
 }
 
 /// The sample with every key switched on: `#key = value` is a key, `# words` are words.
-fn sample_switched_on() -> String {
+pub(crate) fn sample_switched_on() -> String {
     let on = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
         _ => format!("{line}\n"),
@@ -274,7 +274,7 @@ fn with_secret(content: &[u8], mode: u32) -> tempfile::TempDir {
 }
 
 /// Whoever runs the tests owns the files.
-fn with_owner() -> Environment {
+pub(crate) fn with_owner() -> Environment {
     Environment { trusted_uids: BTreeSet::from([nix::unistd::geteuid().as_raw()]), ..environment() }
 }
 
@@ -332,7 +332,7 @@ fn secrets_of_other_owners_are_refused() {
 }
 
 /// A self-signed authority.
-fn authority() -> String {
+pub(crate) fn authority() -> String {
     AUTHORITY.to_owned()
 }
 
@@ -446,4 +446,82 @@ fn secrets_with_an_acl_for_others_are_refused() {
         message.contains("expected a secret file without ACL for others") && !message.contains("0640"),
         "{message}"
     );
+}
+
+/// Somebody who owns nothing here.
+const SERVICE: ServiceUser = ServiceUser { uid: 4_321, gid: 4_322 };
+
+/// What a root says to a service user that is not it, with the folder left out.
+fn said_to_the_service(dir: &tempfile::TempDir) -> String {
+    let environment = Environment { service: Some(SERVICE), ..with_owner() };
+    let said = load(&dir.path().join("config.toml"), &environment).map(|_| Complaints::default());
+    said.unwrap_or_else(|c| c).to_string().replace(&dir.path().display().to_string(), "DIR")
+}
+
+#[test]
+fn files_that_the_service_user_can_not_read_are_named() {
+    let own = nix::unistd::geteuid().as_raw();
+    let dir = with_secret(b"hunter2", 0o640);
+    let mode = |path: &str, mode| {
+        fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    fs::create_dir(dir.path().join("conf.d")).unwrap();
+    fs::write(dir.path().join("conf.d/1.toml"), "").unwrap();
+    for (path, bits) in [(".", 0o755), ("conf.d", 0o755), ("conf.d/1.toml", 0o644), ("config.toml", 0o644)] {
+        mode(path, bits);
+    }
+    let text = fs::read_to_string(dir.path().join("config.toml")).unwrap();
+    let secret = said_to_the_service(&dir);
+    let expected = format!(
+        "error: endpoint.probe.headers: expected a file that the user privatelinkd can read, found mode 0640 and owner \
+         {own} on \"DIR/token\"\n"
+    );
+    assert!(secret.starts_with(&expected) && secret.ends_with("help: chgrp privatelinkd and chmod 0640\n"), "{secret}");
+    // Nobody else is asked for that.
+    load(&dir.path().join("config.toml"), &with_owner()).unwrap();
+
+    fs::write(dir.path().join("config.toml"), text.split("[endpoint.probe]").next().unwrap()).unwrap();
+    assert_eq!(said_to_the_service(&dir), "");
+    for (path, bits, good, what) in [
+        ("config.toml", 0o600, 0o644, "file that the user privatelinkd can read"),
+        ("conf.d/1.toml", 0o640, 0o644, "file that the user privatelinkd can read"),
+        ("conf.d", 0o711, 0o755, "folder that the user privatelinkd can list and search"),
+        (".", 0o700, 0o755, "folder that the user privatelinkd can search"),
+    ] {
+        mode(path, bits);
+        let shown = if path == "." { "DIR".to_owned() } else { format!("DIR/{path}") };
+        let said = said_to_the_service(&dir);
+        let expected =
+            format!("error: expected a {what}, found mode {bits:04o} and owner {own}\n  --> {shown}\n   = help: ");
+        assert!(said.starts_with(&expected), "{said}");
+        mode(path, good);
+    }
+
+    let ca = dir.path().join("ca.pem");
+    fs::write(&ca, AUTHORITY).unwrap();
+    mode("ca.pem", 0o600);
+    let with_ca = format!("{ENDPOINT}probe = {{ kind = \"https\", ca_file = \"{}\" }}\n", ca.display());
+    fs::write(dir.path().join("config.toml"), with_ca).unwrap();
+    assert!(said_to_the_service(&dir).contains("found mode 0600 and owner"), "{}", said_to_the_service(&dir));
+    mode("ca.pem", 0o644);
+    assert_eq!(said_to_the_service(&dir), "");
+}
+
+#[test]
+fn the_help_for_what_the_service_user_can_not_read_is_right() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let dir = with_secret(b"hunter2", 0o600);
+    for path in [".", "config.toml", "token"] {
+        nix::unistd::chown(&dir.path().join(path), None, Some(nix::unistd::Gid::from_raw(SERVICE.gid))).unwrap();
+    }
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = said_to_the_service(&dir);
+    assert_eq!(said.matches("that the user privatelinkd can").count(), 2, "folder and secret: {said}");
+    for (path, mode) in [(".", 0o750), ("config.toml", 0o640), ("token", 0o640)] {
+        fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(said_to_the_service(&dir), "");
 }

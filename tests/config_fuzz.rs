@@ -21,7 +21,8 @@ const SAMPLES: &[&str] = &[
 
 /// Judges the texts, renders everything that comes out, and holds it against the texts.
 fn survives(texts: &[(&str, &str)]) {
-    let environment = Environment { hostname: "web1.example.com".parse().ok(), trusted_uids: BTreeSet::from([0]) };
+    let trusted_uids = BTreeSet::from([0]);
+    let environment = Environment { hostname: "web1.example.com".parse().ok(), trusted_uids, ..Environment::default() };
     match from_texts(texts, &environment) {
         Ok(loaded) => {
             let _ = (loaded.effective.to_string(), serde_json::to_string(&loaded.effective).unwrap());
@@ -51,7 +52,7 @@ fn inside(file: &str, line: Option<usize>, column: Option<usize>, texts: &[(&str
     assert!((1..=content.chars().count() + 1).contains(&column), "column {column} of {content:?}");
 }
 
-fn run<S: Strategy>(share: u32, strategy: &S, test: impl Fn(S::Value)) {
+pub(crate) fn run<S: Strategy>(share: u32, strategy: &S, test: impl Fn(S::Value)) {
     let config = Config { cases: (cases() / share).max(1), failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let result = runner.run(strategy, |value| {
@@ -70,19 +71,22 @@ fn random_bytes() {
 
 #[test]
 fn mutated_samples() {
+    run(10, &mutated(), |text| survives(&[("config.toml", &text)]));
+}
+
+/// A sample with a few changes.
+pub(crate) fn mutated() -> impl Strategy<Value = String> {
     let change =
         (any::<Index>(), 0..12_usize, select(&["", "=", "\"", "\n", "[", "}", "x", " = ", "'''", "\u{7f}", "1"][..]));
-    let strategy = (select(SAMPLES), vec(change, 1..6), any::<bool>());
-    run(10, &strategy, |(sample, changes, switched_on)| {
+    (select(SAMPLES), vec(change, 0..6), any::<bool>()).prop_map(|(sample, changes, switched_on)| {
         let mut text: Vec<char> = if switched_on { switch_on(sample) } else { sample.to_owned() }.chars().collect();
         for (place, removed, inserted) in changes {
             let from = place.index(text.len() + 1);
             let to = (from + removed).min(text.len());
             text.splice(from..to, inserted.chars());
         }
-        let text: String = text.into_iter().collect();
-        survives(&[("config.toml", &text)]);
-    });
+        text.into_iter().collect()
+    })
 }
 
 /// One slip of the finger anywhere must not bring a secret to light.
@@ -119,6 +123,15 @@ fn switch_on(sample: &str) -> String {
 
 #[test]
 fn random_trees_over_drop_ins() {
+    run(3, &random_trees(), |texts| {
+        let names = ["config.toml", "conf.d/1.toml", "conf.d/2.toml"];
+        let texts: Vec<_> = names.iter().copied().zip(texts.iter().map(String::as_str)).collect();
+        survives(&texts);
+    });
+}
+
+/// Known keys with values that fit now and then: a main file and up to two drop-ins.
+pub(crate) fn random_trees() -> impl Strategy<Value = Vec<String>> {
     let value = select(
         &[
             "1",
@@ -165,11 +178,7 @@ fn random_trees_over_drop_ins() {
         }
         text
     });
-    run(3, &vec(text, 1..4), |texts| {
-        let names = ["config.toml", "conf.d/1.toml", "conf.d/2.toml"];
-        let texts: Vec<_> = names.iter().copied().zip(texts.iter().map(String::as_str)).collect();
-        survives(&texts);
-    });
+    vec(text, 1..4)
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod agent_two;
 mod architecture;
 mod config_files;
 mod config_fuzz;
+mod config_last_good;
+mod config_writer;
 mod hosts_config;
 mod hosts_file;
 mod hosts_fuzz;

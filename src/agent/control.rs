@@ -66,7 +66,7 @@ impl Control {
     }
 
     fn accept(&mut self, loaded: Loaded) {
-        let Loaded { config, sources, effective: _, warnings: _ } = loaded;
+        let Loaded { config, sources, effective: _, warnings: _, kept: _ } = loaded;
         self.log.set_level(self.level.unwrap_or(config.log.level));
         let reloads = self.settings.state.borrow().reloads + 1;
         let paths = sources.paths().map(ToOwned::to_owned).collect();

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -17,6 +19,70 @@ pub struct Environment {
     pub hostname: Option<HostName>,
     /// Who may own a secret file, beside root: the user we run as, and the service user.
     pub trusted_uids: BTreeSet<u32>,
+    /// Who must be able to read every file, if that is not the user we run as.
+    pub service: Option<ServiceUser>,
+}
+
+/// The name of the user that the agent runs as under systemd (sysusers.d).
+pub const SERVICE_USER: &str = "privatelinkd";
+
+/// The user that the agent runs as under systemd, as far as the bits of a file are concerned: groups that it is in
+/// beside its own are not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceUser {
+    /// Its uid.
+    pub uid: u32,
+    /// Its own group.
+    pub gid: u32,
+}
+
+/// Who may do what with a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Its owner.
+    pub(crate) owner: u32,
+    /// Its group.
+    pub(crate) group: u32,
+    /// Permission bits, at most 0o7777.
+    pub(crate) mode: u32,
+}
+
+impl Access {
+    pub(crate) fn of(status: &Metadata) -> Self {
+        Self { owner: status.uid(), group: status.gid(), mode: status.mode() & 0o7777 }
+    }
+
+    /// Whether `user` has the bits `wanted` (4 to read, 1 to search), where no ACL says otherwise.
+    pub(crate) fn lets(&self, user: ServiceUser, wanted: u32) -> bool {
+        let shift = match self {
+            Self { owner, .. } if *owner == user.uid => 6,
+            Self { group, .. } if *group == user.gid => 3,
+            _ => 0,
+        };
+        (self.mode >> shift) & wanted == wanted
+    }
+}
+
+/// A file of the configuration itself, or a folder that it lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// As it is shown.
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) access: Access,
+    /// Whether an ACL says more than the mode.
+    pub(crate) acl: bool,
+}
+
+/// What a [`Standing`] is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The main file or a drop-in.
+    File,
+    /// A folder that is gone through.
+    Folder,
+    /// The folder that is listed for drop-ins.
+    DropIns,
 }
 
 /// What was found at each path that the configuration names.
@@ -34,10 +100,8 @@ pub(crate) enum FileFacts {
 /// A regular file, judged on its open handle.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RegularFile {
-    /// Its owner.
-    pub(crate) owner: u32,
-    /// Permission bits, at most 0o7777.
-    pub(crate) mode: u32,
+    /// Who may do what with it.
+    pub(crate) access: Access,
     /// `system.posix_acl_access`, empty if it has none.
     pub(crate) acl: Vec<u8>,
     /// All of it.
@@ -46,7 +110,7 @@ pub(crate) struct RegularFile {
 
 impl fmt::Debug for RegularFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RegularFile(owner {}, mode {:04o}, {} bytes)", self.owner, self.mode, self.content.len())
+        write!(f, "RegularFile({:?}, {} bytes)", self.access, self.content.len())
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::complaint::{Complaint, Complaints, Severity};
 use super::document::{Document, quote};
 use super::hidden::Hidden;
+use super::keys;
 use super::merge::Repeat;
 use super::raw::{Mistake, Origin};
 
@@ -18,8 +19,18 @@ pub(crate) struct Finding {
     pub(crate) help: Option<String>,
     /// `None`: the main file as a whole.
     pub(crate) at: Option<Origin>,
+    pub(crate) about: About,
+}
+
+/// What kind of thing was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Something that is written.
+    Written,
     /// Something lacks. Not to be trusted where part of a text could not be read.
-    pub(crate) absence: bool,
+    Absence,
+    /// A key that this version does not know.
+    Unknown,
 }
 
 impl From<Repeat> for Finding {
@@ -31,7 +42,7 @@ impl From<Repeat> for Finding {
             found: format!("{} twice", quote(&identity)),
             help: Some("only drop-ins, in other files, add to an entry".to_owned()),
             at,
-            absence: false,
+            about: About::Written,
         }
     }
 }
@@ -42,12 +53,35 @@ pub(crate) struct Findings {
     kept: Vec<Finding>,
     omitted: usize,
     errors: usize,
+    for_writer: bool,
 }
 
 impl Findings {
+    /// Those that concern the hosts writer: an error in what it needs. Of a newer version's keys it need not know.
+    pub(crate) fn for_writer() -> Self {
+        Self { for_writer: true, ..Self::default() }
+    }
+
+    /// Adds what somebody else found.
+    pub(crate) fn append(&mut self, other: Self) {
+        let errors = self.errors + other.errors;
+        self.omitted += other.omitted;
+        other.kept.into_iter().for_each(|finding| self.add(finding));
+        self.errors = errors;
+    }
+
+    /// The first error.
+    pub(crate) fn first_error(&self) -> Option<&Finding> {
+        self.kept.iter().find(|f| f.severity == Severity::Error)
+    }
+
     /// Adds one. Past the limit they are only counted, but an error takes the place of a warning.
     pub(crate) fn add(&mut self, finding: Finding) {
         let is_error = finding.severity == Severity::Error;
+        let concerns_writer = || is_error && finding.about != About::Unknown && keys::concerns_writer(&finding.key);
+        if self.for_writer && !concerns_writer() {
+            return;
+        }
         self.errors += usize::from(is_error);
         if !self.is_full() {
             self.kept.push(finding);
@@ -103,12 +137,12 @@ fn syntax(mistake: &Mistake, at: Origin) -> Finding {
         found: mistake.found.clone(),
         help: None,
         at: Some(at),
-        absence: false,
+        about: About::Written,
     }
 }
 
 fn complaint(finding: Finding, texts: &[Document], hidden: &[Range<usize>]) -> Complaint {
-    let Finding { severity, key, expected, found, help, at, absence: _ } = finding;
+    let Finding { severity, key, expected, found, help, at, about: _ } = finding;
     let place = at.and_then(|at| texts.get(at.file).map(|text| (text, at)));
     let file = place.as_ref().map(|(text, _)| *text).or(texts.first()).map(|t| t.name.clone()).unwrap_or_default();
     let (line, column) = place.as_ref().map(|(text, at)| text.position(at.span.start)).unzip();
@@ -138,7 +172,7 @@ impl<'t> Broken<'t> {
         if !self.any() {
             return true;
         }
-        let Some(at) = finding.at.as_ref().filter(|_| !finding.absence) else { return false };
+        let Some(at) = finding.at.as_ref().filter(|_| finding.about != About::Absence) else { return false };
         let (Some(text), Some(lines)) = (self.texts.get(at.file), self.lines.get(at.file)) else { return true };
         let (first, last) = (text.line_of(at.span.start), text.line_of(at.span.end));
         !lines.iter().any(|r| r.start <= last && first < r.end)

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::complaint::Complaints;
 use super::document::Document;
 use super::keys::{self, join};
-use super::raw::{Node, Value};
+use super::raw::{Node, Origin, Value};
 
 /// The key whose values are secret.
 pub(crate) const HEADERS: &str = "endpoint.probe.headers";
@@ -27,6 +27,12 @@ impl Hidden {
     /// What to hide in a file, where it was understood.
     pub(crate) fn of(&self, file: usize) -> &[Range<usize>] {
         self.0.get(file).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if a value is hidden.
+    pub(crate) fn hides(&self, at: &Origin) -> bool {
+        let spans = self.of(at.file);
+        spans.binary_search_by_key(&(at.span.start, at.span.end), |s| (s.start, s.end)).is_ok()
     }
 
     /// What to hide on a line that is not TOML: the tree may lack parts of it, so that the text itself must tell.

@@ -15,16 +15,23 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// The version that brought it.
     pub since: &'static str,
+    /// Whether the hosts writer needs it: only these keys can make it refuse a configuration.
+    pub writer: bool,
     /// One line for people.
     pub doc: &'static str,
 }
 
 const fn key(path: &'static str, kind: &'static str, default: &'static str, doc: &'static str) -> Key {
-    Key { path, kind, default: Some(default), since: "0.1.0", doc }
+    Key { path, kind, default: Some(default), since: "0.1.0", writer: false, doc }
 }
 
 const fn bare(path: &'static str, kind: &'static str, doc: &'static str) -> Key {
-    Key { path, kind, default: None, since: "0.1.0", doc }
+    Key { path, kind, default: None, since: "0.1.0", writer: false, doc }
+}
+
+/// A key that the hosts writer needs, too.
+const fn shared(row: Key) -> Key {
+    Key { writer: true, ..row }
 }
 
 /// Every key of this version, in the order of the sample config.
@@ -33,18 +40,27 @@ pub const KEYS: &[Key] = &[
     bare("host.region", "a region id", "The region this host is in."),
     bare("host.vpc_id", "a VPC id", "The VPC this host is in."),
     bare("host.instance_id", "an instance id", "The ECS instance this host is."),
-    key("host.state_dir", "an absolute path", r#""/var/lib/privatelinkd""#, "What must survive a restart."),
-    key("host.run_dir", "an absolute path", r#""/run/privatelinkd""#, "The hand-over and the status socket."),
-    bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required."),
-    bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint."),
-    bare("endpoint.domain", "a host name", "The endpoint's own domain name."),
-    key("endpoint.publish_domain", "true or false", "false", "Steer the endpoint's own domain name too."),
+    shared(key("host.state_dir", "an absolute path", r#""/var/lib/privatelinkd""#, "What must survive a restart.")),
+    shared(key("host.run_dir", "an absolute path", r#""/run/privatelinkd""#, "The hand-over and the status socket.")),
+    shared(bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required.")),
+    shared(bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint.")),
+    shared(bare("endpoint.domain", "a host name", "The endpoint's own domain name.")),
+    shared(key("endpoint.publish_domain", "true or false", "false", "Steer the endpoint's own domain name too.")),
     bare("endpoint.addresses", "a table of zone id to address, or list of addresses", "Fixed addresses. Required."),
-    key("endpoint.private_dns", "a list of host names", "[]", "Names that must resolve to the endpoint on this host."),
+    shared(key(
+        "endpoint.private_dns",
+        "a list of host names",
+        "[]",
+        "Names that must resolve to the endpoint on this host.",
+    )),
     key("endpoint.priority", "an integer", "0", "Where endpoints share a name: lower first."),
-    key("endpoint.enabled", "true or false", "true", "Off: checked, but otherwise left out."),
-    bare("endpoint.zone.id", "a zone id", "A zone with names of its own. Required."),
-    bare("endpoint.zone.private_dns", "a list of host names", "Names that only ever point at this zone. Required."),
+    shared(key("endpoint.enabled", "true or false", "true", "Off: checked, but otherwise left out.")),
+    shared(bare("endpoint.zone.id", "a zone id", "A zone with names of its own. Required.")),
+    shared(bare(
+        "endpoint.zone.private_dns",
+        "a list of host names",
+        "Names that only ever point at this zone. Required.",
+    )),
     bare("endpoint.probe.kind", "\"tcp\" or \"https\"", "What is asked of each address. Required."),
     bare("endpoint.probe.port", "a port, 1 to 65535", "The port on every address; 443 for https, required for tcp."),
     key("endpoint.probe.interval", "a duration", r#""5s""#, "Between two probes in a settled state."),
@@ -67,25 +83,40 @@ pub const KEYS: &[Key] = &[
     bare("endpoint.steering.answers", "\"all\" or \"one\"", "Over [steering], for this endpoint."),
     key("steering.prefer", "\"any\" or \"local_zone\"", r#""any""#, "Which healthy addresses are answered."),
     key("steering.answers", "\"all\" or \"one\"", r#""all""#, "How many of them."),
-    key("hosts.publish", "true or false", "true", "Whether names are written to the hosts file."),
-    key("hosts.path", "an absolute path", r#""/etc/hosts""#, "The hosts file."),
-    key(
+    shared(key("hosts.publish", "true or false", "true", "Whether names are written to the hosts file.")),
+    shared(key("hosts.path", "an absolute path", r#""/etc/hosts""#, "The hosts file.")),
+    shared(key(
         "hosts.allowed_ranges",
         "a list of networks",
         r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]"#,
         "Addresses outside are never written.",
-    ),
-    key("hosts.families", "a list of \"ipv4\", \"ipv6\"", r#"["ipv4"]"#, "Address families that are written."),
-    key("hosts.reassert_interval", "a duration", r#""5s""#, "How often the block is looked after without any event."),
-    key("hosts.removal_grace", "a duration", r#""10m""#, "How long a name that left the config stays."),
-    key(
+    )),
+    shared(key("hosts.families", "a list of \"ipv4\", \"ipv6\"", r#"["ipv4"]"#, "Address families that are written.")),
+    shared(key(
+        "hosts.reassert_interval",
+        "a duration",
+        r#""5s""#,
+        "How often the block is looked after without any event.",
+    )),
+    shared(key("hosts.removal_grace", "a duration", r#""10m""#, "How long a name that left the config stays.")),
+    shared(key(
         "hosts.agent_lost_after",
         "a duration",
         r#""2m""#,
         "After so long without a sign of the agent's life standby addresses are added.",
-    ),
-    key("hosts.run_dir", "an absolute path", r#""/run/privatelinkd-hosts""#, "Where the writer puts its receipt."),
-    key("hosts.state_dir", "an absolute path", r#""/var/lib/privatelinkd-hosts""#, "The writer's last known good."),
+    )),
+    shared(key(
+        "hosts.run_dir",
+        "an absolute path",
+        r#""/run/privatelinkd-hosts""#,
+        "Where the writer puts its receipt.",
+    )),
+    shared(key(
+        "hosts.state_dir",
+        "an absolute path",
+        r#""/var/lib/privatelinkd-hosts""#,
+        "The writer's last known good.",
+    )),
     key(
         "metrics.listen",
         "an address and port, or \"\"",
@@ -98,14 +129,14 @@ pub const KEYS: &[Key] = &[
         "[]",
         "What is served beyond loopback, and as which host.",
     ),
-    key("log.level", "a level", r#""info""#, "Events below are dropped: error, warn, info, debug, trace."),
-    key(
+    shared(key("log.level", "a level", r#""info""#, "Events below are dropped: error, warn, info, debug, trace.")),
+    shared(key(
         "log.target",
         "\"auto\", \"journald\" or \"stderr\"",
         r#""auto""#,
         "Where lines go; auto is the journal under systemd.",
-    ),
-    key("log.format", "\"text\" or \"json\"", r#""text""#, "How a line looks."),
+    )),
+    shared(key("log.format", "\"text\" or \"json\"", r#""text""#, "How a line looks.")),
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
@@ -139,23 +170,15 @@ pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.path == path)
 }
 
-/// True if what is wrong with this key, or with this table as a whole, is the hosts writer's business. The agent's four
-/// folders and the writer's are, since they must not meet.
-pub(crate) fn concerns_writer(path: &str) -> bool {
-    const OF_ENDPOINTS: [&str; 8] =
-        ["name", "id", "domain", "private_dns", "publish_domain", "enabled", "zone.id", "zone.private_dns"];
-    let within = |section: &str| path == section || below(path, section).is_some();
-    match below(path, "endpoint") {
-        Some(key) => key == "zone" || OF_ENDPOINTS.contains(&key),
-        None => {
-            within("hosts") || within("log") || ["host", "host.run_dir", "host.state_dir", "endpoint"].contains(&path)
-        }
-    }
-}
-
 /// True if `path` is a table that holds keys.
 pub(crate) fn is_section(path: &str) -> bool {
     KEYS.iter().any(|k| below(k.path, path).is_some())
+}
+
+/// True if the hosts writer needs what stands at `path`: one of its keys, or a table right above one.
+pub(crate) fn concerns_writer(path: &str) -> bool {
+    let at = |key: &Key| key.path == path || key.path.rsplit_once('.').is_some_and(|(table, _)| table == path);
+    KEYS.iter().any(|k| k.writer && at(k))
 }
 
 /// True if `path` comes with a later version.
@@ -249,6 +272,21 @@ mod tests {
             assert!(!is_later(k.path), "{}", k.path);
             assert!(!is_section(k.path), "{} is a key and a table", k.path);
             assert!(!k.doc.is_empty() && !k.kind.is_empty() && k.since == "0.1.0");
+        }
+    }
+
+    #[test]
+    fn the_writer_needs_its_own_tables_whole_and_of_the_others_what_it_may_publish() {
+        for k in KEYS.iter().filter(|k| k.path.starts_with("hosts.") || k.path.starts_with("log.")) {
+            assert!(k.writer, "{}", k.path);
+        }
+        for needed in ["hosts", "log", "host", "host.run_dir", "endpoint", "endpoint.zone", "endpoint.zone.id"] {
+            assert!(concerns_writer(needed), "{needed}");
+        }
+        for other in
+            ["", "steering", "metrics", "host.zone", "endpoint.addresses", "endpoint.probe", "endpoint.probe.kind"]
+        {
+            assert!(!concerns_writer(other), "{other}");
         }
     }
 

@@ -5,8 +5,41 @@
 
 use std::collections::BTreeMap;
 
+use super::document::Document;
+use super::hidden::Hidden;
 use super::keys::join;
-use super::raw::{Node, Origin, Table, Value};
+use super::raw::{self, Mistake, Node, Origin, Table, Value};
+
+/// Several texts as one tree, and what the texts alone tell.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) tree: Table,
+    pub(crate) flaws: Flaws,
+    pub(crate) hidden: Hidden,
+}
+
+/// What is wrong with texts before any rule looks at what they say.
+#[derive(Debug, Default)]
+pub(crate) struct Flaws {
+    /// By file.
+    pub(crate) mistakes: Vec<Vec<Mistake>>,
+    pub(crate) repeats: Vec<Repeat>,
+}
+
+impl Merged {
+    /// Reads the texts, the first as the main one, and lays them over one another.
+    pub(crate) fn of(texts: &[Document]) -> Self {
+        let (mut roots, mut flaws, mut hidden) = (Vec::new(), Flaws::default(), Hidden::default());
+        for (file, text) in texts.iter().enumerate() {
+            let parsed = raw::parse(file, &text.text);
+            hidden.add_file(&parsed.root);
+            flaws.repeats.extend(repeats(&parsed.root));
+            flaws.mistakes.push(parsed.mistakes);
+            roots.push(parsed.root);
+        }
+        Self { tree: merge(roots), flaws, hidden }
+    }
+}
 
 /// The key that tells the elements of a list of tables apart.
 fn identity_key(path: &str) -> Option<&'static str> {
@@ -29,7 +62,7 @@ pub(crate) struct Repeat {
 }
 
 /// Every identity that one file has twice.
-pub(crate) fn repeats(root: &Node) -> Vec<Repeat> {
+fn repeats(root: &Node) -> Vec<Repeat> {
     let mut found = Vec::new();
     find_repeats(root, "", &mut found);
     found
@@ -66,7 +99,7 @@ fn identity<'n>(item: &'n Node, key: &str) -> Option<(&'n str, &'n Option<Origin
 }
 
 /// Lays every file over the ones before it.
-pub(crate) fn merge(files: impl IntoIterator<Item = Node>) -> Table {
+fn merge(files: impl IntoIterator<Item = Node>) -> Table {
     let mut merged = Table::new();
     for file in files {
         if let Value::Table(table) = file.value {

@@ -2,7 +2,8 @@
 //!
 //! A text becomes a [`Config`] in three named states. `raw` turns each file into a tree in which every value
 //! remembers its file and place; `merge` lays the drop-ins over the main file; `check`, which is pure, takes the tree
-//! apart key by key and either hands out a `Config` or every [`Complaint`] at once. `loader` alone touches the disk.
+//! apart key by key and either hands out a `Config` or every [`Complaint`] at once. `loader` reads the files, for the
+//! agent and, more tolerant and more distrustful, for the hosts writer; `last_good` keeps what was accepted last.
 //! `keys` is the one table of all keys and defaults. `findings`, `hidden`, `document` and `complaint` turn what the
 //! rules found into messages that show the line and never a secret.
 
@@ -13,12 +14,12 @@ mod drop_ins;
 mod effective;
 mod facts;
 mod findings;
-mod folders;
 mod hidden;
+mod kept;
 pub mod keys;
+pub mod last_good;
 mod loader;
 mod merge;
-mod owners;
 mod raw;
 mod sources;
 
@@ -32,9 +33,8 @@ use ipnet::IpNet;
 
 pub use complaint::{Complaint, Complaints, Severity};
 pub use effective::{Effective, EffectiveValue};
-pub use facts::Environment;
-pub use folders::{Folders, folders};
-pub use loader::{Loaded, LoadedWriter, from_texts, from_toml, load, load_writer};
+pub use facts::{Environment, SERVICE_USER, ServiceUser};
+pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_writer};
 pub use sources::Sources;
 
 use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, Steering, ZoneId};
@@ -170,6 +170,19 @@ pub struct WriterConfig {
     pub endpoint_ids: BTreeSet<EndpointId>,
     /// `[log]`
     pub log: LogConfig,
+}
+
+/// The four folders of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folders {
+    /// `[host].state_dir`
+    pub state_dir: PathBuf,
+    /// `[host].run_dir`
+    pub run_dir: PathBuf,
+    /// `[hosts].run_dir`
+    pub hosts_run_dir: PathBuf,
+    /// `[hosts].state_dir`
+    pub hosts_state_dir: PathBuf,
 }
 
 impl Config {

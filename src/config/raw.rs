@@ -51,6 +51,13 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
+/// A table's entries as they were written down, file after file.
+pub(crate) fn written_order(table: &Table) -> Vec<(&String, &Entry)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(_, e)| e.key.as_ref().map(|o| (o.file, o.span.start)));
+    entries
+}
+
 /// A place where the text is not TOML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {

@@ -46,6 +46,11 @@ impl Sources {
         self.files.push((path.to_owned(), fingerprint));
     }
 
+    /// The folder of drop-ins, whether there is one or not.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(|(folder, _)| folder.as_path())
+    }
+
     /// The paths of all files, in the order in which they were read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|(path, _)| path.as_path())

@@ -35,6 +35,13 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// The uid and the own group of the user of this name, if there is one. Asks whom nsswitch.conf(5) names: may block.
+#[must_use]
+pub fn user(name: &str) -> Option<(u32, u32)> {
+    let user = nix::unistd::User::from_name(name).ok()??;
+    Some((user.uid.as_raw(), user.gid.as_raw()))
+}
+
 /// A digest, because machine ids are to be kept to oneself (machine-id(5)) and our files can be read by others.
 fn part(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;

@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 /// Largest access control list that is read, in bytes; the kernel's own limit is the same.
 const LARGEST_ACL: usize = 65_536;
+/// Where an access control list is (acl(5)).
+const ACL: &str = "system.posix_acl_access";
 
 /// Why a file was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +68,7 @@ pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
 /// What the system said.
 pub fn acl(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; LARGEST_ACL];
-    match rustix::fs::fgetxattr(file, "system.posix_acl_access", &mut bytes) {
+    match rustix::fs::fgetxattr(file, ACL, &mut bytes) {
         Ok(length) => {
             bytes.truncate(length);
             Ok(bytes)
@@ -74,4 +76,11 @@ pub fn acl(file: &File) -> io::Result<Vec<u8>> {
         Err(Errno::NODATA | Errno::NOTSUP) => Ok(Vec::new()),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Whether what is at a path has an access control list. Links are followed, nothing is opened; where that can't be
+/// told, it counts as one.
+#[must_use]
+pub fn has_acl(path: &Path) -> bool {
+    !matches!(rustix::fs::getxattr(path, ACL, &mut [0_u8; 0][..]), Ok(0) | Err(Errno::NODATA | Errno::NOTSUP))
 }

@@ -31,11 +31,10 @@ pub(super) const ROOMS: &[Room] = &[
         "what the loader gathered is judged, not gathered again",
     ),
     room("config::loader", &["model", "sys::*", "config::*"], "the loader reads files and hands on; it knows no stage"),
-    room("config::owners", &["model", "sys::*", "config::*"], "whose a file is, is asked of the file"),
     room(
-        "config::folders",
+        "config::last_good",
         &["model", "sys::*", "config::*"],
-        "the loader reads files and hands on; it knows no stage",
+        "what was accepted is kept and read back by the one that loads",
     ),
     room("config::drop_ins", &["model", "sys::*", "config::*"], "which files count is asked of the folder"),
     room("config::sources", &["model", "sys::*", "config::*"], "whether the files changed is asked of the files alone"),

@@ -17,7 +17,7 @@ fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>
     Bad { expected: expected.into(), found: found.into(), help: None, at }
 }
 
-/// Names that several endpoints, or an endpoint and one of its zones, lay claim to; zones without addresses.
+/// What endpoints that share a name must agree on; zones without addresses, endpoints without names.
 pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     for draft in drafts {
         zones_have_addresses(draft, desk);
@@ -28,6 +28,11 @@ pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     shared_names_agree(&enabled, desk);
+}
+
+/// Names that an endpoint and one of its zones, or several zones, lay claim to.
+pub(super) fn names(drafts: &[Draft], desk: &mut Desk<'_>) {
+    let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     pinned_names_are_pinned_once(&enabled, desk);
 }
 

@@ -9,7 +9,7 @@ use super::section::{Bad, Read, Section};
 use super::{Desk, Located, general, names, probe, read};
 use crate::config::EndpointConfig;
 use crate::config::document::quote;
-use crate::config::raw::{Node, Origin, Table, Value};
+use crate::config::raw::{Node, Origin, Table, Value, written_order};
 use crate::model::{EndpointId, EndpointName, HostName, ProbeSpec, Steering, ZoneId};
 
 /// More endpoints than a VPC can have.
@@ -19,8 +19,8 @@ const MOST_ENDPOINTS: usize = 1_000;
 pub(super) struct Draft {
     pub(super) at: Option<Origin>,
     pub(super) name: Option<EndpointName>,
-    pub(super) enabled: bool,
     pub(super) id: Option<EndpointId>,
+    pub(super) enabled: bool,
     /// `private_dns`, and the domain if it is published.
     pub(super) names: Vec<Located<HostName>>,
     /// `[[endpoint.zone]]`, with their names.
@@ -90,7 +90,11 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         Some(_) => names.extend(domain.as_ref().and_then(|d| published_domain(d, desk))),
         None => {}
     }
-    let (probe, probe_kind) = take_probe(&mut section, desk, &fallback);
+    let who = name.as_ref().filter(|_| enabled);
+    let (probe, probe_kind) = match world.left_out {
+        Some(left_out) => spare_probe(desk, (who, left_out), |desk| take_probe(&mut section, desk, &fallback)),
+        None => take_probe(&mut section, desk, &fallback),
+    };
     let steering = match section.optional_section(desk, "steering") {
         Some(over) => general::steering_over(over, desk, steering),
         None => steering,
@@ -106,7 +110,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         probe,
         steering,
     });
-    Draft { at, name, enabled, id, names, zones, addresses, probe_kind, config }
+    Draft { at, name, id, enabled, names, zones, addresses, probe_kind, config }
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {
@@ -123,11 +127,10 @@ fn published_domain(domain: &Located<HostName>, desk: &mut Desk<'_>) -> Option<L
     None
 }
 
-fn take_probe(
-    section: &mut Section,
-    desk: &mut Desk<'_>,
-    fallback: &Fallback,
-) -> (Option<Arc<ProbeSpec>>, Option<&'static str>) {
+/// The probe, if there is one and it could be read, and the word for it as in [`Draft::probe_kind`].
+type TakenProbe = (Option<Arc<ProbeSpec>>, Option<&'static str>);
+
+fn take_probe(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> TakenProbe {
     let written = section.has("probe");
     match section.optional_section(desk, "probe") {
         Some(probe) => {
@@ -137,6 +140,27 @@ fn take_probe(
         }
         None => (None, (!written).then_some("none")),
     }
+}
+
+/// Of a configuration that was kept: a probe that can't be set up any more is left out and named, because the names
+/// of its endpoint are worth more than it. `who` is the endpoint, `left_out` those that lost a header value.
+fn spare_probe(
+    desk: &mut Desk<'_>,
+    (who, left_out): (Option<&EndpointName>, &BTreeSet<String>),
+    take: impl FnOnce(&mut Desk<'_>) -> TakenProbe,
+) -> TakenProbe {
+    let (taken, findings) = desk.aside(take);
+    let incomplete = who.is_some_and(|name| left_out.contains(name.as_str()));
+    let why = match findings.first_error() {
+        Some(error) => format!("of {}: expected {}, found {}", error.key, error.expected, error.found),
+        None if incomplete => "a header value that stands in the config itself is not kept".to_owned(),
+        None => {
+            desk.findings.append(findings);
+            return taken;
+        }
+    };
+    desk.without.extend(who.map(|name| format!("endpoint {name}: no probe, because {why}")));
+    (None, None)
 }
 
 fn take_addresses(section: &mut Section, desk: &mut Desk<'_>) -> Addresses {
@@ -151,7 +175,7 @@ fn addresses(node: &Node) -> Read<Addresses> {
     const EXPECTED: &str = "a table of zone id to address, such as { \"cn-hangzhou-h\" = \"10.0.1.15\" }";
     let table = node.table().filter(|t| !t.is_empty()).ok_or_else(|| vec![Bad::new(EXPECTED, node)])?;
     let (mut all, mut complaints) = (Addresses::new(), Vec::new());
-    for zone in written_order(table) {
+    for zone in named_values(table) {
         match addresses_of_zone(zone) {
             Ok((zone, addresses)) => drop(all.insert(zone, addresses)),
             Err(more) => complaints.extend(more),
@@ -174,11 +198,9 @@ fn addresses_of_zone((zone, node): (Node, &Node)) -> Read<(ZoneId, Vec<Located<I
 }
 
 /// A table's keys, as nodes of their own, and values, as they were written down.
-pub(super) fn written_order(table: &Table) -> Vec<(Node, &Node)> {
-    let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(_, e)| e.key.as_ref().map(|o| (o.file, o.span.start)));
+pub(super) fn named_values(table: &Table) -> Vec<(Node, &Node)> {
     let key = |name: &str, at: &Option<Origin>| Node { at: at.clone(), value: Value::Text(name.to_owned()) };
-    entries.into_iter().map(|(name, e)| (key(name, &e.key), &e.node)).collect()
+    written_order(table).into_iter().map(|(name, e)| (key(name, &e.key), &e.node)).collect()
 }
 
 fn twice(all: &Addresses) -> Vec<Bad> {

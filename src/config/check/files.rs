@@ -8,8 +8,9 @@ use rustls::pki_types::pem::PemObject;
 
 use super::World;
 use super::section::{Bad, Read};
+use super::standing::{self, Refusal};
 use crate::config::document::quote;
-use crate::config::facts::{Environment, FileFacts, RegularFile};
+use crate::config::facts::{Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
 use crate::model::{Secret, TrustBundle};
 
@@ -22,9 +23,9 @@ const LONGEST_SECRET: usize = 8_000;
 pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret> {
     let file = regular(path, node, world)?;
     let mut all = ownership(path, file, world.environment);
-    let excess = file.mode & 0o7777 & !SECRET_MODE;
+    let excess = file.access.mode & !SECRET_MODE;
     if excess != 0 {
-        let found = format!("mode {:04o} on {}", file.mode & 0o7777, shown(path));
+        let found = format!("mode {:04o} on {}", file.access.mode, shown(path));
         all.push(
             bad("a secret file of mode 0640 or less", found, node).help("chmod 0600, or 0640 with a group of its own"),
         );
@@ -33,6 +34,7 @@ pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret>
         let found = format!("an ACL on {} that lets more users or groups in", shown(path));
         all.push(bad("a secret file without ACL for others", found, node).help("setfacl -b removes it"));
     }
+    all.extend(unreadable(path, file, node, world.environment));
     let at = |b: Bad| Bad { at: node.at.clone(), ..b };
     if !all.is_empty() {
         return Err(all.into_iter().map(at).collect());
@@ -58,15 +60,21 @@ fn content(path: &Path, file: &RegularFile) -> Result<Secret, Bad> {
 }
 
 fn ownership(path: &Path, file: &RegularFile, environment: &Environment) -> Vec<Bad> {
-    if file.owner == 0 || environment.trusted_uids.contains(&file.owner) {
+    if file.access.owner == 0 || environment.trusted_uids.contains(&file.access.owner) {
         return Vec::new();
     }
     vec![Bad {
         expected: "a secret file owned by root or the service user".to_owned(),
-        found: format!("owner {} on {}", file.owner, shown(path)),
+        found: format!("owner {} on {}", file.access.owner, shown(path)),
         help: None,
         at: None,
     }]
+}
+
+/// The service user can't read it, whoever we are.
+fn unreadable(path: &Path, file: &RegularFile, node: &Node, environment: &Environment) -> Option<Bad> {
+    let Refusal { expected, found, help } = standing::closed(Kind::File, file.access, environment.service?)?;
+    Some(bad(&expected, format!("{found} on {}", shown(path)), node).help(help))
 }
 
 /// True if a POSIX ACL grants reading to a named user or group. Layout: a 32-bit version, then entries of a 16-bit
@@ -85,9 +93,13 @@ fn lets_others_read(acl: &[u8]) -> bool {
 /// The certificates of a PEM file that nobody but its owner can change.
 pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<TrustBundle> {
     let file = regular(path, node, world)?;
-    if file.mode & 0o022 != 0 {
-        let found = format!("mode {:04o} on {}", file.mode & 0o7777, shown(path));
+    if file.access.mode & 0o022 != 0 {
+        let found = format!("mode {:04o} on {}", file.access.mode, shown(path));
         return Err(vec![bad("a file that only its owner can write", found, node).help("chmod go-w")]);
+    }
+    // An ACL may say more than the mode does; of a secret file none is taken.
+    if let Some(bad) = unreadable(path, file, node, world.environment).filter(|_| file.acl.is_empty()) {
+        return Err(vec![bad]);
     }
     let refuse = |found: String| vec![bad("PEM certificates", format!("{found} in {}", shown(path)), node)];
     let mut certificates = Vec::new();

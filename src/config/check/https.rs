@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::endpoint::written_order;
+use super::endpoint::named_values;
 use super::probe::Fallback;
 use super::section::{Bad, Read, Section};
 use super::{Desk, World, files, read};
@@ -107,7 +107,7 @@ fn headers(node: &Node, world: World<'_>) -> Read<Headers> {
         return Err(vec![Bad::of_type(format!("at most {MOST_HEADERS} headers"), node)]);
     }
     let (mut headers, mut complaints) = (Headers::new(), Vec::new());
-    for (name, value) in written_order(table) {
+    for (name, value) in named_values(table) {
         match (header_name(&name, &headers), header_value(value, world)) {
             (Ok(name), Ok(value)) => headers.push((name, value)),
             (name, value) => complaints.extend(name.err().into_iter().chain(value.err()).flatten()),

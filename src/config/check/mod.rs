@@ -14,18 +14,22 @@ mod names;
 mod probe;
 mod read;
 mod section;
+pub(super) mod standing;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use self::endpoint::Draft;
+use self::general::HostDraft;
+use self::hosts::HostsDraft;
 use self::section::{Bad, Section};
 use super::complaint::Severity;
 use super::document::Document;
 use super::effective::{Effective, Source, place};
 use super::facts::{Environment, Facts};
-use super::findings::{Finding, Findings};
-use super::raw::{Node, Origin, Table};
-use super::{Config, WriterConfig, keys};
+use super::findings::{About, Finding, Findings};
+use super::raw::{Node, Origin, Table, parse_value};
+use super::{Config, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
 
 /// A value and where it stands.
@@ -37,19 +41,29 @@ struct Located<T> {
 
 /// What was gathered beforehand.
 #[derive(Clone, Copy)]
-struct World<'i> {
-    environment: &'i Environment,
-    facts: &'i Facts,
+pub(crate) struct World<'i> {
+    pub(crate) environment: &'i Environment,
+    /// What was found at each path that the tree names.
+    pub(crate) facts: &'i Facts,
+    /// `Some` if the tree is that of a configuration that was kept: the names of the endpoints that lost a header
+    /// value by that. A probe that can't be set up then costs the endpoint its probe alone.
+    pub(crate) left_out: Option<&'i BTreeSet<String>>,
 }
 
 /// What every rule has at hand: what it may look at, and where it writes down what it finds.
 struct Desk<'i> {
     world: World<'i>,
     texts: &'i [Document],
-    /// Only what the hosts writer needs is judged.
-    for_writer: bool,
     findings: Findings,
     effective: Effective,
+    /// What a kept configuration has to do without.
+    without: Vec<String>,
+}
+
+impl<'i> Desk<'i> {
+    fn new(world: World<'i>, texts: &'i [Document], findings: Findings) -> Self {
+        Self { world, texts, findings, effective: Effective::default(), without: Vec::new() }
+    }
 }
 
 impl Desk<'_> {
@@ -65,13 +79,14 @@ impl Desk<'_> {
 
     fn find(&mut self, severity: Severity, key: &str, bad: Bad) {
         let Bad { expected, found, help, at } = bad;
-        self.add(Finding { severity, key: key.to_owned(), expected, found, help, at, absence: false });
+        self.findings.add(Finding { severity, key: key.to_owned(), expected, found, help, at, about: About::Written });
     }
 
-    fn add(&mut self, finding: Finding) {
-        if !self.for_writer || keys::concerns_writer(&finding.key) {
-            self.findings.add(finding);
-        }
+    /// Does something, and hands out what it finds instead of taking it down.
+    fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Findings) {
+        let before = std::mem::take(&mut self.findings);
+        let result = work(self);
+        (result, std::mem::replace(&mut self.findings, before))
     }
 
     fn show(&mut self, label: &str, pattern: &str, node: Option<&Node>, source: Source) {
@@ -93,80 +108,107 @@ pub(crate) struct Checked {
     pub(crate) config: Option<Config>,
     pub(crate) effective: Effective,
     pub(crate) findings: Findings,
+    /// What a kept configuration has to do without, in words.
+    pub(crate) without: Vec<String>,
 }
 
 /// Judges a merged tree.
-pub(crate) fn check(tree: Table, texts: &[Document], environment: &Environment, facts: &Facts) -> Checked {
-    let world = World { environment, facts };
-    let mut desk =
-        Desk { world, texts, for_writer: false, findings: Findings::default(), effective: Effective::default() };
-    let mut root = Section::root(tree);
-    let config = config(&mut root, &mut desk);
-    root.finish(&mut desk);
-    let Desk { findings, effective, .. } = desk;
-    Checked { config: config.filter(|_| !findings.has_errors()), effective, findings }
+pub(crate) fn check(tree: Table, texts: &[Document], world: World<'_>) -> Checked {
+    let mut desk = Desk::new(world, texts, Findings::default());
+    let config = config(Drafts::read(tree, &mut desk), &mut desk);
+    let Desk { findings, effective, without, .. } = desk;
+    Checked { config: config.filter(|_| !findings.has_errors()), effective, findings, without }
 }
 
-/// What the rules made of a tree for the hosts writer.
-pub(crate) struct CheckedWriter {
-    /// Only if nothing was found that is an error.
-    pub(crate) config: Option<WriterConfig>,
-    pub(crate) findings: Findings,
+/// Judges what the hosts writer needs of a merged tree, by the same rules: what they find elsewhere is dropped.
+pub(crate) fn check_for_writer(
+    tree: Table,
+    texts: &[Document],
+    environment: &Environment,
+) -> (Option<WriterConfig>, Findings) {
+    // No file that the tree names is looked at; that they lack concerns probes alone.
+    let world = World { environment, facts: &Facts::new(), left_out: None };
+    let mut desk = Desk::new(world, texts, Findings::for_writer());
+    let config = writer_config(Drafts::read(tree, &mut desk), &mut desk);
+    (config.filter(|_| !desk.findings.has_errors()), desk.findings)
 }
 
-/// Judges what the hosts writer needs of a merged tree, by the same rules, and nothing else of it. No file that the tree
-/// names is looked at.
-pub(crate) fn check_writer(tree: Table, texts: &[Document], environment: &Environment) -> CheckedWriter {
-    let facts = Facts::new();
-    let world = World { environment, facts: &facts };
-    let (findings, effective) = (Findings::default(), Effective::default());
-    let mut desk = Desk { world, texts, for_writer: true, findings, effective };
-    let config = writer_config(&mut Section::root(tree), &mut desk);
-    CheckedWriter { config: config.filter(|_| !desk.findings.has_errors()), findings: desk.findings }
+/// What each section says.
+struct Drafts {
+    host: Option<HostDraft>,
+    steering: Option<Steering>,
+    endpoints: Vec<Draft>,
+    hosts: Option<HostsDraft>,
+    metrics: Option<MetricsConfig>,
+    log: Option<LogConfig>,
 }
 
-fn writer_config(root: &mut Section, desk: &mut Desk<'_>) -> Option<WriterConfig> {
-    let host = general::host(root.section(desk, "host"), desk);
-    let drafts = endpoint::endpoints(root, desk, Steering::default());
-    let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
-    let log = general::log(root.section(desk, "log"), desk);
-    if let (Some(host), Some(hosts)) = (&host, &hosts) {
-        cross::paths(host, hosts, desk);
+impl Drafts {
+    fn read(tree: Table, desk: &mut Desk<'_>) -> Self {
+        let mut root = Section::root(tree);
+        let host = general::host(root.section(desk, "host"), desk);
+        let steering = general::steering(root.section(desk, "steering"), desk);
+        let endpoints = endpoint::endpoints(&mut root, desk, steering.unwrap_or_default());
+        let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
+        let metrics = general::metrics(root.section(desk, "metrics"), desk);
+        let log = general::log(root.section(desk, "log"), desk);
+        root.finish(desk);
+        Self { host, steering, endpoints, hosts, metrics, log }
     }
-    let enabled = || drafts.iter().filter(|d| d.enabled);
-    let names = enabled().flat_map(|d| d.names.iter().chain(d.zones.iter().flat_map(|(_, names)| names)));
-    Some(WriterConfig {
-        hosts: hosts?.value(),
-        agent_run_dir: host?.value().run_dir,
-        names: names.map(|n| n.value.clone()).collect(),
-        endpoint_ids: enabled().filter_map(|d| d.id.clone()).collect(),
-        log: log?,
-    })
+
+    /// Rules that hold whatever is probed and discovered.
+    fn check_names_and_paths(&self, desk: &mut Desk<'_>) {
+        cross::names(&self.endpoints, desk);
+        if let (Some(host), Some(hosts)) = (&self.host, &self.hosts) {
+            cross::paths(host, hosts, desk);
+        }
+    }
 }
 
-fn config(root: &mut Section, desk: &mut Desk<'_>) -> Option<Config> {
-    let host = general::host(root.section(desk, "host"), desk);
-    let steering = general::steering(root.section(desk, "steering"), desk);
-    let drafts = endpoint::endpoints(root, desk, steering.unwrap_or_default());
-    let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
-    let metrics = general::metrics(root.section(desk, "metrics"), desk);
-    let log = general::log(root.section(desk, "log"), desk);
-    cross::endpoints(&drafts, desk);
-    if let Some(hosts) = &hosts {
-        cross::addresses(&drafts, hosts, desk);
+fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
+    cross::endpoints(&drafts.endpoints, desk);
+    if let Some(hosts) = &drafts.hosts {
+        cross::addresses(&drafts.endpoints, hosts, desk);
     }
-    if let (Some(host), Some(hosts)) = (&host, &hosts) {
-        cross::paths(host, hosts, desk);
-    }
-    let endpoints = drafts.into_iter().filter_map(endpoint::Draft::into_config).collect();
+    drafts.check_names_and_paths(desk);
+    let Drafts { host, steering, endpoints, hosts, metrics, log } = drafts;
     Some(Config {
         host: host?.value(),
-        endpoints,
+        endpoints: endpoints.into_iter().filter_map(Draft::into_config).collect(),
         steering: steering?,
         hosts: hosts?.value(),
         metrics: metrics?,
         log: log?,
     })
+}
+
+fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
+    drafts.check_names_and_paths(desk);
+    let Drafts { host, steering: _, endpoints, hosts, metrics: _, log } = drafts;
+    let enabled = || endpoints.iter().filter(|e| e.enabled);
+    let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
+    Some(WriterConfig {
+        hosts: hosts?.value(),
+        agent_run_dir: host?.value().run_dir,
+        names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
+        endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
+        log: log?,
+    })
+}
+
+/// The four folders, each as it is written if that can be one, whatever is wrong with the rest of the tree.
+pub(crate) fn folders(tree: &Table) -> Folders {
+    let folder = |table: &str, name: &str| {
+        let written = || read::path(&tree.get(table)?.node.table()?.get(name)?.node).ok();
+        let default = || keys::find(&keys::join(table, name))?.default.and_then(parse_value)?.text().map(PathBuf::from);
+        written().or_else(default).unwrap_or_default()
+    };
+    Folders {
+        state_dir: folder("host", "state_dir"),
+        run_dir: folder("host", "run_dir"),
+        hosts_run_dir: folder("hosts", "run_dir"),
+        hosts_state_dir: folder("hosts", "state_dir"),
+    }
 }
 
 /// Every file that the tree names, for the loader to look at before the rules judge it.

@@ -4,7 +4,7 @@ use super::{Desk, Located};
 use crate::config::complaint::Severity;
 use crate::config::document::quote;
 use crate::config::effective::Source;
-use crate::config::findings::Finding;
+use crate::config::findings::{About, Finding};
 use crate::config::keys::{self, join};
 use crate::config::raw::{Node, Origin, Table, Value, parse_value};
 
@@ -161,14 +161,14 @@ impl Section {
     pub(super) fn miss(&self, desk: &mut Desk<'_>, name: &str, help: Option<&str>) {
         let path = join(&self.pattern, name);
         let kind = keys::find(&path).map_or("a value", |k| k.kind);
-        desk.add(Finding {
+        desk.findings.add(Finding {
             severity: Severity::Error,
             expected: format!("`{name}`, {kind}"),
             key: path,
             found: "none".to_owned(),
             help: help.map(str::to_owned),
             at: self.at.clone(),
-            absence: true,
+            about: About::Absence,
         });
     }
 
@@ -182,15 +182,20 @@ impl Section {
         names.iter().for_each(|name| drop(self.rest.remove(*name)));
     }
 
-    /// Complains of every key that no taker took. A newer version's keys are not the writer's business.
+    /// Complains of every key that no taker took.
     pub(super) fn finish(self, desk: &mut Desk<'_>) {
-        if desk.for_writer {
-            return;
-        }
         for (name, entry) in self.rest {
             let help = if desk.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
-            let expected = if self.pattern.is_empty() { "a known table".into() } else { "a known key".to_owned() };
-            desk.complain(&self.pattern, Bad { expected, found: quote(&name), help, at: entry.key });
+            let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
+            desk.findings.add(Finding {
+                severity: Severity::Error,
+                key: self.pattern.clone(),
+                expected: expected.to_owned(),
+                found: quote(&name),
+                help,
+                at: entry.key,
+                about: About::Unknown,
+            });
         }
     }
 }

@@ -1,0 +1,145 @@
+//! The configuration that was accepted last, kept in the agent's state folder for a start at which the present one
+//! fails (B13). Secrets are not in it: it names the files that hold them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::complaint::{Complaint, Complaints};
+use super::document::{Document, plain};
+use super::facts::Environment;
+use super::kept::Kept;
+use super::loader::{self, Loaded};
+use super::sources::Sources;
+use crate::model::Wall;
+use crate::sys::atomic_file::{self, Durability};
+use crate::sys::regular_file;
+
+/// The format that this version writes and reads.
+const FORMAT: u32 = 1;
+/// Largest file that is written and read, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// `config.json`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    format: u32,
+    saved: Wall,
+    /// The endpoints that lost a header value, which stood in the configuration itself.
+    left_out: BTreeSet<String>,
+    /// All files as one, as TOML.
+    config: String,
+}
+
+/// What every version's file has.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
+}
+
+/// A configuration that was kept.
+#[derive(Debug, Clone)]
+pub struct Recalled {
+    /// It. Its sources are empty, so that they never report a change.
+    pub loaded: Loaded,
+    /// When it was accepted.
+    pub saved: Wall,
+    /// What it has to do without, in words: `endpoint orders: no probe, because …`.
+    pub without: Vec<String>,
+}
+
+/// Where it is.
+fn path_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("config.json")
+}
+
+/// Keeps a configuration that was accepted, without the secrets in it. Makes the folder (0750) if it is missing.
+/// Blocks.
+///
+/// # Errors
+/// What the file system says; `InvalidData` for a configuration of more than 4 MiB. Then the one before it is still
+/// kept.
+pub fn keep(state_dir: &Path, loaded: &Loaded, saved: Wall) -> io::Result<()> {
+    let path = path_in(state_dir);
+    let Kept { toml, left_out } = loaded.kept.clone();
+    let json =
+        serde_json::to_vec(&Saved { format: FORMAT, saved, left_out, config: toml }).map_err(io::Error::other)?;
+    let told = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    if json.len() as u64 > LARGEST {
+        let large = format!("expected a configuration of at most {LARGEST} bytes, found {}", json.len());
+        return Err(told(io::Error::new(io::ErrorKind::InvalidData, large)));
+    }
+    let write = || atomic_file::write(&path, &json, 0o600, Durability::Synced);
+    let made = || std::fs::DirBuilder::new().recursive(true).mode(0o750).create(state_dir);
+    match write() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => made().and_then(|()| write()),
+        other => other,
+    }
+    .map_err(told)
+}
+
+/// The configuration that was kept, judged by the rules of this version; `None` if there is none. A probe that can't
+/// be set up any more, because a file that it names is missing or refused or because a header value was not kept,
+/// costs its endpoint the probe and no more. Blocks.
+///
+/// # Errors
+/// Why it can't be used, by place and never by content. A file that is not of this version is put aside as
+/// `config.json.unusable`.
+pub fn recall(state_dir: &Path, environment: &Environment) -> Result<Option<Recalled>, String> {
+    let path = path_in(state_dir);
+    let shown = plain(&path.to_string_lossy());
+    let bytes = match regular_file::read(&path, LARGEST) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| format!("{shown}: {e}"))?,
+    };
+    let Saved { format: _, saved, left_out, config } =
+        parse(&bytes).map_err(|why| format!("{shown}: {why}; {}", put_aside(&path)))?;
+    let texts = [Document::new(shown.clone(), config)];
+    let mut not_compared = Sources::default();
+    match loader::judge(&texts, environment, &mut not_compared, Some(&left_out)) {
+        Ok((loaded, without)) => {
+            let kept = Kept { left_out, ..loaded.kept };
+            Ok(Some(Recalled { loaded: Loaded { kept, ..loaded }, saved, without }))
+        }
+        Err(complaints) => Err(format!("{shown}: {}", places(&complaints))),
+    }
+}
+
+/// The text of serde's error may quote the content; its place does not.
+fn parse(bytes: &[u8]) -> Result<Saved, String> {
+    let place = |e: serde_json::Error| {
+        format!("expected JSON of format {FORMAT}, found something else at {}:{}", e.line(), e.column())
+    };
+    let Versioned { format } = serde_json::from_slice(bytes).map_err(place)?;
+    if format != FORMAT {
+        return Err(format!("expected format {FORMAT}, found {format}"));
+    }
+    serde_json::from_slice(bytes).map_err(place)
+}
+
+fn put_aside(path: &Path) -> String {
+    let aside = path.with_extension("json.unusable");
+    match std::fs::rename(path, &aside) {
+        Ok(()) => format!("kept as {}", plain(&aside.to_string_lossy())),
+        Err(e) => format!("left there: {e}"),
+    }
+}
+
+/// Which keys the rules refuse, and on which lines of the kept text.
+fn places(complaints: &Complaints) -> String {
+    const SHOWN: usize = 5;
+    let place = |Complaint { key, line, .. }: &Complaint| {
+        let key = if key.is_empty() { "a table" } else { key };
+        line.map_or_else(|| key.to_owned(), |line| format!("{key} on line {line}"))
+    };
+    let all = complaints.complaints.len() + complaints.omitted;
+    let mut listed: Vec<_> = complaints.complaints.iter().take(SHOWN).map(place).collect();
+    if all > listed.len() {
+        listed.push(format!("{} more", all - listed.len()));
+    }
+    format!("expected a configuration that holds, found complaints about {}", listed.join(", "))
+}

@@ -1,0 +1,354 @@
+//! The configuration that was accepted last, kept and recalled.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use privatelinkd::config::last_good::{self, Recalled};
+use privatelinkd::config::{Config, Environment, Loaded, from_texts, load};
+use privatelinkd::model::Wall;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select, subsequence};
+
+use crate::config_files::{
+    ENDPOINT, authority, configs_of_the_readme, environment, folder, root, sample_switched_on, with_owner,
+};
+use crate::config_fuzz::run;
+use crate::support::damaged;
+
+const SAVED: Wall = Wall(1_700_000_000_123);
+
+fn recall(state_dir: &Path) -> Recalled {
+    last_good::recall(state_dir, &with_owner()).unwrap().expect("nothing was kept")
+}
+
+/// Keeps it, recalls it, and holds the one against the other.
+fn comes_back(loaded: &Loaded) {
+    let state = tempfile::tempdir().unwrap();
+    last_good::keep(state.path(), loaded, SAVED).unwrap();
+    let Recalled { loaded: recalled, saved, without } = recall(state.path());
+    assert_eq!(without, Vec::<String>::new());
+    assert_eq!(saved, SAVED);
+    assert_eq!(recalled.config, loaded.config);
+    assert_eq!(recalled.warnings.len(), loaded.warnings.len());
+    assert_eq!(recalled.sources.paths().count(), 0);
+    assert!(!recalled.sources.changed_on_disk());
+    // What was recalled can be kept again.
+    let before = fs::read(state.path().join("config.json")).unwrap();
+    last_good::keep(state.path(), &recalled, SAVED).unwrap();
+    assert_eq!(fs::read(state.path().join("config.json")).unwrap(), before);
+}
+
+#[test]
+fn every_shipped_and_documented_config_comes_back() {
+    let dir = folder(&[("ca.pem", &authority())]);
+    let ca = dir.path().join("ca.pem").display().to_string();
+    let mut texts = configs_of_the_readme();
+    // A literal header value is not kept, and that has a test of its own.
+    let sample = sample_switched_on().replace("/etc/privatelinkd/ca.pem", &ca);
+    texts.push(sample.lines().filter(|line| !line.starts_with("headers = ")).collect::<Vec<_>>().join("\n"));
+    texts.push(String::new());
+    for entry in fs::read_dir(root().join("config/examples")).unwrap() {
+        texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    for text in texts {
+        comes_back(&from_texts(&[("config.toml", &text)], &environment()).unwrap_or_else(|c| panic!("{c}")));
+    }
+}
+
+/// An endpoint with a few of the things that one can have. `files` is where the secrets and certificates are.
+fn endpoint(number: usize, files: String) -> impl Strategy<Value = String> {
+    // The first is always there: it may be pinned.
+    let zones = subsequence(vec![(2, "i"), (3, "j-k")], 0..=2);
+    let https = (
+        subsequence(vec!["x-a", "Authorization", "z", "b!", "ETag"], 0..=5).prop_shuffle(),
+        any::<[bool; 4]>(),
+        select(&["GET", "HEAD"][..]),
+    );
+    let tail = (option::of(-9..9_i32), any::<[bool; 5]>(), select(&["5s", "1m", "50ms"][..]));
+    (zones, option::of(https), tail).prop_map(move |(zones, https, (priority, [v6, dns, pin, off, over], every))| {
+        let mut text = format!("[[endpoint]]\nname = \"e{number}\"\n");
+        let address = |i: usize| if v6 { format!("\"fd00::{number}:{i}\"") } else { format!("\"10.{number}.0.{i}\"") };
+        let all = [(1, "h")].into_iter().chain(zones).map(|(i, z)| format!("\"{z}\" = [{}]", address(i)));
+        let all: Vec<_> = all.collect();
+        text += &format!("addresses = {{ {} }}\ndomain = \"ep-{number}.example.com\"\n", all.join(", "));
+        text += &format!("publish_domain = {dns}\nenabled = {}\n", !off);
+        text += &format!("private_dns = [\"E{number}.example.com\", \"z{number}.example.com\"]\n");
+        text.extend(priority.map(|p| format!("priority = {p}\n")));
+        if over {
+            text += "steering.answers = \"one\"\n";
+        }
+        match https {
+            None => {
+                text += &format!(
+                    "probe = {{ kind = \"tcp\", port = 5432, interval = \"{every}\", fast_interval = \"50ms\" }}\n"
+                )
+            }
+            Some((headers, [ca, name, status, path], method)) => {
+                text += &format!("[endpoint.probe]\nkind = \"https\"\nmethod = \"{method}\"\nrise = 2\n");
+                text += if ca { "ca_file = \"FILES/ca.pem\"\n" } else { "" };
+                text += if name { "server_name = \"other.example.com\"\n" } else { "" };
+                text += if status { "expect_status = [204, 200]\n" } else { "" };
+                text += if path { "path = \"/a\\\"b\\\\c?d='e'\"\n" } else { "" };
+                for header in headers {
+                    text += &format!("headers.\"{header}\" = {{ file = \"FILES/{}\" }}\n", header.len());
+                }
+            }
+        }
+        if pin {
+            text += &format!("[[endpoint.zone]]\nid = \"h\"\nprivate_dns = [\"h.e{number}.example.com\"]\n");
+        }
+        text.replace("FILES", &files)
+    })
+}
+
+fn general() -> impl Strategy<Value = String> {
+    let lines = [
+        "host.zone = \"cn-hangzhou-h\"",
+        "host.state_dir = \"/srv/with \\\"quotes\\\" and ü\"",
+        "host.run_dir = \"/srv/run\"",
+        "steering.prefer = \"local_zone\"",
+        "hosts.publish = false",
+        "hosts.families = [\"ipv6\", \"ipv4\"]",
+        "hosts.removal_grace = \"1h 5s\"",
+        "hosts.allowed_ranges = [\"10.0.0.0/9\", \"fd00::/8\", \"10.0.0.0/8\"]",
+        "metrics.listen = \"\"",
+        "metrics.expose = [\"status\", \"b.example.com\", \"a.example.com\"]",
+        "log.level = \"trace\"",
+        "log.format = \"json\"",
+        "log.target = \"stderr\"",
+    ];
+    subsequence(lines.to_vec(), 0..=lines.len()).prop_shuffle().prop_map(|lines| lines.join("\n") + "\n")
+}
+
+/// A folder with what the endpoints name.
+fn named_files() -> tempfile::TempDir {
+    let dir = folder(&[("ca.pem", &authority())]);
+    for (name, text) in ["1", "2", "3", "4", "13"].iter().map(|n| (n, format!("hunter2 {n}"))) {
+        fs::write(dir.path().join(name), text).unwrap();
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn whatever_holds_comes_back_as_it_was() {
+    let dir = named_files();
+    let files = dir.path().display().to_string();
+    let endpoints = || (0..3_usize).map(|n| endpoint(n, files.clone())).collect::<Vec<_>>();
+    // The drop-in says some of it again, and otherwise.
+    let strategy = ((general(), endpoints()), (general(), endpoints()), any::<Index>());
+    let accepted = std::cell::Cell::new(0);
+    run(20, &strategy, |((main, endpoints), (over, others), how_many)| {
+        let (main, over) = (main + &endpoints.concat(), over + &others[how_many.index(3)..].concat());
+        let texts = [("config.toml", main.as_str()), ("conf.d/1.toml", over.as_str())];
+        // A drop-in's addresses may be of a family that the other file switched off, and the like.
+        if let Ok(loaded) = from_texts(&texts, &with_owner()) {
+            accepted.set(accepted.get() + 1);
+            comes_back(&loaded);
+        }
+    });
+    assert!(accepted.get() > 10, "only {} configs held", accepted.get());
+}
+
+fn json(state: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(state.join("config.json")).unwrap()).unwrap()
+}
+
+/// Two endpoints that share a name, and so must agree on the probe's kind; `headers` are the second one's.
+fn two(headers: &str) -> String {
+    let second = ENDPOINT.replace("\"a\"", "\"b\"").replace("10.0.0.1", "10.0.0.2");
+    format!(
+        "{ENDPOINT}probe = {{ kind = \"https\" }}\n{second}probe = {{ kind = \"https\", headers = {{ {headers} }} }}\n"
+    )
+}
+
+/// The configuration with the probe of `b` left out.
+fn without_probe_of_b(mut config: Config) -> Config {
+    config.endpoints.get_mut(&"b".parse().unwrap()).unwrap().probe = None;
+    config
+}
+
+#[test]
+fn a_literal_header_is_not_kept_and_costs_one_probe() {
+    let state = tempfile::tempdir().unwrap();
+    let text = two("authorization = \"hunter2\", x = { file = \"/nonexistent/hunter\" }")
+        .replace(", x = { file = \"/nonexistent/hunter\" }", "");
+    let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
+    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    let path = state.path().join("config.json");
+    assert!(!fs::read_to_string(&path).unwrap().contains("hunter2"));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    let file = json(state.path());
+    assert_eq!((&file["format"], &file["saved"], &file["left_out"][0]), (&1.into(), &SAVED.0.into(), &"b".into()));
+
+    let recalled = recall(state.path());
+    let because = "endpoint b: no probe, because a header value that stands in the config itself is not kept";
+    assert_eq!(recalled.without, [because]);
+    assert_eq!(recalled.loaded.config, without_probe_of_b(loaded.config));
+    // It is not forgotten when that is kept in turn.
+    last_good::keep(state.path(), &recalled.loaded, SAVED).unwrap();
+    assert_eq!(recall(state.path()).without, [because]);
+}
+
+#[test]
+fn a_file_that_is_gone_or_refused_costs_one_probe() {
+    let dir = named_files();
+    let at = |name: &str| dir.path().join(name);
+    let headers = format!(
+        "x = {{ file = \"{}\" }} }}, ca_file = \"{}\", method = \"GET",
+        at("1").display(),
+        at("ca.pem").display()
+    );
+    let text = two(&headers).replace("GET } }", "GET\" }");
+    let loaded = from_texts(&[("config.toml", &text)], &with_owner()).unwrap_or_else(|c| panic!("{text}\n{c}"));
+    let state = tempfile::tempdir().unwrap();
+    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    let config = &loaded.config;
+    let recalls_without = |expected: &str| {
+        let recalled = recall(state.path());
+        let [without] = recalled.without.as_slice() else { panic!("{:?}", recalled.without) };
+        assert!(without.starts_with("endpoint b: no probe, because of endpoint.probe."), "{without}");
+        assert!(without.contains(expected) && !without.contains("hunter2"), "{without}");
+        assert_eq!(recalled.loaded.config, without_probe_of_b(config.clone()));
+    };
+    assert_eq!(recall(state.path()).without, Vec::<String>::new());
+    fs::set_permissions(at("1"), fs::Permissions::from_mode(0o644)).unwrap();
+    recalls_without("expected a secret file of mode 0640 or less, found mode 0644");
+    fs::remove_file(at("1")).unwrap();
+    recalls_without("headers: expected a readable file, found no such file");
+    fs::write(at("1"), "another hunter2").unwrap();
+    fs::set_permissions(at("1"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(recall(state.path()).without, Vec::<String>::new());
+    fs::write(at("ca.pem"), "hunter2").unwrap();
+    recalls_without("ca_file: expected PEM certificates, found none");
+    fs::remove_file(at("ca.pem")).unwrap();
+    recalls_without("ca_file: expected a readable file, found no such file");
+    // The same is an error in a configuration on disk.
+    from_texts(&[("config.toml", &text)], &with_owner()).unwrap_err();
+}
+
+#[test]
+fn a_switched_off_endpoint_is_not_missed() {
+    let state = tempfile::tempdir().unwrap();
+    let text = two("x = \"hunter2\"") + "enabled = false\n";
+    let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
+    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    let recalled = recall(state.path());
+    assert_eq!((recalled.without, recalled.loaded.config), (Vec::new(), loaded.config));
+}
+
+fn kept() -> (tempfile::TempDir, Loaded) {
+    let loaded = from_texts(&[("config.toml", &two("x = \"hunter2\""))], &environment()).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    (state, loaded)
+}
+
+fn refused(state: &Path) -> String {
+    let error = last_good::recall(state, &environment()).expect_err("it was taken");
+    error.replace(&format!("{}/", state.display()), "")
+}
+
+#[test]
+fn what_is_no_kept_config_is_refused_by_place() {
+    let (state, _) = kept();
+    let path = state.path().join("config.json");
+    let good = fs::read(&path).unwrap();
+    assert!(last_good::recall(&state.path().join("nowhere"), &environment()).unwrap().is_none());
+
+    let edit = |key: &str, value: serde_json::Value| {
+        let mut file: serde_json::Value = serde_json::from_slice(&good).unwrap();
+        file[key] = value;
+        fs::write(&path, file.to_string()).unwrap();
+    };
+    let aside = state.path().join("config.json.unusable");
+    edit("format", 2.into());
+    assert_eq!(refused(state.path()), "config.json: expected format 1, found 2; kept as config.json.unusable");
+    assert!(aside.exists() && last_good::recall(state.path(), &environment()).unwrap().is_none());
+    edit("hunter2", "hunter2".into());
+    assert!(refused(state.path()).starts_with("config.json: expected JSON of format 1, found something else at 1:"));
+    fs::write(&path, "hunter2").unwrap();
+    assert_eq!(
+        refused(state.path()),
+        "config.json: expected JSON of format 1, found something else at 1:1; kept as config.json.unusable"
+    );
+
+    // What the rules refuse stays where it is: they may take it again.
+    edit("config", "[hunter2]\n[hosts]\npath = \"hunter2\"\n[log]\nlevel = \"hunter2\"\nx y".into());
+    let expected = "config.json: expected a configuration that holds, found complaints about a table on line 1, \
+                    hosts.path on line 3, log.level on line 5, a table on line 6";
+    assert_eq!(refused(state.path()), expected);
+    assert!(path.exists());
+    fs::write(&path, &good).unwrap();
+    let hostname = Environment { hostname: "db.example.com".parse().ok(), ..environment() };
+    let message = last_good::recall(state.path(), &hostname).unwrap_err();
+    assert!(
+        message.ends_with("complaints about endpoint.private_dns on line 2, endpoint.private_dns on line 3"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_is_no_small_regular_file_is_not_read() {
+    let (state, loaded) = kept();
+    let path = state.path().join("config.json");
+    fs::write(&path, vec![b' '; (4 << 20) + 1]).unwrap();
+    assert_eq!(refused(state.path()), "config.json: expected at most 4194304 bytes, found more");
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(refused(state.path()), "config.json: expected a regular file, found something else");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(refused(state.path()), "config.json: expected a regular file, found a folder");
+    assert!(last_good::keep(state.path(), &loaded, SAVED).unwrap_err().to_string().contains("config.json: "));
+    fs::remove_dir(&path).unwrap();
+    // A link is replaced, not written through.
+    let elsewhere = state.path().join("elsewhere");
+    fs::write(&elsewhere, "precious").unwrap();
+    symlink(&elsewhere, &path).unwrap();
+    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
+    recall(state.path());
+}
+
+#[test]
+fn keeping_makes_the_folder_and_refuses_what_could_not_be_read() {
+    let (state, loaded) = kept();
+    let new = state.path().join("new/state");
+    last_good::keep(&new, &loaded, SAVED).unwrap();
+    assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o7777 & !0o750, 0);
+    recall(&new);
+
+    let dir = folder(&[]);
+    let names: Vec<_> = (0..40_000).map(|i| format!("\"{}{i}.example.com\"", "n".repeat(5))).collect();
+    for part in 0..6 {
+        let names = names.join(", ").replace("nnnnn", &format!("n{part}"));
+        let address = format!("10.0.{part}.1");
+        let text = ENDPOINT.replace("\"a\"", &format!("\"a{part}\"")).replace("10.0.0.1", &address);
+        let text = text.replace("\"db.example.com\"", &names);
+        let path = if part == 0 { "config.toml".to_owned() } else { format!("conf.d/{part}.toml") };
+        fs::create_dir_all(dir.path().join("conf.d")).unwrap();
+        fs::write(dir.path().join(path), text).unwrap();
+    }
+    let large = load(&dir.path().join("config.toml"), &environment()).unwrap_or_else(|c| panic!("{}", c.complaints[0]));
+    let error = last_good::keep(&new, &large, SAVED).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+    assert_eq!(recall(&new).loaded.config.endpoints.len(), 2, "the one before it is still kept");
+}
+
+#[test]
+fn damage_is_survived_and_not_shown() {
+    let (state, _) = kept();
+    let path = state.path().join("config.json");
+    let mark = fs::read_to_string(&path).unwrap().replace("db.example.com", "hunter2.example.com").into_bytes();
+    run(4, &vec(damaged(mark), 1..2), |files| {
+        fs::write(&path, &files[0]).unwrap();
+        match last_good::recall(state.path(), &environment()) {
+            Ok(recalled) => assert!(recalled.is_some()),
+            Err(message) => assert!(!message.contains("hunter"), "{message}"),
+        }
+    });
+}
