@@ -70,6 +70,98 @@ async fn a_broken_config_leaves_the_old_one_in_force() {
 }
 
 #[tokio::test]
+async fn a_start_on_a_broken_config_takes_the_one_that_was_accepted_last() {
+    const LOADED: &str = "privatelink_config_last_reload_successful";
+    let (pair, other) = (Pair::start().await, Pair::start().await);
+    let first = pair.endpoint("db", NAME);
+    let mut rig = Rig::started(&first).await;
+    // Another one was accepted since.
+    let both = first.clone() + &other.endpoint("other", OTHER);
+    rig.configure(&both);
+    rig.reload().await;
+    rig.moves_to(OTHER, &other.ips()).await;
+    until("it is kept", async || {
+        std::fs::read_to_string(rig.path("state/config.json")).is_ok_and(|kept| kept.contains(OTHER))
+    })
+    .await;
+    rig.crash().await;
+    let hosts = rig.hosts();
+
+    rig.configure(&first.replace("port = 5432", "port = \"many\"\ncolour = 1"));
+    rig.start();
+    let report = rig.reports("it runs", |r| r.names.len() == 2).await;
+    assert!(!report.config.last_reload_ok && report.config.complaints.len() == 2, "{:?}", report.config);
+    assert_eq!(report.config.paths, [rig.path("state/config.json")]);
+    rig.logs("started on the config that was accepted at 2").await;
+    rig.logs("config refused, an older one is in force; complaints: 2").await;
+    let status = rig.run(&["status"]).await;
+    assert!(
+        status.code == 1 && status.out.contains("the config was refused, an older one is in force: "),
+        "{status:?}"
+    );
+    assert_eq!(rig.metric(LOADED).await, Some(0.0));
+    assert_eq!(rig.hosts(), hosts, "nothing was taken away");
+    // It does its work: a zone dies, the name moves.
+    pair.set(0, TcpMode::Refused).await;
+    rig.moves_to(NAME, &pair.ips()[1..]).await;
+    pair.set(0, TcpMode::Up).await;
+
+    // A second start like this still has it; then somebody mends the config.
+    rig.crash().await;
+    rig.start();
+    rig.reports("it runs again", |r| r.names.len() == 2).await;
+    rig.configure(&both);
+    let report = rig.reload().await;
+    assert!(report.config.last_reload_ok && report.config.complaints.is_empty());
+    assert_eq!(report.config.paths, [rig.path("config.toml")]);
+    assert_eq!(rig.metric(LOADED).await, Some(1.0));
+    rig.reports("all is well", |r| r.problems.is_empty()).await;
+}
+
+#[tokio::test]
+async fn without_a_config_to_fall_back_on_nothing_runs() {
+    let pair = Pair::start().await;
+    let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
+    until("it is kept", async || rig.path("state/config.json").exists()).await;
+    rig.crash().await;
+    let (hosts, kept) = (rig.hosts(), std::fs::read_to_string(rig.path("state/config.json")).unwrap());
+    rig.configure("colour = 1\n");
+    let another = kept.replacen("\"machine_id\":\"", "\"machine_id\":\"0", 1);
+    assert_ne!(another, kept);
+    for (kept, why) in [
+        (another.as_str(), "expected a configuration of this machine, found another one's (machine id differs)"),
+        ("{}", "config.json.unusable"),
+    ] {
+        std::fs::write(rig.path("state/config.json"), kept).unwrap();
+        let run = rig.run(&["run", "--all-in-one"]).await;
+        assert_eq!(run.code, 78);
+        assert!(run.err.contains("colour") && run.err.contains(why), "{}", run.err);
+    }
+    assert!(!rig.path("state/config.json").exists());
+    assert_eq!(rig.run(&["run", "--all-in-one"]).await.code, 78);
+    assert_eq!(rig.hosts(), hosts);
+}
+
+#[tokio::test]
+async fn what_a_kept_config_lacks_is_told() {
+    let pair = Pair::start().await;
+    let headers = "headers = { x-token = \"hunter2-and-more\" }";
+    let db = pair.endpoint("db", NAME).replace("kind = \"tcp\"", &format!("kind = \"https\"\n{headers}"));
+    let mut rig = Rig::new(&db);
+    rig.start();
+    until("it is kept", async || rig.path("state/config.json").exists()).await;
+    rig.moves_to(NAME, &pair.ips()).await;
+    rig.crash().await;
+    assert!(!std::fs::read_to_string(rig.path("state/config.json")).unwrap().contains("hunter2"));
+    rig.configure(&(db + "colour = 1\n"));
+    rig.start();
+    let lack = "endpoint db: no probe, because a header value that stands in the config itself is not kept";
+    let report = rig.reports("it runs", |r| r.config.without == [lack]).await;
+    assert!(report.problems.contains(&lack.to_owned()));
+    rig.moves_to(NAME, &pair.ips()).await;
+}
+
+#[tokio::test]
 async fn a_change_that_nobody_loads_is_reported() {
     let pair = Pair::start().await;
     let db = pair.endpoint("db", NAME);

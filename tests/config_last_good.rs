@@ -6,7 +6,7 @@ use std::path::Path;
 
 use privatelinkd::config::last_good::{self, Recalled};
 use privatelinkd::config::{Config, Environment, Loaded, from_texts, load};
-use privatelinkd::model::Wall;
+use privatelinkd::model::{Identity, Wall};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -20,15 +20,25 @@ use crate::support::damaged;
 
 const SAVED: Wall = Wall(1_700_000_000_123);
 
+/// Some machine.
+fn here() -> Identity {
+    Identity { machine_id: Some("here".to_owned()), ..Identity::default() }
+}
+
+fn keep(state_dir: &Path, loaded: &Loaded) -> std::io::Result<()> {
+    last_good::keep(state_dir, loaded.kept.clone(), here(), SAVED)
+}
+
 fn recall(state_dir: &Path) -> Recalled {
-    last_good::recall(state_dir, &with_owner()).unwrap().expect("nothing was kept")
+    last_good::recall(state_dir, &with_owner(), &here()).unwrap().expect("nothing was kept")
 }
 
 /// Keeps it, recalls it, and holds the one against the other.
 fn comes_back(loaded: &Loaded) {
     let state = tempfile::tempdir().unwrap();
-    last_good::keep(state.path(), loaded, SAVED).unwrap();
-    let Recalled { loaded: recalled, saved, without } = recall(state.path());
+    keep(state.path(), loaded).unwrap();
+    let Recalled { loaded: recalled, path, saved, without } = recall(state.path());
+    assert_eq!(path, state.path().join("config.json"));
     assert_eq!(without, Vec::<String>::new());
     assert_eq!(saved, SAVED);
     assert_eq!(recalled.config, loaded.config);
@@ -37,7 +47,7 @@ fn comes_back(loaded: &Loaded) {
     assert!(!recalled.sources.changed_on_disk());
     // What was recalled can be kept again.
     let before = fs::read(state.path().join("config.json")).unwrap();
-    last_good::keep(state.path(), &recalled, SAVED).unwrap();
+    keep(state.path(), &recalled).unwrap();
     assert_eq!(fs::read(state.path().join("config.json")).unwrap(), before);
 }
 
@@ -177,7 +187,7 @@ fn a_literal_header_is_not_kept_and_costs_one_probe() {
     let text = two("authorization = \"hunter2\", x = { file = \"/nonexistent/hunter\" }")
         .replace(", x = { file = \"/nonexistent/hunter\" }", "");
     let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
-    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    keep(state.path(), &loaded).unwrap();
     let path = state.path().join("config.json");
     assert!(!fs::read_to_string(&path).unwrap().contains("hunter2"));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
@@ -189,7 +199,7 @@ fn a_literal_header_is_not_kept_and_costs_one_probe() {
     assert_eq!(recalled.without, [because]);
     assert_eq!(recalled.loaded.config, without_probe_of_b(loaded.config));
     // It is not forgotten when that is kept in turn.
-    last_good::keep(state.path(), &recalled.loaded, SAVED).unwrap();
+    keep(state.path(), &recalled.loaded).unwrap();
     assert_eq!(recall(state.path()).without, [because]);
 }
 
@@ -205,7 +215,7 @@ fn a_file_that_is_gone_or_refused_costs_one_probe() {
     let text = two(&headers).replace("GET } }", "GET\" }");
     let loaded = from_texts(&[("config.toml", &text)], &with_owner()).unwrap_or_else(|c| panic!("{text}\n{c}"));
     let state = tempfile::tempdir().unwrap();
-    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    keep(state.path(), &loaded).unwrap();
     let config = &loaded.config;
     let recalls_without = |expected: &str| {
         let recalled = recall(state.path());
@@ -235,7 +245,7 @@ fn a_switched_off_endpoint_is_not_missed() {
     let state = tempfile::tempdir().unwrap();
     let text = two("x = \"hunter2\"") + "enabled = false\n";
     let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
-    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    keep(state.path(), &loaded).unwrap();
     let recalled = recall(state.path());
     assert_eq!((recalled.without, recalled.loaded.config), (Vec::new(), loaded.config));
 }
@@ -243,12 +253,12 @@ fn a_switched_off_endpoint_is_not_missed() {
 fn kept() -> (tempfile::TempDir, Loaded) {
     let loaded = from_texts(&[("config.toml", &two("x = \"hunter2\""))], &environment()).unwrap();
     let state = tempfile::tempdir().unwrap();
-    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    keep(state.path(), &loaded).unwrap();
     (state, loaded)
 }
 
 fn refused(state: &Path) -> String {
-    let error = last_good::recall(state, &environment()).expect_err("it was taken");
+    let error = last_good::recall(state, &environment(), &here()).expect_err("it was taken");
     error.replace(&format!("{}/", state.display()), "")
 }
 
@@ -257,7 +267,7 @@ fn what_is_no_kept_config_is_refused_by_place() {
     let (state, _) = kept();
     let path = state.path().join("config.json");
     let good = fs::read(&path).unwrap();
-    assert!(last_good::recall(&state.path().join("nowhere"), &environment()).unwrap().is_none());
+    assert!(last_good::recall(&state.path().join("nowhere"), &environment(), &here()).unwrap().is_none());
 
     let edit = |key: &str, value: serde_json::Value| {
         let mut file: serde_json::Value = serde_json::from_slice(&good).unwrap();
@@ -267,7 +277,7 @@ fn what_is_no_kept_config_is_refused_by_place() {
     let aside = state.path().join("config.json.unusable");
     edit("format", 2.into());
     assert_eq!(refused(state.path()), "config.json: expected format 1, found 2; kept as config.json.unusable");
-    assert!(aside.exists() && last_good::recall(state.path(), &environment()).unwrap().is_none());
+    assert!(aside.exists() && last_good::recall(state.path(), &environment(), &here()).unwrap().is_none());
     edit("hunter2", "hunter2".into());
     assert!(refused(state.path()).starts_with("config.json: expected JSON of format 1, found something else at 1:"));
     fs::write(&path, "hunter2").unwrap();
@@ -284,11 +294,24 @@ fn what_is_no_kept_config_is_refused_by_place() {
     assert!(path.exists());
     fs::write(&path, &good).unwrap();
     let hostname = Environment { hostname: "db.example.com".parse().ok(), ..environment() };
-    let message = last_good::recall(state.path(), &hostname).unwrap_err();
+    let message = last_good::recall(state.path(), &hostname, &here()).unwrap_err();
     assert!(
         message.ends_with("complaints about endpoint.private_dns on line 2, endpoint.private_dns on line 3"),
         "{message}"
     );
+}
+
+#[test]
+fn what_another_machine_kept_is_not_taken() {
+    let (state, loaded) = kept();
+    let elsewhere = Identity { machine_id: Some("elsewhere".to_owned()), ..Identity::default() };
+    let refused = last_good::recall(state.path(), &environment(), &elsewhere).unwrap_err();
+    let expected = "config.json: expected a configuration of this machine, found another one's (machine id differs)";
+    assert!(refused.ends_with(expected), "{refused}");
+    // It stays: its own machine may come back to it, and the next that is accepted here takes its place.
+    recall(state.path());
+    last_good::keep(state.path(), loaded.kept, elsewhere.clone(), SAVED).unwrap();
+    assert!(last_good::recall(state.path(), &environment(), &elsewhere).unwrap().is_some());
 }
 
 #[test]
@@ -303,13 +326,13 @@ fn what_is_no_small_regular_file_is_not_read() {
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     assert_eq!(refused(state.path()), "config.json: expected a regular file, found a folder");
-    assert!(last_good::keep(state.path(), &loaded, SAVED).unwrap_err().to_string().contains("config.json: "));
+    assert!(keep(state.path(), &loaded).unwrap_err().to_string().contains("config.json: "));
     fs::remove_dir(&path).unwrap();
     // A link is replaced, not written through.
     let elsewhere = state.path().join("elsewhere");
     fs::write(&elsewhere, "precious").unwrap();
     symlink(&elsewhere, &path).unwrap();
-    last_good::keep(state.path(), &loaded, SAVED).unwrap();
+    keep(state.path(), &loaded).unwrap();
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
     recall(state.path());
 }
@@ -318,7 +341,7 @@ fn what_is_no_small_regular_file_is_not_read() {
 fn keeping_makes_the_folder_and_refuses_what_could_not_be_read() {
     let (state, loaded) = kept();
     let new = state.path().join("new/state");
-    last_good::keep(&new, &loaded, SAVED).unwrap();
+    keep(&new, &loaded).unwrap();
     assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o7777 & !0o750, 0);
     recall(&new);
 
@@ -334,7 +357,7 @@ fn keeping_makes_the_folder_and_refuses_what_could_not_be_read() {
         fs::write(dir.path().join(path), text).unwrap();
     }
     let large = load(&dir.path().join("config.toml"), &environment()).unwrap_or_else(|c| panic!("{}", c.complaints[0]));
-    let error = last_good::keep(&new, &large, SAVED).unwrap_err();
+    let error = keep(&new, &large).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
     assert_eq!(recall(&new).loaded.config.endpoints.len(), 2, "the one before it is still kept");
 }
@@ -346,7 +369,7 @@ fn damage_is_survived_and_not_shown() {
     let mark = fs::read_to_string(&path).unwrap().replace("db.example.com", "hunter2.example.com").into_bytes();
     run(4, &vec(damaged(mark), 1..2), |files| {
         fs::write(&path, &files[0]).unwrap();
-        match last_good::recall(state.path(), &environment()) {
+        match last_good::recall(state.path(), &environment(), &here()) {
             Ok(recalled) => assert!(recalled.is_some()),
             Err(message) => assert!(!message.contains("hunter"), "{message}"),
         }

@@ -111,6 +111,7 @@ pub(crate) fn config() -> ConfigState {
         last_reload_ok: true,
         complaints: Vec::new(),
         changed_on_disk: false,
+        without: Vec::new(),
         probes: [("ledger".parse().unwrap(), probe("tcp", 6001)), ("orders".parse().unwrap(), probe("https", 443))]
             .into(),
         hosts_path: Some("/etc/hosts".into()),

@@ -64,7 +64,7 @@ gw-orders.example.com  10.0.1.11 (cn-hangzhou-i)  failed_over  1m40s ago  hosts:
 
 WHEN                  AGO    SEVERITY  EVENT
 2026-11-22T02:58:20Z  1m40s  warning   orders/cn-hangzhou-h/10.0.0.11: down, path check: refused: connection refused
-2026-11-22T02:58:21Z  1m39s  error     config refused, the old one stays in force; complaints: 1, the first: unknown key
+2026-11-22T02:58:21Z  1m39s  error     config refused, an older one is in force; complaints: 1, the first: unknown key
 ";
     assert_text(&table(&report(&degraded()), Style { events: true, color: false }), expected);
 }

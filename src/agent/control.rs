@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::host_facts;
 use super::settings::{Settings, policy, probes};
-use crate::config::{self, Config, Environment, Loaded, Sources};
+use crate::config::{self, Complaints, Config, Environment, Kept, Loaded, Sources, last_good};
 use crate::model::{Event, EventKind, LogLevel};
 use crate::observe::ConfigState;
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
+use crate::sys::identity;
 use crate::sys::log_queue::LogQueue;
 
 /// How often the files are compared with what was loaded.
@@ -27,6 +28,8 @@ pub(super) struct Control {
     pub(super) level: Option<LogLevel>,
     pub(super) log: LogQueue,
     pub(super) sources: Sources,
+    /// What was accepted and is not kept yet.
+    pub(super) kept: Option<Kept>,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -37,6 +40,7 @@ impl Control {
     pub(super) async fn run(mut self, mut reload: mpsc::Receiver<()>, token: CancellationToken) {
         loop {
             self.beat.now();
+            self.keep().await;
             tokio::select! {
                 // Told to stop.
                 () = token.cancelled() => break,
@@ -58,20 +62,19 @@ impl Control {
                 None => self.accept(loaded),
                 Some(key) => self.refuse(vec![format!("{key} can't change while the agent runs: restart it")]),
             },
-            Ok(Err(complaints)) => {
-                self.refuse(complaints.complaints.iter().map(ToString::to_string).collect());
-            }
+            Ok(Err(complaints)) => self.refuse(rendered(&complaints)),
             Err(fault) => self.refuse(vec![format!("the config could not be loaded: {fault}")]),
         }
     }
 
     fn accept(&mut self, loaded: Loaded) {
-        let Loaded { config, sources, effective: _, warnings: _, kept: _ } = loaded;
+        let Loaded { config, sources, effective: _, warnings: _, kept } = loaded;
         self.log.set_level(self.level.unwrap_or(config.log.level));
         let reloads = self.settings.state.borrow().reloads + 1;
         let paths = sources.paths().map(ToOwned::to_owned).collect();
         let state = ConfigState::loaded(&config, paths, self.clock.now(), reloads);
         self.sources = sources;
+        self.kept = Some(kept);
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
         self.settings.host.send_replace(Arc::new(host_facts(&config)));
         self.settings.probes.send_replace(Arc::new(probes(&config)));
@@ -81,13 +84,22 @@ impl Control {
     }
 
     fn refuse(&self, complaints: Vec<String>) {
-        let first = complaints.first().and_then(|c| c.lines().next()).unwrap_or_default().to_owned();
-        self.tell(EventKind::ConfigRefused { complaints: complaints.len(), first });
+        self.tell(refusal(&complaints));
         self.settings.state.send_modify(|state| {
             let refused =
                 ConfigState { reloads: state.reloads + 1, last_reload_ok: false, complaints, ..state.as_ref().clone() };
             *state = Arc::new(refused);
         });
+    }
+
+    /// For a start at which the config on disk is refused. What can't be kept now is tried again with the next one.
+    async fn keep(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        let (state_dir, now) = (self.settings.config.borrow().host.state_dir.clone(), self.clock.now().wall);
+        let keep = move || last_good::keep(&state_dir, kept, identity::local(), now);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
+            self.tell(EventKind::StateNotSaved { error: error.to_string() });
+        }
     }
 
     async fn look(&self) {
@@ -106,6 +118,17 @@ impl Control {
         // Without a listener there is nobody to tell.
         let _ = self.events.send(Event { at: self.clock.now(), kind });
     }
+}
+
+/// Each complaint as people read it.
+pub(super) fn rendered(complaints: &Complaints) -> Vec<String> {
+    complaints.complaints.iter().map(ToString::to_string).collect()
+}
+
+/// What happened when these were found.
+pub(super) fn refusal(complaints: &[String]) -> EventKind {
+    let first = complaints.first().and_then(|c| c.lines().next()).unwrap_or_default().to_owned();
+    EventKind::ConfigRefused { complaints: complaints.len(), first }
 }
 
 /// Folders in which stages are at work can't be moved under them. The key, if one changed.

@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, Environment, Loaded};
+use crate::config::{Complaints, Config, Environment, Loaded};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
 use crate::discover::{Cache, Memory};
-use crate::model::{EventKind, HostFacts, Identity, LogLevel};
+use crate::model::{EventKind, HostFacts, Identity, LogLevel, Wall};
 use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 use crate::sys::identity;
@@ -34,8 +34,10 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 pub struct Options {
     /// The main config file, for reloads.
     pub path: PathBuf,
-    /// What it was when it was loaded.
+    /// What it was when it was loaded, or what is in force instead.
     pub loaded: Loaded,
+    /// Why what is loaded is not what is on disk, if so.
+    pub recalled: Option<Recalled>,
     /// What the check needs to know of the machine, for reloads.
     pub environment: Environment,
     /// Overrides `[log].level`, also over reloads.
@@ -46,6 +48,19 @@ pub struct Options {
     pub service: ServiceManager,
     /// Whether the hosts writer runs in this process, too; else it is a process of its own.
     pub all_in_one: bool,
+}
+
+/// A start on the config that was accepted last, because the one on disk was refused (B13).
+#[derive(Debug)]
+pub struct Recalled {
+    /// What is wrong with the one on disk.
+    pub complaints: Complaints,
+    /// Where the one in force was kept.
+    pub path: PathBuf,
+    /// When it was accepted.
+    pub accepted: Wall,
+    /// What it has to do without, in words.
+    pub without: Vec<String>,
 }
 
 /// Runs the agent until it is told to stop.

@@ -7,10 +7,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::control::Control;
+use super::control::{self, Control};
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
-use super::{Options, listen, report};
+use super::{Options, Recalled, listen, report};
+use crate::config::Loaded;
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
@@ -64,14 +65,14 @@ impl Wiring {
     pub(super) fn new(options: Options, host: HostFacts, (cache, memory): (Arc<Cache>, Memory), clock: Clock) -> Self {
         let config = Arc::new(options.loaded.config.clone());
         let started = clock.now();
-        let paths = options.loaded.sources.paths().map(ToOwned::to_owned).collect();
         let (events, heard) = mpsc::unbounded_channel();
         let say = |kind| {
             // The receiver is ours.
             let _ = events.send(Event { at: started, kind });
         };
+        let (config_state, news) = config_at_start(&options, started);
         say(EventKind::Started { version: Build::THIS.version });
-        say(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
+        news.into_iter().for_each(say);
         memory.events.into_iter().for_each(say);
         let known = PlanState {
             digest: memory.plan.as_ref().map(handover::digest),
@@ -80,7 +81,7 @@ impl Wiring {
         };
         Self {
             settings: Settings {
-                state: watch::Sender::new(Arc::new(ConfigState::loaded(&config, paths, started, 0))),
+                state: watch::Sender::new(Arc::new(config_state)),
                 host: watch::Sender::new(Arc::new(host)),
                 probes: watch::Sender::new(Arc::new(probes(&config))),
                 policy: watch::Sender::new(Arc::new(policy(&config))),
@@ -120,6 +121,8 @@ impl Wiring {
             level: self.options.level,
             log: self.options.log.clone(),
             sources: self.options.loaded.sources.clone(),
+            // What was kept is kept.
+            kept: self.options.recalled.is_none().then(|| std::mem::take(&mut self.options.loaded.kept)),
             settings: self.settings.clone(),
             clock: self.clock,
             events: self.events.clone(),
@@ -237,6 +240,22 @@ impl Wiring {
             started: self.started,
         }
     }
+}
+
+/// What observers see of the config at the start, and what there is to tell of it.
+fn config_at_start(options: &Options, started: Now) -> (ConfigState, Vec<EventKind>) {
+    let Loaded { config, sources, .. } = &options.loaded;
+    let state = |paths| ConfigState::loaded(config, paths, started, 0);
+    let loaded = EventKind::ConfigLoaded { endpoints: config.endpoints.len() };
+    let Some(Recalled { complaints, path, accepted, without }) = &options.recalled else {
+        return (state(sources.paths().map(ToOwned::to_owned).collect()), vec![loaded]);
+    };
+    let complaints = control::rendered(complaints);
+    let recalled = EventKind::ConfigRecalled { accepted: *accepted, without: without.clone() };
+    let news = vec![control::refusal(&complaints), recalled, loaded];
+    let state =
+        ConfigState { last_reload_ok: false, complaints, without: without.clone(), ..state(vec![path.clone()]) };
+    (state, news)
 }
 
 /// Differs between hosts, and stays the same over restarts.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Complaints, Environment, Loaded};
+use crate::config::Complaints;
 use crate::model::LogLevel;
 use output::Output;
 
@@ -128,11 +128,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Loads the config for a command; complaints end it.
-fn load(path: &std::path::Path) -> Result<Loaded, Failed> {
-    config::load(path, &Environment::current()).map_err(refused)
-}
-
+/// What ends a command: a config that can't be used.
 fn refused(complaints: Complaints) -> Failed {
     output::complain(&complaints.to_string());
     Failed::new(Exit::Config, anyhow::anyhow!("the config can't be used: {}", counted(&complaints)))

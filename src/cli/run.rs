@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{Exit, Failed, load, output, process};
-use crate::agent::{self, Options};
-use crate::config::Environment;
+use super::{Exit, Failed, counted, output, process, refused};
+use crate::agent::{self, Options, Recalled};
+use crate::config::{self, Complaints, Environment, Loaded, last_good};
 use crate::model::LogLevel;
+use crate::sys::identity;
 use crate::sys::log_queue::Output;
 
 #[derive(Debug, clap::Args)]
@@ -16,7 +17,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
-    let loaded = load(path)?;
+    let environment = Environment::current();
+    let (loaded, recalled) = match config::load(path, &environment) {
+        Ok(loaded) => (loaded, None),
+        Err(complaints) => recall(path, &environment, complaints).map(|(loaded, recalled)| (loaded, Some(recalled)))?,
+    };
     for warning in &loaded.warnings {
         output::complain(&format!("{warning}\n"));
     }
@@ -28,7 +33,27 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
         identifier: "privatelinkd",
     };
     process::run(output, |log, service, orders| {
-        let (path, environment, all_in_one) = (path.to_owned(), Environment::current(), args.all_in_one);
-        agent::run(Options { path, loaded, environment, level, log, service, all_in_one }, orders)
+        let (path, all_in_one) = (path.to_owned(), args.all_in_one);
+        agent::run(Options { path, loaded, recalled, environment, level, log, service, all_in_one }, orders)
     })
+}
+
+/// The config that was accepted last, in place of a refused one (B13). Without one there is nothing to run on.
+fn recall(path: &Path, environment: &Environment, complaints: Complaints) -> Result<(Loaded, Recalled), Failed> {
+    let state_dir = config::folders(path).state_dir;
+    match last_good::recall(&state_dir, environment, &identity::local()) {
+        Ok(Some(last_good::Recalled { loaded, path, saved, without })) => {
+            output::complain(&complaints.to_string());
+            let counted = counted(&complaints);
+            output::complain(&format!(
+                "privatelinkd: the config can't be used: {counted}; starting on the one that was accepted at {saved}\n"
+            ));
+            Ok((loaded, Recalled { complaints, path, accepted: saved, without }))
+        }
+        Ok(None) => Err(refused(complaints)),
+        Err(why) => {
+            output::complain(&format!("privatelinkd: the config that was accepted last can't be used either: {why}\n"));
+            Err(refused(complaints))
+        }
+    }
 }

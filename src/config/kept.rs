@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::hidden::Hidden;
 use super::raw::{Entry, Node, Table, Value, toml_key, written_order};
 
-/// What can be kept of a configuration.
+/// What can be kept of a configuration: see [`super::last_good`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// Everything but what [`Hidden`] hides, in the order in which it was written. Says the same to the rules only if
     /// they took the tree: what they take nowhere, such as dates, is not kept.
     pub(crate) toml: String,

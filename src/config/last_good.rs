@@ -1,5 +1,6 @@
 //! The configuration that was accepted last, kept in the agent's state folder for a start at which the present one
-//! fails (B13). Secrets are not in it: it names the files that hold them.
+//! fails (B13). Secrets are not in it: it names the files that hold them. It serves the machine that kept it, and no
+//! other one that an image took it to (B12).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +15,7 @@ use super::facts::Environment;
 use super::kept::Kept;
 use super::loader::{self, Loaded};
 use super::sources::Sources;
-use crate::model::Wall;
+use crate::model::{Identity, Wall};
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::regular_file;
 
@@ -28,6 +29,7 @@ const LARGEST: u64 = 4 << 20;
 #[serde(deny_unknown_fields)]
 struct Saved {
     format: u32,
+    identity: Identity,
     saved: Wall,
     /// The endpoints that lost a header value, which stood in the configuration itself.
     left_out: BTreeSet<String>,
@@ -46,6 +48,8 @@ struct Versioned {
 pub struct Recalled {
     /// It. Its sources are empty, so that they never report a change.
     pub loaded: Loaded,
+    /// Where it was kept.
+    pub path: PathBuf,
     /// When it was accepted.
     pub saved: Wall,
     /// What it has to do without, in words: `endpoint orders: no probe, because …`.
@@ -57,17 +61,17 @@ fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join("config.json")
 }
 
-/// Keeps a configuration that was accepted, without the secrets in it. Makes the folder (0750) if it is missing.
-/// Blocks.
+/// Keeps a configuration that was accepted, without the secrets in it, for `here` alone. Makes the folder (0750) if it
+/// is missing. Blocks.
 ///
 /// # Errors
 /// What the file system says; `InvalidData` for a configuration of more than 4 MiB. Then the one before it is still
 /// kept.
-pub fn keep(state_dir: &Path, loaded: &Loaded, saved: Wall) -> io::Result<()> {
+pub fn keep(state_dir: &Path, kept: Kept, here: Identity, saved: Wall) -> io::Result<()> {
     let path = path_in(state_dir);
-    let Kept { toml, left_out } = loaded.kept.clone();
-    let json =
-        serde_json::to_vec(&Saved { format: FORMAT, saved, left_out, config: toml }).map_err(io::Error::other)?;
+    let Kept { toml, left_out } = kept;
+    let saved = Saved { format: FORMAT, identity: here, saved, left_out, config: toml };
+    let json = serde_json::to_vec(&saved).map_err(io::Error::other)?;
     let told = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
     if json.len() as u64 > LARGEST {
         let large = format!("expected a configuration of at most {LARGEST} bytes, found {}", json.len());
@@ -82,28 +86,32 @@ pub fn keep(state_dir: &Path, loaded: &Loaded, saved: Wall) -> io::Result<()> {
     .map_err(told)
 }
 
-/// The configuration that was kept, judged by the rules of this version; `None` if there is none. A probe that can't
+/// The configuration that was kept, judged by the rules of this version; `None` if there is none. `here` is what this
+/// machine is known by. A probe that can't
 /// be set up any more, because a file that it names is missing or refused or because a header value was not kept,
 /// costs its endpoint the probe and no more. Blocks.
 ///
 /// # Errors
 /// Why it can't be used, by place and never by content. A file that is not of this version is put aside as
 /// `config.json.unusable`.
-pub fn recall(state_dir: &Path, environment: &Environment) -> Result<Option<Recalled>, String> {
+pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> Result<Option<Recalled>, String> {
     let path = path_in(state_dir);
     let shown = plain(&path.to_string_lossy());
     let bytes = match regular_file::read(&path, LARGEST) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| format!("{shown}: {e}"))?,
     };
-    let Saved { format: _, saved, left_out, config } =
+    let Saved { format: _, identity, saved, left_out, config } =
         parse(&bytes).map_err(|why| format!("{shown}: {why}; {}", put_aside(&path)))?;
+    if let Some(part) = here.mismatch(&identity) {
+        return Err(format!("{shown}: expected a configuration of this machine, found another one's ({part} differs)"));
+    }
     let texts = [Document::new(shown.clone(), config)];
     let mut not_compared = Sources::default();
     match loader::judge(&texts, environment, &mut not_compared, Some(&left_out)) {
         Ok((loaded, without)) => {
             let kept = Kept { left_out, ..loaded.kept };
-            Ok(Some(Recalled { loaded: Loaded { kept, ..loaded }, saved, without }))
+            Ok(Some(Recalled { loaded: Loaded { kept, ..loaded }, path, saved, without }))
         }
         Err(complaints) => Err(format!("{shown}: {}", places(&complaints))),
     }

@@ -35,7 +35,7 @@ pub struct Loaded {
     /// What is probably not meant so, although it holds.
     pub warnings: Vec<Complaint>,
     /// What [`super::last_good::keep`] writes down.
-    pub(crate) kept: Kept,
+    pub kept: Kept,
 }
 
 impl Environment {

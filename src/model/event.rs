@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::{
-    AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Withdrawal,
+    AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Wall, Withdrawal,
 };
 
 /// One thing that happened.
@@ -158,12 +158,19 @@ pub enum EventKind {
         /// Endpoints it holds.
         endpoints: usize,
     },
-    /// A config was refused; the old one stays in force.
+    /// A config was refused; an older one is in force.
     ConfigRefused {
         /// How many complaints.
         complaints: usize,
         /// The first one.
         first: String,
+    },
+    /// The config on disk was refused at the start; the one that was accepted last is in force.
+    ConfigRecalled {
+        /// When it was accepted.
+        accepted: Wall,
+        /// What it has to do without, in words.
+        without: Vec<String>,
     },
     /// A listener could not be opened.
     ListenerFailed {
@@ -195,6 +202,7 @@ impl EventKind {
             | Self::SourceStale { .. }
             | Self::CacheForeign { .. }
             | Self::CacheUnusable { .. }
+            | Self::ConfigRecalled { .. }
             | Self::PublishConflict { .. } => Severity::Warning,
             Self::StateNotSaved { .. }
             | Self::PublishFailed { .. }
@@ -241,7 +249,11 @@ impl fmt::Display for EventKind {
             }
             Self::ConfigLoaded { endpoints } => write!(f, "config in force, endpoints: {endpoints}"),
             Self::ConfigRefused { complaints, first } => {
-                write!(f, "config refused, the old one stays in force; complaints: {complaints}, the first: {first}")
+                write!(f, "config refused, an older one is in force; complaints: {complaints}, the first: {first}")
+            }
+            Self::ConfigRecalled { accepted, without } => {
+                write!(f, "started on the config that was accepted at {accepted}")?;
+                without.iter().try_for_each(|lack| write!(f, "; {lack}"))
             }
             Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
         }

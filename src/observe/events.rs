@@ -107,6 +107,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::PublishConflict { .. } => plain("publish_conflict"),
         EventKind::ConfigLoaded { .. } => plain("config_loaded"),
         EventKind::ConfigRefused { .. } => plain("config_refused"),
+        EventKind::ConfigRecalled { .. } => plain("config_recalled"),
         EventKind::ListenerFailed { .. } => plain("listener_failed"),
     }
 }
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
     use crate::model::LogLevel;
     use crate::model::{
-        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Withdrawal,
+        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
     };
     use crate::sys::log_queue::{Lines, LogQueue, Style};
 
@@ -183,6 +184,7 @@ mod tests {
             EventKind::PublishConflict { publisher },
             EventKind::ConfigLoaded { endpoints: 1 },
             EventKind::ConfigRefused { complaints: 1, first: "x".to_owned() },
+            EventKind::ConfigRecalled { accepted: Wall(0), without: vec!["x".to_owned()] },
             EventKind::ListenerFailed { listener: "status.sock".to_owned(), error },
         ]
     }

@@ -48,6 +48,8 @@ pub struct ConfigState {
     pub complaints: Vec<String>,
     /// True if the files differ from what was last loaded.
     pub changed_on_disk: bool,
+    /// What the config in force has to do without because it was kept from an earlier run, in words.
+    pub without: Vec<String>,
     /// How each endpoint is probed; an endpoint that nothing probes is absent.
     pub probes: BTreeMap<EndpointName, ProbeLabel>,
     /// Where the hosts block is published; `None` if it is not.
@@ -76,6 +78,7 @@ impl ConfigState {
             last_reload_ok: true,
             complaints: Vec::new(),
             changed_on_disk: false,
+            without: Vec::new(),
             probes: probes.collect(),
             hosts_path: config.hosts.publish.then(|| config.hosts.path.clone()),
         }

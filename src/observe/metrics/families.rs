@@ -254,6 +254,7 @@ fn config_families(config: &ConfigState) -> [Family; 2] {
         last_reload_ok,
         complaints: _,
         changed_on_disk: _,
+        without: _,
         probes: _,
         hosts_path: _,
     } = config;

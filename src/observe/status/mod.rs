@@ -107,6 +107,9 @@ pub struct ConfigReport {
     pub complaints: Vec<String>,
     /// True if the files differ from what was last loaded.
     pub changed_on_disk: bool,
+    /// What the one in force has to do without because it was kept from an earlier run, a sentence each.
+    #[serde(default)]
+    pub without: Vec<String>,
 }
 
 /// One endpoint.

@@ -153,6 +153,7 @@ fn config(config: &ConfigState) -> Vec<String> {
     } else if config.changed_on_disk {
         problems.push("the config changed on disk and is not loaded".to_owned());
     }
+    problems.extend(config.without.iter().cloned());
     problems
 }
 

@@ -71,8 +71,17 @@ fn host_report(host: &HostFacts) -> HostReport {
 }
 
 fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
-    let ConfigState { paths, loaded, reloads, last_reload_ok, complaints, changed_on_disk, probes: _, hosts_path: _ } =
-        config;
+    let ConfigState {
+        paths,
+        loaded,
+        reloads,
+        last_reload_ok,
+        complaints,
+        changed_on_disk,
+        without,
+        probes: _,
+        hosts_path: _,
+    } = config;
     ConfigReport {
         paths: paths.clone(),
         loaded: when(*loaded, now),
@@ -80,6 +89,7 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
         last_reload_ok: *last_reload_ok,
         complaints: complaints.clone(),
         changed_on_disk: *changed_on_disk,
+        without: without.clone(),
     }
 }
 

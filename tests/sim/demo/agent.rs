@@ -63,7 +63,16 @@ impl Agent {
         let (log, layer) = LogQueue::start(loaded.config.log.level, Lines { style: Style::Text, to: sink })?;
         tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))?;
         let service = ServiceManager::from_environment();
-        let options = Options { path, loaded, environment, level: None, log: log.clone(), service, all_in_one: true };
+        let options = Options {
+            path,
+            loaded,
+            recalled: None,
+            environment,
+            level: None,
+            log: log.clone(),
+            service,
+            all_in_one: true,
+        };
 
         let stop = CancellationToken::new();
         let (reload, orders) = mpsc::channel(1);
