@@ -94,7 +94,7 @@ fn endpoint(number: usize, files: String) -> impl Strategy<Value = String> {
             None => {
                 text += &format!(
                     "probe = {{ kind = \"tcp\", port = 5432, interval = \"{every}\", fast_interval = \"50ms\" }}\n"
-                )
+                );
             }
             Some((headers, [ca, name, status, path], method)) => {
                 text += &format!("[endpoint.probe]\nkind = \"https\"\nmethod = \"{method}\"\nrise = 2\n");
