@@ -50,6 +50,13 @@ bad_reload() {
     no_misses
 }
 
+# However long it stays broken.
+broken_for_long() {
+    sleep 12
+    old_config_serves
+    no_misses
+}
+
 mended() {
     rm "$root$settings/more.toml"
     inside systemctl reload "$agent"
@@ -70,6 +77,7 @@ name_leaves() {
 scene_config() {
     check 'reload with a good config: the new name resolves' good_reload
     check 'reload with a broken config: it fails, the old names stay, status says why' bad_reload
+    check 'the config stays broken for longer than removal_grace: the old names stay' broken_for_long
     check 'the config is mended: reload works and all is well' mended
     check 'a name that left the config stays for removal_grace, and then goes' name_leaves
     settle
