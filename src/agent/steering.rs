@@ -110,7 +110,7 @@ impl Steering {
 #[must_use]
 pub fn policy(config: &Config) -> Policy {
     let endpoints = config.endpoints.iter().map(|(name, e)| (name.clone(), e.steering)).collect();
-    Policy { default: config.steering, endpoints, removal_grace: config.hosts.removal_grace }
+    Policy { default: config.steering, endpoints, graces: config.graces() }
 }
 
 /// How often and when each name of the new plan changed.

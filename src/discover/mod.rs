@@ -18,7 +18,7 @@ pub use merge::{Round, merge, next_expiry};
 pub use runner::Runner;
 
 use crate::config::EndpointConfig;
-use crate::model::{SourceKind, Zone};
+use crate::model::{CloudFacts, Endpoint, SourceKind, Zone, ZoneFacts};
 
 /// One way to find the addresses of an endpoint. A source makes one attempt; the runner owns when and how often.
 pub trait Source: Send {
@@ -29,14 +29,48 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// [`SourceError`] if it can't tell at present. "The endpoint has no address" is an answer, not an error.
-    fn find(&self, endpoint: &EndpointConfig) -> impl Future<Output = Result<Found, SourceError>> + Send;
+    fn find(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<Found, SourceError>> + Send;
+}
+
+/// What a source goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What the config says of the endpoint.
+    pub config: &'a EndpointConfig,
+    /// What is known of it, which tells the domain names of its zones.
+    pub known: Option<&'a Endpoint>,
 }
 
 /// What a source says of one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Addresses by zone.
-    pub zones: BTreeMap<Zone, BTreeSet<IpAddr>>,
+    /// By zone.
+    pub zones: BTreeMap<Zone, FoundZone>,
+    /// What the API says of the endpoint as a whole.
+    pub cloud: Option<CloudFacts>,
+    /// A complete pass of the API lacks it or calls it deleted. What else is here does not count then.
+    pub gone: bool,
+    /// What could not be found out. The rest counts all the same.
+    pub incomplete: Option<SourceError>,
+}
+
+/// What a source says of one zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundZone {
+    /// Its addresses; `None` if the source can't tell at present.
+    pub addresses: Option<BTreeSet<IpAddr>>,
+    /// What the API says of it.
+    pub cloud: Option<ZoneFacts>,
+    /// The API calls it deleted.
+    pub gone: bool,
+}
+
+impl FoundZone {
+    /// Just these addresses.
+    #[must_use]
+    pub fn of(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        Self { addresses: Some(addresses.into_iter().collect()), ..Self::default() }
+    }
 }
 
 /// Why a source can't tell.

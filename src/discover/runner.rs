@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Cache, Fixed, Round, Source, merge, next_expiry};
+use super::{Cache, Fixed, Round, Source, Wanted, merge, next_expiry};
 use crate::config::Config;
 use crate::model::{EndpointName, Event, EventKind, Inventory};
 use crate::sys::clock::Clock;
@@ -50,8 +50,8 @@ impl Runner {
     async fn wait(&mut self, token: &CancellationToken) {
         loop {
             self.beat.now();
-            let grace = self.config.borrow().hosts.removal_grace;
-            let expiry = next_expiry(&self.inventory.borrow(), grace);
+            let graces = self.config.borrow().graces();
+            let expiry = next_expiry(&self.inventory.borrow(), graces);
             let wait = expiry.map_or(Duration::from_secs(3600), |at| at.since(self.clock.now().boottime));
             tokio::select! {
                 // Told to stop.
@@ -70,13 +70,12 @@ impl Runner {
         let config = self.config.borrow_and_update().clone();
         let mut round = Round::new();
         for (name, endpoint) in &config.endpoints {
-            let said = Fixed.find(endpoint).await;
+            let said = Fixed.find(Wanted { config: endpoint, known: None }).await;
             round.entry(name.clone()).or_default().insert(Fixed.kind(), said);
         }
         let now = self.clock.now();
         let previous = self.inventory.borrow().clone();
-        let grace = config.hosts.removal_grace;
-        let (inventory, events) = merge(&previous, &config.endpoints, &round, grace, now);
+        let (inventory, events) = merge(&previous, &config.endpoints, &round, config.graces(), now);
         for kind in events {
             self.tell(kind);
         }
