@@ -18,6 +18,7 @@ mod config_files;
 mod config_fuzz;
 mod config_last_good;
 mod config_writer;
+mod discover_fleet;
 mod hosts_config;
 mod hosts_file;
 mod hosts_fuzz;

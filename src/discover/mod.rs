@@ -6,6 +6,7 @@
 mod cache;
 mod fixed;
 mod merge;
+pub mod pace;
 mod runner;
 
 use std::collections::{BTreeMap, BTreeSet};
