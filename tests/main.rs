@@ -14,6 +14,7 @@ mod agent_config;
 mod agent_rig;
 mod agent_two;
 mod architecture;
+mod cloud_sign;
 mod config_files;
 mod config_fuzz;
 mod hosts_config;
