@@ -14,6 +14,8 @@ mod agent_config;
 mod agent_rig;
 mod agent_two;
 mod architecture;
+mod cloud_openapi;
+mod cloud_rig;
 mod cloud_sign;
 mod config_files;
 mod config_fuzz;

@@ -41,6 +41,18 @@ pub(super) const ROOMS: &[Room] = &[
     room("config::sources", &["model", "sys::*", "config::*"], "whether the files changed is asked of the files alone"),
     room("cloud", &["model", "sys::*", "config"], "a client of the cloud knows neither health nor publishing"),
     pure("cloud::sign", &["model"], "a signature is a function of a request, a date and a nonce"),
+    pure("cloud::reply", &["model"], "what came back is a value"),
+    pure("cloud::openapi::refusal", &["model", "cloud::reply"], "what an error means is read off the reply"),
+    pure(
+        "cloud::openapi::error",
+        &["model", "cloud::reply", "cloud::openapi::refusal"],
+        "why a call has no answer is a value",
+    ),
+    pure(
+        "cloud::openapi::retry",
+        &["model", "cloud::reply", "cloud::openapi::refusal", "cloud::openapi::error"],
+        "whether to try again is decided on values: time and chance come in",
+    ),
     room(
         "discover",
         &["model", "sys::*", "config", "cloud::*"],
@@ -355,6 +367,13 @@ pub(super) const BANS: &[Ban] = &[
         rooms: Rooms::In(&["config::*", "publish::hosts::*"]),
         in_tests: false,
         why: "whoever owns the hosts file faces no network",
+    },
+    Ban {
+        what: &["reqwest", "hickory_resolver", "hickory_proto", "hickory_net"],
+        but: &[],
+        rooms: Rooms::NotIn(&["cloud"]),
+        in_tests: false,
+        why: "the cloud room alone asks the cloud and its resolvers; others ask the cloud room",
     },
     Ban {
         what: &["*bind"],
