@@ -30,6 +30,12 @@ impl Seen {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
+
+    /// A parameter of the query, as it is encoded.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let query = self.line.split(' ').nth(1)?.split_once('?')?.1;
+        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
 }
 
 /// How the server answers.

@@ -15,6 +15,7 @@ mod agent_rig;
 mod agent_two;
 mod architecture;
 mod cloud_openapi;
+mod cloud_privatelink;
 mod cloud_rig;
 mod cloud_sign;
 mod config_files;

@@ -53,6 +53,12 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "cloud::reply", "cloud::openapi::refusal", "cloud::openapi::error"],
         "whether to try again is decided on values: time and chance come in",
     ),
+    pure("cloud::privatelink::record", &["model"], "what the API tells of is a value"),
+    pure(
+        "cloud::privatelink::parse",
+        &["model", "cloud::openapi::error", "cloud::privatelink::record"],
+        "a parser is a function of bytes",
+    ),
     room(
         "discover",
         &["model", "sys::*", "config", "cloud::*"],

@@ -4,7 +4,7 @@
 //! what an error means, [`retry`] says whether and when to try again and what to change first, [`hosts`] knows where
 //! a product answers.
 
-mod error;
+pub mod error;
 pub mod hosts;
 pub mod refusal;
 pub mod retry;
