@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::{self, Control};
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
-use super::{Options, Recalled, listen, report};
+use super::{Options, Recalled, cloud, listen, report};
 use crate::config::Loaded;
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
@@ -213,15 +213,18 @@ impl Wiring {
             events: self.events.clone(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
-        let runner = discover::Runner {
+        let runner = discover::Runner::new(discover::Setup {
             clock: self.clock,
             beat: discover,
+            seed: seed(&self.cache),
+            connect: cloud::connect(self.clock),
             config: self.settings.config.subscribe(),
+            host: self.settings.host.subscribe(),
             asked,
             inventory: self.inventory.clone(),
             cache: self.cache.clone(),
             events: self.events.clone(),
-        };
+        });
         supervisor.add("discover", runner.run(supervisor.token()));
     }
 

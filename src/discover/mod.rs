@@ -3,28 +3,42 @@
 //!
 //! A failing source goes stale; it never takes an address away (B1). This room knows nothing of health or publishing.
 
+mod api;
 mod cache;
+mod dns;
 mod fixed;
 mod merge;
 pub mod pace;
+pub mod rounds;
 mod runner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
+use std::time::Duration;
 
+pub use api::{Api, from_records};
 pub use cache::{Cache, Cached, Content, Memory, judge};
+pub use dns::{EndpointDomains, ZoneDomains};
 pub use fixed::Fixed;
 pub use merge::{Round, merge, next_expiry};
-pub use runner::Runner;
+pub use runner::{Runner, Setup};
 
+use crate::cloud::openapi::CallError;
+use crate::cloud::openapi::refusal::Class;
+use crate::cloud::resolve::ResolveError;
 use crate::config::EndpointConfig;
-use crate::model::{CloudFacts, Endpoint, SourceKind, Zone, ZoneFacts};
+use crate::model::{CloudFacts, Endpoint, HostName, SourceKind, Zone, ZoneFacts};
 
 /// One way to find the addresses of an endpoint. A source makes one attempt; the runner owns when and how often.
 pub trait Source: Send {
     /// Which.
     fn kind(&self) -> SourceKind;
+
+    /// Whether there is anything to go by.
+    fn applies(&self, wanted: Wanted<'_>) -> bool {
+        wanted.config.has_source(self.kind())
+    }
 
     /// What the source says of one endpoint.
     ///
@@ -51,8 +65,12 @@ pub struct Found {
     pub cloud: Option<CloudFacts>,
     /// A complete pass of the API lacks it or calls it deleted. What else is here does not count then.
     pub gone: bool,
-    /// What could not be found out. The rest counts all the same.
+    /// What could not be found out. The rest counts all the same, but proves nothing of what is not in it.
     pub incomplete: Option<SourceError>,
+    /// The endpoint's own domain name, as the API tells it.
+    pub domain: Option<HostName>,
+    /// For how long a resolver would say the same.
+    pub ttl: Option<Duration>,
 }
 
 /// What a source says of one zone.
@@ -80,4 +98,28 @@ pub enum SourceError {
     /// It needs something that the config does not give for this endpoint.
     #[error("nothing to go by: the endpoint has no {0}")]
     NotConfigured(&'static str),
+    /// The API was asked for, and there is no way to ask it.
+    #[error("{0}")]
+    NoApi(String),
+    /// The API did not answer, or not with what was asked.
+    #[error("{0}")]
+    Call(#[from] CallError),
+    /// Some of the list could not be used, so what it lacks may be there all the same.
+    #[error("expected a complete list from the API, found one that lacks something")]
+    IncompleteList,
+    /// A resolver did not answer, or not with an address.
+    #[error("{0}")]
+    Resolve(#[from] ResolveError),
+}
+
+impl SourceError {
+    /// How long the API wants us to wait, and whether it had too many calls.
+    #[must_use]
+    pub fn throttled(&self) -> Option<Option<Duration>> {
+        let Self::Call(CallError::Refused(refusal)) = self else { return None };
+        match refusal.class {
+            Class::Throttled { retry_after } => Some(retry_after),
+            _ => None,
+        }
+    }
 }

@@ -121,6 +121,18 @@ status! {
     }
 }
 
+status! {
+    /// `EndpointType`
+    EndpointType {
+        /// With network interfaces in the VPC: ours.
+        Interface,
+        /// For services that come into the VPC.
+        Reverse,
+        /// For appliances.
+        GatewayLoadBalancer,
+    }
+}
+
 /// An unknown word as it can be shown anywhere: the cloud's words are letters, and short.
 fn tame(word: &str) -> String {
     const LONGEST: usize = 40;

@@ -20,7 +20,7 @@ mod probe;
 mod secret;
 mod time;
 
-pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, ZoneStatus};
+pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};

@@ -4,14 +4,12 @@ pub mod parse;
 pub mod record;
 
 pub use parse::{Listing, Page};
-pub use record::{
-    BusinessStatus, ConnectionStatus, EndpointRecord, EndpointStatus, EndpointType, ZoneRecord, ZoneStatus,
-};
+pub use record::{EndpointRecord, ZoneRecord};
 
 use super::openapi::hosts::{Hosts, OriginError};
 use super::openapi::{Call, CallError, Client, KeySource, Malformed};
 use super::sign::Params;
-use crate::model::EndpointId;
+use crate::model::{EndpointId, EndpointType};
 use parse::Pages;
 use record::Record;
 
@@ -69,7 +67,7 @@ impl PrivateLink {
         filter: Filter<'_>,
     ) -> Result<Listing<EndpointRecord>, CallError> {
         let mut params = self.params();
-        set(&mut params, "EndpointType", EndpointType::Interface.as_str());
+        set(&mut params, "EndpointType", EndpointType::Interface.label());
         if let Some(vpc) = filter.vpc_id {
             set(&mut params, "VpcId", vpc);
         }

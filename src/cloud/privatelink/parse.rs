@@ -9,9 +9,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::record::{
-    BusinessStatus, ConnectionStatus, EndpointRecord, EndpointStatus, EndpointType, Record, ZoneRecord, ZoneStatus,
-};
+use super::record::{EndpointRecord, Record, ZoneRecord};
 use crate::cloud::openapi::error::Malformed;
 
 /// The most pages that are read of one list: five times as many endpoints as a VPC may have.
@@ -134,10 +132,10 @@ fn endpoint_record(value: &Value) -> Option<EndpointRecord> {
         id: parsed(value, "EndpointId")?,
         name: text(value, "EndpointName"),
         domain: parsed(value, "EndpointDomain"),
-        status: state(value, "EndpointStatus", EndpointStatus::parse),
-        business: state(value, "EndpointBusinessStatus", BusinessStatus::parse),
-        connection: state(value, "ConnectionStatus", ConnectionStatus::parse),
-        kind: state(value, "EndpointType", EndpointType::parse),
+        status: state(value, "EndpointStatus"),
+        business: state(value, "EndpointBusinessStatus"),
+        connection: state(value, "ConnectionStatus"),
+        kind: state(value, "EndpointType"),
         region: text(value, "RegionId"),
         vpc_id: text(value, "VpcId"),
         service_id: text(value, "ServiceId"),
@@ -153,7 +151,7 @@ fn endpoint_record(value: &Value) -> Option<EndpointRecord> {
 fn zone_record(value: &Value) -> Option<ZoneRecord> {
     Some(ZoneRecord {
         zone: parsed(value, "ZoneId")?,
-        status: state(value, "ZoneStatus", ZoneStatus::parse),
+        status: state(value, "ZoneStatus"),
         eni_id: text(value, "EniId"),
         ipv4: parsed(value, "EniIp"),
         ipv6: parsed(value, "ZoneIpv6Address"),
@@ -170,8 +168,8 @@ fn parsed<T: FromStr>(value: &Value, name: &str) -> Option<T> {
     string(value, name)?.parse().ok()
 }
 
-fn state<T>(value: &Value, name: &str, parse: fn(&str) -> T) -> Option<T> {
-    string(value, name).map(parse)
+fn state<T: From<String>>(value: &Value, name: &str) -> Option<T> {
+    string(value, name).map(|word| T::from(word.to_owned()))
 }
 
 /// Fit for one line of a log.

@@ -26,13 +26,16 @@ pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &Found, now
             return;
         }
         endpoint.cloud.clone_from(&found.cloud);
+        endpoint.domain = endpoint.domain.take().or_else(|| found.domain.clone());
         take_zone_facts(endpoint, found, now);
     }
     if kind == SourceKind::ZoneDomain {
         replace_what_only_failing_sources_give(endpoint, found);
     }
     let said = located(endpoint, kind, found);
-    drop_what_is_not_given(endpoint, kind, &said);
+    // Domain names of zones are asked zone by zone, and a list that lacks something proves no absence.
+    let whole = kind != SourceKind::ZoneDomain && found.incomplete.is_none();
+    drop_what_is_not_given(endpoint, (kind, whole), &said);
     add(endpoint, kind, said);
 }
 
@@ -124,6 +127,9 @@ fn take_zone_facts(endpoint: &mut Endpoint, found: &Found, now: Boottime) {
     }
     for (zone, entry) in endpoint.zones.iter_mut().filter(|(zone, _)| **zone != Zone::Unknown) {
         let said = found.zones.get(zone);
+        if said.is_none() && found.incomplete.is_some() {
+            continue;
+        }
         let gone = said.is_none_or(|z| z.gone);
         entry.missing = counted(entry.missing, gone && !is_fixed(entry), now);
         entry.cloud = said.and_then(|z| z.cloud.clone());
@@ -163,9 +169,11 @@ fn zone_of(endpoint: &Endpoint, address: IpAddr) -> Option<Zone> {
     known.filter(|(_, z)| z.addresses.contains_key(&address)).map(|(zone, _)| zone.clone()).next()
 }
 
-fn drop_what_is_not_given(endpoint: &mut Endpoint, kind: SourceKind, said: &BTreeMap<Zone, Option<BTreeSet<IpAddr>>>) {
-    // Domain names of zones are asked zone by zone: silence about one means that it was not asked.
-    let whole = kind != SourceKind::ZoneDomain;
+fn drop_what_is_not_given(
+    endpoint: &mut Endpoint,
+    (kind, whole): (SourceKind, bool),
+    said: &BTreeMap<Zone, Option<BTreeSet<IpAddr>>>,
+) {
     for (zone, entry) in &mut endpoint.zones {
         let given = match said.get(zone) {
             Some(None) => continue,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::{ConnectionStatus, EndpointStatus, ZoneStatus};
 
 const ENDPOINTS: &[u8] = br#"{"RequestId":"R","MaxResults":50,"NextToken":"","TotalCount":"1","Endpoints":[{
     "EndpointId":"ep-hp33b2e43fays7s8","EndpointName":"orders\ndb","EndpointStatus":"ACTIVE",
