@@ -53,6 +53,7 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "cloud::reply", "cloud::openapi::refusal", "cloud::openapi::error"],
         "whether to try again is decided on values: time and chance come in",
     ),
+    pure("cloud::credentials::reply", &["model", "cloud::sign"], "credentials are read off a reply"),
     pure("cloud::privatelink::record", &["model"], "what the API tells of is a value"),
     pure(
         "cloud::privatelink::parse",
