@@ -14,6 +14,8 @@ mod agent_config;
 mod agent_rig;
 mod agent_two;
 mod architecture;
+mod cloud_credentials;
+mod cloud_metadata;
 mod cloud_openapi;
 mod cloud_privatelink;
 mod cloud_rig;

@@ -52,6 +52,12 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "cloud::reply", "cloud::openapi::refusal", "cloud::openapi::error"],
         "whether to try again is decided on values: time and chance come in",
     ),
+    pure("cloud::credentials::reply", &["model", "cloud::sign"], "credentials are read off a reply"),
+    pure("cloud::credentials::recipe", &["model", "cloud::sign"], "how keys are got is a value"),
+    pure("cloud::credentials::environment", RECIPES_MAY, "the environment is gathered by others and only judged here"),
+    pure("cloud::credentials::ini", RECIPES_MAY, "a profile is a function of a file's text"),
+    pure("cloud::credentials::cli_config", RECIPES_MAY, "a profile is a function of a file's text"),
+    pure("cloud::credentials::lease", &["model"], "when keys are replaced is decided on values"),
     pure("cloud::privatelink::record", &["model"], "what the API tells of is a value"),
     pure(
         "cloud::privatelink::parse",
@@ -197,6 +203,9 @@ pub(super) const ROOMS: &[Room] = &[
     room("main", &["cli"], "main parses arguments, calls and maps an error to an exit code"),
     room("lib", &[], "the crate's root lists its rooms"),
 ];
+
+/// What says how keys are got.
+const RECIPES_MAY: &[&str] = &["model", "cloud::sign", "cloud::credentials::recipe"];
 
 /// A snapshot holds values of the log of events, of this process and of the stages' signs of life.
 const RENDERERS_MAY: &[&str] = &[
