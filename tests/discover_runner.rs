@@ -97,7 +97,7 @@ struct Rig {
     plan: watch::Receiver<PlanState>,
     ask: mpsc::Sender<std::collections::BTreeSet<privatelinkd::model::EndpointName>>,
     token: CancellationToken,
-    _host: watch::Sender<Arc<HostFacts>>,
+    host: watch::Sender<Arc<HostFacts>>,
     _health: watch::Sender<Arc<HealthView>>,
     _dir: tempfile::TempDir,
 }
@@ -119,7 +119,7 @@ impl Rig {
         let (events, _) = mpsc::unbounded_channel();
         let (ask, asked) = mpsc::channel(1);
         let cloud = Scripted(world.clone());
-        let cache = Cache { dir: dir.path().to_owned(), identity: Identity::default(), boot_id: String::new() };
+        let cache = Cache::new(dir.path().to_owned(), Identity::default(), String::new());
         let steering = Steering {
             clock,
             beat: stages.add("steer", MINUTE),
@@ -130,6 +130,7 @@ impl Rig {
             plan: plan.clone(),
             ask: ask.clone(),
             events: events.clone(),
+            disowned: false,
         };
         let runner = Runner::new(Setup {
             clock,
@@ -146,7 +147,7 @@ impl Rig {
         let receiver = plan.subscribe();
         tokio::spawn(steering.run(token.clone()));
         tokio::spawn(runner.run(token.clone()));
-        Self { world, config, plan: receiver, ask, token, _host: host, _health: health, _dir: dir }
+        Self { world, config, plan: receiver, ask, token, host, _health: health, _dir: dir }
     }
 
     fn set(&self, api: Says, dns: Says) {
@@ -253,6 +254,28 @@ async fn what_dns_still_gives_is_not_deleted() {
     rig.set(Says::Gone, both());
     rig.pass(5 * 60 * MINUTE).await;
     assert_eq!((rig.answer(), rig.withdrawn()), (vec!["10.0.0.1".to_owned(), "10.0.1.1".to_owned()], None));
+}
+
+/// A baked image: its cache and its block are of another VPC, as the metadata service shows a while after the start.
+#[tokio::test(start_paused = true)]
+async fn what_another_machine_published_goes_and_what_was_found_here_stays() {
+    let rig = Rig::start(Says::Fails, Says::Fails, Some(cached())).await;
+    rig.pass(MINUTE).await;
+    assert_eq!(rig.answer().len(), 2);
+    let foreign = HostFacts { foreign_cache: Some(privatelinkd::model::IdentityPart::VpcId), ..HostFacts::default() };
+    rig.host.send_replace(Arc::new(foreign.clone()));
+    rig.pass(SECOND).await;
+    assert_eq!((rig.answer(), rig.withdrawn()), (Vec::new(), Some(Withdrawal::ForeignCache)));
+    rig.set(Says::Has(vec![("h", "10.7.0.1")]), Says::Fails);
+    rig.pass(11 * MINUTE).await;
+    assert_eq!((rig.answer(), rig.withdrawn()), (vec!["10.7.0.1".to_owned()], None));
+
+    // What answers here is found again before anybody misses it.
+    let rig = Rig::start(both(), both(), Some(cached())).await;
+    rig.pass(MINUTE).await;
+    rig.host.send_replace(Arc::new(foreign));
+    rig.pass(2 * SECOND).await;
+    assert_eq!((rig.answer().len(), rig.withdrawn()), (2, None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,6 +130,7 @@ impl Rig {
             plan: plan_tx,
             ask: mpsc::channel(1).0,
             events,
+            disowned: false,
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());

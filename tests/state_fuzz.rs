@@ -165,7 +165,7 @@ proptest! {
         let here = identity("here");
         prop_assert_eq!(
             judge::<Plan>(&stored(&plan, "here"), &here, BOOT),
-            Cached::Good { content: plan.clone(), same_boot: true }
+            Cached::Good { content: plan.clone(), same_boot: true, identity: here.clone() }
         );
         let foreign = judge::<Plan>(&stored(&plan, "elsewhere"), &here, BOOT);
         prop_assert_eq!(foreign, Cached::Foreign { content: plan, part: IdentityPart::MachineId });
