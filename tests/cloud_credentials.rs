@@ -11,7 +11,6 @@ use privatelinkd::cloud::metadata::Metadata;
 use privatelinkd::cloud::openapi::KeySource;
 use privatelinkd::cloud::openapi::hosts::Origin;
 use privatelinkd::cloud::sign::Keys;
-use privatelinkd::model::Trust;
 use privatelinkd::sys::clock::Clock;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -20,7 +19,7 @@ use crate::cloud_rig::{Answer, Seen, Server, answer, closed, http, hurry, json, 
 use crate::support::{cases, damaged};
 
 fn means(metadata: Origin) -> Means {
-    let (http, clock) = (http(&[], Trust::System), Clock::tokio());
+    let (http, clock) = (http(&[], None), Clock::tokio());
     let metadata = Arc::new(Metadata::new(http.clone(), metadata, true, clock));
     Means { http, metadata, clock, region: None }
 }

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use privatelinkd::cloud::metadata::{Facts, Metadata, MetadataError};
 use privatelinkd::cloud::openapi::hosts::Origin;
-use privatelinkd::model::Trust;
 use privatelinkd::sys::clock::Clock;
 
 use crate::cloud_rig::{Answer, Seen, Server, answer, closed, http, hurry};
 
 fn metadata(origin: Origin, plain: bool) -> Metadata {
-    Metadata::new(http(&[], Trust::System), origin, plain, Clock::tokio())
+    Metadata::new(http(&[], None), origin, plain, Clock::tokio())
 }
 
 fn text(body: &str) -> Answer {

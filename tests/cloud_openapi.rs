@@ -146,7 +146,7 @@ async fn a_name_without_an_address_leads_to_the_second_host() {
     let server = Server::start(|_, _| json(200, "{}")).await;
     let named = |name: &str| Origin::parse(&format!("http://{name}:{}", server.address.port())).unwrap();
     let hosts = Hosts::of(named("privatelink-vpc.test"), vec![named("privatelink.test")]);
-    let client = Client::new(http(&["privatelink.test"], Trust::System), hosts, Patience::default(), Clock::tokio());
+    let client = Client::new(http(&["privatelink.test"], None), hosts, Patience::default(), Clock::tokio());
     ask(&client, &keys("LTAI")).await.unwrap();
     assert_eq!(client.counts()[&("ListVpcEndpoints", "dns")], 1);
     let host = format!("privatelink.test:{}", server.address.port());
@@ -200,7 +200,7 @@ async fn a_slow_drip_and_silence_meet_a_deadline() {
     })
     .await;
     let patience = Patience { rounds: 1, ..Patience::default() };
-    let client = Client::new(http(&[], Trust::System), only(&server), patience, Clock::tokio());
+    let client = Client::new(http(&[], None), only(&server), patience, Clock::tokio());
     for longest in [20, 10] {
         let started = Instant::now();
         assert_eq!(transport(ask(&client, &keys("LTAI")).await.unwrap_err()), TransportKind::Timeout);
@@ -297,7 +297,7 @@ async fn certificates_are_verified_against_the_given_roots() {
     let origin = |name: &str| Origin::parse(&format!("https://{name}:{}", address.port())).unwrap();
     let client = |trust, name| {
         let patience = Patience { rounds: 1, ..Patience::default() };
-        let http = http(&["privatelink.test", "other.test"], trust);
+        let http = http(&["privatelink.test", "other.test"], Some(trust));
         Client::new(http, Hosts::of(origin(name), Vec::new()), patience, Clock::System)
     };
     ask(&client(trust(pki.ca_der()), "privatelink.test"), &keys("LTAI")).await.unwrap();

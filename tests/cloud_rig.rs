@@ -165,12 +165,12 @@ impl Resolve for Names {
 pub(crate) const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(3), read: Duration::from_secs(10), whole: Duration::from_secs(20) };
 
-pub(crate) fn http(names: &'static [&'static str], trust: Trust) -> Arc<Http> {
+pub(crate) fn http(names: &'static [&'static str], trust: Option<Trust>) -> Arc<Http> {
     Arc::new(Http::new(Setup { trust, resolver: Arc::new(Names(names)), timeouts: TIMEOUTS }))
 }
 
 pub(crate) fn client(hosts: Hosts) -> Client {
-    Client::new(http(&[], Trust::System), hosts, Patience::default(), Clock::tokio())
+    Client::new(http(&[], None), hosts, Patience::default(), Clock::tokio())
 }
 
 pub(crate) fn keys(id: &str) -> Keys {

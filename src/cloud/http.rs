@@ -37,8 +37,9 @@ pub struct Timeouts {
 /// What an [`Http`] is made of.
 #[derive(Clone)]
 pub struct Setup {
-    /// Whose certificates count.
-    pub trust: Trust,
+    /// Whose certificates count; nobody's for the metadata service, which has none: it must work on a host without
+    /// root certificates, too.
+    pub trust: Option<Trust>,
     /// Who turns names into addresses; never `/etc/hosts`, which we write.
     pub resolver: Arc<dyn Resolve>,
     /// The limits.
@@ -109,7 +110,7 @@ fn host_of(url: &str) -> &str {
 type Fault = (TransportKind, String);
 
 async fn build(setup: &Setup) -> Result<Client, Fault> {
-    let tls = tls::client_config(&setup.trust).await.map_err(|e| (TransportKind::Local, e.to_string()))?;
+    let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|e| (TransportKind::Local, e.to_string()))?;
     Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(setup.resolver.clone())

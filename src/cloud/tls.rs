@@ -26,14 +26,15 @@ pub(super) enum TlsError {
 ///
 /// # Errors
 /// The situations of [`TlsError`].
-pub(super) async fn client_config(trust: &Trust) -> Result<ClientConfig, TlsError> {
+pub(super) async fn client_config(trust: Option<&Trust>) -> Result<ClientConfig, TlsError> {
     let roots = match trust {
+        None => RootCertStore::empty(),
         // Reads some hundred files on some systems.
-        Trust::System => match tokio::task::spawn_blocking(system_roots).await {
+        Some(Trust::System) => match tokio::task::spawn_blocking(system_roots).await {
             Ok(loaded) => loaded?,
             Err(stopped) => return Err(TlsError::SetUp(stopped.to_string())),
         },
-        Trust::File(bundle) => {
+        Some(Trust::File(bundle)) => {
             let mut roots = RootCertStore::empty();
             let certificates = bundle.certificates.iter().map(|der| CertificateDer::from(der.as_slice()));
             match roots.add_parsable_certificates(certificates) {

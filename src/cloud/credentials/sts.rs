@@ -3,6 +3,8 @@
 //! Signed as every other call. (The official providers still sign these with the legacy HMAC-SHA1 scheme; STS takes
 //! both.)
 
+use std::time::Duration;
+
 use super::recipe::{Role, StsPlace, WhyNot};
 use super::reply::{self, Temporary};
 use super::{Got, Means};
@@ -15,8 +17,13 @@ use crate::cloud::sign::Params;
 pub(super) const VERSION: &str = "2015-04-01";
 /// How long keys last if nobody says, in seconds.
 const SECONDS: u32 = 3600;
-/// Whoever needs keys waits for them, so there is one second try.
-const ROUNDS: u32 = 2;
+/// Whoever needs keys waits for them, so there is one second try and not much time.
+const PATIENCE: Patience = Patience {
+    rounds: 2,
+    first_backoff: Duration::from_secs(1),
+    longest_backoff: Duration::from_secs(1),
+    deadline: Duration::from_secs(20),
+};
 
 /// The parameters that both ways to take on a role share.
 pub(super) fn params(role: &Role, means: &Means) -> Params {
@@ -41,14 +48,13 @@ pub(super) async fn ask(
 ) -> Result<Got, WhyNot> {
     let failed = |error: String| WhyNot::Failed(format!("{}: {error}", call.action));
     let hosts = hosts(place, means.region.as_deref()).map_err(|e| failed(e.to_string()))?;
-    let patience = Patience { rounds: ROUNDS, ..Patience::default() };
-    let client = Client::new(means.http.clone(), hosts, patience, means.clock);
+    let client = Client::new(means.http.clone(), hosts, PATIENCE, means.clock);
     let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(|e| failed(e.to_string()))?;
     Ok(Got { keys, expires: Some(expires), rotated: false })
 }
 
 fn read(body: &[u8]) -> Result<Temporary, Malformed> {
-    reply::sts(body).map_err(|e| Malformed::NotJson(e.to_string()))
+    reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()))
 }
 
 /// The SDK's rule, with a second host where there is a sensible one: the global one has no internal twin, and a host

@@ -43,6 +43,9 @@ pub enum Malformed {
     /// A part that has to be there is not.
     #[error("expected {0} in the reply, found none")]
     Missing(&'static str),
+    /// JSON, and yet of no use.
+    #[error("{0}")]
+    Unusable(String),
     /// The list never ends.
     #[error("expected a new page token, found one that was seen before")]
     RepeatedToken,

@@ -113,7 +113,8 @@ impl Client {
         Self { http, hosts, patience, clock, random: SystemRandom::new(), state: Mutex::default() }
     }
 
-    /// Asks, and reads the answer with `read`. An answer that can't be read is asked for again.
+    /// Asks, and reads the answer with `read`. An answer that can't be read is asked for again. The deadline of the
+    /// [`Patience`] covers attempts and waits; a refresh of the keys comes on top and has its own.
     ///
     /// # Errors
     /// The failure of the last attempt.
