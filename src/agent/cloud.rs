@@ -40,7 +40,7 @@ pub(super) fn connect(clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers<Cr
 pub(super) fn metadata(config: &Config, clock: Clock) -> Result<Metadata, SourceError> {
     let origin = Origin::parse(&config.cloud.metadata_endpoint).map_err(unusable)?;
     let resolver = resolver(config)?;
-    let http = Http::new(Setup { trust: Trust::System, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });
+    let http = Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });
     Ok(Metadata::new(Arc::new(http), origin, !environment().plain_metadata_disabled, clock))
 }
 
@@ -63,7 +63,7 @@ fn api(
     };
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
-    let http = Arc::new(Http::new(Setup { trust: Trust::System, resolver: Arc::new(resolver), timeouts }));
+    let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
     let means =
         Means { http: http.clone(), metadata: Arc::new(metadata(config, clock)?), clock, region: Some(region.clone()) };
     let keys = Credentials::new(Provider::CHAIN.to_vec(), environment(), means);
