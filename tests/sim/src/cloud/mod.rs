@@ -1,0 +1,12 @@
+//! A stand-in for the cloud.
+
+mod stamp;
+mod state;
+mod world;
+
+pub use stamp::Stamp;
+pub use state::{Call, State};
+pub use world::{
+    AccessKey, Api, DoorMode, Doors, Effect, Endpoint, Fault, Host, LastToken, Match, Names, OidcProvider, OidcToken,
+    OneOrMany, Policy, Rcode, Role, Serve, Service, Session, Statement, Tokens, User, What, World, Zone,
+};
