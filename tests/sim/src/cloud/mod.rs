@@ -1,9 +1,11 @@
 //! A stand-in for the cloud.
 
+mod api;
 mod stamp;
 mod state;
 mod world;
 
+pub use api::{Delivery, How, Reply, Request, answer};
 pub use stamp::Stamp;
 pub use state::{Call, State};
 pub use world::{
