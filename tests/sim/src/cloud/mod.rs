@@ -1,6 +1,7 @@
 //! A stand-in for the cloud.
 
 mod api;
+mod names;
 mod stamp;
 mod state;
 mod world;
