@@ -38,7 +38,7 @@ pub struct Call {
     pub nonce: Option<String>,
     /// The `Host` header.
     pub host: Option<String>,
-    /// Its parameters, without signatures and tokens.
+    /// Its parameters, without signatures and tokens; of metadata whether there was a token, of DNS who asked.
     pub parameters: BTreeMap<String, String>,
     /// The HTTP status; of DNS the code's number.
     pub status: u16,

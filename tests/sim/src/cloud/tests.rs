@@ -239,6 +239,10 @@ async fn is_controlled_over_http() {
     assert_eq!(http(cloud.addresses().metadata, "GET", ZONE_ID, "").await.0, 503);
     let (_, calls) = control(&cloud, "GET", "calls?service=metadata", Value::Null).await;
     assert_eq!((&calls[0]["outcome"], &calls[0]["faults"][0]), (&json!("status"), &json!("status")));
+    let hang = json!({ "what": { "kind": "hang" } });
+    let (_, added) = control(&cloud, "POST", "faults", hang).await;
+    let fault = format!("faults/{}", added["id"].as_str().unwrap());
+    assert_eq!(control(&cloud, "DELETE", &fault, Value::Null).await.0, 200);
     assert_eq!(control(&cloud, "PUT", "host/metadata/zone-id", Value::Null).await.0, 200);
     assert_eq!(http(cloud.addresses().metadata, "GET", ZONE_ID, "").await.0, 404);
     let (status, session) = control(&cloud, "POST", "sessions", json!({ "role": "agent", "seconds": -1 })).await;

@@ -26,7 +26,9 @@ pub(super) fn answer(state: &mut State, request: &Request, struck: &[What], now:
     };
     let reply = wrong::edited(reply, struck);
     let outcome = if reply.status == 200 { "ok".to_owned() } else { reply.status.to_string() };
-    Done { reply, outcome, caller: None, key: None, nonce: None, parameters: BTreeMap::new() }
+    let token = if request.header(TOKEN).is_some() { "yes" } else { "no" };
+    let parameters = BTreeMap::from([("token".to_owned(), token.to_owned())]);
+    Done { reply, outcome, caller: None, key: None, nonce: None, parameters }
 }
 
 fn not_found() -> Reply {

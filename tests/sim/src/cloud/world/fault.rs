@@ -29,7 +29,8 @@ pub struct Fault {
 pub struct Match {
     /// Those to this service.
     pub service: Option<Service>,
-    /// Those of this action; a path for metadata, a name for DNS. `*` stands for any run of characters.
+    /// Those of this action, as the list of calls has it: `GET /latest/…` for metadata, `A name` for DNS. `*` stands
+    /// for any run of characters.
     pub action: Option<String>,
     /// Those about this endpoint.
     pub endpoint: Option<String>,
