@@ -22,6 +22,7 @@ POST   /control/endpoints/EP/zones/ZONE   merges into it (RFC 7396): {\"status\"
 PUT    /control/...                       replaces it
 DELETE /control/...                       takes it away
 POST   /control/doors                     {\"privatelink\": \"refused\"}; also sts, metadata, dns; open, refused, silent
+POST   /control/certificates              {\"sts\": \"expired\"}; also privatelink; good, expired, other_name, untrusted
 POST   /control/host                      {\"tokens\": \"required\", \"role\": null}
 POST   /control/names                     {\"ttl\": 5, \"cached\": true}
 POST   /control/api                       {\"quota_calls\": 10, \"page_cap\": 1}

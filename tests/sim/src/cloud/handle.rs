@@ -12,14 +12,14 @@ use super::api::{Reply, Request, answer};
 use super::control;
 use super::listen::{dns, web};
 use super::names::resolve;
-use super::running::{Aim, Listener, Running};
+use super::running::{Aim, Listener, Maker, Running};
 use super::stamp::Stamp;
 use super::state::{Call, State};
-use super::world::{Fault, Service, World};
-use crate::gate::{Door, Gate, Handler};
+use super::world::{Certificate, Fault, Service, World};
+use crate::gate::{Door, Gate};
 use crate::https::acceptor;
 use crate::loopback::free_address;
-use crate::pki::Pki;
+use crate::pki::{Leaf, Pki};
 
 /// The stand-in: everything runs on the caller's runtime and ends when this is dropped.
 pub struct Cloud {
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     /// As it was at the start.
     initial: World,
     pub(super) addresses: Addresses,
-    pki: Pki,
+    pki: Arc<Pki>,
     /// Locked while listeners follow the world, so that whoever comes later finds them settled.
     running: tokio::sync::Mutex<Running>,
 }
@@ -72,10 +72,10 @@ impl Cloud {
     /// If an address can't be bound.
     pub async fn with(addresses: Addresses, mut world: World) -> io::Result<Self> {
         introduce(&mut world, &addresses);
-        let pki = Pki::new("privatelink-sim cloud")?;
+        let pki = Arc::new(Pki::new("privatelink-sim cloud")?);
         let state = Arc::new(Mutex::new(State::new(world.clone(), RandomState::new().hash_one(()))));
         let resolver = resolver(&state);
-        let doors = listeners(&state, &addresses, &pki, &resolver)?;
+        let doors = listeners(&state, &addresses, &pki, &resolver);
         let running = Running::new(doors, addresses.dns, resolver);
         let shared =
             Arc::new(Shared { state, initial: world, addresses, pki, running: tokio::sync::Mutex::new(running) });
@@ -252,27 +252,38 @@ fn controller(shared: &Arc<Shared>) -> web::Answerer {
     })
 }
 
-fn listeners(
-    state: &Arc<Mutex<State>>,
-    at: &Addresses,
-    pki: &Pki,
-    resolver: &dns::Resolver,
-) -> io::Result<Vec<Listener>> {
+fn listeners(state: &Arc<Mutex<State>>, at: &Addresses, pki: &Arc<Pki>, resolver: &dns::Resolver) -> Vec<Listener> {
     let region = lock(state).world.region.clone();
-    let plain = |service| web::handler(answerer(state, service), None);
-    let tls = |service, mut hosts: Vec<String>, address: SocketAddr| -> io::Result<Handler> {
-        hosts.extend([address.ip().to_string(), "localhost".to_owned()]);
-        let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        Ok(web::handler(answerer(state, service), Some(acceptor(pki.leaf(&hosts)?)?)))
+    let plain = |service| -> Maker {
+        let answerer = answerer(state, service);
+        Box::new(move |_| Ok(web::handler(answerer.clone(), None)))
     };
-    let privatelink = tls(Service::Privatelink, Addresses::privatelink_hosts(&region), at.privatelink_tls)?;
-    let sts = tls(Service::Sts, Addresses::sts_hosts(&region), at.sts_tls)?;
-    Ok(vec![
+    let tls = |service, mut hosts: Vec<String>, address: SocketAddr| -> Maker {
+        hosts.extend([address.ip().to_string(), "localhost".to_owned()]);
+        let (answerer, pki) = (answerer(state, service), pki.clone());
+        Box::new(move |certificate| {
+            Ok(web::handler(answerer.clone(), Some(acceptor(prove(&pki, &hosts, certificate)?)?)))
+        })
+    };
+    let privatelink = tls(Service::Privatelink, Addresses::privatelink_hosts(&region), at.privatelink_tls);
+    let sts = tls(Service::Sts, Addresses::sts_hosts(&region), at.sts_tls);
+    let resolver = resolver.clone();
+    vec![
         Listener::new(Service::Privatelink, at.privatelink, plain(Service::Privatelink)),
         Listener::new(Service::Privatelink, at.privatelink_tls, privatelink),
         Listener::new(Service::Sts, at.sts, plain(Service::Sts)),
         Listener::new(Service::Sts, at.sts_tls, sts),
         Listener::new(Service::Metadata, at.metadata, plain(Service::Metadata)),
-        Listener::new(Service::Dns, at.dns, dns::handler(resolver.clone())),
-    ])
+        Listener::new(Service::Dns, at.dns, Box::new(move |_| Ok(dns::handler(resolver.clone())))),
+    ]
+}
+
+fn prove(pki: &Pki, hosts: &[String], certificate: Certificate) -> io::Result<Leaf> {
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    match certificate {
+        Certificate::Good => pki.leaf(&hosts),
+        Certificate::Expired => pki.expired_leaf(&hosts),
+        Certificate::OtherName => pki.leaf(&["other.example.com"]),
+        Certificate::Untrusted => Pki::new("privatelink-sim stranger")?.leaf(&hosts),
+    }
 }

@@ -39,8 +39,9 @@ pub use handle::{Cloud, Credentials};
 pub use stamp::Stamp;
 pub use state::{Call, State};
 pub use world::{
-    AccessKey, Api, DoorMode, Doors, Effect, Endpoint, Fault, Host, LastToken, Match, Names, OidcProvider, OidcToken,
-    OneOrMany, Policy, Rcode, Role, Serve, Service, Session, Statement, Tokens, User, What, World, Zone,
+    AccessKey, Api, Certificate, Certificates, DoorMode, Doors, Effect, Endpoint, Fault, Host, LastToken, Match, Names,
+    OidcProvider, OidcToken, OneOrMany, Policy, Rcode, Role, Serve, Service, Session, Statement, Tokens, User, What,
+    World, Zone,
 };
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::listen::dns::{Datagrams, Resolver};
 use super::listen::enis::{Enis, wanted};
-use super::world::{DoorMode, Service, World};
+use super::world::{Certificate, DoorMode, Service, World};
 use crate::gate::{Door, Gate, Handler};
 use crate::pki::Pki;
 
@@ -23,45 +23,50 @@ pub(super) struct Running {
 pub(super) struct Listener {
     service: Service,
     gate: Gate,
-    handler: Handler,
+    handler: Maker,
     /// What it was set to last.
-    mode: Option<DoorMode>,
+    set: Option<(DoorMode, Certificate)>,
 }
+
+/// Makes a handler that proves itself so.
+pub(super) type Maker = Box<dyn Fn(Certificate) -> io::Result<Handler> + Send + Sync>;
 
 /// What the listeners follow: taken while the world is locked, followed when it no longer is.
 pub(super) struct Aim {
-    doors: BTreeMap<Service, DoorMode>,
+    doors: BTreeMap<Service, (DoorMode, Certificate)>,
     enis: BTreeMap<(String, String), super::listen::enis::Wanted>,
 }
 
 impl Aim {
     pub(super) fn of(world: &World) -> Self {
         let services = [Service::Privatelink, Service::Sts, Service::Metadata, Service::Dns];
-        let doors = services.into_iter().map(|service| (service, world.door(service))).collect();
+        let doors =
+            services.into_iter().map(|service| (service, (world.door(service), world.certificate(service)))).collect();
         Self { doors, enis: wanted(world) }
     }
 
-    fn door(&self, service: Service) -> DoorMode {
+    fn door(&self, service: Service) -> (DoorMode, Certificate) {
         self.doors.get(&service).copied().unwrap_or_default()
     }
 }
 
 impl Listener {
-    pub(super) fn new(service: Service, address: SocketAddr, handler: Handler) -> Self {
-        Self { service, gate: Gate::closed(address), handler, mode: None }
+    pub(super) fn new(service: Service, address: SocketAddr, handler: Maker) -> Self {
+        Self { service, gate: Gate::closed(address), handler, set: None }
     }
 
-    async fn settle(&mut self, mode: DoorMode) -> io::Result<()> {
-        if self.mode == Some(mode) {
+    async fn settle(&mut self, wanted: (DoorMode, Certificate)) -> io::Result<()> {
+        if self.set == Some(wanted) {
             return Ok(());
         }
+        let (mode, certificate) = wanted;
         let door = match mode {
-            DoorMode::Open => Door::Open(self.handler.clone()),
+            DoorMode::Open => Door::Open((self.handler)(certificate)?),
             DoorMode::Refused => Door::Closed,
             DoorMode::Silent => Door::Silent,
         };
         self.gate.set(door).await.map_err(|error| at(self.gate.address(), &error))?;
-        self.mode = Some(mode);
+        self.set = Some(wanted);
         Ok(())
     }
 }
@@ -80,7 +85,7 @@ impl Running {
         for listener in &mut self.doors {
             listener.settle(aim.door(listener.service)).await?;
         }
-        self.settle_datagrams(aim.door(Service::Dns)).await.map_err(|error| at(self.dns, &error))?;
+        self.settle_datagrams(aim.door(Service::Dns).0).await.map_err(|error| at(self.dns, &error))?;
         self.enis.settle(aim.enis, pki).await
     }
 

@@ -103,14 +103,7 @@ async fn serves_metadata_and_sts_plain_and_over_tls() {
     let (status, body) = http(cloud.addresses().sts, "POST", &oidc(&cloud), "").await;
     assert_eq!(status, 200, "{body}");
 
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(cloud.ca_der())).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
+    let connector = connector(&cloud);
     let address = cloud.addresses().sts_tls;
     for name in ["sts-vpc.cn-hangzhou.aliyuncs.com".to_owned(), address.ip().to_string()] {
         let stream = TcpStream::connect(address).await.unwrap();
@@ -121,6 +114,35 @@ async fn serves_metadata_and_sts_plain_and_over_tls() {
     let calls = cloud.calls();
     assert_eq!(calls.len(), 4);
     assert!(calls.iter().all(|call| call.outcome == "ok"), "{calls:?}");
+}
+
+fn connector(cloud: &Cloud) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(cloud.ca_der())).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn shows_the_certificate_it_is_told_to() {
+    let cloud = Cloud::start().await.unwrap();
+    let address = cloud.addresses().privatelink_tls;
+    for (certificate, expected) in [
+        (Certificate::Expired, "Expired"),
+        (Certificate::OtherName, "NotValidForName"),
+        (Certificate::Untrusted, "UnknownIssuer"),
+        (Certificate::Good, ""),
+    ] {
+        cloud.world(|world| world.certificates.privatelink = certificate).await.unwrap();
+        let name = ServerName::try_from("privatelink.cn-hangzhou.aliyuncs.com").unwrap();
+        let connected = connector(&cloud).connect(name, TcpStream::connect(address).await.unwrap()).await;
+        let found = connected.err().map(|error| format!("{:?}", error.into_inner())).unwrap_or_default();
+        assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{certificate:?}: {found}");
+    }
 }
 
 #[tokio::test]

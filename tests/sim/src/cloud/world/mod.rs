@@ -47,6 +47,8 @@ pub struct World {
     pub faults: BTreeMap<String, Fault>,
     /// What a connection to each service meets.
     pub doors: Doors,
+    /// What the services prove themselves with over TLS.
+    pub certificates: Certificates,
     /// How much the cloud's clock is ahead of this machine's, in milliseconds. Everything follows it: signatures,
     /// expiry, the `Date` header.
     pub clock_offset_ms: i64,
@@ -91,6 +93,31 @@ pub struct Doors {
     pub metadata: DoorMode,
     /// The resolver's, UDP and TCP.
     pub dns: DoorMode,
+}
+
+/// What a service proves itself with over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certificate {
+    /// One for its names and its address.
+    #[default]
+    Good,
+    /// One that ran out at the end of 2001.
+    Expired,
+    /// One for other names.
+    OtherName,
+    /// One of another authority.
+    Untrusted,
+}
+
+/// The certificates of all services that have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Certificates {
+    /// The PrivateLink API's.
+    pub privatelink: Certificate,
+    /// That of STS.
+    pub sts: Certificate,
 }
 
 /// How the last page says that it is the last.
@@ -173,6 +200,16 @@ impl World {
     #[must_use]
     pub fn oidc_arn(&self, name: &str) -> String {
         format!("acs:ram::{}:oidc-provider/{name}", self.account)
+    }
+
+    /// What a service proves itself with.
+    #[must_use]
+    pub fn certificate(&self, service: Service) -> Certificate {
+        match service {
+            Service::Privatelink => self.certificates.privatelink,
+            Service::Sts => self.certificates.sts,
+            Service::Metadata | Service::Dns => Certificate::Good,
+        }
     }
 
     /// What a service's connections meet.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::{
-    AccessKey, Api, Doors, Endpoint, Host, Names, OidcProvider, OidcToken, Policy, Role, Serve, User, World, Zone,
+    AccessKey, Api, Certificates, Doors, Endpoint, Host, Names, OidcProvider, OidcToken, Policy, Role, Serve, User,
+    World, Zone,
 };
 use crate::cloud::stamp::Stamp;
 use crate::https::HttpsMode;
@@ -52,6 +53,7 @@ impl World {
             api: Api::default(),
             faults: BTreeMap::new(),
             doors: Doors::default(),
+            certificates: Certificates::default(),
             clock_offset_ms: 0,
         }
     }
