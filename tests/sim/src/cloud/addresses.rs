@@ -63,6 +63,17 @@ impl Addresses {
         }
     }
 
+    /// Refuses addresses that others could reach.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let Self { privatelink, privatelink_tls, sts, sts_tls, metadata, dns, control } = self;
+        for address in [privatelink, privatelink_tls, sts, sts_tls, metadata, dns, control] {
+            if !address.ip().is_loopback() {
+                return Err(io::Error::other(format!("expected a loopback address, found {address}")));
+            }
+        }
+        Ok(())
+    }
+
     /// The names that lead to the PrivateLink API in a region.
     pub(super) fn privatelink_hosts(region: &str) -> Vec<String> {
         ["privatelink", "privatelink-vpc"].map(|host| format!("{host}.{region}.aliyuncs.com")).to_vec()

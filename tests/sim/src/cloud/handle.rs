@@ -69,8 +69,9 @@ impl Cloud {
     /// Starts a world. The resolver's address and the names of the API's hosts are added to it.
     ///
     /// # Errors
-    /// If an address can't be bound.
+    /// If an address is none of loopback's or can't be bound.
     pub async fn with(addresses: Addresses, mut world: World) -> io::Result<Self> {
+        addresses.check()?;
         introduce(&mut world, &addresses);
         let pki = Arc::new(Pki::new("privatelink-sim cloud")?);
         let state = Arc::new(Mutex::new(State::new(world.clone(), RandomState::new().hash_one(()))));

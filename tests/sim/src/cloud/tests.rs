@@ -295,10 +295,23 @@ async fn refuses_control_that_is_none() {
     }
     assert_eq!(cloud.look(Clone::clone), before);
     // In force it can't be, but made it is.
-    let taken = json!({ "eni_ip": "192.0.2.1" });
+    let taken = cloud.look(|world| world.endpoints[World::ORDERS].zones["cn-hangzhou-i"].eni_ip);
+    let taken = json!({ "eni_ip": taken });
     let zone = format!("endpoints/{}/zones/cn-hangzhou-h", World::ORDERS);
     assert_eq!(control(&cloud, "POST", &zone, taken).await.0, 500);
     assert_eq!(control(&cloud, "POST", "reset", Value::Null).await.0, 200);
+}
+
+#[tokio::test]
+async fn serves_nothing_beyond_loopback() {
+    let cloud = Cloud::start().await.unwrap();
+    let beyond = Some("192.0.2.1".parse().unwrap());
+    cloud.world(|world| world.zone_mut(World::LEDGER, "cn-hangzhou-h").unwrap().eni_ip = beyond).await.unwrap();
+    assert_eq!(cloud.connections(World::LEDGER, "cn-hangzhou-h").await, None);
+    let mut addresses = Addresses::random().unwrap();
+    addresses.metadata.set_ip("0.0.0.0".parse().unwrap());
+    let world = cloud.look(Clone::clone);
+    assert!(Cloud::with(addresses, world).await.is_err_and(|error| error.to_string().contains("0.0.0.0:8080")));
 }
 
 #[tokio::test]

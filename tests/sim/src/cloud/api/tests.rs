@@ -495,3 +495,58 @@ fn a_world_survives_json() {
     let json = serde_json::to_value(&world).unwrap();
     assert_eq!(serde_json::from_value::<World>(json).unwrap(), world);
 }
+
+/// Numbers without a pattern, the same at every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % most as u64).unwrap()
+    }
+
+    fn damage(&mut self, text: &mut String) {
+        const BITS: [&str; 12] = ["%", "&", "=", "+", ";", ",", " ", "\u{0}", "中", "Signature=", "-1", ".."];
+        let mut chars: Vec<char> = text.chars().collect();
+        let at = self.below(chars.len() + 1);
+        match self.below(3) {
+            0 => chars.truncate(at),
+            1 if at < chars.len() => drop(chars.remove(at)),
+            _ => drop(chars.splice(at..at, BITS[self.below(BITS.len())].chars())),
+        }
+        *text = chars.into_iter().collect();
+    }
+}
+
+#[test]
+fn answers_whatever_comes_and_lets_nothing_damaged_pass() {
+    let mut rig = Rig::new();
+    rig.state.world.api.quota_calls = 0;
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..20_000 {
+        let about = [("RegionId", "cn-hangzhou"), ("EndpointId", World::ORDERS), ("MaxResults", "1")];
+        let whole = rig.request(&AGENT, "ListVpcEndpointZones", &about);
+        let mut request = whole.clone();
+        for _ in 0..=dice.below(3) {
+            match dice.below(5) {
+                0 => dice.damage(&mut request.method),
+                1 => dice.damage(&mut request.path),
+                2 => dice.damage(&mut request.query),
+                3 => request.body.push(b'x'),
+                _ => {
+                    let at = dice.below(request.headers.len());
+                    let (name, value) = &mut request.headers[at];
+                    let text = if dice.below(4) == 0 { name } else { value };
+                    dice.damage(text);
+                }
+            }
+        }
+        let service = [Service::Privatelink, Service::Sts, Service::Metadata][dice.below(3)];
+        let reply = answer(&mut rig.state, service, &request, rig.now);
+        // Damage that means the same, such as a `&` at the end, may pass.
+        let same = request.query_parameters() == whole.query_parameters() && request.body == whole.body;
+        assert!(reply.status != 200 || same, "{request:?}");
+    }
+}

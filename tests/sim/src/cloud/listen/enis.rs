@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::cloud::world::{Serve, World};
 use crate::https::{HttpsMode, HttpsService};
@@ -40,7 +40,8 @@ pub(in crate::cloud) fn wanted(world: &World) -> BTreeMap<Eni, Wanted> {
     let mut all = BTreeMap::new();
     for (id, endpoint) in &world.endpoints {
         for (name, zone) in &endpoint.zones {
-            let (Some(ip), Some(serve)) = (zone.eni_ip, zone.serve) else { continue };
+            // The API may tell of any address; served is only loopback.
+            let (Some(ip), Some(serve)) = (zone.eni_ip.filter(Ipv4Addr::is_loopback), zone.serve) else { continue };
             let (Serve::Tcp { port, .. } | Serve::Https { port, .. }) = serve;
             let mut names = endpoint.private_dns.clone();
             names.push(endpoint.domain(id, &world.region));

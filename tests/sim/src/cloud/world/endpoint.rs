@@ -67,7 +67,7 @@ pub struct Zone {
     pub eni_ipv6: Option<Ipv6Addr>,
     /// The vSwitch.
     pub vswitch_id: String,
-    /// What answers at the ENI's address.
+    /// What answers at the ENI's address, if that is a loopback one.
     pub serve: Option<Serve>,
     /// False once the API has lost it.
     pub listed: bool,
