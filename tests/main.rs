@@ -10,6 +10,7 @@
 
 mod agent;
 mod agent_cli;
+mod agent_cloud;
 mod agent_config;
 mod agent_rig;
 mod agent_two;
