@@ -42,7 +42,10 @@ fn writer(dir: &Path) -> Result<LoadedWriter, Complaints> {
 fn taken(text: &str) -> WriterConfig {
     let dir = strict(&[("config.toml", text)]);
     load(&dir.path().join("config.toml"), &environment()).expect_err("the agent takes it too");
-    writer(dir.path()).unwrap_or_else(|c| panic!("{text}\n{c}")).config
+    let loaded = writer(dir.path()).unwrap_or_else(|c| panic!("{text}\n{c}"));
+    // Of the files that it names the writer knows nothing.
+    assert_eq!(loaded.whole, text.contains("\"/nonexistent/"), "{text}");
+    loaded.config
 }
 
 const TCP: &str = "probe = { kind = \"tcp\", port = 5432 }\n";
@@ -204,8 +207,10 @@ fn of_the_bad_files_the_writer_refuses_exactly_its_own() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "toml") {
             let dir = strict(&[("config.toml", &fs::read_to_string(&path).unwrap())]);
-            if says_the_same(dir.path()).is_ok() {
-                tolerated.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
+            if let Ok(loaded) = says_the_same(dir.path()) {
+                let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+                assert!(!loaded.whole, "{name}");
+                tolerated.insert(name);
             }
         }
     }
@@ -219,7 +224,10 @@ fn says_the_same(dir: &Path) -> Result<LoadedWriter, Complaints> {
     let agents = load(&dir.join("config.toml"), &environment());
     let writers = writer(dir);
     match (&agents, &writers) {
-        (Ok(agents), Ok(writers)) => assert_eq!(agents.config.for_writer(), writers.config),
+        (Ok(agents), Ok(writers)) => {
+            assert_eq!(agents.config.for_writer(), writers.config);
+            assert!(writers.whole);
+        }
         (Ok(_), Err(complaints)) => panic!("only the writer complains: {complaints}"),
         (Err(_), Ok(_)) => {}
         (Err(agents), Err(writers)) => {

@@ -125,6 +125,26 @@ async fn a_broken_config_leaves_the_last_good_policy_in_force_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_name_stays_while_the_agent_refuses_the_config_that_lacks_it() {
+    let c = Configured::new();
+    c.write(&c.good("\"a.x\""));
+    let mut policies = c.policies().await;
+    c.write(&format!("{}colour = \"blue\"\n", c.good("\"b.x\"")));
+    while names(&policies) == ["a.x"] {
+        soon(policies.changed()).await;
+        policies.reread().await;
+    }
+    assert_eq!(names(&policies), ["a.x", "b.x"]);
+    let mut policies = c.policies().await;
+    assert_eq!(names(&policies), ["a.x", "b.x"], "after a restart");
+    c.write(&c.good("\"b.x\""));
+    while names(&policies) != ["b.x"] {
+        soon(policies.changed()).await;
+        policies.reread().await;
+    }
+}
+
+#[tokio::test]
 async fn without_any_policy_the_writer_is_idle_until_there_is_one() {
     let c = Configured::new();
     c.write(BROKEN);

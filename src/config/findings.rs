@@ -54,6 +54,8 @@ pub(crate) struct Findings {
     omitted: usize,
     errors: usize,
     for_writer: bool,
+    /// Errors that don't concern the hosts writer.
+    tolerated: usize,
 }
 
 impl Findings {
@@ -70,6 +72,16 @@ impl Findings {
         self.errors = errors;
     }
 
+    /// Drops what concerns the agent alone, and remembers only whether there was an error.
+    pub(crate) fn tolerate(&mut self, of_agent: &Self) {
+        self.tolerated += of_agent.errors;
+    }
+
+    /// True once an error was dropped that only the agent minds.
+    pub(crate) fn has_tolerated(&self) -> bool {
+        self.tolerated > 0
+    }
+
     /// The first error.
     pub(crate) fn first_error(&self) -> Option<&Finding> {
         self.kept.iter().find(|f| f.severity == Severity::Error)
@@ -80,6 +92,7 @@ impl Findings {
         let is_error = finding.severity == Severity::Error;
         let concerns_writer = || is_error && finding.about != About::Unknown && keys::concerns_writer(&finding.key);
         if self.for_writer && !concerns_writer() {
+            self.tolerated += usize::from(is_error);
             return;
         }
         self.errors += usize::from(is_error);

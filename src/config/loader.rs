@@ -135,7 +135,7 @@ pub(super) fn judge(
     let Merged { tree, flaws, hidden } = Merged::of(texts);
     let kept = Kept::of(&tree, &hidden);
     let facts = files::gather(&tree, sources);
-    let world = World { environment, facts: &facts, left_out };
+    let world = World { environment, facts: Some(&facts), left_out };
     let Checked { config, effective, findings, without } = check::check(tree, texts, world);
     let (config, complaints) = settle(config, findings, texts, (flaws, &hidden));
     let Some(config) = config else { return Err(complaints) };

@@ -22,7 +22,7 @@ const BACK_OFF: Duration = Duration::from_secs(5);
 const HURRY_APART: Duration = Duration::from_secs(600);
 /// DNS is asked at the very moment; the API may take its time, the more so as the fleet may be larger than it says.
 const SHORTEST_HURRY: Duration = Duration::from_secs(30);
-/// Rounds that may follow each other, whatever asks for them, and how soon one more may.
+/// Rounds that may follow each other, whatever asks for them, and how soon one more may at the latest.
 const BURST: u32 = 4;
 const REFILL: Duration = Duration::from_secs(60);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -91,14 +91,16 @@ impl ApiPace {
         if now < self.next {
             return false;
         }
-        let earned = now.since(self.refilled).as_secs() / REFILL.as_secs();
+        // Somebody who wants it more often gets it.
+        let refill = REFILL.min(self.fleet.interval);
+        let earned = now.since(self.refilled).as_millis() / refill.as_millis().max(1);
         if earned > 0 {
             let earned = u32::try_from(earned).unwrap_or(BURST);
             self.tokens = self.tokens.saturating_add(earned).min(BURST);
             self.refilled = now;
         }
         if self.tokens == 0 {
-            self.next = self.refilled.after(REFILL);
+            self.next = self.refilled.after(refill);
             return false;
         }
         self.tokens -= 1;

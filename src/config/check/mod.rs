@@ -44,8 +44,8 @@ struct Located<T> {
 #[derive(Clone, Copy)]
 pub(crate) struct World<'i> {
     pub(crate) environment: &'i Environment,
-    /// What was found at each path that the tree names.
-    pub(crate) facts: &'i Facts,
+    /// What was found at each path that the tree names; `None` if nobody may look.
+    pub(crate) facts: Option<&'i Facts>,
     /// `Some` if the tree is that of a configuration that was kept: the names of the endpoints that lost a header
     /// value by that. A probe that can't be set up then costs the endpoint its probe alone.
     pub(crate) left_out: Option<&'i BTreeSet<String>>,
@@ -127,10 +127,13 @@ pub(crate) fn check_for_writer(
     texts: &[Document],
     environment: &Environment,
 ) -> (Option<WriterConfig>, Findings) {
-    // No file that the tree names is looked at; that they lack concerns probes alone.
-    let world = World { environment, facts: &Facts::new(), left_out: None };
+    // No file that the tree names is looked at; they concern probes alone.
+    let world = World { environment, facts: None, left_out: None };
     let mut desk = Desk::new(world, texts, Findings::for_writer());
-    let config = writer_config(Drafts::read(tree, &mut desk), &mut desk);
+    let drafts = Drafts::read(tree, &mut desk);
+    let ((), of_agent) = desk.aside(|desk| drafts.check_probes_and_addresses(desk));
+    desk.findings.tolerate(&of_agent);
+    let config = writer_config(drafts, &mut desk);
     (config.filter(|_| !desk.findings.has_errors()), desk.findings)
 }
 
@@ -159,6 +162,14 @@ impl Drafts {
         Self { host, cloud, steering, endpoints, hosts, metrics, log }
     }
 
+    /// Rules that concern the agent alone.
+    fn check_probes_and_addresses(&self, desk: &mut Desk<'_>) {
+        cross::endpoints(&self.endpoints, desk);
+        if let Some(hosts) = &self.hosts {
+            cross::addresses(&self.endpoints, hosts, desk);
+        }
+    }
+
     /// Rules that hold whatever is probed and discovered.
     fn check_names_and_paths(&self, desk: &mut Desk<'_>) {
         cross::names(&self.endpoints, desk);
@@ -169,10 +180,7 @@ impl Drafts {
 }
 
 fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
-    cross::endpoints(&drafts.endpoints, desk);
-    if let Some(hosts) = &drafts.hosts {
-        cross::addresses(&drafts.endpoints, hosts, desk);
-    }
+    drafts.check_probes_and_addresses(desk);
     drafts.check_names_and_paths(desk);
     let Drafts { host, cloud, steering, endpoints, hosts, metrics, log } = drafts;
     Some(Config {

@@ -18,6 +18,10 @@ use crate::sys::identity;
 pub struct LoadedWriter {
     /// The writer's part.
     pub config: WriterConfig,
+    /// False if the agent refuses the configuration for something else in it, and so goes on with an older one. (Or
+    /// it is of a later version, which is no reason to take anything away either.) Of the files that it names nothing
+    /// is known.
+    pub whole: bool,
     /// The files behind it.
     pub sources: Sources,
 }
@@ -43,8 +47,9 @@ pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWrite
     }
     let Merged { tree, flaws, hidden } = Merged::of(&documents);
     let (config, findings) = check::check_for_writer(tree, &documents, environment);
+    let whole = flaws.repeats.is_empty() && !findings.has_tolerated();
     match settle(config, findings, &documents, (flaws, &hidden)) {
-        (Some(config), _) => Ok(LoadedWriter { config, sources }),
+        (Some(config), _) => Ok(LoadedWriter { config, whole, sources }),
         (None, complaints) => Err(complaints),
     }
 }

@@ -63,7 +63,7 @@ pub struct HostsPolicy {
     pub path: PathBuf,
     /// How often the file is looked at without any event.
     pub reassert_interval: Duration,
-    /// How long a name that left the config stays.
+    /// How long a name that left the config stays; [`Duration::MAX`] while it isn't sure that it left.
     pub removal_grace: Duration,
     /// After so long without a sign of life the agent counts as lost (B17).
     pub agent_lost_after: Duration,
@@ -126,6 +126,21 @@ impl HostsPolicy {
             run_dir: hosts.run_dir,
             state_dir: hosts.state_dir,
         }
+    }
+
+    /// Takes no name away that an earlier policy let in, for as long as the agent refuses the config and so goes on
+    /// with that name (B13).
+    pub fn hold_on_to(&mut self, earlier: &Self) {
+        self.names.extend(earlier.names.iter().cloned());
+        self.endpoint_ids.extend(earlier.endpoint_ids.iter().cloned());
+        // And none that was on its way out already: an editor may have emptied the file first.
+        self.removal_grace = Duration::MAX;
+    }
+
+    /// True if it takes no name away, however long it lacks it.
+    #[must_use]
+    pub fn holds_every_name(&self) -> bool {
+        !self.publish || self.removal_grace == Duration::MAX
     }
 
     /// True for a name of the config, and for the endpoint domain and the zone domains of an endpoint id of the config.

@@ -93,45 +93,56 @@ memory_is_small() {
     [ "$(cat "$work/pss")" -le 10240 ] || { echo "expected at most 10240 KiB, found ${both[*]}"; return 1; }
 }
 
-# One line a restart: microseconds from the start of the process to READY=1, and its CPU time by then in microseconds.
-# The CPU time is read right after, so it is a little more than "by then".
+# One line a restart: the CPU time of the agent by READY=1, and the time from the start of its process to there, in
+# microseconds. The CPU time, of all threads, is read right after, so it is a little more than "by then".
 starts() {
     local tries pid
     for ((tries = 0; tries < 5; tries++)); do
         inside systemctl restart "$agent"
         pid=$(property "$agent" MainPID)
-        inside cat "/proc/$pid/task/$pid/schedstat" | awk '{ printf "%d ", $1 / 1000 }'
+        inside sh -c "cat /proc/$pid/task/*/schedstat" | awk '{ spent += $1 } END { printf "%d ", spent / 1000 }'
         echo $(($(property "$agent" ActiveEnterTimestampMonotonic) - $(property "$agent" ExecMainStartTimestampMonotonic)))
         sleep 1
     done
 }
 
-# What systemd itself takes in that time, to make the unit's walls: the same unit with a program that does nothing but
-# say how much CPU time it has used. Lines as in starts.
+# What systemd itself takes of both, to make the unit's walls: the same unit with a program that does nothing but say how
+# much CPU time it has used. Lines as in starts.
 bare_starts() {
     local copy=bare.service tries spent
-    inside sh -c "sed 's|^ExecStart=.*|ExecStart=/bin/cat /proc/self/schedstat|; s|^Type=.*|Type=oneshot|; s|^Restart=.*||' \
-        /usr/lib/systemd/system/$agent >/run/systemd/system/$copy; systemctl daemon-reload"
+    inside sh -c "sed 's|^ExecStart=.*|ExecStart=/bin/cat /proc/self/schedstat|; s|^Type=.*|Type=oneshot\\nRemainAfterExit=yes|; \
+        s|^Restart=.*||' /usr/lib/systemd/system/$agent >/run/systemd/system/$copy; systemctl daemon-reload"
     for ((tries = 0; tries < 5; tries++)); do
-        inside systemctl start "$copy"
+        inside systemctl restart "$copy"
         inside journalctl --sync
         spent=$(inside journalctl -b -o cat -u "$copy" _COMM=cat | tail -n 1 | cut -d ' ' -f 1)
         echo "$((spent / 1000)) $(($(property "$copy" ExecMainExitTimestampMonotonic) - $(property "$copy" ExecMainStartTimestampMonotonic)))"
     done
+    inside systemctl stop "$copy"
     inside sh -c "rm /run/systemd/system/$copy; systemctl daemon-reload"
 }
 
+# Only CPU time has a limit here: the rest is this machine's other work, too.
 starts_with_cached_plan() {
     bare_starts >"$work/bare"
     starts >"$work/starts"
     cat "$work/starts"
     [ "$(wc -l <"$work/starts")" -eq 5 ]
+    local own
+    own=$(($(column 1 starts) - $(column 1 bare)))
+    [ "$own" -le 50000 ] || { echo "expected at most 50000 us of CPU time of its own, found $own"; return 1; }
     within 15 well
 }
 
 # column NUMBER FILE: its median.
 column() {
     cut -d ' ' -f "$1" "$work/$2" | median
+}
+
+# own_of COLUMN: what of it is the agent's own.
+own_of() {
+    awk -v all="$(column "$1" starts)" -v bare="$(column "$1" bare)" 'BEGIN {
+        printf "%.1f ms of its own, %.1f ms with what systemd takes for the walls", (all - bare) / 1000, all / 1000 }'
 }
 
 # scene_figures SINCE: SINCE is when both were started last, as $SECONDS.
@@ -141,9 +152,9 @@ scene_figures() {
     [ "$wait" -le 0 ] || sleep "$wait"
     check 'both together take at most 10 MiB (PSS), with 2 x 2 targets' memory_is_small
     figure "PSS of both: $(cat "$work/pss") KiB (agent $(pss "$agent"), writer $(pss "$writer"))"
-    check 'the agent starts with a cached plan, five times' starts_with_cached_plan
-    figure "start to READY=1, median of 5: $(column 2 starts) us, of which systemd takes $(column 2 bare) for the sandbox"
-    figure "CPU time of the main thread by then: $(column 1 starts) us, of which systemd takes $(column 1 bare)"
+    check 'the agent starts with a cached plan in at most 50 ms of CPU time of its own (median of 5)' starts_with_cached_plan
+    figure "CPU time by READY=1: $(own_of 1)"
+    figure "start to READY=1: $(own_of 2)"
     settle
 }
 

@@ -160,9 +160,10 @@ zones() {
     inside systemctl "$what" "${@/#/zone@}"
 }
 
-# settings_file NAME < TEXT: a drop-in of the config.
+# settings_file NAME < TEXT: a drop-in of the config. Put there whole: half of one may be a good config, too.
 settings_file() {
-    cat >"$root$settings/$1"
+    cat >"$root$settings/.$1"
+    mv "$root$settings/.$1" "$root$settings/$1"
 }
 
 # settle: makes everything as it should be again after a check, so that the next one stands for itself.
@@ -190,5 +191,7 @@ make_well() {
     inside systemctl start "$writer" "$agent"
     inside systemctl kill -s HUP --kill-who=main "$agent"
     within 30 well
+    # A name that some check brought in stays for removal_grace.
+    within 30 leads_to more.booted.example
     watch_names
 }

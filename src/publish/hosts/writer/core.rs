@@ -211,8 +211,8 @@ impl Core {
     }
 
     fn take_policy(&mut self, policy: Arc<HostsPolicy>, now: Boottime) {
-        if !self.policy.publish {
-            // An idle writer's policy may lack everything: the grace counts from when it publishes.
+        if self.policy.holds_every_name() {
+            // It may have lacked anything for however long: the grace counts from when it is over.
             self.admitted.last.lacking.clear();
         }
         if policy.path != self.policy.path || !policy.publish {

@@ -91,8 +91,11 @@ impl FromConfig {
     }
 
     async fn accept(&mut self, loaded: LoadedWriter) {
-        let LoadedWriter { config, sources } = loaded;
-        let policy = HostsPolicy::new(config);
+        let LoadedWriter { config, whole, sources } = loaded;
+        let mut policy = HostsPolicy::new(config);
+        if !whole {
+            policy.hold_on_to(&self.current);
+        }
         (self.sources, self.trouble) = (Some(sources), None);
         self.voice.tell("taking over the config", None);
         if self.saved.as_ref() != Some(&policy) {

@@ -337,6 +337,25 @@ fn a_name_that_left_the_policy_goes_after_the_grace() {
 }
 
 #[test]
+fn a_name_stays_while_its_removal_is_not_sure_and_goes_after_the_grace_from_then() {
+    let mut w = published();
+    let without = || HostsPolicy { names: ["b.x".parse().unwrap()].into(), ..policy() };
+    // As while an editor has emptied the file.
+    w.take(Input::Policy(Arc::new(HostsPolicy { names: BTreeSet::new(), ..policy() })));
+    let mut refused = without();
+    refused.hold_on_to(&HostsPolicy { names: BTreeSet::new(), ..policy() });
+    w.take(Input::Policy(Arc::new(refused)));
+    w.run_until(secs(5000));
+    w.take(arrives(&plan(&[("a.x", "10.0.0.2")])));
+    assert_eq!(w.verdict("a.x"), Verdict::Published);
+    w.take(Input::Policy(Arc::new(without())));
+    w.run_until(secs(5599));
+    assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.2")])));
+    w.run_until(secs(5600));
+    assert_eq!(w.file, Present::Whole(Block::default()));
+}
+
+#[test]
 fn what_could_not_be_saved_or_told_is_tried_again_later() {
     let mut w = published();
     w.take(Input::NotSaved);
