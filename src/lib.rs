@@ -34,6 +34,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod cloud;
 pub mod config;
 pub mod daemon;
 pub mod discover;

@@ -67,7 +67,7 @@ impl Rig {
     pub(crate) fn header(&self) -> String {
         let dir = self.dir.path().display();
         format!(
-            "[host]\nzone = \"{}\"\ninstance_id = \"i-test\"\nstate_dir = \"{dir}/state\"\nrun_dir = \"{dir}/run\"\n\
+            "[cloud]\nmetadata_endpoint = \"http://127.0.0.1:9\"\n[host]\nzone = \"{}\"\ninstance_id = \"i-test\"\nstate_dir = \"{dir}/state\"\nrun_dir = \"{dir}/run\"\n\
              [hosts]\npath = \"{dir}/etc/hosts\"\nallowed_ranges = [\"127.0.0.0/8\"]\nreassert_interval = \"1s\"\n\
              removal_grace = \"10m\"\nrun_dir = \"{dir}/run-hosts\"\nstate_dir = \"{dir}/state-hosts\"\n\
              [metrics]\nlisten = \"{}\"\n[log]\nlevel = \"info\"\n",

@@ -7,7 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use privatelinkd::config::{Complaints, Config, Environment, Loaded, ServiceUser, Severity, from_texts, keys, load};
+use privatelinkd::config::{
+    CloudConfig, Complaints, Config, Environment, Loaded, ServiceUser, Severity, from_texts, keys, load,
+};
 use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
 
 pub(crate) fn root() -> PathBuf {
@@ -143,7 +145,9 @@ fn the_sample_switched_on_holds_and_has_the_defaults() {
     let on = from_texts(&[("config.toml", &text)], &environment()).unwrap_or_else(|c| panic!("{c}"));
     assert_eq!(on.warnings, []);
     let empty = from_texts(&[("config.toml", "")], &environment()).unwrap().config;
-    let Config { host, endpoints, steering, hosts, metrics, log } = on.config;
+    let Config { host, cloud, endpoints, steering, hosts, metrics, log } = on.config;
+    assert_eq!(CloudConfig { api_endpoint: None, ..cloud }, empty.cloud);
+    assert_eq!(host.fleet_size, empty.host.fleet_size);
     assert_eq!((steering, &hosts, &metrics, log), (empty.steering, &empty.hosts, &empty.metrics, empty.log));
     assert_eq!((&host.state_dir, &host.run_dir), (&empty.host.state_dir, &empty.host.run_dir));
     // The probe's defaults, against an endpoint that sets nothing but what it must.

@@ -10,14 +10,24 @@
 
 mod agent;
 mod agent_cli;
+mod agent_cloud;
 mod agent_config;
 mod agent_rig;
 mod agent_two;
 mod architecture;
+mod cloud_credentials;
+mod cloud_metadata;
+mod cloud_openapi;
+mod cloud_privatelink;
+mod cloud_resolve;
+mod cloud_rig;
+mod cloud_sign;
 mod config_files;
 mod config_fuzz;
 mod config_last_good;
 mod config_writer;
+mod discover_fleet;
+mod discover_runner;
 mod hosts_config;
 mod hosts_file;
 mod hosts_fuzz;

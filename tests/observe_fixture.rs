@@ -64,7 +64,7 @@ pub(crate) fn down(reason: FailureReason, detail: &str) -> CheckHealth {
 }
 
 fn endpoint(n: usize) -> Endpoint {
-    let entry = AddressEntry { source: SourceKind::Fixed, retired: None };
+    let entry = AddressEntry::given_by(SourceKind::Fixed);
     let zones = [0, 1].map(|zone| {
         let addresses = BTreeMap::from([(key(n, zone).address, entry.clone())]);
         (key(n, zone).zone, ZoneEntry { addresses, ..ZoneEntry::default() })
@@ -79,6 +79,8 @@ fn endpoint(n: usize) -> Endpoint {
         zones: zones.into(),
         presence: Presence::Configured,
         sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(7190) })].into(),
+        cloud: None,
+        missing: None,
     }
 }
 

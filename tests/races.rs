@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use privatelinkd::agent::steering::Steering;
 use privatelinkd::config::Config;
-use privatelinkd::discover::{Fixed, Round, Source, merge};
+use privatelinkd::discover::{Fixed, Round, Source, Wanted, merge};
 use privatelinkd::model::{Failure, FailureReason, HealthView, HostFacts, Inventory, PlanState, TargetSpec, Timings};
 use privatelinkd::probe::runner::{Probes, Runner};
 use privatelinkd::probe::{Overlap, Prober};
@@ -130,6 +130,7 @@ impl Rig {
             plan: plan_tx,
             ask: mpsc::channel(1).0,
             events,
+            disowned: false,
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());
@@ -174,9 +175,12 @@ impl Rig {
 async fn discovered(config: &Config, clock: &Clock) -> Inventory {
     let mut round = Round::new();
     for (name, endpoint) in &config.endpoints {
-        round.entry(name.clone()).or_default().insert(Fixed.kind(), Fixed.find(endpoint).await);
+        round
+            .entry(name.clone())
+            .or_default()
+            .insert(Fixed.kind(), Fixed.find(Wanted { config: endpoint, known: None }).await);
     }
-    merge(&Inventory::default(), &config.endpoints, &round, Duration::from_secs(600), clock.now()).0
+    merge(&Inventory::default(), &config.endpoints, &round, config.graces(), clock.now()).0
 }
 
 fn any_death(rng: &mut fastrand::Rng) -> Death {

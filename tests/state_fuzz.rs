@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use privatelinkd::agent::steering;
 use privatelinkd::config::Config;
-use privatelinkd::discover::{Cached, Found, Round, judge, merge};
+use privatelinkd::discover::{Cached, Found, FoundZone, Round, judge, merge};
 use privatelinkd::model::{
     AddressEntry, Answer, AnswerReason, Boottime, Endpoint, Freshness, HealthView, HostFacts, HostName, Identity,
-    IdentityPart, Inventory, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal, Zone, ZoneEntry,
+    IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal, Zone, ZoneEntry,
 };
 use privatelinkd::steer::{Inputs, steer};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -68,12 +68,21 @@ fn plan() -> impl Strategy<Value = Plan> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    let entry =
-        proptest::option::of(boottime()).prop_map(|retired| AddressEntry { source: SourceKind::Fixed, retired });
+    let entry = (proptest::option::of(boottime()), select(SourceKind::ALL.to_vec()), any::<bool>()).prop_map(
+        |(retired, source, given)| AddressEntry {
+            source,
+            given: given.then_some(source).into_iter().collect(),
+            retired,
+        },
+    );
+    let missing = || {
+        let missing = (boottime(), proptest::option::of(boottime()));
+        proptest::option::of(missing.prop_map(|(first, confirmed)| Missing { first, confirmed }))
+    };
     let zone = select(vec![Zone::Known("z0".parse().unwrap()), Zone::Known("z1".parse().unwrap()), Zone::Unknown]);
     let leaving = || btree_map(name(), boottime(), 0..2);
-    let in_zone = (btree_set(name(), 0..2), leaving(), btree_map(address(), entry, 0..3))
-        .prop_map(|(names, leaving, addresses)| ZoneEntry { names, leaving, addresses });
+    let in_zone = (btree_set(name(), 0..2), leaving(), btree_map(address(), entry, 0..3), missing())
+        .prop_map(|(names, leaving, addresses, missing)| ZoneEntry { names, leaving, addresses, cloud: None, missing });
     let presence = prop_oneof![Just(Presence::Configured), boottime().prop_map(|since| Presence::Removed { since })];
     let at = (boottime(), any::<u64>()).prop_map(|(boottime, wall)| Now { boottime, wall: Wall(wall) });
     let source = (at, any::<bool>()).prop_map(|(at, fresh)| match fresh {
@@ -88,8 +97,9 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         any::<bool>(),
         presence,
         sources,
+        missing(),
     )
-        .prop_map(|((names, leaving), priority, zones, probed, presence, sources)| Endpoint {
+        .prop_map(|((names, leaving), priority, zones, probed, presence, sources, missing)| Endpoint {
             id: None,
             domain: None,
             names,
@@ -99,6 +109,8 @@ fn inventory() -> impl Strategy<Value = Inventory> {
             probed,
             presence,
             sources,
+            cloud: None,
+            missing,
         });
     let label = select(vec!["a", "b", "gone"]).prop_map(|n| n.parse().unwrap());
     btree_map(label, endpoint, 0..3).prop_map(|endpoints| Inventory { endpoints })
@@ -121,12 +133,12 @@ fn start(inventory: &Inventory, previous: Option<&Plan>, answering: bool, at: Bo
     let now = Now { boottime: at, wall: Wall(0) };
     let mut round = Round::new();
     for (name, endpoint) in CONFIG.endpoints.iter().filter(|_| answering) {
-        let of = |(zone, all): (&_, &Vec<_>)| (Zone::Known(Clone::clone(zone)), all.iter().copied().collect());
-        let found = Found { zones: endpoint.addresses.iter().map(of).collect() };
+        let of = |(zone, all): (&_, &Vec<_>)| (Zone::Known(Clone::clone(zone)), FoundZone::of(all.iter().copied()));
+        let found = Found { zones: endpoint.addresses.iter().map(of).collect(), ..Found::default() };
         round.entry(name.clone()).or_default().insert(SourceKind::Fixed, Ok(found));
     }
     let policy = steering::policy(&CONFIG);
-    let (inventory, _) = merge(inventory, &CONFIG.endpoints, &round, policy.removal_grace, now);
+    let (inventory, _) = merge(inventory, &CONFIG.endpoints, &round, policy.graces, now);
     let (health, host, overrides) = (HealthView::default(), HostFacts::default(), Overrides::default());
     let inputs = Inputs {
         inventory: &inventory,
@@ -153,7 +165,7 @@ proptest! {
         let here = identity("here");
         prop_assert_eq!(
             judge::<Plan>(&stored(&plan, "here"), &here, BOOT),
-            Cached::Good { content: plan.clone(), same_boot: true }
+            Cached::Good { content: plan.clone(), same_boot: true, identity: here.clone() }
         );
         let foreign = judge::<Plan>(&stored(&plan, "elsewhere"), &here, BOOT);
         prop_assert_eq!(foreign, Cached::Foreign { content: plan, part: IdentityPart::MachineId });

@@ -76,7 +76,8 @@ impl Control {
         self.sources = sources;
         self.kept = Some(kept);
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
-        self.settings.host.send_replace(Arc::new(host_facts(&config)));
+        let told = self.settings.told.borrow().clone();
+        self.settings.take_host(host_facts(&config, told.as_deref()));
         self.settings.probes.send_replace(Arc::new(probes(&config)));
         self.settings.policy.send_replace(Arc::new(policy(&config)));
         self.settings.config.send_replace(Arc::new(config));

@@ -4,7 +4,9 @@
 //! one sender of what it finds (`wire`); a stage that ends without being told to is a fault that ends the agent, and
 //! systemd starts it anew. What is published stays meanwhile.
 
+mod cloud;
 mod control;
+mod host;
 mod listen;
 mod report;
 mod settings;
@@ -15,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cloud::metadata::Facts;
 use crate::config::{Complaints, Config, Environment, Loaded};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
@@ -69,7 +72,7 @@ pub struct Recalled {
 /// A stage that ended by itself.
 pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let clock = Clock::System;
-    let host = host_facts(&options.loaded.config);
+    let host = host_facts(&options.loaded.config, None);
     let cache = Arc::new(cache(&options.loaded.config, &host.identity));
     let memory = recall(cache.clone(), settings::policy(&options.loaded.config), clock).await;
     let stop = orders.stop.clone();
@@ -80,25 +83,28 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     result
 }
 
-/// What the config tells of the machine, and what the machine tells of itself.
-fn host_facts(config: &Config) -> HostFacts {
+/// What the config tells of the machine, what the metadata service does of the rest, and what the machine tells of
+/// itself.
+fn host_facts(config: &Config, told: Option<&Facts>) -> HostFacts {
     let host = &config.host;
+    let or_told = |written: &Option<String>, of: fn(&Facts) -> &Option<String>| {
+        written.clone().or_else(|| told.and_then(|told| of(told).clone()))
+    };
+    let region = or_told(&host.region, |told| &told.region);
+    let vpc_id = or_told(&host.vpc_id, |told| &told.vpc_id);
+    let instance_id = or_told(&host.instance_id, |told| &told.instance_id);
     HostFacts {
-        zone: host.zone.clone(),
-        region: host.region.clone(),
-        vpc_id: host.vpc_id.clone(),
-        instance_id: host.instance_id.clone(),
-        identity: Identity {
-            region: host.region.clone(),
-            vpc_id: host.vpc_id.clone(),
-            instance_id: host.instance_id.clone(),
-            ..identity::local()
-        },
+        zone: host.zone.clone().or_else(|| told.and_then(|told| told.zone.clone())),
+        region: region.clone(),
+        vpc_id: vpc_id.clone(),
+        instance_id: instance_id.clone(),
+        identity: Identity { region, vpc_id, instance_id, ..identity::local() },
+        foreign_cache: None,
     }
 }
 
 fn cache(config: &Config, identity: &Identity) -> Cache {
-    Cache { dir: config.host.state_dir.clone(), identity: identity.clone(), boot_id: identity::boot_id() }
+    Cache::new(config.host.state_dir.clone(), identity.clone(), identity::boot_id())
 }
 
 /// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder. Where the plan is lost,

@@ -4,20 +4,36 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::cloud::metadata::Facts;
 use crate::config::Config;
 use crate::model::HostFacts;
 use crate::observe::ConfigState;
 use crate::probe::runner::Probes;
 use crate::publish::hosts::policy::HostsPolicy;
 
-/// Everything that the config decides, each under its own watch so that a reload wakes only whom it concerns.
+/// Everything that the config decides, and where we are, each under its own watch so that a reload wakes only whom it concerns.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) config: watch::Sender<Arc<Config>>,
     pub(super) state: watch::Sender<Arc<ConfigState>>,
     pub(super) host: watch::Sender<Arc<HostFacts>>,
+    /// What the metadata service told, once it did.
+    pub(super) told: watch::Sender<Option<Arc<Facts>>>,
     pub(super) probes: watch::Sender<Arc<Probes>>,
     pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
+}
+
+impl Settings {
+    /// Takes over where we are, and wakes nobody if that is no news. Once foreign, a cache stays so.
+    pub(super) fn take_host(&self, host: HostFacts) {
+        self.host.send_if_modified(|present| {
+            let foreign_cache = host.foreign_cache.or(present.foreign_cache);
+            let host = HostFacts { foreign_cache, ..host };
+            let news = **present != host;
+            *present = Arc::new(host);
+            news
+        });
+    }
 }
 
 /// How each endpoint is probed.

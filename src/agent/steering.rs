@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{
     AnswerHistory, EndpointName, Event, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
-    PlanState, Policy,
+    PlanState, Policy, Withdrawal,
 };
 use crate::publish::hosts::handover;
 use crate::steer::{Inputs, steer};
@@ -43,6 +43,8 @@ pub struct Steering {
     pub ask: mpsc::Sender<BTreeSet<EndpointName>>,
     /// What happened.
     pub events: mpsc::UnboundedSender<Event>,
+    /// Another machine's plan was given up.
+    pub disowned: bool,
 }
 
 impl Steering {
@@ -77,7 +79,11 @@ impl Steering {
         let now = self.clock.now();
         let (inventory, health) = (self.inventory.borrow_and_update().clone(), self.health.borrow_and_update().clone());
         let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow_and_update().clone());
-        let previous = self.plan.borrow().plan.clone();
+        let in_force = self.plan.borrow().plan.clone();
+        let mut previous = in_force.clone();
+        if host.foreign_cache.is_some() && !std::mem::replace(&mut self.disowned, true) {
+            previous = previous.map(|plan| Arc::new(disowned(&plan)));
+        }
         let steered = steer(&Inputs {
             inventory: &inventory,
             health: &health,
@@ -87,7 +93,7 @@ impl Steering {
             previous: previous.as_deref(),
             now,
         });
-        if previous.as_deref() != Some(&steered.plan) {
+        if in_force.as_deref() != Some(&steered.plan) {
             let plan = Arc::new(steered.plan);
             self.plan.send_modify(|state| {
                 state.history = history(&state.history, previous.as_deref(), &plan, now);
@@ -106,11 +112,19 @@ impl Steering {
     }
 }
 
+/// What is left of a plan that turns out to be another machine's: that its names go (B12). Those that this machine has
+/// found for itself come back at once.
+fn disowned(plan: &Plan) -> Plan {
+    let foreign = |name: &HostName| (name.clone(), Withdrawal::ForeignCache);
+    let known = plan.withdrawn.iter().map(|(name, why)| (name.clone(), *why));
+    Plan { answers: BTreeMap::new(), withdrawn: known.chain(plan.answers.keys().map(foreign)).collect() }
+}
+
 /// `[steering]` of every endpoint.
 #[must_use]
 pub fn policy(config: &Config) -> Policy {
     let endpoints = config.endpoints.iter().map(|(name, e)| (name.clone(), e.steering)).collect();
-    Policy { default: config.steering, endpoints, removal_grace: config.hosts.removal_grace }
+    Policy { default: config.steering, endpoints, graces: config.graces() }
 }
 
 /// How often and when each name of the new plan changed.

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::control::{self, Control};
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
-use super::{Options, Recalled, listen, report};
+use super::{Options, Recalled, cloud, host, listen, report};
 use crate::config::Loaded;
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
-use crate::model::{Event, EventKind, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
+use crate::model::{Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, EventLog, Views, events};
 use crate::probe::Probers;
 use crate::probe::runner::Runner;
@@ -36,6 +36,8 @@ pub(super) struct Wiring {
     clock: Clock,
     started: Now,
     cache: Arc<Cache>,
+    /// Who wrote down what was found in the cache.
+    written_by: Option<Identity>,
     settings: Settings,
     inventory: watch::Sender<Arc<Inventory>>,
     plan: watch::Sender<PlanState>,
@@ -83,10 +85,12 @@ impl Wiring {
             settings: Settings {
                 state: watch::Sender::new(Arc::new(config_state)),
                 host: watch::Sender::new(Arc::new(host)),
+                told: watch::Sender::default(),
                 probes: watch::Sender::new(Arc::new(probes(&config))),
                 policy: watch::Sender::new(Arc::new(policy(&config))),
                 config: watch::Sender::new(config),
             },
+            written_by: memory.written_by,
             inventory: watch::Sender::new(Arc::new(memory.inventory)),
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
@@ -105,8 +109,9 @@ impl Wiring {
     pub(super) async fn start(mut self, supervisor: &mut Supervisor, reload: mpsc::Receiver<()>) -> Log {
         let event_log = watch::Sender::new(Arc::new(EventLog::default()));
         let events = event_log.subscribe();
-        let beats = ["publish", "discover", "probe", "steer", "control"].map(|name| self.stages.add(name, SILENCE));
-        let [publish, discover, probe, steer, control] = beats;
+        let beats =
+            ["publish", "discover", "probe", "steer", "control", "host"].map(|name| self.stages.add(name, SILENCE));
+        let [publish, discover, probe, steer, control, host] = beats;
         self.wire_publishing(publish, supervisor).await;
         if self.options.all_in_one {
             let beat = self.stages.add("hosts", SILENCE);
@@ -128,6 +133,7 @@ impl Wiring {
             events: self.events.clone(),
         };
         supervisor.add("control", control.run(reload, supervisor.token()));
+        self.wire_host(host, supervisor);
         self.wire_observe(&views, supervisor);
         self.wire_probe(probe, supervisor);
         self.wire_steer_and_discover(steer, discover, supervisor);
@@ -139,7 +145,7 @@ impl Wiring {
     async fn wire_publishing(&self, beat: Beat, supervisor: &mut Supervisor) {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
-        let identity = self.cache.identity.clone();
+        let identity = self.cache.identity();
         let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity);
         let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
@@ -171,6 +177,18 @@ impl Wiring {
         let (said, heard) = watch::channel(Report::default());
         supervisor.add("report", report::run(views.clone(), said, supervisor.token()));
         supervisor.add("service", service::run(service, heard, self.stages.clone(), supervisor.token()));
+    }
+
+    fn wire_host(&self, beat: Beat, supervisor: &mut Supervisor) {
+        let finder = host::Finder {
+            settings: self.settings.clone(),
+            cache: self.cache.clone(),
+            written_by: self.written_by.clone(),
+            clock: self.clock,
+            beat,
+            events: self.events.clone(),
+        };
+        supervisor.add("host", finder.run(supervisor.token()));
     }
 
     fn wire_observe(&self, views: &Views, supervisor: &mut Supervisor) {
@@ -211,17 +229,21 @@ impl Wiring {
             plan: self.plan.clone(),
             ask,
             events: self.events.clone(),
+            disowned: false,
         };
         supervisor.add("steer", steering.run(supervisor.token()));
-        let runner = discover::Runner {
+        let runner = discover::Runner::new(discover::Setup {
             clock: self.clock,
             beat: discover,
+            seed: seed(&self.cache),
+            connect: cloud::connect(self.clock),
             config: self.settings.config.subscribe(),
+            host: self.settings.host.subscribe(),
             asked,
             inventory: self.inventory.clone(),
             cache: self.cache.clone(),
             events: self.events.clone(),
-        };
+        });
         supervisor.add("discover", runner.run(supervisor.token()));
     }
 
@@ -262,7 +284,7 @@ fn config_at_start(options: &Options, started: Now) -> (ConfigState, Vec<EventKi
 fn seed(cache: &Cache) -> u64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
-    let id = &cache.identity;
+    let id = cache.identity();
     (&id.machine_id, &id.product_uuid, &id.instance_id, identity::hostname()).hash(&mut hasher);
     hasher.finish()
 }

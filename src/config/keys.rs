@@ -42,11 +42,33 @@ pub const KEYS: &[Key] = &[
     bare("host.instance_id", "an instance id", "The ECS instance this host is."),
     shared(key("host.state_dir", "an absolute path", r#""/var/lib/privatelinkd""#, "What must survive a restart.")),
     shared(key("host.run_dir", "an absolute path", r#""/run/privatelinkd""#, "The hand-over and the status socket.")),
+    key("host.fleet_size", "a count, 1 to 1000000", "1", "How many hosts have this config: all share the API's quota."),
+    bare(
+        "cloud.api_endpoint",
+        "an https URL without a path",
+        "The API; by default the region's, inside the VPC first.",
+    ),
+    key("cloud.metadata_endpoint", "a URL without a path", r#""http://100.100.100.200""#, "The instance metadata."),
+    key("cloud.refresh_interval", "a duration", r#""10m""#, "Between two rounds of the API, stretched by fleet_size."),
+    key("cloud.dns_interval", "a duration", r#""30s""#, "Between two rounds of DNS."),
+    key(
+        "cloud.resolvers",
+        "a list of addresses, with or without a port",
+        r#"["100.100.2.136", "100.100.2.138"]"#,
+        "The VPC's resolvers.",
+    ),
+    key("cloud.connect_timeout", "a duration", r#""3s""#, "Deadline of one connection to the API."),
+    key("cloud.read_timeout", "a duration", r#""10s""#, "Deadline of one answer of the API."),
+    key("cloud.gone_grace", "a duration", r#""1h""#, "How long what the cloud no longer has stays published."),
     shared(bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required.")),
     shared(bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint.")),
     shared(bare("endpoint.domain", "a host name", "The endpoint's own domain name.")),
     shared(key("endpoint.publish_domain", "true or false", "false", "Steer the endpoint's own domain name too.")),
-    bare("endpoint.addresses", "a table of zone id to address, or list of addresses", "Fixed addresses. Required."),
+    bare(
+        "endpoint.addresses",
+        "a table of zone id to address, or list of addresses",
+        "Fixed addresses; each overrides what is found out of its zone.",
+    ),
     shared(key(
         "endpoint.private_dns",
         "a list of host names",
@@ -142,8 +164,7 @@ pub const KEYS: &[Key] = &[
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
 const LATER: &[&str] = &[
     "host.admin_dir",
-    "host.fleet_size",
-    "cloud",
+    "cloud.credentials",
     "dns",
     "privatezone",
     "endpoint.probe.depth",
@@ -305,7 +326,7 @@ mod tests {
         let help = |section, name| help_for_unknown(section, name).unwrap_or_default();
         assert_eq!(help("hosts", "publsh"), "did you mean `publish`?");
         assert_eq!(help("", "endpoints"), "did you mean `endpoint`?");
-        assert_eq!(help("", "cloud"), "`cloud` is not in this version");
+        assert_eq!(help("", "privatezone"), "`privatezone` is not in this version");
         assert_eq!(help("steering", "flap_penalty"), "`steering.flap_penalty` is not in this version");
         assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
         assert_eq!(help("log", "qqqqqqq"), "");

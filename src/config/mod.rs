@@ -38,7 +38,9 @@ pub use kept::Kept;
 pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_writer};
 pub use sources::Sources;
 
-use crate::model::{EndpointId, EndpointName, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, Steering, ZoneId};
+use crate::model::{
+    EndpointId, EndpointName, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, SourceKind, Steering, ZoneId,
+};
 
 /// A whole, valid configuration with every default filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Config {
     pub endpoints: BTreeMap<EndpointName, EndpointConfig>,
     /// `[steering]`
     pub steering: Steering,
+    /// `[cloud]`
+    pub cloud: CloudConfig,
     /// `[hosts]`
     pub hosts: HostsConfig,
     /// `[metrics]`
@@ -72,6 +76,29 @@ pub struct HostConfig {
     pub state_dir: PathBuf,
     /// Where the hand-over and the status socket are.
     pub run_dir: PathBuf,
+    /// How many hosts have this config; never 0.
+    pub fleet_size: u32,
+}
+
+/// `[cloud]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudConfig {
+    /// The API's origin, without a slash at the end; `None` for the region's own.
+    pub api_endpoint: Option<String>,
+    /// The metadata server's origin, without a slash at the end.
+    pub metadata_endpoint: String,
+    /// Between two rounds of the API, before it is stretched.
+    pub refresh_interval: Duration,
+    /// Between two rounds of DNS.
+    pub dns_interval: Duration,
+    /// Never empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// For one connection.
+    pub connect_timeout: Duration,
+    /// For one answer.
+    pub read_timeout: Duration,
+    /// How long what the cloud no longer has stays published.
+    pub gone_grace: Duration,
 }
 
 /// `[[endpoint]]`
@@ -81,9 +108,11 @@ pub struct EndpointConfig {
     pub id: Option<EndpointId>,
     /// `domain`
     pub domain: Option<HostName>,
-    /// `private_dns`, and the domain if `publish_domain`.
+    /// `private_dns`, and `domain` if `publish_domain`.
     pub names: BTreeSet<HostName>,
-    /// `addresses`: by zone, in the order of the config, without duplicates, never empty.
+    /// `publish_domain`: a domain that only the API tells is published, too.
+    pub publish_domain: bool,
+    /// `addresses`: by zone, in the order of the config, without duplicates, no zone's empty.
     pub addresses: BTreeMap<ZoneId, Vec<IpAddr>>,
     /// `[[endpoint.zone]]`: the names of one zone's own.
     pub zone_names: BTreeMap<ZoneId, BTreeSet<HostName>>,
@@ -186,7 +215,26 @@ pub struct Folders {
     pub hosts_state_dir: PathBuf,
 }
 
+impl EndpointConfig {
+    /// Whether a source has anything to go by.
+    #[must_use]
+    pub fn has_source(&self, kind: SourceKind) -> bool {
+        match kind {
+            SourceKind::Fixed => !self.addresses.is_empty(),
+            SourceKind::Api => self.id.is_some(),
+            // The API tells the domains, too.
+            SourceKind::ZoneDomain | SourceKind::EndpointDomain => self.id.is_some() || self.domain.is_some(),
+        }
+    }
+}
+
 impl Config {
+    /// How long what is given up is kept.
+    #[must_use]
+    pub fn graces(&self) -> Graces {
+        Graces { removal: self.hosts.removal_grace, gone: self.cloud.gone_grace }
+    }
+
     /// The writer's part.
     #[must_use]
     pub fn for_writer(&self) -> WriterConfig {

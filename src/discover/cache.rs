@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,12 @@ const FORMAT: u32 = 1;
 const MAX_BYTES: u64 = 16 << 20;
 
 /// The folder of the last known good.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Cache {
     /// `[host].state_dir`
     pub dir: PathBuf,
-    /// This machine.
-    pub identity: Identity,
+    /// This machine, as far as it is known.
+    identity: Mutex<Identity>,
     /// This boot.
     pub boot_id: String,
 }
@@ -40,6 +40,8 @@ pub struct Memory {
     pub plan: Option<Plan>,
     /// True if there was a plan and it can't be used: what is published may tell what it said.
     pub plan_lost: bool,
+    /// Who wrote that down. So far nothing speaks against its being this machine; the metadata service may yet.
+    pub written_by: Option<Identity>,
     /// What was found.
     pub events: Vec<EventKind>,
 }
@@ -66,6 +68,8 @@ pub enum Cached<T> {
         content: T,
         /// Whether this very boot wrote it, so that its boot times still mean something.
         same_boot: bool,
+        /// Who wrote it: this machine, as far as both sides are known.
+        identity: Identity,
     },
     /// It was written on another machine.
     Foreign {
@@ -85,13 +89,36 @@ impl Cache {
     const INVENTORY: &str = "inventory.json";
     const PLAN: &str = "plan.json";
 
+    /// The cache of a machine that is known by this.
+    #[must_use]
+    pub fn new(dir: PathBuf, identity: Identity, boot_id: String) -> Self {
+        Self { dir, identity: Mutex::new(identity), boot_id }
+    }
+
+    /// What the machine is known by.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.known().clone()
+    }
+
+    /// More is known of the machine, and goes into what is written from now on.
+    pub fn learn(&self, identity: Identity) {
+        *self.known() = identity;
+    }
+
+    /// A poisoned lock is taken over: it holds whole values only.
+    fn known(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads both files. Blocks.
     #[must_use]
     pub fn load(&self, now: Now) -> Memory {
         let mut memory = Memory::default();
         match self.read(Self::INVENTORY) {
-            Cached::Good { content, same_boot } => {
+            Cached::Good { content, same_boot, identity } => {
                 memory.inventory = rebase(content, same_boot, now);
+                memory.written_by = Some(identity);
             }
             Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
             // Said once, below.
@@ -99,7 +126,8 @@ impl Cache {
         }
         match self.read::<Plan>(Self::PLAN) {
             Cached::Missing => {}
-            Cached::Good { content, .. } => {
+            Cached::Good { content, same_boot: _, identity } => {
+                memory.written_by = Some(identity);
                 memory.events.push(EventKind::CacheLoaded { names: content.answers.len() });
                 memory.plan = Some(content);
             }
@@ -140,7 +168,7 @@ impl Cache {
         now: Now,
     ) -> io::Result<()> {
         let write = move || {
-            let (identity, boot_id) = (self.identity.clone(), self.boot_id.clone());
+            let (identity, boot_id) = (self.identity(), self.boot_id.clone());
             let stored = Stored { format: FORMAT, boot_id, identity, saved: now.wall, content };
             let json = serde_json::to_vec(&stored).map_err(io::Error::other)?;
             let path = self.dir.join(file);
@@ -167,7 +195,7 @@ impl Cache {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Cached::Missing,
             Err(e) => return Cached::Unusable { error: format!("{}: {e}", path.display()) },
         };
-        let cached = judge(&bytes, &self.identity, &self.boot_id);
+        let cached = judge(&bytes, &self.known(), &self.boot_id);
         if let Cached::Unusable { error } = cached {
             let aside = path.with_extension("json.unusable");
             let kept = std::fs::rename(&path, &aside)
@@ -221,7 +249,11 @@ pub fn judge<T: Content>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Ca
         Ok(stored) => match (stored.content.flaw(), stored.identity.mismatch(identity)) {
             (Some(flaw), _) => unusable(flaw),
             (None, Some(part)) => Cached::Foreign { content: stored.content, part },
-            (None, None) => Cached::Good { same_boot: stored.boot_id == boot_id, content: stored.content },
+            (None, None) => Cached::Good {
+                same_boot: stored.boot_id == boot_id,
+                content: stored.content,
+                identity: stored.identity,
+            },
         },
     }
 }

@@ -1,8 +1,7 @@
 //! The source that reads the config's own `addresses`.
 
-use super::{Found, Source, SourceError};
-use crate::config::EndpointConfig;
-use crate::model::{SourceKind, Zone};
+use super::{Found, FoundZone, Source, SourceError, Wanted};
+use crate::model::{SourceKind, Zone, ZoneId};
 
 /// Fixed addresses.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,13 +12,12 @@ impl Source for Fixed {
         SourceKind::Fixed
     }
 
-    async fn find(&self, endpoint: &EndpointConfig) -> Result<Found, SourceError> {
-        if endpoint.addresses.is_empty() {
+    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+        let addresses = &wanted.config.addresses;
+        if addresses.is_empty() {
             return Err(SourceError::NotConfigured("addresses"));
         }
-        let zone = |(zone, list): (&crate::model::ZoneId, &Vec<_>)| {
-            (Zone::Known(zone.clone()), list.iter().copied().collect())
-        };
-        Ok(Found { zones: endpoint.addresses.iter().map(zone).collect() })
+        let zone = |(zone, list): (&ZoneId, &Vec<_>)| (Zone::Known(zone.clone()), FoundZone::of(list.iter().copied()));
+        Ok(Found { zones: addresses.iter().map(zone).collect(), ..Found::default() })
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Wall, Withdrawal,
+    Zone,
 };
 
 /// One thing that happened.
@@ -114,6 +115,22 @@ pub enum EventKind {
         /// Which.
         source: SourceKind,
     },
+    /// The cloud says another thing of an endpoint, or of one zone of it, than before.
+    CloudStatus {
+        /// Which.
+        endpoint: EndpointName,
+        /// Which zone; `None` for the endpoint as a whole.
+        zone: Option<Zone>,
+        /// In its words.
+        status: String,
+        /// What is wrong with that, if anything.
+        trouble: Option<&'static str>,
+    },
+    /// Two passes of the API agree that an endpoint is deleted.
+    EndpointGone {
+        /// Which.
+        endpoint: EndpointName,
+    },
     /// The state on disk is in use until something newer is known.
     CacheLoaded {
         /// Names it holds.
@@ -187,6 +204,7 @@ impl EventKind {
     pub fn severity(&self) -> Severity {
         match self {
             Self::AnswerChanged { from, .. } if from.is_empty() => Severity::Info,
+            Self::CloudStatus { trouble: None, .. } => Severity::Info,
             Self::Started { .. }
             | Self::Stopping
             | Self::TargetUp { .. }
@@ -200,6 +218,8 @@ impl EventKind {
             | Self::AnswerChanged { .. }
             | Self::NameWithdrawn { .. }
             | Self::SourceStale { .. }
+            | Self::CloudStatus { .. }
+            | Self::EndpointGone { .. }
             | Self::CacheForeign { .. }
             | Self::CacheUnusable { .. }
             | Self::ConfigRecalled { .. }
@@ -238,6 +258,15 @@ impl fmt::Display for EventKind {
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
+            Self::CloudStatus { endpoint, zone, status, trouble } => {
+                write!(f, "{endpoint}: ")?;
+                zone.iter().try_for_each(|zone| write!(f, "zone {zone}: "))?;
+                write!(f, "the cloud says {status}")?;
+                trouble.iter().try_for_each(|trouble| write!(f, ": {trouble}"))
+            }
+            Self::EndpointGone { endpoint } => {
+                write!(f, "{endpoint}: gone, as two passes of the cloud's API agree; its names stay for the grace")
+            }
             Self::CacheLoaded { names } => write!(f, "last known good loaded, names: {names}"),
             Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
             Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),

@@ -19,6 +19,9 @@ pub struct HostFacts {
     pub instance_id: Option<String>,
     /// Which machine, for telling our own state from another machine's.
     pub identity: Identity,
+    /// Set once the metadata service has shown that what was found in the cache is another machine's: by what. Nothing
+    /// of it counts any more.
+    pub foreign_cache: Option<IdentityPart>,
 }
 
 /// Named parts that together tell one machine from another (B12). A part that only one side could read is no

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Boottime, EndpointId, EndpointName, HostName, Now, Zone};
+use super::{
+    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, Now, Zone,
+    ZoneStatus,
+};
 
 /// Every endpoint by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,104 @@ pub struct Endpoint {
     pub presence: Presence,
     /// How fresh each source is that speaks of it.
     pub sources: BTreeMap<SourceKind, Freshness>,
+    /// What the cloud's API said of it last; `None` where it was never asked or never answered.
+    pub cloud: Option<CloudFacts>,
+    /// Set while the cloud's API lacks it or calls it deleted.
+    pub missing: Option<Missing>,
+}
+
+/// What the cloud's API says of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudFacts {
+    /// Whether it is there.
+    pub status: EndpointStatus,
+    /// Whether it is paid for.
+    pub business: BusinessStatus,
+    /// Whether it is connected to its service.
+    pub connection: ConnectionStatus,
+    /// `com.aliyuncs.privatelink.…`; empty if the API did not say.
+    pub service_name: String,
+    /// Its region; empty if the API did not say.
+    pub region: String,
+    /// Its VPC; empty if the API did not say.
+    pub vpc_id: String,
+}
+
+impl CloudFacts {
+    /// The three statuses in the cloud's words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { status, business, connection, service_name: _, region: _, vpc_id: _ } = self;
+        format!("{status}, {business}, {connection}")
+    }
+
+    /// What keeps the endpoint from working, or soon will, and what to do about it.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        let Self { status, business, connection, service_name: _, region: _, vpc_id: _ } = self;
+        let of_status = match status {
+            EndpointStatus::Creating => Some("the endpoint is still being made"),
+            EndpointStatus::Deleting => Some("somebody is deleting the endpoint"),
+            EndpointStatus::Active | EndpointStatus::Pending | EndpointStatus::Other(_) => None,
+        };
+        let of_connection = match connection {
+            ConnectionStatus::Pending => Some(
+                "the provider of the service has not accepted the connection: ask it to accept it, or to add this account to its list",
+            ),
+            ConnectionStatus::Connecting => Some("the connection is being set up"),
+            ConnectionStatus::Disconnecting | ConnectionStatus::Disconnected => {
+                Some("the connection was taken down: ask the provider of the service to accept it again")
+            }
+            ConnectionStatus::Deleting => Some("the connection is being deleted"),
+            ConnectionStatus::ServiceDeleted => Some("the provider has deleted the service"),
+            ConnectionStatus::Connected | ConnectionStatus::Other(_) => None,
+        };
+        let of_business = match business {
+            BusinessStatus::FinancialLocked => Some("payment is overdue, and the cloud may stop the traffic"),
+            BusinessStatus::Normal | BusinessStatus::Other(_) => None,
+        };
+        of_status.or(of_connection).or(of_business)
+    }
+
+    /// Whether this means that the endpoint is as good as deleted.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.status == EndpointStatus::Deleting || self.connection == ConnectionStatus::ServiceDeleted
+    }
+}
+
+impl ZoneFacts {
+    /// What keeps the zone from working, or soon will.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&'static str> {
+        match self.status {
+            ZoneStatus::Creating | ZoneStatus::Wait | ZoneStatus::Connecting => Some("the zone is being connected"),
+            ZoneStatus::Migrating => Some("the provider moves the zone to another resource"),
+            ZoneStatus::Disconnecting | ZoneStatus::Disconnected => Some("the zone was disconnected"),
+            ZoneStatus::Deleting | ZoneStatus::Deleted => Some("the zone is being deleted"),
+            ZoneStatus::Connected | ZoneStatus::Migrated | ZoneStatus::Other(_) => None,
+        }
+    }
+}
+
+/// What the cloud's API says of one zone of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneFacts {
+    /// Whether it is connected.
+    pub status: ZoneStatus,
+    /// Its network interface, `eni-…`; `None` while it has none.
+    pub eni_id: Option<String>,
+    /// Its own domain name.
+    pub domain: Option<HostName>,
+}
+
+/// Something that complete passes of the cloud's API lack or call deleted. One pass proves nothing (B1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// When the first such pass ended.
+    pub first: Boottime,
+    /// When a later one agreed: the thing is gone, and goes from what is published after `gone_grace`.
+    pub confirmed: Option<Boottime>,
 }
 
 /// One zone of an endpoint.
@@ -47,16 +148,30 @@ pub struct ZoneEntry {
     pub leaving: BTreeMap<HostName, Boottime>,
     /// Its addresses; normally one.
     pub addresses: BTreeMap<IpAddr, AddressEntry>,
+    /// What the cloud's API said of it last.
+    pub cloud: Option<ZoneFacts>,
+    /// Set while the cloud's API lacks it or calls it deleted.
+    pub missing: Option<Missing>,
 }
 
 /// One address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressEntry {
-    /// Who gave it.
+    /// The best source that gives it, or the one that gave it last.
     pub source: SourceKind,
+    /// Every source that gives it.
+    pub given: BTreeSet<SourceKind>,
     /// Set once every source that gave it stopped to: it is no longer probed and leaves the answers as soon as
     /// another address of the name has proved itself, or after the grace.
     pub retired: Option<Boottime>,
+}
+
+impl AddressEntry {
+    /// One that `source` gives.
+    #[must_use]
+    pub fn given_by(source: SourceKind) -> Self {
+        Self { source, given: [source].into(), retired: None }
+    }
 }
 
 /// Whether the config still has an endpoint.
@@ -78,14 +193,26 @@ pub enum Presence {
 pub enum SourceKind {
     /// `addresses` in the config.
     Fixed,
+    /// The cloud's API.
+    Api,
+    /// The domain name of one zone of the endpoint, asked of the VPC's resolvers.
+    ZoneDomain,
+    /// The domain name of the whole endpoint, likewise. It may give only some of the addresses.
+    EndpointDomain,
 }
 
 impl SourceKind {
+    /// Every source, the best first.
+    pub const ALL: [Self; 4] = [Self::Fixed, Self::Api, Self::ZoneDomain, Self::EndpointDomain];
+
     /// The word in metrics and status.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
+            Self::Api => "api",
+            Self::ZoneDomain => "zone_domain",
+            Self::EndpointDomain => "endpoint_domain",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Pure values. Nothing in here reads a clock, a file or a socket, and nothing in here logs: time comes in as
 //! [`Now`], and what happened goes out as a value.
 
+mod cloud_status;
 mod event;
 mod failure;
 mod handover;
@@ -19,18 +20,21 @@ mod probe;
 mod secret;
 mod time;
 
+pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
 pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, TargetHealth};
 pub use host::{HostFacts, Identity, IdentityPart};
-pub use inventory::{AddressEntry, Endpoint, Freshness, Inventory, Presence, SourceKind, ZoneEntry};
+pub use inventory::{
+    AddressEntry, CloudFacts, Endpoint, Freshness, Inventory, Missing, Presence, SourceKind, ZoneEntry, ZoneFacts,
+};
 pub use log::{LogFormat, LogLevel, LogTarget};
 pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
 pub use observation::{Observation, Timings};
 pub use overrides::{Drain, Overrides};
 pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
-pub use policy::{Answers, Policy, Prefer, Steering};
+pub use policy::{Answers, Graces, Policy, Prefer, Steering};
 pub use probe::{
     Check, HeaderValue, HttpsSpec, ProbeKind, ProbeSpec, Schedule, TargetKey, TargetSpec, Trust, TrustBundle,
 };

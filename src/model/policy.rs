@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::EndpointName;
+use super::{EndpointName, SourceKind};
 
 /// `[steering]` with the `[endpoint.steering]` of every endpoint laid over it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,8 +12,28 @@ pub struct Policy {
     pub default: Steering,
     /// By endpoint.
     pub endpoints: BTreeMap<EndpointName, Steering>,
-    /// How long a name that left the config, or an address that was replaced, is kept.
-    pub removal_grace: Duration,
+    /// How long what is given up is kept.
+    pub graces: Graces,
+}
+
+/// How long what is given up is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Graces {
+    /// A name or endpoint that left the config, and an address that was replaced there.
+    pub removal: Duration,
+    /// What the cloud no longer has.
+    pub gone: Duration,
+}
+
+impl Graces {
+    /// For an address that this source has stopped to give.
+    #[must_use]
+    pub fn of(self, source: SourceKind) -> Duration {
+        match source {
+            SourceKind::Fixed => self.removal,
+            SourceKind::Api | SourceKind::ZoneDomain | SourceKind::EndpointDomain => self.gone,
+        }
+    }
 }
 
 impl Policy {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Event, EventKind, Severity, TargetKey};
+use crate::model::{Event, EventKind, Severity, TargetKey, Zone};
 
 /// The latest events, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -60,6 +60,7 @@ struct Fields<'a> {
     event: &'static str,
     target: Option<&'a TargetKey>,
     endpoint: Option<&'a str>,
+    zone: Option<&'a Zone>,
     name: Option<&'a str>,
     check: Option<&'static str>,
     reason: Option<&'static str>,
@@ -101,6 +102,10 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::CacheLoaded { .. } => plain("cache_loaded"),
         EventKind::CacheForeign { .. } => plain("cache_foreign"),
         EventKind::CacheUnusable { .. } => plain("cache_unusable"),
+        EventKind::CloudStatus { endpoint, zone, .. } => {
+            Fields { endpoint: Some(endpoint.as_str()), zone: zone.as_ref(), ..plain("cloud_status") }
+        }
+        EventKind::EndpointGone { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_gone") },
         EventKind::StateNotSaved { .. } => plain("state_not_saved"),
         EventKind::Published { .. } => plain("published"),
         EventKind::PublishFailed { .. } => plain("publish_failed"),
@@ -121,9 +126,9 @@ pub fn label(kind: &EventKind) -> &'static str {
 /// One log line an event.
 fn tell(event: &Event) {
     let Event { at: _, kind } = event;
-    let Fields { event, target, endpoint, name, check, reason } = fields(kind);
+    let Fields { event, target, endpoint, zone, name, check, reason } = fields(kind);
     let endpoint = endpoint.or(target.map(|t| t.endpoint.as_str()));
-    let zone = target.map(|t| t.zone.to_string());
+    let zone = zone.or(target.map(|t| &t.zone)).map(ToString::to_string);
     let address = target.map(|t| t.address.to_string());
     let (zone, address) = (zone.as_deref(), address.as_deref());
     macro_rules! line {
@@ -178,6 +183,13 @@ mod tests {
             EventKind::CacheLoaded { names: 1 },
             EventKind::CacheForeign { part: IdentityPart::VpcId },
             EventKind::CacheUnusable { error: error.clone() },
+            EventKind::CloudStatus {
+                endpoint: target().endpoint,
+                zone: Some(target().zone),
+                status: "Migrating".to_owned(),
+                trouble: Some("the provider moves the zone to another resource"),
+            },
+            EventKind::EndpointGone { endpoint: target().endpoint },
             EventKind::StateNotSaved { error: error.clone() },
             EventKind::Published { publisher, names: 1 },
             EventKind::PublishFailed { publisher, error: error.clone() },

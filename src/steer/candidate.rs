@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Inputs;
 use crate::model::{
-    AddressEntry, Boottime, CheckState, Drain, Endpoint, EndpointName, Freshness, HostName, Presence, Steering,
-    TargetHealth, TargetKey, Zone,
+    AddressEntry, Boottime, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName, Missing, Presence,
+    Steering, TargetHealth, TargetKey, Zone,
 };
 
 /// All candidates of one name.
@@ -83,7 +83,7 @@ struct Claim<'a> {
     endpoint: (&'a EndpointName, &'a Endpoint),
     /// `None` for a name of the whole endpoint.
     zone: Option<&'a Zone>,
-    /// Set if the name, or the whole endpoint, has left the config: when the grace is over.
+    /// Set if the name, or the whole endpoint, has left the config, or is gone from the cloud: when the grace is over.
     until: Option<Boottime>,
 }
 
@@ -108,21 +108,40 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
 }
 
 fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -> Vec<Claim<'a>> {
-    let grace = inputs.policy.removal_grace;
-    let gone = match endpoint.1.presence {
+    let Graces { removal, gone } = inputs.policy.graces;
+    let removed = match endpoint.1.presence {
         Presence::Configured => None,
-        Presence::Removed { since } => Some(since.after(grace)),
+        Presence::Removed { since } => Some(since.after(removal)),
     };
-    let of = |zone, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
-        let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: gone });
+    // What the cloud no longer has, as two passes of its API agree.
+    let gone = move |missing: &Option<Missing>| missing.and_then(|m| m.confirmed).map(|since| since.after(gone));
+    let ends = removed.into_iter().chain(gone(&endpoint.1.missing)).min();
+    let of = |zone: Option<&'a Zone>, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
+        let of_zone = zone.and_then(|zone| endpoint.1.zones.get(zone)).and_then(|z| gone(&z.missing));
+        let ends = ends.into_iter().chain(of_zone).min();
+        let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: ends });
         let leaving = leaving.iter().map(move |(name, since)| {
-            let until = gone.into_iter().chain([since.after(grace)]).min();
+            let until = ends.into_iter().chain([since.after(removal)]).min();
             Claim { name, endpoint, zone, until }
         });
         present.chain(leaving)
     };
     let shared = of(None, &endpoint.1.names, &endpoint.1.leaving);
     shared.chain(endpoint.1.zones.iter().flat_map(|(zone, e)| of(Some(zone), &e.names, &e.leaving))).collect()
+}
+
+/// Names that only endpoints and zones lay claim to that the cloud no longer has, their grace being over.
+pub(super) fn gone(inputs: &Inputs<'_>) -> BTreeSet<HostName> {
+    let confirmed = |missing: &Option<Missing>| missing.is_some_and(|m| m.confirmed.is_some());
+    let is_gone = |claim: &Claim<'_>| {
+        let endpoint = claim.endpoint.1;
+        let zone = claim.zone.and_then(|zone| endpoint.zones.get(zone));
+        endpoint.presence == Presence::Configured
+            && (confirmed(&endpoint.missing) || zone.is_some_and(|z| confirmed(&z.missing)))
+    };
+    let claims: Vec<_> = inputs.inventory.endpoints.iter().flat_map(|e| claims(e, inputs)).collect();
+    let others: BTreeSet<_> = claims.iter().filter(|c| !is_gone(c)).map(|c| c.name).collect();
+    claims.iter().filter(|c| is_gone(c) && !others.contains(c.name)).map(|c| c.name.clone()).collect()
 }
 
 /// Puts one name's candidates in order. Where the config still has the name, what has left it is merely retired: it
@@ -153,7 +172,7 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
-        let retirement = entry.retired.map(|since| since.after(inputs.policy.removal_grace));
+        let retirement = entry.retired.map(|since| since.after(inputs.policy.graces.of(entry.source)));
         Candidate {
             priority: endpoint.priority,
             local: matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b),

@@ -62,7 +62,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
             plan.answers.insert(name.clone(), answer);
         }
     }
-    plan.withdrawn = withdrawn(inputs.previous, &plan.answers);
+    plan.withdrawn = withdrawn(inputs, &plan.answers);
     Steered {
         events: changes(inputs.previous, &plan),
         wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).min(),
@@ -81,9 +81,11 @@ fn answer_of(inputs: &Inputs<'_>, candidates: &Candidates, previous: Option<&Ans
 
 /// A name that had an answer and has none any more is withdrawn, and stays so until it gets one again: absence alone
 /// would remove nothing. Names leave the inventory only after their grace.
-fn withdrawn(previous: Option<&Plan>, answers: &BTreeMap<HostName, Answer>) -> BTreeMap<HostName, Withdrawal> {
-    let Some(previous) = previous else { return BTreeMap::new() };
-    let lost = previous.answers.keys().map(|n| (n.clone(), Withdrawal::Removed));
+fn withdrawn(inputs: &Inputs<'_>, answers: &BTreeMap<HostName, Answer>) -> BTreeMap<HostName, Withdrawal> {
+    let Some(previous) = inputs.previous else { return BTreeMap::new() };
+    let gone = candidate::gone(inputs);
+    let why = |name: &HostName| if gone.contains(name) { Withdrawal::Gone } else { Withdrawal::Removed };
+    let lost = previous.answers.keys().map(|n| (n.clone(), why(n)));
     let known = previous.withdrawn.iter().map(|(n, w)| (n.clone(), *w));
     lost.chain(known).filter(|(n, _)| !answers.contains_key(n)).collect()
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, Freshness, Prefer, Presence, SourceKind,
-    Steering, TargetHealth, TargetKey, Zone, ZoneEntry,
+    AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, Freshness, Graces, Prefer, Presence,
+    SourceKind, Steering, TargetHealth, TargetKey, Zone, ZoneEntry,
 };
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -39,7 +39,7 @@ impl World {
     fn new(endpoints: &[&[u8]]) -> Self {
         let mut inventory = Inventory::default();
         for (i, addresses) in endpoints.iter().enumerate() {
-            let entry = AddressEntry { source: SourceKind::Fixed, retired: None };
+            let entry = AddressEntry::given_by(SourceKind::Fixed);
             let zones = addresses.iter().enumerate().map(|(z, a)| {
                 let addresses = [(ip(*a), entry.clone())].into();
                 (zone(&format!("z{z}")), ZoneEntry { addresses, ..ZoneEntry::default() })
@@ -54,10 +54,12 @@ impl World {
                 probed: true,
                 presence: Presence::Configured,
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
+                cloud: None,
+                missing: None,
             };
             inventory.endpoints.insert(format!("e{i}").parse().unwrap(), endpoint);
         }
-        let policy = Policy { removal_grace: GRACE, ..Policy::default() };
+        let policy = Policy { graces: Graces { removal: GRACE, gone: GRACE }, ..Policy::default() };
         let (host, overrides) = (HostFacts::default(), Overrides::default());
         Self { inventory, health: HealthView::default(), host, overrides, policy, now: now(1000) }
     }

@@ -39,9 +39,34 @@ pub(super) const ROOMS: &[Room] = &[
     room("config::drop_ins", &["model", "sys::*", "config::*"], "which files count is asked of the folder"),
     room("config::sources", &["model", "sys::*", "config::*"], "whether the files changed is asked of the files alone"),
     room("cloud", &["model", "sys::*", "config"], "a client of the cloud knows neither health nor publishing"),
+    pure("cloud::sign", &["model"], "a signature is a function of a request, a date and a nonce"),
+    pure("cloud::reply", &["model"], "what came back is a value"),
+    pure("cloud::openapi::refusal", &["model", "cloud::reply"], "what an error means is read off the reply"),
+    pure(
+        "cloud::openapi::error",
+        &["model", "cloud::reply", "cloud::openapi::refusal"],
+        "why a call has no answer is a value",
+    ),
+    pure(
+        "cloud::openapi::retry",
+        &["model", "cloud::reply", "cloud::openapi::refusal", "cloud::openapi::error"],
+        "whether to try again is decided on values: time and chance come in",
+    ),
+    pure("cloud::credentials::reply", &["model", "cloud::sign"], "credentials are read off a reply"),
+    pure("cloud::credentials::recipe", &["model", "cloud::sign"], "how keys are got is a value"),
+    pure("cloud::credentials::environment", RECIPES_MAY, "the environment is gathered by others and only judged here"),
+    pure("cloud::credentials::ini", RECIPES_MAY, "a profile is a function of a file's text"),
+    pure("cloud::credentials::cli_config", RECIPES_MAY, "a profile is a function of a file's text"),
+    pure("cloud::credentials::lease", &["model"], "when keys are replaced is decided on values"),
+    pure("cloud::privatelink::record", &["model"], "what the API tells of is a value"),
+    pure(
+        "cloud::privatelink::parse",
+        &["model", "cloud::openapi::error", "cloud::privatelink::record"],
+        "a parser is a function of bytes",
+    ),
     room(
         "discover",
-        &["model", "sys::*", "config", "cloud"],
+        &["model", "sys::*", "config", "cloud::*"],
         "what exists is found out apart from what is healthy or published",
     ),
     room("probe", &["model", "sys::*", "health"], "a probe works on targets: it takes no names, answers or settings"),
@@ -94,13 +119,13 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     room(
         "publish::privatezone",
-        &["model", "sys::*", "config", "cloud", "publish"],
+        &["model", "sys::*", "config", "cloud::*", "publish"],
         "the only publisher that uses the cloud",
     ),
     room("route", &["model", "sys::*", "config"], "the way to the stub is set up without knowing what it answers"),
     room(
         "doctor",
-        &["model", "sys::*", "config::*", "cloud", "discover", "probe"],
+        &["model", "sys::*", "config::*", "cloud::*", "discover", "probe"],
         "evidence is gathered here, judged beside",
     ),
     pure("doctor::rules", &["model", "doctor"], "a finding is a function of evidence"),
@@ -143,7 +168,7 @@ pub(super) const ROOMS: &[Room] = &[
             "sys::*",
             "config::*",
             "daemon::*",
-            "cloud",
+            "cloud::*",
             "discover",
             "probe",
             "health",
@@ -160,7 +185,7 @@ pub(super) const ROOMS: &[Room] = &[
             "model",
             "sys::*",
             "config::*",
-            "cloud",
+            "cloud::*",
             "discover",
             "probe",
             "health",
@@ -178,6 +203,9 @@ pub(super) const ROOMS: &[Room] = &[
     room("main", &["cli"], "main parses arguments, calls and maps an error to an exit code"),
     room("lib", &[], "the crate's root lists its rooms"),
 ];
+
+/// What says how keys are got.
+const RECIPES_MAY: &[&str] = &["model", "cloud::sign", "cloud::credentials::recipe"];
 
 /// A snapshot holds values of the log of events, of this process and of the stages' signs of life.
 const RENDERERS_MAY: &[&str] = &[
@@ -353,6 +381,13 @@ pub(super) const BANS: &[Ban] = &[
         rooms: Rooms::In(&["config::*", "publish::hosts::*"]),
         in_tests: false,
         why: "whoever owns the hosts file faces no network",
+    },
+    Ban {
+        what: &["reqwest", "hickory_resolver", "hickory_proto", "hickory_net"],
+        but: &[],
+        rooms: Rooms::NotIn(&["cloud"]),
+        in_tests: false,
+        why: "the cloud room alone asks the cloud and its resolvers; others ask the cloud room",
     },
     Ban {
         what: &["*bind"],

@@ -27,6 +27,8 @@ pub(super) struct Draft {
     pub(super) zones: Vec<(Located<ZoneId>, Vec<Located<HostName>>)>,
     /// By zone.
     pub(super) addresses: Addresses,
+    /// More zones may be found out.
+    pub(super) discovered: bool,
     /// `none` if nothing probes it; `None` if that could not be read.
     pub(super) probe_kind: Option<&'static str>,
     config: Option<EndpointConfig>,
@@ -68,11 +70,15 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
     let world = desk.world;
     let name = section.required(desk, "name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
     let enabled = section.take(desk, "enabled", read::boolean).is_none_or(|l| l.value);
+    let (without_domain, without_id) = (!section.has("domain"), !section.has("id"));
+    if without_domain && without_id && !section.has("addresses") {
+        const HELP: &str = "`id` is found through the cloud's API, `domain` through DNS; `addresses` are fixed";
+        section.lack(desk, "addresses", "`id`, `domain` or `addresses`".to_owned(), Some(HELP));
+    }
     let id = section.take(desk, "id", |n| read::name::<EndpointId>(n, "an endpoint id")).map(|l| l.value);
-    let without_domain = !section.has("domain");
     let domain = section.take(desk, "domain", read::host_name);
     let publish_domain = section.take(desk, "publish_domain", read::boolean);
-    let addresses = take_addresses(&mut section, desk);
+    let addresses = section.take(desk, "addresses", addresses).map(|l| l.value).unwrap_or_default();
     let names = section.take(desk, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
     let priority = section.take(desk, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
     let zones = section.sections(desk, "zone").into_iter().filter_map(|z| zone(z, desk)).collect::<Vec<_>>();
@@ -82,9 +88,11 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         _ => Fallback::Unread,
     };
     let mut names = names.map(|n| n.value).unwrap_or_default();
+    let publishes = publish_domain.as_ref().is_some_and(|p| p.value);
     match publish_domain.filter(|p| p.value) {
-        Some(publish) if without_domain => {
-            let bad = Bad { expected: "`domain` beside it".into(), found: "none".into(), help: None, at: publish.at };
+        Some(publish) if without_domain && without_id => {
+            let bad =
+                Bad { expected: "`domain` or `id` beside it".into(), found: "none".into(), help: None, at: publish.at };
             desk.complain("endpoint.publish_domain", bad);
         }
         Some(_) => names.extend(domain.as_ref().and_then(|d| published_domain(d, desk))),
@@ -104,13 +112,15 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         id: id.clone(),
         domain: domain.map(|l| l.value),
         names: names.iter().map(|l| l.value.clone()).collect(),
+        publish_domain: publishes,
         addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),
         zone_names: zones.iter().map(pinned).collect(),
         priority: priority.value,
         probe,
         steering,
     });
-    Draft { at, name, id, enabled, names, zones, addresses, probe_kind, config }
+    let discovered = !(without_domain && without_id);
+    Draft { at, name, id, enabled, names, zones, addresses, discovered, probe_kind, config }
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {
@@ -161,14 +171,6 @@ fn spare_probe(
     };
     desk.without.extend(who.map(|name| format!("endpoint {name}: no probe, because {why}")));
     (None, None)
-}
-
-fn take_addresses(section: &mut Section, desk: &mut Desk<'_>) -> Addresses {
-    if !section.has("addresses") {
-        const HELP: &str = "discovery through the API (`id`) and DNS (`domain`) is not in this version";
-        section.miss(desk, "addresses", Some(HELP));
-    }
-    section.take(desk, "addresses", addresses).map(|l| l.value).unwrap_or_default()
 }
 
 fn addresses(node: &Node) -> Read<Addresses> {

@@ -32,6 +32,7 @@ pub(super) fn host(mut section: Section, desk: &mut Desk<'_>) -> Option<HostDraf
         section.take(desk, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
     let state_dir = section.take(desk, "state_dir", read::path);
     let run_dir = section.take(desk, "run_dir", read::path);
+    let fleet_size = section.take(desk, "fleet_size", |n| read::integer(n, 1..=1_000_000));
     section.finish(desk);
     let (state_dir, run_dir) = (state_dir?, run_dir?);
     let config = HostConfig {
@@ -41,6 +42,8 @@ pub(super) fn host(mut section: Section, desk: &mut Desk<'_>) -> Option<HostDraf
         instance_id: instance_id.map(|l| l.value),
         state_dir: state_dir.value.clone(),
         run_dir: run_dir.value.clone(),
+        // A wrong one is complained of, and is nothing to the hosts writer.
+        fleet_size: fleet_size.map_or(1, |l| l.value),
     };
     Some(HostDraft { config, state_dir, run_dir })
 }

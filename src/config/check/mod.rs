@@ -4,6 +4,7 @@
 //! holds what only several sections together can tell. Every taker goes on after a complaint, so that all are found
 //! in one go, and a `Config` comes out only if there was none.
 
+mod cloud;
 mod cross;
 mod endpoint;
 mod files;
@@ -29,7 +30,7 @@ use super::effective::{Effective, Source, place};
 use super::facts::{Environment, Facts};
 use super::findings::{About, Finding, Findings};
 use super::raw::{Node, Origin, Table, parse_value};
-use super::{Config, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
+use super::{CloudConfig, Config, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
 
 /// A value and where it stands.
@@ -139,6 +140,7 @@ pub(crate) fn check_for_writer(
 /// What each section says.
 struct Drafts {
     host: Option<HostDraft>,
+    cloud: Option<CloudConfig>,
     steering: Option<Steering>,
     endpoints: Vec<Draft>,
     hosts: Option<HostsDraft>,
@@ -150,13 +152,14 @@ impl Drafts {
     fn read(tree: Table, desk: &mut Desk<'_>) -> Self {
         let mut root = Section::root(tree);
         let host = general::host(root.section(desk, "host"), desk);
+        let cloud = cloud::cloud(root.section(desk, "cloud"), desk);
         let steering = general::steering(root.section(desk, "steering"), desk);
         let endpoints = endpoint::endpoints(&mut root, desk, steering.unwrap_or_default());
         let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
         let metrics = general::metrics(root.section(desk, "metrics"), desk);
         let log = general::log(root.section(desk, "log"), desk);
         root.finish(desk);
-        Self { host, steering, endpoints, hosts, metrics, log }
+        Self { host, cloud, steering, endpoints, hosts, metrics, log }
     }
 
     /// Rules that concern the agent alone.
@@ -179,9 +182,10 @@ impl Drafts {
 fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
     drafts.check_probes_and_addresses(desk);
     drafts.check_names_and_paths(desk);
-    let Drafts { host, steering, endpoints, hosts, metrics, log } = drafts;
+    let Drafts { host, cloud, steering, endpoints, hosts, metrics, log } = drafts;
     Some(Config {
         host: host?.value(),
+        cloud: cloud?,
         endpoints: endpoints.into_iter().filter_map(Draft::into_config).collect(),
         steering: steering?,
         hosts: hosts?.value(),
@@ -192,7 +196,7 @@ fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
 
 fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
     drafts.check_names_and_paths(desk);
-    let Drafts { host, steering: _, endpoints, hosts, metrics: _, log } = drafts;
+    let Drafts { host, cloud: _, steering: _, endpoints, hosts, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
     Some(WriterConfig {

@@ -159,12 +159,16 @@ impl Section {
 
     /// Says that a key lacks.
     pub(super) fn miss(&self, desk: &mut Desk<'_>, name: &str, help: Option<&str>) {
-        let path = join(&self.pattern, name);
-        let kind = keys::find(&path).map_or("a value", |k| k.kind);
+        let kind = keys::find(&join(&self.pattern, name)).map_or("a value", |k| k.kind);
+        self.lack(desk, name, format!("`{name}`, {kind}"), help);
+    }
+
+    /// Says that something lacks that `name`, among others, could give.
+    pub(super) fn lack(&self, desk: &mut Desk<'_>, name: &str, expected: String, help: Option<&str>) {
         desk.findings.add(Finding {
             severity: Severity::Error,
-            expected: format!("`{name}`, {kind}"),
-            key: path,
+            expected,
+            key: join(&self.pattern, name),
             found: "none".to_owned(),
             help: help.map(str::to_owned),
             at: self.at.clone(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::family::{Family, Histogram, Labels, labels};
 use crate::model::{
-    AddressEntry, AnswerHistory, Check, CheckHealth, CheckState, Endpoint, EndpointName, HealthView, HostFacts,
-    HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
+    AddressEntry, AnswerHistory, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
+    HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
 };
 use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
@@ -31,6 +31,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
         log_dropped,
     } = snapshot;
     let mut all = vec![build_info(*build), endpoint_info(inventory, host), target_info(inventory)];
+    all.extend([endpoint_status(inventory), connection_status(inventory), zone_status(inventory)]);
     all.extend([discovery_age(inventory, *now), discovery_stale(inventory)]);
     all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
     all.extend([probe_late(health), target_up(health), target_transitions(health)]);
@@ -56,10 +57,9 @@ fn endpoint_info(inventory: &Inventory, host: &HostFacts) -> Family {
         let labels = labels([
             ("endpoint", name),
             ("endpoint_id", &id),
-            // Only the cloud API tells it.
-            ("service_name", &""),
-            ("region", &text(&host.region)),
-            ("vpc_id", &text(&host.vpc_id)),
+            ("service_name", &told(endpoint, |c| &c.service_name, "")),
+            ("region", &told(endpoint, |c| &c.region, &text(&host.region))),
+            ("vpc_id", &told(endpoint, |c| &c.vpc_id, &text(&host.vpc_id))),
         ]);
         (labels, true)
     };
@@ -67,10 +67,17 @@ fn endpoint_info(inventory: &Inventory, host: &HostFacts) -> Family {
         .samples(inventory.endpoints.iter().map(info))
 }
 
+/// What the cloud's API tells, or what stands in for it.
+fn told(endpoint: &Endpoint, tell: impl Fn(&CloudFacts) -> &String, instead: &str) -> String {
+    let told = endpoint.cloud.as_ref().map(tell).filter(|text| !text.is_empty());
+    told.map_or_else(|| instead.to_owned(), Clone::clone)
+}
+
 fn target_info(inventory: &Inventory) -> Family {
     let info = |(endpoint, zone, address, _): (&EndpointName, &Zone, &std::net::IpAddr, &AddressEntry)| {
-        // Only the cloud API tells the network interface.
-        (labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("eni_id", &"")]), true)
+        let entry = inventory.endpoints.get(endpoint).and_then(|e| e.zones.get(zone));
+        let eni = entry.and_then(|z| z.cloud.as_ref()?.eni_id.clone()).unwrap_or_default();
+        (labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("eni_id", &eni)]), true)
     };
     Family::gauge("privatelink_target_info", "An address of an endpoint.").samples(addresses(inventory).map(info))
 }
@@ -82,6 +89,38 @@ fn addresses(inventory: &Inventory) -> impl Iterator<Item = (&EndpointName, &Zon
             .iter()
             .flat_map(move |(zone, entry)| entry.addresses.iter().map(move |(a, e)| (name, zone, a, e)))
     })
+}
+
+/// One series an endpoint, which carries its present state in the cloud's words.
+fn status_of(inventory: &Inventory, word: impl Fn(&CloudFacts) -> String) -> Vec<(Labels, bool)> {
+    let state = |(name, endpoint): (&EndpointName, &Endpoint)| {
+        Some((labels([("endpoint", name), ("state", &word(endpoint.cloud.as_ref()?))]), true))
+    };
+    inventory.endpoints.iter().filter_map(state).collect()
+}
+
+fn endpoint_status(inventory: &Inventory) -> Family {
+    // Overdue payment outweighs that the endpoint is there.
+    let word = |c: &CloudFacts| match &c.business {
+        BusinessStatus::Normal => c.status.to_string(),
+        business => business.to_string(),
+    };
+    Family::gauge("privatelink_endpoint_status", "1 for what the cloud says of the endpoint.")
+        .samples(status_of(inventory, word))
+}
+
+fn connection_status(inventory: &Inventory) -> Family {
+    Family::gauge("privatelink_connection_status", "1 for what the cloud says of the endpoint's connection.")
+        .samples(status_of(inventory, |c| c.connection.to_string()))
+}
+
+fn zone_status(inventory: &Inventory) -> Family {
+    let zones = inventory.endpoints.iter().flat_map(|(name, e)| e.zones.iter().map(move |(zone, z)| (name, zone, z)));
+    let states = zones.filter_map(|(name, zone, z)| {
+        let status = &z.cloud.as_ref()?.status;
+        Some((labels([("endpoint", name), ("zone", zone), ("state", status)]), true))
+    });
+    Family::gauge("privatelink_zone_status", "1 for what the cloud says of the endpoint's zone.").samples(states)
 }
 
 fn discovery_age(inventory: &Inventory, now: Now) -> Family {

@@ -125,8 +125,26 @@ pub struct EndpointReport {
     pub leaving: bool,
     /// Who told its addresses, and how fresh that is.
     pub sources: BTreeMap<SourceKind, SourceReport>,
+    /// What the cloud's API said of it last; `None` where it is not asked.
+    #[serde(default)]
+    pub cloud: Option<CloudReport>,
     /// By zone, then by address.
     pub zones: BTreeMap<Zone, BTreeMap<IpAddr, AddressReport>>,
+}
+
+/// What the cloud says, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudReport {
+    /// `EndpointStatus`
+    pub status: String,
+    /// `EndpointBusinessStatus`
+    pub business: String,
+    /// `ConnectionStatus`
+    pub connection: String,
+    /// `ZoneStatus`, by zone.
+    pub zones: BTreeMap<Zone, String>,
+    /// True if two passes agree that it is deleted.
+    pub gone: bool,
 }
 
 /// How fresh a source is.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::report::failure;
 use crate::model::{
-    CheckState, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt, TargetKey, Verdict,
-    Zone,
+    CheckState, CloudFacts, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt,
+    TargetKey, Verdict, Zone,
 };
 use crate::observe::{ConfigState, Snapshot};
 
@@ -13,6 +13,7 @@ use crate::observe::{ConfigState, Snapshot};
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     let mut all = targets(snapshot);
     all.extend(publishing(snapshot));
+    all.extend(cloud(snapshot));
     all.extend(sources(snapshot));
     all.extend(config(&snapshot.config));
     all.extend(stages(snapshot));
@@ -131,6 +132,21 @@ fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     let TargetKey { endpoint, zone, address } = key;
     let why = failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
     Some(format!("{endpoint}: {address} in {zone} is down{why}"))
+}
+
+/// What the cloud itself says is wrong.
+fn cloud(snapshot: &Snapshot) -> Vec<String> {
+    let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
+    let mut problems = Vec::new();
+    for (name, endpoint) in configured {
+        let gone = endpoint.missing.is_some_and(|m| m.confirmed.is_some());
+        problems.extend(gone.then(|| format!("{name}: the endpoint is gone; its names go, too, after the grace")));
+        let trouble = endpoint.cloud.as_ref().and_then(CloudFacts::trouble);
+        problems.extend(trouble.map(|trouble| format!("{name}: {trouble}")));
+        let zones = endpoint.zones.iter().filter_map(|(zone, e)| Some((zone, e.cloud.as_ref()?.trouble()?)));
+        problems.extend(zones.map(|(zone, trouble)| format!("{name}: {zone}: {trouble}")));
+    }
+    problems
 }
 
 fn sources(snapshot: &Snapshot) -> Vec<String> {

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    AddressReport, AddressState, ConfigReport, EndpointReport, EventReport, FailureReport, HostReport, NameReport,
-    Placed, PublisherReport, Report, SCHEMA, SourceReport, StageReport, State, When, problems,
+    AddressReport, AddressState, CloudReport, ConfigReport, EndpointReport, EventReport, FailureReport, HostReport,
+    NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport, StageReport, State, When, problems,
 };
 use crate::model::{
-    AddressEntry, Answer, Boottime, Check, CheckState, Endpoint, EndpointName, Event, Freshness, HostFacts, HostName,
-    Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone,
+    AddressEntry, Answer, Boottime, Check, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness, HostFacts,
+    HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
 };
 use crate::observe::{ConfigState, Snapshot, events};
 use crate::sys::heartbeat::StageLife;
@@ -66,7 +66,7 @@ fn millis(d: Duration) -> u64 {
 
 fn host_report(host: &HostFacts) -> HostReport {
     // The identity is for telling machines apart, not for showing.
-    let HostFacts { zone, region, vpc_id, instance_id, identity: _ } = host.clone();
+    let HostFacts { zone, region, vpc_id, instance_id, identity: _, foreign_cache: _ } = host.clone();
     HostReport { zone, region, vpc_id, instance_id }
 }
 
@@ -94,7 +94,8 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 }
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
-    let Endpoint { id, domain, names: _, leaving: _, priority: _, zones, probed: _, presence, sources } = endpoint;
+    let Endpoint { id, domain, names: _, leaving: _, priority: _, zones, probed: _, presence, sources, cloud, missing } =
+        endpoint;
     let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
@@ -103,8 +104,19 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         let awaited = report.state == AddressState::Unprobed && !report.retired && probe.is_some();
         if awaited { AddressReport { state: AddressState::Unknown, ..report } } else { report }
     };
+    let zone_status =
+        |(zone, entry): (&Zone, &ZoneEntry)| Some((zone.clone(), entry.cloud.as_ref()?.status.to_string()));
+    let of_cloud = |facts: &CloudFacts| CloudReport {
+        status: facts.status.to_string(),
+        business: facts.business.to_string(),
+        connection: facts.connection.to_string(),
+        zones: zones.iter().filter_map(zone_status).collect(),
+        gone: missing.is_some_and(|m| m.confirmed.is_some()),
+    };
+    let cloud = cloud.as_ref().map(of_cloud);
     let zones = zones
         .iter()
+        .filter(|(_, entry)| !entry.addresses.is_empty())
         .map(|(zone, entry)| (zone.clone(), entry.addresses.iter().map(|(a, e)| (*a, address(zone, *a, e))).collect()));
     EndpointReport {
         id: id.clone(),
@@ -112,6 +124,7 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         probe: probe.map(|p| format!("{}:{}", p.kind, p.port)),
         leaving: matches!(presence, Presence::Removed { .. }),
         sources: sources.iter().map(|(kind, f)| (*kind, source_report(f, snapshot.now))).collect(),
+        cloud,
         zones: zones.collect(),
     }
 }
@@ -125,7 +138,7 @@ fn source_report(freshness: &Freshness, now: Now) -> SourceReport {
 }
 
 fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now) -> AddressReport {
-    let AddressEntry { source, retired } = entry;
+    let AddressEntry { source, given: _, retired } = entry;
     let state = match target.map(TargetHealth::summary) {
         None => AddressState::Unprobed,
         Some(CheckState::Unknown) => AddressState::Unknown,

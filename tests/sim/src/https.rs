@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::{HandshakeKind, ServerConfig};
+use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,7 +26,8 @@ use crate::pki::Leaf;
 use crate::tcp::hold;
 
 /// What a connection to an [`HttpsService`] meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HttpsMode {
     /// Every request is answered with 200.
     Up,
@@ -129,7 +131,7 @@ impl HttpsService {
     }
 }
 
-fn acceptor(leaf: Leaf) -> io::Result<TlsAcceptor> {
+pub(crate) fn acceptor(leaf: Leaf) -> io::Result<TlsAcceptor> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -5,6 +5,7 @@
 //! caller's tokio runtime and ends when the service is dropped.
 #![deny(unsafe_code)]
 
+pub mod cloud;
 mod gate;
 mod https;
 mod loopback;

@@ -1,0 +1,92 @@
+//! Whom discovery asks, as the config and the host's facts say.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cloud::credentials::{Credentials, Environment, Means, Provider};
+use crate::cloud::http::{Http, Setup, Timeouts};
+use crate::cloud::metadata::{self, Metadata};
+use crate::cloud::openapi::Client;
+use crate::cloud::openapi::hosts::{Hosts, Origin, OriginError};
+use crate::cloud::openapi::retry::Patience;
+use crate::cloud::privatelink::PrivateLink;
+use crate::cloud::resolve::{Resolver, ResolverSetup};
+use crate::config::Config;
+use crate::discover::rounds::Askers;
+use crate::discover::{Api, EndpointDomains, SourceError, ZoneDomains};
+use crate::model::{HostFacts, Trust};
+use crate::sys::clock::Clock;
+
+/// Where the official tools' files are under systemd, which has no home directory for us.
+const FILES: &str = "/etc/privatelinkd";
+
+/// Makes the askers anew for each config and host.
+pub(super) fn connect(clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
+    move |config, host| {
+        let families = config.hosts.families;
+        let resolver = resolver(config);
+        let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, clock)));
+        let dns = resolver.map(|resolver| {
+            (ZoneDomains { resolver: resolver.clone(), families }, EndpointDomains { resolver, families })
+        });
+        Askers { api: api.map(Arc::new), dns }
+    }
+}
+
+/// A client of the metadata service.
+///
+/// # Errors
+/// Why there can't be one.
+pub(super) fn metadata(config: &Config, clock: Clock) -> Result<Metadata, SourceError> {
+    let origin = Origin::parse(&config.cloud.metadata_endpoint).map_err(unusable)?;
+    let resolver = resolver(config)?;
+    let http = Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });
+    Ok(Metadata::new(Arc::new(http), origin, !environment().plain_metadata_disabled, clock))
+}
+
+fn resolver(config: &Config) -> Result<Resolver, SourceError> {
+    let setup = ResolverSetup { servers: config.cloud.resolvers.clone(), timeout: config.cloud.connect_timeout };
+    Ok(Resolver::new(&setup)?)
+}
+
+fn api(
+    config: &Config,
+    host: &HostFacts,
+    (resolver, clock): (Resolver, Clock),
+) -> Result<Api<Credentials>, SourceError> {
+    const NO_REGION: &str =
+        "the region is not known: the metadata service has not told it yet, and [host] region is not set";
+    let region = host.region.clone().ok_or_else(|| SourceError::NoApi(NO_REGION.to_owned()))?;
+    let hosts = match &config.cloud.api_endpoint {
+        Some(origin) => Hosts::of(Origin::parse(origin).map_err(unusable)?, Vec::new()),
+        None => PrivateLink::hosts(&region).map_err(unusable)?,
+    };
+    let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
+    let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
+    let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
+    let means =
+        Means { http: http.clone(), metadata: Arc::new(metadata(config, clock)?), clock, region: Some(region.clone()) };
+    let keys = Credentials::new(Provider::CHAIN.to_vec(), environment(), means);
+    // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
+    let patience = Patience { rounds: 1, ..Patience::default() };
+    let client = Client::new(http, hosts, patience, clock);
+    Ok(Api { client: PrivateLink::new(client, region), keys, families: config.hosts.families })
+}
+
+fn unusable(error: OriginError) -> SourceError {
+    SourceError::NoApi(error.to_string())
+}
+
+/// What the official SDKs would look at. Under systemd that is no home directory, unless a variable names a file.
+fn environment() -> Environment {
+    let lookup = |name: &str| std::env::var(name).ok();
+    if lookup("INVOCATION_ID").is_none() {
+        return Environment::gather(lookup, lookup("HOME").map(PathBuf::from).as_deref());
+    }
+    let mut environment = Environment::gather(lookup, None);
+    if environment.credentials_files.is_empty() {
+        environment.credentials_files = vec![PathBuf::from(FILES).join("credentials")];
+    }
+    environment.cli_config = Some(PathBuf::from(FILES).join("config.json"));
+    environment
+}

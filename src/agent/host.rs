@@ -1,0 +1,86 @@
+//! Where we are: what the config says, and else what the metadata service tells.
+//!
+//! The cloud's half of the identity (B12) becomes known here, too: an image that was made on another instance carries
+//! that one's cache, and the ids of instance, VPC and region show it where the machine's own ids do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::settings::Settings;
+use super::{cloud, host_facts};
+use crate::cloud::metadata::Facts;
+use crate::config::Config;
+use crate::discover::Cache;
+use crate::model::{Event, EventKind, HostFacts, Identity};
+use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
+
+/// Between two questions that were not answered: the first pause, doubled up to the last.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), LOOK);
+/// However little happens, this stage shows life.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Finds out where we are.
+pub(super) struct Finder {
+    pub(super) settings: Settings,
+    pub(super) cache: Arc<Cache>,
+    /// Who wrote down what was found in the cache.
+    pub(super) written_by: Option<Identity>,
+    pub(super) clock: Clock,
+    pub(super) beat: Beat,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+}
+
+impl Finder {
+    /// Asks until it is answered, and again when the config changes. Runs until cancelled.
+    pub(super) async fn run(self, token: CancellationToken) {
+        let mut config = self.settings.config.subscribe();
+        let mut wait = RETRY.0;
+        loop {
+            self.beat.now();
+            let present = config.borrow_and_update().clone();
+            let asks = self.settings.told.borrow().is_none() && needs_to_ask(&present);
+            if asks {
+                let answer = async {
+                    let metadata = cloud::metadata(&present, self.clock).map_err(|e| e.to_string())?;
+                    metadata.facts().await.map_err(|e| e.to_string())
+                };
+                match answer.await {
+                    Ok(facts) => self.tell(facts),
+                    Err(error) => tracing::debug!(%error, "the metadata service does not tell where we are"),
+                }
+            }
+            let pause = if asks { wait } else { LOOK };
+            wait = (wait * 2).min(RETRY.1);
+            tokio::select! {
+                () = token.cancelled() => return,
+                Ok(()) = config.changed() => wait = RETRY.0,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn tell(&self, facts: Facts) {
+        let config = self.settings.config.borrow().clone();
+        let host = host_facts(&config, Some(&facts));
+        let foreign_cache = self.written_by.as_ref().and_then(|by| host.identity.mismatch(by));
+        if let Some(part) = foreign_cache {
+            // Without a listener there is nobody to tell.
+            let _ = self.events.send(Event { at: self.clock.now(), kind: EventKind::CacheForeign { part } });
+        }
+        self.cache.learn(host.identity.clone());
+        self.settings.told.send_replace(Some(Arc::new(facts)));
+        self.settings.take_host(HostFacts { foreign_cache, ..host });
+    }
+}
+
+/// A config that says it all, or that has nothing to find out, needs nobody.
+fn needs_to_ask(config: &Config) -> bool {
+    let host = &config.host;
+    let found_out = config.endpoints.values().any(|e| e.id.is_some() || e.domain.is_some());
+    let all = host.region.is_some() && host.vpc_id.is_some() && host.instance_id.is_some();
+    host.zone.is_none() || (found_out && !all)
+}

@@ -1,0 +1,194 @@
+//! `~/.aliyun/config.json` of the official command line tool.
+
+use serde::{Deserialize, Deserializer};
+
+use super::recipe::{Recipe, Role, StsPlace, WhyNot};
+use crate::cloud::sign::Keys;
+use crate::model::Secret;
+
+/// The recipe of a profile; of the file's current one if none is named. What the profile does not say of STS is taken
+/// from `sts`.
+///
+/// # Errors
+/// No such profile, or one that is incomplete, stands on itself or is of no use to a daemon.
+pub fn recipe(json: &[u8], profile: Option<&str>, sts: &StsPlace) -> Result<Recipe, WhyNot> {
+    // serde's own messages quote what they found, so only the place is told.
+    let syntax = |e: serde_json::Error| WhyNot::Syntax { expected: "the command line tool's JSON", line: e.line() };
+    let file: File = serde_json::from_slice(json).map_err(syntax)?;
+    let name = profile.or(file.current.as_deref()).filter(|name| !name.is_empty()).unwrap_or("default");
+    file.recipe(name, sts, &mut Vec::new())
+}
+
+#[derive(Deserialize)]
+struct File {
+    current: Option<String>,
+    #[serde(default)]
+    profiles: Vec<Profile>,
+}
+
+/// Only what is used; the tool keeps much more in there.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Profile {
+    name: String,
+    mode: String,
+    access_key_id: Option<String>,
+    #[serde(deserialize_with = "secret")]
+    access_key_secret: Option<Secret>,
+    #[serde(deserialize_with = "secret")]
+    sts_token: Option<Secret>,
+    ram_role_name: Option<String>,
+    ram_role_arn: Option<String>,
+    ram_session_name: Option<String>,
+    role_session_name: Option<String>,
+    expired_seconds: Option<u32>,
+    policy: Option<String>,
+    external_id: Option<String>,
+    source_profile: Option<String>,
+    oidc_provider_arn: Option<String>,
+    oidc_token_file: Option<String>,
+    credentials_uri: Option<String>,
+    sts_endpoint: Option<String>,
+    sts_region: Option<String>,
+    enable_vpc: Option<bool>,
+}
+
+/// Taken over at once, so that no copy stays behind.
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}
+
+impl File {
+    /// `above` are the profiles that stand on this one.
+    fn recipe<'a>(&'a self, name: &'a str, sts: &StsPlace, above: &mut Vec<&'a str>) -> Result<Recipe, WhyNot> {
+        if above.contains(&name) {
+            return Err(WhyNot::Circle(name.to_owned()));
+        }
+        above.push(name);
+        let profile =
+            self.profiles.iter().find(|p| p.name == name).ok_or_else(|| WhyNot::NoProfile(name.to_owned()))?;
+        // The SDKs want the exact case, the tool itself does not.
+        match profile.mode.to_ascii_lowercase().as_str() {
+            "ak" => Ok(Recipe::Given(profile.keys(false)?)),
+            "ststoken" => Ok(Recipe::Given(profile.keys(true)?)),
+            "ecsramrole" => Ok(Recipe::EcsRole { role: some(&profile.ram_role_name) }),
+            "credentialsuri" => Ok(Recipe::Uri(profile.need(&profile.credentials_uri, "credentials_uri")?)),
+            "ramrolearn" => {
+                let base = Box::new(Recipe::Given(profile.keys(false)?));
+                Ok(Recipe::AssumeRole { base, role: profile.role(sts)? })
+            }
+            "chainableramrolearn" => {
+                let Some(source) = profile.source_profile.as_deref().filter(|s| !s.is_empty()) else {
+                    return Err(profile.incomplete("source_profile"));
+                };
+                let base = Box::new(self.recipe(source, sts, above)?);
+                Ok(Recipe::AssumeRole { base, role: profile.role(sts)? })
+            }
+            "oidc" => Ok(Recipe::OidcRole {
+                role: profile.role(sts)?,
+                provider_arn: profile.need(&profile.oidc_provider_arn, "oidc_provider_arn")?,
+                token_file: profile.need(&profile.oidc_token_file, "oidc_token_file")?.into(),
+            }),
+            _ => Err(WhyNot::unsupported(name, &profile.mode)),
+        }
+    }
+}
+
+/// The tool writes unset keys as empty texts.
+fn some(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}
+
+impl Profile {
+    fn incomplete(&self, key: &'static str) -> WhyNot {
+        WhyNot::Incomplete { profile: self.name.clone(), key }
+    }
+
+    fn need(&self, text: &Option<String>, key: &'static str) -> Result<String, WhyNot> {
+        some(text).ok_or_else(|| self.incomplete(key))
+    }
+
+    fn keys(&self, temporary: bool) -> Result<Keys, WhyNot> {
+        let secret = |secret: &Option<Secret>, key| {
+            secret.clone().filter(|s| !s.expose().is_empty()).ok_or_else(|| self.incomplete(key))
+        };
+        Ok(Keys {
+            id: self.need(&self.access_key_id, "access_key_id")?,
+            secret: secret(&self.access_key_secret, "access_key_secret")?,
+            token: if temporary { Some(secret(&self.sts_token, "sts_token")?) } else { None },
+        })
+    }
+
+    fn role(&self, sts: &StsPlace) -> Result<Role, WhyNot> {
+        Ok(Role {
+            arn: self.need(&self.ram_role_arn, "ram_role_arn")?,
+            // The SDKs read one, the tool writes the other.
+            session: some(&self.ram_session_name).or_else(|| some(&self.role_session_name)),
+            seconds: self.expired_seconds.filter(|seconds| *seconds > 0),
+            policy: some(&self.policy),
+            external_id: some(&self.external_id),
+            sts: StsPlace {
+                endpoint: some(&self.sts_endpoint),
+                region: some(&self.sts_region).or_else(|| sts.region.clone()),
+                vpc: self.enable_vpc.unwrap_or(sts.vpc),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{"current":"ak","profiles":[
+        {"name":"ak","mode":"AK","access_key_id":"LTAI","access_key_secret":"hunter2","sts_token":"","region_id":"x"},
+        {"name":"sts","mode":"StsToken","access_key_id":"STS.x","access_key_secret":"hunter2","sts_token":"t"},
+        {"name":"role","mode":"RamRoleArn","access_key_id":"LTAI","access_key_secret":"hunter2",
+         "ram_role_arn":"acs:ram::1:role/r","ram_session_name":"s","expired_seconds":900,"sts_region":"cn-beijing"},
+        {"name":"chain","mode":"ChainableRamRoleArn","source_profile":"role","ram_role_arn":"acs:ram::1:role/q"},
+        {"name":"loop","mode":"ChainableRamRoleArn","source_profile":"pool","ram_role_arn":"acs:ram::1:role/q"},
+        {"name":"pool","mode":"ChainableRamRoleArn","source_profile":"loop","ram_role_arn":"acs:ram::1:role/q"},
+        {"name":"ecs","mode":"ecsramrole"},
+        {"name":"pod","mode":"OIDC","ram_role_arn":"acs:ram::1:role/r","oidc_provider_arn":"p","oidc_token_file":"/t",
+         "role_session_name":"pod"},
+        {"name":"uri","mode":"CredentialsURI","credentials_uri":"http://127.0.0.1:1/"},
+        {"name":"ext","mode":"External","process_command":"rm -rf /"},
+        {"name":"half","mode":"AK","access_key_id":"LTAI","access_key_secret":""}]}"#;
+
+    fn of(profile: Option<&str>) -> Result<Recipe, WhyNot> {
+        recipe(FILE.as_bytes(), profile, &StsPlace { region: Some("cn-hangzhou".into()), ..StsPlace::default() })
+    }
+
+    #[test]
+    fn every_mode_is_read() {
+        let Ok(Recipe::Given(keys)) = of(None) else { panic!() };
+        assert_eq!((keys.id.as_str(), keys.token), ("LTAI", None));
+        let Ok(Recipe::Given(keys)) = of(Some("sts")) else { panic!() };
+        assert_eq!(keys.token, Some(Secret::new("t".into())));
+        let Ok(Recipe::AssumeRole { role, .. }) = of(Some("role")) else { panic!() };
+        assert_eq!((role.seconds, role.sts.region.as_deref()), (Some(900), Some("cn-beijing")));
+        let Ok(Recipe::AssumeRole { base, role }) = of(Some("chain")) else { panic!() };
+        assert!(matches!(*base, Recipe::AssumeRole { .. }));
+        assert_eq!(role.sts.region.as_deref(), Some("cn-hangzhou"));
+        assert_eq!(of(Some("ecs")), Ok(Recipe::EcsRole { role: None }));
+        let Ok(Recipe::OidcRole { role, .. }) = of(Some("pod")) else { panic!() };
+        assert_eq!(role.session.as_deref(), Some("pod"));
+        assert_eq!(of(Some("uri")), Ok(Recipe::Uri("http://127.0.0.1:1/".into())));
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why_and_shows_no_secret() {
+        let table = [
+            ("none", "expected a profile \"none\", found none"),
+            ("loop", "profile \"loop\" stands on itself"),
+            ("ext", "profile \"ext\" is of kind \"External\", which needs a person or runs a command"),
+            ("half", "expected access_key_secret in profile \"half\", found none"),
+        ];
+        for (profile, message) in table {
+            assert_eq!(of(Some(profile)).unwrap_err().to_string(), message);
+        }
+        let odd = FILE.replace("\"LTAI\"", "[\"hunter2\"]");
+        let error = recipe(odd.as_bytes(), None, &StsPlace::default()).unwrap_err();
+        assert_eq!(error.to_string(), "expected the command line tool's JSON, found an error in line 2");
+    }
+}

@@ -1,0 +1,194 @@
+//! The environment that the official SDKs look at, gathered once.
+//!
+//! Nothing in here reads a variable or a folder by itself: which files count is for whoever fills this in. Under
+//! systemd there is no home directory, and none is searched.
+
+use std::path::{Path, PathBuf};
+
+use super::recipe::{Recipe, Role, StsPlace, WhyNot};
+use crate::cloud::sign::Keys;
+use crate::model::Secret;
+
+/// What is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID`.
+    pub access_key_id: Option<String>,
+    /// `ALIBABA_CLOUD_ACCESS_KEY_SECRET`.
+    pub access_key_secret: Option<Secret>,
+    /// `ALIBABA_CLOUD_SECURITY_TOKEN`.
+    pub security_token: Option<Secret>,
+    /// `ALIBABA_CLOUD_PROFILE`.
+    pub profile: Option<String>,
+    /// `ALIBABA_CLOUD_ROLE_ARN`.
+    pub role_arn: Option<String>,
+    /// `ALIBABA_CLOUD_OIDC_PROVIDER_ARN`.
+    pub oidc_provider_arn: Option<String>,
+    /// `ALIBABA_CLOUD_OIDC_TOKEN_FILE`.
+    pub oidc_token_file: Option<PathBuf>,
+    /// `ALIBABA_CLOUD_ROLE_SESSION_NAME`.
+    pub role_session_name: Option<String>,
+    /// `ALIBABA_CLOUD_ECS_METADATA`: the name of the role.
+    pub ecs_role: Option<String>,
+    /// `ALIBABA_CLOUD_ECS_METADATA_DISABLED`.
+    pub ecs_disabled: bool,
+    /// `ALIBABA_CLOUD_IMDSV1_DISABLED`: whoever makes the [`Metadata`](crate::cloud::metadata::Metadata) heeds it.
+    pub plain_metadata_disabled: bool,
+    /// `ALIBABA_CLOUD_CREDENTIALS_URI`.
+    pub credentials_uri: Option<String>,
+    /// `ALIBABA_CLOUD_STS_REGION`.
+    pub sts_region: Option<String>,
+    /// `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED`.
+    pub sts_vpc: bool,
+    /// `ALIBABA_CLOUD_CLI_PROFILE_DISABLED`.
+    pub cli_config_disabled: bool,
+    /// The `config.json` of the official command line tool.
+    pub cli_config: Option<PathBuf>,
+    /// Where the shared credentials file may be, the first that exists counts; `ALIBABA_CLOUD_CREDENTIALS_FILE` alone
+    /// if that is set.
+    pub credentials_files: Vec<PathBuf>,
+}
+
+impl Environment {
+    /// Takes the variables from `lookup`, and from `home`, if there is one, the files that the SDKs look for there. An
+    /// empty variable counts as not set.
+    #[must_use]
+    pub fn gather(lookup: impl Fn(&str) -> Option<String>, home: Option<&Path>) -> Self {
+        let text = |name: &str| lookup(&format!("ALIBABA_CLOUD_{name}")).filter(|text| !text.is_empty());
+        let flag = |name: &str| text(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let credentials_files = match (text("CREDENTIALS_FILE"), home) {
+            (Some(file), _) => vec![file.into()],
+            // The Node SDK has the first name, the Python SDK the second.
+            (None, Some(home)) => ["credentials", "credentials.ini"].map(|f| home.join(".alibabacloud").join(f)).into(),
+            (None, None) => Vec::new(),
+        };
+        Self {
+            access_key_id: text("ACCESS_KEY_ID"),
+            access_key_secret: text("ACCESS_KEY_SECRET").map(Secret::new),
+            security_token: text("SECURITY_TOKEN").map(Secret::new),
+            profile: text("PROFILE"),
+            role_arn: text("ROLE_ARN"),
+            oidc_provider_arn: text("OIDC_PROVIDER_ARN"),
+            oidc_token_file: text("OIDC_TOKEN_FILE").map(PathBuf::from),
+            role_session_name: text("ROLE_SESSION_NAME"),
+            ecs_role: text("ECS_METADATA"),
+            ecs_disabled: flag("ECS_METADATA_DISABLED"),
+            plain_metadata_disabled: flag("IMDSV1_DISABLED"),
+            credentials_uri: text("CREDENTIALS_URI"),
+            sts_region: text("STS_REGION"),
+            sts_vpc: flag("VPC_ENDPOINT_ENABLED"),
+            cli_config_disabled: flag("CLI_PROFILE_DISABLED"),
+            cli_config: home.map(|home| home.join(".aliyun/config.json")),
+            credentials_files,
+        }
+    }
+
+    /// The first provider: keys in variables.
+    ///
+    /// # Errors
+    /// Which variable is not set.
+    pub fn keys(&self) -> Result<Recipe, WhyNot> {
+        let id = self.access_key_id.clone().ok_or(WhyNot::NotSet("ALIBABA_CLOUD_ACCESS_KEY_ID"))?;
+        let secret = self.access_key_secret.clone().ok_or(WhyNot::NotSet("ALIBABA_CLOUD_ACCESS_KEY_SECRET"))?;
+        Ok(Recipe::Given(Keys { id, secret, token: self.security_token.clone() }))
+    }
+
+    /// The second: a role taken on with the token of a service account.
+    ///
+    /// # Errors
+    /// Which of the three variables is not set.
+    pub fn oidc_role(&self) -> Result<Recipe, WhyNot> {
+        let arn = self.role_arn.clone().ok_or(WhyNot::NotSet("ALIBABA_CLOUD_ROLE_ARN"))?;
+        let provider = self.oidc_provider_arn.clone().ok_or(WhyNot::NotSet("ALIBABA_CLOUD_OIDC_PROVIDER_ARN"))?;
+        let token_file = self.oidc_token_file.clone().ok_or(WhyNot::NotSet("ALIBABA_CLOUD_OIDC_TOKEN_FILE"))?;
+        let role = Role { arn, session: self.role_session_name.clone(), sts: self.sts(), ..Role::default() };
+        Ok(Recipe::OidcRole { role, provider_arn: provider, token_file })
+    }
+
+    /// The fifth: the role of the instance.
+    ///
+    /// # Errors
+    /// If that is disabled.
+    pub fn ecs_role(&self) -> Result<Recipe, WhyNot> {
+        match self.ecs_disabled {
+            true => Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")),
+            false => Ok(Recipe::EcsRole { role: self.ecs_role.clone() }),
+        }
+    }
+
+    /// The sixth: a URI.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn uri(&self) -> Result<Recipe, WhyNot> {
+        self.credentials_uri.clone().map(Recipe::Uri).ok_or(WhyNot::NotSet("ALIBABA_CLOUD_CREDENTIALS_URI"))
+    }
+
+    /// Which STS to ask where a profile does not say.
+    #[must_use]
+    pub fn sts(&self) -> StsPlace {
+        StsPlace { endpoint: None, region: self.sts_region.clone(), vpc: self.sts_vpc }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gather(set: &[(&str, &str)], home: Option<&str>) -> Environment {
+        let lookup = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Environment::gather(lookup, home.map(Path::new))
+    }
+
+    #[test]
+    fn without_a_home_no_file_counts() {
+        let environment = gather(&[], None);
+        assert_eq!(environment, Environment::default());
+        assert_eq!(environment.keys(), Err(WhyNot::NotSet("ALIBABA_CLOUD_ACCESS_KEY_ID")));
+        assert_eq!(environment.oidc_role(), Err(WhyNot::NotSet("ALIBABA_CLOUD_ROLE_ARN")));
+        assert_eq!(environment.ecs_role(), Ok(Recipe::EcsRole { role: None }));
+        assert_eq!(environment.uri(), Err(WhyNot::NotSet("ALIBABA_CLOUD_CREDENTIALS_URI")));
+    }
+
+    #[test]
+    fn a_named_file_goes_before_the_homes() {
+        let at_home = gather(&[("ALIBABA_CLOUD_CREDENTIALS_FILE", "")], Some("/home/a"));
+        assert_eq!(at_home.cli_config, Some("/home/a/.aliyun/config.json".into()));
+        let files: [PathBuf; 2] =
+            ["/home/a/.alibabacloud/credentials".into(), "/home/a/.alibabacloud/credentials.ini".into()];
+        assert_eq!(at_home.credentials_files, files);
+        let named = gather(&[("ALIBABA_CLOUD_CREDENTIALS_FILE", "/etc/x")], Some("/home/a"));
+        assert_eq!(named.credentials_files, [PathBuf::from("/etc/x")]);
+    }
+
+    #[test]
+    fn keys_may_have_a_token_and_show_none() {
+        let set = [
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI"),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hunter2"),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", "hunter3"),
+            ("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "TRUE"),
+        ];
+        let environment = gather(&set, None);
+        let Ok(Recipe::Given(keys)) = environment.keys() else { panic!("{environment:?}") };
+        assert_eq!(keys.token, Some(Secret::new("hunter3".into())));
+        assert!(!format!("{environment:?}").contains("hunter"));
+        assert_eq!(environment.ecs_role(), Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
+    }
+
+    #[test]
+    fn the_token_of_a_service_account_needs_three_variables() {
+        let set = [
+            ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r"),
+            ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "acs:ram::1:oidc-provider/p"),
+            ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/var/run/token"),
+            ("ALIBABA_CLOUD_STS_REGION", "cn-hangzhou"),
+            ("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED", "true"),
+        ];
+        let Ok(Recipe::OidcRole { role, token_file, .. }) = gather(&set, None).oidc_role() else { panic!() };
+        assert_eq!(token_file, Path::new("/var/run/token"));
+        assert_eq!(role.sts, StsPlace { endpoint: None, region: Some("cn-hangzhou".into()), vpc: true });
+        assert!(gather(&set[1..], None).oidc_role().is_err());
+        assert!(gather(&set[..2], None).oidc_role().is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Who we are to the cloud: keys, and where they come from.
+//!
+//! The default chain of the official SDKs, in their order: keys in the environment, a service account's role, the
+//! command line tool's profile, the shared credentials file, the instance's role, a URI. The first that yields keys
+//! wins and is asked again before they end. What each of the others said is kept, because "no credentials" helps
+//! nobody.
+//!
+//! [`environment`], [`cli_config`] and [`ini`] say how keys are got ([`recipe`]), [`lease`] when they are replaced;
+//! both are pure. The rest follows recipes.
+
+mod assume_role;
+pub mod cli_config;
+mod ecs_role;
+pub mod environment;
+mod file;
+pub mod ini;
+pub mod lease;
+mod oidc_role;
+mod provider;
+pub mod recipe;
+pub mod reply;
+mod sts;
+mod uri;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use environment::Environment;
+pub use provider::Provider;
+
+use super::http::Http;
+use super::metadata::Metadata;
+use super::openapi::KeySource;
+use super::sign::Keys;
+use crate::model::{Boottime, Wall};
+use crate::sys::clock::Clock;
+use lease::{Due, Lease};
+use recipe::WhyNot;
+
+/// What recipes are followed with.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// For STS and credentials URIs.
+    pub http: Arc<Http>,
+    /// For the role of the instance.
+    pub metadata: Arc<Metadata>,
+    /// The clock.
+    pub clock: Clock,
+    /// Where we are, if known: the internal STS host of that region is tried, too.
+    pub region: Option<String>,
+}
+
+/// Keys, and how long they last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Got {
+    keys: Keys,
+    expires: Option<Wall>,
+    /// They may be replaced well before their end.
+    rotated: bool,
+}
+
+/// Keys from the first provider that has some, kept fresh.
+#[derive(Debug)]
+pub struct Credentials {
+    providers: Vec<Provider>,
+    environment: Environment,
+    means: Means,
+    state: Mutex<State>,
+    /// Held by whoever gets new keys.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// What the others said when the chain was walked the last time, in their order.
+    tried: Vec<(&'static str, WhyNot)>,
+    /// Why the latest refresh failed, while the old keys are served.
+    failing: Option<WhyNot>,
+    /// Failures in a row.
+    failures: u32,
+    /// Nothing is tried before.
+    next_try: Boottime,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    keys: Keys,
+    expires: Option<Wall>,
+    lease: Lease,
+    /// Which provider.
+    provider: usize,
+}
+
+/// What people want to know. Holds no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The provider whose keys are in use.
+    pub answered: Option<&'static str>,
+    /// The AccessKey id in use.
+    pub key_id: Option<String>,
+    /// When the keys end, if they do.
+    pub expires: Option<Wall>,
+    /// Who was asked before and had none, and why.
+    pub tried: Vec<(&'static str, String)>,
+    /// Why there are no newer keys, while the old ones are served.
+    pub failing: Option<String>,
+}
+
+impl Credentials {
+    /// Asks these providers in this order; [`Provider::CHAIN`] is the official one. Asks nobody yet.
+    #[must_use]
+    pub fn new(providers: Vec<Provider>, environment: Environment, means: Means) -> Self {
+        let (state, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { providers, environment, means, state, turn }
+    }
+
+    /// Which provider answered, and what the others said.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let state = self.state();
+        let tried = state.tried.iter().map(|(label, why)| (*label, why.to_string())).collect();
+        match &state.held {
+            None => Report { tried, ..Report::default() },
+            Some(held) => Report {
+                answered: self.providers.get(held.provider).map(Provider::label),
+                key_id: Some(held.keys.id.clone()),
+                expires: held.expires,
+                tried,
+                failing: state.failing.as_ref().map(ToString::to_string),
+            },
+        }
+    }
+
+    /// What is held, and what to do about it.
+    fn due(&self) -> (Option<Held>, Due) {
+        let now = self.means.clock.now().boottime;
+        let state = self.state();
+        let due = state.held.as_ref().map_or(Due::Over, |held| held.lease.due(now));
+        // Not again so soon after a failure.
+        let due = if due == Due::Soon && now < state.next_try { Due::No } else { due };
+        (state.held.clone(), due)
+    }
+
+    /// Newer keys from the provider that has answered.
+    async fn refresh(&self, number: usize) {
+        let Some(provider) = self.providers.get(number) else { return };
+        match provider.fetch(&self.environment, &self.means).await {
+            Ok(got) => self.hold(number, got, None),
+            Err(why) => self.failed(|state| state.failing = Some(why)),
+        }
+    }
+
+    /// Keys from the first provider that has some.
+    async fn walk(&self) {
+        let mut tried = Vec::new();
+        for (number, provider) in self.providers.iter().enumerate() {
+            match provider.fetch(&self.environment, &self.means).await {
+                Ok(got) => return self.hold(number, got, Some(tried)),
+                Err(why) => tried.push((provider.label(), why)),
+            }
+        }
+        self.failed(|state| state.tried = tried);
+    }
+
+    fn hold(&self, provider: usize, got: Got, tried: Option<Vec<(&'static str, WhyNot)>>) {
+        let Got { keys, expires, rotated } = got;
+        let now = self.means.clock.now();
+        let lease = expires.map_or(Lease::FOREVER, |e| Lease::new(e, now, rotated, fastrand::f64()));
+        let mut state = self.state();
+        let tried = tried.unwrap_or_else(|| std::mem::take(&mut state.tried));
+        *state = State { held: Some(Held { keys, expires, lease, provider }), tried, ..State::default() };
+    }
+
+    fn failed(&self, note: impl FnOnce(&mut State)) {
+        let now = self.means.clock.now().boottime;
+        let mut state = self.state();
+        note(&mut state);
+        state.failures = state.failures.saturating_add(1);
+        state.next_try = now.after(lease::pause(state.failures, fastrand::f64()));
+    }
+
+    /// Keys that are not over.
+    fn served(&self) -> Option<Keys> {
+        match self.due() {
+            (Some(held), Due::No | Due::Soon) => Some(held.keys),
+            _ => None,
+        }
+    }
+
+    fn complaint(&self) -> String {
+        let state = self.state();
+        let said = state.tried.iter().map(|(label, why)| format!("{label}: {why}"));
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    /// A poisoned lock is taken over: each holder writes whole values only.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeySource for Credentials {
+    async fn keys(&self) -> Result<Option<Keys>, String> {
+        match self.due() {
+            (Some(held), Due::No) => return Ok(Some(held.keys)),
+            (Some(held), Due::Soon) => match self.turn.try_lock() {
+                // Somebody is at it; these still serve.
+                Err(_) => return Ok(Some(held.keys)),
+                Ok(_turn) => self.refresh(held.provider).await,
+            },
+            _ => {
+                let _turn = self.turn.lock().await;
+                let paused = self.means.clock.now().boottime < self.state().next_try;
+                // Whoever waited for the turn may find that it is done, or has just failed.
+                if self.served().is_none() && !paused {
+                    self.walk().await;
+                }
+            }
+        }
+        self.served().map(Some).ok_or_else(|| self.complaint())
+    }
+
+    async fn refused(&self, keys: &Keys) {
+        let mut state = self.state();
+        if state.held.as_ref().is_some_and(|held| held.keys == *keys) {
+            *state = State { tried: std::mem::take(&mut state.tried), ..State::default() };
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One HTTP request and its reply, with everything bounded: the connect, each read, the whole, the size.
+//!
+//! No redirect is followed and no proxy is used, whatever the environment says: requests carry credentials, and the
+//! metadata service and the VPC's own hosts are reachable directly or not at all. No HTTP/2: a handful of calls in ten
+//! minutes has nothing to multiplex.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use reqwest::dns::Resolve;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, redirect};
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+use super::reply::{LARGEST_BODY, Reply, TransportError, TransportKind};
+use super::tls;
+use crate::model::{Secret, Trust, Wall};
+
+/// How long an idle connection is kept: the calls of one round follow one another, the next round is minutes away.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// How long one request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// DNS, TCP and TLS together.
+    pub connect: Duration,
+    /// From one piece of the reply to the next.
+    pub read: Duration,
+    /// All of it, so that a server that drips is cut off, too.
+    pub whole: Duration,
+}
+
+/// What an [`Http`] is made of.
+#[derive(Clone)]
+pub struct Setup {
+    /// Whose certificates count; nobody's for the metadata service, which has none: it must work on a host without
+    /// root certificates, too.
+    pub trust: Option<Trust>,
+    /// Who turns names into addresses; never `/etc/hosts`, which we write.
+    pub resolver: Arc<dyn Resolve>,
+    /// The limits.
+    pub timeouts: Timeouts,
+}
+
+/// An HTTP client. Reads the trusted roots at its first request; where that fails, the next request tries again.
+pub struct Http {
+    setup: Setup,
+    client: OnceCell<Client>,
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("timeouts", &self.setup.timeouts).finish_non_exhaustive()
+    }
+}
+
+/// The methods in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Calls.
+    Post,
+    /// Asks the metadata service for a token.
+    Put,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Which method.
+    pub verb: Verb,
+    /// The whole URL.
+    pub url: String,
+    /// Headers; values are kept out of every message.
+    pub headers: &'a [(&'static str, Secret)],
+    /// The body; empty for none.
+    pub body: &'a [u8],
+}
+
+impl Http {
+    /// A client. Opens and reads nothing yet.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self { setup, client: OnceCell::new() }
+    }
+
+    /// Sends a request and reads the reply, redirects included: what they mean is the caller's to say.
+    ///
+    /// # Errors
+    /// [`TransportError`]. An HTTP error status is a reply.
+    pub async fn send(&self, request: &Request<'_>) -> Result<Reply, TransportError> {
+        let host = host_of(&request.url);
+        let error = |(kind, detail)| TransportError { kind, host: host.to_owned(), detail };
+        let client = self.client.get_or_try_init(|| build(&self.setup)).await.map_err(error)?;
+        exchange(client, request, self.setup.timeouts.whole).await.map_err(error)
+    }
+}
+
+/// The authority of a URL; the whole text if it has none.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+type Fault = (TransportKind, String);
+
+async fn build(setup: &Setup) -> Result<Client, Fault> {
+    let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|e| (TransportKind::Local, e.to_string()))?;
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(setup.resolver.clone())
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .http1_only()
+        .connect_timeout(setup.timeouts.connect)
+        .read_timeout(setup.timeouts.read)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(1)
+        .user_agent(concat!("privatelinkd/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|e| (TransportKind::Local, fault(&e).1))
+}
+
+async fn exchange(client: &Client, request: &Request<'_>, whole: Duration) -> Result<Reply, Fault> {
+    let method = match request.verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+    };
+    let mut builder = client.request(method, &request.url).headers(headers(request.headers)?).timeout(whole);
+    if !request.body.is_empty() {
+        builder = builder.body(request.body.to_vec());
+    } else if request.verb != Verb::Get {
+        // Some gateways answer 411 without it.
+        builder = builder.header(CONTENT_LENGTH, 0);
+    }
+    let mut response = builder.send().await.map_err(|e| fault(&e))?;
+    let text = |name: HeaderName| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let mut reply = Reply {
+        status: response.status().as_u16(),
+        content_type: text(CONTENT_TYPE),
+        date: text(DATE).as_deref().and_then(http_date),
+        retry_after: text(HeaderName::from_static("x-acs-retry-after")),
+        body: Zeroizing::default(),
+    };
+    let too_large = || (TransportKind::TooLarge, format!("expected at most {LARGEST_BODY} bytes, found more"));
+    if response.content_length().is_some_and(|length| length > LARGEST_BODY as u64) {
+        return Err(too_large());
+    }
+    while let Some(piece) = response.chunk().await.map_err(|e| fault(&e))? {
+        if reply.body.len() + piece.len() > LARGEST_BODY {
+            return Err(too_large());
+        }
+        reply.body.extend_from_slice(&piece);
+    }
+    Ok(reply)
+}
+
+fn headers(pairs: &[(&'static str, Secret)]) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        // The value stays out of the message, secret or not.
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| (TransportKind::Local, format!("the value of {name} can't go into a header")))?;
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
+}
+
+fn http_date(text: &str) -> Option<Wall> {
+    let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(Wall)
+}
+
+/// What went wrong is somewhere down the chain of causes.
+fn fault(error: &reqwest::Error) -> Fault {
+    let mut found = Found::default();
+    let mut innermost = None;
+    let mut next = error.source();
+    while let Some(cause) = next {
+        found.look_at(cause);
+        // The last one: the others repeat it, and the first one has the URL.
+        innermost = Some(cause);
+        next = cause_of(cause);
+    }
+    let kind = match found {
+        _ if error.is_dns() => TransportKind::Dns,
+        Found { tls: true, .. } => TransportKind::Tls,
+        _ if error.is_timeout() => TransportKind::Timeout,
+        _ if error.is_connect() => TransportKind::Connect,
+        _ if error.is_builder() => TransportKind::Local,
+        Found { io: true, .. } | Found { early_end: true, .. } => TransportKind::Reset,
+        _ => TransportKind::Protocol,
+    };
+    (kind, innermost.map_or_else(|| "no cause given".to_owned(), ToString::to_string))
+}
+
+#[derive(Default)]
+struct Found {
+    tls: bool,
+    io: bool,
+    early_end: bool,
+}
+
+impl Found {
+    fn look_at(&mut self, cause: &(dyn Error + 'static)) {
+        self.tls |= cause.is::<rustls::Error>();
+        self.io |= cause.is::<io::Error>();
+        if let Some(e) = cause.downcast_ref::<hyper::Error>() {
+            self.early_end |= e.is_incomplete_message() || e.is_closed() || e.is_canceled();
+        }
+    }
+}
+
+/// An I/O error that wraps another error gives that one's cause as its own, and so hides it.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_cut_out_of_a_url() {
+        assert_eq!(host_of("https://a.example:8443/?x=1"), "a.example:8443");
+        assert_eq!(host_of("http://[::1]:80?x"), "[::1]:80");
+        assert_eq!(host_of("junk"), "junk");
+    }
+
+    #[test]
+    fn dates_are_read_or_left_out() {
+        assert_eq!(http_date("Thu, 01 Jan 1970 00:00:01 GMT"), Some(Wall(1000)));
+        assert_eq!(http_date("yesterday"), None);
+        assert_eq!(http_date("Wed, 31 Dec 1969 23:59:59 GMT"), None);
+    }
+
+    #[test]
+    fn secrets_stay_out_of_messages() {
+        let (kind, detail) = headers(&[("x-acs-security-token", Secret::new("hunter2\n".into()))]).unwrap_err();
+        assert_eq!(kind, TransportKind::Local);
+        assert_eq!(detail, "the value of x-acs-security-token can't go into a header");
+        let reply = Reply { body: Zeroizing::new(b"hunter2".to_vec()), ..Reply::default() };
+        assert_eq!(format!("{reply:?}"), "Reply(0, 7 bytes)");
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a call has no answer.
+
+use crate::cloud::reply::TransportError;
+
+use super::refusal::Refusal;
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The service answered, with an error.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// The service could not be reached, or not in time.
+    #[error("{0}")]
+    Transport(Box<TransportError>),
+    /// The service answered with something that is no answer.
+    #[error("{0}")]
+    Malformed(Malformed),
+    /// There is nothing to sign with.
+    #[error("no credentials: {0}")]
+    NoKeys(String),
+}
+
+impl CallError {
+    /// The word in metrics.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.class.label(),
+            Self::Transport(error) => error.kind.label(),
+            Self::Malformed(_) => "malformed",
+            Self::NoKeys(_) => "no_credentials",
+        }
+    }
+}
+
+/// What is wrong with a reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not JSON, or cut short.
+    #[error("expected a reply in JSON, found {0}")]
+    NotJson(String),
+    /// A part that has to be there is not.
+    #[error("expected {0} in the reply, found none")]
+    Missing(&'static str),
+    /// JSON, and yet of no use.
+    #[error("{0}")]
+    Unusable(String),
+    /// The list never ends.
+    #[error("expected a new page token, found one that was seen before")]
+    RepeatedToken,
+    /// The list never ends.
+    #[error("expected at most {0} pages, found more")]
+    TooManyPages(usize),
+}

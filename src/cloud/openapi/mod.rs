@@ -1,0 +1,256 @@
+//! Calls of the OpenAPI: signed, bounded, retried where that helps.
+//!
+//! [`Client::call`] is the loop that touches the world. What it decides by is pure and beside it: [`refusal`] reads
+//! what an error means, [`retry`] says whether and when to try again and what to change first, [`hosts`] knows where
+//! a product answers.
+
+pub mod error;
+pub mod hosts;
+pub mod refusal;
+pub mod retry;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+pub use error::{CallError, Malformed};
+
+use super::http::{self, Http, Verb};
+use super::reply::{Reply, TransportError, TransportKind};
+use super::sign::{Keys, Moment, Params, Rpc};
+use crate::model::{Boottime, Now, Wall};
+use crate::sys::clock::Clock;
+use hosts::{Hosts, Origin};
+use retry::{Change, Patience, Retry, Step};
+
+/// Where the keys of a call come from.
+pub trait KeySource: Sync {
+    /// The keys to sign with; none for an anonymous call.
+    ///
+    /// # Errors
+    /// Why there are none, as a text: which providers were tried, and what each said.
+    fn keys(&self) -> impl Future<Output = Result<Option<Keys>, String>> + Send;
+
+    /// The service refused these: get others, unless others are already there.
+    fn refused(&self, keys: &Keys) -> impl Future<Output = ()> + Send;
+}
+
+/// These keys, whatever the service says.
+impl KeySource for Keys {
+    async fn keys(&self) -> Result<Option<Self>, String> {
+        Ok(Some(self.clone()))
+    }
+
+    async fn refused(&self, _: &Keys) {}
+}
+
+/// No keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Anonymous;
+
+impl KeySource for Anonymous {
+    async fn keys(&self) -> Result<Option<Keys>, String> {
+        Ok(None)
+    }
+
+    async fn refused(&self, _: &Keys) {}
+}
+
+/// One question to a product.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// Such as `ListVpcEndpoints`.
+    pub action: &'static str,
+    /// The version of the product's API.
+    pub version: &'static str,
+    /// The parameters.
+    pub params: &'a Params,
+    /// What must not stand in a URL, encoded as a form; empty for none.
+    pub form: &'a [u8],
+}
+
+/// A client of one product.
+#[derive(Debug)]
+pub struct Client {
+    http: Arc<Http>,
+    hosts: Hosts,
+    patience: Patience,
+    clock: Clock,
+    random: SystemRandom,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The server's clock, once ours was refused.
+    server_clock: Option<ServerClock>,
+    counts: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// What the server's clock said, and when. Counted on from there by boot time, so that a jump of the wall clock does
+/// not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ServerClock {
+    said: Wall,
+    at: Boottime,
+}
+
+impl ServerClock {
+    fn at(self, now: Now) -> Wall {
+        let passed = u64::try_from(now.boottime.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        Wall(self.said.0.saturating_add(passed))
+    }
+}
+
+impl Client {
+    /// A client. Opens nothing yet.
+    #[must_use]
+    pub fn new(http: Arc<Http>, hosts: Hosts, patience: Patience, clock: Clock) -> Self {
+        Self { http, hosts, patience, clock, random: SystemRandom::new(), state: Mutex::default() }
+    }
+
+    /// Asks, and reads the answer with `read`. An answer that can't be read is asked for again. The deadline of the
+    /// [`Patience`] covers attempts and waits; a refresh of the keys comes on top and has its own.
+    ///
+    /// # Errors
+    /// The failure of the last attempt.
+    pub async fn call<T>(
+        &self,
+        keys: &impl KeySource,
+        call: &Call<'_>,
+        read: fn(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<T, CallError> {
+        let mut retry = Retry::new(self.patience, self.hosts.count(), self.clock.now().boottime);
+        let mut shift = 0;
+        loop {
+            let signing = keys.keys().await.map_err(CallError::NoKeys)?;
+            let (number, origin) = self.hosts.choose(shift);
+            let outcome = self.attempt(origin, signing.as_ref(), call, &retry).await;
+            if !matches!(&outcome, Err(CallError::Transport(_))) {
+                self.hosts.remember(number);
+                shift = 0;
+            }
+            let outcome = outcome.and_then(|reply| read(&reply.body).map_err(CallError::Malformed));
+            self.count(call.action, outcome.as_ref().map_or_else(CallError::label, |_| "ok"));
+            let failure = match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let Step::Again { change, wait } = retry.after(&failure, self.clock.now().boottime, fastrand::f64()) else {
+                return Err(failure);
+            };
+            match change {
+                Change::Nothing => {}
+                Change::Host => shift += 1,
+                Change::Clock(said) => self.set_clock(said),
+                Change::Keys => {
+                    if let Some(refused) = &signing {
+                        keys.refused(refused).await;
+                    }
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Attempts so far, by action and outcome; an outcome is `ok` or [`CallError::label`].
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        self.state().counts.clone()
+    }
+
+    /// How far this host's clock is ahead of the server's (negative: behind), in milliseconds, once the server has
+    /// refused it.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        let now = self.clock.now();
+        let server = self.state().server_clock?.at(now);
+        i64::try_from(i128::from(now.wall.0) - i128::from(server.0)).ok()
+    }
+
+    /// The host that answered last, or the first to be asked.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.hosts.choose(0).1.authority()
+    }
+
+    async fn attempt(
+        &self,
+        origin: &Origin,
+        keys: Option<&Keys>,
+        call: &Call<'_>,
+        retry: &Retry,
+    ) -> Result<Reply, CallError> {
+        let transport = |kind, detail: String| {
+            let host = origin.authority().to_owned();
+            CallError::Transport(Box::new(TransportError { kind, host, detail }))
+        };
+        let Some(nonce) = self.nonce() else {
+            return Err(transport(TransportKind::Local, "the system gave no random bytes".to_owned()));
+        };
+        let moment = Moment { date: self.date(), nonce };
+        let Call { action, version, params, form } = *call;
+        let signed = Rpc { host: origin.authority(), action, version, params, form }.sign(keys, &moment);
+        let request =
+            http::Request { verb: Verb::Post, url: origin.url(&signed.query), headers: &signed.headers, body: form };
+        let left = retry.until().since(self.clock.now().boottime);
+        let reply = match tokio::time::timeout(left, self.http.send(&request)).await {
+            Ok(sent) => sent.map_err(|error| CallError::Transport(Box::new(error)))?,
+            Err(_) => return Err(transport(TransportKind::Timeout, over(self.patience.deadline))),
+        };
+        match reply.status {
+            200..=299 => Ok(reply),
+            300..=399 => Err(transport(TransportKind::Redirect, format!("status {}", reply.status))),
+            _ => Err(CallError::Refused(Box::new(refusal::read(&reply)))),
+        }
+    }
+
+    /// 128 random bits as 32 lower-case hexadecimal digits, as the SDK's are.
+    fn nonce(&self) -> Option<String> {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes).ok()?;
+        Some(bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+
+    fn date(&self) -> Wall {
+        let now = self.clock.now();
+        self.state().server_clock.map_or(now.wall, |clock| clock.at(now))
+    }
+
+    fn set_clock(&self, said: Wall) {
+        let at = self.clock.now().boottime;
+        self.state().server_clock = Some(ServerClock { said, at });
+    }
+
+    fn count(&self, action: &'static str, outcome: &'static str) {
+        *self.state().counts.entry((action, outcome)).or_default() += 1;
+    }
+
+    /// A poisoned lock is taken over: each holder writes whole values only.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn over(deadline: Duration) -> String {
+    format!("the call took longer than {} s", deadline.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_clock_runs_on_by_boot_time() {
+        let clock = ServerClock { said: Wall(1_000_000), at: Boottime(Duration::from_secs(5)) };
+        let now = Now { boottime: Boottime(Duration::from_secs(7)), wall: Wall(9) };
+        assert_eq!(clock.at(now), Wall(1_002_000));
+    }
+}

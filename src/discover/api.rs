@@ -1,0 +1,169 @@
+//! The source that asks the cloud's API: one call for the endpoint, one for its zones.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Found, FoundZone, Source, SourceError, Wanted};
+use crate::cloud::openapi::KeySource;
+use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, PrivateLink, ZoneRecord};
+use crate::config::Families;
+use crate::model::{
+    BusinessStatus, CloudFacts, ConnectionStatus, EndpointStatus, SourceKind, Zone, ZoneFacts, ZoneStatus,
+};
+
+/// The API of one region, and who asks it.
+#[derive(Debug)]
+pub struct Api<K> {
+    /// The client.
+    pub client: PrivateLink,
+    /// Whose keys sign.
+    pub keys: K,
+    /// Which addresses are of use.
+    pub families: Families,
+}
+
+impl<K: KeySource + Send> Source for Api<K> {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Api
+    }
+
+    /// Filtered by the id, so that a VPC with a thousand endpoints costs no more, and an endpoint of another VPC of the
+    /// account is found, too.
+    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+        let id = wanted.config.id.as_ref().ok_or(SourceError::NotConfigured("id"))?;
+        let endpoints = self.client.endpoints(&self.keys, Filter { id: Some(id), ..Filter::default() }).await?;
+        let Listing { items, complete } = endpoints;
+        match items.into_iter().find(|record| record.id == *id) {
+            Some(record) => Ok(from_records(&record, self.client.zones(&self.keys, id).await?, self.families)),
+            None if complete => Ok(Found { gone: true, ..Found::default() }),
+            None => Err(SourceError::IncompleteList),
+        }
+    }
+}
+
+/// What the API's records say (pure).
+#[must_use]
+pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, families: Families) -> Found {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let untold = String::new;
+    let cloud = CloudFacts {
+        status: endpoint.status.clone().unwrap_or_else(|| EndpointStatus::from(untold())),
+        business: endpoint.business.clone().unwrap_or_else(|| BusinessStatus::from(untold())),
+        connection: endpoint.connection.clone().unwrap_or_else(|| ConnectionStatus::from(untold())),
+        service_name: text(&endpoint.service_name),
+        region: text(&endpoint.region),
+        vpc_id: text(&endpoint.vpc_id),
+    };
+    let mut found = Found { gone: cloud.is_deleted(), domain: endpoint.domain.clone(), ..Found::default() };
+    found.cloud = Some(cloud);
+    found.incomplete = (!zones.complete).then_some(SourceError::IncompleteList);
+    for record in zones.items {
+        let said = of_zone(&record, families);
+        let known = found.zones.entry(Zone::Known(record.zone)).or_default();
+        // Two network interfaces in one zone are unheard of, and no reason to lose one.
+        known.addresses = match (known.addresses.take(), said.addresses) {
+            (Some(mut all), Some(more)) => {
+                all.extend(more);
+                Some(all)
+            }
+            (all, more) => all.or(more),
+        };
+        known.cloud = said.cloud;
+        known.gone = said.gone;
+    }
+    found
+}
+
+/// A zone that is on its way keeps what it had until it tells an address; one that is taken down has none.
+fn of_zone(record: &ZoneRecord, families: Families) -> FoundZone {
+    let status = record.status.clone().unwrap_or_else(|| ZoneStatus::from(String::new()));
+    let down = matches!(status, ZoneStatus::Disconnected | ZoneStatus::Deleting | ZoneStatus::Deleted);
+    let all = [record.ipv4.map(IpAddr::from), record.ipv6.map(IpAddr::from)];
+    let told: BTreeSet<IpAddr> = all.into_iter().flatten().filter(|ip| families.has(*ip)).collect();
+    FoundZone {
+        addresses: match down {
+            true => Some(BTreeSet::new()),
+            false => Some(told).filter(|told| !told.is_empty()),
+        },
+        gone: matches!(status, ZoneStatus::Deleting | ZoneStatus::Deleted),
+        cloud: Some(ZoneFacts { status, eni_id: record.eni_id.clone(), domain: record.domain.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::privatelink::parse;
+
+    const V4: Families = Families { ipv4: true, ipv6: false };
+
+    fn found(endpoint: &str, zones: &str, families: Families) -> Found {
+        let record = parse::endpoint(endpoint.as_bytes()).unwrap();
+        let mut pages = parse::Pages::default();
+        assert_eq!(pages.add(parse::zones(zones.as_bytes()).unwrap()).unwrap(), None);
+        from_records(&record, pages.listing(), families)
+    }
+
+    const ACTIVE: &str = r#"{"EndpointId":"ep-1","EndpointStatus":"Active","EndpointBusinessStatus":"Normal",
+        "ConnectionStatus":"Connected","EndpointDomain":"ep-1.epsrv-1.r.privatelink.aliyuncs.com"}"#;
+
+    fn addresses(found: &Found, zone: &str) -> Option<Vec<String>> {
+        let zone = &found.zones[&Zone::Known(zone.parse().unwrap())];
+        zone.addresses.as_ref().map(|all| all.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn each_status_of_a_zone_has_its_effect() {
+        let zones = r#"{"Zones":[
+            {"ZoneId":"a","ZoneStatus":"Connected","EniIp":"10.0.0.1","EniId":"eni-1","ZoneIpv6Address":"fd00::1"},
+            {"ZoneId":"b","ZoneStatus":"Migrating","EniIp":"10.0.0.2","ZoneIpv6Address":"false"},
+            {"ZoneId":"c","ZoneStatus":"Creating"},
+            {"ZoneId":"d","ZoneStatus":"Disconnected","EniIp":"10.0.0.4"},
+            {"ZoneId":"e","ZoneStatus":"deleting","EniIp":"10.0.0.5"},
+            {"ZoneId":"f","ZoneStatus":"Sleeping","EniIp":"10.0.0.6"},
+            {"ZoneId":"g","EniIp":"10.0.0.7"}]}"#;
+        let v4 = found(ACTIVE, zones, V4);
+        let one = |ip: &str| Some(vec![ip.to_owned()]);
+        for (zone, expected) in [
+            ("a", one("10.0.0.1")),
+            ("b", one("10.0.0.2")),
+            ("c", None),
+            ("d", Some(vec![])),
+            ("e", Some(vec![])),
+            ("f", one("10.0.0.6")),
+            ("g", one("10.0.0.7")),
+        ] {
+            assert_eq!(addresses(&v4, zone), expected, "{zone}");
+        }
+        let gone: Vec<_> = v4.zones.iter().filter(|(_, z)| z.gone).map(|(zone, _)| zone.to_string()).collect();
+        assert_eq!(gone, ["e"]);
+        assert!(!v4.gone && v4.incomplete.is_none());
+        assert_eq!(v4.domain.as_ref().unwrap().as_str(), "ep-1.epsrv-1.r.privatelink.aliyuncs.com");
+        let both = found(ACTIVE, zones, Families { ipv4: true, ipv6: true });
+        assert_eq!(addresses(&both, "a"), Some(vec!["10.0.0.1".to_owned(), "fd00::1".to_owned()]));
+        assert_eq!(addresses(&found(ACTIVE, zones, Families { ipv4: false, ipv6: true }), "b"), None);
+    }
+
+    #[test]
+    fn only_deleted_means_gone() {
+        for (status, connection, gone) in [
+            ("Active", "Connected", false),
+            ("Deleting", "Connected", true),
+            ("Active", "ServiceDeleted", true),
+            ("Active", "Disconnected", false),
+            ("Pending", "Pending", false),
+            ("Active", "Deleting", false),
+            ("", "", false),
+        ] {
+            let endpoint =
+                format!(r#"{{"EndpointId":"ep-1","EndpointStatus":"{status}","ConnectionStatus":"{connection}"}}"#);
+            assert_eq!(found(&endpoint, r#"{"Zones":[]}"#, V4).gone, gone, "{status} {connection}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_lacks_something_says_so() {
+        let zones = r#"{"TotalCount":2,"Zones":[{"ZoneId":"a","ZoneStatus":"Connected","EniIp":"10.0.0.1"}]}"#;
+        assert_eq!(found(ACTIVE, zones, V4).incomplete, Some(SourceError::IncompleteList));
+    }
+}

@@ -1,0 +1,146 @@
+//! The sources that ask the VPC's resolvers for the domain names of an endpoint and of its zones. They need no
+//! credentials, and nobody's quota.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::{Found, FoundZone, Source, SourceError, Wanted};
+use crate::cloud::resolve::{Family, ResolveError, Resolver};
+use crate::config::Families;
+use crate::model::{HostName, SourceKind, Zone, ZoneId};
+
+/// Each zone's own domain name.
+#[derive(Debug, Clone)]
+pub struct ZoneDomains {
+    /// Who is asked.
+    pub resolver: Resolver,
+    /// For which addresses.
+    pub families: Families,
+}
+
+impl Source for ZoneDomains {
+    fn kind(&self) -> SourceKind {
+        SourceKind::ZoneDomain
+    }
+
+    fn applies(&self, wanted: Wanted<'_>) -> bool {
+        !zone_domains(wanted).is_empty()
+    }
+
+    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+        let mut lookups = JoinSet::new();
+        for (zone, domain) in zone_domains(wanted) {
+            let (resolver, families) = (self.resolver.clone(), self.families);
+            lookups.spawn(async move { (zone, look_up(&resolver, &domain, families).await) });
+        }
+        let mut found = Found::default();
+        while let Some(ended) = lookups.join_next().await {
+            // A lookup that panicked is a fault of the agent's.
+            let (zone, said) = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+            match said {
+                Ok((addresses, ttl)) => {
+                    found.ttl = found.ttl.into_iter().chain([ttl]).min();
+                    found.zones.insert(Zone::Known(zone), FoundZone::of(addresses));
+                }
+                Err(error) => found.incomplete = Some(error.into()),
+            }
+        }
+        match found.incomplete.take() {
+            Some(error) if found.zones.is_empty() => Err(error),
+            incomplete => Ok(Found { incomplete, ..found }),
+        }
+    }
+}
+
+/// The domain name of the whole endpoint. With zone affinity it may give only the asker's zone.
+#[derive(Debug, Clone)]
+pub struct EndpointDomains {
+    /// Who is asked.
+    pub resolver: Resolver,
+    /// For which addresses.
+    pub families: Families,
+}
+
+impl Source for EndpointDomains {
+    fn kind(&self) -> SourceKind {
+        SourceKind::EndpointDomain
+    }
+
+    fn applies(&self, wanted: Wanted<'_>) -> bool {
+        domain(wanted).is_some()
+    }
+
+    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+        let domain = domain(wanted).ok_or(SourceError::NotConfigured("domain"))?;
+        let (addresses, ttl) = look_up(&self.resolver, domain, self.families).await?;
+        let zones = [(Zone::Unknown, FoundZone::of(addresses))].into();
+        Ok(Found { zones, ttl: Some(ttl), ..Found::default() })
+    }
+}
+
+/// The one of the config, else the one that the API told.
+fn domain(wanted: Wanted<'_>) -> Option<&HostName> {
+    wanted.config.domain.as_ref().or_else(|| wanted.known?.domain.as_ref())
+}
+
+/// Those that the API told; for other zones that the config names, what the domain of the endpoint makes likely.
+fn zone_domains(wanted: Wanted<'_>) -> BTreeMap<ZoneId, HostName> {
+    let mut domains = BTreeMap::new();
+    for (zone, entry) in wanted.known.into_iter().flat_map(|known| &known.zones) {
+        if let (Zone::Known(id), Some(domain)) = (zone, entry.cloud.as_ref().and_then(|c| c.domain.as_ref())) {
+            domains.insert(id.clone(), domain.clone());
+        }
+    }
+    for zone in wanted.config.zone_names.keys() {
+        let likely = || wanted.config.domain.as_ref().and_then(|domain| zone_domain(domain, zone));
+        if let Some(domain) = domains.get(zone).cloned().or_else(likely) {
+            domains.insert(zone.clone(), domain);
+        }
+    }
+    domains
+}
+
+/// `ep-….epsrv-….region.…` has `ep-…-zone.epsrv-….region.…` for each zone (the API's own documentation).
+fn zone_domain(domain: &HostName, zone: &ZoneId) -> Option<HostName> {
+    let (first, rest) = domain.as_str().split_once('.')?;
+    format!("{first}-{zone}.{rest}").parse().ok().filter(|_| first.starts_with("ep-"))
+}
+
+/// Every address of the families in use. A family without an address is no failure if the other has some.
+async fn look_up(
+    resolver: &Resolver,
+    name: &HostName,
+    families: Families,
+) -> Result<(BTreeSet<IpAddr>, Duration), ResolveError> {
+    let wanted = [(families.ipv4, Family::V4), (families.ipv6, Family::V6)];
+    let (mut all, mut shortest, mut first_error) = (BTreeSet::new(), Duration::MAX, None);
+    for (_, family) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+        match resolver.addresses(name.as_str(), family).await {
+            Ok(found) => {
+                all.extend(found.addresses);
+                shortest = shortest.min(found.ttl);
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    match first_error {
+        Some(error) if all.is_empty() => Err(error),
+        _ => Ok((all, shortest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_domain_of_a_zone_is_that_of_the_endpoint_with_the_zone_in_it() {
+        let of = |domain: &str| zone_domain(&domain.parse().unwrap(), &"cn-hangzhou-h".parse().unwrap());
+        let expected = "ep-1-cn-hangzhou-h.epsrv-2.cn-hangzhou.privatelink.aliyuncs.com";
+        assert_eq!(of("ep-1.epsrv-2.cn-hangzhou.privatelink.aliyuncs.com").unwrap().as_str(), expected);
+        assert_eq!(of("db.example.com"), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! The inventory that follows from the last one, the config and what the sources said (pure).
+
+mod taken;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Found, SourceError};
+use crate::config::EndpointConfig;
+use crate::model::{
+    Boottime, Endpoint, EndpointName, EventKind, Freshness, Graces, HostName, Inventory, Now, Presence, SourceKind,
+    Zone, ZoneEntry,
+};
+
+/// What each source said of each endpoint. A source that was not asked this time is absent.
+pub type Round = BTreeMap<EndpointName, BTreeMap<SourceKind, Result<Found, SourceError>>>;
+
+/// Folds a round into the inventory. An address that no source gives any more is retired, and dropped after its grace;
+/// an endpoint that left the config likewise.
+#[must_use]
+pub fn merge(
+    previous: &Inventory,
+    config: &BTreeMap<EndpointName, EndpointConfig>,
+    round: &Round,
+    graces: Graces,
+    now: Now,
+) -> (Inventory, Vec<EventKind>) {
+    let mut inventory = Inventory::default();
+    let mut events = Vec::new();
+    for (name, wanted) in config {
+        let old = previous.endpoints.get(name);
+        let mut endpoint = described(wanted, old, now.boottime);
+        for (kind, said) in round.get(name).into_iter().flatten() {
+            events.extend(take(&mut endpoint, (name, *kind), said, now));
+        }
+        taken::settle(&mut endpoint, old, now.boottime);
+        endpoint.names.extend(endpoint.domain.clone().filter(|_| wanted.publish_domain));
+        events.extend(taken::news(name, old, &endpoint));
+        expire(&mut endpoint, graces, now.boottime);
+        inventory.endpoints.insert(name.clone(), endpoint);
+    }
+    for (name, old) in previous.endpoints.iter().filter(|(n, _)| !config.contains_key(*n)) {
+        let since = match old.presence {
+            Presence::Removed { since } => since,
+            Presence::Configured => now.boottime,
+        };
+        if since.after(graces.removal) > now.boottime {
+            let gone = Endpoint { presence: Presence::Removed { since }, ..old.clone() };
+            inventory.endpoints.insert(name.clone(), gone);
+        }
+    }
+    (inventory, events)
+}
+
+/// When an entry next expires by itself.
+#[must_use]
+pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
+    let removed = inventory.endpoints.values().filter_map(|e| match e.presence {
+        Presence::Removed { since } => Some(since),
+        Presence::Configured => None,
+    });
+    let zones = || inventory.endpoints.values().flat_map(|e| e.zones.values());
+    let addresses = zones().flat_map(|z| z.addresses.values());
+    let retired = addresses.filter_map(|a| Some(a.retired?.after(graces.of(a.source))));
+    let pinned = zones().flat_map(|z| z.leaving.values().copied());
+    let leaving = inventory.endpoints.values().flat_map(|e| e.leaving.values().copied());
+    removed.chain(pinned).chain(leaving).map(|since| since.after(graces.removal)).chain(retired).min()
+}
+
+/// The endpoint as the config describes it, with what was known before.
+fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> Endpoint {
+    let old = old.filter(|old| old.presence == Presence::Configured || old.id == wanted.id);
+    let same = old.is_some_and(|old| old.id == wanted.id);
+    let mut zones: BTreeMap<Zone, ZoneEntry> = BTreeMap::new();
+    for (zone, entry) in old.into_iter().flat_map(|o| &o.zones) {
+        let still = match zone {
+            Zone::Known(id) => wanted.zone_names.get(id),
+            Zone::Unknown => None,
+        };
+        let known = ZoneEntry {
+            names: BTreeSet::new(),
+            leaving: leaving((&entry.names, &entry.leaving), still.unwrap_or(&BTreeSet::new()), now),
+            addresses: entry.addresses.clone(),
+            cloud: entry.cloud.clone().filter(|_| same),
+            missing: entry.missing.filter(|_| same),
+        };
+        zones.insert(zone.clone(), known);
+    }
+    for (zone, names) in &wanted.zone_names {
+        zones.entry(Zone::Known(zone.clone())).or_default().names.clone_from(names);
+    }
+    let mut endpoint = Endpoint {
+        id: wanted.id.clone(),
+        domain: wanted.domain.clone().or_else(|| old.filter(|_| same)?.domain.clone()),
+        leaving: old.map(|o| leaving((&o.names, &o.leaving), &wanted.names, now)).unwrap_or_default(),
+        names: wanted.names.clone(),
+        priority: wanted.priority,
+        zones,
+        probed: wanted.probe.is_some(),
+        presence: Presence::Configured,
+        sources: old.map(|o| o.sources.clone()).unwrap_or_default(),
+        cloud: old.filter(|_| same).and_then(|o| o.cloud.clone()),
+        missing: old.filter(|_| same).and_then(|o| o.missing),
+    };
+    for kind in
+        SourceKind::ALL.into_iter().filter(|kind| !wanted.has_source(*kind) || (!same && *kind == SourceKind::Api))
+    {
+        taken::forget(&mut endpoint, kind);
+    }
+    endpoint
+}
+
+/// Names that were there, or were on their way already, and are wanted no more.
+fn leaving(
+    (names, leaving): (&BTreeSet<HostName>, &BTreeMap<HostName, Boottime>),
+    wanted: &BTreeSet<HostName>,
+    now: Boottime,
+) -> BTreeMap<HostName, Boottime> {
+    let known = names.iter().map(|n| (n, now)).chain(leaving.iter().map(|(n, since)| (n, *since)));
+    known.filter(|(n, _)| !wanted.contains(*n)).map(|(n, since)| (n.clone(), since)).collect()
+}
+
+fn take(
+    endpoint: &mut Endpoint,
+    (name, kind): (&EndpointName, SourceKind),
+    said: &Result<Found, SourceError>,
+    now: Now,
+) -> Option<EventKind> {
+    let before = endpoint.sources.get(&kind).cloned();
+    let was_stale = before.as_ref().is_some_and(Freshness::is_stale);
+    let error = match said {
+        Ok(found) => {
+            taken::take(endpoint, kind, found, now.boottime);
+            found.incomplete.as_ref()
+        }
+        Err(error) => Some(error),
+    };
+    let freshness = match error {
+        None => Freshness::Fresh { at: now },
+        Some(error) => {
+            let since = before.as_ref().map_or(now, Freshness::confirmed);
+            Freshness::Stale { since, error: error.to_string() }
+        }
+    };
+    endpoint.sources.insert(kind, freshness);
+    match error {
+        None => was_stale.then(|| EventKind::SourceFresh { endpoint: name.clone(), source: kind }),
+        Some(error) => {
+            let event = EventKind::SourceStale { endpoint: name.clone(), source: kind, error: error.to_string() };
+            (!was_stale).then_some(event)
+        }
+    }
+}
+
+fn expire(endpoint: &mut Endpoint, graces: Graces, now: Boottime) {
+    let named = |since: &Boottime| since.after(graces.removal) > now;
+    endpoint.leaving.retain(|_, since| named(since));
+    for entry in endpoint.zones.values_mut() {
+        entry.addresses.retain(|_, a| a.retired.is_none_or(|since| since.after(graces.of(a.source)) > now));
+        entry.leaving.retain(|_, since| named(since));
+    }
+    endpoint
+        .zones
+        .retain(|_, e| !e.addresses.is_empty() || !e.names.is_empty() || !e.leaving.is_empty() || e.cloud.is_some());
+}
+
+#[cfg(test)]
+mod tests;

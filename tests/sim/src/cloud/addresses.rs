@@ -1,0 +1,88 @@
+//! Where the services are.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::loopback::free_address;
+
+/// Where the services are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// The PrivateLink API over plain HTTP.
+    pub privatelink: SocketAddr,
+    /// The PrivateLink API over TLS.
+    pub privatelink_tls: SocketAddr,
+    /// STS over plain HTTP.
+    pub sts: SocketAddr,
+    /// STS over TLS.
+    pub sts_tls: SocketAddr,
+    /// The metadata server, plain HTTP.
+    pub metadata: SocketAddr,
+    /// The resolver, UDP and TCP.
+    pub dns: SocketAddr,
+    /// The control of the stand-in, plain HTTP.
+    pub control: SocketAddr,
+}
+
+const HTTP: u16 = 8080;
+const HTTPS: u16 = 8443;
+const DNS: u16 = 5353;
+
+impl Addresses {
+    /// Random loopback addresses that nobody else has.
+    ///
+    /// # Errors
+    /// If none can be bound.
+    pub fn random() -> io::Result<Self> {
+        let (privatelink, sts) = (free_address(HTTP)?, free_address(HTTP)?);
+        Ok(Self {
+            privatelink,
+            privatelink_tls: SocketAddr::new(privatelink.ip(), HTTPS),
+            sts,
+            sts_tls: SocketAddr::new(sts.ip(), HTTPS),
+            metadata: free_address(HTTP)?,
+            dns: free_address(DNS)?,
+            control: free_address(HTTP)?,
+        })
+    }
+
+    /// The same addresses at each start, in 127.84.0.0/24, for use by hand.
+    #[must_use]
+    pub fn fixed() -> Self {
+        let at = |last: u8, port: u16| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 84, 0, last)), port);
+        Self {
+            privatelink: at(10, HTTP),
+            privatelink_tls: at(10, HTTPS),
+            sts: at(20, HTTP),
+            sts_tls: at(20, HTTPS),
+            metadata: at(30, HTTP),
+            dns: at(40, DNS),
+            control: at(1, HTTP),
+        }
+    }
+
+    /// Refuses addresses that others could reach.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let Self { privatelink, privatelink_tls, sts, sts_tls, metadata, dns, control } = self;
+        for address in [privatelink, privatelink_tls, sts, sts_tls, metadata, dns, control] {
+            if !address.ip().is_loopback() {
+                return Err(io::Error::other(format!("expected a loopback address, found {address}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that lead to the PrivateLink API in a region.
+    pub(super) fn privatelink_hosts(region: &str) -> Vec<String> {
+        ["privatelink", "privatelink-vpc"].map(|host| format!("{host}.{region}.aliyuncs.com")).to_vec()
+    }
+
+    /// The names that lead to STS in a region.
+    pub(super) fn sts_hosts(region: &str) -> Vec<String> {
+        let mut hosts = ["sts", "sts-vpc"].map(|host| format!("{host}.{region}.aliyuncs.com")).to_vec();
+        hosts.push("sts.aliyuncs.com".to_owned());
+        hosts
+    }
+}
