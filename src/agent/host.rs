@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
@@ -18,8 +19,9 @@ use crate::model::{Event, EventKind, HostFacts, Identity};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
 
-/// Between two questions that were not answered: the first pause, doubled up to the last.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), LOOK);
+/// Between two questions that were not answered: the first pause, doubled up to the last. On a host that is no ECS
+/// instance nobody ever answers.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// However little happens, this stage shows life.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -38,27 +40,30 @@ impl Finder {
     /// Asks until it is answered, and again when the config changes. Runs until cancelled.
     pub(super) async fn run(self, token: CancellationToken) {
         let mut config = self.settings.config.subscribe();
-        let mut wait = RETRY.0;
+        let (mut wait, mut next) = (RETRY.0, Instant::now());
         loop {
             self.beat.now();
             let present = config.borrow_and_update().clone();
             let asks = self.settings.told.borrow().is_none() && needs_to_ask(&present);
-            if asks {
+            if asks && next <= Instant::now() {
                 let answer = async {
                     let metadata = cloud::metadata(&present, self.clock).map_err(|e| e.to_string())?;
                     metadata.facts().await.map_err(|e| e.to_string())
                 };
                 match answer.await {
+                    // Whatever answers there without a region is no metadata service.
+                    Ok(Facts { region: None, .. }) => tracing::debug!("the metadata service tells no region"),
                     Ok(facts) => self.tell(facts),
                     Err(error) => tracing::debug!(%error, "the metadata service does not tell where we are"),
                 }
+                next = Instant::now() + wait;
+                wait = (wait * 2).min(RETRY.1);
             }
-            let pause = if asks { wait } else { LOOK };
-            wait = (wait * 2).min(RETRY.1);
+            let look = Instant::now() + LOOK;
             tokio::select! {
                 () = token.cancelled() => return,
-                Ok(()) = config.changed() => wait = RETRY.0,
-                () = tokio::time::sleep(pause) => {}
+                Ok(()) = config.changed() => (wait, next) = (RETRY.0, Instant::now()),
+                () = sleep_until(look.min(if asks { next } else { look })) => {}
             }
         }
     }
