@@ -145,11 +145,16 @@ watch_names() {
 }
 
 no_misses() {
-    local looks misses
-    looks=$(inside cat /run/watcher/looks)
-    [ "${looks:-0}" -gt 10 ] || { printf 'the watcher looked only %s times\n' "$looks"; return 1; }
+    local misses
+    within 10 has_looked
     misses=$(inside sh -c 'cat /run/watcher/misses 2>/dev/null || true')
     [ -z "$misses" ] || { printf 'lookups failed meanwhile:\n%s\n' "$misses"; return 1; }
+}
+
+has_looked() {
+    local looks
+    looks=$(inside cat /run/watcher/looks)
+    [ "${looks:-0}" -gt 10 ] || { printf 'the watcher looked only %s times\n' "$looks"; return 1; }
 }
 
 # zones start|stop [ENDPOINT_AND_ZONE…]: the servers behind the addresses.
