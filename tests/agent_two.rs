@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use privatelinkd::model::Boottime;
+use privatelinkd::model::{Boottime, Receipts};
 use privatelinkd::sys::clock::Clock;
 use tokio::task::spawn_blocking;
 
 use crate::agent_rig::{FOREIGN, NAME, Pair, Rig, until};
 
 /// Far longer than any of the waits below needs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process, and the socket that it takes for the service manager's.
 struct Process {
@@ -147,6 +147,25 @@ async fn without_a_writer_the_agent_is_ready_late_and_says_why() {
     let said: String = agent.heard.iter().map(|(_, text)| text.as_str()).collect();
     assert!(said.contains("STATUS=degraded: ") && said.contains("no word from the writer yet"), "{said}");
     assert_eq!(rig.run(&["status"]).await.code, 1);
+}
+
+/// The receipt that a stopped writer leaves behind speaks of the right plan, so it alone would say that all is well.
+#[tokio::test]
+async fn a_writer_with_nothing_to_do_shows_life_and_one_that_hangs_does_not() {
+    let zones = Pair::start().await;
+    let rig = Rig::new(&zones.endpoint("db", NAME));
+    let mut writer = Process::writer(&rig);
+    writer.hears("READY=1").await;
+    let mut agent = Process::agent(&rig);
+    agent.says("1 name published; 2 of 2 addresses up").await;
+    tokio::time::sleep(Receipts::SILENT_AFTER + Duration::from_secs(3)).await;
+    assert_eq!(rig.run(&["status"]).await.code, 0, "nothing has happened, and the writer lives");
+    writer.signal(Signal::SIGSTOP);
+    agent.hears("STATUS=degraded: ").await;
+    let status = rig.run(&["status"]).await;
+    assert!(status.code == 1 && status.out.contains("the hosts writer has shown no sign of life for 3"), "{status:?}");
+    writer.signal(Signal::SIGCONT);
+    agent.hears("STATUS=1 name published; 2 of 2 addresses up").await;
 }
 
 #[tokio::test]

@@ -12,9 +12,8 @@ use privatelinkd::model::{
 use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
 use privatelinkd::publish::hosts::file::Change;
 use privatelinkd::publish::hosts::policy::{HostsPolicy, LastAdmitted};
-use privatelinkd::publish::hosts::writer::core::{
-    Action, AssertError, Asserted, Core, Here, Input, Kept, Recalled, Sign,
-};
+use privatelinkd::publish::hosts::sign::Sign;
+use privatelinkd::publish::hosts::writer::core::{Action, AssertError, Asserted, Core, Here, Input, Kept, Recalled};
 use privatelinkd::publish::hosts::{handover, shadow, writer};
 use proptest::prelude::*;
 

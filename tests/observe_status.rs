@@ -119,7 +119,7 @@ type Case = (fn(&mut Snapshot), &'static str, bool);
 
 #[test]
 fn each_thing_that_is_not_well_is_said_once() {
-    let cases: [Case; 15] = [
+    let cases: [Case; 16] = [
         (
             |s| set_target(s, &key(0, 1), down(FailureReason::Timeout, "no answer")),
             "10.0.1.10 in cn-hangzhou-i is down: timeout: no answer",
@@ -129,6 +129,11 @@ fn each_thing_that_is_not_well_is_said_once() {
         (|s| s.plan = PlanState::default(), "no plan yet", false),
         (|s| s.receipts = Receipts::default(), "/etc/hosts is not in sync: no word from the writer yet", false),
         (|s| s.plan.digest = None, "/etc/hosts is not in sync: the present plan is not written yet", false),
+        (
+            |s| s.receipts.hosts_alive.0 -= Receipts::SILENT_AFTER,
+            "not in sync: the hosts writer has shown no sign of life for 30 s",
+            false,
+        ),
         (|s| receipt(s).error = Some(PublishErrorKind::Io), "not in sync: the system refused to write it", false),
         (
             |s| {

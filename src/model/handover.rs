@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, HostName, Identity, Wall, Withdrawal};
+use super::{Answer, Boottime, HostName, Identity, Wall, Withdrawal};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
 pub const HANDOVER_FORMAT: u32 = 1;
@@ -186,6 +187,21 @@ pub enum PublishErrorKind {
 pub struct Receipts {
     /// The hosts writer's.
     pub hosts: Option<Receipt>,
+    /// When the hosts writer last showed life: it wrote its receipt, or touched it. Means nothing without a receipt.
+    pub hosts_alive: Boottime,
+}
+
+impl Receipts {
+    /// A publisher shows life every few seconds. One that has not for this long is taken for stopped, and what its
+    /// receipt says for old news.
+    pub const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+    /// For how long the hosts writer has shown no life, if that is too long.
+    #[must_use]
+    pub fn hosts_silent(&self, now: Boottime) -> Option<Duration> {
+        let silent = now.since(self.hosts_alive);
+        (self.hosts.is_some() && silent >= Self::SILENT_AFTER).then_some(silent)
+    }
 }
 
 #[cfg(test)]

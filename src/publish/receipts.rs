@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HostsPublisher;
 use super::hosts::handover;
+use super::hosts::sign::Sign;
 use super::lookout::Lookout;
 use crate::model::{Event, EventKind, Receipt, Receipts, Verdict};
 use crate::sys::clock::Clock;
@@ -18,19 +19,21 @@ pub struct ReceiptFollower {
     run_dir: PathBuf,
     clock: Clock,
     known: Option<Receipt>,
+    /// What the writer left last.
+    sign: Option<Sign>,
 }
 
 impl ReceiptFollower {
     /// Reads the receipt that is there already: what it tells happened before us and is no event. So in one process
     /// with the writer, make it before the writer starts. `run_dir` is the writer's and may come later.
     pub async fn new(run_dir: PathBuf, clock: Clock) -> Self {
-        let mut this = Self { run_dir, clock, known: None };
-        this.known = this.read().await.ok().flatten();
+        let mut this = Self { run_dir, clock, known: None, sign: None };
+        this.known = this.look().await.1.ok().flatten();
         this
     }
 
-    /// Puts every new receipt into `receipts` and what it tells into `events`, until cancelled. A receipt that can't
-    /// be read leaves the last one in force, and is told once.
+    /// Puts every new receipt and every sign of life into `receipts`, and what receipts tell into `events`, until
+    /// cancelled. A receipt that can't be read leaves the last one in force, and is told once.
     pub async fn run(
         mut self,
         receipts: watch::Sender<Receipts>,
@@ -39,11 +42,12 @@ impl ReceiptFollower {
     ) {
         let mut lookout = Lookout::new(vec![handover::receipt_path(&self.run_dir)]).await;
         let mut told: Option<String> = None;
-        if self.known.is_some() {
-            receipts.send_replace(Receipts { hosts: self.known.clone() });
-        }
+        // The one that is there already may be a dead writer's: it has as long as any to show life.
+        receipts.send_replace(Receipts { hosts: self.known.clone(), hosts_alive: self.clock.now().boottime });
         loop {
-            let (kinds, error) = match self.read().await {
+            let (sign, read) = self.look().await;
+            self.heed(sign, &receipts);
+            let (kinds, error) = match read {
                 Ok(new) => (self.take(new, &receipts), None),
                 Err(error) => {
                     let failed = EventKind::PublishFailed { publisher: HostsPublisher::NAME, error: error.clone() };
@@ -68,15 +72,26 @@ impl ReceiptFollower {
         // A missing receipt is no news.
         let Some(new) = new.filter(|new| self.known.as_ref() != Some(new)) else { return Vec::new() };
         let kinds = receipt_events(self.known.as_ref(), &new);
-        receipts.send_replace(Receipts { hosts: Some(new.clone()) });
+        receipts.send_modify(|receipts| receipts.hosts = Some(new.clone()));
         self.known = Some(new);
         kinds
     }
 
-    async fn read(&self) -> Result<Option<Receipt>, String> {
+    /// Whatever changed of the file, the writer did it: nobody else may write in its folder.
+    fn heed(&mut self, sign: Option<Sign>, receipts: &watch::Sender<Receipts>) {
+        if let Some(sign) = sign.filter(|sign| self.sign != Some(*sign)) {
+            self.sign = Some(sign);
+            receipts.send_modify(|receipts| receipts.hosts_alive = self.clock.now().boottime);
+        }
+    }
+
+    async fn look(&self) -> (Option<Sign>, Result<Option<Receipt>, String>) {
         let dir = self.run_dir.clone();
-        let read = spawn_blocking(move || handover::read_receipt(&dir)).await;
-        read.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+        let look = move || {
+            let sign = Sign::at(&handover::receipt_path(&dir));
+            (sign, handover::read_receipt(&dir).map_err(|e| e.to_string()))
+        };
+        spawn_blocking(look).await.unwrap_or_else(|e| (None, Err(e.to_string())))
     }
 }
 

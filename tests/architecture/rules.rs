@@ -84,9 +84,10 @@ pub(super) const ROOMS: &[Room] = &[
     pure("publish::hosts::shadow", &["model", "publish::hosts::block"], "who else names a name is a function of bytes"),
     room(
         "publish::hosts::handover",
-        &["model", "sys::*", "publish::hosts::distrust"],
+        &["model", "sys::*", "publish::hosts::distrust", "publish::hosts::sign"],
         "the hand-over carries closed types between two processes",
     ),
+    room("publish::hosts::sign", &["model"], "a sign of life is a file and its times, whoever leaves it"),
     room("publish::hosts::distrust", &["model", "sys::*"], "a file of another user is read without knowing what for"),
     pure(
         "publish::hosts::policy",
@@ -106,6 +107,7 @@ pub(super) const ROOMS: &[Room] = &[
             "publish::hosts::file",
             "publish::hosts::policy",
             "publish::hosts::handover",
+            "publish::hosts::sign",
         ],
         "the writer decides on values; its loop touches the world",
     ),

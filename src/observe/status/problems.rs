@@ -50,6 +50,9 @@ pub(in crate::observe) fn hosts_in_sync(snapshot: &Snapshot) -> Option<bool> {
 /// Why the receipt does not say that the plan is in force.
 fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
     let Some(receipt) = &snapshot.receipts.hosts else { return Some("no word from the writer yet".to_owned()) };
+    if let Some(silent) = snapshot.receipts.hosts_silent(snapshot.now.boottime) {
+        return Some(format!("the hosts writer has shown no sign of life for {} s", silent.as_secs()));
+    }
     if let Some(error) = receipt.error {
         return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
     }

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 use super::distrust::{self, ReadError};
 use crate::model::{Digest, HANDOVER_FORMAT, Handover, Identity, Plan, Receipt, Withdrawn};
@@ -14,6 +14,12 @@ use crate::sys::atomic_file::{self, Durability};
 
 /// Largest hand-over and receipt that is read, in bytes.
 pub const MAX_HANDOVER: u64 = 256 * 1024;
+
+/// The time at which the kernel looks.
+const NOW: Timestamps = {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    Timestamps { last_access: now, last_modification: now }
+};
 
 /// `plan.json` in the agent's run folder.
 #[must_use]
@@ -80,8 +86,7 @@ pub fn write(agent_run_dir: &Path, handover: &Handover) -> io::Result<()> {
 pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(alive_path(agent_run_dir), flags, Mode::from_raw_mode(0o644))?;
-    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    Ok(rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now })?)
+    Ok(rustix::fs::futimens(file, &NOW)?)
 }
 
 /// The writer's side: reads `plan.json`, which must belong to the owner of its folder. `None` if there is none, which is no news.
@@ -113,6 +118,15 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
 /// What the system said.
 pub fn write_receipt(writer_run_dir: &Path, receipt: &Receipt) -> io::Result<()> {
     put(&receipt_path(writer_run_dir), receipt)
+}
+
+/// The writer's side: touches `receipt.json`, its sign of life. Blocks.
+///
+/// # Errors
+/// There is none, or what the system said.
+pub fn touch_receipt(writer_run_dir: &Path) -> io::Result<()> {
+    let path = receipt_path(writer_run_dir);
+    Ok(rustix::fs::utimensat(CWD, path, &NOW, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// The agent's side: reads `receipt.json`, which must belong to the owner of its folder. `None` if there is none. Blocks.
@@ -150,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Answer, AnswerReason, Withdrawal};
+    use crate::publish::hosts::sign::Sign;
 
     fn plan() -> Plan {
         let answer =
@@ -241,7 +256,17 @@ mod tests {
         let alive = dir.0.path().join("alive");
         let file = std::fs::File::options().write(true).open(&alive).unwrap();
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let old = Sign::at(&alive);
         touch_alive(dir.0.path()).unwrap();
         assert!(std::fs::metadata(&alive).unwrap().mtime() > 1_700_000_000);
+        assert_ne!(Sign::at(&alive), old);
+
+        let receipt = receipt_path(dir.0.path());
+        assert_eq!(touch_receipt(dir.0.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::os::unix::fs::symlink(&alive, &receipt).unwrap();
+        let alive_was = Sign::at(&alive);
+        touch_receipt(dir.0.path()).unwrap();
+        assert_eq!(Sign::at(&alive), alive_was, "what a link leads to is not touched");
+        assert_eq!(Sign::at(&receipt), None, "a link is no sign");
     }
 }

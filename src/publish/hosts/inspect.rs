@@ -9,6 +9,7 @@ use super::block;
 use super::file::{self, FileError, NoHook};
 use super::handover;
 use super::policy::{HostsPolicy, LastAdmitted};
+use super::sign::Sign;
 use super::writer::core::{Action, Core, Here, Input, Origin, Recalled};
 use super::writer::{self, perform, store};
 use crate::model::{IdentityPart, Plan, Receipt};
@@ -132,7 +133,7 @@ fn begin(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<(Core, [Input; 2]), 
     if recalled == Recalled::Nothing && origin != Some(Origin::Here) {
         return Err(nothing(policy));
     }
-    let life = perform::sign_of_life(&policy.agent_run_dir);
+    let life = Sign::at(&handover::alive_path(&policy.agent_run_dir));
     let core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
     Ok((core, [Input::Life(life), Input::Handover(Ok(handover))]))
 }

@@ -18,6 +18,7 @@ pub mod handover;
 pub mod inspect;
 pub mod policy;
 pub mod shadow;
+pub mod sign;
 pub mod writer;
 
 pub use distrust::ReadError;

@@ -92,6 +92,18 @@ agent_lost() {
     no_misses
 }
 
+# With the earlier writer's receipt in its place: it says that all is well, and is no longer believed after 30 s.
+writer_stopped() {
+    inside systemctl stop "$writer"
+    inside test -s /run/privatelinkd-hosts/receipt.json
+    within 45 status 1 "$(problem 'no sign of life')"
+    within 10 told "$agent" '^degraded: '
+    all_resolve
+    inside systemctl start "$writer"
+    within 15 well
+    no_misses
+}
+
 # The names stay, the agent starts, and says what is missing. As after a boot: no receipt of an earlier writer is there.
 writer_masked() {
     inside systemctl stop "$agent" "$writer"
@@ -156,6 +168,8 @@ scene_life() {
     check 'the files in /run are deleted while both run: they are there again' run_files_deleted
     settle
     check 'the folders in /run are removed, both are restarted: all is there again' run_folders_removed
+    settle
+    check 'the writer is stopped, its receipt stays: status is degraded, the names stay' writer_stopped
     settle
     check 'the writer is masked: the agent is ready within 10 s and degraded, the names stay' writer_masked
     settle

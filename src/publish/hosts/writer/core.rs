@@ -19,13 +19,14 @@ use std::sync::Arc;
 use self::admitted::Admitted;
 use self::file_state::FileState;
 use self::life::Life;
-pub use self::life::{Sign, Turn};
+pub use self::life::Turn;
 pub use self::origin::{Here, Kept, Origin, Recalled};
 pub(super) use self::receipt::is_news;
 use crate::model::{Boottime, Handover, HostName, Now, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::{Block, Present};
 use crate::publish::hosts::file::{Change, Print};
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::sign::Sign;
 
 /// What happened.
 #[derive(Debug, Clone)]

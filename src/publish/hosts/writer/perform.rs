@@ -1,29 +1,17 @@
 //! Carries the writer's actions out. Everything here blocks: for a blocking thread.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::core::{AssertError, Asserted, Input, Job, Sign};
+use super::core::{AssertError, Asserted, Input, Job};
 use super::store;
 use crate::publish::hosts::block::{self, Present};
 use crate::publish::hosts::file::{self, FileError, Print, Steps, Target};
-use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 
 /// The lock that all writers of ours take: the loop, and `hosts apply`.
 pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
     policy.run_dir.join("hosts.lock")
-}
-
-/// What is there as the agent's sign of life. Only a regular file is one. Opens nothing: it may be anything.
-pub(crate) fn sign_of_life(agent_run_dir: &Path) -> Option<Sign> {
-    let m = std::fs::symlink_metadata(handover::alive_path(agent_run_dir)).ok()?;
-    m.is_file().then(|| Sign {
-        file: (m.dev(), m.ino()),
-        modified: (m.mtime(), m.mtime_nsec()),
-        changed: (m.ctime(), m.ctime_nsec()),
-    })
 }
 
 /// One look at the file, and a write if it says something else than wanted. A file that the job knows is not read.

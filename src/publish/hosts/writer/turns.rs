@@ -15,6 +15,7 @@ use crate::model::{Boottime, Digest, Handover, Receipt};
 use crate::publish::hosts::file::{self, NoHook, Target};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::sign::Sign;
 use crate::publish::lookout::Lookout;
 use crate::sys::clock::Clock;
 use crate::sys::dir_watch::Changes;
@@ -110,8 +111,9 @@ impl<P: Policies> Writer<P> {
             self.next_tick = now.after(TICK);
             let mut inputs = vec![look_at_life(&self.policy).await?, Input::Tick];
             let policy = Arc::clone(&self.policy);
-            let told = spawn_blocking(move || handover::receipt_path(&policy.run_dir).exists()).await?;
-            inputs.extend((!told).then_some(Input::NotTold));
+            let touched = spawn_blocking(move || handover::touch_receipt(&policy.run_dir)).await?;
+            // Whatever is wrong with the old one: a new one is written, or says what is.
+            inputs.extend(touched.is_err().then_some(Input::NotTold));
             self.take(inputs).await
         } else if self.core.wake_at().is_some_and(|at| at <= now) {
             self.take(vec![Input::Tick]).await
@@ -287,7 +289,7 @@ async fn read_plan(policy: &HostsPolicy) -> Result<Result<Option<Handover>, Stri
 
 async fn look_at_life(policy: &HostsPolicy) -> Result<Input, WriterError> {
     let dir = policy.agent_run_dir.clone();
-    Ok(Input::Life(spawn_blocking(move || perform::sign_of_life(&dir)).await?))
+    Ok(Input::Life(spawn_blocking(move || Sign::at(&handover::alive_path(&dir))).await?))
 }
 
 async fn look_at_agent(policy: &HostsPolicy) -> Lookout {

@@ -7,30 +7,11 @@
 use std::time::Duration;
 
 use crate::model::{Boottime, Now};
+use crate::publish::hosts::sign::Sign;
 
 /// Looks come every few seconds. Where more than this lies between two, we slept ourselves (the host was suspended, or
 /// this process stopped): that time is nobody's silence.
 const ASLEEP: Duration = Duration::from_secs(30);
-
-/// What tells one sign of life from the next: the file that it left, without opening it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sign {
-    /// Device and inode.
-    pub file: (u64, u64),
-    /// When it was modified, in wall time: seconds since the epoch, and nanoseconds.
-    pub modified: (i64, i64),
-    /// When anything of it was changed, likewise.
-    pub changed: (i64, i64),
-}
-
-impl Sign {
-    /// How old it says it is; nothing if it says it is from the future.
-    fn age(&self, now: Now) -> Duration {
-        let part = |n: i64| u64::try_from(n).unwrap_or(0);
-        let at = part(self.modified.0).saturating_mul(1000).saturating_add(part(self.modified.1) / 1_000_000);
-        Duration::from_millis(now.wall.0.saturating_sub(at))
-    }
-}
 
 /// What is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
