@@ -58,7 +58,7 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
         keep_one(&mut choice, published);
     }
     let addresses = unique(choice.iter().map(|c| c.key.address));
-    let rest = pool.iter().filter(|c| c.serves() && !is_retired(c) && !addresses.contains(&c.key.address));
+    let rest = pool.iter().filter(|c| c.serves() && !c.is_retired() && !addresses.contains(&c.key.address));
     Some(Chosen {
         standby: unique(rest.map(|c| c.key.address)),
         drained_but_needed: choice.iter().any(|c| c.drained),
@@ -73,8 +73,8 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let present = |c: &&Candidate| c.leaves_at.is_none_or(|at| at > inputs.now.boottime);
     let list: Vec<_> = list.iter().filter(present).collect();
     let firm = |c: &Candidate| match c.standing {
-        Standing::Trusted | Standing::Up => !is_retired(c),
-        Standing::Holding(_) => !is_retired(c) && is_published(c),
+        Standing::Trusted | Standing::Up => !c.is_retired(),
+        Standing::Holding(_) => !c.is_retired() && is_published(c),
         _ => false,
     };
     // Recovery is earned by rise and hold, unless nothing else is healthy, or may be.
@@ -82,14 +82,14 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let mut good: Vec<_> = list.iter().copied().filter(|c| firm(c)).collect();
     for lesser in [|s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering] as [fn(Standing) -> bool; 2] {
         if good.is_empty() && !hope {
-            good = list.iter().copied().filter(|c| !is_retired(c) && lesser(c.standing)).collect();
+            good = list.iter().copied().filter(|c| !c.is_retired() && lesser(c.standing)).collect();
         }
     }
     let is_good = |c: &Candidate| good.iter().any(|g| g.key == c.key);
     let stays = |c: &Candidate| {
         is_good(c)
             || match c.standing {
-                _ if is_retired(c) => is_published(c) && good.is_empty(),
+                _ if c.is_retired() => is_published(c) && good.is_empty(),
                 Standing::Unknown => is_published(c) || published.is_none(),
                 Standing::Down | Standing::Recovering => {
                     is_published(c) && !good.iter().any(|other| c.is_disproved_by(other))
@@ -100,15 +100,10 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let pool: Vec<_> = list.iter().copied().filter(|c| stays(c)).collect();
     if pool.is_empty() && !published.is_some_and(|p| list.iter().any(|c| p.contains(&c.key.address))) {
         // Nothing good, and what is published (if anything) is no candidate any more: whatever there is.
-        let live: Vec<_> = list.iter().copied().filter(|c| !is_retired(c)).collect();
+        let live: Vec<_> = list.iter().copied().filter(|c| !c.is_retired()).collect();
         return if published.is_none() || !live.is_empty() { live } else { pool };
     }
     pool
-}
-
-/// True for an address that its source dropped while the endpoint itself is still configured.
-fn is_retired(c: &Candidate) -> bool {
-    c.leaves_at.is_some() && !c.removed
 }
 
 /// True if a drain is not what keeps it out.

@@ -60,6 +60,11 @@ impl Candidate {
         matches!(self.standing, Standing::Trusted | Standing::Up)
     }
 
+    /// True for an address that its source dropped while the endpoint itself is still configured.
+    pub(super) fn is_retired(&self) -> bool {
+        self.leaves_at.is_some() && !self.removed
+    }
+
     /// True if some other address passed every check that `self` is down by, in a probe begun after the failure that
     /// decided (B4). A check that is down without a decision is of the kind that no other address mends.
     pub(super) fn is_disproved_by(&self, other: &Self) -> bool {

@@ -8,17 +8,19 @@ use super::candidate::{Candidate, Candidates, Standing};
 use crate::model::{AnswerReason, Boottime, EndpointName, TargetHealth};
 
 pub(super) fn of(candidates: &Candidates, chosen: &Chosen, inputs: &Inputs<'_>) -> AnswerReason {
-    let list = &candidates.list;
-    let published = |c: &&Candidate| chosen.addresses.contains(&c.key.address);
-    let left_out_dead = |c: &Candidate| {
+    let is_published = |c: &Candidate| chosen.addresses.contains(&c.key.address);
+    let published = |c: &&&Candidate| is_published(c);
+    // A retired address that is left out, and probed by nobody, says nothing about the others.
+    let list: Vec<_> = candidates.list.iter().filter(|c| !c.is_retired() || is_published(c)).collect();
+    let left_out_dead = |c: &&Candidate| {
         let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
-        sick && !chosen.addresses.contains(&c.key.address)
+        sick && !is_published(c)
     };
     let all_down = !list.is_empty() && list.iter().all(|c| c.standing == Standing::Down);
     let rules: [(AnswerReason, &dyn Fn() -> bool); 10] = [
         (AnswerReason::Pinned, &|| candidates.pinned),
         (AnswerReason::RemovalPending, &|| !list.is_empty() && list.iter().all(|c| c.removed)),
-        (AnswerReason::LocalFaultHeld, &|| all_down && is_local_fault(list, inputs)),
+        (AnswerReason::LocalFaultHeld, &|| all_down && is_local_fault(&list, inputs)),
         (AnswerReason::AllDownKept, &|| all_down),
         (AnswerReason::DrainedButNeeded, &|| chosen.drained_but_needed),
         (AnswerReason::Drained, &|| chosen.drained),
@@ -35,7 +37,7 @@ pub(super) fn of(candidates: &Candidates, chosen: &Chosen, inputs: &Inputs<'_>) 
 
 /// B5: no target of any endpoint has succeeded since this name's first failure. One endpoint alone can't tell its own
 /// death from ours.
-fn is_local_fault(list: &[Candidate], inputs: &Inputs<'_>) -> bool {
+fn is_local_fault(list: &[&Candidate], inputs: &Inputs<'_>) -> bool {
     let failing = list.iter().filter_map(|c| c.health.as_ref()).filter_map(|h| failing_since(h)).min();
     let Some(first_failure) = failing else { return false };
     let endpoints: BTreeSet<&EndpointName> = inputs.health.targets.keys().map(|k| &k.endpoint).collect();

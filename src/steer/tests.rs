@@ -272,6 +272,20 @@ fn a_replaced_address_leaves_when_the_new_one_answers_or_after_the_grace() {
 }
 
 #[test]
+fn a_retired_address_that_is_left_out_does_not_hide_that_all_others_are_down() {
+    let mut world = World::new(&[&[1, 2, 3]]);
+    world.set(2, down(900, 902));
+    world.set(3, down(900, 902));
+    let zones = &mut world.endpoint(0).zones;
+    zones.get_mut(&zone("z0")).unwrap().addresses.get_mut(&ip(1)).unwrap().retired = Some(now(800).boottime);
+    assert_eq!(world.answer(&[2, 3]), (ips(&[2, 3]), AnswerReason::AllDownKept));
+    world.set(2, up(999));
+    world.set(3, up(999));
+    world.set(1, down(900, 902));
+    assert_eq!(world.answer(&[2, 3]), (ips(&[2, 3]), AnswerReason::Healthy));
+}
+
+#[test]
 fn a_name_that_left_the_config_stays_for_the_grace_and_is_then_withdrawn() {
     let mut world = World::new(&[&[1]]);
     world.endpoint(0).presence = Presence::Removed { since: now(900).boottime };

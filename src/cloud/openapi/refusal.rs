@@ -40,7 +40,7 @@ impl fmt::Display for Refusal {
         let code = if code.is_empty() { "no code" } else { code };
         write!(f, "{class}: {code} (status {status})")?;
         if !message.is_empty() {
-            write!(f, ": {message}")?;
+            write!(f, ": {}", message.trim_end_matches('.'))?;
         }
         if let Class::Denied { action: Some(action) } = class {
             write!(f, ", missing permission {action}")?;

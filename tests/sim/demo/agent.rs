@@ -23,6 +23,9 @@ const FAST: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_millis(400);
 const FALL: u32 = 3;
 const RISE: u32 = 3;
+/// How often the cloud is asked: the API and its DNS. By default it is asked every ten minutes and every 30 s.
+pub(crate) const REFRESH: Duration = Duration::from_secs(2);
+pub(crate) const DNS: Duration = Duration::from_secs(1);
 pub(crate) const HOLD: Duration = Duration::from_secs(1);
 
 /// The part of `[endpoint.probe]` that is the same for all.
@@ -50,7 +53,8 @@ pub(crate) fn promise(fault: Fault) -> Duration {
 /// The running agent.
 pub(crate) struct Agent {
     stop: CancellationToken,
-    reload: mpsc::Sender<()>,
+    /// Held, so that the agent goes on listening. Nothing is reloaded here.
+    _reload: mpsc::Sender<()>,
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -84,12 +88,7 @@ impl Agent {
             let _ = log.flush(Duration::from_millis(500));
             Ok(result?)
         })?;
-        Ok(Self { stop, reload, thread })
-    }
-
-    /// A hand on the agent that asks it to load its config again, as SIGHUP does.
-    pub(crate) fn reloader(&self) -> mpsc::Sender<()> {
-        self.reload.clone()
+        Ok(Self { stop, _reload: reload, thread })
     }
 
     /// Stops the agent, as SIGTERM does, and tells how it ended.

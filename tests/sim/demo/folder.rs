@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::agent::settings;
+use crate::agent::{DNS, REFRESH, settings};
 use crate::world::{Kind, World};
 
 /// What others have in their hosts file, with whatever they like: tabs, remarks, bytes that are no UTF-8.
@@ -70,21 +70,23 @@ impl Folder {
         }
         write(&self.hosts(), FOREIGN)?;
         write(&self.path().join("etc/ca.pem"), world.ca_pem().as_bytes())?;
-        self.write_config(world)
-    }
-
-    /// The config that describes the world as it is now.
-    pub(crate) fn write_config(&self, world: &World) -> io::Result<()> {
         write(&self.config(), self.config_text(world).as_bytes())
     }
 
     fn config_text(&self, world: &World) -> String {
         let path = |name: &str| quoted(&self.path().join(name).to_string_lossy());
+        let cloud = world.cloud();
         let mut text = format!(
-            "[host]\nzone = {zone}\nstate_dir = {state}\nrun_dir = {run}\n\n\
+            "[host]\nstate_dir = {state}\nrun_dir = {run}\n\n\
+             [cloud]\napi_endpoint = \"http://{api}\"\nmetadata_endpoint = \"http://{metadata}\"\n\
+             resolvers = [\"{dns}\"]\nrefresh_interval = \"{refresh}s\"\ndns_interval = \"{dns_interval}s\"\n\n\
              [hosts]\npath = {hosts}\nallowed_ranges = [\"127.0.0.0/8\"]\nstate_dir = {writer_state}\n\
              run_dir = {writer_run}\n\n[metrics]\nlisten = \"{metrics}\"\n",
-            zone = quoted(World::ZONES[0]),
+            api = cloud.privatelink,
+            metadata = cloud.metadata,
+            dns = cloud.dns,
+            refresh = REFRESH.as_secs(),
+            dns_interval = DNS.as_secs(),
             state = path("state"),
             run = path("run"),
             hosts = path("etc/hosts"),
@@ -92,9 +94,7 @@ impl Folder {
             writer_run = path("writer-run"),
             metrics = self.metrics,
         );
-        for endpoint in world.endpoints() {
-            let addresses = endpoint.zones.iter().map(|z| format!("{} = \"{}\"", quoted(z.zone), z.address()));
-            let addresses: Vec<_> = addresses.collect();
+        for endpoint in World::ENDPOINTS {
             let kind = match endpoint.kind {
                 Kind::Https => format!("kind = \"https\"\nca_file = {}", path("etc/ca.pem")),
                 Kind::Tcp => "kind = \"tcp\"".to_owned(),
@@ -102,10 +102,10 @@ impl Folder {
             // Writing to a string can't fail.
             let _ = write!(
                 text,
-                "\n[[endpoint]]\nname = {}\naddresses = {{ {} }}\nprivate_dns = [{}]\n\n\
+                "\n[[endpoint]]\nname = {}\nid = {}\nprivate_dns = [{}]\n\n\
                  [endpoint.probe]\n{kind}\nport = {}\n{}",
                 quoted(endpoint.label),
-                addresses.join(", "),
+                quoted(endpoint.id),
                 quoted(endpoint.name),
                 endpoint.port,
                 settings(),

@@ -1,8 +1,8 @@
 //! The main job of privatelinkd on real sockets, in half a minute: `cargo run --example demo`.
 //!
-//! Small servers on loopback stand in for two endpoints with a network interface in each of two zones (`world`). A
-//! real agent runs in this process, as `run --all-in-one` does (`agent`), on a hosts file in a temporary folder
-//! (`folder`). The demo breaks a zone and mends it again (`script`) and looks only from outside: at the bytes of the
+//! A stand-in for the cloud on loopback has two endpoints with a network interface in each of two zones, and small
+//! servers behind them (`world`). A real agent runs in this process, as `run --all-in-one` does (`agent`), on a hosts file in a temporary folder
+//! (`folder`). The demo breaks zones, moves an interface and throttles the API (`script`), and looks only from outside: at the bytes of the
 //! hosts file (`hosts`), at the status socket and at `/metrics` (`look`). Nothing is faked and every time is measured.
 #![deny(unsafe_code)]
 
@@ -66,12 +66,11 @@ async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     folder.fill(&world).context("can't write into the temporary folder")?;
     let hosts = HostsFile::watch(folder.hosts()).context("can't watch the hosts file")?;
     let screen = Screen::open(args.json, folder.status_socket());
-    screen.begin(&folder, &world);
+    screen.begin(&folder);
     let started = Clock::System.now().boottime;
     let agent = Agent::start(&folder).context("can't start the agent")?;
-    let (reload, summary) = (agent.reloader(), Summary::default());
 
-    let mut script = Script { world, hosts, folder: &folder, reload, screen, started, end, summary };
+    let mut script = Script { world, hosts, folder: &folder, screen, started, end, summary: Summary::default() };
     let interrupted = tokio::select! {
         () = script.play() => false,
         _ = signals.next() => true,

@@ -1,17 +1,19 @@
 //! The scenes.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use privatelinkd::model::AnswerReason;
+use privatelinkd::observe::status::Report;
 
-use crate::agent::{HOLD, promise};
+use crate::agent::{HOLD, REFRESH, promise};
 use crate::hosts::Mark;
 use crate::look;
 use crate::screen::millis;
 use crate::script::{Script, now};
 use crate::summary::Failover;
-use crate::world::{At, Fault};
+use crate::world::{At, Endpoint, Fault, World};
 
 /// One thing that happens, with its return to normal, so that each scene begins where all is well.
 #[derive(Debug, Clone, Copy)]
@@ -22,11 +24,12 @@ pub(crate) enum Scene {
     BothDie,
     Edited,
     Moves,
+    Throttled,
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Start, Self::Refuses, Self::FallsSilent, Self::BothDie, Self::Edited, Self::Moves];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Start, Self::Refuses, Self::Moves, Self::FallsSilent, Self::BothDie, Self::Edited, Self::Throttled];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -35,16 +38,16 @@ impl Scene {
             Self::FallsSilent => "a zone falls silent",
             Self::BothDie => "both zones of an endpoint die",
             Self::Edited => "somebody else edits the hosts file",
-            Self::Moves => "an endpoint gets another address",
+            Self::Moves => "a network interface gets another address",
+            Self::Throttled => "the cloud's API throttles",
         }
     }
 
     /// Rather too much, with the pause after it.
     pub(crate) fn takes(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Start => 2,
-            Self::Edited | Self::Moves => 4,
-            Self::Refuses | Self::FallsSilent => 7,
+            Self::Start | Self::Edited => 4,
+            Self::Refuses | Self::FallsSilent | Self::Moves | Self::Throttled => 7,
             Self::BothDie => 8,
         })
     }
@@ -59,13 +62,18 @@ impl Script<'_> {
             Scene::BothDie => self.both_zones_die(0).await,
             Scene::Edited => self.file_is_edited().await,
             Scene::Moves => self.address_moves(At(0, 1)).await,
+            Scene::Throttled => self.api_throttles().await,
         }
     }
 
     async fn start(&mut self) -> anyhow::Result<()> {
-        self.screen.act("start", "The agent starts. It knows the addresses and has probed none of them yet.");
+        self.screen.act("start", "The agent starts. It knows two endpoints by their ids, and none of their addresses.");
         let took = self.file_shows(Mark::START, self.started).await?;
-        self.screen.saw("start", "the hosts file had a block with every address of both names.", Some(took));
+        self.screen.saw(
+            "start",
+            "it had found every address through the API, and the hosts file had them for both names.",
+            Some(took),
+        );
         self.all_is_well().await?;
         let took = now().since(self.started);
         self.screen.saw("start", "every address had proved that it answers.", Some(took));
@@ -74,7 +82,7 @@ impl Script<'_> {
         let metrics = look::get(self.folder.metrics(), "/metrics").await.context("can't ask /metrics")?;
         let is_up = |line: &&str| line.starts_with("privatelink_target_up{") && line.ends_with(" 1");
         let up = metrics.lines().filter(is_up).count();
-        let targets = self.world.targets();
+        let targets = World::TARGETS;
         ensure!(up == targets, "expected {targets} targets up in /metrics, found {up}");
         self.screen.show_table().await;
         Ok(())
@@ -85,8 +93,7 @@ impl Script<'_> {
             Fault::Refuses => "refuses",
             Fault::Silent => "silent",
         };
-        let (endpoint, server) = self.world.server(at);
-        let (label, name, zone, address) = (endpoint.label, endpoint.name, server.zone, server.address());
+        let (label, name, zone, address) = self.place(at)?;
         self.summary.faults += 1;
         let mark = self.hosts.mark();
         self.world.set(at, Some(fault)).await?;
@@ -120,7 +127,7 @@ impl Script<'_> {
     async fn both_zones_die(&mut self, endpoint: usize) -> anyhow::Result<()> {
         const SCENE: &str = "both_die";
         let both = [At(endpoint, 0), At(endpoint, 1)];
-        let (label, name) = (self.world.endpoints()[endpoint].label, self.world.endpoints()[endpoint].name);
+        let Endpoint { label, name, .. } = World::ENDPOINTS[endpoint];
         let before = self.world.answers().remove(name).unwrap_or_default();
         self.summary.faults += 1;
         let mark = self.hosts.mark();
@@ -170,19 +177,53 @@ impl Script<'_> {
 
     async fn address_moves(&mut self, at: At) -> anyhow::Result<()> {
         const SCENE: &str = "moves";
-        let old = self.world.move_server(at).await?;
-        let (endpoint, new) = self.world.server(at);
-        let (label, name, zone, from, to) = (endpoint.label, endpoint.name, new.zone, old.address(), new.address());
-        self.folder.write_config(&self.world).context("can't write the config")?;
+        let (label, name, zone, old) = self.place(at)?;
         let mark = self.hosts.mark();
-        self.reload.send(()).await.context("the agent is gone")?;
-        let asked = now();
-        self.screen.act(SCENE, &format!("Zone {zone} of {label} moves from {from} to {to}; the config is reloaded."));
-        let took = self.file_shows(mark, asked).await?;
-        self.screen.saw(SCENE, &format!("{name} led to the new address, which had proved itself first."), Some(took));
+        let new = self.world.move_interface(at).await?;
+        let changed = now();
+        self.screen.act(SCENE, &format!("In the cloud, the interface of {label} in {zone} moves from {old} to {new}."));
+        let took = self.file_shows(mark, changed).await?;
+        let text = format!("{name} led to the new address, which had proved itself first, and not to the old one.");
+        self.screen.saw(SCENE, &text, Some(took));
         self.summary.ip_change = Some(took);
         self.all_is_well().await?;
         self.screen.show_table().await;
         Ok(())
+    }
+
+    async fn api_throttles(&mut self) -> anyhow::Result<()> {
+        const SCENE: &str = "throttled";
+        let answers = self.world.answers();
+        let mark = self.hosts.mark();
+        self.world.throttle();
+        let from = now();
+        self.screen.act(SCENE, "The API refuses every call: too many of them, it says.");
+        let stale = |report: &Report| report.problems.iter().any(|p| p.contains("Throttling"));
+        self.status_shows("status to say that the API throttles", stale).await?;
+        let took = now().since(from);
+        // For some more refused rounds.
+        tokio::time::sleep(REFRESH).await;
+        for (name, addresses) in &answers {
+            let stayed = self.hosts.always_showed(mark, name, addresses);
+            ensure!(stayed, "expected {name} to stay where it was, found it moved");
+        }
+        self.screen.saw(SCENE, "status said so; every name stayed where it was.", Some(took));
+        self.summary.throttled_kept = true;
+        self.screen.show_table().await;
+
+        self.world.unthrottle();
+        let from = now();
+        self.screen.act(SCENE, "The API answers again.");
+        self.all_is_well().await?;
+        self.screen.saw(SCENE, "all was well.", Some(now().since(from)));
+        self.screen.breathe().await;
+        Ok(())
+    }
+
+    /// Label, name, zone and present address.
+    fn place(&self, at: At) -> anyhow::Result<(&'static str, &'static str, &'static str, IpAddr)> {
+        let Endpoint { label, name, .. } = at.endpoint();
+        let address = self.world.address(at).with_context(|| format!("{label} has no address in {}", at.zone()))?;
+        Ok((label, name, at.zone(), address))
     }
 }

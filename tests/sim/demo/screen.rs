@@ -79,18 +79,19 @@ impl Screen {
     }
 
     /// Where everything is.
-    pub(crate) fn begin(&self, folder: &Folder, world: &World) {
+    pub(crate) fn begin(&self, folder: &Folder) {
         let (hosts, metrics, socket) = (folder.hosts(), metrics_url(folder), folder.status_socket());
         if self.mode == Mode::Json {
             let log = folder.log();
             return self.object(json!({
                 "event": "started", "hosts_path": hosts, "metrics_url": metrics, "status_socket": socket, "log": log,
-                "targets": world.targets(), "names": world.endpoints().len(),
+                "targets": World::TARGETS, "names": World::ENDPOINTS.len(),
             }));
         }
         let (hosts, socket) = (hosts.display(), socket.display());
         self.print(format!(
-            "Two endpoints, each with a server in two zones on loopback; one agent, probing every 500 ms.\n\
+            "A stand-in cloud on loopback with two endpoints, each with a network interface and a server in two \
+             zones; one agent,\nwhich asks the cloud every 2 s and probes every 500 ms.\n\
              Look for yourself meanwhile:\n  cat {hosts}\n  curl -s {metrics}\n  \
              cargo run -q -- status --socket {socket}\n\n"
         ));

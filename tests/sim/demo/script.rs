@@ -6,7 +6,6 @@ use anyhow::{Context as _, bail};
 use privatelinkd::model::{AnswerReason, Boottime};
 use privatelinkd::observe::status::{AddressState, Report, State};
 use privatelinkd::sys::clock::Clock;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::folder::Folder;
@@ -27,8 +26,6 @@ pub(crate) struct Script<'a> {
     pub(crate) world: World,
     pub(crate) hosts: HostsFile,
     pub(crate) folder: &'a Folder,
-    /// Asks the agent to load its config again.
-    pub(crate) reload: mpsc::Sender<()>,
     pub(crate) screen: Screen,
     /// When the agent was started.
     pub(crate) started: Boottime,
@@ -40,8 +37,8 @@ pub(crate) struct Script<'a> {
 impl Script<'_> {
     /// Plays what fits. Ends with the first scene that does not go as it should.
     pub(crate) async fn play(&mut self) {
-        self.summary.targets = self.world.targets();
-        self.summary.names = self.world.endpoints().len();
+        self.summary.targets = World::TARGETS;
+        self.summary.names = World::ENDPOINTS.len();
         for scene in Scene::ALL {
             if self.time_left() < scene.takes() {
                 self.screen.note(&format!("Skipped, for lack of time: {}.", scene.title()));

@@ -20,9 +20,11 @@ pub(crate) struct Summary {
     pub(crate) recoveries: usize,
     /// The name of an endpoint whose zones were all dead stayed.
     pub(crate) kept: bool,
+    /// Nothing moved while the API was throttled.
+    pub(crate) throttled_kept: bool,
     /// How long a deleted block was away.
     pub(crate) restored: Option<Duration>,
-    /// From the reload to the new address in the file.
+    /// From the change in the cloud to the file that shows the new address and no longer the old one.
     pub(crate) ip_change: Option<Duration>,
     pub(crate) foreign_lines: usize,
     pub(crate) foreign_intact: bool,
@@ -63,6 +65,7 @@ impl Summary {
             "ip_change_ms": self.ip_change.map(ms),
             "block_restored_ms": self.restored.map(ms),
             "all_down_kept": self.kept,
+            "throttled_kept": self.throttled_kept,
             "recovered": self.faults > 0 && self.recoveries == self.faults,
             "foreign_intact": self.foreign_intact,
             "hosts_path": folder.hosts(),
@@ -119,7 +122,10 @@ impl Summary {
             lines.push("all zones of an endpoint dead: its name stayed, and never became empty".to_owned());
         }
         lines.extend(self.restored.map(|took| format!("the block deleted: back after {}", millis(took))));
-        lines.extend(self.ip_change.map(|took| format!("another address: in use {} after the reload", millis(took))));
+        lines.extend(self.ip_change.map(|took| format!("another address in the cloud: in use {} later", millis(took))));
+        if self.throttled_kept {
+            lines.push("the API throttled: said in status, and nothing moved".to_owned());
+        }
         let intact = if self.foreign_intact { "unchanged, byte for byte" } else { "CHANGED" };
         lines.push(format!("{} foreign lines in the hosts file: {intact}", self.foreign_lines));
         lines

@@ -1,16 +1,19 @@
-//! The stand-in world: two endpoints, each with a server in each of two zones.
+//! The stand-in world: a cloud on loopback, two endpoints in it, each with a network interface and a server behind it
+//! in each of two zones.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use privatelink_sim::{HttpsMode, HttpsService, Pki, TcpMode, TcpService, free_address};
+use anyhow::{Context as _, bail};
+use privatelink_sim::cloud::{self, Addresses, Cloud, Serve, Service, What, Zone};
+use privatelink_sim::{HttpsMode, TcpMode, free_address};
 
-/// The servers, and what they are for.
+/// The cloud, what is in it, and what is wrong with that.
 pub(crate) struct World {
-    authority: Pki,
-    endpoints: Vec<Endpoint>,
+    cloud: Cloud,
+    faults: BTreeMap<(usize, usize), Fault>,
 }
 
 /// What an endpoint speaks.
@@ -24,18 +27,12 @@ pub(crate) enum Kind {
 pub(crate) struct Endpoint {
     /// Its label in the config.
     pub(crate) label: &'static str,
+    /// The cloud's id of it.
+    pub(crate) id: &'static str,
     /// The name that applications use.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) port: u16,
-    pub(crate) zones: Vec<ZoneServer>,
-}
-
-/// The server of one endpoint in one zone; its address is what an ENI's is in the cloud.
-pub(crate) struct ZoneServer {
-    pub(crate) zone: &'static str,
-    service: Service,
-    fault: Option<Fault>,
 }
 
 /// What can go wrong with a server.
@@ -58,119 +55,124 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct At(pub(crate) usize, pub(crate) usize);
 
-enum Service {
-    Https(HttpsService),
-    Tcp(TcpService),
+impl At {
+    pub(crate) fn endpoint(self) -> &'static Endpoint {
+        &World::ENDPOINTS[self.0]
+    }
+
+    pub(crate) fn zone(self) -> &'static str {
+        World::ZONES[self.1]
+    }
 }
 
 impl World {
-    pub(crate) const ZONES: [&str; 2] = ["cn-hangzhou-h", "cn-hangzhou-i"];
+    pub(crate) const ZONES: [&str; 2] = cloud::World::ZONES;
+    pub(crate) const ENDPOINTS: [Endpoint; 2] = [
+        Endpoint {
+            label: "orders",
+            id: cloud::World::ORDERS,
+            name: "gw-orders.example.com",
+            kind: Kind::Https,
+            port: 8443,
+        },
+        Endpoint {
+            label: "ledger",
+            id: cloud::World::LEDGER,
+            name: "ledger-db.example.internal",
+            kind: Kind::Tcp,
+            port: 5432,
+        },
+    ];
+    pub(crate) const TARGETS: usize = Self::ENDPOINTS.len() * Self::ZONES.len();
 
     pub(crate) async fn start() -> io::Result<Self> {
-        let authority = Pki::new("privatelinkd demo")?;
-        let mut endpoints = Vec::new();
-        for (label, name, kind, port) in [
-            ("orders", "gw-orders.cloud.example.internal", Kind::Https, 8443),
-            ("ledger", "ledger-db.example.internal", Kind::Tcp, 5432),
-        ] {
-            let mut endpoint = Endpoint { label, name, kind, port, zones: Vec::new() };
-            for zone in Self::ZONES {
-                let service = serve(&authority, &endpoint).await?;
-                endpoint.zones.push(ZoneServer { zone, service, fault: None });
-            }
-            endpoints.push(endpoint);
-        }
-        Ok(Self { authority, endpoints })
+        Ok(Self { cloud: Cloud::start().await?, faults: BTreeMap::new() })
     }
 
+    /// The authority of every server.
     pub(crate) fn ca_pem(&self) -> String {
-        self.authority.ca_pem()
+        self.cloud.ca_pem()
     }
 
-    pub(crate) fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
-    }
-
-    pub(crate) fn server(&self, At(endpoint, zone): At) -> (&Endpoint, &ZoneServer) {
-        let endpoint = &self.endpoints[endpoint];
-        (endpoint, &endpoint.zones[zone])
+    /// Where the API, the resolver and the metadata service are.
+    pub(crate) fn cloud(&self) -> &Addresses {
+        self.cloud.addresses()
     }
 
     /// Breaks or mends a server; returns when that is in force.
-    pub(crate) async fn set(&mut self, At(endpoint, zone): At, fault: Option<Fault>) -> io::Result<()> {
-        let server = &mut self.endpoints[endpoint].zones[zone];
-        server.service.set(fault).await?;
-        server.fault = fault;
+    pub(crate) async fn set(&mut self, at: At, fault: Option<Fault>) -> anyhow::Result<()> {
+        let serve = serve(at.endpoint(), fault);
+        self.change(at, |zone| zone.serve = Some(serve)).await?;
+        match fault {
+            Some(fault) => self.faults.insert((at.0, at.1), fault),
+            None => self.faults.remove(&(at.0, at.1)),
+        };
         Ok(())
     }
 
-    /// Gives the endpoint another address in the zone, with a server behind it. Hands out the old server, which goes
-    /// on serving while it is held.
-    pub(crate) async fn move_server(&mut self, At(endpoint, zone): At) -> io::Result<ZoneServer> {
-        let endpoint = &mut self.endpoints[endpoint];
-        let service = serve(&self.authority, endpoint).await?;
-        let new = ZoneServer { zone: endpoint.zones[zone].zone, service, fault: None };
-        Ok(std::mem::replace(&mut endpoint.zones[zone], new))
+    /// Gives the network interface another address: the server is there from now on, and gone from the old one. Hands
+    /// out the new one.
+    pub(crate) async fn move_interface(&mut self, at: At) -> anyhow::Result<IpAddr> {
+        let new = free_address(at.endpoint().port)?.ip();
+        let IpAddr::V4(ip) = new else { bail!("expected an IPv4 address, found {new}") };
+        self.change(at, |zone| zone.eni_ip = Some(ip)).await?;
+        Ok(new)
     }
 
-    pub(crate) fn targets(&self) -> usize {
-        self.endpoints.iter().map(|e| e.zones.len()).sum()
+    async fn change(&self, at: At, change: impl FnOnce(&mut Zone)) -> anyhow::Result<()> {
+        let found = self.cloud.world(|world| world.zone_mut(at.endpoint().id, at.zone()).map(change)).await?;
+        found.with_context(|| format!("the stand-in has no zone {} of {}", at.zone(), at.endpoint().id))
+    }
+
+    /// The API answers nothing but that it had too many calls.
+    pub(crate) fn throttle(&self) {
+        self.cloud.fault(cloud::Fault::new(What::throttle(None)).service(Service::Privatelink));
+    }
+
+    /// The API is itself again.
+    pub(crate) fn unthrottle(&self) {
+        self.cloud.clear_faults(None);
+    }
+
+    pub(crate) fn address(&self, at: At) -> Option<IpAddr> {
+        self.cloud.look(|world| world.endpoints.get(at.endpoint().id)?.zones.get(at.zone())?.eni_ip).map(IpAddr::V4)
     }
 
     /// Where each name should point: at the servers that work, or at all of them if none does.
     pub(crate) fn answers(&self) -> BTreeMap<String, Vec<IpAddr>> {
-        self.endpoints.iter().map(|e| (e.name.to_owned(), e.answer())).collect()
+        (0..Self::ENDPOINTS.len()).map(|n| (Self::ENDPOINTS[n].name.to_owned(), self.answer(n))).collect()
     }
-}
 
-impl Endpoint {
-    fn answer(&self) -> Vec<IpAddr> {
-        let works = |z: &&ZoneServer| z.fault.is_none();
-        let mut addresses: Vec<_> = self.zones.iter().filter(works).map(ZoneServer::address).collect();
+    fn answer(&self, endpoint: usize) -> Vec<IpAddr> {
+        let all = || (0..Self::ZONES.len()).map(|zone| At(endpoint, zone));
+        let works = |at: &At| !self.faults.contains_key(&(at.0, at.1));
+        let mut addresses: Vec<_> = all().filter(works).filter_map(|at| self.address(at)).collect();
         if addresses.is_empty() {
-            addresses = self.zones.iter().map(ZoneServer::address).collect();
+            addresses = all().filter_map(|at| self.address(at)).collect();
         }
         addresses.sort();
         addresses
     }
 }
 
-impl ZoneServer {
-    pub(crate) fn address(&self) -> IpAddr {
-        match &self.service {
-            Service::Https(service) => service.address().ip(),
-            Service::Tcp(service) => service.address().ip(),
+fn serve(endpoint: &Endpoint, fault: Option<Fault>) -> Serve {
+    let port = endpoint.port;
+    match endpoint.kind {
+        Kind::Https => {
+            let mode = match fault {
+                None => HttpsMode::Up,
+                Some(Fault::Refuses) => HttpsMode::Refused,
+                Some(Fault::Silent) => HttpsMode::Silent,
+            };
+            Serve::Https { port, mode }
+        }
+        Kind::Tcp => {
+            let mode = match fault {
+                None => TcpMode::Up,
+                Some(Fault::Refuses) => TcpMode::Refused,
+                Some(Fault::Silent) => TcpMode::Silent,
+            };
+            Serve::Tcp { port, mode }
         }
     }
-}
-
-impl Service {
-    async fn set(&self, fault: Option<Fault>) -> io::Result<()> {
-        match self {
-            Self::Https(service) => {
-                let mode = match fault {
-                    None => HttpsMode::Up,
-                    Some(Fault::Refuses) => HttpsMode::Refused,
-                    Some(Fault::Silent) => HttpsMode::Silent,
-                };
-                service.set(mode).await
-            }
-            Self::Tcp(service) => {
-                let mode = match fault {
-                    None => TcpMode::Up,
-                    Some(Fault::Refuses) => TcpMode::Refused,
-                    Some(Fault::Silent) => TcpMode::Silent,
-                };
-                service.set(mode).await
-            }
-        }
-    }
-}
-
-async fn serve(authority: &Pki, endpoint: &Endpoint) -> io::Result<Service> {
-    let at: SocketAddr = free_address(endpoint.port)?;
-    Ok(match endpoint.kind {
-        Kind::Https => Service::Https(HttpsService::start(at, authority.leaf(&[endpoint.name])?).await?),
-        Kind::Tcp => Service::Tcp(TcpService::start(at).await?),
-    })
 }
