@@ -39,6 +39,7 @@ impl Seen {
 }
 
 /// How the server answers.
+#[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// These bytes, then the connection is closed.
     Bytes(Vec<u8>),

@@ -27,6 +27,7 @@ mod config_fuzz;
 mod config_last_good;
 mod config_writer;
 mod discover_fleet;
+mod discover_fuzz;
 mod discover_runner;
 mod hosts_config;
 mod hosts_file;

@@ -8,7 +8,7 @@ use crate::cloud::openapi::KeySource;
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, PrivateLink, ZoneRecord};
 use crate::config::Families;
 use crate::model::{
-    BusinessStatus, CloudFacts, ConnectionStatus, EndpointStatus, SourceKind, Zone, ZoneFacts, ZoneStatus,
+    BusinessStatus, CloudFacts, ConnectionStatus, EndpointId, EndpointStatus, SourceKind, Zone, ZoneFacts, ZoneStatus,
 };
 
 /// The API of one region, and who asks it.
@@ -32,12 +32,22 @@ impl<K: KeySource + Send> Source for Api<K> {
     async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
         let id = wanted.config.id.as_ref().ok_or(SourceError::NotConfigured("id"))?;
         let endpoints = self.client.endpoints(&self.keys, Filter { id: Some(id), ..Filter::default() }).await?;
-        let Listing { items, complete } = endpoints;
-        match items.into_iter().find(|record| record.id == *id) {
+        match in_list(id, endpoints)? {
             Some(record) => Ok(from_records(&record, self.client.zones(&self.keys, id).await?, self.families)),
-            None if complete => Ok(Found { gone: true, ..Found::default() }),
-            None => Err(SourceError::IncompleteList),
+            None => Ok(Found { gone: true, ..Found::default() }),
         }
+    }
+}
+
+/// What the list says of one endpoint: `None` if it is gone (pure).
+///
+/// # Errors
+/// The list lacks the endpoint, and something else, too.
+pub fn in_list(id: &EndpointId, endpoints: Listing<EndpointRecord>) -> Result<Option<EndpointRecord>, SourceError> {
+    let Listing { items, complete } = endpoints;
+    match items.into_iter().find(|record| record.id == *id) {
+        None if !complete => Err(SourceError::IncompleteList),
+        found => Ok(found),
     }
 }
 

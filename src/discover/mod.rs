@@ -17,7 +17,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use api::{Api, from_records};
+pub use api::{Api, from_records, in_list};
 pub use cache::{Cache, Cached, Content, Memory, judge};
 pub use dns::{EndpointDomains, ZoneDomains};
 pub use fixed::Fixed;
