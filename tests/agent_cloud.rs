@@ -1,6 +1,7 @@
 //! The built binary against the stand-in cloud: endpoints found by their id alone, with the keys of the host's role.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use privatelink_sim::cloud::{Cloud, Fault, Service, What, World};
 use privatelink_sim::free_address;
@@ -98,4 +99,73 @@ async fn what_was_found_serves_while_the_cloud_is_away() {
     rig.moves_to(NAME, &all).await;
     rig.reports("the sources are stale", |r| r.problems.iter().any(|p| p.contains("is stale"))).await;
     rig.moves_to(NAME, &all).await;
+}
+
+/// The image of another instance, with everything that its agent left: its cache, its block, its machine id. Only the
+/// cloud's ids tell that this is another machine.
+#[tokio::test]
+async fn the_image_of_another_vpc_is_recognised() {
+    let cloud = Cloud::start().await.unwrap();
+    let (mut rig, _) = started(&cloud).await;
+    let old = enis(&cloud);
+    rig.moves_to(NAME, &old).await;
+    until("it is kept", async || rig.path("state/inventory.json").exists()).await;
+    rig.crash().await;
+
+    let IpAddr::V4(new) = free_address(5432).unwrap().ip() else { panic!("no IPv4 address") };
+    let elsewhere = |world: &mut World| {
+        world.host.instance_id = "i-bp1anotherinstance".to_owned();
+        world.host.vpc_id = "vpc-bp1another".to_owned();
+        world.zone_mut(World::LEDGER, "cn-hangzhou-h").unwrap().eni_ip = Some(new);
+        world.zone_mut(World::LEDGER, "cn-hangzhou-i").unwrap().listed = false;
+    };
+    cloud.world(elsewhere).await.unwrap();
+    let faults = [Service::Privatelink, Service::Dns].map(|service| {
+        let down = Fault::new(What::error(503, "ServiceUnavailable")).service(service);
+        cloud.fault(down)
+    });
+    rig.start();
+    rig.logs("event=cache_foreign").await;
+    // Nobody knows where the endpoint is here, and where it was there is worse than nothing.
+    rig.moves_to(NAME, &[]).await;
+    for fault in faults {
+        cloud.clear_faults(Some(&fault));
+    }
+    rig.moves_to(NAME, &[IpAddr::V4(new)]).await;
+}
+
+/// Two passes that lie five minutes apart have to agree, so this takes longer than others.
+#[tokio::test]
+async fn an_endpoint_that_is_really_deleted_goes_and_no_other() {
+    if crate::support::cases() < 1_000_000 {
+        return println!("skipped: it takes six minutes; tests/run --full runs it");
+    }
+    let cloud = Cloud::start().await.unwrap();
+    let mut rig = Rig::new("");
+    let orders = format!(
+        "[[endpoint]]\nname = \"orders\"\nid = \"{}\"\nprivate_dns = [\"orders.example.internal\"]\n\
+         [endpoint.probe]\nkind = \"tcp\"\nport = 8443\n",
+        World::ORDERS
+    );
+    let text = config(&rig, &cloud, PROBE).replace("[cloud]\n", "[cloud]\ngone_grace = \"20s\"\n");
+    rig.write_config(&(text + &orders));
+    rig.start();
+    let ledger = enis(&cloud);
+    rig.moves_to(NAME, &ledger).await;
+    let others = rig.points_at("orders.example.internal");
+    assert_eq!(others.len(), 2);
+    let deleted = tokio::time::Instant::now();
+    cloud.world(|world| world.endpoints.remove(World::LEDGER)).await.unwrap();
+    // Until their TTL is over, its domain names go on giving its addresses, so that the first pass does not count.
+    while !rig.log().contains("event=endpoint_gone") {
+        assert_eq!(rig.points_at(NAME), ledger, "it stays until that is certain");
+        assert!(deleted.elapsed() < Duration::from_secs(420), "it never was");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let certain = deleted.elapsed();
+    assert!(certain >= Duration::from_secs(300), "{certain:?}");
+    rig.moves_to(NAME, &[]).await;
+    assert!(deleted.elapsed() >= certain + Duration::from_secs(15), "it has its grace");
+    println!("withdrawn {} s after it was deleted", deleted.elapsed().as_secs());
+    assert_eq!(rig.points_at("orders.example.internal"), others);
 }
