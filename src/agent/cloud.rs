@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cloud::credentials::{Credentials, Environment, Means, Provider};
+use crate::cloud::credentials::{self, Credentials, Environment, Means};
 use crate::cloud::http::{Http, Setup, Timeouts};
 use crate::cloud::metadata::{self, Metadata};
 use crate::cloud::openapi::Client;
@@ -66,7 +66,8 @@ fn api(
     let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
     let means =
         Means { http: http.clone(), metadata: Arc::new(metadata(config, clock)?), clock, region: Some(region.clone()) };
-    let keys = Credentials::new(Provider::CHAIN.to_vec(), environment(), means);
+    let (providers, environment) = credentials::configured(&config.cloud.credentials, environment());
+    let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = Patience { rounds: 1, ..Patience::default() };
     let client = Client::new(http, hosts, patience, clock);
