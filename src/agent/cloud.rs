@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::ask::{Ledger, Told};
 use crate::cloud::credentials::{self, Credentials, Environment, Means};
 use crate::cloud::http::{Http, Setup, Timeouts};
 use crate::cloud::metadata::{self, Metadata};
@@ -21,7 +22,7 @@ use crate::sys::clock::Clock;
 const FILES: &str = "/etc/privatelinkd";
 
 /// Makes the askers anew for each config and host.
-pub(super) fn connect(clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
+pub(super) fn connect(clock: Clock, ledger: Ledger) -> impl Fn(&Config, &HostFacts) -> Told + Send {
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
@@ -29,7 +30,7 @@ pub(super) fn connect(clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers<Cr
         let dns = resolver.map(|resolver| {
             (ZoneDomains { resolver: resolver.clone(), families }, EndpointDomains { resolver, families })
         });
-        Askers { api: api.map(Arc::new), dns }
+        ledger.take(Askers { api: api.map(Arc::new), dns }, config)
     }
 }
 

@@ -281,7 +281,11 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
         return Some(format!("`{path}` is not in this version"));
     }
     if find(&path).is_some() {
-        return Some(if section == CREDENTIALS { whose(name) } else { "this key belongs to another kind of probe".into() });
+        return Some(if section == CREDENTIALS {
+            whose(name)
+        } else {
+            "this key belongs to another kind of probe".into()
+        });
     }
     if find(&format!("{path}_file")).is_some() {
         return Some(format!("secrets are read from files: `{name}_file`"));
@@ -418,9 +422,6 @@ mod tests {
         assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
         assert_eq!(help("log", "qqqqqqq"), "");
         assert_eq!(help(CREDENTIALS, "url"), "this key belongs to another provider: \"uri\"");
-        assert_eq!(
-            help(CREDENTIALS, "access_key_secret"),
-            "secrets are read from files: `access_key_secret_file`"
-        );
+        assert_eq!(help(CREDENTIALS, "access_key_secret"), "secrets are read from files: `access_key_secret_file`");
     }
 }

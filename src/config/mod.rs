@@ -33,9 +33,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use complaint::{Complaint, Complaints, Severity};
-pub use credentials::{
-    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig,
-};
+pub use credentials::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
