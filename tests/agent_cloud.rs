@@ -98,7 +98,10 @@ async fn whose_keys_sign_is_shown_and_follows_the_config() {
     assert_eq!(tried, ["environment", "oidc_role", "cli_config", "credentials_file"]);
     assert!(rig.metric(EXPIRY).await.is_some());
     until("some requests are counted", async || requests(&rig, "ok").await >= 2.0).await;
+    // A reload that has nothing to do with it leaves no gap.
+    assert_eq!(rig.reload().await.credentials.unwrap().provider.as_deref(), Some("ecs_role"));
     let before = requests(&rig, "ok").await;
+    assert!(before >= 2.0);
 
     // Another provider: keys that may do nothing. What was counted stays counted.
     let (id, secret) = World::POWERLESS_KEY;

@@ -1,12 +1,12 @@
 //! Asks the cloud, and tells observers what came of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::cloud::credentials::{Credentials, Report};
-use crate::config::Config;
+use crate::config::{Config, CredentialsConfig};
 use crate::discover::Round;
 use crate::discover::rounds::{Askers, Cloud};
 use crate::model::{ApiCounts, ApiState, CredentialsState, Inventory, SourceKind};
@@ -17,6 +17,8 @@ pub(super) struct Ledger {
     state: watch::Sender<Arc<ApiState>>,
     /// The number of the askers that are in force.
     present: Arc<AtomicU64>,
+    /// Whose keys they were told to use.
+    told: Arc<Mutex<Option<CredentialsConfig>>>,
 }
 
 /// The askers of one config, whose every round of the API is told.
@@ -31,15 +33,21 @@ pub(super) struct Told {
 
 impl Ledger {
     pub(super) fn new(state: watch::Sender<Arc<ApiState>>) -> Self {
-        Self { state, present: Arc::default() }
+        Self { state, present: Arc::default(), told: Arc::default() }
     }
 
     /// From now on these are in force. Those before may still come back from a round: their requests count, but whose
-    /// keys they had is no longer of interest.
+    /// keys they had is no longer of interest. Under the same credentials what was seen last stands until these have
+    /// asked, so that a reload leaves no gap.
     pub(super) fn take(&self, askers: Askers<Credentials>, config: &Config) -> Told {
         let number = self.present.fetch_add(1, Ordering::SeqCst) + 1;
         let asks = askers.api.is_ok() && config.endpoints.values().any(|e| e.has_source(SourceKind::Api));
-        self.change(|state| state.credentials = asks.then(CredentialsState::default));
+        let told = Some(config.cloud.credentials.clone());
+        let same = std::mem::replace(&mut *lock(&self.told), told.clone()) == told;
+        self.change(|state| {
+            let seen = state.credentials.take().filter(|_| same);
+            state.credentials = asks.then(|| seen.unwrap_or_default());
+        });
         Told { askers, number, counted: Arc::default(), ledger: self.clone() }
     }
 
@@ -69,8 +77,7 @@ impl Told {
 
     /// What was counted since the last time. A client counts for itself alone, so a reload must not begin at nought.
     fn uncounted(&self, counts: ApiCounts) -> ApiCounts {
-        // A poisoned lock is taken over: each holder writes whole values only.
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = lock(&self.counted);
         let more = |(which, n): (&(&'static str, &'static str), &u64)| {
             let known = counted.get(which).copied().unwrap_or(0);
             (*n > known).then(|| (*which, n - known))
@@ -79,6 +86,11 @@ impl Told {
         *counted = counts;
         new
     }
+}
+
+/// A poisoned lock is taken over: each holder writes whole values only.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cloud for Told {

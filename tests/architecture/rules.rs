@@ -57,14 +57,7 @@ pub(super) const ROOMS: &[Room] = &[
     pure("cloud::credentials::environment", RECIPES_MAY, "the environment is gathered by others and only judged here"),
     pure(
         "cloud::credentials::configured",
-        &[
-            "model",
-            "config",
-            "cloud::sign",
-            "cloud::credentials",
-            "cloud::credentials::recipe",
-            "cloud::credentials::environment",
-        ],
+        &["model", "config", "cloud", "cloud::sign", "cloud::credentials::recipe", "cloud::credentials::environment"],
         "whom the config means is a function of it and of the environment",
     ),
     pure("cloud::credentials::ini", RECIPES_MAY, "a profile is a function of a file's text"),
