@@ -159,10 +159,16 @@ fn role(section: &mut Section, desk: &mut Desk<'_>) -> Option<RoleConfig> {
     let session = optional(section, desk, "role_session_name", session_name);
     let duration = section.take(desk, "duration", |n| read::duration(n, SESSION));
     let policy = optional(section, desk, "policy", policy);
-    let sts_endpoint = optional(section, desk, "sts_endpoint", |n| cloud::origin(n, Scheme::Https));
+    let sts_endpoint = optional(section, desk, "sts_endpoint", sts_endpoint);
     // The range fits.
     let seconds = u32::try_from(duration?.value.as_secs()).ok()?;
     Some(RoleConfig { session: session?, seconds, policy: policy?, external_id: None, sts_endpoint: sts_endpoint? })
+}
+
+fn sts_endpoint(node: &Node) -> Read<String> {
+    const EXPECTED: &str = "an https URL without a path, such as \"https://sts-vpc.cn-hangzhou.aliyuncs.com\"";
+    let said = |bad: Bad| Bad { expected: EXPECTED.to_owned(), ..bad };
+    cloud::origin(node, Scheme::Https).map_err(|all| all.into_iter().map(said).collect())
 }
 
 /// Printable ASCII without spaces.
