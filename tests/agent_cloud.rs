@@ -80,6 +80,66 @@ async fn an_endpoint_is_found_by_its_id_and_followed() {
     rig.moves_to(NAME, &enis(&cloud)).await;
 }
 
+/// Attempts so far, as the metrics have them.
+async fn requests(rig: &Rig, outcome: &str) -> f64 {
+    let series = format!("privatelink_api_requests_total{{action=\"ListVpcEndpoints\",outcome=\"{outcome}\"}}");
+    rig.metric(&series).await.unwrap_or(0.0)
+}
+
+#[tokio::test]
+async fn whose_keys_sign_is_shown_and_follows_the_config() {
+    const EXPIRY: &str = "privatelink_credentials_expiry_timestamp_seconds";
+    let cloud = Cloud::start().await.unwrap();
+    let (rig, _) = started(&cloud).await;
+    let asked = |r: &Report| r.credentials.as_ref().is_some_and(|c| c.provider.is_some());
+    let told = rig.reports("somebody has keys", asked).await.credentials.unwrap();
+    assert_eq!((told.provider.as_deref(), told.failing), (Some("ecs_role"), None));
+    assert!(told.key_id.unwrap().starts_with("STS.…"));
+    let tried: Vec<_> = told.tried.iter().map(|t| t.provider.as_str()).collect();
+    assert_eq!(tried, ["environment", "oidc_role", "cli_config", "credentials_file"]);
+    assert!(rig.metric(EXPIRY).await.is_some());
+    until("some requests are counted", async || requests(&rig, "ok").await >= 2.0).await;
+    // A reload that has nothing to do with it leaves no gap.
+    assert_eq!(rig.reload().await.credentials.unwrap().provider.as_deref(), Some("ecs_role"));
+    let before = requests(&rig, "ok").await;
+    assert!(before >= 2.0);
+
+    // Another provider: keys that may do nothing. What was counted stays counted.
+    let (id, secret) = World::POWERLESS_KEY;
+    std::fs::write(rig.path("secret"), secret).unwrap();
+    std::fs::set_permissions(rig.path("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let file = rig.path("secret").display().to_string();
+    let credentials = format!(
+        "[cloud.credentials]\nprovider = \"access_key\"\naccess_key_id = \"{id}\"\naccess_key_secret_file = \"{file}\"\n"
+    );
+    let text = config(&rig, &cloud, PROBE);
+    rig.write_config(&text.replace("[[endpoint]]", &format!("{credentials}[[endpoint]]")));
+    rig.reload().await;
+    let denied = |r: &Report| r.problems.iter().any(|p| p.contains("permission denied"));
+    let report = rig.reports("these keys are refused", denied).await;
+    let told = report.credentials.clone().unwrap();
+    assert_eq!((told.provider.as_deref(), told.key_id.as_deref()), (Some("access_key"), Some("LTAI…0001")));
+    assert_eq!((told.tried.as_slice(), told.expires), (&[][..], None));
+    until("refusals are counted", async || requests(&rig, "denied").await >= 1.0).await;
+    assert!(requests(&rig, "ok").await >= before);
+    assert_eq!(rig.metric(EXPIRY).await, None);
+    let (_, metrics) = rig.get("/metrics").await.unwrap();
+    let status = serde_json::to_string(&report).unwrap();
+    let files = rig.files().into_iter().map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned());
+    for text in files.chain([metrics, status, rig.log()]) {
+        assert!(!text.contains(secret));
+    }
+
+    // And one that has none.
+    let nobody = "[cloud.credentials]\nprovider = \"uri\"\nurl = \"http://127.0.0.1:1/\"\n[[endpoint]]";
+    rig.write_config(&text.replace("[[endpoint]]", nobody));
+    rig.reload().await;
+    let lacking = |r: &Report| r.problems.iter().any(|p| p.starts_with("no credentials for the cloud's API: uri: "));
+    let report = rig.reports("nobody has keys", lacking).await;
+    assert_eq!(report.credentials.unwrap().provider, None);
+    rig.moves_to(NAME, &enis(&cloud)).await;
+}
+
 #[tokio::test]
 async fn what_was_found_serves_while_the_cloud_is_away() {
     let cloud = Cloud::start().await.unwrap();

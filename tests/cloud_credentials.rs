@@ -29,7 +29,7 @@ fn chain(environment: Environment, metadata: Origin) -> Credentials {
 }
 
 fn configured(recipe: Recipe, metadata: Origin) -> Credentials {
-    Credentials::new(vec![Provider::Configured(Box::new(recipe))], Environment::default(), means(metadata))
+    Credentials::new(vec![Provider::Configured("config", Box::new(recipe))], Environment::default(), means(metadata))
 }
 
 /// Keys that end so many seconds after the tests' clock began.

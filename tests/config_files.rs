@@ -107,8 +107,27 @@ fn sample() -> String {
     fs::read_to_string(root().join("config/config.toml")).unwrap()
 }
 
-/// The sample with every key switched on: `#key = value` is a key, `# words` are words.
+/// The sample with every key switched on that goes together with its others: the keys of the credentials belong to
+/// one provider each.
 pub(crate) fn sample_switched_on() -> String {
+    sample_of_provider("auto")
+}
+
+fn sample_of_provider(provider: &str) -> String {
+    let (_, own) = keys::PROVIDERS.iter().find(|(word, _)| *word == provider).unwrap();
+    let all: BTreeSet<&str> = keys::PROVIDERS.iter().flat_map(|(_, keys)| *keys).copied().collect();
+    let mut within = false;
+    let goes = |line: &&str| {
+        within = if line.starts_with('[') { *line == "[cloud.credentials]" } else { within };
+        let key = line.split(" = ").next().unwrap();
+        !within || !all.contains(key) || own.contains(&key)
+    };
+    let on = sample_with_every_key().replace("provider = \"auto\"", &format!("provider = \"{provider}\""));
+    on.lines().filter(goes).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The sample with every key switched on: `#key = value` is a key, `# words` are words.
+fn sample_with_every_key() -> String {
     let on = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
         _ => format!("{line}\n"),
@@ -161,7 +180,7 @@ fn the_sample_switched_on_holds_and_has_the_defaults() {
 
 #[test]
 fn the_table_of_keys_the_sample_and_the_code_agree() {
-    let on = keys_in(&sample_switched_on());
+    let on = keys_in(&sample_with_every_key());
     let table: BTreeSet<&str> = keys::KEYS.iter().map(|k| k.path).collect();
     assert_eq!(on.keys().map(String::as_str).collect::<BTreeSet<_>>(), table, "sample and table");
     for key in keys::KEYS {
@@ -171,10 +190,16 @@ fn the_table_of_keys_the_sample_and_the_code_agree() {
         }
     }
     // What the takers take: each is shown by `check --show`, by its name there.
-    let text = sample_switched_on().lines().filter(|l| !l.starts_with("ca_file")).collect::<Vec<_>>().join("\n");
-    let effective = from_texts(&[("config.toml", &text)], &environment()).unwrap().effective;
     let plain = |key: &str| key.replace("endpoint.orders", "endpoint").replace("zone.cn-hangzhou-h", "zone");
-    let taken: BTreeSet<String> = effective.values.iter().map(|v| plain(&v.key)).collect();
+    let mut taken = BTreeSet::new();
+    for (provider, own) in keys::PROVIDERS {
+        let effective = of_provider(provider).unwrap_or_else(|c| panic!("{provider}: {c}")).effective;
+        let keys: BTreeSet<String> = effective.values.iter().map(|v| plain(&v.key)).collect();
+        let of_provider = keys.iter().filter_map(|key| key.strip_prefix("cloud.credentials."));
+        let expected = own.iter().copied().chain(["provider"]).collect::<BTreeSet<_>>();
+        assert_eq!(of_provider.collect::<BTreeSet<_>>(), expected, "{provider}");
+        taken.extend(keys);
+    }
     assert_eq!(taken.iter().map(String::as_str).collect::<BTreeSet<_>>(), table, "code and table");
     // Defaults that are really used.
     let empty = from_texts(&[("config.toml", "")], &environment()).unwrap().effective;
@@ -182,6 +207,46 @@ fn the_table_of_keys_the_sample_and_the_code_agree() {
         let key = keys::find(&value.key).unwrap();
         assert_eq!(value.value.as_deref(), key.default, "{}", value.key);
     }
+}
+
+/// The sample with one provider's keys switched on, but with secrets that are there.
+fn of_provider(provider: &str) -> Result<Loaded, Complaints> {
+    let folder = folder(&[("secret", "hunter2\n"), ("token", "hunter3\n")]);
+    for secret in ["secret", "token"] {
+        fs::set_permissions(folder.path().join(secret), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let mut text = sample_of_provider(provider)
+        .replace("/etc/privatelinkd/access-key.secret", &place("secret"))
+        .replace("/etc/privatelinkd/access-key.token", &place("token"));
+    // It is one or the other.
+    let without = if provider == "ram_role_arn" { "role_name" } else { "ca_file" };
+    text = text
+        .lines()
+        .filter(|l| ![without, "ca_file"].iter().any(|key| l.starts_with(key)))
+        .collect::<Vec<_>>()
+        .join("\n");
+    from_texts(&[("config.toml", &text)], &with_owner())
+}
+
+#[test]
+fn each_provider_is_told_what_is_its_own() {
+    use privatelinkd::config::{BaseConfig, CredentialsConfig};
+    let credentials = |provider: &str| of_provider(provider).unwrap().config.cloud.credentials;
+    assert_eq!(credentials("auto"), CredentialsConfig::Auto);
+    let CredentialsConfig::AccessKey(key) = credentials("access_key") else { panic!() };
+    assert_eq!((key.secret.expose(), key.token.unwrap().expose()), ("hunter2", "hunter3"));
+    let CredentialsConfig::RamRoleArn { base: BaseConfig::AccessKey(_), arn, role } = credentials("ram_role_arn")
+    else {
+        panic!()
+    };
+    assert_eq!((arn.as_str(), role.seconds), ("acs:ram::1234567890123456:role/privatelinkd", 3600));
+    assert!(role.policy.is_some() && role.external_id.is_some() && role.sts_endpoint.is_some());
+    let CredentialsConfig::CliConfig(profile) = credentials("cli_config") else { panic!() };
+    assert_eq!(profile.profile.as_deref(), Some("privatelinkd"));
+    let loaded = of_provider("access_key").unwrap();
+    let shown = format!("{:?} {}", loaded.config, loaded.effective);
+    assert!(!shown.contains("hunter"), "{shown}");
 }
 
 #[test]

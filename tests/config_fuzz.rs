@@ -17,6 +17,7 @@ const SAMPLES: &[&str] = &[
     include_str!("../config/examples/https.toml"),
     include_str!("config_bad/several.toml"),
     include_str!("config_bad/headers.toml"),
+    include_str!("config_bad/credentials.toml"),
 ];
 
 /// Judges the texts, renders everything that comes out, and holds it against the texts.

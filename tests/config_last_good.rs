@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use privatelinkd::config::last_good::{self, Recalled};
-use privatelinkd::config::{Config, Environment, Loaded, from_texts, load};
+use privatelinkd::config::{Config, CredentialsConfig, Environment, Loaded, from_texts, load};
 use privatelinkd::model::{Identity, Wall};
 use proptest::collection::vec;
 use proptest::option;
@@ -66,6 +66,31 @@ fn every_shipped_and_documented_config_comes_back() {
     for text in texts {
         comes_back(&from_texts(&[("config.toml", &text)], &environment()).unwrap_or_else(|c| panic!("{c}")));
     }
+}
+
+#[test]
+fn credentials_that_are_gone_cost_the_api_and_nothing_else() {
+    let dir = folder(&[("secret", "hunter2")]);
+    let secret = dir.path().join("secret");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let text = format!(
+        "{ENDPOINT}[cloud.credentials]\nprovider = \"access_key\"\naccess_key_id = \"LTAI\"\n\
+         access_key_secret_file = \"{}\"\n",
+        secret.display()
+    );
+    let loaded = from_texts(&[("config.toml", &text)], &with_owner()).unwrap_or_else(|c| panic!("{c}"));
+    comes_back(&loaded);
+    let state = tempfile::tempdir().unwrap();
+    keep(state.path(), &loaded).unwrap();
+    assert!(!fs::read_to_string(state.path().join("config.json")).unwrap().contains("hunter2"));
+    fs::remove_file(&secret).unwrap();
+    let Recalled { loaded: recalled, without, .. } = recall(state.path());
+    assert_eq!(recalled.config.cloud.credentials, CredentialsConfig::Lost);
+    assert_eq!(recalled.config.endpoints, loaded.config.endpoints);
+    let expected = "the cloud's API: no credentials, because of cloud.credentials.access_key_secret_file: expected a \
+                    readable file, found no such file: ";
+    let [why] = without.as_slice() else { panic!("{without:?}") };
+    assert!(why.starts_with(expected), "{why}");
 }
 
 /// An endpoint with a few of the things that one can have. `files` is where the secrets and certificates are.
@@ -129,6 +154,8 @@ fn general() -> impl Strategy<Value = String> {
         "log.level = \"trace\"",
         "log.format = \"json\"",
         "log.target = \"stderr\"",
+        "cloud.credentials = { provider = \"ecs_role\", role_name = \"Reader\" }",
+        "cloud.refresh_interval = \"20m\"",
     ];
     subsequence(lines.to_vec(), 0..=lines.len()).prop_shuffle().prop_map(|lines| lines.join("\n") + "\n")
 }

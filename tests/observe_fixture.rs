@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::model::{
-    AddressEntry, Answer, AnswerHistory, AnswerReason, Boottime, Check, CheckHealth, CheckState, CheckStats, Digest,
-    Endpoint, Event, EventKind, Failure, FailureReason, Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory,
-    LastResult, Now, Plan, PlanState, Presence, Receipt, Receipts, SourceKind, TargetHealth, TargetKey, Timings,
-    Verdict, Wall, Zone, ZoneEntry,
+    AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
+    CredentialsState, Digest, Endpoint, Event, EventKind, Failure, FailureReason, Freshness, HANDOVER_FORMAT,
+    HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt, Receipts, SourceKind,
+    TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -133,12 +133,23 @@ pub(crate) fn healthy() -> Snapshot {
         answers.insert(name(n), Answer { addresses, standby: Vec::new(), reason: AnswerReason::Healthy });
     }
     let history = [0, 1].map(|n| (name(n), AnswerHistory { changes: n as u64, changed: at(7100) }));
+    let session = CredentialsState {
+        provider: Some("ecs_role"),
+        key_id: Some("STS.…WXYZ".to_owned()),
+        expires: Some(at(7200 + 5 * 3600).wall),
+        tried: vec![("environment", "ALIBABA_CLOUD_ACCESS_KEY_ID not set".to_owned())],
+        failing: None,
+    };
     Snapshot {
         build: Build { version: "0.1.0", revision: "abc1234" },
         now: NOW,
         started: at(5),
         config: Arc::new(config()),
         host: Arc::new(HostFacts { zone: Some(ZONES[0].parse().unwrap()), ..HostFacts::default() }),
+        api: Arc::new(ApiState {
+            requests: [(("ListVpcEndpoints", "ok"), 12), (("ListVpcEndpointZones", "ok"), 12)].into(),
+            credentials: Some(session),
+        }),
         inventory: Arc::new(Inventory {
             endpoints: [0, 1].map(|n| (ENDPOINTS[n].parse().unwrap(), endpoint(n))).into(),
         }),
@@ -198,6 +209,7 @@ pub(crate) fn views(s: &Snapshot) -> Views {
     Views {
         config: fixed(&s.config),
         host: fixed(&s.host),
+        api: fixed(&s.api),
         inventory: fixed(&s.inventory),
         health: fixed(&s.health),
         plan: fixed(&s.plan),

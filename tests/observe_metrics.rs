@@ -112,12 +112,14 @@ fn read(s: &Snapshot) -> Exposition {
 }
 
 /// The table of interface.md, as far as this version goes.
-const FAMILIES: [(&str, &str); 29] = [
+const FAMILIES: [(&str, &str); 31] = [
     ("privatelink_build_info", "gauge"),
     ("privatelink_endpoint_info", "gauge"),
     ("privatelink_target_info", "gauge"),
     ("privatelink_discovery_age_seconds", "gauge"),
     ("privatelink_discovery_stale", "gauge"),
+    ("privatelink_api_requests_total", "counter"),
+    ("privatelink_credentials_expiry_timestamp_seconds", "gauge"),
     ("privatelink_probe_success", "gauge"),
     ("privatelink_probe_duration_seconds", "histogram"),
     ("privatelink_probe_failures_total", "counter"),
@@ -170,6 +172,8 @@ fn the_series_say_what_the_snapshot_says() {
         (format!(r#"privatelink_target_info{{{orders},address="10.0.0.11",eni_id=""}}"#), 1.0),
         (r#"privatelink_discovery_age_seconds{endpoint="orders",source="fixed"}"#.to_owned(), 10.0),
         (r#"privatelink_discovery_stale{endpoint="orders"}"#.to_owned(), 0.0),
+        (r#"privatelink_api_requests_total{action="ListVpcEndpoints",outcome="ok"}"#.to_owned(), 12.0),
+        ("privatelink_credentials_expiry_timestamp_seconds".to_owned(), 1_795_334_400.0),
         (format!(r#"privatelink_probe_success{{{orders},address="10.0.0.11",check="path"}}"#), 0.0),
         (format!(r#"privatelink_probe_failures_total{{{orders},check="path",reason="refused"}}"#), 1.0),
         (format!(r#"privatelink_probes_total{{{orders},check="path"}}"#), 11.0),
@@ -210,6 +214,11 @@ fn four_targets_stay_within_the_budget() {
         reasons.iter().for_each(|r| check.stats.count(&Err(Failure::new(*r, "x"))));
         set_target(&mut s, &key(n, zone), check);
     }
+    // Each action of the API failed in as many.
+    let requests = ["ListVpcEndpoints", "ListVpcEndpointZones"].into_iter().flat_map(|action| {
+        ["ok", "throttled", "server", "timeout", "connect", "dns"].map(|outcome| ((action, outcome), 1))
+    });
+    Arc::make_mut(&mut s.api).requests = requests.collect();
     let series = read(&s).series.len();
     assert!(series <= 160, "{series} series");
 }
@@ -249,9 +258,10 @@ fn what_is_unknown_has_no_series() {
     s.receipts = Default::default();
     Arc::make_mut(&mut s.config).hosts_path = None;
     s.health = Arc::default();
+    s.api = Arc::default();
     let text = render(&s, &ProcessStats::default(), Format::OpenMetrics);
     let found = parse(&text, Format::OpenMetrics);
-    for absent in ["probe", "target_up", "answer", "hosts", "process_max_fds"] {
+    for absent in ["probe", "target_up", "answer", "hosts", "process_max_fds", "api_requests", "credentials"] {
         assert!(!found.series.keys().any(|s| s.contains(absent)), "{absent}: {text}");
     }
 }

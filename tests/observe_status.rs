@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::model::{
-    CheckState, FailureReason, Freshness, PlanState, Presence, PublishErrorKind, Receipts, SourceKind, Verdict,
+    CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence, PublishErrorKind, Receipts,
+    SourceKind, Verdict,
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::status::{Report, State, Style, healthy as is_healthy, ready, report, table};
@@ -38,6 +39,10 @@ gw-ledger.example.com  10.0.0.10 (cn-hangzhou-h)  healthy  1m40s ago  hosts: pub
                        10.0.1.10 (cn-hangzhou-i)
 gw-orders.example.com  10.0.0.11 (cn-hangzhou-h)  healthy  1m40s ago  hosts: published
                        10.0.1.11 (cn-hangzhou-i)
+
+CREDENTIALS  KEY        EXPIRES   NOTES
+ecs_role     STS.…WXYZ  in 5h00m  in use
+environment                       ALIBABA_CLOUD_ACCESS_KEY_ID not set
 ";
     assert_text(&table(&report(&healthy()), Style::default()), expected);
 }
@@ -61,6 +66,10 @@ NAME                   POINTS AT                  WHY          CHANGED    PUBLIS
 gw-ledger.example.com  10.0.0.10 (cn-hangzhou-h)  healthy      1m40s ago  hosts: shadowed
                        10.0.1.10 (cn-hangzhou-i)
 gw-orders.example.com  10.0.1.11 (cn-hangzhou-i)  failed_over  1m40s ago  hosts: published
+
+CREDENTIALS  KEY        EXPIRES   NOTES
+ecs_role     STS.…WXYZ  in 5h00m  in use
+environment                       ALIBABA_CLOUD_ACCESS_KEY_ID not set
 
 WHEN                  AGO    SEVERITY  EVENT
 2026-11-22T02:58:20Z  1m40s  warning   orders/cn-hangzhou-h/10.0.0.11: down, path check: refused: connection refused
@@ -117,6 +126,30 @@ fn all_is_well_when_it_is() {
 /// One change to a healthy snapshot, and the words that must then be in the one problem.
 type Case = (fn(&mut Snapshot), &'static str, bool);
 
+const CREDENTIALS: [Case; 3] = [
+    (
+        |s| credentials(s).failing = Some("metadata service: status 503".into()),
+        "the credentials of ecs_role can't be refreshed, the old ones serve until 2026-11-22T08:00:00Z: metadata",
+        true,
+    ),
+    (
+        |s| {
+            credentials(s).provider = None;
+            credentials(s).tried = vec![("uri", "no".into())];
+        },
+        "no credentials for the cloud's API: uri: no",
+        true,
+    ),
+    (
+        |s| {
+            credentials(s).provider = None;
+            credentials(s).tried.push(("ecs_role", "no role".into()));
+        },
+        "no credentials for the cloud's API: none of 2 providers has any",
+        true,
+    ),
+];
+
 #[test]
 fn each_thing_that_is_not_well_is_said_once() {
     let cases: [Case; 16] = [
@@ -162,7 +195,7 @@ fn each_thing_that_is_not_well_is_said_once() {
             false,
         ),
     ];
-    for (change, words, is_ready) in cases {
+    for (change, words, is_ready) in cases.into_iter().chain(CREDENTIALS) {
         let mut s = healthy();
         change(&mut s);
         let found = problems(&s);
@@ -171,6 +204,24 @@ fn each_thing_that_is_not_well_is_said_once() {
         assert_eq!(is_healthy(&s).is_ok(), !words.starts_with("stage"), "{words}");
         assert!(table(&report(&s), Style::default()).starts_with("degraded: 1 problem\n"));
     }
+}
+
+fn credentials(s: &mut Snapshot) -> &mut CredentialsState {
+    Arc::make_mut(&mut s.api).credentials.as_mut().unwrap()
+}
+
+#[test]
+fn credentials_are_shown_where_the_api_is_asked() {
+    let shown = |s: &Snapshot| table(&report(s), Style::default());
+    let mut s = healthy();
+    *credentials(&mut s) = CredentialsState::default();
+    assert!(shown(&s).contains("unknown                    nobody was asked yet"), "{}", shown(&s));
+    assert_eq!(problems(&s), [""; 0], "nobody was asked yet");
+    credentials(&mut s).provider = Some("access_key");
+    assert!(shown(&s).contains("access_key        never    in use"), "{}", shown(&s));
+    Arc::make_mut(&mut s.api).credentials = None;
+    assert!(!shown(&s).contains("CREDENTIALS"));
+    assert_eq!(report(&s).credentials, None);
 }
 
 fn receipt(s: &mut Snapshot) -> &mut privatelinkd::model::Receipt {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cloud::credentials::{Credentials, Environment, Means, Provider};
+use super::ask::{Ledger, Told};
+use crate::cloud::credentials::{self, Credentials, Environment, Means};
 use crate::cloud::http::{Http, Setup, Timeouts};
 use crate::cloud::metadata::{self, Metadata};
 use crate::cloud::openapi::Client;
@@ -21,7 +22,7 @@ use crate::sys::clock::Clock;
 const FILES: &str = "/etc/privatelinkd";
 
 /// Makes the askers anew for each config and host.
-pub(super) fn connect(clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
+pub(super) fn connect(clock: Clock, ledger: Ledger) -> impl Fn(&Config, &HostFacts) -> Told + Send {
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
@@ -29,7 +30,7 @@ pub(super) fn connect(clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers<Cr
         let dns = resolver.map(|resolver| {
             (ZoneDomains { resolver: resolver.clone(), families }, EndpointDomains { resolver, families })
         });
-        Askers { api: api.map(Arc::new), dns }
+        ledger.take(Askers { api: api.map(Arc::new), dns }, config)
     }
 }
 
@@ -66,7 +67,8 @@ fn api(
     let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
     let means =
         Means { http: http.clone(), metadata: Arc::new(metadata(config, clock)?), clock, region: Some(region.clone()) };
-    let keys = Credentials::new(Provider::CHAIN.to_vec(), environment(), means);
+    let (providers, environment) = credentials::configured(&config.cloud.credentials, environment());
+    let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = Patience { rounds: 1, ..Patience::default() };
     let client = Client::new(http, hosts, patience, clock);

@@ -4,6 +4,7 @@
 //! one sender of what it finds (`wire`); a stage that ends without being told to is a fault that ends the agent, and
 //! systemd starts it anew. What is published stays meanwhile.
 
+mod ask;
 mod cloud;
 mod control;
 mod host;

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::Ledger;
 use super::control::{self, Control};
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
@@ -15,7 +16,7 @@ use crate::config::Loaded;
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
-use crate::model::{Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
+use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, EventLog, Views, events};
 use crate::probe::Probers;
 use crate::probe::runner::Runner;
@@ -39,6 +40,7 @@ pub(super) struct Wiring {
     /// Who wrote down what was found in the cache.
     written_by: Option<Identity>,
     settings: Settings,
+    api: watch::Sender<Arc<ApiState>>,
     inventory: watch::Sender<Arc<Inventory>>,
     plan: watch::Sender<PlanState>,
     health: watch::Sender<Arc<HealthView>>,
@@ -91,6 +93,7 @@ impl Wiring {
                 config: watch::Sender::new(config),
             },
             written_by: memory.written_by,
+            api: watch::Sender::default(),
             inventory: watch::Sender::new(Arc::new(memory.inventory)),
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
@@ -236,7 +239,7 @@ impl Wiring {
             clock: self.clock,
             beat: discover,
             seed: seed(&self.cache),
-            connect: cloud::connect(self.clock),
+            connect: cloud::connect(self.clock, Ledger::new(self.api.clone())),
             config: self.settings.config.subscribe(),
             host: self.settings.host.subscribe(),
             asked,
@@ -251,6 +254,7 @@ impl Wiring {
         Views {
             config: self.settings.state.subscribe(),
             host: self.settings.host.subscribe(),
+            api: self.api.subscribe(),
             inventory: self.inventory.subscribe(),
             health: self.health.subscribe(),
             plan: self.plan.subscribe(),

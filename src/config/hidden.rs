@@ -1,5 +1,6 @@
-//! Which parts of the texts no complaint may show (B15): header values, and whatever stands behind a key that we do
-//! not know and that is no near miss of one of ours, because it may well hold a password.
+//! Which parts of the texts no complaint may show (B15): header values, what stands in the place of a secret file's
+//! path, and whatever stands behind a key that we do not know and that is no near miss of one of ours, because it may
+//! well hold a password.
 
 use std::ops::Range;
 
@@ -61,6 +62,7 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
                 let meant = if known { Some(written) } else { near().map(|near| join(path, near)) };
                 match meant {
                     Some(path) if path == HEADERS => hide_headers(&entry.node, spans),
+                    Some(path) if is_secret_file(&path) => hide_unless_a_place(&entry.node, spans),
                     Some(path) if keys::is_section(&path) => walk(&entry.node, &path, spans),
                     Some(path) if path == "endpoint.addresses" => {}
                     Some(_) => hide_tables(&entry.node, spans),
@@ -73,6 +75,16 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
     }
 }
 
+fn is_secret_file(path: &str) -> bool {
+    keys::SECRET_FILES.contains(&path)
+}
+
+fn hide_unless_a_place(node: &Node, spans: &mut Vec<Range<usize>>) {
+    if !node.text().is_some_and(names_a_place) {
+        hide(node, spans);
+    }
+}
+
 fn hide_headers(headers: &Node, spans: &mut Vec<Range<usize>>) {
     let Some(table) = headers.table() else { return hide(headers, spans) };
     for entry in table.values() {
@@ -81,8 +93,9 @@ fn hide_headers(headers: &Node, spans: &mut Vec<Range<usize>>) {
             continue;
         };
         for (name, value) in source {
-            if name != "file" || !value.node.text().is_some_and(names_a_place) {
-                hide(&value.node, spans);
+            match name.as_str() {
+                "file" => hide_unless_a_place(&value.node, spans),
+                _ => hide(&value.node, spans),
             }
         }
     }
@@ -132,7 +145,7 @@ fn first_unknown(content: &str) -> Option<usize> {
 fn shown(before: &str) -> bool {
     let word = before.trim_end().trim_end_matches(['"', '\'']);
     let leaf = word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).next().unwrap_or_default();
-    let known = |path: &str| path != HEADERS && path.rsplit('.').next() == Some(leaf);
+    let known = |path: &str| path != HEADERS && !is_secret_file(path) && path.rsplit('.').next() == Some(leaf);
     let section = |path: &str| path.split('.').rev().skip(1).any(|part| part == leaf);
     keys::KEYS.iter().any(|k| known(k.path) || section(k.path))
 }
@@ -208,6 +221,8 @@ mod tests {
         assert_eq!(broken("[endpoint.probe.headers]\nid = \"hunter2", "id"), "id = [secret]");
         assert_eq!(broken("headers = {\nid = \"hunter2", "id"), "id = [secret]");
         assert_eq!(broken("token = \"\"\"\nhunter2\nx", "hunter"), "[secret]");
+        let secret_file = "[cloud.credentials]\naccess_key_secret_file = \"hunter2";
+        assert_eq!(broken(secret_file, "hunter"), "access_key_secret_file = [secret]");
         assert_eq!(broken("token = \"\"\"\naHVudGVy==\nx", "aHV"), "[secret]");
         assert_eq!(broken("[[endpoint]]\nprivate_dns = [\n \"a.b\" \"c.d\"\n]", "c.d"), " \"a.b\" \"c.d\"");
     }

@@ -60,6 +60,27 @@ pub const KEYS: &[Key] = &[
     key("cloud.connect_timeout", "a duration", r#""3s""#, "Deadline of one connection to the API."),
     key("cloud.read_timeout", "a duration", r#""10s""#, "Deadline of one answer of the API."),
     key("cloud.gone_grace", "a duration", r#""1h""#, "How long what the cloud no longer has stays published."),
+    key(
+        "cloud.credentials.provider",
+        "\"auto\" or a provider",
+        r#""auto""#,
+        "Who gives the keys; auto is the official chain.",
+    ),
+    bare("cloud.credentials.access_key_id", "an AccessKey id", "The AccessKey's id."),
+    bare("cloud.credentials.access_key_secret_file", "an absolute path", "The file with the AccessKey's secret."),
+    bare("cloud.credentials.security_token_file", "an absolute path", "The file with the token of temporary keys."),
+    bare("cloud.credentials.role_arn", "the ARN of a role", "The role to take on."),
+    bare("cloud.credentials.role_session_name", "a session name", "The session's name in the audit log."),
+    key("cloud.credentials.duration", "a duration", r#""1h""#, "How long a session of the role lasts."),
+    bare("cloud.credentials.policy", "a policy in JSON", "What narrows the role's own policy."),
+    bare("cloud.credentials.external_id", "an external id", "What the role's trust policy may ask for."),
+    bare("cloud.credentials.sts_endpoint", "an https URL without a path", "STS; by default the SDK's rule."),
+    bare("cloud.credentials.oidc_provider_arn", "the ARN of an OIDC provider", "Whose token proves who asks."),
+    bare("cloud.credentials.oidc_token_file", "an absolute path", "The token, read anew at every refresh."),
+    bare("cloud.credentials.file", "an absolute path", "The file of profiles."),
+    bare("cloud.credentials.profile", "the name of a profile", "Which profile of the file."),
+    bare("cloud.credentials.role_name", "the name of a role", "The instance's role; looked up if absent."),
+    bare("cloud.credentials.url", "a URL", "What answers with keys."),
     shared(bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required.")),
     shared(bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint.")),
     shared(bare("endpoint.domain", "a host name", "The endpoint's own domain name.")),
@@ -164,7 +185,6 @@ pub const KEYS: &[Key] = &[
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
 const LATER: &[&str] = &[
     "host.admin_dir",
-    "cloud.credentials",
     "dns",
     "privatezone",
     "endpoint.probe.depth",
@@ -184,6 +204,52 @@ const LATER: &[&str] = &[
     "hosts.in_place",
     "metrics.histograms",
 ];
+
+/// The providers of `[cloud.credentials]`, each with the keys that are its own.
+pub const PROVIDERS: &[(&str, &[&str])] = &[
+    ("auto", &[]),
+    ("environment", &[]),
+    (
+        "oidc_role",
+        &[
+            "role_arn",
+            "oidc_provider_arn",
+            "oidc_token_file",
+            "role_session_name",
+            "duration",
+            "policy",
+            "sts_endpoint",
+        ],
+    ),
+    ("cli_config", &["file", "profile"]),
+    ("credentials_file", &["file", "profile"]),
+    ("ecs_role", &["role_name"]),
+    ("uri", &["url"]),
+    ("access_key", &["access_key_id", "access_key_secret_file", "security_token_file"]),
+    (
+        "ram_role_arn",
+        &[
+            "access_key_id",
+            "access_key_secret_file",
+            "security_token_file",
+            "role_name",
+            "role_arn",
+            "role_session_name",
+            "duration",
+            "policy",
+            "external_id",
+            "sts_endpoint",
+        ],
+    ),
+];
+
+/// Where [`PROVIDERS`] are chosen.
+const CREDENTIALS: &str = "cloud.credentials";
+
+/// Keys that name files with secrets in them, read when the configuration is loaded. A value of theirs that is no path
+/// may be the secret itself.
+pub(crate) const SECRET_FILES: &[&str] =
+    &["cloud.credentials.access_key_secret_file", "cloud.credentials.security_token_file"];
 
 /// The row of a key, by its path.
 #[must_use]
@@ -215,13 +281,27 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
         return Some(format!("`{path}` is not in this version"));
     }
     if find(&path).is_some() {
-        return Some("this key belongs to another kind of probe".to_owned());
+        return Some(if section == CREDENTIALS {
+            whose(name)
+        } else {
+            "this key belongs to another kind of probe".into()
+        });
+    }
+    if find(&format!("{path}_file")).is_some() {
+        return Some(format!("secrets are read from files: `{name}_file`"));
     }
     if let Some(near) = meant(section, name) {
         return Some(format!("did you mean `{near}`?"));
     }
     let elsewhere = KEYS.iter().find(|k| k.path.rsplit('.').next() == Some(name)).map(|k| k.path);
     elsewhere.map(|path| format!("such a key is `{path}`"))
+}
+
+/// Which providers have a key.
+fn whose(name: &str) -> String {
+    let theirs = PROVIDERS.iter().filter(|(_, keys)| keys.contains(&name));
+    let theirs: Vec<_> = theirs.map(|(provider, _)| format!("\"{provider}\"")).collect();
+    format!("this key belongs to another provider: {}", theirs.join(" or "))
 }
 
 /// The key or table of `section` that an unknown `name` was most likely meant to be.
@@ -312,6 +392,17 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_the_credentials_belongs_to_a_provider() {
+        let of_table = |name: &str| format!("{CREDENTIALS}.{name}");
+        let owned: Vec<_> = PROVIDERS.iter().flat_map(|(_, keys)| *keys).map(|name| of_table(name)).collect();
+        assert!(owned.iter().all(|path| find(path).is_some()), "{owned:?}");
+        for key in KEYS.iter().filter(|k| below(k.path, CREDENTIALS).is_some_and(|name| name != "provider")) {
+            assert!(owned.iter().any(|path| path == key.path), "{}", key.path);
+        }
+        assert!(SECRET_FILES.iter().all(|path| find(path).is_some()));
+    }
+
+    #[test]
     fn near_words_are_found_and_far_ones_are_not() {
         assert_eq!(edits("tpc", "tcp"), 1);
         assert_eq!(edits("", "abc"), 3);
@@ -330,5 +421,7 @@ mod tests {
         assert_eq!(help("steering", "flap_penalty"), "`steering.flap_penalty` is not in this version");
         assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
         assert_eq!(help("log", "qqqqqqq"), "");
+        assert_eq!(help(CREDENTIALS, "url"), "this key belongs to another provider: \"uri\"");
+        assert_eq!(help(CREDENTIALS, "access_key_secret"), "secrets are read from files: `access_key_secret_file`");
     }
 }

@@ -9,6 +9,7 @@
 
 mod check;
 mod complaint;
+mod credentials;
 mod document;
 mod drop_ins;
 mod effective;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use complaint::{Complaint, Complaints, Severity};
+pub use credentials::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
@@ -99,6 +101,8 @@ pub struct CloudConfig {
     pub read_timeout: Duration,
     /// How long what the cloud no longer has stays published.
     pub gone_grace: Duration,
+    /// Whose keys sign the calls.
+    pub credentials: CredentialsConfig,
 }
 
 /// `[[endpoint]]`

@@ -3,6 +3,7 @@
 //! Pure values. Nothing in here reads a clock, a file or a socket, and nothing in here logs: time comes in as
 //! [`Now`], and what happened goes out as a value.
 
+mod api;
 mod cloud_status;
 mod event;
 mod failure;
@@ -20,6 +21,7 @@ mod probe;
 mod secret;
 mod time;
 
+pub use api::{ApiCounts, ApiState, CredentialsState};
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason};

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::EventLog;
 use crate::config::Config;
-use crate::model::{EndpointName, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
+use crate::model::{ApiState, EndpointName, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{StageLife, Stages};
 use crate::sys::log_queue::Drops;
@@ -92,6 +92,8 @@ pub struct Views {
     pub config: watch::Receiver<Arc<ConfigState>>,
     /// The machine.
     pub host: watch::Receiver<Arc<HostFacts>>,
+    /// What asking the cloud's API came to.
+    pub api: watch::Receiver<Arc<ApiState>>,
     /// What discovery knows.
     pub inventory: watch::Receiver<Arc<Inventory>>,
     /// What the trackers concluded.
@@ -125,6 +127,8 @@ pub struct Snapshot {
     pub config: Arc<ConfigState>,
     /// The machine.
     pub host: Arc<HostFacts>,
+    /// What asking the cloud's API came to.
+    pub api: Arc<ApiState>,
     /// What discovery knows.
     pub inventory: Arc<Inventory>,
     /// What the trackers concluded.
@@ -145,13 +149,15 @@ impl Views {
     /// Takes a snapshot. Each lock is held for the copy of one value.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let Self { config, host, inventory, health, plan, receipts, events, stages, log_drops, clock, started } = self;
+        let Self { config, host, api, inventory, health, plan, receipts, events, stages, log_drops, clock, started } =
+            self;
         Snapshot {
             build: Build::THIS,
             now: clock.now(),
             started: *started,
             config: Arc::clone(&config.borrow()),
             host: Arc::clone(&host.borrow()),
+            api: Arc::clone(&api.borrow()),
             inventory: Arc::clone(&inventory.borrow()),
             health: Arc::clone(&health.borrow()),
             plan: plan.borrow().clone(),

@@ -55,6 +55,11 @@ pub(super) const ROOMS: &[Room] = &[
     pure("cloud::credentials::reply", &["model", "cloud::sign"], "credentials are read off a reply"),
     pure("cloud::credentials::recipe", &["model", "cloud::sign"], "how keys are got is a value"),
     pure("cloud::credentials::environment", RECIPES_MAY, "the environment is gathered by others and only judged here"),
+    pure(
+        "cloud::credentials::configured",
+        &["model", "config", "cloud", "cloud::sign", "cloud::credentials::recipe", "cloud::credentials::environment"],
+        "whom the config means is a function of it and of the environment",
+    ),
     pure("cloud::credentials::ini", RECIPES_MAY, "a profile is a function of a file's text"),
     pure("cloud::credentials::cli_config", RECIPES_MAY, "a profile is a function of a file's text"),
     pure("cloud::credentials::lease", &["model"], "when keys are replaced is decided on values"),

@@ -15,7 +15,8 @@ pub fn recipe(json: &[u8], profile: Option<&str>, sts: &StsPlace) -> Result<Reci
     // serde's own messages quote what they found, so only the place is told.
     let syntax = |e: serde_json::Error| WhyNot::Syntax { expected: "the command line tool's JSON", line: e.line() };
     let file: File = serde_json::from_slice(json).map_err(syntax)?;
-    let name = profile.or(file.current.as_deref()).filter(|name| !name.is_empty()).unwrap_or("default");
+    let current = profile.or(file.current.as_deref()).filter(|name| !name.is_empty());
+    let name = current.ok_or(WhyNot::NotSet("a current profile"))?;
     file.recipe(name, sts, &mut Vec::new())
 }
 
@@ -187,6 +188,8 @@ mod tests {
         for (profile, message) in table {
             assert_eq!(of(Some(profile)).unwrap_err().to_string(), message);
         }
+        let none = recipe(br#"{"profiles":[{"name":"default"}]}"#, None, &StsPlace::default());
+        assert_eq!(none.unwrap_err().to_string(), "a current profile not set");
         let odd = FILE.replace("\"LTAI\"", "[\"hunter2\"]");
         let error = recipe(odd.as_bytes(), None, &StsPlace::default()).unwrap_err();
         assert_eq!(error.to_string(), "expected the command line tool's JSON, found an error in line 2");

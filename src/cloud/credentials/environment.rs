@@ -116,6 +116,35 @@ impl Environment {
         }
     }
 
+    /// What a profile leaves open, and whether it may be followed here: the official providers look at the same
+    /// variables whoever makes them.
+    ///
+    /// # Errors
+    /// If it stands on the role of the instance, and that is disabled.
+    pub fn settle(&self, mut recipe: Recipe) -> Result<Recipe, WhyNot> {
+        let mut bottom = &mut recipe;
+        loop {
+            bottom = match bottom {
+                Recipe::AssumeRole { base, role } => {
+                    role.session = role.session.take().or_else(|| self.role_session_name.clone());
+                    base
+                }
+                Recipe::OidcRole { role, .. } => {
+                    role.session = role.session.take().or_else(|| self.role_session_name.clone());
+                    return Ok(recipe);
+                }
+                Recipe::EcsRole { role } => {
+                    if self.ecs_disabled {
+                        return Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED"));
+                    }
+                    *role = role.take().or_else(|| self.ecs_role.clone());
+                    return Ok(recipe);
+                }
+                Recipe::Given(_) | Recipe::Uri(_) => return Ok(recipe),
+            }
+        }
+    }
+
     /// The sixth: a URI.
     ///
     /// # Errors
@@ -174,6 +203,21 @@ mod tests {
         assert_eq!(keys.token, Some(Secret::new("hunter3".into())));
         assert!(!format!("{environment:?}").contains("hunter"));
         assert_eq!(environment.ecs_role(), Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
+    }
+
+    #[test]
+    fn what_a_profile_leaves_open_is_filled_in() {
+        let role = || Role { arn: "acs:ram::1:role/r".into(), ..Role::default() };
+        let chain = || Recipe::AssumeRole { base: Box::new(Recipe::EcsRole { role: None }), role: role() };
+        let set = [("ALIBABA_CLOUD_ROLE_SESSION_NAME", "s"), ("ALIBABA_CLOUD_ECS_METADATA", "Reader")];
+        let Ok(Recipe::AssumeRole { base, role: taken }) = gather(&set, None).settle(chain()) else { panic!() };
+        assert_eq!(taken.session.as_deref(), Some("s"));
+        assert_eq!(*base, Recipe::EcsRole { role: Some("Reader".into()) });
+        let named = Role { session: Some("own".into()), ..role() };
+        let oidc = Recipe::OidcRole { role: named, provider_arn: "p".into(), token_file: "/t".into() };
+        assert_eq!(gather(&set, None).settle(oidc.clone()), Ok(oidc));
+        let off = gather(&[("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")], None);
+        assert_eq!(off.settle(chain()), Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
     }
 
     #[test]

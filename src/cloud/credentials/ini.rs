@@ -81,7 +81,8 @@ fn section(text: &str, profile: &str) -> Result<BTreeMap<String, Secret>, WhyNot
             found = (name.trim() == profile).then(BTreeMap::new);
         } else if let Some(keys) = &mut found {
             let syntax = || WhyNot::Syntax { expected: "key = value", line: number + 1 };
-            let (key, value) = line.split_once('=').ok_or_else(syntax)?;
+            // The Python SDK takes both.
+            let (key, value) = line.split_once(['=', ':']).ok_or_else(syntax)?;
             // The Python SDK cuts a value at its first `#`.
             let value = value.split('#').next().unwrap_or_default().trim();
             keys.insert(key.trim().to_ascii_lowercase(), Secret::new(value.to_owned()));
@@ -98,7 +99,7 @@ mod tests {
 [default]
 type = access_key          # what else
 access_key_id = LTAI
-Access_Key_Secret=hunter2
+Access_Key_Secret: hunter2
 
 [session]
 type = sts

@@ -5,11 +5,12 @@
 //! wins and is asked again before they end. What each of the others said is kept, because "no credentials" helps
 //! nobody.
 //!
-//! [`environment`], [`cli_config`] and [`ini`] say how keys are got ([`recipe`]), [`lease`] when they are replaced;
-//! both are pure. The rest follows recipes.
+//! [`configured`](configured()) says who is asked. [`environment`], [`cli_config`] and [`ini`] say how keys are got
+//! ([`recipe`]), [`lease`] when they are replaced; these are pure. The rest follows recipes.
 
 mod assume_role;
 pub mod cli_config;
+mod configured;
 mod ecs_role;
 pub mod environment;
 mod file;
@@ -24,6 +25,7 @@ mod uri;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use configured::configured;
 pub use environment::Environment;
 pub use provider::Provider;
 
@@ -159,7 +161,8 @@ impl Credentials {
                 Err(why) => tried.push((provider.label(), why)),
             }
         }
-        self.failed(|state| state.tried = tried);
+        // What was held is over, or was refused.
+        self.failed(|state| (state.held, state.failing, state.tried) = (None, None, tried));
     }
 
     fn hold(&self, provider: usize, got: Got, tried: Option<Vec<(&'static str, WhyNot)>>) {

@@ -18,8 +18,10 @@ pub enum Provider {
     EcsRole,
     /// A URI, named by a variable.
     Uri,
-    /// Our own config.
-    Configured(Box<Recipe>),
+    /// Our own config, with the word that it has there.
+    Configured(&'static str, Box<Recipe>),
+    /// Our own config, of which what gives the keys is gone.
+    Lost,
 }
 
 impl Provider {
@@ -37,13 +39,14 @@ impl Provider {
             Self::CredentialsFile => "credentials_file",
             Self::EcsRole => "ecs_role",
             Self::Uri => "uri",
-            Self::Configured(_) => "config",
+            Self::Configured(word, _) => word,
+            Self::Lost => "config",
         }
     }
 
     /// Keys, or why there are none.
     pub(super) async fn fetch(&self, environment: &Environment, means: &Means) -> Result<Got, WhyNot> {
-        let recipe = self.recipe(environment).await?;
+        let recipe = environment.settle(self.recipe(environment).await?)?;
         follow(&recipe, means).await
     }
 
@@ -66,7 +69,8 @@ impl Provider {
             }
             Self::EcsRole => environment.ecs_role(),
             Self::Uri => environment.uri(),
-            Self::Configured(recipe) => Ok((**recipe).clone()),
+            Self::Configured(_, recipe) => Ok((**recipe).clone()),
+            Self::Lost => Err(WhyNot::Failed("what the config names for it is gone".to_owned())),
         }
     }
 }

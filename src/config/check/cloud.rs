@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::section::{Bad, Read, Section};
-use super::{Desk, read};
+use super::{Desk, credentials, read};
 use crate::config::CloudConfig;
 use crate::config::raw::Node;
 use crate::model::HostName;
@@ -26,6 +26,7 @@ pub(super) fn cloud(mut section: Section, desk: &mut Desk<'_>) -> Option<CloudCo
     let connect_timeout = section.take(desk, "connect_timeout", |n| read::duration(n, SECOND / 10..=MINUTE));
     let read_timeout = section.take(desk, "read_timeout", |n| read::duration(n, SECOND / 10..=MINUTE));
     let gone_grace = section.take(desk, "gone_grace", |n| read::duration(n, Duration::ZERO..=7 * DAY));
+    let credentials = credentials::credentials(section.section(desk, "credentials"), desk);
     section.finish(desk);
     Some(CloudConfig {
         api_endpoint: if written { Some(api_endpoint?.value) } else { None },
@@ -36,11 +37,12 @@ pub(super) fn cloud(mut section: Section, desk: &mut Desk<'_>) -> Option<CloudCo
         connect_timeout: connect_timeout?.value,
         read_timeout: read_timeout?.value,
         gone_grace: gone_grace?.value,
+        credentials: credentials?,
     })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
+pub(super) enum Scheme {
     /// TLS, because a token of temporary credentials goes with each call; plain HTTP only to this host itself.
     Https,
     /// The metadata server speaks nothing else.
@@ -48,7 +50,7 @@ enum Scheme {
 }
 
 /// Scheme, host and port: what a URL says before its path.
-fn origin(node: &Node, scheme: Scheme) -> Read<String> {
+pub(super) fn origin(node: &Node, scheme: Scheme) -> Read<String> {
     let expected = match scheme {
         Scheme::Https => "an https URL without a path, such as \"https://privatelink.cn-hangzhou.aliyuncs.com\"",
         Scheme::Http => "a URL without a path, such as \"http://100.100.100.200\"",
@@ -70,7 +72,7 @@ fn origin(node: &Node, scheme: Scheme) -> Read<String> {
 }
 
 /// The host of `host`, `host:port` or `[address]:port`, if that is what it is.
-fn host_of(text: &str) -> Option<&str> {
+pub(super) fn host_of(text: &str) -> Option<&str> {
     let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
     let (host, rest) = match text.strip_prefix('[') {
         Some(inner) => inner.split_once(']').filter(|(host, _)| host.parse::<std::net::Ipv6Addr>().is_ok())?,

@@ -1,14 +1,12 @@
 //! `[endpoint.probe]` of kind `https`: the request. Nothing that is taken here can make two requests out of one.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::endpoint::named_values;
 use super::probe::Fallback;
 use super::section::{Bad, Read, Section};
-use super::{Desk, World, files, read};
-use crate::config::document::{HIDDEN, quote};
-use crate::config::hidden::names_a_place;
+use super::{Desk, World, files, read, secret};
+use crate::config::document::quote;
 use crate::config::raw::{Node, Value, toml_key};
 use crate::model::{HeaderValue, HostName, HttpsSpec, Secret, Trust};
 
@@ -20,6 +18,8 @@ const PORT: u16 = 443;
 const MOST_HEADERS: usize = 32;
 const LONGEST_PATH: usize = 2_000;
 const LONGEST_VALUE: usize = 8_000;
+/// How the place of a secret is written here.
+const FORM: &str = "a path: { file = \"/path\" }";
 
 /// Headers that the prober writes itself, or that say where a request ends or how a connection is used.
 const OURS: &[&str] = &[
@@ -135,19 +135,19 @@ fn header_value(node: &Node, world: World<'_>) -> Read<HeaderValue> {
     match &node.value {
         Value::Text(text) => plain_value(text, node),
         Value::Table(_) => secret_value(node, world).map(HeaderValue::Secret),
-        _ => Err(vec![hidden("a string, or { file = \"/path\" }", node)]),
+        _ => Err(vec![secret::hidden("a string, or { file = \"/path\" }", node)]),
     }
 }
 
 fn plain_value(text: &str, node: &Node) -> Read<HeaderValue> {
     if text.starts_with("credential:") {
-        return Err(vec![credential(node)]);
+        return Err(vec![secret::credential(node, FORM)]);
     }
     let clean = text.bytes().all(|b| matches!(b, 0x20..=0x7e | b'\t')) && text.trim() == text;
     if clean && text.len() <= LONGEST_VALUE {
         return Ok(HeaderValue::Plain(text.to_owned()));
     }
-    Err(vec![hidden("printable ASCII without spaces at its ends, at most 8000 characters", node)])
+    Err(vec![secret::hidden("printable ASCII without spaces at its ends, at most 8000 characters", node)])
 }
 
 fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
@@ -160,30 +160,12 @@ fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
     });
     let mut complaints: Vec<Bad> = unknown.collect();
     match table.clone().find(|(name, _)| *name == "file") {
-        None => complaints.push(hidden("{ file = \"/path\" }", node)),
-        Some((_, file)) => match secret_path(&file.node).and_then(|p| files::secret(&p, &file.node, world)) {
+        None => complaints.push(secret::hidden("{ file = \"/path\" }", node)),
+        Some((_, file)) => match secret::place(&file.node, FORM).and_then(|p| files::secret(&p, &file.node, world)) {
             Ok(secret) if complaints.is_empty() => return Ok(secret),
             Ok(_) => {}
             Err(more) => complaints.extend(more),
         },
     }
     Err(complaints)
-}
-
-fn secret_path(node: &Node) -> Read<PathBuf> {
-    match node.text() {
-        Some(text) if text.starts_with("credential:") => Err(vec![credential(node)]),
-        Some(text) if names_a_place(text) => read::path(node),
-        _ => Err(vec![hidden("an absolute path", node)]),
-    }
-}
-
-fn credential(node: &Node) -> Bad {
-    hidden("a path: { file = \"/path\" }", node).help("`credential:NAME` is not in this version")
-}
-
-/// A complaint that shows nothing of what may be a secret.
-fn hidden(expected: &str, node: &Node) -> Bad {
-    let found = if node.text().is_some() { HIDDEN } else { node.type_name() };
-    Bad { found: found.to_owned(), ..Bad::of_type(expected, node) }
 }

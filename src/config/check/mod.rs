@@ -5,6 +5,7 @@
 //! in one go, and a `Config` comes out only if there was none.
 
 mod cloud;
+mod credentials;
 mod cross;
 mod endpoint;
 mod files;
@@ -14,6 +15,7 @@ mod https;
 mod names;
 mod probe;
 mod read;
+mod secret;
 mod section;
 pub(super) mod standing;
 
@@ -226,6 +228,9 @@ pub(crate) fn folders(tree: &Table) -> Folders {
 /// Every file that the tree names, for the loader to look at before the rules judge it.
 pub(crate) fn references(tree: &Table) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();
+    let credentials = tree.get("cloud").and_then(|e| e.node.table()?.get("credentials")?.node.table());
+    let named = keys::SECRET_FILES.iter().filter_map(|key| credentials?.get(key.rsplit('.').next()?));
+    paths.extend(named.filter_map(|e| read::path(&e.node).ok()));
     let Some(super::raw::Value::List(endpoints)) = tree.get("endpoint").map(|e| &e.node.value) else { return paths };
     let probes = endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table());
     for probe in probes {

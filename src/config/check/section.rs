@@ -187,8 +187,13 @@ impl Section {
     }
 
     /// Complains of every key that no taker took.
-    pub(super) fn finish(self, desk: &mut Desk<'_>) {
-        for (name, entry) in self.rest {
+    pub(super) fn finish(mut self, desk: &mut Desk<'_>) {
+        self.finish_rest(desk);
+    }
+
+    /// The same, where the section is only lent.
+    pub(super) fn finish_rest(&mut self, desk: &mut Desk<'_>) {
+        for (name, entry) in std::mem::take(&mut self.rest) {
             let help = if desk.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
             desk.findings.add(Finding {

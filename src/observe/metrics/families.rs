@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::family::{Family, Histogram, Labels, labels};
 use crate::model::{
-    AddressEntry, AnswerHistory, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
-    HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
+    AddressEntry, AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, Endpoint,
+    EndpointName, HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey,
+    Verdict, Zone,
 };
 use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
@@ -22,6 +23,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
         started,
         config,
         host,
+        api,
         inventory,
         health,
         plan,
@@ -33,6 +35,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     let mut all = vec![build_info(*build), endpoint_info(inventory, host), target_info(inventory)];
     all.extend([endpoint_status(inventory), connection_status(inventory), zone_status(inventory)]);
     all.extend([discovery_age(inventory, *now), discovery_stale(inventory)]);
+    all.extend([api_requests(api), credentials_expiry(api)]);
     all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
     all.extend([probe_late(health), target_up(health), target_transitions(health)]);
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
@@ -139,6 +142,19 @@ fn discovery_stale(inventory: &Inventory) -> Family {
     };
     Family::gauge("privatelink_discovery_stale", "1 if a source of the endpoint fails.")
         .samples(inventory.endpoints.iter().map(stale))
+}
+
+fn api_requests(api: &ApiState) -> Family {
+    let counts = api.requests.iter();
+    Family::counter("privatelink_api_requests_total", "Requests to the cloud's API.")
+        .samples(counts.map(|((action, outcome), n)| (labels([("action", action), ("outcome", outcome)]), *n)))
+}
+
+/// No series for keys that never end.
+fn credentials_expiry(api: &ApiState) -> Family {
+    let expires = api.credentials.as_ref().and_then(|c| c.expires);
+    Family::gauge("privatelink_credentials_expiry_timestamp_seconds", "When the keys for the cloud's API end.")
+        .known(expires.map(|at| at.as_secs_f64()))
 }
 
 /// Every check of every target.

@@ -3,6 +3,7 @@
 //! [`Report`] is the contract (`/status`, `status.sock`, `status --json`); [`report`] makes it from a snapshot,
 //! [`table`] shows it to a human, [`ready`] and [`healthy`] are its yes or no. All pure.
 
+mod credentials;
 mod problems;
 mod report;
 mod sentence;
@@ -46,6 +47,9 @@ pub struct Report {
     pub host: HostReport,
     /// The config in force.
     pub config: ConfigReport,
+    /// Whose keys sign the calls to the cloud's API; `None` where nobody asks it.
+    #[serde(default)]
+    pub credentials: Option<CredentialsReport>,
     /// By name.
     pub endpoints: BTreeMap<EndpointName, EndpointReport>,
     /// Every published name.
@@ -110,6 +114,32 @@ pub struct ConfigReport {
     /// What the one in force has to do without because it was kept from an earlier run, a sentence each.
     #[serde(default)]
     pub without: Vec<String>,
+}
+
+/// Whose keys sign the calls to the cloud's API. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialsReport {
+    /// The provider whose keys are in use.
+    pub provider: Option<String>,
+    /// The first and last characters of the AccessKey id.
+    pub key_id: Option<String>,
+    /// When the keys end, RFC 3339; `None` if they don't.
+    pub expires: Option<String>,
+    /// Milliseconds until then.
+    pub expires_in_ms: Option<u64>,
+    /// Who was asked before and had none, in their order.
+    pub tried: Vec<TriedReport>,
+    /// Why there are no newer keys, while the old ones serve.
+    pub failing: Option<String>,
+}
+
+/// A provider that had no keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriedReport {
+    /// Which.
+    pub provider: String,
+    /// Why it has none.
+    pub why: String,
 }
 
 /// One endpoint.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::credentials;
 use super::report::failure;
 use crate::model::{
     CheckState, CloudFacts, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt,
@@ -14,6 +15,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     let mut all = targets(snapshot);
     all.extend(publishing(snapshot));
     all.extend(cloud(snapshot));
+    all.extend(credentials::problem(&snapshot.api));
     all.extend(sources(snapshot));
     all.extend(config(&snapshot.config));
     all.extend(stages(snapshot));

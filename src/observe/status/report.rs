@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     AddressReport, AddressState, CloudReport, ConfigReport, EndpointReport, EventReport, FailureReport, HostReport,
-    NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport, StageReport, State, When, problems,
+    NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport, StageReport, State, When, credentials, problems,
 };
 use crate::model::{
     AddressEntry, Answer, Boottime, Check, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness, HostFacts,
@@ -28,6 +28,7 @@ pub fn report(snapshot: &Snapshot) -> Report {
         started,
         config,
         host,
+        api,
         inventory,
         health: _,
         plan,
@@ -47,6 +48,7 @@ pub fn report(snapshot: &Snapshot) -> Report {
         problems,
         host: host_report(host),
         config: config_report(config, *now),
+        credentials: credentials::report(api, *now),
         endpoints: inventory.endpoints.iter().map(|(n, e)| (n.clone(), endpoint_report(snapshot, n, e))).collect(),
         names: answers.map(|(n, a)| (n.clone(), name_report(snapshot, n, a))).collect(),
         withdrawn: withdrawn.map(|(n, why)| (n.clone(), *why)).collect(),

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{AddressReport, AddressState, EndpointReport, EventReport, NameReport, Placed, Report, State, When};
+use super::{
+    AddressReport, AddressState, CredentialsReport, EndpointReport, EventReport, NameReport, Placed, Report, State,
+    When,
+};
 use crate::model::{AnswerReason, HostName, Verdict};
 
 /// What the table shows, and how.
@@ -23,6 +26,10 @@ pub fn table(report: &Report, style: Style) -> String {
     columns(&mut out, addresses(report), style);
     out.push('\n');
     columns(&mut out, names(report), style);
+    if let Some(report) = &report.credentials {
+        out.push('\n');
+        columns(&mut out, credentials(report), style);
+    }
     if style.events {
         out.push('\n');
         columns(&mut out, events(report), style);
@@ -236,6 +243,29 @@ fn reason_tone(reason: AnswerReason) -> Tone {
         | AnswerReason::Unprobed => Tone::Warn,
         AnswerReason::LocalFaultHeld | AnswerReason::AllDownKept => Tone::Bad,
     }
+}
+
+/// Who gives the keys, then who was asked before and had none.
+fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
+    let CredentialsReport { provider, key_id, expires: _, expires_in_ms, tried, failing } = report;
+    let mut rows = vec![head(["CREDENTIALS", "KEY", "EXPIRES", "NOTES"])];
+    let (answer, notes) = match (provider, failing) {
+        (Some(provider), None) => (Cell::toned(provider, Tone::Good), "in use".to_owned()),
+        (Some(provider), Some(why)) => (Cell::toned(provider, Tone::Warn), format!("can't be refreshed: {why}")),
+        (None, _) if tried.is_empty() => (Cell::toned("unknown", Tone::Warn), "nobody was asked yet".to_owned()),
+        (None, _) => (Cell::toned("none", Tone::Bad), "no provider has keys".to_owned()),
+    };
+    let expires = match (provider, expires_in_ms) {
+        (None, _) => String::new(),
+        (Some(_), None) => "never".to_owned(),
+        (Some(_), Some(ms)) => format!("in {}", age(*ms)),
+    };
+    rows.push([answer, Cell::plain(key_id.clone().unwrap_or_default()), Cell::plain(expires), Cell::plain(notes)]);
+    rows.extend(tried.iter().map(|t| {
+        let [provider, key, expires, why] = [&*t.provider, "", "", &*t.why].map(Cell::plain);
+        [provider, key, expires, why]
+    }));
+    rows
 }
 
 fn events(report: &Report) -> Vec<[Cell; 4]> {

@@ -21,6 +21,9 @@ struct Options {
     /// Take random addresses, so that several can run
     #[arg(long)]
     random: bool,
+    /// Take the address of the real metadata service, and port 443 for STS: in a network namespace that has it
+    #[arg(long, conflicts_with = "random")]
+    official: bool,
     /// Print one line of JSON instead of text, once everything answers
     #[arg(long)]
     json: bool,
@@ -36,7 +39,8 @@ async fn main() -> io::Result<()> {
         Cloud::start().await?
     } else {
         let enis = [[1, 1], [2, 1], [1, 2], [2, 2]].map(|[zone, endpoint]| Ipv4Addr::new(127, 84, zone, endpoint));
-        Cloud::with(Addresses::fixed(), World::small(enis)).await?
+        let addresses = if options.official { Addresses::official() } else { Addresses::fixed() };
+        Cloud::with(addresses, World::small(enis)).await?
     };
     if let Some(file) = &options.ca {
         std::fs::write(file, cloud.ca_pem())?;

@@ -29,6 +29,8 @@ pub struct Addresses {
 const HTTP: u16 = 8080;
 const HTTPS: u16 = 8443;
 const DNS: u16 = 5353;
+/// Where the metadata service is in every VPC.
+const METADATA: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)), 80);
 
 impl Addresses {
     /// Random loopback addresses that nobody else has.
@@ -63,11 +65,19 @@ impl Addresses {
         }
     }
 
-    /// Refuses addresses that others could reach.
+    /// As [`Self::fixed`], but metadata and STS over TLS where clients that can't be told otherwise look for them: the
+    /// cloud's own address, and the port of HTTPS. Only in a network namespace of its own that has this address.
+    #[must_use]
+    pub fn official() -> Self {
+        let fixed = Self::fixed();
+        Self { sts_tls: SocketAddr::new(fixed.sts_tls.ip(), 443), metadata: METADATA, ..fixed }
+    }
+
+    /// Refuses addresses that others could reach. That of metadata is nobody's who is not in such a namespace.
     pub(super) fn check(&self) -> io::Result<()> {
         let Self { privatelink, privatelink_tls, sts, sts_tls, metadata, dns, control } = self;
         for address in [privatelink, privatelink_tls, sts, sts_tls, metadata, dns, control] {
-            if !address.ip().is_loopback() {
+            if !address.ip().is_loopback() && *address != METADATA {
                 return Err(io::Error::other(format!("expected a loopback address, found {address}")));
             }
         }

@@ -1,0 +1,267 @@
+//! `[cloud.credentials]`
+
+use std::time::Duration;
+
+use super::cloud::{self, Scheme};
+use super::section::{Bad, Read, Section};
+use super::{Desk, read, secret};
+use crate::config::keys;
+use crate::config::raw::Node;
+use crate::config::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
+
+const KEY: &str = "cloud.credentials";
+/// What STS takes at all; a role may allow less than the longest.
+const SESSION: std::ops::RangeInclusive<Duration> = Duration::from_secs(900)..=Duration::from_secs(12 * 3600);
+/// The longest policy that STS takes is shorter.
+const LONGEST_POLICY: usize = 8_000;
+
+#[derive(Clone, Copy)]
+enum Provider {
+    Auto,
+    Environment,
+    OidcRole,
+    CliConfig,
+    CredentialsFile,
+    EcsRole,
+    Uri,
+    AccessKey,
+    RamRoleArn,
+}
+
+const WORDS: &[(&str, Provider)] = &[
+    ("auto", Provider::Auto),
+    ("environment", Provider::Environment),
+    ("oidc_role", Provider::OidcRole),
+    ("cli_config", Provider::CliConfig),
+    ("credentials_file", Provider::CredentialsFile),
+    ("ecs_role", Provider::EcsRole),
+    ("uri", Provider::Uri),
+    ("access_key", Provider::AccessKey),
+    ("ram_role_arn", Provider::RamRoleArn),
+];
+
+/// `[cloud.credentials]`. Of a configuration that was kept, keys that are gone cost the API alone.
+pub(super) fn credentials(mut section: Section, desk: &mut Desk<'_>) -> Option<CredentialsConfig> {
+    if desk.world.left_out.is_none() {
+        return take(&mut section, desk);
+    }
+    let (taken, findings) = desk.aside(|desk| take(&mut section, desk));
+    match findings.first_error() {
+        None => {
+            desk.findings.append(findings);
+            taken
+        }
+        Some(error) => {
+            let why = format!("expected {}, found {}", error.expected, error.found);
+            desk.without.push(format!("the cloud's API: no credentials, because of {}: {why}", error.key));
+            Some(CredentialsConfig::Lost)
+        }
+    }
+}
+
+fn take(section: &mut Section, desk: &mut Desk<'_>) -> Option<CredentialsConfig> {
+    let provider = section.take(desk, "provider", |n| read::word(n, WORDS)).map(|p| p.value);
+    let config = match provider {
+        Some(provider) => of(provider, section, desk),
+        None => {
+            // Which keys belong here is not known: only those of no provider at all are unknown.
+            keys::PROVIDERS.iter().for_each(|(_, keys)| section.forget(keys));
+            None
+        }
+    };
+    section.finish_rest(desk);
+    config
+}
+
+fn of(provider: Provider, section: &mut Section, desk: &mut Desk<'_>) -> Option<CredentialsConfig> {
+    Some(match provider {
+        Provider::Auto => CredentialsConfig::Auto,
+        Provider::Environment => CredentialsConfig::Environment,
+        Provider::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, desk)?),
+        Provider::CliConfig => CredentialsConfig::CliConfig(profile(section, desk)?),
+        Provider::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, desk)?),
+        Provider::EcsRole => CredentialsConfig::EcsRole { name: optional(section, desk, "role_name", role_name)? },
+        Provider::Uri => CredentialsConfig::Uri { url: optional(section, desk, "url", url)? },
+        Provider::AccessKey => CredentialsConfig::AccessKey(access_key(section, desk)?),
+        Provider::RamRoleArn => {
+            let base = base(section, desk);
+            let arn = section.required(desk, "role_arn", role_arn);
+            let external_id = optional(section, desk, "external_id", |n| plain(n, "an external id", 1224));
+            let role = role(section, desk);
+            let role = RoleConfig { external_id: external_id?, ..role? };
+            CredentialsConfig::RamRoleArn { base: base?, arn: arn?.value, role }
+        }
+    })
+}
+
+/// A key that may be absent: `None` only if it is wrong, which was said.
+fn optional<T>(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    name: &str,
+    read: impl FnOnce(&Node) -> Read<T>,
+) -> Option<Option<T>> {
+    let written = section.has(name);
+    let taken = section.take(desk, name, read).map(|l| l.value);
+    (taken.is_some() || !written).then_some(taken)
+}
+
+/// Keys if any of theirs is there, else the role of the instance.
+fn base(section: &mut Section, desk: &mut Desk<'_>) -> Option<BaseConfig> {
+    let of_a_key = ["access_key_id", "access_key_secret_file", "security_token_file"];
+    if of_a_key.iter().any(|name| section.has(name)) {
+        let key = access_key(section, desk);
+        let also = section.has("role_name");
+        let name = section.take(desk, "role_name", role_name);
+        if also {
+            let bad = Bad {
+                expected: "keys or the role of the instance".to_owned(),
+                found: "both".to_owned(),
+                help: Some("the role is taken on with the keys, or with what `role_name` gives".to_owned()),
+                at: name.and_then(|n| n.at),
+            };
+            desk.complain(&keys::join(KEY, "role_name"), bad);
+        }
+        return key.map(BaseConfig::AccessKey);
+    }
+    for name in of_a_key {
+        // Only for `check --show`: none of them is there.
+        let _ = section.take(desk, name, |_| Read::Ok(()));
+    }
+    Some(BaseConfig::EcsRole { name: optional(section, desk, "role_name", role_name)? })
+}
+
+fn access_key(section: &mut Section, desk: &mut Desk<'_>) -> Option<AccessKeyConfig> {
+    let world = desk.world;
+    let id = section.required(desk, "access_key_id", |n| plain(n, "an AccessKey id", 128));
+    let secret = section.required(desk, "access_key_secret_file", |n| secret::in_file(n, world));
+    let token = optional(section, desk, "security_token_file", |n| secret::in_file(n, world));
+    Some(AccessKeyConfig { id: id?.value, secret: secret?.value, token: token? })
+}
+
+fn profile(section: &mut Section, desk: &mut Desk<'_>) -> Option<ProfileConfig> {
+    let file = optional(section, desk, "file", read::path);
+    let profile = optional(section, desk, "profile", |n| plain(n, "the name of a profile", 128));
+    Some(ProfileConfig { file: file?, profile: profile? })
+}
+
+fn oidc_role(section: &mut Section, desk: &mut Desk<'_>) -> Option<OidcRoleConfig> {
+    let arn = optional(section, desk, "role_arn", role_arn);
+    let provider_arn = optional(section, desk, "oidc_provider_arn", |n| {
+        self::arn(n, ":oidc-provider/", "the ARN of an OIDC provider, \"acs:ram::ACCOUNT:oidc-provider/NAME\"")
+    });
+    let token_file = optional(section, desk, "oidc_token_file", read::path);
+    let role = role(section, desk);
+    Some(OidcRoleConfig { arn: arn?, provider_arn: provider_arn?, token_file: token_file?, role: role? })
+}
+
+fn role(section: &mut Section, desk: &mut Desk<'_>) -> Option<RoleConfig> {
+    let session = optional(section, desk, "role_session_name", session_name);
+    let duration = section.take(desk, "duration", |n| read::duration(n, SESSION));
+    let policy = optional(section, desk, "policy", policy);
+    let sts_endpoint = optional(section, desk, "sts_endpoint", sts_endpoint);
+    // The range fits.
+    let seconds = u32::try_from(duration?.value.as_secs()).ok()?;
+    Some(RoleConfig { session: session?, seconds, policy: policy?, external_id: None, sts_endpoint: sts_endpoint? })
+}
+
+fn sts_endpoint(node: &Node) -> Read<String> {
+    const EXPECTED: &str = "an https URL without a path, such as \"https://sts-vpc.cn-hangzhou.aliyuncs.com\"";
+    let said = |bad: Bad| Bad { expected: EXPECTED.to_owned(), ..bad };
+    cloud::origin(node, Scheme::Https).map_err(|all| all.into_iter().map(said).collect())
+}
+
+/// Printable ASCII without spaces.
+fn plain(node: &Node, what: &str, longest: usize) -> Read<String> {
+    let good = |t: &&str| (1..=longest).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic());
+    let bad = || vec![Bad::new(format!("{what}: printable ASCII without spaces, at most {longest} of it"), node)];
+    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+}
+
+fn arn(node: &Node, middle: &str, expected: &str) -> Read<String> {
+    let good = |t: &&str| {
+        let named = t.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(middle));
+        named.is_some_and(|(account, name)| !account.is_empty() && !name.is_empty())
+            && t.len() <= 512
+            && t.bytes().all(|b| b.is_ascii_graphic())
+    };
+    node.text().filter(good).map(str::to_owned).ok_or_else(|| vec![Bad::new(expected, node)])
+}
+
+fn role_arn(node: &Node) -> Read<String> {
+    arn(node, ":role/", "the ARN of a role, \"acs:ram::ACCOUNT:role/NAME\"")
+}
+
+/// It goes into a path of the metadata service.
+fn role_name(node: &Node) -> Read<String> {
+    let good = |t: &&str| {
+        (1..=64).contains(&t.len())
+            && !t.starts_with('.')
+            && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    let bad = || vec![Bad::new("the name of a role: letters, digits, `.`, `_` and `-`, at most 64", node)];
+    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+}
+
+fn session_name(node: &Node) -> Read<String> {
+    let good = |t: &&str| {
+        (2..=64).contains(&t.len())
+            && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'_' | b'-'))
+    };
+    let bad = || vec![Bad::new("a session name: letters, digits, `.`, `@`, `_` and `-`, 2 to 64", node)];
+    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+}
+
+fn policy(node: &Node) -> Read<String> {
+    let good = |t: &&str| {
+        t.len() <= LONGEST_POLICY && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(t).is_ok()
+    };
+    let bad = || vec![Bad::of_type("a policy in JSON, such as '{\"Version\": \"1\", \"Statement\": []}'", node)];
+    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+}
+
+/// Its answer is keys, so a URL with a user or a fragment in it is a misunderstanding.
+fn url(node: &Node) -> Read<String> {
+    let good = |t: &&str| {
+        let rest = t.strip_prefix("http://").or_else(|| t.strip_prefix("https://"));
+        let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
+        t.len() <= 2_000
+            && t.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+            && host.and_then(cloud::host_of).is_some()
+    };
+    let bad = || vec![Bad::new("a URL, such as \"http://127.0.0.1:8080/credentials\"", node)];
+    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::raw::Value;
+
+    fn text(text: &str) -> Node {
+        Node { at: None, value: Value::Text(text.to_owned()) }
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_table() {
+        let words: Vec<_> = WORDS.iter().map(|(word, _)| *word).collect();
+        assert_eq!(words, keys::PROVIDERS.iter().map(|(word, _)| *word).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn shapes() {
+        for (good, bad) in [("acs:ram::1:role/r", "acs:ram::1:user/r"), ("acs:ram::1:role/a/b", "acs:ram:::role/r")] {
+            assert!(role_arn(&text(good)).is_ok() && role_arn(&text(bad)).is_err(), "{good} {bad}");
+        }
+        for (good, bad) in [("My.Role_1-x", "a/b"), ("r", "..")] {
+            assert!(role_name(&text(good)).is_ok() && role_name(&text(bad)).is_err(), "{good} {bad}");
+        }
+        for (good, bad) in
+            [("http://127.0.0.1:1/x?y=1", "ftp://a.example.com"), ("https://a.example.com", "http://u@a.example.com/")]
+        {
+            assert!(url(&text(good)).is_ok() && url(&text(bad)).is_err(), "{good} {bad}");
+        }
+        assert!(policy(&text("{\"Version\": \"1\"}")).is_ok() && policy(&text("[]")).is_err());
+        assert!(session_name(&text("a@b")).is_ok() && session_name(&text("a")).is_err());
+    }
+}
