@@ -80,6 +80,7 @@ impl Folder {
             "[host]\nstate_dir = {state}\nrun_dir = {run}\n\n\
              [cloud]\napi_endpoint = \"http://{api}\"\nmetadata_endpoint = \"http://{metadata}\"\n\
              resolvers = [\"{dns}\"]\nrefresh_interval = \"{refresh}s\"\ndns_interval = \"{dns_interval}s\"\n\n\
+             [cloud.credentials]\nprovider = \"ecs_role\"\n\n\
              [hosts]\npath = {hosts}\nallowed_ranges = [\"127.0.0.0/8\"]\nstate_dir = {writer_state}\n\
              run_dir = {writer_run}\n\n[metrics]\nlisten = \"{metrics}\"\n",
             api = cloud.privatelink,
