@@ -41,6 +41,7 @@ pub mod discover;
 pub mod health;
 pub mod model;
 pub mod observe;
+pub mod preview;
 pub mod probe;
 pub mod publish;
 pub mod steer;

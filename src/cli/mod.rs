@@ -1,8 +1,13 @@
 //! The commands: one file each. A command gathers, calls the rooms and prints; it holds no rule and renders little.
 
+mod ask;
 mod check;
+mod discover;
+mod eyes;
 mod hosts;
+mod once;
 mod output;
+mod plan;
 mod process;
 mod run;
 mod status;
@@ -32,6 +37,9 @@ struct Cli {
     /// How much to log, whatever [log] level says.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = EVERYWHERE)]
     log: Option<Level>,
+    /// Root's rights are given up already, and the environment is the service's: see `eyes`.
+    #[arg(long, hide = true)]
+    as_unit: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -42,6 +50,10 @@ enum Command {
     Run(run::Args),
     /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
     Check(check::Args),
+    /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
+    Discover(discover::Args),
+    /// Show what the agent would do now: find, probe and decide once, and write nothing.
+    Plan(plan::Args),
     /// Show what the running agent knows; exits with 1 if it is degraded, with 69 if none answers.
     Status(status::Args),
     /// Show, compare or write the managed block in the hosts file.
@@ -112,10 +124,12 @@ pub fn main() -> ExitCode {
             return if e.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
         }
     };
-    let Cli { config, log, command } = cli;
+    let Cli { config, log, as_unit, command } = cli;
     let result = match command {
         Command::Run(args) => run::main(&args, &config, log.map(LogLevel::from)),
         Command::Check(args) => check::main(&args, &config),
+        Command::Discover(args) => discover::main(&args, &config, as_unit),
+        Command::Plan(args) => plan::main(&args, &config, as_unit),
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log.map(LogLevel::from)),
     };

@@ -139,6 +139,7 @@ pub(super) const ROOMS: &[Room] = &[
     pure("observe::metrics", RENDERERS_MAY, "a renderer is a function of a snapshot"),
     pure("observe::status", RENDERERS_MAY, "a renderer is a function of a snapshot"),
     pure("observe::page", RENDERERS_MAY, "a renderer is a function of a snapshot"),
+    pure("observe::columns", &["model"], "a text is a function of values"),
     room(
         "observe::events",
         &["model", "sys::*", "observe"],
@@ -214,6 +215,7 @@ const RENDERERS_MAY: &[&str] = &[
     "observe",
     "observe::snapshot",
     "observe::status",
+    "observe::columns",
     "observe::events",
     "sys::heartbeat",
     "sys::process",
