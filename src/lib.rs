@@ -38,6 +38,7 @@ pub mod cloud;
 pub mod config;
 pub mod daemon;
 pub mod discover;
+pub mod draft;
 pub mod health;
 pub mod model;
 pub mod observe;

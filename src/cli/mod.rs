@@ -5,6 +5,7 @@ mod check;
 mod discover;
 mod eyes;
 mod hosts;
+mod init;
 mod once;
 mod output;
 mod plan;
@@ -50,6 +51,8 @@ enum Command {
     Run(run::Args),
     /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
     Check(check::Args),
+    /// Draft a config for the endpoints of this VPC: asks the cloud for them, and their ports what they are.
+    Init(init::Args),
     /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
     Discover(discover::Args),
     /// Show what the agent would do now: find, probe and decide once, and write nothing.
@@ -94,6 +97,15 @@ enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    /// How a command of ours that ran elsewhere ended.
+    fn of_code(code: i32) -> Self {
+        let all =
+            [Self::Fine, Self::No, Self::Usage, Self::Unavailable, Self::Internal, Self::Permission, Self::Config];
+        all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(Self::Internal)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -128,6 +140,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Run(args) => run::main(&args, &config, log.map(LogLevel::from)),
         Command::Check(args) => check::main(&args, &config),
+        Command::Init(args) => init::main(&args, &config, as_unit),
         Command::Discover(args) => discover::main(&args, &config, as_unit),
         Command::Plan(args) => plan::main(&args, &config, as_unit),
         Command::Status(args) => status::main(&args, &config),

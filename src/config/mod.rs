@@ -215,6 +215,12 @@ pub struct Folders {
     pub hosts_state_dir: PathBuf,
 }
 
+/// Whether a configuration of this version may have probes of this kind.
+#[must_use]
+pub fn has_probe_kind(word: &str) -> bool {
+    check::has_kind(word)
+}
+
 impl EndpointConfig {
     /// Whether a source has anything to go by.
     #[must_use]

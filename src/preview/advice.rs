@@ -1,6 +1,6 @@
 //! What to do about a source that can't tell.
 
-use crate::cloud::openapi::CallError;
+use crate::cloud::openapi::error::CallError;
 use crate::cloud::openapi::refusal::Class;
 use crate::discover::SourceError;
 

@@ -72,19 +72,29 @@ pub struct Planned {
     pub events: Vec<EventKind>,
 }
 
-/// Finds out where we are.
-pub async fn whereabouts(config: &Config, eyes: Eyes) -> Whereabouts {
-    let told = if host::needs_to_ask(config) { ask_metadata(config, eyes).await.map(Some) } else { Ok(None) };
-    let (told, error) = match told {
-        Ok(told) => (told, None),
-        Err(error) => (None, Some(error)),
-    };
-    Whereabouts { host: host_facts(config, told.as_ref()), error }
+/// Finds out where we are, as far as the endpoints of the config need it.
+async fn whereabouts(config: &Config, eyes: Eyes) -> Whereabouts {
+    if host::needs_to_ask(config) {
+        ask_metadata(config, eyes).await
+    } else {
+        Whereabouts { host: host_facts(config, None), error: None }
+    }
 }
 
-async fn ask_metadata(config: &Config, Eyes { surroundings, clock }: Eyes) -> Result<Facts, String> {
-    let metadata = cloud::metadata(config, surroundings, clock).map_err(|e| e.to_string())?;
-    metadata.facts().await.map_err(|e| e.to_string())
+/// Finds out in which region and VPC we are, for whoever wants to see every endpoint there.
+pub async fn whereabouts_for_all(config: &Config, eyes: Eyes) -> Whereabouts {
+    match (&config.host.region, &config.host.vpc_id) {
+        (Some(_), Some(_)) => Whereabouts { host: host_facts(config, None), error: None },
+        _ => ask_metadata(config, eyes).await,
+    }
+}
+
+async fn ask_metadata(config: &Config, Eyes { surroundings, clock }: Eyes) -> Whereabouts {
+    let told: Result<Facts, String> = match cloud::metadata(config, surroundings, clock) {
+        Ok(metadata) => metadata.facts().await.map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    Whereabouts { host: host_facts(config, told.as_ref().ok()), error: told.err() }
 }
 
 /// The API of the region that we are in.

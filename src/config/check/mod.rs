@@ -17,6 +17,8 @@ mod read;
 mod section;
 pub(super) mod standing;
 
+pub(super) use self::probe::has_kind;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

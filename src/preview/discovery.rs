@@ -257,6 +257,3 @@ fn zone_rows(zones: &BTreeMap<Zone, ZoneFound>) -> Vec<[Cell; 5]> {
     }
     rows
 }
-
-#[cfg(test)]
-mod tests;

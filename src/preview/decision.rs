@@ -346,6 +346,3 @@ fn changed(diff: &str, sign: char) -> usize {
     // Behind the two lines of the head.
     diff.lines().skip(2).filter(|text| text.starts_with(sign)).count()
 }
-
-#[cfg(test)]
-mod tests;
