@@ -65,7 +65,9 @@ async fn an_endpoint_is_shown_with_all_that_was_told_of_it() {
 async fn what_the_agent_knows_stands_beside_it() {
     let (cloud, mut rig) = rig().await;
     // It will not notice anything by itself.
-    let text = config(&rig, &cloud, PROBE).replace("\"2s\"", "\"1h\"").replace("dns_interval = \"1s\"", "dns_interval = \"1h\"");
+    let text = config(&rig, &cloud, PROBE)
+        .replace("\"2s\"", "\"1h\"")
+        .replace("dns_interval = \"1s\"", "dns_interval = \"1h\"");
     rig.write_config(&text);
     rig.start();
     rig.settled().await;
@@ -124,7 +126,10 @@ async fn what_the_api_refuses_is_said_with_what_to_do() {
     let (cloud, rig) = rig().await;
     let throttle = cloud.fault(Fault::new(What::throttle(Some(500))).service(Service::Privatelink));
     let said = refused(&rig).await;
-    assert!(said.out.contains("! source api: throttled: Throttling.User") && said.out.contains("fleet_size"), "{said:?}");
+    assert!(
+        said.out.contains("! source api: throttled: Throttling.User") && said.out.contains("fleet_size"),
+        "{said:?}"
+    );
     cloud.clear_faults(Some(&throttle));
 
     let may = |actions: &'static [&'static str]| {

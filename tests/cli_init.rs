@@ -115,11 +115,15 @@ async fn both_databases_are_recognised_and_the_draft_holds() {
     let seen = gateway.last_request().unwrap();
     assert_eq!(seen.line, "POST /rest/sql");
     assert!(seen.headers.get("authorization").is_none(), "no secret goes there");
-    assert_eq!(seen.server_name.as_deref(), Some("ep-bp1standinorders00001.epsrv-bp1standinorders0001.cn-hangzhou.privatelink.aliyuncs.com"));
+    assert_eq!(
+        seen.server_name.as_deref(),
+        Some("ep-bp1standinorders00001.epsrv-bp1standinorders0001.cn-hangzhou.privatelink.aliyuncs.com")
+    );
 
     let answer = json(&init(&rig, &["--json"]).await);
     assert_eq!((&answer["schema"], &answer["complete"], &answer["written"]), (&1.into(), &true.into(), &Value::Null));
-    let kinds: Vec<&str> = answer["endpoints"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        answer["endpoints"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["matrixone", "tdengine"]);
     assert_eq!(answer["config"], said.out);
 
@@ -164,7 +168,8 @@ async fn what_is_unknown_is_left_to_fill_in_and_the_draft_holds_all_the_same() {
             let mut endpoint = template.clone();
             endpoint.name = if n < 5 { "Same Name".into() } else { format!("\"]\n[cloud]\ncolour = {n}") };
             endpoint.description = "two\nlines # and \"quotes\"".into();
-            endpoint.zones = BTreeMap::from([("cn-hangzhou-h".to_owned(), Zone { status: "Creating".into(), ..Zone::default() })]);
+            endpoint.zones =
+                BTreeMap::from([("cn-hangzhou-h".to_owned(), Zone { status: "Creating".into(), ..Zone::default() })]);
             world.endpoints.insert(format!("ep-many{n}"), endpoint);
         }
         let elsewhere = world.endpoints.get_mut("ep-many6").unwrap();
@@ -186,8 +191,14 @@ async fn what_is_unknown_is_left_to_fill_in_and_the_draft_holds_all_the_same() {
     let named = format!("{}[[endpoint]]\nname = \"same-name\"\nid = \"{}\"\n", place(&cloud), World::LEDGER);
     rig.write_config(&named);
     let said = init(&rig, &[]).await;
-    assert!(said.err.contains(&format!("{}: left out, the config has it already, as \"same-name\"\n", World::LEDGER)), "{said:?}");
-    assert!(!said.out.contains("\nname = \"same-name\"\n") && said.out.contains("\nname = \"same-name-6\"\n"), "{said:?}");
+    assert!(
+        said.err.contains(&format!("{}: left out, the config has it already, as \"same-name\"\n", World::LEDGER)),
+        "{said:?}"
+    );
+    assert!(
+        !said.out.contains("\nname = \"same-name\"\n") && said.out.contains("\nname = \"same-name-6\"\n"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]
@@ -201,20 +212,45 @@ async fn nothing_is_overwritten() {
     assert_eq!(cloud.calls().len(), 0, "nobody is asked for nothing");
 }
 
-/// Without a config there is nobody to ask but the real metadata service, so that the draft comes from one place and
-/// goes to another.
+/// A drop-in says where the cloud is; the config itself is what is to be made.
 #[tokio::test]
-async fn a_draft_can_be_written_where_nothing_is() {
+async fn a_draft_is_written_where_nothing_is() {
     let (cloud, rig) = rig().await;
-    // A drop-in beside a config that says where the cloud is takes everything from defaults; so the config itself moves.
-    let said = init(&rig, &["--json"]).await;
-    let config = json(&said)["config"].as_str().unwrap().to_owned();
-    assert_eq!(said.code, 0);
-    let path = rig.path("new.toml");
-    privatelinkd::sys::atomic_file::create(&path, config.as_bytes(), 0o640, None).unwrap();
+    std::fs::remove_file(rig.path("config.toml")).unwrap();
+    std::fs::create_dir(rig.path("conf.d")).unwrap();
+    std::fs::write(rig.path("conf.d/cloud.toml"), place(&cloud)).unwrap();
+    let said = init(&rig, &["--write"]).await;
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    let path = rig.path("config.toml");
+    assert!(said.out.starts_with(&format!("{}: written\n  ledger: ", path.display())), "{said:?}");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
-    assert_eq!(rig.run(&["check", path.to_str().unwrap()]).await.code, 0);
-    drop(cloud);
+    let checked = rig.run(&["check"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let discovered = rig.run(&["discover"]).await;
+    assert!(discovered.code == 0 && discovered.out.contains("orders:  found"), "{discovered:?}");
+
+    let written = std::fs::read(&path).unwrap();
+    let again = init(&rig, &["--write", "--json"]).await;
+    assert_eq!((again.code, again.out.as_str()), (1, ""), "{again:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), written);
+}
+
+/// As where a package has brought a config: the draft goes beside it, and knows what is in it.
+#[tokio::test]
+async fn a_draft_can_be_a_drop_in() {
+    let (cloud, rig) = rig().await;
+    let named = format!("{}[[endpoint]]\nname = \"orders\"\nid = \"{}\"\n", place(&cloud), World::LEDGER);
+    rig.write_config(&named);
+    std::fs::create_dir(rig.path("conf.d")).unwrap();
+    let said = Rig::said(rig.command_with("conf.d/endpoints.toml", &["init", "--write", "--json"])).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let answer = json(&said);
+    let path = rig.path("conf.d/endpoints.toml");
+    assert_eq!(answer["written"], path.to_str().unwrap());
+    assert_eq!(answer["config"].as_str().unwrap().as_bytes(), std::fs::read(&path).unwrap());
+    let names: Vec<_> = answer["endpoints"].as_array().unwrap().iter().map(|e| e["name"].clone()).collect();
+    assert_eq!(names, [Value::Null, "orders-2".into()]);
+    assert_eq!(rig.run(&["check"]).await.code, 0);
 }
 
 #[tokio::test]
@@ -229,7 +265,10 @@ async fn who_cannot_be_asked_is_said() {
     assert!(said.code == 69 && said.err.contains("attach a RAM role"), "{said:?}");
     rig.write_config(&format!("{}[host]\nregion = \"cn-hangzhou\"\nvpc_id = \"vpc-none\"\n", place(&cloud)));
     cloud.world(|world| world.host.role = Some(World::ROLE.into())).await.unwrap();
-    cloud.world(|world| world.roles.get_mut(World::ROLE).unwrap().policy = Policy::allow(&["privatelink:*"], "*")).await.unwrap();
+    cloud
+        .world(|world| world.roles.get_mut(World::ROLE).unwrap().policy = Policy::allow(&["privatelink:*"], "*"))
+        .await
+        .unwrap();
     let said = init(&rig, &[]).await;
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
     assert_eq!(said.err, "privatelinkd: vpc-none in cn-hangzhou has no interface endpoint\n");
@@ -336,8 +375,11 @@ fn greeting() -> impl Strategy<Value = Greeting> {
 fn gateway() -> impl Strategy<Value = Gateway> {
     let answer = (any::<u16>(), any::<bool>()).prop_map(|(status, tdengine)| Answer { status, tdengine });
     let answer = prop_oneof![answer.prop_map(Ok), anything().prop_map(Err)];
-    (proptest::collection::vec(anything(), 0..3), any::<bool>(), answer)
-        .prop_map(|(names, trusted, answer)| Gateway { names, trusted, answer })
+    (proptest::collection::vec(anything(), 0..3), any::<bool>(), answer).prop_map(|(names, trusted, answer)| Gateway {
+        names,
+        trusted,
+        answer,
+    })
 }
 
 prop_compose! {
@@ -407,7 +449,14 @@ fn a_draft_that_was_filled_in_holds() {
     {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let record = proptest::strategy::ValueTree::current(&record().new_tree(&mut runner).unwrap());
-        let record = EndpointRecord { name: None, description: None, service_name: None, connection: None, status: None, ..record };
+        let record = EndpointRecord {
+            name: None,
+            description: None,
+            service_name: None,
+            connection: None,
+            status: None,
+            ..record
+        };
         let sight = Sight { record, zones: Ok(Vec::new()), greeting: Heard::NotAsked, gateway };
         let draft = drafted(&[sight], Ports::DEFAULT);
         assert_eq!(draft.endpoints[0].recognised.kind, kind);

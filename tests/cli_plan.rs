@@ -8,7 +8,7 @@ use privatelink_sim::TcpMode;
 use privatelink_sim::cloud::{Cloud, Fault, Serve, Service, What, World};
 
 use crate::agent_cloud::{PROBE, config, enis};
-use crate::agent_rig::{FOREIGN, NAME, Rig, until};
+use crate::agent_rig::{FOREIGN, NAME, until};
 use crate::cli_discover::{json, rig};
 
 /// Everything beneath a folder: bytes, and when it was changed.

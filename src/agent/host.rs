@@ -49,7 +49,8 @@ impl Finder {
             let asks = self.settings.told.borrow().is_none() && needs_to_ask(&present);
             if asks && next <= Instant::now() {
                 let answer = async {
-                    let metadata = cloud::metadata(&present, self.surroundings, self.clock).map_err(|e| e.to_string())?;
+                    let metadata =
+                        cloud::metadata(&present, self.surroundings, self.clock).map_err(|e| e.to_string())?;
                     metadata.facts().await.map_err(|e| e.to_string())
                 };
                 match answer.await {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ struct Answer {
     region: String,
     vpc_id: String,
     /// Where the config was written; `null` if nowhere.
-    written: Option<std::path::PathBuf>,
+    written: Option<PathBuf>,
     #[serde(flatten)]
     draft: Draft,
 }
@@ -92,7 +92,8 @@ fn summary(endpoints: &[Drafted], indent: &str) -> String {
 
 fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
     let eyes = once::open_eyes(as_unit, path)?;
-    let config = existing(path)?;
+    // What there is of a config says who is asked, and which endpoints are known.
+    let config = config::load_what_exists(&main_file(path), &Environment::current()).map_err(refused)?.config;
     let ports = Ports { matrixone: args.matrixone_port, tdengine: args.tdengine_port };
     let looked_at = (!args.no_look).then_some(ports);
     let (region, vpc_id, Survey { sights, complete }) = once::block_on(look(&config, looked_at, eyes))??;
@@ -102,12 +103,15 @@ fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
     let known: BTreeMap<EndpointId, EndpointName> =
         config.endpoints.iter().filter_map(|(name, e)| Some((e.id.clone()?, name.clone()))).collect();
     let taken: BTreeSet<EndpointName> = config.endpoints.keys().cloned().collect();
-    let kinds = Kinds {
-        matrixone: config::has_probe_kind("matrixone"),
-        tdengine: config::has_probe_kind("tdengine"),
-    };
+    let kinds = Kinds { matrixone: config::has_probe_kind("matrixone"), tdengine: config::has_probe_kind("tdengine") };
     let place = Place { region: &region, vpc_id: &vpc_id, ports, kinds, known: &known, taken, complete };
     Ok(Answer { schema: SCHEMA, draft: draft(&sights, place), region, vpc_id, written: None })
+}
+
+/// The config that the draft is to be a part of: where it is to be a drop-in, the one that it is laid over.
+fn main_file(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "conf.d"));
+    folder.and_then(Path::parent).map_or_else(|| path.to_owned(), |beside| beside.join("config.toml"))
 }
 
 async fn look(config: &Config, ports: Option<Ports>, eyes: Eyes) -> Result<(String, String, Survey), Failed> {
@@ -132,14 +136,6 @@ fn unanswered(error: &CallError) -> Failed {
     };
     let advice = advice::of_call(error).map(|advice| format!(": {advice}")).unwrap_or_default();
     Failed::new(exit, anyhow::anyhow!("the endpoints can't be listed: {error}{advice}"))
-}
-
-/// What an existing config says of host and cloud, and which endpoints it has; the defaults if there is none.
-fn existing(path: &Path) -> Result<Config, Failed> {
-    if exists(path)? {
-        return Ok(config::load(path, &Environment::current()).map_err(refused)?.config);
-    }
-    config::from_toml("").map_err(refused)
 }
 
 fn exists(path: &Path) -> Result<bool, Failed> {
@@ -181,6 +177,7 @@ fn unusable(path: &Path, error: io::Error) -> Failed {
 
 fn in_the_way(path: &Path) -> Failed {
     let path = path.display();
-    let help = "--config may name another one, such as endpoints.toml in conf.d beside it; without --write it is printed";
+    let help =
+        "--config may name another one, such as endpoints.toml in conf.d beside it; without --write it is printed";
     Failed::new(Exit::No, anyhow::anyhow!("{path} is there already, and no file is overwritten: {help}"))
 }

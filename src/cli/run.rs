@@ -35,8 +35,7 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     process::run(output, |log, service, orders| {
         let (path, all_in_one) = (path.to_owned(), args.all_in_one);
         let surroundings = Surroundings::of_this_process();
-        let options =
-            Options { path, loaded, recalled, environment, surroundings, level, log, service, all_in_one };
+        let options = Options { path, loaded, recalled, environment, surroundings, level, log, service, all_in_one };
         agent::run(options, orders)
     })
 }

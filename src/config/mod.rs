@@ -35,7 +35,7 @@ pub use complaint::{Complaint, Complaints, Severity};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
-pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_writer};
+pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
 pub use sources::Sources;
 
 use crate::model::{

@@ -49,9 +49,8 @@ impl Looker {
     pub async fn new() -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = tls::system_roots().await.ok().map(Arc::new);
-        let judge = roots.and_then(|roots| {
-            WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().ok()
-        });
+        let judge =
+            roots.and_then(|roots| WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build().ok());
         Self { provider, judge }
     }
 
@@ -232,13 +231,19 @@ fn is_about_the_name(error: &TlsError) -> bool {
 
 /// The names that a certificate is for: those that rustls lists where one that nobody has is asked for.
 fn names(end_entity: &CertificateDer<'_>) -> Vec<String> {
-    let (Ok(parsed), Ok(nobody)) = (ParsedCertificate::try_from(end_entity), ServerName::try_from("name.invalid")) else {
+    let (Ok(parsed), Ok(nobody)) = (ParsedCertificate::try_from(end_entity), ServerName::try_from("name.invalid"))
+    else {
         return Vec::new();
     };
     match verify_server_name(&parsed, &nobody) {
         Err(TlsError::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => {
             // rustls hands these out as Rust would print them: DnsName("a.example").
-            presented.iter().filter(|n| n.starts_with("DnsName")).filter_map(|n| n.split('"').nth(1)).map(str::to_owned).collect()
+            presented
+                .iter()
+                .filter(|n| n.starts_with("DnsName"))
+                .filter_map(|n| n.split('"').nth(1))
+                .map(str::to_owned)
+                .collect()
         }
         _ => Vec::new(),
     }

@@ -13,19 +13,5 @@ pub mod survey;
 pub mod text;
 
 pub use recognise::{Certainty, Kind, Recognised};
-pub use sight::{Answer, Gateway, Greeting, Heard, Sight};
+pub use sight::{Answer, Gateway, Greeting, Heard, Ports, Sight};
 pub use text::{Draft, Drafted, Kinds, Place};
-
-/// Where MatrixOne and TDengine are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ports {
-    /// MatrixOne's greeting.
-    pub matrixone: u16,
-    /// TDengine's gateway.
-    pub tdengine: u16,
-}
-
-impl Ports {
-    /// Those of the clouds of both.
-    pub const DEFAULT: Self = Self { matrixone: 6001, tdengine: 443 };
-}

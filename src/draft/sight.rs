@@ -4,6 +4,20 @@ use std::net::IpAddr;
 
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
 
+/// Where MatrixOne and TDengine are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// MatrixOne's greeting.
+    pub matrixone: u16,
+    /// TDengine's gateway.
+    pub tdengine: u16,
+}
+
+impl Ports {
+    /// Those of the clouds of both.
+    pub const DEFAULT: Self = Self { matrixone: 6001, tdengine: 443 };
+}
+
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sight {

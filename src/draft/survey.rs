@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use tokio::task::JoinSet;
 
-use super::Ports;
 use super::look::Looker;
-use super::sight::{Heard, Sight};
+use super::sight::{Heard, Ports, Sight};
 use crate::cloud::openapi::{CallError, KeySource};
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, ZoneRecord};
 use crate::discover::Api;

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::label;
 use super::recognise::{Certainty, Kind, Recognised, recognise};
-use super::sight::{Gateway, Heard, Sight};
-use super::{Ports, sight::Answer};
+use super::sight::{Answer, Gateway, Heard, Ports, Sight};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
 use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName};
 
@@ -126,8 +125,8 @@ fn left_out(record: &EndpointRecord, place: &Place<'_>) -> Option<String> {
     if let Some(name) = place.known.get(&record.id) {
         return Some(format!("the config has it already, as \"{name}\""));
     }
-    let gone = record.status == Some(EndpointStatus::Deleting)
-        || record.connection == Some(ConnectionStatus::ServiceDeleted);
+    let gone =
+        record.status == Some(EndpointStatus::Deleting) || record.connection == Some(ConnectionStatus::ServiceDeleted);
     gone.then(|| "it is deleted".to_owned())
 }
 
@@ -189,7 +188,9 @@ fn matrixone(page: &mut Page, record: &EndpointRecord, place: &Place<'_>) -> Vec
 
 fn tdengine(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
     let names = match &sight.gateway {
-        Heard::Said(_, Gateway { names, .. }) if !names.is_empty() => format!(" Its certificate is for {}.", names.join(", ")),
+        Heard::Said(_, Gateway { names, .. }) if !names.is_empty() => {
+            format!(" Its certificate is for {}.", names.join(", "))
+        }
         _ => String::new(),
     };
     page.comment(&format!(

@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn a_missing_permission_is_named_even_where_the_service_does_not_say_which() {
         let denied = |action: Option<&str>| sentence(&refused(Class::Denied { action: action.map(str::to_owned) }));
-        assert!(denied(Some("privatelink:ListVpcEndpointZones")).contains("allow privatelink:ListVpcEndpointZones on "));
+        assert!(
+            denied(Some("privatelink:ListVpcEndpointZones")).contains("allow privatelink:ListVpcEndpointZones on ")
+        );
         assert!(denied(None).contains("allow privatelink:ListVpcEndpoints and privatelink:ListVpcEndpointZones on "));
     }
 

@@ -161,11 +161,15 @@ pub(super) const ROOMS: &[Room] = &[
         "a config is drafted of what the API and the ports say, before there is any stage",
     ),
     pure("draft::sight", &["model", "cloud::privatelink::record"], "what was seen of an endpoint is a value"),
-    pure("draft::recognise", &["model", "cloud::privatelink::record", "draft::sight"], "a guess is read off what was seen"),
+    pure(
+        "draft::recognise",
+        &["model", "cloud::privatelink::record", "draft::sight"],
+        "a guess is read off what was seen",
+    ),
     pure("draft::label", &["model"], "a label is a function of a name"),
     pure(
         "draft::text",
-        &["model", "cloud::privatelink::record", "draft::sight", "draft::recognise"],
+        &["model", "cloud::privatelink::record", "draft::sight", "draft::recognise", "draft::label"],
         "a text is a function of what was seen",
     ),
     pure(

@@ -131,8 +131,12 @@ fn https(sight: &Sight) -> Option<Recognised> {
 fn unknown(sight: &Sight) -> Recognised {
     let mut why = Vec::new();
     match &sight.greeting {
-        Heard::Said(ip, Greeting::MySql(version)) => why.push(format!("{ip} speaks MySQL and is no MatrixOne: {version}")),
-        Heard::Said(ip, Greeting::Refusal(number, text)) => why.push(format!("{ip} refuses as MySQL does: {number} {text}")),
+        Heard::Said(ip, Greeting::MySql(version)) => {
+            why.push(format!("{ip} speaks MySQL and is no MatrixOne: {version}"))
+        }
+        Heard::Said(ip, Greeting::Refusal(number, text)) => {
+            why.push(format!("{ip} refuses as MySQL does: {number} {text}"))
+        }
         Heard::Said(ip, Greeting::Other) => why.push(format!("{ip} greets as nothing that is known here")),
         Heard::Nothing(error) => why.push(format!("where MatrixOne would be: {error}")),
         Heard::NotAsked => {}
@@ -146,11 +150,7 @@ fn unknown(sight: &Sight) -> Recognised {
 /// What people call it.
 fn hint(sight: &Sight, words: &[&str]) -> Option<String> {
     let record = &sight.record;
-    let texts = [
-        ("name", &record.name),
-        ("description", &record.description),
-        ("service", &record.service_name),
-    ];
+    let texts = [("name", &record.name), ("description", &record.description), ("service", &record.service_name)];
     texts.into_iter().find_map(|(what, text)| {
         let text = text.as_ref()?;
         let lower = text.to_lowercase();
