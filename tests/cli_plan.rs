@@ -67,6 +67,19 @@ async fn a_host_without_an_agent_sees_what_one_would_do() {
     assert_eq!(rig.hosts(), FOREIGN);
 }
 
+/// One endpoint is dead and another works: that is no fault of this host's, and it takes a second success to know.
+#[tokio::test]
+async fn a_dead_endpoint_beside_a_live_one_is_no_local_fault() {
+    let (cloud, rig) = rig().await;
+    let dead = "[[endpoint]]\nname = \"dead\"\naddresses = { cn-hangzhou-h = \"127.0.0.1\" }\n\
+                private_dns = [\"dead.example.internal\"]\n";
+    let probe = PROBE.replace("5432", "9");
+    rig.write_config(&format!("{}{dead}{probe}", config(&rig, &cloud, PROBE)));
+    let answer = json(&rig.run(&["plan", "--json"]).await);
+    assert_eq!(answer["names"]["dead.example.internal"]["reason"], "all_down_kept", "{answer}");
+    assert_eq!(answer["names"][NAME]["reason"], "healthy", "{answer}");
+}
+
 #[tokio::test]
 async fn beside_a_running_agent_it_finds_nothing_to_change() {
     let (cloud, mut rig) = rig().await;

@@ -16,6 +16,7 @@ mod agent_rig;
 mod agent_two;
 mod architecture;
 mod cli_discover;
+mod cli_eyes;
 mod cli_init;
 mod cli_plan;
 mod cloud_credentials;

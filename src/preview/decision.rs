@@ -319,7 +319,7 @@ impl Hosts {
         let path = path.display();
         let said = match (diff, error) {
             _ if !publish => format!("{path}: not published to ([hosts] publish is false)"),
-            (_, Some(error)) => format!("{path}: what would change can't be told: {error}"),
+            (_, Some(error)) => return trouble(out, "", &format!("what would change can't be told: {error}"), color),
             (Some(diff), _) if !diff.is_empty() => return diff_text(out, diff, color),
             _ => format!("{path}: nothing would change"),
         };

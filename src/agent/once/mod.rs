@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::discover::rounds::{self, Cloud as _};
 use crate::discover::{Api, Cache, Fixed, Memory, Round, SourceError, merge};
 use crate::model::{
-    Boottime, CheckState, EventKind, FailureReason, HealthView, HostFacts, Inventory, Overrides, Plan, TargetHealth,
-    TargetKey, TargetSpec,
+    Boottime, CheckState, EventKind, FailureReason, HealthView, HostFacts, Inventory, Overrides, Plan, ProbeSpec,
+    Schedule, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::probe::runner::{Probes, Runner};
 use crate::probe::{Probers, Work};
@@ -201,26 +201,34 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     HealthView::clone(&view.borrow())
 }
 
-/// How long the slowest verdict takes, and the evidence of its siblings after it.
+/// How long the slowest verdict takes, and after it the evidence of its siblings and of other endpoints.
 fn patience(probes: &Probes) -> Duration {
-    let longest = |p: &crate::model::ProbeSpec| {
-        (p.path.timeout + p.path.fast_interval) * (p.path.fall + 2) + Duration::from_secs(1)
+    let longest = |p: &ProbeSpec| {
+        let Schedule { interval, fast_interval, timeout, rise: _, fall } = p.path;
+        (timeout + fast_interval) * (fall + 2) + interval.mul_f64(1.1) + Duration::from_secs(1)
     };
     probes.values().map(|p| longest(p)).max().unwrap_or_default()
 }
 
-/// Whether steering has all it needs: a verdict on every target, and of the siblings of those that are down a probe that
-/// began after that was decided (B4).
+/// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that
+/// began after that was decided (B4); and a success of anybody since they began to fail, if anybody works at all (B5).
 fn is_judged(work: &Work, view: &HealthView) -> bool {
     let of = |key: &TargetKey| view.targets.get(key);
+    let works = |health: &&Arc<TargetHealth>| matches!(health.summary(), CheckState::Up { .. });
+    let latest = view.targets.values().filter(works).map(|health| last_success(health)).max();
+    let vouched = |health: &TargetHealth| {
+        let failing = health.checks.values().filter_map(|check| check.failing_since).min();
+        failing.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)))
+    };
     work.targets.keys().all(|key| {
         let Some(health) = of(key) else { return false };
         match health.summary() {
             CheckState::Unknown => is_our_own_fault(health),
-            CheckState::Up { .. } | CheckState::Down { decided: None } => true,
+            CheckState::Up { .. } => true,
+            CheckState::Down { decided: None } => vouched(health),
             CheckState::Down { decided: Some(at) } => {
                 let siblings = work.siblings.get(key).into_iter().flatten();
-                siblings.filter_map(of).all(|sibling| has_answered_since(sibling, at))
+                vouched(health) && siblings.filter_map(of).all(|sibling| has_answered_since(sibling, at))
             }
         }
     })
@@ -231,6 +239,10 @@ fn is_our_own_fault(health: &TargetHealth) -> bool {
     let last = health.checks.values().filter_map(|check| check.last.as_ref());
     let reasons: BTreeSet<_> = last.filter_map(|last| last.outcome.as_ref().err()).map(|f| f.reason).collect();
     reasons.contains(&FailureReason::Local)
+}
+
+fn last_success(health: &TargetHealth) -> Option<Boottime> {
+    health.checks.values().filter_map(|check| check.last_success_started).max()
 }
 
 fn has_answered_since(health: &TargetHealth, at: Boottime) -> bool {

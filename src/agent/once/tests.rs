@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::model::{Check, CheckHealth, Failure, LastResult, Now, ProbeKind, ProbeSpec, Schedule, Zone};
+use crate::model::{Check, CheckHealth, Failure, LastResult, Now, ProbeKind, Zone};
 
 const fn at(s: u64) -> Boottime {
     Boottime(Duration::from_secs(s))
@@ -74,9 +74,25 @@ fn a_verdict_is_waited_for_and_then_the_evidence_of_the_others() {
     assert!(is_judged(&Work::default(), &HealthView::default()));
 }
 
+/// One endpoint alone can't tell its own death from this host's.
+#[test]
+fn a_success_of_anybody_since_the_first_failure_is_waited_for() {
+    let failing = |since| CheckHealth { failing_since: Some(at(since)), ..down(Some(since + 1)) };
+    let alone = Work { siblings: BTreeMap::new(), ..work() };
+    for (h, i, judged) in [
+        (failing(3), up(2), false),
+        (failing(3), up(3), true),
+        (failing(3), failing(4), true),
+        (CheckHealth { failing_since: Some(at(3)), ..down(None) }, up(1), false),
+    ] {
+        let view = view(h, i);
+        assert_eq!(is_judged(&alone, &view), judged, "{view:?}");
+    }
+}
+
 #[test]
 fn the_slowest_target_sets_the_patience() {
     let probes: Probes = [("a".parse().unwrap(), Arc::new(spec()))].into();
-    assert_eq!(patience(&probes), Duration::from_millis(13_500));
+    assert_eq!(patience(&probes), Duration::from_secs(19));
     assert_eq!(patience(&Probes::new()), Duration::ZERO);
 }
