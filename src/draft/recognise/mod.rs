@@ -129,21 +129,20 @@ fn https(sight: &Sight) -> Option<Recognised> {
 }
 
 fn unknown(sight: &Sight) -> Recognised {
-    let mut why = Vec::new();
-    match &sight.greeting {
-        Heard::Said(ip, Greeting::MySql(version)) => {
-            why.push(format!("{ip} speaks MySQL and is no MatrixOne: {version}"))
-        }
+    let greeting = match &sight.greeting {
+        Heard::Said(ip, Greeting::MySql(version)) => Some(format!("{ip} speaks MySQL and is no MatrixOne: {version}")),
         Heard::Said(ip, Greeting::Refusal(number, text)) => {
-            why.push(format!("{ip} refuses as MySQL does: {number} {text}"))
+            Some(format!("{ip} refuses as MySQL does: {number} {text}"))
         }
-        Heard::Said(ip, Greeting::Other) => why.push(format!("{ip} greets as nothing that is known here")),
-        Heard::Nothing(error) => why.push(format!("where MatrixOne would be: {error}")),
-        Heard::NotAsked => {}
-    }
-    if let Heard::Nothing(error) = &sight.gateway {
-        why.push(format!("where TDengine would be: {error}"));
-    }
+        Heard::Said(ip, Greeting::Other) => Some(format!("{ip} greets as nothing that is known here")),
+        Heard::Nothing(error) => Some(format!("where MatrixOne would be: {error}")),
+        Heard::NotAsked => None,
+    };
+    let gateway = match &sight.gateway {
+        Heard::Nothing(error) => Some(format!("where TDengine would be: {error}")),
+        Heard::Said(..) | Heard::NotAsked => None,
+    };
+    let why = greeting.into_iter().chain(gateway).collect();
     Recognised { kind: Kind::Unknown, certainty: Certainty::Sure, why }
 }
 
