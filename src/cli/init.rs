@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 
 use super::{Exit, Failed, Output, eyes, io_exit, once, output, refused};
+use crate::agent;
 use crate::agent::once::{Eyes, Whereabouts};
-use crate::agent::{self};
 use crate::cloud::openapi::CallError;
 use crate::cloud::openapi::refusal::Class;
 use crate::config::{self, Config, Environment};
@@ -22,6 +22,18 @@ use crate::sys::atomic_file;
 
 /// Of a config that others may not read: it may name files with secrets, and who is asked.
 const MODE: u32 = 0o640;
+
+/// What `--help` says at its end.
+pub(super) const HELP: &str = "\
+It needs no config. It asks the metadata service for region and VPC and the API for the endpoints, which takes the \
+permissions privatelink:ListVpcEndpoints and privatelink:ListVpcEndpointZones. Then it connects once to an address of \
+each endpoint, at both ports and without any secret. What it guessed, and how sure it is, stands in comments; lines \
+that begin with FILL IN say what only you can know.
+
+Run as root it asks as the user privatelinkd, with the credentials that the running agent was started with.
+
+  privatelinkd init                                                         print a config
+  privatelinkd init --write --config /etc/privatelinkd/conf.d/endpoints.toml    write it beside the one that is there";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

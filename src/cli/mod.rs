@@ -25,6 +25,10 @@ use output::Output;
 /// The heading of options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
 
+/// Of the commands that look.
+const AS_AGENT: &str = "Run as root it becomes the user privatelinkd first, with the credentials that the running agent \
+                        was started with: it sees what the agent sees. What the agent knows is shown beside it.";
+
 /// Keeps names on this host pointing at healthy PrivateLink endpoint addresses.
 #[derive(Debug, Parser)]
 #[command(name = "privatelinkd", version, max_term_width = 100, arg_required_else_help = true)]
@@ -51,11 +55,14 @@ enum Command {
     Run(run::Args),
     /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
     Check(check::Args),
-    /// Draft a config for the endpoints of this VPC: asks the cloud for them, and their ports what they are.
+    /// Draft a config for the endpoints of this VPC: ask the cloud for them, and their ports what they are.
+    #[command(after_help = init::HELP)]
     Init(init::Args),
     /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
+    #[command(after_help = AS_AGENT)]
     Discover(discover::Args),
     /// Show what the agent would do now: find, probe and decide once, and write nothing.
+    #[command(after_help = AS_AGENT)]
     Plan(plan::Args),
     /// Show what the running agent knows; exits with 1 if it is degraded, with 69 if none answers.
     Status(status::Args),
