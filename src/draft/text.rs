@@ -171,8 +171,8 @@ fn guess(page: &mut Page, recognised: &Recognised) {
 fn matrixone(page: &mut Page, record: &EndpointRecord, place: &Place<'_>) -> Vec<String> {
     let domain = record.domain.as_ref().map_or("which the console shows", HostName::as_str);
     page.comment(&format!(
-        "Clients of MatrixOne Cloud use the endpoint's own domain, {domain}: that is kept on working addresses. Names \
-         of your own go into private_dns; the cloud's API tells none."
+        "Clients of MatrixOne Cloud use the endpoint's own domain, {domain}, which is steered on this host. Names of your \
+         own go into private_dns; the cloud's API tells none."
     ));
     page.line(&["publish_domain = true"]);
     page.line(&["#private_dns = [\"ledger-db.example.com\"]"]);
