@@ -23,6 +23,9 @@
 //! There is no cycle in the world either: probes dial addresses of the inventory and carry the name only as SNI and
 //! `Host`, so that what we publish never comes back to us as an input.
 //!
+//! What a person wants to see before, or beside, a running agent stands apart: `agent::once` does the agent's work once,
+//! [`preview`] shows what came of it, and [`draft`] writes a first config of what a VPC has.
+//!
 //! # Where to start reading
 //!
 //! [`steer`] holds the promise that matters most: no answer ever becomes empty, and an address leaves an answer only
@@ -38,9 +41,11 @@ pub mod cloud;
 pub mod config;
 pub mod daemon;
 pub mod discover;
+pub mod draft;
 pub mod health;
 pub mod model;
 pub mod observe;
+pub mod preview;
 pub mod probe;
 pub mod publish;
 pub mod steer;

@@ -11,7 +11,7 @@ use crate::agent_rig::{NAME, Rig, until};
 
 /// A config that names the ledger's endpoint, and where the stand-in is. Zone, region, VPC and instance come from
 /// metadata.
-fn config(rig: &Rig, cloud: &Cloud, probe: &str) -> String {
+pub(crate) fn config(rig: &Rig, cloud: &Cloud, probe: &str) -> String {
     let at = cloud.addresses();
     let header = rig.header().replace("metadata_endpoint = \"http://127.0.0.1:9\"\n", "");
     let header = header.replace("zone = \"cn-hangzhou-h\"\ninstance_id = \"i-test\"\n", "").replace("[cloud]\n", "");
@@ -26,10 +26,10 @@ fn config(rig: &Rig, cloud: &Cloud, probe: &str) -> String {
     )
 }
 
-const PROBE: &str = "[endpoint.probe]\nkind = \"tcp\"\nport = 5432\ninterval = \"300ms\"\nfast_interval = \"100ms\"\n\
+pub(crate) const PROBE: &str = "[endpoint.probe]\nkind = \"tcp\"\nport = 5432\ninterval = \"300ms\"\nfast_interval = \"100ms\"\n\
                      timeout = \"1s\"\nrise = 2\nhold = \"500ms\"\n";
 
-fn enis(cloud: &Cloud) -> Vec<IpAddr> {
+pub(crate) fn enis(cloud: &Cloud) -> Vec<IpAddr> {
     cloud.look(|world| world.endpoints[World::LEDGER].zones.values().filter_map(|z| z.eni_ip).map(IpAddr::V4).collect())
 }
 

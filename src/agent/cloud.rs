@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::ask::{Ledger, Told};
 use crate::cloud::credentials::{self, Credentials, Environment, Means};
 use crate::cloud::http::{Http, Setup, Timeouts};
 use crate::cloud::metadata::{self, Metadata};
@@ -21,16 +20,50 @@ use crate::sys::clock::Clock;
 /// Where the official tools' files are under systemd, which has no home directory for us.
 const FILES: &str = "/etc/privatelinkd";
 
+/// What there is beside the variables of this process: whose eyes credentials are looked for with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surroundings {
+    /// The service's: files in `/etc/privatelinkd`, no home directory unless a variable names a file there.
+    Unit,
+    /// A person's shell: the official tools' files at home.
+    Shell,
+}
+
+impl Surroundings {
+    /// Those of this process: systemd gives every run of a unit an id.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        if std::env::var_os("INVOCATION_ID").is_some() { Self::Unit } else { Self::Shell }
+    }
+
+    /// What the official SDKs would look at.
+    fn environment(self) -> Environment {
+        let lookup = |name: &str| std::env::var(name).ok();
+        if self == Self::Shell {
+            return Environment::gather(lookup, lookup("HOME").map(PathBuf::from).as_deref());
+        }
+        let mut environment = Environment::gather(lookup, None);
+        if environment.credentials_files.is_empty() {
+            environment.credentials_files = vec![PathBuf::from(FILES).join("credentials")];
+        }
+        environment.cli_config = Some(PathBuf::from(FILES).join("config.json"));
+        environment
+    }
+}
+
 /// Makes the askers anew for each config and host.
-pub(super) fn connect(clock: Clock, ledger: Ledger) -> impl Fn(&Config, &HostFacts) -> Told + Send {
+pub(super) fn connect(
+    surroundings: Surroundings,
+    clock: Clock,
+) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
-        let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, clock)));
+        let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, surroundings, clock)));
         let dns = resolver.map(|resolver| {
             (ZoneDomains { resolver: resolver.clone(), families }, EndpointDomains { resolver, families })
         });
-        ledger.take(Askers { api: api.map(Arc::new), dns }, config)
+        Askers { api: api.map(Arc::new), dns }
     }
 }
 
@@ -38,11 +71,11 @@ pub(super) fn connect(clock: Clock, ledger: Ledger) -> impl Fn(&Config, &HostFac
 ///
 /// # Errors
 /// Why there can't be one.
-pub(super) fn metadata(config: &Config, clock: Clock) -> Result<Metadata, SourceError> {
+pub(super) fn metadata(config: &Config, surroundings: Surroundings, clock: Clock) -> Result<Metadata, SourceError> {
     let origin = Origin::parse(&config.cloud.metadata_endpoint).map_err(unusable)?;
     let resolver = resolver(config)?;
     let http = Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });
-    Ok(Metadata::new(Arc::new(http), origin, !environment().plain_metadata_disabled, clock))
+    Ok(Metadata::new(Arc::new(http), origin, !surroundings.environment().plain_metadata_disabled, clock))
 }
 
 fn resolver(config: &Config) -> Result<Resolver, SourceError> {
@@ -53,7 +86,7 @@ fn resolver(config: &Config) -> Result<Resolver, SourceError> {
 fn api(
     config: &Config,
     host: &HostFacts,
-    (resolver, clock): (Resolver, Clock),
+    (resolver, surroundings, clock): (Resolver, Surroundings, Clock),
 ) -> Result<Api<Credentials>, SourceError> {
     const NO_REGION: &str =
         "the region is not known: the metadata service has not told it yet, and [host] region is not set";
@@ -65,9 +98,9 @@ fn api(
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
     let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
-    let means =
-        Means { http: http.clone(), metadata: Arc::new(metadata(config, clock)?), clock, region: Some(region.clone()) };
-    let (providers, environment) = credentials::configured(&config.cloud.credentials, environment());
+    let metadata = Arc::new(metadata(config, surroundings, clock)?);
+    let means = Means { http: http.clone(), metadata, clock, region: Some(region.clone()) };
+    let (providers, environment) = credentials::configured(&config.cloud.credentials, surroundings.environment());
     let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = Patience { rounds: 1, ..Patience::default() };
@@ -77,18 +110,4 @@ fn api(
 
 fn unusable(error: OriginError) -> SourceError {
     SourceError::NoApi(error.to_string())
-}
-
-/// What the official SDKs would look at. Under systemd that is no home directory, unless a variable names a file.
-fn environment() -> Environment {
-    let lookup = |name: &str| std::env::var(name).ok();
-    if lookup("INVOCATION_ID").is_none() {
-        return Environment::gather(lookup, lookup("HOME").map(PathBuf::from).as_deref());
-    }
-    let mut environment = Environment::gather(lookup, None);
-    if environment.credentials_files.is_empty() {
-        environment.credentials_files = vec![PathBuf::from(FILES).join("credentials")];
-    }
-    environment.cli_config = Some(PathBuf::from(FILES).join("config.json"));
-    environment
 }

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::cloud::{self, Surroundings};
+use super::host_facts;
 use super::settings::Settings;
-use super::{cloud, host_facts};
 use crate::cloud::metadata::Facts;
 use crate::config::Config;
 use crate::discover::Cache;
@@ -31,6 +32,7 @@ pub(super) struct Finder {
     pub(super) cache: Arc<Cache>,
     /// Who wrote down what was found in the cache.
     pub(super) written_by: Option<Identity>,
+    pub(super) surroundings: Surroundings,
     pub(super) clock: Clock,
     pub(super) beat: Beat,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -47,7 +49,8 @@ impl Finder {
             let asks = self.settings.told.borrow().is_none() && needs_to_ask(&present);
             if asks && next <= Instant::now() {
                 let answer = async {
-                    let metadata = cloud::metadata(&present, self.clock).map_err(|e| e.to_string())?;
+                    let metadata =
+                        cloud::metadata(&present, self.surroundings, self.clock).map_err(|e| e.to_string())?;
                     metadata.facts().await.map_err(|e| e.to_string())
                 };
                 match answer.await {
@@ -83,7 +86,7 @@ impl Finder {
 }
 
 /// A config that says it all, or that has nothing to find out, needs nobody.
-fn needs_to_ask(config: &Config) -> bool {
+pub(super) fn needs_to_ask(config: &Config) -> bool {
     let host = &config.host;
     let found_out = config.endpoints.values().any(|e| e.id.is_some() || e.domain.is_some());
     let all = host.region.is_some() && host.vpc_id.is_some() && host.instance_id.is_some();

@@ -9,6 +9,7 @@ mod cloud;
 mod control;
 mod host;
 mod listen;
+pub mod once;
 mod report;
 mod settings;
 pub mod steering;
@@ -18,12 +19,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use cloud::Surroundings;
+
 use crate::cloud::metadata::Facts;
 use crate::config::{Complaints, Config, Environment, Loaded};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
 use crate::discover::{Cache, Memory};
-use crate::model::{EventKind, HostFacts, Identity, LogLevel, Wall};
+use crate::model::{EventKind, HostFacts, Identity, LogLevel, Now, Wall};
 use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 use crate::sys::identity;
@@ -44,6 +47,8 @@ pub struct Options {
     pub recalled: Option<Recalled>,
     /// What the check needs to know of the machine, for reloads.
     pub environment: Environment,
+    /// Where credentials are looked for.
+    pub surroundings: Surroundings,
     /// Overrides `[log].level`, also over reloads.
     pub level: Option<LogLevel>,
     /// Where the log goes.
@@ -75,7 +80,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let clock = Clock::System;
     let host = host_facts(&options.loaded.config, None);
     let cache = Arc::new(cache(&options.loaded.config, &host.identity));
-    let memory = recall(cache.clone(), settings::policy(&options.loaded.config), clock).await;
+    let memory = recall(cache.clone(), settings::policy(&options.loaded.config), Cache::load, clock).await;
     let stop = orders.stop.clone();
     let mut supervisor = Supervisor::new(stop.clone());
     let log = wire::Wiring::new(options, host, (cache, memory), clock).start(&mut supervisor, orders.reload).await;
@@ -110,9 +115,9 @@ fn cache(config: &Config, identity: &Identity) -> Cache {
 
 /// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder. Where the plan is lost,
 /// the block in the hosts file is the last known good (B13).
-async fn recall(cache: Arc<Cache>, hosts: HostsPolicy, clock: Clock) -> Memory {
+async fn recall(cache: Arc<Cache>, hosts: HostsPolicy, read: fn(&Cache, Now) -> Memory, clock: Clock) -> Memory {
     let recall = move || {
-        let mut memory = cache.load(clock.now());
+        let mut memory = read(&cache, clock.now());
         if memory.plan_lost && hosts.publish {
             memory.plan = inspect::last_plan(&hosts);
             let names = memory.plan.as_ref().map(|p| p.answers.len());

@@ -114,7 +114,7 @@ impl Steering {
 
 /// What is left of a plan that turns out to be another machine's: that its names go (B12). Those that this machine has
 /// found for itself come back at once.
-fn disowned(plan: &Plan) -> Plan {
+pub(super) fn disowned(plan: &Plan) -> Plan {
     let foreign = |name: &HostName| (name.clone(), Withdrawal::ForeignCache);
     let known = plan.withdrawn.iter().map(|(name, why)| (name.clone(), *why));
     Plan { answers: BTreeMap::new(), withdrawn: known.chain(plan.answers.keys().map(foreign)).collect() }

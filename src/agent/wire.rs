@@ -12,7 +12,7 @@ use super::control::{self, Control};
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::{Options, Recalled, cloud, host, listen, report};
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
@@ -187,6 +187,7 @@ impl Wiring {
             settings: self.settings.clone(),
             cache: self.cache.clone(),
             written_by: self.written_by.clone(),
+            surroundings: self.options.surroundings,
             clock: self.clock,
             beat,
             events: self.events.clone(),
@@ -239,7 +240,11 @@ impl Wiring {
             clock: self.clock,
             beat: discover,
             seed: seed(&self.cache),
-            connect: cloud::connect(self.clock, Ledger::new(self.api.clone())),
+            connect: {
+                let connect = cloud::connect(self.options.surroundings, self.clock);
+                let ledger = Ledger::new(self.api.clone());
+                move |config: &Config, host: &HostFacts| ledger.take(connect(config, host), config)
+            },
             config: self.settings.config.subscribe(),
             host: self.settings.host.subscribe(),
             asked,

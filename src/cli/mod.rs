@@ -1,8 +1,14 @@
 //! The commands: one file each. A command gathers, calls the rooms and prints; it holds no rule and renders little.
 
+mod ask;
 mod check;
+mod discover;
+mod eyes;
 mod hosts;
+mod init;
+mod once;
 mod output;
+mod plan;
 mod process;
 mod run;
 mod status;
@@ -19,6 +25,10 @@ use output::Output;
 /// The heading of options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
 
+/// Of the commands that look.
+const AS_AGENT: &str = "Run as root it becomes the user privatelinkd first, with the credentials that the running agent \
+                        was started with: it sees what the agent sees. What the agent knows is shown beside it.";
+
 /// Keeps names on this host pointing at healthy PrivateLink endpoint addresses.
 #[derive(Debug, Parser)]
 #[command(name = "privatelinkd", version, max_term_width = 100, arg_required_else_help = true)]
@@ -32,6 +42,9 @@ struct Cli {
     /// How much to log, whatever [log] level says.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = EVERYWHERE)]
     log: Option<Level>,
+    /// Root's rights are given up already, and the environment is the service's: see `eyes`.
+    #[arg(long, hide = true)]
+    as_unit: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -42,6 +55,15 @@ enum Command {
     Run(run::Args),
     /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
     Check(check::Args),
+    /// Draft a config for the endpoints of this VPC: ask the cloud for them, and their ports what they are.
+    #[command(after_help = init::HELP)]
+    Init(init::Args),
+    /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
+    #[command(after_help = AS_AGENT)]
+    Discover(discover::Args),
+    /// Show what the agent would do now: find, probe and decide once, and write nothing.
+    #[command(after_help = AS_AGENT)]
+    Plan(plan::Args),
     /// Show what the running agent knows; exits with 1 if it is degraded, with 69 if none answers.
     Status(status::Args),
     /// Show, compare or write the managed block in the hosts file.
@@ -82,6 +104,15 @@ enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    /// How a command of ours that ran elsewhere ended.
+    fn of_code(code: i32) -> Self {
+        let all =
+            [Self::Fine, Self::No, Self::Usage, Self::Unavailable, Self::Internal, Self::Permission, Self::Config];
+        all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(Self::Internal)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -112,10 +143,13 @@ pub fn main() -> ExitCode {
             return if e.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
         }
     };
-    let Cli { config, log, command } = cli;
+    let Cli { config, log, as_unit, command } = cli;
     let result = match command {
         Command::Run(args) => run::main(&args, &config, log.map(LogLevel::from)),
         Command::Check(args) => check::main(&args, &config),
+        Command::Init(args) => init::main(&args, &config, as_unit),
+        Command::Discover(args) => discover::main(&args, &config, as_unit),
+        Command::Plan(args) => plan::main(&args, &config, as_unit),
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log.map(LogLevel::from)),
     };

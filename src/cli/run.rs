@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Exit, Failed, counted, output, process, refused};
-use crate::agent::{self, Options, Recalled};
+use crate::agent::{self, Options, Recalled, Surroundings};
 use crate::config::{self, Complaints, Environment, Loaded, last_good};
 use crate::model::LogLevel;
 use crate::sys::identity;
@@ -34,7 +34,9 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     };
     process::run(output, |log, service, orders| {
         let (path, all_in_one) = (path.to_owned(), args.all_in_one);
-        agent::run(Options { path, loaded, recalled, environment, level, log, service, all_in_one }, orders)
+        let surroundings = Surroundings::of_this_process();
+        let options = Options { path, loaded, recalled, environment, surroundings, level, log, service, all_in_one };
+        agent::run(options, orders)
     })
 }
 

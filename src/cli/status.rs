@@ -1,21 +1,15 @@
 //! `privatelinkd status`: asks the running agent over its socket.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Exit, Failed, Output, io_exit, output};
+use super::{Exit, Failed, Output, ask, output};
 use crate::config;
 use crate::model::Verdict;
-use crate::observe::status::{Report, State, Style, table};
+use crate::observe::status::{State, Style, table};
 use crate::publish::hosts::handover;
 
-/// An agent that lives answers at once.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Far more than any report.
-const LARGEST: u64 = 64 << 20;
 /// Between two looks of `--watch`.
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -59,15 +53,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
-    let bytes = ask(socket).map_err(|e| {
-        let exit = io_exit(&e, Exit::Unavailable);
-        let context = format!("no agent answers on {}", socket.display());
-        Failed::new(exit, anyhow::Error::from(e).context(context))
-    })?;
-    let report: Report = serde_json::from_slice(&bytes).map_err(|e| {
-        let context = format!("the agent on {} speaks another version", socket.display());
-        Failed::new(Exit::Unavailable, anyhow::Error::from(e).context(context))
-    })?;
+    let (report, bytes) = ask::agent(socket)?;
     let clear = if args.watch && !args.output.json { CLEAR } else { "" };
     if args.output.json {
         output::print(&bytes)?;
@@ -88,15 +74,4 @@ fn with_writer(failed: Failed, hosts_run_dir: &Path) -> Failed {
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let said = format!("the hosts writer's last word, of {}: names: {names}", receipt.at);
     Failed { exit, error: anyhow::anyhow!("{error:#}\nprivatelinkd: {said}") }
-}
-
-fn ask(socket: &Path) -> io::Result<Vec<u8>> {
-    let stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut bytes = Vec::new();
-    stream.take(LARGEST).read_to_end(&mut bytes)?;
-    if bytes.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection without an answer"));
-    }
-    Ok(bytes)
 }

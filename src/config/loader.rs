@@ -69,7 +69,19 @@ impl Environment {
 /// # Errors
 /// Everything that is wrong, at once; warnings are among it.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints> {
-    let Texts { documents, mut standing, unreadable, mut sources } = files::read_texts(path);
+    loaded(files::read_texts(path), environment)
+}
+
+/// As [`load`], where a main file that is not there says nothing: for whoever wants to make it. Blocks.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_what_exists(path: &Path, environment: &Environment) -> Result<Loaded, Complaints> {
+    loaded(files::read_texts_that_exist(path), environment)
+}
+
+fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints> {
+    let Texts { documents, mut standing, unreadable, mut sources } = texts;
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }

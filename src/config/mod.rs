@@ -37,7 +37,7 @@ pub use credentials::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleCo
 pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
-pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_writer};
+pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
 pub use sources::Sources;
 
 use crate::model::{
@@ -217,6 +217,12 @@ pub struct Folders {
     pub hosts_run_dir: PathBuf,
     /// `[hosts].state_dir`
     pub hosts_state_dir: PathBuf,
+}
+
+/// Whether a configuration of this version may have probes of this kind.
+#[must_use]
+pub fn has_probe_kind(word: &str) -> bool {
+    check::has_kind(word)
 }
 
 impl EndpointConfig {

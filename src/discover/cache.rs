@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
@@ -111,11 +111,22 @@ impl Cache {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads both files. Blocks.
+    /// Reads both files, and puts aside what can't be used. Blocks.
     #[must_use]
     pub fn load(&self, now: Now) -> Memory {
+        self.recall(now, Self::put_aside)
+    }
+
+    /// Reads both files as [`Self::load`], and leaves everything as it is. Blocks.
+    #[must_use]
+    pub fn look(&self, now: Now) -> Memory {
+        self.recall(now, |_| "left there".to_owned())
+    }
+
+    /// `unusable` says what becomes of a file that can't be used.
+    fn recall(&self, now: Now, unusable: fn(&Path) -> String) -> Memory {
         let mut memory = Memory::default();
-        match self.read(Self::INVENTORY) {
+        match self.read(Self::INVENTORY, unusable) {
             Cached::Good { content, same_boot, identity } => {
                 memory.inventory = rebase(content, same_boot, now);
                 memory.written_by = Some(identity);
@@ -124,7 +135,7 @@ impl Cache {
             // Said once, below.
             Cached::Missing | Cached::Foreign { .. } => {}
         }
-        match self.read::<Plan>(Self::PLAN) {
+        match self.read::<Plan>(Self::PLAN, unusable) {
             Cached::Missing => {}
             Cached::Good { content, same_boot: _, identity } => {
                 memory.written_by = Some(identity);
@@ -188,7 +199,7 @@ impl Cache {
         std::fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)
     }
 
-    fn read<T: Content>(&self, file: &str) -> Cached<T> {
+    fn read<T: Content>(&self, file: &str, unusable: fn(&Path) -> String) -> Cached<T> {
         let path = self.dir.join(file);
         let bytes = match regular_file::read(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
@@ -197,12 +208,15 @@ impl Cache {
         };
         let cached = judge(&bytes, &self.known(), &self.boot_id);
         if let Cached::Unusable { error } = cached {
-            let aside = path.with_extension("json.unusable");
-            let kept = std::fs::rename(&path, &aside)
-                .map_or_else(|e| format!("left there: {e}"), |()| format!("kept as {}", aside.display()));
-            return Cached::Unusable { error: format!("{}: {error}; {kept}", path.display()) };
+            return Cached::Unusable { error: format!("{}: {error}; {}", path.display(), unusable(&path)) };
         }
         cached
+    }
+
+    fn put_aside(path: &Path) -> String {
+        let aside = path.with_extension("json.unusable");
+        std::fs::rename(path, &aside)
+            .map_or_else(|e| format!("left there: {e}"), |()| format!("kept as {}", aside.display()))
     }
 }
 

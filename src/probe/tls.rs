@@ -66,7 +66,8 @@ impl TrustSet {
     }
 }
 
-async fn system_roots() -> Result<RootCertStore, Failure> {
+/// The roots of the operating system.
+pub(crate) async fn system_roots() -> Result<RootCertStore, Failure> {
     let local = |detail: String| Failure::new(FailureReason::Local, detail);
     let load = || {
         let found = rustls_native_certs::load_native_certs();

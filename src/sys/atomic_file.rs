@@ -42,6 +42,25 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     Ok(())
 }
 
+/// Creates `path` with these bytes, this mode and, if one is given, this group, and syncs it. It is there whole or not at
+/// all, and takes nothing's place.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if anything is there, a dangling symbolic link included; or what the system said.
+pub fn create(path: &Path, bytes: &[u8], mode: u32, group: Option<u32>) -> io::Result<()> {
+    let (dir, name) = open_parent(path)?;
+    let mut temp = Temp::create(&dir, name)?;
+    temp.file.write_all(bytes)?;
+    if group.is_some() {
+        std::os::unix::fs::fchown(&temp.file, None, group)?;
+    }
+    rustix::fs::fchmod(&temp.file, Mode::from_raw_mode(mode))?;
+    temp.file.sync_all()?;
+    temp.link_new(name)?;
+    rustix::fs::fsync(&dir)?;
+    Ok(())
+}
+
 /// Deletes the temporary files for `path` that a crash left in its folder. Only for who alone writes `path`: the
 /// temporary file of a write under way looks the same. Gives how many there were.
 ///
@@ -104,6 +123,12 @@ impl<'d> Temp<'d> {
     /// Puts it in the place of `target`, whatever is there.
     pub(crate) fn rename_over(&mut self, target: &OsStr) -> io::Result<()> {
         self.rename(target, RenameFlags::empty())
+    }
+
+    /// Gives it the name `target`, too, if nothing is there; else [`io::ErrorKind::AlreadyExists`].
+    fn link_new(&self, target: &OsStr) -> io::Result<()> {
+        let Some(name) = &self.name else { return Ok(()) };
+        Ok(rustix::fs::linkat(self.dir, name, self.dir, target, AtFlags::empty())?)
     }
 
     /// Puts it at `target` if nothing is there; else [`io::ErrorKind::AlreadyExists`]. File systems that can't tell
@@ -188,6 +213,23 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
         }
         assert_eq!(names(dir.path()), ["state.json"]);
+    }
+
+    #[test]
+    fn what_is_created_takes_nothings_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        create(&path, b"one", 0o640, None).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).unwrap();
+        for taken in [&path, &link] {
+            let e = create(taken, b"two", 0o640, None).unwrap_err();
+            assert_eq!(e.kind(), io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(names(dir.path()), ["config.toml", "link"]);
+        assert!(create(&dir.path().join("no/config.toml"), b"", 0o640, None).is_err());
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub mod dir_watch;
 pub mod heartbeat;
 pub mod identity;
 pub mod log_queue;
+pub mod peer;
+pub mod privileges;
 pub mod process;
 pub mod regular_file;
 pub mod service_manager;

@@ -131,6 +131,7 @@ fn endpoint_record(value: &Value) -> Option<EndpointRecord> {
     Some(EndpointRecord {
         id: parsed(value, "EndpointId")?,
         name: text(value, "EndpointName"),
+        description: text(value, "EndpointDescription"),
         domain: parsed(value, "EndpointDomain"),
         status: state(value, "EndpointStatus"),
         business: state(value, "EndpointBusinessStatus"),

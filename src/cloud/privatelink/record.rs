@@ -15,6 +15,8 @@ pub struct EndpointRecord {
     pub id: EndpointId,
     /// The name that people gave it.
     pub name: Option<String>,
+    /// What people wrote about it.
+    pub description: Option<String>,
     /// Its domain: public DNS that leads to its ENIs.
     pub domain: Option<HostName>,
     /// Its state.

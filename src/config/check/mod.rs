@@ -19,6 +19,8 @@ mod secret;
 mod section;
 pub(super) mod standing;
 
+pub(super) use self::probe::has_kind;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

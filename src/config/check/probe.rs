@@ -19,6 +19,9 @@ enum Kind {
     Https,
 }
 
+/// The words for them.
+const KINDS: [(&str, Kind); 2] = [("tcp", Kind::Tcp), ("https", Kind::Https)];
+
 /// Kinds that come with a later version.
 const LATER: [&str; 3] = ["matrixone", "mysql", "tdengine"];
 
@@ -29,6 +32,11 @@ pub(super) enum Fallback {
     Nothing,
     /// Its names could not be read, which was said.
     Unread,
+}
+
+/// Whether this version has a kind of probe.
+pub(in crate::config) fn has_kind(word: &str) -> bool {
+    KINDS.iter().any(|(known, _)| *known == word)
 }
 
 /// `[endpoint.probe]`; `fallback` is the name to use where none is given.
@@ -61,7 +69,7 @@ pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, fallback: &Fallba
 
 fn take_kind(section: &mut Section, desk: &mut Desk<'_>) -> Option<Kind> {
     let kind = section.required(desk, "kind", |n| {
-        read::word(n, &[("tcp", Kind::Tcp), ("https", Kind::Https)]).map_err(|mut all| {
+        read::word(n, &KINDS).map_err(|mut all| {
             if let Some(later) = n.text().filter(|t| LATER.contains(t)) {
                 all.iter_mut().for_each(|b| b.help = Some(format!("\"{later}\" is not in this version")));
             }

@@ -4,7 +4,7 @@
 //! reading.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -32,18 +32,29 @@ pub(super) struct Texts {
     pub(super) sources: Sources,
 }
 
+/// As [`read_texts`], where a main file that is not there says nothing.
+pub(super) fn read_texts_that_exist(path: &Path) -> Texts {
+    let missing = fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    read(path, missing.then(|| Document::new(show(path), String::new())))
+}
+
 /// Reads the main file at `path`, and the drop-ins beside it.
 pub(super) fn read_texts(path: &Path) -> Texts {
+    read(path, None)
+}
+
+/// `main` stands for the main file, if it is not to be read.
+fn read(path: &Path, main: Option<Document>) -> Texts {
     let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
-    let (mut documents, mut standing, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+    let to_read = main.is_none().then(|| path.to_owned());
+    let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
     let mut sources = Sources::default();
     let drop_ins = drop_ins(&folder).unwrap_or_else(|found| {
         unreadable.push(Complaint::of_file(show(&folder), "a readable folder of drop-ins", found, None));
         Vec::new()
     });
     sources.note_folder(&folder, &drop_ins);
-    let main = std::iter::once(path.to_owned());
-    for path in main.chain(drop_ins.iter().map(|name| folder.join(name))) {
+    for path in to_read.into_iter().chain(drop_ins.iter().map(|name| folder.join(name))) {
         match read_text(&path, &mut sources) {
             Ok((document, of_it)) => {
                 documents.push(document);

@@ -1,12 +1,11 @@
 //! The report for a human at 3 a.m.: first whether all is well, then what is not, then the details.
 
-use std::fmt::Write as _;
-
 use super::{
     AddressReport, AddressState, CredentialsReport, EndpointReport, EventReport, NameReport, Placed, Report, State,
     When,
 };
-use crate::model::{AnswerReason, HostName, Verdict};
+use crate::model::{HostName, Verdict};
+use crate::observe::columns::{Cell, Tone, columns, head, line, reason_tone};
 
 /// What the table shows, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,16 +22,16 @@ pub fn table(report: &Report, style: Style) -> String {
     let mut out = String::new();
     headline(&mut out, report, style);
     out.push('\n');
-    columns(&mut out, addresses(report), style);
+    columns(&mut out, addresses(report), style.color);
     out.push('\n');
-    columns(&mut out, names(report), style);
+    columns(&mut out, names(report), style.color);
     if let Some(report) = &report.credentials {
         out.push('\n');
-        columns(&mut out, credentials(report), style);
+        columns(&mut out, credentials(report), style.color);
     }
     if style.events {
         out.push('\n');
-        columns(&mut out, events(report), style);
+        columns(&mut out, events(report), style.color);
     }
     out
 }
@@ -45,102 +44,24 @@ fn headline(out: &mut String, report: &Report, style: Style) {
         }
         State::Degraded => (Tone::Bad, format!("degraded: {}", count(problems.len(), "problem"))),
     };
-    line(out, &[Cell::toned(verdict, tone)], &[], style);
+    line(out, &[Cell::toned(verdict, tone)], &[], style.color);
     for problem in problems {
-        line(out, &[Cell::plain(format!("  - {problem}"))], &[], style);
+        line(out, &[Cell::plain(format!("  - {problem}"))], &[], style.color);
     }
     let zone = host.zone.as_ref().map_or("unknown", |z| z.as_str());
     let file = config.paths.first().map(|p| p.display().to_string()).unwrap_or_default();
     let loaded = ago(&config.loaded);
     let up = age(started.ago_ms);
     let about = format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}");
-    line(out, &[Cell::plain(about)], &[], style);
+    line(out, &[Cell::plain(about)], &[], style.color);
     // The first complaint is among the problems already.
     for complaint in config.complaints.iter().skip(1) {
-        line(out, &[Cell::plain(format!("  config: {complaint}"))], &[], style);
+        line(out, &[Cell::plain(format!("  config: {complaint}"))], &[], style.color);
     }
 }
 
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// How a cell is coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
-    Plain,
-    Head,
-    Good,
-    Warn,
-    Bad,
-}
-
-impl Tone {
-    /// The number of an ANSI "select graphic rendition".
-    fn sgr(self) -> Option<u8> {
-        match self {
-            Self::Plain => None,
-            Self::Head => Some(1),
-            Self::Good => Some(32),
-            Self::Warn => Some(33),
-            Self::Bad => Some(31),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Cell {
-    text: String,
-    tone: Tone,
-}
-
-impl Cell {
-    /// Text comes from a socket: no control character of it reaches a terminal.
-    fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        let text: String = text.into();
-        Self { text: text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(), tone }
-    }
-
-    fn plain(text: impl Into<String>) -> Self {
-        Self::toned(text, Tone::Plain)
-    }
-}
-
-fn head<const N: usize>(titles: [&str; N]) -> [Cell; N] {
-    titles.map(|t| Cell::toned(t, Tone::Head))
-}
-
-/// Aligned columns; nothing if there is only the head.
-fn columns<const N: usize>(out: &mut String, rows: Vec<[Cell; N]>, style: Style) {
-    if rows.len() < 2 {
-        return;
-    }
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.text.chars().count().max(*width);
-        }
-    }
-    for row in &rows {
-        line(out, row, &widths, style);
-    }
-}
-
-/// One line without trailing blanks.
-fn line(out: &mut String, cells: &[Cell], widths: &[usize], style: Style) {
-    let last = cells.iter().rposition(|c| !c.text.is_empty()).unwrap_or(0);
-    for (i, Cell { text, tone }) in cells.iter().enumerate().take(last + 1) {
-        match tone.sgr().filter(|_| style.color && !text.is_empty()) {
-            Some(sgr) => _ = write!(out, "\x1b[{sgr}m{text}\x1b[0m"),
-            None => out.push_str(text),
-        }
-        if i < last {
-            let width = widths.get(i).copied().unwrap_or(0);
-            let pad = width.saturating_sub(text.chars().count()) + 2;
-            out.extend(std::iter::repeat_n(' ', pad));
-        }
-    }
-    out.push('\n');
 }
 
 fn addresses(report: &Report) -> Vec<[Cell; 7]> {
@@ -232,19 +153,6 @@ fn name_rows(name: &HostName, answer: &NameReport) -> Vec<[Cell; 5]> {
     places.enumerate().map(row).collect()
 }
 
-fn reason_tone(reason: AnswerReason) -> Tone {
-    match reason {
-        AnswerReason::Healthy | AnswerReason::Fixed | AnswerReason::Pinned => Tone::Good,
-        AnswerReason::RemovalPending
-        | AnswerReason::DrainedButNeeded
-        | AnswerReason::Drained
-        | AnswerReason::FailedOver
-        | AnswerReason::Stale
-        | AnswerReason::Unprobed => Tone::Warn,
-        AnswerReason::LocalFaultHeld | AnswerReason::AllDownKept => Tone::Bad,
-    }
-}
-
 /// Who gives the keys, then who was asked before and had none.
 fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
     let CredentialsReport { provider, key_id, expires: _, expires_in_ms, tried, failing } = report;
@@ -317,10 +225,5 @@ mod tests {
         ] {
             assert_eq!(age(ms), text);
         }
-    }
-
-    #[test]
-    fn cells_hold_no_control_characters() {
-        assert_eq!(Cell::plain("a\x1b[31m\nb\u{9b}").text, "a [31m b ");
     }
 }

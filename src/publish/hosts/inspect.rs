@@ -1,6 +1,6 @@
 //! The hosts block for people: what is there, what would change, and once by hand. All of it blocks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use super::ReadError;
 use super::block;
 use super::file::{self, FileError, NoHook};
 use super::handover;
-use super::policy::{HostsPolicy, LastAdmitted};
+use super::policy::{HostsPolicy, LastAdmitted, Refusal};
 use super::sign::Sign;
 use super::writer::core::{Action, Core, Here, Input, Origin, Recalled};
 use super::writer::{self, perform, store};
-use crate::model::{IdentityPart, Plan, Receipt};
+use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt};
 use crate::sys::clock::Clock;
 
 /// Why there is nothing to show.
@@ -75,9 +75,33 @@ pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
 /// # Errors
 /// The file or the hand-over can't be read, or there is nothing to publish.
 pub fn diff(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<String, InspectError> {
-    let old = file::read(&policy.path)?.unwrap_or_default();
     let (mut core, inputs) = begin(policy, clock)?;
     core.step_all(inputs, clock.now());
+    compared(policy, &core)
+}
+
+/// As [`diff`], if the agent handed this plan over now.
+///
+/// # Errors
+/// The file can't be read.
+pub fn diff_of(policy: &Arc<HostsPolicy>, plan: &Plan, clock: Clock) -> Result<String, InspectError> {
+    let here = Here::of_this_machine();
+    let handover = handover::make(plan, &here.boot_id, &here.identity);
+    let (recalled, _) = writer::recall(policy, &here);
+    let mut core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
+    core.step(Input::Handover(Ok(Some(handover))), clock.now());
+    compared(policy, &core)
+}
+
+/// Which answers of the plan the writer would refuse, and why.
+#[must_use]
+pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<HostName, Refusal> {
+    let handover = handover::make(plan, "", &Identity::default());
+    policy.admit(Some(&handover), &LastAdmitted::default(), clock.now().boottime).refused
+}
+
+fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
+    let old = file::read(&policy.path)?.unwrap_or_default();
     let saved = match store::load_block(&policy.state_dir) {
         store::Loaded::Good(kept) => {
             Some(LastAdmitted { answers: kept.answers, ..LastAdmitted::default() }.block(false))

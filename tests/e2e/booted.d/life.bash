@@ -153,7 +153,40 @@ private_dns = [\"$orders\", \"more.booted.example\"]"
     inside systemctl restart "$writer"
 }
 
+# as_the_agent_sees COMMAND…: run by root it says whose eyes it looks with. The caller's own keys count for nothing.
+as_the_agent_sees() {
+    inside env ALIBABA_CLOUD_ACCESS_KEY_ID=of-root privatelinkd "$@" >"$work/answer" 2>"$work/note"
+    expect note 'privatelinkd: as user privatelinkd, as the agent sees it' "$(cat "$work/note")"
+}
+
+looks_once() {
+    local before
+    before=$(inside sha256sum /etc/hosts)
+    as_the_agent_sees discover
+    grep '^orders:  found$' "$work/answer"
+    grep "^  cn-hangzhou-h  .*$orders_h  fixed$" "$work/answer"
+    expect 'endpoints that the agent sees alike' 2 "$(grep -c '^  agent  *same$' "$work/answer")"
+    as_the_agent_sees discover ledger
+    refused grep orders "$work/answer"
+    as_the_agent_sees plan
+    grep '^/etc/hosts: nothing would change$' "$work/answer"
+    expect 'names that the agent answers alike' 2 "$(grep -c '  same$' "$work/answer")"
+    expect 'the hosts file' "$before" "$(inside sha256sum /etc/hosts)"
+    # Nothing of it is root's.
+    expect 'files that are not the agent'"'"'s' '' "$(inside find /var/lib/privatelinkd /run/privatelinkd ! -user privatelinkd)"
+    # Without the agent it still is its user who looks.
+    inside systemctl stop "$agent"
+    inside privatelinkd discover >"$work/answer" 2>"$work/note"
+    grep 'as user privatelinkd.*it does not run' "$work/note"
+    grep '^agent: no agent answers' "$work/answer"
+    inside systemctl start "$agent"
+    within 10 well
+    no_misses
+}
+
 scene_life() {
+    check 'discover and plan, run by root, look with the eyes of the agent and change nothing' looks_once
+    settle
     check 'a zone dies, the name moves, status says so; the zone comes back' zone_dies
     settle
     check 'the agent is killed: it comes back, names resolve all the while' killed "$agent"

@@ -109,9 +109,21 @@ fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Closed and opened again at once, whatever connections of before are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
+    bind_soon(&socket, address)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// A child of this process holds what was open here a moment ago, until it has become another program.
+fn bind_soon(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    const TRIES: usize = 20;
+    for _ in 1..TRIES {
+        match socket.bind(&address.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(Duration::from_millis(5)),
+            other => return other,
+        }
+    }
+    socket.bind(&address.into())
 }
 
 /// Fills the accept queue of a `listen(0)` socket, which on Linux takes one connection, and sees the next one hang.

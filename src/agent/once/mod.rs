@@ -1,0 +1,256 @@
+//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::cloud::{self, Surroundings};
+use super::settings::{self, probes};
+use super::{cache, host, host_facts, recall, steering};
+use crate::cloud::credentials::Credentials;
+use crate::cloud::metadata::Facts;
+use crate::config::Config;
+use crate::discover::rounds::{self, Cloud as _};
+use crate::discover::{Api, Cache, Fixed, Memory, Round, SourceError, merge};
+use crate::model::{
+    Boottime, CheckState, EventKind, FailureReason, HealthView, HostFacts, Inventory, Overrides, Plan, ProbeSpec,
+    Schedule, TargetHealth, TargetKey, TargetSpec,
+};
+use crate::probe::runner::{Probes, Runner};
+use crate::probe::{Probers, Work};
+use crate::steer::{Inputs, steer};
+use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Stages;
+
+/// However slow the targets are, their first verdicts are not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A runner that is looked at this often.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Who looks.
+#[derive(Debug, Clone, Copy)]
+pub struct Eyes {
+    /// Where credentials are looked for.
+    pub surroundings: Surroundings,
+    /// The clock that decisions go by.
+    pub clock: Clock,
+}
+
+/// Where we are, and why not more of it is known.
+#[derive(Debug, Clone)]
+pub struct Whereabouts {
+    /// What the config says, and else what the metadata service told.
+    pub host: HostFacts,
+    /// What the metadata service said instead, if it was asked.
+    pub error: Option<String>,
+}
+
+/// What one round found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Where we are.
+    pub at: Whereabouts,
+    /// What each source said.
+    pub round: Round,
+    /// What follows from that.
+    pub inventory: Inventory,
+}
+
+/// What the agent would do.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What was found.
+    pub found: Found,
+    /// How it does.
+    pub health: HealthView,
+    /// What would be published.
+    pub plan: Plan,
+    /// What was found of an earlier agent.
+    pub events: Vec<EventKind>,
+}
+
+/// Finds out where we are, as far as the endpoints of the config need it.
+async fn whereabouts(config: &Config, eyes: Eyes) -> Whereabouts {
+    if host::needs_to_ask(config) {
+        ask_metadata(config, eyes).await
+    } else {
+        Whereabouts { host: host_facts(config, None), error: None }
+    }
+}
+
+/// Finds out in which region and VPC we are, for whoever wants to see every endpoint there.
+pub async fn whereabouts_for_all(config: &Config, eyes: Eyes) -> Whereabouts {
+    match (&config.host.region, &config.host.vpc_id) {
+        (Some(_), Some(_)) => Whereabouts { host: host_facts(config, None), error: None },
+        _ => ask_metadata(config, eyes).await,
+    }
+}
+
+async fn ask_metadata(config: &Config, Eyes { surroundings, clock }: Eyes) -> Whereabouts {
+    let told: Result<Facts, String> = match cloud::metadata(config, surroundings, clock) {
+        Ok(metadata) => metadata.facts().await.map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    Whereabouts { host: host_facts(config, told.as_ref().ok()), error: told.err() }
+}
+
+/// The API of the region that we are in.
+///
+/// # Errors
+/// Why it can't be asked.
+pub fn api(
+    config: &Config,
+    host: &HostFacts,
+    Eyes { surroundings, clock }: Eyes,
+) -> Result<Arc<Api<Credentials>>, SourceError> {
+    cloud::connect(surroundings, clock)(config, host).api
+}
+
+/// One round: every source is asked once for every endpoint.
+pub async fn discover(config: &Config, eyes: Eyes) -> Found {
+    let at = whereabouts(config, eyes).await;
+    look_round(config, at, Inventory::default(), eyes).await
+}
+
+/// One round, every target probed until there is a verdict, and one decision, all on top of what an earlier agent knew.
+pub async fn plan(config: &Config, eyes: Eyes) -> Planned {
+    let clock = eyes.clock;
+    let local = host_facts(config, None);
+    let cache = Arc::new(cache(config, &local.identity));
+    let memory = recall(cache, settings::policy(config), Cache::look, clock).await;
+    let at = whereabouts(config, eyes).await;
+    let (at, memory) = disown(at, memory);
+    let Memory { inventory, plan: previous, events, .. } = memory;
+    let found = look_round(config, at, inventory, eyes).await;
+    let health = probe(config, &found.inventory, clock).await;
+    let steered = steer(&Inputs {
+        inventory: &found.inventory,
+        health: &health,
+        host: &found.at.host,
+        overrides: &Overrides::default(),
+        policy: &steering::policy(config),
+        previous: previous.as_ref(),
+        now: clock.now(),
+    });
+    Planned { found, health, plan: steered.plan, events }
+}
+
+/// What another machine wrote down counts for nothing (B12).
+fn disown(mut at: Whereabouts, mut memory: Memory) -> (Whereabouts, Memory) {
+    if let Some(part) = memory.written_by.as_ref().and_then(|by| at.host.identity.mismatch(by)) {
+        at.host.foreign_cache = Some(part);
+        memory.inventory = Inventory::default();
+        memory.plan = memory.plan.as_ref().map(steering::disowned);
+        memory.events.push(EventKind::CacheForeign { part });
+    }
+    (at, memory)
+}
+
+async fn look_round(config: &Config, at: Whereabouts, known: Inventory, eyes: Eyes) -> Found {
+    let askers = cloud::connect(eyes.surroundings, eyes.clock)(config, &at.host);
+    let config = Arc::new(config.clone());
+    let (mut whole, mut inventory) = (Round::new(), Arc::new(known));
+    let mut fold = |round: Round, inventory: &Inventory| {
+        let (folded, _) = merge(inventory, &config.endpoints, &round, config.graces(), eyes.clock.now());
+        for (name, said) in round {
+            whole.entry(name).or_default().extend(said);
+        }
+        Arc::new(folded)
+    };
+    let mut round = Round::new();
+    rounds::ask(&Fixed, &config, &inventory, &mut round).await;
+    inventory = fold(round, &inventory);
+    // The API tells the domain names that DNS is asked for.
+    inventory = fold(askers.api(config.clone(), inventory.clone()).await, &inventory);
+    inventory = fold(askers.dns(config.clone(), inventory.clone()).await, &inventory);
+    Found { at, round: whole, inventory: Arc::unwrap_or_clone(inventory) }
+}
+
+/// Probes as the agent does after its start, until every target has a verdict.
+async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthView {
+    let probes = probes(config);
+    let work = Work::of(inventory, &probes);
+    let patience = patience(&probes).min(PATIENCE);
+    let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
+    let view = watch::Sender::<Arc<HealthView>>::default();
+    let probers = Probers::new();
+    let runner = Runner {
+        make: move |spec: &TargetSpec| probers.prober(spec),
+        clock,
+        beat: Stages::new(clock).add("probe", PATIENCE),
+        seed: fastrand::u64(..),
+        inventory: inventory.subscribe(),
+        probes: probes.subscribe(),
+        view: view.clone(),
+        // Nobody listens.
+        events: mpsc::unbounded_channel().0,
+    };
+    let judged = async {
+        while !is_judged(&work, &view.borrow()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        // A runner that ends by itself leaves what it found.
+        _ = runner.run(CancellationToken::new()) => {}
+        _ = tokio::time::timeout(patience, judged) => {}
+    }
+    HealthView::clone(&view.borrow())
+}
+
+/// How long the slowest verdict takes, and after it the evidence of its siblings and of other endpoints.
+fn patience(probes: &Probes) -> Duration {
+    let longest = |p: &ProbeSpec| {
+        let Schedule { interval, fast_interval, timeout, rise: _, fall } = p.path;
+        (timeout + fast_interval) * (fall + 2) + interval.mul_f64(1.1) + Duration::from_secs(1)
+    };
+    probes.values().map(|p| longest(p)).max().unwrap_or_default()
+}
+
+/// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that
+/// began after that was decided (B4); and a success of anybody since they began to fail, if anybody works at all (B5).
+fn is_judged(work: &Work, view: &HealthView) -> bool {
+    let of = |key: &TargetKey| view.targets.get(key);
+    let works = |health: &&Arc<TargetHealth>| matches!(health.summary(), CheckState::Up { .. });
+    let latest = view.targets.values().filter(works).map(|health| last_success(health)).max();
+    let vouched = |health: &TargetHealth| {
+        let failing = health.checks.values().filter_map(|check| check.failing_since).min();
+        failing.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)))
+    };
+    work.targets.keys().all(|key| {
+        let Some(health) = of(key) else { return false };
+        match health.summary() {
+            CheckState::Unknown => is_our_own_fault(health),
+            CheckState::Up { .. } => true,
+            CheckState::Down { decided: None } => vouched(health),
+            CheckState::Down { decided: Some(at) } => {
+                let siblings = work.siblings.get(key).into_iter().flatten();
+                vouched(health) && siblings.filter_map(of).all(|sibling| has_answered_since(sibling, at))
+            }
+        }
+    })
+}
+
+/// Of such failures there is never a verdict.
+fn is_our_own_fault(health: &TargetHealth) -> bool {
+    let last = health.checks.values().filter_map(|check| check.last.as_ref());
+    let reasons: BTreeSet<_> = last.filter_map(|last| last.outcome.as_ref().err()).map(|f| f.reason).collect();
+    reasons.contains(&FailureReason::Local)
+}
+
+fn last_success(health: &TargetHealth) -> Option<Boottime> {
+    health.checks.values().filter_map(|check| check.last_success_started).max()
+}
+
+fn has_answered_since(health: &TargetHealth, at: Boottime) -> bool {
+    match health.summary() {
+        CheckState::Up { .. } => health.checks.values().all(|c| c.last_success_started.is_some_and(|s| s > at)),
+        CheckState::Unknown | CheckState::Down { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! `privatelinkd discover`
+
+use std::path::Path;
+
+use super::{Exit, Failed, Output, once, output};
+use crate::agent;
+use crate::preview::discovery::Seen;
+use crate::preview::{Discovery, Host};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Look for this endpoint alone, by its name in the config.
+    endpoint: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
+    let eyes = once::open_eyes(as_unit, path)?;
+    let config = once::load(path, args.endpoint.as_deref())?;
+    let found = once::block_on(agent::once::discover(&config, eyes))?;
+    let report = once::running_agent(&config);
+    let discovery = Discovery::new(Seen {
+        host: &Host::new(&found.at.host, found.at.error.as_deref()),
+        round: &found.round,
+        inventory: &found.inventory,
+        agent: report.as_ref().map_err(String::as_str),
+    });
+    if args.output.json {
+        output::json(&discovery)?;
+    } else {
+        output::answer(&discovery.text(output::color()))?;
+    }
+    Ok(if discovery.found { Exit::Fine } else { Exit::No })
+}

@@ -1,0 +1,49 @@
+//! What `discover`, `plan` and `init` have in common: a config, somebody's eyes, and a moment of a runtime.
+
+use std::future::Future;
+use std::path::Path;
+
+use super::{Exit, Failed, ask, eyes, refused};
+use crate::agent::once::Eyes;
+use crate::config::{self, Config, Environment};
+use crate::model::EndpointName;
+use crate::observe::status::Report;
+use crate::sys::clock::Clock;
+
+/// Becomes who is to look, if need be.
+pub(super) fn open_eyes(as_unit: bool, config: &Path) -> Result<Eyes, Failed> {
+    Ok(Eyes { surroundings: eyes::take(as_unit, config)?, clock: Clock::System })
+}
+
+/// The config as the agent would load it, with this endpoint alone if one is named.
+pub(super) fn load(path: &Path, only: Option<&str>) -> Result<Config, Failed> {
+    let mut config = config::load(path, &Environment::current()).map_err(refused)?.config;
+    if let Some(only) = only {
+        if !config.endpoints.keys().any(|name| name.as_str() == only) {
+            return Err(Failed::new(Exit::Usage, anyhow::anyhow!("no endpoint {only:?}: {}", known(&config))));
+        }
+        config.endpoints.retain(|name, _| name.as_str() == only);
+    }
+    Ok(config)
+}
+
+fn known(config: &Config) -> String {
+    let names: Vec<&str> = config.endpoints.keys().map(EndpointName::as_str).collect();
+    if names.is_empty() { "the config has none".to_owned() } else { format!("the config has {}", names.join(", ")) }
+}
+
+/// Runs a future to its end. File work that hangs does not hold up the end.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|e| Failed::new(Exit::Internal, anyhow::Error::from(e).context("can't start a runtime")))?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+/// What the running agent knows, or why it does not say.
+pub(super) fn running_agent(config: &Config) -> Result<Report, String> {
+    let answer = ask::agent(&config.host.run_dir.join("status.sock"));
+    answer.map(|(report, _)| report).map_err(|failed| format!("{:#}", failed.error))
+}

@@ -1,0 +1,62 @@
+//! `privatelinkd plan`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Exit, Failed, Output, once, output};
+use crate::agent::{self, once::Planned};
+use crate::config::Config;
+use crate::model::{EventKind, Plan};
+use crate::preview::decision::{Decided, Hosts};
+use crate::preview::{Decision, Host};
+use crate::publish::hosts::{HostsPolicy, inspect};
+use crate::sys::clock::Clock;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
+    let eyes = once::open_eyes(as_unit, path)?;
+    let config = once::load(path, None)?;
+    let planned = once::block_on(agent::once::plan(&config, eyes))?;
+    let report = once::running_agent(&config);
+    let Planned { found, health, plan, events } = &planned;
+    let decided = Decided {
+        host: &Host::new(&found.at.host, found.at.error.as_deref()),
+        round: &found.round,
+        inventory: &found.inventory,
+        health,
+        plan,
+        agent: report.as_ref().map_err(String::as_str),
+    };
+    let decision = Decision::new(decided, found_earlier(events), hosts(&config, plan, eyes.clock));
+    if args.output.json {
+        output::json(&decision)?;
+    } else {
+        output::answer(&decision.text(output::color()))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// What is wrong with what an earlier agent left; that it is there is no news.
+fn found_earlier(events: &[EventKind]) -> Vec<String> {
+    let bad = |kind: &&EventKind| matches!(kind, EventKind::CacheUnusable { .. } | EventKind::CacheForeign { .. });
+    events.iter().filter(bad).map(ToString::to_string).collect()
+}
+
+fn hosts(config: &Config, plan: &Plan, clock: Clock) -> Hosts {
+    let policy = Arc::new(HostsPolicy::new(config.for_writer()));
+    let hosts = Hosts { path: policy.path.clone(), publish: policy.publish, ..Hosts::default() };
+    if !policy.publish {
+        return hosts;
+    }
+    let refused = inspect::refused(&policy, plan, clock);
+    let refused = refused.into_iter().map(|(name, why)| (name, why.to_string())).collect();
+    match inspect::diff_of(&policy, plan, clock) {
+        Ok(diff) => Hosts { diff: Some(diff), refused, ..hosts },
+        Err(error) => Hosts { error: Some(error.to_string()), refused, ..hosts },
+    }
+}

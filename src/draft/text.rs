@@ -1,0 +1,315 @@
+//! The draft as TOML.
+//!
+//! Values are of closed types, which have nothing to escape. What somebody else wrote (names, descriptions, greetings,
+//! certificates) stands in comments only: taken apart at white space and joined with blanks, without control characters,
+//! it stays on its line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::label;
+use super::recognise::{Certainty, Kind, Recognised, recognise};
+use super::sight::{Answer, Gateway, Heard, Ports, Sight};
+use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
+use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName};
+
+/// Which probes this version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds {
+    /// `matrixone`
+    pub matrixone: bool,
+    /// `tdengine`
+    pub tdengine: bool,
+}
+
+/// What the draft is made for.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    /// The region.
+    pub region: &'a str,
+    /// The VPC.
+    pub vpc_id: &'a str,
+    /// Where the ports were looked for.
+    pub ports: Ports,
+    /// Which probes this version has.
+    pub kinds: Kinds,
+    /// Endpoints that the config has already, by their id.
+    pub known: &'a BTreeMap<EndpointId, EndpointName>,
+    /// Every label that the config has already.
+    pub taken: BTreeSet<EndpointName>,
+    /// Whether the API's list was complete.
+    pub complete: bool,
+}
+
+/// A drafted config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// What became of each endpoint.
+    pub endpoints: Vec<Drafted>,
+    /// Whether the API's list was complete.
+    pub complete: bool,
+    /// The config.
+    pub config: String,
+}
+
+/// What became of one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drafted {
+    /// The cloud's id.
+    pub id: EndpointId,
+    /// Its label in the config; `null` if it is left out.
+    pub name: Option<EndpointName>,
+    /// Why it is left out.
+    pub left_out: Option<String>,
+    /// What it is taken for.
+    #[serde(flatten)]
+    pub recognised: Recognised,
+    /// The keys that somebody has to fill in.
+    pub fill_in: Vec<String>,
+}
+
+/// The longest line of a comment.
+const WIDTH: usize = 118;
+/// What begins a line that needs somebody.
+const FILL_IN: &str = "FILL IN";
+
+/// Drafts a config for all that was seen.
+#[must_use]
+pub fn draft(sights: &[Sight], mut place: Place<'_>) -> Draft {
+    let mut page = Page::default();
+    let Place { region, vpc_id, .. } = &place;
+    let version = env!("CARGO_PKG_VERSION");
+    page.comment(&format!("Drafted by `privatelinkd init` {version} for the endpoints of {vpc_id} in {region}."));
+    page.comment(&format!(
+        "A line that begins with \"{FILL_IN}\" says what only you can know; take the # of the lines below it away then. \
+         After that: `privatelinkd check`, and `privatelinkd plan` to see what would happen."
+    ));
+    if !place.complete {
+        page.comment("The API's list was not complete: there may be more endpoints.");
+    }
+    let endpoints = sights.iter().map(|sight| endpoint(&mut page, sight, &mut place)).collect();
+    Draft { endpoints, complete: place.complete, config: page.text }
+}
+
+fn endpoint(page: &mut Page, sight: &Sight, place: &mut Place<'_>) -> Drafted {
+    let record = &sight.record;
+    let recognised = recognise(sight);
+    page.text.push('\n');
+    about(page, sight);
+    let left_out = left_out(record, place);
+    let name = match &left_out {
+        Some(why) => {
+            page.comment(&format!("Left out: {why}."));
+            None
+        }
+        None => label::make(record.name.as_deref(), &record.id, &mut place.taken),
+    };
+    let mut fill_in = Vec::new();
+    if let Some(name) = &name {
+        guess(page, &recognised);
+        page.line(&["[[endpoint]]"]);
+        page.line(&["name = \"", name.as_str(), "\""]);
+        page.line(&["id = \"", record.id.as_str(), "\""]);
+        fill_in = match recognised.kind {
+            Kind::Matrixone => matrixone(page, record, place),
+            Kind::Tdengine => tdengine(page, sight, place),
+            Kind::Https | Kind::Unknown => other(page, sight, place),
+        };
+    }
+    Drafted { id: record.id.clone(), name, left_out, recognised, fill_in }
+}
+
+fn left_out(record: &EndpointRecord, place: &Place<'_>) -> Option<String> {
+    if let Some(name) = place.known.get(&record.id) {
+        return Some(format!("the config has it already, as \"{name}\""));
+    }
+    let gone =
+        record.status == Some(EndpointStatus::Deleting) || record.connection == Some(ConnectionStatus::ServiceDeleted);
+    gone.then(|| "it is deleted".to_owned())
+}
+
+/// What the API tells of it.
+fn about(page: &mut Page, sight: &Sight) {
+    let record = &sight.record;
+    let name = record.name.as_deref().unwrap_or("without a name");
+    page.comment(&format!("{name}: {}", record.id));
+    if let Some(description) = &record.description {
+        page.comment(&format!("Description: {description}"));
+    }
+    if let Some(service) = &record.service_name {
+        page.comment(&format!("Service: {service}"));
+    }
+    let word = |word: Option<&str>| word.unwrap_or("unknown").to_owned();
+    let status = word(record.status.as_ref().map(EndpointStatus::label));
+    let business = word(record.business.as_ref().map(|b| b.label()));
+    let connection = word(record.connection.as_ref().map(ConnectionStatus::label));
+    page.comment(&format!("Status: {status}, {business}, {connection}"));
+    match &sight.zones {
+        Ok(zones) => zones.iter().for_each(|z| page.comment(&zone(z))),
+        Err(error) => page.comment(&format!("Zones: {error}")),
+    }
+}
+
+fn zone(record: &ZoneRecord) -> String {
+    let ip = record.ipv4.map_or_else(|| "no address".to_owned(), |ip| ip.to_string());
+    let eni = record.eni_id.as_ref().map(|id| format!(", {id}")).unwrap_or_default();
+    let status = record.status.as_ref().map_or("unknown", |status| status.label());
+    format!("Zone {}: {ip}{eni}, {status}", record.zone)
+}
+
+fn guess(page: &mut Page, recognised: &Recognised) {
+    let Recognised { kind, certainty, why } = recognised;
+    let why = if why.is_empty() { "nothing speaks for any service".to_owned() } else { why.join("; ") };
+    match kind {
+        Kind::Unknown => page.comment(&format!("What it is can't be told: {why}.")),
+        _ => page.comment(&format!("Taken for {kind} ({certainty}): {why}.")),
+    }
+}
+
+fn matrixone(page: &mut Page, record: &EndpointRecord, place: &Place<'_>) -> Vec<String> {
+    let domain = record.domain.as_ref().map_or("which the console shows", HostName::as_str);
+    page.comment(&format!(
+        "Clients of MatrixOne Cloud use the endpoint's own domain, {domain}, which is steered on this host. Names of your \
+         own go into private_dns; the cloud's API tells none."
+    ));
+    page.line(&["publish_domain = true"]);
+    page.line(&["#private_dns = [\"ledger-db.example.com\"]"]);
+    if !place.kinds.matrixone {
+        page.comment(
+            "This version has no probe for MatrixOne, and a tcp probe of its port is refused, because a MySQL server would \
+             block this host for it. Until a later version nothing probes the addresses.",
+        );
+    }
+    probe(page, place.kinds.matrixone, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
+    Vec::new()
+}
+
+fn tdengine(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
+    let names = match &sight.gateway {
+        Heard::Said(_, Gateway { names, .. }) if !names.is_empty() => {
+            format!(" Its certificate is for {}.", names.join(", "))
+        }
+        _ => String::new(),
+    };
+    page.comment(&format!(
+        "{FILL_IN} private_dns: the private DNS name that the console of TDengine Cloud shows for this connection, which \
+         clients use as the host. The cloud's API does not tell it.{names}"
+    ));
+    page.line(&["#private_dns = [\"gw-orders.cloud.taosdata.com\"]"]);
+    page.comment("The probe needs that name, too: TLS is verified under it.");
+    if place.kinds.tdengine {
+        probe(page, false, ("tdengine", place.ports.tdengine, Ports::DEFAULT.tdengine));
+    } else {
+        https(page, sight, ("POST", "/rest/sql", 401), place);
+    }
+    vec!["private_dns".to_owned(), "probe".to_owned()]
+}
+
+fn other(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
+    let zones_own = "The cloud's API does not tell the names of a provider's private zone.";
+    page.comment(&format!(
+        "{FILL_IN} private_dns: the names that clients on this host use. {zones_own} If they use the endpoint's own \
+         domain, it is publish_domain = true."
+    ));
+    page.line(&["#private_dns = [\"db.example.com\"]"]);
+    if let Heard::Said(_, Gateway { names, answer: Ok(_), .. }) = &sight.gateway {
+        let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+        page.comment(&format!(
+            "{FILL_IN} probe: it speaks HTTPS, under a certificate for {names}. Which request shows that it works only \
+             you can know."
+        ));
+        https(page, sight, ("GET", "/", 200), place);
+    } else {
+        page.comment(&format!(
+            "{FILL_IN} probe: the port of the service. A connection that is accepted proves the port and no more; where it \
+             speaks HTTPS, kind = \"https\" proves that it answers. Until then nothing probes the addresses."
+        ));
+        page.line(&["#[endpoint.probe]"]);
+        page.line(&["#kind = \"tcp\""]);
+        page.line(&["#port = 5432"]);
+    }
+    vec!["private_dns".to_owned(), "probe".to_owned()]
+}
+
+/// A probe of a database's own, switched on or off.
+fn probe(page: &mut Page, on: bool, (kind, port, default): (&str, u16, u16)) {
+    let off = if on { "" } else { "#" };
+    page.line(&[off, "[endpoint.probe]"]);
+    page.line(&[off, "kind = \"", kind, "\""]);
+    if port != default {
+        page.line(&[off, "port = ", &port.to_string()]);
+    }
+}
+
+/// A request of an HTTPS probe, off. The status is the one that was seen, where it is no failure.
+fn https(page: &mut Page, sight: &Sight, (method, path, status): (&str, &str, u16), place: &Place<'_>) {
+    let seen = match &sight.gateway {
+        Heard::Said(_, Gateway { answer: Ok(Answer { status, .. }), .. }) => Some(*status),
+        _ => None,
+    };
+    let status = seen.filter(|seen| method == "POST" && (200..500).contains(seen)).unwrap_or(status);
+    probe(page, false, ("https", place.ports.tdengine, Ports::DEFAULT.tdengine));
+    page.line(&["#method = \"", method, "\""]);
+    page.line(&["#path = \"", path, "\""]);
+    page.line(&["#expect_status = [", &status.to_string(), "]"]);
+}
+
+/// A text that grows line by line.
+#[derive(Debug, Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// A line of TOML. For texts of ours and of closed types alone.
+    fn line(&mut self, parts: &[&str]) {
+        self.text.extend(parts.iter().copied());
+        self.text.push('\n');
+    }
+
+    /// A comment of as many lines as it takes, whatever is in it.
+    fn comment(&mut self, text: &str) {
+        let mut width = 0;
+        let visible = |c: char| if c.is_control() || turns_text(c) { ' ' } else { c };
+        let tame: String = text.chars().map(visible).collect();
+        for word in tame.split_whitespace() {
+            let length = word.chars().count();
+            if width > 0 && width + 1 + length <= WIDTH {
+                let _ = write!(self.text, " {word}");
+                width += 1 + length;
+            } else {
+                let end = if width > 0 { "\n" } else { "" };
+                let _ = write!(self.text, "{end}# {word}");
+                width = 2 + length;
+            }
+        }
+        self.text.push_str(if width > 0 { "\n" } else { "" });
+    }
+}
+
+/// Invisible characters that make a terminal show a line in another order than it has.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+impl Drafted {
+    /// "ledger: MatrixOne (sure)", or why it is left out.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { id, name, left_out, recognised, fill_in } = self;
+        let Recognised { kind, certainty, why: _ } = recognised;
+        let name = name.as_ref().map_or_else(|| id.as_str(), EndpointName::as_str);
+        if let Some(why) = left_out {
+            return format!("{name}: left out, {why}");
+        }
+        let taken_for = match (kind, certainty) {
+            (Kind::Unknown, _) => "what it is can't be told".to_owned(),
+            (kind, Certainty::Guess) => format!("perhaps {kind}, a guess by what it is called"),
+            (kind, certainty) => format!("{kind} ({certainty})"),
+        };
+        let fill_in = if fill_in.is_empty() { String::new() } else { format!("; fill in {}", fill_in.join(" and ")) };
+        format!("{name}: {taken_for}{fill_in}")
+    }
+}

@@ -1,0 +1,106 @@
+//! Aligned columns for people, in colour where they may be.
+
+use std::fmt::Write as _;
+
+use crate::model::AnswerReason;
+
+/// How a cell is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    Head,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Tone {
+    /// The number of an ANSI "select graphic rendition".
+    fn sgr(self) -> Option<u8> {
+        match self {
+            Self::Plain => None,
+            Self::Head => Some(1),
+            Self::Good => Some(32),
+            Self::Warn => Some(33),
+            Self::Bad => Some(31),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// Text comes from elsewhere: no control character of it reaches a terminal.
+    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        let text: String = text.into();
+        Self { text: text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(), tone }
+    }
+
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self::toned(text, Tone::Plain)
+    }
+}
+
+pub(crate) fn head<const N: usize>(titles: [&str; N]) -> [Cell; N] {
+    titles.map(|t| Cell::toned(t, Tone::Head))
+}
+
+/// Aligned columns; nothing if there is only the head.
+pub(crate) fn columns<const N: usize>(out: &mut String, rows: Vec<[Cell; N]>, color: bool) {
+    if rows.len() < 2 {
+        return;
+    }
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.text.chars().count().max(*width);
+        }
+    }
+    for row in &rows {
+        line(out, row, &widths, color);
+    }
+}
+
+/// One line without trailing blanks.
+pub(crate) fn line(out: &mut String, cells: &[Cell], widths: &[usize], color: bool) {
+    let last = cells.iter().rposition(|c| !c.text.is_empty()).unwrap_or(0);
+    for (i, Cell { text, tone }) in cells.iter().enumerate().take(last + 1) {
+        match tone.sgr().filter(|_| color && !text.is_empty()) {
+            Some(sgr) => _ = write!(out, "\x1b[{sgr}m{text}\x1b[0m"),
+            None => out.push_str(text),
+        }
+        if i < last {
+            let width = widths.get(i).copied().unwrap_or(0);
+            let pad = width.saturating_sub(text.chars().count()) + 2;
+            out.extend(std::iter::repeat_n(' ', pad));
+        }
+    }
+    out.push('\n');
+}
+
+pub(crate) fn reason_tone(reason: AnswerReason) -> Tone {
+    match reason {
+        AnswerReason::Healthy | AnswerReason::Fixed | AnswerReason::Pinned => Tone::Good,
+        AnswerReason::RemovalPending
+        | AnswerReason::DrainedButNeeded
+        | AnswerReason::Drained
+        | AnswerReason::FailedOver
+        | AnswerReason::Stale
+        | AnswerReason::Unprobed => Tone::Warn,
+        AnswerReason::LocalFaultHeld | AnswerReason::AllDownKept => Tone::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_hold_no_control_characters() {
+        assert_eq!(Cell::plain("a\x1b[31m\nb\u{9b}").text, "a [31m b ");
+    }
+}

@@ -1,0 +1,82 @@
+//! What to do about a source that can't tell.
+
+use crate::cloud::openapi::error::CallError;
+use crate::cloud::openapi::refusal::Class;
+use crate::discover::SourceError;
+
+/// What the agent needs of RAM.
+const PERMISSIONS: &str = "privatelink:ListVpcEndpoints and privatelink:ListVpcEndpointZones";
+
+/// The error in a sentence, with what to do about it if that is known.
+#[must_use]
+pub fn sentence(error: &SourceError) -> String {
+    let advice = match error {
+        SourceError::Call(error) => of_call(error),
+        SourceError::IncompleteList | SourceError::NotConfigured(_) | SourceError::NoApi(_) => None,
+        SourceError::Resolve(_) => None,
+    };
+    advice.map_or_else(|| error.to_string(), |advice| format!("{error}: {advice}"))
+}
+
+/// What to do about a call without an answer.
+#[must_use]
+pub fn of_call(error: &CallError) -> Option<String> {
+    let refusal = match error {
+        CallError::NoKeys(_) => {
+            return Some(format!("attach a RAM role to this instance whose policy allows {PERMISSIONS}"));
+        }
+        CallError::Transport(_) | CallError::Malformed(_) => return None,
+        CallError::Refused(refusal) => refusal,
+    };
+    match &refusal.class {
+        Class::Denied { action } => {
+            let action = action.as_deref().unwrap_or(PERMISSIONS);
+            Some(format!("allow {action} on acs:privatelink:*:*:vpcendpoint/* in the RAM policy of the role or user"))
+        }
+        Class::Throttled { .. } => Some(
+            "all hosts of the account share this quota: try again in a minute, and set [host] fleet_size to the number of hosts"
+                .to_owned(),
+        ),
+        Class::ClockSkew => Some("set the clock of this host".to_owned()),
+        Class::BadCredentials | Class::Token => {
+            Some("the keys that were found are wrong, inactive or over: replace them, or use a RAM role".to_owned())
+        }
+        Class::ProductOff => Some("activate PrivateLink for this account".to_owned()),
+        Class::BadCall => Some("is the region the right one?".to_owned()),
+        Class::NonceUsed | Class::NotFound | Class::Busy | Class::Server | Class::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::openapi::refusal::Refusal;
+
+    fn refused(class: Class) -> SourceError {
+        let refusal = Refusal {
+            class,
+            status: 403,
+            code: "Code".to_owned(),
+            message: String::new(),
+            request_id: None,
+            date: None,
+        };
+        SourceError::Call(CallError::Refused(Box::new(refusal)))
+    }
+
+    #[test]
+    fn a_missing_permission_is_named_even_where_the_service_does_not_say_which() {
+        let denied = |action: Option<&str>| sentence(&refused(Class::Denied { action: action.map(str::to_owned) }));
+        assert!(
+            denied(Some("privatelink:ListVpcEndpointZones")).contains("allow privatelink:ListVpcEndpointZones on ")
+        );
+        assert!(denied(None).contains("allow privatelink:ListVpcEndpoints and privatelink:ListVpcEndpointZones on "));
+    }
+
+    #[test]
+    fn what_is_not_known_gets_no_advice() {
+        let error = SourceError::IncompleteList;
+        assert_eq!(sentence(&error), error.to_string());
+        assert!(sentence(&refused(Class::Throttled { retry_after: None })).contains("fleet_size"));
+    }
+}
