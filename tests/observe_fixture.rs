@@ -152,6 +152,7 @@ pub(crate) fn healthy() -> Snapshot {
         }),
         inventory: Arc::new(Inventory {
             endpoints: [0, 1].map(|n| (ENDPOINTS[n].parse().unwrap(), endpoint(n))).into(),
+            disowned: false,
         }),
         health: Arc::new(HealthView { targets }),
         plan: PlanState {

@@ -113,7 +113,7 @@ fn inventory() -> impl Strategy<Value = Inventory> {
             missing,
         });
     let label = select(vec!["a", "b", "gone"]).prop_map(|n| n.parse().unwrap());
-    btree_map(label, endpoint, 0..3).prop_map(|endpoints| Inventory { endpoints })
+    btree_map(label, endpoint, 0..3).prop_map(|endpoints| Inventory { endpoints, disowned: false })
 }
 
 /// The bytes that the cache keeps of this content.

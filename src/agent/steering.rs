@@ -81,7 +81,7 @@ impl Steering {
         let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow_and_update().clone());
         let in_force = self.plan.borrow().plan.clone();
         let mut previous = in_force.clone();
-        if host.foreign_cache.is_some() && !std::mem::replace(&mut self.disowned, true) {
+        if inventory.disowned && !std::mem::replace(&mut self.disowned, true) {
             previous = previous.map(|plan| Arc::new(disowned(&plan)));
         }
         let steered = steer(&Inputs {

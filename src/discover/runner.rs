@@ -194,7 +194,7 @@ where
         let host = self.setup.host.borrow_and_update().clone();
         if host.foreign_cache.is_some() && !std::mem::replace(&mut self.disowned, true) {
             // Another machine's (B12). What was found out since the start is found out again, and soon.
-            self.setup.inventory.send_replace(Arc::default());
+            self.setup.inventory.send_replace(Arc::new(Inventory { disowned: true, ..Inventory::default() }));
         }
         self.cloud = (self.setup.connect)(&config, &host);
         self.fixed().await;

@@ -16,6 +16,10 @@ use super::{
 pub struct Inventory {
     /// By the admin's name.
     pub endpoints: BTreeMap<EndpointName, Endpoint>,
+    /// What was recalled at the start turned out to be another machine's and is not in here any more (B12). Said
+    /// together with what is left, so that nobody takes the one for the other.
+    #[serde(skip)]
+    pub disowned: bool,
 }
 
 /// One endpoint.

@@ -24,7 +24,7 @@ pub fn merge(
     graces: Graces,
     now: Now,
 ) -> (Inventory, Vec<EventKind>) {
-    let mut inventory = Inventory::default();
+    let mut inventory = Inventory { disowned: previous.disowned, ..Inventory::default() };
     let mut events = Vec::new();
     for (name, wanted) in config {
         let old = previous.endpoints.get(name);
