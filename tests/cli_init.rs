@@ -212,6 +212,14 @@ async fn nothing_is_overwritten() {
     assert_eq!(cloud.calls().len(), 0, "nobody is asked for nothing");
 }
 
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_said_before_anybody_is_asked() {
+    let (cloud, rig) = rig().await;
+    let said = Rig::said(rig.command_with("conf.d/endpoints.toml", &["init", "--write"])).await;
+    assert!(said.code == 1 && said.err.contains("endpoints.toml can't be written: make its folder first"), "{said:?}");
+    assert_eq!(cloud.calls().len(), 0);
+}
+
 /// A drop-in says where the cloud is; the config itself is what is to be made.
 #[tokio::test]
 async fn a_draft_is_written_where_nothing_is() {

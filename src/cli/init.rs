@@ -69,8 +69,8 @@ struct Answer {
 const SCHEMA: u32 = 1;
 
 pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
-    if args.write && exists(path)? {
-        return Err(in_the_way(path));
+    if args.write {
+        has_room(path)?;
     }
     let answer = match eyes::service_user() {
         // What only root may write has to be drafted by somebody who may do less.
@@ -150,10 +150,15 @@ fn unanswered(error: &CallError) -> Failed {
     Failed::new(exit, anyhow::anyhow!("the endpoints can't be listed: {error}{advice}"))
 }
 
-fn exists(path: &Path) -> Result<bool, Failed> {
+/// Whether the file can be made, before anybody is asked for it.
+fn has_room(path: &Path) -> Result<(), Failed> {
     match std::fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(_) => Err(in_the_way(path)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && atomic_file::parent(path).is_dir() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let path = path.display();
+            Err(Failed::new(Exit::No, anyhow::anyhow!("{path} can't be written: make its folder first")))
+        }
         Err(e) => Err(unusable(path, e)),
     }
 }

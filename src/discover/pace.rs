@@ -58,6 +58,8 @@ pub struct ApiPace {
     rng: Rng,
     next: Boottime,
     failures: u32,
+    /// Before that the API does not want to be asked again, whatever happens here.
+    not_before: Boottime,
     hurried: Option<Boottime>,
     tokens: u32,
     refilled: Boottime,
@@ -71,7 +73,7 @@ impl ApiPace {
         let mut rng = Rng::with_seed(seed);
         let phase = fleet.stretched().mul_f64(rng.f64());
         let next = if knows { now.after(phase) } else { now };
-        Self { fleet, rng, next, failures: 0, hurried: None, tokens: BURST, refilled: now }
+        Self { fleet, rng, next, failures: 0, not_before: now, hurried: None, tokens: BURST, refilled: now }
     }
 
     /// When the next round is due.
@@ -80,10 +82,13 @@ impl ApiPace {
         self.next
     }
 
-    /// The config changed. What a new endpoint needs is asked at once.
+    /// The config changed. What a new endpoint needs is asked at once; where the API fails, the change may be what mends
+    /// it, such as other credentials, and is tried soon, but not before the API wants to be asked again.
     pub fn follow(&mut self, fleet: Fleet, news: bool, now: Boottime) {
         self.fleet = fleet;
-        self.next = if news { now } else { self.next.min(now.after(fleet.stretched())) };
+        let latest =
+            if self.failures > 0 { now.after(self.soon()).max(self.not_before) } else { now.after(fleet.stretched()) };
+        self.next = if news { now } else { self.next.min(latest) };
     }
 
     /// Takes a token for a round that is due; without one it waits until there is one.
@@ -124,6 +129,7 @@ impl ApiPace {
         let wait = if throttled { doubled.saturating_mul(2) } else { doubled }.min(longest);
         let wait = wait.mul_f64(0.75 + 0.25 * self.rng.f64());
         self.next = now.after(wait.max(after.unwrap_or_default()));
+        self.not_before = if throttled { self.next } else { now.after(after.unwrap_or_default()) };
     }
 
     /// Something happened that the API may explain: a zone failed, or DNS gives another address.
@@ -132,8 +138,13 @@ impl ApiPace {
             return;
         }
         self.hurried = Some(now);
+        self.next = self.next.min(now.after(self.soon()));
+    }
+
+    /// So that all hosts of the fleet together, if all want it now, keep to their part.
+    fn soon(&mut self) -> Duration {
         let within = self.fleet.spread(HURRIED_CALLS).max(SHORTEST_HURRY);
-        self.next = self.next.min(now.after(within.mul_f64(self.rng.f64())));
+        within.mul_f64(self.rng.f64())
     }
 
     /// A tenth more or less, so that hosts which once fell into step get out of it.
@@ -249,6 +260,19 @@ mod tests {
         pace.failed(None, true, at(700));
         let before = pace.next();
         pace.hurry(at(5_000));
+        assert_eq!(pace.next(), before);
+    }
+
+    #[test]
+    fn a_reload_tries_a_failing_api_soon_but_not_a_throttling_one() {
+        let mut pace = ApiPace::new(fleet(1), false, 3, at(0));
+        (0..8).for_each(|_| pace.failed(None, false, at(0)));
+        assert!(waits(&pace, at(0)) > 400.0);
+        pace.follow(fleet(1), false, at(10));
+        assert!(waits(&pace, at(10)) <= 30.0);
+        (0..3).for_each(|_| pace.failed(Some(Duration::from_secs(300)), true, at(20)));
+        let before = pace.next();
+        pace.follow(fleet(1), false, at(30));
         assert_eq!(pace.next(), before);
     }
 
