@@ -177,7 +177,7 @@ async fn the_image_of_another_vpc_is_recognised() {
         world.host.instance_id = "i-bp1anotherinstance".to_owned();
         world.host.vpc_id = "vpc-bp1another".to_owned();
         world.zone_mut(World::LEDGER, "cn-hangzhou-h").unwrap().eni_ip = Some(new);
-        world.zone_mut(World::LEDGER, "cn-hangzhou-i").unwrap().listed = false;
+        world.endpoints.get_mut(World::LEDGER).unwrap().zones.remove("cn-hangzhou-i");
     };
     cloud.world(elsewhere).await.unwrap();
     let faults = [Service::Privatelink, Service::Dns].map(|service| {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use privatelink_sim::cloud::{Cloud, Policy, World, Zone};
 use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki};
 use privatelinkd::cloud::privatelink::{EndpointRecord, ZoneRecord};
-use privatelinkd::config::{Environment, from_texts, has_probe_kind};
+use privatelinkd::config::{Environment, from_texts, has_probe_kind, only_endpoints};
 use privatelinkd::draft::text::draft;
 use privatelinkd::draft::{Answer, Draft, Gateway, Greeting, Heard, Kind, Kinds, Place, Ports, Sight};
 use proptest::prelude::*;
@@ -434,12 +434,22 @@ proptest! {
             prop_assert!(is_ours(line), "{line:?}");
             prop_assert!(!line.chars().any(char::is_control), "{line:?}");
         }
+        prop_assert!(draft.endpoints.is_empty() || only_endpoints(&draft.config));
         let loaded = from_texts(&[("draft", &draft.config)], &Environment::default());
         let loaded = loaded.map_err(|c| TestCaseError::fail(format!("{c}\n{}", draft.config)))?;
         let made: BTreeMap<_, _> = loaded.config.endpoints.iter().map(|(n, e)| (n.clone(), e.id.clone().unwrap())).collect();
         let said: BTreeMap<_, _> = draft.endpoints.iter().filter_map(|e| Some((e.name.clone()?, e.id.clone()))).collect();
         prop_assert_eq!(made, said);
         prop_assert_eq!(draft.endpoints.len(), sights.len());
+    }
+}
+
+#[test]
+fn root_writes_nothing_but_endpoints_for_others() {
+    assert!(only_endpoints("# a\n[[endpoint]]\nname = \"a\"\n"));
+    for other in ["[hosts]\nallowed_ranges = [\"0.0.0.0/0\"]\n", "hosts.path = \"/etc/passwd\"\n", "[[endpoint]", "x\n"]
+    {
+        assert!(!only_endpoints(other), "{other:?}");
     }
 }
 

@@ -175,7 +175,13 @@ fn ask_another(args: &Args, path: &Path) -> Result<Result<Answer, Exit>, Failed>
     if !ended.status.success() {
         return Ok(Err(ended.status.code().map_or(Exit::Internal, Exit::of_code)));
     }
-    serde_json::from_slice(&ended.stdout).map(Ok).map_err(|e| internal(e.into()))
+    let answer: Answer = serde_json::from_slice(&ended.stdout).map_err(|e| internal(e.into()))?;
+    // What the agent's user says is written by root's hand.
+    if config::only_endpoints(&answer.draft.config) {
+        Ok(Ok(answer))
+    } else {
+        Err(internal(anyhow::anyhow!("expected a draft of endpoints, found something else in it")))
+    }
 }
 
 /// Whole or not at all, and never over anything.

@@ -225,6 +225,13 @@ pub fn has_probe_kind(word: &str) -> bool {
     check::has_kind(word)
 }
 
+/// Whether a text is TOML and sets nothing but endpoints: whom the hosts writer trusts, and where anything lies, stays as
+/// it is.
+#[must_use]
+pub fn only_endpoints(text: &str) -> bool {
+    toml::from_str::<toml::Table>(text).is_ok_and(|table| table.keys().all(|key| key == "endpoint"))
+}
+
 impl EndpointConfig {
     /// Whether a source has anything to go by.
     #[must_use]
