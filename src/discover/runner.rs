@@ -56,8 +56,6 @@ pub struct Runner<M, C> {
     flights: JoinSet<Landed>,
     in_flight: BTreeSet<Flight>,
     saved: Option<Inventory>,
-    /// Another machine's inventory was given up.
-    disowned: bool,
 }
 
 /// What is asked by a task of its own, one at a time.
@@ -87,16 +85,7 @@ where
         let known = lacking(&config, &setup.inventory.borrow()).is_empty();
         let api = ApiPace::new(fleet(&config), known, seed, now);
         let dns = DnsPace::new(config.cloud.dns_interval, known, seed.rotate_left(32), now);
-        Self {
-            setup,
-            cloud,
-            api,
-            dns,
-            flights: JoinSet::new(),
-            in_flight: BTreeSet::new(),
-            saved: None,
-            disowned: false,
-        }
+        Self { setup, cloud, api, dns, flights: JoinSet::new(), in_flight: BTreeSet::new(), saved: None }
     }
 
     /// Runs until cancelled.
@@ -192,7 +181,7 @@ where
     async fn follow(&mut self) {
         let config = self.setup.config.borrow_and_update().clone();
         let host = self.setup.host.borrow_and_update().clone();
-        if host.foreign_cache.is_some() && !std::mem::replace(&mut self.disowned, true) {
+        if host.foreign_cache.is_some() && !self.setup.inventory.borrow().disowned {
             // Another machine's (B12). What was found out since the start is found out again, and soon.
             self.setup.inventory.send_replace(Arc::new(Inventory { disowned: true, ..Inventory::default() }));
         }

@@ -122,7 +122,7 @@ pub async fn plan(config: &Config, eyes: Eyes) -> Planned {
     let cache = Arc::new(cache(config, &local.identity));
     let memory = recall(cache, settings::policy(config), Cache::look, clock).await;
     let at = whereabouts(config, eyes).await;
-    let (at, memory) = disown(at, memory);
+    let memory = disown(&at.host, memory);
     let Memory { inventory, plan: previous, events, .. } = memory;
     let found = look_round(config, at, inventory, eyes).await;
     let health = probe(config, &found.inventory, clock).await;
@@ -139,14 +139,13 @@ pub async fn plan(config: &Config, eyes: Eyes) -> Planned {
 }
 
 /// What another machine wrote down counts for nothing (B12).
-fn disown(mut at: Whereabouts, mut memory: Memory) -> (Whereabouts, Memory) {
-    if let Some(part) = memory.written_by.as_ref().and_then(|by| at.host.identity.mismatch(by)) {
-        at.host.foreign_cache = Some(part);
+fn disown(host: &HostFacts, mut memory: Memory) -> Memory {
+    if let Some(part) = memory.written_by.as_ref().and_then(|by| host.identity.mismatch(by)) {
         memory.inventory = Inventory::default();
         memory.plan = memory.plan.as_ref().map(steering::disowned);
         memory.events.push(EventKind::CacheForeign { part });
     }
-    (at, memory)
+    memory
 }
 
 async fn look_round(config: &Config, at: Whereabouts, known: Inventory, eyes: Eyes) -> Found {
