@@ -357,7 +357,7 @@ fn secrets_are_read_trimmed_and_never_shown() {
         panic!("other headers: {:?}", spec.headers)
     };
     assert_eq!((first.as_str(), second.as_str(), secret.expose()), ("authorization", "x-b", "Bearer hunter2"));
-    assert_eq!(spec.trust, Trust::System);
+    assert_eq!(spec.tls.trust, Trust::System);
     let shown =
         format!("{:?} {} {}", loaded.config, loaded.effective, serde_json::to_string(&loaded.effective).unwrap());
     assert!(!shown.contains("hunter2") && shown.contains("x-b = \"[secret]\""), "{shown}");
@@ -421,7 +421,7 @@ fn certificates_are_read_at_load() {
     let loaded = with_authority(&format!("words\n{AUTHORITY}{AUTHORITY}"), 0o644).unwrap_or_else(|c| panic!("{c}"));
     let probe = loaded.config.endpoints.values().next().unwrap().probe.clone().unwrap();
     let ProbeKind::Https(spec) = &probe.kind else { panic!("another kind") };
-    let Trust::File(bundle) = &spec.trust else { panic!("another trust") };
+    let Trust::File(bundle) = &spec.tls.trust else { panic!("another trust") };
     assert_eq!(bundle.certificates.len(), 2);
 
     let refused = |pem: &str, mode| with_authority(pem, mode).unwrap_err().to_string();

@@ -47,6 +47,7 @@ pub(crate) fn up() -> CheckHealth {
         last_success_started: Some(at(7198).boottime),
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
+        certificate: None,
         stats,
     }
 }

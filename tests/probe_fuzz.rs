@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::model::{Failure, FailureReason, HttpsSpec, Trust, TrustBundle};
+use privatelinkd::model::{Failure, FailureReason, HttpsSpec, TlsSpec, Trust, TrustBundle};
 use privatelinkd::probe::dial::{self, Deadline};
 use privatelinkd::probe::https::Exchange;
 use privatelinkd::probe::tls::{Sessions, TrustSets};
@@ -111,12 +111,17 @@ fn paused() -> tokio::runtime::Runtime {
 
 fn spec() -> HttpsSpec {
     HttpsSpec {
-        server_name: "gw.example.com".parse().unwrap(),
+        tls: TlsSpec {
+            server_name: "gw.example.com".parse().unwrap(),
+            trust: Trust::System,
+            expiry_warning: Duration::ZERO,
+        },
         method: "GET".into(),
         path: "/".into(),
         headers: Vec::new(),
+        body: String::new(),
         expect_status: vec![200, 204],
-        trust: Trust::System,
+        expect_body: None,
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki, free_address};
-use privatelinkd::model::{Failure, FailureReason as R, HeaderValue, HttpsSpec, ProbeKind, Secret, Trust, TrustBundle};
-use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers};
+use privatelinkd::model::{
+    Check, Failure, FailureReason as R, HeaderValue, HttpsSpec, ProbeKind, Secret, TlsSpec, Trust, TrustBundle,
+};
+use privatelinkd::probe::{AnyProber, Overlap, Prober};
 
-use crate::probe_tcp::{HASTY, PATIENT, reason, target};
+use crate::probe_tcp::{HASTY, PATIENT, probers, reason, target};
 
 const NAME: &str = "gw-orders.example.com";
 
@@ -18,17 +21,18 @@ fn trust(pki: &Pki) -> Trust {
 
 fn spec(trust: Trust) -> HttpsSpec {
     HttpsSpec {
-        server_name: NAME.parse().unwrap(),
+        tls: TlsSpec { server_name: NAME.parse().unwrap(), trust, expiry_warning: Duration::ZERO },
         method: "GET".into(),
         path: "/healthz?deep=1".into(),
         headers: Vec::new(),
+        body: String::new(),
         expect_status: vec![200],
-        trust,
+        expect_body: None,
     }
 }
 
 fn prober(address: SocketAddr, spec: HttpsSpec) -> AnyProber {
-    Probers::new().prober(&target(address, ProbeKind::Https(spec)))
+    probers().prober(&target(address, ProbeKind::Https(spec)), Check::Path)
 }
 
 async fn serve(leaf: Leaf) -> HttpsService {
@@ -158,10 +162,11 @@ async fn a_body_without_end_does_not_hold_the_verdict_up() {
 #[tokio::test]
 async fn sessions_resume_at_their_own_address_only_and_not_after_a_failure() {
     let pki = Pki::new("test").unwrap();
-    let probers = Probers::new();
+    let probers = probers();
     let services = [serve(pki.leaf(&[NAME]).unwrap()).await, serve(pki.leaf(&[NAME]).unwrap()).await];
     let kind = ProbeKind::Https(spec(trust(&pki)));
-    let [a, b] = services.each_ref().map(|service| probers.prober(&target(service.address(), kind.clone())));
+    let [a, b] =
+        services.each_ref().map(|service| probers.prober(&target(service.address(), kind.clone()), Check::Path));
     let resumed = |service: &HttpsService| service.last_request().unwrap().resumed;
 
     a.probe(PATIENT).await.unwrap();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use privatelinkd::agent::steering::Steering;
 use privatelinkd::config::Config;
 use privatelinkd::discover::{Fixed, Round, Source, Wanted, merge};
-use privatelinkd::model::{Failure, FailureReason, HealthView, HostFacts, Inventory, PlanState, TargetSpec, Timings};
+use privatelinkd::model::{
+    Check, Failure, FailureReason, HealthView, HostFacts, Inventory, PlanState, TargetSpec, Timings,
+};
 use privatelinkd::probe::runner::{Probes, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::sys::clock::Clock;
@@ -107,7 +109,7 @@ impl Rig {
         let (events, _) = mpsc::unbounded_channel();
         let made = world.clone();
         let runner = Runner {
-            make: move |spec: &TargetSpec| Fake {
+            make: move |spec: &TargetSpec, _: Check| Fake {
                 world: made.clone(),
                 address: spec.key.address,
                 rng: Mutex::new(fastrand::Rng::with_seed(seed ^ u64::from(spec.key.address == B))),

@@ -207,9 +207,9 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let probers = Probers::new();
+        let probers = Probers::new(self.clock);
         let runner = Runner {
-            make: move |spec: &crate::model::TargetSpec| probers.prober(spec),
+            make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
             clock: self.clock,
             beat,
             seed: seed(&self.cache),

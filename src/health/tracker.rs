@@ -144,6 +144,7 @@ impl Tracker {
             last_success_started: self.last_success_started,
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
+            certificate: None,
             stats: self.stats.clone(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Boottime, Check, Failure, FailureReason, Now, TargetKey, Timings};
+use super::{Boottime, Certificate, Check, Failure, FailureReason, Now, TargetKey, Timings};
 
 /// Every target's health. One `Arc` of it crosses to steering, so that nobody sees half a change.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,6 +90,8 @@ pub struct CheckHealth {
     pub last: Option<LastResult>,
     /// The latest failure, kept after the recovery for people.
     pub last_failure: Option<(Now, Failure)>,
+    /// The certificate that was shown last, of a check with TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Counters since the probe task began.
     pub stats: CheckStats,
 }
@@ -107,6 +109,7 @@ impl CheckHealth {
             last_success_started: None,
             last: None,
             last_failure: None,
+            certificate: None,
             stats: CheckStats::default(),
         }
     }

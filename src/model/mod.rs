@@ -4,6 +4,7 @@
 //! [`Now`], and what happened goes out as a value.
 
 mod api;
+mod certificate;
 mod cloud_status;
 mod event;
 mod failure;
@@ -22,6 +23,7 @@ mod secret;
 mod time;
 
 pub use api::{ApiCounts, ApiState, CredentialsState};
+pub use certificate::Certificate;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason};
@@ -38,7 +40,8 @@ pub use overrides::{Drain, Overrides};
 pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
 pub use policy::{Answers, Graces, Policy, Prefer, Steering};
 pub use probe::{
-    Check, HeaderValue, HttpsSpec, ProbeKind, ProbeSpec, Schedule, TargetKey, TargetSpec, Trust, TrustBundle,
+    Check, DeepSpec, Depth, FileSecret, HeaderValue, HttpsSpec, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec,
+    Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
 };
 pub use secret::Secret;
 pub use time::{Boottime, Now, Wall};

@@ -26,6 +26,10 @@ pub struct Timings {
     pub tls: Option<Duration>,
     /// From the request to the first byte of the answer (a greeting counts as an answer), where there is one.
     pub answer: Option<Duration>,
+    /// From the first byte of the login to its acceptance, where there is one of its own.
+    pub login: Option<Duration>,
+    /// The statement, from sending it to its whole result, where there is one of its own.
+    pub query: Option<Duration>,
     /// Everything.
     pub total: Duration,
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointName, HostName, Secret, Zone};
+use super::{EndpointName, HostName, Secret, Wall, Zone};
 
 /// One kind of question put to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,8 +72,42 @@ pub struct ProbeSpec {
     pub port: u16,
     /// Rhythm of the path check.
     pub path: Schedule,
+    /// The deep check, if there is one.
+    pub deep: Option<DeepSpec>,
     /// How long a recovered target has to stay up before names return to it.
     pub hold: Duration,
+}
+
+impl ProbeSpec {
+    /// The checks of each target, with the rhythm of each.
+    pub fn checks(&self) -> impl Iterator<Item = (Check, Schedule)> {
+        let deep = self.deep.map(|deep| (Check::Deep, deep.schedule));
+        [(Check::Path, self.path)].into_iter().chain(deep)
+    }
+
+    /// The rhythm of a check, if the targets have it.
+    #[must_use]
+    pub fn schedule(&self, check: Check) -> Option<Schedule> {
+        self.checks().find(|(own, _)| *own == check).map(|(_, schedule)| schedule)
+    }
+}
+
+/// The check that logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeepSpec {
+    /// How far it goes.
+    pub depth: Depth,
+    /// Its rhythm; the interval is stretched so that a whole fleet stays gentle (B7).
+    pub schedule: Schedule,
+}
+
+/// How far a deep check goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Depth {
+    /// The login is accepted.
+    Login,
+    /// A statement gives the expected result, too.
+    Query,
 }
 
 /// Rhythm and thresholds of one check.
@@ -110,21 +145,112 @@ impl ProbeKind {
     }
 }
 
+/// What a TLS session must prove.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsSpec {
+    /// SNI, and the name the certificate must be for.
+    pub server_name: HostName,
+    /// Who may have signed the certificate.
+    pub trust: Trust,
+    /// How long before its end a certificate is complained about.
+    pub expiry_warning: Duration,
+}
+
 /// The request of an HTTPS probe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HttpsSpec {
-    /// SNI, `Host` and the name the certificate must be for.
-    pub server_name: HostName,
+    /// The session; its name is the `Host` header, too.
+    pub tls: TlsSpec,
     /// Request method, upper case, a valid HTTP token.
     pub method: String,
     /// Request target, begins with `/`, printable ASCII without spaces.
     pub path: String,
     /// More request headers, in the order of the config. Names are lower case and valid.
     pub headers: Vec<(String, HeaderValue)>,
+    /// The request's body; none is sent if empty.
+    pub body: String,
     /// Status codes that count as healthy. Never empty.
     pub expect_status: Vec<u16>,
-    /// Who may have signed the certificate.
-    pub trust: Trust,
+    /// A regular expression that is found in the beginning of a healthy body; valid for `regex_lite`.
+    pub expect_body: Option<String>,
+}
+
+/// How a server of the MySQL protocol is asked: MySQL itself, MariaDB, or MatrixOne.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MysqlSpec {
+    /// Whether and how TLS is used.
+    pub tls: MysqlTls,
+    /// How long before its end a certificate is complained about.
+    pub expiry_warning: Duration,
+    /// Who logs in. Always there for the kind `mysql` and for a deep check.
+    pub login: Option<MysqlLogin>,
+    /// The statement of a deep check of [`Depth::Query`].
+    pub query: String,
+    /// What the first column of its first row must be, as text.
+    pub expect: Option<String>,
+}
+
+/// TLS of a MySQL connection, which begins in plain text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MysqlTls {
+    /// Never.
+    Off,
+    /// If the server offers it; whose certificate it shows is not judged.
+    Preferred,
+    /// Always; whose certificate it shows is not judged.
+    Required,
+    /// Always, and the certificate is verified. Only then may a password cross in clear text (B7).
+    Verify(TlsSpec),
+}
+
+/// Who logs in to a MySQL server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MysqlLogin {
+    /// The user's full name; with MatrixOne `account:user:role`.
+    pub user: String,
+    /// The password; none means an empty one.
+    pub password: Option<FileSecret>,
+}
+
+/// How TDengine's REST gateway is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TdengineSpec {
+    /// The session; its name is the `Host` header, too.
+    pub tls: TlsSpec,
+    /// Where statements are posted, begins with `/`, without a query.
+    pub path: String,
+    /// Who asks. Without one the gateway's refusal is what proves it.
+    pub login: Option<TdengineLogin>,
+    /// The statement of a deep check.
+    pub sql: String,
+    /// What the first column of its first row must be, as text.
+    pub expect: Option<String>,
+}
+
+/// How TDengine is told who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TdengineLogin {
+    /// A cloud token, in the request's query.
+    Token(FileSecret),
+    /// HTTP's Basic authentication.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: FileSecret,
+    },
+}
+
+/// A secret from a file of its own, and when that file was last written: a refused secret is not tried again before
+/// its file changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileSecret {
+    /// What is in the file.
+    pub secret: Secret,
+    /// The file, for messages.
+    pub path: PathBuf,
+    /// Its modification time.
+    pub written: Wall,
 }
 
 /// A header's value: plain, or read from a file and kept secret.
@@ -149,7 +275,7 @@ pub enum Trust {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TrustBundle {
     /// Where they came from, for messages.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// DER, one entry a certificate, at least one.
     pub certificates: Vec<Vec<u8>>,
 }

@@ -47,8 +47,8 @@ impl HttpsProber {
     #[must_use]
     pub fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
         let question = || {
-            let name = ServerName::try_from(spec.server_name.as_str().to_owned())
-                .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.server_name)))?;
+            let name = ServerName::try_from(spec.tls.server_name.as_str().to_owned())
+                .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.tls.server_name)))?;
             Ok(Question { name, exchange: Exchange::new(spec, address.port())? })
         };
         Self { address, sessions: Sessions::new(trust), question: question() }
@@ -64,7 +64,7 @@ impl HttpsProber {
         let (stream, tcp) = dial::connect(self.address, deadline).await?;
         let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
         let answer = exchange.run(&mut stream, deadline).await?;
-        Ok(Timings { tcp, tls: Some(tls), answer: Some(answer), total: tcp + tls + answer })
+        Ok(Timings { tcp, tls: Some(tls), answer: Some(answer), total: tcp + tls + answer, ..Timings::default() })
     }
 }
 
@@ -181,8 +181,8 @@ fn headers(spec: &HttpsSpec, port: u16) -> Result<HeaderMap, Failure> {
         headers.append(parsed, value);
     }
     let host = match port {
-        443 => spec.server_name.to_string(),
-        _ => format!("{}:{port}", spec.server_name),
+        443 => spec.tls.server_name.to_string(),
+        _ => format!("{}:{port}", spec.tls.server_name),
     };
     let host = header::HeaderValue::try_from(host).map_err(|e| misconfigured(format!("server_name: {e}")))?;
     headers.entry(header::HOST).or_insert(host);
@@ -234,16 +234,21 @@ fn misconfigured(detail: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Secret, Trust};
+    use crate::model::{Secret, TlsSpec, Trust};
 
     fn spec() -> HttpsSpec {
         HttpsSpec {
-            server_name: "gw.example.com".parse().unwrap(),
+            tls: TlsSpec {
+                server_name: "gw.example.com".parse().unwrap(),
+                trust: Trust::System,
+                expiry_warning: Duration::ZERO,
+            },
             method: "GET".into(),
             path: "/".into(),
             headers: Vec::new(),
+            body: String::new(),
             expect_status: vec![200],
-            trust: Trust::System,
+            expect_body: None,
         }
     }
 

@@ -9,18 +9,22 @@
 //! [`runner`] keeps one task a target, each owning its tracker, and collects what they find.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Failure, ProbeKind, TargetSpec, Timings};
+use crate::model::{Certificate, Check, Failure, ProbeKind, TargetSpec, Timings};
+use crate::sys::clock::Clock;
 
 pub mod dial;
 pub mod https;
+mod refused;
 pub mod runner;
 mod target;
 pub mod tcp;
 pub mod tls;
 mod work;
 
+pub use refused::RefusedSecrets;
 pub use work::Work;
 
 /// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never
@@ -28,6 +32,11 @@ pub use work::Work;
 pub trait Prober: Send + Sync + 'static {
     /// Whether a second attempt may start while one is unanswered.
     fn overlap(&self) -> Overlap;
+
+    /// The certificate that the server has shown last, if it has shown one.
+    fn certificate(&self) -> Option<Arc<Certificate>> {
+        None
+    }
 
     /// One attempt, over at the latest when `deadline` has passed.
     ///
@@ -71,28 +80,30 @@ impl Prober for AnyProber {
     }
 }
 
-/// Makes probers. Keep one for the life of the process: targets with equal trust share one root store through it.
-#[derive(Debug, Default)]
+/// Makes probers. Keep one for the life of the process: what it makes shares root stores, and the knowledge which
+/// secrets were refused.
+#[derive(Debug)]
 pub struct Probers {
     trust: tls::TrustSets,
+    refused: Arc<RefusedSecrets>,
 }
 
 impl Probers {
     /// A factory that shares nothing yet.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(clock: Clock) -> Self {
+        Self { trust: tls::TrustSets::default(), refused: Arc::new(RefusedSecrets::new(clock)) }
     }
 
-    /// The prober of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
+    /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
     /// shows as the failure of each attempt.
     #[must_use]
-    pub fn prober(&self, spec: &TargetSpec) -> AnyProber {
+    pub fn prober(&self, spec: &TargetSpec, _check: Check) -> AnyProber {
         let address = (spec.key.address, spec.probe.port).into();
         match &spec.probe.kind {
             ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
             ProbeKind::Https(https) => {
-                let trust = self.trust.of(&https.trust);
+                let trust = self.trust.of(&https.tls.trust);
                 AnyProber::Https(Box::new(https::HttpsProber::new(address, https, trust)))
             }
         }

@@ -31,7 +31,7 @@ pub struct TaskEnded;
 
 /// The probe runner.
 pub struct Runner<F> {
-    /// Makes the prober of a target.
+    /// Makes the prober of a check of a target.
     pub make: F,
     /// The clock that decisions go by.
     pub clock: Clock,
@@ -49,10 +49,10 @@ pub struct Runner<F> {
     pub events: mpsc::UnboundedSender<Event>,
 }
 
-/// A target at work.
+/// A target at work, by a task for each of its checks.
 struct Running {
     spec: Arc<TargetSpec>,
-    nudge: Arc<Notify>,
+    nudges: BTreeMap<Check, Arc<Notify>>,
     token: CancellationToken,
 }
 
@@ -67,7 +67,7 @@ struct Collector {
 
 impl<F, P> Runner<F>
 where
-    F: Fn(&TargetSpec) -> P + Send,
+    F: Fn(&TargetSpec, Check) -> P + Send,
     P: Prober,
 {
     /// Runs until cancelled.
@@ -127,25 +127,33 @@ where
             }
             let started = self.start(spec, collector);
             collector.running.insert(spec.key.clone(), started);
-            let unknown = TargetHealth { checks: [(Check::Path, CheckHealth::unknown(self.clock.now()))].into() };
-            collector.view.targets.insert(spec.key.clone(), Arc::new(unknown));
+            let unknown = |(check, _)| (check, CheckHealth::unknown(self.clock.now()));
+            let health = TargetHealth { checks: spec.probe.checks().map(unknown).collect() };
+            collector.view.targets.insert(spec.key.clone(), Arc::new(health));
         }
         collector.work = work;
         self.view.send_replace(Arc::new(collector.view.clone()));
     }
 
     fn start(&self, spec: &TargetSpec, collector: &mut Collector) -> Running {
-        let (spec, nudge, token) = (Arc::new(spec.clone()), Arc::new(Notify::new()), CancellationToken::new());
-        let target = Target {
-            prober: Arc::new((self.make)(&spec)),
-            spec: spec.clone(),
-            clock: self.clock,
-            seed: self.seed,
-            nudge: nudge.clone(),
-            reports: collector.reports.clone(),
+        let (spec, token) = (Arc::new(spec.clone()), CancellationToken::new());
+        let mut start = |(check, schedule)| {
+            let nudge = Arc::new(Notify::new());
+            let target = Target {
+                prober: Arc::new((self.make)(&spec, check)),
+                spec: spec.clone(),
+                check,
+                schedule,
+                clock: self.clock,
+                seed: self.seed,
+                nudge: nudge.clone(),
+                reports: collector.reports.clone(),
+            };
+            collector.tasks.spawn(target.run(token.clone()));
+            (check, nudge)
         };
-        collector.tasks.spawn(target.run(token.clone()));
-        Running { spec, nudge, token }
+        let nudges = spec.probe.checks().map(&mut start).collect();
+        Running { spec, nudges, token }
     }
 
     /// Takes one result in. One of an older spec is dropped.
@@ -154,17 +162,17 @@ where
         if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.spec, &report.spec)) {
             return;
         }
-        let health = TargetHealth { checks: [(Check::Path, report.health)].into() };
-        collector.view.targets.insert(key.clone(), Arc::new(health));
+        let health = collector.view.targets.entry(key.clone()).or_default();
+        Arc::make_mut(health).checks.insert(report.check, report.health);
         let Some(signal) = report.signal else { return };
         if matches!(signal, Signal::EdgeBegan(_) | Signal::WentDown(_)) {
             for sibling in collector.work.siblings.get(key).into_iter().flatten() {
-                if let Some(r) = collector.running.get(sibling) {
-                    r.nudge.notify_one();
+                if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&report.check)) {
+                    nudge.notify_one();
                 }
             }
         }
-        let (target, check) = (key.clone(), Check::Path);
+        let (target, check) = (key.clone(), report.check);
         let kind = match signal {
             Signal::EdgeBegan(failure) => EventKind::EdgeBegan { target, check, failure },
             Signal::WentDown(failure) => EventKind::TargetDown { target, check, failure },

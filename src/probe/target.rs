@@ -1,4 +1,4 @@
-//! The task of one target: begins probes when the tracker says so, and hands every result to it.
+//! The task of one check of one target: begins probes when the tracker says so, and hands every result to it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
-use crate::model::{CheckHealth, Failure, FailureReason, Now, Observation, TargetSpec, Timings};
+use crate::model::{Check, CheckHealth, Failure, FailureReason, Now, Observation, Schedule, TargetSpec, Timings};
 use crate::sys::clock::Clock;
 
 /// A timer may be this late without anybody having stood still.
@@ -21,6 +21,7 @@ const STALL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) spec: Arc<TargetSpec>,
+    pub(super) check: Check,
     pub(super) health: CheckHealth,
     pub(super) signal: Option<Signal>,
     pub(super) at: Now,
@@ -28,9 +29,12 @@ pub(super) struct Report {
 
 pub(super) struct Target<P> {
     pub(super) spec: Arc<TargetSpec>,
+    pub(super) check: Check,
+    /// The rhythm of this check.
+    pub(super) schedule: Schedule,
     pub(super) prober: Arc<P>,
     pub(super) clock: Clock,
-    /// Of this host: gives each (host, target) a phase of its own.
+    /// Of this host: gives each (host, target, check) a phase of its own.
     pub(super) seed: u64,
     pub(super) nudge: Arc<Notify>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
@@ -49,7 +53,7 @@ impl<P: Prober> Target<P> {
         let mut rng = fastrand::Rng::with_seed(self.phase_seed());
         let mut tracker = Tracker::new(self.rules(&mut rng), self.clock.now());
         let mut probes = JoinSet::new();
-        let first = self.spec.probe.path.fast_interval.mul_f64(rng.f64());
+        let first = self.schedule.fast_interval.mul_f64(rng.f64());
         let mut due = Some(Due { at: Instant::now() + first, regular: false });
         let mut nudged = false;
         loop {
@@ -87,7 +91,7 @@ impl<P: Prober> Target<P> {
     }
 
     fn begin(&self, probes: &mut JoinSet<Observation>, started: Now) {
-        let (prober, clock, deadline) = (self.prober.clone(), self.clock, self.spec.probe.path.timeout);
+        let (prober, clock, deadline) = (self.prober.clone(), self.clock, self.schedule.timeout);
         probes.spawn(async move {
             // The prober keeps the deadline; this is for one that doesn't.
             let outcome = tokio::time::timeout(deadline * 2, prober.probe(deadline)).await.unwrap_or_else(|_| {
@@ -105,26 +109,26 @@ impl<P: Prober> Target<P> {
     fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
         let step = tracker.observe(observation, at);
-        let report = Report { spec: self.spec.clone(), health: tracker.health(), signal: step.signal, at };
+        let health = CheckHealth { certificate: self.prober.certificate(), ..tracker.health() };
+        let report = Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, at };
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(report);
         step.next
     }
 
     fn rules(&self, rng: &mut fastrand::Rng) -> Rules {
-        let probe = &self.spec.probe;
         let in_flight = match self.prober.overlap() {
-            Overlap::Hedged => probe.path.fall,
+            Overlap::Hedged => self.schedule.fall,
             Overlap::OneAwaited => 1,
         };
         // Not every host of a fleet returns to a recovered zone in the same instant.
-        let hold = probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
-        Rules { schedule: probe.path, hold, in_flight }
+        let hold = self.spec.probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
+        Rules { schedule: self.schedule, hold, in_flight }
     }
 
     fn phase_seed(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.seed, &self.spec.key).hash(&mut hasher);
+        (self.seed, &self.spec.key, self.check).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -30,6 +30,6 @@ impl Prober for TcpProber {
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         let (_hang_up, tcp) = dial::connect(self.address, Deadline::after(deadline)).await?;
-        Ok(Timings { tcp, tls: None, answer: None, total: tcp })
+        Ok(Timings { tcp, total: tcp, ..Timings::default() })
     }
 }

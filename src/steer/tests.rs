@@ -120,6 +120,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         last_success_started: last_success.map(|s| now(s).boottime),
         last: None,
         last_failure: None,
+        certificate: None,
         stats: crate::model::CheckStats::default(),
     }
 }

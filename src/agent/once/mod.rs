@@ -175,9 +175,9 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     let patience = patience(&probes).min(PATIENCE);
     let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
     let view = watch::Sender::<Arc<HealthView>>::default();
-    let probers = Probers::new();
+    let probers = Probers::new(clock);
     let runner = Runner {
-        make: move |spec: &TargetSpec| probers.prober(spec),
+        make: move |spec: &TargetSpec, check| probers.prober(spec, check),
         clock,
         beat: Stages::new(clock).add("probe", PATIENCE),
         seed: fastrand::u64(..),

@@ -8,7 +8,7 @@ use super::section::{Bad, Read, Section};
 use super::{Desk, World, files, read, secret};
 use crate::config::document::quote;
 use crate::config::raw::{Node, Value, toml_key};
-use crate::model::{HeaderValue, HostName, HttpsSpec, Secret, Trust};
+use crate::model::{HeaderValue, HostName, HttpsSpec, Secret, TlsSpec, Trust};
 
 /// The keys of this kind alone.
 pub(super) const KEYS: &[&str] = &["server_name", "method", "path", "headers", "expect_status", "ca_file"];
@@ -56,12 +56,17 @@ pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallb
         section.derived(desk, "ca_file", "\"\"", "the system's roots");
     }
     Some(HttpsSpec {
-        server_name: server_name?,
+        tls: TlsSpec {
+            server_name: server_name?,
+            trust: ca_file.map_or(Trust::System, |f| Trust::File(Arc::new(f.value))),
+            expiry_warning: std::time::Duration::ZERO,
+        },
         method: method?.value,
         path: path?.value,
         headers: headers?.value,
+        body: String::new(),
         expect_status: expect_status?.value.into_iter().map(|s| s.value).collect(),
-        trust: ca_file.map_or(Trust::System, |f| Trust::File(Arc::new(f.value))),
+        expect_body: None,
     })
 }
 

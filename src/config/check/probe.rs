@@ -64,7 +64,7 @@ pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, fallback: &Fallba
         }
     };
     section.finish(desk);
-    Some(ProbeSpec { kind: kind?, port: port?, path: path?, hold: hold?.value })
+    Some(ProbeSpec { kind: kind?, port: port?, path: path?, deep: None, hold: hold?.value })
 }
 
 fn take_kind(section: &mut Section, desk: &mut Desk<'_>) -> Option<Kind> {
