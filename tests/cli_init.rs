@@ -10,9 +10,9 @@ use bytes::Bytes;
 use privatelink_sim::cloud::{Cloud, Policy, World, Zone};
 use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki};
 use privatelinkd::cloud::privatelink::{EndpointRecord, ZoneRecord};
-use privatelinkd::config::{Environment, from_texts, has_probe_kind, only_endpoints};
+use privatelinkd::config::{Environment, from_texts, only_endpoints};
 use privatelinkd::draft::text::draft;
-use privatelinkd::draft::{Answer, Draft, Gateway, Greeting, Heard, Kind, Kinds, Place, Ports, Sight};
+use privatelinkd::draft::{Answer, Draft, Gateway, Greeting, Heard, Kind, Place, Ports, Sight};
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -403,9 +403,8 @@ prop_compose! {
 }
 
 fn drafted(sights: &[Sight], ports: Ports) -> Draft {
-    let kinds = Kinds { matrixone: has_probe_kind("matrixone"), tdengine: has_probe_kind("tdengine") };
     let (region, vpc_id, known, taken) = ("cn-hangzhou", "vpc-1", &BTreeMap::new(), BTreeSet::new());
-    draft(sights, Place { region, vpc_id, ports, kinds, known, taken, complete: true })
+    draft(sights, Place { region, vpc_id, ports, known, taken, complete: true })
 }
 
 /// What a line of a draft may be.
@@ -416,7 +415,7 @@ fn is_ours(line: &str) -> bool {
     };
     line.is_empty()
         || line.starts_with('#')
-        || ["[[endpoint]]", "publish_domain = true"].contains(&line)
+        || ["[[endpoint]]", "publish_domain = true", "[endpoint.probe]", "kind = \"matrixone\""].contains(&line)
         || quoted("name = \"")
         || quoted("id = \"")
 }
@@ -453,7 +452,7 @@ fn root_writes_nothing_but_endpoints_for_others() {
     }
 }
 
-/// Where somebody takes the # away, as the draft says, it still holds; unless this version lacks the probe.
+/// Where somebody takes the # away, as the draft says, it still holds.
 #[test]
 fn a_draft_that_was_filled_in_holds() {
     let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));

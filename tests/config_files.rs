@@ -108,22 +108,33 @@ fn sample() -> String {
 }
 
 /// The sample with every key switched on that goes together with its others: the keys of the credentials belong to
-/// one provider each.
+/// one provider each, and those of the probe to some of its kinds.
 pub(crate) fn sample_switched_on() -> String {
-    sample_of_provider("auto")
+    sample_of("auto", "https")
 }
 
-fn sample_of_provider(provider: &str) -> String {
-    let (_, own) = keys::PROVIDERS.iter().find(|(word, _)| *word == provider).unwrap();
-    let all: BTreeSet<&str> = keys::PROVIDERS.iter().flat_map(|(_, keys)| *keys).copied().collect();
-    let mut within = false;
+fn sample_of(provider: &str, kind: &str) -> String {
+    let mut table = String::new();
     let goes = |line: &&str| {
-        within = if line.starts_with('[') { *line == "[cloud.credentials]" } else { within };
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']).to_owned();
+        }
         let key = line.split(" = ").next().unwrap();
-        !within || !all.contains(key) || own.contains(&key)
+        match table.as_str() {
+            "cloud.credentials" => is_of(keys::PROVIDERS, provider, key),
+            "endpoint.probe" => is_of(keys::PROBE_KINDS, kind, key),
+            _ => true,
+        }
     };
     let on = sample_with_every_key().replace("provider = \"auto\"", &format!("provider = \"{provider}\""));
+    let on = on.replace("kind = \"tdengine\"", &format!("kind = \"{kind}\""));
     on.lines().filter(goes).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Whether `owner` has a key; all have what is nobody's own.
+fn is_of(owners: &[(&str, &[&str])], owner: &str, key: &str) -> bool {
+    let (_, own) = owners.iter().find(|(word, _)| *word == owner).unwrap();
+    own.contains(&key) || !owners.iter().any(|(_, keys)| keys.contains(&key))
 }
 
 /// The sample with every key switched on: `#key = value` is a key, `# words` are words.
@@ -192,13 +203,24 @@ fn the_table_of_keys_the_sample_and_the_code_agree() {
     // What the takers take: each is shown by `check --show`, by its name there.
     let plain = |key: &str| key.replace("endpoint.orders", "endpoint").replace("zone.cn-hangzhou-h", "zone");
     let mut taken = BTreeSet::new();
-    for (provider, own) in keys::PROVIDERS {
-        let effective = of_provider(provider).unwrap_or_else(|c| panic!("{provider}: {c}")).effective;
+    let mut take = |table: &str, owner: &str, (own, chosen): (&[&str], &str), loaded: Result<Loaded, Complaints>| {
+        let effective = loaded.unwrap_or_else(|c| panic!("{owner}: {c}")).effective;
         let keys: BTreeSet<String> = effective.values.iter().map(|v| plain(&v.key)).collect();
-        let of_provider = keys.iter().filter_map(|key| key.strip_prefix("cloud.credentials."));
-        let expected = own.iter().copied().chain(["provider"]).collect::<BTreeSet<_>>();
-        assert_eq!(of_provider.collect::<BTreeSet<_>>(), expected, "{provider}");
-        taken.extend(keys);
+        let theirs: BTreeSet<_> = keys.iter().filter_map(|key| key.strip_prefix(table)).collect();
+        let expected: BTreeSet<_> = own.iter().copied().chain([chosen]).collect();
+        let missing: Vec<_> = expected.difference(&theirs).collect();
+        assert!(missing.is_empty(), "{owner} takes {missing:?}, too");
+        taken.extend(keys.iter().cloned());
+        theirs.into_iter().map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    for (provider, own) in keys::PROVIDERS {
+        let theirs = take("cloud.credentials.", provider, (own, "provider"), of_provider(provider));
+        assert_eq!(theirs.len(), own.len() + 1, "{provider}: {theirs:?}");
+    }
+    for (kind, own) in keys::PROBE_KINDS {
+        let theirs = take("endpoint.probe.", kind, (own, "kind"), of_kind(kind));
+        let of_others = theirs.iter().filter(|key| !is_of(keys::PROBE_KINDS, kind, key));
+        assert_eq!(of_others.collect::<Vec<_>>(), [] as [&String; 0], "{kind}");
     }
     assert_eq!(taken.iter().map(String::as_str).collect::<BTreeSet<_>>(), table, "code and table");
     // Defaults that are really used.
@@ -216,7 +238,7 @@ fn of_provider(provider: &str) -> Result<Loaded, Complaints> {
         fs::set_permissions(folder.path().join(secret), fs::Permissions::from_mode(0o600)).unwrap();
     }
     let place = |name: &str| folder.path().join(name).display().to_string();
-    let mut text = sample_of_provider(provider)
+    let mut text = sample_of(provider, "tcp")
         .replace("/etc/privatelinkd/access-key.secret", &place("secret"))
         .replace("/etc/privatelinkd/access-key.token", &place("token"));
     // It is one or the other.
@@ -226,6 +248,19 @@ fn of_provider(provider: &str) -> Result<Loaded, Complaints> {
         .filter(|l| ![without, "ca_file"].iter().any(|key| l.starts_with(key)))
         .collect::<Vec<_>>()
         .join("\n");
+    from_texts(&[("config.toml", &text)], &with_owner())
+}
+
+/// The sample with one kind's keys switched on, but with files that are there.
+fn of_kind(kind: &str) -> Result<Loaded, Complaints> {
+    let folder = folder(&[("orders.pw", "hunter2\n"), ("orders.token", "hunter3\n"), ("ca.pem", AUTHORITY)]);
+    for file in ["orders.pw", "orders.token", "ca.pem"] {
+        fs::set_permissions(folder.path().join(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let text = sample_of("auto", kind)
+        .replace("/etc/privatelinkd/", &format!("{}/", folder.path().display()))
+        .replace("tls = \"preferred\"", "tls = \"verify\"");
+    let text = if kind == "tdengine" { text.replace("token_file", "#token_file") } else { text };
     from_texts(&[("config.toml", &text)], &with_owner())
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use crate::model::HostName;
+use crate::model::{HostName, Wall};
 
 /// What the rules need to know of this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub(crate) struct RegularFile {
     pub(crate) access: Access,
     /// `system.posix_acl_access`, empty if it has none.
     pub(crate) acl: Vec<u8>,
+    /// When it was last written; 0 before 1970.
+    pub(crate) modified: Wall,
     /// All of it.
     pub(crate) content: Zeroizing<Vec<u8>>,
 }

@@ -4,6 +4,10 @@
 //! A taker asks this table for the default of its key, so a default is written down once. What the table lacks is an
 //! unknown key.
 
+mod owners;
+
+pub use owners::{PROBE_KINDS, PROVIDERS};
+
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -104,8 +108,16 @@ pub const KEYS: &[Key] = &[
         "a list of host names",
         "Names that only ever point at this zone. Required.",
     )),
-    bare("endpoint.probe.kind", "\"tcp\" or \"https\"", "What is asked of each address. Required."),
-    bare("endpoint.probe.port", "a port, 1 to 65535", "The port on every address; 443 for https, required for tcp."),
+    bare(
+        "endpoint.probe.kind",
+        "\"matrixone\", \"mysql\", \"tdengine\", \"https\" or \"tcp\"",
+        "What is asked of each address. Required.",
+    ),
+    bare(
+        "endpoint.probe.port",
+        "a port, 1 to 65535",
+        "The port on every address; required for tcp, else the kind's own.",
+    ),
     key("endpoint.probe.interval", "a duration", r#""5s""#, "Between two probes in a settled state."),
     key("endpoint.probe.fast_interval", "a duration", r#""500ms""#, "Between two probes at an edge."),
     key("endpoint.probe.timeout", "a duration", r#""2s""#, "Deadline of one probe."),
@@ -118,10 +130,41 @@ pub const KEYS: &[Key] = &[
         "SNI, Host and certificate name; first of private_dns, else domain.",
     ),
     key("endpoint.probe.method", "an HTTP method", r#""GET""#, "The request's method."),
-    key("endpoint.probe.path", "a request path", r#""/""#, "The request's path."),
+    bare("endpoint.probe.path", "a request path", "The request's path; \"/\" for https, \"/rest/sql\" for tdengine."),
     key("endpoint.probe.headers", "a table of header name to value, or { file = PATH }", "{}", "More request headers."),
+    key("endpoint.probe.body", "a string", "\"\"", "The request's body."),
     key("endpoint.probe.expect_status", "a list of status codes", "[200]", "Status codes that count as healthy."),
+    bare("endpoint.probe.expect_body", "a regular expression", "What the beginning of a healthy body has in it."),
     bare("endpoint.probe.ca_file", "an absolute path", "PEM certificates to trust; the system's roots if absent."),
+    key(
+        "endpoint.probe.expiry_warning",
+        "a duration",
+        r#""14d""#,
+        "How long before its end a certificate is a problem.",
+    ),
+    bare(
+        "endpoint.probe.depth",
+        "\"none\", \"login\" or \"query\"",
+        "How far the deep check goes; query if there is a secret.",
+    ),
+    bare(
+        "endpoint.probe.deep_interval",
+        "a duration",
+        "Between two deep checks, stretched by fleet_size; 1m, matrixone 5m.",
+    ),
+    key("endpoint.probe.deep_timeout", "a duration", r#""15s""#, "Deadline of one deep check."),
+    bare("endpoint.probe.user", "a user's name", "Who logs in."),
+    bare("endpoint.probe.password_file", "an absolute path", "The file with its password."),
+    bare("endpoint.probe.token_file", "an absolute path", "The file with TDengine's cloud token."),
+    key(
+        "endpoint.probe.tls",
+        "a word",
+        r#""preferred""#,
+        "TLS of a MySQL connection: off, preferred, required or verify.",
+    ),
+    key("endpoint.probe.query", "a statement", r#""SELECT 1""#, "What a MySQL server is asked."),
+    key("endpoint.probe.sql", "a statement", r#""show databases""#, "What TDengine is asked."),
+    bare("endpoint.probe.expect", "a string", "What the first column of the first row must be."),
     bare("endpoint.steering.prefer", "\"any\" or \"local_zone\"", "Over [steering], for this endpoint."),
     bare("endpoint.steering.answers", "\"all\" or \"one\"", "Over [steering], for this endpoint."),
     key("steering.prefer", "\"any\" or \"local_zone\"", r#""any""#, "Which healthy addresses are answered."),
@@ -183,73 +226,19 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
-const LATER: &[&str] = &[
-    "host.admin_dir",
-    "dns",
-    "privatezone",
-    "endpoint.probe.depth",
-    "endpoint.probe.deep_interval",
-    "endpoint.probe.deep_timeout",
-    "endpoint.probe.user",
-    "endpoint.probe.password_file",
-    "endpoint.probe.query",
-    "endpoint.probe.expect",
-    "endpoint.probe.tls",
-    "endpoint.probe.token_file",
-    "endpoint.probe.sql",
-    "endpoint.probe.body",
-    "endpoint.probe.expect_body",
-    "endpoint.probe.expiry_warning",
-    "hosts.adopt",
-    "hosts.in_place",
-    "metrics.histograms",
-];
-
-/// The providers of `[cloud.credentials]`, each with the keys that are its own.
-pub const PROVIDERS: &[(&str, &[&str])] = &[
-    ("auto", &[]),
-    ("environment", &[]),
-    (
-        "oidc_role",
-        &[
-            "role_arn",
-            "oidc_provider_arn",
-            "oidc_token_file",
-            "role_session_name",
-            "duration",
-            "policy",
-            "sts_endpoint",
-        ],
-    ),
-    ("cli_config", &["file", "profile"]),
-    ("credentials_file", &["file", "profile"]),
-    ("ecs_role", &["role_name"]),
-    ("uri", &["url"]),
-    ("access_key", &["access_key_id", "access_key_secret_file", "security_token_file"]),
-    (
-        "ram_role_arn",
-        &[
-            "access_key_id",
-            "access_key_secret_file",
-            "security_token_file",
-            "role_name",
-            "role_arn",
-            "role_session_name",
-            "duration",
-            "policy",
-            "external_id",
-            "sts_endpoint",
-        ],
-    ),
-];
+const LATER: &[&str] = &["host.admin_dir", "dns", "privatezone", "hosts.adopt", "hosts.in_place", "metrics.histograms"];
 
 /// Where [`PROVIDERS`] are chosen.
 const CREDENTIALS: &str = "cloud.credentials";
 
 /// Keys that name files with secrets in them, read when the configuration is loaded. A value of theirs that is no path
 /// may be the secret itself.
-pub(crate) const SECRET_FILES: &[&str] =
-    &["cloud.credentials.access_key_secret_file", "cloud.credentials.security_token_file"];
+pub(crate) const SECRET_FILES: &[&str] = &[
+    "cloud.credentials.access_key_secret_file",
+    "cloud.credentials.security_token_file",
+    "endpoint.probe.password_file",
+    "endpoint.probe.token_file",
+];
 
 /// The row of a key, by its path.
 #[must_use]
@@ -281,10 +270,9 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
         return Some(format!("`{path}` is not in this version"));
     }
     if find(&path).is_some() {
-        return Some(if section == CREDENTIALS {
-            whose(name)
-        } else {
-            "this key belongs to another kind of probe".into()
+        return Some(match section {
+            CREDENTIALS => whose("provider", PROVIDERS, name),
+            _ => whose("kind of probe", PROBE_KINDS, name),
         });
     }
     if find(&format!("{path}_file")).is_some() {
@@ -297,11 +285,11 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     elsewhere.map(|path| format!("such a key is `{path}`"))
 }
 
-/// Which providers have a key.
-fn whose(name: &str) -> String {
-    let theirs = PROVIDERS.iter().filter(|(_, keys)| keys.contains(&name));
-    let theirs: Vec<_> = theirs.map(|(provider, _)| format!("\"{provider}\"")).collect();
-    format!("this key belongs to another provider: {}", theirs.join(" or "))
+/// Which providers, or kinds of probe, have a key.
+fn whose(what: &str, all: &[(&str, &[&str])], name: &str) -> String {
+    let theirs = all.iter().filter(|(_, keys)| keys.contains(&name));
+    let theirs: Vec<_> = theirs.map(|(owner, _)| format!("\"{owner}\"")).collect();
+    format!("this key belongs to another {what}: {}", theirs.join(" or "))
 }
 
 /// The key or table of `section` that an unknown `name` was most likely meant to be.
@@ -400,6 +388,13 @@ mod tests {
             assert!(owned.iter().any(|path| path == key.path), "{}", key.path);
         }
         assert!(SECRET_FILES.iter().all(|path| find(path).is_some()));
+    }
+
+    #[test]
+    fn every_kind_has_keys_that_there_are() {
+        for name in PROBE_KINDS.iter().flat_map(|(_, keys)| *keys) {
+            assert!(find(&format!("endpoint.probe.{name}")).is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -219,12 +219,6 @@ pub struct Folders {
     pub hosts_state_dir: PathBuf,
 }
 
-/// Whether a configuration of this version may have probes of this kind.
-#[must_use]
-pub fn has_probe_kind(word: &str) -> bool {
-    check::has_kind(word)
-}
-
 /// Whether a text is TOML and sets nothing but endpoints: whom the hosts writer trusts, and where anything lies, stays as
 /// it is.
 #[must_use]

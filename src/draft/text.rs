@@ -15,15 +15,6 @@ use super::sight::{Answer, Gateway, Heard, Ports, Sight};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
 use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName};
 
-/// Which probes this version has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kinds {
-    /// `matrixone`
-    pub matrixone: bool,
-    /// `tdengine`
-    pub tdengine: bool,
-}
-
 /// What the draft is made for.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
@@ -33,8 +24,6 @@ pub struct Place<'a> {
     pub vpc_id: &'a str,
     /// Where the ports were looked for.
     pub ports: Ports,
-    /// Which probes this version has.
-    pub kinds: Kinds,
     /// Endpoints that the config has already, by their id.
     pub known: &'a BTreeMap<EndpointId, EndpointName>,
     /// Every label that the config has already.
@@ -113,7 +102,7 @@ fn endpoint(page: &mut Page, sight: &Sight, place: &mut Place<'_>) -> Drafted {
         page.line(&["name = \"", name.as_str(), "\""]);
         page.line(&["id = \"", record.id.as_str(), "\""]);
         fill_in = match recognised.kind {
-            Kind::Matrixone => matrixone(page, record, place),
+            Kind::Matrixone => matrixone(page, record, recognised.certainty, place),
             Kind::Tdengine => tdengine(page, sight, place),
             Kind::Https | Kind::Unknown => other(page, sight, place),
         };
@@ -168,7 +157,7 @@ fn guess(page: &mut Page, recognised: &Recognised) {
     }
 }
 
-fn matrixone(page: &mut Page, record: &EndpointRecord, place: &Place<'_>) -> Vec<String> {
+fn matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certainty, place: &Place<'_>) -> Vec<String> {
     let domain = record.domain.as_ref().map_or("which the console shows", HostName::as_str);
     page.comment(&format!(
         "Clients of MatrixOne Cloud use the endpoint's own domain, {domain}, which is steered on this host. Names of your \
@@ -176,13 +165,15 @@ fn matrixone(page: &mut Page, record: &EndpointRecord, place: &Place<'_>) -> Vec
     ));
     page.line(&["publish_domain = true"]);
     page.line(&["#private_dns = [\"ledger-db.example.com\"]"]);
-    if !place.kinds.matrixone {
-        page.comment(
-            "This version has no probe for MatrixOne, and a tcp probe of its port is refused, because a MySQL server would \
-             block this host for it. Until a later version nothing probes the addresses.",
-        );
-    }
-    probe(page, place.kinds.matrixone, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
+    let sure = certainty != Certainty::Guess;
+    page.comment(if sure {
+        "The probe reads the front end's greeting and sends nothing. With user and password_file of a user of its own it \
+         also logs in, every 5 minutes."
+    } else {
+        "A greeting was not heard, so the probe is off: what greets there may be a server that blocks hosts which only \
+         read its greeting."
+    });
+    probe(page, sure, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
     Vec::new()
 }
 
@@ -198,12 +189,10 @@ fn tdengine(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
          clients use as the host. The cloud's API does not tell it.{names}"
     ));
     page.line(&["#private_dns = [\"gw-orders.cloud.taosdata.com\"]"]);
-    page.comment("The probe needs that name, too: TLS is verified under it.");
-    if place.kinds.tdengine {
-        probe(page, false, ("tdengine", place.ports.tdengine, Ports::DEFAULT.tdengine));
-    } else {
-        https(page, sight, ("POST", "/rest/sql", 401), place);
-    }
+    page.comment(
+        "The probe needs that name, too: TLS is verified under it. With token_file it also asks the database, every minute.",
+    );
+    probe(page, false, ("tdengine", place.ports.tdengine, Ports::DEFAULT.tdengine));
     vec!["private_dns".to_owned(), "probe".to_owned()]
 }
 

@@ -132,15 +132,47 @@ pub enum ProbeKind {
     Tcp,
     /// A TLS handshake under the name, one request, the expected status.
     Https(HttpsSpec),
+    /// MatrixOne's front end greets; deep: the database behind answers.
+    Matrixone(MysqlSpec),
+    /// A MySQL server answers a ping on a kept connection; deep: a fresh login and a statement.
+    Mysql(MysqlSpec),
+    /// A TLS handshake under the name; deep: TDengine's REST gateway answers a statement.
+    Tdengine(TdengineSpec),
 }
 
 impl ProbeKind {
+    /// What it logs in with, if it does.
+    #[must_use]
+    pub fn secret(&self) -> Option<&FileSecret> {
+        match self {
+            Self::Tcp | Self::Https(_) => None,
+            Self::Matrixone(spec) | Self::Mysql(spec) => spec.login.as_ref()?.password.as_ref(),
+            Self::Tdengine(spec) => match spec.login.as_ref()? {
+                TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => Some(secret),
+            },
+        }
+    }
+
+    /// How long before its end a certificate is complained about, where there is TLS.
+    #[must_use]
+    pub fn expiry_warning(&self) -> Option<Duration> {
+        match self {
+            Self::Tcp => None,
+            Self::Https(spec) => Some(spec.tls.expiry_warning),
+            Self::Tdengine(spec) => Some(spec.tls.expiry_warning),
+            Self::Matrixone(spec) | Self::Mysql(spec) => (spec.tls != MysqlTls::Off).then_some(spec.expiry_warning),
+        }
+    }
+
     /// The word in the config and in status.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Https(_) => "https",
+            Self::Matrixone(_) => "matrixone",
+            Self::Mysql(_) => "mysql",
+            Self::Tdengine(_) => "tdengine",
         }
     }
 }

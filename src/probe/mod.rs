@@ -101,6 +101,7 @@ impl Probers {
     pub fn prober(&self, spec: &TargetSpec, _check: Check) -> AnyProber {
         let address = (spec.key.address, spec.probe.port).into();
         match &spec.probe.kind {
+            ProbeKind::Matrixone(_) | ProbeKind::Mysql(_) | ProbeKind::Tdengine(_) => todo!(),
             ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
             ProbeKind::Https(https) => {
                 let trust = self.trust.of(&https.tls.trust);

@@ -28,6 +28,23 @@ pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     shared_names_agree(&enabled, desk);
+    secrets_are_apart(&enabled, desk);
+}
+
+/// Warns where one password or token opens two endpoints: whoever takes it from one has the other.
+fn secrets_are_apart(drafts: &[&Draft], desk: &mut Desk<'_>) {
+    let mut first: BTreeMap<&str, &Draft> = BTreeMap::new();
+    for draft in drafts {
+        let Some(secret) = draft.secret() else { continue };
+        let other = *first.entry(secret.secret.expose()).or_insert(draft);
+        if !std::ptr::eq(other, *draft) {
+            let of = other.name.as_ref().map_or("another one", |n| n.as_str());
+            let expected = format!("a secret of its own, not that of endpoint {}", quote(of));
+            let found = show(&secret.path);
+            let help = "when it is refused in one place, it is used in the other no more either";
+            desk.warn("endpoint.probe", bad(expected, found, draft.at.clone()).help(help));
+        }
+    }
 }
 
 /// Names that an endpoint and one of its zones, or several zones, lay claim to.

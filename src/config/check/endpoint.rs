@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::probe::Fallback;
+use super::probe::{Around, Fallback};
 use super::section::{Bad, Read, Section};
 use super::{Desk, Located, general, names, probe, read};
 use crate::config::EndpointConfig;
 use crate::config::document::quote;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
-use crate::model::{EndpointId, EndpointName, HostName, ProbeSpec, Steering, ZoneId};
+use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Steering, ZoneId};
 
 /// More endpoints than a VPC can have.
 const MOST_ENDPOINTS: usize = 1_000;
@@ -37,14 +37,19 @@ pub(super) struct Draft {
 type Addresses = BTreeMap<ZoneId, Vec<Located<IpAddr>>>;
 
 impl Draft {
+    /// What its probe logs in with.
+    pub(super) fn secret(&self) -> Option<&FileSecret> {
+        self.config.as_ref()?.probe.as_ref()?.kind.secret()
+    }
+
     /// What becomes of it: nothing if it is switched off.
     pub(super) fn into_config(self) -> Option<(EndpointName, EndpointConfig)> {
         self.name.zip(self.config).filter(|_| self.enabled)
     }
 }
 
-/// Every `[[endpoint]]`.
-pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, steering: Steering) -> Vec<Draft> {
+/// Every `[[endpoint]]`; `shared` is the steering and the fleet size where an endpoint has none of its own.
+pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, shared: (Steering, u32)) -> Vec<Draft> {
     let written = root.has("endpoint");
     let mut sections = root.sections(desk, "endpoint");
     if let Some(first_too_many) = sections.get(MOST_ENDPOINTS) {
@@ -61,10 +66,10 @@ pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, steering: Steer
         let help = Some("add an [[endpoint]] table; see config/examples".to_owned());
         desk.warn("endpoint", Bad { expected: "an endpoint".into(), found: "none".into(), help, at: None });
     }
-    sections.into_iter().map(|section| endpoint(section, desk, steering)).collect()
+    sections.into_iter().map(|section| endpoint(section, desk, shared)).collect()
 }
 
-fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Draft {
+fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (Steering, u32)) -> Draft {
     section.label_by("name");
     let at = section.at.clone();
     let world = desk.world;
@@ -87,6 +92,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
         (Some(None), None) if without_domain => Fallback::Nothing,
         _ => Fallback::Unread,
     };
+    let around = Around { name: fallback, fleet_size };
     let mut names = names.map(|n| n.value).unwrap_or_default();
     let publishes = publish_domain.as_ref().is_some_and(|p| p.value);
     match publish_domain.filter(|p| p.value) {
@@ -100,8 +106,8 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, steering: Steering) -> Dr
     }
     let who = name.as_ref().filter(|_| enabled);
     let (probe, probe_kind) = match world.left_out {
-        Some(left_out) => spare_probe(desk, (who, left_out), |desk| take_probe(&mut section, desk, &fallback)),
-        None => take_probe(&mut section, desk, &fallback),
+        Some(left_out) => spare_probe(desk, (who, left_out), |desk| take_probe(&mut section, desk, &around)),
+        None => take_probe(&mut section, desk, &around),
     };
     let steering = match section.optional_section(desk, "steering") {
         Some(over) => general::steering_over(over, desk, steering),
@@ -140,11 +146,11 @@ fn published_domain(domain: &Located<HostName>, desk: &mut Desk<'_>) -> Option<L
 /// The probe, if there is one and it could be read, and the word for it as in [`Draft::probe_kind`].
 type TakenProbe = (Option<Arc<ProbeSpec>>, Option<&'static str>);
 
-fn take_probe(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> TakenProbe {
+fn take_probe(section: &mut Section, desk: &mut Desk<'_>, around: &Around) -> TakenProbe {
     let written = section.has("probe");
     match section.optional_section(desk, "probe") {
         Some(probe) => {
-            let spec = probe::probe(probe, desk, fallback);
+            let spec = probe::probe(probe, desk, around);
             let kind = spec.as_ref().map(|s| s.kind.label());
             (spec.map(Arc::new), kind)
         }

@@ -12,7 +12,7 @@ use super::standing::{self, Refusal};
 use crate::config::document::quote;
 use crate::config::facts::{Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
-use crate::model::{Secret, TrustBundle};
+use crate::model::{Secret, TrustBundle, Wall};
 
 /// Nobody but the owner writes, nobody outside the group reads.
 const SECRET_MODE: u32 = 0o640;
@@ -40,6 +40,11 @@ pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret>
         return Err(all.into_iter().map(at).collect());
     }
     content(path, file).map_err(|b| vec![at(b)])
+}
+
+/// When a file was last written.
+pub(super) fn written(path: &Path, node: &Node, world: World<'_>) -> Read<Wall> {
+    regular(path, node, world).map(|file| file.modified)
 }
 
 fn content(path: &Path, file: &RegularFile) -> Result<Secret, Bad> {

@@ -18,6 +18,10 @@ pub(super) struct HostDraft {
 }
 
 impl HostDraft {
+    pub(super) fn fleet_size(&self) -> u32 {
+        self.config.fleet_size
+    }
+
     pub(super) fn value(self) -> HostConfig {
         self.config
     }

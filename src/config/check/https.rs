@@ -1,23 +1,17 @@
 //! `[endpoint.probe]` of kind `https`: the request. Nothing that is taken here can make two requests out of one.
 
-use std::sync::Arc;
-
 use super::endpoint::named_values;
 use super::probe::Fallback;
 use super::section::{Bad, Read, Section};
-use super::{Desk, World, files, read, secret};
+use super::{Desk, World, files, read, secret, tls};
 use crate::config::document::quote;
 use crate::config::raw::{Node, Value, toml_key};
-use crate::model::{HeaderValue, HostName, HttpsSpec, Secret, TlsSpec, Trust};
+use crate::model::{HeaderValue, HttpsSpec, Secret};
 
-/// The keys of this kind alone.
-pub(super) const KEYS: &[&str] = &["server_name", "method", "path", "headers", "expect_status", "ca_file"];
-
-/// HTTPS's own port.
-const PORT: u16 = 443;
 const MOST_HEADERS: usize = 32;
 const LONGEST_PATH: usize = 2_000;
 const LONGEST_VALUE: usize = 8_000;
+const LARGEST_BODY: usize = 64 * 1024;
 /// How the place of a secret is written here.
 const FORM: &str = "a path: { file = \"/path\" }";
 
@@ -35,53 +29,48 @@ const OURS: &[&str] = &[
     "upgrade",
 ];
 
-/// The port where none is given.
-pub(super) fn default_port(section: &Section, desk: &mut Desk<'_>) -> u16 {
-    section.derived(desk, "port", &PORT.to_string(), "default of https");
-    PORT
-}
-
 /// The keys of this kind.
 pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HttpsSpec> {
     let world = desk.world;
-    let server_name = take_server_name(section, desk, fallback);
+    let tls = tls::verified(section, desk, fallback);
     let method = section.take(desk, "method", method);
-    let path = section.take(desk, "path", path);
+    let path = take_path(section, desk, path, ("/", "default of https"));
     let headers = section.take(desk, "headers", |n| headers(n, world));
+    let body = section.take(desk, "body", |n| read::bounded_text(n, LARGEST_BODY));
     let expect_status =
         section.take(desk, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
-    let system_roots = !section.has("ca_file");
-    let ca_file = section.take(desk, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world));
-    if system_roots {
-        section.derived(desk, "ca_file", "\"\"", "the system's roots");
-    }
+    let without_pattern = !section.has("expect_body");
+    let expect_body = section.take(desk, "expect_body", pattern);
     Some(HttpsSpec {
-        tls: TlsSpec {
-            server_name: server_name?,
-            trust: ca_file.map_or(Trust::System, |f| Trust::File(Arc::new(f.value))),
-            expiry_warning: std::time::Duration::ZERO,
-        },
+        tls: tls?,
         method: method?.value,
-        path: path?.value,
+        path: path?,
         headers: headers?.value,
-        body: String::new(),
+        body: body?.value,
         expect_status: expect_status?.value.into_iter().map(|s| s.value).collect(),
-        expect_body: None,
+        expect_body: if without_pattern { None } else { Some(expect_body?.value) },
     })
 }
 
-fn take_server_name(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HostName> {
-    let absent = !section.has("server_name");
-    if absent && matches!(fallback, Fallback::Nothing) {
-        section.miss(desk, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
+/// The request's path as `read` takes it, or the default of a kind, with where that comes from.
+pub(super) fn take_path(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    read: impl FnOnce(&Node) -> Read<String>,
+    (default, of_kind): (&str, &'static str),
+) -> Option<String> {
+    if section.has("path") {
+        return section.take(desk, "path", read).map(|l| l.value);
     }
-    let written = section.take(desk, "server_name", read::host_name).map(|l| l.value);
-    match fallback {
-        Fallback::Name(name) if absent => {
-            section.derived(desk, "server_name", &quote(name.as_str()), "from private_dns or domain");
-            Some(name.clone())
-        }
-        _ => written,
+    section.derived(desk, "path", &quote(default), of_kind);
+    Some(default.to_owned())
+}
+
+fn pattern(node: &Node) -> Read<String> {
+    let text = read::bounded_text(node, LONGEST_VALUE)?;
+    match regex_lite::Regex::new(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(vec![Bad::new("a regular expression", node).help(error.to_string())]),
     }
 }
 
@@ -100,6 +89,14 @@ fn path(node: &Node) -> Read<String> {
     };
     let bad = || Bad::new("a path that begins with `/`, printable ASCII without spaces and `#`", node);
     node.text().filter(good).map(str::to_owned).ok_or_else(|| vec![bad().help("write other characters as %XX")])
+}
+
+/// A path behind which a query of ours is put.
+pub(super) fn no_query(node: &Node) -> Read<String> {
+    match path(node)? {
+        path if path.contains('?') => Err(vec![Bad::new("a path without `?`", node)]),
+        path => Ok(path),
+    }
 }
 
 type Headers = Vec<(String, HeaderValue)>;

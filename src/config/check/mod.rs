@@ -7,19 +7,21 @@
 mod cloud;
 mod credentials;
 mod cross;
+mod deep;
 mod endpoint;
 mod files;
 mod general;
 mod hosts;
 mod https;
+mod mysql;
 mod names;
 mod probe;
 mod read;
 mod secret;
 mod section;
 pub(super) mod standing;
-
-pub(super) use self::probe::has_kind;
+mod tdengine;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -158,7 +160,8 @@ impl Drafts {
         let host = general::host(root.section(desk, "host"), desk);
         let cloud = cloud::cloud(root.section(desk, "cloud"), desk);
         let steering = general::steering(root.section(desk, "steering"), desk);
-        let endpoints = endpoint::endpoints(&mut root, desk, steering.unwrap_or_default());
+        let fleet_size = host.as_ref().map_or(1, HostDraft::fleet_size);
+        let endpoints = endpoint::endpoints(&mut root, desk, (steering.unwrap_or_default(), fleet_size));
         let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
         let metrics = general::metrics(root.section(desk, "metrics"), desk);
         let log = general::log(root.section(desk, "log"), desk);
@@ -231,8 +234,7 @@ pub(crate) fn folders(tree: &Table) -> Folders {
 pub(crate) fn references(tree: &Table) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();
     let credentials = tree.get("cloud").and_then(|e| e.node.table()?.get("credentials")?.node.table());
-    let named = keys::SECRET_FILES.iter().filter_map(|key| credentials?.get(key.rsplit('.').next()?));
-    paths.extend(named.filter_map(|e| read::path(&e.node).ok()));
+    paths.extend(secret_files("cloud.credentials", credentials));
     let Some(super::raw::Value::List(endpoints)) = tree.get("endpoint").map(|e| &e.node.value) else { return paths };
     let probes = endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table());
     for probe in probes {
@@ -240,6 +242,13 @@ pub(crate) fn references(tree: &Table) -> BTreeSet<PathBuf> {
         let files = headers.into_iter().flatten().filter_map(|(_, e)| e.node.table()?.get("file"));
         let named = files.chain(probe.get("ca_file"));
         paths.extend(named.filter_map(|e| read::path(&e.node).ok()));
+        paths.extend(secret_files("endpoint.probe", Some(probe)));
     }
     paths
+}
+
+/// The secret files that a table of the path `pattern` names.
+fn secret_files(pattern: &str, table: Option<&Table>) -> impl Iterator<Item = PathBuf> {
+    let names = keys::SECRET_FILES.iter().filter_map(move |key| key.strip_prefix(pattern)?.strip_prefix('.'));
+    names.filter_map(move |name| read::path(&table?.get(name)?.node).ok())
 }

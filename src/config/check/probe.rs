@@ -3,27 +3,37 @@
 use std::time::Duration;
 
 use super::section::{Bad, Section};
-use super::{Desk, Located, https, read};
-use crate::model::{HostName, ProbeKind, ProbeSpec, Schedule};
+use super::{Desk, Located, deep, https, mysql, read, tdengine};
+use crate::config::keys;
+use crate::model::{DeepSpec, HostName, ProbeKind, ProbeSpec, Schedule};
 
 const SHORTEST: Duration = Duration::from_millis(50);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Ports of database servers that count unfinished handshakes and then block the host: MySQL's and MatrixOne's.
-const DATABASE_PORTS: [u16; 2] = [3306, 6001];
+const DATABASE_PORTS: [u16; 2] = [MYSQL_PORT, MATRIXONE_PORT];
+const MYSQL_PORT: u16 = 3306;
+const MATRIXONE_PORT: u16 = 6001;
+const HTTPS_PORT: u16 = 443;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Tcp,
+    Matrixone,
+    Mysql,
+    Tdengine,
     Https,
+    Tcp,
 }
 
 /// The words for them.
-const KINDS: [(&str, Kind); 2] = [("tcp", Kind::Tcp), ("https", Kind::Https)];
-
-/// Kinds that come with a later version.
-const LATER: [&str; 3] = ["matrixone", "mysql", "tdengine"];
+const KINDS: [(&str, Kind); 5] = [
+    ("matrixone", Kind::Matrixone),
+    ("mysql", Kind::Mysql),
+    ("tdengine", Kind::Tdengine),
+    ("https", Kind::Https),
+    ("tcp", Kind::Tcp),
+];
 
 /// The name to use where `server_name` gives none.
 pub(super) enum Fallback {
@@ -34,55 +44,88 @@ pub(super) enum Fallback {
     Unread,
 }
 
-/// Whether this version has a kind of probe.
-pub(in crate::config) fn has_kind(word: &str) -> bool {
-    KINDS.iter().any(|(known, _)| *known == word)
+/// What of the rest of the configuration a probe depends on.
+pub(super) struct Around {
+    /// The name where none is given.
+    pub(super) name: Fallback,
+    /// `[host] fleet_size`.
+    pub(super) fleet_size: u32,
 }
 
-/// `[endpoint.probe]`; `fallback` is the name to use where none is given.
-pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<ProbeSpec> {
+/// `[endpoint.probe]`
+pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, around: &Around) -> Option<ProbeSpec> {
     let kind = take_kind(&mut section, desk);
-    let absent = !section.has("port");
-    if kind == Some(Kind::Tcp) && absent {
-        section.miss(desk, "port", Some("tcp has no port of its own"));
-    }
-    let port = section.take(desk, "port", |n| read::integer::<u16>(n, 1..=65_535));
-    let port = match (kind, port) {
-        (Some(Kind::Tcp), Some(port)) => tcp_port(port, desk),
-        (Some(Kind::Https), None) if absent => Some(https::default_port(&section, desk)),
-        (_, port) => port.map(|p| p.value),
-    };
+    let port = take_port(&mut section, desk, kind);
     let path = schedule(&mut section, desk);
     let hold = section.take(desk, "hold", |n| read::duration(n, Duration::ZERO..=HOUR));
-    let kind = match kind {
-        Some(Kind::Tcp) => Some(ProbeKind::Tcp),
-        Some(Kind::Https) => https::https(&mut section, desk, fallback).map(ProbeKind::Https),
+    let asked = match kind {
+        Some(kind) => asked(kind, &mut section, desk, (around, path)),
         None => {
             // Which keys belong here is not known: only those of no kind at all are unknown.
-            section.forget(https::KEYS);
+            keys::PROBE_KINDS.iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
     section.finish(desk);
-    Some(ProbeSpec { kind: kind?, port: port?, path: path?, deep: None, hold: hold?.value })
+    let (kind, deep) = asked?;
+    Some(ProbeSpec { kind, port: port?, path: path?, deep, hold: hold?.value })
+}
+
+/// What is asked of a target: the kind with its own keys, and the deep check.
+type Asked = (ProbeKind, Option<DeepSpec>);
+
+fn asked(
+    kind: Kind,
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    (around, path): (&Around, Option<Schedule>),
+) -> Option<Asked> {
+    let deep_around = |interval| deep::Around { interval, fleet_size: around.fleet_size, path };
+    match kind {
+        Kind::Tcp => Some((ProbeKind::Tcp, None)),
+        Kind::Https => https::https(section, desk, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
+        Kind::Matrixone => mysql::mysql(section, desk, &around.name, (false, &deep_around("5m")))
+            .map(|(spec, deep)| (ProbeKind::Matrixone(spec), deep)),
+        Kind::Mysql => mysql::mysql(section, desk, &around.name, (true, &deep_around("1m")))
+            .map(|(spec, deep)| (ProbeKind::Mysql(spec), deep)),
+        Kind::Tdengine => tdengine::tdengine(section, desk, &around.name, &deep_around("1m"))
+            .map(|(spec, deep)| (ProbeKind::Tdengine(spec), deep)),
+    }
+}
+
+fn take_port(section: &mut Section, desk: &mut Desk<'_>, kind: Option<Kind>) -> Option<u16> {
+    let (absent, default) = (!section.has("port"), kind.and_then(default_port));
+    if kind == Some(Kind::Tcp) && absent {
+        section.miss(desk, "port", Some("tcp has no port of its own"));
+    }
+    let port = section.take(desk, "port", |n| read::integer::<u16>(n, 1..=65_535));
+    match (kind, default) {
+        (Some(Kind::Tcp), _) => tcp_port(port?, desk),
+        (_, Some(default)) if absent => {
+            section.derived(desk, "port", &default.to_string(), "default of this kind");
+            Some(default)
+        }
+        _ => port.map(|p| p.value),
+    }
+}
+
+fn default_port(kind: Kind) -> Option<u16> {
+    match kind {
+        Kind::Matrixone => Some(MATRIXONE_PORT),
+        Kind::Mysql => Some(MYSQL_PORT),
+        Kind::Tdengine | Kind::Https => Some(HTTPS_PORT),
+        Kind::Tcp => None,
+    }
 }
 
 fn take_kind(section: &mut Section, desk: &mut Desk<'_>) -> Option<Kind> {
-    let kind = section.required(desk, "kind", |n| {
-        read::word(n, &KINDS).map_err(|mut all| {
-            if let Some(later) = n.text().filter(|t| LATER.contains(t)) {
-                all.iter_mut().for_each(|b| b.help = Some(format!("\"{later}\" is not in this version")));
-            }
-            all
-        })
-    });
-    kind.map(|k| k.value)
+    section.required(desk, "kind", |n| read::word(n, &KINDS)).map(|k| k.value)
 }
 
 fn tcp_port(port: Located<u16>, desk: &mut Desk<'_>) -> Option<u16> {
     if DATABASE_PORTS.contains(&port.value) {
         let help = "an aborted handshake counts against this host until the database blocks it; \
-                    the kinds \"mysql\" and \"matrixone\", which log in politely, are not in this version";
+                    the kinds \"mysql\" and \"matrixone\" know how to ask";
         let (expected, found) = ("a port that is no database's".to_owned(), port.value.to_string());
         desk.complain("endpoint.probe.port", Bad { expected, found, help: Some(help.to_owned()), at: port.at });
         return None;

@@ -28,6 +28,14 @@ pub(super) fn text(node: &Node) -> Read<&str> {
     node.text().map_or_else(|| bad("a string", node), Ok)
 }
 
+/// A string that is neither empty nor longer than `most` bytes, without NUL.
+pub(super) fn bounded_text(node: &Node, most: usize) -> Read<String> {
+    match text(node)? {
+        text if text.len() <= most && !text.contains('\0') => Ok(text.to_owned()),
+        _ => bad(format!("a string of at most {most} bytes, without NUL"), node),
+    }
+}
+
 /// An integer in a range.
 pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: RangeInclusive<i64>) -> Read<T> {
     let fits = |i: &i64| range.contains(i);

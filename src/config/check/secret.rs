@@ -7,7 +7,7 @@ use super::{World, files, read};
 use crate::config::document::HIDDEN;
 use crate::config::hidden::names_a_place;
 use crate::config::raw::Node;
-use crate::model::Secret;
+use crate::model::{FileSecret, Secret};
 
 /// The path of a secret file; `form` is how it is written.
 pub(super) fn place(node: &Node, form: &str) -> Read<PathBuf> {
@@ -21,6 +21,13 @@ pub(super) fn place(node: &Node, form: &str) -> Read<PathBuf> {
 /// What is in the secret file that a key names.
 pub(super) fn in_file(node: &Node, world: World<'_>) -> Read<Secret> {
     files::secret(&place(node, "a path: \"/path\"")?, node, world)
+}
+
+/// The same, with what tells when it changes.
+pub(super) fn file(node: &Node, world: World<'_>) -> Read<FileSecret> {
+    let path = place(node, "a path: \"/path\"")?;
+    let secret = files::secret(&path, node, world)?;
+    Ok(FileSecret { secret, written: files::written(&path, node, world)?, path })
 }
 
 /// systemd's credentials.

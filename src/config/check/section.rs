@@ -176,6 +176,12 @@ impl Section {
         });
     }
 
+    /// Complains of the value of `name` where another key asks for a different one.
+    pub(super) fn clash(&self, desk: &mut Desk<'_>, name: &str, (expected, found): (String, &str), help: &str) {
+        let bad = Bad { expected, found: found.to_owned(), help: Some(help.to_owned()), at: self.at.clone() };
+        desk.complain(&join(&self.pattern, name), bad);
+    }
+
     /// Says a value that was derived from others, for `check --show`.
     pub(super) fn derived(&self, desk: &mut Desk<'_>, name: &str, value: &str, from: &'static str) {
         desk.derive(&join(&self.label, name), value, from);

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -16,6 +17,7 @@ use crate::config::drop_ins::drop_ins;
 use crate::config::facts::{Access, Facts, FileFacts, Kind, MISSING, RegularFile, Standing, reason};
 use crate::config::raw::Table;
 use crate::config::sources::{Fingerprint, Sources};
+use crate::model::Wall;
 use crate::sys::atomic_file;
 use crate::sys::regular_file::{self, OpenError};
 
@@ -141,9 +143,14 @@ fn look_at(path: &Path, sources: &mut Sources) -> FileFacts {
         let (mut file, status) = open(path, sources)?;
         let content = Zeroizing::new(read_bounded(&mut file, status.len())?);
         let acl = regular_file::acl(&file).map_err(|e| format!("an ACL that can't be read ({})", reason(&e)))?;
-        Ok(RegularFile { access: Access::of(&status), acl, content })
+        Ok(RegularFile { access: Access::of(&status), acl, modified: modified(&status), content })
     };
     look(sources).map_or_else(FileFacts::Unusable, FileFacts::Regular)
+}
+
+fn modified(status: &fs::Metadata) -> Wall {
+    let millis = status.mtime().saturating_mul(1000).saturating_add(status.mtime_nsec() / 1_000_000);
+    Wall(u64::try_from(millis).unwrap_or(0))
 }
 
 /// Opens a regular file, and notes its fingerprint.

@@ -1,0 +1,117 @@
+//! The deep check: how far it goes and how often, so that a whole fleet stays gentle (B7).
+
+use std::time::Duration;
+
+use super::section::{Bad, Section};
+use super::{Desk, Located, read};
+use crate::config::document::quote;
+use crate::model::{DeepSpec, Depth, Schedule};
+
+/// How the words of `depth` are meant.
+const DEPTHS: [(&str, Option<Depth>); 3] =
+    [("none", None), ("login", Some(Depth::Login)), ("query", Some(Depth::Query))];
+
+const SHORTEST: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(50);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// All hosts together log in to a server this often a second at most, in a settled state.
+const LOGINS_A_SECOND: u32 = 10;
+/// At an edge the checks of one host are this many times closer.
+const HASTE: u32 = 12;
+
+/// What of the rest of a probe its deep check depends on.
+pub(super) struct Around {
+    /// `deep_interval` where none is written.
+    pub(super) interval: &'static str,
+    /// `[host] fleet_size`.
+    pub(super) fleet_size: u32,
+    /// The path check's rhythm, if it could be read.
+    pub(super) path: Option<Schedule>,
+}
+
+/// What a kind can say of its login.
+pub(super) struct Means {
+    /// Whether there is a secret, so that a deep check is the default.
+    pub(super) has_secret: bool,
+    /// What is needed to log in, if it lacks.
+    pub(super) lacks: Option<&'static str>,
+    /// Keys that only a check of [`Depth::Query`] reads.
+    pub(super) of_query: [&'static str; 2],
+}
+
+/// The deep check, if there is one. The outer `None` if something was wrong.
+pub(super) fn deep(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    around: &Around,
+    means: &Means,
+) -> Option<Option<DeepSpec>> {
+    let depth = depth(section, desk, means);
+    let interval = if section.has("deep_interval") {
+        section.take(desk, "deep_interval", |n| read::duration(n, SHORTEST..=DAY)).map(|l| l.value)
+    } else {
+        section.derived(desk, "deep_interval", &quote(around.interval), "default of this kind");
+        humantime::parse_duration(around.interval).ok()
+    };
+    let timeout = section.take(desk, "deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
+    let schedule = schedule(interval?, timeout?.value, around.path?, around.fleet_size);
+    Some(depth?.map(|depth| DeepSpec { depth, schedule }))
+}
+
+fn depth(section: &mut Section, desk: &mut Desk<'_>, means: &Means) -> Option<Option<Depth>> {
+    let written = section.has("depth");
+    let read = section.take(desk, "depth", |n| read::word(n, &DEPTHS));
+    let depth = match read {
+        Some(depth) => depth,
+        None if written => return None,
+        None => {
+            let (word, depth) = if means.has_secret { ("\"query\"", Some(Depth::Query)) } else { ("\"none\"", None) };
+            section.derived(desk, "depth", word, "\"query\" if a secret is given");
+            Located { value: depth, at: None }
+        }
+    };
+    if let Some(lacks) = means.lacks.filter(|_| depth.value.is_some()) {
+        let bad = Bad { expected: lacks.to_owned(), found: "none".to_owned(), help: None, at: depth.at };
+        desk.complain("endpoint.probe.depth", bad);
+        return None;
+    }
+    if depth.value != Some(Depth::Query) {
+        for name in means.of_query.iter().filter(|name| section.has(name)) {
+            let word = DEPTHS.iter().find(|(_, other)| *other == depth.value).map_or("another", |(word, _)| *word);
+            let help = "nothing is asked: give a secret, and no other `depth`";
+            section.clash(desk, "depth", (format!("\"query\" beside `{name}`"), &quote(word)), help);
+        }
+    }
+    Some(depth.value)
+}
+
+/// The rhythm of a deep check.
+fn schedule(interval: Duration, timeout: Duration, path: Schedule, fleet_size: u32) -> Schedule {
+    let interval = interval.max(Duration::from_secs(1) * fleet_size / LOGINS_A_SECOND);
+    // Never slower than the settled rhythm, even where that is very fast.
+    let fast_interval = (interval / HASTE).max(path.fast_interval).min(interval);
+    Schedule { interval, fast_interval, timeout, rise: path.rise, fall: path.fall }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_logs_in_ten_times_a_second_at_most() {
+        const S: Duration = Duration::from_secs(1);
+        let path = Schedule { interval: 5 * S, fast_interval: S / 2, timeout: 2 * S, rise: 3, fall: 4 };
+        let of = |interval, hosts| {
+            let deep = schedule(interval, 15 * S, path, hosts);
+            assert_eq!((deep.timeout, deep.rise, deep.fall), (15 * S, 3, 4));
+            (deep.interval, deep.fast_interval)
+        };
+        assert_eq!(of(60 * S, 1), (60 * S, 5 * S));
+        assert_eq!(of(60 * S, 600), (60 * S, 5 * S));
+        assert_eq!(of(60 * S, 3_000), (300 * S, 25 * S));
+        assert_eq!(of(300 * S, 50_000), (5_000 * S, 5_000 * S / 12));
+        assert_eq!(of(S, 1), (S, S / 2));
+    }
+}

@@ -1,0 +1,148 @@
+//! `[endpoint.probe]` of the kinds `matrixone` and `mysql`: who logs in, over which TLS, and what is asked.
+
+use super::probe::Fallback;
+use super::section::{Bad, Section};
+use super::{Desk, deep, read, secret, tls};
+use crate::config::document::quote;
+use crate::model::{DeepSpec, FileSecret, MysqlLogin, MysqlSpec, MysqlTls};
+
+const LONGEST_QUERY: usize = 4_000;
+const LONGEST_VALUE: usize = 1_000;
+/// MatrixOne's are longer than MySQL's 32: an account's UUID, user and role.
+const LONGEST_USER: usize = 300;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Off,
+    Preferred,
+    Required,
+    Verify,
+}
+
+const MODES: [(&str, Mode); 4] =
+    [("off", Mode::Off), ("preferred", Mode::Preferred), ("required", Mode::Required), ("verify", Mode::Verify)];
+
+/// Users and roles that may do everything: more than a probe needs.
+const ADMINS: [&str; 6] = ["root", "admin", "accountadmin", "moadmin", "sysadmin", "dump"];
+
+/// The keys of these kinds; a server of kind `mysql` is only asked by who can log in.
+pub(super) fn mysql(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    fallback: &Fallback,
+    (user_needed, around): (bool, &deep::Around),
+) -> Option<(MysqlSpec, Option<DeepSpec>)> {
+    let login = login(section, desk, user_needed);
+    // What was complained about is taken for given.
+    let given = |is: fn(&MysqlLogin) -> bool| login.as_ref().is_none_or(|l| l.as_ref().is_some_and(is));
+    let means = deep::Means {
+        has_secret: given(|login| login.password.is_some()),
+        lacks: (!given(|_| true)).then_some("`user` and `password_file` beside it"),
+        of_query: ["query", "expect"],
+    };
+    let deep = deep::deep(section, desk, around, &means);
+    let tls = take_tls(section, desk, fallback);
+    let query = section.take(desk, "query", |n| read::bounded_text(n, LONGEST_QUERY));
+    let expect = take_expect(section, desk);
+    let (tls, expiry_warning) = tls?;
+    let spec = MysqlSpec { tls, expiry_warning, login: login?, query: query?.value, expect: expect? };
+    Some((spec, deep?))
+}
+
+/// Who logs in. The outer `None` if something was wrong.
+fn login(section: &mut Section, desk: &mut Desk<'_>, user_needed: bool) -> Option<Option<MysqlLogin>> {
+    let (has_user, has_password) = (section.has("user"), section.has("password_file"));
+    if !has_user && (user_needed || has_password) {
+        let help = if has_password { None } else { Some("an unfinished login would get this host blocked") };
+        section.miss(desk, "user", help);
+    }
+    if has_user && !has_password && !user_needed {
+        section.miss(desk, "password_file", Some("without a secret nothing logs in: leave `user` out, too"));
+    }
+    let user = take_user(section, desk);
+    let password = take_secret(section, desk, "password_file");
+    match (has_user, has_password) {
+        (false, false) => (!user_needed).then_some(None),
+        (true, false) if user_needed => Some(Some(MysqlLogin { user: user?, password: None })),
+        _ => Some(Some(MysqlLogin { user: user?, password: Some(password?) })),
+    }
+}
+
+/// The name of who logs in; warns of administrators.
+pub(super) fn take_user(section: &mut Section, desk: &mut Desk<'_>) -> Option<String> {
+    let user = section.take(desk, "user", |n| {
+        let text = read::bounded_text(n, LONGEST_USER)?;
+        let clean = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
+        if clean { Ok(text) } else { Err(vec![Bad::new("a user's name", n)]) }
+    })?;
+    if is_admin(&user.value) {
+        let help = "a user with no right but to log in is enough; its password lies on every host".to_owned();
+        let (expected, found) = ("a user without an admin's rights".to_owned(), quote(&user.value));
+        desk.warn("endpoint.probe.user", Bad { expected, found, help: Some(help), at: user.at });
+    }
+    Some(user.value)
+}
+
+/// MatrixOne writes `account:user:role`, or with `#`; the last part is the role that counts.
+fn is_admin(user: &str) -> bool {
+    let last = user.rsplit([':', '#']).next().unwrap_or(user);
+    ADMINS.iter().any(|admin| admin.eq_ignore_ascii_case(last))
+}
+
+/// A secret file, if the key is there.
+pub(super) fn take_secret(section: &mut Section, desk: &mut Desk<'_>, name: &str) -> Option<FileSecret> {
+    let world = desk.world;
+    section.take(desk, name, |n| secret::file(n, world)).map(|l| l.value)
+}
+
+/// What is expected of the first column. The outer `None` if it was wrong.
+pub(super) fn take_expect(section: &mut Section, desk: &mut Desk<'_>) -> Option<Option<String>> {
+    let absent = !section.has("expect");
+    let expect = section.take(desk, "expect", |n| read::bounded_text(n, LONGEST_VALUE));
+    if absent { Some(None) } else { expect.map(|e| Some(e.value)) }
+}
+
+fn take_tls(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    fallback: &Fallback,
+) -> Option<(MysqlTls, std::time::Duration)> {
+    let Some(mode) = section.take(desk, "tls", |n| read::word(n, &MODES)) else {
+        section.forget(&tls::VERIFIED);
+        let _ = tls::expiry_warning(section, desk);
+        return None;
+    };
+    if mode.value == Mode::Verify {
+        let spec = tls::verified(section, desk, fallback)?;
+        let expiry_warning = spec.expiry_warning;
+        return Some((MysqlTls::Verify(spec), expiry_warning));
+    }
+    for name in tls::VERIFIED.iter().filter(|name| section.has(name)) {
+        let help = "no other mode looks at who signed the certificate, and for whom";
+        let word = MODES.iter().find(|(_, other)| *other == mode.value).map_or("another", |(word, _)| *word);
+        section.clash(desk, "tls", (format!("\"verify\" beside `{name}`"), &quote(word)), help);
+    }
+    section.forget(&tls::VERIFIED);
+    let expiry_warning = tls::expiry_warning(section, desk)?;
+    let tls = match mode.value {
+        Mode::Off => MysqlTls::Off,
+        Mode::Preferred => MysqlTls::Preferred,
+        Mode::Required | Mode::Verify => MysqlTls::Required,
+    };
+    Some((tls, expiry_warning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_of_a_user_says_whether_it_is_an_admin() {
+        for user in ["root", "acct:admin:accountadmin", "a#b#moadmin", "sys:dump", "Admin"] {
+            assert!(is_admin(user), "{user}");
+        }
+        for user in ["probe", "acct:admin:readonly", "root:probe", "administrator"] {
+            assert!(!is_admin(user), "{user}");
+        }
+    }
+}

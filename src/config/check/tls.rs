@@ -1,0 +1,52 @@
+//! What a TLS session must prove: the keys that every kind with TLS has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::probe::Fallback;
+use super::section::Section;
+use super::{Desk, files, read};
+use crate::config::document::quote;
+use crate::model::{HostName, TlsSpec, Trust};
+
+/// The keys that only a verified session needs.
+pub(super) const VERIFIED: [&str; 2] = ["server_name", "ca_file"];
+
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A session whose certificate is verified.
+pub(super) fn verified(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<TlsSpec> {
+    let world = desk.world;
+    let server_name = server_name(section, desk, fallback);
+    let system_roots = !section.has("ca_file");
+    let ca_file = section.take(desk, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world));
+    if system_roots {
+        section.derived(desk, "ca_file", "\"\"", "the system's roots");
+    }
+    let expiry_warning = expiry_warning(section, desk);
+    Some(TlsSpec {
+        server_name: server_name?,
+        trust: ca_file.map_or(Trust::System, |f| Trust::File(Arc::new(f.value))),
+        expiry_warning: expiry_warning?,
+    })
+}
+
+/// How long before its end a certificate is complained about.
+pub(super) fn expiry_warning(section: &mut Section, desk: &mut Desk<'_>) -> Option<Duration> {
+    section.take(desk, "expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR)).map(|l| l.value)
+}
+
+fn server_name(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HostName> {
+    let absent = !section.has("server_name");
+    if absent && matches!(fallback, Fallback::Nothing) {
+        section.miss(desk, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
+    }
+    let written = section.take(desk, "server_name", read::host_name).map(|l| l.value);
+    match fallback {
+        Fallback::Name(name) if absent => {
+            section.derived(desk, "server_name", &quote(name.as_str()), "from private_dns or domain");
+            Some(name.clone())
+        }
+        _ => written,
+    }
+}
