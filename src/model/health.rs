@@ -26,8 +26,13 @@ impl TargetHealth {
     /// Up only if some check is up and none is down; down if any is; else unknown.
     #[must_use]
     pub fn summary(&self) -> CheckState {
+        Self::summary_of(self.checks.values())
+    }
+
+    /// The same of some of the checks.
+    pub fn summary_of<'a>(checks: impl IntoIterator<Item = &'a CheckHealth>) -> CheckState {
         let mut summary = CheckState::Unknown;
-        for check in self.checks.values() {
+        for check in checks {
             summary = match (summary, check.state) {
                 (_, down @ CheckState::Down { .. }) => return down,
                 (CheckState::Unknown, other) => other,

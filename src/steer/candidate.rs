@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Inputs;
 use crate::model::{
-    AddressEntry, Boottime, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName, Missing, Presence,
-    Steering, TargetHealth, TargetKey, Zone,
+    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName,
+    Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
 };
 
 /// All candidates of one name.
@@ -65,20 +65,21 @@ impl Candidate {
         self.leaves_at.is_some() && !self.removed
     }
 
-    /// True if some other address passed every check that `self` is down by, in a probe begun after the failure that
-    /// decided (B4). A check that is down without a decision is of the kind that no other address mends.
+    /// True if some other address passed every check that `self` is decidedly down by, in a probe begun after the
+    /// failure that decided (B4). A check that is down without a decision is of the kind that no other address mends,
+    /// and speaks neither for nor against.
     pub(super) fn is_disproved_by(&self, other: &Self) -> bool {
         let (Some(mine), Some(theirs)) = (&self.health, &other.health) else { return false };
-        let mut down = mine.checks.iter().filter(|(_, h)| matches!(h.state, CheckState::Down { .. })).peekable();
-        self.key.address != other.key.address
-            && down.peek().is_some()
-            && down.all(|(check, health)| {
-                let CheckState::Down { decided: Some(decided) } = health.state else { return false };
-                theirs
-                    .checks
-                    .get(check)
-                    .is_some_and(|t| t.successes_in_a_row > 0 && t.last_success_started.is_some_and(|s| s >= decided))
-            })
+        let decided = |(check, health): (&Check, &CheckHealth)| match health.state {
+            CheckState::Down { decided: Some(at) } => Some((*check, at)),
+            _ => None,
+        };
+        let mut decided = mine.checks.iter().filter_map(decided).peekable();
+        let passed = |(check, at): (Check, Boottime)| {
+            let theirs = theirs.checks.get(&check);
+            theirs.is_some_and(|t| t.successes_in_a_row > 0 && t.last_success_started.is_some_and(|s| s >= at))
+        };
+        self.key.address != other.key.address && decided.peek().is_some() && decided.all(passed)
     }
 }
 
@@ -203,11 +204,20 @@ fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Stand
     let Some(health) = health else {
         return if probed { Standing::Unknown } else { Standing::Trusted };
     };
-    match health.summary() {
+    let telling = telling(health);
+    match TargetHealth::summary_of(telling.iter().copied()) {
         CheckState::Unknown => Standing::Unknown,
         CheckState::Up { hold_until: Some(until) } if until > now => Standing::Holding(until),
         CheckState::Up { .. } => Standing::Up,
-        CheckState::Down { .. } if health.checks.values().all(|c| c.successes_in_a_row > 0) => Standing::Recovering,
+        CheckState::Down { .. } if telling.iter().all(|c| c.successes_in_a_row > 0) => Standing::Recovering,
         CheckState::Down { .. } => Standing::Down,
     }
+}
+
+/// The checks that tell where a name may point. A login that fails for a reason that no other address mends (a wrong
+/// password) must not stop failing over from dead addresses, so it counts only where nothing else is known.
+fn telling(health: &TargetHealth) -> Vec<&CheckHealth> {
+    let tells = |c: &&CheckHealth| c.state != CheckState::Down { decided: None };
+    let telling: Vec<_> = health.checks.values().filter(tells).collect();
+    if telling.iter().all(|c| c.state == CheckState::Unknown) { health.checks.values().collect() } else { telling }
 }

@@ -77,10 +77,13 @@ impl World {
         zones.flat_map(key).collect()
     }
 
-    fn set(&mut self, address: u8, health: CheckHealth) {
+    fn set(&mut self, address: u8, path: CheckHealth) {
+        self.set_check(address, Check::Path, path);
+    }
+
+    fn set_check(&mut self, address: u8, check: Check, health: CheckHealth) {
         let key = self.keys().into_iter().find(|k| k.address == ip(address)).unwrap();
-        let checks = [(Check::Path, health)].into();
-        self.health.targets.insert(key, Arc::new(TargetHealth { checks }));
+        Arc::make_mut(self.health.targets.entry(key).or_default()).checks.insert(check, health);
     }
 
     fn steer(&self, previous: Option<&Plan>) -> Steered {
@@ -169,6 +172,42 @@ fn what_no_zone_mends_moves_nothing() {
     world.set(1, health(CheckState::Down { decided: None }, 0, None, Some(990)));
     world.set(2, up(999));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]));
+}
+
+fn refused_login() -> CheckHealth {
+    health(CheckState::Down { decided: None }, 0, None, Some(900))
+}
+
+#[test]
+fn a_wrong_password_everywhere_does_not_stop_failing_over() {
+    let mut world = World::new(&[&[1, 2]]);
+    [1, 2].map(|address| world.set_check(address, Check::Deep, refused_login()));
+    world.set(1, up(999));
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), Healthy));
+    world.set(1, down(990, 993));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[2]), FailedOver));
+    world.set(1, up(999));
+    assert_eq!(world.answer(&[2]), (ips(&[1, 2]), Healthy));
+    // Where nothing else is known it is what counts, and still moves nothing.
+    let mut world = World::new(&[&[1, 2]]);
+    world.set_check(1, Check::Deep, refused_login());
+    world.set(2, up(999));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), Healthy));
+}
+
+#[test]
+fn a_database_that_is_down_behind_one_zone_needs_the_same_check_as_evidence() {
+    let mut world = World::new(&[&[1, 2]]);
+    [1, 2].map(|address| world.set(address, up(999)));
+    world.set_check(1, Check::Deep, down(980, 990));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the other one's greeting is none");
+    world.set_check(2, Check::Deep, up(989));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor is a login from before");
+    world.set_check(2, Check::Deep, up(990));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[2]), FailedOver));
+    world.set_check(2, Check::Deep, down(991, 992));
+    assert_eq!(world.answer(&[2]), (ips(&[2]), AllDownKept), "what left does not return dead");
 }
 
 #[test]

@@ -30,7 +30,7 @@ prop_compose! {
         local in any::<bool>(),
         prefer in any::<bool>(),
         one in any::<bool>(),
-        healths in prop::collection::vec(any_health(), 5),
+        healths in prop::collection::vec((any_health(), any_health()), 5),
     ) -> World {
         let mut world = World::new(&[&[1, 2, 3], &[4, 5]]);
         world.endpoint(1).priority = priority;
@@ -51,9 +51,11 @@ prop_compose! {
             prefer: if prefer { Prefer::LocalZone } else { Prefer::Any },
             answers: if one { Answers::One } else { Answers::All },
         };
-        for (i, health) in healths.into_iter().enumerate() {
-            if let Some(health) = health.filter(|_| i < 3 || probed) {
-                world.set(u8::try_from(i + 1).unwrap(), health);
+        for (i, (path, deep)) in healths.into_iter().enumerate().filter(|(i, _)| *i < 3 || probed) {
+            for (check, health) in [(Check::Path, path), (Check::Deep, deep)] {
+                if let Some(health) = health {
+                    world.set_check(u8::try_from(i + 1).unwrap(), check, health);
+                }
             }
         }
         world
