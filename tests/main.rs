@@ -29,6 +29,7 @@ mod cloud_sign;
 mod config_files;
 mod config_fuzz;
 mod config_last_good;
+mod config_probes;
 mod config_writer;
 mod discover_fleet;
 mod discover_fuzz;

@@ -106,7 +106,8 @@ fn receipt() -> Receipt {
 }
 
 pub(crate) fn config() -> ConfigState {
-    let probe = |kind, port| ProbeLabel { kind, port };
+    let expiry_warning = Some(Duration::from_secs(14 * 24 * 3600));
+    let probe = |kind, port| ProbeLabel { kind, port, expiry_warning };
     ConfigState {
         paths: vec!["/etc/privatelinkd/config.toml".into()],
         loaded: at(10),

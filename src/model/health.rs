@@ -29,6 +29,12 @@ impl TargetHealth {
         Self::summary_of(self.checks.values())
     }
 
+    /// The certificate that ends first, of those its checks were shown last.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.not_after)
+    }
+
     /// The same of some of the checks.
     pub fn summary_of<'a>(checks: impl IntoIterator<Item = &'a CheckHealth>) -> CheckState {
         let mut summary = CheckState::Unknown;

@@ -44,6 +44,14 @@ impl<'de> Deserialize<'de> for Boottime {
 pub struct Wall(pub u64);
 
 impl Wall {
+    /// Whole days from `earlier` to this, rounded down; negative if this is the earlier one.
+    #[must_use]
+    pub fn days_after(self, earlier: Self) -> i64 {
+        const DAY_MS: i64 = 24 * 3600 * 1000;
+        let millis = |wall: Self| i64::try_from(wall.0).unwrap_or(i64::MAX);
+        (millis(self) - millis(earlier)).div_euclid(DAY_MS)
+    }
+
     /// Seconds since the epoch with their fraction, as Prometheus wants timestamps.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era fit an f64's 53 bits")]

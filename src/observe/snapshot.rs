@@ -63,13 +63,19 @@ pub struct ProbeLabel {
     pub kind: &'static str,
     /// The port on every address.
     pub port: u16,
+    /// How long before its end a certificate is a problem, where there is TLS.
+    pub expiry_warning: Option<std::time::Duration>,
 }
 
 impl ConfigState {
     /// The state after `config` came into force.
     #[must_use]
     pub fn loaded(config: &Config, paths: Vec<PathBuf>, loaded: Now, reloads: u64) -> Self {
-        let label = |p: &crate::model::ProbeSpec| ProbeLabel { kind: p.kind.label(), port: p.port };
+        let label = |p: &crate::model::ProbeSpec| ProbeLabel {
+            kind: p.kind.label(),
+            port: p.port,
+            expiry_warning: p.kind.expiry_warning(),
+        };
         let probes = config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), label(e.probe.as_deref()?))));
         Self {
             paths,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, Freshness, Graces, Prefer, Presence,
-    SourceKind, Steering, TargetHealth, TargetKey, Zone, ZoneEntry,
+    SourceKind, Steering, TargetKey, Zone, ZoneEntry,
 };
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -181,7 +181,9 @@ fn refused_login() -> CheckHealth {
 #[test]
 fn a_wrong_password_everywhere_does_not_stop_failing_over() {
     let mut world = World::new(&[&[1, 2]]);
-    [1, 2].map(|address| world.set_check(address, Check::Deep, refused_login()));
+    for address in [1, 2] {
+        world.set_check(address, Check::Deep, refused_login());
+    }
     world.set(1, up(999));
     world.set(2, up(999));
     assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), Healthy));
@@ -199,7 +201,9 @@ fn a_wrong_password_everywhere_does_not_stop_failing_over() {
 #[test]
 fn a_database_that_is_down_behind_one_zone_needs_the_same_check_as_evidence() {
     let mut world = World::new(&[&[1, 2]]);
-    [1, 2].map(|address| world.set(address, up(999)));
+    for address in [1, 2] {
+        world.set(address, up(999));
+    }
     world.set_check(1, Check::Deep, down(980, 990));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the other one's greeting is none");
     world.set_check(2, Check::Deep, up(989));

@@ -37,6 +37,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     all.extend([discovery_age(inventory, *now), discovery_stale(inventory)]);
     all.extend([api_requests(api), credentials_expiry(api)]);
     all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
+    all.extend([certificate_expiry(health)]);
     all.extend([probe_late(health), target_up(health), target_transitions(health)]);
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
     all.extend([in_sync(snapshot)]);
@@ -223,6 +224,16 @@ fn probe_late(health: &HealthView) -> Family {
 fn target_labels(key: &TargetKey) -> Labels {
     let TargetKey { endpoint, zone, address } = key;
     labels([("endpoint", endpoint), ("zone", zone), ("address", address)])
+}
+
+/// One an address: its checks meet the same certificate.
+fn certificate_expiry(health: &HealthView) -> Family {
+    let ends = health
+        .targets
+        .iter()
+        .filter_map(|(key, target)| Some((target_labels(key), target.certificate()?.not_after.as_secs_f64())));
+    Family::gauge("privatelink_probe_tls_cert_expiry_timestamp_seconds", "When the certificate shown last ends.")
+        .samples(ends)
 }
 
 /// A target that is not yet judged has no series: neither 0 nor 1 would be true.

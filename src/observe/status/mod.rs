@@ -195,8 +195,14 @@ pub struct AddressReport {
     pub state: AddressState,
     /// Since when it is so.
     pub since: Option<When>,
-    /// Of the latest successful probe, in milliseconds; `None` if the latest failed.
+    /// Of the path check's latest probe, in milliseconds; `None` if it failed.
     pub latency_ms: Option<f64>,
+    /// Check by check.
+    #[serde(default)]
+    pub checks: BTreeMap<Check, CheckReport>,
+    /// The certificate that was shown last.
+    #[serde(default)]
+    pub certificate: Option<CertificateReport>,
     /// The latest failure, kept after the recovery.
     pub last_failure: Option<FailureReport>,
     /// Milliseconds until names may return to it.
@@ -205,6 +211,34 @@ pub struct AddressReport {
     pub retired: bool,
     /// Who gave it.
     pub source: SourceKind,
+}
+
+/// One check of an address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// `unknown`, `up` or `down`, after hysteresis.
+    pub state: String,
+    /// Since when it is so.
+    pub since: When,
+    /// Its latest probe, in milliseconds; `None` if it failed.
+    pub latency_ms: Option<f64>,
+    /// Why its latest probe failed; `None` if it succeeded.
+    pub reason: Option<FailureReason>,
+    /// Finished probes.
+    pub probes: u64,
+}
+
+/// A server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateReport {
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// Who issued it.
+    pub issuer: String,
+    /// When it ends: RFC 3339, UTC.
+    pub ends: String,
+    /// Days until then, rounded down; negative once it has ended.
+    pub days_left: i64,
 }
 
 /// What is known of an address.

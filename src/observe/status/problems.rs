@@ -1,6 +1,7 @@
 //! What is not well, in sentences; and the yes or no of `/healthz` and `/readyz`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::credentials;
 use super::report::failure;
@@ -115,7 +116,24 @@ fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
 fn targets(snapshot: &Snapshot) -> Vec<String> {
     let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
     let addresses = configured.flat_map(|(name, endpoint)| current_addresses(name, endpoint));
-    addresses.filter_map(|key| target_problem(snapshot, &key)).collect()
+    addresses.flat_map(|key| [target_problem(snapshot, &key), certificate_problem(snapshot, &key)]).flatten().collect()
+}
+
+/// A certificate that ends soon. One that has ended fails the check, where it is verified.
+fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
+    let ends = snapshot.health.targets.get(key)?.certificate()?.not_after;
+    let warning = snapshot.config.probes.get(&key.endpoint)?.expiry_warning?;
+    let (left, now) = (Duration::from_millis(ends.0.saturating_sub(snapshot.now.wall.0)), snapshot.now.wall);
+    if left >= warning {
+        return None;
+    }
+    let TargetKey { endpoint, zone, address } = key;
+    let when = match ends.days_after(now) {
+        _ if ends <= now => "has ended".to_owned(),
+        0 => "ends within a day".to_owned(),
+        days => format!("ends in {days} day{}", if days == 1 { "" } else { "s" }),
+    };
+    Some(format!("{endpoint}: the certificate of {address} in {zone} {when}, at {ends}"))
 }
 
 fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{
-    AddressReport, AddressState, CloudReport, ConfigReport, EndpointReport, EventReport, FailureReport, HostReport,
-    NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport, StageReport, State, When, credentials, problems,
+    AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
+    EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport,
+    StageReport, State, When, credentials, problems,
 };
 use crate::model::{
-    AddressEntry, Answer, Boottime, Check, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness, HostFacts,
-    HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
+    AddressEntry, Answer, Boottime, Certificate, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
+    Event, Freshness, HostFacts, HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
 };
 use crate::observe::{ConfigState, Snapshot, events};
 use crate::sys::heartbeat::StageLife;
@@ -148,6 +149,8 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
         Some(CheckState::Down { .. }) => AddressState::Down,
     };
     AddressReport {
+        checks: target.into_iter().flat_map(|t| &t.checks).map(|(c, h)| (*c, check_report(h, now))).collect(),
+        certificate: target.and_then(TargetHealth::certificate).map(|c| certificate_report(c, now)),
         state,
         since: target.and_then(since).map(|t| when(t, now)),
         latency_ms: target.and_then(latency).map(|d| d.as_secs_f64() * 1000.0),
@@ -155,6 +158,27 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
         hold_ms: target.and_then(|t| hold(t, now.boottime)).map(millis),
         retired: retired.is_some(),
         source: *source,
+    }
+}
+
+fn check_report(check: &CheckHealth, now: Now) -> CheckReport {
+    let latest = check.last.as_ref().map(|last| &last.outcome);
+    CheckReport {
+        state: check.state.label().to_owned(),
+        since: when(check.since, now),
+        latency_ms: latest.and_then(|l| l.as_ref().ok()).map(|t| t.total.as_secs_f64() * 1000.0),
+        reason: latest.and_then(|l| l.as_ref().err()).map(|f| f.reason),
+        probes: check.stats.probes,
+    }
+}
+
+fn certificate_report(certificate: &Certificate, now: Now) -> CertificateReport {
+    let Certificate { names, issuer, not_before: _, not_after } = certificate;
+    CertificateReport {
+        names: names.clone(),
+        issuer: issuer.clone(),
+        ends: not_after.to_string(),
+        days_left: not_after.days_after(now.wall),
     }
 }
 

@@ -4,8 +4,11 @@ use super::{
     AddressReport, AddressState, CredentialsReport, EndpointReport, EventReport, NameReport, Placed, Report, State,
     When,
 };
-use crate::model::{HostName, Verdict};
+use crate::model::{Check, HostName, Verdict};
 use crate::observe::columns::{Cell, Tone, columns, head, line, reason_tone};
+
+/// Fewer days than these of a certificate are worth a word.
+const SOON_DAYS: i64 = 60;
 
 /// What the table shows, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,9 +104,16 @@ fn state_tone(state: AddressState) -> Tone {
 }
 
 fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
-    let AddressReport { state, since: _, latency_ms, last_failure, hold_ms, retired, source } = address;
+    let AddressReport { state, since: _, latency_ms, checks, certificate, last_failure, hold_ms, retired, source } =
+        address;
     let mut notes = Vec::new();
     notes.extend(latency_ms.map(|ms| format!("{ms:.1} ms")));
+    if let Some(deep) = checks.get(&Check::Deep) {
+        let said = deep.latency_ms.map_or_else(|| deep.state.clone(), |ms| format!("{ms:.1} ms"));
+        notes.push(format!("deep {said}"));
+    }
+    let ending = certificate.as_ref().filter(|c| c.days_left < SOON_DAYS);
+    notes.extend(ending.map(|c| format!("certificate: {} days left", c.days_left)));
     if let Some(f) = last_failure {
         notes.push(match state {
             AddressState::Up => format!("last failure {}: {}", ago(&f.when), f.reason),
