@@ -19,6 +19,7 @@ mod cli_discover;
 mod cli_eyes;
 mod cli_init;
 mod cli_plan;
+mod cli_probe;
 mod cloud_credentials;
 mod cloud_metadata;
 mod cloud_openapi;

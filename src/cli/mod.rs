@@ -9,6 +9,7 @@ mod init;
 mod once;
 mod output;
 mod plan;
+mod probe;
 mod process;
 mod run;
 mod status;
@@ -61,6 +62,9 @@ enum Command {
     /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
     #[command(after_help = AS_AGENT)]
     Discover(discover::Args),
+    /// Probe every address now, each check once: phase times, verdict, certificate; exits with 1 if any fails.
+    #[command(after_help = AS_AGENT)]
+    Probe(probe::Args),
     /// Show what the agent would do now: find, probe and decide once, and write nothing.
     #[command(after_help = AS_AGENT)]
     Plan(plan::Args),
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::main(&args, &config),
         Command::Init(args) => init::main(&args, &config, as_unit),
         Command::Discover(args) => discover::main(&args, &config, as_unit),
+        Command::Probe(args) => probe::main(&args, &config, as_unit),
         Command::Plan(args) => plan::main(&args, &config, as_unit),
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log.map(LogLevel::from)),

@@ -1,4 +1,4 @@
-//! What `discover`, `plan` and `init` have in common: a config, somebody's eyes, and a moment of a runtime.
+//! What `discover`, `probe`, `plan` and `init` have in common: a config, somebody's eyes, and a moment of a runtime.
 
 use std::future::Future;
 use std::path::Path;

@@ -35,7 +35,7 @@ pub use inventory::{
 };
 pub use log::{LogFormat, LogLevel, LogTarget};
 pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
-pub use observation::{Observation, Timings};
+pub use observation::{Observation, Probed, Timings};
 pub use overrides::{Drain, Overrides};
 pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
 pub use policy::{Answers, Graces, Policy, Prefer, Steering};

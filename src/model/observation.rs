@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Boottime, Failure};
+use super::{Boottime, Certificate, Check, Failure, TargetKey};
 
 /// The result of one check of one target, with when it started and ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,4 +32,17 @@ pub struct Timings {
     pub query: Option<Duration>,
     /// Everything.
     pub total: Duration,
+}
+
+/// One check that was made once, for somebody who asked.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// Of which target.
+    pub target: TargetKey,
+    /// Which check.
+    pub check: Check,
+    /// What was seen.
+    pub outcome: Result<Timings, Failure>,
+    /// The certificate that was shown, trusted or not.
+    pub certificate: Option<Certificate>,
 }

@@ -1,13 +1,14 @@
 //! What one round found and what the agent would make of it, as reports: for scripts as JSON, for people as a table, and
 //! beside what the running agent knows. All pure.
 //!
-//! [`discovery`] is what `discover` answers, [`decision`] what `plan` does. A failure is told in the source's own
+//! [`discovery`] is what `discover` answers, [`examination`] what `probe` does, [`decision`] what `plan` does. A failure is told in the source's own
 //! sentence, with what to do about it where that is known ([`advice`]).
 
 pub mod advice;
 mod agent;
 pub mod decision;
 pub mod discovery;
+pub mod examination;
 mod text;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use agent::{AgentAnswer, Comparison};
 pub use decision::Decision;
 pub use discovery::Discovery;
+pub use examination::Examination;
 
 use crate::model::{HostFacts, ZoneId};
 use crate::observe::columns::{Cell, line};

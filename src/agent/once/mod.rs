@@ -1,10 +1,10 @@
 //! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, Surroundings};
@@ -16,17 +16,19 @@ use crate::config::Config;
 use crate::discover::rounds::{self, Cloud as _};
 use crate::discover::{Api, Cache, Fixed, Memory, Round, SourceError, merge};
 use crate::model::{
-    Boottime, CheckState, EventKind, FailureReason, HealthView, HostFacts, Inventory, Overrides, Plan, ProbeSpec,
-    Schedule, TargetHealth, TargetKey, TargetSpec,
+    Boottime, Certificate, Check, CheckHealth, CheckState, EventKind, HealthView, HostFacts, Inventory, Overrides,
+    Plan, Probed, Schedule, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::probe::runner::{Probes, Runner};
-use crate::probe::{Probers, Work};
+use crate::probe::{Prober as _, Probers, Work};
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Stages;
 
 /// However slow the targets are, their first verdicts are not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// So many probes are under way at the same time.
+const AT_A_TIME: usize = 32;
 /// A runner that is looked at this often.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -57,6 +59,15 @@ pub struct Found {
     pub round: Round,
     /// What follows from that.
     pub inventory: Inventory,
+}
+
+/// What each check saw.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    /// What was found.
+    pub found: Found,
+    /// Each check of every target, in the order of the targets.
+    pub probed: Vec<Probed>,
 }
 
 /// What the agent would do.
@@ -113,6 +124,34 @@ pub fn api(
 pub async fn discover(config: &Config, eyes: Eyes) -> Found {
     let at = whereabouts(config, eyes).await;
     look_round(config, at, Inventory::default(), eyes).await
+}
+
+/// One round, and each check of every target once.
+pub async fn examine(config: &Config, eyes: Eyes) -> Examined {
+    let found = discover(config, eyes).await;
+    let probed = probe_once(&Work::of(&found.inventory, &probes(config)), eyes.clock).await;
+    Examined { found, probed }
+}
+
+/// Each check of every target once, some at a time.
+async fn probe_once(work: &Work, clock: Clock) -> Vec<Probed> {
+    let (probers, turns) = (Probers::new(clock), Arc::new(Semaphore::new(AT_A_TIME)));
+    let mut tasks = JoinSet::new();
+    for (number, spec) in work.targets.values().enumerate() {
+        for (check, schedule) in spec.probe.checks() {
+            let (prober, target, turns) = (probers.prober(spec, check), spec.key.clone(), turns.clone());
+            tasks.spawn(async move {
+                // Never closed.
+                let _turn = turns.acquire().await;
+                let outcome = prober.probe(schedule.timeout).await;
+                let certificate = prober.certificate().map(|c| Certificate::clone(&c));
+                ((number, check), Probed { target, check, outcome, certificate })
+            });
+        }
+    }
+    let mut probed: Vec<_> = tasks.join_all().await;
+    probed.sort_by_key(|(order, _)| *order);
+    probed.into_iter().map(|(_, probed)| probed).collect()
 }
 
 /// One round, every target probed until there is a verdict, and one decision, all on top of what an earlier agent knew.
@@ -202,11 +241,11 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
 
 /// How long the slowest verdict takes, and after it the evidence of its siblings and of other endpoints.
 fn patience(probes: &Probes) -> Duration {
-    let longest = |p: &ProbeSpec| {
-        let Schedule { interval, fast_interval, timeout, rise: _, fall } = p.path;
+    let longest = |(_, schedule): (Check, Schedule)| {
+        let Schedule { interval, fast_interval, timeout, rise: _, fall } = schedule;
         (timeout + fast_interval) * (fall + 2) + interval.mul_f64(1.1) + Duration::from_secs(1)
     };
-    probes.values().map(|p| longest(p)).max().unwrap_or_default()
+    probes.values().flat_map(|p| p.checks()).map(longest).max().unwrap_or_default()
 }
 
 /// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that
@@ -215,38 +254,35 @@ fn is_judged(work: &Work, view: &HealthView) -> bool {
     let of = |key: &TargetKey| view.targets.get(key);
     let works = |health: &&Arc<TargetHealth>| matches!(health.summary(), CheckState::Up { .. });
     let latest = view.targets.values().filter(works).map(|health| last_success(health)).max();
-    let vouched = |health: &TargetHealth| {
-        let failing = health.checks.values().filter_map(|check| check.failing_since).min();
-        failing.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)))
-    };
+    let vouched =
+        |check: &CheckHealth| check.failing_since.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)));
     work.targets.keys().all(|key| {
         let Some(health) = of(key) else { return false };
-        match health.summary() {
-            CheckState::Unknown => is_our_own_fault(health),
+        health.checks.iter().all(|(kind, check)| match check.state {
+            CheckState::Unknown => is_never_judged(check),
             CheckState::Up { .. } => true,
-            CheckState::Down { decided: None } => vouched(health),
+            CheckState::Down { decided: None } => vouched(check),
             CheckState::Down { decided: Some(at) } => {
-                let siblings = work.siblings.get(key).into_iter().flatten();
-                vouched(health) && siblings.filter_map(of).all(|sibling| has_answered_since(sibling, at))
+                let siblings = work.siblings.get(key).into_iter().flatten().filter_map(of);
+                vouched(check) && siblings.filter_map(|s| s.checks.get(kind)).all(|s| has_answered_since(s, at))
             }
-        }
+        })
     })
 }
 
-/// Of such failures there is never a verdict.
-fn is_our_own_fault(health: &TargetHealth) -> bool {
-    let last = health.checks.values().filter_map(|check| check.last.as_ref());
-    let reasons: BTreeSet<_> = last.filter_map(|last| last.outcome.as_ref().err()).map(|f| f.reason).collect();
-    reasons.contains(&FailureReason::Local)
+/// Of our own faults there is never a verdict, and what moves no name need not be waited for.
+fn is_never_judged(check: &CheckHealth) -> bool {
+    let failure = check.last.as_ref().and_then(|last| last.outcome.as_ref().err());
+    failure.is_some_and(|f| !f.reason.moves_a_name())
 }
 
 fn last_success(health: &TargetHealth) -> Option<Boottime> {
     health.checks.values().filter_map(|check| check.last_success_started).max()
 }
 
-fn has_answered_since(health: &TargetHealth, at: Boottime) -> bool {
-    match health.summary() {
-        CheckState::Up { .. } => health.checks.values().all(|c| c.last_success_started.is_some_and(|s| s > at)),
+fn has_answered_since(check: &CheckHealth, at: Boottime) -> bool {
+    match check.state {
+        CheckState::Up { .. } => check.last_success_started.is_some_and(|s| s > at),
         CheckState::Unknown | CheckState::Down { .. } => true,
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::model::{Check, CheckHealth, Failure, LastResult, Now, ProbeKind, Zone};
+use crate::model::{Check, CheckHealth, Failure, FailureReason, LastResult, Now, ProbeKind, ProbeSpec, Zone};
 
 const fn at(s: u64) -> Boottime {
     Boottime(Duration::from_secs(s))

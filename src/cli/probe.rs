@@ -1,0 +1,41 @@
+//! `privatelinkd probe`
+
+use std::path::Path;
+
+use super::{Exit, Failed, Output, once, output};
+use crate::agent::{self, once::Examined};
+use crate::preview::examination::Looked;
+use crate::preview::{Examination, Host};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Probe this endpoint alone, by its name in the config.
+    endpoint: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
+    let eyes = once::open_eyes(as_unit, path)?;
+    let config = once::load(path, args.endpoint.as_deref())?;
+    let Examined { found, probed } = once::block_on(agent::once::examine(&config, eyes))?;
+    let report = once::running_agent(&config);
+    let kinds = config.endpoints.iter().filter_map(|(name, e)| {
+        let probe = e.probe.as_ref()?;
+        Some((name.clone(), format!("{}:{}", probe.kind.label(), probe.port)))
+    });
+    let examination = Examination::new(Looked {
+        host: &Host::new(&found.at.host, found.at.error.as_deref()),
+        inventory: &found.inventory,
+        kinds: &kinds.collect(),
+        probed: &probed,
+        agent: report.as_ref().map_err(String::as_str),
+        now: eyes.clock.now().wall,
+    });
+    if args.output.json {
+        output::json(&examination)?;
+    } else {
+        output::answer(&examination.text(output::color()))?;
+    }
+    Ok(if examination.passed { Exit::Fine } else { Exit::No })
+}
