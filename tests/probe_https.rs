@@ -197,3 +197,58 @@ async fn what_cannot_be_asked_is_misconfigured_and_dials_nobody() {
     }
     assert_eq!(service.connections(), 0);
 }
+
+#[tokio::test]
+async fn the_certificate_is_remembered_whether_it_is_trusted_or_not() {
+    let pki = Pki::new("the authority").unwrap();
+    let service = serve(pki.leaf(&[NAME, "other.example.com"]).unwrap()).await;
+    let prober = prober(service.address(), spec(trust(&pki)));
+    assert_eq!(prober.certificate(), None);
+    prober.probe(PATIENT).await.unwrap();
+    let shown = prober.certificate().unwrap();
+    assert_eq!(
+        (shown.names.as_slice(), shown.issuer.as_str()),
+        (&[NAME.into(), "other.example.com".into()][..], "the authority")
+    );
+    assert_eq!(
+        (shown.not_before.to_string().as_str(), shown.not_after.to_string().as_str()),
+        ("2000-01-01T00:00:00Z", "4000-01-01T00:00:00Z")
+    );
+    prober.probe(PATIENT).await.unwrap();
+    assert!(
+        service.last_request().unwrap().resumed && prober.certificate() == Some(shown),
+        "a ticket does not lose it"
+    );
+
+    let service = serve(pki.expired_leaf(&[NAME]).unwrap()).await;
+    let prober = self::prober(service.address(), spec(trust(&pki)));
+    assert_eq!(reason(prober.probe(PATIENT).await), R::TlsExpired);
+    assert_eq!(prober.certificate().unwrap().not_after.to_string(), "2002-01-01T00:00:00Z");
+}
+
+#[tokio::test]
+async fn a_body_is_sent_and_one_is_expected() {
+    let pki = Pki::new("test").unwrap();
+    let service = HttpsService::with_body(
+        free_address(8443).unwrap(),
+        pki.leaf(&[NAME]).unwrap(),
+        Bytes::from_static(b"{\"status\": \"ok\"}"),
+    );
+    let service = service.await.unwrap();
+    let asked = |pattern: &str| {
+        let spec = HttpsSpec {
+            method: "POST".into(),
+            body: "are you well?".into(),
+            expect_body: Some(pattern.into()),
+            ..spec(trust(&pki))
+        };
+        prober(service.address(), spec)
+    };
+    asked("\"status\":\\s*\"ok\"").probe(PATIENT).await.unwrap();
+    let seen = service.last_request().unwrap();
+    assert_eq!(seen.line, "POST /healthz?deep=1");
+    assert_eq!(seen.headers["content-length"], "13");
+    let failure = asked("hunter[0-9]").probe(PATIENT).await.unwrap_err();
+    assert_eq!(failure.to_string(), "result: expected a body with /hunter[0-9]/, found 16 bytes without");
+    assert_eq!(reason(asked("(").probe(PATIENT).await), R::Misconfigured);
+}

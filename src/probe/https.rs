@@ -1,31 +1,24 @@
 //! The `https` check: TLS verified under the name, one HTTP/1.1 request, the expected status.
 //!
-//! The status decides; the body does not. No redirect is followed, and header values that are secret reach the wire
+//! The status decides, and the body only if something is expected of it. No redirect is followed, and header values that are secret reach the wire
 //! only after the certificate has been verified, and no message ever.
 
-use std::convert::Infallible;
-use std::error::Error;
-use std::future::{Future, pending};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderName};
-use hyper::{Method, Request, Uri};
-use hyper_util::rt::TokioIo;
+use regex_lite::Regex;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use super::dial::{self, Deadline};
+use super::http::{self, Wanted};
 use super::tls::{Sessions, TrustSet};
 use super::{Overlap, Prober};
-use crate::model::{Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
+use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 
 /// One target's https check.
 #[derive(Debug)]
@@ -73,6 +66,10 @@ impl Prober for HttpsProber {
         Overlap::Hedged
     }
 
+    fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.sessions.certificate()
+    }
+
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         let outcome = self.ask(deadline).await;
         if outcome.is_err() {
@@ -86,77 +83,41 @@ impl Prober for HttpsProber {
 /// One request and the answer it should get, over a stream that is already open.
 #[derive(Debug)]
 pub struct Exchange {
-    request: Request<Empty<Bytes>>,
+    exchange: http::Exchange,
     expect: Vec<u16>,
+    pattern: Option<Regex>,
 }
-
-/// The most of an answer's head that is read, and the most of its body.
-const MAX_READ: usize = 8 * 1024;
-/// How long the end of an answer whose status is known is waited for, so that the server is not cut off.
-const GRACE: Duration = Duration::from_millis(100);
 
 impl Exchange {
     /// The exchange of a spec; `port` goes into the `Host` header.
     ///
     /// # Errors
-    /// [`FailureReason::Misconfigured`] for a method, path or header that HTTP can't carry.
+    /// [`FailureReason::Misconfigured`] for a method, path or header that HTTP can't carry, or a pattern that is none.
     pub fn new(spec: &HttpsSpec, port: u16) -> Result<Self, Failure> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() =
-            Method::from_bytes(spec.method.as_bytes()).map_err(|e| misconfigured(format!("method: {e}")))?;
-        *request.uri_mut() = Uri::try_from(&spec.path).map_err(|e| misconfigured(format!("path: {e}")))?;
-        *request.headers_mut() = headers(spec, port)?;
-        Ok(Self { request, expect: spec.expect_status.clone() })
+        let body = Bytes::from(spec.body.clone());
+        let exchange = http::Exchange::new(&spec.method, &spec.path, headers(spec, port)?, body)?;
+        let pattern = spec.expect_body.as_deref().map(Regex::new).transpose();
+        let pattern = pattern.map_err(|e| misconfigured(format!("expect_body: {e}")))?;
+        Ok(Self { exchange, expect: spec.expect_status.clone(), pattern })
     }
 
-    /// Sends the request and judges the status. Returns the time from the request to the end of the answer's head.
-    /// Once the verdict is known the rest of a short answer is read and the stream shut down politely, 100 ms at most.
+    /// Sends the request and judges the status, and the body if something is expected of it. Returns the time from the
+    /// request to the end of the answer's head. Once the verdict is known the rest of a short answer is read and the
+    /// stream shut down politely, 100 ms at most.
     ///
     /// # Errors
-    /// No answer, no HTTP, or another status than expected.
+    /// No answer, no HTTP, another status than expected, or another body.
     pub async fn run<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Duration, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let mut client = http1::Builder::new();
-        client.max_buf_size(MAX_READ);
-        let (mut sender, connection) =
-            client.handshake(TokioIo::new(&mut *stream)).await.map_err(|e| failure_of(&e))?;
-        let ask = async {
-            let started = Instant::now();
-            let send = async { sender.send_request(self.request.clone()).await.map_err(|e| failure_of(&e)) };
-            let response = deadline.cover("no HTTP answer", send).await?;
-            let took = started.elapsed();
-            let status = response.status().as_u16();
-            let _ = timeout_at(deadline.at_most(GRACE), drain(response.into_body())).await;
-            judge(status, &self.expect).map(|()| took)
-        };
-        let outcome = tokio::select! {
-            biased;
-            outcome = ask => outcome,
-            never = drive(connection) => match never {},
-        };
-        if outcome.is_ok() {
-            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+        let wanted = if self.pattern.is_some() { Wanted::Body } else { Wanted::Head };
+        let answer = self.exchange.run(stream, wanted, deadline).await?;
+        judge(answer.status, &self.expect)?;
+        if let Some(pattern) = &self.pattern {
+            judge_body(&answer.body, pattern)?;
         }
-        outcome
-    }
-}
-
-/// Moves bytes until the connection ends. How it ended is told to the waiting request.
-async fn drive(connection: impl Future<Output = hyper::Result<()>>) -> Infallible {
-    let _ = connection.await;
-    pending().await
-}
-
-/// Reads a short body to its end, and the beginning of a long one.
-async fn drain(mut body: Incoming) {
-    let mut read = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        read += frame.data_ref().map_or(0, Bytes::len);
-        if read >= MAX_READ || body.is_end_stream() {
-            return;
-        }
+        Ok(answer.took)
     }
 }
 
@@ -180,15 +141,7 @@ fn headers(spec: &HttpsSpec, port: u16) -> Result<HeaderMap, Failure> {
         value.set_sensitive(secret);
         headers.append(parsed, value);
     }
-    let host = match port {
-        443 => spec.tls.server_name.to_string(),
-        _ => format!("{}:{port}", spec.tls.server_name),
-    };
-    let host = header::HeaderValue::try_from(host).map_err(|e| misconfigured(format!("server_name: {e}")))?;
-    headers.entry(header::HOST).or_insert(host);
-    let agent = header::HeaderValue::from_static(concat!("privatelinkd/", env!("CARGO_PKG_VERSION")));
-    headers.entry(header::USER_AGENT).or_insert(agent);
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    headers.entry(header::HOST).or_insert(http::host(spec.tls.server_name.as_str(), port)?);
     Ok(headers)
 }
 
@@ -208,23 +161,13 @@ fn judge(found: u16, expect: &[u16]) -> Result<(), Failure> {
     Err(Failure::new(reason, format_args!("expected {expected}, found {found}")))
 }
 
-/// The reason is somewhere down the chain of causes: an I/O error if there is one, else the innermost.
-fn failure_of(error: &hyper::Error) -> Failure {
-    let mut cause: &(dyn Error + 'static) = error;
-    loop {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return dial::failure("HTTP exchange", io);
-        }
-        match cause.source() {
-            Some(source) => cause = source,
-            None => break,
-        }
+/// What the beginning of a body says about the target. The body itself is nobody's business.
+fn judge_body(body: &[u8], pattern: &Regex) -> Result<(), Failure> {
+    if pattern.is_match(&String::from_utf8_lossy(body)) {
+        return Ok(());
     }
-    let reason = match cause.downcast_ref::<hyper::Error>() {
-        Some(e) if e.is_incomplete_message() || e.is_closed() || e.is_canceled() => FailureReason::Reset,
-        _ => FailureReason::Protocol,
-    };
-    Failure::new(reason, format_args!("HTTP exchange: {cause}"))
+    let found = if body.is_empty() { "an empty one".to_owned() } else { format!("{} bytes without", body.len()) };
+    Err(Failure::new(FailureReason::Result, format_args!("expected a body with /{pattern}/, found {found}")))
 }
 
 fn misconfigured(detail: String) -> Failure {
@@ -253,7 +196,7 @@ mod tests {
     }
 
     fn header_of(exchange: &Exchange, name: HeaderName) -> &str {
-        exchange.request.headers()[name].to_str().unwrap()
+        exchange.exchange.header(&name).to_str().unwrap()
     }
 
     #[test]

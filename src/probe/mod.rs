@@ -14,13 +14,17 @@ use std::time::Duration;
 
 use crate::model::{Certificate, Check, Failure, ProbeKind, TargetSpec, Timings};
 use crate::sys::clock::Clock;
+use tdengine::TdengineProber;
 
+pub mod certificate;
 pub mod dial;
+mod http;
 pub mod https;
 mod refused;
 pub mod runner;
 mod target;
 pub mod tcp;
+pub mod tdengine;
 pub mod tls;
 mod work;
 
@@ -62,6 +66,8 @@ pub enum AnyProber {
     Tcp(tcp::TcpProber),
     /// See [`https`].
     Https(Box<https::HttpsProber>),
+    /// See [`tdengine`].
+    Tdengine(Box<tdengine::TdengineProber>),
 }
 
 impl Prober for AnyProber {
@@ -69,6 +75,15 @@ impl Prober for AnyProber {
         match self {
             Self::Tcp(prober) => prober.overlap(),
             Self::Https(prober) => prober.overlap(),
+            Self::Tdengine(prober) => prober.overlap(),
+        }
+    }
+
+    fn certificate(&self) -> Option<Arc<Certificate>> {
+        match self {
+            Self::Tcp(prober) => prober.certificate(),
+            Self::Https(prober) => prober.certificate(),
+            Self::Tdengine(prober) => prober.certificate(),
         }
     }
 
@@ -76,6 +91,7 @@ impl Prober for AnyProber {
         match self {
             Self::Tcp(prober) => prober.probe(deadline).await,
             Self::Https(prober) => prober.probe(deadline).await,
+            Self::Tdengine(prober) => prober.probe(deadline).await,
         }
     }
 }
@@ -98,10 +114,19 @@ impl Probers {
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
     /// shows as the failure of each attempt.
     #[must_use]
-    pub fn prober(&self, spec: &TargetSpec, _check: Check) -> AnyProber {
+    pub fn prober(&self, spec: &TargetSpec, check: Check) -> AnyProber {
         let address = (spec.key.address, spec.probe.port).into();
         match &spec.probe.kind {
-            ProbeKind::Matrixone(_) | ProbeKind::Mysql(_) | ProbeKind::Tdengine(_) => todo!(),
+            ProbeKind::Matrixone(_) | ProbeKind::Mysql(_) => todo!(),
+            ProbeKind::Tdengine(tdengine) => {
+                let (trust, refused) = (self.trust.of(&tdengine.tls.trust), self.refused.clone());
+                let depth = spec.probe.deep.map(|deep| deep.depth);
+                let new = match (check, depth) {
+                    (Check::Deep, Some(depth)) => TdengineProber::deep(address, tdengine, depth, trust, refused),
+                    (Check::Path | Check::Deep, _) => TdengineProber::path(address, tdengine, depth, trust, refused),
+                };
+                AnyProber::Tdengine(Box::new(new))
+            }
             ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
             ProbeKind::Https(https) => {
                 let trust = self.trust.of(&https.tls.trust);

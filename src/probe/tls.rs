@@ -13,13 +13,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::model::{Failure, FailureReason, Trust, TrustBundle};
+use super::certificate;
+use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
 
 /// The trust sets in use, one for each distinct [`Trust`].
 #[derive(Debug, Default)]
@@ -34,7 +36,7 @@ impl TrustSets {
             return set;
         }
         sets.retain(|_, set| set.strong_count() > 0);
-        let set = Arc::new(TrustSet { source: trust.clone(), config: OnceCell::new() });
+        let set = Arc::new(TrustSet { source: trust.clone(), roots: OnceCell::new(), config: OnceCell::new() });
         sets.insert(trust.clone(), Arc::downgrade(&set));
         set
     }
@@ -43,7 +45,14 @@ impl TrustSets {
 /// Who may have signed a certificate, made ready at the first use.
 pub struct TrustSet {
     source: Trust,
-    config: OnceCell<ClientConfig>,
+    roots: OnceCell<Arc<RootCertStore>>,
+    config: OnceCell<Shared>,
+}
+
+/// What all targets of a trust set share of TLS.
+struct Shared {
+    verifier: Arc<WebPkiServerVerifier>,
+    config: ClientConfig,
 }
 
 impl fmt::Debug for TrustSet {
@@ -54,15 +63,21 @@ impl fmt::Debug for TrustSet {
 
 impl TrustSet {
     /// What all its targets share. A failed attempt is made anew the next time, so that roots installed later count.
-    async fn config(&self) -> Result<&ClientConfig, Failure> {
-        let make = || async {
+    async fn shared(&self) -> Result<&Shared, Failure> {
+        let make = || async { shared(self.roots().await?.clone()) };
+        self.config.get_or_try_init(make).await
+    }
+
+    /// The roots alone, for a verifier that does more than refuse.
+    pub(crate) async fn roots(&self) -> Result<&Arc<RootCertStore>, Failure> {
+        let load = || async {
             let roots = match &self.source {
                 Trust::System => system_roots().await?,
                 Trust::File(bundle) => bundle_roots(bundle)?,
             };
-            client_config(roots)
+            Ok(Arc::new(roots))
         };
-        self.config.get_or_try_init(make).await
+        self.roots.get_or_try_init(load).await
     }
 }
 
@@ -97,22 +112,87 @@ fn bundle_roots(bundle: &TrustBundle) -> Result<RootCertStore, Failure> {
     }
 }
 
-fn client_config(roots: RootCertStore) -> Result<ClientConfig, Failure> {
+fn shared(roots: Arc<RootCertStore>) -> Result<Shared, Failure> {
+    let local = |e: &dyn fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
     // Passed explicitly: a process-wide default is state that nobody owns.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}")))?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
+    let verifier = verifier.map_err(|e| local(&e))?;
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
+    let mut config = builder.with_webpki_verifier(verifier.clone()).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok(Shared { verifier, config })
+}
+
+/// The certificate that a server has shown last, whatever became of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shown(Arc<Mutex<Option<Arc<Certificate>>>>);
+
+impl Shown {
+    /// Takes one down; what can't be read leaves the one before.
+    pub(crate) fn note(&self, end_entity: &CertificateDer<'_>) {
+        if let Some(read) = certificate::read(end_entity) {
+            *lock(&self.0) = Some(Arc::new(read));
+        }
+    }
+
+    /// The last one.
+    pub(crate) fn last(&self) -> Option<Arc<Certificate>> {
+        lock(&self.0).clone()
+    }
+}
+
+/// Judges as rustls does, and takes down what it was shown: also of a certificate that is refused people want to know
+/// when it ended.
+#[derive(Debug)]
+struct Witness {
+    verifier: Arc<WebPkiServerVerifier>,
+    shown: Shown,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        self.shown.note(end_entity);
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
 }
 
 /// The TLS side of one target: the shared trust, and tickets of its own.
 #[derive(Debug)]
 pub struct Sessions {
     trust: Arc<TrustSet>,
+    shown: Shown,
     current: Mutex<Option<Current>>,
 }
 
@@ -129,7 +209,7 @@ impl Sessions {
     /// Tickets for one target.
     #[must_use]
     pub fn new(trust: Arc<TrustSet>) -> Self {
-        Self { trust, current: Mutex::new(None) }
+        Self { trust, shown: Shown::default(), current: Mutex::new(None) }
     }
 
     /// What the next handshake uses.
@@ -140,18 +220,32 @@ impl Sessions {
     pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
         // One server name a store; rustls rounds up to the tickets it keeps for one.
         const ONE_SERVER: usize = 1;
-        let shared = self.trust.config().await?;
+        let Shared { verifier, config: shared } = self.trust.shared().await?;
         let mut current = lock(&self.current);
         match &*current {
             Some(Current { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
             _ => {
                 let mut config = shared.clone();
+                let witness = Witness { verifier: verifier.clone(), shown: self.shown.clone() };
+                config.dangerous().set_certificate_verifier(Arc::new(witness));
                 config.resumption = Resumption::in_memory_sessions(ONE_SERVER);
                 let config = Arc::new(config);
                 *current = Some(Current { config: config.clone(), since: Instant::now() });
                 Ok(config)
             }
         }
+    }
+
+    /// Whether the next handshake is a full one, as far as this side knows.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        !lock(&self.current).as_ref().is_some_and(|current| current.since.elapsed() < Self::LIFETIME)
+    }
+
+    /// The certificate that was shown last, trusted or not.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.shown.last()
     }
 
     /// Throws the tickets away: the next handshake is a full one.
@@ -161,13 +255,21 @@ impl Sessions {
 }
 
 /// A poisoned lock is taken over: each holder writes whole values only.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// rustls verifies nothing without a root.
+    fn roots_of_a_test() -> RootCertStore {
+        let pem = include_bytes!("../../tests/config_ca.pem");
+        let mut roots = RootCertStore::empty();
+        roots.add(rustls::pki_types::pem::PemObject::from_pem_slice(pem).unwrap()).unwrap();
+        roots
+    }
 
     fn bundle(path: &str) -> Trust {
         Trust::File(Arc::new(TrustBundle { path: path.into(), certificates: vec![vec![0x30, 0]] }))
@@ -194,8 +296,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tickets_are_kept_five_minutes_or_until_a_failure() {
-        let trust = TrustSet { source: Trust::System, config: OnceCell::new() };
-        trust.config.set(client_config(RootCertStore::empty()).unwrap()).unwrap();
+        let trust = TrustSet { source: bundle("/ca.pem"), roots: OnceCell::new(), config: OnceCell::new() };
+        trust.roots.set(Arc::new(roots_of_a_test())).unwrap();
         let sessions = Sessions::new(Arc::new(trust));
         let first = sessions.config().await.unwrap();
         tokio::time::advance(Sessions::LIFETIME - Duration::from_millis(1)).await;

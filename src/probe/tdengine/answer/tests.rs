@@ -1,0 +1,114 @@
+use super::*;
+use FailureReason as R;
+
+const FACTS: &str = include_str!("facts.txt");
+
+fn query(expect: Option<&str>) -> Question {
+    Question::Query { expect: expect.map(str::to_owned) }
+}
+
+fn asked(status: u16, body: &str, question: &Question) -> Result<(), Refusal> {
+    judge(&Text { status, body: body.as_bytes(), cut: false }, question)
+}
+
+fn reason(refusal: Result<(), Refusal>) -> Option<R> {
+    refusal.err().map(|r| r.failure.reason)
+}
+
+#[test]
+fn every_row_of_the_facts_has_its_reason() {
+    let mut count = 0;
+    for line in FACTS.lines().filter(|l| !l.starts_with('#')) {
+        let [status, code, text, expected] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let body = match code {
+            "-" => text.to_owned(),
+            code => serde_json::json!({ "code": code.parse::<i64>().unwrap(), "desc": text, "timing": 7 }).to_string(),
+        };
+        for question in [query(None), Question::Login] {
+            let found = asked(status.parse().unwrap(), &body, &question).unwrap_err();
+            assert_eq!(found.failure.reason.label(), expected, "{line}: {found:?}");
+            assert!(!found.of_secret || found.failure.reason == R::Auth, "{line}");
+        }
+        count += 1;
+    }
+    assert!(count > 50, "{count} rows");
+}
+
+#[test]
+fn a_result_has_a_row_and_the_expected_column() {
+    let reply = |data: &str, rows: u64| {
+        format!(r#"{{"code":0,"column_meta":[["name","VARCHAR",64]],"data":{data},"rows":{rows}}}"#)
+    };
+    let said = |body: &str, expect| asked(200, body, &query(expect)).map_err(|r| r.failure.to_string());
+    let two = reply(r#"[["information_schema"],["performance_schema"]]"#, 2);
+    assert_eq!(said(&two, None), Ok(()));
+    assert_eq!(said(&two, Some("information_schema")), Ok(()));
+    let wrong = "result: expected \"x\", found \"information_schema\"";
+    assert_eq!(said(&two, Some("x")), Err(wrong.to_owned()));
+    assert_eq!(said(&reply("[[1]]", 1), Some("1")), Ok(()));
+    assert_eq!(said(&reply("[[null]]", 1), Some("NULL")), Ok(()));
+    for silent in [reply("[]", 0), reply("[]", 1), reply("[[1]]", 0), r#"{"code":0}"#.to_owned()] {
+        assert_eq!(said(&silent, None), Err("result: expected a row, found none".to_owned()), "{silent}");
+        assert_eq!(asked(200, &silent, &Question::Login), Ok(()), "the login was accepted");
+    }
+    assert!(said(&reply("[[]]", 1), Some("1")).unwrap_err().contains("a row without columns"));
+    assert!(said(&reply(r#"[{"name":"a"}]"#, 1), Some("a")).unwrap_err().contains("a row without columns"));
+    // With 200 in the body alone nothing is proved.
+    assert_eq!(reason(asked(503, &two, &query(None))), Some(R::BackendDown));
+}
+
+#[test]
+fn only_a_wrong_secret_is_never_sent_again() {
+    let code = |status, code: i64| {
+        let body = serde_json::json!({ "code": code, "desc": "x" }).to_string();
+        asked(status, &body, &query(None)).unwrap_err().of_secret
+    };
+    for (status, wrong) in [(200, 855), (401, 855), (200, 849), (401, 4357), (401, 4389)] {
+        assert!(code(status, wrong), "{wrong}");
+    }
+    for (status, other) in [(200, 789), (200, 856), (200, 771), (200, 11), (403, 65535), (503, 65535)] {
+        assert!(!code(status, other), "{other}");
+    }
+    assert!(asked(401, "<html>", &query(None)).unwrap_err().of_secret);
+    assert!(!asked(403, "<html>", &query(None)).unwrap_err().of_secret, "it may be the address that is not allowed");
+}
+
+#[test]
+fn a_stranger_is_refused_by_who_is_there() {
+    let coded = |code: i64| serde_json::json!({ "code": code, "desc": "x" }).to_string();
+    let anonymous = |status, body: &str| reason(asked(status, body, &Question::Anonymous));
+    for (status, body) in
+        [(401, coded(4357)), (401, "<html>".into()), (403, String::new()), (200, coded(855)), (200, coded(0))]
+    {
+        assert_eq!(anonymous(status, &body), None, "{status} {body}");
+    }
+    for (status, body, expected) in [
+        (200, coded(11), R::BackendDown),
+        (502, "<html>".into(), R::BackendDown),
+        (503, "\"memory exceeds threshold\"".into(), R::Overloaded),
+        (200, "<html>".into(), R::Protocol),
+        (404, "404 page not found".into(), R::Misconfigured),
+    ] {
+        assert_eq!(anonymous(status, &body), Some(expected), "{status} {body}");
+    }
+}
+
+#[test]
+fn a_body_is_told_in_a_word_and_never_shown() {
+    let said = |status, body: &str| asked(status, body, &query(None)).unwrap_err().failure.to_string();
+    assert_eq!(said(502, "<html>hunter2"), "backend_down: HTTP 502 with a page");
+    assert_eq!(said(200, "{\"code\":0,"), "protocol: expected a JSON object with a code, found broken JSON");
+    assert_eq!(said(200, "[1]"), "protocol: expected a JSON object with a code, found other JSON");
+    assert_eq!(said(200, ""), "protocol: expected a JSON object with a code, found an empty body");
+    assert_eq!(said(503, "\"memory exceeds threshold\""), "overloaded: HTTP 503: memory exceeds threshold");
+    assert_eq!(
+        said(401, r#"{"code":855,"desc":"Authentication failure"}"#),
+        "auth: HTTP 401, code 855: Authentication failure"
+    );
+    assert_eq!(said(200, r#"{"code":11,"desc":""}"#), "backend_down: code 11: no description");
+    let cut = Text { status: 200, body: b"{\"code\":0,", cut: true };
+    let cut = judge(&cut, &query(None)).unwrap_err().failure;
+    assert_eq!(&*cut.detail, "expected a JSON object with a code, found more than 10 bytes");
+}

@@ -1,0 +1,207 @@
+//! The kind `tdengine`: TDengine Cloud's REST gateway, or a taosAdapter behind TLS.
+//!
+//! The path check proves that TLS is answered under the private name: resumed mostly, in full at least every five
+//! minutes. Where there is no secret for a deep check, each full handshake is followed by a statement without one, whose
+//! refusal proves that a gateway is there: seldom enough that no gateway takes a fleet for a burglar.
+//!
+//! The deep check posts a statement with a token or a password, which reach the wire only after the certificate has been
+//! verified, and no message ever. What an answer means is in `answer` (pure).
+
+mod answer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use bytes::Bytes;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
+
+pub use answer::{Question, Refusal, judge};
+
+use super::dial::{self, Deadline};
+use super::http::{self, Exchange, Wanted};
+use super::tls::{Sessions, TrustSet};
+use super::{Overlap, Prober, RefusedSecrets};
+use crate::model::{
+    Certificate, Check, Depth, Failure, FailureReason, FileSecret, TdengineLogin, TdengineSpec, Timings,
+};
+
+/// How long a polite end is waited for.
+const GRACE: Duration = Duration::from_millis(100);
+/// What is asked where nobody logs in: the cheapest statement that there is.
+const HEARTBEAT: &str = "select server_status()";
+
+/// One check of one target.
+#[derive(Debug)]
+pub struct TdengineProber {
+    address: SocketAddr,
+    sessions: Sessions,
+    refused: Arc<RefusedSecrets>,
+    /// What is sent after the login, if the check logs in.
+    secret: Option<FileSecret>,
+    /// The failure if the spec can't be asked at all.
+    asked: Result<Asked, Failure>,
+    check: Check,
+}
+
+#[derive(Debug)]
+struct Asked {
+    name: ServerName<'static>,
+    /// `None` if there is nothing to ask beyond TLS.
+    exchange: Option<(Exchange, Question)>,
+}
+
+impl TdengineProber {
+    /// The path check of one address and port.
+    #[must_use]
+    pub fn path(
+        address: SocketAddr,
+        spec: &TdengineSpec,
+        deep: Option<Depth>,
+        trust: Arc<TrustSet>,
+        refused: Arc<RefusedSecrets>,
+    ) -> Self {
+        let exchange = || match deep {
+            Some(_) => Ok(None),
+            None => Ok(Some((request(spec, address.port(), None, HEARTBEAT)?, Question::Anonymous))),
+        };
+        let asked = asked(spec, exchange());
+        Self { address, sessions: Sessions::new(trust), refused, secret: None, asked, check: Check::Path }
+    }
+
+    /// The deep check of one address and port.
+    #[must_use]
+    pub fn deep(
+        address: SocketAddr,
+        spec: &TdengineSpec,
+        depth: Depth,
+        trust: Arc<TrustSet>,
+        refused: Arc<RefusedSecrets>,
+    ) -> Self {
+        let secret = spec.login.as_ref().map(|login| match login {
+            TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => secret.clone(),
+        });
+        let question = match depth {
+            Depth::Login => Question::Login,
+            Depth::Query => Question::Query { expect: spec.expect.clone() },
+        };
+        let exchange = request(spec, address.port(), spec.login.as_ref(), &spec.sql);
+        let asked = asked(spec, exchange.map(|exchange| Some((exchange, question))));
+        Self { address, sessions: Sessions::new(trust), refused, secret, asked, check: Check::Deep }
+    }
+
+    async fn ask(&self, allowed: Duration) -> Result<Timings, Failure> {
+        let Asked { name, exchange } = self.asked.as_ref().map_err(Clone::clone)?;
+        if let Some(secret) = &self.secret {
+            self.refused.check(secret)?;
+        }
+        // The path check asks with each full handshake alone.
+        let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || self.sessions.is_fresh());
+        // Slow only where our own disk is, at the first probe: never the target's fault.
+        let Ok(config) = timeout(allowed, self.sessions.config()).await else {
+            return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
+        };
+        let (config, deadline) = (config?, Deadline::after(allowed));
+        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
+        let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
+        match exchange {
+            None => {
+                hang_up(&mut stream, deadline).await;
+                Ok(timings)
+            }
+            Some((exchange, question)) => self.exchange(&mut stream, (exchange, question), timings, deadline).await,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        stream: &mut TlsStream<TcpStream>,
+        (exchange, question): (&Exchange, &Question),
+        timings: Timings,
+        deadline: Deadline,
+    ) -> Result<Timings, Failure> {
+        let answer = exchange.run(stream, Wanted::Body, deadline).await?;
+        let text = answer::Text { status: answer.status, body: &answer.body, cut: answer.cut };
+        judge(&text, question).map_err(|Refusal { failure, of_secret }| {
+            if let Some(secret) = self.secret.as_ref().filter(|_| of_secret) {
+                self.refused.note(secret, &failure);
+            }
+            failure
+        })?;
+        let (took, total) = (answer.took, timings.total + answer.whole);
+        Ok(Timings { answer: Some(took), query: Some(answer.whole - took), total, ..timings })
+    }
+}
+
+impl Prober for TdengineProber {
+    fn overlap(&self) -> Overlap {
+        match self.check {
+            Check::Path => Overlap::Hedged,
+            // A saturated gateway keeps statements for a minute: more of them would not help it.
+            Check::Deep => Overlap::OneAwaited,
+        }
+    }
+
+    fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.sessions.certificate()
+    }
+
+    async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
+        let outcome = self.ask(deadline).await;
+        if outcome.is_err() {
+            // At an edge the certificate is asked for again, and no stale ticket can be what fails.
+            self.sessions.forget();
+        }
+        outcome
+    }
+}
+
+/// Ends a session of which nothing more is wanted.
+async fn hang_up(stream: &mut TlsStream<TcpStream>, deadline: Deadline) {
+    let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+}
+
+fn asked(spec: &TdengineSpec, exchange: Result<Option<(Exchange, Question)>, Failure>) -> Result<Asked, Failure> {
+    let name = ServerName::try_from(spec.tls.server_name.as_str().to_owned());
+    let name = name.map_err(|e| misconfigured(format_args!("server_name {}: {e}", spec.tls.server_name)))?;
+    Ok(Asked { name, exchange: exchange? })
+}
+
+/// The request of a statement; the token stands behind the path, as the vendor's clients put it.
+fn request(spec: &TdengineSpec, port: u16, login: Option<&TdengineLogin>, sql: &str) -> Result<Exchange, Failure> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, http::host(spec.tls.server_name.as_str(), port)?);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    let target = match login {
+        Some(TdengineLogin::Token(token)) => {
+            format!("{}?token={}", spec.path, utf8_percent_encode(token.secret.expose(), NON_ALPHANUMERIC))
+        }
+        _ => spec.path.clone(),
+    };
+    if let Some(TdengineLogin::Basic { user, password }) = login {
+        headers.insert(header::AUTHORIZATION, basic(user, password.secret.expose())?);
+    }
+    Exchange::new("POST", &target, headers, Bytes::copy_from_slice(sql.as_bytes()))
+}
+
+/// Basic authentication (RFC 7617).
+fn basic(user: &str, password: &str) -> Result<HeaderValue, Failure> {
+    let encoded = Zeroizing::new(BASE64_STANDARD.encode(format!("{user}:{password}")));
+    let value = HeaderValue::try_from(format!("Basic {}", encoded.as_str()));
+    let mut value = value.map_err(|_| misconfigured(format_args!("user: HTTP can't carry it")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn misconfigured(detail: std::fmt::Arguments<'_>) -> Failure {
+    Failure::new(FailureReason::Misconfigured, detail)
+}
