@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,7 +14,6 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::{HandshakeKind, ServerConfig};
 use serde::{Deserialize, Serialize};
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::gate::{Door, Gate};
 use crate::pki::Leaf;
-use crate::tcp::hold;
+use crate::tcp::{hold, reset};
 
 /// What a connection to an [`HttpsService`] meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +150,7 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, mode: HttpsMode) {
             answer(&shared, stream, status).await
         }
         HttpsMode::Garbage => garbage(stream).await,
-        HttpsMode::Reset => reset(stream).await,
+        HttpsMode::Reset => reset(stream),
         HttpsMode::StallHttp => stall(&shared, stream).await,
         HttpsMode::GarbageHttp => garbage_http(&shared, stream).await,
         HttpsMode::HangUp => hang_up(&shared, stream).await,
@@ -185,10 +183,6 @@ async fn garbage(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 and no TLS at all\r\n").await?;
     hold(stream).await;
     Ok(())
-}
-
-async fn reset(stream: TcpStream) -> io::Result<()> {
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO))
 }
 
 async fn stall(shared: &Shared, stream: TcpStream) -> io::Result<()> {

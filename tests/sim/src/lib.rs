@@ -8,11 +8,17 @@
 pub mod cloud;
 mod gate;
 mod https;
+mod identity;
 mod loopback;
+mod matrixone;
 mod pki;
 mod tcp;
 
 pub use https::{HttpsMode, HttpsService, SeenRequest};
+pub use identity::Identity;
 pub use loopback::free_address;
-pub use pki::{Leaf, Pki};
+pub use matrixone::{
+    LoginFault, MatrixoneCounts, MatrixoneMode, MatrixoneService, MatrixoneSetup, SeenLogin, SqlError,
+};
+pub use pki::{Certificate, Leaf, Pki};
 pub use tcp::{TcpMode, TcpService};

@@ -7,6 +7,7 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
 
 /// A certificate authority of its own: two of them don't trust each other.
 pub struct Pki {
@@ -17,6 +18,23 @@ pub struct Pki {
 pub struct Leaf {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
+}
+
+/// What a service proves itself with over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certificate {
+    /// One for its names and its address.
+    #[default]
+    Good,
+    /// One that ran out at the end of 2001.
+    Expired,
+    /// One for other names.
+    OtherName,
+    /// One of another authority.
+    Untrusted,
+    /// One that no authority has signed.
+    SelfSigned,
 }
 
 impl Pki {
@@ -62,17 +80,46 @@ impl Pki {
         self.issue(names, 2002)
     }
 
-    /// Valid from 2000 to the first day of `until`.
+    /// What a service with these names proves itself with, good or bad.
+    ///
+    /// # Errors
+    /// As [`leaf`](Self::leaf).
+    pub fn prove(&self, names: &[&str], with: Certificate) -> io::Result<Leaf> {
+        match with {
+            Certificate::Good => self.leaf(names),
+            Certificate::Expired => self.expired_leaf(names),
+            Certificate::OtherName => self.leaf(&["other.example.com"]),
+            Certificate::Untrusted => Self::new("privatelink-sim stranger")?.leaf(names),
+            Certificate::SelfSigned => {
+                let key = KeyPair::generate().map_err(io::Error::other)?;
+                let certificate = params(names, 4000)?.self_signed(&key).map_err(io::Error::other)?;
+                Ok(Leaf::new(&certificate, &key))
+            }
+        }
+    }
+
     fn issue(&self, names: &[&str], until: i32) -> io::Result<Leaf> {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(until, 1, 1);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let mut params = params(names, until)?;
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Ok(Leaf { chain: vec![certificate.der().clone()], key })
+        Ok(Leaf::new(&certificate, &key))
     }
+}
+
+impl Leaf {
+    fn new(certificate: &rcgen::Certificate, key: &KeyPair) -> Self {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Self { chain: vec![certificate.der().clone()], key }
+    }
+}
+
+/// Of a server's certificate, valid from 2000 to the first day of `until`.
+fn params(names: &[&str], until: i32) -> io::Result<CertificateParams> {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
+    params.not_before = date_time_ymd(2000, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
 }

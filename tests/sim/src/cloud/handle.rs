@@ -15,11 +15,11 @@ use super::names::resolve;
 use super::running::{Aim, Listener, Maker, Running};
 use super::stamp::Stamp;
 use super::state::{Call, State};
-use super::world::{Certificate, Fault, Service, World};
+use super::world::{Fault, Service, World};
 use crate::gate::{Door, Gate};
 use crate::https::acceptor;
 use crate::loopback::free_address;
-use crate::pki::{Leaf, Pki};
+use crate::pki::Pki;
 
 /// The stand-in: everything runs on the caller's runtime and ends when this is dropped.
 pub struct Cloud {
@@ -263,7 +263,8 @@ fn listeners(state: &Arc<Mutex<State>>, at: &Addresses, pki: &Arc<Pki>, resolver
         hosts.extend([address.ip().to_string(), "localhost".to_owned()]);
         let (answerer, pki) = (answerer(state, service), pki.clone());
         Box::new(move |certificate| {
-            Ok(web::handler(answerer.clone(), Some(acceptor(prove(&pki, &hosts, certificate)?)?)))
+            let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+            Ok(web::handler(answerer.clone(), Some(acceptor(pki.prove(&hosts, certificate)?)?)))
         })
     };
     let privatelink = tls(Service::Privatelink, Addresses::privatelink_hosts(&region), at.privatelink_tls);
@@ -277,14 +278,4 @@ fn listeners(state: &Arc<Mutex<State>>, at: &Addresses, pki: &Arc<Pki>, resolver
         Listener::new(Service::Metadata, at.metadata, plain(Service::Metadata)),
         Listener::new(Service::Dns, at.dns, Box::new(move |_| Ok(dns::handler(resolver.clone())))),
     ]
-}
-
-fn prove(pki: &Pki, hosts: &[String], certificate: Certificate) -> io::Result<Leaf> {
-    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
-    match certificate {
-        Certificate::Good => pki.leaf(&hosts),
-        Certificate::Expired => pki.expired_leaf(&hosts),
-        Certificate::OtherName => pki.leaf(&["other.example.com"]),
-        Certificate::Untrusted => Pki::new("privatelink-sim stranger")?.leaf(&hosts),
-    }
 }

@@ -16,6 +16,8 @@ pub use endpoint::{Endpoint, Serve, Zone};
 pub use fault::{Fault, Match, Rcode, What};
 pub use host::{Host, Names, Tokens};
 
+pub use crate::pki::Certificate;
+
 /// One account in one region, what it has there, and how the stand-in behaves.
 ///
 /// Everything is declared, so that one JSON merge patch can change anything. Statuses are texts, not enums: tests send
@@ -93,21 +95,6 @@ pub struct Doors {
     pub metadata: DoorMode,
     /// The resolver's, UDP and TCP.
     pub dns: DoorMode,
-}
-
-/// What a service proves itself with over TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Certificate {
-    /// One for its names and its address.
-    #[default]
-    Good,
-    /// One that ran out at the end of 2001.
-    Expired,
-    /// One for other names.
-    OtherName,
-    /// One of another authority.
-    Untrusted,
 }
 
 /// The certificates of all services that have one.
