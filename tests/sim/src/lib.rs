@@ -13,6 +13,7 @@ mod loopback;
 mod matrixone;
 mod pki;
 mod tcp;
+mod tdengine;
 
 pub use https::{HttpsMode, HttpsService, SeenRequest};
 pub use identity::Identity;
@@ -22,3 +23,7 @@ pub use matrixone::{
 };
 pub use pki::{Certificate, Leaf, Pki};
 pub use tcp::{TcpMode, TcpService};
+pub use tdengine::{
+    CODES as TDENGINE_CODES, TdengineCounts, TdengineMode, TdengineRefusal, TdengineRequest, TdengineService,
+    TdengineSetup,
+};
