@@ -12,7 +12,14 @@ use serde_json::json;
 const HELP: &str = "\
 Starts the PrivateLink API, STS, the metadata server, the VPC's resolver and the ENIs of a small VPC on addresses of
 127.0.0.0/8: two endpoints, each with an ENI in each of two zones. It checks signatures as the real API does, and
-everything can be changed and spoiled while it runs: 'curl http://127.84.0.1:8080/control' says how.";
+everything can be changed and spoiled while it runs: 'curl http://127.84.0.1:8080/control' says how. At an ENI can
+answer TCP, HTTPS, a MatrixOne front end or a TDengine gateway, each with faults of its own:
+
+  curl http://127.84.0.1:8080/control/endpoints/ep-bp1standinledger00001/zones/cn-hangzhou-h \\
+    -d '{\"serve\": {\"kind\": \"matrixone\", \"port\": 6001, \"mode\": {\"login\": \"no_cn\"}}}'
+  curl http://127.84.0.1:8080/control/databases
+
+The second one tells their users, passwords and tokens.";
 
 /// A stand-in for Alibaba Cloud's PrivateLink on loopback, for tests and for use by hand.
 #[derive(Debug, Parser)]
@@ -78,6 +85,7 @@ fn line(cloud: &Cloud) -> String {
         "addresses": cloud.addresses(),
         "environment": environment,
         "powerless_key": { "id": key, "secret": secret },
+        "databases": cloud.look(|world| json!(world.databases)),
         "endpoints": cloud.look(|world| json!(world.endpoints)),
         "ca_pem": cloud.ca_pem(),
     });

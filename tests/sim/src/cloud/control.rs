@@ -18,15 +18,17 @@ GET    /control/ca.pem                    the authority of all certificates
 GET    /control/world                     everything that is declared; every part of it has a path of its own:
 GET    /control/endpoints/EP/zones/ZONE   that part
 POST   /control/endpoints/EP/zones/ZONE   merges into it (RFC 7396): {\"status\": \"Disconnected\"}, {\"eni_ip\": \"127.9.9.9\"},
-                                          {\"serve\": {\"mode\": \"refused\"}}
+                                          {\"serve\": {\"mode\": \"refused\"}}; a mode is always replaced
 PUT    /control/...                       replaces it
 DELETE /control/...                       takes it away
 POST   /control/doors                     {\"privatelink\": \"refused\"}; also sts, metadata, dns; open, refused, silent
-POST   /control/certificates              {\"sts\": \"expired\"}; also privatelink; good, expired, other_name, untrusted
+POST   /control/certificates              {\"sts\": \"expired\"}; also privatelink; see CERTIFICATE
 POST   /control/host                      {\"tokens\": \"required\", \"role\": null}
 POST   /control/names                     {\"ttl\": 5, \"cached\": true}
 POST   /control/api                       {\"quota_calls\": 10, \"page_cap\": 1}
 PUT    /control/clock_offset_ms           3600000
+POST   /control/databases                 {\"tdengine\": {\"http_code_server_error\": true}}
+PUT    /control/databases/matrixone/users {\"a:admin:accountadmin\": \"password\", \"a:haproxy:r\": \"\"}; tdengine: users, tokens
 
 POST   /control/faults                    adds one: {\"what\": {\"kind\": \"hang\"}, \"on\": {\"service\": \"sts\"}, \"times\": 1}
 DELETE /control/faults[/ID]               takes all away, or one
@@ -34,12 +36,33 @@ GET    /control/calls?since=N&service=sts what was asked
 DELETE /control/calls                     forgets it
 POST   /control/sessions                  opens one: {\"role\": \"agent\", \"name\": \"test\", \"seconds\": 3600}
 GET    /control/connections               connections to each ENI's service
+GET    /control/counts                    and what else it counts: logins, heartbeats, TLS handshakes, last requests
 POST   /control/reset                     everything declared as at the start
 
 Faults (on: service, action, endpoint, key; after: N; times: N): throttle {code, retry_after_ms},
 error {status, code, message, xml}, status {status, body}, redirect {location}, delay {ms}, hang, hang_up, reset,
 drip {bytes, every_ms}, cut {after}, garbage, huge {bytes}, empty_list, partial_list {keep}, repeat_token,
 patch {at, value}, rcode {rcode}.
+
+What answers at an ENI, {\"serve\": {\"kind\": K, \"port\": N, \"mode\": M}}; modes of all kinds: up, refused, silent
+tcp        no more
+https      stall_tls, {\"status\": 503}, stall_http, garbage, garbage_http, reset, hang_up
+matrixone  stall_greeting, reset, hang_up, garbage, {\"drip\": {\"every_ms\": 50}}, cut_greeting, too_many_connections,
+           {\"first_packet\": ERROR}, old_protocol, mysql, other_plugin, stall_tls, {\"certificate\": CERTIFICATE},
+           stall_login, hang_up_on_login, {\"login\": ROW}, {\"login_error\": ERROR}, stall_query, hang_up_on_query,
+           {\"query_error\": ERROR}, empty_result, other_value, ask_clear_password, ask_sha2_password, local_infile
+           ROW: no_cn, no_cn_servers, old_no_cn, cn_busy, cn_not_ready, no_tenant, no_user, no_role, role_not_granted,
+           user_locked, user_locked_for_good, not_invited, wrong_password, suspended, source_not_authorized,
+           too_many_connections, plugin_rejected, access_error_twice, packet_too_big
+           ERROR: {\"code\": 1040, \"state\": \"08004\", \"text\": \"Too many connections\"}
+tdengine   stall_tls, reset, hang_up, garbage, {\"certificate\": CERTIFICATE}, stall_http, hang_up_on_request,
+           garbage_http, {\"code\": 855}, {\"error\": {\"code\": 1, \"desc\": \"text\"}}, {\"refusal\": REFUSAL}, {\"status\": 502},
+           {\"redirect\": {\"location\": URL}}, not_json, empty_body, {\"huge\": {\"bytes\": N}}, no_rows, fewer_rows,
+           other_value, truncated_json, missing_last_chunk, {\"drip\": {\"every_ms\": 50}}
+           REFUSAL: bad_token, bad_token_page, forbidden_page, no_auth, unknown_scheme, bad_basic, bad_taosd, whitelist,
+           sql_rejected, empty_request, no_sql, bad_parameter, not_found, bad_gateway, pool_timeout, pool_wait, paused,
+           queries_paused
+CERTIFICATE: good, expired, other_name, untrusted, self_signed
 ";
 
 /// Why a control request failed.
@@ -94,6 +117,7 @@ pub(super) async fn answer(shared: &Shared, request: &Request) -> Reply {
             Ok(Value::Null)
         }
         ("GET", ["connections"]) => Ok(json!(shared.connections().await)),
+        ("GET", ["counts"]) => Ok(json!(shared.counts().await)),
         ("POST", ["faults"]) => add_fault(shared, request),
         ("DELETE", ["faults"]) => {
             shared.lock().world.faults.clear();
@@ -160,6 +184,10 @@ async fn edit(shared: &Shared, method: &str, path: &[String], request: &Request)
         }
         match method {
             "GET" => return find(&value, path).cloned().ok_or(Refusal::NotFound),
+            // Merged into one of before, a mode with parameters would be two.
+            "POST" | "PATCH" if path.last().is_some_and(|last| last == "mode") => {
+                *place(&mut value, path).ok_or(Refusal::NotFound)? = body(request)?;
+            }
             "POST" | "PATCH" => merge(place(&mut value, path).ok_or(Refusal::NotFound)?, body(request)?),
             "PUT" => *place(&mut value, path).ok_or(Refusal::NotFound)? = body(request)?,
             "DELETE" if remove(&mut value, path) => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::addresses::Addresses;
 use super::api::{Reply, Request, answer};
 use super::control;
+use super::listen::enis::Counts;
 use super::listen::{dns, web};
 use super::names::resolve;
 use super::running::{Aim, Listener, Maker, Running};
@@ -162,6 +163,11 @@ impl Cloud {
     pub async fn connections(&self, endpoint: &str, zone: &str) -> Option<u64> {
         self.shared.connections().await.get(endpoint)?.get(zone).copied()
     }
+
+    /// What has happened so far at what answers at an ENI.
+    pub async fn counts(&self, endpoint: &str, zone: &str) -> Option<Counts> {
+        self.shared.counts().await.get(endpoint)?.get(zone).cloned()
+    }
 }
 
 impl Shared {
@@ -187,6 +193,11 @@ impl Shared {
     /// Connections so far to what answers at the ENIs, by endpoint and zone.
     pub(super) async fn connections(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
         self.running.lock().await.enis.connections()
+    }
+
+    /// What has happened so far at what answers at the ENIs, by endpoint and zone.
+    pub(super) async fn counts(&self) -> BTreeMap<String, BTreeMap<String, Counts>> {
+        self.running.lock().await.enis.counts()
     }
 
     /// Makes the world what it was at the start.

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// RFC 7396: objects merge, null removes, everything else replaces.
+/// RFC 7396: objects merge, null removes, everything else replaces. So does a `mode`, even where it is an object: modes
+/// with parameters are objects of one member, and two of them merged are none.
 pub(super) fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
@@ -15,6 +16,8 @@ pub(super) fn merge(target: &mut Value, patch: Value) {
     for (name, value) in patch {
         if value.is_null() {
             target.remove(&name);
+        } else if name == "mode" {
+            target.insert(name, value);
         } else {
             merge(target.entry(name).or_insert(Value::Null), value);
         }
@@ -61,6 +64,7 @@ mod tests {
             (json!({ "a": "b", "b": "c" }), json!({ "a": null }), json!({ "b": "c" })),
             (json!({ "a": ["b"] }), json!({ "a": "c" }), json!({ "a": "c" })),
             (json!({ "a": { "b": "c" } }), json!({ "a": { "b": "d", "c": null } }), json!({ "a": { "b": "d" } })),
+            (json!({ "mode": { "a": 1 } }), json!({ "mode": { "b": 2 } }), json!({ "mode": { "b": 2 } })),
             (json!({}), json!({ "a": { "bb": { "ccc": null } } }), json!({ "a": { "bb": {} } })),
         ] {
             let mut merged = target;

@@ -36,12 +36,13 @@ mod world;
 pub use addresses::Addresses;
 pub use api::{Delivery, How, Reply, Request, answer};
 pub use handle::{Cloud, Credentials};
+pub use listen::enis::Counts;
 pub use stamp::Stamp;
 pub use state::{Call, State};
 pub use world::{
-    AccessKey, Api, Certificate, Certificates, DoorMode, Doors, Effect, Endpoint, Fault, Host, LastToken, Match, Names,
-    OidcProvider, OidcToken, OneOrMany, Policy, Rcode, Role, Serve, Service, Session, Statement, Tokens, User, What,
-    World, Zone,
+    AccessKey, Api, Certificate, Certificates, Databases, DoorMode, Doors, Effect, Endpoint, Fault, Host, LastToken,
+    Match, Names, OidcProvider, OidcToken, OneOrMany, Policy, Rcode, Role, Serve, Service, Session, Statement, Tokens,
+    User, What, World, Zone,
 };
 
 #[cfg(test)]

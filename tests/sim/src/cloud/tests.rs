@@ -276,6 +276,69 @@ async fn is_controlled_over_http() {
     assert_eq!(control(&cloud, "GET", "connections", Value::Null).await.1[World::ORDERS]["cn-hangzhou-h"], 1);
 }
 
+/// The first bytes that a server says on its own, and whether it then hung up.
+async fn greeting(address: SocketAddr) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut header = [0; 5];
+    timeout(PATIENCE, stream.read_exact(&mut header)).await.unwrap().unwrap();
+    header.to_vec()
+}
+
+#[tokio::test]
+async fn enis_lead_to_databases() {
+    let cloud = Cloud::start().await.unwrap();
+    let zone = format!("endpoints/{}/zones/cn-hangzhou-h", World::LEDGER);
+    let mut address = eni(&cloud, "cn-hangzhou-h");
+    address.set_port(6001);
+    let serve = json!({ "serve": { "kind": "matrixone", "port": 6001, "mode": { "login": "no_cn" } } });
+    assert_eq!(control(&cloud, "PATCH", &zone, serve).await.0, 200);
+    assert_eq!(greeting(address).await[4], 10);
+    // Modes with parameters follow each other.
+    let error = json!({ "code": 1129, "text": "Host is blocked" });
+    let (status, said) =
+        control(&cloud, "PATCH", &zone, json!({ "serve": { "mode": { "first_packet": error } } })).await;
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(greeting(address).await[4], 0xff);
+    let mode = format!("{zone}/serve/mode");
+    assert_eq!(control(&cloud, "PATCH", &mode, json!({ "certificate": "expired" })).await.0, 200);
+    let users = control(&cloud, "PUT", "databases/matrixone/users", json!({ "a:b:c": "" })).await;
+    assert_eq!(users, (200, json!({ "a:b:c": "" })));
+    let Some(Counts::Matrixone { counts, .. }) = cloud.counts(World::LEDGER, "cn-hangzhou-h").await else {
+        panic!("another service")
+    };
+    assert_eq!(counts.connections, 2);
+    assert_eq!(
+        control(&cloud, "GET", "counts", Value::Null).await.1[World::LEDGER]["cn-hangzhou-h"]["kind"],
+        "matrixone"
+    );
+    assert_eq!(control(&cloud, "PATCH", &mode, json!({ "login": "nonsense" })).await.0, 400);
+
+    let serve = json!({ "serve": { "kind": "tdengine", "port": 6041, "mode": "up" } });
+    let (status, said) = control(&cloud, "PATCH", &zone, serve).await;
+    assert_eq!(status, 200, "{said}");
+    assert!(TcpStream::connect(address).await.is_err());
+    address.set_port(6041);
+    let ask = async || {
+        let name = ServerName::try_from("ledger-db.example.internal").unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connector(&cloud).connect(name, stream).await.map_err(|error| error.to_string())?;
+        let target = format!("/rest/sql?token={}", crate::TdengineSetup::TOKEN);
+        Ok::<_, String>(parsed(&raw(&mut stream, "POST", &target, "select 1").await.0))
+    };
+    let (status, body) = ask().await.unwrap();
+    assert!(status == 200 && body.contains("\"code\":0"), "{body}");
+    assert_eq!(control(&cloud, "PUT", "databases/tdengine/tokens", json!(["another"])).await.0, 200);
+    assert_eq!(ask().await.unwrap().0, 401);
+    assert_eq!(control(&cloud, "PATCH", &mode, json!({ "refusal": "paused" })).await.0, 200);
+    assert_eq!(ask().await.unwrap().0, 503);
+    assert_eq!(control(&cloud, "PATCH", &mode, json!({ "certificate": "expired" })).await.0, 200);
+    assert!(ask().await.is_err());
+    let Some(Counts::Tdengine { counts, .. }) = cloud.counts(World::LEDGER, "cn-hangzhou-h").await else {
+        panic!("another service")
+    };
+    assert_eq!((counts.requests, counts.authenticated), (3, 1));
+}
+
 #[tokio::test]
 async fn refuses_control_that_is_none() {
     let cloud = Cloud::start().await.unwrap();

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem::discriminant;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::cloud::world::{Serve, World};
+use serde::Serialize;
+
+use crate::cloud::world::{Databases, Serve, World};
 use crate::https::{HttpsMode, HttpsService};
+use crate::identity::Identity;
 use crate::pki::Pki;
 use crate::tcp::{TcpMode, TcpService};
+use crate::{
+    MatrixoneCounts, MatrixoneMode, MatrixoneService, SeenLogin, TdengineCounts, TdengineMode, TdengineRequest,
+    TdengineService,
+};
 
 /// An ENI: the endpoint and the zone.
 type Eni = (String, String);
@@ -19,6 +27,8 @@ pub(in crate::cloud) struct Wanted {
     serve: Serve,
     /// The names of its certificate.
     names: Vec<String>,
+    /// Whom it knows, if it is a database; nothing of the others, whose changes are none of its concern.
+    databases: Databases,
 }
 
 /// The services at the ENIs.
@@ -33,6 +43,42 @@ struct Running {
 enum Service {
     Tcp(TcpService),
     Https(HttpsService),
+    Matrixone(MatrixoneService),
+    Tdengine(TdengineService),
+}
+
+/// What has happened at an ENI's present service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Counts {
+    /// At a [`TcpService`].
+    Tcp {
+        /// Connections accepted.
+        connections: u64,
+    },
+    /// At an [`HttpsService`].
+    Https {
+        /// Connections accepted.
+        connections: u64,
+    },
+    /// At a [`MatrixoneService`].
+    Matrixone {
+        /// What it counts.
+        #[serde(flatten)]
+        counts: MatrixoneCounts,
+        /// The last login that could be read.
+        last_login: Option<SeenLogin>,
+        /// The last statements, oldest first.
+        statements: Vec<String>,
+    },
+    /// At a [`TdengineService`].
+    Tdengine {
+        /// What it counts.
+        #[serde(flatten)]
+        counts: TdengineCounts,
+        /// The last request that was answered.
+        last_request: Option<TdengineRequest>,
+    },
 }
 
 /// What the world wants at every ENI.
@@ -41,17 +87,25 @@ pub(in crate::cloud) fn wanted(world: &World) -> BTreeMap<Eni, Wanted> {
     for (id, endpoint) in &world.endpoints {
         for (name, zone) in &endpoint.zones {
             // The API may tell of any address; served is only loopback.
-            let (Some(ip), Some(serve)) = (zone.eni_ip.filter(Ipv4Addr::is_loopback), zone.serve) else { continue };
-            let (Serve::Tcp { port, .. } | Serve::Https { port, .. }) = serve;
+            let (Some(ip), Some(serve)) = (zone.eni_ip.filter(Ipv4Addr::is_loopback), &zone.serve) else { continue };
             let mut names = endpoint.private_dns.clone();
             names.push(endpoint.domain(id, &world.region));
             names.push(endpoint.zone_domain(id, name, &world.region));
             names.push(ip.to_string());
-            let address = SocketAddr::new(IpAddr::V4(ip), port);
-            all.insert((id.clone(), name.clone()), Wanted { address, serve, names });
+            let address = SocketAddr::new(IpAddr::V4(ip), serve.port());
+            let databases = known_to(serve, &world.databases);
+            all.insert((id.clone(), name.clone()), Wanted { address, serve: serve.clone(), names, databases });
         }
     }
     all
+}
+
+fn known_to(serve: &Serve, all: &Databases) -> Databases {
+    match serve {
+        Serve::Matrixone { .. } => Databases { matrixone: all.matrixone.clone(), ..Databases::default() },
+        Serve::Tdengine { .. } => Databases { tdengine: all.tdengine.clone(), ..Databases::default() },
+        Serve::Tcp { .. } | Serve::Https { .. } => Databases::default(),
+    }
 }
 
 impl Enis {
@@ -72,7 +126,7 @@ impl Enis {
             match self.0.get_mut(&eni) {
                 Some(running) if running.wanted == wanted => {}
                 Some(running) => {
-                    running.service.set(wanted.serve).await?;
+                    running.service.follow(&wanted, &running.wanted).await?;
                     running.wanted = wanted;
                 }
                 None => {
@@ -86,13 +140,34 @@ impl Enis {
 
     /// Connections so far to each ENI's present service, by endpoint and zone.
     pub(in crate::cloud) fn connections(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
-        let mut all: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        self.each(|service| match service {
+            Service::Tcp(service) => service.connections(),
+            Service::Https(service) => service.connections(),
+            Service::Matrixone(service) => service.counts().connections,
+            Service::Tdengine(service) => service.counts().connections,
+        })
+    }
+
+    /// What has happened at each ENI's present service, by endpoint and zone.
+    pub(in crate::cloud) fn counts(&self) -> BTreeMap<String, BTreeMap<String, Counts>> {
+        self.each(|service| match service {
+            Service::Tcp(service) => Counts::Tcp { connections: service.connections() },
+            Service::Https(service) => Counts::Https { connections: service.connections() },
+            Service::Matrixone(service) => Counts::Matrixone {
+                counts: service.counts(),
+                last_login: service.last_login(),
+                statements: service.statements(),
+            },
+            Service::Tdengine(service) => {
+                Counts::Tdengine { counts: service.counts(), last_request: service.last_request() }
+            }
+        })
+    }
+
+    fn each<T>(&self, of: impl Fn(&Service) -> T) -> BTreeMap<String, BTreeMap<String, T>> {
+        let mut all: BTreeMap<String, BTreeMap<String, T>> = BTreeMap::new();
         for ((endpoint, zone), running) in &self.0 {
-            let count = match &running.service {
-                Service::Tcp(service) => service.connections(),
-                Service::Https(service) => service.connections(),
-            };
-            all.entry(endpoint.clone()).or_default().insert(zone.clone(), count);
+            all.entry(endpoint.clone()).or_default().insert(zone.clone(), of(&running.service));
         }
         all
     }
@@ -105,25 +180,34 @@ fn at(wanted: &Wanted, error: &io::Error) -> io::Error {
 impl Wanted {
     /// Whether a service of before can go on as this one, in another mode at most.
     fn keeps(&self, before: &Self) -> bool {
-        let same_kind = matches!(
-            (self.serve, before.serve),
-            (Serve::Tcp { .. }, Serve::Tcp { .. }) | (Serve::Https { .. }, Serve::Https { .. })
-        );
+        let same_kind = discriminant(&self.serve) == discriminant(&before.serve);
         same_kind && self.address == before.address && self.names == before.names
     }
 }
 
 impl Service {
     async fn start(wanted: &Wanted, pki: &Pki) -> io::Result<Self> {
-        let service = match wanted.serve {
-            Serve::Tcp { .. } => Self::Tcp(TcpService::start(wanted.address).await?),
-            Serve::Https { .. } => {
-                let names: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
-                Self::Https(HttpsService::start(wanted.address, pki.leaf(&names)?).await?)
+        let names: Vec<&str> = wanted.names.iter().map(String::as_str).collect();
+        let databases = wanted.databases.clone();
+        let (service, up) = match &wanted.serve {
+            Serve::Tcp { mode, .. } => (Self::Tcp(TcpService::start(wanted.address).await?), *mode == TcpMode::Up),
+            Serve::Https { mode, .. } => {
+                let service = HttpsService::start(wanted.address, pki.leaf(&names)?).await?;
+                (Self::Https(service), *mode == HttpsMode::Up)
+            }
+            Serve::Matrixone { mode, .. } => {
+                let identity = Some(Identity::new(pki, &names)?);
+                let service = MatrixoneService::start(wanted.address, databases.matrixone, identity).await?;
+                (Self::Matrixone(service), *mode == MatrixoneMode::Up)
+            }
+            Serve::Tdengine { mode, .. } => {
+                let identity = Identity::new(pki, &names)?;
+                let service = TdengineService::start(wanted.address, databases.tdengine, identity).await?;
+                (Self::Tdengine(service), *mode == TdengineMode::Up)
             }
         };
-        if !matches!(wanted.serve, Serve::Tcp { mode: TcpMode::Up, .. } | Serve::Https { mode: HttpsMode::Up, .. }) {
-            service.set(wanted.serve).await?;
+        if !up {
+            service.set(&wanted.serve).await?;
         }
         Ok(service)
     }
@@ -133,13 +217,29 @@ impl Service {
         match self {
             Self::Tcp(service) => service.set(TcpMode::Refused).await,
             Self::Https(service) => service.set(HttpsMode::Refused).await,
+            Self::Matrixone(service) => service.set(MatrixoneMode::Refused).await,
+            Self::Tdengine(service) => service.set(TdengineMode::Refused).await,
         }
     }
 
-    async fn set(&self, serve: Serve) -> io::Result<()> {
+    /// Goes on as another, with other accounts and in another mode.
+    async fn follow(&self, wanted: &Wanted, before: &Wanted) -> io::Result<()> {
+        if wanted.databases != before.databases {
+            match self {
+                Self::Matrixone(service) => service.set_up(wanted.databases.matrixone.clone()).await?,
+                Self::Tdengine(service) => service.set_up(wanted.databases.tdengine.clone()).await?,
+                Self::Tcp(_) | Self::Https(_) => {}
+            }
+        }
+        self.set(&wanted.serve).await
+    }
+
+    async fn set(&self, serve: &Serve) -> io::Result<()> {
         match (self, serve) {
-            (Self::Tcp(service), Serve::Tcp { mode, .. }) => service.set(mode).await,
-            (Self::Https(service), Serve::Https { mode, .. }) => service.set(mode).await,
+            (Self::Tcp(service), Serve::Tcp { mode, .. }) => service.set(*mode).await,
+            (Self::Https(service), Serve::Https { mode, .. }) => service.set(*mode).await,
+            (Self::Matrixone(service), Serve::Matrixone { mode, .. }) => service.set(mode.clone()).await,
+            (Self::Tdengine(service), Serve::Tdengine { mode, .. }) => service.set(mode.clone()).await,
             // A service of another kind is started anew.
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::https::HttpsMode;
 use crate::tcp::TcpMode;
+use crate::{MatrixoneMode, TdengineMode};
 
 /// A PrivateLink endpoint. Statuses as the facts list them: `Creating`, `Active`, `Pending`, `Deleting`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +75,7 @@ pub struct Zone {
 }
 
 /// What answers at an ENI's address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Serve {
     /// A [`TcpService`](crate::TcpService).
@@ -91,6 +92,32 @@ pub enum Serve {
         /// Its mode.
         mode: HttpsMode,
     },
+    /// A [`MatrixoneService`](crate::MatrixoneService), with TLS under the endpoint's names.
+    Matrixone {
+        /// Its port.
+        port: u16,
+        /// Its mode.
+        mode: MatrixoneMode,
+    },
+    /// A [`TdengineService`](crate::TdengineService) under the endpoint's names.
+    Tdengine {
+        /// Its port.
+        port: u16,
+        /// Its mode.
+        mode: TdengineMode,
+    },
+}
+
+impl Serve {
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let (Self::Tcp { port, .. }
+        | Self::Https { port, .. }
+        | Self::Matrixone { port, .. }
+        | Self::Tdengine { port, .. }) = self;
+        *port
+    }
 }
 
 impl Default for Endpoint {

@@ -1,6 +1,7 @@
 //! What the stand-in's cloud is made of: declared, compared, written as JSON, changed at will. No I/O, no clock.
 
 mod account;
+mod databases;
 mod endpoint;
 mod fault;
 mod host;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{AccessKey, Effect, OidcProvider, OidcToken, OneOrMany, Policy, Role, Session, Statement, User};
 pub(crate) use account::{Decision, fits};
+pub use databases::Databases;
 pub use endpoint::{Endpoint, Serve, Zone};
 pub use fault::{Fault, Match, Rcode, What};
 pub use host::{Host, Names, Tokens};
@@ -39,6 +41,8 @@ pub struct World {
     pub sessions: BTreeMap<String, Session>,
     /// Endpoints by id.
     pub endpoints: BTreeMap<String, Endpoint>,
+    /// The databases that ENIs can lead to.
+    pub databases: Databases,
     /// The ECS instance that everybody on loopback seems to run on.
     pub host: Host,
     /// DNS.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::{
-    AccessKey, Api, Certificates, Doors, Endpoint, Host, Names, OidcProvider, OidcToken, Policy, Role, Serve, User,
-    World, Zone,
+    AccessKey, Api, Certificates, Databases, Doors, Endpoint, Host, Names, OidcProvider, OidcToken, Policy, Role,
+    Serve, User, World, Zone,
 };
 use crate::cloud::stamp::Stamp;
 use crate::https::HttpsMode;
@@ -37,8 +37,8 @@ impl World {
         let [orders_h, orders_i, ledger_h, ledger_i] = enis;
         let https = Serve::Https { port: 8443, mode: HttpsMode::Up };
         let tcp = Serve::Tcp { port: 5432, mode: TcpMode::Up };
-        let orders = endpoint(("orders", "gw-orders.example.com"), [orders_h, orders_i], https);
-        let ledger = endpoint(("ledger", "ledger-db.example.internal"), [ledger_h, ledger_i], tcp);
+        let orders = endpoint(("orders", "gw-orders.example.com"), [orders_h, orders_i], &https);
+        let ledger = endpoint(("ledger", "ledger-db.example.internal"), [ledger_h, ledger_i], &tcp);
         let host = Host { role: Some(Self::ROLE.to_owned()), ..Host::default() };
         Self {
             region: "cn-hangzhou".to_owned(),
@@ -48,6 +48,7 @@ impl World {
             oidc_providers: oidc_providers(),
             sessions: BTreeMap::new(),
             endpoints: BTreeMap::from([(Self::ORDERS.to_owned(), orders), (Self::LEDGER.to_owned(), ledger)]),
+            databases: Databases::default(),
             host,
             names: Names::default(),
             api: Api::default(),
@@ -59,14 +60,14 @@ impl World {
     }
 }
 
-fn endpoint((name, private_dns): (&str, &str), ips: [Ipv4Addr; 2], serve: Serve) -> Endpoint {
+fn endpoint((name, private_dns): (&str, &str), ips: [Ipv4Addr; 2], serve: &Serve) -> Endpoint {
     let zone = |(zone, ip): (&str, Ipv4Addr)| {
         let letter = zone.chars().last().unwrap_or('x');
         let made = Zone {
             eni_id: Some(format!("eni-bp1standin{name}00{letter}")),
             eni_ip: Some(ip),
             vswitch_id: format!("vsw-bp1standin000000000{letter}"),
-            serve: Some(serve),
+            serve: Some(serve.clone()),
             ..Zone::default()
         };
         (zone.to_owned(), made)
