@@ -107,6 +107,16 @@ fn told(cloud: &Cloud) -> Result<String, std::fmt::Error> {
             writeln!(text, "#   {name}: {ip}, {}", json!(zone.serve))?;
         }
     }
+    text.push_str("\n# Whom the databases know, where an ENI leads to one:\n");
+    for (user, password) in &world.databases.matrixone.users {
+        writeln!(text, "# matrixone: {user}, {password}")?;
+    }
+    for (user, password) in &world.databases.tdengine.users {
+        writeln!(text, "# tdengine: {user}, {password}")?;
+    }
+    for token in &world.databases.tdengine.tokens {
+        writeln!(text, "# tdengine: token {token}")?;
+    }
     let (at, dns) = (cloud.addresses(), cloud.addresses().dns);
     let (control, ledger) = (at.control, World::LEDGER);
     write!(

@@ -340,6 +340,17 @@ async fn enis_lead_to_databases() {
 }
 
 #[tokio::test]
+async fn control_tells_every_row() {
+    let cloud = Cloud::start().await.unwrap();
+    let (_, help) = http(cloud.addresses().control, "GET", "/control", "").await;
+    let rows = crate::LoginFault::ALL.iter().map(|row| json!(row));
+    for row in rows.chain(crate::TdengineRefusal::ALL.iter().map(|row| json!(row))) {
+        let row = row.as_str().unwrap().to_owned();
+        assert!(help.split([' ', ',', '\n', '.']).any(|word| word == row), "{row} is not in\n{help}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_control_that_is_none() {
     let cloud = Cloud::start().await.unwrap();
     let before = cloud.look(Clone::clone);

@@ -469,6 +469,45 @@ async fn nothing_that_comes_in_makes_it_fall() {
     }
 }
 
+/// Over sockets a task that panics is only one that hangs up; here it would show.
+#[test]
+fn no_bytes_make_a_parser_fall() {
+    let setup = MatrixoneSetup::default();
+    let words = [
+        "select ",
+        " as ",
+        "@@",
+        "'",
+        "\"",
+        "`",
+        ",",
+        "(",
+        ")",
+        " limit ",
+        " from dual",
+        "1",
+        "show ",
+        "\u{1F980}",
+        ";",
+    ];
+    let (mut seed, good) = (2, login("a:b:c", &[1; 20], Some("mysql_native_password"), CLIENT));
+    for round in 0..20_000_usize {
+        let mut bytes = good.clone();
+        for _ in 0..=round % 5 {
+            let at = usize::from(noise(&mut seed)) % bytes.len();
+            bytes[at] = noise(&mut seed);
+        }
+        bytes.truncate(usize::from(noise(&mut seed)));
+        if let Some(login) = SeenLogin::parse(&bytes, CAPABILITIES) {
+            let _ = setup.check(&login.user, &[1; 20], &login.proof);
+        }
+        let sql: String =
+            (0..round % 9).map(|_| words[usize::from(noise(&mut seed)) % words.len()]).collect::<Vec<_>>().concat();
+        let about = super::query::About { setup: &setup, user: "a:b:c", id: 1, database: None };
+        let _ = super::query::payloads(&super::query::answer(&sql, &about), CLIENT);
+    }
+}
+
 #[test]
 fn modes_are_written_as_one_writes_them() {
     for (mode, expected) in [

@@ -303,6 +303,53 @@ async fn nothing_that_comes_in_makes_it_fall() {
     assert_eq!(rig.sql(STATUS).await.json()["rows"], 1);
 }
 
+/// Over sockets a task that panics is only one that hangs up; here it would show.
+#[test]
+fn no_request_makes_it_fall() {
+    let mut seed = 3_u64;
+    let mut noise = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 40) as usize % below
+    };
+    let words = [
+        "/rest/sql",
+        "/",
+        "token=",
+        TdengineSetup::TOKEN,
+        "&",
+        "%",
+        "%f",
+        "%ff",
+        "tz=",
+        "Asia/",
+        "req_id=",
+        "select ",
+        "'",
+        "\u{1F980}",
+        ";",
+        " ",
+        "show ",
+        "databases",
+        "Basic ",
+        "=",
+        "cm9v",
+        "use ",
+    ];
+    for _ in 0..20_000 {
+        let mut text = || (0..noise(7)).map(|_| words[noise(words.len())]).collect::<Vec<_>>().concat();
+        let mut headers = hyper::HeaderMap::new();
+        if let Ok(value) = hyper::header::HeaderValue::try_from(format!("Basic {}", text())) {
+            headers.insert(hyper::header::AUTHORIZATION, value);
+        }
+        let (path, query, body) = (format!("/rest/sql{}", text()), text(), text());
+        let query = format!("token={}&{query}", TdengineSetup::TOKEN);
+        let query = if body.len() % 2 == 0 { query.as_str() } else { "" };
+        let asked =
+            super::answer::Asked { method: "POST", path: &path, query, headers: &headers, body: body.as_bytes() };
+        let _ = super::answer::answer(&asked, &TdengineSetup::default(), &TdengineMode::OtherValue);
+    }
+}
+
 #[test]
 fn modes_are_written_as_one_writes_them() {
     for (mode, expected) in [
