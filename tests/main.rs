@@ -47,6 +47,8 @@ mod observe_serve;
 mod observe_status;
 mod probe_fuzz;
 mod probe_https;
+mod probe_mysql;
+mod probe_mysql_fuzz;
 mod probe_tcp;
 mod races;
 mod state_fuzz;

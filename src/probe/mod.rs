@@ -9,17 +9,20 @@
 //! [`runner`] keeps one task a target, each owning its tracker, and collects what they find.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Certificate, Check, Failure, ProbeKind, TargetSpec, Timings};
+use crate::model::{Certificate, Check, Depth, Failure, MysqlSpec, ProbeKind, TargetSpec, Timings};
 use crate::sys::clock::Clock;
+use mysql::Product;
 use tdengine::TdengineProber;
 
 pub mod certificate;
 pub mod dial;
 mod http;
 pub mod https;
+pub mod mysql;
 mod refused;
 pub mod runner;
 mod target;
@@ -68,6 +71,10 @@ pub enum AnyProber {
     Https(Box<https::HttpsProber>),
     /// See [`tdengine`].
     Tdengine(Box<tdengine::TdengineProber>),
+    /// See [`mysql`].
+    Greeting(Box<mysql::GreetingProber>),
+    /// See [`mysql`].
+    Login(Box<mysql::LoginProber>),
 }
 
 impl Prober for AnyProber {
@@ -76,6 +83,8 @@ impl Prober for AnyProber {
             Self::Tcp(prober) => prober.overlap(),
             Self::Https(prober) => prober.overlap(),
             Self::Tdengine(prober) => prober.overlap(),
+            Self::Greeting(prober) => prober.overlap(),
+            Self::Login(prober) => prober.overlap(),
         }
     }
 
@@ -84,6 +93,8 @@ impl Prober for AnyProber {
             Self::Tcp(prober) => prober.certificate(),
             Self::Https(prober) => prober.certificate(),
             Self::Tdengine(prober) => prober.certificate(),
+            Self::Greeting(prober) => prober.certificate(),
+            Self::Login(prober) => prober.certificate(),
         }
     }
 
@@ -92,23 +103,27 @@ impl Prober for AnyProber {
             Self::Tcp(prober) => prober.probe(deadline).await,
             Self::Https(prober) => prober.probe(deadline).await,
             Self::Tdengine(prober) => prober.probe(deadline).await,
+            Self::Greeting(prober) => prober.probe(deadline).await,
+            Self::Login(prober) => prober.probe(deadline).await,
         }
     }
 }
 
-/// Makes probers. Keep one for the life of the process: what it makes shares root stores, and the knowledge which
-/// secrets were refused.
+/// Makes probers. Keep one for the life of the process: what it makes shares root stores, the knowledge which secrets
+/// were refused, and whose turn it is to shake hands with a MySQL server.
 #[derive(Debug)]
 pub struct Probers {
     trust: tls::TrustSets,
     refused: Arc<RefusedSecrets>,
+    gates: mysql::Gates,
 }
 
 impl Probers {
     /// A factory that shares nothing yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { trust: tls::TrustSets::default(), refused: Arc::new(RefusedSecrets::new(clock)) }
+        let refused = Arc::new(RefusedSecrets::new(clock));
+        Self { trust: tls::TrustSets::default(), refused, gates: mysql::Gates::default() }
     }
 
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
@@ -116,22 +131,45 @@ impl Probers {
     #[must_use]
     pub fn prober(&self, spec: &TargetSpec, check: Check) -> AnyProber {
         let address = (spec.key.address, spec.probe.port).into();
+        let deep = spec.probe.deep.map(|deep| deep.depth);
         match &spec.probe.kind {
-            ProbeKind::Matrixone(_) | ProbeKind::Mysql(_) => todo!(),
-            ProbeKind::Tdengine(tdengine) => {
-                let (trust, refused) = (self.trust.of(&tdengine.tls.trust), self.refused.clone());
-                let depth = spec.probe.deep.map(|deep| deep.depth);
-                let new = match (check, depth) {
-                    (Check::Deep, Some(depth)) => TdengineProber::deep(address, tdengine, depth, trust, refused),
-                    (Check::Path | Check::Deep, _) => TdengineProber::path(address, tdengine, depth, trust, refused),
-                };
-                AnyProber::Tdengine(Box::new(new))
-            }
             ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
             ProbeKind::Https(https) => {
                 let trust = self.trust.of(&https.tls.trust);
                 AnyProber::Https(Box::new(https::HttpsProber::new(address, https, trust)))
             }
+            ProbeKind::Tdengine(tdengine) => {
+                let (trust, refused) = (self.trust.of(&tdengine.tls.trust), self.refused.clone());
+                AnyProber::Tdengine(Box::new(match (check, deep) {
+                    (Check::Path, None) => TdengineProber::stranger(address, tdengine, trust, refused),
+                    (Check::Path, Some(_)) => TdengineProber::path(address, tdengine, trust, refused),
+                    (Check::Deep, deep) => {
+                        TdengineProber::deep(address, tdengine, deep.unwrap_or(Depth::Login), trust, refused)
+                    }
+                }))
+            }
+            ProbeKind::Matrixone(mysql) => self.mysql(address, (Product::Matrixone, mysql), check, deep),
+            ProbeKind::Mysql(mysql) => self.mysql(address, (Product::Any, mysql), check, deep),
+        }
+    }
+
+    fn mysql(
+        &self,
+        address: SocketAddr,
+        (product, spec): (Product, &MysqlSpec),
+        check: Check,
+        deep: Option<Depth>,
+    ) -> AnyProber {
+        let shared = mysql::Shared { trust: &self.trust, refused: &self.refused, gates: &self.gates };
+        let depth = deep.unwrap_or(Depth::Login);
+        let login = |prober| AnyProber::Login(Box::new(prober));
+        match (check, product) {
+            (Check::Path, Product::Matrixone) => {
+                AnyProber::Greeting(Box::new(mysql::GreetingProber::new(address, spec, &shared)))
+            }
+            (Check::Path, Product::Any) => login(mysql::LoginProber::ping(address, spec, &shared)),
+            (Check::Deep, Product::Any) => login(mysql::LoginProber::mysql(address, spec, depth, &shared)),
+            (Check::Deep, Product::Matrixone) => login(mysql::LoginProber::matrixone(address, spec, depth, &shared)),
         }
     }
 }

@@ -60,21 +60,30 @@ struct Asked {
 }
 
 impl TdengineProber {
-    /// The path check of one address and port.
+    /// The path check of one address and port, beside a deep check.
     #[must_use]
-    pub fn path(
+    pub fn path(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<RefusedSecrets>) -> Self {
+        Self {
+            address,
+            sessions: Sessions::new(trust),
+            refused,
+            secret: None,
+            asked: asked(spec, Ok(None)),
+            check: Check::Path,
+        }
+    }
+
+    /// The path check of one address and port that no deep check stands beside.
+    #[must_use]
+    pub fn stranger(
         address: SocketAddr,
         spec: &TdengineSpec,
-        deep: Option<Depth>,
         trust: Arc<TrustSet>,
         refused: Arc<RefusedSecrets>,
     ) -> Self {
-        let exchange = || match deep {
-            Some(_) => Ok(None),
-            None => Ok(Some((request(spec, address.port(), None, HEARTBEAT)?, Question::Anonymous))),
-        };
-        let asked = asked(spec, exchange());
-        Self { address, sessions: Sessions::new(trust), refused, secret: None, asked, check: Check::Path }
+        let exchange = request(spec, address.port(), None, HEARTBEAT);
+        let asked = asked(spec, exchange.map(|exchange| Some((exchange, Question::Anonymous))));
+        Self { asked, ..Self::path(address, spec, trust, refused) }
     }
 
     /// The deep check of one address and port.

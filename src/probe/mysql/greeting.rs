@@ -1,0 +1,239 @@
+//! The first packet of a server: its greeting, read and judged (pure).
+//!
+//! Read by hand and not by mysql_common, which subtracts from a length that comes from the wire. What mysql_async
+//! gets to hear is said anew by us ([`Greeting::for_driver`]), and so always well-formed.
+
+use mysql_async::consts::CapabilityFlags as Caps;
+
+use super::errors::{ServerError, Stage};
+use super::packet::{Packet, protocol};
+use crate::model::{Failure, FailureReason};
+
+/// The longest greeting: versions and plugins are short names.
+pub(super) const MOST: usize = 1024;
+/// The length of a scramble; a shorter one would protect no password.
+pub(super) const SCRAMBLE: usize = 20;
+/// How the versions of MatrixOne begin.
+const MATRIXONE: &str = "8.0.30-MatrixOne";
+
+/// What we may speak with a server, if it can: no compression, no files of ours, no several results, no results that
+/// end without an EOF packet. All of it is known to mysql_async, so that its login says the same.
+const SPOKEN: Caps = Caps::CLIENT_LONG_PASSWORD
+    .union(Caps::CLIENT_PROTOCOL_41)
+    .union(Caps::CLIENT_TRANSACTIONS)
+    .union(Caps::CLIENT_SECURE_CONNECTION)
+    .union(Caps::CLIENT_PLUGIN_AUTH);
+/// What a server must be able to do: all since MySQL 5.5.7 can.
+const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTION).union(Caps::CLIENT_PLUGIN_AUTH);
+
+/// A server's greeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// The version, printable and short.
+    pub(super) version: String,
+    connection: u32,
+    scramble: [u8; SCRAMBLE],
+    caps: Caps,
+    plugin: Vec<u8>,
+}
+
+impl Greeting {
+    /// Reads the first packet of a connection.
+    ///
+    /// # Errors
+    /// The server's own error, or what is wrong with its greeting.
+    pub(super) fn of(packet: &Packet) -> Result<Self, Failure> {
+        let payload = &*packet.payload;
+        if let Some(error) = ServerError::parse(payload) {
+            return Err(error.failure(Stage::Login));
+        }
+        if packet.sequence != 0 {
+            return Err(protocol(format_args!("expected a greeting, found packet number {}", packet.sequence)));
+        }
+        match payload.first() {
+            Some(10) => Self::parse(payload).ok_or_else(|| protocol("the greeting is cut short or has no scramble")),
+            Some(other) => Err(protocol(format_args!("expected a greeting of protocol 10, found {other}"))),
+            None => Err(protocol("the greeting is empty")),
+        }?
+        .able()
+    }
+
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let rest = payload.get(1..)?;
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        let (version, rest) = (rest.get(..end)?, rest.get(end + 1..)?);
+        // Connection, 8 of scramble, 0, 2 of capabilities, charset, 2 of status, 2 of capabilities, length, 10 empty.
+        let (fixed, rest) = rest.split_at_checked(31)?;
+        let connection = u32::from_le_bytes(fixed.get(..4)?.try_into().ok()?);
+        let caps = u32::from_le_bytes([fixed[13], fixed[14], fixed[18], fixed[19]]);
+        let mut scramble = [0; SCRAMBLE];
+        scramble[..8].copy_from_slice(fixed.get(4..12)?);
+        scramble[8..].copy_from_slice(rest.get(..SCRAMBLE - 8)?);
+        if scramble.iter().all(|byte| *byte == 0) {
+            return None;
+        }
+        // The second half takes at least 13 bytes; its length counts the first half, too.
+        let half = usize::from(fixed[20]).saturating_sub(8).max(13);
+        let plugin = rest.get(half..).unwrap_or_default();
+        let plugin = plugin.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
+        let version = String::from_utf8_lossy(version).chars().filter(|c| !c.is_control()).take(80).collect();
+        Some(Self { version, connection, scramble, caps: Caps::from_bits_truncate(caps), plugin })
+    }
+
+    fn able(self) -> Result<Self, Failure> {
+        if self.caps.contains(NEEDED) {
+            return Ok(self);
+        }
+        Err(protocol(format_args!("{:?} speaks an older protocol than MySQL 5.5.7", self.version)))
+    }
+
+    /// Whether it is MatrixOne that speaks.
+    pub(super) fn matrixone(&self) -> Result<(), Failure> {
+        if self.version.starts_with(MATRIXONE) {
+            return Ok(());
+        }
+        Err(protocol(format_args!(
+            "expected MatrixOne, found {:?}; for MySQL or MariaDB set kind = \"mysql\"",
+            self.version
+        )))
+    }
+
+    /// Whether TLS is offered.
+    pub(super) fn offers_tls(&self) -> bool {
+        self.caps.contains(Caps::CLIENT_SSL)
+    }
+
+    /// The failure where TLS is asked for and not offered.
+    pub(super) fn lacks_tls(&self) -> Failure {
+        Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.version))
+    }
+
+    /// The capabilities of our login; before and within TLS they must be the same.
+    pub(super) fn spoken(&self, tls: bool) -> u32 {
+        let spoken = (self.caps & SPOKEN).bits();
+        if tls { spoken | Caps::CLIENT_SSL.bits() } else { spoken }
+    }
+
+    /// The packet that asks for TLS.
+    pub(super) fn tls_request(&self) -> [u8; 32] {
+        let mut request = [0; 32];
+        request[..4].copy_from_slice(&self.spoken(true).to_le_bytes());
+        request[4..8].copy_from_slice(&LARGEST.to_le_bytes());
+        request[8] = CHARSET;
+        request
+    }
+
+    /// A login that is meant to be refused: ends a handshake that we don't want to go on with, without a word about
+    /// us. A server counts a handshake that breaks off, and blocks the host after enough of them; a refusal it
+    /// does not count so (B7).
+    pub(super) fn declining_login(&self, tls: bool) -> Vec<u8> {
+        let mut login = Vec::with_capacity(96);
+        login.extend_from_slice(&self.spoken(tls).to_le_bytes());
+        login.extend_from_slice(&LARGEST.to_le_bytes());
+        login.push(CHARSET);
+        login.extend_from_slice(&[0; 23]);
+        login.extend_from_slice(b"privatelinkd-declines\0\0mysql_native_password\0");
+        login
+    }
+
+    /// The method of login that mysql_async begins with; a server that wants another says so.
+    pub(super) fn driver_plugin(&self) -> &'static [u8] {
+        match &*self.plugin {
+            b"caching_sha2_password" => b"caching_sha2_password",
+            _ => b"mysql_native_password",
+        }
+    }
+
+    /// The greeting that mysql_async gets: what it needs of the real one, and nothing that it could stumble over.
+    pub(super) fn for_driver(&self) -> Vec<u8> {
+        let [a, b, c, d] = self.spoken(false).to_le_bytes();
+        let mut greeting = b"\x0a8.0.30\0".to_vec();
+        greeting.extend_from_slice(&self.connection.to_le_bytes());
+        greeting.extend_from_slice(&self.scramble[..8]);
+        greeting.extend_from_slice(&[0, a, b, CHARSET, 2, 0, c, d, 21]);
+        greeting.extend_from_slice(&[0; 10]);
+        greeting.extend_from_slice(&self.scramble[8..]);
+        greeting.push(0);
+        greeting.extend_from_slice(self.driver_plugin());
+        greeting.push(0);
+        greeting
+    }
+}
+
+/// utf8mb4_general_ci, as mysql_async says it.
+const CHARSET: u8 = 45;
+/// The largest packet that we announce; mysql_async is told the same.
+pub(super) const LARGEST: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    /// MatrixOne's greeting without TLS (`facts/targets.md` §2.1).
+    fn matrixone() -> Vec<u8> {
+        let mut greeting =
+            b"\x0a8.0.30-MatrixOne-v2.0.3\0\xe8\x03\0\0abcdefgh\0\x8f\xa6\x2e\x02\0\x3b\x01\x15".to_vec();
+        greeting.extend_from_slice(&[0; 10]);
+        greeting.extend_from_slice(b"ijklmnopqrst\0mysql_native_password\0");
+        greeting
+    }
+
+    fn read(payload: Vec<u8>) -> Result<Greeting, Failure> {
+        Greeting::of(&Packet { sequence: 0, payload: Bytes::from(payload) })
+    }
+
+    #[test]
+    fn matrixone_is_known_by_its_version() {
+        let greeting = read(matrixone()).unwrap();
+        assert_eq!(greeting.version, "8.0.30-MatrixOne-v2.0.3");
+        assert_eq!((greeting.connection, &greeting.scramble), (1000, b"abcdefghijklmnopqrst"));
+        assert_eq!(greeting.plugin, b"mysql_native_password");
+        assert!(!greeting.offers_tls());
+        assert_eq!(greeting.matrixone(), Ok(()));
+        let other = Greeting { version: "8.0.36".into(), ..greeting };
+        let failure = other.matrixone().unwrap_err();
+        assert_eq!(failure.reason, FailureReason::Protocol);
+        assert!(failure.detail.starts_with("expected MatrixOne, found \"8.0.36\""), "{failure}");
+    }
+
+    #[test]
+    fn what_the_driver_hears_is_a_greeting_that_asks_for_nothing_more() {
+        let mut payload = matrixone();
+        // TLS, compression and whatever else.
+        let caps = payload.iter().position(|byte| *byte == 0x8f).unwrap();
+        payload[caps] = 0xff;
+        payload[caps + 1] = 0xff;
+        let greeting = read(payload).unwrap();
+        assert!(greeting.offers_tls());
+        let heard = read(greeting.for_driver()).unwrap();
+        assert_eq!((heard.connection, heard.scramble), (greeting.connection, greeting.scramble));
+        for never in [Caps::CLIENT_SSL, Caps::CLIENT_COMPRESS, Caps::CLIENT_LOCAL_FILES, Caps::CLIENT_MULTI_RESULTS] {
+            assert!(!heard.caps.intersects(never), "{never:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_greeting_says_why() {
+        let table: [(&[u8], FailureReason, &str); 5] = [
+            (b"", FailureReason::Protocol, "the greeting is empty"),
+            (b"\x09", FailureReason::Protocol, "expected a greeting of protocol 10, found 9"),
+            (b"\xff\x10\x04Too many connections", FailureReason::Overloaded, "1040: Too many connections"),
+            (
+                b"\xff\x10\x04#08004Too many connections",
+                FailureReason::Overloaded,
+                "1040 (08004): Too many connections",
+            ),
+            (b"\x0a8.0.30", FailureReason::Protocol, "the greeting is cut short or has no scramble"),
+        ];
+        for (payload, reason, detail) in table {
+            assert_eq!(read(payload.to_vec()), Err(Failure::new(reason, detail)));
+        }
+        let whole = matrixone();
+        for length in 0..whole.len() - 35 {
+            assert!(read(whole[..length].to_vec()).is_err(), "{length}");
+        }
+        let empty: Vec<u8> = whole.iter().map(|b| if b.is_ascii_lowercase() { 0 } else { *b }).collect();
+        assert!(read(empty).is_err(), "an empty scramble");
+    }
+}

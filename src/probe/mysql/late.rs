@@ -1,0 +1,172 @@
+//! Attempts that outlive the probe that began them.
+//!
+//! A server that is frozen for a while finds, when it thaws, every handshake that was broken off meanwhile, and counts
+//! each. So an attempt is never dropped once a server has been reached: it lives in a task of its own, the probe that
+//! began it reports a timeout, and the next one joins it. What ends it is the peer, or TCP when the peer is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::model::{Failure, FailureReason};
+
+/// What an attempt is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// For another handshake with the same server to end.
+    Turn,
+    /// For the TCP handshake.
+    Connect,
+    /// For the greeting.
+    Greeting,
+    /// For the TLS handshake.
+    Tls,
+    /// For the answer to the login.
+    Login,
+    /// For the result of the statement.
+    Statement,
+    /// For the answer to a ping.
+    Ping,
+}
+
+impl Phase {
+    const ALL: [Self; 7] =
+        [Self::Turn, Self::Connect, Self::Greeting, Self::Tls, Self::Login, Self::Statement, Self::Ping];
+
+    fn unfinished(self) -> &'static str {
+        match self {
+            Self::Turn => "an earlier handshake with this server not finished",
+            Self::Connect => "no answer to the TCP handshake",
+            Self::Greeting => "no greeting",
+            Self::Tls => "TLS handshake not finished",
+            Self::Login => "no answer to the login",
+            Self::Statement => "no result of the statement",
+            Self::Ping => "no answer to a ping",
+        }
+    }
+}
+
+/// Where an attempt has got to.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    /// An attempt that has not begun.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicU8::new(Phase::Turn as u8)))
+    }
+
+    /// It now waits for this.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Phase::Turn)
+    }
+}
+
+/// The one attempt under way, if there is one.
+#[derive(Debug)]
+pub(super) struct Late<T>(tokio::sync::Mutex<Option<Attempt<T>>>);
+
+#[derive(Debug)]
+struct Attempt<T> {
+    task: JoinHandle<T>,
+    progress: Progress,
+}
+
+impl<T: Send + 'static> Late<T> {
+    /// None is under way.
+    pub(super) fn new() -> Self {
+        Self(tokio::sync::Mutex::new(None))
+    }
+
+    /// The end of the attempt under way, or of a new one. What ended before now is no evidence of now: `begin` gets it
+    /// for what else it holds.
+    ///
+    /// # Errors
+    /// A [`FailureReason::Timeout`] when the time allowed has passed: the attempt goes on.
+    pub(super) async fn end(
+        &self,
+        allowed: Duration,
+        begin: impl FnOnce(Option<T>, Progress) -> JoinHandle<T>,
+    ) -> Result<T, Failure> {
+        let mut current = self.0.lock().await;
+        let stale = match current.take_if(|attempt| attempt.task.is_finished()) {
+            Some(attempt) => joined(attempt.task.await).ok(),
+            None => None,
+        };
+        let attempt = current.get_or_insert_with(|| {
+            let progress = Progress::new();
+            Attempt { task: begin(stale, progress.clone()), progress }
+        });
+        match timeout(allowed, &mut attempt.task).await {
+            Ok(ended) => {
+                *current = None;
+                joined(ended)
+            }
+            Err(_) => {
+                let unfinished = attempt.progress.phase().unfinished();
+                let allowed = humantime::format_duration(allowed);
+                Err(Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {allowed}")))
+            }
+        }
+    }
+}
+
+/// A task that panicked is a fault of ours; one that was cancelled went with the runtime.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Failure::new(FailureReason::Local, "the agent is stopping"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_attempt_is_joined_by_the_next_probe() {
+        let late = Late::new();
+        let begin = |name: &'static str, stale: Option<&'static str>, progress: Progress| {
+            assert_eq!(stale, None);
+            progress.enter(Phase::Login);
+            tokio::spawn(async move {
+                tokio::time::sleep(3 * SECOND).await;
+                name
+            })
+        };
+        let first = late.end(2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
+        assert_eq!(first.unwrap_err().to_string(), "timeout: no answer to the login after 2s");
+        let second = late.end(2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
+        assert_eq!(second, Ok("first"));
+        let third = late.end(4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
+        assert_eq!(third, Ok("third"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ended_between_two_probes_is_no_evidence() {
+        let late = Late::new();
+        let slow = |_, _| {
+            tokio::spawn(async {
+                tokio::time::sleep(3 * SECOND).await;
+                "old"
+            })
+        };
+        assert!(late.end(SECOND, slow).await.is_err());
+        tokio::time::sleep(5 * SECOND).await;
+        let begin = |stale, _| {
+            assert_eq!(stale, Some("old"), "what it holds is not lost");
+            tokio::spawn(async { "new" })
+        };
+        assert_eq!(late.end(SECOND, begin).await, Ok("new"));
+    }
+}

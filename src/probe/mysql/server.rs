@@ -1,0 +1,256 @@
+//! One server as one check knows it: how to reach it, seal the connection, and log in.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::airlock::{Driver, LoginFault};
+use super::gate::Gates;
+use super::greeting::{Greeting, MOST};
+use super::late::{Phase, Progress};
+use super::line::Line;
+use super::packet::{Packets, protocol};
+use super::seal::{Seal, Secrecy};
+use super::session::Session;
+use crate::model::{Failure, FailureReason, MysqlLogin, MysqlSpec, Timings};
+use crate::probe::RefusedSecrets;
+use crate::probe::dial::{self, Deadline};
+use crate::probe::tls::{TrustSets, lock};
+
+/// How long a peer may be gone in a handshake; a frozen one is not gone.
+const GONE: Duration = Duration::from_secs(15);
+/// How soon a peer that says nothing in a handshake is asked whether it is there.
+const ASK: Duration = Duration::from_secs(1);
+/// How long a server is left alone that wants what it does not get: each try is a refused login in its log, and may
+/// count towards locking the user.
+const PAUSE: Duration = Duration::from_secs(600);
+/// How long the server's word on a handshake that we decline is waited for.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Whose greeting is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// Whatever speaks the protocol.
+    Any,
+    /// MatrixOne alone.
+    Matrixone,
+}
+
+/// What all probers of a process share.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// Roots.
+    pub trust: &'a TrustSets,
+    /// What was refused.
+    pub refused: &'a Arc<RefusedSecrets>,
+    /// Whose turn it is.
+    pub gates: &'a Gates,
+}
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+    product: Product,
+    pub(super) seal: Seal,
+    login: Option<MysqlLogin>,
+    gate: Arc<Semaphore>,
+    refused: Arc<RefusedSecrets>,
+    paused: Mutex<Option<(Instant, Failure)>>,
+}
+
+/// A connection that has greeted, and is sealed if it was to be.
+struct Opened<S> {
+    packets: Packets<S>,
+    greeting: Greeting,
+    secrecy: Secrecy,
+    timings: Timings,
+}
+
+impl Server {
+    pub(super) fn new(address: SocketAddr, product: Product, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
+        Self {
+            address,
+            product,
+            seal: Seal::new(address, &spec.tls, shared.trust),
+            login: spec.login.clone(),
+            gate: shared.gates.of(address),
+            refused: shared.refused.clone(),
+            paused: Mutex::default(),
+        }
+    }
+
+    /// What must be right before anybody is dialled.
+    ///
+    /// # Errors
+    /// A spec or roots that can't be used; a slow disk is never the target's fault.
+    pub(super) async fn prepare(&self, allowed: Duration) -> Result<(), Failure> {
+        match timeout(allowed, self.seal.prepare()).await {
+            Ok(prepared) => prepared,
+            Err(_) => Err(Failure::new(FailureReason::Local, "root certificates not loaded in time")),
+        }
+    }
+
+    /// A fresh login. Only the TCP handshake is bounded, by `allowed`; the rest ends when the peer does.
+    ///
+    /// # Errors
+    /// Why nobody is logged in.
+    pub(super) async fn log_in(
+        &self,
+        allowed: Duration,
+        progress: &Progress,
+    ) -> Result<(Session, Driver, Timings), Failure> {
+        let Some(login) = &self.login else {
+            return Err(Failure::new(FailureReason::Misconfigured, "no user to log in"));
+        };
+        progress.enter(Phase::Turn);
+        let turn = self.gate.acquire().await;
+        // While we waited, others may have been refused.
+        self.may_log_in(login)?;
+        let Opened { mut packets, greeting, secrecy, mut timings } = self.open(allowed, progress).await?;
+        progress.enter(Phase::Login);
+        let logged_in = Driver::log_in(&mut packets, &greeting, &secrecy, login).await;
+        drop(turn);
+        let (driver, took) = logged_in.map_err(|fault| self.note(login, fault))?;
+        timings.login = Some(took);
+        timings.total += took;
+        Ok((Session::new(packets), driver, timings))
+    }
+
+    /// The greeting, and at times the certificate; nobody logs in. For servers that don't mind.
+    ///
+    /// # Errors
+    /// What was seen instead.
+    pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
+        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let mut packets = Packets::new(stream);
+        let greet = async { self.greeting(&mut packets).await };
+        let (greeting, answer) = deadline.cover("no greeting", greet).await?;
+        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        if certificate && self.seal.wanted(&greeting)? {
+            packets.write(1, &greeting.tls_request()).await?;
+            let (mut stream, secrecy, tls) = self.seal.shake(packets.into_stream()?, deadline).await?;
+            if let Secrecy::Disproven(failure) = secrecy {
+                return Err(failure);
+            }
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+            timings.tls = Some(tls);
+            timings.total += tls;
+        }
+        Ok(timings)
+    }
+
+    async fn open(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, Failure> {
+        progress.enter(Phase::Connect);
+        let (stream, tcp) = dial::connect(self.address, Deadline::after(allowed)).await?;
+        let line = Line::Plain(stream);
+        line.give_up_after(GONE, ASK);
+        let mut packets = Packets::new(line);
+        progress.enter(Phase::Greeting);
+        let (greeting, answer) = self.greeting(&mut packets).await?;
+        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        let tls = match self.seal.wanted(&greeting) {
+            Ok(tls) => tls,
+            Err(failure) => {
+                decline(&mut packets, &greeting, false).await;
+                return Err(failure);
+            }
+        };
+        if !tls {
+            return Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings });
+        }
+        progress.enter(Phase::Tls);
+        packets.write(1, &greeting.tls_request()).await?;
+        let stream: TcpStream = match packets.into_stream()? {
+            Line::Plain(stream) => stream,
+            Line::Sealed(_) => return Err(Failure::new(FailureReason::Local, "sealed twice")),
+        };
+        let (stream, secrecy, took) = self.seal.shake(stream, Deadline::after(Duration::MAX)).await?;
+        timings.tls = Some(took);
+        timings.total += took;
+        let mut packets = Packets::new(Line::Sealed(Box::new(stream)));
+        if let Secrecy::Disproven(failure) = secrecy {
+            decline(&mut packets, &greeting, true).await;
+            return Err(failure);
+        }
+        Ok(Opened { packets, greeting, secrecy, timings })
+    }
+
+    /// Reads and judges the greeting. Returns it and how long it took to come.
+    async fn greeting<S>(&self, packets: &mut Packets<S>) -> Result<(Greeting, Duration), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let started = Instant::now();
+        let greeting = Greeting::of(&packets.read(MOST).await?)?;
+        let took = started.elapsed();
+        if self.product == Product::Matrixone
+            && let Err(failure) = greeting.matrixone()
+        {
+            // A real MySQL would count this connection as one that broke off.
+            decline(packets, &greeting, false).await;
+            return Err(failure);
+        }
+        Ok((greeting, took))
+    }
+
+    /// Whether this login may be tried at all.
+    fn may_log_in(&self, login: &MysqlLogin) -> Result<(), Failure> {
+        if let Some(password) = &login.password {
+            self.refused.check(password)?;
+        }
+        match &*lock(&self.paused) {
+            Some((until, failure)) if Instant::now() < *until => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what follows from a failed login for the next ones.
+    fn note(&self, login: &MysqlLogin, fault: LoginFault) -> Failure {
+        // At an edge the certificate is asked for again, and no stale ticket can be what fails.
+        self.seal.forget();
+        match fault {
+            LoginFault::Failed(failure) => failure,
+            LoginFault::SecretRefused(failure) => {
+                if let Some(password) = &login.password {
+                    self.refused.note(password, &failure);
+                }
+                failure
+            }
+            LoginFault::Unanswerable(failure) => {
+                *lock(&self.paused) = Some((Instant::now() + PAUSE, failure.clone()));
+                failure
+            }
+        }
+    }
+}
+
+/// Ends a handshake that we don't go on with by a login that is refused.
+async fn decline<S>(packets: &mut Packets<S>, greeting: &Greeting, tls: bool)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let conversation = async {
+        let mut number = 1 + u8::from(tls);
+        packets.write(number, &greeting.declining_login(tls)).await?;
+        // The refusal, or a question for another kind of password first.
+        for _ in 0..2 {
+            let packet = packets.read(MOST).await?;
+            match packet.payload.first() {
+                Some(0xfe) => {
+                    number += 2;
+                    packets.write(number, &[]).await?;
+                }
+                Some(0x00) => return packets.write(0, &[1]).await,
+                _ => return Ok(()),
+            }
+        }
+        Err(protocol("unused"))
+    };
+    let _ = timeout(FAREWELL, conversation).await;
+}

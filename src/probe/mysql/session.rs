@@ -1,0 +1,81 @@
+//! A connection on which a login was accepted. Whoever drops it says goodbye.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::airlock::{Driver, Found};
+use super::errors::{ServerError, Stage};
+use super::line::Line;
+use super::packet::{Packets, protocol};
+use crate::model::Failure;
+
+/// The command that asks for a sign of life.
+const PING: [u8; 1] = [0x0e];
+/// The longest answer to it.
+const MOST: usize = 1024;
+/// How soon the peer of an unanswered ping is asked whether it is there; pings are more frequent than this.
+const ASK: Duration = Duration::from_secs(10);
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Session {
+    packets: Packets<Line>,
+}
+
+/// Why a ping failed.
+#[derive(Debug)]
+pub(super) enum PingFault {
+    /// This connection is no more, which says nothing of the next.
+    Gone,
+    /// The server said so, or something else than the protocol.
+    Said(Failure),
+}
+
+impl Session {
+    pub(super) fn new(packets: Packets<Line>) -> Self {
+        Self { packets }
+    }
+
+    /// How long the peer may be gone before this connection is given up. A dead path would else hold the next login
+    /// up for a quarter of an hour; a frozen server is not gone, since its kernel answers.
+    pub(super) fn keep(&self, gone: Duration) {
+        self.packets.stream().give_up_after(gone, ASK);
+    }
+
+    /// A ping, and how long its answer took.
+    pub(super) async fn ping(&mut self) -> Result<Duration, PingFault> {
+        let started = Instant::now();
+        // Of the errors of a connection, none is the server's verdict.
+        self.packets.write(0, &PING).await.map_err(|_| PingFault::Gone)?;
+        let packet = match self.packets.read(MOST).await {
+            Ok(packet) => packet,
+            Err(failure) if failure.reason == crate::model::FailureReason::Protocol => {
+                return Err(PingFault::Said(failure));
+            }
+            Err(_) => return Err(PingFault::Gone),
+        };
+        if let Some(error) = ServerError::parse(&packet.payload) {
+            // Some servers say why they hang up, before the ping that finds it out.
+            let gone = error.ends_only_this_connection();
+            return Err(if gone { PingFault::Gone } else { PingFault::Said(error.failure(Stage::Ping)) });
+        }
+        let took = started.elapsed();
+        match packet.at(1) {
+            Ok(payload) if payload.first() == Some(&0) => Ok(took),
+            Ok(_) => Err(PingFault::Said(protocol("expected the answer to a ping, found another packet"))),
+            Err(failure) => Err(PingFault::Said(failure)),
+        }
+    }
+
+    /// One statement, by mysql_async.
+    pub(super) async fn ask(&mut self, driver: &mut Driver, sql: &str) -> Result<(Found, Duration), Failure> {
+        driver.ask(&mut self.packets, sql).await
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.packets.stream_mut().quit();
+    }
+}
