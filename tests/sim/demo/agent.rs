@@ -21,6 +21,8 @@ use crate::world::Fault;
 const INTERVAL: Duration = Duration::from_millis(500);
 const FAST: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_millis(400);
+/// How often the databases behind are asked.
+const DEEP: Duration = Duration::from_secs(1);
 const FALL: u32 = 3;
 const RISE: u32 = 3;
 /// How often the cloud is asked: the API and its DNS. By default it is asked every ten minutes and every 30 s.
@@ -31,23 +33,27 @@ pub(crate) const HOLD: Duration = Duration::from_secs(1);
 /// The part of `[endpoint.probe]` that is the same for all.
 pub(crate) fn settings() -> String {
     format!(
-        "interval = \"{}ms\"\nfast_interval = \"{}ms\"\ntimeout = \"{}ms\"\nfall = {FALL}\nrise = {RISE}\nhold = \"{}ms\"\n",
+        "interval = \"{}ms\"\nfast_interval = \"{}ms\"\ntimeout = \"{}ms\"\nfall = {FALL}\nrise = {RISE}\nhold = \"{}ms\"\n\
+         deep_interval = \"{}ms\"\n",
         INTERVAL.as_millis(),
         FAST.as_millis(),
         TIMEOUT.as_millis(),
         HOLD.as_millis(),
+        DEEP.as_millis(),
     )
 }
 
 /// What is promised from a fault to the visible file, but for one check of the other zone and two fsyncs: the next
-/// probe comes after `interval` and a tenth at the latest, the deciding one `fall` − 1 fast intervals later; 100 ms are
+/// probe comes after its interval and a tenth at the latest, the deciding one `fall` − 1 fast intervals later; 100 ms are
 /// for the decision and 50 ms for the file.
 pub(crate) fn promise(fault: Fault) -> Duration {
-    let unanswered = match fault {
-        Fault::Refuses => Duration::ZERO,
-        Fault::Silent => TIMEOUT,
+    let (interval, unanswered) = match fault {
+        Fault::Refuses => (INTERVAL, Duration::ZERO),
+        Fault::Silent => (INTERVAL, TIMEOUT),
+        // Only a login sees it.
+        Fault::Hollow => (DEEP, Duration::ZERO),
     };
-    INTERVAL.mul_f64(1.1) + unanswered + FAST * (FALL - 1) + Duration::from_millis(100) + Duration::from_millis(50)
+    interval.mul_f64(1.1) + unanswered + FAST * (FALL - 1) + Duration::from_millis(100) + Duration::from_millis(50)
 }
 
 /// The running agent.

@@ -63,13 +63,18 @@ impl Folder {
         self.metrics
     }
 
-    /// The hosts file as it is before the agent comes, the authority's certificate, and the config.
+    /// The hosts file as it is before the agent comes, the authority's certificate, the secrets, and the config.
     pub(crate) fn fill(&self, world: &World) -> io::Result<()> {
         for folder in ["etc", "state", "run", "writer-state", "writer-run"] {
             DirBuilder::new().mode(0o755).create(self.path().join(folder))?;
         }
         write(&self.hosts(), FOREIGN)?;
         write(&self.path().join("etc/ca.pem"), world.ca_pem().as_bytes())?;
+        for (name, secret) in [("etc/orders.token", World::TOKEN), ("etc/ledger.pw", World::LOGIN.1)] {
+            let path = self.path().join(name);
+            fs::write(&path, secret)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        }
         write(&self.config(), self.config_text(world).as_bytes())
     }
 
@@ -97,18 +102,23 @@ impl Folder {
         );
         for endpoint in World::ENDPOINTS {
             let kind = match endpoint.kind {
-                Kind::Https => format!("kind = \"https\"\nca_file = {}", path("etc/ca.pem")),
-                Kind::Tcp => "kind = \"tcp\"".to_owned(),
+                Kind::Tdengine => format!("kind = \"tdengine\"\ntoken_file = {}", path("etc/orders.token")),
+                Kind::Matrixone => format!(
+                    "kind = \"matrixone\"\ntls = \"verify\"\nuser = {}\npassword_file = {}",
+                    quoted(World::LOGIN.0),
+                    path("etc/ledger.pw")
+                ),
             };
             // Writing to a string can't fail.
             let _ = write!(
                 text,
                 "\n[[endpoint]]\nname = {}\nid = {}\nprivate_dns = [{}]\n\n\
-                 [endpoint.probe]\n{kind}\nport = {}\n{}",
+                 [endpoint.probe]\n{kind}\nport = {}\nca_file = {}\n{}",
                 quoted(endpoint.label),
                 quoted(endpoint.id),
                 quoted(endpoint.name),
                 endpoint.port,
+                path("etc/ca.pem"),
                 settings(),
             );
         }

@@ -21,6 +21,7 @@ pub(crate) enum Scene {
     Start,
     Refuses,
     FallsSilent,
+    Hollow,
     BothDie,
     Edited,
     Moves,
@@ -28,14 +29,23 @@ pub(crate) enum Scene {
 }
 
 impl Scene {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Start, Self::Refuses, Self::Moves, Self::FallsSilent, Self::BothDie, Self::Edited, Self::Throttled];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Refuses,
+        Self::Moves,
+        Self::FallsSilent,
+        Self::Hollow,
+        Self::BothDie,
+        Self::Edited,
+        Self::Throttled,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Start => "the start",
             Self::Refuses => "a zone refuses connections",
             Self::FallsSilent => "a zone falls silent",
+            Self::Hollow => "a zone greets without a database behind it",
             Self::BothDie => "both zones of an endpoint die",
             Self::Edited => "somebody else edits the hosts file",
             Self::Moves => "a network interface gets another address",
@@ -47,7 +57,7 @@ impl Scene {
     pub(crate) fn takes(self) -> Duration {
         Duration::from_secs(match self {
             Self::Start | Self::Edited => 4,
-            Self::Refuses | Self::FallsSilent | Self::Moves | Self::Throttled => 7,
+            Self::Refuses | Self::FallsSilent | Self::Hollow | Self::Moves | Self::Throttled => 7,
             Self::BothDie => 8,
         })
     }
@@ -59,6 +69,7 @@ impl Script<'_> {
             Scene::Start => self.start().await,
             Scene::Refuses => self.zone_fails(At(0, 0), Fault::Refuses).await,
             Scene::FallsSilent => self.zone_fails(At(1, 1), Fault::Silent).await,
+            Scene::Hollow => self.zone_fails(At(1, 0), Fault::Hollow).await,
             Scene::BothDie => self.both_zones_die(0).await,
             Scene::Edited => self.file_is_edited().await,
             Scene::Moves => self.address_moves(At(0, 1)).await,
@@ -92,6 +103,7 @@ impl Script<'_> {
         let scene = match fault {
             Fault::Refuses => "refuses",
             Fault::Silent => "silent",
+            Fault::Hollow => "hollow",
         };
         let (label, name, zone, address) = self.place(at)?;
         self.summary.faults += 1;

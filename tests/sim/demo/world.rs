@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use privatelink_sim::cloud::{self, Addresses, Cloud, Serve, Service, What, Zone};
-use privatelink_sim::{HttpsMode, TcpMode, free_address};
+use privatelink_sim::{LoginFault, MatrixoneMode, MatrixoneSetup, TdengineMode, TdengineSetup, free_address};
 
 /// The cloud, what is in it, and what is wrong with that.
 pub(crate) struct World {
@@ -19,8 +18,8 @@ pub(crate) struct World {
 /// What an endpoint speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Https,
-    Tcp,
+    Tdengine,
+    Matrixone,
 }
 
 /// An endpoint.
@@ -40,6 +39,8 @@ pub(crate) struct Endpoint {
 pub(crate) enum Fault {
     Refuses,
     Silent,
+    /// The front end goes on greeting; the database behind it is gone.
+    Hollow,
 }
 
 impl fmt::Display for Fault {
@@ -47,6 +48,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Refuses => "refuses connections",
             Self::Silent => "falls silent",
+            Self::Hollow => "greets, and has no database behind it",
         })
     }
 }
@@ -72,22 +74,33 @@ impl World {
             label: "orders",
             id: cloud::World::ORDERS,
             name: "gw-orders.example.com",
-            kind: Kind::Https,
+            kind: Kind::Tdengine,
             port: 8443,
         },
         Endpoint {
             label: "ledger",
             id: cloud::World::LEDGER,
             name: "ledger-db.example.internal",
-            kind: Kind::Tcp,
-            port: 5432,
+            kind: Kind::Matrixone,
+            port: 6001,
         },
     ];
     pub(crate) const TARGETS: usize = Self::ENDPOINTS.len() * Self::ZONES.len();
 
-    pub(crate) async fn start() -> io::Result<Self> {
-        Ok(Self { cloud: Cloud::start().await?, faults: BTreeMap::new() })
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let mut world = Self { cloud: Cloud::start().await?, faults: BTreeMap::new() };
+        for at in
+            (0..Self::ENDPOINTS.len()).flat_map(|endpoint| (0..Self::ZONES.len()).map(move |zone| At(endpoint, zone)))
+        {
+            world.set(at, None).await?;
+        }
+        Ok(world)
     }
+
+    /// What TDengine's clients present.
+    pub(crate) const TOKEN: &str = TdengineSetup::TOKEN;
+    /// Who logs in to MatrixOne, and with what.
+    pub(crate) const LOGIN: (&str, &str) = (MatrixoneSetup::USER, MatrixoneSetup::PASSWORD);
 
     /// The authority of every server.
     pub(crate) fn ca_pem(&self) -> String {
@@ -158,21 +171,25 @@ impl World {
 fn serve(endpoint: &Endpoint, fault: Option<Fault>) -> Serve {
     let port = endpoint.port;
     match endpoint.kind {
-        Kind::Https => {
+        Kind::Tdengine => {
+            // "Unable to establish connection" to the database.
+            const NO_CONNECTION: u16 = 11;
             let mode = match fault {
-                None => HttpsMode::Up,
-                Some(Fault::Refuses) => HttpsMode::Refused,
-                Some(Fault::Silent) => HttpsMode::Silent,
+                None => TdengineMode::Up,
+                Some(Fault::Refuses) => TdengineMode::Refused,
+                Some(Fault::Silent) => TdengineMode::Silent,
+                Some(Fault::Hollow) => TdengineMode::Code(NO_CONNECTION),
             };
-            Serve::Https { port, mode }
+            Serve::Tdengine { port, mode }
         }
-        Kind::Tcp => {
+        Kind::Matrixone => {
             let mode = match fault {
-                None => TcpMode::Up,
-                Some(Fault::Refuses) => TcpMode::Refused,
-                Some(Fault::Silent) => TcpMode::Silent,
+                None => MatrixoneMode::Up,
+                Some(Fault::Refuses) => MatrixoneMode::Refused,
+                Some(Fault::Silent) => MatrixoneMode::Silent,
+                Some(Fault::Hollow) => MatrixoneMode::Login(LoginFault::NoCn),
             };
-            Serve::Tcp { port, mode }
+            Serve::Matrixone { port, mode }
         }
     }
 }
