@@ -32,6 +32,7 @@ mod config_fuzz;
 mod config_last_good;
 mod config_probes;
 mod config_writer;
+mod database_load;
 mod discover_fleet;
 mod discover_fuzz;
 mod discover_runner;

@@ -21,7 +21,8 @@ fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>
 pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     for draft in drafts {
         zones_have_addresses(draft, desk);
-        if draft.names.is_empty() && draft.zones.is_empty() && !desk.findings.has_errors() {
+        let nameless = draft.names.is_empty() && draft.zones.is_empty() && !draft.publishes_its_domain();
+        if nameless && !desk.findings.has_errors() {
             let help = "it is probed and reported, but nothing points at it; add `private_dns`";
             desk.warn("endpoint", bad("a name to publish", "none", draft.at.clone()).help(help));
         }
@@ -31,13 +32,15 @@ pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     secrets_are_apart(&enabled, desk);
 }
 
-/// Warns where one password or token opens two endpoints: whoever takes it from one has the other.
+/// Warns where one password or token opens two endpoints: whoever takes it from one has the other. Endpoints that share
+/// a name lead to the same database.
 fn secrets_are_apart(drafts: &[&Draft], desk: &mut Desk<'_>) {
+    let share_a_name = |a: &Draft, b: &Draft| a.names.iter().any(|n| b.names.iter().any(|m| n.value == m.value));
     let mut first: BTreeMap<&str, &Draft> = BTreeMap::new();
     for draft in drafts {
         let Some(secret) = draft.secret() else { continue };
         let other = *first.entry(secret.secret.expose()).or_insert(draft);
-        if !std::ptr::eq(other, *draft) {
+        if !std::ptr::eq(other, *draft) && !share_a_name(other, draft) {
             let of = other.name.as_ref().map_or("another one", |n| n.as_str());
             let expected = format!("a secret of its own, not that of endpoint {}", quote(of));
             let found = show(&secret.path);

@@ -37,6 +37,11 @@ pub(super) struct Draft {
 type Addresses = BTreeMap<ZoneId, Vec<Located<IpAddr>>>;
 
 impl Draft {
+    /// Whether its own domain will be a name, once that is known.
+    pub(super) fn publishes_its_domain(&self) -> bool {
+        self.config.as_ref().is_some_and(|c| c.publish_domain)
+    }
+
     /// What its probe logs in with.
     pub(super) fn secret(&self) -> Option<&FileSecret> {
         self.config.as_ref()?.probe.as_ref()?.kind.secret()

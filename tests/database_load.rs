@@ -1,0 +1,75 @@
+//! What a fleet asks of one database server at the defaults: the table in the README's section on scaling.
+
+use std::fs;
+use std::time::Duration;
+
+use privatelinkd::config::from_texts;
+use privatelinkd::model::{Check, ProbeKind, ProbeSpec};
+use privatelinkd::probe::tls::Sessions;
+
+use crate::config_files::{ENDPOINT, root, with_owner, with_secrets};
+
+/// What all hosts together do to one address, a second, but for `open`.
+struct Load {
+    open: f64,
+    connections: f64,
+    full_tls: f64,
+    logins: f64,
+    statements: f64,
+}
+
+fn load(spec: &ProbeSpec, hosts: f64) -> Load {
+    let rate = |interval: Duration| hosts / interval.as_secs_f64();
+    let path = rate(spec.schedule(Check::Path).unwrap().interval);
+    let deep_interval = spec.schedule(Check::Deep).unwrap().interval;
+    let (deep, shown) = (rate(deep_interval), rate(Sessions::LIFETIME));
+    // Tickets live five minutes; a check that comes more seldom shakes hands in full each time.
+    let full_deep = rate(deep_interval.max(Sessions::LIFETIME));
+    let (open, connections) = match spec.kind {
+        // A connection is kept, and pinged.
+        ProbeKind::Mysql(_) => (hosts, deep),
+        _ => (0.0, path + deep),
+    };
+    let full_tls = match spec.kind {
+        // The kept one shook hands once.
+        ProbeKind::Mysql(_) => full_deep,
+        _ => shown + full_deep,
+    };
+    Load { open, connections, full_tls, logins: deep, statements: deep }
+}
+
+fn spec(kind: &str, hosts: u32) -> ProbeSpec {
+    let login = if kind == "tdengine" {
+        "token_file = \"/etc/privatelinkd/orders.token\""
+    } else {
+        "user = \"probe\", password_file = \"/etc/privatelinkd/ledger.pw\""
+    };
+    let text = format!("[host]\nfleet_size = {hosts}\n{ENDPOINT}probe = {{ kind = \"{kind}\", {login} }}\n");
+    let (_folder, text) = with_secrets(&text);
+    let loaded = from_texts(&[("config.toml", &text)], &with_owner()).unwrap_or_else(|c| panic!("{c}"));
+    ProbeSpec::clone(loaded.config.endpoints.into_values().next().unwrap().probe.as_ref().unwrap())
+}
+
+/// Two digits that count.
+fn number(n: f64) -> String {
+    let text = if n >= 10.0 || n == 0.0 { format!("{n:.0}") } else { format!("{n:.2}") };
+    let whole = text.split('.').next().unwrap().len();
+    if whole < 4 { text } else { format!("{},{}", &text[..whole - 3], &text[whole - 3..]) }
+}
+
+#[test]
+fn what_a_fleet_asks_of_one_server_is_what_the_readme_says() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut missing = Vec::new();
+    for kind in ["matrixone", "mysql", "tdengine"] {
+        for hosts in [10_u32, 3_000, 50_000] {
+            let Load { open, connections, full_tls, logins, statements } = load(&spec(kind, hosts), f64::from(hosts));
+            assert!(logins <= 10.01, "{kind}, {hosts} hosts: {logins} logins a second");
+            let numbers = [f64::from(hosts), open, connections, full_tls, logins, statements].map(number);
+            let row = format!("| {kind} | {} |", numbers.join(" | "));
+            println!("{row}");
+            missing.extend((!readme.contains(&row)).then_some(row));
+        }
+    }
+    assert!(missing.is_empty(), "the README lacks\n{}", missing.join("\n"));
+}
