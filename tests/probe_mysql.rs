@@ -266,7 +266,8 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
     let sha2 = || greeting("8.0.36", CAPS, "caching_sha2_password");
     let plain = |plugin: &str| [b"\xfe", plugin.as_bytes(), b"\0"].concat();
     let long = vec![0; 5000];
-    let table: [(Vec<u8>, &[&[u8]], R, &str); 13] = [
+    type Row<'a> = (Vec<u8>, &'a [&'a [u8]], R, &'a str);
+    let table: [Row<'_>; 13] = [
         (native(), &[b"\xff\x15\x04#28000Access denied"], R::Auth, "1045 (28000): Access denied"),
         (sha2(), &[b"\xff\x10\x04Too many connections"], R::Overloaded, "1040: Too many connections"),
         (native(), &[b"\xff\x69\x04Host 'x' is blocked"], R::Blocked, "1129: Host 'x' is blocked; run FLUSH HOSTS"),

@@ -82,7 +82,6 @@ impl ServerError {
     /// MatrixOne's own. Other servers echo statements, names and data in their texts, so only the codes that
     /// MatrixOne uses for these are looked into.
     fn by_text(&self) -> Option<FailureReason> {
-        use FailureReason as R;
         if !matches!(self.code, 1045 | 1815 | 20000..) {
             return None;
         }
@@ -90,28 +89,27 @@ impl ServerError {
         // A user may be called anything.
         let (before, after) = text.split_once("for user ").unwrap_or((&text, ""));
         let after = after.split_once(' ').map_or("", |(_user, rest)| rest);
-        let has = |part: &str| before.contains(part) || after.contains(part);
-        Some(if has("no available cn server") || has("cn service is not ready") {
-            R::BackendDown
-        } else if has("cn servers are busy") {
-            R::Overloaded
-        } else if has("suspended") {
-            R::Suspended
-        } else if (has("source address") && has("not authorized")) || has("not in the invited nodes") {
-            R::NotAllowed
-        } else if has("user is locked") || has("administrator to unlock") {
-            R::NotAllowed
-        } else if has("there is no tenant") || has("there is no user") || has("there is no role") {
-            R::Misconfigured
-        } else if has("the role ") && has("not been granted to the user") {
-            R::Misconfigured
-        } else if has("tls config is invalid") {
-            R::TlsHandshake
-        } else {
-            return None;
-        })
+        let has = |part: &&str| before.contains(part) || after.contains(part);
+        MATRIXONE.iter().find(|(parts, _)| parts.iter().all(has)).map(|(_, reason)| *reason)
     }
 }
+
+/// Parts of a text, in lower case, and what it means if it has them all. The first that fits decides.
+const MATRIXONE: &[(&[&str], FailureReason)] = &[
+    (&["no available cn server"], FailureReason::BackendDown),
+    (&["cn service is not ready"], FailureReason::BackendDown),
+    (&["cn servers are busy"], FailureReason::Overloaded),
+    (&["suspended"], FailureReason::Suspended),
+    (&["source address", "not authorized"], FailureReason::NotAllowed),
+    (&["not in the invited nodes"], FailureReason::NotAllowed),
+    (&["user is locked"], FailureReason::NotAllowed),
+    (&["administrator to unlock"], FailureReason::NotAllowed),
+    (&["there is no tenant"], FailureReason::Misconfigured),
+    (&["there is no user"], FailureReason::Misconfigured),
+    (&["there is no role"], FailureReason::Misconfigured),
+    (&["the role ", "not been granted to the user"], FailureReason::Misconfigured),
+    (&["tls config is invalid"], FailureReason::TlsHandshake),
+];
 
 fn by_code(code: u16) -> Option<FailureReason> {
     use FailureReason as R;
@@ -125,8 +123,8 @@ fn by_code(code: u16) -> Option<FailureReason> {
         // A password that is wrong, missing, expired, or refused by a plugin of MatrixOne Cloud.
         1045 | 1698 | 1820 | 1862 | 1815 => R::Auth,
         // No such database, column, table or function; a syntax error; a packet above the limit; TLS demanded; a login
-        // method that we can't do.
-        1049 | 1054 | 1064 | 1146 | 1305 | 1153 | 13125 | 3159 | 1251 | 2059 => R::Misconfigured,
+        // method that we can't do; a statement that wants a file of ours.
+        1049 | 1054 | 1064 | 1146 | 1305 | 1153 | 13125 | 3159 | 1251 | 2059 | 1148 | 3948 | 4166 => R::Misconfigured,
         // Shutting down, or starting; a proxy that can't reach what is behind it (client codes, ProxySQL's own).
         1053 | 1105 | 2000..=2062 | 9001..=9006 => R::BackendDown,
         // The server could not read from us or write to us, or not in time.
