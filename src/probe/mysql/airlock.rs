@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, timeout};
 
@@ -22,20 +22,15 @@ use super::errors::{ServerError, Stage};
 use super::greeting::{Greeting, LARGEST, SCRAMBLE};
 use super::packet::{Packet, Packets, protocol};
 use super::seal::Secrecy;
+use super::statement;
 use crate::model::{Failure, FailureReason, MysqlLogin};
 
 /// The longest packet of a login.
 const MOST_LOGIN: usize = 4096;
-/// The longest packet of an answer. mysql_async takes no longer one either.
-const MOST_ANSWER: usize = LARGEST as usize - 1;
-/// The most bytes of an answer, and the most columns: mysql_async keeps the columns and the first row.
-const MOST_BYTES: usize = 1 << 20;
-const MOST_COLUMNS: usize = 1024;
 /// How long the server's word on a login that we break off is waited for.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
-const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
-const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
+pub(super) const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
 const NATIVE: &[u8] = b"mysql_native_password";
 const SHA2: &[u8] = b"caching_sha2_password";
 const CLEAR: &[u8] = b"mysql_clear_password";
@@ -104,7 +99,7 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let relay = relay_statement(server, &mut self.inner, sql);
+        let relay = statement::relay(server, &mut self.inner, sql);
         let rows = async {
             let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e))?;
             Ok(match row.as_ref().and_then(|row| row.as_ref(0)) {
@@ -311,120 +306,9 @@ fn refusal(packet: &Packet) -> LoginFault {
     if error.refuses_the_secret() { LoginFault::SecretRefused(failure) } else { LoginFault::Failed(failure) }
 }
 
-/// Relays one statement and the one result that it may have. Returns how long the server took.
-async fn relay_statement<S>(
-    server: &mut Packets<S>,
-    inner: &mut Packets<UnixStream>,
-    sql: &str,
-) -> Result<Duration, Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let command = inner.read(MOST_ANSWER).await?.at(0)?;
-    if command.strip_prefix(&[3]) != Some(sql.as_bytes()) {
-        return Err(Failure::new(FailureReason::Local, "mysql_async asks something else than it was told to"));
-    }
-    let started = Instant::now();
-    server.write(0, &command).await?;
-    let mut answer = Answer { server, number: 0, left: MOST_BYTES };
-    let first = answer.next().await?;
-    match &*first {
-        [0x00, ..] => inner.write(answer.number, &OK).await?,
-        [0xfb, ..] => {
-            // The empty packet is how a client declines.
-            let number = answer.number.wrapping_add(1);
-            if answer.server.write(number, &[]).await.is_ok() {
-                let _ = timeout(FAREWELL, answer.server.read(MOST_ANSWER)).await;
-            }
-            return Err(protocol("the server asked for a file of this host (LOCAL INFILE) and got none"));
-        }
-        _ => {
-            let columns = columns(&first).ok_or_else(|| protocol("expected a number of columns"))?;
-            inner.write(answer.number, &first).await?;
-            for _ in 0..columns {
-                let column = answer.next().await?;
-                if !column.starts_with(b"\x03def") {
-                    return Err(protocol("expected the description of a column"));
-                }
-                inner.write(answer.number, &column).await?;
-            }
-            let end = answer.next().await?;
-            if !is_eof(&end) {
-                return Err(protocol("expected the end of the columns"));
-            }
-            inner.write(answer.number, &EOF).await?;
-            loop {
-                let row = answer.next().await?;
-                if is_eof(&row) {
-                    // Said anew: no further result follows, whatever the server's flags say.
-                    inner.write(answer.number, &EOF).await?;
-                    break;
-                }
-                inner.write(answer.number, &row).await?;
-            }
-        }
-    }
-    let took = started.elapsed();
-    // Nothing more comes: should mysql_async wait for it, it sees the end.
-    let _ = inner.stream_mut().shutdown().await;
-    Ok(took)
-}
-
-/// The packets of an answer, in order and bounded.
-struct Answer<'a, S> {
-    server: &'a mut Packets<S>,
-    number: u8,
-    left: usize,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
-    async fn next(&mut self) -> Result<bytes::Bytes, Failure> {
-        let packet = self.server.read(MOST_ANSWER).await?;
-        if packet.is_error() {
-            let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
-            return Err(error.failure(Stage::Statement));
-        }
-        self.number = self.number.wrapping_add(1);
-        let payload = packet.at(self.number)?;
-        let Some(left) = self.left.checked_sub(payload.len() + 4).filter(|_| !payload.is_empty()) else {
-            let most = MOST_BYTES >> 20;
-            return Err(Failure::new(
-                FailureReason::Misconfigured,
-                format_args!("the statement's result is larger than {most} MiB: a probe should ask for one row"),
-            ));
-        };
-        self.left = left;
-        Ok(payload)
-    }
-}
-
-fn is_eof(payload: &[u8]) -> bool {
-    payload.first() == Some(&0xfe) && payload.len() < 9
-}
-
-/// The number of columns, where that is all a packet says.
-fn columns(payload: &[u8]) -> Option<usize> {
-    let count = match *payload {
-        [count @ 1..=250] => usize::from(count),
-        [0xfc, low, high] => usize::from(u16::from_le_bytes([low, high])),
-        _ => return None,
-    };
-    (1..=MOST_COLUMNS).contains(&count).then_some(count)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_plain_number_of_columns_is_one() {
-        assert_eq!(columns(&[1]), Some(1));
-        assert_eq!(columns(&[0xfc, 0, 4]), Some(1024));
-        let huge = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-        for bad in [&[][..], &[0], &[251], &[1, 2], &[0xfc, 0, 0], &[0xfc, 1, 4], &[0xfc, 1], &[0xfd, 1, 0, 0], &huge] {
-            assert_eq!(columns(bad), None, "{bad:?}");
-        }
-    }
 
     #[tokio::test]
     async fn the_door_opens_for_this_process_and_once() {

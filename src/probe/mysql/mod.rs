@@ -7,7 +7,7 @@
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
 //! - `seal`: TLS, and whose certificate will do
-//! - `airlock`: mysql_async logs in and asks, and each packet is judged on its way
+//! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
 //! - `session`: a connection that is logged in; `server`: how to get one
 //! - `late`, `gate`: attempts are awaited and never dropped, and there is one at a time a server
 
@@ -28,6 +28,7 @@ mod packet;
 mod seal;
 mod server;
 mod session;
+mod statement;
 
 pub use errors::{ServerError, Stage};
 pub use gate::Gates;

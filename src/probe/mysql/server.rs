@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use super::airlock::{Driver, LoginFault};
+use super::airlock::{Driver, FAREWELL, LoginFault};
 use super::gate::Gates;
 use super::greeting::{Greeting, MOST};
 use super::late::{Phase, Progress};
@@ -29,9 +29,6 @@ const ASK: Duration = Duration::from_secs(1);
 /// How long a server is left alone that wants what it does not get: each try is a refused login in its log, and may
 /// count towards locking the user.
 const PAUSE: Duration = Duration::from_secs(600);
-/// How long the server's word on a handshake that we decline is waited for.
-const FAREWELL: Duration = Duration::from_secs(5);
-
 /// Whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
