@@ -32,6 +32,7 @@ pub(crate) const SSL: u32 = 0x0800;
 pub(crate) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 pub(crate) const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
 const COLUMN: &[u8] = b"\x03def\0\0\0\x011\0\x0c\x3f\0\x01\0\0\0\x08\x81\0\0\0\0";
+const REFUSED: &[u8] = b"\xff\x15\x04#28000Access denied";
 const SCRAMBLE: &[u8] = b"bcdefghijklmnopqrstu\0";
 
 pub(crate) fn login(password: &str) -> MysqlLogin {
@@ -271,10 +272,15 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
         (native(), &[b"\xff\x15\x04#28000Access denied"], R::Auth, "1045 (28000): Access denied"),
         (sha2(), &[b"\xff\x10\x04Too many connections"], R::Overloaded, "1040: Too many connections"),
         (native(), &[b"\xff\x69\x04Host 'x' is blocked"], R::Blocked, "1129: Host 'x' is blocked; run FLUSH HOSTS"),
-        (native(), &[&switch("mysql_clear_password")], R::Auth, "the server wants the password in clear"),
-        (sha2(), &[b"\x01\x04"], R::Auth, "the server wants the password in clear"),
-        (native(), &[&switch("caching_sha2_password"), b"\x01\x04"], R::Auth, "the server wants the password in clear"),
-        (native(), &[&switch("client_ed25519")], R::Misconfigured, "the user logs in by \"client_ed25519\""),
+        (native(), &[&switch("mysql_clear_password"), REFUSED], R::Auth, "the server wants the password in clear"),
+        (sha2(), &[b"\x01\x04", REFUSED], R::Auth, "the server wants the password in clear"),
+        (
+            native(),
+            &[&switch("caching_sha2_password"), b"\x01\x04", REFUSED],
+            R::Auth,
+            "the server wants the password in clear",
+        ),
+        (native(), &[&switch("client_ed25519"), REFUSED], R::Misconfigured, "the user logs in by \"client_ed25519\""),
         (native(), &[&plain("mysql_native_password")], R::Protocol, "the server asks for a password without a proper"),
         (native(), &[&plain("caching_sha2_password")], R::Protocol, "the server asks for a password without a proper"),
         (native(), &[b"\x01\x04"], R::Protocol, "expected the answer to a login"),
@@ -446,10 +452,10 @@ async fn a_late_handshake_is_awaited_and_the_only_one() {
         assert_eq!(waiting, Failure::new(R::Timeout, "an earlier handshake with this server not finished after 200ms"));
     }
     assert_eq!(server.connections(), 1, "one unfinished handshake a server");
-    // Whoever goes leaves its attempt to end by itself.
+    // Whoever goes has no turn any more.
     assert!(other.probe(HASTY).await.is_err());
     drop(other);
-    for _ in 0..3 {
+    for _ in 0..2 {
         thaw.notify_one();
         sleep(Duration::from_millis(50)).await;
     }
@@ -457,8 +463,22 @@ async fn a_late_handshake_is_awaited_and_the_only_one() {
     thaw.notify_one();
     deep.probe(PATIENT).await.unwrap();
     drop((path, deep));
-    let heard = server.heard(4).await;
+    let heard = server.heard(3).await;
     assert!(heard.iter().all(|packets| packets.last().unwrap() == b"\x01"), "each says goodbye: {heard:?}");
+}
+
+#[tokio::test]
+async fn a_late_handshake_of_a_target_that_has_gone_ends_without_a_secret() {
+    let (server, thaw) = frozen().await;
+    let prober = mysql(server.address, Check::Path);
+    assert_eq!(reason(prober.probe(HASTY).await), R::Timeout);
+    drop(prober);
+    sleep(Duration::from_millis(50)).await;
+    assert!(server.heard.lock().unwrap().is_empty(), "it goes on");
+    thaw.notify_one();
+    let heard = server.heard(1).await;
+    assert!(contains(&heard[0][0], b"privatelinkd-declines\0"));
+    assert!(!contains(&heard[0].concat(), b"acct"));
 }
 
 #[tokio::test]

@@ -65,6 +65,12 @@ impl Progress {
         self.0.store(phase as u8, Ordering::Relaxed);
     }
 
+    /// True if nobody waits for the attempt any more, nor ever will.
+    pub(super) fn abandoned(&self) -> bool {
+        // The other one is with the prober.
+        Arc::strong_count(&self.0) == 1
+    }
+
     fn phase(&self) -> Phase {
         Phase::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Phase::Turn)
     }
@@ -150,6 +156,22 @@ mod tests {
         assert_eq!(second, Ok("first"));
         let third = late.end(4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
         assert_eq!(third, Ok("third"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_knows_when_nobody_waits_any_more() {
+        let late = Late::new();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let begin = |_, progress: Progress| {
+            tokio::spawn(async move {
+                let before = progress.abandoned();
+                tokio::time::sleep(3 * SECOND).await;
+                let _ = tell.send((before, progress.abandoned()));
+            })
+        };
+        assert!(late.end(SECOND, begin).await.is_err());
+        drop(late);
+        assert_eq!(told.await, Ok((false, true)));
     }
 
     #[tokio::test(start_paused = true)]

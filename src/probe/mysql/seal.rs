@@ -133,7 +133,8 @@ impl Seal {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let _turn = self.turn.lock().await;
+        let turn = async { Ok(self.turn.lock().await) };
+        let _turn = deadline.cover("TLS handshake not finished", turn).await?;
         let name = self.name.as_ref().map_err(Clone::clone)?;
         let Tickets { config, judge, .. } = self.tickets().await?;
         judge.take();

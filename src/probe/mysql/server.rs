@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::airlock::{Driver, FAREWELL, LoginFault};
 use super::gate::Gates;
 use super::greeting::{Greeting, MOST};
 use super::late::{Phase, Progress};
 use super::line::Line;
-use super::packet::{Packets, protocol};
+use super::packet::Packets;
 use super::seal::{Seal, Secrecy};
 use super::session::Session;
 use crate::model::{Failure, FailureReason, MysqlLogin, MysqlSpec, Timings};
@@ -29,6 +29,9 @@ const ASK: Duration = Duration::from_secs(1);
 /// How long a server is left alone that wants what it does not get: each try is a refused login in its log, and may
 /// count towards locking the user.
 const PAUSE: Duration = Duration::from_secs(600);
+/// How long a goodbye may hold a verdict up.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
@@ -109,7 +112,15 @@ impl Server {
         let turn = self.gate.acquire().await;
         // While we waited, others may have been refused.
         self.may_log_in(login)?;
+        if progress.abandoned() {
+            return Err(abandoned());
+        }
         let Opened { mut packets, greeting, secrecy, mut timings } = self.open(allowed, progress).await?;
+        if progress.abandoned() {
+            // The address may be somebody else's by now: no secret goes there.
+            decline(&mut packets, &greeting, secrecy != Secrecy::Open).await;
+            return Err(abandoned());
+        }
         progress.enter(Phase::Login);
         let logged_in = Driver::log_in(&mut packets, &greeting, &secrecy, login).await;
         drop(turn);
@@ -135,7 +146,7 @@ impl Server {
             if let Secrecy::Disproven(failure) = secrecy {
                 return Err(failure);
             }
-            let _ = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
             timings.tls = Some(tls);
             timings.total += tls;
         }
@@ -227,6 +238,10 @@ impl Server {
     }
 }
 
+fn abandoned() -> Failure {
+    Failure::new(FailureReason::Local, "the target has gone")
+}
+
 /// Ends a handshake that we don't go on with by a login that is refused.
 async fn decline<S>(packets: &mut Packets<S>, greeting: &Greeting, tls: bool)
 where
@@ -247,7 +262,7 @@ where
                 _ => return Ok(()),
             }
         }
-        Err(protocol("unused"))
+        Ok(())
     };
     let _ = timeout(FAREWELL, conversation).await;
 }
