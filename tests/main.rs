@@ -48,6 +48,7 @@ mod observe_serve;
 mod observe_status;
 mod probe_fuzz;
 mod probe_https;
+mod probe_matrixone;
 mod probe_mysql;
 mod probe_mysql_fuzz;
 mod probe_tcp;

@@ -13,6 +13,9 @@ use crate::model::{Failure, FailureReason};
 pub(super) const MOST: usize = 1024;
 /// The length of a scramble; a shorter one would protect no password.
 pub(super) const SCRAMBLE: usize = 20;
+/// Methods of login.
+const NATIVE: &[u8] = b"mysql_native_password";
+const SHA2: &[u8] = b"caching_sha2_password";
 /// How the versions of MatrixOne begin.
 const MATRIXONE: &str = "8.0.30-MatrixOne";
 
@@ -87,10 +90,18 @@ impl Greeting {
         Err(protocol(format_args!("{:?} speaks an older protocol than MySQL 5.5.7", self.version)))
     }
 
-    /// Whether it is MatrixOne that speaks.
+    /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
     pub(super) fn matrixone(&self) -> Result<(), Failure> {
         if self.version.starts_with(MATRIXONE) {
-            return Ok(());
+            // The first is MatrixOne's; the second would be that of MySQL 8, whose version it bears.
+            let known = [NATIVE, SHA2].contains(&&*self.plugin);
+            let plugin = String::from_utf8_lossy(&self.plugin);
+            return known.then_some(()).ok_or_else(|| {
+                protocol(format_args!(
+                    "{:?} asks for a login by {plugin:?}, which no client of MatrixOne does",
+                    self.version
+                ))
+            });
         }
         Err(protocol(format_args!(
             "expected MatrixOne, found {:?}; for MySQL or MariaDB set kind = \"mysql\"",
@@ -138,10 +149,7 @@ impl Greeting {
 
     /// The method of login that mysql_async begins with; a server that wants another says so.
     pub(super) fn driver_plugin(&self) -> &'static [u8] {
-        match &*self.plugin {
-            b"caching_sha2_password" => b"caching_sha2_password",
-            _ => b"mysql_native_password",
-        }
+        if &*self.plugin == SHA2 { SHA2 } else { NATIVE }
     }
 
     /// The greeting that mysql_async gets: what it needs of the real one, and nothing that it could stumble over.
@@ -181,6 +189,21 @@ mod tests {
 
     fn read(payload: Vec<u8>) -> Result<Greeting, Failure> {
         Greeting::of(&Packet { sequence: 0, payload: Bytes::from(payload) })
+    }
+
+    #[test]
+    fn matrixone_asks_for_a_login_that_its_clients_can_do() {
+        let with = |plugin: &[u8]| Greeting {
+            version: "8.0.30-MatrixOne-v3.0.9".into(),
+            connection: 7,
+            scramble: [7; SCRAMBLE],
+            caps: NEEDED,
+            plugin: plugin.to_vec(),
+        };
+        assert!(with(NATIVE).matrixone().is_ok() && with(SHA2).matrixone().is_ok());
+        for other in [&b""[..], b"mysql_clear_password", b"\xff"] {
+            assert_eq!(with(other).matrixone().unwrap_err().reason, FailureReason::Protocol);
+        }
     }
 
     #[test]
