@@ -52,6 +52,7 @@ mod probe_matrixone;
 mod probe_mysql;
 mod probe_mysql_fuzz;
 mod probe_tcp;
+mod probe_tdengine;
 mod races;
 mod state_fuzz;
 mod support;

@@ -9,6 +9,7 @@
 
 mod answer;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::ServerName;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
-pub use answer::{Question, Refusal, judge};
+pub use answer::{Question, Refusal, Text, judge};
 
 use super::dial::{self, Deadline};
 use super::http::{self, Exchange, Wanted};
@@ -139,7 +140,7 @@ impl TdengineProber {
         deadline: Deadline,
     ) -> Result<Timings, Failure> {
         let answer = exchange.run(stream, Wanted::Body, deadline).await?;
-        let text = answer::Text { status: answer.status, body: &answer.body, cut: answer.cut };
+        let text = Text { status: answer.status, body: &answer.body, cut: answer.cut };
         judge(&text, question).map_err(|Refusal { failure, of_secret }| {
             if let Some(secret) = self.secret.as_ref().filter(|_| of_secret) {
                 self.refused.note(secret, &failure);
@@ -174,9 +175,15 @@ impl Prober for TdengineProber {
     }
 }
 
-/// Ends a session of which nothing more is wanted.
+/// Ends a session of which nothing more is wanted but its tickets: TLS 1.3 sends them after the handshake, and what is
+/// not read is not there the next time.
 async fn hang_up(stream: &mut TlsStream<TcpStream>, deadline: Deadline) {
-    let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+    let end = async {
+        stream.shutdown().await?;
+        while stream.read(&mut [0; 64]).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout_at(deadline.at_most(GRACE), end).await;
 }
 
 fn asked(spec: &TdengineSpec, exchange: Result<Option<(Exchange, Question)>, Failure>) -> Result<Asked, Failure> {
