@@ -222,7 +222,7 @@ impl EndpointExamined {
         }
         for (address, c) in addresses().filter_map(|(address, e)| Some((address, e.certificate.as_ref()?))) {
             let CertificateSeen { names, issuer, begins: _, ends, days_left } = c;
-            let (names, issuer) = (names.join(", "), if issuer.is_empty() { "nobody named" } else { issuer });
+            let (names, issuer) = (few(names), if issuer.is_empty() { "nobody named" } else { issuer });
             let said = format!("  {address}: certificate for {names}, by {issuer}, ends {ends} ({days_left} days)");
             line(out, &[Cell::plain(said)], &[], color);
         }
@@ -248,6 +248,16 @@ impl EndpointExamined {
             }
         }
         rows
+    }
+}
+
+/// The first names of many.
+fn few(names: &[String]) -> String {
+    const FEW: usize = 2;
+    match names.len().saturating_sub(FEW) {
+        0 if names.is_empty() => "no name".to_owned(),
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..FEW].join(", ")),
     }
 }
 

@@ -16,9 +16,9 @@ use x509_cert::time::Time;
 
 use crate::model::{Certificate, Wall};
 
-/// The most names that are kept of one certificate, and the longest of each, in characters.
+/// The most names that are kept of one certificate, and the longest of each, in characters: that of a name in DNS.
 const MOST_NAMES: usize = 20;
-const LONGEST: usize = 100;
+const LONGEST: usize = 253;
 
 /// X.520's common name and organisation.
 const COMMON_NAME: &str = "2.5.4.3";
