@@ -182,7 +182,7 @@ fn describe_tls(error: &TlsError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => {
             // rustls hands these out as Rust would print them: DnsName("a.example").
             let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect::<Vec<_>>();
-            format!("the certificate is not for {}, it is for {}", expected.to_str(), names.join(", "))
+            wrong_name(&expected.to_str(), &names)
         }
         // Both times, since it may be this host's clock that is wrong.
         CertificateError::ExpiredContext { time, not_after } => {
@@ -191,9 +191,31 @@ fn describe_tls(error: &TlsError) -> String {
         CertificateError::NotValidYetContext { time, not_before } => {
             format!("the certificate is valid from {} on; it is {} here", wall(*not_before), wall(*time))
         }
+        // Without times only where it ends before it begins.
+        CertificateError::Expired => "the certificate has run out: it ends before it begins".to_owned(),
         CertificateError::UnknownIssuer => "the certificate is signed by no trusted authority".to_owned(),
         other => format!("the certificate is not valid: {other}"),
     }
+}
+
+/// Whom a certificate is not for, and whom it is for: some of the names, since there may be hundreds.
+fn wrong_name(expected: &str, names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let below = |name: &&&str| name.strip_prefix('*').is_some_and(|parent| expected.ends_with(parent));
+    // What people who read only the end of the name take for a fault of ours.
+    let hint = match names.iter().find(below) {
+        Some(_) => " (a wildcard covers one label only)",
+        None => "",
+    };
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let names = match names {
+        [] => "no name at all".to_owned(),
+        names => names[..names.len().min(SHOWN)].join(", "),
+    };
+    format!("the certificate is not for {expected}{hint}, it is for {names}{more}")
 }
 
 fn wall(time: UnixTime) -> Wall {
@@ -300,5 +322,19 @@ mod tests {
         assert_eq!(late.unwrap_err(), Failure::new(R::Timeout, "no answer after 1s 500ms"));
         // The longest possible one does not overflow the clock.
         assert!(Deadline::after(Duration::MAX).cover("", async { Ok(()) }).await.is_ok());
+    }
+
+    #[test]
+    fn a_bad_certificate_is_told_in_words() {
+        let said = |names: &[&str]| wrong_name("a.b.example.com", names);
+        let not = "the certificate is not for a.b.example.com";
+        assert_eq!(said(&["c.example.com", "10.0.0.1"]), format!("{not}, it is for c.example.com, 10.0.0.1"));
+        let hint = "a wildcard covers one label only";
+        assert_eq!(said(&["*.example.com"]), format!("{not} ({hint}), it is for *.example.com"));
+        assert_eq!(said(&["*.example.org"]), format!("{not}, it is for *.example.org"));
+        assert_eq!(said(&[]), format!("{not}, it is for no name at all"));
+        assert!(said(&["x"; 300]).ends_with("it is for x, x, x, x, x and 295 more"));
+        let backwards = describe_tls(&TlsError::InvalidCertificate(CertificateError::Expired));
+        assert_eq!(backwards, "the certificate has run out: it ends before it begins");
     }
 }

@@ -1,7 +1,7 @@
 //! The `https` check: TLS verified under the name, one HTTP/1.1 request, the expected status.
 //!
-//! The status decides, and the body only if something is expected of it. No redirect is followed, and header values that are secret reach the wire
-//! only after the certificate has been verified, and no message ever.
+//! The status decides, and the body only if something is expected of it. No redirect is followed. Header values that
+//! are secret reach the wire only after the certificate has been verified, and a message never.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
