@@ -137,6 +137,38 @@ async fn the_path_check_resumes_and_asks_only_where_nobody_logs_in() {
 }
 
 #[tokio::test]
+async fn no_stranger_passes_beside_one_that_has_no_answer_yet() {
+    let rig = Rig::start().await;
+    let stranger = rig.stranger();
+    rig.service.set(Mode::StallHttp).await.unwrap();
+    // At an edge the next attempt begins while this one waits: TLS alone would end the edge.
+    let late = async {
+        tokio::time::sleep(2 * HASTY).await;
+        stranger.probe(10 * HASTY).await
+    };
+    let (first, second) = tokio::join!(stranger.probe(10 * HASTY), late);
+    for outcome in [first, second] {
+        let failure = outcome.unwrap_err();
+        assert!(failure.reason == R::Timeout && failure.detail.starts_with("no HTTP answer after "), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_ends_what_an_answered_question_has_proved() {
+    let rig = Rig::start().await;
+    let stranger = rig.stranger();
+    stranger.probe(PATIENT).await.unwrap();
+    rig.service.set(Mode::Status(502)).await.unwrap();
+    stranger.probe(PATIENT).await.expect("nothing is asked under the tickets of an answered question");
+    rig.service.set(Mode::Refused).await.unwrap();
+    assert_eq!(reason(stranger.probe(PATIENT).await), R::Refused);
+    rig.service.set(Mode::Status(502)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(reason(stranger.probe(PATIENT).await), R::BackendDown, "asked until it is answered");
+    }
+}
+
+#[tokio::test]
 async fn every_code_and_refusal_has_its_reason_whatever_the_status() {
     let rig = Rig::start().await;
     for with_status in [false, true] {

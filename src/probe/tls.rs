@@ -236,12 +236,6 @@ impl Sessions {
         }
     }
 
-    /// Whether the next handshake is a full one, as far as this side knows.
-    #[must_use]
-    pub fn is_fresh(&self) -> bool {
-        lock(&self.current).as_ref().is_none_or(|current| current.since.elapsed() >= Self::LIFETIME)
-    }
-
     /// The certificate that was shown last, trusted or not.
     #[must_use]
     pub fn certificate(&self) -> Option<Arc<Certificate>> {

@@ -1,8 +1,9 @@
 //! The kind `tdengine`: TDengine Cloud's REST gateway, or a taosAdapter behind TLS.
 //!
 //! The path check proves that TLS is answered under the private name: resumed mostly, in full at least every five
-//! minutes. Where there is no secret for a deep check, each full handshake is followed by a statement without one, whose
-//! refusal proves that a gateway is there: seldom enough that no gateway takes a fleet for a burglar.
+//! minutes. Where no deep check stands beside it, a full handshake is followed by a statement without a login, whose
+//! refusal proves that a gateway is there: seldom enough that no gateway takes a fleet for a burglar. It is asked again
+//! until it is answered; TLS alone is enough only under the tickets of a session that was.
 //!
 //! The deep check posts a statement with a token or a password, which reach the wire only after the certificate has been
 //! verified, and no message ever. What an answer means is in `answer` (pure).
@@ -11,13 +12,14 @@ mod answer;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -29,7 +31,7 @@ pub use answer::{Question, Refusal, Text, judge};
 
 use super::dial::{self, Deadline};
 use super::http::{self, Exchange, Wanted};
-use super::tls::{Sessions, TrustSet};
+use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober, RefusedSecrets};
 use crate::model::{
     Certificate, Check, Depth, Failure, FailureReason, FileSecret, TdengineLogin, TdengineSpec, Timings,
@@ -48,6 +50,8 @@ pub struct TdengineProber {
     refused: Arc<RefusedSecrets>,
     /// What is sent after the login, if the check logs in.
     secret: Option<FileSecret>,
+    /// The tickets under which the gateway has answered; a stranger asks under no others twice.
+    proven: Mutex<Weak<ClientConfig>>,
     /// The failure if the spec can't be asked at all.
     asked: Result<Asked, Failure>,
     check: Check,
@@ -69,6 +73,7 @@ impl TdengineProber {
             sessions: Sessions::new(trust),
             refused,
             secret: None,
+            proven: Mutex::default(),
             asked: asked(spec, Ok(None)),
             check: Check::Path,
         }
@@ -105,7 +110,7 @@ impl TdengineProber {
         };
         let exchange = request(spec, address.port(), spec.login.as_ref(), &spec.sql);
         let asked = asked(spec, exchange.map(|exchange| Some((exchange, question))));
-        Self { address, sessions: Sessions::new(trust), refused, secret, asked, check: Check::Deep }
+        Self { secret, asked, check: Check::Deep, ..Self::path(address, spec, trust, refused) }
     }
 
     async fn ask(&self, allowed: Duration) -> Result<Timings, Failure> {
@@ -113,23 +118,31 @@ impl TdengineProber {
         if let Some(secret) = &self.secret {
             self.refused.check(secret)?;
         }
-        // The path check asks with each full handshake alone.
-        let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || self.sessions.is_fresh());
         // Slow only where our own disk is, at the first probe: never the target's fault.
         let Ok(config) = timeout(allowed, self.sessions.config()).await else {
             return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
         };
         let (config, deadline) = (config?, Deadline::after(allowed));
+        // Not whether the handshake was a full one: another attempt may have that answer still before it.
+        let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || !self.is_proven(&config));
         let (stream, tcp) = dial::connect(self.address, deadline).await?;
-        let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
+        let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
         let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
         match exchange {
             None => {
                 hang_up(&mut stream, deadline).await;
                 Ok(timings)
             }
-            Some((exchange, question)) => self.exchange(&mut stream, (exchange, question), timings, deadline).await,
+            Some((exchange, question)) => {
+                let timings = self.exchange(&mut stream, (exchange, question), timings, deadline).await?;
+                *lock(&self.proven) = Arc::downgrade(&config);
+                Ok(timings)
+            }
         }
+    }
+
+    fn is_proven(&self, config: &Arc<ClientConfig>) -> bool {
+        Weak::as_ptr(&lock(&self.proven)) == Arc::as_ptr(config)
     }
 
     async fn exchange(
