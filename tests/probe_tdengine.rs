@@ -8,8 +8,8 @@ use privatelink_sim::{
     TdengineService, TdengineSetup, free_address,
 };
 use privatelinkd::model::{
-    Check, DeepSpec, Depth, FailureReason as R, FileSecret, ProbeKind, ProbeSpec, Secret, TargetSpec, TdengineLogin,
-    TdengineSpec, TlsSpec, Trust, TrustBundle, Wall,
+    Check, DeepSpec, Depth, Failure, FailureReason as R, FileSecret, ProbeKind, ProbeSpec, Secret, TargetSpec,
+    TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle, Wall,
 };
 use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers};
 use proptest::prelude::*;
@@ -302,6 +302,32 @@ async fn no_secret_shows_in_any_failure_or_description() {
     assert_eq!(failure.to_string(), "misconfigured: path: HTTP can't carry it");
 }
 
+#[tokio::test]
+async fn a_gateway_that_repeats_the_secret_does_not_make_us_tell_it() {
+    let rig = Rig::start().await;
+    let basic = TdengineLogin::Basic { user: TdengineSetup::USER.into(), password: secret(TdengineSetup::PASSWORD, 1) };
+    let odd = TdengineLogin::Token(secret(ODD_TOKEN, 1));
+    // Each as it is, and as it crosses the wire.
+    for (login, forms) in [
+        (token().unwrap(), [TdengineSetup::TOKEN, TdengineSetup::TOKEN]),
+        (odd, [ODD_TOKEN, "tok%20en%2F%2B%3F%26%3D%25%22"]),
+        (basic, [TdengineSetup::PASSWORD, "cm9vdDpzdGFuZGluLXBhc3N3b3JkLW9mLXJvb3QtMDE="]),
+    ] {
+        let prober = probers().prober(&rig.target(Some(login), Some(Depth::Query), None), Check::Deep);
+        for form in forms {
+            // Where a sentence is cut, the beginning of a secret must not be left.
+            for before in [0, Failure::MAX_DETAIL - 50] {
+                let desc = format!("{} no such token: {form}", "x".repeat(before));
+                rig.service.set(Mode::Error { code: 11, desc }).await.unwrap();
+                let failure = prober.probe(PATIENT).await.unwrap_err();
+                assert_eq!(failure.reason, R::BackendDown, "{failure}");
+                let detail = failure.detail;
+                assert!(!detail.contains(&form[..5]) && detail.contains("no such token: [secret]"), "{detail}");
+            }
+        }
+    }
+}
+
 fn spec_of(target: &TargetSpec) -> TdengineSpec {
     match &target.probe.kind {
         ProbeKind::Tdengine(spec) => spec.clone(),
@@ -362,7 +388,7 @@ mod judged {
         fn any_answer_is_judged(status in 100..600_u16, body in body(), cut in any::<bool>(), expect in any::<bool>()) {
             let question = Question::Query { expect: expect.then(|| "information_schema".to_owned()) };
             let parsed: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
-            match judge(&Text { status, body: &body, cut }, &question) {
+            match judge(&Text { status, body: &body, cut, secrets: &[] }, &question) {
                 Ok(()) => {
                     let parsed = parsed.unwrap();
                     prop_assert_eq!(status, 200);

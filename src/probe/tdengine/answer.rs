@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{Failure, FailureReason};
+use crate::model::{Failure, FailureReason, Secret};
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,16 @@ pub struct Text<'a> {
     pub body: &'a [u8],
     /// Whether it goes on.
     pub cut: bool,
+    /// What no message may repeat, should the body do so.
+    pub secrets: &'a [Secret],
+}
+
+impl Text<'_> {
+    /// Words of the body, fit to be shown. Before anything is cut off: half a secret would not be found any more.
+    fn shown(&self, words: &str) -> String {
+        let secrets = self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty());
+        secrets.fold(words.to_owned(), |words, secret| words.replace(secret, "[secret]"))
+    }
 }
 
 /// Why an answer is not the right one.
@@ -47,12 +57,9 @@ pub struct Refusal {
 #[derive(Debug, Deserialize)]
 struct Reply {
     code: i64,
-    #[serde(default)]
-    desc: String,
-    #[serde(default)]
-    data: Vec<Value>,
-    #[serde(default)]
-    rows: u64,
+    desc: Option<String>,
+    data: Option<Vec<Value>>,
+    rows: Option<u64>,
 }
 
 /// What a code, a status or a sentence says about the target.
@@ -82,25 +89,25 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
         (Some(reply), Question::Anonymous) if text.status == 200 && is_about_login(reply.code) => Ok(()),
         (Some(reply), Question::Anonymous | Question::Login) if text.status == 200 && reply.code == 0 => Ok(()),
         (Some(reply), Question::Query { expect }) if text.status == 200 && reply.code == 0 => {
-            result(reply, expect.as_deref()).map_err(|failure| Refusal { failure, of_secret: false })
+            result(text, reply, expect.as_deref()).map_err(|failure| Refusal { failure, of_secret: false })
         }
-        (Some(reply), _) => Err(of_code(text.status, reply)),
+        (Some(reply), _) => Err(of_code(text, reply)),
         (None, _) => Err(without_code(text)),
     }
 }
 
 /// A result has a row, and its first column is the expected one.
-fn result(reply: &Reply, expect: Option<&str>) -> Result<(), Failure> {
+fn result(text: &Text<'_>, reply: &Reply, expect: Option<&str>) -> Result<(), Failure> {
     let said = |expected: String, found: String| {
         Err(Failure::new(FailureReason::Result, format_args!("expected {expected}, found {found}")))
     };
-    let (Some(first), 1..) = (reply.data.first(), reply.rows) else {
+    let (Some(first), Some(1..)) = (reply.data.as_deref().and_then(<[Value]>::first), reply.rows) else {
         return said("a row".to_owned(), "none".to_owned());
     };
     let Some(expected) = expect else { return Ok(()) };
     match first.as_array().and_then(|row| row.first()).map(plain) {
         Some(found) if found == expected => Ok(()),
-        Some(found) => said(format!("{expected:?}"), format!("{found:?}")),
+        Some(found) => said(format!("{expected:?}"), format!("{:?}", text.shown(&found))),
         None => said(format!("{expected:?}"), "a row without columns".to_owned()),
     }
 }
@@ -114,12 +121,12 @@ fn plain(value: &Value) -> String {
 }
 
 /// A reply with a code. A code that says something goes before the status, which depends on the server's settings.
-fn of_code(status: u16, reply: &Reply) -> Refusal {
-    let Reply { code, desc, .. } = reply;
+fn of_code(text: &Text<'_>, Reply { code, desc, .. }: &Reply) -> Refusal {
+    let (status, desc) = (text.status, desc.as_deref().unwrap_or_default());
     let by_code = meaning_of_code(*code).or_else(|| meaning_of_text(desc));
     let meaning = by_code.or_else(|| meaning_of_status(status)).unwrap_or(means(FailureReason::Query));
     let http = if status == 200 { String::new() } else { format!("HTTP {status}, ") };
-    let desc = if desc.is_empty() { "no description" } else { desc };
+    let desc = if desc.is_empty() { "no description".to_owned() } else { text.shown(desc) };
     refusal(meaning, format_args!("{http}code {code}: {desc}"))
 }
 
@@ -175,7 +182,7 @@ fn meaning_of_status(status: u16) -> Option<Meaning> {
 
 /// Anything but an object with a code: a bare string, a gateway's page, half of a reply.
 fn without_code(text: &Text<'_>) -> Refusal {
-    let Text { status, body, cut } = *text;
+    let Text { status, body, cut, .. } = *text;
     if status == 200 {
         let found = if cut { format!("more than {} bytes", body.len()) } else { shape(body).to_owned() };
         let failure = format_args!("expected a JSON object with a code, found {found}");
@@ -185,7 +192,7 @@ fn without_code(text: &Text<'_>) -> Refusal {
     let by_text = string.as_deref().and_then(meaning_of_text);
     let meaning = by_text.or_else(|| meaning_of_status(status)).unwrap_or(means(FailureReason::Result));
     match string {
-        Some(string) => refusal(meaning, format_args!("HTTP {status}: {string}")),
+        Some(string) => refusal(meaning, format_args!("HTTP {status}: {}", text.shown(&string))),
         None => refusal(meaning, format_args!("HTTP {status} with {}", shape(body))),
     }
 }

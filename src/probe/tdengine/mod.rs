@@ -6,7 +6,7 @@
 //! until it is answered; TLS alone is enough only under the tickets of a session that was.
 //!
 //! The deep check posts a statement with a token or a password, which reach the wire only after the certificate has been
-//! verified, and no message ever. What an answer means is in `answer` (pure).
+//! verified, and no message ever, not even where the server repeats them. What an answer means is in `answer` (pure).
 
 mod answer;
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,7 +34,7 @@ use super::http::{self, Exchange, Wanted};
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober, RefusedSecrets};
 use crate::model::{
-    Certificate, Check, Depth, Failure, FailureReason, FileSecret, TdengineLogin, TdengineSpec, Timings,
+    Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
 };
 
 /// How long a polite end is waited for.
@@ -50,6 +50,8 @@ pub struct TdengineProber {
     refused: Arc<RefusedSecrets>,
     /// What is sent after the login, if the check logs in.
     secret: Option<FileSecret>,
+    /// Every form in which the secret goes out, so that it is known where it comes back.
+    forms: Vec<Secret>,
     /// The tickets under which the gateway has answered; a stranger asks under no others twice.
     proven: Mutex<Weak<ClientConfig>>,
     /// The failure if the spec can't be asked at all.
@@ -73,6 +75,7 @@ impl TdengineProber {
             sessions: Sessions::new(trust),
             refused,
             secret: None,
+            forms: Vec::new(),
             proven: Mutex::default(),
             asked: asked(spec, Ok(None)),
             check: Check::Path,
@@ -110,7 +113,8 @@ impl TdengineProber {
         };
         let exchange = request(spec, address.port(), spec.login.as_ref(), &spec.sql);
         let asked = asked(spec, exchange.map(|exchange| Some((exchange, question))));
-        Self { secret, asked, check: Check::Deep, ..Self::path(address, spec, trust, refused) }
+        let forms = spec.login.as_ref().map(forms).unwrap_or_default();
+        Self { secret, forms, asked, check: Check::Deep, ..Self::path(address, spec, trust, refused) }
     }
 
     async fn ask(&self, allowed: Duration) -> Result<Timings, Failure> {
@@ -153,7 +157,7 @@ impl TdengineProber {
         deadline: Deadline,
     ) -> Result<Timings, Failure> {
         let answer = exchange.run(stream, Wanted::Body, deadline).await?;
-        let text = Text { status: answer.status, body: &answer.body, cut: answer.cut };
+        let text = Text { status: answer.status, body: &answer.body, cut: answer.cut, secrets: &self.forms };
         judge(&text, question).map_err(|Refusal { failure, of_secret }| {
             if let Some(secret) = self.secret.as_ref().filter(|_| of_secret) {
                 self.refused.note(secret, &failure);
@@ -212,7 +216,7 @@ fn request(spec: &TdengineSpec, port: u16, login: Option<&TdengineLogin>, sql: &
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     let target = match login {
         Some(TdengineLogin::Token(token)) => {
-            format!("{}?token={}", spec.path, utf8_percent_encode(token.secret.expose(), NON_ALPHANUMERIC))
+            format!("{}?token={}", spec.path, encoded(token.secret.expose()))
         }
         _ => spec.path.clone(),
     };
@@ -222,10 +226,29 @@ fn request(spec: &TdengineSpec, port: u16, login: Option<&TdengineLogin>, sql: &
     Exchange::new("POST", &target, headers, Bytes::copy_from_slice(sql.as_bytes()))
 }
 
+/// A token as it stands in a URL.
+fn encoded(token: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(token, NON_ALPHANUMERIC)
+}
+
+/// What stands for a user and a password in a header.
+fn pair(user: &str, password: &str) -> Zeroizing<String> {
+    let plain = Zeroizing::new(format!("{user}:{password}"));
+    Zeroizing::new(BASE64_STANDARD.encode(plain.as_bytes()))
+}
+
+/// The secret of a login as it is, and as it crosses the wire.
+fn forms(login: &TdengineLogin) -> Vec<Secret> {
+    let (plain, wire) = match login {
+        TdengineLogin::Token(token) => (token, encoded(token.secret.expose()).to_string()),
+        TdengineLogin::Basic { user, password } => (password, pair(user, password.secret.expose()).to_string()),
+    };
+    vec![plain.secret.clone(), Secret::new(wire)]
+}
+
 /// Basic authentication (RFC 7617).
 fn basic(user: &str, password: &str) -> Result<HeaderValue, Failure> {
-    let encoded = Zeroizing::new(BASE64_STANDARD.encode(format!("{user}:{password}")));
-    let value = HeaderValue::try_from(format!("Basic {}", encoded.as_str()));
+    let value = HeaderValue::try_from(format!("Basic {}", pair(user, password).as_str()));
     let mut value = value.map_err(|_| misconfigured(format_args!("user: HTTP can't carry it")))?;
     value.set_sensitive(true);
     Ok(value)

@@ -8,7 +8,7 @@ fn query(expect: Option<&str>) -> Question {
 }
 
 fn asked(status: u16, body: &str, question: &Question) -> Result<(), Refusal> {
-    judge(&Text { status, body: body.as_bytes(), cut: false }, question)
+    judge(&Text { status, body: body.as_bytes(), cut: false, secrets: &[] }, question)
 }
 
 fn reason(refusal: Result<(), Refusal>) -> Option<R> {
@@ -49,7 +49,7 @@ fn a_result_has_a_row_and_the_expected_column() {
     assert_eq!(said(&two, Some("x")), Err(wrong.to_owned()));
     assert_eq!(said(&reply("[[1]]", 1), Some("1")), Ok(()));
     assert_eq!(said(&reply("[[null]]", 1), Some("NULL")), Ok(()));
-    for silent in [reply("[]", 0), reply("[]", 1), reply("[[1]]", 0), r#"{"code":0}"#.to_owned()] {
+    for silent in [reply("[]", 0), reply("[]", 1), reply("[[1]]", 0), r#"{"code":0,"data":null}"#.to_owned()] {
         assert_eq!(said(&silent, None), Err("result: expected a row, found none".to_owned()), "{silent}");
         assert_eq!(asked(200, &silent, &Question::Login), Ok(()), "the login was accepted");
     }
@@ -108,7 +108,24 @@ fn a_body_is_told_in_a_word_and_never_shown() {
         "auth: HTTP 401, code 855: Authentication failure"
     );
     assert_eq!(said(200, r#"{"code":11,"desc":""}"#), "backend_down: code 11: no description");
-    let cut = Text { status: 200, body: b"{\"code\":0,", cut: true };
+    assert_eq!(said(200, r#"{"code":855,"desc":null}"#), "auth: code 855: no description");
+    let cut = Text { status: 200, body: b"{\"code\":0,", cut: true, secrets: &[] };
     let cut = judge(&cut, &query(None)).unwrap_err().failure;
     assert_eq!(&*cut.detail, "expected a JSON object with a code, found more than 10 bytes");
+}
+
+#[test]
+fn a_secret_that_comes_back_is_not_shown() {
+    let secrets = ["hunter2", "hunter%32", ""].map(|text| Secret::new(text.into()));
+    let long = "x".repeat(Failure::MAX_DETAIL - 30);
+    for (status, body) in [
+        (200, serde_json::json!({ "code": 11, "desc": "token=hunter2&hunter%32" }).to_string()),
+        (200, serde_json::json!({ "code": 11, "desc": format!("{long}hunter2") }).to_string()),
+        (503, serde_json::json!("no hunter2 here").to_string()),
+        (200, serde_json::json!({ "code": 0, "data": [["hunter2"]], "rows": 1 }).to_string()),
+    ] {
+        let text = Text { status, body: body.as_bytes(), cut: false, secrets: &secrets };
+        let said = judge(&text, &query(Some("x"))).unwrap_err().failure.to_string();
+        assert!(!said.contains("hunt") && said.contains("[secre"), "{said}");
+    }
 }
