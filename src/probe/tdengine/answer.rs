@@ -80,9 +80,7 @@ const WRONG_SECRET: Meaning = Meaning { reason: FailureReason::Auth, of_secret: 
 /// # Errors
 /// Why not.
 pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
-    // An array would do for serde.
-    let is_object = text.body.trim_ascii_start().starts_with(b"{");
-    let reply: Option<Reply> = is_object.then(|| serde_json::from_slice(text.body).ok()).flatten();
+    let reply = reply(text.body);
     match (&reply, question) {
         // Whoever refuses a stranger by any of its ways is there; so is who answers him.
         (_, Question::Anonymous) if matches!(text.status, 401 | 403) => Ok(()),
@@ -94,6 +92,13 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
         (Some(reply), _) => Err(of_code(text, reply)),
         (None, _) => Err(without_code(text)),
     }
+}
+
+/// The reply in a body, if it is one.
+fn reply(body: &[u8]) -> Option<Reply> {
+    // serde would take an array, too, and in fields that it skips what is no text: that is no JSON.
+    let json = std::str::from_utf8(body).ok()?;
+    json.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(json).ok())?
 }
 
 /// A result has a row, and its first column is the expected one.

@@ -129,3 +129,15 @@ fn a_secret_that_comes_back_is_not_shown() {
         assert!(!said.contains("hunt") && said.contains("[secre"), "{said}");
     }
 }
+
+#[test]
+fn what_is_no_text_is_no_json_wherever_it_stands() {
+    for body in
+        [&b"{\"code\":0,\"skipped\":[\"\x80\"],\"data\":[[1]],\"rows\":1}"[..], b"{\"code\":0,\"desc\":\"\xff\"}"]
+    {
+        for question in [Question::Anonymous, Question::Login, query(None)] {
+            let refusal = judge(&Text { status: 200, body, cut: false, secrets: &[] }, &question).unwrap_err();
+            assert_eq!(refusal.failure.reason, R::Protocol);
+        }
+    }
+}
