@@ -190,10 +190,13 @@ fn the_sample_switched_on_holds_and_has_the_defaults() {
     let on = from_texts(&[("config.toml", &text)], &environment()).unwrap_or_else(|c| panic!("{c}"));
     assert_eq!(on.warnings, []);
     let empty = from_texts(&[("config.toml", "")], &environment()).unwrap().config;
-    let Config { host, cloud, endpoints, steering, hosts, metrics, log } = on.config;
+    let Config { host, cloud, endpoints, steering, hosts, dns, metrics, log } = on.config;
     assert_eq!(CloudConfig { api_endpoint: None, ..cloud }, empty.cloud);
     assert_eq!(host.fleet_size, empty.host.fleet_size);
-    assert_eq!((steering, &hosts, &metrics, log), (empty.steering, &empty.hosts, &empty.metrics, empty.log));
+    assert_eq!(
+        (steering, &hosts, &dns, &metrics, log),
+        (empty.steering, &empty.hosts, &empty.dns, &empty.metrics, empty.log)
+    );
     assert_eq!((&host.state_dir, &host.run_dir), (&empty.host.state_dir, &empty.host.run_dir));
     // The probe's defaults, against an endpoint that sets nothing but what it must.
     let bare = format!("{ENDPOINT}probe = {{ kind = \"https\" }}");

@@ -179,6 +179,8 @@ const TOLERATED: &[&str] = &[
     "credentials_values",
     "ca_file",
     "deep_values",
+    "dns",
+    "dns_loop",
     "durations",
     "fast_interval_above_interval",
     "headers",

@@ -203,6 +203,26 @@ pub const KEYS: &[Key] = &[
         r#""/var/lib/privatelinkd-hosts""#,
         "The writer's last known good.",
     )),
+    key("dns.publish", "true or false", "false", "Whether names are served by the local DNS stub."),
+    key(
+        "dns.listen",
+        "a list of addresses, with or without a port",
+        r#"["127.0.0.153:53"]"#,
+        "Where the stub listens, by UDP and TCP.",
+    ),
+    key("dns.ttl", "a duration of whole seconds", r#""5s""#, "How long clients may keep an answer."),
+    key(
+        "dns.route",
+        "\"auto\", \"dns_delegate\", \"resolved\" or \"none\"",
+        r#""auto""#,
+        "How this host's resolver learns of the stub.",
+    ),
+    key(
+        "dns.forward",
+        "a list of addresses, with or without a port",
+        "[]",
+        "Whom the stub asks for names of others; empty: they are refused.",
+    ),
     key(
         "metrics.listen",
         "an address and port, or \"\"",
@@ -226,7 +246,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
-const LATER: &[&str] = &["host.admin_dir", "dns", "privatezone", "hosts.adopt", "hosts.in_place", "metrics.histograms"];
+const LATER: &[&str] = &["host.admin_dir", "privatezone", "hosts.adopt", "hosts.in_place", "metrics.histograms"];
 
 /// Where [`PROVIDERS`] are chosen.
 const CREDENTIALS: &str = "cloud.credentials";

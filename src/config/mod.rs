@@ -57,6 +57,8 @@ pub struct Config {
     pub cloud: CloudConfig,
     /// `[hosts]`
     pub hosts: HostsConfig,
+    /// `[dns]`
+    pub dns: DnsConfig,
     /// `[metrics]`
     pub metrics: MetricsConfig,
     /// `[log]`
@@ -166,6 +168,34 @@ impl Families {
     pub fn has(self, address: IpAddr) -> bool {
         if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
     }
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsConfig {
+    /// Whether names are served by the stub.
+    pub publish: bool,
+    /// Where it listens, by UDP and TCP alike: never empty, no wildcard address, no duplicates.
+    pub listen: Vec<SocketAddr>,
+    /// How long clients may keep an answer: whole seconds, 0 allowed.
+    pub ttl: Duration,
+    /// How this host's resolver is told of it.
+    pub route: RouteMode,
+    /// Whom it asks for names of others; empty: they are refused.
+    pub forward: Vec<SocketAddr>,
+}
+
+/// `route`: how this host's resolver learns to ask the stub for our names, and for no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteMode {
+    /// The best that this host has.
+    Auto,
+    /// A `dns-delegate.d` file, which systemd-resolved 258 and newer reads.
+    DnsDelegate,
+    /// A link of its own with routing domains, for an older systemd-resolved.
+    Resolved,
+    /// Not at all: the admin does it, or nobody needs it.
+    None,
 }
 
 /// `[metrics]`

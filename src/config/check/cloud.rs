@@ -83,7 +83,8 @@ pub(super) fn host_of(text: &str) -> Option<&str> {
     (good_host && good_port).then_some(host)
 }
 
-fn resolver(node: &Node) -> Read<SocketAddr> {
+/// An address of a resolver; without a port it is that of DNS.
+pub(super) fn resolver(node: &Node) -> Read<SocketAddr> {
     let expected = "the address of a resolver, such as \"100.100.2.136\" or \"127.0.0.53:53\"";
     let text = node.text().unwrap_or_default();
     let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS)).or_else(|_| text.parse());

@@ -8,6 +8,7 @@ mod cloud;
 mod credentials;
 mod cross;
 mod deep;
+mod dns;
 mod endpoint;
 mod files;
 mod general;
@@ -36,7 +37,7 @@ use super::effective::{Effective, Source, place};
 use super::facts::{Environment, Facts};
 use super::findings::{About, Finding, Findings};
 use super::raw::{Node, Origin, Table, parse_value};
-use super::{CloudConfig, Config, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
+use super::{CloudConfig, Config, DnsConfig, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
 
 /// A value and where it stands.
@@ -150,6 +151,7 @@ struct Drafts {
     steering: Option<Steering>,
     endpoints: Vec<Draft>,
     hosts: Option<HostsDraft>,
+    dns: Option<DnsConfig>,
     metrics: Option<MetricsConfig>,
     log: Option<LogConfig>,
 }
@@ -163,10 +165,11 @@ impl Drafts {
         let fleet_size = host.as_ref().map_or(1, HostDraft::fleet_size);
         let endpoints = endpoint::endpoints(&mut root, desk, (steering.unwrap_or_default(), fleet_size));
         let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
+        let dns = dns::dns(root.section(desk, "dns"), desk);
         let metrics = general::metrics(root.section(desk, "metrics"), desk);
         let log = general::log(root.section(desk, "log"), desk);
         root.finish(desk);
-        Self { host, cloud, steering, endpoints, hosts, metrics, log }
+        Self { host, cloud, steering, endpoints, hosts, dns, metrics, log }
     }
 
     /// Rules that concern the agent alone.
@@ -189,13 +192,14 @@ impl Drafts {
 fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
     drafts.check_probes_and_addresses(desk);
     drafts.check_names_and_paths(desk);
-    let Drafts { host, cloud, steering, endpoints, hosts, metrics, log } = drafts;
+    let Drafts { host, cloud, steering, endpoints, hosts, dns, metrics, log } = drafts;
     Some(Config {
         host: host?.value(),
         cloud: cloud?,
         endpoints: endpoints.into_iter().filter_map(Draft::into_config).collect(),
         steering: steering?,
         hosts: hosts?.value(),
+        dns: dns?,
         metrics: metrics?,
         log: log?,
     })
@@ -203,7 +207,7 @@ fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
 
 fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
     drafts.check_names_and_paths(desk);
-    let Drafts { host, cloud: _, steering: _, endpoints, hosts, metrics: _, log } = drafts;
+    let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns: _, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
     Some(WriterConfig {

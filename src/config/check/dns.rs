@@ -1,0 +1,77 @@
+//! `[dns]`
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::cloud::resolver;
+use super::section::{Bad, Read, Section};
+use super::{Desk, Located, read};
+use crate::config::document::quote;
+use crate::config::raw::Node;
+use crate::config::{DnsConfig, RouteMode};
+
+/// A stub that is asked anew for each connection is cheap; one that is not asked for an hour moves nobody.
+const LONGEST_TTL: Duration = Duration::from_secs(3600);
+
+const ROUTES: &[(&str, RouteMode)] = &[
+    ("auto", RouteMode::Auto),
+    ("dns_delegate", RouteMode::DnsDelegate),
+    ("resolved", RouteMode::Resolved),
+    ("none", RouteMode::None),
+];
+
+/// `[dns]`
+pub(super) fn dns(mut section: Section, desk: &mut Desk<'_>) -> Option<DnsConfig> {
+    let publish = section.take(desk, "publish", read::boolean);
+    let listen = section.take(desk, "listen", |n| read::filled_list(n, listen));
+    let ttl = section.take(desk, "ttl", ttl);
+    let route = section.take(desk, "route", |n| read::word(n, ROUTES));
+    let forward = section.take(desk, "forward", |n| read::list(n, resolver));
+    section.finish(desk);
+    let (listen, forward) = (listen?.value, forward?.value);
+    each_once("dns.listen", &listen, desk);
+    each_once("dns.forward", &forward, desk);
+    for loops in forward.iter().filter(|f| listen.iter().any(|l| l.value == f.value)) {
+        let help = "queries for other names would go round in circles";
+        let found = format!("{}, where the stub itself listens", quote(&loops.value.to_string()));
+        let bad =
+            Bad { expected: "another resolver".to_owned(), found, help: Some(help.to_owned()), at: loops.at.clone() };
+        desk.complain("dns.forward", bad);
+    }
+    let values = |all: Vec<Located<SocketAddr>>| all.into_iter().map(|l| l.value).collect();
+    Some(DnsConfig {
+        publish: publish?.value,
+        listen: values(listen),
+        ttl: ttl?.value,
+        route: route?.value,
+        forward: values(forward),
+    })
+}
+
+/// One address of this host, present or to come: from a wildcard address an answer might leave with another one than
+/// was asked.
+fn listen(node: &Node) -> Read<SocketAddr> {
+    match resolver(node) {
+        Ok(address) => Ok(address),
+        Err(_) => {
+            let expected = "one address of this host, with or without a port, such as \"127.0.0.153:53\"";
+            Err(vec![Bad::new(expected, node)])
+        }
+    }
+}
+
+/// The wire knows whole seconds.
+fn ttl(node: &Node) -> Read<Duration> {
+    let ttl = read::duration(node, Duration::ZERO..=LONGEST_TTL)?;
+    if ttl.subsec_nanos() == 0 { Ok(ttl) } else { Err(vec![Bad::new("a duration of whole seconds", node)]) }
+}
+
+fn each_once(key: &str, all: &[Located<SocketAddr>], desk: &mut Desk<'_>) {
+    for (i, address) in all.iter().enumerate() {
+        if all[..i].iter().any(|other| other.value == address.value) {
+            let expected = "each address once".to_owned();
+            let found = quote(&address.value.to_string());
+            desk.complain(key, Bad { expected, found, help: None, at: address.at.clone() });
+        }
+    }
+}
