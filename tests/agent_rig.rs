@@ -92,6 +92,12 @@ impl Rig {
         self.agent = Some(command.spawn().unwrap());
     }
 
+    /// Takes over an agent that was started otherwise.
+    pub(crate) fn adopt(&mut self, agent: Child) {
+        assert!(self.agent.is_none(), "one agent a rig");
+        self.agent = Some(agent);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.agent.as_ref().expect("a running agent").id();
         kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use privatelinkd::model::{
     AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
-    CredentialsState, Digest, Endpoint, Event, EventKind, Failure, FailureReason, Freshness, HANDOVER_FORMAT,
-    HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt, Receipts, SourceKind,
-    TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
+    CredentialsState, Digest, DnsCounts, Endpoint, Event, EventKind, Failure, FailureReason, Freshness,
+    HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt, Receipts,
+    SourceKind, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
 };
-use privatelinkd::observe::{Build, ConfigState, EventLog, ProbeLabel, Snapshot, Views};
+use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::{StageLife, Stages};
 use tokio::sync::watch;
@@ -119,6 +119,7 @@ pub(crate) fn config() -> ConfigState {
         probes: [("ledger".parse().unwrap(), probe("tcp", 6001)), ("orders".parse().unwrap(), probe("https", 443))]
             .into(),
         hosts_path: Some("/etc/hosts".into()),
+        dns: Vec::new(),
     }
 }
 
@@ -162,7 +163,8 @@ pub(crate) fn healthy() -> Snapshot {
             digest: receipt().digest,
             history: history.into(),
         },
-        receipts: Receipts { hosts: Some(receipt()), hosts_alive: NOW.boottime },
+        receipts: Receipts { hosts: Some(receipt()), hosts_alive: NOW.boottime, dns: None },
+        dns: None,
         events: Arc::default(),
         stages: vec![StageLife { name: "probe", silent: Duration::from_millis(500), allowed: Duration::from_secs(30) }],
         log_dropped: 0,
@@ -217,6 +219,7 @@ pub(crate) fn views(s: &Snapshot) -> Views {
         health: fixed(&s.health),
         plan: fixed(&s.plan),
         receipts: fixed(&Receipts { hosts_alive: clock.now().boottime, ..s.receipts.clone() }),
+        dns: DnsMeter::new(DnsCounts::default),
         events: fixed(&s.events),
         stages: Stages::new(clock),
         log_drops: Default::default(),

@@ -13,6 +13,7 @@ pub mod once;
 mod report;
 mod settings;
 pub mod steering;
+mod stub;
 mod wire;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use crate::sys::clock::Clock;
 use crate::sys::identity;
 use crate::sys::log_queue::LogQueue;
 use crate::sys::service_manager::ServiceManager;
+use crate::sys::sockets::HandedOver;
 
 /// How long stages may take to end after a stop. What is published stays, so there is little to wait for.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -55,6 +57,8 @@ pub struct Options {
     pub log: LogQueue,
     /// Who is told how it goes.
     pub service: ServiceManager,
+    /// Sockets of the stub, from the service manager.
+    pub handed_over: Vec<HandedOver>,
     /// Whether the hosts writer runs in this process, too; else it is a process of its own.
     pub all_in_one: bool,
 }

@@ -11,15 +11,17 @@ use super::ask::Ledger;
 use super::control::{self, Control};
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
+use super::stub::Stub;
 use super::{Options, Recalled, cloud, host, listen, report};
 use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
 use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
-use crate::observe::{Build, ConfigState, EventLog, Views, events};
+use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
 use crate::probe::Probers;
 use crate::probe::runner::Runner;
+use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::writer::{self, Given, Here};
 use crate::publish::receipts::ReceiptFollower;
@@ -45,6 +47,7 @@ pub(super) struct Wiring {
     plan: watch::Sender<PlanState>,
     health: watch::Sender<Arc<HealthView>>,
     receipts: watch::Sender<Receipts>,
+    dns: Arc<Counters>,
     events: mpsc::UnboundedSender<Event>,
     heard: mpsc::UnboundedReceiver<Event>,
     stages: Stages,
@@ -98,6 +101,7 @@ impl Wiring {
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
             receipts: watch::Sender::default(),
+            dns: Arc::default(),
             stages: Stages::new(clock),
             options,
             clock,
@@ -112,10 +116,11 @@ impl Wiring {
     pub(super) async fn start(mut self, supervisor: &mut Supervisor, reload: mpsc::Receiver<()>) -> Log {
         let event_log = watch::Sender::new(Arc::new(EventLog::default()));
         let events = event_log.subscribe();
-        let beats =
-            ["publish", "discover", "probe", "steer", "control", "host"].map(|name| self.stages.add(name, SILENCE));
-        let [publish, discover, probe, steer, control, host] = beats;
+        let beats = ["publish", "dns", "discover", "probe", "steer", "control", "host"]
+            .map(|name| self.stages.add(name, SILENCE));
+        let [publish, dns, discover, probe, steer, control, host] = beats;
         self.wire_publishing(publish, supervisor).await;
+        self.wire_stub(dns, supervisor);
         if self.options.all_in_one {
             let beat = self.stages.add("hosts", SILENCE);
             self.wire_writer(beat, supervisor);
@@ -157,6 +162,21 @@ impl Wiring {
         supervisor.add("receipts", follower.run(self.receipts.clone(), events.clone(), token.clone()));
         let keep = steering::keep(self.plan.subscribe(), self.cache.clone(), clock, events, token);
         supervisor.add("last known good", keep);
+    }
+
+    fn wire_stub(&mut self, beat: Beat, supervisor: &mut Supervisor) {
+        let stub = Stub {
+            config: self.settings.config.subscribe(),
+            plan: self.plan.subscribe(),
+            receipts: self.receipts.clone(),
+            counters: Arc::clone(&self.dns),
+            handed_over: std::mem::take(&mut self.options.handed_over),
+            identity: self.cache.identity(),
+            clock: self.clock,
+            beat,
+            events: self.events.clone(),
+        };
+        supervisor.add_fallible("dns", stub.run(supervisor.token()));
     }
 
     /// The privileged half, where it is no process of its own.
@@ -264,6 +284,10 @@ impl Wiring {
             health: self.health.subscribe(),
             plan: self.plan.subscribe(),
             receipts: self.receipts.subscribe(),
+            dns: {
+                let counters = Arc::clone(&self.dns);
+                DnsMeter::new(move || counters.read())
+            },
             events,
             stages: self.stages.clone(),
             log_drops: self.options.log.drops(),

@@ -6,8 +6,8 @@ use super::{Exit, Failed, counted, output, process, refused};
 use crate::agent::{self, Options, Recalled, Surroundings};
 use crate::config::{self, Complaints, Environment, Loaded, last_good};
 use crate::model::LogLevel;
-use crate::sys::identity;
 use crate::sys::log_queue::Output;
+use crate::sys::{identity, sockets};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,6 +17,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
+    // Before there is a second thread.
+    let handed_over = sockets::handed_over();
     let environment = Environment::current();
     let (loaded, recalled) = match config::load(path, &environment) {
         Ok(loaded) => (loaded, None),
@@ -35,7 +37,8 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     process::run(output, |log, service, orders| {
         let (path, all_in_one) = (path.to_owned(), args.all_in_one);
         let surroundings = Surroundings::of_this_process();
-        let options = Options { path, loaded, recalled, environment, surroundings, level, log, service, all_in_one };
+        let options =
+            Options { path, loaded, recalled, environment, surroundings, level, log, service, handed_over, all_in_one };
         agent::run(options, orders)
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::DnsReceipt;
 use super::{Answer, Boottime, HostName, Identity, Wall, Withdrawal};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
@@ -189,6 +190,8 @@ pub struct Receipts {
     pub hosts: Option<Receipt>,
     /// When the hosts writer last showed life: it wrote its receipt, or touched it. Means nothing without a receipt.
     pub hosts_alive: Boottime,
+    /// The stub's; `None` while names are not served.
+    pub dns: Option<DnsReceipt>,
 }
 
 impl Receipts {

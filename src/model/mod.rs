@@ -6,6 +6,7 @@
 mod api;
 mod certificate;
 mod cloud_status;
+mod dns;
 mod event;
 mod failure;
 mod handover;
@@ -25,6 +26,7 @@ mod time;
 pub use api::{ApiCounts, ApiState, CredentialsState};
 pub use certificate::Certificate;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
+pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};

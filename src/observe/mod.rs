@@ -15,4 +15,4 @@ pub mod status;
 mod snapshot;
 
 pub use events::EventLog;
-pub use snapshot::{Build, ConfigState, ProbeLabel, Snapshot, Views};
+pub use snapshot::{Build, ConfigState, DnsMeter, ProbeLabel, Snapshot, Views};

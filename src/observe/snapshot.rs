@@ -1,6 +1,8 @@
 //! Everything there is to see, at one instant.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use tokio::sync::watch;
 
 use super::EventLog;
 use crate::config::Config;
-use crate::model::{ApiState, EndpointName, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
+use crate::model::{ApiState, DnsCounts, EndpointName, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{StageLife, Stages};
 use crate::sys::log_queue::Drops;
@@ -54,6 +56,8 @@ pub struct ConfigState {
     pub probes: BTreeMap<EndpointName, ProbeLabel>,
     /// Where the hosts block is published; `None` if it is not.
     pub hosts_path: Option<PathBuf>,
+    /// Where names are served by the stub; empty if they are not.
+    pub dns: Vec<SocketAddr>,
 }
 
 /// A probe in two words.
@@ -87,7 +91,25 @@ impl ConfigState {
             without: Vec::new(),
             probes: probes.collect(),
             hosts_path: config.hosts.publish.then(|| config.hosts.path.clone()),
+            dns: if config.dns.publish { config.dns.listen.clone() } else { Vec::new() },
         }
+    }
+}
+
+/// Reads what the stub counts.
+#[derive(Clone)]
+pub struct DnsMeter(Arc<dyn Fn() -> DnsCounts + Send + Sync>);
+
+impl DnsMeter {
+    /// From what reads it.
+    pub fn new(read: impl Fn() -> DnsCounts + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+}
+
+impl fmt::Debug for DnsMeter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DnsMeter").finish_non_exhaustive()
     }
 }
 
@@ -108,6 +130,8 @@ pub struct Views {
     pub plan: watch::Receiver<PlanState>,
     /// What the publishers did.
     pub receipts: watch::Receiver<Receipts>,
+    /// What the stub counts.
+    pub dns: DnsMeter,
     /// What happened lately.
     pub events: watch::Receiver<Arc<EventLog>>,
     /// Signs of life.
@@ -143,6 +167,8 @@ pub struct Snapshot {
     pub plan: PlanState,
     /// What the publishers did.
     pub receipts: Receipts,
+    /// What the stub counted; `None` while it is not to serve.
+    pub dns: Option<DnsCounts>,
     /// What happened lately.
     pub events: Arc<EventLog>,
     /// Signs of life.
@@ -155,19 +181,34 @@ impl Views {
     /// Takes a snapshot. Each lock is held for the copy of one value.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let Self { config, host, api, inventory, health, plan, receipts, events, stages, log_drops, clock, started } =
-            self;
+        let Self {
+            config,
+            host,
+            api,
+            inventory,
+            health,
+            plan,
+            receipts,
+            dns,
+            events,
+            stages,
+            log_drops,
+            clock,
+            started,
+        } = self;
+        let config = Arc::clone(&config.borrow());
         Snapshot {
             build: Build::THIS,
             now: clock.now(),
             started: *started,
-            config: Arc::clone(&config.borrow()),
             host: Arc::clone(&host.borrow()),
             api: Arc::clone(&api.borrow()),
             inventory: Arc::clone(&inventory.borrow()),
             health: Arc::clone(&health.borrow()),
             plan: plan.borrow().clone(),
             receipts: receipts.borrow().clone(),
+            dns: (!config.dns.is_empty()).then(|| dns.0()),
+            config,
             events: Arc::clone(&events.borrow()),
             stages: stages.read(),
             log_dropped: log_drops.get(),

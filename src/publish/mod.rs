@@ -4,6 +4,7 @@
 //! failed, and gives the sign of life. What became of a plan comes back as a receipt, which [`receipts`] follows.
 //! Neither side asks the other: plans go one way, receipts the other, both as files.
 
+pub mod dns;
 pub mod hosts;
 mod lookout;
 pub mod receipts;

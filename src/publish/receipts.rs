@@ -43,7 +43,10 @@ impl ReceiptFollower {
         let mut lookout = Lookout::new(vec![handover::receipt_path(&self.run_dir)]).await;
         let mut told: Option<String> = None;
         // The one that is there already may be a dead writer's: it has as long as any to show life.
-        receipts.send_replace(Receipts { hosts: self.known.clone(), hosts_alive: self.clock.now().boottime });
+        receipts.send_modify(|receipts| {
+            receipts.hosts = self.known.clone();
+            receipts.hosts_alive = self.clock.now().boottime;
+        });
         loop {
             let (sign, read) = self.look().await;
             self.heed(sign, &receipts);

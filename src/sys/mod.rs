@@ -2,6 +2,7 @@
 
 pub mod atomic_file;
 pub mod clock;
+pub mod datagrams;
 pub mod dir_watch;
 pub mod heartbeat;
 pub mod identity;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
 
 /// Why a listener could not be opened.
@@ -63,6 +64,75 @@ pub fn listen_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
         io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
         _ => classify(address.to_string(), source),
     })
+}
+
+/// The same for another runtime: a listener that does not block.
+///
+/// # Errors
+/// The situations of [`ListenError`].
+pub fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, ListenError> {
+    listen_tcp(address)?.into_std().map_err(|source| classify(address.to_string(), source))
+}
+
+/// Bytes of datagrams that may wait: some thousands of small ones. The system may give less (`net.core.rmem_max`).
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// Binds a UDP socket that does not block.
+///
+/// # Errors
+/// The situations of [`ListenError`]; the caller may try again later.
+pub fn bind_udp(address: SocketAddr) -> Result<std::net::UdpSocket, ListenError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        // Less room is no reason not to serve.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    open().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
+        _ => classify(address.to_string(), source),
+    })
+}
+
+/// A socket that the service manager bound and handed over (sd_listen_fds(3)). It stays bound while the process restarts.
+#[derive(Debug)]
+pub enum HandedOver {
+    /// For datagrams.
+    Udp(std::net::UdpSocket),
+    /// Listening for streams.
+    Tcp(std::net::TcpListener),
+}
+
+impl HandedOver {
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Udp(socket) => socket.local_addr(),
+            Self::Tcp(listener) => listener.local_addr(),
+        }
+    }
+}
+
+/// Takes every socket that was handed over to this process, not blocking; those of other kinds are left alone. To be
+/// called once, before there is a second thread.
+#[must_use]
+pub fn handed_over() -> Vec<HandedOver> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut taken = Vec::new();
+    for i in 0..handed.len() {
+        // A socket of another type is an error, and stays where it is.
+        if let Ok(Some(socket)) = handed.take_udp_socket(i) {
+            taken.extend(socket.set_nonblocking(true).map(|()| HandedOver::Udp(socket)));
+        } else if let Ok(Some(listener)) = handed.take_tcp_listener(i) {
+            taken.extend(listener.set_nonblocking(true).map(|()| HandedOver::Tcp(listener)));
+        }
+    }
+    taken
 }
 
 /// Listens on a Unix socket that everybody may connect to (mode 0666).

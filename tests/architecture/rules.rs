@@ -116,9 +116,24 @@ pub(super) const ROOMS: &[Room] = &[
         ],
         "the writer decides on values; its loop touches the world",
     ),
-    room("publish::dns", &["model", "sys::*", "config", "publish"], "the stub answers from the plan alone"),
+    room(
+        "publish::dns",
+        &["model", "sys::*", "publish", "publish::hosts::handover", "publish::hosts::policy", "publish::dns::*"],
+        "the stub answers from the plan alone, as the hosts writer admits it",
+    ),
     pure("publish::dns::zone", &["model"], "a zone is a function of a plan"),
+    pure("publish::dns::question", &["model"], "where things stand in a message is the same for all"),
     pure("publish::dns::answer", &["model", "publish::dns::zone"], "an answer is a function of a zone and a question"),
+    pure(
+        "publish::dns::reference",
+        &["model", "publish::dns::zone", "publish::dns::question", "publish::dns::answer"],
+        "a reply is a function of the names and a packet",
+    ),
+    pure(
+        "publish::dns::wire",
+        &["model", "publish::dns::zone", "publish::dns::question", "publish::dns::answer", "publish::dns::reference"],
+        "what is written beforehand is written by the reference",
+    ),
     room(
         "publish::dns::server",
         &["model", "sys::*", "publish::dns::*"],

@@ -28,6 +28,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
         health,
         plan,
         receipts,
+        dns,
         events: _,
         stages: _,
         log_dropped,
@@ -42,6 +43,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
     all.extend([in_sync(snapshot)]);
     all.extend(receipts.hosts.iter().flat_map(hosts));
+    all.extend(dns.iter().flat_map(super::dns::families));
     all.extend(config_families(config));
     all.push(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
     all.extend(process_families(process, *started));
@@ -323,6 +325,7 @@ fn config_families(config: &ConfigState) -> [Family; 2] {
         without: _,
         probes: _,
         hosts_path: _,
+        dns: _,
     } = config;
     [
         Family::gauge("privatelink_config_last_reload_successful", "1 if the latest config was accepted.")

@@ -1,6 +1,7 @@
 //! Metric families as values, between the snapshot and the formats.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use crate::model::DURATION_BUCKETS;
 
@@ -43,13 +44,22 @@ pub(super) enum Value {
     Histogram(Histogram),
 }
 
-/// The durations of [`crate::model::CheckStats`], summed.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Durations, summed.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Histogram {
     /// In seconds.
     pub(super) sum: f64,
+    /// Upper bounds; +Inf is left out.
+    pub(super) bounds: &'static [Duration],
     /// A count a bucket, not cumulative; +Inf last.
-    pub(super) counts: [u64; DURATION_BUCKETS.len() + 1],
+    pub(super) counts: Vec<u64>,
+}
+
+/// Nothing yet, in the buckets of [`crate::model::CheckStats`].
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { sum: 0.0, bounds: &DURATION_BUCKETS, counts: vec![0; DURATION_BUCKETS.len() + 1] }
+    }
 }
 
 impl Histogram {
@@ -60,8 +70,8 @@ impl Histogram {
 
     /// Upper bound in seconds and own count of each bucket.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
-        let bounds = DURATION_BUCKETS.iter().map(std::time::Duration::as_secs_f64).chain([f64::INFINITY]);
-        bounds.zip(self.counts)
+        let bounds = self.bounds.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
+        bounds.zip(self.counts.iter().copied())
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`table`] shows it to a human, [`ready`] and [`healthy`] are its yes or no. All pure.
 
 mod credentials;
+mod dns;
 mod problems;
 mod report;
 mod sentence;
@@ -56,7 +57,7 @@ pub struct Report {
     pub names: BTreeMap<HostName, NameReport>,
     /// Names that were given up, and why.
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
-    /// By publisher: `hosts`.
+    /// By publisher: `hosts`, `dns`.
     pub publishers: BTreeMap<String, PublisherReport>,
     /// The agent's own parts.
     pub stages: Vec<StageReport>,
@@ -311,8 +312,8 @@ pub struct Placed {
 /// One publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublisherReport {
-    /// Where it publishes.
-    pub place: PathBuf,
+    /// Where it publishes: a path, or addresses.
+    pub place: String,
     /// True if it has the present plan.
     pub in_sync: bool,
     /// When it last spoke, RFC 3339.

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::credentials;
 use super::report::failure;
+use super::{credentials, dns};
 use crate::model::{
     CheckState, CloudFacts, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt,
     TargetKey, Verdict, Zone,
@@ -15,6 +15,7 @@ use crate::observe::{ConfigState, Snapshot};
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     let mut all = targets(snapshot);
     all.extend(publishing(snapshot));
+    all.extend(dns::silent(snapshot));
     all.extend(cloud(snapshot));
     all.extend(credentials::problem(&snapshot.api));
     all.extend(sources(snapshot));
@@ -87,8 +88,8 @@ fn describe(error: PublishErrorKind) -> &'static str {
 
 fn publishing(snapshot: &Snapshot) -> Vec<String> {
     let Some(plan) = &snapshot.plan.plan else { return vec!["no plan yet".to_owned()] };
-    let Some(path) = &snapshot.config.hosts_path else { return Vec::new() };
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> = dns::problem(snapshot).into_iter().collect();
+    let Some(path) = &snapshot.config.hosts_path else { return problems };
     if let Some(why) = receipt_problem(snapshot) {
         problems.push(format!("{} is not in sync: {why}", path.display()));
     }

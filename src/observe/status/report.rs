@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
     EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport,
-    StageReport, State, When, credentials, problems,
+    StageReport, State, When, credentials, dns, problems,
 };
 use crate::model::{
     AddressEntry, Answer, Boottime, Certificate, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
@@ -22,7 +22,7 @@ const HOSTS: &str = "hosts";
 /// The report of a snapshot.
 #[must_use]
 pub fn report(snapshot: &Snapshot) -> Report {
-    // In full, so that a new part has to be thought of here. Lost log lines are a metric.
+    // In full, so that a new part has to be thought of here. Lost log lines and counts of queries are metrics.
     let Snapshot {
         build,
         now,
@@ -34,6 +34,7 @@ pub fn report(snapshot: &Snapshot) -> Report {
         health: _,
         plan,
         receipts: _,
+        dns: _,
         events,
         stages,
         log_dropped: _,
@@ -84,6 +85,7 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
         without,
         probes: _,
         hosts_path: _,
+        dns: _,
     } = config;
     ConfigReport {
         paths: paths.clone(),
@@ -225,7 +227,7 @@ fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameRep
         reason: *reason,
         changed: history.map(|h| when(h.changed, snapshot.now)),
         changes: history.map_or(0, |h| h.changes),
-        verdicts: hosts.into_iter().collect(),
+        verdicts: hosts.into_iter().chain(dns::verdict(snapshot).map(|v| (dns::DNS.to_owned(), v))).collect(),
     }
 }
 
@@ -240,16 +242,19 @@ fn placed(snapshot: &Snapshot, name: &HostName, address: IpAddr) -> Placed {
 }
 
 fn publishers(snapshot: &Snapshot) -> BTreeMap<String, PublisherReport> {
-    let Some(place) = &snapshot.config.hosts_path else { return BTreeMap::new() };
+    hosts(snapshot).into_iter().chain(dns::report(snapshot)).collect()
+}
+
+fn hosts(snapshot: &Snapshot) -> Option<(String, PublisherReport)> {
     let receipt = snapshot.receipts.hosts.as_ref();
     let hosts = PublisherReport {
-        place: place.clone(),
+        place: snapshot.config.hosts_path.as_ref()?.display().to_string(),
         in_sync: problems::hosts_in_sync(snapshot).unwrap_or(false),
         at: receipt.map(|r| r.at.to_string()),
         error: receipt.and_then(|r| r.error_detail.clone()),
         conflict: receipt.is_some_and(|r| r.in_conflict),
     };
-    BTreeMap::from([(HOSTS.to_owned(), hosts)])
+    Some((HOSTS.to_owned(), hosts))
 }
 
 fn stage_report(life: &StageLife) -> StageReport {

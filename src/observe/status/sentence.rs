@@ -1,6 +1,6 @@
 //! The state in one sentence, for `systemctl status` and its like.
 
-use super::problems;
+use super::{dns, problems};
 use crate::model::CheckState;
 use crate::observe::Snapshot;
 
@@ -8,7 +8,9 @@ use crate::observe::Snapshot;
 #[must_use]
 pub fn published(snapshot: &Snapshot) -> bool {
     let receipt = || snapshot.receipts.hosts.as_ref().is_some_and(|r| r.digest == snapshot.plan.digest);
-    snapshot.plan.plan.is_some() && (snapshot.config.hosts_path.is_none() || receipt())
+    let written = || snapshot.config.hosts_path.is_none() || receipt();
+    let served = || snapshot.config.dns.is_empty() || dns::is_served(snapshot);
+    snapshot.plan.plan.is_some() && written() && served()
 }
 
 /// One true sentence: how much is well, or the most urgent of what is not.

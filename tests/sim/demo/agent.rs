@@ -82,6 +82,7 @@ impl Agent {
             level: None,
             log: log.clone(),
             service,
+            handed_over: Vec::new(),
             all_in_one: true,
         };
 

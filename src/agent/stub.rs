@@ -1,0 +1,283 @@
+//! The stub: its thread, its sockets, and the publisher that feeds it.
+//!
+//! Sockets are bound here, or were handed over by the service manager, and served by the thread. One that is not there, or not any
+//! more, is tried again every second; that is told once, and the others are served meanwhile. Nothing is bound before there
+//! is a plan to answer from: until then whoever asks would hear that there are no such names.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::settings;
+use crate::config::{Config, DnsConfig};
+use crate::model::{Digest, DnsReceipt, DnsTransport, Event, EventKind, Identity, PlanState, Receipts};
+use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
+use crate::publish::dns::{Answers, Counters, DnsPublisher};
+use crate::publish::{self};
+use crate::sys::clock::Clock;
+use crate::sys::heartbeat::Beat;
+use crate::sys::sockets::{self, HandedOver};
+
+/// Between two tries to bind.
+const RETRY: Duration = Duration::from_secs(1);
+/// Sockets on their way to the thread.
+const HANDING: usize = 64;
+
+/// What the stub needs.
+#[derive(Debug)]
+pub(super) struct Stub {
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) plan: watch::Receiver<PlanState>,
+    pub(super) receipts: watch::Sender<Receipts>,
+    pub(super) counters: Arc<Counters>,
+    /// From the service manager.
+    pub(super) handed_over: Vec<HandedOver>,
+    pub(super) identity: Identity,
+    pub(super) clock: Clock,
+    pub(super) beat: Beat,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+}
+
+impl Stub {
+    /// Serves while `[dns].publish` says so, until cancelled.
+    pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), io::Error> {
+        let (served, _) = watch::channel(None);
+        let answers = Answers::default();
+        while !token.is_cancelled() {
+            let publish = self.config.borrow_and_update().dns.publish;
+            let changed = other_choice(self.config.clone(), publish);
+            if publish {
+                tokio::select! {
+                    () = changed => {}
+                    () = token.cancelled() => {}
+                    result = self.serve(&answers, &served, token.child_token()) => result?,
+                }
+            } else {
+                self.idle(changed, &token).await;
+            }
+            self.receipts.send_modify(|receipts| receipts.dns = None);
+        }
+        Ok(())
+    }
+
+    async fn idle(&self, changed: impl Future<Output = ()>, token: &CancellationToken) {
+        tokio::select! {
+            () = changed => {}
+            () = token.cancelled() => {}
+            () = self.beat_on() => {}
+        }
+    }
+
+    async fn beat_on(&self) {
+        loop {
+            self.beat.now();
+            tokio::time::sleep(publish::ALIVE_INTERVAL).await;
+        }
+    }
+
+    /// Publishes and listens; ends with the thread, which is a fault.
+    async fn serve(
+        &self,
+        answers: &Answers,
+        served: &watch::Sender<Option<Digest>>,
+        token: CancellationToken,
+    ) -> Result<(), io::Error> {
+        // The thread ends with this future, however that ends.
+        let _ends = token.clone().drop_guard();
+        let shared = Shared { answers: Arc::clone(answers), counters: Arc::clone(&self.counters) };
+        let (listeners, handed) = mpsc::channel(HANDING);
+        let (ended, reports) = mpsc::unbounded_channel();
+        let thread = thread(server::run(handed, shared, ended, token.clone()))?;
+        let desk = Desk {
+            stub: self,
+            listeners,
+            reports,
+            open: BTreeMap::new(),
+            served: served.subscribe(),
+            next_try: Instant::now(),
+        };
+        tokio::select! {
+            () = self.publish(answers, served, &token) => Ok(()),
+            () = desk.run() => Ok(()),
+            () = thread => Err(io::Error::other("the stub's thread ended")),
+        }
+    }
+
+    /// Feeds the answers, anew under each config that changes how.
+    async fn publish(&self, answers: &Answers, served: &watch::Sender<Option<Digest>>, token: &CancellationToken) {
+        let mut config = self.config.clone();
+        loop {
+            let now = config.borrow_and_update().clone();
+            let how = (settings::policy(&now), now.dns.ttl);
+            let shared = (Arc::clone(answers), served.clone());
+            let runner = publish::Runner {
+                publisher: DnsPublisher::new(how.clone(), self.identity.clone(), self.clock, shared),
+                plan: self.plan.clone(),
+                events: self.events.clone(),
+                clock: self.clock,
+                beat: self.beat.clone(),
+            };
+            let changed = config.wait_for(|c| (settings::policy(c), c.dns.ttl) != how);
+            tokio::select! {
+                () = runner.run(token.clone()) => return,
+                gone = changed => if gone.is_err() { return },
+            }
+        }
+    }
+}
+
+/// Waits until `[dns].publish` is another one.
+async fn other_choice(mut config: watch::Receiver<Arc<Config>>, now: bool) {
+    if config.wait_for(|c| c.dns.publish != now).await.is_err() {
+        // Nobody can reload any more: the agent ends.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A thread with a runtime of its own, and when it has ended.
+fn thread(work: impl Future<Output = ()> + Send + 'static) -> io::Result<impl Future<Output = ()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (living, dead) = tokio::sync::oneshot::channel::<()>();
+    std::thread::Builder::new().name("dns".to_owned()).spawn(move || {
+        let _living = living;
+        tokio::task::LocalSet::new().block_on(&runtime, work);
+    })?;
+    Ok(async move {
+        // Its end is that the other half is gone.
+        let _ = dead.await;
+    })
+}
+
+/// What listens, and what is to.
+struct Desk<'s> {
+    stub: &'s Stub,
+    listeners: mpsc::Sender<Listener>,
+    reports: mpsc::UnboundedReceiver<Ended>,
+    open: BTreeMap<(SocketAddr, DnsTransport), State>,
+    served: watch::Receiver<Option<Digest>>,
+    next_try: Instant,
+}
+
+enum State {
+    Served(CancellationToken),
+    Failed(String),
+}
+
+impl Desk<'_> {
+    async fn run(mut self) {
+        if self.served.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        let mut config = self.stub.config.clone();
+        loop {
+            let dns = config.borrow_and_update().dns.clone();
+            self.listen(&dns).await;
+            self.tell();
+            let waits = self.open.values().any(|state| matches!(state, State::Failed(_)));
+            tokio::select! {
+                changed = config.changed() => if changed.is_err() { return },
+                changed = self.served.changed() => if changed.is_err() { return },
+                Some(ended) = self.reports.recv() => self.ended(ended),
+                () = sleep_until(self.next_try), if waits => {}
+            }
+        }
+    }
+
+    /// Opens what the config has and is not open, and closes what it has not.
+    async fn listen(&mut self, dns: &DnsConfig) {
+        let wanted = |key: &(SocketAddr, DnsTransport)| dns.listen.contains(&key.0);
+        self.open.retain(|key, state| {
+            let stays = wanted(key);
+            if let (false, State::Served(token)) = (stays, state) {
+                token.cancel();
+            }
+            stays
+        });
+        let due = Instant::now() >= self.next_try;
+        for key in dns.listen.iter().flat_map(|address| DnsTransport::ALL.map(|t| (*address, t))) {
+            let try_it = match self.open.get(&key) {
+                None => true,
+                Some(State::Failed(_)) => due,
+                Some(State::Served(_)) => false,
+            };
+            if try_it {
+                self.open(key).await;
+            }
+        }
+        if due {
+            self.next_try = Instant::now() + RETRY;
+        }
+    }
+
+    async fn open(&mut self, (address, transport): (SocketAddr, DnsTransport)) {
+        let socket = match self.stub.socket(address, transport) {
+            Ok(socket) => socket,
+            Err(error) => return self.failed((address, transport), error),
+        };
+        let token = CancellationToken::new();
+        if self.listeners.send(Listener { address, socket, token: token.clone() }).await.is_ok() {
+            self.open.insert((address, transport), State::Served(token));
+        }
+    }
+
+    fn ended(&mut self, Ended { address, transport, error }: Ended) {
+        self.failed((address, transport), error.to_string());
+    }
+
+    /// Told once, until it is another failure or none.
+    fn failed(&mut self, key: (SocketAddr, DnsTransport), error: String) {
+        let before = self.open.insert(key, State::Failed(error.clone()));
+        if !matches!(before, Some(State::Failed(told)) if told == error) {
+            let listener = format!("[dns] listen {} ({})", key.0, key.1);
+            // Without a listener there is nobody to tell.
+            let kind = EventKind::ListenerFailed { listener, error };
+            let _ = self.stub.events.send(Event { at: self.stub.clock.now(), kind });
+        }
+    }
+
+    fn tell(&self) {
+        let state = |state: &State| match state {
+            State::Served(_) => None,
+            State::Failed(error) => Some(error.clone()),
+        };
+        let receipt = DnsReceipt {
+            digest: self.served.borrow().clone(),
+            listeners: self.open.iter().map(|(key, s)| (*key, state(s))).collect(),
+        };
+        self.stub.receipts.send_if_modified(|receipts| {
+            let news = receipts.dns.as_ref() != Some(&receipt);
+            receipts.dns = Some(receipt);
+            news
+        });
+    }
+}
+
+impl Stub {
+    /// The one that was handed over for this address, else a new one.
+    fn socket(&self, address: SocketAddr, transport: DnsTransport) -> Result<Socket, String> {
+        let handed = self.handed_over.iter().filter(|h| h.address().is_ok_and(|at| at == address));
+        for handed in handed {
+            // Ours stays open, for the next time.
+            match (handed, transport) {
+                (HandedOver::Udp(socket), DnsTransport::Udp) => {
+                    return socket.try_clone().map(Socket::Udp).map_err(|e| e.to_string());
+                }
+                (HandedOver::Tcp(listener), DnsTransport::Tcp) => {
+                    return listener.try_clone().map(Socket::Tcp).map_err(|e| e.to_string());
+                }
+                _ => {}
+            }
+        }
+        let opened = match transport {
+            DnsTransport::Udp => sockets::bind_udp(address).map(Socket::Udp),
+            DnsTransport::Tcp => sockets::bind_tcp(address).map(Socket::Tcp),
+        };
+        opened.map_err(|e| e.to_string())
+    }
+}

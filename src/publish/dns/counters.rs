@@ -1,0 +1,70 @@
+//! What the stub's thread counts, for others to read.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hickory_server::proto::op::ResponseCode;
+
+use super::reference::Transport;
+use crate::model::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
+
+/// Counts of one process's stub. Written by one thread, read by others; each number is right, several together may be a
+/// query apart.
+#[derive(Debug, Default)]
+pub struct Counters {
+    answered: [[AtomicU64; DnsCode::ALL.len()]; DnsTransport::ALL.len()],
+    dropped: AtomicU64,
+    durations: [AtomicU64; DNS_DURATION_BUCKETS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a reply.
+    pub fn answered(&self, transport: Transport, code: ResponseCode) {
+        let transport = match transport {
+            Transport::Udp => DnsTransport::Udp,
+            Transport::Tcp => DnsTransport::Tcp,
+        };
+        self.answered[transport as usize][word(code) as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts packets that got no reply: none is due, too many others wait, or the reply could not be sent.
+    pub fn dropped(&self, packets: usize) {
+        self.dropped.fetch_add(packets as u64, Relaxed);
+    }
+
+    /// Counts how long `queries` took, from the first one read to the last reply sent.
+    pub fn took(&self, queries: u64, duration: Duration) {
+        let bucket =
+            DNS_DURATION_BUCKETS.iter().position(|most| duration <= *most).unwrap_or(DNS_DURATION_BUCKETS.len());
+        self.durations[bucket].fetch_add(queries, Relaxed);
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds.saturating_mul(queries), Relaxed);
+    }
+
+    /// Reads them.
+    #[must_use]
+    pub fn read(&self) -> DnsCounts {
+        let each = DnsTransport::ALL.into_iter().flat_map(|t| DnsCode::ALL.map(|c| (t, c)));
+        let answered = each.map(|(t, c)| ((t, c), self.answered[t as usize][c as usize].load(Relaxed)));
+        DnsCounts {
+            answered: answered.filter(|(_, n)| *n > 0).collect(),
+            dropped: self.dropped.load(Relaxed),
+            durations: self.durations.each_ref().map(|n| n.load(Relaxed)),
+            seconds: Duration::from_nanos(self.nanoseconds.load(Relaxed)),
+        }
+    }
+}
+
+fn word(code: ResponseCode) -> DnsCode {
+    match code {
+        ResponseCode::NoError => DnsCode::NoError,
+        ResponseCode::FormErr => DnsCode::FormErr,
+        ResponseCode::NXDomain => DnsCode::NxDomain,
+        ResponseCode::NotImp => DnsCode::NotImp,
+        ResponseCode::Refused => DnsCode::Refused,
+        ResponseCode::BADVERS => DnsCode::BadVers,
+        // Other codes are those of forwarders.
+        _ => DnsCode::ServFail,
+    }
+}

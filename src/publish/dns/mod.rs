@@ -1,0 +1,180 @@
+//! The other way to publish: a stub DNS server for those whom the hosts file does not reach, such as containers.
+//!
+//! [`zone`] turns the admitted answers into names, [`answer`] says what is answered, [`reference`](mod@reference) is that as a DNS server,
+//! [`wire`] holds its usual replies ready, and [`server`] moves bytes between those and the sockets, on a thread of its own.
+//! That thread shares the [`Published`] answers and the [`Counters`] with the agent and nothing else, so that neither holds
+//! up the other.
+
+pub mod answer;
+pub mod counters;
+pub mod question;
+pub mod reference;
+pub mod server;
+pub mod wire;
+pub mod zone;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+pub use counters::Counters;
+
+use self::reference::Reference;
+use self::wire::Images;
+use self::zone::Zones;
+use super::Publisher;
+use super::hosts::handover;
+use super::hosts::policy::{Admission, HostsPolicy, LastAdmitted};
+use crate::model::{Digest, Identity, Plan};
+use crate::sys::clock::Clock;
+
+/// What the stub answers from: replaced as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// Answers everything.
+    pub reference: Reference,
+    /// Answers the usual.
+    pub images: Images,
+}
+
+impl Published {
+    /// What comes after this when these names are in force.
+    #[must_use]
+    pub fn next(&self, zones: Zones) -> Self {
+        let reference = Reference::new(Arc::new(zones));
+        let images = self.images.next(&reference);
+        Self { reference, images }
+    }
+}
+
+/// What the stub and the agent share.
+pub type Answers = Arc<ArcSwap<Published>>;
+
+/// Publishes by way of the stub: makes its answers of each plan.
+///
+/// A plan is admitted by the policy of the hosts writer, so that both always say the same: addresses outside of
+/// `hosts.allowed_ranges` are served no more than they are written. Only which names there may be is not judged here, since
+/// no other user's file lies between.
+#[derive(Debug)]
+pub struct DnsPublisher {
+    policy: HostsPolicy,
+    ttl: Duration,
+    identity: Identity,
+    clock: Clock,
+    admitted: LastAdmitted,
+    answers: Answers,
+    /// The plan that is served.
+    served: watch::Sender<Option<Digest>>,
+}
+
+impl DnsPublisher {
+    /// The word for it in events.
+    pub const NAME: &'static str = "dns";
+
+    /// Makes one that serves `answers`, each for `ttl`, and tells which plan they are of. What `answers` holds already goes on
+    /// being served.
+    #[must_use]
+    pub fn new(
+        (policy, ttl): (HostsPolicy, Duration),
+        identity: Identity,
+        clock: Clock,
+        (answers, served): (Answers, watch::Sender<Option<Digest>>),
+    ) -> Self {
+        Self { policy, ttl, identity, clock, admitted: LastAdmitted::default(), answers, served }
+    }
+
+    fn admit(&mut self, plan: &Plan) -> Digest {
+        let handover = handover::make(plan, "", &self.identity);
+        self.policy.names.extend(plan.answers.keys().cloned());
+        let Admission { admitted, .. } = self.policy.admit(Some(&handover), &self.admitted, self.clock.now().boottime);
+        self.admitted = admitted;
+        handover.digest
+    }
+}
+
+impl Publisher for DnsPublisher {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        let digest = self.admit(&plan);
+        let (answers, admitted) = (Arc::clone(&self.answers), self.admitted.answers.clone());
+        let (ttl, now) = (self.ttl, self.clock.now().wall);
+        // A hundred thousand names take a second.
+        let render = move || {
+            let before = answers.load();
+            let zones = before.reference.zones().next(&admitted, ttl, now);
+            answers.store(Arc::new(before.next(zones)));
+        };
+        spawn_blocking(render).await.map_err(io::Error::other)?;
+        self.served.send_replace(Some(digest));
+        Ok(())
+    }
+
+    async fn stands(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    async fn show_life(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+
+    use hickory_server::proto::rr::{LowerName, Name};
+    use ipnet::IpNet;
+
+    use super::*;
+    use crate::config::Families;
+    use crate::model::{Answer, AnswerReason};
+    use crate::publish::hosts::policy::Folders;
+
+    fn plan(addresses: &[&str]) -> Arc<Plan> {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        let answer = Answer { addresses, standby: Vec::new(), reason: AnswerReason::Healthy };
+        Arc::new(Plan { answers: [("db.example.com".parse().unwrap(), answer)].into(), withdrawn: BTreeMap::new() })
+    }
+
+    fn served(answers: &Answers) -> Vec<IpAddr> {
+        let name: LowerName = Name::from_ascii("db.example.com.").unwrap().into();
+        let published = answers.load();
+        let Some(node) = published.reference.zones().node(&name) else { return Vec::new() };
+        node.v4.iter().map(|a| IpAddr::from(*a)).chain(node.v6.iter().map(|a| IpAddr::from(*a))).collect()
+    }
+
+    #[tokio::test]
+    async fn what_the_hosts_policy_refuses_is_not_served_either() {
+        let allowed: IpNet = "10.0.0.0/8".parse().unwrap();
+        let folders = Folders { agent_run_dir: "/a".into(), run_dir: "/b".into(), state_dir: "/c".into() };
+        let families = Families { ipv4: true, ipv6: false };
+        let policy = HostsPolicy { allowed_ranges: vec![allowed], families, ..HostsPolicy::idle(folders) };
+        let (answers, served_plan) = (Answers::default(), watch::Sender::default());
+        let how = (policy, Duration::from_secs(5));
+        let shared = (Arc::clone(&answers), served_plan.clone());
+        let mut publisher = DnsPublisher::new(how, Identity::default(), Clock::System, shared);
+        let ok: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap()];
+
+        publisher.publish(plan(&["8.8.8.8"])).await.unwrap();
+        assert_eq!(served(&answers), Vec::<IpAddr>::new());
+        let first = plan(&["10.0.0.1", "10.0.0.1"]);
+        publisher.publish(Arc::clone(&first)).await.unwrap();
+        assert_eq!(served(&answers), ok);
+        assert_eq!(*served_plan.borrow(), Some(handover::digest(&first)));
+        publisher.publish(plan(&["10.0.0.2", "8.8.8.8"])).await.unwrap();
+        assert_eq!(served(&answers), ok, "the last admitted answer stays");
+        publisher.publish(Arc::new(Plan::default())).await.unwrap();
+        assert_eq!(served(&answers), ok, "absence removes nothing");
+        let withdrawn = [("db.example.com".parse().unwrap(), crate::model::Withdrawal::Removed)].into();
+        publisher.publish(Arc::new(Plan { answers: BTreeMap::new(), withdrawn })).await.unwrap();
+        assert_eq!(served(&answers), Vec::<IpAddr>::new());
+    }
+}

@@ -1,0 +1,108 @@
+//! The stub's thread: sockets that were bound elsewhere, and what goes in and out of them.
+//!
+//! One UDP loop and one TCP loop a listen address, on one thread: more of either cost more and not less (measured). Every
+//! queue and every number of connections is bounded, so that who floods the stub loses packets and nobody else does.
+
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Answers, Counters};
+use crate::model::DnsTransport;
+
+/// A bound socket, not blocking.
+#[derive(Debug)]
+pub enum Socket {
+    /// For datagrams.
+    Udp(std::net::UdpSocket),
+    /// Listening for streams.
+    Tcp(std::net::TcpListener),
+}
+
+impl Socket {
+    /// What it serves.
+    #[must_use]
+    pub fn transport(&self) -> DnsTransport {
+        match self {
+            Self::Udp(_) => DnsTransport::Udp,
+            Self::Tcp(_) => DnsTransport::Tcp,
+        }
+    }
+}
+
+/// A socket that was handed in, as who handed it in knows it.
+#[derive(Debug)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: Socket,
+    /// Ends its service.
+    pub token: CancellationToken,
+}
+
+/// A socket that can't be served any more.
+#[derive(Debug)]
+pub struct Ended {
+    /// Where it listened.
+    pub address: SocketAddr,
+    /// What it served.
+    pub transport: DnsTransport,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// What the loops share with the agent.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// What is answered.
+    pub answers: Answers,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+}
+
+/// Within a [`LocalSet`](tokio::task::LocalSet), serves each listener that comes until its token or `token` is cancelled, and reports those that fail.
+pub async fn run(
+    mut listeners: mpsc::Receiver<Listener>,
+    shared: Shared,
+    ended: mpsc::UnboundedSender<Ended>,
+    token: CancellationToken,
+) {
+    let mut serving = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = token.cancelled() => return,
+            Some(_) = serving.join_next() => {}
+            listener = listeners.recv() => {
+                let Some(listener) = listener else { return };
+                serving.spawn_local(serve(listener, shared.clone(), ended.clone()));
+            }
+        }
+    }
+}
+
+async fn serve(listener: Listener, shared: Shared, ended: mpsc::UnboundedSender<Ended>) {
+    let Listener { address, socket, token } = listener;
+    let transport = socket.transport();
+    let serving = async {
+        match socket {
+            Socket::Udp(socket) => udp::serve(tokio::net::UdpSocket::from_std(socket)?, &shared).await,
+            Socket::Tcp(socket) => tcp::serve(tokio::net::TcpListener::from_std(socket)?, &shared).await,
+        }
+    };
+    let result: io::Result<()> = tokio::select! {
+        () = token.cancelled() => return,
+        result = serving => result,
+    };
+    if let Err(error) = result {
+        // Nobody is there to hear it only when the agent ends.
+        let _ = ended.send(Ended { address, transport, error });
+    }
+}

@@ -1,0 +1,94 @@
+//! Streams: for answers that don't fit a datagram, and for who prefers them.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Shared;
+use crate::publish::dns::reference::Transport;
+
+/// Connections at a time. Others wait in the kernel's queue until one ends.
+const CONNECTIONS: usize = 128;
+/// How long the next query, and the way of a reply, may take (RFC 7766, section 6.2.3: a few seconds).
+const IDLE: Duration = Duration::from_secs(10);
+/// After a failure to accept that is ours, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the listener fails.
+pub(super) async fn serve(listener: TcpListener, shared: &Shared) -> io::Result<()> {
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // It is never closed.
+        let place = Arc::clone(&free).acquire_owned().await.map_err(io::Error::other)?;
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let shared = shared.clone();
+                connections.spawn(async move {
+                    // Whatever ends a connection ends it alone.
+                    let _ = converse(stream, &shared).await;
+                    drop(place);
+                });
+            }
+            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) if is_passing(&e) => tokio::time::sleep(PAUSE).await,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// One query after the other, each answered before the next is read: who sends many at once gets its replies in order, and
+/// no more of our time than who waits.
+async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    let mut message = Vec::new();
+    while timeout(IDLE, read(&mut stream, &mut message)).await?? {
+        let read = Instant::now();
+        let reply = shared.answers.load().reference.reply(&message, Transport::Tcp);
+        let Some(reply) = reply else {
+            shared.counters.dropped(1);
+            return Ok(());
+        };
+        let length = u16::try_from(reply.bytes.len()).map_err(io::Error::other)?;
+        // In one segment (RFC 7766, section 8).
+        let framed = [&length.to_be_bytes()[..], &reply.bytes].concat();
+        timeout(IDLE, stream.write_all(&framed)).await??;
+        shared.counters.answered(Transport::Tcp, reply.code);
+        shared.counters.took(1, read.elapsed());
+    }
+    Ok(())
+}
+
+/// Reads a message and its length before it; false at the end of the stream.
+async fn read(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> io::Result<bool> {
+    let length = match stream.read_u16().await {
+        Ok(length) => length,
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    message.resize(usize::from(length), 0);
+    stream.read_exact(message).await?;
+    Ok(true)
+}
+
+/// True if the connection was gone before it was accepted (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
+}
+
+/// True for a want of open files or memory.
+fn is_passing(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    const ENOBUFS: i32 = 105;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS)) || error.kind() == io::ErrorKind::OutOfMemory
+}

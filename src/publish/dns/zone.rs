@@ -1,0 +1,210 @@
+//! What the stub knows: the published names, as DNS sees them. Pure.
+//!
+//! Each published name is a zone of its own with one node, its apex. So the stub is authoritative for exactly what is
+//! published: a name beneath does not exist, and a name elsewhere is somebody else's.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_server::proto::rr::{LowerName, Name};
+
+use crate::model::{Answer, AnswerReason, HostName, Wall};
+
+/// One published name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its A records.
+    pub v4: Vec<Ipv4Addr>,
+    /// Its AAAA records.
+    pub v6: Vec<Ipv6Addr>,
+    /// Why it is answered so.
+    pub reason: AnswerReason,
+    /// Since when for that reason, as far as this process knows.
+    pub since: Wall,
+    /// When anything about it changed last.
+    pub changed: Wall,
+}
+
+impl Node {
+    /// What it is of an answer; what has not changed keeps its times.
+    fn new(answer: &Answer, before: Option<&Arc<Self>>, now: Wall) -> Arc<Self> {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for address in &answer.addresses {
+            match address {
+                IpAddr::V4(a) => v4.push(*a),
+                IpAddr::V6(a) => v6.push(*a),
+            }
+        }
+        let reason = answer.reason;
+        match before {
+            Some(b) if (&b.v4, &b.v6, b.reason) == (&v4, &v6, reason) => Arc::clone(b),
+            Some(b) if b.reason == reason => Arc::new(Self { v4, v6, reason, since: b.since, changed: now }),
+            _ => Arc::new(Self { v4, v6, reason, since: now, changed: now }),
+        }
+    }
+}
+
+/// Every published name.
+#[derive(Debug, Clone, Default)]
+pub struct Zones {
+    nodes: HashMap<LowerName, Arc<Node>>,
+    /// Names between a published name and another one beneath it: they have no records, and yet exist (RFC 8020,
+    /// section 2): to deny them would deny what lies beneath.
+    between: HashSet<LowerName>,
+    /// How long clients may keep an answer, in seconds.
+    ttl: u32,
+}
+
+/// Where a name lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'z> {
+    /// It is published.
+    Apex(&'z Arc<Node>),
+    /// It exists and has no records.
+    Between(Above<'z>),
+    /// It does not exist.
+    Beneath(Above<'z>),
+    /// It is none of ours.
+    Elsewhere,
+}
+
+/// The published name above another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Above<'z> {
+    /// What is published.
+    pub node: &'z Arc<Node>,
+    /// How many labels its name has.
+    pub labels: usize,
+}
+
+impl Zones {
+    /// What comes after `before` when these answers are in force.
+    #[must_use]
+    pub fn next(&self, answers: &BTreeMap<HostName, Answer>, ttl: Duration, now: Wall) -> Self {
+        let nodes: HashMap<LowerName, Arc<Node>> = answers
+            .iter()
+            .filter_map(|(name, answer)| {
+                let name = dns_name(name)?;
+                let node = Node::new(answer, self.nodes.get(&name), now);
+                Some((name, node))
+            })
+            .collect();
+        let between = nodes.keys().flat_map(|name| between(name, &nodes)).collect();
+        Self { nodes, between, ttl: u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX >> 1) }
+    }
+
+    /// How long clients may keep an answer, in seconds.
+    #[must_use]
+    pub fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
+    /// The published names, in no order.
+    pub fn nodes(&self) -> impl Iterator<Item = (&LowerName, &Arc<Node>)> {
+        self.nodes.iter()
+    }
+
+    /// The published name itself.
+    #[must_use]
+    pub fn node(&self, name: &LowerName) -> Option<&Arc<Node>> {
+        self.nodes.get(name)
+    }
+
+    /// Where a name lies.
+    #[must_use]
+    pub fn place(&self, name: &LowerName) -> Place<'_> {
+        if let Some(node) = self.nodes.get(name) {
+            return Place::Apex(node);
+        }
+        match self.above(name) {
+            Some(above) if self.between.contains(name) => Place::Between(above),
+            Some(above) => Place::Beneath(above),
+            None => Place::Elsewhere,
+        }
+    }
+
+    /// The nearest published name above this one.
+    #[must_use]
+    pub fn above(&self, name: &LowerName) -> Option<Above<'_>> {
+        ancestors(name).find_map(|ancestor| {
+            let node = self.nodes.get(&ancestor)?;
+            Some(Above { node, labels: usize::from(ancestor.num_labels()) })
+        })
+    }
+}
+
+/// The names above, from the nearest to the last before the root.
+fn ancestors(name: &LowerName) -> impl Iterator<Item = LowerName> {
+    let up = |name: &LowerName| Some(name.base_name()).filter(|above| !above.is_root());
+    std::iter::successors(Some(name.clone()).filter(|n| !n.is_root()).and_then(|n| up(&n)), up)
+}
+
+/// The names between this one and the nearest published one above it; none if there is none.
+fn between(name: &LowerName, nodes: &HashMap<LowerName, Arc<Node>>) -> Vec<LowerName> {
+    let mut found: Vec<LowerName> = Vec::new();
+    for ancestor in ancestors(name) {
+        if nodes.contains_key(&ancestor) {
+            return found;
+        }
+        found.push(ancestor);
+    }
+    Vec::new()
+}
+
+/// A published name as a fully qualified one. Every [`HostName`] is one that DNS can carry.
+fn dns_name(name: &HostName) -> Option<LowerName> {
+    let mut name = Name::from_ascii(name.as_str()).ok()?;
+    name.set_fqdn(true);
+    Some(name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(addresses: &[&str], reason: AnswerReason) -> Answer {
+        let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+        Answer { addresses, standby: Vec::new(), reason }
+    }
+
+    fn zones(names: &[&str]) -> Zones {
+        let answers = names.iter().map(|n| (n.parse().unwrap(), answer(&["10.0.0.1"], AnswerReason::Healthy)));
+        Zones::default().next(&answers.collect(), Duration::from_secs(5), Wall(1))
+    }
+
+    fn name(text: &str) -> LowerName {
+        Name::from_ascii(text).unwrap().into()
+    }
+
+    #[test]
+    fn a_name_is_found_whatever_its_case_and_nothing_above_it_is_ours() {
+        let zones = zones(&["db.example.com", "x.y.db.example.com"]);
+        assert!(matches!(zones.place(&name("DB.example.COM.")), Place::Apex(_)));
+        assert!(matches!(zones.place(&name("a.b.db.example.com.")), Place::Beneath(above) if above.labels == 3));
+        assert!(matches!(zones.place(&name("y.db.example.com.")), Place::Between(above) if above.labels == 3));
+        assert!(matches!(zones.place(&name("z.x.y.db.example.com.")), Place::Beneath(above) if above.labels == 5));
+        for outside in ["example.com.", "com.", ".", "db.example.net.", "xdb.example.com."] {
+            assert_eq!(zones.place(&name(outside)), Place::Elsewhere, "{outside}");
+        }
+    }
+
+    #[test]
+    fn times_move_only_with_what_they_speak_of() {
+        let of = |a: Answer| -> BTreeMap<HostName, Answer> { [("db.example.com".parse().unwrap(), a)].into() };
+        let ttl = Duration::from_secs(5);
+        let times = |zones: &Zones| {
+            let node = zones.node(&name("db.example.com.")).unwrap();
+            (node.since.0, node.changed.0)
+        };
+        let one = Zones::default().next(&of(answer(&["10.0.0.1"], AnswerReason::Healthy)), ttl, Wall(1));
+        let same = one.next(&of(answer(&["10.0.0.1"], AnswerReason::Healthy)), ttl, Wall(2));
+        assert_eq!((times(&one), times(&same)), ((1, 1), (1, 1)));
+        let more = same.next(&of(answer(&["10.0.0.1", "fc00::1"], AnswerReason::Healthy)), ttl, Wall(3));
+        assert_eq!(times(&more), (1, 3));
+        let moved = more.next(&of(answer(&["fc00::1"], AnswerReason::FailedOver)), ttl, Wall(4));
+        assert_eq!(times(&moved), (4, 4));
+        assert!(moved.next(&BTreeMap::new(), ttl, Wall(5)).node(&name("db.example.com.")).is_none());
+    }
+}

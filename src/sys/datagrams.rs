@@ -1,0 +1,175 @@
+//! Datagrams by the batch: one system call reads many, one sends many (recvmmsg(2), sendmmsg(2)).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+
+/// Most datagrams of a batch.
+pub const BATCH: usize = 32;
+/// Most bytes of a datagram; the rest of a longer one is lost.
+pub const LONGEST: usize = 4096;
+
+/// Who sent a datagram, as the system writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(SockaddrStorage);
+
+impl Peer {
+    /// As an address and port; `None` where it is of another family.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        let v4 = self.0.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
+        v4.or_else(|| self.0.as_sockaddr_in6().map(|a| SocketAddr::from((a.ip(), a.port()))))
+    }
+}
+
+/// Room for what is read from one socket.
+#[derive(Debug)]
+pub struct Inbox {
+    /// What the system fills in. It may be used again for the same socket alone: it remembers how long an address is.
+    headers: MultiHeaders<SockaddrStorage>,
+    packets: Box<[[u8; LONGEST]; BATCH]>,
+    /// The length and the sender of each of the latest batch.
+    received: Vec<(usize, Option<Peer>)>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        // Untouched pages of it cost nothing: most batches are of one.
+        let packets = vec![[0; LONGEST]; BATCH].into_boxed_slice();
+        let packets = packets.try_into().unwrap_or_else(|_| Box::new([[0; LONGEST]; BATCH]));
+        Self { headers: MultiHeaders::preallocate(BATCH, None), packets, received: Vec::with_capacity(BATCH) }
+    }
+}
+
+impl Inbox {
+    /// Reads what there is, [`BATCH`] at most, in place of the batch before. Fewer than that means that there were no more.
+    ///
+    /// # Errors
+    /// What the system said; [`io::ErrorKind::WouldBlock`] if there is nothing.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        self.received.clear();
+        let mut slices = self.packets.each_mut().map(|packet| [IoSliceMut::new(packet)]);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let results = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
+        self.received.extend(results.map(|message| (message.bytes, message.address.map(Peer))));
+        Ok(self.received.len())
+    }
+
+    /// The latest batch: each packet and who sent it.
+    pub fn packets(&self) -> impl Iterator<Item = (&[u8], Peer)> {
+        let both = self.packets.iter().zip(&self.received);
+        both.filter_map(|(packet, (length, peer))| Some((packet.get(..*length)?, (*peer)?)))
+    }
+}
+
+/// Room for what is to be sent.
+#[derive(Debug)]
+pub struct Outbox {
+    headers: MultiHeaders<SockaddrStorage>,
+    /// The first of them are to be sent, the others are room.
+    replies: Vec<Vec<u8>>,
+    to: Vec<Option<SockaddrStorage>>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { headers: MultiHeaders::preallocate(BATCH, None), replies: Vec::new(), to: Vec::with_capacity(BATCH) }
+    }
+}
+
+impl Outbox {
+    /// Where the next one is written.
+    pub fn next(&mut self) -> &mut Vec<u8> {
+        let at = self.to.len();
+        if self.replies.len() == at {
+            self.replies.push(Vec::with_capacity(512));
+        }
+        &mut self.replies[at]
+    }
+
+    /// Takes what was written last for this receiver.
+    pub fn commit(&mut self, to: Peer) {
+        self.to.push(Some(to.0));
+    }
+
+    /// Sends all, and empties the box; returns how many were not sent. What can't be sent now is not sent later.
+    pub fn send(&mut self, socket: BorrowedFd<'_>) -> usize {
+        let (mut sent, mut failed) = (0, 0);
+        while sent + failed < self.to.len() {
+            let from = sent + failed;
+            match self.send_from(socket, from) {
+                // Never none without an error; and if so, it must end.
+                Ok(n) => sent += n.max(1),
+                Err(Errno::EINTR) => {}
+                // It says that of the first one alone.
+                Err(_) => failed += 1,
+            }
+        }
+        self.to.clear();
+        failed
+    }
+
+    /// At most [`BATCH`] of them.
+    fn send_from(&mut self, socket: BorrowedFd<'_>, from: usize) -> nix::Result<usize> {
+        let slices: Vec<_> = self.replies[from..self.to.len()].iter().map(|reply| [IoSlice::new(reply)]).collect();
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        sendmmsg(socket.as_raw_fd(), &mut self.headers, &slices, &self.to[from..], [], flags).map(Iterator::count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_in_a_batch_comes_back_in_one() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut inbox = Inbox::default();
+        let empty = inbox.receive(server.as_fd()).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        for n in 0..40_u8 {
+            client.send_to(&[n; 3], server.local_addr().unwrap()).unwrap();
+        }
+        let mut outbox = Outbox::default();
+        let mut seen = Vec::new();
+        while seen.len() < 40 {
+            inbox.receive(server.as_fd()).unwrap();
+            for (packet, peer) in inbox.packets() {
+                assert_eq!(peer.address(), client.local_addr().ok());
+                seen.push(packet[0]);
+                outbox.next().clear();
+                outbox.next().extend_from_slice(packet);
+                outbox.commit(peer);
+            }
+            assert_eq!(outbox.send(server.as_fd()), 0);
+        }
+        assert_eq!(seen, (0..40).collect::<Vec<_>>());
+        for n in 0..40_u8 {
+            let mut back = [0; 10];
+            let (length, from) = client.recv_from(&mut back).unwrap();
+            assert_eq!((&back[..length], from), (&[n; 3][..], server.local_addr().unwrap()));
+        }
+    }
+
+    #[test]
+    fn one_that_can_not_be_sent_holds_up_no_other() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut outbox = Outbox::default();
+        let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        for to in [nowhere, client.local_addr().unwrap(), nowhere] {
+            outbox.next().clear();
+            outbox.next().push(7);
+            outbox.commit(Peer(SockaddrStorage::from(to)));
+        }
+        assert_eq!(outbox.send(server.as_fd()), 2);
+        assert_eq!(client.recv_from(&mut [0; 10]).unwrap().0, 1);
+    }
+}

@@ -1,0 +1,251 @@
+//! The stub from outside: it says what the hosts file says, and is there when it should be.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hickory_server::proto::op::{Message, ResponseCode};
+use hickory_server::proto::rr::{RData, RecordType};
+use nix::sys::signal::Signal;
+use privatelink_sim::{TcpMode, free_address};
+use privatelinkd::model::AnswerReason;
+use privatelinkd::publish::hosts::block;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::agent_rig::{NAME, Pair, Rig, until};
+use crate::dns_fixture::{query, wire_name};
+
+const A: u16 = 1;
+const TXT: u16 = 16;
+
+fn dns_section(listen: &[SocketAddr]) -> String {
+    let listen: Vec<_> = listen.iter().map(|a| format!("\"{a}\"")).collect();
+    format!("[dns]\npublish = true\nlisten = [{}]\nttl = \"0s\"\n", listen.join(", "))
+}
+
+/// One query by UDP; `None` without a reply within a second.
+fn ask(server: SocketAddr, name: &str, kind: u16) -> Option<Message> {
+    let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    socket.send_to(&query(&wire_name(name), kind, &[]), server).unwrap();
+    let mut reply = [0; 1500];
+    let (length, from) = socket.recv_from(&mut reply).ok()?;
+    assert_eq!(from, server);
+    Some(Message::from_vec(&reply[..length]).unwrap())
+}
+
+fn addresses(message: &Message) -> Vec<IpAddr> {
+    let of = |data: &RData| match data {
+        RData::A(a) => Some(IpAddr::V4(a.0)),
+        RData::AAAA(a) => Some(IpAddr::V6(a.0)),
+        _ => None,
+    };
+    message.answers.iter().filter_map(|r| of(&r.data)).collect()
+}
+
+fn points_at(server: SocketAddr, name: &str) -> Option<Vec<IpAddr>> {
+    ask(server, name, A).map(|m| addresses(&m))
+}
+
+/// Every answer that one of the ways to publish gave for [`NAME`], one after the other.
+fn watch(
+    stop: &Arc<AtomicBool>,
+    look: impl Fn() -> Option<Vec<IpAddr>> + Send + 'static,
+) -> std::thread::JoinHandle<Vec<Vec<IpAddr>>> {
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        let mut seen: Vec<Vec<IpAddr>> = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            if let Some(now) = look().filter(|now| seen.last() != Some(now)) {
+                seen.push(now);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        seen
+    })
+}
+
+#[tokio::test]
+async fn hosts_and_dns_say_the_same_through_every_change() {
+    let pair = Pair::start().await;
+    let [a, b] = pair.ips();
+    let listen = free_address(1053).unwrap();
+    let mut rig = Rig::new(&(dns_section(&[listen]) + &pair.endpoint("db", NAME)));
+    rig.start();
+    rig.settled().await;
+    rig.moves_to(NAME, &[a, b]).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let hosts_path = rig.path("etc/hosts");
+    let from_hosts = move || {
+        let name = NAME.parse().unwrap();
+        let block = block::salvage(&std::fs::read(&hosts_path).ok()?)?;
+        block.entries.get(&name).map(|e| e.addresses.clone())
+    };
+    let watchers = [watch(&stop, from_hosts), watch(&stop, move || points_at(listen, NAME))];
+
+    // A zone dies and comes back, then both die.
+    pair.set(0, TcpMode::Refused).await;
+    rig.moves_to(NAME, &[b]).await;
+    let said = ask(listen, NAME, TXT).unwrap();
+    assert!(said.answers[0].data.to_string().contains("reason=failed_over"), "{said:?}");
+    pair.set(0, TcpMode::Up).await;
+    rig.moves_to(NAME, &[a, b]).await;
+    pair.set(0, TcpMode::Silent).await;
+    rig.moves_to(NAME, &[b]).await;
+    pair.set(1, TcpMode::Refused).await;
+    rig.answers_as(AnswerReason::AllDownKept).await;
+    // The agent dies; the cached plan is asserted by both.
+    rig.crash().await;
+    rig.start();
+    rig.answers_as(AnswerReason::AllDownKept).await;
+    until("the stub is back", async || points_at(listen, NAME) == Some(vec![b])).await;
+    pair.set(0, TcpMode::Up).await;
+    rig.moves_to(NAME, &[a]).await;
+    pair.set(1, TcpMode::Up).await;
+    rig.moves_to(NAME, &[a, b]).await;
+    until("the stub says so too", async || points_at(listen, NAME) == Some(vec![a, b])).await;
+
+    stop.store(true, Ordering::Relaxed);
+    let [hosts, dns] = watchers.map(|w| w.join().unwrap());
+    let expected = [vec![a, b], vec![b], vec![a, b], vec![b], vec![a], vec![a, b]];
+    assert_eq!((hosts, dns), (expected.to_vec(), expected.to_vec()));
+}
+
+#[tokio::test]
+async fn a_name_that_leaves_the_config_leaves_both_after_the_grace() {
+    let pair = Pair::start().await;
+    let listen = free_address(1053).unwrap();
+    let config = |names: &str| dns_section(&[listen]) + &pair.endpoint("db", names);
+    let mut rig = Rig::new(&config("db.example.internal\", \"old.example.internal"));
+    rig.start();
+    rig.settled().await;
+    rig.moves_to("old.example.internal", &pair.ips()).await;
+    rig.write_config(&(rig.header().replace("removal_grace = \"10m\"", "removal_grace = \"2s\"") + &config(NAME)));
+    rig.reload().await;
+    assert_eq!(points_at(listen, "old.example.internal"), Some(pair.ips().to_vec()), "it stays for the grace");
+    assert_eq!(rig.points_at("old.example.internal"), pair.ips());
+    until("it left the block", async || rig.points_at("old.example.internal").is_empty()).await;
+    let gone = async || ask(listen, "old.example.internal", A).unwrap().metadata.response_code == ResponseCode::Refused;
+    until("it left the stub", gone).await;
+    assert_eq!(points_at(listen, NAME), Some(pair.ips().to_vec()));
+}
+
+#[tokio::test]
+async fn streams_are_answered_in_order_and_what_is_cut_is_whole_there() {
+    let listen = free_address(1053).unwrap();
+    let wide: Vec<_> = (1..=60).map(|n| format!("\"127.9.0.{n}\"")).collect();
+    let endpoint = format!(
+        "[[endpoint]]\nname = \"db\"\naddresses = {{ h = [{}] }}\nprivate_dns = [\"{NAME}\"]\n",
+        wide.join(", ")
+    );
+    let mut rig = Rig::new(&(dns_section(&[listen]) + &endpoint));
+    rig.start();
+    until("the stub serves", async || ask(listen, NAME, A).is_some()).await;
+    let cut = ask(listen, NAME, A).unwrap();
+    assert!(cut.metadata.truncation && cut.answers.is_empty(), "{cut:?}");
+
+    let mut stream = TcpStream::connect(listen).await.unwrap();
+    let mut many = Vec::new();
+    for id in 0..50_u16 {
+        let mut query = query(&wire_name(NAME), A, &[]);
+        query[..2].copy_from_slice(&id.to_be_bytes());
+        many.extend_from_slice(&u16::try_from(query.len()).unwrap().to_be_bytes());
+        many.extend_from_slice(&query);
+    }
+    // In pieces that have nothing to do with messages.
+    for piece in many.chunks(7) {
+        stream.write_all(piece).await.unwrap();
+    }
+    for id in 0..50 {
+        let mut reply = vec![0; usize::from(stream.read_u16().await.unwrap())];
+        stream.read_exact(&mut reply).await.unwrap();
+        let reply = Message::from_vec(&reply).unwrap();
+        assert_eq!((reply.metadata.id, reply.answers.len()), (id, 60));
+    }
+    // A reply is no query: the connection ends, and nobody else's.
+    let reply = [0, 12, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    stream.write_all(&reply).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 2]).await.unwrap(), 0);
+    assert!(ask(listen, NAME, A).is_some());
+}
+
+#[tokio::test]
+async fn a_taken_address_is_waited_for_and_the_others_are_served() {
+    let pair = Pair::start().await;
+    let [first, second, third] = [1053, 1053, 1053].map(|port| free_address(port).unwrap());
+    let squatter = UdpSocket::bind(second).unwrap();
+    let config = |listen: &[SocketAddr]| dns_section(listen) + &pair.endpoint("db", NAME);
+    let mut rig = Rig::new(&config(&[first, second]));
+    rig.start();
+    rig.settled().await;
+    assert_eq!(points_at(first, NAME), Some(pair.ips().to_vec()));
+    let problem =
+        format!("the DNS stub does not serve {second} (udp): expected {second} to be free, found another process");
+    let report = rig.reports("the taken address is told", |r| r.problems.iter().any(|p| p.starts_with(&problem))).await;
+    assert!(report.publishers["dns"].in_sync, "it is served elsewhere");
+    assert_eq!(rig.run(&["status"]).await.code, 1);
+    drop(squatter);
+    until("the freed address is served", async || points_at(second, NAME).is_some()).await;
+    rig.reports("all is well", |r| r.problems.is_empty()).await;
+    assert_eq!(rig.log().matches("listener_failed").count(), 1, "it is told once");
+
+    // A reload opens what is new, closes what is gone, and leaves the others alone.
+    let mut stream = TcpStream::connect(first).await.unwrap();
+    rig.configure(&config(&[first, third]));
+    rig.reload().await;
+    until("the new address is served", async || points_at(third, NAME).is_some()).await;
+    until("the old one is not", async || UdpSocket::bind(second).is_ok()).await;
+    let query = query(&wire_name(NAME), A, &[]);
+    let framed = [&u16::try_from(query.len()).unwrap().to_be_bytes()[..], &query].concat();
+    stream.write_all(&framed).await.unwrap();
+    assert!(stream.read_u16().await.unwrap() > 12, "an unchanged listener keeps its connections");
+
+    let queries = rig.metric("privatelink_dns_queries_total{transport=\"udp\",rcode=\"noerror\"}").await;
+    assert!(queries.is_some_and(|n| n >= 3.0), "{queries:?}");
+    assert!(rig.metric("privatelink_dns_query_duration_seconds_count").await.is_some());
+}
+
+#[tokio::test]
+async fn a_restart_loses_no_query_of_a_socket_that_was_handed_over() {
+    let pair = Pair::start().await;
+    let listen = free_address(1053).unwrap();
+    let mut rig = Rig::new(&(dns_section(&[listen]) + &pair.endpoint("db", NAME)));
+    let udp = UdpSocket::bind(listen).unwrap();
+    let tcp = std::net::TcpListener::bind(listen).unwrap();
+    // As systemd does it: from the third descriptor on, for this process.
+    let start = |rig: &Rig| {
+        let agent = rig.command(&["run", "--all-in-one"]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=2; export LISTEN_PID LISTEN_FDS; exec \"$0\" \"$@\" 3<&0 4<&1 </dev/null >/dev/null"]);
+        shell.arg(agent.get_program()).args(agent.get_args());
+        shell.envs(agent.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        let log = std::fs::File::options().create(true).append(true).open(rig.path("log")).unwrap();
+        let fds = [OwnedFd::from(udp.try_clone().unwrap()), OwnedFd::from(tcp.try_clone().unwrap())];
+        let [udp, tcp] = fds.map(Stdio::from);
+        shell.stdin(udp).stdout(tcp).stderr(log).spawn().unwrap()
+    };
+    rig.adopt(start(&rig));
+    rig.settled().await;
+    until("the stub serves", async || points_at(listen, NAME).is_some()).await;
+    rig.end(Signal::SIGKILL).await;
+
+    let client = UdpSocket::bind((listen.ip(), 0)).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.send_to(&query(&wire_name(NAME), A, &[]), listen).unwrap();
+    let mut stream = TcpStream::connect(listen).await.unwrap();
+    let asked = Instant::now();
+    rig.adopt(start(&rig));
+    let mut reply = [0; 1500];
+    let (length, _) = client.recv_from(&mut reply).unwrap();
+    println!("answered {:?} after it was asked of nobody", asked.elapsed());
+    let reply = Message::from_vec(&reply[..length]).unwrap();
+    assert_eq!(addresses(&reply), pair.ips());
+    assert_eq!(reply.queries[0].query_type(), RecordType::A);
+    let query = query(&wire_name(NAME), A, &[]);
+    stream.write_all(&[&u16::try_from(query.len()).unwrap().to_be_bytes()[..], &query].concat()).await.unwrap();
+    assert!(stream.read_u16().await.unwrap() > 12);
+}
