@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_server::proto::op::{Message, ResponseCode};
 use hickory_server::proto::rr::{RData, RecordType};
@@ -15,6 +15,7 @@ use privatelinkd::model::AnswerReason;
 use privatelinkd::publish::hosts::block;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::agent_rig::{NAME, Pair, Rig, until};
 use crate::dns_fixture::{query, wire_name};
@@ -248,4 +249,66 @@ async fn a_restart_loses_no_query_of_a_socket_that_was_handed_over() {
     let query = query(&wire_name(NAME), A, &[]);
     stream.write_all(&[&u16::try_from(query.len()).unwrap().to_be_bytes()[..], &query].concat()).await.unwrap();
     assert!(stream.read_u16().await.unwrap() > 12);
+}
+
+/// A resolver that says REFUSED to nobody: to everything there is one address, and the id and question come back.
+fn resolver(address: SocketAddr) -> std::thread::JoinHandle<usize> {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    std::thread::spawn(move || {
+        let mut asked = 0;
+        let mut query = [0; 1500];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            if query[..length].ends_with(b"stop") {
+                break;
+            }
+            asked += 1;
+            let mut reply = query[..length].to_vec();
+            reply[2..4].copy_from_slice(&[0x81, 0x80]);
+            reply[7] = 1;
+            reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1]);
+            // A guess at the id first: it must not be taken.
+            let mut guess = reply.clone();
+            guess[0] ^= 0xff;
+            guess[length + 15] = 66;
+            socket.send_to(&guess, from).unwrap();
+            socket.send_to(&reply, from).unwrap();
+        }
+        asked
+    })
+}
+
+#[tokio::test]
+async fn names_of_others_are_asked_of_others_and_ours_are_not() {
+    let pair = Pair::start().await;
+    let listen = free_address(1053).unwrap();
+    let [dead, upstream] = [5353, 5353].map(|port| free_address(port).unwrap());
+    let forward = |all: &[SocketAddr]| {
+        let all: Vec<_> = all.iter().map(|a| format!("\"{a}\"")).collect();
+        format!("{}forward = [{}]\n{}", dns_section(&[listen]), all.join(", "), pair.endpoint("db", NAME))
+    };
+    let resolver = resolver(upstream);
+    let mut rig = Rig::new(&forward(&[upstream]));
+    rig.start();
+    rig.settled().await;
+    assert_eq!(points_at(listen, NAME), Some(pair.ips().to_vec()));
+    let reply = ask(listen, "www.example.org", A).unwrap();
+    assert_eq!(addresses(&reply), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!((reply.metadata.id, reply.metadata.recursion_available), (0x1234, true));
+    let beneath = ask(listen, &format!("x.{NAME}"), A).unwrap();
+    assert_eq!(beneath.metadata.response_code, ResponseCode::NXDomain, "what lies beneath is ours to deny");
+
+    // Nobody replies: the asker is told so, and others are answered meanwhile.
+    rig.configure(&forward(&[dead]));
+    rig.reload().await;
+    let socket = UdpSocket::bind((listen.ip(), 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.send_to(&query(&wire_name("www.example.org"), A, &[]), listen).unwrap();
+    assert_eq!(points_at(listen, NAME), Some(pair.ips().to_vec()));
+    let mut reply = [0; 512];
+    let (length, _) = socket.recv_from(&mut reply).unwrap();
+    assert_eq!(Message::from_vec(&reply[..length]).unwrap().metadata.response_code, ResponseCode::ServFail);
+
+    UdpSocket::bind((upstream.ip(), 0)).unwrap().send_to(b"stop", upstream).unwrap();
+    assert_eq!(resolver.join().unwrap(), 1, "only the name of others");
 }

@@ -36,7 +36,7 @@ pub(crate) fn answers() -> BTreeMap<HostName, Answer> {
 }
 
 pub(crate) fn published() -> Published {
-    Published::default().next(Zones::default().next(&answers(), Duration::from_secs(5), SINCE))
+    Published::default().next(Zones::default().next(&answers(), Duration::from_secs(5), SINCE), Vec::new())
 }
 
 /// A name on the wire.

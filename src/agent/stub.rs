@@ -18,7 +18,7 @@ use super::settings;
 use crate::config::{Config, DnsConfig};
 use crate::model::{Digest, DnsReceipt, DnsTransport, Event, EventKind, Identity, PlanState, Receipts};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
-use crate::publish::dns::{Answers, Counters, DnsPublisher};
+use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
 use crate::publish::{self};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
@@ -114,7 +114,7 @@ impl Stub {
         let mut config = self.config.clone();
         loop {
             let now = config.borrow_and_update().clone();
-            let how = (settings::policy(&now), now.dns.ttl);
+            let how = how(&now);
             let shared = (Arc::clone(answers), served.clone());
             let runner = publish::Runner {
                 publisher: DnsPublisher::new(how.clone(), self.identity.clone(), self.clock, shared),
@@ -123,13 +123,17 @@ impl Stub {
                 clock: self.clock,
                 beat: self.beat.clone(),
             };
-            let changed = config.wait_for(|c| (settings::policy(c), c.dns.ttl) != how);
+            let changed = config.wait_for(|c| self::how(c) != how);
             tokio::select! {
                 () = runner.run(token.clone()) => return,
                 gone = changed => if gone.is_err() { return },
             }
         }
     }
+}
+
+fn how(config: &Config) -> How {
+    How { policy: settings::policy(config), ttl: config.dns.ttl, forward: config.dns.forward.clone() }
 }
 
 /// Waits until `[dns].publish` is another one.

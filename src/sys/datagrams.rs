@@ -81,8 +81,8 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Where the next one is written.
-    pub fn next(&mut self) -> &mut Vec<u8> {
+    /// The place of the next one.
+    pub fn place(&mut self) -> &mut Vec<u8> {
         let at = self.to.len();
         if self.replies.len() == at {
             self.replies.push(Vec::with_capacity(512));
@@ -144,8 +144,8 @@ mod tests {
             for (packet, peer) in inbox.packets() {
                 assert_eq!(peer.address(), client.local_addr().ok());
                 seen.push(packet[0]);
-                outbox.next().clear();
-                outbox.next().extend_from_slice(packet);
+                outbox.place().clear();
+                outbox.place().extend_from_slice(packet);
                 outbox.commit(peer);
             }
             assert_eq!(outbox.send(server.as_fd()), 0);
@@ -165,8 +165,8 @@ mod tests {
         let mut outbox = Outbox::default();
         let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         for to in [nowhere, client.local_addr().unwrap(), nowhere] {
-            outbox.next().clear();
-            outbox.next().push(7);
+            outbox.place().clear();
+            outbox.place().push(7);
             outbox.commit(Peer(SockaddrStorage::from(to)));
         }
         assert_eq!(outbox.send(server.as_fd()), 2);

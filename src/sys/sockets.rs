@@ -1,12 +1,12 @@
 //! Listeners, opened so that others only have to serve on them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener, UnixStream};
 
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,17 @@ pub fn bind_udp(address: SocketAddr) -> Result<std::net::UdpSocket, ListenError>
         io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
         _ => classify(address.to_string(), source),
     })
+}
+
+/// A UDP socket with a port of its own that hears nobody but `peer`.
+///
+/// # Errors
+/// What the system said.
+pub async fn udp_to(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let any = if peer.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(peer).await?;
+    Ok(socket)
 }
 
 /// A socket that the service manager bound and handed over (sd_listen_fds(3)). It stays bound while the process restarts.

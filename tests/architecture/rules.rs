@@ -118,7 +118,15 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     room(
         "publish::dns",
-        &["model", "sys::*", "publish", "publish::hosts::handover", "publish::hosts::policy", "publish::dns::*"],
+        &[
+            "model",
+            "sys::*",
+            "config",
+            "publish",
+            "publish::hosts::handover",
+            "publish::hosts::policy",
+            "publish::dns::*",
+        ],
         "the stub answers from the plan alone, as the hosts writer admits it",
     ),
     pure("publish::dns::zone", &["model"], "a zone is a function of a plan"),

@@ -14,16 +14,18 @@ pub mod wire;
 pub mod zone;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hickory_server::proto::op::ResponseCode;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 pub use counters::Counters;
 
-use self::reference::Reference;
+use self::reference::{Reference, Written};
 use self::wire::Images;
 use self::zone::Zones;
 use super::Publisher;
@@ -39,20 +41,39 @@ pub struct Published {
     pub reference: Reference,
     /// Answers the usual.
     pub images: Images,
+    /// Who is asked for names of others; if there is nobody, they are refused.
+    pub forward: Vec<SocketAddr>,
 }
 
 impl Published {
-    /// What comes after this when these names are in force.
+    /// What comes after this when these names are in force, and others are asked of `forward`.
     #[must_use]
-    pub fn next(&self, zones: Zones) -> Self {
+    pub fn next(&self, zones: Zones, forward: Vec<SocketAddr>) -> Self {
         let reference = Reference::new(Arc::new(zones));
-        let images = self.images.next(&reference);
-        Self { reference, images }
+        let images = self.images.next(&reference, forward.is_empty());
+        Self { reference, images, forward }
+    }
+
+    /// Whether somebody else is to be asked this, who did not get an answer here.
+    #[must_use]
+    pub fn is_for_others(&self, query: &[u8], reply: &Written) -> bool {
+        !self.forward.is_empty() && reply.code == ResponseCode::Refused && self.reference.is_elsewhere(query)
     }
 }
 
 /// What the stub and the agent share.
 pub type Answers = Arc<ArcSwap<Published>>;
+
+/// How the stub publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct How {
+    /// What the hosts writer would admit.
+    pub policy: HostsPolicy,
+    /// How long clients may keep an answer.
+    pub ttl: Duration,
+    /// Who is asked for names of others.
+    pub forward: Vec<SocketAddr>,
+}
 
 /// Publishes by way of the stub: makes its answers of each plan.
 ///
@@ -61,8 +82,7 @@ pub type Answers = Arc<ArcSwap<Published>>;
 /// no other user's file lies between.
 #[derive(Debug)]
 pub struct DnsPublisher {
-    policy: HostsPolicy,
-    ttl: Duration,
+    how: How,
     identity: Identity,
     clock: Clock,
     admitted: LastAdmitted,
@@ -75,22 +95,22 @@ impl DnsPublisher {
     /// The word for it in events.
     pub const NAME: &'static str = "dns";
 
-    /// Makes one that serves `answers`, each for `ttl`, and tells which plan they are of. What `answers` holds already goes on
-    /// being served.
+    /// Makes one that serves `answers`, and tells which plan they are of. What `answers` holds already goes on being served.
     #[must_use]
     pub fn new(
-        (policy, ttl): (HostsPolicy, Duration),
+        how: How,
         identity: Identity,
         clock: Clock,
         (answers, served): (Answers, watch::Sender<Option<Digest>>),
     ) -> Self {
-        Self { policy, ttl, identity, clock, admitted: LastAdmitted::default(), answers, served }
+        Self { how, identity, clock, admitted: LastAdmitted::default(), answers, served }
     }
 
     fn admit(&mut self, plan: &Plan) -> Digest {
         let handover = handover::make(plan, "", &self.identity);
-        self.policy.names.extend(plan.answers.keys().cloned());
-        let Admission { admitted, .. } = self.policy.admit(Some(&handover), &self.admitted, self.clock.now().boottime);
+        let policy = &mut self.how.policy;
+        policy.names.extend(plan.answers.keys().cloned());
+        let Admission { admitted, .. } = policy.admit(Some(&handover), &self.admitted, self.clock.now().boottime);
         self.admitted = admitted;
         handover.digest
     }
@@ -104,12 +124,12 @@ impl Publisher for DnsPublisher {
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
         let digest = self.admit(&plan);
         let (answers, admitted) = (Arc::clone(&self.answers), self.admitted.answers.clone());
-        let (ttl, now) = (self.ttl, self.clock.now().wall);
+        let (ttl, forward, now) = (self.how.ttl, self.how.forward.clone(), self.clock.now().wall);
         // A hundred thousand names take a second.
         let render = move || {
             let before = answers.load();
             let zones = before.reference.zones().next(&admitted, ttl, now);
-            answers.store(Arc::new(before.next(zones)));
+            answers.store(Arc::new(before.next(zones, forward)));
         };
         spawn_blocking(render).await.map_err(io::Error::other)?;
         self.served.send_replace(Some(digest));
@@ -158,7 +178,7 @@ mod tests {
         let families = Families { ipv4: true, ipv6: false };
         let policy = HostsPolicy { allowed_ranges: vec![allowed], families, ..HostsPolicy::idle(folders) };
         let (answers, served_plan) = (Answers::default(), watch::Sender::default());
-        let how = (policy, Duration::from_secs(5));
+        let how = How { policy, ttl: Duration::from_secs(5), forward: Vec::new() };
         let shared = (Arc::clone(&answers), served_plan.clone());
         let mut publisher = DnsPublisher::new(how, Identity::default(), Clock::System, shared);
         let ok: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap()];

@@ -5,7 +5,7 @@
 //! (hickory-server 0.26.3, `server/mod.rs`); the loops of [`server`](super::server) do neither. So a reply comes back as bytes, and
 //! nothing here waits.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -14,7 +14,7 @@ use hickory_server::net::NetError;
 use hickory_server::net::runtime::{Time, TokioTime};
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::ProtoError;
-use hickory_server::proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, ResponseCode};
+use hickory_server::proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_server::proto::rr::Record;
 use hickory_server::proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -22,7 +22,7 @@ use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 
 use super::answer::{self, Reply};
 use super::question;
-use super::zone::Zones;
+use super::zone::{Place, Zones};
 
 /// How a question came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub struct Written {
     /// What goes back.
     pub bytes: Vec<u8>,
 }
+
+/// Who asks makes no difference.
+const ANYBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Answers from one snapshot of the names.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +64,16 @@ impl Reference {
         &self.zones
     }
 
+    /// Whether a query is for a name that is none of ours.
+    #[must_use]
+    pub fn is_elsewhere(&self, query: &[u8]) -> bool {
+        let request = Request::from_bytes(query.to_vec(), ANYBODY, Protocol::Udp);
+        let name = |r: &Request| r.request_info().ok().map(|info| info.query.name().clone());
+        let is_query = |r: &Request| r.metadata.op_code == OpCode::Query;
+        let name = request.ok().filter(is_query).and_then(|r| name(&r));
+        name.is_some_and(|name| self.zones.place(&name) == Place::Elsewhere)
+    }
+
     /// The reply to a packet; `None` to what must not be replied to: less than a header, and replies, which would go
     /// back and forth for ever.
     #[must_use]
@@ -73,9 +86,7 @@ impl Reference {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
-        // Who asks makes no difference.
-        let source = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let readable = Request::from_bytes(packet.to_vec(), source, protocol).ok();
+        let readable = Request::from_bytes(packet.to_vec(), ANYBODY, protocol).ok();
         let Some(request) = readable.filter(|r| is_plain(r.queries.as_bytes(), r.queries.len())) else {
             return code_alone(&header.metadata, ResponseCode::FormErr);
         };

@@ -88,15 +88,16 @@ struct Replies {
 pub struct Images {
     /// By name as it is on the wire, in lower case.
     names: HashMap<Box<[u8]>, Arc<Replies>>,
-    /// To names that are not ours.
-    elsewhere: Pair,
+    /// To names that are not ours, if they are refused.
+    elsewhere: Option<Pair>,
     ttl: u32,
 }
 
 impl Images {
-    /// What comes after these images when the reference is another one. What is unchanged is not written again.
+    /// What comes after these images when the reference is another one, which `refuses` names of others or not. What is
+    /// unchanged is not written again.
     #[must_use]
-    pub fn next(&self, reference: &Reference) -> Self {
+    pub fn next(&self, reference: &Reference, refuses: bool) -> Self {
         let zones = reference.zones();
         let same_ttl = self.ttl == zones.ttl();
         let names = zones.nodes().filter_map(|(name, node)| {
@@ -108,7 +109,8 @@ impl Images {
             };
             Some((key, replies))
         });
-        let elsewhere = Pair::render(&Reference::default(), &Name::root(), RecordType::A).unwrap_or_default();
+        let refusal = || Pair::render(&Reference::default(), &Name::root(), RecordType::A);
+        let elsewhere = refuses.then(refusal).flatten();
         Self { names: names.collect(), elsewhere, ttl: zones.ttl() }
     }
 
@@ -151,7 +153,7 @@ impl Images {
                 return None;
             }
         }
-        is_usual(asked.kind).then_some(&self.elsewhere)
+        self.elsewhere.as_ref().filter(|_| is_usual(asked.kind))
     }
 }
 

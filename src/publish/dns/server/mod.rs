@@ -3,6 +3,7 @@
 //! One UDP loop and one TCP loop a listen address, on one thread: more of either cost more and not less (measured). Every
 //! queue and every number of connections is bounded, so that who floods the stub loses packets and nobody else does.
 
+mod forward;
 mod tcp;
 mod udp;
 

@@ -2,16 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::Shared;
-use crate::publish::dns::reference::Transport;
+use super::{Shared, forward};
+use crate::publish::dns::reference::{Transport, Written};
 
 /// Connections at a time. Others wait in the kernel's queue until one ends.
 const CONNECTIONS: usize = 128;
@@ -52,8 +52,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut message = Vec::new();
     while timeout(IDLE, read(&mut stream, &mut message)).await?? {
         let read = Instant::now();
-        let reply = shared.answers.load().reference.reply(&message, Transport::Tcp);
-        let Some(reply) = reply else {
+        let Some(reply) = reply(shared, &message).await else {
             shared.counters.dropped(1);
             return Ok(());
         };
@@ -65,6 +64,15 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         shared.counters.took(1, read.elapsed());
     }
     Ok(())
+}
+
+async fn reply(shared: &Shared, query: &[u8]) -> Option<Written> {
+    let published = shared.answers.load_full();
+    let reply = published.reference.reply(query, Transport::Tcp)?;
+    if published.is_for_others(query, &reply) {
+        return Some(forward::reply(&published.forward, query, Transport::Tcp).await);
+    }
+    Some(reply)
 }
 
 /// Reads a message and its length before it; false at the end of the stream.

@@ -3,14 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::time::Instant;
+use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::Shared;
-use crate::publish::dns::reference::Transport;
+use super::{Shared, forward};
+use crate::publish::dns::reference::{Transport, Written};
 use crate::sys::datagrams::{BATCH, Inbox, Outbox};
 
 /// Unusual queries that wait. Those beyond are dropped, and whoever asked asks again.
@@ -22,8 +24,12 @@ struct Unusual {
     read: Instant,
 }
 
+/// Queries that others are asked at a time.
+const FORWARDED: usize = 256;
+
 /// Serves until the socket fails.
 pub(super) async fn serve(socket: UdpSocket, shared: &Shared) -> io::Result<()> {
+    let socket = Arc::new(socket);
     let (unusual, waiting) = mpsc::channel(WAITING);
     tokio::select! {
         result = usual(&socket, shared, unusual) => result,
@@ -69,7 +75,7 @@ fn answer(
     let published = shared.answers.load();
     let mut answered = 0;
     for (packet, peer) in inbox.packets() {
-        if let Some(code) = published.images.reply(packet, outbox.next()) {
+        if let Some(code) = published.images.reply(packet, outbox.place()) {
             outbox.commit(peer);
             shared.counters.answered(Transport::Udp, code);
             answered += 1;
@@ -87,15 +93,36 @@ fn answer(
     }
 }
 
-async fn others(socket: &UdpSocket, shared: &Shared, mut waiting: mpsc::Receiver<Unusual>) {
-    while let Some(Unusual { packet, from, read }) = waiting.recv().await {
-        let reply = shared.answers.load().reference.reply(&packet, Transport::Udp);
-        match reply {
-            Some(reply) if socket.try_send_to(&reply.bytes, from).is_ok() => {
-                shared.counters.answered(Transport::Udp, reply.code);
-                shared.counters.took(1, read.elapsed());
+async fn others(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc::Receiver<Unusual>) {
+    let mut forwarded = JoinSet::new();
+    while let Some(unusual) = waiting.recv().await {
+        while forwarded.try_join_next().is_some() {}
+        let published = shared.answers.load_full();
+        match published.reference.reply(&unusual.packet, Transport::Udp) {
+            Some(reply) if published.is_for_others(&unusual.packet, &reply) => {
+                if forwarded.len() >= FORWARDED {
+                    shared.counters.dropped(1);
+                    continue;
+                }
+                let (socket, shared) = (Arc::clone(socket), shared.clone());
+                forwarded.spawn_local(async move {
+                    let reply = forward::reply(&published.forward, &unusual.packet, Transport::Udp).await;
+                    unusual.answer(&socket, &shared, &reply);
+                });
             }
-            _ => shared.counters.dropped(1),
+            Some(reply) => unusual.answer(socket, shared, &reply),
+            None => shared.counters.dropped(1),
+        }
+    }
+}
+
+impl Unusual {
+    fn answer(&self, socket: &UdpSocket, shared: &Shared, reply: &Written) {
+        if socket.try_send_to(&reply.bytes, self.from).is_ok() {
+            shared.counters.answered(Transport::Udp, reply.code);
+            shared.counters.took(1, self.read.elapsed());
+        } else {
+            shared.counters.dropped(1);
         }
     }
 }
