@@ -38,6 +38,7 @@ mod discover_fuzz;
 mod discover_runner;
 mod dns_agent;
 mod dns_fixture;
+mod dns_server;
 mod dns_wire;
 mod hosts_config;
 mod hosts_file;

@@ -1,0 +1,135 @@
+//! The loops of the stub: what fails is told, what is too much waits.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::socket::{Shutdown, shutdown};
+use privatelink_sim::free_address;
+use privatelinkd::model::{DnsCode, DnsTransport};
+use privatelinkd::publish::dns::server::{self, Ended, Listener, Shared, Socket};
+use privatelinkd::publish::dns::{Answers, Counters};
+use std::os::fd::AsRawFd as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::dns_fixture::{ORDERS, published, query, wire_name};
+
+const SOON: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Stub {
+    counters: Arc<Counters>,
+    listeners: mpsc::Sender<Listener>,
+    ended: mpsc::UnboundedReceiver<Ended>,
+}
+
+impl Stub {
+    /// On the runtime of the test.
+    fn start() -> Self {
+        let counters = Arc::new(Counters::default());
+        let (listeners, handed) = mpsc::channel(8);
+        let (report, ended) = mpsc::unbounded_channel();
+        let answers = Answers::default();
+        answers.store(Arc::new(published()));
+        let shared = Shared { answers, counters: Arc::clone(&counters) };
+        tokio::task::spawn_local(server::run(handed, shared, report, CancellationToken::new()));
+        Self { counters, listeners, ended }
+    }
+
+    async fn serve(&self, address: SocketAddr, socket: Socket) {
+        self.listeners.send(Listener { address, socket, token: CancellationToken::new() }).await.unwrap();
+    }
+}
+
+fn listener(address: SocketAddr) -> TcpListener {
+    let listener = TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+fn framed() -> Vec<u8> {
+    let query = query(&wire_name(ORDERS), 1, &[]);
+    [&u16::try_from(query.len()).unwrap().to_be_bytes()[..], &query].concat()
+}
+
+async fn converse(stream: &mut TcpStream) -> Option<u16> {
+    stream.write_all(&framed()).await.ok()?;
+    let length = timeout(SOON, stream.read_u16()).await.ok()?.ok()?;
+    stream.read_exact(&mut vec![0; usize::from(length)]).await.ok()?;
+    Some(length)
+}
+
+#[tokio::test]
+async fn a_listener_that_fails_is_told_and_another_one_is_served() {
+    let test = async {
+        let mut stub = Stub::start();
+        let address = free_address(1053).unwrap();
+        let broken = listener(address);
+        let ours = broken.try_clone().unwrap();
+        stub.serve(address, Socket::Tcp(broken)).await;
+        assert!(converse(&mut TcpStream::connect(address).await.unwrap()).await.is_some());
+        shutdown(ours.as_raw_fd(), Shutdown::Both).unwrap();
+        let ended = timeout(PATIENCE, stub.ended.recv()).await.unwrap().unwrap();
+        assert_eq!((ended.address, ended.transport), (address, DnsTransport::Tcp));
+        drop(ours);
+        stub.serve(address, Socket::Tcp(listener(address))).await;
+        assert!(converse(&mut TcpStream::connect(address).await.unwrap()).await.is_some());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_datagrams_are_answered_meanwhile() {
+    let test = async {
+        let stub = Stub::start();
+        let address = free_address(1053).unwrap();
+        stub.serve(address, Socket::Tcp(listener(address))).await;
+        let udp = UdpSocket::bind(address).unwrap();
+        udp.set_nonblocking(true).unwrap();
+        stub.serve(address, Socket::Udp(udp)).await;
+        let mut idle = Vec::new();
+        for _ in 0..128 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            assert!(converse(&mut stream).await.is_some());
+            idle.push(stream);
+        }
+        let mut late = TcpStream::connect(address).await.unwrap();
+        assert_eq!(converse(&mut late).await, None, "it waits");
+        let client = tokio::net::UdpSocket::bind((address.ip(), 0)).await.unwrap();
+        client.send_to(&query(&wire_name(ORDERS), 1, &[]), address).await.unwrap();
+        timeout(PATIENCE, client.recv_from(&mut [0; 512])).await.unwrap().unwrap();
+        idle.pop();
+        assert!(timeout(PATIENCE, late.read_u16()).await.unwrap().is_ok(), "its turn has come");
+        let counts = stub.counters.read();
+        assert_eq!(counts.answered[&(DnsTransport::Udp, DnsCode::NoError)], 1);
+        assert_eq!(counts.answered[&(DnsTransport::Tcp, DnsCode::NoError)], 129);
+        assert_eq!(counts.durations.iter().sum::<u64>(), 130);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_token_ends_one_listener() {
+    let test = async {
+        let stub = Stub::start();
+        let address = free_address(1053).unwrap();
+        let token = CancellationToken::new();
+        let socket = Socket::Tcp(listener(address));
+        stub.listeners.send(Listener { address, socket, token: token.clone() }).await.unwrap();
+        assert!(converse(&mut TcpStream::connect(address).await.unwrap()).await.is_some());
+        token.cancel();
+        timeout(PATIENCE, async {
+            while TcpStream::connect(address).await.is_ok() {
+                tokio::task::yield_now().await
+            }
+        })
+        .await
+        .unwrap();
+    };
+    LocalSet::new().run_until(test).await;
+}
