@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::cases;
 
-const DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 
 const REPLIES: [&[u8]; 12] = [
     b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello",
@@ -36,14 +36,14 @@ const REPLIES: [&[u8]; 12] = [
 /// What a hostile or broken server sends, in which pieces, whether it waits to be asked first, and whether it hangs up
 /// then.
 #[derive(Debug, Clone)]
-struct Script {
-    bytes: Vec<u8>,
-    piece: usize,
-    asked: bool,
-    hang_up: bool,
+pub(crate) struct Script {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) piece: usize,
+    pub(crate) asked: bool,
+    pub(crate) hang_up: bool,
 }
 
-fn scripts(seeds: &'static [&'static [u8]]) -> impl Strategy<Value = Script> {
+pub(crate) fn scripts(seeds: &'static [&'static [u8]]) -> impl Strategy<Value = Script> {
     let random = vec(any::<u8>(), 0..200);
     let edits = vec((any::<Index>(), any::<u8>(), 0..4u8), 0..6);
     let mutated = (select(seeds), edits).prop_map(|(seed, edits)| edits.into_iter().fold(seed.to_vec(), edit));
@@ -72,7 +72,7 @@ fn edit(mut bytes: Vec<u8>, (at, value, how): (Index, u8, u8)) -> Vec<u8> {
 }
 
 /// Plays a script and stays, without reading more than the beginning of what is asked.
-async fn play(mut stream: DuplexStream, script: Script) {
+pub(crate) async fn play(mut stream: DuplexStream, script: Script) {
     if script.asked {
         let _some = stream.read(&mut [0; 16]).await;
     }
@@ -101,11 +101,11 @@ async fn converse(exchange: &Exchange, script: Script) -> (Result<Duration, Fail
     (outcome, started.elapsed())
 }
 
-fn runner() -> TestRunner {
+pub(crate) fn runner() -> TestRunner {
     TestRunner::new(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })
 }
 
-fn paused() -> tokio::runtime::Runtime {
+pub(crate) fn paused() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 

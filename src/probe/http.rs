@@ -167,8 +167,13 @@ pub(super) fn host(name: &str, port: u16) -> Result<header::HeaderValue, Failure
 fn failure_of(error: &hyper::Error) -> Failure {
     let mut cause: &(dyn Error + 'static) = error;
     loop {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return dial::failure("HTTP exchange", io);
+        match cause.downcast_ref::<io::Error>() {
+            // What hyper says of chunks, or of trailers, that are none; a socket's errors have numbers.
+            Some(io) if io.kind() == io::ErrorKind::InvalidInput && io.raw_os_error().is_none() => {
+                return Failure::new(FailureReason::Protocol, format_args!("HTTP exchange: {io}"));
+            }
+            Some(io) => return dial::failure("HTTP exchange", io),
+            None => {}
         }
         match cause.source() {
             Some(source) => cause = source,

@@ -90,6 +90,12 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
             result(text, reply, expect.as_deref()).map_err(|failure| Refusal { failure, of_secret: false })
         }
         (Some(reply), _) => Err(of_code(text, reply)),
+        // A stranger's statement is ours, and has no long result.
+        (None, Question::Login | Question::Query { .. }) if text.status == 200 && text.cut && is_result(text.body) => {
+            let most = text.body.len();
+            let detail = format_args!("the statement returns too much for a probe: more than {most} bytes");
+            Err(refusal(means(FailureReason::Misconfigured), detail))
+        }
         (None, _) => Err(without_code(text)),
     }
 }
@@ -99,6 +105,16 @@ fn reply(body: &[u8]) -> Option<Reply> {
     // serde would take an array, too, and in fields that it skips what is no text: that is no JSON.
     let json = std::str::from_utf8(body).ok()?;
     json.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(json).ok())?
+}
+
+/// Whether a body begins as the adapter begins a result: with the code of success.
+fn is_result(body: &[u8]) -> bool {
+    let mut rest = body;
+    ["{", "\"code\"", ":", "0", ","].iter().all(|token| {
+        let found = rest.trim_ascii_start().strip_prefix(token.as_bytes());
+        rest = found.unwrap_or(rest);
+        found.is_some()
+    })
 }
 
 /// A result has a row, and its first column is the expected one.
@@ -167,7 +183,9 @@ fn meaning_of_text(text: &str) -> Option<Meaning> {
     Some(match () {
         () if has("whitelist") => means(R::NotAllowed),
         () if has("sql rejected") => means(R::Misconfigured),
-        () if has("connection timeout") || has("connection pool") || has("memory exceeds") => means(R::Overloaded),
+        // Its pool is exhausted. Any other word on a connection is about the database behind it.
+        () if has("get connection timeout") || has("exceeded connection pool max wait") => means(R::Overloaded),
+        () if has("memory exceeds threshold") => means(R::Overloaded),
         () if has("Authentication failure") => WRONG_SECRET,
         () => return None,
     })

@@ -21,7 +21,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 pub use answer::{Question, Refusal, Text, judge};
 
 use super::dial::{self, Deadline};
-use super::http::{self, Exchange, Wanted};
+use super::http::{self, Answer, Exchange, Wanted};
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober, RefusedSecrets};
 use crate::model::{
@@ -41,6 +41,42 @@ use crate::model::{
 const GRACE: Duration = Duration::from_millis(100);
 /// What is asked where nobody logs in: the cheapest statement that there is.
 const HEARTBEAT: &str = "select server_status()";
+
+/// What a deep check says on a connection that is sealed: one statement. For streams that somebody else has opened.
+///
+/// # Errors
+/// Why the answer is not the right one.
+pub async fn converse<S>(
+    stream: &mut S,
+    spec: &TdengineSpec,
+    question: &Question,
+    deadline: Deadline,
+) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let forms = spec.login.as_ref().map(forms).unwrap_or_default();
+    let exchange = request(spec, 443, spec.login.as_ref(), &spec.sql)?;
+    let answered = answered(stream, (&exchange, question), &forms, deadline).await;
+    answered.map(drop).map_err(|refusal| refusal.failure)
+}
+
+/// The right answer to a question.
+async fn answered<S>(
+    stream: &mut S,
+    (exchange, question): (&Exchange, &Question),
+    forms: &[Secret],
+    deadline: Deadline,
+) -> Result<Answer, Refusal>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let answer = exchange.run(stream, Wanted::Body, deadline).await;
+    let answer = answer.map_err(|failure| Refusal { failure, of_secret: false })?;
+    let text = Text { status: answer.status, body: &answer.body, cut: answer.cut, secrets: forms };
+    judge(&text, question)?;
+    Ok(answer)
+}
 
 /// One check of one target.
 #[derive(Debug)]
@@ -156,9 +192,8 @@ impl TdengineProber {
         timings: Timings,
         deadline: Deadline,
     ) -> Result<Timings, Failure> {
-        let answer = exchange.run(stream, Wanted::Body, deadline).await?;
-        let text = Text { status: answer.status, body: &answer.body, cut: answer.cut, secrets: &self.forms };
-        judge(&text, question).map_err(|Refusal { failure, of_secret }| {
+        let answered = answered(stream, (exchange, question), &self.forms, deadline).await;
+        let answer = answered.map_err(|Refusal { failure, of_secret }| {
             if let Some(secret) = self.secret.as_ref().filter(|_| of_secret) {
                 self.refused.note(secret, &failure);
             }

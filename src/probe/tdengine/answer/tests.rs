@@ -109,9 +109,31 @@ fn a_body_is_told_in_a_word_and_never_shown() {
     );
     assert_eq!(said(200, r#"{"code":11,"desc":""}"#), "backend_down: code 11: no description");
     assert_eq!(said(200, r#"{"code":855,"desc":null}"#), "auth: code 855: no description");
-    let cut = Text { status: 200, body: b"{\"code\":0,", cut: true, secrets: &[] };
+    let cut = Text { status: 200, body: b"{\"code\":9,", cut: true, secrets: &[] };
     let cut = judge(&cut, &query(None)).unwrap_err().failure;
     assert_eq!(&*cut.detail, "expected a JSON object with a code, found more than 10 bytes");
+}
+
+#[test]
+fn a_result_too_long_for_a_probe_is_the_statements_fault() {
+    let judged = |status, body: &str, question: &Question| {
+        let text = Text { status, body: body.as_bytes(), cut: true, secrets: &[] };
+        judge(&text, question).unwrap_err().failure
+    };
+    let long = r#"{"code":0,"column_meta":[["name","VARCHAR",64]],"data":[["a"],["b"#;
+    for question in [Question::Login, query(None), query(Some("a"))] {
+        for body in [long, " {\n \"code\" : 0 , "] {
+            let failure = judged(200, body, &question);
+            assert_eq!(failure.reason, R::Misconfigured, "{failure}");
+            assert!(failure.detail.starts_with("the statement returns too much for a probe: more than "), "{failure}");
+        }
+        // What is no result is none, however long.
+        for body in ["<html>", r#"{"code":11,"desc":""#, r#"{"code":01,"#, r#"{"code":0.5,"#, r#"["code",0,"#, "{"] {
+            assert_eq!(judged(200, body, &question).reason, R::Protocol, "{body}");
+        }
+        assert_eq!(judged(502, long, &question).reason, R::BackendDown);
+    }
+    assert_eq!(judged(200, long, &Question::Anonymous).reason, R::Protocol);
 }
 
 #[test]
