@@ -2,8 +2,9 @@
 //! own, so that this machine needs none.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use privatelink_sim::cloud::{Cloud, World};
 
@@ -81,4 +82,50 @@ async fn only_the_writing_is_roots() {
     assert_eq!((status.uid(), status.gid(), status.mode() & 0o7777), (0, ID, 0o640));
     let again = as_root(&rig, "conf.d/endpoints.toml", &["init", "--write", "--no-look"]).await.unwrap();
     assert!(again.code == 1 && again.err.contains("no file is overwritten"), "{again:?}");
+}
+
+/// Ends with the test.
+struct Agent(std::process::Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An agent as its unit starts it: as the service user, with keys in its environment, of which it lets nobody but root
+/// know.
+fn agent(rig: &Rig) -> Agent {
+    let binary = rig.path("privatelinkd");
+    std::fs::copy(env!("CARGO_BIN_EXE_privatelinkd"), &binary).unwrap();
+    for path in ["", "etc", "etc/hosts"] {
+        std::os::unix::fs::chown(rig.path(path), Some(ID), Some(ID)).unwrap();
+    }
+    let mut command = Command::new(binary);
+    command.arg("--config").arg(rig.path("config.toml")).args(["run", "--all-in-one"]).uid(ID).gid(ID).current_dir("/");
+    let (id, secret) = World::KEY;
+    command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", id).env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret);
+    let log = std::fs::File::create(rig.path("log")).unwrap();
+    Agent(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+}
+
+#[tokio::test]
+async fn root_looks_with_the_keys_of_an_agent_that_shows_them_to_nobody_else() {
+    let (cloud, rig) = rig().await;
+    if as_root(&rig, "config.toml", &["--version"]).await.is_none() {
+        return;
+    }
+    // Without a role nobody but the agent has keys.
+    cloud.world(|world| world.host.role = None).await.unwrap();
+    let said = as_root(&rig, "config.toml", &["discover"]).await.unwrap();
+    assert!(said.code == 1 && said.out.contains("not found: "), "{said:?}");
+    let agent = agent(&rig);
+    rig.reports("the agent has found it", |r| r.endpoints.values().any(|e| e.cloud.is_some())).await;
+    let environment = format!("/proc/{}/environ", agent.0.id());
+    assert_eq!(std::fs::metadata(&environment).unwrap().uid(), 0, "it is closed to the agent's own user");
+    let said = as_root(&rig, "config.toml", &["discover"]).await.unwrap();
+    assert!(said.code == 0 && said.out.contains("ledger:  found"), "{said:?}");
+    assert_eq!(said.err, format!("{NOTE}\n"));
 }

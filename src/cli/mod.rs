@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::Complaints;
 use crate::model::LogLevel;
+use crate::sys::privileges;
 use output::Output;
 
 /// The heading of options that every command takes.
@@ -139,6 +140,11 @@ impl Failed {
 /// Parses the arguments, runs the command, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
+    // First of all: from here on there are secrets to read.
+    if let Err(error) = privileges::close_memory() {
+        // No kernel that we know says so, and names are needed all the same.
+        output::complain(&format!("privatelinkd: can't close this process's memory to others: {error}\n"));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {

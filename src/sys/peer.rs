@@ -10,11 +10,13 @@ use std::path::Path;
 
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
+use rustix::fs::{Mode, OFlags, openat};
 
 /// Far more than the kernel lets a process have by default.
 const LARGEST: u64 = 8 << 20;
 
-/// The environment that the server of a socket was started with, if it runs as this user. For root, or for that user.
+/// The environment that the server of a socket was started with, if it runs as this user. For root, or for that user as
+/// long as the server has not closed its memory.
 ///
 /// # Errors
 /// Nobody serves it, somebody else does, or what the system said.
@@ -24,11 +26,13 @@ pub fn environment(socket: &Path, uid: u32) -> io::Result<Vec<(OsString, OsStrin
     if peer.uid() != uid {
         return Err(other());
     }
-    let file = File::open(format!("/proc/{}/environ", peer.pid()))?;
-    // That process may have ended, and its number be another's.
-    if file.metadata()?.uid() != uid {
+    // That process may have ended, and its number be another's: what is opened in this folder is of one process. And the
+    // folder tells whose it is, where the files of one that has closed its memory are root's.
+    let process = File::open(format!("/proc/{}", peer.pid()))?;
+    if process.metadata()?.uid() != uid {
         return Err(other());
     }
+    let file = File::from(openat(&process, "environ", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut bytes = Vec::new();
     file.take(LARGEST).read_to_end(&mut bytes)?;
     Ok(variables(&bytes))

@@ -1,11 +1,22 @@
-//! Giving up root's rights.
+//! Giving up root's rights, and keeping others out.
 
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
+
+/// Closes the memory of this process to other processes of its user, and leaves no core when it crashes: both would have
+/// secrets. Only who may trace every process (root, CAP_SYS_PTRACE) still sees it, its environment included. Holds until
+/// the process begins another program.
+///
+/// # Errors
+/// What the system said.
+pub fn close_memory() -> io::Result<()> {
+    Ok(prctl::set_dumpable(false)?)
+}
 
 /// Becomes a user for good, in the groups that it is in. For root, before there is a second thread.
 ///
@@ -17,7 +28,8 @@ pub fn become_user(name: &str, (uid, gid): (u32, u32)) -> io::Result<()> {
     initgroups(&CString::new(name)?, gid)?;
     setgid(gid)?;
     setuid(uid)?;
-    Ok(())
+    // The kernel gives whoever changes its user what fs.suid_dumpable says.
+    close_memory()
 }
 
 /// Begins this program anew, with other arguments and nothing but this environment. Returns only what went wrong.
