@@ -37,6 +37,11 @@ impl Deadline {
         Self { at: Instant::now() + allowed.min(FAR), allowed }
     }
 
+    /// How long it was from the beginning.
+    pub(super) fn allowed(self) -> Duration {
+        self.allowed
+    }
+
     /// Does `work`, unless the deadline passes first.
     ///
     /// # Errors

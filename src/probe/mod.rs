@@ -31,7 +31,7 @@ pub mod tdengine;
 pub mod tls;
 mod work;
 
-pub use refused::RefusedSecrets;
+pub use refused::{RefusedSecrets, Turn};
 pub use work::Work;
 
 /// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never

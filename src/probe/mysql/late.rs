@@ -12,11 +12,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::model::{Failure, FailureReason};
+use crate::probe::Turn;
 
 /// What an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
+    /// For the first login with the same secret, elsewhere, to be answered.
+    Secret,
     /// For another handshake with the same server to end.
     Turn,
     /// For the TCP handshake.
@@ -34,11 +37,12 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 7] =
-        [Self::Turn, Self::Connect, Self::Greeting, Self::Tls, Self::Login, Self::Statement, Self::Ping];
+    const ALL: [Self; 8] =
+        [Self::Secret, Self::Turn, Self::Connect, Self::Greeting, Self::Tls, Self::Login, Self::Statement, Self::Ping];
 
     fn unfinished(self) -> &'static str {
         match self {
+            Self::Secret => Turn::AWAITED,
             Self::Turn => "an earlier handshake with this server not finished",
             Self::Connect => "no answer to the TCP handshake",
             Self::Greeting => "no greeting",
@@ -46,6 +50,15 @@ impl Phase {
             Self::Login => "no answer to the login",
             Self::Statement => "no result of the statement",
             Self::Ping => "no answer to a ping",
+        }
+    }
+
+    /// Why an attempt that still waits for it has failed.
+    fn reason(self) -> FailureReason {
+        match self {
+            // Not this target's fault.
+            Self::Secret => FailureReason::Local,
+            _ => FailureReason::Timeout,
         }
     }
 }
@@ -96,7 +109,8 @@ impl<T: Send + 'static> Late<T> {
     /// for what else it holds.
     ///
     /// # Errors
-    /// A [`FailureReason::Timeout`] when the time allowed has passed: the attempt goes on.
+    /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where another target is waited for, when the time
+    /// allowed has passed: the attempt goes on.
     pub(super) async fn end(
         &self,
         allowed: Duration,
@@ -117,9 +131,9 @@ impl<T: Send + 'static> Late<T> {
                 joined(ended)
             }
             Err(_) => {
-                let unfinished = attempt.progress.phase().unfinished();
-                let allowed = humantime::format_duration(allowed);
-                Err(Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {allowed}")))
+                let phase = attempt.progress.phase();
+                let (unfinished, allowed) = (phase.unfinished(), humantime::format_duration(allowed));
+                Err(Failure::new(phase.reason(), format_args!("{unfinished} after {allowed}")))
             }
         }
     }

@@ -108,6 +108,12 @@ impl Server {
         let Some(login) = &self.login else {
             return Err(Failure::new(FailureReason::Misconfigured, "no user to log in"));
         };
+        progress.enter(Phase::Secret);
+        // Before the server's own turn, which others may want with other secrets.
+        let secret = match &login.password {
+            Some(password) => Some(self.refused.turn(password, allowed).await?),
+            None => None,
+        };
         progress.enter(Phase::Turn);
         let turn = self.gate.acquire().await;
         // While we waited, others may have been refused.
@@ -125,6 +131,9 @@ impl Server {
         let logged_in = Driver::log_in(&mut packets, &greeting, &secrecy, login).await;
         drop(turn);
         let (driver, took) = logged_in.map_err(|fault| self.note(login, fault))?;
+        if let Some(secret) = secret {
+            secret.accepted();
+        }
         timings.login = Some(took);
         timings.total += took;
         Ok((Session::new(packets), driver, timings))

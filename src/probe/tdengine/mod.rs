@@ -32,7 +32,7 @@ pub use answer::{Question, Refusal, Text, judge};
 use super::dial::{self, Deadline};
 use super::http::{self, Answer, Exchange, Wanted};
 use super::tls::{Sessions, TrustSet, lock};
-use super::{Overlap, Prober, RefusedSecrets};
+use super::{Overlap, Prober, RefusedSecrets, Turn};
 use crate::model::{
     Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
 };
@@ -185,6 +185,15 @@ impl TdengineProber {
         Weak::as_ptr(&lock(&self.proven)) == Arc::as_ptr(config)
     }
 
+    /// The turn to send a secret. It is not this target's fault if another one doesn't answer.
+    async fn turn<'a>(&'a self, secret: &FileSecret, deadline: Deadline) -> Result<Turn<'a>, Failure> {
+        let turn = async { Ok(self.refused.turn(secret, deadline.allowed()).await) };
+        match deadline.cover(Turn::AWAITED, turn).await {
+            Ok(turn) => turn,
+            Err(Failure { detail, .. }) => Err(Failure::new(FailureReason::Local, detail)),
+        }
+    }
+
     async fn exchange(
         &self,
         stream: &mut TlsStream<TcpStream>,
@@ -192,6 +201,10 @@ impl TdengineProber {
         timings: Timings,
         deadline: Deadline,
     ) -> Result<Timings, Failure> {
+        let turn = match &self.secret {
+            Some(secret) => Some(self.turn(secret, deadline).await?),
+            None => None,
+        };
         let answered = answered(stream, (exchange, question), &self.forms, deadline).await;
         let answer = answered.map_err(|Refusal { failure, of_secret }| {
             if let Some(secret) = self.secret.as_ref().filter(|_| of_secret) {
@@ -199,6 +212,9 @@ impl TdengineProber {
             }
             failure
         })?;
+        if let Some(turn) = turn {
+            turn.accepted();
+        }
         let (took, total) = (answer.took, timings.total + answer.whole);
         Ok(Timings { answer: Some(took), query: Some(answer.whole - took), total, ..timings })
     }
