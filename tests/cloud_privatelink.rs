@@ -87,7 +87,8 @@ fn no_reply_is_too_odd() {
             check_page(parse::zones(&body), body.len())?;
             let _ = parse::endpoint(&body);
             let content_type = xml.then(|| "text/xml;charset=utf-8".to_owned());
-            let refusal = refusal::read(&Reply { status, content_type, date: None, retry_after, body: body.into() });
+            let refusal =
+                refusal::read(&Reply { status, content_type, date: None, retry_after, body: body.into() }, &[]);
             prop_assert!(refusal.to_string().lines().count() <= 1, "{refusal}");
             prop_assert!(refusal.message.chars().count() <= 500);
             if let refusal::Class::Throttled { retry_after: Some(wait) } = refusal.class {

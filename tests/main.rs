@@ -60,5 +60,6 @@ mod probe_secrets;
 mod probe_tcp;
 mod probe_tdengine;
 mod races;
+mod secrets;
 mod state_fuzz;
 mod support;

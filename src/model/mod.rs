@@ -45,5 +45,5 @@ pub use probe::{
     Check, DeepSpec, Depth, FileSecret, HeaderValue, HttpsSpec, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec,
     Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
 };
-pub use secret::Secret;
+pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};

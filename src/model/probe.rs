@@ -244,6 +244,14 @@ pub struct MysqlLogin {
     pub password: Option<FileSecret>,
 }
 
+impl MysqlLogin {
+    /// The password itself.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        self.password.as_ref().map(|password| &password.secret)
+    }
+}
+
 /// How TDengine's REST gateway is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TdengineSpec {

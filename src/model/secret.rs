@@ -25,6 +25,16 @@ impl Secret {
     }
 }
 
+/// A text of somebody else's without these secrets, should it repeat one. To be done before anything is cut off: half a
+/// secret would not be found any more.
+#[must_use]
+pub fn hide<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+    let mut secrets: Vec<&str> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
+    // One may be the beginning of another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+}
+
 impl Hash for Secret {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.expose().hash(state);
@@ -44,5 +54,11 @@ mod tests {
     #[test]
     fn debug_hides_the_text() {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2".into()))), "Some([secret])");
+    }
+
+    #[test]
+    fn what_is_repeated_is_hidden_whole() {
+        assert_eq!(hide("a hunter2, a hunter2b", ["hunter2", "", "hunter2b"]), "a [secret], a [secret]");
+        assert_eq!(hide("nothing", []), "nothing");
     }
 }

@@ -15,14 +15,15 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 pub use error::{CallError, Malformed};
 
 use super::http::{self, Http, Verb};
 use super::reply::{Reply, TransportError, TransportKind};
-use super::sign::{Keys, Moment, Params, Rpc};
-use crate::model::{Boottime, Now, Wall};
+use super::sign::{Keys, Moment, Params, Rpc, Signed};
+use crate::model::{Boottime, Now, Secret, Wall};
 use crate::sys::clock::Clock;
 use hosts::{Hosts, Origin};
 use retry::{Change, Patience, Retry, Step};
@@ -205,7 +206,7 @@ impl Client {
         match reply.status {
             200..=299 => Ok(reply),
             300..=399 => Err(transport(TransportKind::Redirect, format!("status {}", reply.status))),
-            _ => Err(CallError::Refused(Box::new(refusal::read(&reply)))),
+            _ => Err(CallError::Refused(Box::new(refusal::read(&reply, &secrets(keys, call, &signed))))),
         }
     }
 
@@ -237,6 +238,16 @@ impl Client {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What an answer may not make us say: all that proves who we are, as we have it and as it went out.
+fn secrets(keys: Option<&Keys>, call: &Call<'_>, signed: &Signed) -> Vec<Secret> {
+    let own = keys.into_iter().flat_map(|keys| keys.token.iter().chain([&keys.secret])).cloned();
+    let sent = signed.headers.iter().filter_map(|(_, value)| value.expose().split_once("Signature="));
+    let form = std::str::from_utf8(call.form).unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let form =
+        form.flat_map(|(_, value)| [value.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned()]);
+    own.chain(sent.map(|(_, signature)| signature.to_owned()).chain(form).map(Secret::new)).collect()
 }
 
 fn over(deadline: Duration) -> String {

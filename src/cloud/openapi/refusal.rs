@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cloud::reply::Reply;
-use crate::model::Wall;
+use crate::model::{Secret, Wall, hide};
 
 /// The longest wait that a service may ask for; the SDK's own ceiling.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
@@ -127,10 +127,11 @@ impl fmt::Display for Class {
     }
 }
 
-/// What an error reply says; also of one that is cut short, or was written by somebody in between.
+/// What an error reply says; also of one that is cut short, or was written by somebody in between. Should it repeat one of
+/// these secrets, that is hidden.
 #[must_use]
-pub fn read(reply: &Reply) -> Refusal {
-    let said = said(reply);
+pub fn read(reply: &Reply, secrets: &[Secret]) -> Refusal {
+    let said = said(reply, secrets);
     let class = match retry_after(reply) {
         Some(wait) => Class::Throttled { retry_after: Some(wait) },
         None => match class_of(&said.code) {
@@ -199,7 +200,7 @@ struct Said {
     action: Option<String>,
 }
 
-fn said(reply: &Reply) -> Said {
+fn said(reply: &Reply, secrets: &[Secret]) -> Said {
     let text = String::from_utf8_lossy(&reply.body);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let xml = text.starts_with('<') || reply.content_type.as_deref().is_some_and(|t| t.starts_with("text/xml"));
@@ -213,12 +214,13 @@ fn said(reply: &Reply) -> Said {
         Some(value) => member(value, "AccessDeniedDetail").and_then(|detail| json_text(detail, "AuthAction")),
         None => find("AuthAction"),
     };
-    let clean = |name| find(name).map(|text| tidy(&text)).filter(|text| !text.is_empty());
+    let tidy = |text: &String| tidy(&hide(text, secrets.iter().map(Secret::expose)));
+    let clean = |name| find(name).as_ref().map(tidy).filter(|text| !text.is_empty());
     Said {
         code: clean("Code").unwrap_or_default(),
         message: clean("Message").unwrap_or_default(),
         request_id: clean("RequestId"),
-        action: action.map(|action| tidy(&action)).filter(|action| !action.is_empty()),
+        action: action.as_ref().map(tidy).filter(|action| !action.is_empty()),
     }
 }
 

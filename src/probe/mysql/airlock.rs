@@ -23,7 +23,7 @@ use super::greeting::{Greeting, LARGEST, SCRAMBLE};
 use super::packet::{Packet, Packets, protocol};
 use super::seal::Secrecy;
 use super::statement;
-use crate::model::{Failure, FailureReason, MysqlLogin};
+use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
 
 /// The longest packet of a login.
 const MOST_LOGIN: usize = 4096;
@@ -57,6 +57,8 @@ impl From<Failure> for LoginFault {
 pub(super) struct Driver {
     conn: Conn,
     inner: Packets<UnixStream>,
+    /// What no message may repeat.
+    secret: Option<Secret>,
 }
 
 /// What a statement gave.
@@ -86,12 +88,12 @@ impl Driver {
         let conn = Conn::new(opts(&door.name, login, proven));
         let relay = async {
             let inner = door.admit().await.map_err(|e| local("private socket", &e))?;
-            let relay = LoginRelay { server, inner: Packets::new(inner), greeting, tls, proven, plugin: None };
+            let relay = LoginRelay { login, server, inner: Packets::new(inner), greeting, tls, proven, plugin: None };
             relay.run().await
         };
-        let conn = async { conn.await.map_err(|e| LoginFault::Failed(driver_failure(&e))) };
+        let conn = async { conn.await.map_err(|e| LoginFault::Failed(driver_failure(&e, login.secret()))) };
         let ((inner, took), conn) = tokio::try_join!(relay, conn)?;
-        Ok((Self { conn, inner }, took))
+        Ok((Self { conn, inner, secret: login.secret().cloned() }, took))
     }
 
     /// Puts one statement to the server. Returns what it gave, and how long the server took.
@@ -99,9 +101,10 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let relay = statement::relay(server, &mut self.inner, sql);
+        let secret = self.secret.as_ref();
+        let relay = statement::relay(server, &mut self.inner, (sql, secret));
         let rows = async {
-            let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e))?;
+            let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e, secret))?;
             Ok(match row.as_ref().and_then(|row| row.as_ref(0)) {
                 None => Found::Nothing,
                 Some(Value::NULL) => Found::Null,
@@ -161,11 +164,11 @@ fn opts(socket: &str, login: &MysqlLogin, proven: bool) -> Opts {
 
 /// Where mysql_async gave up although the airlock had let everything pass. Its texts name no secret; its values might,
 /// and are not shown.
-fn driver_failure(error: &mysql_async::Error) -> Failure {
+fn driver_failure(error: &mysql_async::Error, secret: Option<&Secret>) -> Failure {
     match error {
         mysql_async::Error::Server(error) => {
             let (code, text) = (error.code, error.message.clone());
-            ServerError { code, state: Some(error.state.clone()), text }.failure(Stage::Statement)
+            ServerError { code, state: Some(error.state.clone()), text }.without(secret).failure(Stage::Statement)
         }
         other => protocol(format_args!("expected what MySQL sends: {other}")),
     }
@@ -177,6 +180,7 @@ fn local(doing: &str, error: &io::Error) -> Failure {
 
 /// One login on its way. Numbers of packets differ by one on the two sides, once TLS has taken one.
 struct LoginRelay<'a, S> {
+    login: &'a MysqlLogin,
     server: &'a mut Packets<S>,
     inner: Packets<UnixStream>,
     greeting: &'a Greeting,
@@ -201,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
         loop {
             let packet = self.server.read(MOST_LOGIN).await?;
             if packet.is_error() {
-                return Err(refusal(&packet));
+                return Err(refusal(&packet, self.login.secret()));
             }
             number += 1;
             let payload = packet.at(number)?;
@@ -254,12 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
             CLEAR if self.proven => CLEAR,
             CLEAR => return Err(self.decline(number, &[0], clear_wanted()).await),
             other => {
+                let name = hide(&String::from_utf8_lossy(other), self.login.secret().map(Secret::expose));
                 let failure = Failure::new(
                     FailureReason::Misconfigured,
                     format_args!(
-                        "the user logs in by {:?}, which a probe can't; give it mysql_native_password or \
-                         caching_sha2_password",
-                        String::from_utf8_lossy(other)
+                        "the user logs in by {name:?}, which a probe can't; give it mysql_native_password or \
+                         caching_sha2_password"
                     ),
                 );
                 return Err(self.decline(number, &[], failure).await);
@@ -298,11 +302,11 @@ fn clear_wanted() -> Failure {
     )
 }
 
-fn refusal(packet: &Packet) -> LoginFault {
+fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
     let Some(error) = ServerError::parse(&packet.payload) else {
         return LoginFault::Failed(protocol("an error without a number"));
     };
-    let failure = error.failure(Stage::Login);
+    let failure = error.clone().without(secret).failure(Stage::Login);
     if error.refuses_the_secret() { LoginFault::SecretRefused(failure) } else { LoginFault::Failed(failure) }
 }
 

@@ -4,7 +4,7 @@
 //! Texts come before codes: MatrixOne puts many troubles under 20101, has moved some of them from code to code, and
 //! its cloud's front end reports suspensions under the code of a wrong password.
 
-use crate::model::{Failure, FailureReason};
+use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// An error packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,12 @@ impl ServerError {
             _ => (None, rest),
         };
         Some(Self { code: u16::from_le_bytes([*low, *high]), state, text: text(rest) })
+    }
+
+    /// As it may be shown, should the server repeat the secret.
+    #[must_use]
+    pub fn without(self, secret: Option<&Secret>) -> Self {
+        Self { text: hide(&self.text, secret.map(Secret::expose)), ..self }
     }
 
     /// The failure that it is at this stage. What an admin can do is said where it is not in the server's own words.

@@ -37,7 +37,7 @@ pub use server::{Product, Shared};
 use super::dial::Deadline;
 use super::tls::{Sessions, lock};
 use super::{Overlap, Prober};
-use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Timings};
+use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings, hide};
 use airlock::{Driver, Found, LoginFault};
 use greeting::Greeting;
 use late::{Late, Phase, Progress};
@@ -245,19 +245,19 @@ async fn fresh(
         let (found, took) = session.ask(&mut driver, &statement.sql).await?;
         timings.query = Some(took);
         timings.total += took;
-        judge(found, statement.expect.as_deref())?;
+        judge(found, statement.expect.as_deref(), server.secret())?;
     }
     driver.dismiss().await;
     Ok(timings)
 }
 
-/// Whether a statement gave what it should: a row at least.
-fn judge(found: Found, expect: Option<&str>) -> Result<(), Failure> {
+/// Whether a statement gave what it should: a row at least. No message repeats the secret.
+fn judge(found: Found, expect: Option<&str>, secret: Option<&Secret>) -> Result<(), Failure> {
     let found = match (found, expect) {
         (Found::Nothing, _) => "no row".to_owned(),
         (_, None) => return Ok(()),
         (Found::Text(text), Some(expected)) if text == expected => return Ok(()),
-        (Found::Text(text), Some(_)) => format!("{text:?}"),
+        (Found::Text(text), Some(_)) => format!("{:?}", hide(&text, secret.map(Secret::expose))),
         (Found::Null, Some(_)) => "NULL".to_owned(),
     };
     let expected = expect.map_or_else(|| "a row".to_owned(), |expected| format!("{expected:?}"));
@@ -271,13 +271,14 @@ mod tests {
     #[test]
     fn a_result_is_the_expected_one_or_says_what_it_is() {
         let text = |text: &str| Found::Text(text.to_owned());
-        assert_eq!(judge(text("1"), None), Ok(()));
-        assert_eq!(judge(Found::Null, None), Ok(()));
-        assert_eq!(judge(text("1"), Some("1")), Ok(()));
-        let said = |found, expect| judge(found, expect).unwrap_err().to_string();
+        assert_eq!(judge(text("1"), None, None), Ok(()));
+        assert_eq!(judge(Found::Null, None, None), Ok(()));
+        assert_eq!(judge(text("1"), Some("1"), None), Ok(()));
+        let said = |found, expect| judge(found, expect, Some(&Secret::new("hunter2".into()))).unwrap_err().to_string();
         assert_eq!(said(Found::Nothing, None), "result: expected a row, found no row");
         assert_eq!(said(Found::Nothing, Some("1")), "result: expected \"1\", found no row");
         assert_eq!(said(text("2"), Some("1")), "result: expected \"1\", found \"2\"");
+        assert_eq!(said(text("hunter2"), Some("1")), "result: expected \"1\", found \"[secret]\"");
         assert_eq!(said(Found::Null, Some("1")), "result: expected \"1\", found NULL");
     }
 }

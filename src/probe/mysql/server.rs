@@ -17,7 +17,7 @@ use super::line::Line;
 use super::packet::Packets;
 use super::seal::{Seal, Secrecy};
 use super::session::Session;
-use crate::model::{Failure, FailureReason, MysqlLogin, MysqlSpec, Timings};
+use crate::model::{Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings};
 use crate::probe::RefusedSecrets;
 use crate::probe::dial::{self, Deadline};
 use crate::probe::tls::{TrustSets, lock};
@@ -85,6 +85,11 @@ impl Server {
         }
     }
 
+    /// What no message may repeat.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        self.login.as_ref().and_then(MysqlLogin::secret)
+    }
+
     /// What must be right before anybody is dialled.
     ///
     /// # Errors
@@ -136,7 +141,7 @@ impl Server {
         }
         timings.login = Some(took);
         timings.total += took;
-        Ok((Session::new(packets), driver, timings))
+        Ok((Session::new(packets, login.secret().cloned()), driver, timings))
     }
 
     /// The greeting, and at times the certificate; nobody logs in. For servers that don't mind.

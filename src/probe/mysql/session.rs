@@ -8,7 +8,7 @@ use super::airlock::{Driver, Found};
 use super::errors::{ServerError, Stage};
 use super::line::Line;
 use super::packet::{Packets, protocol};
-use crate::model::Failure;
+use crate::model::{Failure, Secret};
 
 /// The command that asks for a sign of life.
 const PING: [u8; 1] = [0x0e];
@@ -21,6 +21,8 @@ const ASK: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Session {
     packets: Packets<Line>,
+    /// What no message may repeat.
+    secret: Option<Secret>,
 }
 
 /// Why a ping failed.
@@ -33,8 +35,8 @@ pub(super) enum PingFault {
 }
 
 impl Session {
-    pub(super) fn new(packets: Packets<Line>) -> Self {
-        Self { packets }
+    pub(super) fn new(packets: Packets<Line>, secret: Option<Secret>) -> Self {
+        Self { packets, secret }
     }
 
     /// How long the peer may be gone before this connection is given up. A dead path would else hold the next login
@@ -58,6 +60,7 @@ impl Session {
         if let Some(error) = ServerError::parse(&packet.payload) {
             // Some servers say why they hang up, before the ping that finds it out.
             let gone = error.ends_only_this_connection();
+            let error = error.without(self.secret.as_ref());
             return Err(if gone { PingFault::Gone } else { PingFault::Said(error.failure(Stage::Ping)) });
         }
         let took = started.elapsed();

@@ -11,7 +11,7 @@ use super::airlock::{FAREWELL, OK};
 use super::errors::{ServerError, Stage};
 use super::greeting::LARGEST;
 use super::packet::{Packets, protocol};
-use crate::model::{Failure, FailureReason};
+use crate::model::{Failure, FailureReason, Secret};
 
 /// The longest packet of an answer. mysql_async takes no longer one either.
 const MOST_ANSWER: usize = LARGEST as usize - 1;
@@ -22,11 +22,12 @@ const MOST_COLUMNS: usize = 1024;
 
 const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 
-/// Relays one statement and the one result that it may have. Returns how long the server took.
+/// Relays one statement and the one result that it may have; no message repeats the secret. Returns how long the server
+/// took.
 pub(super) async fn relay<S>(
     server: &mut Packets<S>,
     inner: &mut Packets<UnixStream>,
-    sql: &str,
+    (sql, secret): (&str, Option<&Secret>),
 ) -> Result<Duration, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -37,7 +38,7 @@ where
     }
     let started = Instant::now();
     server.write(0, &command).await?;
-    let mut answer = Answer { server, number: 0, left: MOST_BYTES };
+    let mut answer = Answer { server, secret, number: 0, left: MOST_BYTES };
     let first = answer.next().await?;
     match &*first {
         [0x00, ..] => inner.write(answer.number, &OK).await?,
@@ -84,6 +85,7 @@ where
 /// The packets of an answer, in order and bounded.
 struct Answer<'a, S> {
     server: &'a mut Packets<S>,
+    secret: Option<&'a Secret>,
     number: u8,
     left: usize,
 }
@@ -93,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
         let packet = self.server.read(MOST_ANSWER).await?;
         if packet.is_error() {
             let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
-            return Err(error.failure(Stage::Statement));
+            return Err(error.without(self.secret).failure(Stage::Statement));
         }
         self.number = self.number.wrapping_add(1);
         let payload = packet.at(self.number)?;

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{Failure, FailureReason, Secret};
+use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,9 @@ pub struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// Words of the body, fit to be shown. Before anything is cut off: half a secret would not be found any more.
+    /// Words of the body, fit to be shown.
     fn shown(&self, words: &str) -> String {
-        let secrets = self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty());
-        secrets.fold(words.to_owned(), |words, secret| words.replace(secret, "[secret]"))
+        hide(words, self.secrets.iter().map(Secret::expose))
     }
 }
 

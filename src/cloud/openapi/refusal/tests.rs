@@ -6,6 +6,10 @@ fn reply(status: u16, body: &str) -> Reply {
     Reply { status, body: Zeroizing::new(body.as_bytes().to_vec()), ..Reply::default() }
 }
 
+fn read(reply: &Reply) -> Refusal {
+    super::read(reply, &[])
+}
+
 fn json(status: u16, code: &str) -> Reply {
     reply(status, &format!(r#"{{"RequestId":"R-1","HostId":"h","Code":"{code}","Message":"No."}}"#))
 }
@@ -128,4 +132,20 @@ fn foreign_text_is_one_short_line() {
     assert_eq!(refusal.code.len(), LONGEST_TEXT);
     let bytes = Reply { status: 400, body: Zeroizing::new(b"{\"Code\":\"\xff\xfe\"}".to_vec()), ..Reply::default() };
     assert_eq!(read(&bytes).code, "\u{fffd}\u{fffd}");
+}
+
+#[test]
+fn what_proves_who_we_are_is_not_repeated() {
+    let secrets = ["token+/==", "hunter2"].map(|text| Secret::new(text.into()));
+    let long = "x".repeat(LONGEST_TEXT - 3);
+    for (reply, message) in [
+        (reply(400, r#"{"Code":"hunter2","Message":"No token+/==.","RequestId":"hunter2"}"#), "No [secret]."),
+        (reply(400, &format!(r#"{{"Message":"{long}token+/=="}}"#)), &format!("{long}[se")),
+        (reply(400, "<Error><Message>token+/== &lt;hunter2&gt;</Message></Error>"), "[secret] <[secret]>"),
+        (reply(400, r#"{"Message":"token+/==","Mess"#), "[secret]"),
+    ] {
+        let refusal = super::read(&reply, &secrets);
+        assert_eq!(refusal.message, message);
+        assert!(!format!("{refusal:?}").contains("hunter2"), "{refusal:?}");
+    }
 }
