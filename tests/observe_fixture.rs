@@ -8,7 +8,7 @@ use privatelinkd::model::{
     AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
     CredentialsState, Digest, DnsCounts, Endpoint, Event, EventKind, Failure, FailureReason, Freshness,
     HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt, Receipts,
-    SourceKind, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
+    SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -45,6 +45,8 @@ pub(crate) fn up() -> CheckHealth {
         failing_since: None,
         successes_in_a_row: 10,
         last_success_started: Some(at(7198).boottime),
+        successes: Some(Span { first: at(7150).boottime, last: at(7198).boottime }),
+        failures: None,
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
         certificate: None,

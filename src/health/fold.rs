@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Boottime, FailureReason, Observation};
+use crate::model::{Boottime, FailureReason, Observation, Span};
 
 /// Probes overlap at an edge, so results arrive out of order. They are kept sorted by start and every run is counted
 /// on the sorted list: whatever the order of arrival, the same results give the same runs.
@@ -35,6 +35,13 @@ pub(super) struct Run {
     pub(super) moving: u32,
     /// Start of the first failure of the run.
     pub(super) failing_since: Option<Boottime>,
+}
+
+/// The latest run of either kind, as far back as results are remembered. One of the two is still going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Runs {
+    pub(super) successes: Option<Span>,
+    pub(super) failures: Option<Span>,
 }
 
 impl Fold {
@@ -71,6 +78,23 @@ impl Fold {
             }
         }
         run
+    }
+
+    pub(super) fn runs(&self) -> Runs {
+        let mut runs = Runs::default();
+        let mut newer = None;
+        for entry in self.results.iter().rev() {
+            let succeeded = entry.verdict == Verdict::Success;
+            let run = if succeeded { &mut runs.successes } else { &mut runs.failures };
+            match run {
+                Some(span) if newer == Some(succeeded) => span.first = entry.started,
+                // An older run of this kind, behind one of the other.
+                Some(_) => break,
+                None => *run = Some(Span::at(entry.started)),
+            }
+            newer = Some(succeeded);
+        }
+        runs
     }
 
     /// Start of the latest-begun success that is remembered.

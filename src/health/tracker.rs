@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fold::{Fold, Run};
+use super::fold::{Fold, Run, Runs};
 use crate::model::{
     Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
 };
@@ -45,6 +45,9 @@ pub enum Signal {
     EdgeBegan(Failure),
     /// The deciding failure. Siblings must be probed: only a probe begun from now on is evidence (B4).
     WentDown(Failure),
+    /// The first success of a target that is down. Siblings should be probed: what they failed by may have been a fault
+    /// of this host that is over now.
+    Answers,
     /// Up; `recovered` if it had been down.
     CameUp {
         /// False for the first verdict.
@@ -117,7 +120,7 @@ impl Tracker {
         self.fold.insert(observation);
         let before = std::mem::replace(&mut self.run, self.fold.run());
         let signal = match &observation.outcome {
-            Ok(_) => self.succeeded(now),
+            Ok(_) => self.succeeded(now, before),
             Err(f) => {
                 self.last_failure = Some((now, f.clone()));
                 if f.reason == FailureReason::Local { None } else { self.failed(f, observation.ended, now, before) }
@@ -135,6 +138,7 @@ impl Tracker {
             CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
             CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
         };
+        let Runs { successes, failures } = self.fold.runs();
         CheckHealth {
             state: self.state,
             since: self.since,
@@ -142,6 +146,8 @@ impl Tracker {
             failing_since: self.run.failing_since,
             successes_in_a_row: self.run.successes,
             last_success_started: self.last_success_started,
+            successes,
+            failures,
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             certificate: None,
@@ -149,7 +155,7 @@ impl Tracker {
         }
     }
 
-    fn succeeded(&mut self, now: Now) -> Option<Signal> {
+    fn succeeded(&mut self, now: Now, before: Run) -> Option<Signal> {
         self.last_success_started = self.last_success_started.max(self.fold.last_success_started());
         self.loss = self.loss.saturating_sub(1);
         match self.state {
@@ -166,6 +172,7 @@ impl Tracker {
                 self.stats.transitions += 1;
                 Some(Signal::CameUp { recovered: true })
             }
+            CheckState::Down { .. } if before.successes == 0 && self.run.successes > 0 => Some(Signal::Answers),
             CheckState::Up { .. } | CheckState::Down { .. } => None,
         }
     }

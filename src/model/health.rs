@@ -52,6 +52,24 @@ impl TargetHealth {
     }
 }
 
+/// A run of like results of one check: from the start of its first probe to the start of its last one. A long run is
+/// remembered by its latest results only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Start of the first probe.
+    pub first: Boottime,
+    /// Start of the last probe.
+    pub last: Boottime,
+}
+
+impl Span {
+    /// A run of one.
+    #[must_use]
+    pub fn at(start: Boottime) -> Self {
+        Self { first: start, last: start }
+    }
+}
+
 /// Up or down, after hysteresis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckState {
@@ -97,6 +115,10 @@ pub struct CheckHealth {
     pub successes_in_a_row: u32,
     /// Start of the latest-begun probe that succeeded: what counts as evidence (B4).
     pub last_success_started: Option<Boottime>,
+    /// The latest run of successes, over or not.
+    pub successes: Option<Span>,
+    /// The latest run of failures, over or not. Faults of our own are none.
+    pub failures: Option<Span>,
     /// The latest result.
     pub last: Option<LastResult>,
     /// The latest failure, kept after the recovery for people.
@@ -118,6 +140,8 @@ impl CheckHealth {
             failing_since: None,
             successes_in_a_row: 0,
             last_success_started: None,
+            successes: None,
+            failures: None,
             last: None,
             last_failure: None,
             certificate: None,

@@ -165,7 +165,7 @@ where
         let health = collector.view.targets.entry(key.clone()).or_default();
         Arc::make_mut(health).checks.insert(report.check, report.health);
         let Some(signal) = report.signal else { return };
-        if matches!(signal, Signal::EdgeBegan(_) | Signal::WentDown(_)) {
+        if matches!(signal, Signal::EdgeBegan(_) | Signal::WentDown(_) | Signal::Answers) {
             for sibling in collector.work.siblings.get(key).into_iter().flatten() {
                 if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&report.check)) {
                     nudge.notify_one();
@@ -176,6 +176,8 @@ where
         let kind = match signal {
             Signal::EdgeBegan(failure) => EventKind::EdgeBegan { target, check, failure },
             Signal::WentDown(failure) => EventKind::TargetDown { target, check, failure },
+            // Nothing that people are told: it is still down.
+            Signal::Answers => return,
             Signal::CameUp { recovered } => EventKind::TargetUp { target, check, recovered },
         };
         // Without a listener there is nobody to tell.

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Inputs;
+use super::witness::Witnesses;
 use crate::model::{
     AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName,
-    Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
+    Missing, Presence, Span, Steering, TargetHealth, TargetKey, Zone,
 };
 
 /// All candidates of one name.
@@ -30,6 +31,10 @@ pub(super) struct Candidate {
     pub(super) stale: bool,
     pub(super) drained: bool,
     pub(super) standing: Standing,
+    /// Its checks that are decidedly down, each with the time of the decision.
+    pub(super) decided: Vec<(Check, Boottime)>,
+    /// True if some check failed by which it is decidedly down while somebody succeeded.
+    pub(super) witnessed: bool,
     /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
     pub(super) leaves_at: Option<Boottime>,
     /// The name left the config altogether.
@@ -68,18 +73,17 @@ impl Candidate {
     /// True if some other address passed every check that `self` is decidedly down by, in a probe begun after the
     /// failure that decided (B4). A check that is down without a decision is of the kind that no other address mends,
     /// and speaks neither for nor against.
+    ///
+    /// Failures while nobody at all succeeded prove nothing, for they may have been this host's own (B5): when it is over,
+    /// the first address that answers must not disprove the others by what they failed then. They are probed again at
+    /// once, and what fails then fails beside a success.
     pub(super) fn is_disproved_by(&self, other: &Self) -> bool {
-        let (Some(mine), Some(theirs)) = (&self.health, &other.health) else { return false };
-        let decided = |(check, health): (&Check, &CheckHealth)| match health.state {
-            CheckState::Down { decided: Some(at) } => Some((*check, at)),
-            _ => None,
+        let Some(theirs) = &other.health else { return false };
+        let passed = |(check, at): &(Check, Boottime)| {
+            let theirs = theirs.checks.get(check);
+            theirs.is_some_and(|t| t.successes_in_a_row > 0 && t.last_success_started.is_some_and(|s| s >= *at))
         };
-        let mut decided = mine.checks.iter().filter_map(decided).peekable();
-        let passed = |(check, at): (Check, Boottime)| {
-            let theirs = theirs.checks.get(&check);
-            theirs.is_some_and(|t| t.successes_in_a_row > 0 && t.last_success_started.is_some_and(|s| s >= at))
-        };
-        self.key.address != other.key.address && decided.peek().is_some() && decided.all(passed)
+        self.key.address != other.key.address && self.witnessed && self.decided.iter().all(passed)
     }
 }
 
@@ -99,13 +103,14 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
     claims.retain(|c| c.until.is_none_or(|at| at > inputs.now.boottime));
     // What the config says now settles how a name is steered; what has left it only adds addresses.
     claims.sort_by_key(|c| c.until.is_some());
+    let witnesses = Witnesses::of(inputs.health);
     let mut names: BTreeMap<HostName, Candidates> = BTreeMap::new();
     for claim in claims {
         let pinned = claim.zone.is_some();
         let steering = if pinned { Steering::default() } else { inputs.policy.steering(claim.endpoint.0) };
         // Registered even without an address, so that what is published of the name stays (B1).
         let of_name = || Candidates { list: Vec::new(), pinned, steering };
-        names.entry(claim.name.clone()).or_insert_with(of_name).list.extend(candidates(&claim, inputs));
+        names.entry(claim.name.clone()).or_insert_with(of_name).list.extend(candidates(&claim, &witnesses, inputs));
     }
     for candidates in names.values_mut() {
         finish(&mut candidates.list);
@@ -172,7 +177,7 @@ pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Optio
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
 }
 
-fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
+fn candidates(claim: &Claim<'_>, witnesses: &Witnesses, inputs: &Inputs<'_>) -> Vec<Candidate> {
     let (name, endpoint) = claim.endpoint;
     let zones = endpoint.zones.iter().filter(|(zone, _)| claim.zone.is_none_or(|only| only == *zone));
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
@@ -185,6 +190,8 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             stale: endpoint.sources.get(&entry.source).is_some_and(Freshness::is_stale),
             drained: is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
+            decided: decided(health.as_deref()).map(|(check, at, _)| (check, at)).collect(),
+            witnessed: decided(health.as_deref()).any(|(.., failures)| failures.is_some_and(|f| witnesses.saw(f))),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
             health,
@@ -192,6 +199,15 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
         }
     };
     zones.flat_map(|(zone, e)| e.addresses.iter().map(move |a| candidate(zone, a))).collect()
+}
+
+/// Checks that are decidedly down: when that was decided, and what they failed by.
+fn decided(health: Option<&TargetHealth>) -> impl Iterator<Item = (Check, Boottime, Option<Span>)> {
+    let checks = health.into_iter().flat_map(|h| &h.checks);
+    checks.filter_map(|(check, health)| match health.state {
+        CheckState::Down { decided: Some(at) } => Some((*check, at, health.failures)),
+        _ => None,
+    })
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

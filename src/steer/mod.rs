@@ -5,11 +5,13 @@
 //! answer (`answer`), and names the reason (`reason`). The previous plan is its only memory.
 //!
 //! Two rules stand above all others. No answer ever becomes empty (B1), and an address leaves an answer only when
-//! another address of the same name has passed the same check in a probe begun after the failure that decided (B4).
+//! another address of the same name has passed the same check in a probe begun after the failure that decided (B4),
+//! and only if its failures were not of a time in which nobody at all succeeded (`witness`, B5).
 
 mod answer;
 mod candidate;
 mod reason;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 

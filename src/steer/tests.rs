@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, Freshness, Graces, Prefer, Presence,
-    SourceKind, Steering, TargetKey, Zone, ZoneEntry,
+    SourceKind, Span, Steering, TargetKey, Zone, ZoneEntry,
 };
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -114,13 +114,20 @@ fn ips(last: &[u8]) -> Vec<IpAddr> {
 }
 
 fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_since: Option<u64>) -> CheckHealth {
+    let at = |secs: u64| now(secs).boottime;
+    let decided = if let CheckState::Down { decided } = state { decided } else { None };
+    let failed_first = failing_since.map(at).or(decided);
+    // What is up has been so for long; what is down has just begun to answer.
+    let up = matches!(state, CheckState::Up { .. });
     CheckHealth {
         state,
         since: now(0),
         to_change: 1,
-        failing_since: failing_since.map(|s| now(s).boottime),
+        failing_since: failing_since.map(at),
         successes_in_a_row: successes,
-        last_success_started: last_success.map(|s| now(s).boottime),
+        last_success_started: last_success.map(at),
+        successes: last_success.map(|s| Span { first: at(if up { 0 } else { s }), last: at(s) }),
+        failures: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
         last: None,
         last_failure: None,
         certificate: None,
@@ -248,12 +255,59 @@ fn a_recovered_address_waits_for_its_hold_unless_it_is_needed() {
     assert_eq!(world.answer(&[2]), (ips(&[1, 2]), Healthy));
 }
 
+/// Down since `decided`, with one answer at `success`.
+fn answers(decided: u64, success: u64) -> CheckHealth {
+    health(CheckState::Down { decided: Some(now(decided).boottime) }, 1, Some(success), None)
+}
+
 #[test]
 fn when_all_are_down_the_first_success_takes_the_name() {
     let mut world = World::new(&[&[1, 2]]);
-    world.set(1, health(CheckState::Down { decided: Some(now(900).boottime) }, 1, Some(999), None));
+    world.set(1, answers(900, 999));
     world.set(2, down(990, 993));
-    assert_eq!(world.answer(&[2]), (ips(&[1]), FailedOver));
+    assert_eq!(world.answer(&[2]).0, ips(&[1, 2]), "it joins at once, and disproves nothing that failed before");
+    let failed_again = Some(Span { first: now(990).boottime, last: now(999).boottime });
+    world.set(2, CheckHealth { failures: failed_again, ..down(990, 993) });
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "only what fails beside it");
+}
+
+#[test]
+fn after_a_local_fault_the_first_to_answer_disproves_nobody() {
+    let mut world = World::new(&[&[1, 2], &[3, 4]]);
+    world.endpoint(1).names = [name("other.example")].into();
+    for address in 1..=4 {
+        world.set(address, down(900, 903));
+    }
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), LocalFaultHeld));
+    world.set(1, answers(903, 990));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the other one failed while nobody succeeded");
+    world.set(2, answers(903, 991));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor once it answers, too");
+    let span = |first: u64, last: u64| Some(Span { first: now(first).boottime, last: now(last).boottime });
+    let recovered = health(CheckState::Up { hold_until: Some(now(1030).boottime) }, 3, Some(999), None);
+    world.set(1, CheckHealth { successes: span(990, 999), ..recovered });
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor is the slower one to recover left out");
+    world.set(2, CheckHealth { failures: span(995, 995), ..down(900, 903) });
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "what fails beside its successes is");
+
+    world.set(1, answers(903, 992));
+    world.set(2, CheckHealth { failures: span(900, 991), ..down(900, 903) });
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]));
+    world.set(3, answers(903, 990));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "and what fails beside those of another endpoint");
+}
+
+#[test]
+fn a_dead_path_is_left_after_a_local_fault_although_the_deep_check_was_not_repeated() {
+    let mut world = World::new(&[&[1, 2]]);
+    for address in [1, 2] {
+        world.set_check(address, Check::Deep, down(900, 903));
+    }
+    world.set(1, answers(903, 990));
+    world.set_check(1, Check::Deep, answers(903, 990));
+    let beside = Some(Span { first: now(900).boottime, last: now(995).boottime });
+    world.set(2, CheckHealth { failures: beside, ..down(900, 903) });
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver));
 }
 
 #[test]

@@ -13,10 +13,17 @@ fn any_health() -> impl Strategy<Value = Option<CheckHealth>> {
         (980_u64..1000).prop_map(|t| CheckState::Down { decided: Some(now(t).boottime) }),
     ];
     let times = (0_u32..4, prop::option::of(970_u64..1000), prop::option::of(970_u64..1000));
-    prop::option::of((state, times).prop_map(|(state, (n, success, failing))| {
+    let spans = (0_u64..30, 970_u64..1000, 0_u64..15);
+    prop::option::of((state, times, spans).prop_map(|(state, (n, success, failing), (run, failed, more))| {
         let successes = if matches!(state, CheckState::Up { .. }) { n.max(1) } else { n };
         let failing = if successes > 0 { None } else { failing };
-        health(state, successes, success, failing)
+        let span = |first: u64, last: u64| Span { first: now(first).boottime, last: now(last).boottime };
+        let first_failure = failing.unwrap_or(failed);
+        CheckHealth {
+            successes: success.map(|s| span(s - run, s)),
+            failures: Some(span(first_failure, first_failure + more)),
+            ..health(state, successes, success, failing)
+        }
     }))
 }
 
@@ -66,6 +73,14 @@ fn any_previous() -> impl Strategy<Value = Option<Plan>> {
     prop::option::of(prop::collection::btree_set(1..8_u8, 1..5).prop_map(|s| plan(&s.into_iter().collect::<Vec<_>>())))
 }
 
+/// B5, told the long way: whether some check of the target that is decidedly down failed while somebody succeeded.
+fn failed_beside_a_success(health: &HealthView, key: &TargetKey) -> bool {
+    let all = || health.targets.values().flat_map(|t| t.checks.values());
+    let decided = |c: &&CheckHealth| matches!(c.state, CheckState::Down { decided: Some(_) });
+    let failures = health.targets[key].checks.values().filter(decided).filter_map(|c| c.failures);
+    failures.into_iter().any(|f| all().filter_map(|c| c.successes).any(|s| s.first <= f.last && s.last >= f.first))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -100,6 +115,8 @@ proptest! {
             let Some(c) = candidates.iter().find(|c| c.key.address == *gone) else { continue };
             let disproved = candidates.iter().any(|o| after.contains(&o.key.address) && c.is_disproved_by(o));
             prop_assert!(disproved || c.leaves_at.is_some(), "{gone} left without evidence");
+            let alone = !c.decided.is_empty() && !failed_beside_a_success(&world.health, &c.key);
+            prop_assert!(!alone || c.leaves_at.is_some(), "{gone} left for what may have been a fault of this host");
         }
     }
 }
