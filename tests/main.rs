@@ -62,4 +62,5 @@ mod probe_tdengine;
 mod races;
 mod secrets;
 mod state_fuzz;
+mod steer_cut;
 mod support;

@@ -55,6 +55,18 @@ pub enum Signal {
     },
 }
 
+impl Signal {
+    /// True if siblings should be probed at once.
+    #[must_use]
+    pub fn concerns_siblings(&self) -> bool {
+        match self {
+            Self::EdgeBegan(_) | Self::WentDown(_) | Self::Answers => true,
+            // With `rise` 1 this is the first success.
+            Self::CameUp { recovered } => *recovered,
+        }
+    }
+}
+
 /// Folds the observations of one check of one target.
 #[derive(Debug, Clone)]
 pub struct Tracker {

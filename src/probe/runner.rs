@@ -165,7 +165,7 @@ where
         let health = collector.view.targets.entry(key.clone()).or_default();
         Arc::make_mut(health).checks.insert(report.check, report.health);
         let Some(signal) = report.signal else { return };
-        if matches!(signal, Signal::EdgeBegan(_) | Signal::WentDown(_) | Signal::Answers) {
+        if signal.concerns_siblings() {
             for sibling in collector.work.siblings.get(key).into_iter().flatten() {
                 if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&report.check)) {
                     nudge.notify_one();

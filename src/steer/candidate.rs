@@ -183,6 +183,7 @@ fn candidates(claim: &Claim<'_>, witnesses: &Witnesses, inputs: &Inputs<'_>) -> 
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
+        let decided = decided(health.as_deref());
         let retirement = entry.retired.map(|since| since.after(inputs.policy.graces.of(entry.source)));
         Candidate {
             priority: endpoint.priority,
@@ -190,8 +191,8 @@ fn candidates(claim: &Claim<'_>, witnesses: &Witnesses, inputs: &Inputs<'_>) -> 
             stale: endpoint.sources.get(&entry.source).is_some_and(Freshness::is_stale),
             drained: is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
-            decided: decided(health.as_deref()).map(|(check, at, _)| (check, at)).collect(),
-            witnessed: decided(health.as_deref()).any(|(.., failures)| failures.is_some_and(|f| witnesses.saw(f))),
+            witnessed: decided.iter().any(|(.., failures)| failures.is_some_and(|f| witnesses.saw(f))),
+            decided: decided.into_iter().map(|(check, at, _)| (check, at)).collect(),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
             health,
@@ -202,12 +203,12 @@ fn candidates(claim: &Claim<'_>, witnesses: &Witnesses, inputs: &Inputs<'_>) -> 
 }
 
 /// Checks that are decidedly down: when that was decided, and what they failed by.
-fn decided(health: Option<&TargetHealth>) -> impl Iterator<Item = (Check, Boottime, Option<Span>)> {
-    let checks = health.into_iter().flat_map(|h| &h.checks);
-    checks.filter_map(|(check, health)| match health.state {
+fn decided(health: Option<&TargetHealth>) -> Vec<(Check, Boottime, Option<Span>)> {
+    let decided = |(check, health): (&Check, &CheckHealth)| match health.state {
         CheckState::Down { decided: Some(at) } => Some((*check, at, health.failures)),
         _ => None,
-    })
+    };
+    health.into_iter().flat_map(|h| &h.checks).filter_map(decided).collect()
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Timings, Wall};
+use crate::model::{Span, Timings, Wall};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -90,11 +90,27 @@ fn recovery_takes_rise_and_then_hold() {
     for ms in 1..=3 {
         probe(&mut t, ms, Some(Refused));
     }
-    assert_eq!(probe(&mut t, 10, None).signal, None);
+    assert_eq!(probe(&mut t, 10, None).signal, Some(Signal::Answers));
     assert_eq!(t.health().successes_in_a_row, 1);
     assert_eq!(probe(&mut t, 11, None).signal, None);
     assert_eq!(probe(&mut t, 12, None).signal, Some(Signal::CameUp { recovered: true }));
     assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(30_012).boottime) });
+}
+
+#[test]
+fn the_latest_runs_are_told_from_start_to_start() {
+    let span = |first, last| Some(Span { first: at(first).boottime, last: at(last).boottime });
+    let mut t = Tracker::new(rules(), at(0));
+    let runs = |t: &Tracker| (t.health().successes, t.health().failures);
+    assert_eq!(runs(&t), (None, None));
+    for (ms, reason) in [(1, None), (2, None), (3, Some(Refused)), (4, Some(Auth)), (5, Some(Local)), (6, Some(Timeout))] {
+        probe(&mut t, ms, reason);
+    }
+    assert_eq!(runs(&t), (span(1, 2), span(3, 6)), "a fault of our own is no failure");
+    probe(&mut t, 7, None);
+    assert_eq!(runs(&t), (span(7, 7), span(3, 6)), "a run that is over is remembered");
+    probe(&mut t, 8, Some(Refused));
+    assert_eq!(runs(&t), (span(7, 7), span(8, 8)));
 }
 
 #[test]
@@ -164,6 +180,7 @@ proptest! {
             shuffled.insert(&seen(i as u64, 1000, reason(outcomes[i])));
         }
         prop_assert_eq!(sorted.run(), shuffled.run());
+        prop_assert_eq!(sorted.runs(), shuffled.runs());
         prop_assert_eq!(sorted.last_success_started(), shuffled.last_success_started());
     }
 

@@ -1,8 +1,9 @@
-//! Stand-ins of one zone until killed: `fault_servers SPECS CA`.
+//! Stand-ins of one zone until killed: `fault_servers SPECS CA [spare]`.
 //!
 //! SPECS is a JSON list of `{"kind": "tcp"|"https"|"matrixone"|"tdengine", "at": "IP:PORT", "name": HOST}`, with
 //! `"setup"` for the accounts of the last two. It writes the certificates of its authority to CA, says `ready`, and then
-//! takes lines `{"at": "IP:PORT", "mode": …}`, each answered with `ok` once the mode is in force.
+//! takes lines `{"at": "IP:PORT", "mode": …}`, each answered with `ok` once the mode is in force. A spare one serves only
+//! after a first line: it takes the place of another one, which was killed.
 
 #![allow(clippy::print_stdout, reason = "it is what it is for")]
 
@@ -110,13 +111,17 @@ async fn main() -> Result<(), Error> {
     };
     let specs: Vec<Spec> = serde_json::from_slice(&fs::read(specs)?)?;
     let pki = Pki::new("privatelink-sim")?;
-    let mut services = BTreeMap::new();
+    fs::write(ca, pki.ca_pem())?;
+    let (mut lines, mut services) = (commands(), BTreeMap::new());
+    let spare = arguments.next().is_some();
+    if spare {
+        println!("ready");
+        lines.recv().await;
+    }
     for spec in &specs {
         services.insert(spec.at, Service::start(spec, &pki).await.map_err(|e| format!("{spec:?}: {e}"))?);
     }
-    fs::write(ca, pki.ca_pem())?;
-    println!("ready");
-    let mut lines = commands();
+    println!("{}", if spare { "ok" } else { "ready" });
     while let Some(line) = lines.recv().await {
         let command: Command = serde_json::from_str(&line)?;
         let service = services.get_mut(&command.at).ok_or("nothing serves there")?;

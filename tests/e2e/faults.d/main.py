@@ -1,0 +1,215 @@
+"""`main.py WORK BIN PREFIX [quick]`: all rows at once, each at an endpoint of its own, and the table."""
+
+import os
+import sys
+import time
+
+from agent import Agent, endpoint, now
+from course import Course
+from cuts import Cut
+from net import Net
+from rows import CUTS, PORTS, all_rows
+from servers import MariaDb, Standins
+import table
+
+
+class Rig:
+    """Hosts, zones and servers."""
+
+    def __init__(self, work, binaries, prefix, rows):
+        self.work, self.binaries, self.rows = work, binaries, rows
+        self.net = Net(prefix)
+        self.standins, self.mariadb, self.own, self.spares = {}, {}, {}, {}
+        self.link_rows = {row.number for row in rows if row.where == "link"}
+        self.link_ready, self.link_up = set(), True
+        self.agents = []
+        # Which endpoints of the cut hosts are the same to the servers.
+        self.cut_rows = [row for row in rows if row.where == "cut"]
+        self.hosts = {fault: f"h{n}" for n, fault in enumerate(CUTS, 2) if any(r.fault == fault for r in self.cut_rows)}
+
+    def addresses(self, row):
+        zone = 3 if row.where == "link" else 1
+        return f"10.77.{zone}.{row.number}", f"10.77.2.{row.number}"
+
+    def link(self, up):
+        if up != self.link_up:
+            self.net.cable("l", "up" if up else "down")
+            self.link_up = up
+
+    def make_net(self):
+        self.net.make_switch()
+        for n, host in enumerate(["h", *self.hosts.values()], 1):
+            self.net.plug_in(host, [f"10.77.0.{n}"])
+        of = {zone: {f"10.77.{third}.1"} for zone, third in Net.ZONES.items()}
+        for row in self.rows:
+            a, b = self.addresses(row)
+            of["l" if row.where == "link" else "a"].add(a)
+            of["b"].add(b)
+        for zone, addresses in of.items():
+            self.net.plug_in(zone, sorted(addresses))
+
+    def spec(self, row, address):
+        spec = {"kind": row.kind, "at": f"{address}:{PORTS[row.kind]}", "name": row.name}
+        if row.kind == "mysql":
+            spec.update(kind="matrixone", setup={"users": {row.user: row.secret}, "version": "8.0.36"})
+        elif row.kind == "matrixone":
+            spec["setup"] = {"users": {row.user: row.secret}}
+        elif row.kind == "tdengine":
+            spec["setup"] = {"tokens": [row.secret]}
+        return spec
+
+    def start_standins(self):
+        binary = self.binaries["servers"]
+        served = {"a": [], "b": [], "l": []}
+        for row in (row for row in self.rows if row.server == "standin"):
+            a, b = self.addresses(row)
+            served["b"].append(self.spec(row, b))
+            if row.where != "process":
+                served["l" if row.where == "link" else "a"].append(self.spec(row, a))
+                continue
+            label, specs = f"own{row.number}", [self.spec(row, a)]
+            self.own[row.number] = Standins(self.net, "a", binary, self.work, label, specs)
+            if row.how == "kill":
+                self.spares[row.number] = Standins(self.net, "a", binary, self.work, f"{label}.spare", specs, spare=True)
+        for zone, specs in served.items():
+            self.standins[zone] = Standins(self.net, zone, binary, self.work, f"zone-{zone}", specs)
+        self.ca = os.path.join(self.work, "ca.pem")
+        with open(self.ca, "w", encoding="utf-8") as bundle:
+            for one in [*self.standins.values(), *self.own.values(), *self.spares.values()]:
+                if isinstance(one, Standins):
+                    with open(one.ca, encoding="utf-8") as file:
+                        bundle.write(file.read())
+
+    def start_mariadb(self):
+        rows = [row for row in self.rows if row.server == "mariadb"]
+        served = {"a": [], "b": [], "l": []}
+        users = [(row.user, row.secret) for row in rows]
+        for row in rows:
+            a, b = self.addresses(row)
+            served["b"].append(b)
+            if row.where == "process":
+                self.own[row.number] = MariaDb(self.net, "a", self.work, f"mariadb{row.number}", [a], users)
+            else:
+                served["l" if row.where == "link" else "a"].append(a)
+        for zone, addresses in served.items():
+            self.mariadb[zone] = MariaDb(self.net, zone, self.work, f"mariadb-{zone}", addresses, users)
+        for one in [*self.mariadb.values(), *self.own.values()]:
+            if isinstance(one, MariaDb):
+                one.wait()
+
+    def restart(self, row):
+        if row.number in self.spares:
+            self.own[row.number] = self.spares.pop(row.number)
+        self.own[row.number].start()
+
+    def start_agent(self, host, rows):
+        parts = [endpoint(row, self.addresses(row), self.work, self.ca) for row in rows]
+        agent = Agent(self.net, host, self.binaries["agent"], self.work, parts)
+        self.agents.append(agent)
+        return agent
+
+    def end(self):
+        for agent in self.agents:
+            agent.end()
+        for one in [*self.standins.values(), *self.mariadb.values(), *self.own.values(), *self.spares.values()]:
+            one.end()
+        self.net.remove()
+
+
+def await_health(agent, rows):
+    """Every check of every address up, and every name with both addresses."""
+    checks = {(row.endpoint, zone, check) for row in rows for zone in ("cn-hangzhou-h", "cn-hangzhou-i")
+              for check in {"path", row.check}}
+    deadline = now() + 60
+    while True:
+        ups = {(e["endpoint"], e["zone"], e["check"]) for _, e in agent.told("target_up")}
+        without = [row.name for row in rows if len(agent.addresses(row.name)) != 2]
+        if ups >= checks and not without:
+            return
+        if now() > deadline or agent.process.poll() is not None:
+            failures = [e["message"] for _, e in agent.told("edge_began")]
+            raise RuntimeError(f"host {agent.host}: not up: {sorted(checks - ups)}, unpublished: {without}\n"
+                               + "\n".join(failures[:20]) + "\n" + agent.log_tail())
+        time.sleep(0.1)
+
+
+def go(rig, rows):
+    """Begins every fault, and follows each to its end."""
+    alone = [row for row in rows if row.where != "cut"]
+    main = rig.start_agent("h", alone)
+    courses = [Course(row, rig, main, rig.addresses(row)) for row in alone]
+    cuts = []
+    for fault, host in rig.hosts.items():
+        of_cut = [row for row in rig.cut_rows if row.fault == fault]
+        agent = rig.start_agent(host, of_cut)
+        cuts.append(Cut(fault, host, rig, agent, [Course(row, rig, agent, rig.addresses(row)) for row in of_cut]))
+    for agent, of_agent in [(main, alone)] + [(c.agent, [x.row for x in c.courses]) for c in cuts]:
+        await_health(agent, of_agent)
+    say(f"{len(rows)} endpoints are up in both zones")
+    time.sleep(2)
+    under_way = [*cuts, *courses]
+    for one in under_way:
+        one.begin()
+    say(f"{len(alone)} faults and {len(cuts)} cuts are there")
+    looked = now()
+    while not all(one.done for one in under_way):
+        for one in under_way:
+            one.step()
+        if now() > looked + 30:
+            looked = now()
+            left = [f"{c.row.kind}: {c.row.fault}" for c in courses if not c.done]
+            say(f"{len(left)} left" + (f": {'; '.join(left)}" if len(left) < 6 else ""))
+        time.sleep(0.05)
+    for one in under_way:
+        one.judge()
+    return courses + [course for cut in cuts for course in cut.courses]
+
+
+BEGAN = time.monotonic()
+
+
+def say(text):
+    print(f"   {time.monotonic() - BEGAN:5.1f} s  {text}", flush=True)
+
+
+def tell(courses, readme):
+    """A line a row, the table, the README."""
+    failed = 0
+    for course in courses:
+        row = course.row
+        title = f"{row.kind}, {row.fault}: {row.verdict}, {table.fate(row)}"
+        if course.complaints:
+            failed += 1
+            print(f"FAILED {title}")
+            for complaint in dict.fromkeys(course.complaints):
+                print(f"   {complaint}")
+        else:
+            print(f"ok {title}")
+    wrong = table.differences(readme, all_rows(False))
+    print("FAILED the README's table" if wrong else "ok the README's table has the same rows")
+    for line in wrong:
+        print(f"   {line}")
+    print()
+    for line in table.lines(courses):
+        print(line)
+    print(f"\n{len(courses) + 1 - failed - bool(wrong)} checks passed, {failed + bool(wrong)} failed")
+    return 1 if failed or wrong else 0
+
+
+def main():
+    work, target, prefix = sys.argv[1:4]
+    rows = all_rows("quick" in sys.argv[4:])
+    binaries = {"agent": f"{target}/privatelinkd", "servers": f"{target}/examples/fault_servers"}
+    rig = Rig(work, binaries, prefix, rows)
+    try:
+        rig.make_net()
+        rig.start_standins()
+        rig.start_mariadb()
+        say("the servers are there")
+        courses = go(rig, rows)
+    finally:
+        rig.end()
+    sys.exit(tell(courses, "README.md"))
+
+
+main()

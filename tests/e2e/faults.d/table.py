@@ -1,0 +1,64 @@
+"""The table: of what was measured, and as the README has it."""
+
+HEAD = ("what is done to zone a", "kinds", "verdict", "the name",
+        "fault to verdict, s", "first failure to verdict, s", "verdict to hosts file, ms", "end to back, s")
+BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+
+
+def fate(row):
+    if row.where == "cut":
+        return "stays, `local_fault_held`, and so it does afterwards"
+    return "leaves zone a" if row.moves else "stays"
+
+
+def groups(rows):
+    """Rows that tell the same, kind beside kind."""
+    found = {}
+    for row in rows:
+        found.setdefault((row.fault, row.verdict, fate(row)), []).append(row)
+    return found
+
+
+def cells(group):
+    (fault, verdict, what), rows = group
+    return fault, ", ".join(row.kind for row in rows), verdict, what
+
+
+def span(values, scale=1.0, digits=1):
+    values = [value * scale for value in values if value is not None]
+    if not values:
+        return "–"
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def since(later, earlier):
+    return None if later is None or earlier is None else later - earlier
+
+
+def lines(courses):
+    """The table of a run."""
+    by_row = {course.row.number: course for course in courses}
+    yield "| " + " | ".join(HEAD) + " |"
+    yield "|" + "---|" * len(HEAD)
+    for group in groups([course.row for course in courses]).items():
+        of = [by_row[row.number] for row in group[1]]
+        moves = group[1][0].moves
+        times = (
+            span(since(c.down, c.began) for c in of),
+            span(since(c.down, c.edge) for c in of),
+            span((since(c.left, c.down) for c in of), 1000, 0) if moves else "–",
+            span(since(c.back, c.over) for c in of) if moves else "–",
+        )
+        yield "| " + " | ".join((*cells(group), *times)) + " |"
+
+
+def differences(readme, rows):
+    """How the README's table differs in what it says of kinds, faults, verdicts and names."""
+    with open(readme, encoding="utf-8") as file:
+        text = file.read()
+    inside = text.partition(BEGIN)[2].partition(END)[0]
+    told = [tuple(cell.strip() for cell in line.strip("|").split("|"))[:4] for line in inside.strip().splitlines()[2:]]
+    expected = [cells(group) for group in groups(rows).items()]
+    return [f"not in the README: {row}" for row in expected if row not in told] + \
+        [f"only in the README: {row}" for row in told if row not in expected]
