@@ -40,14 +40,14 @@ class Net:
         """A namespace with a cable to the switch."""
         self.add(name)
         at, switch = self.space(name), self.space("switch")
-        run("ip", "-n", at, "link", "add", "eth0", "type", "veth", "peer", "name", name, "netns", switch)
-        run("ip", "-n", switch, "link", "set", name, "master", "bridge", "up")
+        run("ip", "-n", at, "link", "add", "eth0", "type", "veth", "peer", "name", f"port-{name}", "netns", switch)
+        run("ip", "-n", switch, "link", "set", "dev", f"port-{name}", "master", "bridge", "up")
         batch = "".join(f"addr add {address}/16 dev eth0\n" for address in addresses)
         run("ip", "-n", at, "-batch", "-", input=batch)
         run("ip", "-n", at, "link", "set", "eth0", "up")
 
     def cable(self, name, state):
-        run("ip", "-n", self.space("switch"), "link", "set", name, state)
+        run("ip", "-n", self.space("switch"), "link", "set", "dev", f"port-{name}", state)
 
     def interface(self, name, state):
         run("ip", "-n", self.space(name), "link", "set", "eth0", state)
