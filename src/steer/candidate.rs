@@ -1,5 +1,6 @@
 //! The addresses that a name may point at, and how each stands.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -103,7 +104,8 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
     claims.retain(|c| c.until.is_none_or(|at| at > inputs.now.boottime));
     // What the config says now settles how a name is steered; what has left it only adds addresses.
     claims.sort_by_key(|c| c.until.is_some());
-    let witnesses = Witnesses::of(inputs.health);
+    // Where nobody is down nobody asks.
+    let witnesses = LazyCell::new(|| Witnesses::of(inputs.health));
     let mut names: BTreeMap<HostName, Candidates> = BTreeMap::new();
     for claim in claims {
         let pinned = claim.zone.is_some();
@@ -177,7 +179,10 @@ pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Optio
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
 }
 
-fn candidates(claim: &Claim<'_>, witnesses: &Witnesses, inputs: &Inputs<'_>) -> Vec<Candidate> {
+fn candidates<F>(claim: &Claim<'_>, witnesses: &LazyCell<Witnesses, F>, inputs: &Inputs<'_>) -> Vec<Candidate>
+where
+    F: FnOnce() -> Witnesses,
+{
     let (name, endpoint) = claim.endpoint;
     let zones = endpoint.zones.iter().filter(|(zone, _)| claim.zone.is_none_or(|only| only == *zone));
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {

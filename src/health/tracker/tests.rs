@@ -103,7 +103,9 @@ fn the_latest_runs_are_told_from_start_to_start() {
     let mut t = Tracker::new(rules(), at(0));
     let runs = |t: &Tracker| (t.health().successes, t.health().failures);
     assert_eq!(runs(&t), (None, None));
-    for (ms, reason) in [(1, None), (2, None), (3, Some(Refused)), (4, Some(Auth)), (5, Some(Local)), (6, Some(Timeout))] {
+    for (ms, reason) in
+        [(1, None), (2, None), (3, Some(Refused)), (4, Some(Auth)), (5, Some(Local)), (6, Some(Timeout))]
+    {
         probe(&mut t, ms, reason);
     }
     assert_eq!(runs(&t), (span(1, 2), span(3, 6)), "a fault of our own is no failure");

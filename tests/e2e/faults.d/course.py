@@ -124,8 +124,8 @@ class Course:
                     self.complain("it came back while the fault lasted")
                 elif self.back - self.over < HOLD and "lost" not in row.fault:
                     self.complain(f"it came back after {self.back - self.over:.1f} s, within the hold")
-        elif not row.reasons or "auth" in row.reasons:
-            # A refused secret is not sent again, so it stays refused.
+        elif self.down is None or "auth" in row.reasons:
+            # Nothing to come back from; or a refused secret, which is not sent again.
             self.done = True
         else:
             self.done = bool(self.agent.told("target_up", self.over, endpoint=row.endpoint, zone=ZONES[0]))

@@ -46,6 +46,10 @@ class Net:
         run("ip", "-n", at, "-batch", "-", input=batch)
         run("ip", "-n", at, "link", "set", "eth0", "up")
 
+    def set(self, name, key, value):
+        """A sysctl of the namespace."""
+        run(*self.inside(name, "tee", f"/proc/sys/{key}"), input=value)
+
     def cable(self, name, state):
         run("ip", "-n", self.space("switch"), "link", "set", "dev", f"port-{name}", state)
 

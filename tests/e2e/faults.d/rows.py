@@ -61,17 +61,13 @@ QUICK = {"quick": True}
 
 def network(kind):
     """What the network does to a port."""
-    kept = kind == "mysql"
-    server = {"server": "mariadb"} if kept else {}
-    # A kept connection meets the fault first, and a new one after it.
-    refused = ("refused", "reset") if kept else ("refused",)
-    unreachable = ("unreachable", "timeout") if kept else ("unreachable",)
+    server = {"server": "mariadb"} if kind == "mysql" else {}
     port = "ip daddr {a} tcp dport {port}"
     both = ("in:" + port, "out:ip saddr {a} tcp sport {port}")
     return [
         Row(kind, "port dropped (nft)", "nft", [f"in:{port} drop"], ("timeout",), quick=True, **server),
-        Row(kind, "port rejected with a TCP reset (nft)", "nft", [f"in:{port} reject with tcp reset"], refused, quick=True, **server),
-        Row(kind, "host unreachable (nft, ICMP)", "nft", [f"in:{port} reject with icmp type host-unreachable"], unreachable, **server),
+        Row(kind, "port rejected with a TCP reset (nft)", "nft", [f"in:{port} reject with tcp reset"], ("refused",), quick=True, **server),
+        Row(kind, "host unreachable (nft, ICMP)", "nft", [f"in:{port} reject with icmp type host-unreachable"], ("unreachable",), **server),
         Row(kind, "40 % of the packets lost, each way (nft)", "nft", [f"{r} numgen random mod 100 < 40 drop" for r in both],
             ("timeout",), bound=600, **server),
         Row(kind, "6 packets a minute (nft limit)", "nft", [f"in:{port} limit rate over 6/minute burst 1 packets drop"],
@@ -99,8 +95,7 @@ def process(kind):
     if kind == "tcp":
         # The kernel goes on accepting.
         stopped = Row(kind, "server stopped (SIGSTOP)", "process", "stop", (), moves=False)
-    killed = ("refused", "reset", "protocol") if kind == "mysql" else ("refused", "reset")
-    return [stopped, Row(kind, "server killed", "process", "kill", killed, quick=kind in ("tcp", "mysql"), **server)]
+    return [stopped, Row(kind, "server killed", "process", "kill", ("refused",), quick=kind in ("tcp", "mysql"), **server)]
 
 
 def mode(kind, fault, how, *reasons, **more):
@@ -123,10 +118,10 @@ def https():
     return [
         mode("https", "TLS stalled", "stall_tls", "timeout", quick=True),
         mode("https", "TLS, then silence", "stall_http", "timeout"),
-        mode("https", "accepted and reset", "reset", "reset", "tls_handshake"),
+        mode("https", "accepted and reset", "reset", "reset"),
         mode("https", "no TLS", "garbage", "protocol"),
         mode("https", "no HTTP", "garbage_http", "protocol"),
-        mode("https", "closed on the request", "hang_up", "reset", "protocol"),
+        mode("https", "closed on the request", "hang_up", "reset"),
         mode("https", "502", {"status": 502}, "backend_down", quick=True),
         mode("https", "503", {"status": 503}, "backend_down"),
         mode("https", "404", {"status": 404}, "result"),
@@ -140,12 +135,12 @@ def tdengine():
 
     return [
         mode("tdengine", "TLS stalled", "stall_tls", "timeout"),
-        mode("tdengine", "accepted and reset", "reset", "reset", "tls_handshake"),
+        mode("tdengine", "accepted and reset", "reset", "reset"),
         mode("tdengine", "no TLS", "garbage", "protocol"),
         *certificates("tdengine"),
         deep("TLS, then silence", "stall_http", "timeout"),
         deep("slow drip", {"drip": {"every_ms": 200}}, "timeout"),
-        deep("closed on the request", "hang_up_on_request", "reset", "protocol"),
+        deep("closed on the request", "hang_up_on_request", "reset"),
         deep("200 with code 11, no database behind it", {"code": 11}, "backend_down", quick=True),
         deep("502", {"refusal": "bad_gateway"}, "backend_down"),
         deep("200 with a page", "not_json", "protocol"),
@@ -170,8 +165,8 @@ def matrixone():
         mode("matrixone", "accepted, never greeted", "stall_greeting", "timeout"),
         mode("matrixone", "slow drip", {"drip": {"every_ms": 100}}, "timeout", quick=True),
         mode("matrixone", "accepted and reset", "reset", "reset"),
-        mode("matrixone", "closed before the greeting", "hang_up", "reset", "protocol"),
-        mode("matrixone", "half a greeting", "cut_greeting", "protocol", "reset"),
+        mode("matrixone", "closed before the greeting", "hang_up", "reset"),
+        mode("matrixone", "half a greeting", "cut_greeting", "reset"),
         mode("matrixone", "greets as another server", "mysql", "protocol"),
         mode("matrixone", "1040 instead of a greeting", "too_many_connections", "overloaded", **STAYS, quick=True),
         deep("greeting, then silence", "stall_login", "timeout", bound=240),
@@ -210,7 +205,7 @@ def mysql():
         real("replica instead of the primary", ("set global read_only = 1", "set global read_only = 0"), "result",
              probe={"query": "SELECT @@read_only", "expect": "0"}),
         real("too many connections of the user (1226)",
-             ("alter user '{user}'@'%' with max_user_connections 1", "alter user '{user}'@'%' with max_user_connections 0"),
+             ("alter user '{user}'@'%' with max_user_connections 1; kill user '{user}'@'%'", "alter user '{user}'@'%' with max_user_connections 0"),
              "overloaded", **STAYS),
         real("user locked", ("alter user '{user}'@'%' account lock", "alter user '{user}'@'%' account unlock"),
              "not_allowed", **STAYS),

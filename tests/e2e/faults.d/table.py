@@ -25,7 +25,8 @@ def cells(group):
 
 
 def span(values, scale=1.0, digits=1):
-    values = [value * scale for value in values if value is not None]
+    # What follows within milliseconds may be seen before what it follows from.
+    values = [max(value * scale, 0.0) for value in values if value is not None]
     if not values:
         return "–"
     low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
