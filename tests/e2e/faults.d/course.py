@@ -93,8 +93,9 @@ class Course:
         late = t > self.began + max(row.bound, UNSEEN + 1)
         if late and not ready and not self.late:
             self.late = True
-            self.complain(f"no end within {row.bound:.0f} s: verdict after {ago(self.down, self.began)}, "
-                          f"left after {ago(self.left, self.began)}")
+            if not row.chance:
+                self.complain(f"no end within {row.bound:.0f} s: verdict after {ago(self.down, self.began)}, "
+                              f"left after {ago(self.left, self.began)}")
         if (ready or late) and self.all_are_ready():
             self.end()
 
@@ -139,7 +140,7 @@ class Course:
     def judge(self):
         """What must hold of every row, looked at when all is over."""
         row = self.row
-        if row.reasons and self.down is None:
+        if row.reasons and self.down is None and not row.chance:
             self.complain("no verdict")
         if not row.reasons and self.down is not None:
             self.complain("a verdict where none was possible")

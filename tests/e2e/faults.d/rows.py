@@ -20,6 +20,8 @@ class Row:
     reasons: tuple
     moves: bool = True
     check: str = "path"
+    # Chance decides whether a verdict comes and the name moves; what else must hold, must.
+    chance: bool = False
     # Further keys of the probe.
     probe: dict = field(default_factory=dict)
     # Seconds for the verdict, so that a hang is a failure. No promise.
@@ -32,7 +34,8 @@ class Row:
 
     @property
     def verdict(self):
-        text = " or ".join(f"`{r}`" for r in self.reasons) if self.reasons else "none"
+        reasons = [f"`{r}`" for r in self.reasons] + (["none"] if self.chance or not self.reasons else [])
+        text = " or ".join(reasons)
         return text + (" (deep)" if self.check == "deep" else "")
 
     @property
@@ -64,12 +67,16 @@ def network(kind):
     server = {"server": "mariadb"} if kind == "mysql" else {}
     port = "ip daddr {a} tcp dport {port}"
     both = ("in:" + port, "out:ip saddr {a} tcp sport {port}")
+    lossy = {**server, "bound": 600}
+    if kind == "mysql":
+        # On a kept connection TCP sends a ping four times before its deadline: one in seven is late, more or less.
+        lossy = {**server, "bound": 90, "chance": True}
     return [
         Row(kind, "port dropped (nft)", "nft", [f"in:{port} drop"], ("timeout",), quick=True, **server),
         Row(kind, "port rejected with a TCP reset (nft)", "nft", [f"in:{port} reject with tcp reset"], ("refused",), quick=True, **server),
         Row(kind, "host unreachable (nft, ICMP)", "nft", [f"in:{port} reject with icmp type host-unreachable"], ("unreachable",), **server),
         Row(kind, "40 % of the packets lost, each way (nft)", "nft", [f"{r} numgen random mod 100 < 40 drop" for r in both],
-            ("timeout",), bound=600, **server),
+            ("timeout",), **lossy),
         Row(kind, "6 packets a minute (nft limit)", "nft", [f"in:{port} limit rate over 6/minute burst 1 packets drop"],
             ("timeout",), bound=120, quick=kind == "https", **server),
         Row(kind, "the zone's link is down", "link", None, ("timeout", "unreachable"), quick=True, **server),

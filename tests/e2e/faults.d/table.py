@@ -8,6 +8,8 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 def fate(row):
     if row.where == "cut":
         return "stays, `local_fault_held`, and so it does afterwards"
+    if row.chance:
+        return "leaves zone a, or stays"
     return "leaves zone a" if row.moves else "stays"
 
 
