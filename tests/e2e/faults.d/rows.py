@@ -73,8 +73,10 @@ def network(kind):
         lossy = {**server, "bound": 90, "chance": True}
     return [
         Row(kind, "port dropped (nft)", "nft", [f"in:{port} drop"], ("timeout",), quick=True, **server),
-        Row(kind, "port rejected with a TCP reset (nft)", "nft", [f"in:{port} reject with tcp reset"], ("refused",), quick=True, **server),
-        Row(kind, "host unreachable (nft, ICMP)", "nft", [f"in:{port} reject with icmp type host-unreachable"], ("unreachable",), **server),
+        Row(kind, "port rejected with a TCP reset (nft)", "nft", [f"in:{port} reject with tcp reset"], ("refused",),
+            quick=True, **server),
+        Row(kind, "host unreachable (nft, ICMP)", "nft", [f"in:{port} reject with icmp type host-unreachable"],
+            ("unreachable",), **server),
         Row(kind, "40 % of the packets lost, each way (nft)", "nft", [f"{r} numgen random mod 100 < 40 drop" for r in both],
             ("timeout",), **lossy),
         Row(kind, "6 packets a minute (nft limit)", "nft", [f"in:{port} limit rate over 6/minute burst 1 packets drop"],
@@ -212,11 +214,13 @@ def mysql():
         real("replica instead of the primary", ("set global read_only = 1", "set global read_only = 0"), "result",
              probe={"query": "SELECT @@read_only", "expect": "0"}),
         real("too many connections of the user (1226)",
-             ("alter user '{user}'@'%' with max_user_connections 1; kill user '{user}'@'%'", "alter user '{user}'@'%' with max_user_connections 0"),
+             ("alter user '{user}'@'%' with max_user_connections 1; kill user '{user}'@'%'",
+              "alter user '{user}'@'%' with max_user_connections 0"),
              "overloaded", **STAYS),
         real("user locked", ("alter user '{user}'@'%' account lock", "alter user '{user}'@'%' account unlock"),
              "not_allowed", **STAYS),
-        real("wrong password", ("alter user '{user}'@'%' identified by 'another'", "alter user '{user}'@'%' identified by '{secret}'"),
+        real("wrong password",
+             ("alter user '{user}'@'%' identified by 'another'", "alter user '{user}'@'%' identified by '{secret}'"),
              "auth", **STAYS, quick=True),
     ]
 
