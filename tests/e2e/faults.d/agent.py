@@ -104,11 +104,6 @@ class Agent:
         found = [(at, e) for at, e in list(self.events[key, wanted[key]]) if at >= since]
         return [(at, e) for at, e in found if all(e.get(key) == value for key, value in wanted.items())]
 
-    def status(self):
-        done = subprocess.run(
-            (self.binary, "--config", self.config, "status", "--json"), capture_output=True, text=True, check=False, timeout=30)
-        return json.loads(done.stdout)
-
     def log_tail(self):
         with open(f"{self.dir}/log", encoding="utf-8") as file:
             return "".join(file.readlines()[-30:])

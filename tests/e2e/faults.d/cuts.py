@@ -14,6 +14,8 @@ class Cut:
     def __init__(self, fault, host, rig, agent, courses):
         self.fault, self.host, self.rig, self.agent, self.courses = fault, host, rig, agent, courses
         self.began = self.decided = self.over = self.well = None
+        # Those whose zone a dies meanwhile.
+        self.dying = [course for course in courses if course.row.moves]
         self.complaints = []
         self.done = False
 
@@ -49,14 +51,18 @@ class Cut:
                 self.complaints.append(f"held: {sorted(self.held())}, down: {sorted(self.downs())}")
                 self.decided = t
         elif self.over is None and t > self.decided + AFTER:
+            for course in self.dying:
+                self.rig.standins["a"].mode(course.at(), "refused")
             self.switch(True)
             self.over = now()
         elif self.over is not None and not self.done:
             ups = {(e["endpoint"], e["zone"]) for _, e in self.agent.told("target_up", self.over)}
-            if ups >= self.downs():
+            wanted = self.downs() - {(c.row.endpoint, ZONES[0]) for c in self.dying}
+            staying = [c.row.endpoint for c in self.dying if c.a in self.agent.addresses(c.row.name)]
+            if ups >= wanted and not staying:
                 self.well, self.done = t, True
             elif t > self.over + BACK:
-                self.complaints.append(f"not well again: {sorted(self.downs() - ups)}")
+                self.complaints.append(f"not well again: {sorted(wanted - ups)}, not left: {staying}")
                 self.done = True
 
     def judge(self):
@@ -69,5 +75,8 @@ class Cut:
             for at, told in self.agent.told("target_down", self.began, endpoint=row.endpoint):
                 if told["reason"] not in row.reasons:
                     course.complain(f"expected {row.verdict}, found `{told['reason']}` ({told['message']})")
+            for at, names in self.agent.files:
+                if course in self.dying and self.began < at < self.over and course.a not in names.get(row.name, ()):
+                    course.complain(f"it left {at - self.began:.1f} s after the cut began, while it lasted")
             course.complaints += self.complaints
             course.judge()

@@ -25,7 +25,7 @@ class Rig:
         self.agents = []
         # Which endpoints of the cut hosts are the same to the servers.
         self.cut_rows = [row for row in rows if row.where == "cut"]
-        self.hosts = {fault: f"h{n}" for n, fault in enumerate(CUTS, 2) if any(r.fault == fault for r in self.cut_rows)}
+        self.hosts = {fault: f"h{n}" for n, fault in enumerate(CUTS, 2) if any(r.how == fault for r in self.cut_rows)}
 
     def addresses(self, row):
         zone = 3 if row.where == "link" else 1
@@ -142,7 +142,7 @@ def go(rig, rows):
     courses = [Course(row, rig, main, rig.addresses(row)) for row in alone]
     cuts = []
     for fault, host in rig.hosts.items():
-        of_cut = [row for row in rig.cut_rows if row.fault == fault]
+        of_cut = [row for row in rig.cut_rows if row.how == fault]
         agent = rig.start_agent(host, of_cut)
         cuts.append(Cut(fault, host, rig, agent, [Course(row, rig, agent, rig.addresses(row)) for row in of_cut]))
     for agent, of_agent in [(main, alone)] + [(c.agent, [x.row for x in c.courses]) for c in cuts]:

@@ -6,6 +6,8 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 
 def fate(row):
+    if row.where == "cut" and row.moves:
+        return "stays, `local_fault_held`, and leaves zone a afterwards"
     if row.where == "cut":
         return "stays, `local_fault_held`, and so it does afterwards"
     if row.chance:
@@ -46,7 +48,8 @@ def lines(courses):
     yield "|" + "---|" * len(HEAD)
     for group in groups([course.row for course in courses]).items():
         of = [by_row[row.number] for row in group[1]]
-        moves = group[1][0].moves
+        # What a cut host does afterwards has no verdict of its own.
+        moves = group[1][0].moves and group[1][0].where != "cut"
         times = (
             span(since(c.down, c.began) for c in of),
             span(since(c.down, c.edge) for c in of),
