@@ -9,6 +9,8 @@ use crate::model::{Boottime, FailureReason, Observation, Span};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fold {
     results: VecDeque<Entry>,
+    /// Start of the first failure of a run that is longer than what is kept.
+    failing_since: Option<Boottime>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +61,8 @@ impl Fold {
         let at = self.results.partition_point(|e| e.started <= observation.started);
         self.results.insert(at, Entry { started: observation.started, verdict });
         if self.results.len() > Self::KEEP {
-            self.results.pop_front();
+            let forgotten = self.results.pop_front().filter(|e| e.verdict != Verdict::Success);
+            self.failing_since = forgotten.map(|e| self.failing_since.unwrap_or(e.started));
         }
     }
 
@@ -76,6 +79,9 @@ impl Fold {
                     run.failing_since = Some(entry.started);
                 }
             }
+        }
+        if run.failures > 0 && run.failures as usize == self.results.len() {
+            run.failing_since = self.failing_since.or(run.failing_since);
         }
         run
     }

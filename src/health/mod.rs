@@ -3,7 +3,9 @@
 //! A prober says one thing a probe; this room alone owns thresholds and history. It knows no runtime and no clock:
 //! time comes in with each call, and what to do next goes out as a [`Step`].
 
+mod bearing;
 mod fold;
 mod tracker;
 
+pub use bearing::Bearing;
 pub use tracker::{Next, Rules, Signal, Step, Tracker};

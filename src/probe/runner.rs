@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::target::{Report, Target};
 use super::{Prober, Work};
-use crate::health::Signal;
+use crate::health::{Bearing, Signal};
 use crate::model::{
-    Check, CheckHealth, EndpointName, Event, EventKind, HealthView, Inventory, ProbeSpec, TargetHealth, TargetKey,
+    Check, CheckHealth, EndpointName, Event, EventKind, HealthView, Inventory, Now, ProbeSpec, TargetHealth, TargetKey,
     TargetSpec,
 };
 use crate::sys::clock::Clock;
@@ -60,7 +60,7 @@ struct Running {
 struct Collector {
     running: BTreeMap<TargetKey, Running>,
     work: Work,
-    view: HealthView,
+    bearing: Bearing,
     tasks: JoinSet<()>,
     reports: mpsc::UnboundedSender<Report>,
 }
@@ -80,7 +80,7 @@ where
         let mut collector = Collector {
             running: BTreeMap::new(),
             work: Work::default(),
-            view: HealthView::default(),
+            bearing: Bearing::default(),
             tasks: JoinSet::new(),
             reports,
         };
@@ -90,14 +90,8 @@ where
             tokio::select! {
                 // Told to stop: the targets stop with us.
                 () = token.cancelled() => return Ok(()),
-                // Some target has a result. All that wait are taken before the view is published, so nobody sees half.
-                Some(report) = incoming.recv() => {
-                    self.take(&mut collector, report);
-                    while let Ok(report) = incoming.try_recv() {
-                        self.take(&mut collector, report);
-                    }
-                    self.view.send_replace(Arc::new(collector.view.clone()));
-                }
+                // Some target has a result.
+                Some(report) = incoming.recv() => self.take_all(&mut collector, report, &mut incoming),
                 // There is something else to probe, or another way to.
                 Ok(()) = self.inventory.changed() => self.reconcile(&mut collector),
                 Ok(()) = self.probes.changed() => self.reconcile(&mut collector),
@@ -112,8 +106,8 @@ where
     /// Stops what left, starts what came, leaves the rest alone.
     fn reconcile(&mut self, collector: &mut Collector) {
         let work = Work::of(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
-        let Collector { running, view, .. } = collector;
-        running.retain(|key, r| {
+        let mut view = HealthView::clone(&self.view.borrow());
+        collector.running.retain(|key, r| {
             let stays = work.targets.get(key).is_some_and(|spec| *spec == *r.spec);
             if !stays {
                 r.token.cancel();
@@ -129,10 +123,10 @@ where
             collector.running.insert(spec.key.clone(), started);
             let unknown = |(check, _)| (check, CheckHealth::unknown(self.clock.now()));
             let health = TargetHealth { checks: spec.probe.checks().map(unknown).collect() };
-            collector.view.targets.insert(spec.key.clone(), Arc::new(health));
+            view.targets.insert(spec.key.clone(), Arc::new(health));
         }
         collector.work = work;
-        self.view.send_replace(Arc::new(collector.view.clone()));
+        self.view.send_replace(Arc::new(view));
     }
 
     fn start(&self, spec: &TargetSpec, collector: &mut Collector) -> Running {
@@ -156,23 +150,49 @@ where
         Running { spec, nudges, token }
     }
 
-    /// Takes one result in. One of an older spec is dropped.
-    fn take(&self, collector: &mut Collector, report: Report) {
+    /// Takes in all results that wait, in one go, so that nobody sees half. The view always has the latest of each
+    /// target; its readers are woken only if a decision could depend on one.
+    fn take_all(&self, collector: &mut Collector, first: Report, incoming: &mut mpsc::UnboundedReceiver<Report>) {
+        self.view.send_if_modified(|view| {
+            // A copy only while some reader holds the one before.
+            let view = Arc::make_mut(view);
+            let mut bears = false;
+            let mut next = Some(first);
+            while let Some(report) = next {
+                bears |= self.take(collector, view, report);
+                next = incoming.try_recv().ok();
+            }
+            bears
+        });
+    }
+
+    /// Takes one result in; true if a decision could depend on it. One of an older spec is dropped.
+    fn take(&self, collector: &mut Collector, view: &mut HealthView, report: Report) -> bool {
         let key = &report.spec.key;
         if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.spec, &report.spec)) {
-            return;
+            return false;
         }
-        let health = collector.view.targets.entry(key.clone()).or_default();
-        Arc::make_mut(health).checks.insert(report.check, report.health);
-        let Some(signal) = report.signal else { return };
+        let Some(known) = view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&report.check)) else {
+            return false;
+        };
+        let bears = collector.bearing.of(known, &report.health);
+        *known = report.health;
+        if let Some(signal) = report.signal {
+            self.tell(collector, &report.spec.key, report.check, (report.at, signal));
+        }
+        bears
+    }
+
+    /// Nudges the siblings, and tells what happened.
+    fn tell(&self, collector: &Collector, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
         if signal.concerns_siblings() {
             for sibling in collector.work.siblings.get(key).into_iter().flatten() {
-                if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&report.check)) {
+                if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&check)) {
                     nudge.notify_one();
                 }
             }
         }
-        let (target, check) = (key.clone(), report.check);
+        let target = key.clone();
         let kind = match signal {
             Signal::EdgeBegan(failure) => EventKind::EdgeBegan { target, check, failure },
             Signal::WentDown(failure) => EventKind::TargetDown { target, check, failure },
@@ -181,6 +201,6 @@ where
             Signal::CameUp { recovered } => EventKind::TargetUp { target, check, recovered },
         };
         // Without a listener there is nobody to tell.
-        let _ = self.events.send(Event { at: report.at, kind });
+        let _ = self.events.send(Event { at, kind });
     }
 }

@@ -208,3 +208,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_run_of_failures_keeps_its_beginning_however_long() {
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 1, Some(Refused));
+    probe(&mut t, 2, None);
+    for ms in 3..500 {
+        probe(&mut t, ms, Some(Refused));
+        assert_eq!(t.health().failing_since, Some(at(3).boottime), "after {ms} ms");
+    }
+    probe(&mut t, 500, None);
+    assert_eq!(t.health().failing_since, None);
+    probe(&mut t, 501, Some(Refused));
+    assert_eq!(t.health().failing_since, Some(at(501).boottime));
+}

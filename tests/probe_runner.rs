@@ -1,0 +1,286 @@
+//! The probe runner wakes those who decide only when a decision could change, and they decide as if it woke them at
+//! every result.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use privatelinkd::health::{Bearing, Rules, Tracker};
+use privatelinkd::model::{
+    AddressEntry, Boottime, Certificate, Check, Endpoint, Event, EventKind, Failure, FailureReason, HealthView,
+    HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind, ProbeSpec, Schedule,
+    SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
+};
+use privatelinkd::probe::{Overlap, Prober, Runner};
+use privatelinkd::steer::{Inputs, steer};
+use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::heartbeat::Stages;
+use proptest::prelude::*;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+const SCHEDULE: Schedule = Schedule {
+    interval: Duration::from_secs(5),
+    fast_interval: Duration::from_millis(500),
+    timeout: Duration::from_secs(2),
+    rise: 2,
+    fall: 2,
+};
+
+/// `a` in two zones and `b` in one, all under one name, and `b` under another one, too.
+fn inventory() -> Inventory {
+    let endpoint = |names: &[&str], addresses: &[u8]| Endpoint {
+        id: None,
+        domain: None,
+        names: names.iter().map(|n| n.parse().unwrap()).collect(),
+        leaving: BTreeMap::new(),
+        priority: 0,
+        zones: addresses
+            .iter()
+            .map(|last| {
+                let address = (IpAddr::from([127, 0, 0, *last]), AddressEntry::given_by(SourceKind::Fixed));
+                let entry = ZoneEntry { addresses: [address].into(), ..ZoneEntry::default() };
+                (Zone::Known(format!("z{last}").parse().unwrap()), entry)
+            })
+            .collect(),
+        probed: true,
+        presence: Presence::Configured,
+        sources: BTreeMap::new(),
+        cloud: None,
+        missing: None,
+    };
+    let endpoints = [
+        ("a".parse().unwrap(), endpoint(&["db.example"], &[1, 2])),
+        ("b".parse().unwrap(), endpoint(&["db.example", "other.example"], &[3])),
+    ];
+    Inventory { endpoints: endpoints.into(), ..Inventory::default() }
+}
+
+fn keys(inventory: &Inventory) -> Vec<TargetKey> {
+    let mut keys = Vec::new();
+    for (endpoint, e) in &inventory.endpoints {
+        for (zone, z) in &e.zones {
+            keys.extend(z.addresses.keys().map(|a| TargetKey {
+                endpoint: endpoint.clone(),
+                zone: zone.clone(),
+                address: *a,
+            }));
+        }
+    }
+    keys
+}
+
+fn at(ms: u64) -> Now {
+    Now { boottime: Boottime(Duration::from_millis(ms)), wall: Wall(ms) }
+}
+
+/// Somebody who decides when woken.
+#[derive(Default)]
+struct Reader {
+    plan: Option<Plan>,
+    wake_at: Option<Boottime>,
+    events: Vec<EventKind>,
+    asked: usize,
+    looks: usize,
+}
+
+impl Reader {
+    fn look(&mut self, inventory: &Inventory, health: &HealthView, now: Now) {
+        let steered = steer(&Inputs {
+            inventory,
+            health,
+            host: &HostFacts::default(),
+            overrides: &Overrides::default(),
+            policy: &Policy::default(),
+            previous: self.plan.as_ref(),
+            now,
+        });
+        self.looks += 1;
+        self.plan = Some(steered.plan);
+        self.wake_at = steered.wake_at;
+        self.events.extend(steered.events);
+        self.asked += steered.ask.len();
+    }
+
+    /// Wakes by itself as often as it had asked for until `now`.
+    fn catch_up(&mut self, inventory: &Inventory, health: &HealthView, now: Now) {
+        while let Some(due) = self.wake_at.filter(|due| *due <= now.boottime) {
+            self.look(inventory, health, Now { boottime: due, wall: now.wall });
+        }
+    }
+}
+
+/// A result: how long after the one before, of which check, how old it is by then, and what it says.
+#[derive(Debug, Clone)]
+struct Probed {
+    after: u64,
+    of: usize,
+    age: u64,
+    reason: Option<FailureReason>,
+}
+
+fn any_result() -> impl Strategy<Value = Probed> {
+    let reason = prop_oneof![
+        6 => Just(None),
+        3 => Just(Some(FailureReason::Refused)),
+        1 => Just(Some(FailureReason::Auth)),
+        1 => Just(Some(FailureReason::Local)),
+    ];
+    (0_u64..1500, 0_usize..6, prop_oneof![0_u64..20, 0_u64..3000], reason).prop_map(|(after, of, age, reason)| Probed {
+        after,
+        of,
+        age,
+        reason,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn who_is_woken_rarely_decides_as_who_is_woken_always(results in prop::collection::vec(any_result(), 1..120)) {
+        let inventory = inventory();
+        let checks: Vec<_> = keys(&inventory).into_iter().flat_map(|k| [(k.clone(), Check::Path), (k, Check::Deep)]).collect();
+        let rules = Rules { schedule: SCHEDULE, hold: Duration::from_secs(2), in_flight: 2 };
+        let mut trackers: Vec<_> = checks.iter().map(|_| Tracker::new(rules, at(0))).collect();
+        let (mut view, mut bearing, mut ms) = (HealthView::default(), Bearing::default(), 0);
+        for ((key, check), tracker) in checks.iter().zip(&trackers) {
+            let health: &mut Arc<TargetHealth> = view.targets.entry(key.clone()).or_default();
+            Arc::make_mut(health).checks.insert(*check, tracker.health());
+        }
+        let (mut always, mut rarely) = (Reader::default(), Reader::default());
+        for reader in [&mut always, &mut rarely] {
+            reader.look(&inventory, &view, at(0));
+        }
+        for result in results {
+            ms += result.after;
+            let now = at(ms);
+            for reader in [&mut always, &mut rarely] {
+                reader.catch_up(&inventory, &view, now);
+            }
+            let outcome = match result.reason {
+                None => Ok(Timings::default()),
+                Some(reason) => Err(Failure::new(reason, "x")),
+            };
+            let started = at(ms.saturating_sub(result.age)).boottime;
+            trackers[result.of].observe(&Observation { started, ended: now.boottime, outcome }, now);
+            let (key, check) = &checks[result.of];
+            let known = Arc::make_mut(view.targets.get_mut(key).unwrap()).checks.get_mut(check).unwrap();
+            let after = trackers[result.of].health();
+            let bears = bearing.of(known, &after);
+            *known = after;
+            always.look(&inventory, &view, now);
+            if bears {
+                rarely.look(&inventory, &view, now);
+            }
+            prop_assert_eq!(&rarely.plan, &always.plan);
+        }
+        prop_assert_eq!(rarely.events, always.events);
+        prop_assert_eq!(rarely.asked, always.asked);
+    }
+}
+
+/// Answers until told otherwise.
+#[derive(Debug, Clone)]
+struct Switched(Arc<AtomicBool>);
+
+impl Prober for Switched {
+    fn overlap(&self) -> Overlap {
+        Overlap::Hedged
+    }
+
+    fn certificate(&self) -> Option<Arc<Certificate>> {
+        None
+    }
+
+    async fn probe(&self, _: Duration) -> Result<Timings, Failure> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if self.0.load(Ordering::Relaxed) {
+            Ok(Timings::default())
+        } else {
+            Err(Failure::new(FailureReason::Refused, "switched off"))
+        }
+    }
+}
+
+/// A runner at work on paused time.
+struct Rig {
+    view: watch::Receiver<Arc<HealthView>>,
+    /// By the last number of the address.
+    switches: BTreeMap<u8, Arc<AtomicBool>>,
+    _inventory: watch::Sender<Arc<Inventory>>,
+    _probes: watch::Sender<Arc<privatelinkd::probe::Probes>>,
+    _events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let spec =
+            ProbeSpec { kind: ProbeKind::Tcp, port: 1, path: SCHEDULE, deep: None, hold: Duration::from_secs(1) };
+        let spec = Arc::new(spec);
+        let inventory = watch::Sender::new(Arc::new(inventory()));
+        let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), spec.clone())).collect();
+        let probes = watch::Sender::new(Arc::new(probes));
+        let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicBool::new(true)))).collect();
+        let (events, heard) = mpsc::unbounded_channel();
+        let view = watch::Sender::<Arc<HealthView>>::default();
+        let clock = Clock::tokio();
+        let of = switches.clone();
+        let runner = Runner {
+            make: move |spec: &TargetSpec, _| match spec.key.address {
+                IpAddr::V4(address) => Switched(of[&address.octets()[3]].clone()),
+                IpAddr::V6(_) => unreachable!("there is none"),
+            },
+            clock,
+            beat: Stages::new(clock).add("probe", Duration::from_secs(60)),
+            seed: 7,
+            inventory: inventory.subscribe(),
+            probes: probes.subscribe(),
+            view: view.clone(),
+            events,
+        };
+        tokio::spawn(runner.run(CancellationToken::new()));
+        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, _events: heard }
+    }
+
+    /// How often a reader is woken within a minute.
+    async fn wakes(&mut self) -> usize {
+        let end = tokio::time::Instant::now() + Duration::from_secs(60);
+        let mut wakes = 0;
+        while tokio::time::timeout_at(end, self.view.changed()).await.is_ok() {
+            wakes += 1;
+        }
+        wakes
+    }
+
+    fn probes(&self) -> u64 {
+        self.view.borrow().targets.values().flat_map(|t| t.checks.values()).map(|c| c.stats.probes).sum()
+    }
+
+    fn switch(&self, last: u8, on: bool) {
+        self.switches[&last].store(on, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_see_every_result_and_are_woken_by_few() {
+    let mut rig = Rig::start();
+    rig.wakes().await;
+    let before = rig.probes();
+    assert_eq!(rig.wakes().await, 0, "all go on being healthy");
+    assert!(rig.probes() >= before + 30, "each result is there to be read");
+
+    rig.switch(1, false);
+    // Failing, down, and each sibling's evidence once or twice.
+    let wakes = rig.wakes().await;
+    assert!((4..=10).contains(&wakes), "{wakes}");
+    assert_eq!(rig.wakes().await, 0, "down for good");
+    // Longer than the tracker remembers.
+    for _ in 0..10 {
+        assert_eq!(rig.wakes().await, 0, "down for good");
+    }
+    rig.switch(1, true);
+    assert!((2..=4).contains(&rig.wakes().await), "recovering, and up");
+}
