@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::server::NoServerSessionStorage;
 use rustls::{HandshakeKind, ServerConfig};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,12 +84,27 @@ impl HttpsService {
         Self::with_body(address, leaf, Bytes::from_static(b"hello\n")).await
     }
 
+    /// As [`start`](Self::start), and no session is ever resumed: each handshake is a full one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn forgetful(address: SocketAddr, leaf: Leaf) -> io::Result<Self> {
+        let mut config = server_config(leaf)?;
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Self::serving(address, TlsAcceptor::from(Arc::new(config)), Bytes::from_static(b"hello\n")).await
+    }
+
     /// As [`start`](Self::start), with another body.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn with_body(address: SocketAddr, leaf: Leaf, body: Bytes) -> io::Result<Self> {
-        let shared = Shared { tls: acceptor(leaf)?, body, last: Mutex::default() };
+        Self::serving(address, acceptor(leaf)?, body).await
+    }
+
+    async fn serving(address: SocketAddr, tls: TlsAcceptor, body: Bytes) -> io::Result<Self> {
+        let shared = Shared { tls, body, last: Mutex::default() };
         let service = Self { gate: Gate::closed(address), shared: Arc::new(shared) };
         service.set(HttpsMode::Up).await?;
         Ok(service)
@@ -130,6 +146,10 @@ impl HttpsService {
 }
 
 pub(crate) fn acceptor(leaf: Leaf) -> io::Result<TlsAcceptor> {
+    Ok(TlsAcceptor::from(Arc::new(server_config(leaf)?)))
+}
+
+fn server_config(leaf: Leaf) -> io::Result<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -138,7 +158,7 @@ pub(crate) fn acceptor(leaf: Leaf) -> io::Result<TlsAcceptor> {
         .with_single_cert(leaf.chain, leaf.key)
         .map_err(io::Error::other)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 async fn serve(shared: Arc<Shared>, stream: TcpStream, mode: HttpsMode) {
