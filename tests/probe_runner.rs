@@ -13,7 +13,8 @@ use privatelinkd::model::{
     HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind, ProbeSpec, Schedule,
     SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
 };
-use privatelinkd::probe::{Overlap, Prober, Runner};
+use privatelinkd::probe::runner::{Probes, Runner};
+use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
@@ -211,7 +212,7 @@ struct Rig {
     /// By the last number of the address.
     switches: BTreeMap<u8, Arc<AtomicBool>>,
     _inventory: watch::Sender<Arc<Inventory>>,
-    _probes: watch::Sender<Arc<privatelinkd::probe::Probes>>,
+    _probes: watch::Sender<Arc<Probes>>,
     _events: mpsc::UnboundedReceiver<Event>,
 }
 

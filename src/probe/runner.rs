@@ -74,7 +74,12 @@ where
     ///
     /// # Errors
     /// A target's task that ends by itself is a fault.
-    pub async fn run(mut self, token: CancellationToken) -> Result<(), TaskEnded> {
+    pub async fn run(self, token: CancellationToken) -> Result<(), TaskEnded> {
+        // Told to stop, the targets stop with us.
+        token.run_until_cancelled(self.work()).await.unwrap_or(Ok(()))
+    }
+
+    async fn work(mut self) -> Result<(), TaskEnded> {
         // Unbounded, because every target is bounded by its own schedule and the collector never waits.
         let (reports, mut incoming) = mpsc::unbounded_channel();
         let mut collector = Collector {
@@ -85,18 +90,17 @@ where
             reports,
         };
         self.reconcile(&mut collector);
+        let mut look = tokio::time::interval(LOOK);
         loop {
             self.beat.now();
             tokio::select! {
-                // Told to stop: the targets stop with us.
-                () = token.cancelled() => return Ok(()),
                 // Some target has a result.
                 Some(report) = incoming.recv() => self.take_all(&mut collector, report, &mut incoming),
                 // There is something else to probe, or another way to.
                 Ok(()) = self.inventory.changed() => self.reconcile(&mut collector),
                 Ok(()) = self.probes.changed() => self.reconcile(&mut collector),
                 // However little happens, it is time for a sign of life.
-                () = tokio::time::sleep(LOOK) => {}
+                _ = look.tick() => {}
                 // A task ended: one that was cancelled, or a fault.
                 Some(ended) = collector.tasks.join_next() => if ended.is_err() { return Err(TaskEnded) },
             }

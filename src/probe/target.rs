@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
-use crate::model::{Check, CheckHealth, Failure, FailureReason, Now, Observation, Schedule, TargetSpec, Timings};
+use crate::model::{
+    Boottime, Check, CheckHealth, Failure, FailureReason, Now, Observation, Schedule, TargetSpec, Timings,
+};
 use crate::sys::clock::Clock;
 
 /// A timer may be this late without anybody having stood still.
@@ -50,18 +52,25 @@ struct Due {
 impl<P: Prober> Target<P> {
     /// Runs until cancelled. Dropping it drops the probes in flight.
     pub(super) async fn run(self, token: CancellationToken) {
+        token.run_until_cancelled(self.work()).await;
+    }
+
+    async fn work(self) {
         let mut rng = fastrand::Rng::with_seed(self.phase_seed());
         let mut tracker = Tracker::new(self.rules(&mut rng), self.clock.now());
         let mut probes = JoinSet::new();
         let first = self.schedule.fast_interval.mul_f64(rng.f64());
         let mut due = Some(Due { at: Instant::now() + first, regular: false });
         let mut nudged = false;
+        // Kept, since most turns of the loop leave it as it is.
+        let alarm = tokio::time::sleep(first);
+        tokio::pin!(alarm);
         loop {
-            let wake = due.map_or_else(|| Instant::now() + Duration::from_secs(3600), |d| d.at);
+            if let Some(due) = due.filter(|d| d.at != alarm.deadline()) {
+                alarm.as_mut().reset(due.at);
+            }
             let next = tokio::select! {
                 biased;
-                // Told to stop.
-                () = token.cancelled() => return,
                 // A probe ended.
                 Some(ended) = probes.join_next() => {
                     // A probe that panicked is a fault of the agent, not of the target.
@@ -71,10 +80,10 @@ impl<P: Prober> Target<P> {
                 // A sibling is in trouble: prove yourself now.
                 () = self.nudge.notified() => { nudged = true; None }
                 // The next probe is due.
-                () = tokio::time::sleep_until(wake), if due.is_some() => None,
+                () = &mut alarm, if due.is_some() => None,
             };
             if let Some(next) = next {
-                due = appointment(next, &mut rng);
+                due = self.appointment(next, &mut rng);
             }
             let is_due = due.is_some_and(|d| d.at <= Instant::now());
             if (is_due || nudged) && tracker.may_begin() {
@@ -83,7 +92,7 @@ impl<P: Prober> Target<P> {
                 let next = tracker.begin(now, late);
                 self.begin(&mut probes, now);
                 nudged = false;
-                due = appointment(next, &mut rng);
+                due = self.appointment(next, &mut rng);
             } else if is_due {
                 due = None;
             }
@@ -126,6 +135,20 @@ impl<P: Prober> Target<P> {
         Rules { schedule: self.schedule, hold, in_flight }
     }
 
+    /// Regular appointments are jittered by a tenth to either side, so that no two checkers stay in step.
+    fn appointment(&self, next: Next, rng: &mut fastrand::Rng) -> Option<Due> {
+        let now = Instant::now();
+        match next {
+            Next::Regular(wait) => {
+                let boottime = self.clock.now().boottime;
+                let at = aligned(boottime.after(wait.mul_f64(0.9 + 0.2 * rng.f64())), self.schedule.interval);
+                Some(Due { at: now + at.since(boottime), regular: true })
+            }
+            Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
+            Next::OnAnswer => None,
+        }
+    }
+
     fn phase_seed(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.seed, &self.spec.key, self.check).hash(&mut hasher);
@@ -144,14 +167,12 @@ fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration
     }
 }
 
-/// Regular appointments are jittered by a tenth to either side, so that no two checkers stay in step.
-fn appointment(next: Next, rng: &mut fastrand::Rng) -> Option<Due> {
-    let now = Instant::now();
-    match next {
-        Next::Regular(wait) => Some(Due { at: now + wait.mul_f64(0.9 + 0.2 * rng.f64()), regular: true }),
-        Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
-        Next::OnAnswer => None,
-    }
+/// Rounds up to a hundredth of the interval, so that a host with many targets wakes up for several of them at a time.
+/// Counted from the boot of each host, this brings no two hosts into step.
+fn aligned(at: Boottime, interval: Duration) -> Boottime {
+    let grid = (interval.as_nanos() / 100).max(1);
+    let at = at.0.as_nanos().div_ceil(grid) * grid;
+    Boottime(Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -166,5 +187,15 @@ mod tests {
         assert_eq!(reason(deadline + second), FailureReason::Timeout);
         assert_eq!(reason(deadline * 20), FailureReason::Local);
         assert!(stalled(Ok(Timings::default()), deadline * 20, deadline).is_ok());
+    }
+
+    #[test]
+    fn appointments_meet_on_a_grid_of_a_hundredth_of_the_interval() {
+        let ms = Duration::from_millis;
+        let interval = ms(5000);
+        for (at, expected) in [(0, 0), (1, 50), (50, 50), (51, 100), (123_456, 123_500)] {
+            assert_eq!(aligned(Boottime(ms(at)), interval), Boottime(ms(expected)));
+        }
+        assert_eq!(aligned(Boottime(ms(7)), Duration::ZERO), Boottime(ms(7)));
     }
 }
