@@ -16,8 +16,12 @@ import time
 
 from rig import Agent, Database, Process, Standins, until
 
+# Checks a second, at the default interval.
 RATE = 20
 MYSQL_RATE = 10
+INTERVAL = 5
+# Until every certificate was looked at and every connection that is kept has been opened.
+WARM = 7
 NAME = "gw-orders.example.com"
 # Default collectors of mysqld_exporter 0.14.
 COLLECTORS = [
@@ -77,8 +81,7 @@ def window(kind, rig, work, seconds):
         drivers = [threading.Thread(target=peer.drive, args=(kind.rate, stop), daemon=True) for peer in peers]
         for driver in drivers:
             driver.start()
-        # Until every certificate was looked at and every connection that is kept has been opened.
-        time.sleep(4)
+        time.sleep(WARM)
         floor = None
         if kind.floor:
             floor = subprocess.Popen(
@@ -133,15 +136,16 @@ def report(kinds):
     return gross
 
 
-def endpoints(targets, kind, probe, interval, label=None):
-    """Configuration of the targets of a kind, two zones an endpoint."""
+def endpoints(targets, kind, probe):
+    """Configuration of the targets of a kind, two zones an endpoint. The first checks spread over a whole interval, as
+    those of a long-running agent do."""
     lines = []
     for i in range(0, len(targets), 2):
         pair = ", ".join(f'"{zone}" = "{address}"' for zone, address in targets[i:i + 2])
-        name = f"{label or kind}-{i // 2}"
+        name = f"{kind}-{i // 2}"
         lines.append(
             f'[[endpoint]]\nname = "{name}"\naddresses = {{ {pair} }}\nprivate_dns = ["{name}.example.internal"]\n'
-            f'probe = {{ kind = "{kind}", interval = "{interval}", fast_interval = "500ms", {probe} }}\n'
+            f'probe = {{ kind = "{kind}", interval = "{INTERVAL}s", fast_interval = "{INTERVAL}s", {probe} }}\n'
         )
     return "\n".join(lines)
 
@@ -181,7 +185,8 @@ def mysqld_exporter(rig, work, port, dsn, flags):
 
 def measure(rig, work, stack):
     standins = stack.enter_context(Standins(
-        rig.standins, work / "standins", {"matrixone": RATE, "tdengine": RATE, "https": RATE, "forgetful": RATE}))
+        rig.standins, work / "standins",
+        {kind: RATE * INTERVAL for kind in ("matrixone", "tdengine", "https", "forgetful")}))
     database = stack.enter_context(Database(work / "database"))
     process, asks = blackbox(rig, work, standins.ca)
     stack.enter_context(process)
@@ -201,17 +206,17 @@ def measure(rig, work, stack):
         rig, work, 19118, database.dsn, [f"--no-collect.{collector}" for collector in COLLECTORS])
     stack.enter_context(bare)
     ping = f'port = {database.port}, user = "probe", password_file = "{database.password}", depth = "none", tls = "off"'
-    mysql = [(zone, address) for zone, address in database.addresses(MYSQL_RATE)]
+    mysql = list(database.addresses(MYSQL_RATE * INTERVAL))
     kinds = [
-        Kind("greeting", [0.1], RATE, endpoints(at["matrixone"], "matrixone", "port = 6001", "1s"),
+        Kind("greeting", [0.1], RATE, endpoints(at["matrixone"], "matrixone", "port = 6001"),
              {"blackbox_exporter, TCP": asks("tcp", sockets("matrixone"))}, sockets("matrixone")),
-        Kind("https resumed", [0.3], RATE, endpoints(at["https"], "https", tls, "1s"),
+        Kind("https resumed", [0.3], RATE, endpoints(at["https"], "https", tls),
              {"blackbox_exporter, HTTPS": over_tls("https")}),
-        Kind("tdengine resumed", [0.3], RATE, endpoints(at["tdengine"], "tdengine", tls, "1s"),
+        Kind("tdengine resumed", [0.3], RATE, endpoints(at["tdengine"], "tdengine", tls),
              {"blackbox_exporter, HTTPS": over_tls("tdengine", "-/ping")}),
-        Kind("https in full", [0.5], RATE, endpoints(at["forgetful"], "https", tls, "1s"),
+        Kind("https in full", [0.5], RATE, endpoints(at["forgetful"], "https", tls),
              {"blackbox_exporter, HTTPS": over_tls("forgetful")}),
-        Kind("mysql ping", [0.05, None], MYSQL_RATE, endpoints(mysql, "mysql", ping, "1s"),
+        Kind("mysql ping", [0.05, None], MYSQL_RATE, endpoints(mysql, "mysql", ping),
              {"mysqld_exporter as it comes": exporter, "mysqld_exporter, no collectors": bare_exporter}),
     ]
     for kind in kinds:
@@ -219,7 +224,7 @@ def measure(rig, work, stack):
             peer.ask_once()
     if rig.only:
         kinds = [kind for kind in kinds if kind.name.startswith(rig.only)]
-    rounds, seconds = (2, 5) if rig.quick else (7, 10)
+    rounds, seconds = (2, 5) if rig.quick else (5, 10)
     for _ in range(rounds):
         for kind in kinds:
             window(kind, rig, work, seconds)
@@ -241,10 +246,10 @@ def thousand(rig, work, stack):
     tls = f'port = 8443, ca_file = "{standins.ca}", server_name = "{NAME}"'
     front = f'port = 6001, user = "{standins.USER}", password_file = "{password}"'
     config = "\n".join([
-        endpoints(standins.targets["matrixone"], "matrixone", front, "5s"),
-        endpoints(standins.targets["tdengine"], "tdengine", f'{tls}, token_file = "{token}"', "5s"),
-        endpoints(standins.targets["https"], "https", tls, "5s"),
-        endpoints(list(database.addresses(count)), "mysql", f'port = {database.port}, tls = "off", {login}', "5s"),
+        endpoints(standins.targets["matrixone"], "matrixone", front),
+        endpoints(standins.targets["tdengine"], "tdengine", f'{tls}, token_file = "{token}"'),
+        endpoints(standins.targets["https"], "https", tls),
+        endpoints(list(database.addresses(count)), "mysql", f'port = {database.port}, tls = "off", {login}'),
     ])
     agent = stack.enter_context(Agent(rig.agent, work / "thousand", config))
     time.sleep(20 if rig.quick else 180)
@@ -260,7 +265,7 @@ def thousand(rig, work, stack):
     gross = []
     if pss > 2 * 40 * 1024:
         gross.append("1,000 targets take twice the memory they may")
-    if failed > failures or after - probes < took * 1000 / 5 * 0.8:
+    if failed > failures or after - probes < took * 1000 / INTERVAL * 0.8:
         gross.append(f"1,000 targets: {after - probes} checks in {took:.0f} s, {failed - failures} failed")
     return gross
 
