@@ -99,12 +99,13 @@ impl Prober for AnyProber {
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
+        // What shakes hands over TLS is large: boxed, so that an attempt of the others is not.
         match self {
             Self::Tcp(prober) => prober.probe(deadline).await,
-            Self::Https(prober) => prober.probe(deadline).await,
-            Self::Tdengine(prober) => prober.probe(deadline).await,
+            Self::Https(prober) => Box::pin(prober.probe(deadline)).await,
+            Self::Tdengine(prober) => Box::pin(prober.probe(deadline)).await,
             Self::Greeting(prober) => prober.probe(deadline).await,
-            Self::Login(prober) => prober.probe(deadline).await,
+            Self::Login(prober) => Box::pin(prober.probe(deadline)).await,
         }
     }
 }

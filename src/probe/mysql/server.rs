@@ -155,16 +155,28 @@ impl Server {
         let (greeting, answer) = deadline.cover("no greeting", greet).await?;
         let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
         if certificate && self.seal.wanted(&greeting)? {
-            packets.write(1, &greeting.tls_request()).await?;
-            let (mut stream, secrecy, tls) = self.seal.shake(packets.into_stream()?, deadline).await?;
-            if let Secrecy::Disproven(failure) = secrecy {
-                return Err(failure);
-            }
-            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+            // Boxed, so that most attempts need no room for a handshake.
+            let tls = Box::pin(self.look_closer(packets, &greeting, deadline)).await?;
             timings.tls = Some(tls);
             timings.total += tls;
         }
         Ok(timings)
+    }
+
+    /// The certificate behind a greeting. Returns how long the handshake took.
+    async fn look_closer(
+        &self,
+        mut packets: Packets<TcpStream>,
+        greeting: &Greeting,
+        deadline: Deadline,
+    ) -> Result<Duration, Failure> {
+        packets.write(1, &greeting.tls_request()).await?;
+        let (mut stream, secrecy, tls) = self.seal.shake(packets.into_stream()?, deadline).await?;
+        if let Secrecy::Disproven(failure) = secrecy {
+            return Err(failure);
+        }
+        let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+        Ok(tls)
     }
 
     async fn open(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, Failure> {
