@@ -224,8 +224,8 @@ def measure(rig, work, stack):
             peer.ask_once()
     if rig.only:
         kinds = [kind for kind in kinds if kind.name.startswith(rig.only)]
-    rounds, seconds = (2, 5) if rig.quick else (5, 10)
-    for _ in range(rounds):
+    seconds = 5 if rig.quick else 10
+    for _ in range(rig.rounds or (2 if rig.quick else 5)):
         for kind in kinds:
             window(kind, rig, work, seconds)
     return report(kinds)
@@ -252,9 +252,9 @@ def thousand(rig, work, stack):
         endpoints(list(database.addresses(count)), "mysql", f'port = {database.port}, tls = "off", {login}'),
     ])
     agent = stack.enter_context(Agent(rig.agent, work / "thousand", config))
-    time.sleep(20 if rig.quick else 180)
+    time.sleep(20 if rig.quick else 120)
     probes, failures = agent.probes()
-    cpu, began, seconds = agent.process.cpu_ns(), time.monotonic(), 10 if rig.quick else 30
+    cpu, began, seconds = agent.process.cpu_ns(), time.monotonic(), 10 if rig.quick else 20
     time.sleep(seconds)
     after, failed = agent.probes()
     took = time.monotonic() - began
@@ -275,6 +275,7 @@ def main():
     for program in ("agent", "standins", "floor", "blackbox", "mysqld-exporter"):
         parser.add_argument(f"--{program}", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--only", help="one kind, or 'memory'")
     rig = parser.parse_args()
     work = pathlib.Path(tempfile.mkdtemp())
