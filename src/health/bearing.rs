@@ -10,12 +10,14 @@ use crate::model::{Boottime, CheckHealth, CheckState};
 ///
 /// A decision goes by the state of a check, since when it fails and whether its latest result was a success; and by
 /// whether its latest success was begun before or after some failure, of whatever target: after one that decided (B4),
-/// or after the first of a run (B5).
+/// or after the first of a run (B5); and by whether anybody succeeded while a target failed.
 #[derive(Debug, Clone, Default)]
 pub struct Bearing {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
     /// too late a time costs a look, too early a one would miss evidence.
     latest: Option<Boottime>,
+    /// When the latest run of successes began: a failure after it is beside a success.
+    begun: Option<Boottime>,
 }
 
 impl Bearing {
@@ -23,9 +25,11 @@ impl Bearing {
     pub fn of(&mut self, before: &CheckHealth, after: &CheckHealth) -> bool {
         let decided = if let CheckState::Down { decided } = after.state { decided } else { None };
         self.latest = self.latest.max(decided).max(after.failing_since);
+        self.begun = self.begun.max(after.successes.map(|run| run.first));
+        let beside = before.failures != after.failures && before.failures.map(|run| run.last) < self.begun;
         let facts = |check: &CheckHealth| (check.state, check.failing_since, check.successes_in_a_row > 0);
         let success = before.last_success_started;
         let evidence = success < after.last_success_started && success < self.latest;
-        evidence || facts(before) != facts(after)
+        evidence || beside || facts(before) != facts(after)
     }
 }

@@ -100,6 +100,13 @@ impl Fold {
             }
             newer = Some(succeeded);
         }
+        // A run of failures that is longer than what is kept has its beginning all the same.
+        if let (Some(failures), Some(oldest)) = (&mut runs.failures, self.results.front())
+            && oldest.verdict != Verdict::Success
+            && failures.first == oldest.started
+        {
+            failures.first = self.failing_since.unwrap_or(failures.first);
+        }
         runs
     }
 
