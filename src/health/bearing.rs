@@ -3,14 +3,15 @@
 //! Nearly every result confirms what is known. Whoever decides need not look again for those, and with a thousand
 //! targets that is most of what there is to do.
 
-use crate::model::{Boottime, CheckHealth, CheckState};
+use crate::model::{Boottime, CheckHealth, CheckState, Span};
 
 /// Tells the results that a decision could depend on from those that only confirm. One for all checks of all targets,
 /// shown each of their results.
 ///
 /// A decision goes by the state of a check, since when it fails and whether its latest result was a success; and by
 /// whether its latest success was begun before or after some failure, of whatever target: after one that decided (B4),
-/// or after the first of a run (B5); and by whether anybody succeeded while a target failed.
+/// or after the first of a run (B5); and by whether anybody succeeded while a target failed, which is told by where runs
+/// begin and how far they go.
 #[derive(Debug, Clone, Default)]
 pub struct Bearing {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
@@ -27,7 +28,10 @@ impl Bearing {
         self.latest = self.latest.max(decided).max(after.failing_since);
         self.begun = self.begun.max(after.successes.map(|run| run.first));
         let beside = before.failures != after.failures && before.failures.map(|run| run.last) < self.begun;
-        let facts = |check: &CheckHealth| (check.state, check.failing_since, check.successes_in_a_row > 0);
+        let first = |run: Option<Span>| run.map(|run| run.first);
+        let facts = |c: &CheckHealth| {
+            (c.state, c.failing_since, c.successes_in_a_row > 0, first(c.successes), first(c.failures))
+        };
         let success = before.last_success_started;
         let evidence = success < after.last_success_started && success < self.latest;
         evidence || beside || facts(before) != facts(after)

@@ -9,14 +9,20 @@ use crate::model::{Boottime, FailureReason, Observation, Span};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fold {
     results: VecDeque<Entry>,
-    /// Start of the first failure of a run that is longer than what is kept.
-    failing_since: Option<Boottime>,
+    /// Start of the first result of the run that the oldest kept one belongs to, if that is longer than what is kept.
+    began: Option<Boottime>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     started: Boottime,
     verdict: Verdict,
+}
+
+impl Entry {
+    fn succeeded(self) -> bool {
+        self.verdict == Verdict::Success
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +67,14 @@ impl Fold {
         let at = self.results.partition_point(|e| e.started <= observation.started);
         self.results.insert(at, Entry { started: observation.started, verdict });
         if self.results.len() > Self::KEEP {
-            let forgotten = self.results.pop_front().filter(|e| e.verdict != Verdict::Success);
-            self.failing_since = forgotten.map(|e| self.failing_since.unwrap_or(e.started));
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(forgotten) = self.results.pop_front() else { return };
+        let same_run = self.results.front().is_some_and(|oldest| oldest.succeeded() == forgotten.succeeded());
+        self.began = same_run.then(|| self.began.unwrap_or(forgotten.started));
     }
 
     pub(super) fn run(&self) -> Run {
@@ -81,7 +92,7 @@ impl Fold {
             }
         }
         if run.failures > 0 && run.failures as usize == self.results.len() {
-            run.failing_since = self.failing_since.or(run.failing_since);
+            run.failing_since = self.began.or(run.failing_since);
         }
         run
     }
@@ -89,23 +100,18 @@ impl Fold {
     pub(super) fn runs(&self) -> Runs {
         let mut runs = Runs::default();
         let mut newer = None;
-        for entry in self.results.iter().rev() {
-            let succeeded = entry.verdict == Verdict::Success;
+        for (i, entry) in self.results.iter().enumerate().rev() {
+            let succeeded = entry.succeeded();
+            // A run that is longer than what is kept has its beginning all the same.
+            let started = self.began.filter(|_| i == 0).unwrap_or(entry.started);
             let run = if succeeded { &mut runs.successes } else { &mut runs.failures };
             match run {
-                Some(span) if newer == Some(succeeded) => span.first = entry.started,
+                Some(span) if newer == Some(succeeded) => span.first = started,
                 // An older run of this kind, behind one of the other.
                 Some(_) => break,
-                None => *run = Some(Span::at(entry.started)),
+                None => *run = Some(Span { first: started, last: entry.started }),
             }
             newer = Some(succeeded);
-        }
-        // A run of failures that is longer than what is kept has its beginning all the same.
-        if let (Some(failures), Some(oldest)) = (&mut runs.failures, self.results.front())
-            && oldest.verdict != Verdict::Success
-            && failures.first == oldest.started
-        {
-            failures.first = self.failing_since.unwrap_or(failures.first);
         }
         runs
     }
