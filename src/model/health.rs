@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Boottime, Certificate, Check, Failure, FailureReason, Now, TargetKey, Timings};
+use super::{Boottime, Certificate, Checks, Failure, FailureReason, Now, TargetKey, Timings};
 
 /// Every target's health. One `Arc` of it crosses to steering, so that nobody sees half a change.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,7 +19,7 @@ pub struct HealthView {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TargetHealth {
     /// By check. A success of one check never clears another.
-    pub checks: BTreeMap<Check, CheckHealth>,
+    pub checks: Checks<CheckHealth>,
 }
 
 impl TargetHealth {

@@ -5,6 +5,7 @@
 
 mod api;
 mod certificate;
+mod checks;
 mod cloud_status;
 mod dns;
 mod event;
@@ -25,6 +26,7 @@ mod time;
 
 pub use api::{ApiCounts, ApiState, CredentialsState};
 pub use certificate::Certificate;
+pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
 pub use event::{Event, EventKind, Severity};

@@ -213,7 +213,7 @@ fn decided(health: Option<&TargetHealth>) -> Vec<(Check, Boottime, Option<Span>)
         CheckState::Down { decided: Some(at) } => Some((*check, at, health.failures)),
         _ => None,
     };
-    health.into_iter().flat_map(|h| &h.checks).filter_map(decided).collect()
+    health.into_iter().flat_map(|h| h.checks.iter()).filter_map(decided).collect()
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

@@ -31,7 +31,7 @@ fn work() -> Work {
 }
 
 fn view(h: CheckHealth, i: CheckHealth) -> HealthView {
-    let health = |check| Arc::new(TargetHealth { checks: BTreeMap::from([(Check::Path, check)]) });
+    let health = |check| Arc::new(TargetHealth { checks: [(Check::Path, check)].into() });
     HealthView { targets: [(key("h"), health(h)), (key("i"), health(i))].into() }
 }
 

@@ -151,7 +151,7 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
         Some(CheckState::Down { .. }) => AddressState::Down,
     };
     AddressReport {
-        checks: target.into_iter().flat_map(|t| &t.checks).map(|(c, h)| (*c, check_report(h, now))).collect(),
+        checks: target.into_iter().flat_map(|t| t.checks.iter()).map(|(c, h)| (*c, check_report(h, now))).collect(),
         certificate: target.and_then(TargetHealth::certificate).map(|c| certificate_report(c, now)),
         state,
         since: target.and_then(since).map(|t| when(t, now)),
