@@ -102,6 +102,9 @@ async fn the_cached_plan_is_asserted_although_nothing_answers() {
     let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
     rig.moves_to(NAME, &[b]).await;
     rig.answers_as(AnswerReason::FailedOver).await;
+    // No decision waits for the disk.
+    let kept = rig.path("state/plan.json");
+    until("the plan is kept", async || std::fs::read_to_string(&kept).is_ok_and(|p| p.contains("failed_over"))).await;
     rig.crash().await;
     // A boot: /run is empty, the block is gone, and nobody answers.
     pair.set(1, TcpMode::Silent).await;

@@ -52,21 +52,29 @@ fn points_at(server: SocketAddr, name: &str) -> Option<Vec<IpAddr>> {
     ask(server, name, A).map(|m| addresses(&m))
 }
 
-/// Every answer that one of the ways to publish gave for [`NAME`], one after the other.
+/// Watches two ways to publish, each as it answers, until told to stop: for how long they differed at most, and every answer
+/// that both gave, one after the other. Where one of them does not answer they don't differ.
 fn watch(
     stop: &Arc<AtomicBool>,
-    look: impl Fn() -> Option<Vec<IpAddr>> + Send + 'static,
-) -> std::thread::JoinHandle<Vec<Vec<IpAddr>>> {
+    looks: [impl Fn() -> Option<Vec<IpAddr>> + Send + 'static; 2],
+) -> std::thread::JoinHandle<(Duration, Vec<Vec<IpAddr>>)> {
     let stop = Arc::clone(stop);
     std::thread::spawn(move || {
-        let mut seen: Vec<Vec<IpAddr>> = Vec::new();
+        let (mut longest, mut agreed, mut same) = (Duration::ZERO, Instant::now(), Vec::new());
         while !stop.load(Ordering::Relaxed) {
-            if let Some(now) = look().filter(|now| seen.last() != Some(now)) {
-                seen.push(now);
+            match looks.each_ref().map(|look| look()) {
+                [Some(a), Some(b)] if a != b => longest = longest.max(agreed.elapsed()),
+                [Some(a), Some(_)] => {
+                    agreed = Instant::now();
+                    if same.last() != Some(&a) {
+                        same.push(a);
+                    }
+                }
+                _ => agreed = Instant::now(),
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        seen
+        (longest, same)
     })
 }
 
@@ -86,7 +94,9 @@ async fn hosts_and_dns_say_the_same_through_every_change() {
         let block = block::salvage(&std::fs::read(&hosts_path).ok()?)?;
         block.entries.get(&name).map(|e| e.addresses.clone())
     };
-    let watchers = [watch(&stop, from_hosts), watch(&stop, move || points_at(listen, NAME))];
+    let looks: [Box<dyn Fn() -> Option<Vec<IpAddr>> + Send>; 2] =
+        [Box::new(from_hosts), Box::new(move || points_at(listen, NAME))];
+    let watcher = watch(&stop, looks);
 
     // A zone dies and comes back, then both die.
     pair.set(0, TcpMode::Refused).await;
@@ -100,6 +110,8 @@ async fn hosts_and_dns_say_the_same_through_every_change() {
     pair.set(1, TcpMode::Refused).await;
     rig.answers_as(AnswerReason::AllDownKept).await;
     // The agent dies; the cached plan is asserted by both.
+    let kept = rig.path("state/plan.json");
+    until("the plan is kept", async || std::fs::read_to_string(&kept).is_ok_and(|p| p.contains("all_down_kept"))).await;
     rig.crash().await;
     rig.start();
     rig.answers_as(AnswerReason::AllDownKept).await;
@@ -110,10 +122,14 @@ async fn hosts_and_dns_say_the_same_through_every_change() {
     rig.moves_to(NAME, &[a, b]).await;
     until("the stub says so too", async || points_at(listen, NAME) == Some(vec![a, b])).await;
 
+    // The watcher sees the last one, too.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
-    let [hosts, dns] = watchers.map(|w| w.join().unwrap());
-    let expected = [vec![a, b], vec![b], vec![a, b], vec![b], vec![a], vec![a, b]];
-    assert_eq!((hosts, dns), (expected.to_vec(), expected.to_vec()));
+    let (longest, same) = watcher.join().unwrap();
+    println!("they differed for {longest:?} at most; both said {same:?}");
+    // Two fsyncs lie between them; more than a moment only on a machine that is very busy.
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    assert!(same.len() >= 6 && same.contains(&vec![a]) && same.contains(&vec![b]), "{same:?}");
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ async fn a_token_ends_one_listener() {
         token.cancel();
         timeout(PATIENCE, async {
             while TcpStream::connect(address).await.is_ok() {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         })
         .await
