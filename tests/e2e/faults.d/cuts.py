@@ -52,7 +52,7 @@ class Cut:
                 self.decided = t
         elif self.over is None and t > self.decided + AFTER:
             for course in self.dying:
-                self.rig.standins["a"].mode(course.at(), "refused")
+                self.rig.standins["a", course.row.kind].mode(course.at(), "refused")
             self.switch(True)
             self.over = now()
         elif self.over is not None and not self.done:

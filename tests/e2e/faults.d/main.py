@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import defaultdict
 
 from agent import Agent, endpoint, now
 from course import Course
@@ -62,19 +63,20 @@ class Rig:
 
     def start_standins(self):
         binary = self.binaries["servers"]
-        served = {"a": [], "b": [], "l": []}
+        # A process for each kind: those with TLS have more to do than one core has time for when all come back at once.
+        served = defaultdict(list)
         for row in (row for row in self.rows if row.server == "standin"):
             a, b = self.addresses(row)
-            served["b"].append(self.spec(row, b))
+            served["b", row.kind].append(self.spec(row, b))
             if row.where != "process":
-                served["l" if row.where == "link" else "a"].append(self.spec(row, a))
+                served["l" if row.where == "link" else "a", row.kind].append(self.spec(row, a))
                 continue
             label, specs = f"own{row.number}", [self.spec(row, a)]
             self.own[row.number] = Standins(self.net, "a", binary, self.work, label, specs)
             if row.how == "kill":
                 self.spares[row.number] = Standins(self.net, "a", binary, self.work, f"{label}.spare", specs, spare=True)
-        for zone, specs in served.items():
-            self.standins[zone] = Standins(self.net, zone, binary, self.work, f"zone-{zone}", specs)
+        for (zone, kind), specs in served.items():
+            self.standins[zone, kind] = Standins(self.net, zone, binary, self.work, f"zone-{zone}-{kind}", specs)
         self.ca = os.path.join(self.work, "ca.pem")
         with open(self.ca, "w", encoding="utf-8") as bundle:
             for one in [*self.standins.values(), *self.own.values(), *self.spares.values()]:
