@@ -22,7 +22,7 @@ use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
 use crate::publish::{self};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
-use crate::sys::sockets::{self, HandedOver};
+use crate::sys::sockets::{self, HandedOver, ListenError};
 
 /// Between two tries to bind.
 const RETRY: Duration = Duration::from_secs(1);
@@ -282,6 +282,9 @@ impl Stub {
             DnsTransport::Udp => sockets::bind_udp(address).map(Socket::Udp),
             DnsTransport::Tcp => sockets::bind_tcp(address).map(Socket::Tcp),
         };
-        opened.map_err(|e| e.to_string())
+        opened.map_err(|e| match e {
+            ListenError::Denied { .. } => format!("{e}; enable privatelinkd.socket, which binds it"),
+            other => other.to_string(),
+        })
     }
 }
