@@ -48,6 +48,7 @@ pub mod observe;
 pub mod preview;
 pub mod probe;
 pub mod publish;
+pub mod route;
 pub mod steer;
 pub mod sys;
 pub mod writer;

@@ -49,7 +49,7 @@ async fn a_wrong_command_line_is_told_apart_from_an_answer() {
         assert_eq!(said.code, code, "{arguments:?}: {said:?}");
         assert!(said.err.contains(says) && said.out.is_empty(), "{arguments:?}: {said:?}");
     }
-    for command in ["run", "check", "init", "discover", "plan", "status", "hosts"] {
+    for command in ["run", "check", "init", "discover", "plan", "status", "hosts", "route"] {
         let help = rig.run(&[command, "--help"]).await;
         assert!(help.code == 0 && help.out.contains("Usage: privatelinkd"), "{help:?}");
     }

@@ -61,6 +61,7 @@ mod probe_secrets;
 mod probe_tcp;
 mod probe_tdengine;
 mod races;
+mod route;
 mod secrets;
 mod state_fuzz;
 mod steer_cut;

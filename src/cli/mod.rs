@@ -11,6 +11,7 @@ mod output;
 mod plan;
 mod probe;
 mod process;
+mod route;
 mod run;
 mod status;
 
@@ -74,6 +75,9 @@ enum Command {
     /// Show, compare or write the managed block in the hosts file.
     #[command(subcommand)]
     Hosts(hosts::Command),
+    /// Have this host's resolver ask the DNS stub for the names that it serves, and for no others.
+    #[command(subcommand)]
+    Route(route::Command),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -163,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::main(&args, &config, as_unit),
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log.map(LogLevel::from)),
+        Command::Route(command) => route::main(&command, &config),
     };
     match result {
         Ok(exit) => exit.into(),

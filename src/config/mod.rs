@@ -188,11 +188,11 @@ pub struct DnsConfig {
 /// `route`: how this host's resolver learns to ask the stub for our names, and for no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteMode {
-    /// The best that this host has.
+    /// A link where this host uses systemd-resolved, else not at all.
     Auto,
     /// A `dns-delegate.d` file, which systemd-resolved 258 and newer reads.
     DnsDelegate,
-    /// A link of its own with routing domains, for an older systemd-resolved.
+    /// A link of its own with routing domains.
     Resolved,
     /// Not at all: the admin does it, or nobody needs it.
     None,
@@ -221,7 +221,7 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
-/// What the hosts writer needs of a configuration, and all that it may know of one.
+/// What the privileged side needs of a configuration, and all that it may know of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterConfig {
     /// `[hosts]`
@@ -232,6 +232,8 @@ pub struct WriterConfig {
     pub names: BTreeSet<HostName>,
     /// The ids of enabled endpoints, whose own domains and zones' domains may be published too.
     pub endpoint_ids: BTreeSet<EndpointId>,
+    /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names (`route`).
+    pub dns: DnsConfig,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -286,6 +288,7 @@ impl Config {
             agent_run_dir: self.host.run_dir.clone(),
             names: enabled().flat_map(|e| &e.names).chain(of_zones).cloned().collect(),
             endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
+            dns: self.dns.clone(),
             log: self.log,
         }
     }

@@ -207,7 +207,7 @@ fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
 
 fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
     drafts.check_names_and_paths(desk);
-    let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns: _, metrics: _, log } = drafts;
+    let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
     Some(WriterConfig {
@@ -215,6 +215,7 @@ fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
         agent_run_dir: host?.value().run_dir,
         names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
         endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
+        dns: dns?,
         log: log?,
     })
 }

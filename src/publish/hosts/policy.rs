@@ -111,7 +111,7 @@ impl HostsPolicy {
     /// Takes over what the config says.
     #[must_use]
     pub fn new(config: WriterConfig) -> Self {
-        let WriterConfig { hosts, agent_run_dir, names, endpoint_ids, log: _ } = config;
+        let WriterConfig { hosts, agent_run_dir, names, endpoint_ids, dns: _, log: _ } = config;
         Self {
             publish: hosts.publish,
             names,

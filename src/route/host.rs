@@ -1,0 +1,216 @@
+//! The host that the way is set up on: its programs, its files, its systemd-resolved.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::choice::{Resolver, Way, leads_to_resolved, version};
+use super::delegate::{self, FILE};
+use super::link::{self, LINK, Program, Registered, Step};
+use super::{Registration, RouteError};
+use crate::sys::atomic_file::{self, Durability};
+use crate::sys::file_lock::{self, FileLock};
+use crate::sys::{program, regular_file};
+
+/// How long one call may take. systemd-resolved answers at once, but for while it starts.
+const CALL: Duration = Duration::from_secs(10);
+/// How long another `install` or `remove` is waited for: as long as one may take.
+const OTHERS: Duration = Duration::from_secs(45);
+/// Largest of the files that are read here.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Where programs are, the first that has one counts.
+    pub programs: Vec<PathBuf>,
+    /// `/run`
+    pub run: PathBuf,
+    /// `/etc`
+    pub etc: PathBuf,
+    /// A folder a network interface.
+    pub net: PathBuf,
+}
+
+impl Default for Host {
+    /// This host.
+    fn default() -> Self {
+        Self {
+            programs: ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from).into(),
+            run: "/run".into(),
+            etc: "/etc".into(),
+            net: "/sys/class/net".into(),
+        }
+    }
+}
+
+impl Host {
+    fn delegates(&self) -> PathBuf {
+        self.run.join("systemd/dns-delegate.d")
+    }
+
+    fn own(&self) -> PathBuf {
+        self.run.join("privatelinkd-route")
+    }
+
+    fn has_link(&self) -> bool {
+        self.net.join(LINK).exists()
+    }
+
+    /// Nobody else changes the registration while this is held.
+    pub(super) fn lock(&self) -> Result<FileLock, RouteError> {
+        let folder = self.own();
+        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let path = folder.join("lock");
+        file_lock::take(&path, OTHERS).map_err(at(&path))
+    }
+
+    /// Notes whether there is anything to keep up to date: privatelinkd-route-refresh.service looks.
+    pub(super) fn note(&self, wanted: bool) -> Result<(), RouteError> {
+        let path = self.own().join("wanted");
+        let done = if wanted { std::fs::write(&path, "") } else { std::fs::remove_file(&path) };
+        match done {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !wanted => Ok(()),
+            other => other.map_err(at(&path)),
+        }
+    }
+
+    /// What there is for a resolver.
+    pub(super) fn look(&self) -> Resolver {
+        let text = |path: PathBuf| {
+            let bytes = regular_file::read(&path, LARGEST).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        // What can't be asked is not there.
+        let said = self.call("resolvectl", &["--version".to_owned()]).ok();
+        let active = self.call("systemctl", &["is-active", "systemd-resolved.service"].map(str::to_owned)).ok();
+        Resolver {
+            version: said.and_then(|ended| version(&ended.out)),
+            active: active.is_some_and(|ended| matches!(ended.out.trim(), "active" | "reloading")),
+            used: leads_to_resolved(&text(self.etc.join("resolv.conf")), &text(self.etc.join("nsswitch.conf"))),
+        }
+    }
+
+    /// What is registered at present, if anything is.
+    pub(super) fn registered(&self) -> Result<Option<Registration>, RouteError> {
+        let path = self.delegates().join(FILE);
+        match regular_file::read(&path, LARGEST) {
+            Ok(bytes) => {
+                let what = delegate::parse(&String::from_utf8_lossy(&bytes));
+                return Ok(Some(Registration { way: Way::DnsDelegate, what }));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(at(&path)(e)),
+        }
+        if !self.has_link() {
+            return Ok(None);
+        }
+        let [dns, domain] = link::ask().map(|step| self.take(&step));
+        Ok(Some(Registration { way: Way::Resolved, what: link::answered(&dns?, &domain?) }))
+    }
+
+    /// Registers just this, whatever was registered before.
+    pub(super) fn register(&self, way: Way, what: &Registered) -> Result<(), RouteError> {
+        match way {
+            Way::DnsDelegate => {
+                self.unlink()?;
+                let folder = self.delegates();
+                std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+                let (path, text) = (folder.join(FILE), delegate::text(&what.names, &what.servers));
+                atomic_file::write(&path, text.as_bytes(), 0o644, Durability::Volatile).map_err(at(&path))?;
+                self.reload()
+            }
+            Way::Resolved => {
+                self.undelegate()?;
+                self.make_link()?;
+                self.take_all(&link::furnish(&what.names, &what.servers))
+            }
+        }
+    }
+
+    /// Registers nothing. True if anything was.
+    pub(super) fn unregister(&self) -> Result<bool, RouteError> {
+        let (file, link) = (self.undelegate(), self.unlink());
+        Ok(file? | link?)
+    }
+
+    fn undelegate(&self) -> Result<bool, RouteError> {
+        let path = self.delegates().join(FILE);
+        match std::fs::remove_file(&path) {
+            Ok(()) => self.reload().map(|()| true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(at(&path)(e)),
+        }
+    }
+
+    fn unlink(&self) -> Result<bool, RouteError> {
+        if !self.has_link() {
+            return Ok(false);
+        }
+        self.take(&link::unmake()).map(|_| true)
+    }
+
+    fn make_link(&self) -> Result<(), RouteError> {
+        if self.has_link() {
+            return Ok(());
+        }
+        let [best, other] = link::make();
+        self.take_all(&best).or_else(|_| self.take_all(&other))
+    }
+
+    /// Has systemd-resolved read its files anew. One that does not run will, when it starts, and one that is about to end
+    /// with the system takes no orders.
+    fn reload(&self) -> Result<(), RouteError> {
+        let words = ["reload", "systemd-resolved.service"].map(str::to_owned);
+        let Err(error) = self.well("systemctl", &words) else { return Ok(()) };
+        let state = self.call("systemctl", &["is-system-running".to_owned()]);
+        let ends = state.is_ok_and(|ended| ended.out.trim() == "stopping");
+        if ends || !self.look().active { Ok(()) } else { Err(error) }
+    }
+
+    fn take_all(&self, steps: &[Step]) -> Result<(), RouteError> {
+        for step in steps {
+            match self.take(step) {
+                Err(error) if step.needed => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, step: &Step) -> Result<String, RouteError> {
+        let name = match step.program {
+            Program::Ip => "ip",
+            Program::Resolvectl => "resolvectl",
+        };
+        self.well(name, &step.arguments)
+    }
+
+    /// Calls a program, which must succeed; what it printed.
+    fn well(&self, name: &'static str, arguments: &[String]) -> Result<String, RouteError> {
+        let ended = self.call(name, arguments)?;
+        if ended.well {
+            return Ok(ended.out);
+        }
+        Err(RouteError::Failed { call: call_text(name, arguments), said: ended.err })
+    }
+
+    fn call(&self, name: &'static str, arguments: &[String]) -> Result<program::Ended, RouteError> {
+        let path = self.programs.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+        let path = path.ok_or(RouteError::NoProgram { name })?;
+        let failed = |e: io::Error| RouteError::Failed { call: call_text(name, arguments), said: e.to_string() };
+        program::run(&path, arguments, CALL).map_err(failed)
+    }
+}
+
+/// The first words: a list of 256 names says nothing to anybody.
+fn call_text(name: &str, arguments: &[String]) -> String {
+    const WORDS: usize = 5;
+    let words: Vec<&str> = std::iter::once(name).chain(arguments.iter().map(String::as_str)).collect();
+    if words.len() <= WORDS { words.join(" ") } else { format!("{} …", words[..WORDS].join(" ")) }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> RouteError + use<> {
+    let path = path.to_owned();
+    move |source| RouteError::File { path: path.clone(), source }
+}
