@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Exit, Failed, Output, io_exit, output, refused};
-use crate::config::{self, Environment, WriterConfig};
+use crate::config::{self, DnsConfig, Environment, WriterConfig};
 use crate::model::HostName;
 use crate::publish::hosts::{HostsPolicy, handover};
 use crate::route::{self, Host, Installed, Names, RouteError};
@@ -42,7 +42,7 @@ fn load(config: &Path) -> Result<WriterConfig, Failed> {
 
 fn install(config: WriterConfig, output: Output) -> Result<Exit, Failed> {
     only_root()?;
-    let dns = config.dns.clone();
+    let dns = dns(&config)?;
     let policy = HostsPolicy::new(config);
     let installed = route::install(&Host::default(), &dns, &mut || names(&policy), PATIENCE).map_err(failed)?;
     if output.json {
@@ -70,7 +70,7 @@ fn remove(output: Output) -> Result<Exit, Failed> {
 }
 
 fn show(config: WriterConfig, output: Output) -> Result<Exit, Failed> {
-    let dns = config.dns.clone();
+    let dns = dns(&config)?;
     let policy = HostsPolicy::new(config);
     let report = route::show(&Host::default(), &dns, names(&policy)).map_err(failed)?;
     if output.json {
@@ -79,6 +79,12 @@ fn show(config: WriterConfig, output: Output) -> Result<Exit, Failed> {
         output::answer(&report.text())?;
     }
     Ok(if report.in_order { Exit::Fine } else { Exit::No })
+}
+
+/// `[dns]`, of which the loader for the privileged side says nothing.
+fn dns(config: &WriterConfig) -> Result<DnsConfig, Failed> {
+    let unusable = || Failed::new(Exit::Config, anyhow::anyhow!("[dns] can't be used: see `privatelinkd check`"));
+    config.dns.clone().ok_or_else(unusable)
 }
 
 /// The names of the config and, as the hosts writer admits them, the cloud's own ones of its endpoints; told apart by

@@ -233,7 +233,8 @@ pub struct WriterConfig {
     /// The ids of enabled endpoints, whose own domains and zones' domains may be published too.
     pub endpoint_ids: BTreeSet<EndpointId>,
     /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names (`route`).
-    pub dns: DnsConfig,
+    /// `None` if it can't be used, which is nothing to the writer.
+    pub dns: Option<DnsConfig>,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -288,7 +289,7 @@ impl Config {
             agent_run_dir: self.host.run_dir.clone(),
             names: enabled().flat_map(|e| &e.names).chain(of_zones).cloned().collect(),
             endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
-            dns: self.dns.clone(),
+            dns: Some(self.dns.clone()),
             log: self.log,
         }
     }

@@ -215,7 +215,7 @@ fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
         agent_run_dir: host?.value().run_dir,
         names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
         endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
-        dns: dns?,
+        dns,
         log: log?,
     })
 }
