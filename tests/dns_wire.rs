@@ -40,6 +40,54 @@ fn the_hot_path_and_the_reference_give_the_same_bytes() {
     assert!(hot > packets / 10 && replies > packets / 2, "{hot} and {replies} of {packets}");
 }
 
+/// In a process of its own: tests beside it grow for reasons of their own.
+#[test]
+fn fuzzed_packets_leave_nothing_behind() {
+    const ALONE: &str = "PRIVATELINKD_TEST_ALONE";
+    const MOST: u64 = 1024;
+    if std::env::var_os(ALONE).is_none() {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "dns_wire::fuzzed_packets_leave_nothing_behind", "--nocapture"]).env(ALONE, "yes");
+        let said = again.output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&[said.stdout, said.stderr].concat()));
+        return;
+    }
+    let published = published();
+    let (mut rng, mut reply) = (Rng::new(), Vec::new());
+    let packets = u64::from(cases()) * EACH;
+    let mut early = 0;
+    for n in 0..packets {
+        if n == packets / 10 {
+            early = resident_kib();
+        }
+        let packet = packet(&mut rng);
+        let _ = published.images.reply(&packet, &mut reply);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let _ = published.reference.reply(&packet, transport);
+        }
+    }
+    let late = resident_kib();
+    assert!(late <= early + MOST, "expected at most {early} + {MOST} KiB, found {late}");
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// hickory would make room for as many questions as are promised.
+#[test]
+fn promised_questions_cost_nothing() {
+    let published = published();
+    let mut packet = query(&wire_name(ORDERS), 1, &[]);
+    for count in [2_u16, 3, 65_535] {
+        packet[4..6].copy_from_slice(&count.to_be_bytes());
+        let reply = published.reference.reply(&packet, Transport::Udp).unwrap();
+        assert_eq!((reply.bytes.len(), reply.bytes[3] & 0x0f), (12, 1), "{count}");
+    }
+}
+
 #[test]
 fn usual_queries_take_the_hot_path() {
     let published = published();

@@ -63,14 +63,24 @@ pub enum DnsCode {
     NotImp,
     /// Somebody else's name.
     Refused,
+    /// To transfer or change what is no zone of ours.
+    NotAuth,
     /// An unknown version of EDNS.
     BadVers,
 }
 
 impl DnsCode {
     /// Every one.
-    pub const ALL: [Self; 7] =
-        [Self::NoError, Self::FormErr, Self::ServFail, Self::NxDomain, Self::NotImp, Self::Refused, Self::BadVers];
+    pub const ALL: [Self; 8] = [
+        Self::NoError,
+        Self::FormErr,
+        Self::ServFail,
+        Self::NxDomain,
+        Self::NotImp,
+        Self::Refused,
+        Self::NotAuth,
+        Self::BadVers,
+    ];
 
     /// The word in metrics.
     #[must_use]
@@ -82,6 +92,7 @@ impl DnsCode {
             Self::NxDomain => "nxdomain",
             Self::NotImp => "notimp",
             Self::Refused => "refused",
+            Self::NotAuth => "notauth",
             Self::BadVers => "badvers",
         }
     }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use hickory_server::proto::op::{Edns, LowerQuery, Metadata, OpCode, ResponseCode};
+use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA, TXT};
 use hickory_server::proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordType};
 use hickory_server::zone_handler::MessageRequest;
@@ -27,6 +28,10 @@ pub const LARGEST_UDP: u16 = 1232;
 /// The largest answer by UDP to somebody who doesn't say more (RFC 1035, section 4.2.1).
 pub const SMALLEST_UDP: u16 = 512;
 
+/// That a refused name is none of ours, for who has EDNS: option 15, code 20 (RFC 8914, sections 2 and 4.21).
+const EXTENDED_ERROR: u16 = 15;
+const NOT_AUTHORITATIVE: [u8; 2] = [0, 20];
+
 /// What goes back, apart from the question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
@@ -45,8 +50,17 @@ impl Reply {
     fn code(request: &MessageRequest, code: ResponseCode) -> Self {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = code;
-        // For DNSSEC alone, which there is none of (RFC 4035, section 3.1.6: it MUST be copied).
+        // It speaks to who validates, and nobody does here (RFC 4035, section 3.1.6).
+        metadata.checking_disabled = false;
         Self { metadata, answers: Vec::new(), soa: None, edns: request.edns.as_ref().map(edns) }
+    }
+
+    fn elsewhere(request: &MessageRequest) -> Self {
+        let mut reply = Self::code(request, ResponseCode::Refused);
+        if let Some(edns) = &mut reply.edns {
+            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, NOT_AUTHORITATIVE.to_vec()));
+        }
+        reply
     }
 
     fn of_ours(request: &MessageRequest, code: ResponseCode) -> Self {
@@ -75,8 +89,9 @@ pub fn answer(zones: &Zones, request: &MessageRequest) -> Reply {
     let code = |code| Reply::code(request, code);
     match request.metadata.op_code {
         OpCode::Query => {}
-        // Nobody's secondary, and nobody may change anything.
-        OpCode::Notify | OpCode::Update => return code(ResponseCode::Refused),
+        // Nobody's secondary.
+        OpCode::Notify => return code(ResponseCode::Refused),
+        OpCode::Update => return code(of_whole_zone(zones, request)),
         _ => return code(ResponseCode::NotImp),
     }
     if request.version() > 0 {
@@ -91,10 +106,19 @@ pub fn answer(zones: &Zones, request: &MessageRequest) -> Reply {
         return code(ResponseCode::Refused);
     }
     match query.query_type() {
-        RecordType::AXFR | RecordType::IXFR => code(ResponseCode::Refused),
+        RecordType::AXFR | RecordType::IXFR => code(of_whole_zone(zones, request)),
         // No question can be for it.
         RecordType::OPT => code(ResponseCode::FormErr),
         _ => of_name(zones, request, query),
+    }
+}
+
+/// Nobody may transfer or change a zone of ours, and others are not ours to judge (RFC 5936, section 2.2.1; RFC 2136,
+/// sections 3.1 and 3.3).
+fn of_whole_zone(zones: &Zones, request: &MessageRequest) -> ResponseCode {
+    match request.queries.queries() {
+        [zone] if zones.node(zone.name()).is_none() => ResponseCode::NotAuth,
+        _ => ResponseCode::Refused,
     }
 }
 
@@ -106,7 +130,7 @@ fn of_name(zones: &Zones, request: &MessageRequest, query: &LowerQuery) -> Reply
         reply
     };
     match zones.place(query.name()) {
-        Place::Elsewhere => Reply::code(request, ResponseCode::Refused),
+        Place::Elsewhere => Reply::elsewhere(request),
         Place::Beneath(above) => nothing(above, ResponseCode::NXDomain),
         Place::Between(above) => nothing(above, ResponseCode::NoError),
         Place::Apex(node) => of_apex(zones, (request, query.query_type()), (query.name(), asked), node),

@@ -63,6 +63,7 @@ fn word(code: ResponseCode) -> DnsCode {
         ResponseCode::NXDomain => DnsCode::NxDomain,
         ResponseCode::NotImp => DnsCode::NotImp,
         ResponseCode::Refused => DnsCode::Refused,
+        ResponseCode::NotAuth => DnsCode::NotAuth,
         ResponseCode::BADVERS => DnsCode::BadVers,
         // Other codes are those of forwarders.
         _ => DnsCode::ServFail,

@@ -67,10 +67,10 @@ impl Reference {
     /// Whether a query is for a name that is none of ours.
     #[must_use]
     pub fn is_elsewhere(&self, query: &[u8]) -> bool {
-        let request = Request::from_bytes(query.to_vec(), ANYBODY, Protocol::Udp);
+        let request = Header::read(&mut BinDecoder::new(query)).ok().and_then(|h| sound(query, &h, Protocol::Udp));
         let name = |r: &Request| r.request_info().ok().map(|info| info.query.name().clone());
         let is_query = |r: &Request| r.metadata.op_code == OpCode::Query;
-        let name = request.ok().filter(is_query).and_then(|r| name(&r));
+        let name = request.filter(is_query).and_then(|r| name(&r));
         name.is_some_and(|name| self.zones.place(&name) == Place::Elsewhere)
     }
 
@@ -86,8 +86,7 @@ impl Reference {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
-        let readable = Request::from_bytes(packet.to_vec(), ANYBODY, protocol).ok();
-        let Some(request) = readable.filter(|r| is_plain(r.queries.as_bytes(), r.queries.len())) else {
+        let Some(request) = sound(packet, &header, protocol) else {
             return code_alone(&header.metadata, ResponseCode::FormErr);
         };
         let capture = Capture::new(&request, transport);
@@ -113,6 +112,17 @@ impl RequestHandler for Reference {
     }
 }
 
+/// A request that can be read. More than one question can't (RFC 9619, section 4); hickory-proto 0.26.3 would make room for as
+/// many as are promised, 10 MiB at most.
+fn sound(packet: &[u8], header: &Header, protocol: Protocol) -> Option<Request> {
+    if header.counts.queries > 1 {
+        return None;
+    }
+    let request = Request::from_bytes(packet.to_vec(), ANYBODY, protocol).ok()?;
+    let is_sound = is_plain(request.queries.as_bytes(), request.queries.len()) && question::has_whole_options(packet);
+    is_sound.then_some(request)
+}
+
 /// True if the questions are written out in full: a pointer in the first name of a message has nothing to point at.
 fn is_plain(questions: &[u8], count: usize) -> bool {
     count != 1 || question::name_end(questions).is_some_and(|end| end + question::TYPE_AND_CLASS == questions.len())
@@ -122,6 +132,7 @@ fn is_plain(questions: &[u8], count: usize) -> bool {
 fn code_alone(request: &Metadata, code: ResponseCode) -> Option<Written> {
     let mut metadata = Metadata::response_from_request(request);
     metadata.response_code = code;
+    metadata.checking_disabled = false;
     let bytes = Header { metadata, counts: HeaderCounts::default() }.to_bytes().ok()?;
     Some(Written { code, bytes })
 }

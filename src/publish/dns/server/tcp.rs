@@ -17,6 +17,9 @@ use crate::publish::dns::reference::{Transport, Written};
 const CONNECTIONS: usize = 128;
 /// How long the next query, and the way of a reply, may take (RFC 7766, section 6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
+/// Bytes of a query, as of those that come by UDP: nothing that is answered here is nearly as long, and so many connections
+/// together keep half a megabyte at most.
+const LONGEST: usize = crate::sys::datagrams::LONGEST;
 /// After a failure to accept that is ours, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,6 +85,9 @@ async fn read(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> io::R
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
         Err(e) => return Err(e),
     };
+    if usize::from(length) > LONGEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     message.resize(usize::from(length), 0);
     stream.read_exact(message).await?;
     Ok(true)
