@@ -58,6 +58,12 @@ impl Inbox {
         Ok(self.received.len())
     }
 
+    /// True if the latest batch is as large as one may be: there may be more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.received.len() == BATCH
+    }
+
     /// The latest batch: each packet and who sent it.
     pub fn packets(&self) -> impl Iterator<Item = (&[u8], Peer)> {
         let both = self.packets.iter().zip(&self.received);

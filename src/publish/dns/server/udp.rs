@@ -47,8 +47,10 @@ async fn usual(socket: &UdpSocket, shared: &Shared, unusual: mpsc::Sender<Unusua
             return Err(e);
         }
         answer(socket, shared, (&inbox, &mut outbox), &unusual);
-        // Others of this thread have their turn between two batches.
-        tokio::task::yield_now().await;
+        if inbox.is_full() {
+            // Others of this thread have their turn between two batches. Else they have it while this one waits.
+            tokio::task::yield_now().await;
+        }
     }
 }
 
