@@ -1,0 +1,101 @@
+"""Resolvers that people have, each asking our stub as its own kind does.
+
+What is lacking here is told, and is no failure: the two servers beside us are the test.
+"""
+
+import pathlib
+import shutil
+import subprocess
+
+import queries
+
+HERE = pathlib.Path(__file__).parent
+ORDERS, LEDGER = queries.ORDERS, queries.LEDGER
+V4 = sorted(queries.NAMES[ORDERS])
+BOTH = sorted(queries.NAMES[LEDGER])
+WIDE = sorted(queries.NAMES[queries.WIDE])
+
+
+def said(command, **more):
+    """The words of its output in order, or what went wrong."""
+    try:
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60, **more)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [str(error)]
+    return (
+        sorted(done.stdout.split()) if done.returncode == 0 else [f"code {done.returncode}", done.stdout, done.stderr]
+    )
+
+
+class Client:
+    """`ask` makes a command of a name; its output is addresses."""
+
+    def __init__(self, check, title, ask, env=None):
+        self.check, self.title, self.ask, self.env = check, title, ask, env
+
+    def resolves(self, name, expected, how=""):
+        found = said(self.ask(name), env=self.env)
+        self.check(f"{self.title}: {name}{how}", found == expected, f"expected {expected}, found {found}")
+
+    def all(self, by_tcp=True):
+        self.resolves(ORDERS, V4)
+        self.resolves(ORDERS.upper(), V4, " in capitals")
+        self.resolves(LEDGER, BOTH)
+        if by_tcp:
+            self.resolves(queries.WIDE, WIDE, ", which does not fit a datagram")
+
+
+def diggers(check, agent, programs):
+    for title in ("dig", "kdig"):
+        path = programs.path(title)
+        each = f'for kind in A AAAA; do "{path}" @{agent.at[0]} +short "$0" $kind || exit; done'
+        Client(check, title, lambda name, each=each: ["sh", "-c", each, name], programs.env).all()
+        for options in ("", "+tcp", "+dnssec", "+noedns", "+bufsize=512", "+edns=0"):
+            command = [path, f"@{agent.at[0]}", "+norecurse", *options.split(), ORDERS]
+            done = subprocess.run(command, capture_output=True, text=True, env=programs.env)
+            good = (
+                done.returncode == 0
+                and all(a in done.stdout for a in V4)
+                and "WARNING" not in done.stdout + done.stderr
+            )
+            check(f"{title} {options}: an answer, and no warning", good, done.stdout + done.stderr)
+
+
+def compiled(check, programs, folder):
+    """The same program with each libc."""
+    source = HERE / "lookup.c"
+    gcc = shutil.which("gcc") or shutil.which("cc")
+    specs = next(programs.root.glob("usr/lib/*-linux-musl/musl-gcc.specs"), None)
+    if not gcc:
+        print("skipped: glibc and musl, since there is no C compiler")
+        return
+    for title, options in (("glibc", []), ("musl", ["-static", "-specs", specs] if specs else None)):
+        if options is None:
+            print("skipped: musl, which is not to be had")
+            continue
+        path = folder / title
+        made = subprocess.run([gcc, "-o", path, source, *options], capture_output=True, text=True)
+        check(f"{title}: the program is made", made.returncode == 0, made.stderr)
+        if made.returncode == 0:
+            # musl asks nothing by TCP before 1.2.4, and 1.2.3 is what there is.
+            Client(check, title, lambda name, path=path: [path, name]).all(by_tcp=title != "musl")
+
+
+def runtimes(check):
+    if shutil.which("java"):
+        Client(check, "Java", lambda name: ["java", "-Xshare:auto", HERE / "Lookup.java", name]).all()
+    else:
+        print("skipped: Java, which is not on this system")
+    if shutil.which("node"):
+        Client(check, "Node, getaddrinfo", lambda name: ["node", HERE / "lookup.js", "lookup", name]).all()
+        Client(check, "Node, c-ares", lambda name: ["node", HERE / "lookup.js", "resolve", name]).all()
+    else:
+        print("skipped: Node and its c-ares, which is not on this system")
+    python = "import socket, sys; print(*{a[4][0] for a in socket.getaddrinfo(sys.argv[1], 6001)})"
+    Client(check, "Python", lambda name: ["python3", "-c", python, name]).all()
+
+
+def run(check, agent, programs, folder):
+    diggers(check, agent, programs)
+    compiled(check, programs, folder)
+    runtimes(check)
