@@ -1,6 +1,6 @@
 //! The reference: a whole DNS server of one snapshot of the published names, as hickory-server sees one.
 //!
-//! hickory reads requests and writes replies; [`answer`](super::answer) says what is in them. Not hickory's `Server`: it
+//! hickory reads requests and writes replies; [`answer`] says what is in them. Not hickory's `Server`: it
 //! starts a task for each query without a limit, takes any number of TCP connections, and logs each answer
 //! (hickory-server 0.26.3, `server/mod.rs`); the loops of [`server`](super::server) do neither. So a reply comes back as bytes, and
 //! nothing here waits.
