@@ -3,8 +3,6 @@
 //! An authoritative server of the smallest kind: no recursion, no transfer, no update, no signature. Where RFCs leave a
 //! choice, the comment names the one taken.
 
-use std::net::IpAddr;
-
 use hickory_server::proto::op::{Edns, LowerQuery, Metadata, OpCode, ResponseCode};
 use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA, TXT};
@@ -200,15 +198,4 @@ fn nobody() -> Name {
 fn label(name: Name, label: &'static [u8]) -> Name {
     // Short labels always fit.
     name.prepend_label(label).unwrap_or_default()
-}
-
-/// The addresses that a reply answers with, in its order.
-#[must_use]
-pub fn addresses(reply: &Reply) -> Vec<IpAddr> {
-    let address = |record: &Record| match record.data {
-        RData::A(A(a)) => Some(IpAddr::V4(a)),
-        RData::AAAA(AAAA(a)) => Some(IpAddr::V6(a)),
-        _ => None,
-    };
-    reply.answers.iter().filter_map(address).collect()
 }
