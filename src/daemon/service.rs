@@ -52,6 +52,47 @@ impl Told {
     }
 }
 
+/// When which word is due. No sentence holds up a sign of life.
+#[derive(Debug)]
+struct Appointments {
+    told: Told,
+    late_at: Instant,
+    quiet_until: Instant,
+    alive_at: Instant,
+    alive_interval: Option<Duration>,
+}
+
+impl Appointments {
+    fn new(now: Instant, alive_interval: Option<Duration>) -> Self {
+        let late_at = now + READY_AT_LATEST;
+        Self { told: Told::default(), late_at, quiet_until: now, alive_at: now, alive_interval }
+    }
+
+    /// What is to be told now; `well` while no stage is overdue.
+    fn words(&mut self, now: Instant, report: &Report, well: bool) -> Vec<Word> {
+        let mut words = Vec::new();
+        if now >= self.quiet_until {
+            words = self.told.news(report, now >= self.late_at);
+            // Who waits for readiness waits for it alone.
+            if !words.is_empty() && self.told.ready {
+                self.quiet_until = now + PAUSE;
+            }
+        }
+        if let Some(interval) = self.alive_interval.filter(|_| now >= self.alive_at) {
+            self.alive_at = now + interval;
+            words.extend(well.then_some(Word::Alive));
+        }
+        words
+    }
+
+    /// When something is due without news.
+    fn next(&self) -> Option<Instant> {
+        let late = (!self.told.ready).then_some(self.late_at);
+        let alive = self.alive_interval.map(|_| self.alive_at);
+        late.into_iter().chain(alive).min()
+    }
+}
+
 /// Runs until cancelled; says then that the end has begun.
 pub async fn run(
     manager: ServiceManager,
@@ -59,37 +100,30 @@ pub async fn run(
     stages: Stages,
     token: CancellationToken,
 ) {
-    let late_at = Instant::now() + READY_AT_LATEST;
-    let mut told = Told::default();
-    let mut alive_at = Instant::now();
+    let mut appointments = Appointments::new(Instant::now(), manager.alive_interval());
     loop {
-        let now = Instant::now();
-        let report = reports.borrow_and_update().clone();
-        let mut words = told.news(&report, now >= late_at);
-        if let Some(interval) = manager.alive_interval().filter(|_| now >= alive_at) {
-            alive_at = now + interval;
-            words.extend(stages.read().iter().all(|s| !s.is_overdue()).then_some(Word::Alive));
-        }
-        // Who waits for readiness waits for it alone.
-        let quiet_until = if words.is_empty() || !told.ready { now } else { now + PAUSE };
+        let report = reports.borrow().clone();
+        let well = stages.read().iter().all(|s| !s.is_overdue());
+        let words = appointments.words(Instant::now(), &report, well);
         if let Err(error) = manager.tell(words).await {
             tracing::warn!(%error, "the service manager can't be told");
         }
-        let rest = async {
-            sleep_until(quiet_until).await;
-            let next = [(!told.ready).then_some(late_at), manager.alive_interval().map(|_| alive_at)];
-            tokio::select! {
-                // Who reports ends only with the process.
-                Ok(()) = reports.changed() => {}
-                () = until(next.into_iter().flatten().min()) => {}
-            }
-        };
         tokio::select! {
             () = token.cancelled() => break,
-            () = rest => {}
+            () = news(&mut reports, appointments.quiet_until) => {}
+            () = until(appointments.next()) => {}
         }
     }
     let _ = manager.tell(vec![Word::Stopping, Word::Status("stopping".to_owned())]).await;
+}
+
+/// Ends when there is another report, and the time for it.
+async fn news(reports: &mut watch::Receiver<Report>, quiet_until: Instant) {
+    sleep_until(quiet_until).await;
+    if reports.changed().await.is_err() {
+        // Who reports ends only with the process.
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn until(at: Option<Instant>) {
@@ -124,5 +158,22 @@ mod tests {
         assert_eq!(told.news(&report(false, "", 0), false), []);
         let late = told.news(&report(false, "degraded: no word from the writer yet", 0), true);
         assert_eq!(late, [Word::Ready, Word::Status("degraded: no word from the writer yet".to_owned())]);
+    }
+
+    #[test]
+    fn sentences_come_a_second_apart_and_signs_of_life_in_their_time() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let status = |s: &str| Word::Status(s.to_owned());
+        let mut appointments = Appointments::new(start, Some(Duration::from_secs(2)));
+        let first = appointments.words(at(0), &report(true, "fine", 0), true);
+        assert_eq!(first, [Word::Ready, status("fine"), Word::Alive]);
+        assert_eq!(appointments.words(at(1500), &report(true, "bad", 0), true), [status("bad")]);
+        assert_eq!(appointments.next(), Some(at(2000)));
+        assert_eq!(appointments.words(at(2000), &report(true, "worse", 0), true), [Word::Alive]);
+        assert_eq!(appointments.words(at(2499), &report(true, "worse", 0), true), []);
+        assert_eq!(appointments.words(at(2500), &report(true, "worse", 0), true), [status("worse")]);
+        assert_eq!(appointments.words(at(4000), &report(true, "worse", 0), false), []);
+        assert_eq!(appointments.next(), Some(at(6000)));
     }
 }

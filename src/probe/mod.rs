@@ -28,6 +28,7 @@ pub mod runner;
 mod target;
 pub mod tcp;
 pub mod tdengine;
+mod tickets;
 pub mod tls;
 mod work;
 

@@ -52,7 +52,12 @@ struct Due {
 impl<P: Prober> Target<P> {
     /// Runs until cancelled. Dropping it drops the probes in flight.
     pub(super) async fn run(self, token: CancellationToken) {
-        token.run_until_cancelled(self.work()).await;
+        // Not `run_until_cancelled`, which has room for the work twice.
+        tokio::select! {
+            biased;
+            () = token.cancelled() => {}
+            () = self.work() => {}
+        }
     }
 
     async fn work(self) {

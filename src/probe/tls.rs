@@ -20,7 +20,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertSto
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::certificate;
+use super::{certificate, tickets};
 use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
 
 /// The trust sets in use, one for each distinct [`Trust`].
@@ -218,8 +218,6 @@ impl Sessions {
     /// [`FailureReason::Local`] without system roots, [`FailureReason::Misconfigured`] for a bundle without a usable
     /// certificate.
     pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
-        // One server name a store; rustls rounds up to the tickets it keeps for one.
-        const ONE_SERVER: usize = 1;
         let Shared { verifier, config: shared } = self.trust.shared().await?;
         let mut current = lock(&self.current);
         match &*current {
@@ -228,7 +226,7 @@ impl Sessions {
                 let mut config = shared.clone();
                 let witness = Witness { verifier: verifier.clone(), shown: self.shown.clone() };
                 config.dangerous().set_certificate_verifier(Arc::new(witness));
-                config.resumption = Resumption::in_memory_sessions(ONE_SERVER);
+                config.resumption = tickets::of_one_server();
                 let config = Arc::new(config);
                 *current = Some(Current { config: config.clone(), since: Instant::now() });
                 Ok(config)

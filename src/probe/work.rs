@@ -12,7 +12,7 @@ pub struct Work {
     pub targets: BTreeMap<TargetKey, TargetSpec>,
     /// Targets that share a published name with the key, across endpoints. A failure of one makes the others prove
     /// themselves at once (B4).
-    pub siblings: BTreeMap<TargetKey, BTreeSet<TargetKey>>,
+    pub siblings: BTreeMap<TargetKey, Box<[TargetKey]>>,
 }
 
 impl Work {
@@ -33,12 +33,14 @@ impl Work {
                 }
             }
         }
+        let mut siblings: BTreeMap<&TargetKey, BTreeSet<&TargetKey>> = BTreeMap::new();
         for group in by_name.values() {
             for key in group {
-                let others = group.iter().filter(|k| *k != key).cloned();
-                work.siblings.entry(key.clone()).or_default().extend(others);
+                siblings.entry(key).or_default().extend(group.iter().filter(|k| *k != key));
             }
         }
+        let owned = |(key, others): (&TargetKey, BTreeSet<_>)| (key.clone(), others.into_iter().cloned().collect());
+        work.siblings = siblings.into_iter().map(owned).collect();
         work
     }
 }

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::greeting::Greeting;
 use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec};
 use crate::probe::dial::{self, Deadline};
+use crate::probe::tickets;
 use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets, lock};
 
 /// How the connections to one target are sealed.
@@ -182,7 +183,7 @@ impl Seal {
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(judge.clone());
         let mut config = builder.with_no_client_auth();
-        config.resumption = Resumption::in_memory_sessions(1);
+        config.resumption = tickets::of_one_server();
         let tickets = Tickets { config: Arc::new(config), judge, since: Instant::now() };
         *lock(&self.tickets) = Some(tickets.clone());
         Ok(tickets)
