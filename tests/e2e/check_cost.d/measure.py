@@ -19,6 +19,8 @@ from rig import Agent, Database, Process, Standins, until
 # Checks a second, at the default interval.
 RATE = 20
 MYSQL_RATE = 10
+# Of a thousand targets.
+MANY_RATE = 200
 INTERVAL = 5
 # Until every certificate was looked at and every connection that is kept has been opened.
 WARM = 7
@@ -118,7 +120,7 @@ def spread(values, digits):
 
 
 def report(kinds):
-    print(f"{'check':<16} {'beside':<34} {'aim':>5}  {'ratio: min, median, max':<24} {'us: ours':>9} {'theirs':>8}")
+    print(f"{'check':<18} {'beside':<34} {'aim':>5}  {'ratio: min, median, max':<24} {'us: ours':>9} {'theirs':>8}")
     gross = []
     for kind in kinds:
         ours = statistics.median(kind.ours)
@@ -126,12 +128,12 @@ def report(kinds):
             theirs = statistics.median(kind.theirs[peer])
             aimed = f"{aim:.2f}" if aim else ""
             ratios = kind.ratios[peer]
-            print(f"{kind.name:<16} {peer:<34} {aimed:>5}  {spread(ratios, 3):<24} {ours:>9.0f} {theirs:>8.0f}")
+            print(f"{kind.name:<18} {peer:<34} {aimed:>5}  {spread(ratios, 3):<24} {ours:>9.0f} {theirs:>8.0f}")
             if statistics.median(ratios) > 1:
                 gross.append(f"{kind.name} costs more than {peer}")
         if kind.floors:
             floor = statistics.median(kind.floors)
-            print(f"{'  floor of it':<16} {'a C program that does the calls':<34} {'':>5}  "
+            print(f"{'  floor of it':<18} {'a C program that does the calls':<34} {'':>5}  "
                   f"{spread(kind.floor_ratios, 3):<24} {floor:>9.0f}")
     return gross
 
@@ -186,7 +188,7 @@ def mysqld_exporter(rig, work, port, dsn, flags):
 def measure(rig, work, stack):
     standins = stack.enter_context(Standins(
         rig.standins, work / "standins",
-        {kind: RATE * INTERVAL for kind in ("matrixone", "tdengine", "https", "forgetful")}))
+        {"matrixone": MANY_RATE * INTERVAL, **{kind: RATE * INTERVAL for kind in ("tdengine", "https", "forgetful")}}))
     database = stack.enter_context(Database(work / "database"))
     process, asks = blackbox(rig, work, standins.ca)
     stack.enter_context(process)
@@ -194,8 +196,8 @@ def measure(rig, work, stack):
     tls = f'port = 8443, ca_file = "{standins.ca}", server_name = "{NAME}"'
     url = "https://{}:8443/"
 
-    def sockets(kind):
-        return [f"{address}:6001" for _, address in at[kind]]
+    def sockets(targets):
+        return [f"{address}:6001" for _, address in targets]
 
     def over_tls(kind, path=""):
         return asks("https", [url.format(address) + path for _, address in at[kind]])
@@ -207,9 +209,12 @@ def measure(rig, work, stack):
     stack.enter_context(bare)
     ping = f'port = {database.port}, user = "probe", password_file = "{database.password}", depth = "none", tls = "off"'
     mysql = list(database.addresses(MYSQL_RATE * INTERVAL))
+    few, many = at["matrixone"][:RATE * INTERVAL], at["matrixone"]
     kinds = [
-        Kind("greeting", [0.1], RATE, endpoints(at["matrixone"], "matrixone", "port = 6001"),
-             {"blackbox_exporter, TCP": asks("tcp", sockets("matrixone"))}, sockets("matrixone")),
+        Kind("greeting", [0.1], RATE, endpoints(few, "matrixone", "port = 6001"),
+             {"blackbox_exporter, TCP": asks("tcp", sockets(few))}, sockets(few)),
+        Kind("greeting of 1,000", [0.1], MANY_RATE, endpoints(many, "matrixone", "port = 6001"),
+             {"blackbox_exporter, TCP": asks("tcp", sockets(many))}, sockets(many)),
         Kind("https resumed", [0.3], RATE, endpoints(at["https"], "https", tls),
              {"blackbox_exporter, HTTPS": over_tls("https")}),
         Kind("tdengine resumed", [0.3], RATE, endpoints(at["tdengine"], "tdengine", tls),

@@ -21,9 +21,12 @@ import rig
 import services
 import wire
 
-NAME, ZONES = "db.example.com", ("127.54.0.11", "127.54.0.12")
-PORT, HTTPS_PORT = 6001, 18443
-STUB, CONTROL = ("127.54.0.1", 5354), ("127.54.0.2", 5354)
+# Of this run alone: another may be at work in another folder.
+NETWORK = f"127.{64 + os.getpid() % 150}.{os.getpid() // 150 % 250}"
+METRICS = 20000 + os.getpid() % 10000
+NAME, ZONES = "db.example.com", (f"{NETWORK}.11", f"{NETWORK}.12")
+PORT, HTTPS_PORT = 6001, 30000 + os.getpid() % 2000
+STUB, CONTROL = (f"{NETWORK}.1", 5354), (f"{NETWORK}.2", 5354)
 TARGETS, HANDSHAKES_A_SECOND = 60, 400
 # Of the issue, and of what this test takes for broken on whatever machine.
 AIM_MS, GROSS_MS, AIM_ANSWER_MS, GROSS_ANSWER_MS, GROSS_GROWTH_KIB = 50, 1000, 5, 250, 4096
@@ -254,7 +257,7 @@ def floods(folder, binary, programs, seconds):
     endpoint = f'\n[[endpoint]]\nname = "db"\naddresses = {{ cn-hangzhou-h = "{ZONES[0]}", cn-hangzhou-i = "{ZONES[1]}" }}\nprivate_dns = ["{NAME}"]\n{probe}'
     greeters = [services.Greeter((zone, PORT)) for zone in ZONES]
     beats = Beats(folder)
-    agent = start_agent(folder / "agent", binary, endpoint, beats, 19981)
+    agent = start_agent(folder / "agent", binary, endpoint, beats, METRICS)
     control = rig.Nsd(folder / "nsd", programs, {NAME: rig.zone(NAME, ZONES)}, *CONTROL).start()
     watched = None
     try:
@@ -320,7 +323,7 @@ def storm(folder, binary, seconds):
     """Answers while the agent shakes hands, in full each time."""
     gateway = services.Gateway(HTTPS_PORT, folder)
     interval = f"{TARGETS * 1000 // HANDSHAKES_A_SECOND}ms"
-    zones = ", ".join(f'"127.55.0.{n + 1}"' for n in range(TARGETS))
+    zones = ", ".join(f'"{NETWORK}.{n + 101}"' for n in range(TARGETS))
     probed = (
         f'\n[[endpoint]]\nname = "gw"\naddresses = {{ cn-hangzhou-h = [{zones}] }}\nprivate_dns = ["other.example.com"]\n'
         f'probe = {{ kind = "https", port = {HTTPS_PORT}, server_name = "gw.example.com", ca_file = "{folder}/ca.pem", interval = "{interval}", fast_interval = "{interval}" }}\n'
@@ -335,7 +338,7 @@ def storm(folder, binary, seconds):
                 endpoints=endpoints,
                 address=STUB[0],
                 port=STUB[1],
-                metrics=19982,
+                metrics=METRICS,
                 more='[log]\nlevel = "warn"',
             ).start()
             try:
@@ -387,7 +390,7 @@ def fuzz(folder, binary, count):
     """Packets of every broken kind through the real sockets."""
     endpoints = "".join(rig.endpoint(f"e{n}", a, [name]) for n, (name, a) in enumerate(queries.NAMES.items()))
     agent = rig.Agent(
-        folder / "agent-fuzz", binary, endpoints=endpoints, address=STUB[0], port=STUB[1], metrics=19983
+        folder / "agent-fuzz", binary, endpoints=endpoints, address=STUB[0], port=STUB[1], metrics=METRICS
     ).start()
     seed = random.getrandbits(32)
     rng, seeds = random.Random(seed), [packet for _, _, packet in queries.every()]
