@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg, sendto};
 
 /// Most datagrams of a batch.
 pub const BATCH: usize = 32;
@@ -45,23 +45,17 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    /// Reads what there is, [`BATCH`] at most, in place of the batch before. Fewer than that means that there were no more.
+    /// Waits until there is something, and reads what there is, [`BATCH`] at most, in place of the batch before.
     ///
     /// # Errors
-    /// What the system said; [`io::ErrorKind::WouldBlock`] if there is nothing.
+    /// What the system said; [`io::ErrorKind::WouldBlock`] if there was nothing for as long as the socket waits.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.received.clear();
         let mut slices = self.packets.each_mut().map(|packet| [IoSliceMut::new(packet)]);
-        let flags = MsgFlags::MSG_DONTWAIT;
+        let flags = MsgFlags::MSG_WAITFORONE;
         let results = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
         self.received.extend(results.map(|message| (message.bytes, message.address.map(Peer))));
         Ok(self.received.len())
-    }
-
-    /// True if the latest batch is as large as one may be: there may be more.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.received.len() == BATCH
     }
 
     /// The latest batch: each packet and who sent it.
@@ -126,10 +120,21 @@ impl Outbox {
     }
 }
 
+/// Sends one, if that is possible at once.
+///
+/// # Errors
+/// What the system said; [`io::ErrorKind::WouldBlock`] if its buffer is full.
+pub fn send_to(socket: BorrowedFd<'_>, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    sendto(socket.as_raw_fd(), datagram, &SockaddrStorage::from(to), flags)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
     use std::os::fd::AsFd as _;
+    use std::time::Duration;
 
     use super::*;
 
@@ -138,6 +143,7 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut inbox = Inbox::default();
+        server.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let empty = inbox.receive(server.as_fd()).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         for n in 0..40_u8 {

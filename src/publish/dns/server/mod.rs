@@ -94,7 +94,7 @@ async fn serve(listener: Listener, shared: Shared, ended: mpsc::UnboundedSender<
     let transport = socket.transport();
     let serving = async {
         match socket {
-            Socket::Udp(socket) => udp::serve(tokio::net::UdpSocket::from_std(socket)?, &shared).await,
+            Socket::Udp(socket) => udp::serve(socket, &shared).await,
             Socket::Tcp(socket) => tcp::serve(tokio::net::TcpListener::from_std(socket)?, &shared).await,
         }
     };
