@@ -30,7 +30,7 @@ impl Peer {
 pub struct Inbox {
     /// What the system fills in. It may be used again for the same socket alone: it remembers how long an address is.
     headers: MultiHeaders<SockaddrStorage>,
-    packets: Box<[[u8; LONGEST]; BATCH]>,
+    packets: Box<[[u8; LONGEST]]>,
     /// The length and the sender of each of the latest batch.
     received: Vec<(usize, Option<Peer>)>,
 }
@@ -39,7 +39,6 @@ impl Default for Inbox {
     fn default() -> Self {
         // Untouched pages of it cost nothing: most batches are of one.
         let packets = vec![[0; LONGEST]; BATCH].into_boxed_slice();
-        let packets = packets.try_into().unwrap_or_else(|_| Box::new([[0; LONGEST]; BATCH]));
         Self { headers: MultiHeaders::preallocate(BATCH, None), packets, received: Vec::with_capacity(BATCH) }
     }
 }
@@ -51,7 +50,9 @@ impl Inbox {
     /// What the system said; [`io::ErrorKind::WouldBlock`] if there was nothing for as long as the socket waits.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.received.clear();
-        let mut slices = self.packets.each_mut().map(|packet| [IoSliceMut::new(packet)]);
+        let mut packets = self.packets.iter_mut();
+        let mut slices: [_; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(packets.next().map_or(&mut [], |packet| &mut packet[..]))]);
         let flags = MsgFlags::MSG_WAITFORONE;
         let results = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
         self.received.extend(results.map(|message| (message.bytes, message.address.map(Peer))));
