@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Shared, forward};
+use crate::publish::dns::counters::Tally;
 use crate::publish::dns::reference::{Transport, Written};
-use crate::sys::datagrams::{self, Inbox, Outbox};
+use crate::sys::datagrams::{self, Inbox, Outbox, Peer, V4, V6};
 
 /// Unusual queries that wait. Those beyond are dropped, and whoever asked asks again.
 const WAITING: usize = 256;
@@ -42,8 +43,9 @@ pub(super) async fn serve(socket: UdpSocket, shared: &Shared) -> io::Result<()> 
     let (unusual, waiting) = mpsc::channel(WAITING);
     let usual = Usual { socket: Arc::clone(&socket), shared: shared.clone(), unusual };
     let (tell, ended) = oneshot::channel();
+    let is_ipv4 = socket.local_addr()?.is_ipv4();
     // Nobody hears of it when it is not wanted any more.
-    let work = move || drop(tell.send(usual.serve()));
+    let work = move || drop(tell.send(if is_ipv4 { usual.serve::<V4>() } else { usual.serve::<V6>() }));
     std::thread::Builder::new().name("dns-udp".to_owned()).stack_size(STACK).spawn(work)?;
     // Until the thread ends. Where this future ends first, the thread finds its queue closed, and ends as well.
     others(&socket, shared, waiting).await;
@@ -58,11 +60,11 @@ struct Usual {
 }
 
 impl Usual {
-    fn serve(self) -> io::Result<()> {
-        let (mut inbox, mut outbox) = (Inbox::default(), Outbox::default());
+    fn serve<P: Peer>(self) -> io::Result<()> {
+        let (mut inbox, mut outbox) = (Inbox::<P>::default(), Outbox::default());
         while !self.unusual.is_closed() {
             match inbox.receive(self.socket.as_fd()) {
-                Ok(_) => self.answer(&inbox, &mut outbox),
+                Ok(()) => self.answer(&inbox, &mut outbox),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_of_one_packet(&e) => {}
                 Err(e) => return Err(e),
             }
@@ -70,26 +72,26 @@ impl Usual {
         Ok(())
     }
 
-    fn answer(&self, inbox: &Inbox, outbox: &mut Outbox) {
+    fn answer<P: Peer>(&self, inbox: &Inbox<P>, outbox: &mut Outbox<P>) {
         let read = Instant::now();
+        let counters = &self.shared.counters;
         let published = self.shared.answers.load();
-        let mut answered = 0;
+        let mut replies = Tally::default();
         for (packet, peer) in inbox.packets() {
             if let Some(code) = published.images.reply(packet, outbox.place()) {
                 outbox.commit(peer);
-                self.shared.counters.answered(Transport::Udp, code);
-                answered += 1;
+                replies.add(code);
             } else {
-                let waits = peer.address().map(|from| Unusual { packet: packet.to_vec(), from, read });
-                if waits.is_none_or(|waits| self.unusual.try_send(waits).is_err()) {
-                    self.shared.counters.dropped(1);
+                let unusual = Unusual { packet: packet.to_vec(), from: peer.address(), read };
+                if self.unusual.try_send(unusual).is_err() {
+                    counters.dropped(1);
                 }
             }
         }
-        if answered > 0 {
+        if !replies.is_empty() {
             // A full buffer loses replies, as the network may.
-            self.shared.counters.dropped(outbox.send(self.socket.as_fd()));
-            self.shared.counters.took(answered, read.elapsed());
+            counters.dropped(outbox.send(self.socket.as_fd()));
+            counters.answered(Transport::Udp, &replies, read.elapsed());
         }
     }
 }
@@ -120,8 +122,7 @@ async fn others(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc::Rec
 impl Unusual {
     fn answer(&self, socket: &UdpSocket, shared: &Shared, reply: &Written) {
         if datagrams::send_to(socket.as_fd(), &reply.bytes, self.from).is_ok() {
-            shared.counters.answered(Transport::Udp, reply.code);
-            shared.counters.took(1, self.read.elapsed());
+            shared.counters.answered(Transport::Udp, &Tally::of(reply.code), self.read.elapsed());
         } else {
             shared.counters.dropped(1);
         }
