@@ -36,7 +36,8 @@ struct Unusual {
 
 /// Serves until the socket fails.
 pub(super) async fn serve(socket: UdpSocket, shared: &Shared) -> io::Result<()> {
-    // As the service manager hands its own over, too, unless it is told otherwise (systemd.exec(5), NonBlocking=).
+    // The flag is shared with the service manager, where the socket is its own. It hands sockets over without it, too
+    // (systemd.service(5), NonBlocking=), and reads none itself.
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(NAP))?;
     let socket = Arc::new(socket);
