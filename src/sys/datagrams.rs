@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmmsg, sendmmsg, sendto,
 };
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 
 /// Most datagrams of a batch.
 pub const BATCH: usize = 32;
@@ -132,6 +133,16 @@ impl<P: Peer> Outbox<P> {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         sendmmsg(socket.as_raw_fd(), &mut self.headers, &slices, &self.to[from..], [], flags).map(Iterator::count)
     }
+}
+
+/// Never lets the network cut into fragments what this socket sends by IPv4: somebody else's could take their place (RFC 9715), and each
+/// datagram that may be cut costs a number of its own.
+///
+/// # Errors
+/// What the system said.
+pub fn send_whole(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // Not DO, under which whoever forges an ICMP message makes a path seem too narrow for a reply.
+    Ok(set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?)
 }
 
 /// Sends one, if that is possible at once.

@@ -40,6 +40,8 @@ pub(super) async fn serve(socket: UdpSocket, shared: &Shared) -> io::Result<()> 
     // (systemd.service(5), NonBlocking=), and reads none itself.
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(NAP))?;
+    // No reply is longer than what every path carries. Where it can't be had, things are as they are elsewhere.
+    let _ = datagrams::send_whole(socket.as_fd());
     let socket = Arc::new(socket);
     let (unusual, waiting) = mpsc::channel(WAITING);
     let usual = Usual { socket: Arc::clone(&socket), shared: shared.clone(), unusual };
