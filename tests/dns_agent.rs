@@ -283,6 +283,9 @@ fn resolver(address: SocketAddr) -> std::thread::JoinHandle<usize> {
             reply[2..4].copy_from_slice(&[0x81, 0x80]);
             reply[7] = 1;
             reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1]);
+            if query[13..].starts_with(b"long") {
+                reply.resize(1233, 0);
+            }
             // A guess at the id first: it must not be taken.
             let mut guess = reply.clone();
             guess[0] ^= 0xff;
@@ -311,6 +314,8 @@ async fn names_of_others_are_asked_of_others_and_ours_are_not() {
     let reply = ask(listen, "www.example.org", A).unwrap();
     assert_eq!(addresses(&reply), ["192.0.2.1".parse::<IpAddr>().unwrap()]);
     assert_eq!((reply.metadata.id, reply.metadata.recursion_available), (0x1234, true));
+    let long = ask(listen, "long.example.org", A).unwrap();
+    assert!(long.metadata.truncation && long.answers.is_empty(), "no datagram of ours carries it: {long:?}");
     let beneath = ask(listen, &format!("x.{NAME}"), A).unwrap();
     assert_eq!(beneath.metadata.response_code, ResponseCode::NXDomain, "what lies beneath is ours to deny");
 
@@ -326,5 +331,5 @@ async fn names_of_others_are_asked_of_others_and_ours_are_not() {
     assert_eq!(Message::from_vec(&reply[..length]).unwrap().metadata.response_code, ResponseCode::ServFail);
 
     UdpSocket::bind((upstream.ip(), 0)).unwrap().send_to(b"stop", upstream).unwrap();
-    assert_eq!(resolver.join().unwrap(), 1, "only the name of others");
+    assert_eq!(resolver.join().unwrap(), 2, "only the names of others");
 }

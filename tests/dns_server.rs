@@ -1,6 +1,7 @@
 //! The loops of the stub: what fails is told, what is too much waits.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use privatelink_sim::free_address;
 use privatelinkd::model::{DnsCode, DnsTransport};
 use privatelinkd::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use privatelinkd::publish::dns::{Answers, Counters};
-use std::os::fd::AsRawFd as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -84,13 +84,27 @@ async fn a_listener_that_fails_is_told_and_another_one_is_served() {
 }
 
 #[tokio::test]
+async fn a_socket_that_can_not_be_read_is_told() {
+    let test = async {
+        let mut stub = Stub::start();
+        let address = free_address(1053).unwrap();
+        // Whoever reads it hears that it is not connected.
+        let broken = UdpSocket::from(OwnedFd::from(TcpListener::bind(address).unwrap()));
+        stub.serve(address, Socket::Udp(broken)).await;
+        let ended = timeout(PATIENCE, stub.ended.recv()).await.unwrap().unwrap();
+        assert_eq!((ended.address, ended.transport), (address, DnsTransport::Udp));
+        assert_eq!(ended.error.kind(), std::io::ErrorKind::NotConnected);
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
 async fn connections_are_bounded_and_datagrams_are_answered_meanwhile() {
     let test = async {
         let stub = Stub::start();
         let address = free_address(1053).unwrap();
         stub.serve(address, Socket::Tcp(listener(address))).await;
         let udp = UdpSocket::bind(address).unwrap();
-        udp.set_nonblocking(true).unwrap();
         stub.serve(address, Socket::Udp(udp)).await;
         let mut idle = Vec::new();
         for _ in 0..128 {
@@ -130,6 +144,30 @@ async fn a_token_ends_one_listener() {
         })
         .await
         .unwrap();
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_token_ends_a_thread_and_leaves_the_socket_to_its_owner() {
+    let test = async {
+        let stub = Stub::start();
+        let address = free_address(1053).unwrap();
+        let ours = UdpSocket::bind(address).unwrap();
+        let token = CancellationToken::new();
+        let socket = Socket::Udp(ours.try_clone().unwrap());
+        stub.listeners.send(Listener { address, socket, token: token.clone() }).await.unwrap();
+        let client = tokio::net::UdpSocket::bind((address.ip(), 0)).await.unwrap();
+        let asked = async |patience| {
+            client.send_to(&query(&wire_name(ORDERS), 1, &[]), address).await.unwrap();
+            timeout(patience, client.recv_from(&mut [0; 512])).await.is_ok()
+        };
+        assert!(asked(PATIENCE).await);
+        token.cancel();
+        timeout(PATIENCE, async { while asked(SOON).await {} }).await.unwrap();
+        // What nobody has read waits for the next one.
+        stub.serve(address, Socket::Udp(ours)).await;
+        timeout(PATIENCE, client.recv_from(&mut [0; 512])).await.unwrap().unwrap();
     };
     LocalSet::new().run_until(test).await;
 }

@@ -1,71 +1,80 @@
 //! Datagrams by the batch: one system call reads many, one sends many (recvmmsg(2), sendmmsg(2)).
 
+use std::fmt::Debug;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
+use nix::sys::socket::{
+    MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmmsg, sendmmsg, sendto,
+};
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 
 /// Most datagrams of a batch.
 pub const BATCH: usize = 32;
 /// Most bytes of a datagram; the rest of a longer one is lost.
 pub const LONGEST: usize = 4096;
 
-/// Who sent a datagram, as the system writes it.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(SockaddrStorage);
+/// Who sent a datagram, as the system writes it. Of one family: room for any is eight times as large, and copied for each.
+pub trait Peer: SockaddrLike + Copy + Debug {
+    /// As an address and port.
+    fn address(self) -> SocketAddr;
+}
 
-impl Peer {
-    /// As an address and port; `None` where it is of another family.
-    #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        let v4 = self.0.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
-        v4.or_else(|| self.0.as_sockaddr_in6().map(|a| SocketAddr::from((a.ip(), a.port()))))
+/// A peer of a socket of IPv4.
+pub type V4 = SockaddrIn;
+/// A peer of a socket of IPv6.
+pub type V6 = SockaddrIn6;
+
+impl Peer for V4 {
+    fn address(self) -> SocketAddr {
+        SocketAddrV4::from(self).into()
+    }
+}
+
+impl Peer for V6 {
+    fn address(self) -> SocketAddr {
+        SocketAddrV6::from(self).into()
     }
 }
 
 /// Room for what is read from one socket.
 #[derive(Debug)]
-pub struct Inbox {
-    /// What the system fills in. It may be used again for the same socket alone: it remembers how long an address is.
-    headers: MultiHeaders<SockaddrStorage>,
-    packets: Box<[[u8; LONGEST]; BATCH]>,
+pub struct Inbox<P> {
+    /// What the system fills in.
+    headers: MultiHeaders<P>,
+    packets: Box<[[u8; LONGEST]]>,
     /// The length and the sender of each of the latest batch.
-    received: Vec<(usize, Option<Peer>)>,
+    received: Vec<(usize, Option<P>)>,
 }
 
-impl Default for Inbox {
+impl<P: Peer> Default for Inbox<P> {
     fn default() -> Self {
         // Untouched pages of it cost nothing: most batches are of one.
         let packets = vec![[0; LONGEST]; BATCH].into_boxed_slice();
-        let packets = packets.try_into().unwrap_or_else(|_| Box::new([[0; LONGEST]; BATCH]));
         Self { headers: MultiHeaders::preallocate(BATCH, None), packets, received: Vec::with_capacity(BATCH) }
     }
 }
 
-impl Inbox {
-    /// Reads what there is, [`BATCH`] at most, in place of the batch before. Fewer than that means that there were no more.
+impl<P: Peer> Inbox<P> {
+    /// Waits until there is something, and reads what there is, [`BATCH`] at most, in place of the batch before.
     ///
     /// # Errors
-    /// What the system said; [`io::ErrorKind::WouldBlock`] if there is nothing.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// What the system said; [`io::ErrorKind::WouldBlock`] if there was nothing for as long as the socket waits.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.received.clear();
-        let mut slices = self.packets.each_mut().map(|packet| [IoSliceMut::new(packet)]);
-        let flags = MsgFlags::MSG_DONTWAIT;
+        let mut packets = self.packets.iter_mut();
+        let mut slices: [_; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(packets.next().map_or(&mut [], |packet| &mut packet[..]))]);
+        let flags = MsgFlags::MSG_WAITFORONE;
         let results = recvmmsg(socket.as_raw_fd(), &mut self.headers, slices.iter_mut(), flags, None)?;
-        self.received.extend(results.map(|message| (message.bytes, message.address.map(Peer))));
-        Ok(self.received.len())
-    }
-
-    /// True if the latest batch is as large as one may be: there may be more.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.received.len() == BATCH
+        self.received.extend(results.map(|message| (message.bytes, message.address)));
+        Ok(())
     }
 
     /// The latest batch: each packet and who sent it.
-    pub fn packets(&self) -> impl Iterator<Item = (&[u8], Peer)> {
+    pub fn packets(&self) -> impl Iterator<Item = (&[u8], P)> {
         let both = self.packets.iter().zip(&self.received);
         both.filter_map(|(packet, (length, peer))| Some((packet.get(..*length)?, (*peer)?)))
     }
@@ -73,20 +82,20 @@ impl Inbox {
 
 /// Room for what is to be sent.
 #[derive(Debug)]
-pub struct Outbox {
-    headers: MultiHeaders<SockaddrStorage>,
+pub struct Outbox<P> {
+    headers: MultiHeaders<P>,
     /// The first of them are to be sent, the others are room.
     replies: Vec<Vec<u8>>,
-    to: Vec<Option<SockaddrStorage>>,
+    to: Vec<Option<P>>,
 }
 
-impl Default for Outbox {
+impl<P: Peer> Default for Outbox<P> {
     fn default() -> Self {
         Self { headers: MultiHeaders::preallocate(BATCH, None), replies: Vec::new(), to: Vec::with_capacity(BATCH) }
     }
 }
 
-impl Outbox {
+impl<P: Peer> Outbox<P> {
     /// The place of the next one.
     pub fn place(&mut self) -> &mut Vec<u8> {
         let at = self.to.len();
@@ -97,8 +106,8 @@ impl Outbox {
     }
 
     /// Takes what was written last for this receiver.
-    pub fn commit(&mut self, to: Peer) {
-        self.to.push(Some(to.0));
+    pub fn commit(&mut self, to: P) {
+        self.to.push(Some(to));
     }
 
     /// Sends all, and empties the box; returns how many were not sent. What can't be sent now is not sent later.
@@ -126,10 +135,31 @@ impl Outbox {
     }
 }
 
+/// Never lets the network cut into fragments what this socket sends by IPv4: somebody else's could take their place (RFC 9715), and each
+/// datagram that may be cut costs a number of its own.
+///
+/// # Errors
+/// What the system said.
+pub fn send_whole(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // Not DO, under which whoever forges an ICMP message makes a path seem too narrow for a reply.
+    Ok(set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?)
+}
+
+/// Sends one, if that is possible at once.
+///
+/// # Errors
+/// What the system said; [`io::ErrorKind::WouldBlock`] if its buffer is full.
+pub fn send_to(socket: BorrowedFd<'_>, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    sendto(socket.as_raw_fd(), datagram, &SockaddrStorage::from(to), flags)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
     use std::os::fd::AsFd as _;
+    use std::time::Duration;
 
     use super::*;
 
@@ -137,7 +167,8 @@ mod tests {
     fn what_is_sent_in_a_batch_comes_back_in_one() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox::<V4>::default();
+        server.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         let empty = inbox.receive(server.as_fd()).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         for n in 0..40_u8 {
@@ -148,7 +179,7 @@ mod tests {
         while seen.len() < 40 {
             inbox.receive(server.as_fd()).unwrap();
             for (packet, peer) in inbox.packets() {
-                assert_eq!(peer.address(), client.local_addr().ok());
+                assert_eq!(peer.address(), client.local_addr().unwrap());
                 seen.push(packet[0]);
                 outbox.place().clear();
                 outbox.place().extend_from_slice(packet);
@@ -169,11 +200,12 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut outbox = Outbox::default();
-        let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        for to in [nowhere, client.local_addr().unwrap(), nowhere] {
+        let SocketAddr::V4(there) = client.local_addr().unwrap() else { panic!("of IPv4") };
+        let nowhere = SocketAddrV4::new(*there.ip(), 0);
+        for to in [nowhere, there, nowhere] {
             outbox.place().clear();
             outbox.place().push(7);
-            outbox.commit(Peer(SockaddrStorage::from(to)));
+            outbox.commit(V4::from(to));
         }
         assert_eq!(outbox.send(server.as_fd()), 2);
         assert_eq!(client.recv_from(&mut [0; 10]).unwrap().0, 1);

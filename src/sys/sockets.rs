@@ -77,7 +77,7 @@ pub fn bind_tcp(address: SocketAddr) -> Result<std::net::TcpListener, ListenErro
 /// Bytes of datagrams that may wait: some thousands of small ones. The system may give less (`net.core.rmem_max`).
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// Binds a UDP socket that does not block.
+/// Binds a UDP socket.
 ///
 /// # Errors
 /// The situations of [`ListenError`]; the caller may try again later.
@@ -86,7 +86,6 @@ pub fn bind_udp(address: SocketAddr) -> Result<std::net::UdpSocket, ListenError>
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         // Less room is no reason not to serve.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
@@ -112,7 +111,7 @@ pub async fn udp_to(peer: SocketAddr) -> io::Result<UdpSocket> {
 pub enum HandedOver {
     /// For datagrams.
     Udp(std::net::UdpSocket),
-    /// Listening for streams.
+    /// Listening for streams, not blocking.
     Tcp(std::net::TcpListener),
 }
 
@@ -129,7 +128,7 @@ impl HandedOver {
     }
 }
 
-/// Takes every socket that was handed over to this process, not blocking; those of other kinds are left alone. To be
+/// Takes every socket that was handed over to this process, listeners not blocking; those of other kinds are left alone. To be
 /// called once, before there is a second thread.
 #[must_use]
 pub fn handed_over() -> Vec<HandedOver> {
@@ -138,7 +137,7 @@ pub fn handed_over() -> Vec<HandedOver> {
     for i in 0..handed.len() {
         // A socket of another type is an error, and stays where it is.
         if let Ok(Some(socket)) = handed.take_udp_socket(i) {
-            taken.extend(socket.set_nonblocking(true).map(|()| HandedOver::Udp(socket)));
+            taken.push(HandedOver::Udp(socket));
         } else if let Ok(Some(listener)) = handed.take_tcp_listener(i) {
             taken.extend(listener.set_nonblocking(true).map(|()| HandedOver::Tcp(listener)));
         }

@@ -1,4 +1,4 @@
-//! What the stub's thread counts, for others to read.
+//! What the stub's threads count, for others to read.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use hickory_server::proto::op::ResponseCode;
 use super::reference::Transport;
 use crate::model::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 
-/// Counts of one process's stub. Written by one thread, read by others; each number is right, several together may be a
-/// query apart.
+/// Counts of one process's stub. Written by its threads, read by others; each number is right, several together may be a
+/// batch apart.
 #[derive(Debug, Default)]
 pub struct Counters {
     answered: [[AtomicU64; DnsCode::ALL.len()]; DnsTransport::ALL.len()],
@@ -18,28 +18,52 @@ pub struct Counters {
     nanoseconds: AtomicU64,
 }
 
-impl Counters {
-    /// Counts a reply.
-    pub fn answered(&self, transport: Transport, code: ResponseCode) {
-        let transport = match transport {
-            Transport::Udp => DnsTransport::Udp,
-            Transport::Tcp => DnsTransport::Tcp,
-        };
-        self.answered[transport as usize][word(code) as usize].fetch_add(1, Relaxed);
+/// How many replies of a batch ended how.
+#[derive(Debug, Default)]
+pub struct Tally([u64; DnsCode::ALL.len()]);
+
+impl Tally {
+    /// Of one reply.
+    #[must_use]
+    pub fn of(code: ResponseCode) -> Self {
+        let mut one = Self::default();
+        one.add(code);
+        one
     }
 
+    /// Adds a reply.
+    pub fn add(&mut self, code: ResponseCode) {
+        self.0[word(code) as usize] += 1;
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|replies| *replies == 0)
+    }
+}
+
+impl Counters {
     /// Counts packets that got no reply: none is due, too many others wait, or the reply could not be sent.
     pub fn dropped(&self, packets: usize) {
         self.dropped.fetch_add(packets as u64, Relaxed);
     }
 
-    /// Counts how long `queries` took, from the first one read to the last reply sent.
-    pub fn took(&self, queries: u64, duration: Duration) {
+    /// Counts replies, and how long each of them took: from the first query read to the last reply sent.
+    pub fn answered(&self, transport: Transport, replies: &Tally, duration: Duration) {
+        let transport = match transport {
+            Transport::Udp => DnsTransport::Udp,
+            Transport::Tcp => DnsTransport::Tcp,
+        };
+        for (all, more) in self.answered[transport as usize].iter().zip(replies.0).filter(|(_, more)| *more > 0) {
+            all.fetch_add(more, Relaxed);
+        }
         let bucket =
             DNS_DURATION_BUCKETS.iter().position(|most| duration <= *most).unwrap_or(DNS_DURATION_BUCKETS.len());
-        self.durations[bucket].fetch_add(queries, Relaxed);
+        let replies = replies.0.iter().sum();
+        self.durations[bucket].fetch_add(replies, Relaxed);
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds.saturating_mul(queries), Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds.saturating_mul(replies), Relaxed);
     }
 
     /// Reads them.

@@ -40,7 +40,6 @@ fn names(text: &str) -> anyhow::Result<BTreeMap<HostName, Answer>> {
 
 async fn serve(address: SocketAddr, answers: Answers) -> anyhow::Result<()> {
     let socket = UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
     let (listeners, handed) = mpsc::channel(1);
     let (ended, mut reports) = mpsc::unbounded_channel();
     listeners.send(Listener { address, socket: Socket::Udp(socket), token: CancellationToken::new() }).await?;

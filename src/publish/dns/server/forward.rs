@@ -1,7 +1,7 @@
 //! Names of others, where `[dns].forward` says whom to ask: for containers that have no resolver but the stub.
 //!
-//! A relay and no resolver: the packet goes on as it came, with an id of ours, and the reply comes back as it came, with theirs. It keeps
-//! nothing. So whatever the resolver knows, the asker gets, and there is nothing here to poison but one reply: a
+//! A relay and no resolver: the packet goes on as it came, with an id of ours, and the reply comes back as it came, with theirs, unless a
+//! datagram of ours can't carry it. It keeps nothing. So whatever the resolver knows, the asker gets, and there is nothing here to poison but one reply: a
 //! port of its own and a random id for each question, and a reply counts only if it repeats the question.
 
 use std::io;
@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::publish::dns::answer::LARGEST_UDP;
 use crate::publish::dns::question;
 use crate::publish::dns::reference::{Transport, Written};
 use crate::sys::sockets;
@@ -27,21 +28,38 @@ const LONGEST: usize = 65_535;
 pub(super) async fn reply(resolvers: &[SocketAddr], query: &[u8], transport: Transport) -> Written {
     let code = |reply: &[u8]| reply.get(3).map_or(ResponseCode::ServFail, |flags| ResponseCode::from(0, flags & 0x0f));
     match ask(resolvers, query, transport).await {
-        Some(bytes) => Written { code: code(&bytes), bytes },
+        Some(bytes) => {
+            let fits = transport == Transport::Tcp || bytes.len() <= usize::from(LARGEST_UDP);
+            Written { code: code(&bytes), bytes: if fits { bytes } else { cut(&bytes) } }
+        }
         None => Written { code: ResponseCode::ServFail, bytes: failure(query) },
     }
 }
 
-/// The query as a reply that says so, with nothing after its question.
+/// The query as a reply that says so.
 fn failure(query: &[u8]) -> Vec<u8> {
     const SERVFAIL: u8 = 2;
     const RESPONSE: u8 = 0x80;
     const RECURSION_AVAILABLE: u8 = 0x80;
-    let mut reply = query[..question_end(query).unwrap_or(query.len())].to_vec();
+    let mut reply = without_records(query);
     reply[2] |= RESPONSE;
     reply[3] = RECURSION_AVAILABLE | SERVFAIL;
-    reply[question::COUNTS_OF_RECORDS].fill(0);
     reply
+}
+
+/// The reply as one that says to ask again by TCP (RFC 2181, section 9).
+fn cut(reply: &[u8]) -> Vec<u8> {
+    const TRUNCATED: u8 = 0x02;
+    let mut reply = without_records(reply);
+    reply[2] |= TRUNCATED;
+    reply
+}
+
+/// A message up to the end of its question.
+fn without_records(message: &[u8]) -> Vec<u8> {
+    let mut message = message[..question_end(message).unwrap_or(message.len())].to_vec();
+    message[question::COUNTS_OF_RECORDS].fill(0);
+    message
 }
 
 /// Asks one resolver after the other; `None` if none replies.
@@ -117,6 +135,16 @@ mod tests {
     use super::*;
 
     const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x02db\x03com\0\0\x01\0\x01";
+
+    #[test]
+    fn a_reply_that_is_cut_has_its_question_and_says_so() {
+        let mut reply = QUERY.to_vec();
+        reply[2] |= 0x80;
+        reply[7] = 90;
+        reply.resize(1500, 1);
+        let cut = cut(&reply);
+        assert_eq!(cut, [b"\x12\x34\x83\0\0\x01\0\0\0\0\0\0", &QUERY[12..]].concat());
+    }
 
     #[test]
     fn only_a_reply_to_the_question_counts() {

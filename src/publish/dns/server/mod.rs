@@ -1,7 +1,8 @@
-//! The stub's thread: sockets that were bound elsewhere, and what goes in and out of them.
+//! The stub's threads: sockets that were bound elsewhere, and what goes in and out of them.
 //!
-//! One UDP loop and one TCP loop a listen address, on one thread: more of either cost more and not less (measured). Every
-//! queue and every number of connections is bounded, so that who floods the stub loses packets and nobody else does.
+//! Each UDP socket has a thread that reads it and answers what is usual. What is unusual, and TCP, is for one thread
+//! with a runtime, the stub's. Two threads of either kind cost more and not less (measured). Every queue and every number of connections is
+//! bounded, so that who floods the stub loses packets and nobody else does.
 
 mod forward;
 mod tcp;
@@ -18,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Answers, Counters};
 use crate::model::DnsTransport;
 
-/// A bound socket, not blocking.
+/// A bound socket.
 #[derive(Debug)]
 pub enum Socket {
     /// For datagrams.
     Udp(std::net::UdpSocket),
-    /// Listening for streams.
+    /// Listening for streams, not blocking.
     Tcp(std::net::TcpListener),
 }
 
@@ -94,7 +95,7 @@ async fn serve(listener: Listener, shared: Shared, ended: mpsc::UnboundedSender<
     let transport = socket.transport();
     let serving = async {
         match socket {
-            Socket::Udp(socket) => udp::serve(tokio::net::UdpSocket::from_std(socket)?, &shared).await,
+            Socket::Udp(socket) => udp::serve(socket, &shared).await,
             Socket::Tcp(socket) => tcp::serve(tokio::net::TcpListener::from_std(socket)?, &shared).await,
         }
     };

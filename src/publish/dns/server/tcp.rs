@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::{Shared, forward};
+use crate::publish::dns::counters::Tally;
 use crate::publish::dns::reference::{Transport, Written};
 
 /// Connections at a time. Others wait in the kernel's queue until one ends.
@@ -63,8 +64,7 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         // In one segment (RFC 7766, section 8).
         let framed = [&length.to_be_bytes()[..], &reply.bytes].concat();
         timeout(IDLE, stream.write_all(&framed)).await??;
-        shared.counters.answered(Transport::Tcp, reply.code);
-        shared.counters.took(1, read.elapsed());
+        shared.counters.answered(Transport::Tcp, &Tally::of(reply.code), read.elapsed());
     }
     Ok(())
 }
