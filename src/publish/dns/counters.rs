@@ -35,12 +35,6 @@ impl Tally {
     pub fn add(&mut self, code: ResponseCode) {
         self.0[word(code) as usize] += 1;
     }
-
-    /// True if there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|replies| *replies == 0)
-    }
 }
 
 impl Counters {

@@ -1,7 +1,8 @@
-//! Datagrams: the usual ones are answered where they are read, by the batch, on a thread that does nothing else; the others by
-//! the reference, one after the other, on the stub's thread.
+//! Datagrams: answered where they are read, by the batch, on a thread that does nothing else. What others are to be asked
+//! goes to the stub's thread.
 //!
-//! Each socket has such a thread, which sleeps in recvmmsg(2): one that epoll wakes costs more a query (measured).
+//! Each socket has such a thread, which sleeps in recvmmsg(2): one that epoll wakes costs more a query (measured), and one
+//! that hands what is unusual to another thread costs a third more for each of these.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,26 +10,29 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hickory_server::proto::op::ResponseCode;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Shared, forward};
+use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;
-use crate::publish::dns::reference::{Transport, Written};
+use crate::publish::dns::reference::Transport;
 use crate::sys::datagrams::{self, Inbox, Outbox, Peer, V4, V6};
 
-/// Unusual queries that wait. Those beyond are dropped, and whoever asked asks again.
+/// Queries for others that wait. Those beyond are dropped, and whoever asked asks again.
 const WAITING: usize = 256;
 /// Queries that others are asked at a time.
 const FORWARDED: usize = 256;
 /// How long a thread that nobody asks sleeps before it looks whether it is still wanted. Nothing can wake it earlier: to shut a
 /// socket down would end it for the service manager too, whose socket it may be.
 const NAP: Duration = Duration::from_secs(1);
-/// Bytes of its stack: it calls little.
-const STACK: usize = 128 << 10;
+/// Bytes of its stack. What is not touched costs nothing.
+const STACK: usize = 256 << 10;
 
-struct Unusual {
+/// A query for others.
+struct Foreign {
     packet: Vec<u8>,
     from: SocketAddr,
     read: Instant,
@@ -43,29 +47,36 @@ pub(super) async fn serve(socket: UdpSocket, shared: &Shared) -> io::Result<()> 
     // No reply is longer than what every path carries. Where it can't be had, things are as they are elsewhere.
     let _ = datagrams::send_whole(socket.as_fd());
     let socket = Arc::new(socket);
-    let (unusual, waiting) = mpsc::channel(WAITING);
-    let usual = Usual { socket: Arc::clone(&socket), shared: shared.clone(), unusual };
+    let (foreign, waiting) = mpsc::channel(WAITING);
+    let answerer = Answerer { socket: Arc::clone(&socket), shared: shared.clone(), foreign };
     let (tell, ended) = oneshot::channel();
     let is_ipv4 = socket.local_addr()?.is_ipv4();
     // Nobody hears of it when it is not wanted any more.
-    let work = move || drop(tell.send(if is_ipv4 { usual.serve::<V4>() } else { usual.serve::<V6>() }));
+    let work = move || drop(tell.send(if is_ipv4 { answerer.serve::<V4>() } else { answerer.serve::<V6>() }));
     std::thread::Builder::new().name("dns-udp".to_owned()).stack_size(STACK).spawn(work)?;
     // Until the thread ends. Where this future ends first, the thread finds its queue closed, and ends as well.
-    others(&socket, shared, waiting).await;
+    forward_all(&socket, shared, waiting).await;
     ended.await.unwrap_or_else(|_| Err(io::Error::other("its thread ended")))
 }
 
 /// What the thread has.
-struct Usual {
+struct Answerer {
     socket: Arc<UdpSocket>,
     shared: Shared,
-    unusual: mpsc::Sender<Unusual>,
+    foreign: mpsc::Sender<Foreign>,
 }
 
-impl Usual {
+/// What becomes of a packet.
+enum Outcome {
+    Answered(ResponseCode),
+    ForOthers,
+    Dropped,
+}
+
+impl Answerer {
     fn serve<P: Peer>(self) -> io::Result<()> {
         let (mut inbox, mut outbox) = (Inbox::<P>::default(), Outbox::default());
-        while !self.unusual.is_closed() {
+        while !self.foreign.is_closed() {
             match inbox.receive(self.socket.as_fd()) {
                 Ok(()) => self.answer(&inbox, &mut outbox),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_of_one_packet(&e) => {}
@@ -77,53 +88,59 @@ impl Usual {
 
     fn answer<P: Peer>(&self, inbox: &Inbox<P>, outbox: &mut Outbox<P>) {
         let read = Instant::now();
-        let counters = &self.shared.counters;
         let published = self.shared.answers.load();
-        let mut replies = Tally::default();
+        let (mut replies, mut dropped) = (Tally::default(), 0);
         for (packet, peer) in inbox.packets() {
-            if let Some(code) = published.images.reply(packet, outbox.place()) {
-                outbox.commit(peer);
-                replies.add(code);
-            } else {
-                let unusual = Unusual { packet: packet.to_vec(), from: peer.address(), read };
-                if self.unusual.try_send(unusual).is_err() {
-                    counters.dropped(1);
+            match outcome(&published, packet, outbox.place()) {
+                Outcome::Answered(code) => {
+                    outbox.commit(peer);
+                    replies.add(code);
                 }
+                Outcome::ForOthers => {
+                    let foreign = Foreign { packet: packet.to_vec(), from: peer.address(), read };
+                    dropped += usize::from(self.foreign.try_send(foreign).is_err());
+                }
+                Outcome::Dropped => dropped += 1,
             }
         }
-        if !replies.is_empty() {
-            // A full buffer loses replies, as the network may.
-            counters.dropped(outbox.send(self.socket.as_fd()));
-            counters.answered(Transport::Udp, &replies, read.elapsed());
-        }
+        // A full buffer loses replies, as the network may.
+        dropped += outbox.send(self.socket.as_fd());
+        self.shared.counters.answered(Transport::Udp, &replies, read.elapsed());
+        self.shared.counters.dropped(dropped);
     }
 }
 
-async fn others(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc::Receiver<Unusual>) {
+/// Where it is answered, `reply` is the answer.
+fn outcome(published: &Published, packet: &[u8], reply: &mut Vec<u8>) -> Outcome {
+    if let Some(code) = published.images.reply(packet, reply) {
+        return Outcome::Answered(code);
+    }
+    match published.reference.reply(packet, Transport::Udp) {
+        Some(written) if published.is_for_others(packet, &written) => Outcome::ForOthers,
+        Some(written) => {
+            *reply = written.bytes;
+            Outcome::Answered(written.code)
+        }
+        None => Outcome::Dropped,
+    }
+}
+
+async fn forward_all(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc::Receiver<Foreign>) {
     let mut forwarded = JoinSet::new();
-    while let Some(unusual) = waiting.recv().await {
+    while let Some(foreign) = waiting.recv().await {
         while forwarded.try_join_next().is_some() {}
-        let published = shared.answers.load_full();
-        match published.reference.reply(&unusual.packet, Transport::Udp) {
-            Some(reply) if published.is_for_others(&unusual.packet, &reply) => {
-                if forwarded.len() >= FORWARDED {
-                    shared.counters.dropped(1);
-                    continue;
-                }
-                let (socket, shared) = (Arc::clone(socket), shared.clone());
-                forwarded.spawn_local(async move {
-                    let reply = forward::reply(&published.forward, &unusual.packet, Transport::Udp).await;
-                    unusual.answer(&socket, &shared, &reply);
-                });
-            }
-            Some(reply) => unusual.answer(socket, shared, &reply),
-            None => shared.counters.dropped(1),
+        if forwarded.len() >= FORWARDED {
+            shared.counters.dropped(1);
+        } else {
+            forwarded.spawn_local(foreign.forward(Arc::clone(socket), shared.clone()));
         }
     }
 }
 
-impl Unusual {
-    fn answer(&self, socket: &UdpSocket, shared: &Shared, reply: &Written) {
+impl Foreign {
+    async fn forward(self, socket: Arc<UdpSocket>, shared: Shared) {
+        let published = shared.answers.load_full();
+        let reply = forward::reply(&published.forward, &self.packet, Transport::Udp).await;
         if datagrams::send_to(socket.as_fd(), &reply.bytes, self.from).is_ok() {
             shared.counters.answered(Transport::Udp, &Tally::of(reply.code), self.read.elapsed());
         } else {
