@@ -1,7 +1,7 @@
 //! The stub's threads: sockets that were bound elsewhere, and what goes in and out of them.
 //!
 //! Each UDP socket has a thread that reads and answers. TCP, and what others are to be asked, is for one thread with a
-//! runtime, the stub's. Two threads of either kind cost more and not less (measured). Every queue and every number of connections is
+//! runtime, the stub's. Every queue and every number of connections is
 //! bounded, so that who floods the stub loses packets and nobody else does.
 
 mod forward;

@@ -2,7 +2,7 @@
 //! goes to the stub's thread.
 //!
 //! Each socket has such a thread, which sleeps in recvmmsg(2): one that epoll wakes costs more a query (measured), and one
-//! that hands what is unusual to another thread costs a third more for each of these.
+//! that hands what is unusual to another thread costs two thirds more for each of these.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
