@@ -22,58 +22,67 @@ fn write_family(out: &mut String, family: &Family) -> fmt::Result {
         Kind::Histogram => "histogram",
     };
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+    // Written once a sample: a histogram has it on each of its lines.
+    let mut set = String::new();
     for sample in samples {
-        let labels = &sample.labels;
+        set.clear();
+        write_set(&mut set, &sample.labels);
         match &sample.value {
-            Value::Integer(n) => writeln!(out, "{name}{} {n}", Set(labels, None))?,
-            Value::Float(x) => writeln!(out, "{name}{} {x:?}", Set(labels, None))?,
+            Value::Integer(n) => writeln!(out, "{name}{set} {n}")?,
+            Value::Float(x) => writeln!(out, "{name}{set} {x:?}")?,
             Value::Histogram(h) => {
+                let (open, separator) = set.strip_suffix('}').map_or(("{", ""), |open| (open, ","));
                 let mut cumulative = 0;
                 for (bound, count) in h.buckets() {
                     cumulative += count;
-                    writeln!(out, "{name}_bucket{} {cumulative}", Set(labels, Some(bound)))?;
+                    write!(out, "{name}_bucket{open}{separator}le=\"")?;
+                    if bound.is_infinite() {
+                        out.push_str("+Inf");
+                    } else {
+                        write!(out, "{bound:?}")?;
+                    }
+                    writeln!(out, "\"}} {cumulative}")?;
                 }
-                writeln!(out, "{name}_sum{} {:?}", Set(labels, None), h.sum)?;
-                writeln!(out, "{name}_count{} {cumulative}", Set(labels, None))?;
+                writeln!(out, "{name}_sum{set} {:?}", h.sum)?;
+                writeln!(out, "{name}_count{set} {cumulative}")?;
             }
         }
     }
     Ok(())
 }
 
-/// `{name="value",…}`, with the upper bound of a bucket if there is one; nothing if empty.
-struct Set<'a>(&'a Labels, Option<f64>);
-
-impl fmt::Display for Set<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(labels, bound) = self;
-        if labels.is_empty() && bound.is_none() {
-            return Ok(());
-        }
-        let mut separator = '{';
-        for (name, value) in *labels {
-            write!(f, "{separator}{name}=\"")?;
-            escape(f, value)?;
-            f.write_char('"')?;
-            separator = ',';
-        }
-        match bound {
-            Some(b) if b.is_infinite() => write!(f, "{separator}le=\"+Inf\"")?,
-            Some(b) => write!(f, "{separator}le=\"{b:?}\"")?,
-            None => {}
-        }
-        f.write_char('}')
+/// `{name="value",…}`; nothing if there are no labels.
+fn write_set(out: &mut String, labels: &Labels) {
+    let mut separator = '{';
+    for (name, value) in labels {
+        out.push(separator);
+        out.push_str(name);
+        out.push_str("=\"");
+        escape(out, value);
+        out.push('"');
+        separator = ',';
+    }
+    if !labels.is_empty() {
+        out.push('}');
     }
 }
 
-fn escape(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
-    for c in value.chars() {
-        match c {
-            '\\' => f.write_str("\\\\")?,
-            '"' => f.write_str("\\\"")?,
-            '\n' => f.write_str("\\n")?,
-            c => f.write_char(c)?,
-        }
+fn escape(out: &mut String, mut value: &str) {
+    while let Some((plain, special, rest)) = split_at_special(value) {
+        out.push_str(plain);
+        out.push_str(special);
+        value = rest;
     }
-    Ok(())
+    out.push_str(value);
+}
+
+/// What is before the first character that has to be escaped, how that is written, and what follows it.
+fn split_at_special(value: &str) -> Option<(&str, &'static str, &str)> {
+    let (at, special) = value.bytes().enumerate().find_map(|(at, byte)| match byte {
+        b'\\' => Some((at, "\\\\")),
+        b'"' => Some((at, "\\\"")),
+        b'\n' => Some((at, "\\n")),
+        _ => None,
+    })?;
+    Some((&value[..at], special, &value[at + 1..]))
 }

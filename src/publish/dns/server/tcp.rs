@@ -18,6 +18,9 @@ use crate::publish::dns::reference::{Transport, Written};
 const CONNECTIONS: usize = 128;
 /// How long the next query, and the way of a reply, may take (RFC 7766, section 6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
+/// The same while more than half of the places are taken (RFC 7766, section 6.2.3: less under load): who holds connections and
+/// asks nothing keeps nobody out.
+const IDLE_IN_A_CROWD: Duration = Duration::from_millis(500);
 /// Bytes of a query, as of those that come by UDP: nothing that is answered here is nearly as long, and so many connections
 /// together keep half a megabyte at most.
 const LONGEST: usize = crate::sys::datagrams::LONGEST;
@@ -34,10 +37,10 @@ pub(super) async fn serve(listener: TcpListener, shared: &Shared) -> io::Result<
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let shared = shared.clone();
+                let (shared, free) = (shared.clone(), Arc::clone(&free));
                 connections.spawn(async move {
                     // Whatever ends a connection ends it alone.
-                    let _ = converse(stream, &shared).await;
+                    let _ = converse(stream, &shared, &free).await;
                     drop(place);
                 });
             }
@@ -50,11 +53,12 @@ pub(super) async fn serve(listener: TcpListener, shared: &Shared) -> io::Result<
 
 /// One query after the other, each answered before the next is read: who sends many at once gets its replies in order, and
 /// no more of our time than who waits.
-async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+async fn converse(stream: TcpStream, shared: &Shared, free: &Semaphore) -> io::Result<()> {
+    let idle = || if free.available_permits() < CONNECTIONS / 2 { IDLE_IN_A_CROWD } else { IDLE };
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     let mut message = Vec::new();
-    while timeout(IDLE, read(&mut stream, &mut message)).await?? {
+    while timeout(idle(), read(&mut stream, &mut message)).await?? {
         let read = Instant::now();
         let Some(reply) = reply(shared, &message).await else {
             shared.counters.dropped(1);
