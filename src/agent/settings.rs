@@ -11,7 +11,8 @@ use crate::observe::ConfigState;
 use crate::probe::runner::Probes;
 use crate::publish::hosts::policy::HostsPolicy;
 
-/// Everything that the config decides, and where we are, each under its own watch so that a reload wakes only whom it concerns.
+/// Everything that the config decides, and where we are, each under its own watch so that a reload wakes only whom it
+/// concerns.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) config: watch::Sender<Arc<Config>>,

@@ -86,8 +86,8 @@ pub enum Obstacle {
 
 /// The way for what the config wants. `auto` takes the link wherever it can be, for a delegate needs a reload of
 /// systemd-resolved, which breaks off every lookup that is under way on any link, and empties all caches (so its
-/// `manager_dispatch_reload_signal`; with 262 and four programs that look up without pause, 21 of 4,111 lookups fail in 40 changes,
-/// and none of 9,842 while links come and go).
+/// `manager_dispatch_reload_signal`; with 262 and four programs that look up without pause, 21 of 4,111 lookups fail in
+/// 40 changes, and none of 9,842 while links come and go).
 ///
 /// # Errors
 /// What is in the way. With `auto` that is a finding, else the admin has asked for what can't be.

@@ -128,8 +128,8 @@ impl HandedOver {
     }
 }
 
-/// Takes every socket that was handed over to this process, listeners not blocking; those of other kinds are left alone. To be
-/// called once, before there is a second thread.
+/// Takes every socket that was handed over to this process, listeners not blocking; those of other kinds are left
+/// alone. To be called once, before there is a second thread.
 #[must_use]
 pub fn handed_over() -> Vec<HandedOver> {
     let mut handed = listenfd::ListenFd::from_env();

@@ -1,9 +1,9 @@
 //! The other way to publish: a stub DNS server for those whom the hosts file does not reach, such as containers.
 //!
-//! [`zone`] turns the admitted answers into names, [`answer`] says what is answered, [`reference`](mod@reference) is that as a DNS server,
-//! [`wire`] holds its usual replies ready, and [`server`] moves bytes between those and the sockets, on threads of its own.
-//! They share the [`Published`] answers and the [`Counters`] with the agent and nothing else, so that neither holds
-//! up the other.
+//! [`zone`] turns the admitted answers into names, [`answer`] says what is answered, [`reference`](mod@reference) is
+//! that as a DNS server, [`wire`] holds its usual replies ready, and [`server`] moves bytes between those and the
+//! sockets, on threads of its own. They share the [`Published`] answers and the [`Counters`] with the agent and nothing
+//! else, so that neither holds up the other.
 
 pub mod answer;
 pub mod counters;

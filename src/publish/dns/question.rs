@@ -48,8 +48,8 @@ pub fn labels(name: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// False if an option of EDNS is cut off by the end of its record, or a record by the end of the message. hickory-proto 0.26.3
-/// takes the former for no options at all; it is a format error (RFC 6891, sections 6.1.2 and 7).
+/// False if an option of EDNS is cut off by the end of its record, or a record by the end of the message. hickory-proto
+/// 0.26.3 takes the former for no options at all; it is a format error (RFC 6891, sections 6.1.2 and 7).
 #[must_use]
 pub fn has_whole_options(message: &[u8]) -> bool {
     have_whole_options(message).unwrap_or(false)

@@ -1,9 +1,9 @@
 //! The reference: a whole DNS server of one snapshot of the published names, as hickory-server sees one.
 //!
-//! hickory reads requests and writes replies; [`answer`] says what is in them. Not hickory's `Server`: it
-//! starts a task for each query without a limit, takes any number of TCP connections, and logs each answer
-//! (hickory-server 0.26.3, `server/mod.rs`); the loops of [`server`](super::server) do neither. So a reply comes back as bytes, and
-//! nothing here waits.
+//! hickory reads requests and writes replies; [`answer`] says what is in them. Not hickory's `Server`: it starts a task
+//! for each query without a limit, takes any number of TCP connections, and logs each answer (hickory-server 0.26.3,
+//! `server/mod.rs`); the loops of [`server`](super::server) do neither. So a reply comes back as bytes, and nothing
+//! here waits.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::pin;
@@ -112,8 +112,8 @@ impl RequestHandler for Reference {
     }
 }
 
-/// A request that can be read. More than one question can't (RFC 9619, section 4); hickory-proto 0.26.3 would make room for as
-/// many as are promised, 10 MiB at most.
+/// A request that can be read. More than one question can't (RFC 9619, section 4); hickory-proto 0.26.3 would make room
+/// for as many as are promised, 10 MiB at most.
 fn sound(packet: &[u8], header: &Header, protocol: Protocol) -> Option<Request> {
     if header.counts.queries > 1 {
         return None;

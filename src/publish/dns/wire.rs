@@ -1,8 +1,8 @@
 //! The hot path: answers that were written beforehand. Pure.
 //!
-//! For each published name the [reference](super::reference) writes its replies once a plan; a query of the usual form gets one of
-//! them, with its own id, flags and question put in. Whatever is not of that form is left to the reference. So nothing here
-//! decides what is answered, and a property test holds both to the same bytes (`tests/dns_wire.rs`).
+//! For each published name the [reference](super::reference) writes its replies once a plan; a query of the usual form
+//! gets one of them, with its own id, flags and question put in. Whatever is not of that form is left to the reference.
+//! So nothing here decides what is answered, and a property test holds both to the same bytes (`tests/dns_wire.rs`).
 //!
 //! Why by hand: hickory-server's own path costs 1.8 times the CPU of the cheapest server of the field, written images the
 //! same as that one (`tests/e2e/dns_cost`).
@@ -110,8 +110,8 @@ pub struct Images {
     ttl: u32,
 }
 
-/// Multiplies eight bytes at a time. The standard hasher costs more than the rest of a lookup, for the sake of maps that strangers
-/// put keys into; here the configuration does.
+/// Multiplies eight bytes at a time. The standard hasher costs more than the rest of a lookup, for the sake of maps
+/// that strangers put keys into; here the configuration does.
 #[derive(Debug, Clone, Copy, Default)]
 struct NameHasher(u64);
 
@@ -166,8 +166,8 @@ impl Images {
         Self { names: names.collect(), elsewhere, ttl: zones.ttl() }
     }
 
-    /// Writes the reply to `packet` into `reply`, and returns its code; `None`, with nothing of use in `reply`, if the packet is not
-    /// of the usual form.
+    /// Writes the reply to `packet` into `reply`, and returns its code; `None`, with nothing of use in `reply`, if the
+    /// packet is not of the usual form.
     #[must_use]
     pub fn reply(&self, packet: &[u8], reply: &mut Vec<u8>) -> Option<ResponseCode> {
         let asked = Asked::read(packet)?;

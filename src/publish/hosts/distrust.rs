@@ -1,9 +1,9 @@
 //! Reading a small file that another user wrote.
 //!
-//! It is opened relative to its folder, not following links and not waiting for pipes; it must be a regular file of
-//! the folder's owner with one link, and small. Whose folder it is, root has said by making it (tmpfiles.d): who owns it
-//! may write here, and nobody else. What we wrote ourselves we may read, too. What is wrong with it is told by place, never by content: these
-//! errors end up in logs that others read.
+//! It is opened relative to its folder, not following links and not waiting for pipes; it must be a regular file of the
+//! folder's owner with one link, and small. Whose folder it is, root has said by making it (tmpfiles.d): who owns it
+//! may write here, and nobody else. What we wrote ourselves we may read, too. What is wrong with it is told by place,
+//! never by content: these errors end up in logs that others read.
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;

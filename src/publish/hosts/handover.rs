@@ -89,8 +89,8 @@ pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &NOW)?)
 }
 
-/// The writer's side: reads `plan.json`, which must belong to the owner of its folder. `None` if there is none, which is no news.
-/// Blocks.
+/// The writer's side: reads `plan.json`, which must belong to the owner of its folder. `None` if there is none, which
+/// is no news. Blocks.
 ///
 /// # Errors
 /// It can't be read, is not what it should be, or not whole.

@@ -8,8 +8,8 @@
 //! config ─► writer::Policies ──┘
 //! ```
 //!
-//! [`block`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and its folder;
-//! [`handover`] is the boundary between two processes, each of which distrusts the other.
+//! [`block`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and
+//! its folder; [`handover`] is the boundary between two processes, each of which distrusts the other.
 
 pub mod block;
 mod distrust;

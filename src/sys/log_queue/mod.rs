@@ -1,9 +1,9 @@
 //! Logging that never blocks who logs.
 //!
 //! [`QueueLayer`] copies each tracing event into an owned [`Record`] and puts it into a bounded queue; one thread takes
-//! records out and gives them to a [`Sink`]: lines on stderr, or the journal. Where that stalls, the queue fills and records are dropped and
-//! counted: a stuck journal or a full pipe on stderr costs lines, never a probe. The first line after a loss says how
-//! much was lost.
+//! records out and gives them to a [`Sink`]: lines on stderr, or the journal. Where that stalls, the queue fills and
+//! records are dropped and counted: a stuck journal or a full pipe on stderr costs lines, never a probe. The first line
+//! after a loss says how much was lost.
 
 mod journal;
 mod style;

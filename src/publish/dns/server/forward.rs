@@ -1,8 +1,9 @@
 //! Names of others, where `[dns].forward` says whom to ask: for containers that have no resolver but the stub.
 //!
-//! A relay and no resolver: the packet goes on as it came, with an id of ours, and the reply comes back as it came, with theirs, unless a
-//! datagram of ours can't carry it. It keeps nothing. So whatever the resolver knows, the asker gets, and there is nothing here to poison but one reply: a
-//! port of its own and a random id for each question, and a reply counts only if it repeats the question.
+//! A relay and no resolver: the packet goes on as it came, with an id of ours, and the reply comes back as it came,
+//! with theirs, unless a datagram of ours can't carry it. It keeps nothing. So whatever the resolver knows, the asker
+//! gets, and there is nothing here to poison but one reply: a port of its own and a random id for each question, and a
+//! reply counts only if it repeats the question.
 
 use std::io;
 use std::net::SocketAddr;

@@ -70,7 +70,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
 }
 
-/// Within a [`LocalSet`](tokio::task::LocalSet), serves each listener that comes until its token or `token` is cancelled, and reports those that fail.
+/// Within a [`LocalSet`](tokio::task::LocalSet), serves each listener that comes until its token or `token` is
+/// cancelled, and reports those that fail.
 pub async fn run(
     mut listeners: mpsc::Receiver<Listener>,
     shared: Shared,

@@ -25,8 +25,8 @@ use crate::sys::datagrams::{self, Inbox, Outbox, Peer, V4, V6};
 const WAITING: usize = 256;
 /// Queries that others are asked at a time.
 const FORWARDED: usize = 256;
-/// How long a thread that nobody asks sleeps before it looks whether it is still wanted. Nothing can wake it earlier: to shut a
-/// socket down would end it for the service manager too, whose socket it may be.
+/// How long a thread that nobody asks sleeps before it looks whether it is still wanted. Nothing can wake it earlier:
+/// to shut a socket down would end it for the service manager too, whose socket it may be.
 const NAP: Duration = Duration::from_secs(1);
 /// Bytes of its stack. What is not touched costs nothing.
 const STACK: usize = 256 << 10;
