@@ -102,6 +102,7 @@ pub async fn run(
 ) {
     let mut appointments = Appointments::new(Instant::now(), manager.alive_interval());
     loop {
+        // Not marked as seen: what a pause holds back is news when it is over.
         let report = reports.borrow().clone();
         let well = stages.read().iter().all(|s| !s.is_overdue());
         let words = appointments.words(Instant::now(), &report, well);

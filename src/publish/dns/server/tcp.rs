@@ -67,7 +67,7 @@ async fn converse(stream: TcpStream, shared: &Shared, free: &Semaphore) -> io::R
         let length = u16::try_from(reply.bytes.len()).map_err(io::Error::other)?;
         // In one segment (RFC 7766, section 8).
         let framed = [&length.to_be_bytes()[..], &reply.bytes].concat();
-        timeout(IDLE, stream.write_all(&framed)).await??;
+        timeout(idle(), stream.write_all(&framed)).await??;
         shared.counters.answered(Transport::Tcp, &Tally::of(reply.code), read.elapsed());
     }
     Ok(())
