@@ -12,6 +12,7 @@ pub mod peer;
 pub mod privileges;
 pub mod process;
 pub mod program;
+pub mod program_code;
 pub mod regular_file;
 pub mod service_manager;
 pub mod signals;
