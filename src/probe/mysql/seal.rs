@@ -14,7 +14,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -126,19 +126,17 @@ impl Seal {
     ///
     /// # Errors
     /// Why there is no session. A bad certificate is none of the reasons.
-    pub(super) async fn shake<S>(
+    pub(super) async fn shake(
         &self,
-        stream: S,
+        stream: TcpStream,
         deadline: Deadline,
-    ) -> Result<(TlsStream<S>, Secrecy, Duration), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), Failure> {
         let turn = async { Ok(self.turn.lock().await) };
         let _turn = deadline.cover("TLS handshake not finished", turn).await?;
         let name = self.name.as_ref().map_err(Clone::clone)?;
         let Tickets { config, judge, .. } = self.tickets().await?;
         judge.take();
+        dial::write_at_once(&stream);
         let shaken = dial::handshake(stream, name, config, deadline).await;
         let (stream, took) = shaken.inspect_err(|_| self.forget())?;
         let secrecy = match (judge.take(), &self.trust) {
