@@ -203,7 +203,7 @@ fn any_tls_reply_gets_a_verdict_in_time() {
     let run = |script: Script| async {
         let (ours, theirs) = tokio::io::duplex(4096);
         let started = Instant::now();
-        let shaken = dial::handshake(ours, &name, config.clone(), Deadline::after(DEADLINE));
+        let shaken = dial::handshake_over(ours, &name, config.clone(), Deadline::after(DEADLINE));
         let outcome = tokio::select! {
         biased;
             outcome = timeout(2 * DEADLINE, shaken) => outcome.expect("no hang"),

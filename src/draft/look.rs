@@ -84,7 +84,6 @@ impl Looker {
         let sni = sni.unwrap_or_else(|| ServerName::from(address.ip()));
         let witness = Arc::new(Witness { looker: self.clone(), seen: Mutex::default() });
         let (stream, _) = dial::connect(address, deadline).await?;
-        dial::write_at_once(&stream);
         let (stream, _) = dial::handshake(stream, &sni, self.config(witness.clone())?, deadline).await?;
         let answer = ask(stream, &sni.to_str(), deadline).await.map_err(|failure| failure.to_string());
         let Certificate { names, trusted } = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();

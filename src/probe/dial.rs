@@ -82,17 +82,27 @@ pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<(TcpStre
     Ok((stream, took))
 }
 
-/// Has each write go out at once: for TLS, which writes twice in a row. What takes turns with its server does without.
-pub fn write_at_once(stream: &TcpStream) {
-    // Only costs latency if it fails.
-    let _ = stream.set_nodelay(true);
-}
-
-/// TLS on an open stream, verified under `name`. Returns the stream and how long the handshake took.
+/// TLS on an open connection, verified under `name`. Returns the stream and how long the handshake took.
 ///
 /// # Errors
 /// Why there is no trusted session.
-pub async fn handshake<S>(
+pub async fn handshake(
+    stream: TcpStream,
+    name: &ServerName<'static>,
+    config: Arc<ClientConfig>,
+    deadline: Deadline,
+) -> Result<(TlsStream<TcpStream>, Duration), Failure> {
+    // TLS writes twice in a row, which Nagle's algorithm holds up; what takes turns with its server it does not. Only
+    // costs latency if it fails.
+    let _ = stream.set_nodelay(true);
+    handshake_over(stream, name, config, deadline).await
+}
+
+/// The same over any stream.
+///
+/// # Errors
+/// Why there is no trusted session.
+pub async fn handshake_over<S>(
     stream: S,
     name: &ServerName<'static>,
     config: Arc<ClientConfig>,

@@ -55,7 +55,6 @@ impl HttpsProber {
         };
         let (config, deadline) = (config?, Deadline::after(deadline));
         let (stream, tcp) = dial::connect(self.address, deadline).await?;
-        dial::write_at_once(&stream);
         let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
         let answer = exchange.run(&mut stream, deadline).await?;
         Ok(Timings { tcp, tls: Some(tls), answer: Some(answer), total: tcp + tls + answer, ..Timings::default() })

@@ -136,7 +136,6 @@ impl Seal {
         let name = self.name.as_ref().map_err(Clone::clone)?;
         let Tickets { config, judge, .. } = self.tickets().await?;
         judge.take();
-        dial::write_at_once(&stream);
         let shaken = dial::handshake(stream, name, config, deadline).await;
         let (stream, took) = shaken.inspect_err(|_| self.forget())?;
         let secrecy = match (judge.take(), &self.trust) {

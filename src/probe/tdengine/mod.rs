@@ -166,7 +166,6 @@ impl TdengineProber {
         // Not whether the handshake was a full one: another attempt may have that answer still before it.
         let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || !self.is_proven(&config));
         let (stream, tcp) = dial::connect(self.address, deadline).await?;
-        dial::write_at_once(&stream);
         let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
         let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
         match exchange {

@@ -118,6 +118,14 @@ no_cycle() {
     expect 'systemd-analyze verify default.target' '' "$(inside systemd-analyze verify default.target 2>&1 | grep -i cycle || true)"
 }
 
+# A cycle is found where there is one.
+cycle_is_seen() {
+    local folder=/run/systemd/system/privatelinkd-route.path.d
+    inside sh -c "mkdir -p $folder; printf '[Unit]\nBefore=paths.target\n' >$folder/cycle.conf; systemctl daemon-reload"
+    refused no_cycle
+    inside sh -c "rm -r $folder; systemctl daemon-reload"
+}
+
 # told UNIT REGEX: the STATUS= that the service gave to systemd.
 told() {
     local text
