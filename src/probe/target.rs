@@ -172,11 +172,11 @@ fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration
     }
 }
 
-/// Rounds to a twentieth of the interval, so that a host with many targets wakes up for several of them at a time, which
+/// Rounds to a tenth of the interval, so that a host with many targets wakes up for several of them at a time, which
 /// makes each cheaper by up to a half (tests/e2e/check_cost). Counted from the boot of each host, this brings no two hosts
 /// into step.
 fn aligned(at: Boottime, interval: Duration) -> Boottime {
-    let grid = (interval.as_nanos() / 20).max(1);
+    let grid = (interval.as_nanos() / 10).max(1);
     let at = (at.0.as_nanos() + grid / 2) / grid * grid;
     Boottime(Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)))
 }
@@ -196,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn appointments_meet_on_a_grid_of_a_twentieth_of_the_interval() {
+    fn appointments_meet_on_a_grid_of_a_tenth_of_the_interval() {
         let ms = Duration::from_millis;
         let interval = ms(5000);
-        for (at, expected) in [(0, 0), (124, 0), (125, 250), (250, 250), (374, 250), (123_456, 123_500)] {
+        for (at, expected) in [(0, 0), (249, 0), (250, 500), (500, 500), (749, 500), (123_456, 123_500)] {
             assert_eq!(aligned(Boottime(ms(at)), interval), Boottime(ms(expected)));
         }
         assert_eq!(aligned(Boottime(ms(7)), Duration::ZERO), Boottime(ms(7)));
