@@ -356,7 +356,7 @@ fn echoes(secret: &str, wire: &str) -> [String; 3] {
 }
 
 async fn servers_repeat_what_they_are_told(scene: &mut Scene) {
-    for n in 0..3 {
+    for (n, stage) in [(0, 0), (1, 1), (2, 0), (2, 2)] {
         let wire = format!("POST /rest/sql?token={}", utf8_percent_encode(Secrets::TOKEN, NON_ALPHANUMERIC));
         let token = echoes(Secrets::TOKEN, &wire)[n].clone();
         scene.tdengine[0].set(TdengineMode::Error { code: 11, desc: token }).await.unwrap();
@@ -366,8 +366,8 @@ async fn servers_repeat_what_they_are_told(scene: &mut Scene) {
         for (service, secret) in scene.mysql.iter().zip([Secrets::MATRIXONE, Secrets::MYSQL]) {
             let text = echoes(secret, secret)[n].clone();
             let error = SqlError::new(1105, "HY000", text);
-            let modes = [MatrixoneMode::QueryError(error.clone()), MatrixoneMode::LoginError(error.clone())];
-            service.set(modes[n % 2].clone()).await.unwrap();
+            let stages = [MatrixoneMode::QueryError, MatrixoneMode::LoginError, MatrixoneMode::FirstPacket];
+            service.set(stages[stage](error)).await.unwrap();
         }
         scene.https.set([HttpsMode::GarbageHttp, HttpsMode::Status(403), HttpsMode::Status(500)][n]).await.unwrap();
         let message = format!("The string that you signed with {} is another", Secrets::KEY);
@@ -375,7 +375,7 @@ async fn servers_repeat_what_they_are_told(scene: &mut Scene) {
         scene.cloud.fault(Fault::new(what).service(Service::Privatelink));
         let says = ["refused: ", "asked ", "xxxxxxxx"][n];
         scene.fails(&NAMES[..4], says).await;
-        scene.look(&format!("echo {n}")).await;
+        scene.look(&format!("echo {n} at stage {stage}")).await;
         scene.cloud.clear_faults(None);
     }
     for service in &scene.tdengine {

@@ -7,7 +7,7 @@ use mysql_async::consts::CapabilityFlags as Caps;
 
 use super::errors::{ServerError, Stage};
 use super::packet::{Packet, protocol};
-use crate::model::{Failure, FailureReason};
+use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// The longest greeting: versions and plugins are short names.
 pub(super) const MOST: usize = 1024;
@@ -32,8 +32,10 @@ const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTI
 /// A server's greeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Greeting {
-    /// The version, printable and short.
+    /// The version as it may be shown: printable, short, without the secret.
     pub(super) version: String,
+    /// Whether the version is one of MatrixOne's.
+    matrixone: bool,
     connection: u32,
     scramble: [u8; SCRAMBLE],
     caps: Caps,
@@ -41,27 +43,30 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Reads the first packet of a connection.
+    /// Reads the first packet of a connection. What is shown of it is without the secret, which a server may know from
+    /// an earlier login.
     ///
     /// # Errors
     /// The server's own error, or what is wrong with its greeting.
-    pub(super) fn of(packet: &Packet) -> Result<Self, Failure> {
+    pub(super) fn of(packet: &Packet, secret: Option<&Secret>) -> Result<Self, Failure> {
         let payload = &*packet.payload;
         if let Some(error) = ServerError::parse(payload) {
-            return Err(error.failure(Stage::Login));
+            return Err(error.without(secret).failure(Stage::Login));
         }
         if packet.sequence != 0 {
             return Err(protocol(format_args!("expected a greeting, found packet number {}", packet.sequence)));
         }
         match payload.first() {
-            Some(10) => Self::parse(payload).ok_or_else(|| protocol("the greeting is cut short or has no scramble")),
+            Some(10) => {
+                Self::parse(payload, secret).ok_or_else(|| protocol("the greeting is cut short or has no scramble"))
+            }
             Some(other) => Err(protocol(format_args!("expected a greeting of protocol 10, found {other}"))),
             None => Err(protocol("the greeting is empty")),
         }?
         .able()
     }
 
-    fn parse(payload: &[u8]) -> Option<Self> {
+    fn parse(payload: &[u8], secret: Option<&Secret>) -> Option<Self> {
         let rest = payload.get(1..)?;
         let end = rest.iter().position(|byte| *byte == 0)?;
         let (version, rest) = (rest.get(..end)?, rest.get(end + 1..)?);
@@ -79,8 +84,15 @@ impl Greeting {
         let half = usize::from(fixed[20]).saturating_sub(8).max(13);
         let plugin = rest.get(half..).unwrap_or_default();
         let plugin = plugin.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-        let version = String::from_utf8_lossy(version).chars().filter(|c| !c.is_control()).take(80).collect();
-        Some(Self { version, connection, scramble, caps: Caps::from_bits_truncate(caps), plugin })
+        let version: String = String::from_utf8_lossy(version).chars().filter(|c| !c.is_control()).collect();
+        Some(Self {
+            matrixone: version.starts_with(MATRIXONE),
+            version: hide(&version, secret.map(Secret::expose)).chars().take(80).collect(),
+            connection,
+            scramble,
+            caps: Caps::from_bits_truncate(caps),
+            plugin,
+        })
     }
 
     fn able(self) -> Result<Self, Failure> {
@@ -91,12 +103,12 @@ impl Greeting {
     }
 
     /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
-    pub(super) fn matrixone(&self) -> Result<(), Failure> {
-        if self.version.starts_with(MATRIXONE) {
+    pub(super) fn matrixone(&self, secret: Option<&Secret>) -> Result<(), Failure> {
+        if self.matrixone {
             // The first is MatrixOne's; the second would be that of MySQL 8, whose version it bears.
             let known = [NATIVE, SHA2].contains(&&*self.plugin);
-            let plugin = String::from_utf8_lossy(&self.plugin);
             return known.then_some(()).ok_or_else(|| {
+                let plugin = hide(&String::from_utf8_lossy(&self.plugin), secret.map(Secret::expose));
                 protocol(format_args!(
                     "{:?} asks for a login by {plugin:?}, which no client of MatrixOne does",
                     self.version
@@ -187,22 +199,32 @@ mod tests {
         greeting
     }
 
+    fn of_version(version: &[u8]) -> Vec<u8> {
+        let rest = matrixone().split_off(MATRIXONE.len() + 1 + "-v2.0.3".len());
+        [b"\x0a", version, &rest].concat()
+    }
+
     fn read(payload: Vec<u8>) -> Result<Greeting, Failure> {
-        Greeting::of(&Packet { sequence: 0, payload: Bytes::from(payload) })
+        knowing(None, payload)
+    }
+
+    fn knowing(secret: Option<&Secret>, payload: Vec<u8>) -> Result<Greeting, Failure> {
+        Greeting::of(&Packet { sequence: 0, payload: Bytes::from(payload) }, secret)
     }
 
     #[test]
     fn matrixone_asks_for_a_login_that_its_clients_can_do() {
         let with = |plugin: &[u8]| Greeting {
             version: "8.0.30-MatrixOne-v3.0.9".into(),
+            matrixone: true,
             connection: 7,
             scramble: [7; SCRAMBLE],
             caps: NEEDED,
             plugin: plugin.to_vec(),
         };
-        assert!(with(NATIVE).matrixone().is_ok() && with(SHA2).matrixone().is_ok());
+        assert!(with(NATIVE).matrixone(None).is_ok() && with(SHA2).matrixone(None).is_ok());
         for other in [&b""[..], b"mysql_clear_password", b"\xff"] {
-            assert_eq!(with(other).matrixone().unwrap_err().reason, FailureReason::Protocol);
+            assert_eq!(with(other).matrixone(None).unwrap_err().reason, FailureReason::Protocol);
         }
     }
 
@@ -213,11 +235,34 @@ mod tests {
         assert_eq!((greeting.connection, &greeting.scramble), (1000, b"abcdefghijklmnopqrst"));
         assert_eq!(greeting.plugin, b"mysql_native_password");
         assert!(!greeting.offers_tls());
-        assert_eq!(greeting.matrixone(), Ok(()));
-        let other = Greeting { version: "8.0.36".into(), ..greeting };
-        let failure = other.matrixone().unwrap_err();
+        assert_eq!(greeting.matrixone(None), Ok(()));
+        let failure = read(of_version(b"8.0.36")).unwrap().matrixone(None).unwrap_err();
         assert_eq!(failure.reason, FailureReason::Protocol);
         assert!(failure.detail.starts_with("expected MatrixOne, found \"8.0.36\""), "{failure}");
+    }
+
+    #[test]
+    fn the_secret_is_not_repeated() {
+        let secret = Secret::new("hunter2".into());
+        let long = "x".repeat(175);
+        let error = [b"\xff\x10\x04#08004", long.as_bytes(), b"hunter2"].concat();
+        let version = format!("8.0.36-{}hun\u{1}ter2", "x".repeat(68));
+        let mut plugin = of_version(MATRIXONE.as_bytes());
+        plugin.truncate(plugin.len() - NATIVE.len() - 1);
+        plugin.extend_from_slice(b"hunter2\0");
+        for payload in [error, of_version(version.as_bytes()), plugin] {
+            let judged = knowing(Some(&secret), payload).and_then(|g| g.matrixone(Some(&secret)));
+            let failure = judged.unwrap_err();
+            assert!(!failure.detail.contains("hun"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_stands_in_every_greeting_changes_no_verdict() {
+        for secret in ["8", "MatrixOne", "mysql_native_password"] {
+            let secret = Secret::new(secret.into());
+            assert_eq!(knowing(Some(&secret), matrixone()).unwrap().matrixone(Some(&secret)), Ok(()));
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut packets = Packets::new(stream);
-    let greeting = Greeting::of(&packets.read(greeting::MOST).await?)?;
+    let greeting = Greeting::of(&packets.read(greeting::MOST).await?, login.secret())?;
     let (mut driver, _) = match Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await {
         Ok(logged_in) => logged_in,
         Err(LoginFault::Failed(f) | LoginFault::SecretRefused(f) | LoginFault::Unanswerable(f)) => return Err(f),

@@ -221,10 +221,10 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let started = Instant::now();
-        let greeting = Greeting::of(&packets.read(MOST).await?)?;
+        let greeting = Greeting::of(&packets.read(MOST).await?, self.secret())?;
         let took = started.elapsed();
         if self.product == Product::Matrixone
-            && let Err(failure) = greeting.matrixone()
+            && let Err(failure) = greeting.matrixone(self.secret())
         {
             // A real MySQL would count this connection as one that broke off.
             decline(packets, &greeting, false).await;
