@@ -110,6 +110,7 @@ where
     /// Stops what left, starts what came, leaves the rest alone.
     fn reconcile(&mut self, collector: &mut Collector) {
         let work = Work::of(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
+        let grid = work.grid();
         let mut view = HealthView::clone(&self.view.borrow());
         collector.running.retain(|key, r| {
             let stays = work.targets.get(key).is_some_and(|spec| *spec == *r.spec);
@@ -123,7 +124,7 @@ where
             if collector.running.contains_key(&spec.key) {
                 continue;
             }
-            let started = self.start(spec, collector);
+            let started = self.start(spec, grid, collector);
             collector.running.insert(spec.key.clone(), started);
             let unknown = |(check, _)| (check, CheckHealth::unknown(self.clock.now()));
             let health = TargetHealth { checks: spec.probe.checks().map(unknown).collect() };
@@ -133,7 +134,7 @@ where
         self.view.send_replace(Arc::new(view));
     }
 
-    fn start(&self, spec: &TargetSpec, collector: &mut Collector) -> Running {
+    fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector) -> Running {
         let (spec, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
             let nudge = Arc::new(Notify::new());
@@ -142,6 +143,7 @@ where
                 spec: spec.clone(),
                 check,
                 schedule,
+                grid,
                 clock: self.clock,
                 seed: self.seed,
                 nudge: nudge.clone(),

@@ -34,6 +34,8 @@ pub(super) struct Target<P> {
     pub(super) check: Check,
     /// The rhythm of this check.
     pub(super) schedule: Schedule,
+    /// Between two instants at which checks of this host begin ([`super::Work::grid`]).
+    pub(super) grid: Duration,
     pub(super) prober: Arc<P>,
     pub(super) clock: Clock,
     /// Of this host: gives each (host, target, check) a phase of its own.
@@ -146,7 +148,9 @@ impl<P: Prober> Target<P> {
         match next {
             Next::Regular(wait) => {
                 let boottime = self.clock.now().boottime;
-                let at = aligned(boottime.after(wait.mul_f64(0.9 + 0.2 * rng.f64())), self.schedule.interval);
+                // Coarser than a tenth of the interval, and nothing would be left of the jitter.
+                let grid = self.grid.min(self.schedule.interval / 10);
+                let at = aligned(boottime.after(wait.mul_f64(0.9 + 0.2 * rng.f64())), grid);
                 Some(Due { at: now + at.since(boottime), regular: true })
             }
             Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
@@ -172,11 +176,9 @@ fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration
     }
 }
 
-/// Rounds to a tenth of the interval, so that a host with many targets wakes up for several of them at a time, which
-/// makes each cheaper by up to a half (tests/e2e/check_cost). Counted from the boot of each host, this brings no two hosts
-/// into step.
-fn aligned(at: Boottime, interval: Duration) -> Boottime {
-    let grid = (interval.as_nanos() / 10).max(1);
+/// Rounds to a grid that is counted from the boot of each host, and so brings no two hosts into step.
+fn aligned(at: Boottime, grid: Duration) -> Boottime {
+    let grid = grid.as_nanos().max(1);
     let at = (at.0.as_nanos() + grid / 2) / grid * grid;
     Boottime(Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)))
 }
@@ -196,11 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn appointments_meet_on_a_grid_of_a_tenth_of_the_interval() {
+    fn appointments_meet_on_a_grid() {
         let ms = Duration::from_millis;
-        let interval = ms(5000);
         for (at, expected) in [(0, 0), (249, 0), (250, 500), (500, 500), (749, 500), (123_456, 123_500)] {
-            assert_eq!(aligned(Boottime(ms(at)), interval), Boottime(ms(expected)));
+            assert_eq!(aligned(Boottime(ms(at)), ms(500)), Boottime(ms(expected)));
         }
         assert_eq!(aligned(Boottime(ms(7)), Duration::ZERO), Boottime(ms(7)));
     }

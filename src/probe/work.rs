@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{EndpointName, HostName, Inventory, Presence, ProbeSpec, TargetKey, TargetSpec};
 
@@ -14,6 +15,13 @@ pub struct Work {
     /// themselves at once (B4).
     pub siblings: BTreeMap<TargetKey, Box<[TargetKey]>>,
 }
+
+/// Between two instants at which checks begin, at most.
+const COARSEST: Duration = Duration::from_millis(500);
+/// How many checks may begin at such an instant before there are more instants.
+const MEETING: f64 = 20.0;
+/// How often the grid may be halved: four milliseconds are left then, hardly more than a timer's step.
+const HALVINGS: f64 = 7.0;
 
 impl Work {
     /// Every address of a configured endpoint that has a probe and has not been retired.
@@ -42,5 +50,50 @@ impl Work {
         let owned = |(key, others): (&TargetKey, BTreeSet<_>)| (key.clone(), others.into_iter().cloned().collect());
         work.siblings = siblings.into_iter().map(owned).collect();
         work
+    }
+
+    /// Between two instants at which checks begin. One wake-up for several makes each cheaper by up to a half
+    /// (tests/e2e/check_cost); but more than 20 to 40 would only wait for each other, which takes memory and shows in
+    /// their durations. Halves of one grid, so that targets that come later meet those that are there.
+    #[must_use]
+    pub fn grid(&self) -> Duration {
+        let checks = self.targets.values().flat_map(|target| target.probe.checks());
+        let rate: f64 = checks.map(|(_, schedule)| schedule.interval.as_secs_f64().recip()).sum();
+        let halvings = (COARSEST.as_secs_f64() * rate / MEETING).log2().floor().clamp(0.0, HALVINGS);
+        COARSEST.div_f64(halvings.exp2())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ProbeKind, Schedule, Zone};
+
+    fn work(targets: u32, interval: Duration) -> Work {
+        let path = Schedule { interval, fast_interval: interval, timeout: interval, fall: 1, rise: 1 };
+        let probe = Arc::new(ProbeSpec { kind: ProbeKind::Tcp, port: 1, path, deep: None, hold: Duration::ZERO });
+        let endpoint: EndpointName = "db".parse().unwrap();
+        let key = |n: u32| {
+            let address = std::net::Ipv4Addr::from(n).into();
+            TargetKey { endpoint: endpoint.clone(), zone: Zone::Unknown, address }
+        };
+        let spec = |n| (key(n), TargetSpec { key: key(n), probe: probe.clone() });
+        Work { targets: (0..targets).map(spec).collect(), siblings: BTreeMap::new() }
+    }
+
+    #[test]
+    fn the_grid_is_finer_where_there_is_more_to_probe() {
+        let (second, ms) = (Duration::from_secs(1), Duration::from_millis);
+        for (targets, interval, expected) in [
+            (0, second, ms(500)),
+            (2, 5 * second, ms(500)),
+            (399, 5 * second, ms(500)),
+            (401, 5 * second, ms(250)),
+            (1000, 5 * second, ms(125)),
+            (20_000, second, COARSEST / 128),
+            (2, Duration::ZERO, COARSEST / 128),
+        ] {
+            assert_eq!(work(targets, interval).grid(), expected, "{targets} every {interval:?}");
+        }
     }
 }
