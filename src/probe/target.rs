@@ -148,9 +148,8 @@ impl<P: Prober> Target<P> {
         match next {
             Next::Regular(wait) => {
                 let boottime = self.clock.now().boottime;
-                // Coarser than a tenth of the interval, and nothing would be left of the jitter.
-                let grid = self.grid.min(self.schedule.interval / 10);
-                let at = aligned(boottime.after(wait.mul_f64(0.9 + 0.2 * rng.f64())), grid);
+                let at = boottime.after(wait.mul_f64(0.9 + 0.2 * rng.f64()));
+                let at = aligned(at, self.grid, self.schedule.interval);
                 Some(Due { at: now + at.since(boottime), regular: true })
             }
             Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
@@ -176,9 +175,10 @@ fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration
     }
 }
 
-/// Rounds to a grid that is counted from the boot of each host, and so brings no two hosts into step.
-fn aligned(at: Boottime, grid: Duration) -> Boottime {
-    let grid = grid.as_nanos().max(1);
+/// Rounds to a grid that is counted from the boot of each host, and so brings no two hosts into step. Never coarser than
+/// a tenth of the interval: nothing would be left of the jitter.
+fn aligned(at: Boottime, grid: Duration, interval: Duration) -> Boottime {
+    let grid = grid.min(interval / 10).as_nanos().max(1);
     let at = (at.0.as_nanos() + grid / 2) / grid * grid;
     Boottime(Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)))
 }
@@ -200,9 +200,18 @@ mod tests {
     #[test]
     fn appointments_meet_on_a_grid() {
         let ms = Duration::from_millis;
-        for (at, expected) in [(0, 0), (249, 0), (250, 500), (500, 500), (749, 500), (123_456, 123_500)] {
-            assert_eq!(aligned(Boottime(ms(at)), ms(500)), Boottime(ms(expected)));
+        for (interval, table) in [
+            // The grid of the host.
+            (60_000, [(0, 0), (249, 0), (250, 500), (749, 500), (123_456, 123_500)]),
+            (5_000, [(0, 0), (249, 0), (250, 500), (749, 500), (123_456, 123_500)]),
+            // A tenth of the interval.
+            (1_000, [(0, 0), (49, 0), (50, 100), (149, 100), (123_456, 123_500)]),
+            (0, [(0, 0), (1, 1), (49, 49), (50, 50), (123_456, 123_456)]),
+        ] {
+            for (at, expected) in table {
+                let found = aligned(Boottime(ms(at)), ms(500), ms(interval));
+                assert_eq!(found, Boottime(ms(expected)), "{at} ms, every {interval} ms");
+            }
         }
-        assert_eq!(aligned(Boottime(ms(7)), Duration::ZERO), Boottime(ms(7)));
     }
 }

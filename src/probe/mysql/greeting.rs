@@ -32,19 +32,18 @@ const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTI
 /// A server's greeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Greeting {
-    /// The version as it may be shown: printable, short, without the secret.
-    pub(super) version: String,
-    /// Whether the version is one of MatrixOne's.
-    matrixone: bool,
+    /// Printable, but see [`Self::shown`].
+    version: String,
     connection: u32,
     scramble: [u8; SCRAMBLE],
     caps: Caps,
     plugin: Vec<u8>,
+    /// What no message may repeat: the server may know it from an earlier login.
+    secret: Option<Secret>,
 }
 
 impl Greeting {
-    /// Reads the first packet of a connection. What is shown of it is without the secret, which a server may know from
-    /// an earlier login.
+    /// Reads the first packet of a connection. Neither this nor a later judgement repeats the secret.
     ///
     /// # Errors
     /// The server's own error, or what is wrong with its greeting.
@@ -84,41 +83,38 @@ impl Greeting {
         let half = usize::from(fixed[20]).saturating_sub(8).max(13);
         let plugin = rest.get(half..).unwrap_or_default();
         let plugin = plugin.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
-        let version: String = String::from_utf8_lossy(version).chars().filter(|c| !c.is_control()).collect();
-        Some(Self {
-            matrixone: version.starts_with(MATRIXONE),
-            version: hide(&version, secret.map(Secret::expose)).chars().take(80).collect(),
-            connection,
-            scramble,
-            caps: Caps::from_bits_truncate(caps),
-            plugin,
-        })
+        let version = String::from_utf8_lossy(version).chars().filter(|c| !c.is_control()).collect();
+        let caps = Caps::from_bits_truncate(caps);
+        Some(Self { version, connection, scramble, caps, plugin, secret: secret.cloned() })
+    }
+
+    /// A text of the server's as it may be shown: short, without the secret.
+    fn shown(&self, text: &str) -> String {
+        hide(text, self.secret.as_ref().map(Secret::expose)).chars().take(80).collect()
     }
 
     fn able(self) -> Result<Self, Failure> {
         if self.caps.contains(NEEDED) {
             return Ok(self);
         }
-        Err(protocol(format_args!("{:?} speaks an older protocol than MySQL 5.5.7", self.version)))
+        let version = self.shown(&self.version);
+        Err(protocol(format_args!("{version:?} speaks an older protocol than MySQL 5.5.7")))
     }
 
     /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
-    pub(super) fn matrixone(&self, secret: Option<&Secret>) -> Result<(), Failure> {
-        if self.matrixone {
-            // The first is MatrixOne's; the second would be that of MySQL 8, whose version it bears.
-            let known = [NATIVE, SHA2].contains(&&*self.plugin);
-            return known.then_some(()).ok_or_else(|| {
-                let plugin = hide(&String::from_utf8_lossy(&self.plugin), secret.map(Secret::expose));
-                protocol(format_args!(
-                    "{:?} asks for a login by {plugin:?}, which no client of MatrixOne does",
-                    self.version
-                ))
-            });
+    pub(super) fn matrixone(&self) -> Result<(), Failure> {
+        if !self.version.starts_with(MATRIXONE) {
+            let version = self.shown(&self.version);
+            return Err(protocol(format_args!(
+                "expected MatrixOne, found {version:?}; for MySQL or MariaDB set kind = \"mysql\""
+            )));
         }
-        Err(protocol(format_args!(
-            "expected MatrixOne, found {:?}; for MySQL or MariaDB set kind = \"mysql\"",
-            self.version
-        )))
+        // The first is MatrixOne's; the second would be that of MySQL 8, whose version it bears.
+        if [NATIVE, SHA2].contains(&&*self.plugin) {
+            return Ok(());
+        }
+        let (version, plugin) = (self.shown(&self.version), self.shown(&String::from_utf8_lossy(&self.plugin)));
+        Err(protocol(format_args!("{version:?} asks for a login by {plugin:?}, which no client of MatrixOne does")))
     }
 
     /// Whether TLS is offered.
@@ -128,7 +124,7 @@ impl Greeting {
 
     /// The failure where TLS is asked for and not offered.
     pub(super) fn lacks_tls(&self) -> Failure {
-        Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.version))
+        Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.shown(&self.version)))
     }
 
     /// The capabilities of our login; before and within TLS they must be the same.
@@ -216,15 +212,15 @@ mod tests {
     fn matrixone_asks_for_a_login_that_its_clients_can_do() {
         let with = |plugin: &[u8]| Greeting {
             version: "8.0.30-MatrixOne-v3.0.9".into(),
-            matrixone: true,
             connection: 7,
             scramble: [7; SCRAMBLE],
             caps: NEEDED,
             plugin: plugin.to_vec(),
+            secret: None,
         };
-        assert!(with(NATIVE).matrixone(None).is_ok() && with(SHA2).matrixone(None).is_ok());
+        assert!(with(NATIVE).matrixone().is_ok() && with(SHA2).matrixone().is_ok());
         for other in [&b""[..], b"mysql_clear_password", b"\xff"] {
-            assert_eq!(with(other).matrixone(None).unwrap_err().reason, FailureReason::Protocol);
+            assert_eq!(with(other).matrixone().unwrap_err().reason, FailureReason::Protocol);
         }
     }
 
@@ -235,8 +231,8 @@ mod tests {
         assert_eq!((greeting.connection, &greeting.scramble), (1000, b"abcdefghijklmnopqrst"));
         assert_eq!(greeting.plugin, b"mysql_native_password");
         assert!(!greeting.offers_tls());
-        assert_eq!(greeting.matrixone(None), Ok(()));
-        let failure = read(of_version(b"8.0.36")).unwrap().matrixone(None).unwrap_err();
+        assert_eq!(greeting.matrixone(), Ok(()));
+        let failure = read(of_version(b"8.0.36")).unwrap().matrixone().unwrap_err();
         assert_eq!(failure.reason, FailureReason::Protocol);
         assert!(failure.detail.starts_with("expected MatrixOne, found \"8.0.36\""), "{failure}");
     }
@@ -250,18 +246,21 @@ mod tests {
         let mut plugin = of_version(MATRIXONE.as_bytes());
         plugin.truncate(plugin.len() - NATIVE.len() - 1);
         plugin.extend_from_slice(b"hunter2\0");
-        for payload in [error, of_version(version.as_bytes()), plugin] {
-            let judged = knowing(Some(&secret), payload).and_then(|g| g.matrixone(Some(&secret)));
-            let failure = judged.unwrap_err();
-            assert!(!failure.detail.contains("hun"), "{failure}");
+        let version = of_version(version.as_bytes());
+        for payload in [error, version.clone(), plugin] {
+            let judged = |secret| knowing(secret, payload.clone()).and_then(|g| g.matrixone()).unwrap_err();
+            assert!(judged(None).detail.contains("hun"), "what would be repeated");
+            assert!(!judged(Some(&secret)).detail.contains("hun"));
         }
+        let failure = knowing(Some(&secret), version).unwrap().lacks_tls();
+        assert!(!failure.detail.contains("hun"), "{failure}");
     }
 
     #[test]
     fn a_secret_that_stands_in_every_greeting_changes_no_verdict() {
         for secret in ["8", "MatrixOne", "mysql_native_password"] {
             let secret = Secret::new(secret.into());
-            assert_eq!(knowing(Some(&secret), matrixone()).unwrap().matrixone(Some(&secret)), Ok(()));
+            assert_eq!(knowing(Some(&secret), matrixone()).unwrap().matrixone(), Ok(()));
         }
     }
 

@@ -224,7 +224,7 @@ impl Server {
         let greeting = Greeting::of(&packets.read(MOST).await?, self.secret())?;
         let took = started.elapsed();
         if self.product == Product::Matrixone
-            && let Err(failure) = greeting.matrixone(self.secret())
+            && let Err(failure) = greeting.matrixone()
         {
             // A real MySQL would count this connection as one that broke off.
             decline(packets, &greeting, false).await;
