@@ -126,6 +126,22 @@ impl fmt::Display for FailureReason {
     }
 }
 
+/// Which kind of overload a failure of reason [`FailureReason::Overloaded`] is. To people and in metrics all are
+/// `overloaded`; what steering makes of one that lasts differs (`steer::shed`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overload {
+    /// Too many clients or statements at present: every zone leads to the same database, and moving would not mend it.
+    #[default]
+    Passing,
+    /// MatrixOne's 20508: no compute node behind this endpoint finishes a login in time, whatever the cause. Its zones
+    /// lead to the same nodes; only another endpoint can do better.
+    NoComputeNode,
+    /// TDengine's adapter pauses for want of memory: this one adapter, behind this one zone, refuses everybody, or every
+    /// query.
+    WholeAdapter,
+}
+
 /// A reason, and one short sentence for people about what was seen. The sentence never holds a secret and nothing
 /// decides by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +150,13 @@ pub struct Failure {
     pub reason: FailureReason,
     /// What was seen, at most [`Self::MAX_DETAIL`] characters, without control characters.
     pub detail: Box<str>,
+    /// Says something only where the reason is [`FailureReason::Overloaded`].
+    #[serde(default, skip_serializing_if = "is_passing")]
+    overload: Overload,
+}
+
+fn is_passing(overload: &Overload) -> bool {
+    *overload == Overload::Passing
 }
 
 impl Failure {
@@ -145,7 +168,25 @@ impl Failure {
     pub fn new(reason: FailureReason, detail: impl fmt::Display) -> Self {
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         let detail: String = detail.to_string().chars().map(clean).take(Self::MAX_DETAIL).collect();
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), overload: Overload::Passing }
+    }
+
+    /// An overload of this kind.
+    #[must_use]
+    pub fn overloaded(overload: Overload, detail: impl fmt::Display) -> Self {
+        Self::new(FailureReason::Overloaded, detail).with_overload(overload)
+    }
+
+    /// The same, of this kind of overload if it is one at all.
+    #[must_use]
+    pub fn with_overload(self, overload: Overload) -> Self {
+        Self { overload, ..self }
+    }
+
+    /// The kind of overload; `None` for any other reason.
+    #[must_use]
+    pub fn overload(&self) -> Option<Overload> {
+        (self.reason == FailureReason::Overloaded).then_some(self.overload)
     }
 }
 
@@ -166,6 +207,19 @@ mod tests {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.label()));
             assert!(seen.insert(reason.label()));
         }
+    }
+
+    #[test]
+    fn only_an_overload_is_of_a_kind_and_a_passing_one_is_written_as_ever() {
+        let passing = Failure::new(FailureReason::Overloaded, "x");
+        assert_eq!(serde_json::to_string(&passing).unwrap(), r#"{"reason":"overloaded","detail":"x"}"#);
+        assert_eq!(passing.overload(), Some(Overload::Passing));
+        let whole = Failure::overloaded(Overload::WholeAdapter, "x");
+        assert_eq!(whole.overload(), Some(Overload::WholeAdapter));
+        let written = serde_json::to_string(&whole).unwrap();
+        assert_eq!(serde_json::from_str::<Failure>(&written).unwrap(), whole);
+        assert_eq!(serde_json::from_str::<Failure>(r#"{"reason":"overloaded","detail":"x"}"#).unwrap(), passing);
+        assert_eq!(Failure::new(FailureReason::Auth, "x").with_overload(Overload::WholeAdapter).overload(), None);
     }
 
     #[test]

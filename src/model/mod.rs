@@ -30,7 +30,7 @@ pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
 pub use event::{Event, EventKind, Severity};
-pub use failure::{Failure, FailureReason};
+pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
 pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Span, TargetHealth};
 pub use host::{HostFacts, Identity, IdentityPart};

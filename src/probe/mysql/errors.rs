@@ -4,7 +4,7 @@
 //! Texts come before codes: MatrixOne puts many troubles under 20101, has moved some of them from code to code, and
 //! its cloud's front end reports suspensions under the code of a wrong password.
 
-use crate::model::{Failure, FailureReason, Secret, hide};
+use crate::model::{Failure, FailureReason, Overload, Secret, hide};
 
 /// An error packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,15 +50,28 @@ impl ServerError {
     /// The failure that it is at this stage. What an admin can do is said where it is not in the server's own words.
     #[must_use]
     pub fn failure(&self, stage: Stage) -> Failure {
+        let overload = self.overload();
         let remedy = match self.code {
             1129 => "; run FLUSH HOSTS on the server (mariadb-admin flush-hosts) and raise its max_connect_errors",
             3159 => "; set tls = \"required\" or \"verify\"",
+            _ if overload == Overload::NoComputeNode => "; no compute node finishes a login",
             _ => "",
         };
         let state = self.state.as_ref().map(|state| format!(" ({state})")).unwrap_or_default();
         // The remedy must survive the cut of a long text.
         let text: String = self.text.chars().take(Failure::MAX_DETAIL - 20 - remedy.len()).collect();
-        Failure::new(self.reason(stage), format_args!("{}{state}: {}{remedy}", self.code, text.trim_end_matches('.')))
+        let detail = format_args!("{}{state}: {}{remedy}", self.code, text.trim_end_matches('.'));
+        Failure::new(self.reason(stage), detail).with_overload(overload)
+    }
+
+    /// Which kind of overload it is, if it is one. MatrixOne's proxy calls it busy when no compute node finished the
+    /// login in time, frozen and dead ones included.
+    fn overload(&self) -> Overload {
+        if self.code == 20508 || self.by_text() == Some(FailureReason::Overloaded) {
+            Overload::NoComputeNode
+        } else {
+            Overload::Passing
+        }
     }
 
     /// True for the one answer that means that the secret itself was refused: after it no login with that secret is

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{Failure, FailureReason, Secret, hide};
+use crate::model::{Failure, FailureReason, Overload, Secret, hide};
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +66,18 @@ struct Reply {
 struct Meaning {
     reason: FailureReason,
     of_secret: bool,
+    /// Of which kind it is if it is an overload.
+    overload: Overload,
 }
 
 const fn means(reason: FailureReason) -> Meaning {
-    Meaning { reason, of_secret: false }
+    Meaning { reason, of_secret: false, overload: Overload::Passing }
 }
 
-const WRONG_SECRET: Meaning = Meaning { reason: FailureReason::Auth, of_secret: true };
+const WRONG_SECRET: Meaning = Meaning { of_secret: true, ..means(FailureReason::Auth) };
+
+/// This one adapter refuses everybody, or every query, until its memory falls.
+const WHOLE_ADAPTER: Meaning = Meaning { overload: Overload::WholeAdapter, ..means(FailureReason::Overloaded) };
 
 /// Whether an answer is the right one.
 ///
@@ -184,7 +189,7 @@ fn meaning_of_text(text: &str) -> Option<Meaning> {
         () if has("sql rejected") => means(R::Misconfigured),
         // Its pool is exhausted. Any other word on a connection is about the database behind it.
         () if has("get connection timeout") || has("exceeded connection pool max wait") => means(R::Overloaded),
-        () if has("memory exceeds threshold") => means(R::Overloaded),
+        () if has("memory exceeds threshold") => WHOLE_ADAPTER,
         () if has("Authentication failure") => WRONG_SECRET,
         () => return None,
     })
@@ -231,8 +236,8 @@ fn shape(body: &[u8]) -> &'static str {
     }
 }
 
-fn refusal(Meaning { reason, of_secret }: Meaning, detail: std::fmt::Arguments<'_>) -> Refusal {
-    Refusal { failure: Failure::new(reason, detail), of_secret }
+fn refusal(Meaning { reason, of_secret, overload }: Meaning, detail: std::fmt::Arguments<'_>) -> Refusal {
+    Refusal { failure: Failure::new(reason, detail).with_overload(overload), of_secret }
 }
 
 #[cfg(test)]

@@ -115,6 +115,19 @@ fn errors_of_mysql_and_mariadb_have_their_reasons() {
 }
 
 #[test]
+fn a_front_end_without_a_compute_node_is_an_overload_of_its_own_kind() {
+    let busy = error(20508, "all CN servers are busy, possibly due to too many active transactions");
+    let failure = busy.failure(Stage::Login);
+    assert_eq!(failure.overload(), Some(Overload::NoComputeNode));
+    assert!(failure.detail.ends_with("no compute node finishes a login"), "{failure}");
+    assert_eq!(error(20101, "all CN servers are busy").failure(Stage::Login).overload(), Some(Overload::NoComputeNode));
+    for code in [1040, 1203, 1226] {
+        assert_eq!(error(code, "x").failure(Stage::Login).overload(), Some(Overload::Passing), "{code}");
+    }
+    assert_eq!(error(1045, "Access denied").failure(Stage::Login).overload(), None);
+}
+
+#[test]
 fn packets_are_read_with_and_without_a_state() {
     let parse = |bytes: &[u8]| ServerError::parse(bytes);
     let with = parse(b"\xff\x10\x04#08004Too many connections").unwrap();

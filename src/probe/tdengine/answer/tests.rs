@@ -96,6 +96,17 @@ fn a_stranger_is_refused_by_who_is_there() {
 }
 
 #[test]
+fn an_adapter_that_pauses_for_want_of_memory_is_an_overload_of_its_own_kind() {
+    let overload = |status, body: &str| asked(status, body, &query(None)).unwrap_err().failure.overload();
+    for paused in [r#""memory exceeds threshold""#, r#""query memory exceeds threshold""#] {
+        assert_eq!(overload(503, paused), Some(Overload::WholeAdapter), "{paused}");
+    }
+    assert_eq!(overload(429, ""), Some(Overload::Passing));
+    assert_eq!(overload(200, r#"{"code":34,"desc":""}"#), Some(Overload::Passing));
+    assert_eq!(overload(502, ""), None);
+}
+
+#[test]
 fn a_body_is_told_in_a_word_and_never_shown() {
     let said = |status, body: &str| asked(status, body, &query(None)).unwrap_err().failure.to_string();
     assert_eq!(said(502, "<html>hunter2"), "backend_down: HTTP 502 with a page");
