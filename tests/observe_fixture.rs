@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use privatelinkd::model::limits::CapCounts;
 use privatelinkd::model::{
     AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
     CredentialsState, Digest, DnsCounts, Endpoint, Event, EventKind, Failure, FailureReason, Freshness,
@@ -104,6 +105,7 @@ fn receipt() -> Receipt {
         failed_writes: 0,
         conflicts: 0,
         in_conflict: false,
+        capped: CapCounts::default(),
     }
 }
 
@@ -159,6 +161,7 @@ pub(crate) fn healthy() -> Snapshot {
             endpoints: [0, 1].map(|n| (ENDPOINTS[n].parse().unwrap(), endpoint(n))).into(),
             disowned: false,
         }),
+        capped: CapCounts::default(),
         health: Arc::new(HealthView { targets }),
         plan: PlanState {
             plan: Some(Arc::new(Plan { answers, withdrawn: BTreeMap::new() })),
@@ -218,6 +221,7 @@ pub(crate) fn views(s: &Snapshot) -> Views {
         host: fixed(&s.host),
         api: fixed(&s.api),
         inventory: fixed(&s.inventory),
+        capped: fixed(&s.capped),
         health: fixed(&s.health),
         plan: fixed(&s.plan),
         receipts: fixed(&Receipts { hosts_alive: clock.now().boottime, ..s.receipts.clone() }),

@@ -118,6 +118,7 @@ const FAMILIES: [(&str, &str); 31] = [
     ("privatelink_target_info", "gauge"),
     ("privatelink_discovery_age_seconds", "gauge"),
     ("privatelink_discovery_stale", "gauge"),
+    ("privatelink_inputs_capped_total", "counter"),
     ("privatelink_api_requests_total", "counter"),
     ("privatelink_credentials_expiry_timestamp_seconds", "gauge"),
     ("privatelink_probe_success", "gauge"),

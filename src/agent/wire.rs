@@ -17,6 +17,7 @@ use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, Report};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
+use crate::model::limits::CapCounts;
 use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
 use crate::probe::Probers;
@@ -44,6 +45,8 @@ pub(super) struct Wiring {
     settings: Settings,
     api: watch::Sender<Arc<ApiState>>,
     inventory: watch::Sender<Arc<Inventory>>,
+    /// What is left out of what comes in, because there is too much of it.
+    capped: watch::Sender<CapCounts>,
     plan: watch::Sender<PlanState>,
     health: watch::Sender<Arc<HealthView>>,
     receipts: watch::Sender<Receipts>,
@@ -98,6 +101,7 @@ impl Wiring {
             written_by: memory.written_by,
             api: watch::Sender::default(),
             inventory: watch::Sender::new(Arc::new(memory.inventory)),
+            capped: watch::Sender::default(),
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
             receipts: watch::Sender::default(),
@@ -281,6 +285,7 @@ impl Wiring {
             host: self.settings.host.subscribe(),
             api: self.api.subscribe(),
             inventory: self.inventory.subscribe(),
+            capped: self.capped.subscribe(),
             health: self.health.subscribe(),
             plan: self.plan.subscribe(),
             receipts: self.receipts.subscribe(),

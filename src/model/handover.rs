@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::DnsReceipt;
+use super::limits::CapCounts;
 use super::{Answer, Boottime, HostName, Identity, Wall, Withdrawal};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
@@ -110,6 +111,9 @@ pub struct Receipt {
     pub conflicts: u64,
     /// True while somebody keeps removing our block and we write at the lower rate (B11).
     pub in_conflict: bool,
+    /// What it left out since it started because there was too much of it.
+    #[serde(default, skip_serializing_if = "CapCounts::is_empty")]
+    pub capped: CapCounts,
 }
 
 impl Receipt {
@@ -227,6 +231,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            capped: CapCounts::default(),
         };
         assert_eq!(receipt.verdict(&name("a.x"), Some(&ours)), Verdict::Published);
         assert_eq!(receipt.verdict(&name("b.x"), Some(&ours)), Verdict::Pending);

@@ -14,6 +14,7 @@ mod handover;
 mod health;
 mod host;
 mod inventory;
+pub mod limits;
 mod log;
 mod name;
 mod observation;

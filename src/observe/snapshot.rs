@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::EventLog;
 use crate::config::Config;
+use crate::model::limits::CapCounts;
 use crate::model::{ApiState, DnsCounts, EndpointName, HealthView, HostFacts, Inventory, Now, PlanState, Receipts};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{StageLife, Stages};
@@ -124,6 +125,8 @@ pub struct Views {
     pub api: watch::Receiver<Arc<ApiState>>,
     /// What discovery knows.
     pub inventory: watch::Receiver<Arc<Inventory>>,
+    /// What was too much of the agent's own inputs.
+    pub capped: watch::Receiver<CapCounts>,
     /// What the trackers concluded.
     pub health: watch::Receiver<Arc<HealthView>>,
     /// What steering decided.
@@ -161,6 +164,8 @@ pub struct Snapshot {
     pub api: Arc<ApiState>,
     /// What discovery knows.
     pub inventory: Arc<Inventory>,
+    /// What both processes left out because there was too much of it.
+    pub capped: CapCounts,
     /// What the trackers concluded.
     pub health: Arc<HealthView>,
     /// What steering decided.
@@ -186,6 +191,7 @@ impl Views {
             host,
             api,
             inventory,
+            capped,
             health,
             plan,
             receipts,
@@ -197,6 +203,9 @@ impl Views {
             started,
         } = self;
         let config = Arc::clone(&config.borrow());
+        let receipts = receipts.borrow().clone();
+        let mut capped = capped.borrow().clone();
+        receipts.hosts.iter().for_each(|receipt| capped.extend(&receipt.capped));
         Snapshot {
             build: Build::THIS,
             now: clock.now(),
@@ -206,7 +215,8 @@ impl Views {
             inventory: Arc::clone(&inventory.borrow()),
             health: Arc::clone(&health.borrow()),
             plan: plan.borrow().clone(),
-            receipts: receipts.borrow().clone(),
+            receipts,
+            capped,
             dns: (!config.dns.is_empty()).then(|| dns.0()),
             config,
             events: Arc::clone(&events.borrow()),

@@ -128,6 +128,7 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::CapCounts;
     use crate::model::{HANDOVER_FORMAT, PublishErrorKind, Wall};
 
     fn receipt() -> Receipt {
@@ -143,6 +144,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            capped: CapCounts::default(),
         }
     }
 

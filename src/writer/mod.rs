@@ -165,6 +165,7 @@ fn sentence(receipt: &Receipt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::CapCounts;
     use crate::model::{HANDOVER_FORMAT, PublishErrorKind, Wall};
 
     fn receipt(verdicts: &[Verdict]) -> Receipt {
@@ -181,6 +182,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            capped: CapCounts::default(),
         }
     }
 

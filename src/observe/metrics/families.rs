@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::family::{Family, Histogram, Labels, labels};
+use crate::model::limits::{CapCounts, Capped};
 use crate::model::{
     AddressEntry, AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, Endpoint,
     EndpointName, HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey,
@@ -25,6 +26,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
         host,
         api,
         inventory,
+        capped,
         health,
         plan,
         receipts,
@@ -36,7 +38,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     let mut all = vec![build_info(*build), endpoint_info(inventory, host), target_info(inventory)];
     all.extend([endpoint_status(inventory), connection_status(inventory), zone_status(inventory)]);
     all.extend([discovery_age(inventory, *now), discovery_stale(inventory)]);
-    all.extend([api_requests(api), credentials_expiry(api)]);
+    all.extend([inputs_capped(capped), api_requests(api), credentials_expiry(api)]);
     all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
     all.extend([certificate_expiry(health)]);
     all.extend([probe_late(health), target_up(health), target_transitions(health)]);
@@ -145,6 +147,12 @@ fn discovery_stale(inventory: &Inventory) -> Family {
     };
     Family::gauge("privatelink_discovery_stale", "1 if a source of the endpoint fails.")
         .samples(inventory.endpoints.iter().map(stale))
+}
+
+fn inputs_capped(capped: &CapCounts) -> Family {
+    let counts = Capped::ALL.map(|what| (labels([("what", &what)]), capped.get(what)));
+    Family::counter("privatelink_inputs_capped_total", "What was refused because there was too much of it.")
+        .samples(counts)
 }
 
 fn api_requests(api: &ApiState) -> Family {
@@ -301,6 +309,8 @@ fn hosts(receipt: &Receipt) -> [Family; 3] {
         failed_writes,
         conflicts,
         in_conflict: _,
+        // With those of the agent.
+        capped: _,
     } = receipt;
     let outcomes = [("ok", *writes), ("error", *failed_writes)];
     let shadowed = names.iter().map(|(name, v)| (labels([("name", name)]), *v == Verdict::Shadowed));

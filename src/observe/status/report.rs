@@ -22,7 +22,7 @@ const HOSTS: &str = "hosts";
 /// The report of a snapshot.
 #[must_use]
 pub fn report(snapshot: &Snapshot) -> Report {
-    // In full, so that a new part has to be thought of here. Lost log lines and counts of queries are metrics.
+    // In full, so that a new part has to be thought of here. Lost log lines and counts are metrics.
     let Snapshot {
         build,
         now,
@@ -31,6 +31,7 @@ pub fn report(snapshot: &Snapshot) -> Report {
         host,
         api,
         inventory,
+        capped: _,
         health: _,
         plan,
         receipts: _,

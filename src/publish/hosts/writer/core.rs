@@ -291,6 +291,7 @@ impl Core {
             failed_writes: self.file.failed_writes,
             conflicts: self.file.conflict.count(),
             in_conflict: self.file.conflict.is_active(),
+            capped: self.admitted.capped.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::origin::{Here, Origin, Recalled};
+use crate::model::limits::CapCounts;
 use crate::model::{Boottime, Digest, Handover, HostName};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::policy::{HostsPolicy, LastAdmitted, Refusal};
@@ -14,6 +15,8 @@ pub(super) struct Admitted {
     /// What the file should say of it.
     pub(super) wanted: Block,
     pub(super) refused: BTreeMap<HostName, Refusal>,
+    /// What was left out since the start because there was too much of it.
+    pub(super) capped: CapCounts,
     /// When a name that the config lacks must go.
     pub(super) grace_ends: Option<Boottime>,
     /// Only who has had something to say may take it out again.
@@ -42,6 +45,7 @@ impl Admitted {
             last: LastAdmitted { answers, lacking: BTreeMap::new() },
             wanted: Block::default(),
             refused: BTreeMap::new(),
+            capped: CapCounts::default(),
             grace_ends: None,
             had_names,
             bad_handover: None,

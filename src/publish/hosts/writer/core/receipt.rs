@@ -13,7 +13,7 @@ const MAX_DETAIL: usize = 500;
 /// True if the new receipt says something else than the time.
 pub(in super::super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
     let Receipt { format: _, digest, at: _, names, changed, error, error_detail, .. } = told;
-    let Receipt { writes, failed_writes, conflicts, in_conflict, .. } = told;
+    let Receipt { writes, failed_writes, conflicts, in_conflict, capped, .. } = told;
     *digest != new.digest
         || *names != new.names
         || *changed != new.changed
@@ -21,6 +21,7 @@ pub(in super::super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
         || *error_detail != new.error_detail
         || (*writes, *failed_writes) != (new.writes, new.failed_writes)
         || (*conflicts, *in_conflict) != (new.conflicts, new.in_conflict)
+        || *capped != new.capped
 }
 
 /// What is wrong at present.
