@@ -20,6 +20,7 @@ use crate::publish::lookout::Lookout;
 use crate::sys::clock::Clock;
 use crate::sys::dir_watch::Changes;
 use crate::sys::heartbeat::Beat;
+use crate::sys::log_queue::PROVOKED;
 
 /// Between two readings of the config for names that it lacks: whoever writes hand-overs can't make us read for ever.
 const REREAD: Duration = Duration::from_secs(5);
@@ -237,10 +238,11 @@ impl<P: Policies> Writer<P> {
             Action::Turned(turn) => {
                 match turn {
                     Turn::Lost(silent) => tracing::warn!(
+                        target: PROVOKED,
                         "hosts writer: no sign of life of the agent for {} s: standby addresses are published too",
                         silent.as_secs()
                     ),
-                    Turn::Back => tracing::info!("hosts writer: the agent shows life again"),
+                    Turn::Back => tracing::info!(target: PROVOKED, "hosts writer: the agent shows life again"),
                 }
                 Ok(None)
             }
