@@ -46,6 +46,7 @@ mod hosts_fuzz;
 mod hosts_hostile;
 mod hosts_rig;
 mod hosts_writer;
+mod leaving;
 mod observe_fixture;
 mod observe_metrics;
 mod observe_serve;
