@@ -51,6 +51,7 @@ mod observe_metrics;
 mod observe_serve;
 mod observe_status;
 mod probe_answer_fuzz;
+mod probe_certificates;
 mod probe_fuzz;
 mod probe_https;
 mod probe_matrixone;

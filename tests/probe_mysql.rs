@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 /// A server: what each connection heard, and how many there were.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
@@ -165,12 +165,16 @@ impl Server {
         .await
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// What the connections heard that have ended, once there are `n` of them.
-    async fn heard(&self, n: usize) -> Vec<Vec<Vec<u8>>> {
+    pub(crate) async fn heard(&self, n: usize) -> Vec<Vec<Vec<u8>>> {
         for _ in 0..2000 {
             if self.heard.lock().unwrap().len() >= n {
                 break;
@@ -600,12 +604,12 @@ fn tls(name: &str) -> (TlsAcceptor, Trust) {
     (TlsAcceptor::from(Arc::new(config)), Trust::File(Arc::new(bundle)))
 }
 
-fn verify(trust: Trust) -> MysqlTls {
+pub(crate) fn verify(trust: Trust) -> MysqlTls {
     MysqlTls::Verify(TlsSpec { server_name: NAME.parse().unwrap(), trust, expiry_warning: Duration::ZERO })
 }
 
 /// A server with TLS that wants the whole password, and takes it.
-async fn sealed(acceptor: TlsAcceptor) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
+pub(crate) async fn sealed(acceptor: TlsAcceptor) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
     let within = Arc::new(Mutex::new(Vec::new()));
     let seen = within.clone();
     let server = Server::start(move |mut peer| {

@@ -29,10 +29,10 @@ impl TargetHealth {
         Self::summary_of(self.checks.values())
     }
 
-    /// The certificate that ends first, of those its checks were shown last.
+    /// The certificate that ends first, with what leads from it to a root, of those its checks were shown last.
     #[must_use]
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.not_after)
+        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.ends())
     }
 
     /// The same of some of the checks.

@@ -19,12 +19,14 @@ use mysql::Product;
 use tdengine::TdengineProber;
 
 pub mod certificate;
+mod chain;
 pub mod dial;
 mod http;
 pub mod https;
 pub mod mysql;
 mod refused;
 pub mod runner;
+mod simple_certificate;
 mod target;
 pub mod tcp;
 pub mod tdengine;

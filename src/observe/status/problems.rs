@@ -120,9 +120,10 @@ fn targets(snapshot: &Snapshot) -> Vec<String> {
     addresses.flat_map(|key| [target_problem(snapshot, &key), certificate_problem(snapshot, &key)]).flatten().collect()
 }
 
-/// A certificate that ends soon. One that has ended fails the check, where it is verified.
+/// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check, where it is verified.
 fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
-    let ends = snapshot.health.targets.get(key)?.certificate()?.not_after;
+    let certificate = snapshot.health.targets.get(key)?.certificate()?;
+    let ends = certificate.ends();
     let warning = snapshot.config.probes.get(&key.endpoint)?.expiry_warning?;
     let (left, now) = (Duration::from_millis(ends.0.saturating_sub(snapshot.now.wall.0)), snapshot.now.wall);
     if left >= warning {
@@ -134,7 +135,11 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
         0 => "ends within a day".to_owned(),
         days => format!("ends in {days} day{}", if days == 1 { "" } else { "s" }),
     };
-    Some(format!("{endpoint}: the certificate of {address} in {zone} {when}, at {ends}"))
+    let whose = match &certificate.ends_earlier {
+        Some(intermediate) => format!("the intermediate {:?} of the certificate", intermediate.name),
+        None => "the certificate".to_owned(),
+    };
+    Some(format!("{endpoint}: {whose} of {address} in {zone} {when}, at {ends}"))
 }
 
 fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {

@@ -6,7 +6,7 @@
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
-//! - `seal`: TLS, and whose certificate will do
+//! - `seal`: TLS, and whose certificate will do; `lenient`: a bad one breaks no handshake off
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
 //! - `session`: a connection that is logged in; `server`: how to get one
 //! - `late`, `gate`: attempts are awaited and never dropped, and there is one at a time a server
@@ -23,6 +23,7 @@ mod errors;
 mod gate;
 mod greeting;
 mod late;
+mod lenient;
 mod line;
 mod packet;
 mod seal;
