@@ -61,6 +61,7 @@ mod probe_runner;
 mod probe_secrets;
 mod probe_tcp;
 mod probe_tdengine;
+mod probe_tls_budget;
 mod races;
 mod route;
 mod secrets;

@@ -75,7 +75,7 @@ pub struct CheckMade {
     pub phases_ms: Option<Phases>,
     /// Why it failed.
     pub reason: Option<FailureReason>,
-    /// What was seen instead.
+    /// What was seen instead; or what should be known of how it was asked, although it succeeded.
     pub detail: Option<String>,
 }
 
@@ -159,7 +159,7 @@ fn endpoint(name: &EndpointName, looked: Looked<'_>) -> EndpointExamined {
             certificate: None,
             agent: looked.agent.ok().and_then(|agent| known_state(agent, &probed.target)),
         });
-        examined.checks.insert(probed.check, made(&probed.outcome));
+        examined.checks.insert(probed.check, made(&probed.outcome, probed.remark.as_deref()));
         let shown = probed.certificate.as_ref().map(|c| certificate(c, looked.now));
         examined.certificate = shown.or(examined.certificate.take());
     }
@@ -171,13 +171,13 @@ fn known_state(agent: &Report, target: &TargetKey) -> Option<AddressState> {
     Some(agent.endpoints.get(endpoint)?.zones.get(zone)?.get(address)?.state)
 }
 
-fn made(outcome: &Result<Timings, Failure>) -> CheckMade {
+fn made(outcome: &Result<Timings, Failure>, remark: Option<&str>) -> CheckMade {
     let failure = outcome.as_ref().err();
     CheckMade {
         ok: outcome.is_ok(),
         phases_ms: outcome.as_ref().ok().map(phases),
         reason: failure.map(|f| f.reason),
-        detail: failure.map(|f| f.detail.to_string()),
+        detail: failure.map(|f| f.detail.to_string()).or_else(|| remark.map(str::to_owned)),
     }
 }
 

@@ -111,6 +111,15 @@ impl Authorities {
         self.algorithms.supported_schemes()
     }
 
+    /// Whether this kind of signature can be verified: a server may have been told of more.
+    fn knows(&self, dss: &DigitallySignedStruct) -> Result<(), TlsError> {
+        if self.algorithms.mapping.iter().any(|(scheme, _)| *scheme == dss.scheme) {
+            return Ok(());
+        }
+        let detail = format!("the server signs with a key that our TLS library does not verify: {:?}", dss.scheme);
+        Err(untrusted(FailureReason::Misconfigured, detail))
+    }
+
     /// Whether a handshake before TLS 1.3 was signed with the certificate's key.
     pub(crate) fn verify_tls12(
         &self,
@@ -118,6 +127,7 @@ impl Authorities {
         own: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.knows(dss)?;
         let verdict = verify_tls12_signature(message, own, dss, &self.algorithms);
         let Some(key) = key_of_unreadable(&verdict, own) else { return verdict };
         let Ok(raw) = RawPublicKeyEntity::try_from(&key) else { return verdict };
@@ -136,6 +146,7 @@ impl Authorities {
         own: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.knows(dss)?;
         let verdict = verify_tls13_signature(message, own, dss, &self.algorithms);
         match key_of_unreadable(&verdict, own) {
             Some(key) => verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms),
@@ -157,18 +168,18 @@ fn key_of_unreadable<T>(
     }
 }
 
+fn untrusted(reason: FailureReason, detail: String) -> TlsError {
+    TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Untrusted { reason, detail }))))
+}
+
 /// Names the certificate that is at fault, where it is not the server's own.
 fn explained(error: TlsError, sent: Sent<'_>) -> TlsError {
     let others = || sent.others.iter().map(|other| &**other);
-    let because = |reason, detail| {
-        let untrusted = Untrusted { reason, detail };
-        TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(untrusted))))
-    };
     match &error {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
             let Some(issuer) = certificate::missing_issuer(sent.own, others()) else { return error };
             let issuer: String = issuer.chars().take(60).collect();
-            because(
+            untrusted(
                 FailureReason::TlsHandshake,
                 format!(
                     "the certificate is signed by no trusted authority: the server sends no intermediate {issuer:?}, and \
@@ -183,7 +194,7 @@ fn explained(error: TlsError, sent: Sent<'_>) -> TlsError {
             let found = others().filter_map(certificate::intermediate).find(|other| other.not_after == ended);
             let Some(intermediate) = found.filter(|_| !own) else { return error };
             let name: String = intermediate.name.chars().take(60).collect();
-            because(
+            untrusted(
                 FailureReason::TlsExpired,
                 format!("the intermediate certificate {name:?} ran out at {ended}; it is {} here", wall(*time)),
             )

@@ -268,7 +268,8 @@ fn untrusted(error: &TlsError) -> Option<&Untrusted> {
     }
 }
 
-fn tls_of(error: &io::Error) -> Option<&TlsError> {
+/// What rustls says, if it was not the network that failed.
+pub(super) fn tls_of(error: &io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 

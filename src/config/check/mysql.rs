@@ -154,7 +154,8 @@ fn verify_ca(section: &mut Section, desk: &mut Desk<'_>) -> Option<(MysqlTls, st
 fn refuse_beside(section: &mut Section, desk: &mut Desk<'_>, (mode, keys): (Mode, &[&str]), help: &str) {
     for name in keys.iter().filter(|name| section.has(name)) {
         let word = MODES.iter().find(|(_, other)| *other == mode).map_or("another", |(word, _)| *word);
-        section.clash(desk, "tls", (format!("\"verify\" beside `{name}`"), &quote(word)), help);
+        let modes = if *name == "ca_file" { "\"verify\" or \"verify_ca\"" } else { "\"verify\"" };
+        section.clash(desk, "tls", (format!("{modes} beside `{name}`"), &quote(word)), help);
     }
 }
 

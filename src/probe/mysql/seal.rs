@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig, Error as TlsError};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::greeting::Greeting;
@@ -49,6 +50,47 @@ struct Tickets {
     config: Arc<ClientConfig>,
     judge: Arc<Judge>,
     since: Instant,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum ShakeFault {
+    /// The handshake broke off, by our doing or the server's. `lack`: what the server wants, our library lacks.
+    Broken { lack: bool, failure: Failure },
+    /// Nobody broke it off.
+    Lost(Failure),
+}
+
+impl From<Failure> for ShakeFault {
+    fn from(failure: Failure) -> Self {
+        Self::Lost(failure)
+    }
+}
+
+impl From<ShakeFault> for Failure {
+    fn from(fault: ShakeFault) -> Self {
+        match fault {
+            ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure) => failure,
+        }
+    }
+}
+
+impl ShakeFault {
+    /// The server's word that there is nothing that both can do is our library's lack, too: the server's own clients
+    /// can.
+    fn new(error: &io::Error) -> Self {
+        let failure = dial::failure("TLS handshake", error);
+        match dial::tls_of(error) {
+            Some(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) => {
+                let reason = FailureReason::Misconfigured;
+                Self::Broken { lack: true, failure: Failure { reason, ..failure } }
+            }
+            Some(_) if failure.reason != FailureReason::Local => {
+                Self::Broken { lack: failure.reason == FailureReason::Misconfigured, failure }
+            }
+            _ => Self::Lost(failure),
+        }
+    }
 }
 
 /// How far a connection can be trusted with a password.
@@ -133,14 +175,20 @@ impl Seal {
         &self,
         stream: TcpStream,
         deadline: Deadline,
-    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), Failure> {
+    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), ShakeFault> {
         let turn = async { Ok(self.turn.lock().await) };
         let _turn = deadline.cover("TLS handshake not finished", turn).await?;
         let name = self.name.as_ref().map_err(Clone::clone)?;
         let Tickets { config, judge, .. } = self.tickets().await?;
         judge.take_fault();
-        let shaken = dial::handshake(stream, name, config, deadline).await;
-        let (stream, took) = shaken.inspect_err(|_| self.forget())?;
+        // TLS writes twice in a row, which Nagle's algorithm holds up. Only costs latency if it fails.
+        let _ = stream.set_nodelay(true);
+        let started = Instant::now();
+        let shaking = async { Ok(TlsConnector::from(config).connect(name.clone(), stream).await) };
+        let shaken = deadline.cover("TLS handshake not finished", shaking).await;
+        let shaken = shaken.map_err(ShakeFault::from).and_then(|shaken| shaken.map_err(|e| ShakeFault::new(&e)));
+        let stream = shaken.inspect_err(|_| self.forget())?;
+        let took = started.elapsed();
         let secrecy = match (judge.take_fault(), &self.trust) {
             (Some(error), _) => {
                 self.forget();
