@@ -85,6 +85,14 @@ fn a_verified_session_has_a_name_and_roots() {
 }
 
 #[test]
+fn an_authority_alone_may_be_verified() {
+    let spec = probe("kind = \"mysql\", user = \"probe\", tls = \"verify_ca\", ca_file = \"DIR/ca.pem\"");
+    let ProbeKind::Mysql(mysql) = &spec.kind else { panic!("another kind") };
+    assert!(matches!(&mysql.tls, MysqlTls::VerifyCa(bundle) if bundle.certificates.len() == 1));
+    assert_eq!(spec.kind.expiry_warning(), Some(Duration::from_secs(14 * 24 * 3600)));
+}
+
+#[test]
 fn tdengine_takes_a_token_or_a_password() {
     let ProbeKind::Tdengine(spec) = &probe("kind = \"tdengine\"").kind else { panic!("another kind") };
     assert_eq!((spec.path.as_str(), spec.sql.as_str(), &spec.login), ("/rest/sql", "show databases", &None));

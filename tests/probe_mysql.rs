@@ -69,17 +69,17 @@ pub(crate) fn switch(plugin: &str) -> Vec<u8> {
 }
 
 /// One side of a connection that speaks in packets.
-struct Peer<S>(S);
+pub(crate) struct Peer<S>(pub(crate) S);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
-    async fn say(&mut self, number: u8, payload: &[u8]) {
+    pub(crate) async fn say(&mut self, number: u8, payload: &[u8]) {
         let [a, b, c, _] = u32::try_from(payload.len()).unwrap().to_le_bytes();
         // A client that has hung up is a client's right.
         let _ = self.0.write_all(&[&[a, b, c, number], payload].concat()).await;
     }
 
     /// The next packet, or none at the end of the connection.
-    async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0; 4];
         self.0.read_exact(&mut header).await.ok()?;
         let mut payload = vec![0; usize::from(header[0]) + 256 * usize::from(header[1])];
@@ -89,11 +89,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Accepts a login that comes as packet `number`, and answers whatever follows like a healthy server. Returns what
     /// it heard.
-    async fn serve(&mut self, number: u8, accept: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) async fn serve(&mut self, number: u8, accept: &[u8]) -> Vec<Vec<u8>> {
         let Some((found, login)) = self.hear().await else { return vec![] };
         assert_eq!(found, number);
         self.say(number + 1, accept).await;
-        let mut heard = vec![login];
+        self.answer(vec![login]).await
+    }
+
+    /// Answers whatever comes like a healthy server, until the end of the connection.
+    pub(crate) async fn answer(&mut self, mut heard: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         while let Some((_, packet)) = self.hear().await {
             match packet[0] {
                 3 => self.result(b"\x011").await,
@@ -113,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 /// A server: what each connection heard, and how many there were.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
@@ -121,7 +125,7 @@ struct Server {
 
 impl Server {
     /// Each connection is played by `script`, which returns what it heard.
-    async fn start<F, W>(script: F) -> Self
+    pub(crate) async fn start<F, W>(script: F) -> Self
     where
         F: Fn(Peer<TcpStream>) -> W + Send + Sync + 'static,
         W: Future<Output = Vec<Vec<u8>>> + Send + 'static,
@@ -165,12 +169,16 @@ impl Server {
         .await
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// What the connections heard that have ended, once there are `n` of them.
-    async fn heard(&self, n: usize) -> Vec<Vec<Vec<u8>>> {
+    pub(crate) async fn heard(&self, n: usize) -> Vec<Vec<Vec<u8>>> {
         for _ in 0..2000 {
             if self.heard.lock().unwrap().len() >= n {
                 break;
@@ -585,7 +593,7 @@ async fn what_is_no_greeting_has_its_reason() {
 }
 
 /// A server's TLS, and the trust that knows it.
-fn tls(name: &str) -> (TlsAcceptor, Trust) {
+pub(crate) fn tls(name: &str) -> (TlsAcceptor, Trust) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -600,12 +608,12 @@ fn tls(name: &str) -> (TlsAcceptor, Trust) {
     (TlsAcceptor::from(Arc::new(config)), Trust::File(Arc::new(bundle)))
 }
 
-fn verify(trust: Trust) -> MysqlTls {
+pub(crate) fn verify(trust: Trust) -> MysqlTls {
     MysqlTls::Verify(TlsSpec { server_name: NAME.parse().unwrap(), trust, expiry_warning: Duration::ZERO })
 }
 
 /// A server with TLS that wants the whole password, and takes it.
-async fn sealed(acceptor: TlsAcceptor) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
+pub(crate) async fn sealed(acceptor: TlsAcceptor) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
     let within = Arc::new(Mutex::new(Vec::new()));
     let seen = within.clone();
     let server = Server::start(move |mut peer| {

@@ -13,6 +13,7 @@ use privatelinkd::model::{
     AddressEntry, Answer, AnswerReason, Boottime, Endpoint, Freshness, HealthView, HostFacts, HostName, Identity,
     IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal, Zone, ZoneEntry,
 };
+use privatelinkd::probe::mysql::tls_book::TlsBook;
 use privatelinkd::steer::{Inputs, steer};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -21,6 +22,12 @@ use proptest::sample::select;
 use crate::support::{cases, damaged};
 
 const BOOT: &str = "this boot";
+
+/// What is remembered of TLS with two servers.
+const TLS_BOOK: &[u8] = br#"{"format":1,"changes":2,"endpoints":{"db":{"config":"00ff","since":2}},"servers":{
+    "10.0.0.1:3306":{"since":2,"completed":true,"proven":["preferred"],"faults":[]},
+    "[fd00::1]:3306":{"since":1,"completed":false,"proven":[],"faults":[
+        {"greeting":"00ff","broken":2,"open":0,"lack":true,"detail":"alert"}]}}}"#;
 
 /// What the cached state meets at start.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -182,6 +189,19 @@ proptest! {
         if let Cached::Good { content, .. } = judge::<Inventory>(&broken_inventory, &here, BOOT) {
             let plan = start(&content, previous.as_ref(), true, at);
             prop_assert!(plan.answers.values().all(|a| !a.addresses.is_empty()));
+        }
+    }
+
+    #[test]
+    fn any_book_of_tls_handshakes_is_judged(
+        broken in damaged(TLS_BOOK.to_vec()),
+        garbage in vec(any::<u8>(), 0..64),
+    ) {
+        prop_assert!(TlsBook::read(TLS_BOOK).is_ok());
+        for bytes in [&broken, &garbage] {
+            if let Err(error) = TlsBook::read(bytes) {
+                prop_assert!(error.len() < 200, "{error}");
+            }
         }
     }
 

@@ -163,6 +163,7 @@ impl Tracker {
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             certificate: None,
+            remark: None,
             stats: self.stats.clone(),
         }
     }

@@ -29,10 +29,10 @@ impl TargetHealth {
         Self::summary_of(self.checks.values())
     }
 
-    /// The certificate that ends first, of those its checks were shown last.
+    /// The certificate that ends first, with what leads from it to a root, of those its checks were shown last.
     #[must_use]
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.not_after)
+        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.ends())
     }
 
     /// The same of some of the checks.
@@ -125,6 +125,8 @@ pub struct CheckHealth {
     pub last_failure: Option<(Now, Failure)>,
     /// The certificate that was shown last, of a check with TLS.
     pub certificate: Option<Arc<Certificate>>,
+    /// What people should know of how this target is asked, although nothing is wrong with its answers.
+    pub remark: Option<Arc<str>>,
     /// Counters since the probe task began.
     pub stats: CheckStats,
 }
@@ -145,6 +147,7 @@ impl CheckHealth {
             last: None,
             last_failure: None,
             certificate: None,
+            remark: None,
             stats: CheckStats::default(),
         }
     }

@@ -26,7 +26,7 @@ mod secret;
 mod time;
 
 pub use api::{ApiCounts, ApiState, CredentialsState};
-pub use certificate::Certificate;
+pub use certificate::{Certificate, Intermediate};
 pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};

@@ -231,7 +231,11 @@ pub enum MysqlTls {
     Preferred,
     /// Always; whose certificate it shows is not judged.
     Required,
-    /// Always, and the certificate is verified. Only then may a password cross in clear text (B7).
+    /// Always, and the certificate must be signed by one of these authorities, whomever it is for: those that MySQL and
+    /// MariaDB make for themselves bear no name of a host. A password may cross in clear text then, too.
+    VerifyCa(Arc<TrustBundle>),
+    /// Always, and the certificate is verified, with its name. Without a verified certificate no password crosses in
+    /// clear text (B7).
     Verify(TlsSpec),
 }
 

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::chain::Untrusted;
 use crate::model::{Failure, FailureReason, Wall};
 
 /// When one attempt has to be over.
@@ -169,6 +170,9 @@ fn reason_of_errno(errno: Errno) -> FailureReason {
 }
 
 fn reason_of_tls(error: &TlsError) -> FailureReason {
+    if let Some(untrusted) = untrusted(error) {
+        return untrusted.reason;
+    }
     match error {
         TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -186,6 +190,17 @@ fn reason_of_tls(error: &TlsError) -> FailureReason {
         | TlsError::PeerSentOversizedRecord
         | TlsError::DecryptError => FailureReason::Protocol,
         TlsError::FailedToGetCurrentTime | TlsError::FailedToGetRandomBytes => FailureReason::Local,
+        // What our TLS library lacks, other clients may well do, and no other zone does any better: versions, suites,
+        // and forms of certificates.
+        TlsError::PeerIncompatible(_)
+        | TlsError::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity)
+        | TlsError::InvalidCertificate(
+            CertificateError::BadEncoding
+            | CertificateError::UnhandledCriticalExtension
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+            | CertificateError::Other(_),
+        ) => FailureReason::Misconfigured,
         _ => FailureReason::TlsHandshake,
     }
 }
@@ -212,6 +227,10 @@ fn describe_tls(error: &TlsError) -> String {
         }
         // Without times only where it ends before it begins.
         CertificateError::Expired => "the certificate has run out: it ends before it begins".to_owned(),
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => other.to_string(),
+        CertificateError::Other(other) => {
+            format!("the certificate has a form that our TLS library does not take: {other}")
+        }
         CertificateError::UnknownIssuer => "the certificate is signed by no trusted authority".to_owned(),
         other => format!("the certificate is not valid: {other}"),
     }
@@ -241,7 +260,16 @@ fn wall(time: UnixTime) -> Wall {
     Wall(time.as_secs().saturating_mul(1000))
 }
 
-fn tls_of(error: &io::Error) -> Option<&TlsError> {
+/// What our own judgement has to say.
+fn untrusted(error: &TlsError) -> Option<&Untrusted> {
+    match error {
+        TlsError::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// What rustls says, if it was not the network that failed.
+pub(super) fn tls_of(error: &io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
@@ -314,6 +342,13 @@ mod tests {
             (TlsError::InvalidMessage(InvalidMessage::InvalidContentType), R::Protocol),
             (TlsError::PeerSentOversizedRecord, R::Protocol),
             (TlsError::FailedToGetRandomBytes, R::Local),
+            // What lies in our library is no zone's fault.
+            (
+                TlsError::PeerIncompatible(rustls::PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig),
+                R::Misconfigured,
+            ),
+            (TlsError::AlertReceived(AlertDescription::ProtocolVersion), R::Misconfigured),
+            (certificate(CertificateError::BadEncoding), R::Misconfigured),
         ];
         for (error, reason) in table {
             let wrapped = io::Error::new(io::ErrorKind::InvalidData, error.clone());

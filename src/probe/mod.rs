@@ -19,12 +19,15 @@ use mysql::Product;
 use tdengine::TdengineProber;
 
 pub mod certificate;
+mod chain;
 pub mod dial;
+mod fleet;
 mod http;
 pub mod https;
 pub mod mysql;
 mod refused;
 pub mod runner;
+mod simple_certificate;
 mod target;
 pub mod tcp;
 pub mod tdengine;
@@ -32,6 +35,8 @@ mod tickets;
 pub mod tls;
 mod work;
 
+pub use fleet::Fleet;
+pub use mysql::TlsBudget;
 pub use refused::{RefusedSecrets, Turn};
 pub use work::Work;
 
@@ -43,6 +48,11 @@ pub trait Prober: Send + Sync + 'static {
 
     /// The certificate that the server has shown last, if it has shown one.
     fn certificate(&self) -> Option<Arc<Certificate>> {
+        None
+    }
+
+    /// What people should know of how this target is asked, although nothing is wrong with its answers.
+    fn remark(&self) -> Option<Arc<str>> {
         None
     }
 
@@ -99,6 +109,16 @@ impl Prober for AnyProber {
         }
     }
 
+    fn remark(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Tcp(prober) => prober.remark(),
+            Self::Https(prober) => prober.remark(),
+            Self::Tdengine(prober) => prober.remark(),
+            Self::Greeting(prober) => prober.remark(),
+            Self::Login(prober) => prober.remark(),
+        }
+    }
+
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         // What shakes hands over TLS is large: boxed, so that an attempt of the others is not.
         match self {
@@ -118,6 +138,8 @@ pub struct Probers {
     trust: tls::TrustSets,
     refused: Arc<RefusedSecrets>,
     gates: mysql::Gates,
+    fleet: Fleet,
+    tls_budget: Arc<TlsBudget>,
 }
 
 impl Probers {
@@ -125,7 +147,25 @@ impl Probers {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let refused = Arc::new(RefusedSecrets::new(clock));
-        Self { trust: tls::TrustSets::default(), refused, gates: mysql::Gates::default() }
+        Self {
+            trust: tls::TrustSets::default(),
+            refused,
+            gates: mysql::Gates::default(),
+            fleet: Fleet::default(),
+            tls_budget: Arc::new(TlsBudget::in_memory()),
+        }
+    }
+
+    /// The same on one of many hosts that probe the same targets.
+    #[must_use]
+    pub fn in_a_fleet(self, fleet: Fleet) -> Self {
+        Self { fleet, ..self }
+    }
+
+    /// The same with a budget of broken TLS handshakes that others share.
+    #[must_use]
+    pub fn within(self, tls_budget: TlsBudget) -> Self {
+        Self { tls_budget: Arc::new(tls_budget), ..self }
     }
 
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
@@ -150,19 +190,27 @@ impl Probers {
                     }
                 }))
             }
-            ProbeKind::Matrixone(mysql) => self.mysql(address, (Product::Matrixone, mysql), check, deep),
-            ProbeKind::Mysql(mysql) => self.mysql(address, (Product::Any, mysql), check, deep),
+            ProbeKind::Matrixone(mysql) => self.mysql(spec, (Product::Matrixone, mysql), check, deep),
+            ProbeKind::Mysql(mysql) => self.mysql(spec, (Product::Any, mysql), check, deep),
         }
     }
 
     fn mysql(
         &self,
-        address: SocketAddr,
+        target: &TargetSpec,
         (product, spec): (Product, &MysqlSpec),
         check: Check,
         deep: Option<Depth>,
     ) -> AnyProber {
-        let shared = mysql::Shared { trust: &self.trust, refused: &self.refused, gates: &self.gates };
+        let address: SocketAddr = (target.key.address, target.probe.port).into();
+        let shared = mysql::Shared {
+            endpoint: &target.key.endpoint,
+            trust: &self.trust,
+            refused: &self.refused,
+            gates: &self.gates,
+            fleet: &self.fleet,
+            tls_budget: &self.tls_budget,
+        };
         let depth = deep.unwrap_or(Depth::Login);
         let login = |prober| AnyProber::Login(Box::new(prober));
         match (check, product) {

@@ -125,7 +125,8 @@ impl<P: Prober> Target<P> {
     fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
         let step = tracker.observe(observation, at);
-        let health = CheckHealth { certificate: self.prober.certificate(), ..tracker.health() };
+        let health =
+            CheckHealth { certificate: self.prober.certificate(), remark: self.prober.remark(), ..tracker.health() };
         let report = Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, at };
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(report);

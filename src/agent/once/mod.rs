@@ -1,4 +1,5 @@
-//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written.
+//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written, but
+//! which TLS handshakes have broken off: that budget is shared with the agent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, Surroundings};
 use super::settings::{self, probes};
-use super::{cache, host, host_facts, recall, steering};
+use super::{cache, host, host_facts, recall, steering, tls_budget};
 use crate::cloud::credentials::Credentials;
 use crate::cloud::metadata::Facts;
 use crate::config::Config;
@@ -129,13 +130,14 @@ pub async fn discover(config: &Config, eyes: Eyes) -> Found {
 /// One round, and each check of every target once.
 pub async fn examine(config: &Config, eyes: Eyes) -> Examined {
     let found = discover(config, eyes).await;
-    let probed = probe_once(&Work::of(&found.inventory, &probes(config)), eyes.clock).await;
+    let probers = Probers::new(eyes.clock).within(tls_budget(config));
+    let probed = probe_once(&Work::of(&found.inventory, &probes(config)), &probers).await;
     Examined { found, probed }
 }
 
 /// Each check of every target once, some at a time.
-async fn probe_once(work: &Work, clock: Clock) -> Vec<Probed> {
-    let (probers, turns) = (Probers::new(clock), Arc::new(Semaphore::new(AT_A_TIME)));
+async fn probe_once(work: &Work, probers: &Probers) -> Vec<Probed> {
+    let turns = Arc::new(Semaphore::new(AT_A_TIME));
     let mut tasks = JoinSet::new();
     for (number, spec) in work.targets.values().enumerate() {
         for (check, schedule) in spec.probe.checks() {
@@ -145,7 +147,8 @@ async fn probe_once(work: &Work, clock: Clock) -> Vec<Probed> {
                 let _turn = turns.acquire().await;
                 let outcome = prober.probe(schedule.timeout).await;
                 let certificate = prober.certificate().map(|c| Certificate::clone(&c));
-                ((number, check), Probed { target, check, outcome, certificate })
+                let remark = prober.remark();
+                ((number, check), Probed { target, check, outcome, certificate, remark })
             });
         }
     }
@@ -214,7 +217,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     let patience = patience(&probes).min(PATIENCE);
     let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
     let view = watch::Sender::<Arc<HealthView>>::default();
-    let probers = Probers::new(clock);
+    let probers = Probers::new(clock).within(tls_budget(config));
     let runner = Runner {
         make: move |spec: &TargetSpec, check| probers.prober(spec, check),
         clock,

@@ -1,5 +1,7 @@
 //! `[endpoint.probe]` of the kinds `matrixone` and `mysql`: who logs in, over which TLS, and what is asked.
 
+use std::sync::Arc;
+
 use super::probe::Fallback;
 use super::section::{Bad, Section};
 use super::{Desk, deep, read, secret, tls};
@@ -16,11 +18,17 @@ enum Mode {
     Off,
     Preferred,
     Required,
+    VerifyCa,
     Verify,
 }
 
-const MODES: [(&str, Mode); 4] =
-    [("off", Mode::Off), ("preferred", Mode::Preferred), ("required", Mode::Required), ("verify", Mode::Verify)];
+const MODES: [(&str, Mode); 5] = [
+    ("off", Mode::Off),
+    ("preferred", Mode::Preferred),
+    ("required", Mode::Required),
+    ("verify_ca", Mode::VerifyCa),
+    ("verify", Mode::Verify),
+];
 
 /// Users and roles that may do everything: more than a probe needs.
 const ADMINS: [&str; 6] = ["root", "admin", "accountadmin", "moadmin", "sysadmin", "dump"];
@@ -112,24 +120,43 @@ fn take_tls(
         let _ = tls::expiry_warning(section, desk);
         return None;
     };
-    if mode.value == Mode::Verify {
-        let spec = tls::verified(section, desk, fallback)?;
-        let expiry_warning = spec.expiry_warning;
-        return Some((MysqlTls::Verify(spec), expiry_warning));
-    }
-    for name in tls::VERIFIED.iter().filter(|name| section.has(name)) {
-        let help = "no other mode looks at who signed the certificate, and for whom";
-        let word = MODES.iter().find(|(_, other)| *other == mode.value).map_or("another", |(word, _)| *word);
-        section.clash(desk, "tls", (format!("\"verify\" beside `{name}`"), &quote(word)), help);
-    }
-    section.forget(&tls::VERIFIED);
-    let expiry_warning = tls::expiry_warning(section, desk)?;
     let tls = match mode.value {
+        Mode::Verify => {
+            let spec = tls::verified(section, desk, fallback)?;
+            let expiry_warning = spec.expiry_warning;
+            return Some((MysqlTls::Verify(spec), expiry_warning));
+        }
+        Mode::VerifyCa => return verify_ca(section, desk),
         Mode::Off => MysqlTls::Off,
         Mode::Preferred => MysqlTls::Preferred,
-        Mode::Required | Mode::Verify => MysqlTls::Required,
+        Mode::Required => MysqlTls::Required,
     };
-    Some((tls, expiry_warning))
+    let help = "no other mode looks at who signed the certificate, and for whom";
+    refuse_beside(section, desk, (mode.value, &tls::VERIFIED), help);
+    section.forget(&tls::VERIFIED);
+    Some((tls, tls::expiry_warning(section, desk)?))
+}
+
+/// Who signed the certificate is looked at, and not for whom: for servers that made their certificates themselves.
+fn verify_ca(section: &mut Section, desk: &mut Desk<'_>) -> Option<(MysqlTls, std::time::Duration)> {
+    if !section.has("ca_file") {
+        let help = "whoever has a certificate of a public authority, for any name, would pass without";
+        section.miss(desk, "ca_file", Some(help));
+    }
+    refuse_beside(section, desk, (Mode::VerifyCa, &["server_name"]), "verify_ca does not look at the name");
+    section.forget(&["server_name"]);
+    let bundle = tls::ca_file(section, desk);
+    let expiry_warning = tls::expiry_warning(section, desk)?;
+    Some((MysqlTls::VerifyCa(Arc::new(bundle?)), expiry_warning))
+}
+
+/// Complains of keys that only `verify` has.
+fn refuse_beside(section: &mut Section, desk: &mut Desk<'_>, (mode, keys): (Mode, &[&str]), help: &str) {
+    for name in keys.iter().filter(|name| section.has(name)) {
+        let word = MODES.iter().find(|(_, other)| *other == mode).map_or("another", |(word, _)| *word);
+        let modes = if *name == "ca_file" { "\"verify\" or \"verify_ca\"" } else { "\"verify\"" };
+        section.clash(desk, "tls", (format!("{modes} beside `{name}`"), &quote(word)), help);
+    }
 }
 
 #[cfg(test)]

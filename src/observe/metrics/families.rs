@@ -241,9 +241,12 @@ fn certificate_expiry(health: &HealthView) -> Family {
     let ends = health
         .targets
         .iter()
-        .filter_map(|(key, target)| Some((target_labels(key), target.certificate()?.not_after.as_secs_f64())));
-    Family::gauge("privatelink_probe_tls_cert_expiry_timestamp_seconds", "When the certificate shown last ends.")
-        .samples(ends)
+        .filter_map(|(key, target)| Some((target_labels(key), target.certificate()?.ends().as_secs_f64())));
+    Family::gauge(
+        "privatelink_probe_tls_cert_expiry_timestamp_seconds",
+        "When the first certificate of the way to a root ends.",
+    )
+    .samples(ends)
 }
 
 /// A target that is not yet judged has no series: neither 0 nor 1 would be true.

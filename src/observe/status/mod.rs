@@ -236,10 +236,16 @@ pub struct CertificateReport {
     pub names: Vec<String>,
     /// Who issued it.
     pub issuer: String,
-    /// When it ends: RFC 3339, UTC.
+    /// When it ends, or the first intermediate on the way from it to a trusted root: RFC 3339, UTC.
     pub ends: String,
     /// Days until then, rounded down; negative once it has ended.
     pub days_left: i64,
+    /// That intermediate, where it ends first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_by: Option<String>,
+    /// Certificates that the server sends beside it, that lead nowhere and have ended: of no consequence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_and_ended: Vec<String>,
 }
 
 /// What is known of an address.

@@ -176,12 +176,16 @@ fn check_report(check: &CheckHealth, now: Now) -> CheckReport {
 }
 
 fn certificate_report(certificate: &Certificate, now: Now) -> CertificateReport {
-    let Certificate { names, issuer, not_before: _, not_after } = certificate;
+    let Certificate { names, issuer, not_before: _, not_after: _, ends_earlier, unused } = certificate;
+    let ends = certificate.ends();
+    let ended = unused.iter().filter(|other| other.not_after <= now.wall);
     CertificateReport {
         names: names.clone(),
         issuer: issuer.clone(),
-        ends: not_after.to_string(),
-        days_left: not_after.days_after(now.wall),
+        ends: ends.to_string(),
+        days_left: ends.days_after(now.wall),
+        ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
+        unused_and_ended: ended.map(|other| other.name.clone()).collect(),
     }
 }
 

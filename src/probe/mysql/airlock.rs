@@ -84,7 +84,7 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let door = Door::open().map_err(|e| local("private socket", &e))?;
-        let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Proven);
+        let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Verified);
         let conn = Conn::new(opts(&door.name, login, proven));
         let relay = async {
             let inner = door.admit().await.map_err(|e| local("private socket", &e))?;
@@ -297,8 +297,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
 fn clear_wanted() -> Failure {
     Failure::new(
         FailureReason::Auth,
-        "the server wants the password in clear, which goes only over verified TLS: set tls = \"verify\", or give the \
-         user mysql_native_password",
+        "the server wants the password in clear, which goes only over verified TLS: set tls = \"verify\" or \
+         \"verify_ca\", or give the user mysql_native_password",
     )
 }
 

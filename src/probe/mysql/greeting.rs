@@ -122,6 +122,11 @@ impl Greeting {
         self.caps.contains(Caps::CLIENT_SSL)
     }
 
+    /// What the server says of itself, the same in each greeting until it is another.
+    pub(super) fn character(&self) -> Vec<u8> {
+        [self.version.as_bytes(), b"\0", &self.caps.bits().to_le_bytes(), &self.plugin].concat()
+    }
+
     /// The failure where TLS is asked for and not offered.
     pub(super) fn lacks_tls(&self) -> Failure {
         Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.shown(&self.version)))

@@ -6,7 +6,9 @@
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
-//! - `seal`: TLS, and whose certificate will do
+//! - `seal`: TLS, and whose certificate will do; `lenient`: a bad one breaks no handshake off
+//! - `tls_book`, `tls_budget`: how many TLS handshakes may break off; `tls_guard`: what a prober makes of that;
+//!   `upgrade`: the step itself
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
 //! - `session`: a connection that is logged in; `server`: how to get one
 //! - `late`, `gate`: attempts are awaited and never dropped, and there is one at a time a server
@@ -23,16 +25,22 @@ mod errors;
 mod gate;
 mod greeting;
 mod late;
+mod lenient;
 mod line;
 mod packet;
 mod seal;
 mod server;
 mod session;
 mod statement;
+pub mod tls_book;
+mod tls_budget;
+mod tls_guard;
+mod upgrade;
 
 pub use errors::{ServerError, Stage};
 pub use gate::Gates;
 pub use server::{Product, Shared};
+pub use tls_budget::TlsBudget;
 
 use super::dial::Deadline;
 use super::tls::{Sessions, lock};
@@ -43,7 +51,7 @@ use greeting::Greeting;
 use late::{Late, Phase, Progress};
 use packet::Packets;
 use seal::Secrecy;
-use server::Server;
+use server::{NoLogin, Server};
 use session::{PingFault, Session};
 
 /// What a deep check says on a connection without TLS once it is open: a login, then a statement. For streams that
@@ -95,6 +103,10 @@ impl Prober for GreetingProber {
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
         self.server.seal.certificate()
+    }
+
+    fn remark(&self) -> Option<Arc<str>> {
+        self.server.guard.remark()
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -193,6 +205,10 @@ impl Prober for LoginProber {
         self.server.seal.certificate()
     }
 
+    fn remark(&self) -> Option<Arc<str>> {
+        self.server.guard.remark()
+    }
+
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         self.server.prepare(deadline).await?;
         let ended = self.late.end(deadline, |stale, progress| self.begin(stale, deadline, progress)).await?;
@@ -228,7 +244,9 @@ async fn ping(server: &Server, kept: Option<Session>, allowed: Duration, progres
             session.keep((allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)));
             Ended { session: Some(session), outcome: Ok(timings) }
         }
-        Err(failure) => Ended { session: None, outcome: Err(failure) },
+        // The fault is our login's alone: the greeting has proved the path.
+        Err(NoLogin::Ours(_, timings)) => Ended { session: None, outcome: Ok(timings) },
+        Err(NoLogin::Failed(failure)) => Ended { session: None, outcome: Err(failure) },
     }
 }
 

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::airlock::{Driver, FAREWELL, LoginFault};
 use super::gate::Gates;
@@ -17,10 +16,13 @@ use super::line::Line;
 use super::packet::Packets;
 use super::seal::{Seal, Secrecy};
 use super::session::Session;
-use crate::model::{Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings};
-use crate::probe::RefusedSecrets;
+use super::tls_budget::TlsBudget;
+use super::tls_guard::{Next, TlsGuard};
+use super::upgrade::{self, Unopened};
+use crate::model::{EndpointName, Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::tls::{TrustSets, lock};
+use crate::probe::{Fleet, RefusedSecrets};
 
 /// How long a peer may be gone in a handshake; a frozen one is not gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -29,8 +31,6 @@ const ASK: Duration = Duration::from_secs(1);
 /// How long a server is left alone that wants what it does not get: each try is a refused login in its log, and may
 /// count towards locking the user.
 const PAUSE: Duration = Duration::from_secs(600);
-/// How long a goodbye may hold a verdict up.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,35 @@ pub struct Shared<'a> {
     pub refused: &'a Arc<RefusedSecrets>,
     /// Whose turn it is.
     pub gates: &'a Gates,
+    /// With how many others.
+    pub fleet: &'a Fleet,
+    /// Whose probers they are.
+    pub endpoint: &'a EndpointName,
+    /// How many TLS handshakes may break off.
+    pub tls_budget: &'a Arc<TlsBudget>,
+}
+
+/// Why nobody is logged in.
+#[derive(Debug)]
+pub(super) enum NoLogin {
+    /// The server greeted, in so long, and the fault is our login's alone.
+    Ours(Failure, Timings),
+    /// Something else was wrong.
+    Failed(Failure),
+}
+
+impl From<Failure> for NoLogin {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NoLogin> for Failure {
+    fn from(why: NoLogin) -> Self {
+        match why {
+            NoLogin::Ours(failure, _) | NoLogin::Failed(failure) => failure,
+        }
+    }
 }
 
 /// A server.
@@ -58,6 +87,7 @@ pub(super) struct Server {
     address: SocketAddr,
     product: Product,
     pub(super) seal: Seal,
+    pub(super) guard: TlsGuard,
     login: Option<MysqlLogin>,
     gate: Arc<Semaphore>,
     refused: Arc<RefusedSecrets>,
@@ -78,6 +108,7 @@ impl Server {
             address,
             product,
             seal: Seal::new(address, &spec.tls, shared.trust),
+            guard: TlsGuard::new(address, (shared.endpoint, &spec.tls), (shared.tls_budget, shared.fleet)),
             login: spec.login.clone(),
             gate: shared.gates.of(address),
             refused: shared.refused.clone(),
@@ -109,9 +140,9 @@ impl Server {
         &self,
         allowed: Duration,
         progress: &Progress,
-    ) -> Result<(Session, Driver, Timings), Failure> {
+    ) -> Result<(Session, Driver, Timings), NoLogin> {
         let Some(login) = &self.login else {
-            return Err(Failure::new(FailureReason::Misconfigured, "no user to log in"));
+            return Err(Failure::new(FailureReason::Misconfigured, "no user to log in").into());
         };
         progress.enter(Phase::Secret);
         // Before the server's own turn, which others may want with other secrets.
@@ -124,13 +155,13 @@ impl Server {
         // While we waited, others may have been refused.
         self.may_log_in(login)?;
         if progress.abandoned() {
-            return Err(abandoned());
+            return Err(abandoned().into());
         }
         let Opened { mut packets, greeting, secrecy, mut timings } = self.open(allowed, progress).await?;
         if progress.abandoned() {
             // The address may be somebody else's by now: no secret goes there.
             decline(&mut packets, &greeting, secrecy != Secrecy::Open).await;
-            return Err(abandoned());
+            return Err(abandoned().into());
         }
         progress.enter(Phase::Login);
         let logged_in = Driver::log_in(&mut packets, &greeting, &secrecy, login).await;
@@ -139,6 +170,7 @@ impl Server {
         if let Some(secret) = secret {
             secret.accepted();
         }
+        self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;
         Ok((Session::new(packets, login.secret().cloned()), driver, timings))
@@ -156,30 +188,23 @@ impl Server {
         let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
         if certificate && self.seal.wanted(&greeting)? {
             // Boxed, so that most attempts need no room for a handshake.
-            let tls = Box::pin(self.look_closer(packets, &greeting, deadline)).await?;
-            timings.tls = Some(tls);
-            timings.total += tls;
+            let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
+            timings.tls = tls;
+            timings.total += tls.unwrap_or_default();
         }
         Ok(timings)
     }
 
-    /// The certificate behind a greeting. Returns how long the handshake took.
-    async fn look_closer(
-        &self,
-        mut packets: Packets<TcpStream>,
-        greeting: &Greeting,
-        deadline: Deadline,
-    ) -> Result<Duration, Failure> {
-        packets.write(1, &greeting.tls_request()).await?;
-        let (mut stream, secrecy, tls) = self.seal.shake(packets.into_stream()?, deadline).await?;
-        if let Secrecy::Disproven(failure) = secrecy {
-            return Err(failure);
+    /// A connection that has greeted, sealed if it was to be. Where our library lacks what the server's TLS wants, a
+    /// second one is made of what that leaves.
+    async fn open(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, NoLogin> {
+        match self.open_once(allowed, progress).await {
+            Err(Unopened::Lacking(_)) => Ok(self.open_once(allowed, progress).await?),
+            other => Ok(other?),
         }
-        let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
-        Ok(tls)
     }
 
-    async fn open(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, Failure> {
+    async fn open_once(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, Unopened> {
         progress.enter(Phase::Connect);
         let (stream, tcp) = dial::connect(self.address, Deadline::after(allowed)).await?;
         let line = Line::Plain(stream);
@@ -188,29 +213,29 @@ impl Server {
         progress.enter(Phase::Greeting);
         let (greeting, answer) = self.greeting(&mut packets).await?;
         let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        let tls = match self.seal.wanted(&greeting) {
-            Ok(tls) => tls,
+        let next = match self.seal.wanted(&greeting) {
+            Ok(true) => self.guard.begin(&greeting).await,
+            Ok(false) => Next::Plain,
             Err(failure) => {
                 decline(&mut packets, &greeting, false).await;
-                return Err(failure);
+                return Err(failure.into());
             }
         };
-        if !tls {
-            return Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings });
-        }
-        progress.enter(Phase::Tls);
-        packets.write(1, &greeting.tls_request()).await?;
-        let stream: TcpStream = match packets.into_stream()? {
-            Line::Plain(stream) => stream,
-            Line::Sealed(_) => return Err(Failure::new(FailureReason::Local, "sealed twice")),
+        let begun = match next {
+            Next::Handshake(begun) => begun,
+            Next::Plain => return Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings }),
+            Next::Stop(failure) => {
+                decline(&mut packets, &greeting, false).await;
+                return Err(Unopened::No(NoLogin::Ours(failure, timings)));
+            }
         };
-        let (stream, secrecy, took) = self.seal.shake(stream, Deadline::after(Duration::MAX)).await?;
+        progress.enter(Phase::Tls);
+        let (mut packets, secrecy, took) = upgrade::upgrade(self, packets, &greeting, begun).await?;
         timings.tls = Some(took);
         timings.total += took;
-        let mut packets = Packets::new(Line::Sealed(Box::new(stream)));
         if let Secrecy::Disproven(failure) = secrecy {
             decline(&mut packets, &greeting, true).await;
-            return Err(failure);
+            return Err(failure.into());
         }
         Ok(Opened { packets, greeting, secrecy, timings })
     }
