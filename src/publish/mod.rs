@@ -20,6 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::hosts::HostsPolicy;
 use crate::model::{Event, EventKind, Identity, Plan, PlanState};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
@@ -138,6 +139,9 @@ pub struct HostsPublisher {
     run_dir: PathBuf,
     boot_id: String,
     identity: Identity,
+    /// Answers of the last plan that its hand-over had no room for.
+    left_out: usize,
+    policy: Option<watch::Receiver<Arc<HostsPolicy>>>,
 }
 
 impl HostsPublisher {
@@ -147,7 +151,13 @@ impl HostsPublisher {
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity }
+        Self { run_dir, boot_id, identity, left_out: 0, policy: None }
+    }
+
+    /// Says nothing of what it leaves out while the policy publishes nothing.
+    #[must_use]
+    pub fn following(self, policy: watch::Receiver<Arc<HostsPolicy>>) -> Self {
+        Self { policy: Some(policy), ..self }
     }
 
     async fn on_blocking_thread(&self, work: impl FnOnce(Self) -> io::Result<()> + Send + 'static) -> io::Result<()> {
@@ -162,6 +172,12 @@ impl Publisher for HostsPublisher {
     }
 
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        let left_out = hosts::handover::left_out(&plan);
+        let news = std::mem::replace(&mut self.left_out, left_out) != left_out;
+        if news && left_out > 0 && self.policy.as_ref().is_none_or(|policy| policy.borrow().publish) {
+            let names = plan.answers.len();
+            tracing::warn!("the hand-over has no room for {left_out} of {names} names: they are not published");
+        }
         self.on_blocking_thread(move |this| {
             let handover = hosts::handover::make(&plan, &this.boot_id, &this.identity);
             in_folder(&this.run_dir, || {
