@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::hosts::HostsPolicy;
+use crate::model::limits::{CapCounts, Capped};
 use crate::model::{Event, EventKind, Identity, Plan, PlanState};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
@@ -142,6 +143,7 @@ pub struct HostsPublisher {
     /// Answers of the last plan that its hand-over had no room for.
     left_out: usize,
     policy: Option<watch::Receiver<Arc<HostsPolicy>>>,
+    capped: Option<watch::Sender<CapCounts>>,
 }
 
 impl HostsPublisher {
@@ -151,13 +153,28 @@ impl HostsPublisher {
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity, left_out: 0, policy: None }
+        Self { run_dir, boot_id, identity, left_out: 0, policy: None, capped: None }
     }
 
-    /// Says nothing of what it leaves out while the policy publishes nothing.
+    /// Counts what it leaves out, and says nothing of it while the policy publishes nothing.
     #[must_use]
-    pub fn following(self, policy: watch::Receiver<Arc<HostsPolicy>>) -> Self {
-        Self { policy: Some(policy), ..self }
+    pub fn following(self, policy: watch::Receiver<Arc<HostsPolicy>>, capped: watch::Sender<CapCounts>) -> Self {
+        Self { policy: Some(policy), capped: Some(capped), ..self }
+    }
+
+    fn count_left_out(&mut self, plan: &Plan) {
+        let left_out = hosts::handover::left_out(plan);
+        let before = std::mem::replace(&mut self.left_out, left_out);
+        if left_out == 0 || left_out == before {
+            return;
+        }
+        if let Some(capped) = &self.capped {
+            capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
+        }
+        if self.policy.as_ref().is_none_or(|policy| policy.borrow().publish) {
+            let names = plan.answers.len();
+            tracing::warn!("the hand-over has no room for {left_out} of {names} names: they are not published");
+        }
     }
 
     async fn on_blocking_thread(&self, work: impl FnOnce(Self) -> io::Result<()> + Send + 'static) -> io::Result<()> {
@@ -172,12 +189,7 @@ impl Publisher for HostsPublisher {
     }
 
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
-        let left_out = hosts::handover::left_out(&plan);
-        let news = std::mem::replace(&mut self.left_out, left_out) != left_out;
-        if news && left_out > 0 && self.policy.as_ref().is_none_or(|policy| policy.borrow().publish) {
-            let names = plan.answers.len();
-            tracing::warn!("the hand-over has no room for {left_out} of {names} names: they are not published");
-        }
+        self.count_left_out(&plan);
         self.on_blocking_thread(move |this| {
             let handover = hosts::handover::make(&plan, &this.boot_id, &this.identity);
             in_folder(&this.run_dir, || {
