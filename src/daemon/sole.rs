@@ -82,7 +82,12 @@ impl Claim {
             match hold(folder, mode, &lock) {
                 Ok(held) => self.held.push((lock, held)),
                 Err(HoldError::Held { pid }) => return Err(Another { role, pid, lock }),
-                Err(HoldError::Io(e)) => self.unlocked.push(format!("{}: can't be locked: {e}", lock.display())),
+                Err(HoldError::Io(e)) => {
+                    let what = format!("{}: can't be locked: {e}", lock.display());
+                    if !self.unlocked.contains(&what) {
+                        self.unlocked.push(what);
+                    }
+                }
             }
         }
         Ok(())
