@@ -158,7 +158,8 @@ impl Wiring {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity();
-        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity);
+        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity)
+            .following(self.settings.policy.subscribe(), self.capped.clone());
         let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
         let runner = publish::Runner { publisher, plan, events: events.clone(), clock, beat };

@@ -21,6 +21,7 @@ pub mod keys;
 pub mod last_good;
 mod loader;
 mod merge;
+mod own_domains;
 mod raw;
 mod sources;
 
@@ -38,6 +39,7 @@ pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
 pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
+pub use own_domains::OwnDomains;
 pub use sources::Sources;
 
 use crate::model::{
@@ -230,8 +232,9 @@ pub struct WriterConfig {
     pub agent_run_dir: PathBuf,
     /// Every name of an enabled endpoint and of its zones.
     pub names: BTreeSet<HostName>,
-    /// The ids of enabled endpoints, whose own domains and zones' domains may be published too.
-    pub endpoint_ids: BTreeSet<EndpointId>,
+    /// Of the enabled endpoints with an `id` and `publish_domain`: their own domain and their zones' domains may be
+    /// published, too.
+    pub own_domains: BTreeMap<EndpointId, OwnDomains>,
     /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names (`route`).
     /// `None` if it can't be used, which is nothing to the writer.
     pub dns: Option<DnsConfig>,
@@ -272,6 +275,15 @@ impl EndpointConfig {
     }
 }
 
+impl EndpointConfig {
+    /// What the names that the cloud gives it may be, if they are published.
+    fn own_domains(&self, host: &HostConfig) -> Option<(EndpointId, OwnDomains)> {
+        let id = self.id.clone().filter(|_| self.publish_domain)?;
+        let zones = self.addresses.keys().chain(self.zone_names.keys()).cloned().collect();
+        Some((id, OwnDomains::new(self.domain.clone(), zones, host)))
+    }
+}
+
 impl Config {
     /// How long what is given up is kept.
     #[must_use]
@@ -288,7 +300,7 @@ impl Config {
             hosts: self.hosts.clone(),
             agent_run_dir: self.host.run_dir.clone(),
             names: enabled().flat_map(|e| &e.names).chain(of_zones).cloned().collect(),
-            endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
+            own_domains: enabled().filter_map(|e| e.own_domains(&self.host)).collect(),
             dns: Some(self.dns.clone()),
             log: self.log,
         }

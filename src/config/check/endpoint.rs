@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::probe::{Around, Fallback};
 use super::section::{Bad, Read, Section};
 use super::{Desk, Located, general, names, probe, read};
-use crate::config::EndpointConfig;
 use crate::config::document::quote;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
+use crate::config::{EndpointConfig, HostConfig, OwnDomains};
 use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Steering, ZoneId};
 
 /// More endpoints than a VPC can have.
@@ -19,7 +19,6 @@ const MOST_ENDPOINTS: usize = 1_000;
 pub(super) struct Draft {
     pub(super) at: Option<Origin>,
     pub(super) name: Option<EndpointName>,
-    pub(super) id: Option<EndpointId>,
     pub(super) enabled: bool,
     /// `private_dns`, and the domain if it is published.
     pub(super) names: Vec<Located<HostName>>,
@@ -40,6 +39,11 @@ impl Draft {
     /// Whether its own domain will be a name, once that is known.
     pub(super) fn publishes_its_domain(&self) -> bool {
         self.config.as_ref().is_some_and(|c| c.publish_domain)
+    }
+
+    /// What the names that the cloud gives it may be, if they are published.
+    pub(super) fn own_domains(&self, host: &HostConfig) -> Option<(EndpointId, OwnDomains)> {
+        self.config.as_ref()?.own_domains(host)
     }
 
     /// What its probe logs in with.
@@ -120,7 +124,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     };
     section.finish(desk);
     let config = priority.map(|priority| EndpointConfig {
-        id: id.clone(),
+        id,
         domain: domain.map(|l| l.value),
         names: names.iter().map(|l| l.value.clone()).collect(),
         publish_domain: publishes,
@@ -131,7 +135,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
         steering,
     });
     let discovered = !(without_domain && without_id);
-    Draft { at, name, id, enabled, names, zones, addresses, discovered, probe_kind, config }
+    Draft { at, name, enabled, names, zones, addresses, discovered, probe_kind, config }
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {

@@ -18,6 +18,7 @@ mod mysql;
 mod names;
 mod probe;
 mod read;
+mod room;
 mod secret;
 mod section;
 pub(super) mod standing;
@@ -177,6 +178,7 @@ impl Drafts {
         cross::endpoints(&self.endpoints, desk);
         if let Some(hosts) = &self.hosts {
             cross::addresses(&self.endpoints, hosts, desk);
+            room::names(&self.endpoints, hosts, desk);
         }
     }
 
@@ -210,11 +212,12 @@ fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
     let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
+    let host = host?.value();
     Some(WriterConfig {
         hosts: hosts?.value(),
-        agent_run_dir: host?.value().run_dir,
+        own_domains: enabled().filter_map(|e| e.own_domains(&host)).collect(),
+        agent_run_dir: host.run_dir,
         names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
-        endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
         dns,
         log: log?,
     })

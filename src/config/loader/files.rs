@@ -108,6 +108,8 @@ pub(super) fn folders(sources: &Sources) -> (Vec<Standing>, Vec<Complaint>) {
                 let acl = regular_file::has_acl(&folder);
                 found.push(Standing { name: show(&folder), kind, access: Access::of(&status), acl });
             }
+            // Then the file in it is not there either, which is told elsewhere if it matters.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => unknown.push(Complaint::of_file(show(&folder), "a folder", reason(&e), None)),
         }
     }

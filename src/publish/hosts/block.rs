@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
+use crate::model::limits::entry_bytes;
 use crate::model::{Answer, AnswerReason, HostName};
 
 const BEGIN: &[u8] = b"# BEGIN privatelinkd";
@@ -31,6 +32,8 @@ const BEGIN_NOTE: &[u8] = b"# BEGIN privatelinkd (managed by ";
 const ABANDONED: &[u8] = b"# BEGIN privatelinkd (managed by nobody";
 const END: &[u8] = b"# END privatelinkd";
 const NEWLINE_NOTE: &[u8] = b"; newline added at ";
+/// Of [`EntryReason::label`], in bytes, with some to spare.
+const LONGEST_REASON: usize = 24;
 
 /// What we want a block to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,6 +135,13 @@ impl Block {
         out.push(b'\n');
         out
     }
+}
+
+/// Most bytes that the entry of a name with these addresses takes up in a block, whatever its reason.
+#[must_use]
+pub fn entry_size<'a>(name: &HostName, addresses: impl IntoIterator<Item = &'a IpAddr>) -> usize {
+    let lengths = addresses.into_iter().map(|address| address.to_string().len());
+    entry_bytes(name.as_str().len(), LONGEST_REASON, lengths)
 }
 
 /// What of ours a file holds.

@@ -5,6 +5,7 @@
 //! (B1): a name goes when the hand-over withdraws it, or once the config has lacked it for `removal_grace`.
 
 mod domain;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,8 +15,11 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use self::domain::Tails;
+use self::room::Room;
 use super::block::{Block, Entry, EntryReason};
-use crate::config::{Families, WriterConfig};
+use crate::config::{Families, OwnDomains, WriterConfig};
+use crate::model::limits::{BLOCK_BYTES, Capped, NAMES_A_HANDOVER};
 use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
 
 /// Most addresses that one name may have, standby ones included: more are a mistake, and small resolvers read only 48.
@@ -53,8 +57,8 @@ pub struct HostsPolicy {
     pub publish: bool,
     /// Names that may be published.
     pub names: BTreeSet<HostName>,
-    /// Endpoints whose own domain, and whose zones' domains, may be published too.
-    pub endpoint_ids: BTreeSet<EndpointId>,
+    /// Endpoints whose own domain, and whose zones' domains, may be published too; and what is known of these.
+    pub own_domains: BTreeMap<EndpointId, OwnDomains>,
     /// Addresses outside are refused.
     pub allowed_ranges: Vec<IpNet>,
     /// Addresses of other families are left out.
@@ -95,7 +99,7 @@ impl HostsPolicy {
         Self {
             publish: false,
             names: BTreeSet::new(),
-            endpoint_ids: BTreeSet::new(),
+            own_domains: BTreeMap::new(),
             allowed_ranges: Vec::new(),
             families: Families { ipv4: true, ipv6: true },
             path: PathBuf::new(),
@@ -111,11 +115,11 @@ impl HostsPolicy {
     /// Takes over what the config says.
     #[must_use]
     pub fn new(config: WriterConfig) -> Self {
-        let WriterConfig { hosts, agent_run_dir, names, endpoint_ids, dns: _, log: _ } = config;
+        let WriterConfig { hosts, agent_run_dir, names, own_domains, dns: _, log: _ } = config;
         Self {
             publish: hosts.publish,
             names,
-            endpoint_ids,
+            own_domains,
             allowed_ranges: hosts.allowed_ranges,
             families: hosts.families,
             path: hosts.path,
@@ -132,7 +136,9 @@ impl HostsPolicy {
     /// with that name (B13).
     pub fn hold_on_to(&mut self, earlier: &Self) {
         self.names.extend(earlier.names.iter().cloned());
-        self.endpoint_ids.extend(earlier.endpoint_ids.iter().cloned());
+        for (id, own) in &earlier.own_domains {
+            self.own_domains.entry(id.clone()).or_insert_with(|| own.clone());
+        }
         // And none that was on its way out already: an editor may have emptied the file first.
         self.removal_grace = Duration::MAX;
     }
@@ -143,10 +149,10 @@ impl HostsPolicy {
         !self.publish || self.removal_grace == Duration::MAX
     }
 
-    /// True for a name of the config, and for the endpoint domain and the zone domains of an endpoint id of the config.
+    /// True for a name of the config, and for what may be the domain, or a zone's, of an endpoint that publishes these.
     #[must_use]
     pub fn has_name(&self, name: &HostName) -> bool {
-        self.names.contains(name) || self.endpoint_ids.iter().any(|id| domain::is_of(name, id))
+        self.names.contains(name) || domain::find(name, &self.own_domains).is_some()
     }
 
     /// True if [`Self::admit`] would refuse a name of this hand-over because the config lacks it.
@@ -163,8 +169,30 @@ impl HostsPolicy {
     /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
     #[must_use]
     pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
-        let mut next = last.clone();
+        let mut next = self.without_what_goes(handover, last, now);
         let mut refused = BTreeMap::new();
+        let mut room = Room::taken_by(&next.answers);
+        let mut tails = Tails::of(&next.answers, &self.own_domains);
+        // Who is there already comes before newcomers, whatever room that takes.
+        let answers = || handover.into_iter().flat_map(|h| &h.plan);
+        let (known, new): (Vec<_>, Vec<_>) = answers().partition(|(name, _)| next.answers.contains_key(*name));
+        for (name, answer) in known.into_iter().chain(new) {
+            let fitting = self.judge(name, answer, &next).and_then(|answer| {
+                self.judge_domain(name, &mut tails)?;
+                room.put(name, next.answers.get(name), &answer).map(|()| answer)
+            });
+            match fitting {
+                Ok(answer) => drop(next.answers.insert(name.clone(), answer)),
+                Err(refusal) => drop(refused.insert(name.clone(), refusal)),
+            }
+        }
+        let next_deadline = next.lacking.values().map(|since| since.after(self.removal_grace)).min();
+        Admission { admitted: next, refused, next_deadline }
+    }
+
+    /// What was admitted last, but for what the hand-over withdraws and what the config has lacked for long enough.
+    fn without_what_goes(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> LastAdmitted {
+        let mut next = last.clone();
         for w in handover.into_iter().flat_map(|h| &h.withdrawn) {
             // A name that the plan has too is wanted: never empty by accident.
             if handover.is_none_or(|h| !h.plan.contains_key(&w.name)) {
@@ -175,17 +203,20 @@ impl HostsPolicy {
         for name in next.answers.keys().filter(|n| !self.has_name(n)) {
             next.lacking.entry(name.clone()).or_insert(now);
         }
-        let grace = self.removal_grace;
+        // The grace is for what may come back. What no room was ever meant for would keep out what is wanted.
+        let overfull = self.removal_grace != Duration::MAX && Room::taken_by(&next.answers).is_overfull();
+        let grace = if overfull { Duration::ZERO } else { self.removal_grace };
         next.answers.retain(|name, _| next.lacking.get(name).is_none_or(|since| now.since(*since) < grace));
         next.lacking.retain(|name, _| next.answers.contains_key(name));
-        for (name, answer) in handover.into_iter().flat_map(|h| &h.plan) {
-            match self.judge(name, answer, &next) {
-                Ok(answer) => drop(next.answers.insert(name.clone(), answer)),
-                Err(refusal) => drop(refused.insert(name.clone(), refusal)),
-            }
+        next
+    }
+
+    /// An endpoint's own names all end alike. A name of the config itself may end as it likes.
+    fn judge_domain(&self, name: &HostName, tails: &mut Tails) -> Result<(), Refusal> {
+        match domain::find(name, &self.own_domains).filter(|_| !self.names.contains(name)) {
+            Some(domain) => tails.admit(domain).map_err(|tail| Refusal::OtherDomain { tail }),
+            None => Ok(()),
         }
-        let next_deadline = next.lacking.values().map(|since| since.after(grace)).min();
-        Admission { admitted: next, refused, next_deadline }
     }
 
     fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Answer, Refusal> {
@@ -267,6 +298,21 @@ pub enum Refusal {
     /// The config does not have the name.
     #[error("the config has no such name")]
     UnknownName,
+    /// Its endpoint has another domain.
+    #[error("the names of its endpoint end in {tail}")]
+    OtherDomain {
+        /// How those end that were admitted before.
+        tail: String,
+    },
+    /// More than [`NAMES_A_HANDOVER`].
+    #[error("expected at most {NAMES_A_HANDOVER} names, and there are as many already")]
+    TooManyNames,
+    /// More than [`BLOCK_BYTES`].
+    #[error("expected a block of at most {BLOCK_BYTES} bytes, and there is no room for {bytes} more")]
+    NoRoom {
+        /// How much it takes up.
+        bytes: usize,
+    },
     /// Nothing to publish.
     #[error("expected an address of a published family, found none")]
     NoAddress,
@@ -290,6 +336,23 @@ pub enum Refusal {
         /// What it is.
         what: &'static str,
     },
+}
+
+impl Refusal {
+    /// What there was too much of, if that is why.
+    #[must_use]
+    pub fn capped(&self) -> Option<Capped> {
+        match self {
+            Self::TooMany { .. } => Some(Capped::Addresses),
+            Self::TooManyNames => Some(Capped::Names),
+            Self::NoRoom { .. } => Some(Capped::Block),
+            Self::UnknownName
+            | Self::OtherDomain { .. }
+            | Self::NoAddress
+            | Self::OutsideRanges { .. }
+            | Self::Special { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

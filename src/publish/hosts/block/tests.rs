@@ -50,6 +50,17 @@ fn a_block_that_a_removed_package_left_is_ours_again() {
 }
 
 #[test]
+fn an_entry_takes_up_no_more_than_was_reckoned() {
+    let mut block = db();
+    for reason in AnswerReason::ALL.into_iter().map(EntryReason::Answer).chain([EntryReason::AgentLost]) {
+        block.entries.values_mut().for_each(|entry| entry.reason = reason);
+        let reckoned: usize = block.entries.iter().map(|(name, e)| entry_size(name, &e.addresses)).sum();
+        let lines: usize = block.lines().iter().map(|line| line.len() + 1).sum();
+        assert!(lines <= reckoned && reckoned <= lines + LONGEST_REASON, "{reason:?}: {lines} {reckoned}");
+    }
+}
+
+#[test]
 fn a_missing_final_newline_is_lent_and_given_back() {
     let file = splice(b"127.0.0.1 localhost", &db(), None).into_owned();
     assert!(text(&file).contains("localhost\n# BEGIN"), "{}", text(&file));

@@ -14,7 +14,7 @@ fn policy(names: &[&str]) -> HostsPolicy {
         removal_grace: GRACE,
         agent_run_dir: "/run/a".into(),
         agent_lost_after: Duration::from_secs(120),
-        endpoint_ids: BTreeSet::new(),
+        own_domains: BTreeMap::new(),
         run_dir: "/run/w".into(),
         state_dir: "/var/lib/w".into(),
     }
@@ -96,9 +96,9 @@ fn a_lost_agents_standby_addresses_stand_behind_the_others() {
 }
 
 #[test]
-fn an_endpoint_id_of_the_config_admits_the_endpoints_own_names() {
+fn an_endpoint_that_publishes_its_domain_admits_the_endpoints_own_names() {
     let mut p = policy(&["a.x"]);
-    p.endpoint_ids = ["ep-1".parse().unwrap()].into();
+    p.own_domains = [("ep-1".parse().unwrap(), OwnDomains::default())].into();
     let own = "ep-1.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
     let of_zone = "ep-1-cn-hangzhou-h.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
     let other = "ep-12.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
@@ -111,6 +111,63 @@ fn an_endpoint_id_of_the_config_admits_the_endpoints_own_names() {
     // When the id leaves the config, they go after the grace like any other.
     let left = policy(&["a.x"]).admit(None, &admission.admitted, at(1));
     assert_eq!((left.admitted.lacking.len(), left.next_deadline), (2, Some(at(601))));
+}
+
+/// What the config can't tell, the service, is one a endpoint: otherwise each hand-over could add names for ever.
+#[test]
+fn names_of_an_endpoint_do_not_add_up() {
+    let mut p = policy(&["a.x"]);
+    p.own_domains = [("ep-1".parse().unwrap(), OwnDomains::default())].into();
+    let name = |service: usize, zone: &str| format!("ep-1{zone}.s{service}.cn-hangzhou.privatelink.aliyuncs.com");
+    let mut last = LastAdmitted::default();
+    for service in 0..200 {
+        let names = ["", "-cn-hangzhou-h", "-cn-hangzhou-evil"].map(|zone| name(service, zone));
+        let plan: Vec<(&str, &[&str])> = names.iter().map(|n| (n.as_str(), &["10.0.0.1"][..])).collect();
+        let admission = p.admit(Some(&handover(&plan, &[])), &last, at(0));
+        assert_eq!(admission.admitted.answers.len(), 2);
+        assert_eq!(admission.refused.len(), if service == 0 { 1 } else { 3 });
+        last = admission.admitted;
+    }
+    let other = Refusal::OtherDomain { tail: "s0.cn-hangzhou.privatelink.aliyuncs.com".into() };
+    let again = |last: &LastAdmitted, withdrawn: &[&str]| {
+        p.admit(Some(&handover(&[(&name(1, ""), &["10.0.0.1"])], withdrawn)), last, at(1))
+    };
+    assert_eq!(again(&last, &[]).refused.into_values().collect::<Vec<_>>(), [other]);
+    let withdrawn = again(&last, &[&name(0, ""), &name(0, "-cn-hangzhou-h")]);
+    assert_eq!(shown(&withdrawn.admitted), [format!("10.0.0.1 {}", name(1, ""))]);
+}
+
+#[test]
+fn what_is_there_comes_before_newcomers_when_room_is_short() {
+    let long = |n: usize| format!("n{n:05}.{}", ["x".repeat(60), "y".repeat(60)].join("."));
+    let names: Vec<String> = (0..6_000).map(long).collect();
+    let p = policy(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let plan = |range: std::ops::Range<usize>| {
+        handover(&names[range].iter().map(|n| (n.as_str(), &["10.0.0.1"][..])).collect::<Vec<_>>(), &[])
+    };
+    let first = p.admit(Some(&plan(5_000..6_000)), &LastAdmitted::default(), at(0));
+    assert!(first.refused.is_empty());
+    let all = p.admit(Some(&plan(0..6_000)), &first.admitted, at(1));
+    assert!(first.admitted.answers.keys().all(|known| all.admitted.answers.contains_key(known)));
+    assert!(!all.refused.is_empty() && all.refused.values().all(|r| matches!(r, Refusal::NoRoom { .. })));
+    assert_eq!(all.refused.len() + all.admitted.answers.len(), 6_000);
+    let block = all.admitted.block(true).render(None).len();
+    assert!(block <= BLOCK_BYTES && block + 100_000 > BLOCK_BYTES, "{block}");
+}
+
+/// As an agent left it behind that could add names for ever.
+#[test]
+fn what_the_config_lacks_has_no_grace_where_there_is_too_much() {
+    let p = policy(&["a.x", "b.x"]);
+    let flood = (0..=NAMES_A_HANDOVER).map(|n| (format!("n{n}.x").parse().unwrap(), answer(&["10.0.0.1"], &[])));
+    let mut last = LastAdmitted { answers: flood.collect(), ..LastAdmitted::default() };
+    last.answers.insert("a.x".parse().unwrap(), answer(&["10.0.0.1"], &[]));
+    let mut held = p.clone();
+    held.removal_grace = Duration::MAX;
+    assert_eq!(held.admit(None, &last, at(0)).admitted.answers.len(), last.answers.len(), "nobody knows what it lacks");
+    let plan = handover(&[("b.x", &["10.0.0.2"])], &[]);
+    let freed = p.admit(Some(&plan), &last, at(0)).admitted;
+    assert_eq!((shown(&freed), freed.lacking.len()), (vec!["10.0.0.1 a.x".to_owned(), "10.0.0.2 b.x".to_owned()], 0));
 }
 
 #[test]

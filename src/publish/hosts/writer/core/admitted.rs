@@ -85,6 +85,10 @@ impl Admitted {
     pub(super) fn judge(&mut self, policy: &HostsPolicy, agent_lost: bool, now: Boottime) -> bool {
         let admission = policy.admit(self.handover.as_ref(), &self.last, now);
         self.last = admission.admitted;
+        for (name, refusal) in &admission.refused {
+            let news = self.refused.get(name) != Some(refusal);
+            refusal.capped().filter(|_| news).into_iter().for_each(|what| self.capped.add(what, 1));
+        }
         self.refused = admission.refused;
         self.grace_ends = admission.next_deadline;
         self.had_names |= !self.last.answers.is_empty();
