@@ -585,7 +585,7 @@ async fn what_is_no_greeting_has_its_reason() {
 }
 
 /// A server's TLS, and the trust that knows it.
-fn tls(name: &str) -> (TlsAcceptor, Trust) {
+pub(crate) fn tls(name: &str) -> (TlsAcceptor, Trust) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));

@@ -1,10 +1,11 @@
 //! One server as one check knows it: how to reach it, seal the connection, and log in.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -29,8 +30,8 @@ const ASK: Duration = Duration::from_secs(1);
 /// How long a server is left alone that wants what it does not get: each try is a refused login in its log, and may
 /// count towards locking the user.
 const PAUSE: Duration = Duration::from_secs(600);
-/// How long a goodbye may hold a verdict up.
-const GRACE: Duration = Duration::from_millis(100);
+/// How long a goodbye may hold a verdict up: a peer that answers it is a few milliseconds away.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// Whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,10 +173,10 @@ impl Server {
     ) -> Result<Duration, Failure> {
         packets.write(1, &greeting.tls_request()).await?;
         let (mut stream, secrecy, tls) = self.seal.shake(packets.into_stream()?, deadline).await?;
+        let _ = timeout_at(deadline.at_most(GRACE), leave(&mut stream)).await;
         if let Secrecy::Disproven(failure) = secrecy {
             return Err(failure);
         }
-        let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
         Ok(tls)
     }
 
@@ -226,7 +227,7 @@ impl Server {
         if self.product == Product::Matrixone
             && let Err(failure) = greeting.matrixone()
         {
-            // A real MySQL would count this connection as one that broke off.
+            // A server that is not MatrixOne would count this connection as one that broke off.
             decline(packets, &greeting, false).await;
             return Err(failure);
         }
@@ -268,14 +269,31 @@ fn abandoned() -> Failure {
     Failure::new(FailureReason::Local, "the target has gone")
 }
 
-/// Ends a handshake that we don't go on with by a login that is refused.
+/// Ends a connection as both sides should: says goodbye, and hears the peer's. A socket that is closed over what the peer
+/// says last (tickets of TLS, its own goodbye) answers it with a reset, which is an error in the peer's log.
+async fn leave<S>(stream: &mut S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.shutdown().await?;
+    // Whatever comes is not for us any more.
+    let mut last = [0; 512];
+    while stream.read(&mut last).await? > 0 {}
+    Ok(())
+}
+
+/// Ends a handshake that we don't go on with by a login that is refused; at MatrixOne by a plain end.
 async fn decline<S>(packets: &mut Packets<S>, greeting: &Greeting, tls: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Some(login) = greeting.declining_login(tls) else {
+        let _ = timeout(GRACE, leave(packets.stream_mut())).await;
+        return;
+    };
     let conversation = async {
         let mut number = 1 + u8::from(tls);
-        packets.write(number, &greeting.declining_login(tls)).await?;
+        packets.write(number, &login).await?;
         // The refusal, or a question for another kind of password first.
         for _ in 0..2 {
             let packet = packets.read(MOST).await?;
