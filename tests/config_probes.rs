@@ -133,3 +133,17 @@ fn an_admin_and_a_shared_secret_are_warned_of() {
     assert!(warnings[1].contains("a secret of its own, not that of endpoint \"a\""), "{warnings:?}");
     assert!(!format!("{warnings:?} {:?} {}", loaded.config, loaded.effective).contains("hunter2"));
 }
+
+#[test]
+fn a_user_of_no_account_of_matrixone_is_warned_of() {
+    let warnings = |user: &str| {
+        let probe = format!("probe = {{ kind = \"matrixone\", user = \"{user}\", password_file = \"DIR/pw\" }}\n");
+        load(&format!("{ENDPOINT}{probe}")).warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for user in ["acct:probe", "acct#probe#readonly", "acct%3Aprobe", "acct:probe?cn=a,zone=b", "sys:probe"] {
+        assert_eq!(warnings(user), Vec::<String>::new(), "{user}");
+    }
+    let [warning] = &*warnings("probe") else { panic!("one is expected") };
+    assert!(warning.contains("expected account:user or account:user:role, found \"probe\""), "{warning}");
+    assert!(warning.contains("its provider's own account"), "{warning}");
+}

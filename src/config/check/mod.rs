@@ -14,6 +14,7 @@ mod files;
 mod general;
 mod hosts;
 mod https;
+mod matrixone_user;
 mod mysql;
 mod names;
 mod probe;

@@ -150,14 +150,21 @@ impl Greeting {
     /// A login that is meant to be refused: ends a handshake that we don't want to go on with, without a word about
     /// us. A server counts a handshake that breaks off, and blocks the host after enough of them; a refusal it
     /// does not count so (B7).
-    pub(super) fn declining_login(&self, tls: bool) -> Vec<u8> {
+    ///
+    /// None for MatrixOne, which counts neither: there a name without an account is looked for in the provider's own, on
+    /// a compute node, and logged as its failed login. MatrixOne knows one method of login; what bears its version and
+    /// asks for another is a server that counts.
+    pub(super) fn declining_login(&self, tls: bool) -> Option<Vec<u8>> {
+        if self.version.starts_with(MATRIXONE) && self.plugin == NATIVE {
+            return None;
+        }
         let mut login = Vec::with_capacity(96);
         login.extend_from_slice(&self.spoken(tls).to_le_bytes());
         login.extend_from_slice(&LARGEST.to_le_bytes());
         login.push(CHARSET);
         login.extend_from_slice(&[0; 23]);
         login.extend_from_slice(b"privatelinkd-declines\0\0mysql_native_password\0");
-        login
+        Some(login)
     }
 
     /// The method of login that mysql_async begins with; a server that wants another says so.
@@ -240,6 +247,22 @@ mod tests {
         let failure = read(of_version(b"8.0.36")).unwrap().matrixone().unwrap_err();
         assert_eq!(failure.reason, FailureReason::Protocol);
         assert!(failure.detail.starts_with("expected MatrixOne, found \"8.0.36\""), "{failure}");
+    }
+
+    #[test]
+    fn nobody_declines_at_matrixone() {
+        for version in ["8.0.30-MatrixOne-v2.0.3", "8.0.30-MatrixOne-v4.2.0", "8.0.30-MatrixOne-"] {
+            let greeting = read(of_version(version.as_bytes())).unwrap();
+            assert_eq!((greeting.declining_login(false), greeting.declining_login(true)), (None, None), "{version}");
+        }
+        for version in ["8.0.30", "8.0.36", "5.5.5-10.11.6-MariaDB", "11.8.3-MatrixOne"] {
+            let login = read(of_version(version.as_bytes())).unwrap().declining_login(false).unwrap();
+            assert!(login.ends_with(b"privatelinkd-declines\0\0mysql_native_password\0"), "{version}");
+        }
+        let mut other = of_version(b"8.0.30-MatrixOne-v3");
+        other.truncate(other.len() - NATIVE.len() - 1);
+        other.extend_from_slice(b"caching_sha2_password\0");
+        assert!(read(other).unwrap().declining_login(true).is_some(), "no MatrixOne asks so");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A real MySQL server counts handshakes that break off and blocks the host that makes too many of them, for all its
 //! applications. MatrixOne's front end welcomes connections that only listen to its greeting. So there are two path
-//! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share.
+//! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is ended
+//! by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own account.
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 mod airlock;
 mod errors;
 mod gate;
+mod goodbye;
 mod greeting;
 mod late;
 mod lenient;

@@ -83,7 +83,7 @@ impl ShakeFault {
         match dial::tls_of(error) {
             Some(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) => {
                 let reason = FailureReason::Misconfigured;
-                Self::Broken { lack: true, failure: Failure { reason, ..failure } }
+                Self::Broken { lack: true, failure: Failure::new(reason, failure.detail) }
             }
             Some(_) if failure.reason != FailureReason::Local => {
                 Self::Broken { lack: failure.reason == FailureReason::Misconfigured, failure }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::airlock::{Driver, FAREWELL, LoginFault};
 use super::gate::Gates;
+use super::goodbye::{GRACE, leave};
 use super::greeting::{Greeting, MOST};
 use super::late::{Phase, Progress};
 use super::line::Line;
@@ -251,7 +252,7 @@ impl Server {
         if self.product == Product::Matrixone
             && let Err(failure) = greeting.matrixone()
         {
-            // A real MySQL would count this connection as one that broke off.
+            // A server that is not MatrixOne would count this connection as one that broke off.
             decline(packets, &greeting, false).await;
             return Err(failure);
         }
@@ -293,14 +294,18 @@ fn abandoned() -> Failure {
     Failure::new(FailureReason::Local, "the target has gone")
 }
 
-/// Ends a handshake that we don't go on with by a login that is refused.
+/// Ends a handshake that we don't go on with by a login that is refused; at MatrixOne by a plain end.
 async fn decline<S>(packets: &mut Packets<S>, greeting: &Greeting, tls: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Some(login) = greeting.declining_login(tls) else {
+        let _ = timeout(GRACE, leave(packets.stream_mut())).await;
+        return;
+    };
     let conversation = async {
         let mut number = 1 + u8::from(tls);
-        packets.write(number, &greeting.declining_login(tls)).await?;
+        packets.write(number, &login).await?;
         // The refusal, or a question for another kind of password first.
         for _ in 0..2 {
             let packet = packets.read(MOST).await?;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
+use super::goodbye::{GRACE, leave};
 use super::greeting::Greeting;
 use super::line::Line;
 use super::packet::Packets;
@@ -15,9 +15,6 @@ use super::tls_budget::Begun;
 use super::tls_guard::Next;
 use crate::model::{Failure, FailureReason};
 use crate::probe::dial::Deadline;
-
-/// How long a goodbye may hold a verdict up.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Why a connection was not opened.
 pub(super) enum Unopened {
@@ -64,10 +61,10 @@ pub(super) async fn look(
         }
     };
     server.guard.completed(begun).await;
+    let _ = timeout_at(deadline.at_most(GRACE), leave(&mut stream)).await;
     if let Secrecy::Disproven(failure) = secrecy {
         return Err(failure);
     }
-    let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
     Ok(Some(tls))
 }
 
