@@ -105,6 +105,7 @@ fn receipt() -> Receipt {
         failed_writes: 0,
         conflicts: 0,
         in_conflict: false,
+        left_out: BTreeMap::new(),
         capped: CapCounts::default(),
     }
 }

@@ -22,6 +22,7 @@ mod overrides;
 mod plan;
 mod policy;
 mod probe;
+pub mod ranges;
 mod secret;
 mod time;
 

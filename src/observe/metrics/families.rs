@@ -309,6 +309,7 @@ fn hosts(receipt: &Receipt) -> [Family; 3] {
         failed_writes,
         conflicts,
         in_conflict: _,
+        left_out: _,
         // With those of the agent.
         capped: _,
     } = receipt;

@@ -15,6 +15,7 @@ use crate::observe::{ConfigState, Snapshot};
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     let mut all = targets(snapshot);
     all.extend(publishing(snapshot));
+    all.extend(left_out(snapshot));
     all.extend(dns::silent(snapshot));
     all.extend(cloud(snapshot));
     all.extend(credentials::problem(&snapshot.api));
@@ -100,6 +101,12 @@ fn publishing(snapshot: &Snapshot) -> Vec<String> {
         problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, receipt)));
     }
     problems
+}
+
+/// What the writer left out of answers that it wrote otherwise: the block is what it can be.
+fn left_out(snapshot: &Snapshot) -> Vec<String> {
+    let receipts = snapshot.receipts.hosts.iter().filter(|_| snapshot.config.hosts_path.is_some());
+    receipts.flat_map(|receipt| &receipt.left_out).map(|(name, what)| format!("{name}: {what}")).collect()
 }
 
 fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
