@@ -85,6 +85,9 @@ fn endpoint(n: usize) -> Endpoint {
         sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(7190) })].into(),
         cloud: None,
         missing: None,
+        not_found: Default::default(),
+        left_out: Default::default(),
+        barred: Default::default(),
     }
 }
 

@@ -8,7 +8,6 @@
 mod domain;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::block::{Block, Entry, EntryReason};
 use crate::config::{Families, WriterConfig};
 use crate::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped};
 use crate::model::ranges::{self, BadAddress};
-use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
+use crate::model::{Answer, Boottime, EndpointId, Handover, HostName, LeftOut};
 
 /// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
 /// used.
@@ -159,9 +158,11 @@ impl HostsPolicy {
         let (mut left_out, mut capped) = (BTreeMap::new(), CapCounts::default());
         for (name, answer) in handover.into_iter().flat_map(|h| &h.plan) {
             match self.judge(name, answer, &next) {
-                Ok(Judged { answer, bad, too_many }) => {
-                    left_out.extend(LeftOut::new(bad, too_many).map(|what| (name.clone(), what)));
-                    capped.add(Capped::Addresses, too_many as u64);
+                Ok((answer, what)) => {
+                    capped.add(Capped::Addresses, what.addresses as u64);
+                    if !what.is_empty() {
+                        left_out.insert(name.clone(), what);
+                    }
                     next.answers.insert(name.clone(), answer);
                 }
                 Err(refusal) => drop(refused.insert(name.clone(), refusal)),
@@ -171,19 +172,19 @@ impl HostsPolicy {
         Admission { admitted: next, refused, left_out, capped, next_deadline }
     }
 
-    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Judged, Refusal> {
+    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<(Answer, LeftOut), Refusal> {
         if !self.may_have(name, admitted) {
             return Err(Refusal::UnknownName);
         }
         let Answer { addresses, standby, reason } = answer;
-        let mut bad: BTreeMap<IpAddr, BadAddress> = BTreeMap::new();
+        let mut left_out = LeftOut::default();
         let mut seen: BTreeSet<IpAddr> = BTreeSet::new();
         let mut good = |all: &[IpAddr]| {
             let mut good = all.to_vec();
             good.retain(|address| match ranges::judge(*address, &self.allowed_ranges) {
                 Ok(()) => self.families.has(*address) && seen.insert(*address),
                 Err(why) => {
-                    bad.insert(*address, why);
+                    left_out.add_bad(*address, why);
                     false
                 }
             });
@@ -191,22 +192,11 @@ impl HostsPolicy {
         };
         let (mut addresses, mut standby) = (good(addresses), good(standby));
         if addresses.is_empty() {
-            let bad = bad.into_iter().next();
-            return Err(bad.map_or(Refusal::NoAddress, |(address, why)| Refusal::Address { address, why }));
+            return Err(left_out.bad.map_or(Refusal::NoAddress, |(address, why, _)| Refusal::Address { address, why }));
         }
-        let too_many = keep_within_cap(&mut addresses, &mut standby, admitted.answers.get(name));
-        Ok(Judged { answer: Answer { addresses, standby, reason: *reason }, bad, too_many })
+        left_out.addresses = keep_within_cap(&mut addresses, &mut standby, admitted.answers.get(name));
+        Ok((Answer { addresses, standby, reason: *reason }, left_out))
     }
-}
-
-/// An answer as it is admitted.
-#[derive(Debug)]
-struct Judged {
-    answer: Answer,
-    /// Addresses that are left out, and why.
-    bad: BTreeMap<IpAddr, BadAddress>,
-    /// How many were left out because there were too many.
-    too_many: usize,
 }
 
 /// Leaves out what is over the cap: standby addresses first, newcomers before what is published already, and of those
@@ -227,40 +217,6 @@ fn keep_within_cap(addresses: &mut Vec<IpAddr>, standby: &mut Vec<IpAddr>, publi
     addresses.retain(|address| kept.contains(address));
     standby.retain(|address| kept.contains(address));
     over
-}
-
-/// What was left out of an answer that was admitted otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// One bad address, and how many there are.
-    bad: Option<(IpAddr, BadAddress, usize)>,
-    too_many: usize,
-}
-
-impl LeftOut {
-    fn new(bad: BTreeMap<IpAddr, BadAddress>, too_many: usize) -> Option<Self> {
-        let count = bad.len();
-        let bad = bad.into_iter().next().map(|(address, why)| (address, why, count));
-        (bad.is_some() || too_many > 0).then_some(Self { bad, too_many })
-    }
-}
-
-/// One sentence.
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bad, too_many } = self;
-        if let Some((address, why, count)) = bad {
-            write!(f, "{address} is left out: it is {why}")?;
-            if *count > 1 {
-                write!(f, ", and so for {} more", count - 1)?;
-            }
-        }
-        if *too_many > 0 {
-            let comma = if bad.is_some() { "; " } else { "" };
-            write!(f, "{comma}{too_many} addresses are left out: a name may have {ADDRESSES_A_NAME}")?;
-        }
-        Ok(())
-    }
 }
 
 /// What was admitted up to now.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::origin::{Here, Origin, Recalled};
 use crate::model::limits::CapCounts;
-use crate::model::{Boottime, Digest, Handover, HostName};
+use crate::model::{Boottime, Digest, Handover, HostName, LeftOut};
 use crate::publish::hosts::block::Block;
-use crate::publish::hosts::policy::{HostsPolicy, LastAdmitted, LeftOut, Refusal};
+use crate::publish::hosts::policy::{HostsPolicy, LastAdmitted, Refusal};
 
 /// What was admitted up to now, and why not more.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::AssertError;
-use crate::model::{HostName, PublishErrorKind, Receipt, Verdict};
+use crate::model::{HostName, LeftOut, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::Block;
-use crate::publish::hosts::policy::{LeftOut, Refusal};
+use crate::publish::hosts::policy::Refusal;
 
 /// Longest error text, in characters.
 const MAX_DETAIL: usize = 500;
