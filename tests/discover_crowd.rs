@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
 use privatelinkd::config::{Families, from_toml};
 use privatelinkd::discover::rounds::{self, Cloud, Question, Said};
-use privatelinkd::discover::{Air, EndpointDomains, Found, Source as _, SourceError};
+use privatelinkd::discover::{EndpointDomains, Found, LookupPool, Source as _, SourceError};
 use privatelinkd::model::{Inventory, SourceKind};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -51,12 +51,13 @@ impl Cloud for Domains {
 async fn a_hundred_silent_names_hold_up_nobody() {
     let setup = ResolverSetup { servers: vec![resolver().await], timeout: ATTEMPT };
     let families = Families { ipv4: true, ipv6: false };
-    let domains = EndpointDomains { resolver: Resolver::new(&setup).unwrap(), air: Air::default(), families };
+    let domains = EndpointDomains { resolver: Resolver::new(&setup).unwrap(), pool: LookupPool::default(), families };
     // In the order of their names the silent ones come first.
     let endpoint = |n: usize| {
         let first = if n < 100 { "n" } else { "y" };
         format!(
-            "[[endpoint]]\nname = \"{first}{n}\"\ndomain = \"{first}{n}.example.com\"\nprivate_dns = [\"db{n}.example.com\"]\n"
+            "[[endpoint]]\nname = \"{first}{n}\"\ndomain = \"{first}{n}.example.com\"\n\
+             private_dns = [\"db{n}.example.com\"]\n"
         )
     };
     let config = Arc::new(from_toml(&(0..120).map(endpoint).collect::<String>()).unwrap());

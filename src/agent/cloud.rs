@@ -13,7 +13,7 @@ use crate::cloud::privatelink::PrivateLink;
 use crate::cloud::resolve::{Resolver, ResolverSetup};
 use crate::config::Config;
 use crate::discover::rounds::Askers;
-use crate::discover::{Air, Api, EndpointDomains, SourceError, ZoneDomains};
+use crate::discover::{Api, EndpointDomains, LookupPool, SourceError, ZoneDomains};
 use crate::model::{HostFacts, Trust};
 use crate::sys::clock::Clock;
 
@@ -57,14 +57,14 @@ pub(super) fn connect(
     clock: Clock,
 ) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
     // One for all configs: those before may still have lookups under way.
-    let air = Air::default();
+    let pool = LookupPool::default();
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
         let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, surroundings, clock)));
         let dns = resolver.map(|resolver| {
-            let zones = ZoneDomains { resolver: resolver.clone(), air: air.clone(), families };
-            (zones, EndpointDomains { resolver, air: air.clone(), families })
+            let zones = ZoneDomains { resolver: resolver.clone(), pool: pool.clone(), families };
+            (zones, EndpointDomains { resolver, pool: pool.clone(), families })
         });
         Askers { api: api.map(Arc::new), dns }
     }

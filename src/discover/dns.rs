@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Air, Found, FoundZone, Source, SourceError, Wanted};
+use super::{Found, FoundZone, LookupPool, Source, SourceError, Wanted};
 use crate::cloud::resolve::{Family, ResolveError, Resolver};
 use crate::config::Families;
 use crate::model::{HostName, SourceKind, Zone, ZoneId};
@@ -18,7 +18,7 @@ pub struct ZoneDomains {
     /// Who is asked.
     pub resolver: Resolver,
     /// How many lookups are under way at a time.
-    pub air: Air,
+    pub pool: LookupPool,
     /// For which addresses.
     pub families: Families,
 }
@@ -35,7 +35,7 @@ impl Source for ZoneDomains {
     async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
         let mut lookups = JoinSet::new();
         for (zone, domain) in zone_domains(wanted) {
-            let (lookup, urgent) = (Lookup { resolver: self.resolver.clone(), air: self.air.clone() }, wanted.urgent);
+            let (lookup, urgent) = (Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() }, wanted.urgent);
             let families = self.families;
             lookups.spawn(async move { (zone, lookup.addresses(&domain, families, urgent).await) });
         }
@@ -64,7 +64,7 @@ pub struct EndpointDomains {
     /// Who is asked.
     pub resolver: Resolver,
     /// How many lookups are under way at a time.
-    pub air: Air,
+    pub pool: LookupPool,
     /// For which addresses.
     pub families: Families,
 }
@@ -80,7 +80,7 @@ impl Source for EndpointDomains {
 
     async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
         let domain = domain(wanted).ok_or(SourceError::NotConfigured("domain"))?;
-        let lookup = Lookup { resolver: self.resolver.clone(), air: self.air.clone() };
+        let lookup = Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() };
         let (addresses, ttl) = lookup.addresses(domain, self.families, wanted.urgent).await?;
         let zones = [(Zone::Unknown, FoundZone::of(addresses))].into();
         Ok(Found { zones, ttl: Some(ttl), ..Found::default() })
@@ -118,7 +118,7 @@ fn zone_domain(domain: &HostName, zone: &ZoneId) -> Option<HostName> {
 /// Who is asked, and when it is whose turn.
 struct Lookup {
     resolver: Resolver,
-    air: Air,
+    pool: LookupPool,
 }
 
 impl Lookup {
@@ -133,7 +133,7 @@ impl Lookup {
         let (mut all, mut shortest, mut first_error) = (BTreeSet::new(), Duration::MAX, None);
         for (_, family) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
             let lookup = self.resolver.addresses(name.as_str(), family);
-            match self.air.fly(urgent, self.resolver.sockets(), lookup).await {
+            match self.pool.run(urgent, self.resolver.sockets(), lookup).await {
                 Ok(found) => {
                     all.extend(found.addresses);
                     shortest = shortest.min(found.ttl);

@@ -3,13 +3,13 @@
 //!
 //! A failing source goes stale; it never takes an address away (B1). This room knows nothing of health or publishing.
 
-mod air;
 mod api;
 mod cache;
 mod dns;
 mod fixed;
 mod fold;
 mod keeper;
+mod lookup_pool;
 mod merge;
 pub mod pace;
 pub mod rounds;
@@ -21,12 +21,12 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use air::{Air, SOCKETS};
 pub use api::{Api, from_records, in_list};
 pub use cache::{Cache, Cached, Content, Memory, judge};
 pub use dns::{EndpointDomains, ZoneDomains};
 pub use fixed::Fixed;
 pub use fold::{Folded, fold, recalled};
+pub use lookup_pool::{LookupPool, SOCKETS};
 pub use merge::{Round, merge, next_expiry};
 pub use runner::{Runner, Setup};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::air::SOCKETS;
+use super::lookup_pool::SOCKETS;
 use super::{Api, EndpointDomains, Fixed, Found, Round, Source, SourceError, Wanted, ZoneDomains};
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::openapi::{CallError, KeySource};

@@ -2,8 +2,8 @@
 //!
 //! Fixed addresses are there at once. What has to be asked for is asked by tasks of its own, one round of the API and
 //! one of DNS at a time, so that an API that hangs holds up neither DNS nor a reload. Each answer is folded in when it
-//! lands, so that an endpoint about which nothing can be told holds up no other. What somebody waits for is asked beside
-//! a round that is under way.
+//! lands, so that an endpoint about which nothing can be told holds up no other. What somebody waits for is asked
+//! beside a round that is under way.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -120,8 +120,8 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
     found.keeps |= found.left_out.addresses > 0;
 }
 
-/// Notes which addresses of an inventory may not be probed as things stand: `allowed_ranges` may have changed since they
-/// were let in.
+/// Notes which addresses of an inventory may not be probed as things stand: `allowed_ranges` may have changed since
+/// they were let in.
 pub(super) fn bar_all(inventory: &mut Inventory, allowed: &[IpNet]) {
     for endpoint in inventory.endpoints.values_mut() {
         let entries = endpoint.zones.values().flat_map(|z| &z.addresses);

@@ -59,7 +59,7 @@ fn each_name_is_judged_alone_and_a_refused_one_keeps_its_answer() {
         at(1),
     );
     assert_eq!(shown(&second.admitted), ["10.0.0.1 a.x", "10.0.0.3 b.x"]);
-    let outside = Refusal::Address { address: "8.8.8.8".parse().unwrap(), why: BadAddress::Outside };
+    let outside = Refusal::Address { address: "9.9.9.9".parse().unwrap(), why: BadAddress::Outside };
     assert_eq!(second.refused[&"a.x".parse().unwrap()], outside);
     assert_eq!(second.refused[&"c.x".parse().unwrap()], Refusal::UnknownName);
 }

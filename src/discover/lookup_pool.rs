@@ -1,8 +1,9 @@
 //! How many lookups are under way at a time.
 //!
 //! A resolver that does not answer for one name must not hold up the others. So a lookup keeps one of few slots only
-//! until it has waited for longer than answers usually take; then the next one begins, and this one goes on waiting. All
-//! together never have more than [`SOCKETS`] sockets. Lookups that somebody waits for have a few of both to themselves.
+//! until it has waited for longer than answers usually take; then the next one begins, and this one goes on waiting.
+//! All together never have more than [`SOCKETS`] sockets. Lookups that somebody waits for have a few of both to
+//! themselves.
 
 use std::future::Future;
 use std::pin::pin;
@@ -27,7 +28,7 @@ const PATIENCE: u32 = 8;
 
 /// Slots and sockets, shared by all lookups of a process.
 #[derive(Debug, Clone)]
-pub struct Air(Arc<Shared>);
+pub struct LookupPool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -65,16 +66,16 @@ impl Usual {
     }
 }
 
-impl Default for Air {
+impl Default for LookupPool {
     fn default() -> Self {
         let (routine, urgent) = (Lane::new(SLOTS - URGENT, SOCKETS - URGENT), Lane::new(URGENT, URGENT));
         Self(Arc::new(Shared { routine, urgent, usual: Mutex::default() }))
     }
 }
 
-impl Air {
+impl LookupPool {
     /// Makes a lookup that takes so many sockets, as soon as it is its turn. Turns are in the order of the calls.
-    pub async fn fly<T>(&self, urgent: bool, sockets: u32, lookup: impl Future<Output = T>) -> T {
+    pub async fn run<T>(&self, urgent: bool, sockets: u32, lookup: impl Future<Output = T>) -> T {
         let lane = if urgent { &self.0.urgent } else { &self.0.routine };
         // Neither is ever closed.
         let _sockets = lane.sockets.acquire_many(sockets.clamp(1, URGENT)).await;
@@ -123,14 +124,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gets_no_answer_holds_nobody_up() {
-        let (air, began) = (Air::default(), Instant::now());
+        let (pool, began) = (LookupPool::default(), Instant::now());
         let mut flights = JoinSet::new();
         // Every second one is silent, the first of all among them.
         for n in 0..1000 {
-            let air = air.clone();
+            let pool = pool.clone();
             flights.spawn(async move {
                 let wait = if n % 2 == 0 { SILENT } else { Duration::from_millis(2) };
-                air.fly(false, 1, tokio::time::sleep(wait)).await;
+                pool.run(false, 1, tokio::time::sleep(wait)).await;
                 (n % 2 == 1).then(Instant::now)
             });
         }
@@ -142,25 +143,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn there_are_never_more_sockets_than_allowed_and_urgent_lookups_have_some_left() {
-        let (air, open, most) = (Air::default(), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (pool, open, most) = (LookupPool::default(), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let mut flights = JoinSet::new();
-        let fly = |urgent: bool, sockets: u32, wait: Duration| {
-            let (air, open, most) = (air.clone(), open.clone(), most.clone());
+        let run = |urgent: bool, sockets: u32, wait: Duration| {
+            let (pool, open, most) = (pool.clone(), open.clone(), most.clone());
             async move {
                 let lookup = async {
                     most.fetch_max(open.fetch_add(sockets, SeqCst) + sockets, SeqCst);
                     tokio::time::sleep(wait).await;
                     open.fetch_sub(sockets, SeqCst);
                 };
-                air.fly(urgent, sockets, lookup).await;
+                pool.run(urgent, sockets, lookup).await;
             }
         };
         for _ in 0..2000 {
-            flights.spawn(fly(false, 2, SILENT));
+            flights.spawn(run(false, 2, SILENT));
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
         let began = Instant::now();
-        fly(true, 2, Duration::from_millis(1)).await;
+        run(true, 2, Duration::from_millis(1)).await;
         assert!(began.elapsed() < Duration::from_millis(10));
         flights.join_all().await;
         assert!(most.load(SeqCst) <= SOCKETS, "{most:?}");
