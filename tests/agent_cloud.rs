@@ -80,6 +80,33 @@ async fn an_endpoint_is_found_by_its_id_and_followed() {
     rig.moves_to(NAME, &enis(&cloud)).await;
 }
 
+/// It is no endpoint that is gone: it was never there, and that is said at once, with what to compare.
+#[tokio::test]
+async fn an_id_that_the_api_does_not_have_is_not_found() {
+    let cloud = Cloud::start().await.unwrap();
+    let mut rig = Rig::new("");
+    let other = "ep-bp1nosuchendpoint00001";
+    rig.write_config(&config(&rig, &cloud, PROBE).replace(World::LEDGER, other));
+    rig.start();
+    let not_found = |r: &Report| r.problems.iter().any(|p| p.contains("not found: the API has no endpoint"));
+    let report = rig.reports("it is said", not_found).await;
+    let said = report.problems.join("\n");
+    for part in [other, "cn-hangzhou", "ecs_role STS.…", "no address is known yet"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let status = "privatelink_endpoint_status{endpoint=\"ledger\",state=\"not_found\"}";
+    assert_eq!(rig.metric(status).await, Some(1.0));
+    assert_eq!(rig.run(&["status"]).await.code, 1);
+    assert!(rig.log().contains("ledger: not found"), "{}", rig.log());
+
+    // The right one, by a reload.
+    rig.write_config(&config(&rig, &cloud, PROBE));
+    rig.reload().await;
+    rig.moves_to(NAME, &enis(&cloud)).await;
+    rig.reports("all is well", |r| r.problems.is_empty()).await;
+    assert_eq!(rig.metric(status).await, None);
+}
+
 /// Attempts so far, as the metrics have them.
 async fn requests(rig: &Rig, outcome: &str) -> f64 {
     let series = format!("privatelink_api_requests_total{{action=\"ListVpcEndpoints\",outcome=\"{outcome}\"}}");

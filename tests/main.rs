@@ -33,6 +33,7 @@ mod config_last_good;
 mod config_probes;
 mod config_writer;
 mod database_load;
+mod discover_crowd;
 mod discover_fleet;
 mod discover_fuzz;
 mod discover_runner;

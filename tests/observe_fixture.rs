@@ -86,6 +86,9 @@ fn endpoint(n: usize) -> Endpoint {
         sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(7190) })].into(),
         cloud: None,
         missing: None,
+        not_found: Default::default(),
+        left_out: Default::default(),
+        barred: Default::default(),
     }
 }
 
@@ -106,6 +109,7 @@ fn receipt() -> Receipt {
         failed_writes: 0,
         conflicts: 0,
         in_conflict: false,
+        left_out: BTreeMap::new(),
         capped: CapCounts::default(),
     }
 }

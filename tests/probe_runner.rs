@@ -51,6 +51,9 @@ fn inventory() -> Inventory {
         sources: BTreeMap::new(),
         cloud: None,
         missing: None,
+        not_found: Default::default(),
+        left_out: Default::default(),
+        barred: Default::default(),
     };
     let endpoints = [
         ("a".parse().unwrap(), endpoint(&["db.example"], &[1, 2])),

@@ -180,7 +180,7 @@ async fn discovered(config: &Config, clock: &Clock) -> Inventory {
         round
             .entry(name.clone())
             .or_default()
-            .insert(Fixed.kind(), Fixed.find(Wanted { config: endpoint, known: None }).await);
+            .insert(Fixed.kind(), Fixed.find(Wanted { config: endpoint, known: None, urgent: false }).await);
     }
     merge(&Inventory::default(), &config.endpoints, &round, config.graces(), clock.now()).0
 }

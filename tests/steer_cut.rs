@@ -100,6 +100,9 @@ impl Host {
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(0) })].into(),
                 cloud: None,
                 missing: None,
+                not_found: Default::default(),
+                left_out: Default::default(),
+                barred: Default::default(),
             };
             host.inventory.endpoints.insert(format!("e{e}").parse().unwrap(), endpoint);
         }

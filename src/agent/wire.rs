@@ -84,6 +84,7 @@ impl Wiring {
         say(EventKind::Started { version: Build::THIS.version });
         news.into_iter().for_each(say);
         memory.events.into_iter().for_each(say);
+        let inventory = discover::recalled(memory.inventory, &config);
         let known = PlanState {
             digest: memory.plan.as_ref().map(handover::digest),
             plan: memory.plan.map(Arc::new),
@@ -100,7 +101,7 @@ impl Wiring {
             },
             written_by: memory.written_by,
             api: watch::Sender::default(),
-            inventory: watch::Sender::new(Arc::new(memory.inventory)),
+            inventory: watch::Sender::new(Arc::new(inventory)),
             capped: watch::Sender::default(),
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
@@ -277,6 +278,7 @@ impl Wiring {
             host: self.settings.host.subscribe(),
             asked,
             inventory: self.inventory.clone(),
+            capped: self.capped.clone(),
             cache: self.cache.clone(),
             events: self.events.clone(),
         });

@@ -126,6 +126,22 @@ pub enum EventKind {
         /// What is wrong with that, if anything.
         trouble: Option<&'static str>,
     },
+    /// A source answered that there is no such endpoint, and never told of one.
+    EndpointNotFound {
+        /// Which.
+        endpoint: EndpointName,
+        /// Which source.
+        source: SourceKind,
+    },
+    /// Not all of what a source says of an endpoint is taken.
+    LeftOut {
+        /// Of which.
+        endpoint: EndpointName,
+        /// Which source.
+        source: SourceKind,
+        /// What is left out, in a sentence.
+        what: String,
+    },
     /// Two passes of the API agree that an endpoint is deleted.
     EndpointGone {
         /// Which.
@@ -219,6 +235,8 @@ impl EventKind {
             | Self::NameWithdrawn { .. }
             | Self::SourceStale { .. }
             | Self::CloudStatus { .. }
+            | Self::EndpointNotFound { .. }
+            | Self::LeftOut { .. }
             | Self::EndpointGone { .. }
             | Self::CacheForeign { .. }
             | Self::CacheUnusable { .. }
@@ -264,6 +282,8 @@ impl fmt::Display for EventKind {
                 write!(f, "the cloud says {status}")?;
                 trouble.iter().try_for_each(|trouble| write!(f, ": {trouble}"))
             }
+            Self::EndpointNotFound { endpoint, source } => write!(f, "{endpoint}: {}", not_found(*source)),
+            Self::LeftOut { endpoint, source, what } => write!(f, "{endpoint}: source {source}: {what}"),
             Self::EndpointGone { endpoint } => {
                 write!(f, "{endpoint}: gone, as two passes of the cloud's API agree; its names stay for the grace")
             }
@@ -285,6 +305,17 @@ impl fmt::Display for EventKind {
                 without.iter().try_for_each(|lack| write!(f, "; {lack}"))
             }
             Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
+        }
+    }
+}
+
+fn not_found(source: SourceKind) -> &'static str {
+    match source {
+        SourceKind::Api => {
+            "not found: the cloud's API has no such id; compare it, the region, and the account whose keys sign"
+        }
+        SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain => {
+            "not found: the resolvers know no such domain; compare it with the endpoint's page in the console"
         }
     }
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::ranges::BadAddress;
 use super::{
-    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, Now, Zone,
+    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now, Zone,
     ZoneStatus,
 };
 
@@ -47,6 +48,23 @@ pub struct Endpoint {
     pub cloud: Option<CloudFacts>,
     /// Set while the cloud's API lacks it or calls it deleted.
     pub missing: Option<Missing>,
+    /// Sources that answered that there is no such endpoint, and never told of one: it is not gone, it was never there.
+    #[serde(default)]
+    pub not_found: BTreeSet<SourceKind>,
+    /// What was left out of the latest answer of each source.
+    #[serde(skip)]
+    pub left_out: BTreeMap<SourceKind, LeftOut>,
+    /// Addresses of its zones that may not be probed as things stand, and why.
+    #[serde(skip)]
+    pub barred: BTreeMap<IpAddr, BadAddress>,
+}
+
+impl Endpoint {
+    /// Whether any address is known, retired ones included.
+    #[must_use]
+    pub fn has_addresses(&self) -> bool {
+        self.zones.values().any(|zone| !zone.addresses.is_empty())
+    }
 }
 
 /// What the cloud's API says of an endpoint.

@@ -14,6 +14,7 @@ mod handover;
 mod health;
 mod host;
 mod inventory;
+mod left_out;
 pub mod limits;
 mod log;
 mod name;
@@ -22,6 +23,7 @@ mod overrides;
 mod plan;
 mod policy;
 mod probe;
+pub mod ranges;
 mod secret;
 mod time;
 
@@ -38,6 +40,7 @@ pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{
     AddressEntry, CloudFacts, Endpoint, Freshness, Inventory, Missing, Presence, SourceKind, ZoneEntry, ZoneFacts,
 };
+pub use left_out::LeftOut;
 pub use log::{LogFormat, LogLevel, LogTarget};
 pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
 pub use observation::{Observation, Probed, Timings};

@@ -110,6 +110,10 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::CloudStatus { endpoint, zone, .. } => {
             Fields { endpoint: Some(endpoint.as_str()), zone: zone.as_ref(), ..plain("cloud_status") }
         }
+        EventKind::EndpointNotFound { endpoint, .. } => {
+            Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_not_found") }
+        }
+        EventKind::LeftOut { endpoint, .. } => Fields { endpoint: Some(endpoint.as_str()), ..plain("left_out") },
         EventKind::EndpointGone { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_gone") },
         EventKind::StateNotSaved { .. } => plain("state_not_saved"),
         EventKind::Published { .. } => plain("published"),
@@ -229,6 +233,8 @@ mod tests {
                 status: "Migrating".to_owned(),
                 trouble: Some("the provider moves the zone to another resource"),
             },
+            EventKind::EndpointNotFound { endpoint: target().endpoint, source },
+            EventKind::LeftOut { endpoint: target().endpoint, source, what: "x".to_owned() },
             EventKind::EndpointGone { endpoint: target().endpoint },
             EventKind::StateNotSaved { error: error.clone() },
             EventKind::Published { publisher, names: 1 },

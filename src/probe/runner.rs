@@ -192,7 +192,7 @@ where
     /// Nudges the siblings, and tells what happened.
     fn tell(&self, collector: &Collector, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
         if signal.concerns_siblings() {
-            for sibling in collector.work.siblings.get(key).into_iter().flatten() {
+            for sibling in collector.work.siblings(key) {
                 if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&check)) {
                     nudge.notify_one();
                 }

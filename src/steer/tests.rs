@@ -56,6 +56,9 @@ impl World {
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
                 cloud: None,
                 missing: None,
+                not_found: Default::default(),
+                left_out: Default::default(),
+                barred: Default::default(),
             };
             inventory.endpoints.insert(format!("e{i}").parse().unwrap(), endpoint);
         }

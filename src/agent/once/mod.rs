@@ -14,11 +14,11 @@ use super::{cache, host, host_facts, recall, steering, tls_budget};
 use crate::cloud::credentials::Credentials;
 use crate::cloud::metadata::Facts;
 use crate::config::Config;
-use crate::discover::rounds::{self, Cloud as _};
-use crate::discover::{Api, Cache, Fixed, Memory, Round, SourceError, merge};
+use crate::discover::rounds::{self, Said};
+use crate::discover::{Api, Cache, Memory, Round, SourceError, fold};
 use crate::model::{
     Boottime, Certificate, Check, CheckHealth, CheckState, EventKind, HealthView, HostFacts, Inventory, Overrides,
-    Plan, Probed, Schedule, TargetHealth, TargetKey, TargetSpec,
+    Plan, Probed, Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::probe::runner::{Probes, Runner};
 use crate::probe::{Prober as _, Probers, Work};
@@ -194,19 +194,27 @@ async fn look_round(config: &Config, at: Whereabouts, known: Inventory, eyes: Ey
     let askers = cloud::connect(eyes.surroundings, eyes.clock)(config, &at.host);
     let config = Arc::new(config.clone());
     let (mut whole, mut inventory) = (Round::new(), Arc::new(known));
-    let mut fold = |round: Round, inventory: &Inventory| {
-        let (folded, _) = merge(inventory, &config.endpoints, &round, config.graces(), eyes.clock.now());
-        for (name, said) in round {
-            whole.entry(name).or_default().extend(said);
+    let mut take = |round: Round, inventory: &Inventory| {
+        for (name, said) in &round {
+            whole.entry(name.clone()).or_default().extend(said.clone());
         }
-        Arc::new(folded)
+        Arc::new(fold(inventory, &config, round, eyes.clock.now()).inventory)
     };
-    let mut round = Round::new();
-    rounds::ask(&Fixed, &config, &inventory, &mut round).await;
-    inventory = fold(round, &inventory);
+    inventory = take(rounds::fixed(&config), &inventory);
     // The API tells the domain names that DNS is asked for.
-    inventory = fold(askers.api(config.clone(), inventory.clone()).await, &inventory);
-    inventory = fold(askers.dns(config.clone(), inventory.clone()).await, &inventory);
+    for kinds in [&[SourceKind::Api][..], &[SourceKind::ZoneDomain, SourceKind::EndpointDomain]] {
+        let questions = rounds::questions(kinds, &config, &inventory, None);
+        let (tell, mut heard) = mpsc::unbounded_channel();
+        match kinds {
+            [SourceKind::Api] => rounds::one_by_one(askers.clone(), questions, tell).await,
+            _ => rounds::side_by_side(askers.clone(), questions, tell).await,
+        };
+        let mut round = Round::new();
+        while let Some(Said { question, said }) = heard.recv().await {
+            round.entry(question.name).or_default().insert(question.kind, said);
+        }
+        inventory = take(round, &inventory);
+    }
     Found { at, round: whole, inventory: Arc::unwrap_or_clone(inventory) }
 }
 
@@ -266,7 +274,7 @@ fn is_judged(work: &Work, view: &HealthView) -> bool {
             CheckState::Up { .. } => true,
             CheckState::Down { decided: None } => vouched(check),
             CheckState::Down { decided: Some(at) } => {
-                let siblings = work.siblings.get(key).into_iter().flatten().filter_map(of);
+                let siblings = work.siblings(key).filter_map(of);
                 vouched(check) && siblings.filter_map(|s| s.checks.get(kind)).all(|s| has_answered_since(s, at))
             }
         })

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
@@ -26,8 +25,7 @@ fn spec() -> ProbeSpec {
 
 fn work() -> Work {
     let targets = ["h", "i"].map(|z| (key(z), TargetSpec { key: key(z), probe: Arc::new(spec()) }));
-    let siblings = [(key("h"), [key("i")].into()), (key("i"), [key("h")].into())];
-    Work { targets: targets.into(), siblings: siblings.into() }
+    Work::grouped(targets.into(), [[key("h"), key("i")].into()])
 }
 
 fn view(h: CheckHealth, i: CheckHealth) -> HealthView {
@@ -78,7 +76,7 @@ fn a_verdict_is_waited_for_and_then_the_evidence_of_the_others() {
 #[test]
 fn a_success_of_anybody_since_the_first_failure_is_waited_for() {
     let failing = |since| CheckHealth { failing_since: Some(at(since)), ..down(Some(since + 1)) };
-    let alone = Work { siblings: BTreeMap::new(), ..work() };
+    let alone = Work::grouped(work().targets, []);
     for (h, i, judged) in [
         (failing(3), up(2), false),
         (failing(3), up(3), true),

@@ -10,10 +10,8 @@ use super::{Desk, Located, general, names, probe, read};
 use crate::config::document::quote;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
 use crate::config::{EndpointConfig, HostConfig, OwnDomains};
+use crate::model::limits::ENDPOINTS_A_CONFIG;
 use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Steering, ZoneId};
-
-/// More endpoints than a VPC can have.
-const MOST_ENDPOINTS: usize = 1_000;
 
 /// What one `[[endpoint]]` says, with the places of what other rules look at.
 pub(super) struct Draft {
@@ -61,15 +59,15 @@ impl Draft {
 pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, shared: (Steering, u32)) -> Vec<Draft> {
     let written = root.has("endpoint");
     let mut sections = root.sections(desk, "endpoint");
-    if let Some(first_too_many) = sections.get(MOST_ENDPOINTS) {
+    if let Some(first_too_many) = sections.get(ENDPOINTS_A_CONFIG) {
         let bad = Bad {
-            expected: format!("at most {MOST_ENDPOINTS} endpoints"),
+            expected: format!("at most {ENDPOINTS_A_CONFIG} endpoints"),
             found: sections.len().to_string(),
             help: None,
             at: first_too_many.at.clone(),
         };
         desk.complain("endpoint", bad);
-        sections.truncate(MOST_ENDPOINTS);
+        sections.truncate(ENDPOINTS_A_CONFIG);
     }
     if sections.is_empty() && !written {
         let help = Some("add an [[endpoint]] table; see config/examples".to_owned());

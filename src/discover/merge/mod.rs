@@ -100,6 +100,10 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         sources: old.map(|o| o.sources.clone()).unwrap_or_default(),
         cloud: old.filter(|_| same).and_then(|o| o.cloud.clone()),
         missing: old.filter(|_| same).and_then(|o| o.missing),
+        not_found: old.map(|o| o.not_found.clone()).unwrap_or_default(),
+        left_out: old.map(|o| o.left_out.clone()).unwrap_or_default(),
+        // Noted anew once all is folded in.
+        barred: BTreeMap::new(),
     };
     for kind in
         SourceKind::ALL.into_iter().filter(|kind| !wanted.has_source(*kind) || (!same && *kind == SourceKind::Api))
@@ -132,7 +136,10 @@ fn take(
             taken::take(endpoint, kind, found, now.boottime);
             found.incomplete.as_ref()
         }
-        Err(error) => Some(error),
+        Err(error) => {
+            taken::note_failure(endpoint, kind, error);
+            Some(error)
+        }
     };
     let freshness = match error {
         None => Freshness::Fresh { at: now },

@@ -113,8 +113,10 @@ fn endpoint_status(inventory: &Inventory) -> Family {
         BusinessStatus::Normal => c.status.to_string(),
         business => business.to_string(),
     };
+    let never_there = inventory.endpoints.iter().filter(|(_, e)| e.cloud.is_none() && !e.not_found.is_empty());
+    let never_there = never_there.map(|(name, _)| (labels([("endpoint", name), ("state", &"not_found")]), true));
     Family::gauge("privatelink_endpoint_status", "1 for what the cloud says of the endpoint.")
-        .samples(status_of(inventory, word))
+        .samples(status_of(inventory, word).into_iter().chain(never_there))
 }
 
 fn connection_status(inventory: &Inventory) -> Family {
@@ -312,6 +314,7 @@ fn hosts(receipt: &Receipt) -> [Family; 3] {
         failed_writes,
         conflicts,
         in_conflict: _,
+        left_out: _,
         // With those of the agent.
         capped: _,
     } = receipt;

@@ -4,6 +4,7 @@
 //! [`table`] shows it to a human, [`ready`] and [`healthy`] are its yes or no. All pure.
 
 mod credentials;
+mod discovery;
 mod dns;
 mod problems;
 mod report;
@@ -159,6 +160,12 @@ pub struct EndpointReport {
     /// What the cloud's API said of it last; `None` where it is not asked.
     #[serde(default)]
     pub cloud: Option<CloudReport>,
+    /// True if a source answered that there is no such endpoint, and never told of one.
+    #[serde(default)]
+    pub not_found: bool,
+    /// What was left out of the latest answer of each source, a sentence each.
+    #[serde(default)]
+    pub left_out: BTreeMap<SourceKind, String>,
     /// By zone, then by address.
     pub zones: BTreeMap<Zone, BTreeMap<IpAddr, AddressReport>>,
 }

@@ -100,8 +100,22 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 }
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
-    let Endpoint { id, domain, names: _, leaving: _, priority: _, zones, probed: _, presence, sources, cloud, missing } =
-        endpoint;
+    let Endpoint {
+        id,
+        domain,
+        names: _,
+        leaving: _,
+        priority: _,
+        zones,
+        probed: _,
+        presence,
+        sources,
+        cloud,
+        missing,
+        not_found,
+        left_out,
+        barred: _,
+    } = endpoint;
     let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
@@ -131,6 +145,8 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         leaving: matches!(presence, Presence::Removed { .. }),
         sources: sources.iter().map(|(kind, f)| (*kind, source_report(f, snapshot.now))).collect(),
         cloud,
+        not_found: !not_found.is_empty(),
+        left_out: left_out.iter().map(|(kind, what)| (*kind, what.to_string())).collect(),
         zones: zones.collect(),
     }
 }

@@ -1,52 +1,28 @@
 //! What the writer lets into the file. Pure.
 //!
-//! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan: one
-//! bad answer costs the others nothing, and the refused name keeps its last admitted answer. Absence removes nothing
-//! (B1): a name goes when the hand-over withdraws it, or once the config has lacked it for `removal_grace`.
+//! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan, and
+//! address by address: a bad address is left out and costs its name nothing else. Only where none is left the name keeps
+//! its last admitted answer. Absence removes nothing (B1): a name goes when the hand-over withdraws it, or once the
+//! config has lacked it for `removal_grace`.
 
 mod domain;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use self::domain::Tails;
 use self::room::Room;
 use super::block::{Block, Entry, EntryReason};
 use crate::config::{Families, OwnDomains, WriterConfig};
-use crate::model::limits::{BLOCK_BYTES, Capped, NAMES_A_HANDOVER};
-use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
-
-/// Most addresses that one name may have, standby ones included: more are a mistake, and small resolvers read only 48.
-pub const MAX_ADDRESSES: usize = 64;
-
-/// Ranges that are never published, unless an allowed range lies within one and so names it.
-const SPECIAL: [(&str, IpNet); 11] = [
-    ("a loopback address", v4(127, 0, 8)),
-    ("a link-local address", v4(169, 254, 16)),
-    ("a multicast address", v4(224, 0, 4)),
-    ("an unspecified address", v4(0, 0, 8)),
-    ("a reserved or broadcast address", v4(240, 0, 4)),
-    ("an address of the cloud's own services", v4(100, 100, 16)),
-    ("a loopback address", v6([0, 0, 0, 0, 0, 0, 0, 1], 128)),
-    ("an unspecified address", v6([0; 8], 128)),
-    ("a link-local address", v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)),
-    ("a multicast address", v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8)),
-    ("an IPv4 address in IPv6 clothes", v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96)),
-];
-
-const fn v4(a: u8, b: u8, length: u8) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), length))
-}
-
-const fn v6(s: [u16; 8], length: u8) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), length))
-}
+use crate::model::limits::{ADDRESSES_A_NAME, BLOCK_BYTES, CapCounts, Capped, NAMES_A_HANDOVER};
+use crate::model::ranges::{self, BadAddress};
+use crate::model::{Answer, Boottime, EndpointId, Handover, HostName, LeftOut};
 
 /// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
 /// used.
@@ -176,18 +152,25 @@ impl HostsPolicy {
         // Who is there already comes before newcomers, whatever room that takes.
         let answers = || handover.into_iter().flat_map(|h| &h.plan);
         let (known, new): (Vec<_>, Vec<_>) = answers().partition(|(name, _)| next.answers.contains_key(*name));
+        let (mut left_out, mut capped) = (BTreeMap::new(), CapCounts::default());
         for (name, answer) in known.into_iter().chain(new) {
-            let fitting = self.judge(name, answer, &next).and_then(|answer| {
+            let fitting = self.judge(name, answer, &next).and_then(|(answer, what)| {
                 self.judge_domain(name, &mut tails)?;
-                room.put(name, next.answers.get(name), &answer).map(|()| answer)
+                room.put(name, next.answers.get(name), &answer).map(|()| (answer, what))
             });
             match fitting {
-                Ok(answer) => drop(next.answers.insert(name.clone(), answer)),
+                Ok((answer, what)) => {
+                    capped.add(Capped::Addresses, what.addresses as u64);
+                    if !what.is_empty() {
+                        left_out.insert(name.clone(), what);
+                    }
+                    next.answers.insert(name.clone(), answer);
+                }
                 Err(refusal) => drop(refused.insert(name.clone(), refusal)),
             }
         }
         let next_deadline = next.lacking.values().map(|since| since.after(self.removal_grace)).min();
-        Admission { admitted: next, refused, next_deadline }
+        Admission { admitted: next, refused, left_out, capped, next_deadline }
     }
 
     /// What was admitted last, but for what the hand-over withdraws and what the config has lacked for long enough.
@@ -219,42 +202,51 @@ impl HostsPolicy {
         }
     }
 
-    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Answer, Refusal> {
+    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<(Answer, LeftOut), Refusal> {
         if !self.may_have(name, admitted) {
             return Err(Refusal::UnknownName);
         }
         let Answer { addresses, standby, reason } = answer;
-        let too_many = Refusal::TooMany { found: addresses.len() + standby.len() };
-        let mut kept: Vec<IpAddr> = Vec::new();
-        let mut take = |addresses: &[IpAddr]| {
-            let before = kept.len();
-            for address in addresses {
-                self.judge_address(*address)?;
-                if self.families.has(*address) && !kept.contains(address) {
-                    kept.push(*address);
+        let mut left_out = LeftOut::default();
+        let mut seen: BTreeSet<IpAddr> = BTreeSet::new();
+        let mut good = |all: &[IpAddr]| {
+            let mut good = all.to_vec();
+            good.retain(|address| match ranges::judge(*address, &self.allowed_ranges) {
+                Ok(()) => self.families.has(*address) && seen.insert(*address),
+                Err(why) => {
+                    left_out.add_bad(*address, why);
+                    false
                 }
-                if kept.len() > MAX_ADDRESSES {
-                    return Err(too_many.clone());
-                }
-            }
-            Ok(kept[before..].to_vec())
+            });
+            good
         };
-        let (addresses, standby) = (take(addresses)?, take(standby)?);
+        let (mut addresses, mut standby) = (good(addresses), good(standby));
         if addresses.is_empty() {
-            return Err(Refusal::NoAddress);
+            return Err(left_out.bad.map_or(Refusal::NoAddress, |(address, why, _)| Refusal::Address { address, why }));
         }
-        Ok(Answer { addresses, standby, reason: *reason })
+        left_out.addresses = keep_within_cap(&mut addresses, &mut standby, admitted.answers.get(name));
+        Ok((Answer { addresses, standby, reason: *reason }, left_out))
     }
+}
 
-    fn judge_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        let special = SPECIAL.iter().find(|(_, net)| net.contains(&address));
-        let mut allowing = self.allowed_ranges.iter().filter(|range| range.contains(&address));
-        match special {
-            Some((what, net)) if !allowing.any(|range| net.contains(range)) => Err(Refusal::Special { address, what }),
-            None if allowing.next().is_none() => Err(Refusal::OutsideRanges { address }),
-            _ => Ok(()),
-        }
+/// Leaves out what is over the cap: standby addresses first, newcomers before what is published already, and of those
+/// the numerically last. Says how many.
+fn keep_within_cap(addresses: &mut Vec<IpAddr>, standby: &mut Vec<IpAddr>, published: Option<&Answer>) -> usize {
+    let over = (addresses.len() + standby.len()).saturating_sub(ADDRESSES_A_NAME);
+    if over == 0 {
+        return 0;
     }
+    let known =
+        |address: &IpAddr| published.is_some_and(|p| p.addresses.contains(address) || p.standby.contains(address));
+    let mut ranked: Vec<(bool, bool, IpAddr)> = Vec::new();
+    for (all, second) in [(&*addresses, false), (&*standby, true)] {
+        ranked.extend(all.iter().map(|address| (second, !known(address), *address)));
+    }
+    ranked.sort_unstable();
+    let kept: BTreeSet<IpAddr> = ranked.into_iter().take(ADDRESSES_A_NAME).map(|(.., address)| address).collect();
+    addresses.retain(|address| kept.contains(address));
+    standby.retain(|address| kept.contains(address));
+    over
 }
 
 /// What was admitted up to now.
@@ -288,6 +280,10 @@ pub struct Admission {
     pub admitted: LastAdmitted,
     /// Names of the hand-over whose answer was refused; what was admitted of them before stays.
     pub refused: BTreeMap<HostName, Refusal>,
+    /// What was left out of answers that were admitted otherwise.
+    pub left_out: BTreeMap<HostName, LeftOut>,
+    /// What there was too much of.
+    pub capped: CapCounts,
     /// When a name will have been lacking for the whole grace.
     pub next_deadline: Option<Boottime>,
 }
@@ -316,25 +312,13 @@ pub enum Refusal {
     /// Nothing to publish.
     #[error("expected an address of a published family, found none")]
     NoAddress,
-    /// More than [`MAX_ADDRESSES`].
-    #[error("expected at most {MAX_ADDRESSES} addresses, found {found}")]
-    TooMany {
-        /// How many.
-        found: usize,
-    },
-    /// Not in `allowed_ranges`.
-    #[error("{address} is outside allowed_ranges")]
-    OutsideRanges {
+    /// Every address is bad. One of them:
+    #[error("{address} is {why}")]
+    Address {
         /// Which.
         address: IpAddr,
-    },
-    /// In a range that must be allowed by name.
-    #[error("{address} is {what}, and no allowed range is for just these")]
-    Special {
-        /// Which.
-        address: IpAddr,
-        /// What it is.
-        what: &'static str,
+        /// What is wrong with it.
+        why: BadAddress,
     },
 }
 
@@ -343,14 +327,9 @@ impl Refusal {
     #[must_use]
     pub fn capped(&self) -> Option<Capped> {
         match self {
-            Self::TooMany { .. } => Some(Capped::Addresses),
             Self::TooManyNames => Some(Capped::Names),
             Self::NoRoom { .. } => Some(Capped::Block),
-            Self::UnknownName
-            | Self::OtherDomain { .. }
-            | Self::NoAddress
-            | Self::OutsideRanges { .. }
-            | Self::Special { .. } => None,
+            Self::UnknownName | Self::OtherDomain { .. } | Self::NoAddress | Self::Address { .. } => None,
         }
     }
 }

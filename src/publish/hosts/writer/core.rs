@@ -293,6 +293,7 @@ impl Core {
             failed_writes: self.file.failed_writes,
             conflicts: self.file.conflict.count(),
             in_conflict: self.file.conflict.is_active(),
+            left_out: receipt::left_out(&self.admitted.left_out),
             capped: self.admitted.capped.clone(),
         }
     }

@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::core::Kept;
+use crate::model::limits::ADDRESSES_A_NAME;
 use crate::model::{Answer, HostName, Identity};
 use crate::publish::hosts::block;
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
-use crate::publish::hosts::policy::{HostsPolicy, MAX_ADDRESSES};
+use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::regular_file;
 
@@ -118,11 +119,11 @@ fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Loade
 pub fn parse_block(bytes: &[u8]) -> Result<Kept, String> {
     let SavedBlock { format: _, identity, entries: answers } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
-    let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > MAX_ADDRESSES);
+    let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
     match bad {
         Some((name, a)) => {
             let (found, standby) = (a.addresses.len(), a.standby.len());
-            Err(format!("{name}: expected 1 to {MAX_ADDRESSES} addresses, found {found} and {standby} for standby"))
+            Err(format!("{name}: expected 1 to {ADDRESSES_A_NAME} addresses, found {found} and {standby} for standby"))
         }
         None => Ok(Kept { identity, answers }),
     }
