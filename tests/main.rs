@@ -65,4 +65,5 @@ mod route;
 mod secrets;
 mod state_fuzz;
 mod steer_cut;
+mod steer_identity;
 mod support;

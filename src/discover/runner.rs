@@ -174,6 +174,11 @@ where
             if lacks {
                 self.dns.hurry(now);
             }
+            // It set out for what the config meant then.
+            let unasked = present.endpoints != config.endpoints;
+            if unasked && !lacking(&present, &self.setup.inventory.borrow()).is_empty() {
+                self.api.follow(fleet(&present), true, now);
+            }
         }
     }
 

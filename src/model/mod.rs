@@ -36,7 +36,8 @@ pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt,
 pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Span, TargetHealth};
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{
-    AddressEntry, CloudFacts, Endpoint, Freshness, Inventory, Missing, Presence, SourceKind, ZoneEntry, ZoneFacts,
+    AddressEntry, CloudFacts, Endpoint, EndpointIdentity, Freshness, Inventory, Missing, Presence, SourceKind,
+    ZoneEntry, ZoneFacts,
 };
 pub use log::{LogFormat, LogLevel, LogTarget};
 pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};

@@ -1,10 +1,10 @@
 //! What there is to probe, and who are siblings (pure).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{EndpointName, HostName, Inventory, Presence, ProbeSpec, TargetKey, TargetSpec};
+use super::runner::Probes;
+use crate::model::{HostName, Inventory, Presence, TargetKey, TargetSpec};
 
 /// The targets of an inventory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,20 +24,21 @@ const MEETING: f64 = 20.0;
 const HALVINGS: f64 = 7.0;
 
 impl Work {
-    /// Every address of a configured endpoint that has a probe and has not been retired.
+    /// Every address of a configured endpoint that has a probe and has not been retired. Inventory and probes come at
+    /// their own times after a reload: while they speak of different endpoints nothing is probed.
     #[must_use]
-    pub fn of(inventory: &Inventory, probes: &BTreeMap<EndpointName, Arc<ProbeSpec>>) -> Self {
+    pub fn of(inventory: &Inventory, probes: &Probes) -> Self {
         let mut work = Self::default();
         let mut by_name: BTreeMap<HostName, BTreeSet<TargetKey>> = BTreeMap::new();
         for (name, endpoint) in inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured) {
-            let Some(probe) = probes.get(name) else { continue };
+            let Some(probing) = probes.get(name).filter(|p| p.identity == endpoint.identity) else { continue };
             for (zone, entry) in &endpoint.zones {
                 for (address, _) in entry.addresses.iter().filter(|(_, a)| a.retired.is_none()) {
                     let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
                     for published in endpoint.names.iter().chain(&entry.names) {
                         by_name.entry(published.clone()).or_default().insert(key.clone());
                     }
-                    work.targets.insert(key.clone(), TargetSpec { key, probe: probe.clone() });
+                    work.targets.insert(key.clone(), TargetSpec { key, probe: probing.spec.clone() });
                 }
             }
         }
@@ -66,8 +67,10 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::{ProbeKind, Schedule, Zone};
+    use crate::model::{EndpointName, ProbeKind, ProbeSpec, Schedule, Zone};
 
     fn work(targets: u32, interval: Duration) -> Work {
         let path = Schedule { interval, fast_interval: interval, timeout: interval, fall: 1, rise: 1 };

@@ -78,7 +78,7 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
         _ => false,
     };
     // Recovery is earned by rise and hold, unless nothing else is healthy, or may be.
-    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c));
+    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c) && !c.is_retired());
     let mut good: Vec<_> = list.iter().copied().filter(|c| firm(c)).collect();
     for lesser in [|s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering] as [fn(Standing) -> bool; 2] {
         if good.is_empty() && !hope {
@@ -89,7 +89,9 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let stays = |c: &Candidate| {
         is_good(c)
             || match c.standing {
-                _ if c.is_retired() => is_published(c) && good.is_empty(),
+                _ if c.is_retired() => {
+                    is_published(c) && !good.iter().any(|other| c.yields_to(other, inputs.now.boottime))
+                }
                 Standing::Unknown => is_published(c) || published.is_none(),
                 Standing::Down | Standing::Recovering => {
                     is_published(c) && !good.iter().any(|other| c.is_disproved_by(other))

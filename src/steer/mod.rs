@@ -51,6 +51,9 @@ pub struct Steered {
     pub wake_at: Option<Boottime>,
     /// Endpoints that lost an address just now: discovery should look whether the cloud knows why.
     pub ask: BTreeSet<EndpointName>,
+    /// Names that still lead to what their endpoint was before the config made another of it, though `removal_grace` is
+    /// over.
+    pub outstayed: BTreeSet<HostName>,
 }
 
 /// Decides.
@@ -69,6 +72,11 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
         events: changes(inputs.previous, &plan),
         wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).min(),
         ask: lost(inputs.previous, &names, &plan),
+        outstayed: names
+            .iter()
+            .filter(|(name, c)| outstays(name, c, &plan, inputs.now))
+            .map(|(n, _)| n.clone())
+            .collect(),
         plan,
     }
 }
@@ -90,6 +98,12 @@ fn withdrawn(inputs: &Inputs<'_>, answers: &BTreeMap<HostName, Answer>) -> BTree
     let lost = previous.answers.keys().map(|n| (n.clone(), why(n)));
     let known = previous.withdrawn.iter().map(|(n, w)| (n.clone(), *w));
     lost.chain(known).filter(|(n, _)| !answers.contains_key(n)).collect()
+}
+
+fn outstays(name: &HostName, candidates: &Candidates, plan: &Plan, now: Now) -> bool {
+    let published = plan.answers.get(name).map(|a| a.addresses.as_slice()).unwrap_or_default();
+    let over = |c: &candidate::Candidate| c.former.is_some_and(|until| until <= now.boottime);
+    candidates.list.iter().any(|c| over(c) && published.contains(&c.key.address))
 }
 
 fn changes(previous: Option<&Plan>, plan: &Plan) -> Vec<EventKind> {

@@ -5,6 +5,7 @@
 
 mod credentials;
 mod dns;
+mod former;
 mod problems;
 mod report;
 mod sentence;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::report::failure;
-use super::{credentials, dns};
+use super::{credentials, dns, former};
 use crate::model::{
     CheckState, CloudFacts, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt,
     TargetKey, Verdict, Zone,
@@ -13,7 +13,8 @@ use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
-    let mut all = targets(snapshot);
+    let mut all = former::problems(snapshot);
+    all.extend(targets(snapshot));
     all.extend(publishing(snapshot));
     all.extend(dns::silent(snapshot));
     all.extend(cloud(snapshot));
