@@ -66,4 +66,5 @@ mod secrets;
 mod state_fuzz;
 mod steer_cut;
 mod steer_identity;
+mod steer_shed;
 mod support;

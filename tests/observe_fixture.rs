@@ -50,6 +50,7 @@ pub(crate) fn up() -> CheckHealth {
         failures: None,
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
+        load: privatelinkd::model::Load::default(),
         certificate: None,
         stats,
     }

@@ -134,6 +134,7 @@ impl Rig {
             ask: mpsc::channel(1).0,
             events,
             disowned: false,
+            outstayed: std::collections::BTreeSet::new(),
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());

@@ -264,7 +264,7 @@ impl fmt::Display for EventKind {
             Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
             Self::FormerKept { name } => write!(
                 f,
-                "{name}: still leads where it did before the config changed: nothing of the new endpoint has passed a probe"
+                "{name}: still leads where it did before the config changed: nothing of the new endpoint passed a probe"
             ),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),

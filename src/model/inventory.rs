@@ -183,8 +183,9 @@ pub struct AddressEntry {
     /// Set once every source that gave it stopped to: it is no longer probed and leaves the answers as soon as
     /// another address of the name has proved itself, or after the grace.
     pub retired: Option<Boottime>,
-    /// It is retired because it was found by what the config no longer says of the endpoint (another id): it may lead to
-    /// another database. It stays published until an address of the new one has passed a probe, however long that takes.
+    /// It is retired because it was found by what the config no longer says of the endpoint (another id): it may lead
+    /// to another database. It stays published until an address of the new one has passed a probe, however long that
+    /// takes.
     #[serde(default)]
     pub former: bool,
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::Inputs;
 use super::candidate::{Candidate, Candidates, Standing};
+use super::shed::{self, Shed};
 use crate::model::{Answers, Prefer};
 
 /// The outcome for one name.
@@ -19,6 +20,8 @@ pub(super) struct Chosen {
     pub(super) drained_but_needed: bool,
     /// Some candidate is left out because of a drain.
     pub(super) drained: bool,
+    /// What this host keeps away from because it is overloaded.
+    pub(super) shed: Shed,
 }
 
 /// `None` if there is neither a candidate nor anything published.
@@ -48,6 +51,11 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
     }
     let mut choice = pool.clone();
     keep_if_any(&mut choice, |c| !c.drained);
+    let shed = shed::of(candidates, published, inputs);
+    let is_left = |c: &Candidate| shed.left.contains(&c.key);
+    if choice.iter().any(|c| c.serves() && !is_left(c)) {
+        choice.retain(|c| !is_left(c));
+    }
     if let Some(first) = choice.iter().map(|c| c.priority).min() {
         choice.retain(|c| c.priority == first);
     }
@@ -63,6 +71,7 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
         standby: unique(rest.map(|c| c.key.address)),
         drained_but_needed: choice.iter().any(|c| c.drained),
         drained: candidates.list.iter().any(|c| c.drained && !is_sick(c) && !addresses.contains(&c.key.address)),
+        shed,
         addresses,
     })
 }

@@ -40,10 +40,11 @@ pub(super) struct Candidate {
     pub(super) leaves_at: Option<Boottime>,
     /// The name left the config altogether.
     pub(super) removed: bool,
-    /// The name left this endpoint, or the endpoint the config or the cloud: the config has the name elsewhere, if at all.
+    /// The name left this endpoint, or the endpoint the config or the cloud: the config has the name elsewhere, if at
+    /// all.
     pub(super) departed: bool,
-    /// Set for an address of what the endpoint was before its config made another of it: until when it is waited for one
-    /// of the new one's, and for none but those.
+    /// Set for an address of what the endpoint was before its config made another of it: until when it is waited for
+    /// one of the new one's, and for none but those.
     pub(super) former: Option<Boottime>,
     pub(super) health: Option<Arc<TargetHealth>>,
 }
@@ -71,14 +72,14 @@ impl Candidate {
         matches!(self.standing, Standing::Trusted | Standing::Up)
     }
 
-    /// True for an address that its source dropped, or that is another endpoint's by now, while the name itself is still
-    /// configured.
+    /// True for an address that its source dropped, or that is another endpoint's by now, while the name itself is
+    /// still configured.
     pub(super) fn is_retired(&self) -> bool {
         self.former.is_some() || (self.leaves_at.is_some() && !self.removed)
     }
 
-    /// True if `self`, which is retired, has to go since `other` serves. Of a former endpoint it does not go for the sake
-    /// of one that is second choice, except when nothing has come of the new endpoint for `removal_grace`.
+    /// True if `self`, which is retired, has to go since `other` serves. Of a former endpoint it does not go for the
+    /// sake of one that is second choice, except when nothing has come of the new endpoint for `removal_grace`.
     pub(super) fn yields_to(&self, other: &Self, now: Boottime) -> bool {
         self.former.is_none_or(|until| other.priority <= self.priority || until <= now)
     }
@@ -87,9 +88,9 @@ impl Candidate {
     /// failure that decided (B4). A check that is down without a decision is of the kind that no other address mends,
     /// and speaks neither for nor against.
     ///
-    /// Failures while nobody at all succeeded prove nothing, for they may have been this host's own (B5): when it is over,
-    /// the first address that answers must not disprove the others by what they failed then. They are probed again at
-    /// once, and what fails then fails beside a success.
+    /// Failures while nobody at all succeeded prove nothing, for they may have been this host's own (B5): when it is
+    /// over, the first address that answers must not disprove the others by what they failed then. They are probed
+    /// again at once, and what fails then fails beside a success.
     pub(super) fn is_disproved_by(&self, other: &Self) -> bool {
         let Some(theirs) = &other.health else { return false };
         let passed = |(check, at): &(Check, Boottime)| {

@@ -14,7 +14,7 @@ pub(super) fn of(candidates: &Candidates, chosen: &Chosen, inputs: &Inputs<'_>) 
     let list: Vec<_> = candidates.list.iter().filter(|c| !c.is_retired() || is_published(c)).collect();
     let left_out_dead = |c: &&Candidate| {
         let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
-        sick && !is_published(c)
+        (sick || chosen.shed.left.contains(&c.key)) && !is_published(c)
     };
     let all_down = !list.is_empty() && list.iter().all(|c| c.standing == Standing::Down);
     let all = |is: &dyn Fn(&Candidate) -> bool| {

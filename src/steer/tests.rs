@@ -131,6 +131,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         failures: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
         last: None,
         last_failure: None,
+        load: crate::model::Load::default(),
         certificate: None,
         stats: crate::model::CheckStats::default(),
     }

@@ -53,8 +53,8 @@ pub(super) fn forget(endpoint: &mut Endpoint, kind: SourceKind) {
     }
 }
 
-/// Retires what nobody gives, unless nothing else is left. What was another endpoint's is kept by being published, not by
-/// being probed.
+/// Retires what nobody gives, unless nothing else is left. What was another endpoint's is kept by being published, not
+/// by being probed.
 pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boottime) {
     for zone in endpoint.zones.values_mut().filter(|z| is_fixed(z)) {
         zone.addresses.values_mut().for_each(|a| a.given.retain(|kind| *kind == SourceKind::Fixed));
