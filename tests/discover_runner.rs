@@ -130,6 +130,7 @@ impl Rig {
             ask: ask.clone(),
             events: events.clone(),
             disowned: false,
+            outstayed: std::collections::BTreeSet::new(),
         };
         let runner = Runner::new(Setup {
             clock,

@@ -69,4 +69,6 @@ mod route;
 mod secrets;
 mod state_fuzz;
 mod steer_cut;
+mod steer_identity;
+mod steer_shed;
 mod support;

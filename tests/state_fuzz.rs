@@ -10,8 +10,9 @@ use privatelinkd::agent::steering;
 use privatelinkd::config::Config;
 use privatelinkd::discover::{Cached, Found, FoundZone, Round, judge, merge};
 use privatelinkd::model::{
-    AddressEntry, Answer, AnswerReason, Boottime, Endpoint, Freshness, HealthView, HostFacts, HostName, Identity,
-    IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal, Zone, ZoneEntry,
+    AddressEntry, Answer, AnswerReason, Boottime, Endpoint, EndpointIdentity, Freshness, HealthView, HostFacts,
+    HostName, Identity, IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal,
+    Zone, ZoneEntry,
 };
 use privatelinkd::probe::mysql::tls_book::TlsBook;
 use privatelinkd::steer::{Inputs, steer};
@@ -75,11 +76,13 @@ fn plan() -> impl Strategy<Value = Plan> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    let entry = (proptest::option::of(boottime()), select(SourceKind::ALL.to_vec()), any::<bool>()).prop_map(
-        |(retired, source, given)| AddressEntry {
+    let flags = (any::<bool>(), any::<bool>());
+    let entry = (proptest::option::of(boottime()), select(SourceKind::ALL.to_vec()), flags).prop_map(
+        |(retired, source, (given, former))| AddressEntry {
             source,
             given: given.then_some(source).into_iter().collect(),
             retired,
+            former,
         },
     );
     let missing = || {
@@ -107,6 +110,7 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         missing(),
     )
         .prop_map(|((names, leaving), priority, zones, probed, presence, sources, missing)| Endpoint {
+            identity: EndpointIdentity::default(),
             id: None,
             domain: None,
             names,

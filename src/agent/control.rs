@@ -78,9 +78,11 @@ impl Control {
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
         let told = self.settings.told.borrow().clone();
         self.settings.take_host(host_facts(&config, told.as_deref()));
-        self.settings.probes.send_replace(Arc::new(probes(&config)));
-        self.settings.policy.send_replace(Arc::new(policy(&config)));
+        let (probes, policy) = (probes(&config), policy(&config));
+        // First, so that the inventory follows before the probes do: an endpoint that only got an id goes on unhindered.
         self.settings.config.send_replace(Arc::new(config));
+        self.settings.probes.send_replace(Arc::new(probes));
+        self.settings.policy.send_replace(Arc::new(policy));
         self.settings.state.send_replace(Arc::new(state));
     }
 

@@ -263,6 +263,7 @@ impl Wiring {
             ask,
             events: self.events.clone(),
             disowned: false,
+            outstayed: std::collections::BTreeSet::new(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
         let runner = discover::Runner::new(discover::Setup {

@@ -43,7 +43,8 @@ pub use own_domains::OwnDomains;
 pub use sources::Sources;
 
 use crate::model::{
-    EndpointId, EndpointName, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, SourceKind, Steering, ZoneId,
+    EndpointId, EndpointIdentity, EndpointName, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec,
+    SourceKind, Steering, ZoneId,
 };
 
 /// A whole, valid configuration with every default filled in.
@@ -116,6 +117,8 @@ pub struct EndpointConfig {
     pub id: Option<EndpointId>,
     /// `domain`
     pub domain: Option<HostName>,
+    /// `[host].region`: where the API is asked for the id, if the config says so.
+    pub region: Option<String>,
     /// `private_dns`, and `domain` if `publish_domain`.
     pub names: BTreeSet<HostName>,
     /// `publish_domain`: a domain that only the API tells is published, too.
@@ -263,6 +266,13 @@ pub fn only_endpoints(text: &str) -> bool {
 }
 
 impl EndpointConfig {
+    /// What the endpoint is.
+    #[must_use]
+    pub fn identity(&self) -> EndpointIdentity {
+        let region = self.region.clone().filter(|_| self.id.is_some());
+        EndpointIdentity { id: self.id.clone(), domain: self.domain.clone(), region }
+    }
+
     /// Whether a source has anything to go by.
     #[must_use]
     pub fn has_source(&self, kind: SourceKind) -> bool {

@@ -88,6 +88,8 @@ enum Flight {
 /// A round that ended.
 struct Ended {
     flight: Flight,
+    /// What it set out for.
+    config: Arc<Config>,
     summary: Summary,
 }
 
@@ -190,19 +192,21 @@ where
         let known = self.setup.inventory.borrow().clone();
         let (cloud, tell) = (self.cloud.clone(), self.tell.clone());
         self.in_flight.insert(flight);
+        let config = config.clone();
         match flight {
             Flight::Api => {
                 self.api_has_news = false;
-                let questions = rounds::questions(API, config, &known, None);
-                self.rounds
-                    .spawn(async move { Ended { flight, summary: rounds::one_by_one(cloud, questions, tell).await } });
+                let questions = rounds::questions(API, &config, &known, None);
+                self.rounds.spawn(async move {
+                    Ended { flight, config, summary: rounds::one_by_one(cloud, questions, tell).await }
+                });
             }
             Flight::Dns | Flight::Urgent => {
                 let wished = std::mem::take(&mut self.wished);
                 let only = (flight == Flight::Urgent).then_some(&wished);
-                let questions = rounds::questions(DNS, config, &known, only);
+                let questions = rounds::questions(DNS, &config, &known, only);
                 self.rounds.spawn(async move {
-                    Ended { flight, summary: rounds::side_by_side(cloud, questions, tell).await }
+                    Ended { flight, config, summary: rounds::side_by_side(cloud, questions, tell).await }
                 });
             }
         }
@@ -235,7 +239,7 @@ where
         self.next_fold = Instant::now() + GATHER;
     }
 
-    fn end(&mut self, Ended { flight, summary }: Ended) {
+    fn end(&mut self, Ended { flight, config, summary }: Ended) {
         // All its answers were told before.
         self.hear(None);
         self.in_flight.remove(&flight);
@@ -251,6 +255,14 @@ where
         if flight == Flight::Api && std::mem::take(&mut self.api_has_news) {
             // It may have told domain names that were not known before.
             self.dns.hurry(now);
+        }
+        if flight == Flight::Api {
+            // It set out for what the config meant then.
+            let present = self.setup.config.borrow().clone();
+            let unasked = present.endpoints != config.endpoints;
+            if unasked && !lacking(&present, &self.setup.inventory.borrow()).is_empty() {
+                self.api.follow(fleet(&present), true, now);
+            }
         }
     }
 

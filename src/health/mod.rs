@@ -5,6 +5,7 @@
 
 mod bearing;
 mod fold;
+mod load;
 mod tracker;
 
 pub use bearing::Bearing;

@@ -92,6 +92,12 @@ pub enum EventKind {
         /// After.
         to: AnswerReason,
     },
+    /// The config made another endpoint of a name's, `removal_grace` is over, and nothing of the new one has passed a
+    /// probe: the name still leads to the old one.
+    FormerKept {
+        /// Which.
+        name: HostName,
+    },
     /// A name was given up.
     NameWithdrawn {
         /// Which.
@@ -242,7 +248,8 @@ impl EventKind {
             | Self::CacheUnusable { .. }
             | Self::ConfigRecalled { .. }
             | Self::PublishConflict { .. } => Severity::Warning,
-            Self::StateNotSaved { .. }
+            Self::FormerKept { .. }
+            | Self::StateNotSaved { .. }
             | Self::PublishFailed { .. }
             | Self::ConfigRefused { .. }
             | Self::ListenerFailed { .. } => Severity::Error,
@@ -273,6 +280,10 @@ impl fmt::Display for EventKind {
                 write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
             }
             Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
+            Self::FormerKept { name } => write!(
+                f,
+                "{name}: still leads where it did before the config changed: nothing of the new endpoint passed a probe"
+            ),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),

@@ -35,10 +35,14 @@ pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
-pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Span, TargetHealth};
+pub use health::{
+    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OverloadRun, Span,
+    TargetHealth,
+};
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{
-    AddressEntry, CloudFacts, Endpoint, Freshness, Inventory, Missing, Presence, SourceKind, ZoneEntry, ZoneFacts,
+    AddressEntry, CloudFacts, Endpoint, EndpointIdentity, Freshness, Inventory, Missing, Presence, SourceKind,
+    ZoneEntry, ZoneFacts,
 };
 pub use left_out::LeftOut;
 pub use log::{LogFormat, LogLevel, LogTarget};

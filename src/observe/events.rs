@@ -97,6 +97,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::ReasonChanged { name, from: _, to } => {
             Fields { name: Some(name.as_str()), reason: Some(to.label()), ..plain("reason_changed") }
         }
+        EventKind::FormerKept { name } => Fields { name: Some(name.as_str()), ..plain("former_kept") },
         EventKind::NameWithdrawn { name, why: _ } => Fields { name: Some(name.as_str()), ..plain("name_withdrawn") },
         EventKind::SourceStale { endpoint, .. } => {
             Fields { endpoint: Some(endpoint.as_str()), ..plain("source_stale") }
@@ -221,6 +222,7 @@ mod tests {
             EventKind::TargetUp { target: target(), check: Check::Path, recovered: true },
             EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
             EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
+            EventKind::FormerKept { name: name.clone() },
             EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
             EventKind::SourceStale { endpoint: endpoint.clone(), source, error: error.clone() },
             EventKind::SourceFresh { endpoint, source },

@@ -12,8 +12,8 @@ use super::target::{Report, Target};
 use super::{Prober, Work};
 use crate::health::{Bearing, Signal};
 use crate::model::{
-    Check, CheckHealth, EndpointName, Event, EventKind, HealthView, Inventory, Now, ProbeSpec, TargetHealth, TargetKey,
-    TargetSpec,
+    Check, CheckHealth, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now, ProbeSpec,
+    TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
@@ -22,7 +22,16 @@ use crate::sys::heartbeat::Beat;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// How each endpoint is probed. An endpoint that is missing here is not.
-pub type Probes = BTreeMap<EndpointName, Arc<ProbeSpec>>;
+pub type Probes = BTreeMap<EndpointName, Probing>;
+
+/// How an endpoint is probed, and which: nothing of this is sent to addresses that were found for another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probing {
+    /// What the config that says so calls it.
+    pub identity: EndpointIdentity,
+    /// How.
+    pub spec: Arc<ProbeSpec>,
+}
 
 /// A target's task ended although nobody told it to.
 #[derive(Debug, thiserror::Error)]

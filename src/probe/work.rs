@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{AddressEntry, EndpointName, HostName, Inventory, Presence, ProbeSpec, TargetKey, TargetSpec};
+use super::runner::Probes;
+use crate::model::{AddressEntry, HostName, Inventory, Presence, TargetKey, TargetSpec};
 
 /// The targets of an inventory. What it holds grows with names and addresses, not with the square of either.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,13 +26,14 @@ const MEETING: f64 = 20.0;
 const HALVINGS: f64 = 7.0;
 
 impl Work {
-    /// Every address of a configured endpoint that has a probe, has not been retired and may be probed.
+    /// Every address of a configured endpoint that has a probe, has not been retired and may be probed. Inventory and
+    /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed.
     #[must_use]
-    pub fn of(inventory: &Inventory, probes: &BTreeMap<EndpointName, Arc<ProbeSpec>>) -> Self {
+    pub fn of(inventory: &Inventory, probes: &Probes) -> Self {
         let mut targets = BTreeMap::new();
         let mut by_name: BTreeMap<&HostName, BTreeSet<TargetKey>> = BTreeMap::new();
         for (name, endpoint) in inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured) {
-            let Some(probe) = probes.get(name) else { continue };
+            let Some(probing) = probes.get(name).filter(|p| p.identity == endpoint.identity) else { continue };
             let may_be_probed =
                 |ip: &IpAddr, a: &AddressEntry| a.retired.is_none() && !endpoint.barred.contains_key(ip);
             for (zone, entry) in &endpoint.zones {
@@ -41,7 +42,7 @@ impl Work {
                     for published in endpoint.names.iter().chain(&entry.names) {
                         by_name.entry(published).or_default().insert(key.clone());
                     }
-                    targets.insert(key.clone(), TargetSpec { key, probe: probe.clone() });
+                    targets.insert(key.clone(), TargetSpec { key, probe: probing.spec.clone() });
                 }
             }
         }
@@ -85,8 +86,10 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::{ProbeKind, Schedule, Zone};
+    use crate::model::{EndpointName, ProbeKind, ProbeSpec, Schedule, Zone};
 
     fn work(targets: u32, interval: Duration) -> Work {
         let path = Schedule { interval, fast_interval: interval, timeout: interval, fall: 1, rise: 1 };

@@ -256,7 +256,7 @@ fn patience(probes: &Probes) -> Duration {
         let Schedule { interval, fast_interval, timeout, rise: _, fall } = schedule;
         (timeout + fast_interval) * (fall + 2) + interval.mul_f64(1.1) + Duration::from_secs(1)
     };
-    probes.values().flat_map(|p| p.checks()).map(longest).max().unwrap_or_default()
+    probes.values().flat_map(|p| p.spec.checks()).map(longest).max().unwrap_or_default()
 }
 
 /// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that

@@ -1,7 +1,10 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::model::{Check, CheckHealth, Failure, FailureReason, LastResult, Now, ProbeKind, ProbeSpec, Zone};
+use crate::model::{
+    Check, CheckHealth, EndpointIdentity, Failure, FailureReason, LastResult, Now, ProbeKind, ProbeSpec, Zone,
+};
+use crate::probe::runner::Probing;
 
 const fn at(s: u64) -> Boottime {
     Boottime(Duration::from_secs(s))
@@ -90,7 +93,8 @@ fn a_success_of_anybody_since_the_first_failure_is_waited_for() {
 
 #[test]
 fn the_slowest_target_sets_the_patience() {
-    let probes: Probes = [("a".parse().unwrap(), Arc::new(spec()))].into();
+    let probing = Probing { identity: EndpointIdentity::default(), spec: Arc::new(spec()) };
+    let probes: Probes = [("a".parse().unwrap(), probing)].into();
     assert_eq!(patience(&probes), Duration::from_secs(19));
     assert_eq!(patience(&Probes::new()), Duration::ZERO);
 }

@@ -49,9 +49,10 @@ impl Draft {
         self.config.as_ref()?.probe.as_ref()?.kind.secret()
     }
 
-    /// What becomes of it: nothing if it is switched off.
-    pub(super) fn into_config(self) -> Option<(EndpointName, EndpointConfig)> {
-        self.name.zip(self.config).filter(|_| self.enabled)
+    /// What becomes of it in the region of `[host]`: nothing if it is switched off.
+    pub(super) fn into_config(self, region: Option<&str>) -> Option<(EndpointName, EndpointConfig)> {
+        let config = self.config.map(|config| EndpointConfig { region: region.map(str::to_owned), ..config });
+        self.name.zip(config).filter(|_| self.enabled)
     }
 }
 
@@ -124,6 +125,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     let config = priority.map(|priority| EndpointConfig {
         id,
         domain: domain.map(|l| l.value),
+        region: None,
         names: names.iter().map(|l| l.value.clone()).collect(),
         publish_domain: publishes,
         addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),

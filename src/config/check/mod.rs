@@ -196,10 +196,12 @@ fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
     drafts.check_probes_and_addresses(desk);
     drafts.check_names_and_paths(desk);
     let Drafts { host, cloud, steering, endpoints, hosts, dns, metrics, log } = drafts;
+    let host = host?.value();
+    let region = host.region.as_deref();
     Some(Config {
-        host: host?.value(),
+        endpoints: endpoints.into_iter().filter_map(|draft| draft.into_config(region)).collect(),
+        host,
         cloud: cloud?,
-        endpoints: endpoints.into_iter().filter_map(Draft::into_config).collect(),
         steering: steering?,
         hosts: hosts?.value(),
         dns: dns?,

@@ -73,7 +73,8 @@ pub(super) fn forget(endpoint: &mut Endpoint, kind: SourceKind) {
     }
 }
 
-/// Retires what nobody gives, unless nothing else is left.
+/// Retires what nobody gives, unless nothing else is left. What was another endpoint's is kept by being published, not
+/// by being probed.
 pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boottime) {
     for zone in endpoint.zones.values_mut().filter(|z| is_fixed(z)) {
         zone.addresses.values_mut().for_each(|a| a.given.retain(|kind| *kind == SourceKind::Fixed));
@@ -84,8 +85,10 @@ pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boott
         for (address, known) in &mut entry.addresses {
             let was_live = before.and_then(|z| z.addresses.get(address)).is_some_and(|a| a.retired.is_none());
             known.source = known.given.first().copied().unwrap_or(known.source);
+            known.former &= known.given.is_empty();
             known.retired = match known.given.is_empty() {
                 false => None,
+                true if known.former => known.retired.or(Some(now)),
                 true if keep && was_live => None,
                 true => known.retired.or(Some(now)),
             };

@@ -23,6 +23,7 @@ fn wanted() -> BTreeMap<EndpointName, EndpointConfig> {
     let config = EndpointConfig {
         id: None,
         domain: None,
+        region: None,
         names: ["db.example".parse().unwrap()].into(),
         publish_domain: false,
         addresses: [("z".parse().unwrap(), vec!["10.0.0.1".parse().unwrap()])].into(),
@@ -352,9 +353,20 @@ fn another_id_is_another_endpoint() {
     let mut story = Story::new(discovered());
     story.hears(API, of_api(&[("h", &["10.0.0.1"])])).hears(API, gone());
     story.config.values_mut().next().unwrap().id = Some("ep-2".parse().unwrap());
-    story.hears(API, failure()).shows(&["h 10.0.0.1 api"]);
+    story.hears(API, failure()).shows(&["h 10.0.0.1 api -"]);
     assert_eq!((story.endpoint().cloud.clone(), story.endpoint().missing), (None, None));
+    let former = |story: &Story, zone_id: &str| {
+        story.endpoint().zones[&zone(zone_id)].addresses.values().map(|a| a.former).collect::<Vec<_>>()
+    };
+    assert_eq!(former(&story, "h"), [true]);
     story.hears(API, of_api(&[("h", &["10.0.0.2"])])).shows(&["h 10.0.0.1 api -", "h 10.0.0.2 api"]);
+    // Nobody here knows whether the new one works: the old ones are remembered for as long as it takes.
+    story.waits(100_000).hears(API, of_api(&[("h", &["10.0.0.2"])]));
+    story.shows(&["h 10.0.0.1 api -", "h 10.0.0.2 api"]);
+    assert_eq!(next_expiry(&story.inventory, GRACES), None);
+    // What the new one has, too, is the new one's.
+    story.hears(API, of_api(&[("h", &["10.0.0.1"])])).shows(&["h 10.0.0.1 api", "h 10.0.0.2 api -"]);
+    assert_eq!(former(&story, "h"), [false, false]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod credentials;
 mod discovery;
 mod dns;
+mod former;
 mod problems;
 mod report;
 mod sentence;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::failure;
-use super::{credentials, discovery, dns};
+use super::{credentials, discovery, dns, former};
 use crate::model::{
     CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, TargetKey, Verdict, Zone,
 };
@@ -14,7 +14,8 @@ use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
-    let mut all = targets(snapshot);
+    let mut all = former::problems(snapshot);
+    all.extend(targets(snapshot));
     all.extend(publishing(snapshot));
     all.extend(left_out(snapshot));
     all.extend(dns::silent(snapshot));

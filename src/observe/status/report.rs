@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
     EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport,
-    StageReport, State, When, credentials, dns, problems,
+    StageReport, State, When, credentials, dns, former, problems,
 };
 use crate::model::{
     AddressEntry, Answer, Boottime, Certificate, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
@@ -101,6 +101,7 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
     let Endpoint {
+        identity: _,
         id,
         domain,
         names: _,
@@ -134,10 +135,13 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         gone: missing.is_some_and(|m| m.confirmed.is_some()),
     };
     let cloud = cloud.as_ref().map(of_cloud);
+    let plan = snapshot.plan.plan.as_deref();
+    let is_shown = |address: &IpAddr, entry: &AddressEntry| !entry.former || former::is_published(plan, *address);
     let zones = zones
         .iter()
-        .filter(|(_, entry)| !entry.addresses.is_empty())
-        .map(|(zone, entry)| (zone.clone(), entry.addresses.iter().map(|(a, e)| (*a, address(zone, *a, e))).collect()));
+        .filter(|(_, entry)| entry.addresses.iter().any(|(a, e)| is_shown(a, e)))
+        .map(|(zone, entry)| (zone, entry.addresses.iter().filter(|(a, e)| is_shown(a, e))))
+        .map(|(zone, shown)| (zone.clone(), shown.map(|(a, e)| (*a, address(zone, *a, e))).collect()));
     EndpointReport {
         id: id.clone(),
         domain: domain.clone(),
@@ -160,7 +164,7 @@ fn source_report(freshness: &Freshness, now: Now) -> SourceReport {
 }
 
 fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now) -> AddressReport {
-    let AddressEntry { source, given: _, retired } = entry;
+    let AddressEntry { source, given: _, retired, former: _ } = entry;
     let state = match target.map(TargetHealth::summary) {
         None => AddressState::Unprobed,
         Some(CheckState::Unknown) => AddressState::Unknown,
