@@ -18,8 +18,10 @@ use crate::sys::clock::Clock;
 use mysql::Product;
 use tdengine::TdengineProber;
 
+mod backoff;
 pub mod certificate;
 pub mod dial;
+mod fleet;
 mod http;
 pub mod https;
 pub mod mysql;
@@ -32,7 +34,8 @@ mod tickets;
 pub mod tls;
 mod work;
 
-pub use refused::{RefusedSecrets, Turn};
+pub use fleet::FleetSize;
+pub use refused::{RefusedSecrets, Turn, Word};
 pub use work::Work;
 
 /// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never
@@ -124,7 +127,13 @@ impl Probers {
     /// A factory that shares nothing yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let refused = Arc::new(RefusedSecrets::new(clock));
+        Self::of_fleet(clock, FleetSize::default())
+    }
+
+    /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.
+    #[must_use]
+    pub fn of_fleet(clock: Clock, fleet: FleetSize) -> Self {
+        let refused = Arc::new(RefusedSecrets::new(clock, fleet));
         Self { trust: tls::TrustSets::default(), refused, gates: mysql::Gates::default() }
     }
 
