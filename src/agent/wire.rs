@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Ledger;
 use super::control::{self, Control};
+use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
@@ -20,8 +21,8 @@ use crate::discover::{self, Cache, Memory};
 use crate::model::limits::CapCounts;
 use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
-use crate::probe::Probers;
 use crate::probe::runner::Runner;
+use crate::probe::{FleetSize, Probers};
 use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::writer::{self, Given, Here};
@@ -96,6 +97,7 @@ impl Wiring {
                 told: watch::Sender::default(),
                 probes: watch::Sender::new(Arc::new(probes(&config))),
                 policy: watch::Sender::new(Arc::new(policy(&config))),
+                fleet: FleetSize::new(config.host.fleet_size),
                 config: watch::Sender::new(config),
             },
             written_by: memory.written_by,
@@ -138,6 +140,9 @@ impl Wiring {
             level: self.options.level,
             log: self.options.log.clone(),
             sources: self.options.loaded.sources.clone(),
+            texts: self.options.loaded.texts.clone(),
+            without: self.options.recalled.iter().flat_map(|recalled| recalled.without.iter().cloned()).collect(),
+            secret_files: SecretFiles::default(),
             // What was kept is kept.
             kept: self.options.recalled.is_none().then(|| std::mem::take(&mut self.options.loaded.kept)),
             settings: self.settings.clone(),
@@ -231,7 +236,7 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let probers = Probers::new(self.clock);
+        let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone());
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
             clock: self.clock,
