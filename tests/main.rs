@@ -13,6 +13,7 @@ mod agent_cli;
 mod agent_cloud;
 mod agent_config;
 mod agent_rig;
+mod agent_secrets;
 mod agent_two;
 mod architecture;
 mod cli_discover;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use privatelinkd::model::{Check, FailureReason as R, MysqlTls, ProbeKind};
-use privatelinkd::probe::{Fleet, Prober, Probers, TlsBudget};
+use privatelinkd::probe::{FleetSize, Prober, Probers, TlsBudget};
 use privatelinkd::sys::clock::Clock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
@@ -150,7 +150,7 @@ async fn what_the_network_ends_costs_nothing() {
 #[tokio::test]
 async fn a_fleet_does_not_find_out_at_one_instant() {
     let server = Breaking::start("8.0.36", NOTHING_IN_COMMON, 0).await;
-    let probers = Probers::new(Clock::System).in_a_fleet(Fleet::new(|| 1_000_000));
+    let probers = Probers::of_fleet(Clock::System, FleetSize::new(1_000_000));
     let prober = |check| probers.prober(&deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))), check);
     prober(Check::Path).probe(PATIENT).await.unwrap();
     assert_eq!(prober(Check::Deep).probe(PATIENT).await.unwrap_err().reason, R::Local);

@@ -11,6 +11,7 @@ mod host;
 mod listen;
 pub mod once;
 mod report;
+mod secret_files;
 mod settings;
 pub mod steering;
 mod stub;

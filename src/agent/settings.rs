@@ -8,6 +8,7 @@ use crate::cloud::metadata::Facts;
 use crate::config::{Config, EndpointConfig};
 use crate::model::HostFacts;
 use crate::observe::ConfigState;
+use crate::probe::FleetSize;
 use crate::probe::runner::{Probes, Probing};
 use crate::publish::hosts::policy::HostsPolicy;
 
@@ -22,6 +23,8 @@ pub(super) struct Settings {
     pub(super) told: watch::Sender<Option<Arc<Facts>>>,
     pub(super) probes: watch::Sender<Arc<Probes>>,
     pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
+    /// How many hosts share secrets and servers with this one.
+    pub(super) fleet: FleetSize,
 }
 
 impl Settings {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Ledger;
 use super::control::{self, Control};
+use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
@@ -21,7 +22,7 @@ use crate::model::limits::CapCounts;
 use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
 use crate::probe::runner::Runner;
-use crate::probe::{Fleet, Probers};
+use crate::probe::{FleetSize, Probers};
 use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::writer::{self, Given, Here};
@@ -97,6 +98,7 @@ impl Wiring {
                 told: watch::Sender::default(),
                 probes: watch::Sender::new(Arc::new(probes(&config))),
                 policy: watch::Sender::new(Arc::new(policy(&config))),
+                fleet: FleetSize::new(config.host.fleet_size),
                 config: watch::Sender::new(config),
             },
             written_by: memory.written_by,
@@ -139,6 +141,9 @@ impl Wiring {
             level: self.options.level,
             log: self.options.log.clone(),
             sources: self.options.loaded.sources.clone(),
+            texts: self.options.loaded.texts.clone(),
+            without: self.options.recalled.iter().flat_map(|recalled| recalled.without.iter().cloned()).collect(),
+            secret_files: SecretFiles::default(),
             // What was kept is kept.
             kept: self.options.recalled.is_none().then(|| std::mem::take(&mut self.options.loaded.kept)),
             settings: self.settings.clone(),
@@ -233,10 +238,8 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let config = self.settings.config.subscribe();
-        let budget = super::tls_budget(&config.borrow());
-        let fleet = Fleet::new(move || config.borrow().host.fleet_size);
-        let probers = Probers::new(self.clock).in_a_fleet(fleet).within(budget);
+        let budget = super::tls_budget(&self.settings.config.borrow());
+        let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
             clock: self.clock,

@@ -19,6 +19,7 @@ use super::findings::{Finding, Findings};
 use super::hidden::Hidden;
 use super::kept::Kept;
 use super::merge::{Flaws, Merged};
+use super::rotation;
 use super::sources::Sources;
 use super::{Config, Folders};
 use crate::sys::identity;
@@ -36,6 +37,8 @@ pub struct Loaded {
     pub warnings: Vec<Complaint>,
     /// What [`super::last_good::keep`] writes down.
     pub kept: Kept,
+    /// What it was made of, for secrets that change while it is in force.
+    pub texts: rotation::Texts,
 }
 
 impl Environment {
@@ -95,7 +98,10 @@ fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints>
     of_files.extend(closed.into_iter().flatten());
     let judged = judge(&documents, environment, &mut sources, None);
     match judged {
-        Ok((judged, _)) if of_files.is_empty() => Ok(Loaded { sources, ..judged }),
+        Ok((judged, _)) if of_files.is_empty() => {
+            let texts = rotation::Texts::new(documents, BTreeSet::new());
+            Ok(Loaded { sources, texts, ..judged })
+        }
         Ok((judged, _)) => Err(join(of_files, Complaints { complaints: judged.warnings, omitted: 0 })),
         Err(complaints) => Err(join(of_files, complaints)),
     }
@@ -136,7 +142,7 @@ pub fn from_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<L
     let documents: Vec<_> = texts.iter().map(document).collect();
     let mut sources = Sources::default();
     let (loaded, _) = judge(&documents, environment, &mut sources, None)?;
-    Ok(Loaded { sources, ..loaded })
+    Ok(Loaded { sources, texts: rotation::Texts::new(documents, BTreeSet::new()), ..loaded })
 }
 
 /// The configuration of one text, on this machine. For tests and demos.
@@ -148,7 +154,7 @@ pub fn from_toml(text: &str) -> Result<Config, Complaints> {
 }
 
 /// Judges texts, and reads the files that they name, which `sources` takes down. `left_out` is for a configuration
-/// that was kept: see [`World`]. Gives no sources, but what a kept configuration has to do without.
+/// that was kept: see [`World`]. Gives no sources and no texts, but what a kept configuration has to do without.
 pub(super) fn judge(
     texts: &[Document],
     environment: &Environment,
@@ -162,8 +168,8 @@ pub(super) fn judge(
     let Checked { config, effective, findings, without } = check::check(tree, texts, world);
     let (config, complaints) = settle(config, findings, texts, (flaws, &hidden));
     let Some(config) = config else { return Err(complaints) };
-    let sources = Sources::default();
-    Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept }, without))
+    let (sources, texts) = (Sources::default(), rotation::Texts::default());
+    Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept, texts }, without))
 }
 
 /// What the rules made, if the texts have no flaws beside; and everything that was found.

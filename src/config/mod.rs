@@ -3,7 +3,8 @@
 //! A text becomes a [`Config`] in three named states. `raw` turns each file into a tree in which every value
 //! remembers its file and place; `merge` lays the drop-ins over the main file; `check`, which is pure, takes the tree
 //! apart key by key and either hands out a `Config` or every [`Complaint`] at once. `loader` reads the files, for the
-//! agent and, more tolerant and more distrustful, for the hosts writer; `last_good` keeps what was accepted last.
+//! agent and, more tolerant and more distrustful, for the hosts writer; `last_good` keeps what was accepted last;
+//! `rotation` takes secrets over whose files are written anew.
 //! `keys` is the one table of all keys and defaults. `findings`, `hidden`, `document` and `complaint` turn what the
 //! rules found into messages that show the line and never a secret.
 
@@ -23,6 +24,7 @@ mod loader;
 mod merge;
 mod own_domains;
 mod raw;
+mod rotation;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,7 @@ pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
 pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
 pub use own_domains::OwnDomains;
+pub use rotation::{Renewed, Texts};
 pub use sources::Sources;
 
 use crate::model::{

@@ -204,6 +204,16 @@ pub enum EventKind {
         /// The first one.
         first: String,
     },
+    /// Files of secrets were written anew, and what they hold is in use.
+    SecretsRenewed {
+        /// The endpoints that have another secret.
+        endpoints: usize,
+    },
+    /// A file of a secret was written anew and can't be used; the secret before is.
+    SecretRefused {
+        /// Why, never with its content.
+        error: String,
+    },
     /// The config on disk was refused at the start; the one that was accepted last is in force.
     ConfigRecalled {
         /// When it was accepted.
@@ -235,6 +245,7 @@ impl EventKind {
             | Self::Published { .. }
             | Self::ReasonChanged { .. }
             | Self::EdgeBegan { .. }
+            | Self::SecretsRenewed { .. }
             | Self::ConfigLoaded { .. } => Severity::Info,
             Self::TargetDown { .. }
             | Self::AnswerChanged { .. }
@@ -252,6 +263,7 @@ impl EventKind {
             | Self::StateNotSaved { .. }
             | Self::PublishFailed { .. }
             | Self::ConfigRefused { .. }
+            | Self::SecretRefused { .. }
             | Self::ListenerFailed { .. } => Severity::Error,
         }
     }
@@ -311,6 +323,10 @@ impl fmt::Display for EventKind {
             Self::ConfigRefused { complaints, first } => {
                 write!(f, "config refused, an older one is in force; complaints: {complaints}, the first: {first}")
             }
+            Self::SecretsRenewed { endpoints } => {
+                write!(f, "secret files were written anew and are in use; endpoints with another secret: {endpoints}")
+            }
+            Self::SecretRefused { error } => write!(f, "a secret file was written anew and can't be used: {error}"),
             Self::ConfigRecalled { accepted, without } => {
                 write!(f, "started on the config that was accepted at {accepted}")?;
                 without.iter().try_for_each(|lack| write!(f, "; {lack}"))

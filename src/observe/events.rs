@@ -122,6 +122,8 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::PublishConflict { .. } => plain("publish_conflict"),
         EventKind::ConfigLoaded { .. } => plain("config_loaded"),
         EventKind::ConfigRefused { .. } => plain("config_refused"),
+        EventKind::SecretsRenewed { .. } => plain("secrets_renewed"),
+        EventKind::SecretRefused { .. } => plain("secret_refused"),
         EventKind::ConfigRecalled { .. } => plain("config_recalled"),
         EventKind::ListenerFailed { .. } => plain("listener_failed"),
     }
@@ -244,6 +246,8 @@ mod tests {
             EventKind::PublishConflict { publisher },
             EventKind::ConfigLoaded { endpoints: 1 },
             EventKind::ConfigRefused { complaints: 1, first: "x".to_owned() },
+            EventKind::SecretsRenewed { endpoints: 1 },
+            EventKind::SecretRefused { error: error.clone() },
             EventKind::ConfigRecalled { accepted: Wall(0), without: vec!["x".to_owned()] },
             EventKind::ListenerFailed { listener: "status.sock".to_owned(), error },
         ]

@@ -126,9 +126,16 @@ pub fn failure(doing: &str, error: &io::Error) -> Failure {
     let seen = match (error.raw_os_error(), tls_of(error)) {
         (Some(number), _) => Errno::from_raw(number).desc().to_owned(),
         (None, Some(tls)) => describe_tls(tls),
-        (None, None) => error.to_string(),
+        (None, None) => without_address(&error.to_string()).to_owned(),
     };
     Failure::new(reason, format_args!("{doing}: {seen}"))
+}
+
+/// A library's sentence without the address of its documentation, with which some of rustls's end: that is for
+/// programmers.
+fn without_address(sentence: &str) -> &str {
+    let end = sentence.find("http://").or_else(|| sentence.find("https://")).unwrap_or(sentence.len());
+    sentence[..end].trim_end_matches([' ', ':', '(', ','])
 }
 
 /// Why an operation on a socket failed. What can't be laid at the target's door is [`FailureReason::Local`], which
@@ -210,7 +217,7 @@ fn describe_tls(error: &TlsError) -> String {
     let certificate = match error {
         TlsError::InvalidCertificate(certificate) => certificate,
         TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => return "the peer speaks no TLS".to_owned(),
-        other => return other.to_string(),
+        other => return without_address(&other.to_string()).to_owned(),
     };
     match certificate {
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -232,7 +239,7 @@ fn describe_tls(error: &TlsError) -> String {
             format!("the certificate has a form that our TLS library does not take: {other}")
         }
         CertificateError::UnknownIssuer => "the certificate is signed by no trusted authority".to_owned(),
-        other => format!("the certificate is not valid: {other}"),
+        other => format!("the certificate is not valid: {}", without_address(&other.to_string())),
     }
 }
 
@@ -360,6 +367,12 @@ mod tests {
     fn a_failure_says_what_was_tried() {
         let refused = failure("connect", &Errno::ECONNREFUSED.into());
         assert_eq!(refused.to_string(), "refused: connect: Connection refused");
+        let eof = io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual",
+        );
+        let said = "reset: HTTP exchange: peer closed connection without sending TLS close_notify";
+        assert_eq!(failure("HTTP exchange", &eof).to_string(), said);
         let time = UnixTime::since_unix_epoch(Duration::from_secs(86400));
         let not_after = UnixTime::since_unix_epoch(Duration::from_secs(1));
         let expired = TlsError::InvalidCertificate(CertificateError::ExpiredContext { time, not_after });

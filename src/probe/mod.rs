@@ -18,6 +18,7 @@ use crate::sys::clock::Clock;
 use mysql::Product;
 use tdengine::TdengineProber;
 
+mod backoff;
 pub mod certificate;
 mod chain;
 pub mod dial;
@@ -35,9 +36,9 @@ mod tickets;
 pub mod tls;
 mod work;
 
-pub use fleet::Fleet;
+pub use fleet::FleetSize;
 pub use mysql::TlsBudget;
-pub use refused::{RefusedSecrets, Turn};
+pub use refused::{RefusedSecrets, Turn, Word};
 pub use work::Work;
 
 /// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never
@@ -138,7 +139,7 @@ pub struct Probers {
     trust: tls::TrustSets,
     refused: Arc<RefusedSecrets>,
     gates: mysql::Gates,
-    fleet: Fleet,
+    fleet: FleetSize,
     tls_budget: Arc<TlsBudget>,
 }
 
@@ -146,20 +147,20 @@ impl Probers {
     /// A factory that shares nothing yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let refused = Arc::new(RefusedSecrets::new(clock));
+        Self::of_fleet(clock, FleetSize::default())
+    }
+
+    /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.
+    #[must_use]
+    pub fn of_fleet(clock: Clock, fleet: FleetSize) -> Self {
+        let refused = Arc::new(RefusedSecrets::new(clock, fleet.clone()));
         Self {
             trust: tls::TrustSets::default(),
             refused,
             gates: mysql::Gates::default(),
-            fleet: Fleet::default(),
+            fleet,
             tls_budget: Arc::new(TlsBudget::in_memory()),
         }
-    }
-
-    /// The same on one of many hosts that probe the same targets.
-    #[must_use]
-    pub fn in_a_fleet(self, fleet: Fleet) -> Self {
-        Self { fleet, ..self }
     }
 
     /// The same with a budget of broken TLS handshakes that others share.

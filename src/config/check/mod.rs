@@ -243,19 +243,33 @@ pub(crate) fn folders(tree: &Table) -> Folders {
 
 /// Every file that the tree names, for the loader to look at before the rules judge it.
 pub(crate) fn references(tree: &Table) -> BTreeSet<PathBuf> {
+    let mut paths = secrets(tree);
+    let roots = probes(tree).filter_map(|probe| probe.get("ca_file"));
+    paths.extend(roots.filter_map(|e| read::path(&e.node).ok()));
+    paths
+}
+
+/// The files among them that hold a secret.
+pub(crate) fn secrets(tree: &Table) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();
     let credentials = tree.get("cloud").and_then(|e| e.node.table()?.get("credentials")?.node.table());
     paths.extend(secret_files("cloud.credentials", credentials));
-    let Some(super::raw::Value::List(endpoints)) = tree.get("endpoint").map(|e| &e.node.value) else { return paths };
-    let probes = endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table());
-    for probe in probes {
+    for probe in probes(tree) {
         let headers = probe.get("headers").and_then(|e| e.node.table());
         let files = headers.into_iter().flatten().filter_map(|(_, e)| e.node.table()?.get("file"));
-        let named = files.chain(probe.get("ca_file"));
-        paths.extend(named.filter_map(|e| read::path(&e.node).ok()));
+        paths.extend(files.filter_map(|e| read::path(&e.node).ok()));
         paths.extend(secret_files("endpoint.probe", Some(probe)));
     }
     paths
+}
+
+/// The table of each probe.
+fn probes(tree: &Table) -> impl Iterator<Item = &Table> {
+    let endpoints = match tree.get("endpoint").map(|e| &e.node.value) {
+        Some(super::raw::Value::List(endpoints)) => endpoints.as_slice(),
+        _ => &[],
+    };
+    endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table())
 }
 
 /// The secret files that a table of the path `pattern` names.

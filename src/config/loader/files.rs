@@ -132,8 +132,12 @@ fn folders_to(path: &Path) -> Vec<PathBuf> {
 
 /// Looks at every file that the tree names.
 pub(super) fn gather(tree: &Table, sources: &mut Sources) -> Facts {
+    let secrets = check::secrets(tree);
     let look = |path: PathBuf| {
         let facts = look_at(&path, sources);
+        if secrets.contains(&path) {
+            sources.mark_secret();
+        }
         (path, facts)
     };
     check::references(tree).into_iter().map(look).collect()

@@ -24,6 +24,7 @@ use super::packet::{Packet, Packets, protocol};
 use super::seal::Secrecy;
 use super::statement;
 use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
+use crate::probe::Word;
 
 /// The longest packet of a login.
 const MOST_LOGIN: usize = 4096;
@@ -40,8 +41,8 @@ const CLEAR: &[u8] = b"mysql_clear_password";
 pub(super) enum LoginFault {
     /// For a reason that may pass.
     Failed(Failure),
-    /// The secret itself was refused.
-    SecretRefused(Failure),
+    /// The secret itself was refused, with this word on it.
+    SecretRefused(Failure, Word),
     /// The server wants something that it does not get from us, now or later.
     Unanswerable(Failure),
 }
@@ -307,7 +308,10 @@ fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
         return LoginFault::Failed(protocol("an error without a number"));
     };
     let failure = error.clone().without(secret).failure(Stage::Login);
-    if error.refuses_the_secret() { LoginFault::SecretRefused(failure) } else { LoginFault::Failed(failure) }
+    match error.word_on_the_secret() {
+        Some(word) => LoginFault::SecretRefused(failure, word),
+        None => LoginFault::Failed(failure),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Texts come before numbers, since MatrixOne has few numbers.
 
 use crate::model::{Failure, FailureReason, Overload, Secret, hide};
+use crate::probe::Word;
 use numbers::Class;
 
 mod numbers;
@@ -77,11 +78,16 @@ impl ServerError {
         }
     }
 
-    /// True for the one answer that means that the secret itself was refused: after it no login with that secret is
-    /// tried again (B7).
+    /// What the server says of the secret itself, if it does: after that nobody goes on with it (B7). A wrong password is
+    /// final, since servers count them; a locked account and an expired password end even the slow tries.
     #[must_use]
-    pub fn refuses_the_secret(&self) -> bool {
-        matches!(self.code, 1045 | 1698) && self.reason(Stage::Login) == FailureReason::Auth
+    pub fn word_on_the_secret(&self) -> Option<Word> {
+        match self.code {
+            1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(Word::Wrong),
+            // Locked: after wrong passwords (MySQL, MariaDB), by an admin. Expired.
+            3955 | 4151 | 3118 | 1862 | 1820 => Some(Word::Closed),
+            _ => None,
+        }
     }
 
     /// True if the server only says goodbye to this one connection, which says nothing of the next.

@@ -69,7 +69,7 @@ where
     let greeting = Greeting::of(&packets.read(greeting::MOST).await?, login.secret())?;
     let (mut driver, _) = match Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await {
         Ok(logged_in) => logged_in,
-        Err(LoginFault::Failed(f) | LoginFault::SecretRefused(f) | LoginFault::Unanswerable(f)) => return Err(f),
+        Err(LoginFault::Failed(f) | LoginFault::SecretRefused(f, _) | LoginFault::Unanswerable(f)) => return Err(f),
     };
     let asked = driver.ask(&mut packets, sql).await;
     driver.dismiss().await;

@@ -23,7 +23,7 @@ use super::upgrade::{self, Unopened};
 use crate::model::{EndpointName, Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::tls::{TrustSets, lock};
-use crate::probe::{Fleet, RefusedSecrets};
+use crate::probe::{FleetSize, RefusedSecrets, Turn};
 
 /// How long a peer may be gone in a handshake; a frozen one is not gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -52,7 +52,7 @@ pub struct Shared<'a> {
     /// Whose turn it is.
     pub gates: &'a Gates,
     /// With how many others.
-    pub fleet: &'a Fleet,
+    pub fleet: &'a FleetSize,
     /// Whose probers they are.
     pub endpoint: &'a EndpointName,
     /// How many TLS handshakes may break off.
@@ -154,11 +154,21 @@ impl Server {
         progress.enter(Phase::Turn);
         let turn = self.gate.acquire().await;
         // While we waited, others may have been refused.
-        self.may_log_in(login)?;
+        if let (Some(secret), Some(password)) = (&secret, &login.password) {
+            secret.check(password)?;
+        }
+        self.may_log_in()?;
         if progress.abandoned() {
             return Err(abandoned().into());
         }
-        let Opened { mut packets, greeting, secrecy, mut timings } = self.open(allowed, progress).await?;
+        let opened = self.open(allowed, progress).await;
+        let Opened { mut packets, greeting, secrecy, mut timings } = match opened {
+            Ok(opened) => opened,
+            Err(failure) => {
+                secret.into_iter().for_each(Turn::unused);
+                return Err(failure);
+            }
+        };
         if progress.abandoned() {
             // The address may be somebody else's by now: no secret goes there.
             decline(&mut packets, &greeting, secrecy != Secrecy::Open).await;
@@ -167,10 +177,11 @@ impl Server {
         progress.enter(Phase::Login);
         let logged_in = Driver::log_in(&mut packets, &greeting, &secrecy, login).await;
         drop(turn);
-        let (driver, took) = logged_in.map_err(|fault| self.note(login, fault))?;
-        if let Some(secret) = secret {
-            secret.accepted();
-        }
+        let (driver, took) = match logged_in {
+            Ok(logged_in) => logged_in,
+            Err(fault) => return Err(self.note(login, secret, fault).into()),
+        };
+        secret.into_iter().for_each(Turn::accepted);
         self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;
@@ -259,11 +270,8 @@ impl Server {
         Ok((greeting, took))
     }
 
-    /// Whether this login may be tried at all.
-    fn may_log_in(&self, login: &MysqlLogin) -> Result<(), Failure> {
-        if let Some(password) = &login.password {
-            self.refused.check(password)?;
-        }
+    /// Whether a login may be tried at all.
+    fn may_log_in(&self) -> Result<(), Failure> {
         match &*lock(&self.paused) {
             Some((until, failure)) if Instant::now() < *until => Err(failure.clone()),
             _ => Ok(()),
@@ -271,14 +279,14 @@ impl Server {
     }
 
     /// Keeps what follows from a failed login for the next ones.
-    fn note(&self, login: &MysqlLogin, fault: LoginFault) -> Failure {
+    fn note(&self, login: &MysqlLogin, turn: Option<Turn<'_>>, fault: LoginFault) -> Failure {
         // At an edge the certificate is asked for again, and no stale ticket can be what fails.
         self.seal.forget();
         match fault {
             LoginFault::Failed(failure) => failure,
-            LoginFault::SecretRefused(failure) => {
-                if let Some(password) = &login.password {
-                    self.refused.note(password, &failure);
+            LoginFault::SecretRefused(failure, word) => {
+                if let (Some(password), Some(turn)) = (&login.password, turn) {
+                    turn.refused(password, &failure, word);
                 }
                 failure
             }

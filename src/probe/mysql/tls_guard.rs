@@ -11,7 +11,7 @@ use super::seal::ShakeFault;
 use super::tls_book::{End, Wish};
 use super::tls_budget::{Begun, Permit, TlsBudget};
 use crate::model::{EndpointName, Failure, FailureReason, MysqlTls, Trust};
-use crate::probe::Fleet;
+use crate::probe::FleetSize;
 use crate::probe::tls::lock;
 
 /// What one prober knows of TLS with its server.
@@ -22,7 +22,7 @@ pub(super) struct TlsGuard {
     config: String,
     mode: &'static str,
     budget: Arc<TlsBudget>,
-    fleet: Fleet,
+    fleet: FleetSize,
     /// What people should know of it.
     remark: Mutex<Option<Arc<str>>>,
 }
@@ -42,7 +42,7 @@ impl TlsGuard {
     pub(super) fn new(
         server: SocketAddr,
         (endpoint, tls): (&EndpointName, &MysqlTls),
-        (budget, fleet): (&Arc<TlsBudget>, &Fleet),
+        (budget, fleet): (&Arc<TlsBudget>, &FleetSize),
     ) -> Self {
         let (mode, config) = (mode(tls), config(tls));
         if *tls != MysqlTls::Off {
