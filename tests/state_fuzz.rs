@@ -122,6 +122,9 @@ fn inventory() -> impl Strategy<Value = Inventory> {
             sources,
             cloud: None,
             missing,
+            not_found: BTreeSet::new(),
+            left_out: BTreeMap::new(),
+            barred: BTreeMap::new(),
         });
     let label = select(vec!["a", "b", "gone"]).prop_map(|n| n.parse().unwrap());
     btree_map(label, endpoint, 0..3).prop_map(|endpoints| Inventory { endpoints, disowned: false })

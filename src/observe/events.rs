@@ -144,6 +144,7 @@ fn is_provoked(kind: &EventKind) -> bool {
         | EventKind::SourceStale { .. }
         | EventKind::SourceFresh { .. }
         | EventKind::CloudStatus { .. }
+        | EventKind::LeftOut { .. }
         | EventKind::Published { .. }
         | EventKind::PublishFailed { .. }
         | EventKind::PublishConflict { .. } => true,
@@ -153,14 +154,18 @@ fn is_provoked(kind: &EventKind) -> bool {
         | EventKind::TargetUp { .. }
         | EventKind::AnswerChanged { .. }
         | EventKind::ReasonChanged { .. }
+        | EventKind::FormerKept { .. }
         | EventKind::NameWithdrawn { .. }
         | EventKind::CacheLoaded { .. }
         | EventKind::CacheForeign { .. }
         | EventKind::CacheUnusable { .. }
+        | EventKind::EndpointNotFound { .. }
         | EventKind::EndpointGone { .. }
         | EventKind::StateNotSaved { .. }
         | EventKind::ConfigLoaded { .. }
         | EventKind::ConfigRefused { .. }
+        | EventKind::SecretsRenewed { .. }
+        | EventKind::SecretRefused { .. }
         | EventKind::ConfigRecalled { .. }
         | EventKind::ListenerFailed { .. } => false,
     }

@@ -50,6 +50,9 @@ impl World {
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
                 cloud: None,
                 missing: None,
+                not_found: BTreeSet::new(),
+                left_out: BTreeMap::new(),
+                barred: BTreeMap::new(),
             };
             inventory.endpoints.insert(format!("e{i}").parse().unwrap(), endpoint);
         }
