@@ -100,7 +100,11 @@ impl Drop for Agent {
 fn agent(rig: &Rig) -> Agent {
     let binary = rig.path("privatelinkd");
     std::fs::copy(env!("CARGO_BIN_EXE_privatelinkd"), &binary).unwrap();
-    for path in ["", "etc", "etc/hosts"] {
+    // What it writes is its own; the config is root's.
+    for folder in ["state", "run", "run-hosts", "state-hosts"] {
+        std::fs::create_dir_all(rig.path(folder)).unwrap();
+    }
+    for path in ["state", "run", "run-hosts", "state-hosts", "etc", "etc/hosts"] {
         std::os::unix::fs::chown(rig.path(path), Some(ID), Some(ID)).unwrap();
     }
     let mut command = Command::new(binary);

@@ -226,7 +226,8 @@ async fn a_draft_is_written_where_nothing_is() {
     let (cloud, rig) = rig().await;
     std::fs::remove_file(rig.path("config.toml")).unwrap();
     std::fs::create_dir(rig.path("conf.d")).unwrap();
-    std::fs::write(rig.path("conf.d/cloud.toml"), place(&cloud)).unwrap();
+    let place = place(&cloud) + "[hosts]\nallowed_ranges = [\"127.0.0.0/8\"]\n";
+    std::fs::write(rig.path("conf.d/cloud.toml"), place).unwrap();
     let said = init(&rig, &["--write"]).await;
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
     let path = rig.path("config.toml");

@@ -374,15 +374,17 @@ fn keeping_makes_the_folder_and_refuses_what_could_not_be_read() {
     recall(&new);
 
     let dir = folder(&[]);
-    let names: Vec<_> = (0..40_000).map(|i| format!("\"{}{i}.example.com\"", "n".repeat(5))).collect();
+    let body = "x".repeat(60_000);
     for part in 0..6 {
-        let names = names.join(", ").replace("nnnnn", &format!("n{part}"));
-        let address = format!("10.0.{part}.1");
-        let text = ENDPOINT.replace("\"a\"", &format!("\"a{part}\"")).replace("10.0.0.1", &address);
-        let text = text.replace("\"db.example.com\"", &names);
+        let endpoint = |n: u32| {
+            let (label, name) = (format!("\"a{part}-{n}\""), format!("a{part}-{n}.example.com"));
+            let text = ENDPOINT.replace("\"a\"", &label).replace("db.example.com", &name);
+            let text = text.replace("10.0.0.1", &format!("10.0.{part}.{n}"));
+            format!("{text}probe = {{ kind = \"https\", method = \"POST\", body = \"{body}\" }}\n")
+        };
         let path = if part == 0 { "config.toml".to_owned() } else { format!("conf.d/{part}.toml") };
         fs::create_dir_all(dir.path().join("conf.d")).unwrap();
-        fs::write(dir.path().join(path), text).unwrap();
+        fs::write(dir.path().join(path), (1..=13).map(endpoint).collect::<String>()).unwrap();
     }
     let large = load(&dir.path().join("config.toml"), &environment()).unwrap_or_else(|c| panic!("{}", c.complaints[0]));
     let error = keep(&new, &large).unwrap_err();

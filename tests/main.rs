@@ -38,6 +38,7 @@ mod discover_crowd;
 mod discover_fleet;
 mod discover_fuzz;
 mod discover_runner;
+mod discover_sieve;
 mod dns_agent;
 mod dns_fixture;
 mod dns_server;

@@ -137,7 +137,7 @@ fn two_endpoints() -> Fleet {
     let endpoint = |label: &str, zone: &str, address: IpAddr, priority: u8| {
         format!(
             "[[endpoint]]\nname = \"{label}\"\naddresses = {{ {zone} = \"{address}\" }}\nprivate_dns = [\"{NAME}\"]\n\
-             priority = {priority}\n[endpoint.probe]\nkind = \"tcp\"\nport = 6001\n"
+             priority = {priority}\n[endpoint.probe]\nkind = \"tcp\"\nport = 5432\n"
         )
     };
     let config = endpoint("first", "h", FIRST, 0) + &endpoint("second", "h", SECOND, 10);

@@ -27,7 +27,7 @@ use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::writer::{self, Given, Here};
 use crate::publish::receipts::ReceiptFollower;
-use crate::publish::{self, HostsPublisher};
+use crate::publish::{self, HostsPublisher, Told};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::{Beat, Stages};
 use crate::sys::identity;
@@ -164,8 +164,14 @@ impl Wiring {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity();
-        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity)
-            .following(self.settings.policy.subscribe(), self.capped.clone());
+        let told = Told {
+            policy: self.settings.policy.subscribe(),
+            capped: self.capped.clone(),
+            events: self.events.clone(),
+            clock,
+        };
+        let publisher =
+            HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity).telling(told);
         let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
         let runner = publish::Runner { publisher, plan, events: events.clone(), clock, beat };

@@ -146,6 +146,3 @@ pub(super) fn cut(inventory: &mut Inventory) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -187,6 +187,13 @@ pub enum EventKind {
         /// Why.
         error: String,
     },
+    /// A hand-over has no room for all names: the rest is not published.
+    HandoverFull {
+        /// How many there are.
+        names: usize,
+        /// How many are left out.
+        left_out: usize,
+    },
     /// Somebody keeps removing our block.
     PublishConflict {
         /// Where.
@@ -262,6 +269,7 @@ impl EventKind {
             Self::FormerKept { .. }
             | Self::StateNotSaved { .. }
             | Self::PublishFailed { .. }
+            | Self::HandoverFull { .. }
             | Self::ConfigRefused { .. }
             | Self::SecretRefused { .. }
             | Self::ListenerFailed { .. } => Severity::Error,
@@ -315,6 +323,9 @@ impl fmt::Display for EventKind {
             Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
             Self::StateNotSaved { error } => write!(f, "state not saved: {error}"),
             Self::Published { publisher, names } => write!(f, "{publisher}: written, names in force: {names}"),
+            Self::HandoverFull { names, left_out } => {
+                write!(f, "the hand-over has no room for {left_out} of {names} names: they are not published")
+            }
             Self::PublishFailed { publisher, error } => write!(f, "{publisher}: not written: {error}"),
             Self::PublishConflict { publisher } => {
                 write!(f, "{publisher}: somebody keeps removing our block; writing at most every 5 s from now on")

@@ -119,6 +119,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::StateNotSaved { .. } => plain("state_not_saved"),
         EventKind::Published { .. } => plain("published"),
         EventKind::PublishFailed { .. } => plain("publish_failed"),
+        EventKind::HandoverFull { .. } => plain("handover_full"),
         EventKind::PublishConflict { .. } => plain("publish_conflict"),
         EventKind::ConfigLoaded { .. } => plain("config_loaded"),
         EventKind::ConfigRefused { .. } => plain("config_refused"),
@@ -162,6 +163,7 @@ fn is_provoked(kind: &EventKind) -> bool {
         | EventKind::EndpointNotFound { .. }
         | EventKind::EndpointGone { .. }
         | EventKind::StateNotSaved { .. }
+        | EventKind::HandoverFull { .. }
         | EventKind::ConfigLoaded { .. }
         | EventKind::ConfigRefused { .. }
         | EventKind::SecretsRenewed { .. }

@@ -110,7 +110,7 @@ impl Decision {
     /// Of a plan; `found_earlier` is what was found of an earlier agent.
     #[must_use]
     pub fn new(decided: Decided<'_>, found_earlier: Vec<String>, hosts: Hosts) -> Self {
-        let Decided { host, round, inventory: _, health: _, plan, agent } = decided;
+        let Decided { host, round, inventory, health: _, plan, agent } = decided;
         let names = plan.answers.iter().map(|(name, answer)| (name.clone(), planned(name, answer, decided)));
         let mut problems = found_earlier;
         for (endpoint, said) in round {
@@ -118,6 +118,10 @@ impl Decision {
                 let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
                 problems.extend(error.map(|e| format!("endpoint {endpoint}: source {kind}: {}", sentence(e))));
             }
+        }
+        for (name, endpoint) in &inventory.endpoints {
+            let left_out = endpoint.left_out.iter();
+            problems.extend(left_out.map(|(kind, what)| format!("endpoint {name}: source {kind}: {what}")));
         }
         Self {
             schema: SCHEMA,

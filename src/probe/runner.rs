@@ -12,8 +12,8 @@ use super::target::{Report, Shared, Target};
 use super::{Prober, Work};
 use crate::health::{Bearing, Signal};
 use crate::model::{
-    Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now, ProbeSpec,
-    TargetHealth, TargetKey, TargetSpec,
+    Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now,
+    ProbeSpec, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;

@@ -142,8 +142,20 @@ pub struct HostsPublisher {
     identity: Identity,
     /// Answers of the last plan that its hand-over had no room for.
     left_out: usize,
-    policy: Option<watch::Receiver<Arc<HostsPolicy>>>,
-    capped: Option<watch::Sender<CapCounts>>,
+    told: Option<Told>,
+}
+
+/// Whom a [`HostsPublisher`] tells that a plan is too large for a hand-over.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// While it publishes nothing there is nothing to tell.
+    pub policy: watch::Receiver<Arc<HostsPolicy>>,
+    /// Counts it.
+    pub capped: watch::Sender<CapCounts>,
+    /// Hears of it.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl HostsPublisher {
@@ -153,27 +165,24 @@ impl HostsPublisher {
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity, left_out: 0, policy: None, capped: None }
+        Self { run_dir, boot_id, identity, left_out: 0, told: None }
     }
 
-    /// Counts what it leaves out, and says nothing of it while the policy publishes nothing.
+    /// Counts and tells what it leaves out.
     #[must_use]
-    pub fn following(self, policy: watch::Receiver<Arc<HostsPolicy>>, capped: watch::Sender<CapCounts>) -> Self {
-        Self { policy: Some(policy), capped: Some(capped), ..self }
+    pub fn telling(self, told: Told) -> Self {
+        Self { told: Some(told), ..self }
     }
 
     fn count_left_out(&mut self, plan: &Plan) {
         let left_out = hosts::handover::left_out(plan);
         let before = std::mem::replace(&mut self.left_out, left_out);
-        if left_out == 0 || left_out == before {
-            return;
-        }
-        if let Some(capped) = &self.capped {
-            capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
-        }
-        if self.policy.as_ref().is_none_or(|policy| policy.borrow().publish) {
-            let names = plan.answers.len();
-            tracing::warn!("the hand-over has no room for {left_out} of {names} names: they are not published");
+        let Some(told) = self.told.as_ref().filter(|_| left_out != 0 && left_out != before) else { return };
+        told.capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
+        if told.policy.borrow().publish {
+            let kind = EventKind::HandoverFull { names: plan.answers.len(), left_out };
+            // Whoever listens has gone only when all stop.
+            let _ = told.events.send(Event { at: told.clock.now(), kind });
         }
     }
 

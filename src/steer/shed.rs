@@ -64,7 +64,7 @@ struct Group<'a> {
 enum Pressure {
     /// Overloaded, and somebody else could serve: since when all of that is so.
     Outward(Boottime),
-    /// Overloaded, and nobody is seen to do better.
+    /// Overloaded, and nobody is seen to do better; or no longer, and not up yet.
     Stuck,
     /// Over, since when.
     Over(Boottime),
@@ -147,9 +147,13 @@ fn pressure(group: &Group<'_>) -> Option<Pressure> {
         let there = group.others.iter().filter_map(|c| serves(c, check, here, group.kind)).min();
         return Some(there.map_or(Pressure::Stuck, |there| Pressure::Outward(there.max(since(here.1)))));
     }
-    let up = group.runs().filter(|(_, health, _)| matches!(health.state, CheckState::Up { .. }));
-    let since =
-        up.map(|(_, health, _)| health.since.boottime.max(health.successes.map_or(Boottime::default(), |s| s.first)));
+    let is_up = |health: &CheckHealth| matches!(health.state, CheckState::Up { .. });
+    // What only begins to answer again is not up yet: who left waits for it.
+    if group.runs().any(|(_, health, _)| !is_up(health) && health.successes_in_a_row > 0) {
+        return Some(Pressure::Stuck);
+    }
+    let up = group.runs().map(|(_, health, _)| health).filter(|health| is_up(health));
+    let since = up.map(|health| health.since.boottime.max(health.successes.map_or(Boottime::default(), |s| s.first)));
     since.max().map(Pressure::Over)
 }
 
@@ -162,10 +166,10 @@ fn overloaded<'a>(group: &Group<'a>) -> Option<(Check, (&'a Load, OverloadRun))>
     };
     [Check::Path, Check::Deep].into_iter().find_map(|check| {
         // One that is dead besides says nothing of the others.
-        let tells = |c: &&&'a Candidate| c.standing != Standing::Down || lasting(**c, check).is_some();
+        let tells = |c: &&&'a Candidate| c.standing != Standing::Down || lasting(c, check).is_some();
         let asked = group.members.iter().filter(tells);
         let asked = asked.filter(|c| c.health.as_ref().is_some_and(|health| health.checks.get(&check).is_some()));
-        let all = asked.map(|c| lasting(*c, check)).collect::<Option<Vec<_>>>()?;
+        let all = asked.map(|c| lasting(c, check)).collect::<Option<Vec<_>>>()?;
         all.into_iter().max_by_key(|(_, run)| since(*run)).map(|last| (check, last))
     })
 }

@@ -219,7 +219,8 @@ fn items(list: &str) -> Vec<String> {
 /// An expression, and the name that `as` gives it.
 fn named(item: &str) -> (&str, Option<&str>) {
     let item = item.trim();
-    let at = item.to_ascii_lowercase().rfind(" as ").filter(|at| unquoted(item.get(at + 4..).unwrap_or_default()));
+    let alone = |text: &str| unquoted(text) && !text.contains(')');
+    let at = item.to_ascii_lowercase().rfind(" as ").filter(|at| alone(item.get(at + 4..).unwrap_or_default()));
     match at.and_then(|at| Some((item.get(..at)?, item.get(at + 4..)?))) {
         Some((expression, alias)) => (expression.trim(), Some(alias.trim().trim_matches(['`', '"', '\'']))),
         None => (item, None),

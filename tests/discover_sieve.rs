@@ -1,12 +1,14 @@
 //! What is let in of answers that are too large or wrong, one after the other.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::*;
-use crate::config::{Config, from_toml};
-use crate::discover::{Folded, Round, fold};
-use crate::model::{Boottime, EventKind, Now, Wall};
+use privatelinkd::config::{Config, from_toml};
+use privatelinkd::discover::{Folded, Found, FoundZone, Round, fold, recalled};
+use privatelinkd::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped, ZONES_AN_ENDPOINT};
+use privatelinkd::model::{
+    AddressEntry, Boottime, Endpoint, EventKind, Inventory, Now, SourceKind, Wall, Zone, ZoneEntry,
+};
 
 const NAME: &str = "e";
 const DOMAIN: SourceKind = SourceKind::EndpointDomain;
@@ -94,7 +96,7 @@ fn a_resolver_that_rotates_fills_no_inventory() {
     for round in 0..50 {
         story.hears(DOMAIN, &[(Zone::Unknown, ips(round * 60..round * 60 + 60))]);
         let all: usize = story.endpoint().zones.values().map(|z| z.addresses.len()).sum();
-        assert!(all <= WITH_RETIRED && story.in_use().len() <= ADDRESSES_A_NAME);
+        assert!(all <= 2 * ADDRESSES_A_NAME && story.in_use().len() <= ADDRESSES_A_NAME);
         assert!(!story.in_use().is_empty());
     }
     // Several sources together keep to the cap, too.
@@ -143,13 +145,14 @@ fn a_bad_address_costs_itself_alone() {
 
 #[test]
 fn what_the_config_gives_is_probed_outside_of_the_allowed_ranges_unless_it_is_special() {
-    let (usual, named) = (config(""), config("[hosts]\nallowed_ranges = [\"127.0.0.0/8\"]"));
     let given = texts(&["8.8.8.8", "127.0.0.1"]);
-    for (config, expected) in [(usual, &given[..1]), (named, &given[..])] {
-        let zones = [(zone(1), FoundZone::of(given.iter().copied()))].into();
-        let mut found = Found { zones, ..Found::default() };
-        let_in(&mut found, SourceKind::Fixed, None, &config.hosts.allowed_ranges);
-        assert_eq!(found.zones[&zone(1)].addresses, Some(expected.iter().copied().collect()));
+    for (ranges, expected) in [("", &given[..1]), ("[hosts]\nallowed_ranges = [\"127.0.0.0/8\"]", &given[..])] {
+        let text = "[[endpoint]]\nname = \"e\"\naddresses = { \"cn-hangzhou-0001\" = \"8.8.8.8\" }\n\
+                    private_dns = [\"db.example.com\"]\nprobe = { kind = \"tcp\", port = 1 }\n";
+        let mut story = Story { config: from_toml(&format!("{ranges}\n{text}")).unwrap(), ..Story::new() };
+        story.hears(SourceKind::Fixed, &[(zone(1), given.clone())]);
+        assert_eq!(story.in_use(), expected);
+        assert!(story.endpoint().barred.is_empty());
     }
 }
 
@@ -175,7 +178,7 @@ fn a_file_with_more_is_cut() {
         let more = ips(n..n + 10).into_iter().map(|ip| (ip, AddressEntry::given_by(DOMAIN))).collect();
         endpoint.zones.insert(zone(n), ZoneEntry { addresses: more, ..entry.clone() });
     }
-    cut(&mut story.inventory);
+    story.inventory = recalled(story.inventory, &story.config);
     assert!(story.endpoint().zones.len() <= ZONES_AN_ENDPOINT + 1);
     assert_eq!(story.in_use().len(), ADDRESSES_A_NAME);
 }
