@@ -51,6 +51,7 @@ pub(crate) fn up() -> CheckHealth {
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
         certificate: None,
+        remark: None,
         stats,
     }
 }

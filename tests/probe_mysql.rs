@@ -32,7 +32,7 @@ pub(crate) const SSL: u32 = 0x0800;
 pub(crate) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 pub(crate) const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
 const COLUMN: &[u8] = b"\x03def\0\0\0\x011\0\x0c\x3f\0\x01\0\0\0\x08\x81\0\0\0\0";
-const REFUSED: &[u8] = b"\xff\x15\x04#28000Access denied";
+pub(crate) const REFUSED: &[u8] = b"\xff\x15\x04#28000Access denied";
 const SCRAMBLE: &[u8] = b"bcdefghijklmnopqrstu\0";
 
 pub(crate) fn login(password: &str) -> MysqlLogin {
@@ -69,17 +69,17 @@ pub(crate) fn switch(plugin: &str) -> Vec<u8> {
 }
 
 /// One side of a connection that speaks in packets.
-struct Peer<S>(S);
+pub(crate) struct Peer<S>(S);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
-    async fn say(&mut self, number: u8, payload: &[u8]) {
+    pub(crate) async fn say(&mut self, number: u8, payload: &[u8]) {
         let [a, b, c, _] = u32::try_from(payload.len()).unwrap().to_le_bytes();
         // A client that has hung up is a client's right.
         let _ = self.0.write_all(&[&[a, b, c, number], payload].concat()).await;
     }
 
     /// The next packet, or none at the end of the connection.
-    async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0; 4];
         self.0.read_exact(&mut header).await.ok()?;
         let mut payload = vec![0; usize::from(header[0]) + 256 * usize::from(header[1])];
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Accepts a login that comes as packet `number`, and answers whatever follows like a healthy server. Returns what
     /// it heard.
-    async fn serve(&mut self, number: u8, accept: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) async fn serve(&mut self, number: u8, accept: &[u8]) -> Vec<Vec<u8>> {
         let Some((found, login)) = self.hear().await else { return vec![] };
         assert_eq!(found, number);
         self.say(number + 1, accept).await;
@@ -113,15 +113,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 }
 
 /// A server: what each connection heard, and how many there were.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
+    accepting: tokio::task::AbortHandle,
 }
 
 impl Server {
     /// Each connection is played by `script`, which returns what it heard.
-    async fn start<F, W>(script: F) -> Self
+    pub(crate) async fn start<F, W>(script: F) -> Self
     where
         F: Fn(Peer<TcpStream>) -> W + Send + Sync + 'static,
         W: Future<Output = Vec<Vec<u8>>> + Send + 'static,
@@ -130,7 +131,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (connections, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (count, all) = (connections.clone(), heard.clone());
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (playing, all) = (script(Peer(stream)), all.clone());
@@ -140,11 +141,16 @@ impl Server {
                 });
             }
         });
-        Self { address, connections, heard }
+        Self { address, connections, heard, accepting: accepting.abort_handle() }
+    }
+
+    /// Nobody listens any more; what is open stays open.
+    pub(crate) fn stop(&self) {
+        self.accepting.abort();
     }
 
     /// One that says `packets` after the login, numbered from 2, and notes what it hears then.
-    async fn scripted(greeting: Vec<u8>, packets: &[&[u8]]) -> Self {
+    pub(crate) async fn scripted(greeting: Vec<u8>, packets: &[&[u8]]) -> Self {
         let packets: Vec<Vec<u8>> = packets.iter().map(|packet| packet.to_vec()).collect();
         Self::start(move |mut peer| {
             let (greeting, packets) = (greeting.clone(), packets.clone());
@@ -165,12 +171,12 @@ impl Server {
         .await
     }
 
-    fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// What the connections heard that have ended, once there are `n` of them.
-    async fn heard(&self, n: usize) -> Vec<Vec<Vec<u8>>> {
+    pub(crate) async fn heard(&self, n: usize) -> Vec<Vec<Vec<u8>>> {
         for _ in 0..2000 {
             if self.heard.lock().unwrap().len() >= n {
                 break;
@@ -189,11 +195,11 @@ pub(crate) fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
 
-fn mysql(address: SocketAddr, check: Check) -> AnyProber {
+pub(crate) fn mysql(address: SocketAddr, check: Check) -> AnyProber {
     probers().prober(&deep(address, ProbeKind::Mysql(spec(MysqlTls::Preferred))), check)
 }
 
-async fn healthy() -> Server {
+pub(crate) async fn healthy() -> Server {
     Server::start(|mut peer| async move {
         peer.say(0, &greeting("8.0.36", CAPS, "mysql_native_password")).await;
         peer.serve(1, OK).await
@@ -268,7 +274,7 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
     let plain = |plugin: &str| [b"\xfe", plugin.as_bytes(), b"\0"].concat();
     let long = vec![0; 5000];
     type Row<'a> = (Vec<u8>, &'a [&'a [u8]], R, &'a str);
-    let table: [Row<'_>; 13] = [
+    let table: [Row<'_>; 14] = [
         (native(), &[b"\xff\x15\x04#28000Access denied"], R::Auth, "1045 (28000): Access denied"),
         (sha2(), &[b"\xff\x10\x04Too many connections"], R::Overloaded, "1040: Too many connections"),
         (native(), &[b"\xff\x69\x04Host 'x' is blocked"], R::Blocked, "1129: Host 'x' is blocked; run FLUSH HOSTS"),
@@ -281,10 +287,21 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
             "the server wants the password in clear",
         ),
         (native(), &[&switch("client_ed25519"), REFUSED], R::Misconfigured, "the user logs in by \"client_ed25519\""),
-        (native(), &[&plain("mysql_native_password")], R::Protocol, "the server asks for a password without a proper"),
-        (native(), &[&plain("caching_sha2_password")], R::Protocol, "the server asks for a password without a proper"),
+        (
+            native(),
+            &[&plain("mysql_native_password"), REFUSED],
+            R::Protocol,
+            "the server asks for a password without a proper",
+        ),
+        (
+            native(),
+            &[&plain("caching_sha2_password"), REFUSED],
+            R::Protocol,
+            "the server asks for a password without a proper",
+        ),
         (native(), &[b"\x01\x04"], R::Protocol, "expected the answer to a login"),
-        (native(), &[b"\xfe"], R::Protocol, "expected the answer to a login"),
+        (native(), &[b"\xfe", REFUSED], R::Misconfigured, "the user logs in by \"mysql_old_password\""),
+        (native(), &[b"\x01\x03"], R::Protocol, "expected the answer to a login"),
         (native(), &[b""], R::Protocol, "expected the answer to a login"),
         (native(), &[&long], R::Protocol, "expected a packet of at most 4096 bytes, found 5000"),
     ];
@@ -292,9 +309,18 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
         for check in [Check::Path, Check::Deep] {
             let server = Server::scripted(greeting.clone(), packets).await;
             let prober = mysql(server.address, check);
-            let failure = prober.probe(PATIENT).await.unwrap_err();
-            assert_eq!(failure.reason, expected, "{failure}");
-            assert!(failure.detail.starts_with(detail), "{failure}");
+            let outcome = prober.probe(PATIENT).await;
+            if check == Check::Path && matches!(expected, R::Auth | R::Misconfigured) {
+                // The fault is our login's: the verdict is the greeting, and what is wrong is said.
+                assert!(outcome.is_ok(), "{outcome:?}");
+                let remark = prober.remark().unwrap();
+                assert!(remark.contains(&format!("{expected}: {detail}")), "{remark}");
+            } else {
+                let failure = outcome.unwrap_err();
+                assert_eq!(failure.reason, expected, "{failure}");
+                assert!(failure.detail.starts_with(detail), "{failure}");
+                assert_eq!(prober.remark(), None);
+            }
             server.heard(1).await;
         }
     }
@@ -416,11 +442,23 @@ async fn a_refused_secret_is_not_tried_again_by_anybody() {
         probers.prober(&deep(server.address, ProbeKind::Mysql(spec(MysqlTls::Preferred))), check)
     };
     assert_eq!(reason(prober(&first, Check::Deep).probe(PATIENT).await), R::Auth);
-    for (server, check) in [(&first, Check::Deep), (&first, Check::Path), (&second, Check::Path)] {
-        let failure = prober(server, check).probe(PATIENT).await.unwrap_err();
-        assert!(failure.to_string().starts_with("auth: not tried again until /etc/privatelinkd/db.pw changes: 1045"));
+    let refused = "auth: not tried again until /etc/privatelinkd/db.pw changes: 1045";
+    for server in [&first, &second] {
+        let failure = prober(server, Check::Deep).probe(PATIENT).await.unwrap_err();
+        assert!(failure.to_string().starts_with(refused), "{failure}");
     }
     assert_eq!((first.connections(), second.connections()), (1, 0));
+    // The path check goes on by the greeting, and leaves politely.
+    for server in [&first, &second] {
+        let prober = prober(server, Check::Path);
+        prober.probe(PATIENT).await.unwrap();
+        assert!(prober.remark().unwrap().contains(refused));
+    }
+    for (server, connections) in [(&first, 2), (&second, 1)] {
+        let heard = server.heard(connections).await;
+        assert!(contains(&heard.last().unwrap()[0], b"privatelinkd-declines\0"));
+        assert!(!contains(&heard.last().unwrap().concat(), b"acct"), "nothing of ours");
+    }
 }
 
 /// A server that says nothing until it is let.

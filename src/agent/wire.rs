@@ -20,8 +20,8 @@ use crate::discover::{self, Cache, Memory};
 use crate::model::limits::CapCounts;
 use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
-use crate::probe::Probers;
 use crate::probe::runner::Runner;
+use crate::probe::{Fleet, Probers};
 use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::writer::{self, Given, Here};
@@ -231,7 +231,9 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let probers = Probers::new(self.clock);
+        let config = self.settings.config.subscribe();
+        let fleet = Fleet::new(move || config.borrow().host.fleet_size);
+        let probers = Probers::new(self.clock).in_a_fleet(fleet);
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
             clock: self.clock,

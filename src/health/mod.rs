@@ -5,7 +5,9 @@
 
 mod bearing;
 mod fold;
+mod pace;
 mod tracker;
 
 pub use bearing::Bearing;
+pub use pace::{Pace, Sparing};
 pub use tracker::{Next, Rules, Signal, Step, Tracker};

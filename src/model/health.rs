@@ -125,6 +125,8 @@ pub struct CheckHealth {
     pub last_failure: Option<(Now, Failure)>,
     /// The certificate that was shown last, of a check with TLS.
     pub certificate: Option<Arc<Certificate>>,
+    /// What people should know of how this target is asked, although nothing is wrong with its answers.
+    pub remark: Option<Arc<str>>,
     /// Counters since the probe task began.
     pub stats: CheckStats,
 }
@@ -145,6 +147,7 @@ impl CheckHealth {
             last: None,
             last_failure: None,
             certificate: None,
+            remark: None,
             stats: CheckStats::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! What one probe saw.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -45,4 +46,6 @@ pub struct Probed {
     pub outcome: Result<Timings, Failure>,
     /// The certificate that was shown, trusted or not.
     pub certificate: Option<Certificate>,
+    /// What people should know of how the target was asked, although nothing is wrong with its answer.
+    pub remark: Option<Arc<str>>,
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::text::trouble;
 use super::{AgentAnswer, Host, SCHEMA};
 use crate::model::{
-    Certificate, Check, EndpointName, Failure, FailureReason, Inventory, Probed, TargetKey, Timings, Wall, Zone,
+    Certificate, Check, EndpointName, FailureReason, Inventory, Probed, TargetKey, Timings, Wall, Zone,
 };
 use crate::observe::columns::{Cell, Tone, columns, head, line};
 use crate::observe::status::{AddressState, Report};
@@ -75,7 +75,7 @@ pub struct CheckMade {
     pub phases_ms: Option<Phases>,
     /// Why it failed.
     pub reason: Option<FailureReason>,
-    /// What was seen instead.
+    /// What was seen instead, or what else people should know.
     pub detail: Option<String>,
 }
 
@@ -153,7 +153,7 @@ fn endpoint(name: &EndpointName, looked: Looked<'_>) -> EndpointExamined {
             certificate: None,
             agent: looked.agent.ok().and_then(|agent| known_state(agent, &probed.target)),
         });
-        examined.checks.insert(probed.check, made(&probed.outcome));
+        examined.checks.insert(probed.check, made(probed));
         let shown = probed.certificate.as_ref().map(|c| certificate(c, looked.now));
         examined.certificate = shown.or(examined.certificate.take());
     }
@@ -165,13 +165,13 @@ fn known_state(agent: &Report, target: &TargetKey) -> Option<AddressState> {
     Some(agent.endpoints.get(endpoint)?.zones.get(zone)?.get(address)?.state)
 }
 
-fn made(outcome: &Result<Timings, Failure>) -> CheckMade {
+fn made(Probed { outcome, remark, .. }: &Probed) -> CheckMade {
     let failure = outcome.as_ref().err();
     CheckMade {
         ok: outcome.is_ok(),
         phases_ms: outcome.as_ref().ok().map(phases),
         reason: failure.map(|f| f.reason),
-        detail: failure.map(|f| f.detail.to_string()),
+        detail: failure.map(|f| f.detail.to_string()).or_else(|| remark.as_ref().map(ToString::to_string)),
     }
 }
 

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::health::Pace;
 use crate::model::{Certificate, Check, Depth, Failure, MysqlSpec, ProbeKind, TargetSpec, Timings};
 use crate::sys::clock::Clock;
 use mysql::Product;
@@ -20,6 +21,7 @@ use tdengine::TdengineProber;
 
 pub mod certificate;
 pub mod dial;
+mod fleet;
 mod http;
 pub mod https;
 pub mod mysql;
@@ -32,6 +34,7 @@ mod tickets;
 pub mod tls;
 mod work;
 
+pub use fleet::Fleet;
 pub use refused::{RefusedSecrets, Turn};
 pub use work::Work;
 
@@ -43,6 +46,16 @@ pub trait Prober: Send + Sync + 'static {
 
     /// The certificate that the server has shown last, if it has shown one.
     fn certificate(&self) -> Option<Arc<Certificate>> {
+        None
+    }
+
+    /// How often attempts may be made, as the latest one has shown.
+    fn pace(&self) -> Pace {
+        Pace::Scheduled
+    }
+
+    /// What people should know of how this target is asked, although nothing is wrong with its answers.
+    fn remark(&self) -> Option<Arc<str>> {
         None
     }
 
@@ -99,6 +112,26 @@ impl Prober for AnyProber {
         }
     }
 
+    fn pace(&self) -> Pace {
+        match self {
+            Self::Tcp(prober) => prober.pace(),
+            Self::Https(prober) => prober.pace(),
+            Self::Tdengine(prober) => prober.pace(),
+            Self::Greeting(prober) => prober.pace(),
+            Self::Login(prober) => prober.pace(),
+        }
+    }
+
+    fn remark(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Tcp(prober) => prober.remark(),
+            Self::Https(prober) => prober.remark(),
+            Self::Tdengine(prober) => prober.remark(),
+            Self::Greeting(prober) => prober.remark(),
+            Self::Login(prober) => prober.remark(),
+        }
+    }
+
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         // What shakes hands over TLS is large: boxed, so that an attempt of the others is not.
         match self {
@@ -118,6 +151,7 @@ pub struct Probers {
     trust: tls::TrustSets,
     refused: Arc<RefusedSecrets>,
     gates: mysql::Gates,
+    fleet: Fleet,
 }
 
 impl Probers {
@@ -125,7 +159,13 @@ impl Probers {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let refused = Arc::new(RefusedSecrets::new(clock));
-        Self { trust: tls::TrustSets::default(), refused, gates: mysql::Gates::default() }
+        Self { trust: tls::TrustSets::default(), refused, gates: mysql::Gates::default(), fleet: Fleet::default() }
+    }
+
+    /// The same on one of many hosts that probe the same targets.
+    #[must_use]
+    pub fn in_a_fleet(self, fleet: Fleet) -> Self {
+        Self { fleet, ..self }
     }
 
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
@@ -162,7 +202,8 @@ impl Probers {
         check: Check,
         deep: Option<Depth>,
     ) -> AnyProber {
-        let shared = mysql::Shared { trust: &self.trust, refused: &self.refused, gates: &self.gates };
+        let shared =
+            mysql::Shared { trust: &self.trust, refused: &self.refused, gates: &self.gates, fleet: &self.fleet };
         let depth = deep.unwrap_or(Depth::Login);
         let login = |prober| AnyProber::Login(Box::new(prober));
         match (check, product) {

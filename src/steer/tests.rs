@@ -131,6 +131,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         last: None,
         last_failure: None,
         certificate: None,
+        remark: None,
         stats: crate::model::CheckStats::default(),
     }
 }

@@ -145,7 +145,8 @@ async fn probe_once(work: &Work, clock: Clock) -> Vec<Probed> {
                 let _turn = turns.acquire().await;
                 let outcome = prober.probe(schedule.timeout).await;
                 let certificate = prober.certificate().map(|c| Certificate::clone(&c));
-                ((number, check), Probed { target, check, outcome, certificate })
+                let remark = prober.remark();
+                ((number, check), Probed { target, check, outcome, certificate, remark })
             });
         }
     }

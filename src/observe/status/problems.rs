@@ -1,6 +1,8 @@
 //! What is not well, in sentences; and the yes or no of `/healthz` and `/readyz`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::failure;
@@ -117,7 +119,11 @@ fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
 fn targets(snapshot: &Snapshot) -> Vec<String> {
     let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
     let addresses = configured.flat_map(|(name, endpoint)| current_addresses(name, endpoint));
-    addresses.flat_map(|key| [target_problem(snapshot, &key), certificate_problem(snapshot, &key)]).flatten().collect()
+    let problems = |key: TargetKey| {
+        let remarks = remarks(snapshot, &key);
+        [target_problem(snapshot, &key), certificate_problem(snapshot, &key)].into_iter().flatten().chain(remarks)
+    };
+    addresses.flat_map(problems).collect()
 }
 
 /// A certificate that ends soon. One that has ended fails the check, where it is verified.
@@ -135,6 +141,14 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
         days => format!("ends in {days} day{}", if days == 1 { "" } else { "s" }),
     };
     Some(format!("{endpoint}: the certificate of {address} in {zone} {when}, at {ends}"))
+}
+
+/// What the probers themselves want to be known, each thing once.
+fn remarks(snapshot: &Snapshot, key: &TargetKey) -> BTreeSet<String> {
+    let checks = snapshot.health.targets.get(key).into_iter().flat_map(|target| target.checks.values());
+    let TargetKey { endpoint, zone, address } = key;
+    let say = |remark: &Arc<str>| format!("{endpoint}: {address} in {zone}: {remark}");
+    checks.filter_map(|check| check.remark.as_ref().map(say)).collect()
 }
 
 fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {
