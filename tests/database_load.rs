@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use privatelinkd::config::from_texts;
-use privatelinkd::model::{Check, ProbeKind, ProbeSpec};
+use privatelinkd::health::{Next, Pace, Rules, Sparing, Tracker};
+use privatelinkd::model::{Check, Now, Observation, ProbeKind, ProbeSpec, Timings};
+use privatelinkd::probe::FleetSize;
 use privatelinkd::probe::tls::Sessions;
 
 use crate::config_files::{ENDPOINT, root, with_owner, with_secrets};
@@ -72,4 +74,22 @@ fn what_a_fleet_asks_of_one_server_is_what_the_readme_says() {
         }
     }
     assert!(missing.is_empty(), "the README lacks\n{}", missing.join("\n"));
+}
+
+#[test]
+fn without_a_login_a_fleet_greets_a_server_ten_times_a_second_at_most() {
+    for (hosts, expected) in [(10_u32, "0.17"), (600, "10"), (3_000, "10"), (50_000, "10")] {
+        let schedule = spec("mysql", hosts).path;
+        let mut tracker = Tracker::new(Rules { schedule, hold: Duration::ZERO, in_flight: 1 }, Now::default());
+        let pace = Pace::Sparing(Sparing { apart: FleetSize::new(hosts).apart(10) });
+        tracker.pace(pace, Now::default());
+        tracker.begin(Now::default(), Duration::ZERO);
+        let answered = Observation {
+            started: Now::default().boottime,
+            ended: Now::default().boottime,
+            outcome: Ok(Timings::default()),
+        };
+        let Next::Regular(wait) = tracker.observe(&answered, Now::default()).next else { panic!("nothing is amiss") };
+        assert_eq!(number(f64::from(hosts) / wait.as_secs_f64()), expected, "{hosts} hosts");
+    }
 }

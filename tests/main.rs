@@ -61,6 +61,7 @@ mod probe_https;
 mod probe_matrixone;
 mod probe_mysql;
 mod probe_mysql_fuzz;
+mod probe_mysql_path;
 mod probe_runner;
 mod probe_secrets;
 mod probe_tcp;

@@ -32,7 +32,7 @@ pub(crate) const SSL: u32 = 0x0800;
 pub(crate) const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
 pub(crate) const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
 const COLUMN: &[u8] = b"\x03def\0\0\0\x011\0\x0c\x3f\0\x01\0\0\0\x08\x81\0\0\0\0";
-const REFUSED: &[u8] = b"\xff\x15\x04#28000Access denied";
+pub(crate) const REFUSED: &[u8] = b"\xff\x15\x04#28000Access denied";
 const SCRAMBLE: &[u8] = b"bcdefghijklmnopqrstu\0";
 
 pub(crate) fn login(password: &str) -> MysqlLogin {
@@ -121,6 +121,7 @@ pub(crate) struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
+    accepting: tokio::task::AbortHandle,
 }
 
 impl Server {
@@ -134,7 +135,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (connections, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (count, all) = (connections.clone(), heard.clone());
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 let (playing, all) = (script(Peer(stream)), all.clone());
@@ -144,11 +145,16 @@ impl Server {
                 });
             }
         });
-        Self { address, connections, heard }
+        Self { address, connections, heard, accepting: accepting.abort_handle() }
+    }
+
+    /// Nobody listens any more; what is open stays open.
+    pub(crate) fn stop(&self) {
+        self.accepting.abort();
     }
 
     /// One that says `packets` after the login, numbered from 2, and notes what it hears then.
-    async fn scripted(greeting: Vec<u8>, packets: &[&[u8]]) -> Self {
+    pub(crate) async fn scripted(greeting: Vec<u8>, packets: &[&[u8]]) -> Self {
         let packets: Vec<Vec<u8>> = packets.iter().map(|packet| packet.to_vec()).collect();
         Self::start(move |mut peer| {
             let (greeting, packets) = (greeting.clone(), packets.clone());
@@ -173,7 +179,7 @@ impl Server {
         self.address
     }
 
-    fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
@@ -197,11 +203,11 @@ pub(crate) fn contains(all: &[u8], part: &[u8]) -> bool {
     all.windows(part.len()).any(|window| window == part)
 }
 
-fn mysql(address: SocketAddr, check: Check) -> AnyProber {
+pub(crate) fn mysql(address: SocketAddr, check: Check) -> AnyProber {
     probers().prober(&deep(address, ProbeKind::Mysql(spec(MysqlTls::Preferred))), check)
 }
 
-async fn healthy() -> Server {
+pub(crate) async fn healthy() -> Server {
     Server::start(|mut peer| async move {
         peer.say(0, &greeting("8.0.36", CAPS, "mysql_native_password")).await;
         peer.serve(1, OK).await
@@ -276,7 +282,7 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
     let plain = |plugin: &str| [b"\xfe", plugin.as_bytes(), b"\0"].concat();
     let long = vec![0; 5000];
     type Row<'a> = (Vec<u8>, &'a [&'a [u8]], R, &'a str);
-    let table: [Row<'_>; 13] = [
+    let table: [Row<'_>; 14] = [
         (native(), &[b"\xff\x15\x04#28000Access denied"], R::Auth, "1045 (28000): Access denied"),
         (sha2(), &[b"\xff\x10\x04Too many connections"], R::Overloaded, "1040: Too many connections"),
         (native(), &[b"\xff\x69\x04Host 'x' is blocked"], R::Blocked, "1129: Host 'x' is blocked; run FLUSH HOSTS"),
@@ -289,10 +295,21 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
             "the server wants the password in clear",
         ),
         (native(), &[&switch("client_ed25519"), REFUSED], R::Misconfigured, "the user logs in by \"client_ed25519\""),
-        (native(), &[&plain("mysql_native_password")], R::Protocol, "the server asks for a password without a proper"),
-        (native(), &[&plain("caching_sha2_password")], R::Protocol, "the server asks for a password without a proper"),
+        (
+            native(),
+            &[&plain("mysql_native_password"), REFUSED],
+            R::Protocol,
+            "the server asks for a password without a proper",
+        ),
+        (
+            native(),
+            &[&plain("caching_sha2_password"), REFUSED],
+            R::Protocol,
+            "the server asks for a password without a proper",
+        ),
         (native(), &[b"\x01\x04"], R::Protocol, "expected the answer to a login"),
-        (native(), &[b"\xfe"], R::Protocol, "expected the answer to a login"),
+        (native(), &[b"\xfe", REFUSED], R::Misconfigured, "the user logs in by \"mysql_old_password\""),
+        (native(), &[b"\x01\x03"], R::Protocol, "expected the answer to a login"),
         (native(), &[b""], R::Protocol, "expected the answer to a login"),
         (native(), &[&long], R::Protocol, "expected a packet of at most 4096 bytes, found 5000"),
     ];
@@ -300,9 +317,18 @@ async fn what_a_login_may_not_be_answered_with_has_its_reason() {
         for check in [Check::Path, Check::Deep] {
             let server = Server::scripted(greeting.clone(), packets).await;
             let prober = mysql(server.address, check);
-            let failure = prober.probe(PATIENT).await.unwrap_err();
-            assert_eq!(failure.reason, expected, "{failure}");
-            assert!(failure.detail.starts_with(detail), "{failure}");
+            let outcome = prober.probe(PATIENT).await;
+            if check == Check::Path && matches!(expected, R::Auth | R::Misconfigured) {
+                // The fault is our login's: the verdict is the greeting, and what is wrong is said.
+                assert!(outcome.is_ok(), "{outcome:?}");
+                let remark = prober.remark().unwrap();
+                assert!(remark.contains(&format!("{expected}: {detail}")), "{remark}");
+            } else {
+                let failure = outcome.unwrap_err();
+                assert_eq!(failure.reason, expected, "{failure}");
+                assert!(failure.detail.starts_with(detail), "{failure}");
+                assert_eq!(prober.remark(), None);
+            }
             server.heard(1).await;
         }
     }
@@ -424,11 +450,23 @@ async fn a_refused_secret_is_not_tried_again_by_anybody() {
         probers.prober(&deep(server.address, ProbeKind::Mysql(spec(MysqlTls::Preferred))), check)
     };
     assert_eq!(reason(prober(&first, Check::Deep).probe(PATIENT).await), R::Auth);
-    for (server, check) in [(&first, Check::Deep), (&first, Check::Path), (&second, Check::Path)] {
-        let failure = prober(server, check).probe(PATIENT).await.unwrap_err();
-        assert!(failure.to_string().starts_with("auth: not tried again until /etc/privatelinkd/db.pw changes: 1045"));
+    let refused = "auth: not tried again until /etc/privatelinkd/db.pw changes: 1045";
+    for server in [&first, &second] {
+        let failure = prober(server, Check::Deep).probe(PATIENT).await.unwrap_err();
+        assert!(failure.to_string().starts_with(refused), "{failure}");
     }
     assert_eq!((first.connections(), second.connections()), (1, 0));
+    // The path check goes on by the greeting, and leaves politely.
+    for server in [&first, &second] {
+        let prober = prober(server, Check::Path);
+        prober.probe(PATIENT).await.unwrap();
+        assert!(prober.remark().unwrap().contains(refused));
+    }
+    for (server, connections) in [(&first, 2), (&second, 1)] {
+        let heard = server.heard(connections).await;
+        assert!(contains(&heard.last().unwrap()[0], b"privatelinkd-declines\0"));
+        assert!(!contains(&heard.last().unwrap().concat(), b"acct"), "nothing of ours");
+    }
 }
 
 /// A server that says nothing until it is let.

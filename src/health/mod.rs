@@ -6,7 +6,9 @@
 mod bearing;
 mod fold;
 mod load;
+mod pace;
 mod tracker;
 
 pub use bearing::Bearing;
+pub use pace::{Pace, Sparing};
 pub use tracker::{Next, Rules, Signal, Step, Tracker};

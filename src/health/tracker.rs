@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
+use super::pace::{Pace, Sparing};
 use crate::model::{
     Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
 };
@@ -83,6 +84,13 @@ pub struct Tracker {
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
+    pace: Pace,
+    /// When the pace was last told.
+    paced: Boottime,
+    /// Start of the latest-begun probe to which the other side said something.
+    last_answered: Option<Boottime>,
+    /// When a sibling last was in trouble.
+    roused: Option<Boottime>,
     last: Option<LastResult>,
     last_failure: Option<(Now, Failure)>,
     stats: CheckStats,
@@ -105,6 +113,10 @@ impl Tracker {
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
+            pace: Pace::Scheduled,
+            paced: now.boottime,
+            last_answered: None,
+            roused: None,
             last: None,
             last_failure: None,
             stats: CheckStats::default(),
@@ -115,6 +127,31 @@ impl Tracker {
     #[must_use]
     pub fn may_begin(&self) -> bool {
         self.in_flight.len() < self.rules.in_flight as usize
+    }
+
+    /// How often probes may begin from now on, as the latest one has shown. Say so before its result is told.
+    pub fn pace(&mut self, pace: Pace, now: Now) {
+        (self.pace, self.paced) = (pace, now.boottime);
+    }
+
+    /// A sibling is in trouble: a probe is called for. Returns how long it may be put off at random, so that a fleet
+    /// does not come at one instant.
+    pub fn rouse(&mut self, now: Now) -> Duration {
+        self.roused = Some(now.boottime);
+        if let Pace::Sparing(Sparing { apart }) = self.pace { apart } else { Duration::ZERO }
+    }
+
+    /// How long a probe that is called for has to wait yet.
+    #[must_use]
+    pub fn wait(&self, now: Now) -> Duration {
+        match self.pace {
+            Pace::Scheduled => Duration::ZERO,
+            Pace::Sparing(Sparing { apart }) => {
+                let fast = self.rules.schedule.fast_interval.max(apart);
+                self.last_answered.map_or(Duration::ZERO, |at| at.after(fast).since(now.boottime))
+            }
+            Pace::Resting(rest) => self.paced.after(rest).since(now.boottime),
+        }
     }
 
     /// A probe begins, `late` after it should have.
@@ -129,6 +166,9 @@ impl Tracker {
     pub fn observe(&mut self, observation: &Observation, now: Now) -> Step {
         if let Some(i) = self.in_flight.iter().position(|s| *s == observation.started) {
             self.in_flight.swap_remove(i);
+        }
+        if observation.outcome.as_ref().err().is_none_or(|failure| failure.reason.is_an_answer()) {
+            self.last_answered = self.last_answered.max(Some(observation.started));
         }
         self.stats.count(&observation.outcome);
         self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
@@ -222,9 +262,36 @@ impl Tracker {
         self.since = now;
     }
 
+    fn next(&self, now: Boottime) -> Next {
+        match self.pace {
+            Pace::Scheduled => self.scheduled(now),
+            _ if !self.may_begin() => Next::OnAnswer,
+            Pace::Sparing(sparing) => self.sparing(sparing, now),
+            Pace::Resting(rest) => Next::Edge(self.paced.after(rest).since(now)),
+        }
+    }
+
+    /// See [`Sparing`].
+    fn sparing(&self, sparing: Sparing, now: Boottime) -> Next {
+        let Schedule { interval, fast_interval, .. } = self.rules.schedule;
+        let until = |wait: Duration| {
+            let apart = self.last_answered.map_or(now, |at| at.after(sparing.apart));
+            self.last_begun.after(wait).max(apart).since(now)
+        };
+        let rising = self.down() && self.run.successes > 0;
+        if rising || (!self.down() && self.run.failures > 0) {
+            Next::Edge(until(fast_interval))
+        } else if self.down() {
+            let since = self.since.boottime.max(self.roused.unwrap_or_default());
+            Next::Regular(until(Sparing::down(now.since(since))))
+        } else {
+            Next::Regular(until(sparing.settled(interval)))
+        }
+    }
+
     /// An edge begins with a failure, or with a probe unanswered for `fast_interval`; then the next probe starts
     /// every `fast_interval` without waiting. A success ends it, and so does the verdict.
-    fn next(&self, now: Boottime) -> Next {
+    fn scheduled(&self, now: Boottime) -> Next {
         let Schedule { interval, fast_interval, .. } = self.rules.schedule;
         let until = |wait: Duration| self.last_begun.after(wait).since(now);
         let newest_success = self.last_success_started;

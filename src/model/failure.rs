@@ -118,6 +118,18 @@ impl FailureReason {
             | Self::Local => false,
         }
     }
+
+    /// True if it is said of who logs in, and not of the server.
+    #[must_use]
+    pub fn is_of_our_login(self) -> bool {
+        matches!(self, Self::Auth | Self::Suspended | Self::NotAllowed | Self::Misconfigured)
+    }
+
+    /// True if somebody on the other side has said something, be it the wrong thing.
+    #[must_use]
+    pub fn is_an_answer(self) -> bool {
+        !matches!(self, Self::Refused | Self::Unreachable | Self::Timeout | Self::Reset | Self::Local)
+    }
 }
 
 impl fmt::Display for FailureReason {

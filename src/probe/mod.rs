@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::health::Pace;
 use crate::model::{Certificate, Check, Depth, Failure, MysqlSpec, ProbeKind, TargetSpec, Timings};
 use crate::sys::clock::Clock;
 use mysql::Product;
@@ -50,6 +51,11 @@ pub trait Prober: Send + Sync + 'static {
     /// The certificate that the server has shown last, if it has shown one.
     fn certificate(&self) -> Option<Arc<Certificate>> {
         None
+    }
+
+    /// How often attempts may be made, as the latest one has shown.
+    fn pace(&self) -> Pace {
+        Pace::Scheduled
     }
 
     /// What people should know of how this target is asked, although nothing is wrong with its answers.
@@ -107,6 +113,16 @@ impl Prober for AnyProber {
             Self::Tdengine(prober) => prober.certificate(),
             Self::Greeting(prober) => prober.certificate(),
             Self::Login(prober) => prober.certificate(),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        match self {
+            Self::Tcp(prober) => prober.pace(),
+            Self::Https(prober) => prober.pace(),
+            Self::Tdengine(prober) => prober.pace(),
+            Self::Greeting(prober) => prober.pace(),
+            Self::Login(prober) => prober.pace(),
         }
     }
 

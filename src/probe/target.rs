@@ -93,13 +93,15 @@ impl<P: Prober> Target<P> {
         let mut probes = JoinSet::new();
         let first = self.schedule.fast_interval.mul_f64(rng.f64());
         let mut due = Some(Due { at: Instant::now() + first, regular: false });
-        let mut nudged = false;
+        // When a sibling's trouble calls for a probe, if it does.
+        let mut called: Option<Instant> = None;
         // Kept, since most turns of the loop leave it as it is.
         let alarm = tokio::time::sleep(first);
         tokio::pin!(alarm);
         loop {
-            if let Some(due) = due.filter(|d| d.at != alarm.deadline()) {
-                alarm.as_mut().reset(due.at);
+            let alarmed = due.map(|due| due.at).into_iter().chain(called).min();
+            if let Some(at) = alarmed.filter(|at| *at != alarm.deadline()) {
+                alarm.as_mut().reset(at);
             }
             let next = tokio::select! {
                 biased;
@@ -109,26 +111,45 @@ impl<P: Prober> Target<P> {
                     let observation = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
                     Some(self.ended(&mut tracker, &observation))
                 }
-                // A sibling is in trouble: prove yourself now.
-                () = self.nudge.notified() => { nudged = true; None }
+                // A sibling is in trouble, or there is another secret: prove yourself now.
+                () = self.nudge.notified() => {
+                    let now = self.clock.now();
+                    // What the prober before found out may not hold for this one.
+                    tracker.pace(self.prober.get().pace(), now);
+                    let spread = tracker.rouse(now).mul_f64(rng.f64());
+                    called.get_or_insert(Instant::now() + spread);
+                    None
+                }
                 // The next probe is due.
-                () = &mut alarm, if due.is_some() => None,
+                () = &mut alarm, if alarmed.is_some() && tracker.may_begin() => None,
             };
             if let Some(next) = next {
                 due = self.appointment(next, &mut rng);
             }
             let is_due = due.is_some_and(|d| d.at <= Instant::now());
-            if (is_due || nudged) && tracker.may_begin() {
+            let is_called = self.is_called(&mut called, &tracker);
+            if (is_due || is_called) && tracker.may_begin() {
                 let late = due.filter(|d| is_due && d.regular).map_or(Duration::ZERO, |d| d.at.elapsed());
                 let now = self.clock.now();
                 let next = tracker.begin(now, late);
                 self.begin(&mut probes, now);
-                nudged = false;
+                called = None;
                 due = self.appointment(next, &mut rng);
             } else if is_due {
                 due = None;
             }
         }
+    }
+
+    /// Whether a probe that was called for may begin now; it is put off if not yet.
+    fn is_called(&self, called: &mut Option<Instant>, tracker: &Tracker) -> bool {
+        let now = Instant::now();
+        if called.is_none_or(|at| at > now) {
+            return false;
+        }
+        let wait = tracker.wait(self.clock.now());
+        *called = Some(now + wait);
+        wait.is_zero()
     }
 
     fn begin(&self, probes: &mut JoinSet<Observation>, started: Now) {
@@ -149,8 +170,9 @@ impl<P: Prober> Target<P> {
 
     fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
-        let step = tracker.observe(observation, at);
         let prober = self.prober.get();
+        tracker.pace(prober.pace(), at);
+        let step = tracker.observe(observation, at);
         let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
         let report = Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, at };
         // The collector outlives its targets; if it is gone, so are we, soon.

@@ -223,3 +223,57 @@ fn a_run_of_failures_keeps_its_beginning_however_long() {
     probe(&mut t, 501, Some(Refused));
     assert_eq!(t.health().failing_since, Some(at(501).boottime));
 }
+
+/// Sparing attempts: ends a probe at once and tells when the next one is due.
+fn spare(t: &mut Tracker, ms: u64, reason: Option<FailureReason>, apart: u64) -> Next {
+    t.pace(Pace::Sparing(Sparing { apart: Duration::from_millis(apart) }), at(ms));
+    probe(t, ms, reason).next
+}
+
+#[test]
+fn attempts_that_leave_a_trace_are_few_while_all_is_well_and_fast_within_an_edge() {
+    let mut t = Tracker::new(rules(), at(0));
+    assert_eq!(spare(&mut t, 0, None, 100), Next::Regular(60_000 * MS));
+    assert_eq!(t.begin(at(60_000), Duration::ZERO), Next::Regular(60_000 * MS), "an unanswered one is no edge");
+    assert_eq!(t.observe(&seen(60_000, 60_001, None), at(60_001)).next, Next::Regular(59_999 * MS));
+    for ms in [120_000, 120_500] {
+        assert_eq!(spare(&mut t, ms, Some(Refused), 100), Next::Edge(500 * MS), "{ms}");
+    }
+    // Down: every five seconds for two minutes, then once a minute.
+    assert_eq!(spare(&mut t, 121_000, Some(Refused), 100), Next::Regular(5000 * MS));
+    assert_eq!(spare(&mut t, 240_900, Some(Refused), 100), Next::Regular(5000 * MS));
+    assert_eq!(spare(&mut t, 241_000, Some(Refused), 100), Next::Regular(60_000 * MS));
+    // A sibling's trouble is another two minutes of hope.
+    assert_eq!(t.rouse(at(250_000)), 100 * MS);
+    assert_eq!(t.wait(at(250_000)), Duration::ZERO, "what does not answer has no trace of ours");
+    assert_eq!(spare(&mut t, 250_000, Some(Refused), 100), Next::Regular(5000 * MS));
+    // Proving itself.
+    for ms in [255_000, 255_500] {
+        assert_eq!(spare(&mut t, ms, None, 100), Next::Edge(500 * MS), "{ms}");
+    }
+    assert_eq!(spare(&mut t, 256_000, None, 100), Next::Regular(60_000 * MS));
+}
+
+#[test]
+fn attempts_of_a_fleet_that_leave_a_trace_are_as_far_apart_as_the_fleet_is_large() {
+    const HOSTS_3000: u64 = 300_000;
+    let mut t = Tracker::new(rules(), at(0));
+    assert_eq!(spare(&mut t, 0, None, HOSTS_3000), Next::Regular(300_000 * MS));
+    // A sibling fell: at a random time within as much, and not before this one's turn.
+    assert_eq!(t.rouse(at(100_000)), 300_000 * MS);
+    assert_eq!(t.wait(at(100_000)), 200_000 * MS);
+    // What gets no answer leaves no trace.
+    assert_eq!(spare(&mut t, 300_000, Some(Refused), HOSTS_3000), Next::Edge(500 * MS));
+    // What answers with the wrong thing does.
+    assert_eq!(spare(&mut t, 300_500, Some(FailureReason::TlsName), HOSTS_3000), Next::Edge(300_000 * MS));
+}
+
+#[test]
+fn what_rests_is_not_probed_before_the_time_for_any_reason() {
+    let mut t = Tracker::new(rules(), at(0));
+    t.pace(Pace::Resting(15_000 * MS), at(1000));
+    assert_eq!(probe(&mut t, 1000, Some(Timeout)).next, Next::Edge(15_000 * MS));
+    assert_eq!((t.rouse(at(5000)), t.wait(at(5000))), (Duration::ZERO, 11_000 * MS));
+    t.pace(Pace::Scheduled, at(16_000));
+    assert_eq!(t.wait(at(16_000)), Duration::ZERO);
+}

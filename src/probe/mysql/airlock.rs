@@ -43,6 +43,8 @@ pub(super) enum LoginFault {
     Failed(Failure),
     /// The secret itself was refused, with this word on it.
     SecretRefused(Failure, Word),
+    /// The user has as many connections as it may have.
+    Crowded(Failure),
     /// The server wants something that it does not get from us, now or later.
     Unanswerable(Failure),
 }
@@ -50,6 +52,17 @@ pub(super) enum LoginFault {
 impl From<Failure> for LoginFault {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl From<LoginFault> for Failure {
+    fn from(fault: LoginFault) -> Self {
+        match fault {
+            LoginFault::Failed(failure)
+            | LoginFault::Crowded(failure)
+            | LoginFault::SecretRefused(failure, _)
+            | LoginFault::Unanswerable(failure) => failure,
+        }
     }
 }
 
@@ -195,10 +208,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
     async fn run(mut self) -> Result<(Packets<UnixStream>, Duration), LoginFault> {
         self.inner.write(0, &self.greeting.for_driver()).await?;
         let login = self.inner.read(MOST_LOGIN).await?.at(1)?;
-        let said = self.greeting.spoken(false).to_le_bytes();
+        let said = self.greeting.driver_caps().to_le_bytes();
         let Some(rest) = login.strip_prefix(&said) else {
             return Err(Failure::new(FailureReason::Local, "mysql_async speaks otherwise than it was told to").into());
         };
+        // Where methods have no names, none ends the login.
+        let name = [self.greeting.driver_plugin(), &[0]].concat();
+        let rest = if self.greeting.names_methods() { rest } else { rest.strip_suffix(&*name).unwrap_or(rest) };
         let login = [&self.greeting.spoken(self.tls).to_le_bytes(), rest].concat();
         let mut number = 1 + u8::from(self.tls);
         let started = Instant::now();
@@ -219,6 +235,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
                 [0xfe, request @ ..] if self.plugin.is_none() && !request.is_empty() => {
                     self.switch(number, request).await?;
                     number = self.answer(number).await?;
+                }
+                // What servers before 4.1 kept of passwords, and what some users still have.
+                [0xfe] if self.plugin.is_none() => {
+                    return Err(self.decline(number, &[0], not_ours("mysql_old_password")).await);
                 }
                 [0x01, 0x03] if self.caching() => self.tell(number, &payload).await?,
                 [0x01, 0x04] if self.caching() && self.proven => {
@@ -260,14 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
             CLEAR => return Err(self.decline(number, &[0], clear_wanted()).await),
             other => {
                 let name = hide(&String::from_utf8_lossy(other), self.login.secret().map(Secret::expose));
-                let failure = Failure::new(
-                    FailureReason::Misconfigured,
-                    format_args!(
-                        "the user logs in by {name:?}, which a probe can't; give it mysql_native_password or \
-                         caching_sha2_password"
-                    ),
-                );
-                return Err(self.decline(number, &[], failure).await);
+                return Err(self.decline(number, &[], not_ours(&name)).await);
             }
         };
         self.plugin = Some(plugin);
@@ -276,6 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
             let scramble = data.get(1..=SCRAMBLE).filter(|scramble| scramble.iter().any(|byte| *byte != 0));
             let rest = data.get(1 + SCRAMBLE..).unwrap_or_default();
             let (Some(scramble), [] | [0]) = (scramble, rest) else {
+                self.refuse(number, &[]).await;
                 return Err(protocol("the server asks for a password without a proper scramble").into());
             };
             told.extend_from_slice(scramble);
@@ -288,11 +302,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
     /// Ends a login that we don't go on with: `answer` is no secret, and the server refuses it. It does not count a
     /// refusal towards blocking this host, as it would a connection that breaks off.
     async fn decline(&mut self, number: u8, answer: &[u8], failure: Failure) -> LoginFault {
+        self.refuse(number, answer).await;
+        LoginFault::Unanswerable(failure)
+    }
+
+    async fn refuse(&mut self, number: u8, answer: &[u8]) {
         if self.server.write(number + 1, answer).await.is_ok() {
             let _ = timeout(FAREWELL, self.server.read(MOST_LOGIN)).await;
         }
-        LoginFault::Unanswerable(failure)
     }
+}
+
+fn not_ours(plugin: &str) -> Failure {
+    Failure::new(
+        FailureReason::Misconfigured,
+        format_args!(
+            "the user logs in by {plugin:?}, which a probe can't; give it mysql_native_password or \
+             caching_sha2_password"
+        ),
+    )
 }
 
 fn clear_wanted() -> Failure {
@@ -310,6 +338,7 @@ fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
     let failure = error.clone().without(secret).failure(Stage::Login);
     match error.word_on_the_secret() {
         Some(word) => LoginFault::SecretRefused(failure, word),
+        None if error.says_the_user_is_crowded() => LoginFault::Crowded(failure),
         None => LoginFault::Failed(failure),
     }
 }

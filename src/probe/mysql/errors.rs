@@ -56,6 +56,10 @@ impl ServerError {
     pub fn failure(&self, stage: Stage) -> Failure {
         let overload = self.overload();
         let remedy = match self.code {
+            _ if self.says_the_user_is_crowded() => {
+                "; allow two a host: one that the path check keeps, one for the deep check"
+            }
+            _ if self.ends_every_connection() => "; mend the server's init_connect, or what this user may do",
             1129 => "; run FLUSH HOSTS on the server (mariadb-admin flush-hosts) and raise its max_connect_errors",
             3159 => "; set tls = \"required\" or \"verify\"",
             _ if overload == Overload::NoComputeNode => "; no compute node finishes a login",
@@ -90,11 +94,23 @@ impl ServerError {
         }
     }
 
+    /// True if this user, and not the server, has as many connections as it may have.
+    #[must_use]
+    pub fn says_the_user_is_crowded(&self) -> bool {
+        self.code == 1203 || self.code == 1226 && self.text.contains("max_user_connections")
+    }
+
+    /// True if the server hangs up after each login of this user, because what it runs then (`init_connect`) fails.
+    #[must_use]
+    pub fn ends_every_connection(&self) -> bool {
+        self.code == 1184 && self.text.contains("init_connect")
+    }
+
     /// True if the server only says goodbye to this one connection, which says nothing of the next.
     #[must_use]
     pub fn ends_only_this_connection(&self) -> bool {
         // Aborted, killed (MariaDB), killed (MySQL), idle for too long.
-        matches!(self.code, 1152 | 1184 | 1927 | 3169 | 4031)
+        matches!(self.code, 1152 | 1184 | 1927 | 3169 | 4031) && !self.ends_every_connection()
     }
 
     /// The reason, by text, then by number, then by the class of the number, then by stage: where nobody knows what it is,

@@ -1,31 +1,64 @@
-//! At most one unfinished handshake a server (B7), whoever of us makes it.
+//! What all probers of one server share, whoever of us asks (B7): at most one unfinished handshake, and what the
+//! server has shown of its manners.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::decline::Refusals;
+use super::pauses::Pauses;
+use super::silence::Silence;
 use crate::probe::tls::lock;
 
 /// A gate for each server in use.
 #[derive(Debug, Default)]
-pub struct Gates(Mutex<HashMap<SocketAddr, Weak<Semaphore>>>);
+pub struct Gates(Mutex<HashMap<SocketAddr, Weak<Gate>>>);
+
+/// The way to one server.
+#[derive(Debug)]
+pub struct Gate {
+    turns: Arc<Semaphore>,
+    /// How it refuses logins.
+    pub(super) refusals: Refusals,
+    /// Whether it greets.
+    pub(super) silence: Silence,
+    /// Logins that it can't be given.
+    pub(super) pauses: Pauses,
+}
 
 impl Gates {
-    /// The gate of a server: whoever shakes hands holds its one permit.
+    /// The gate of a server.
     #[must_use]
-    pub fn of(&self, server: SocketAddr) -> Arc<Semaphore> {
+    pub fn of(&self, server: SocketAddr) -> Arc<Gate> {
         let mut gates = lock(&self.0);
         if let Some(gate) = gates.get(&server).and_then(Weak::upgrade) {
             return gate;
         }
         gates.retain(|_, gate| gate.strong_count() > 0);
-        let gate = Arc::new(Semaphore::new(1));
+        let gate = Arc::new(Gate {
+            turns: Arc::new(Semaphore::new(1)),
+            refusals: Refusals::default(),
+            silence: Silence::default(),
+            pauses: Pauses::default(),
+        });
         gates.insert(server, Arc::downgrade(&gate));
         gate
     }
 }
+
+impl Gate {
+    /// Whoever shakes hands holds the one turn there is. Each handshake ends by itself, so that nobody waits for ever.
+    pub(super) async fn turn(&self) -> Turn {
+        // Never closed.
+        Turn(self.turns.clone().acquire_owned().await.ok())
+    }
+}
+
+/// The right to have an unfinished handshake with a server, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn(#[expect(dead_code, reason = "what counts is when it is dropped")] Option<OwnedSemaphorePermit>);
 
 #[cfg(test)]
 mod tests {

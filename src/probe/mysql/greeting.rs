@@ -26,8 +26,9 @@ const SPOKEN: Caps = Caps::CLIENT_LONG_PASSWORD
     .union(Caps::CLIENT_TRANSACTIONS)
     .union(Caps::CLIENT_SECURE_CONNECTION)
     .union(Caps::CLIENT_PLUGIN_AUTH);
-/// What a server must be able to do: all since MySQL 5.5.7 can.
-const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTION).union(Caps::CLIENT_PLUGIN_AUTH);
+/// What a server must be able to do: all since MySQL 4.1.1 can. Methods of login by name are newer, and some proxies
+/// lack them: a login by mysql_native_password needs no name.
+const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTION);
 
 /// A server's greeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +62,18 @@ impl Greeting {
             }
             Some(other) => Err(protocol(format_args!("expected a greeting of protocol 10, found {other}"))),
             None => Err(protocol("the greeting is empty")),
-        }?
-        .able()
+        }
+    }
+
+    /// Whether a packet is meant to be a greeting that a login may follow, however badly it is made.
+    pub(super) fn is_one(packet: &Packet) -> bool {
+        packet.sequence == 0 && packet.payload.first() == Some(&10)
+    }
+
+    /// Stands for a greeting that can't be read, of a server that is to be left politely all the same.
+    pub(super) fn unreadable() -> Self {
+        let (version, plugin) = (String::new(), Vec::new());
+        Self { version, connection: 0, scramble: [0; SCRAMBLE], caps: NEEDED, plugin, secret: None }
     }
 
     fn parse(payload: &[u8], secret: Option<&Secret>) -> Option<Self> {
@@ -93,12 +104,14 @@ impl Greeting {
         hide(text, self.secret.as_ref().map(Secret::expose)).chars().take(80).collect()
     }
 
-    fn able(self) -> Result<Self, Failure> {
+    /// Whether a login is possible.
+    pub(super) fn able(&self) -> Result<(), Failure> {
         if self.caps.contains(NEEDED) {
-            return Ok(self);
+            return Ok(());
         }
         let version = self.shown(&self.version);
-        Err(protocol(format_args!("{version:?} speaks an older protocol than MySQL 5.5.7")))
+        let detail = format_args!("{version:?} lacks the login of MySQL 4.1, and a probe has no other");
+        Err(Failure::new(FailureReason::Misconfigured, detail))
     }
 
     /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
@@ -163,18 +176,33 @@ impl Greeting {
         login.extend_from_slice(&LARGEST.to_le_bytes());
         login.push(CHARSET);
         login.extend_from_slice(&[0; 23]);
-        login.extend_from_slice(b"privatelinkd-declines\0\0mysql_native_password\0");
+        login.extend_from_slice(b"privatelinkd-declines\0\0");
+        if self.names_methods() {
+            login.extend_from_slice(NATIVE);
+            login.push(0);
+        }
         Some(login)
     }
 
     /// The method of login that mysql_async begins with; a server that wants another says so.
     pub(super) fn driver_plugin(&self) -> &'static [u8] {
-        if &*self.plugin == SHA2 { SHA2 } else { NATIVE }
+        if self.names_methods() && &*self.plugin == SHA2 { SHA2 } else { NATIVE }
+    }
+
+    /// The capabilities of mysql_async's login. It always names its method; where the server has no names, that is cut off
+    /// on the way ([`Self::names_methods`]).
+    pub(super) fn driver_caps(&self) -> u32 {
+        self.spoken(false) | Caps::CLIENT_PLUGIN_AUTH.bits()
+    }
+
+    /// Whether a login to this server may name its method.
+    pub(super) fn names_methods(&self) -> bool {
+        self.caps.contains(Caps::CLIENT_PLUGIN_AUTH)
     }
 
     /// The greeting that mysql_async gets: what it needs of the real one, and nothing that it could stumble over.
     pub(super) fn for_driver(&self) -> Vec<u8> {
-        let [a, b, c, d] = self.spoken(false).to_le_bytes();
+        let [a, b, c, d] = self.driver_caps().to_le_bytes();
         let mut greeting = b"\x0a8.0.30\0".to_vec();
         greeting.extend_from_slice(&self.connection.to_le_bytes());
         greeting.extend_from_slice(&self.scramble[..8]);
@@ -328,7 +356,11 @@ mod tests {
         for length in 0..whole.len() - 35 {
             assert!(read(whole[..length].to_vec()).is_err(), "{length}");
         }
-        let empty: Vec<u8> = whole.iter().map(|b| if b.is_ascii_lowercase() { 0 } else { *b }).collect();
+        let mut empty = whole;
+        for half in [&b"abcdefgh"[..], b"ijklmnopqrst"] {
+            let at = empty.windows(half.len()).position(|part| part == half).unwrap();
+            empty[at..at + half.len()].fill(0);
+        }
         assert!(read(empty).is_err(), "an empty scramble");
     }
 }

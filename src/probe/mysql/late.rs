@@ -1,8 +1,9 @@
 //! Attempts that outlive the probe that began them.
 //!
 //! A server that is frozen for a while finds, when it thaws, every handshake that was broken off meanwhile, and counts
-//! each. So an attempt is never dropped once a server has been reached: it lives in a task of its own, the probe that
-//! began it reports a timeout, and the next one joins it. What ends it is the peer, or TCP when the peer is gone.
+//! each. So an attempt is not dropped with its probe once a server has been reached: it lives in a task of its own, the
+//! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is gone,
+//! or we when the server has had its time (`silence`, `server`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

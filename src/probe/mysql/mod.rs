@@ -11,17 +11,20 @@
 //! - `tls_book`, `tls_budget`: how many TLS handshakes may break off; `tls_guard`: what a prober makes of that;
 //!   `upgrade`: the step itself
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
-//! - `session`: a connection that is logged in; `server`: how to get one
-//! - `late`, `gate`: attempts are awaited and never dropped, and there is one at a time a server
+//! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and is sealed
+//! - `path`: the path check of MySQL; `decline`: how a handshake is ended that nobody goes on with
+//! - `late`: attempts are awaited beyond their probe; `gate`: what all probers of a server share, and that there is one
+//!   handshake at a time; `silence`, `pauses`: when a server, or a login, is left alone for a while
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 mod airlock;
+mod decline;
 mod errors;
 mod gate;
 mod goodbye;
@@ -29,10 +32,14 @@ mod greeting;
 mod late;
 mod lenient;
 mod line;
+mod opening;
 mod packet;
+mod path;
+mod pauses;
 mod seal;
 mod server;
 mod session;
+mod silence;
 mod statement;
 pub mod tls_book;
 mod tls_budget;
@@ -47,14 +54,15 @@ pub use tls_budget::TlsBudget;
 use super::dial::Deadline;
 use super::tls::{Sessions, lock};
 use super::{Overlap, Prober};
+use crate::health::Pace;
 use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings, hide};
-use airlock::{Driver, Found, LoginFault};
+use airlock::{Driver, Found};
 use greeting::Greeting;
 use late::{Late, Phase, Progress};
 use packet::Packets;
 use seal::Secrecy;
-use server::{NoLogin, Server};
-use session::{PingFault, Session};
+use server::{HOLD, Server, overdue};
+use session::{LoggedIn, Session};
 
 /// What a deep check says on a connection without TLS once it is open: a login, then a statement. For streams that
 /// somebody else has opened.
@@ -67,10 +75,8 @@ where
 {
     let mut packets = Packets::new(stream);
     let greeting = Greeting::of(&packets.read(greeting::MOST).await?, login.secret())?;
-    let (mut driver, _) = match Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await {
-        Ok(logged_in) => logged_in,
-        Err(LoginFault::Failed(f) | LoginFault::SecretRefused(f, _) | LoginFault::Unanswerable(f)) => return Err(f),
-    };
+    greeting.able()?;
+    let (mut driver, _) = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await?;
     let asked = driver.ask(&mut packets, sql).await;
     driver.dismiss().await;
     asked.map(drop)
@@ -136,6 +142,8 @@ pub struct LoginProber {
     question: Question,
     late: Late<Ended>,
     kept: Mutex<Option<Session>>,
+    /// Why the latest path check went without a login, if it did.
+    no_login: Mutex<Option<Failure>>,
 }
 
 #[derive(Debug, Clone)]
@@ -156,7 +164,16 @@ struct Statement {
 #[derive(Debug)]
 struct Ended {
     session: Option<Session>,
+    /// Why there was no login, where the greeting was all that was looked at.
+    no_login: Option<Failure>,
     outcome: Result<Timings, Failure>,
+}
+
+impl Ended {
+    /// Nothing is left to keep.
+    fn new(outcome: Result<Timings, Failure>) -> Self {
+        Self { session: None, no_login: None, outcome }
+    }
 }
 
 impl LoginProber {
@@ -179,7 +196,13 @@ impl LoginProber {
     }
 
     fn new(server: Server, question: Question) -> Self {
-        Self { server: Arc::new(server), question, late: Late::new(), kept: Mutex::default() }
+        Self {
+            server: Arc::new(server),
+            question,
+            late: Late::new(),
+            kept: Mutex::default(),
+            no_login: Mutex::default(),
+        }
     }
 
     /// Begins an attempt with what was kept, or what an earlier attempt has left.
@@ -188,10 +211,9 @@ impl LoginProber {
         let (server, question) = (self.server.clone(), self.question.clone());
         tokio::spawn(async move {
             match question {
-                Question::Ping => ping(&server, kept, allowed, &progress).await,
+                Question::Ping => path::check(&server, kept, allowed, &progress).await,
                 Question::Fresh(statement) => {
-                    let outcome = fresh(&server, statement.as_deref(), allowed, &progress).await;
-                    Ended { session: None, outcome }
+                    Ended::new(fresh(&server, statement.as_deref(), allowed, &progress).await)
                 }
             }
         })
@@ -207,14 +229,26 @@ impl Prober for LoginProber {
         self.server.seal.certificate()
     }
 
+    fn pace(&self) -> Pace {
+        if let Some(rest) = self.server.rest().filter(|_| lock(&self.kept).is_none()) {
+            Pace::Resting(rest)
+        } else if lock(&self.no_login).is_some() {
+            self.server.sparing()
+        } else {
+            Pace::Scheduled
+        }
+    }
+
     fn remark(&self) -> Option<Arc<str>> {
-        self.server.guard.remark()
+        let greeted = lock(&self.no_login).as_ref().map(|why| path::remark(why, self.server.delays_refusals()));
+        greeted.or_else(|| self.server.guard.remark())
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         self.server.prepare(deadline).await?;
         let ended = self.late.end(deadline, |stale, progress| self.begin(stale, deadline, progress)).await?;
         *lock(&self.kept) = ended.session;
+        *lock(&self.no_login) = ended.no_login;
         ended.outcome
     }
 }
@@ -226,32 +260,6 @@ impl Question {
     }
 }
 
-/// A ping; where the kept connection has gone, one new login instead.
-async fn ping(server: &Server, kept: Option<Session>, allowed: Duration, progress: &Progress) -> Ended {
-    if let Some(mut session) = kept {
-        progress.enter(Phase::Ping);
-        match session.ping().await {
-            Ok(took) => {
-                let timings = Timings { answer: Some(took), total: took, ..Timings::default() };
-                return Ended { session: Some(session), outcome: Ok(timings) };
-            }
-            Err(PingFault::Said(failure)) => return Ended { session: None, outcome: Err(failure) },
-            Err(PingFault::Gone) => {}
-        }
-    }
-    match server.log_in(allowed, progress).await {
-        Ok((session, driver, timings)) => {
-            driver.dismiss().await;
-            // So that within one probe a dead connection is noticed and a new one tried.
-            session.keep((allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)));
-            Ended { session: Some(session), outcome: Ok(timings) }
-        }
-        // The fault is our login's alone: the greeting has proved the path.
-        Err(NoLogin::Ours(_, timings)) => Ended { session: None, outcome: Ok(timings) },
-        Err(NoLogin::Failed(failure)) => Ended { session: None, outcome: Err(failure) },
-    }
-}
-
 /// A login, a statement where there is one, and a goodbye.
 async fn fresh(
     server: &Server,
@@ -259,15 +267,17 @@ async fn fresh(
     allowed: Duration,
     progress: &Progress,
 ) -> Result<Timings, Failure> {
-    let (mut session, mut driver, mut timings) = server.log_in(allowed, progress).await?;
+    let LoggedIn { mut session, mut driver, mut timings } = server.log_in(allowed, progress).await?;
     if let Some(statement) = statement {
         progress.enter(Phase::Statement);
-        let (found, took) = session.ask(&mut driver, &statement.sql).await?;
+        let asking = timeout(HOLD, session.ask(&mut driver, &statement.sql)).await;
+        let (found, took) = asking.unwrap_or_else(|_| Err(overdue("no result of the statement", HOLD)))?;
         timings.query = Some(took);
         timings.total += took;
         judge(found, statement.expect.as_deref(), server.secret())?;
+        server.proven();
     }
-    driver.dismiss().await;
+    let _ = timeout(HOLD, driver.dismiss()).await;
     Ok(timings)
 }
 

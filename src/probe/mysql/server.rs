@@ -1,37 +1,29 @@
-//! One server as one check knows it: how to reach it, seal the connection, and log in.
+//! One server as one check knows it: who logs in, when that may be tried, and what follows from it.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::airlock::{Driver, FAREWELL, LoginFault};
-use super::gate::Gates;
-use super::goodbye::{GRACE, leave};
-use super::greeting::{Greeting, MOST};
+use super::airlock::{Driver, LoginFault};
+use super::decline;
+use super::gate::{Gate, Gates};
 use super::late::{Phase, Progress};
-use super::line::Line;
-use super::packet::Packets;
-use super::seal::{Seal, Secrecy};
-use super::session::Session;
+use super::opening::Opened;
+use super::pauses::LoginKey;
+use super::seal::Seal;
+use super::session::{LoggedIn, NoLogin, Session};
 use super::tls_budget::TlsBudget;
-use super::tls_guard::{Next, TlsGuard};
-use super::upgrade::{self, Unopened};
-use crate::model::{EndpointName, Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings};
-use crate::probe::dial::{self, Deadline};
-use crate::probe::tls::{TrustSets, lock};
-use crate::probe::{FleetSize, RefusedSecrets, Turn};
+use super::tls_guard::TlsGuard;
+use crate::health::{Pace, Sparing};
+use crate::model::{EndpointName, Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
+use crate::probe::tls::TrustSets;
+use crate::probe::{FleetSize, RefusedSecrets, Turn as SecretTurn};
 
-/// How long a peer may be gone in a handshake; a frozen one is not gone.
-const GONE: Duration = Duration::from_secs(15);
-/// How soon a peer that says nothing in a handshake is asked whether it is there.
-const ASK: Duration = Duration::from_secs(1);
-/// How long a server is left alone that wants what it does not get: each try is a refused login in its log, and may
-/// count towards locking the user.
-const PAUSE: Duration = Duration::from_secs(600);
+/// How long a server may take for a TLS handshake, for the answer to a login, or for the result of a statement. A login
+/// is waited for beyond its probe, since one that is accepted late must be ended politely.
+pub(super) const HOLD: Duration = Duration::from_secs(60);
 
 /// Whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,48 +51,18 @@ pub struct Shared<'a> {
     pub tls_budget: &'a Arc<TlsBudget>,
 }
 
-/// Why nobody is logged in.
-#[derive(Debug)]
-pub(super) enum NoLogin {
-    /// The server greeted, in so long, and the fault is our login's alone.
-    Ours(Failure, Timings),
-    /// Something else was wrong.
-    Failed(Failure),
-}
-
-impl From<Failure> for NoLogin {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<NoLogin> for Failure {
-    fn from(why: NoLogin) -> Self {
-        match why {
-            NoLogin::Ours(failure, _) | NoLogin::Failed(failure) => failure,
-        }
-    }
-}
-
 /// A server.
 #[derive(Debug)]
 pub(super) struct Server {
-    address: SocketAddr,
-    product: Product,
+    pub(super) address: SocketAddr,
+    pub(super) product: Product,
     pub(super) seal: Seal,
     pub(super) guard: TlsGuard,
     login: Option<MysqlLogin>,
-    gate: Arc<Semaphore>,
+    key: LoginKey,
+    pub(super) gate: Arc<Gate>,
     refused: Arc<RefusedSecrets>,
-    paused: Mutex<Option<(Instant, Failure)>>,
-}
-
-/// A connection that has greeted, and is sealed if it was to be.
-struct Opened<S> {
-    packets: Packets<S>,
-    greeting: Greeting,
-    secrecy: Secrecy,
-    timings: Timings,
+    fleet: FleetSize,
 }
 
 impl Server {
@@ -111,9 +73,10 @@ impl Server {
             seal: Seal::new(address, &spec.tls, shared.trust),
             guard: TlsGuard::new(address, (shared.endpoint, &spec.tls), (shared.tls_budget, shared.fleet)),
             login: spec.login.clone(),
+            key: LoginKey::new(spec.login.as_ref(), &spec.tls),
             gate: shared.gates.of(address),
             refused: shared.refused.clone(),
-            paused: Mutex::default(),
+            fleet: shared.fleet.clone(),
         }
     }
 
@@ -133,200 +96,180 @@ impl Server {
         }
     }
 
-    /// A fresh login. Only the TCP handshake is bounded, by `allowed`; the rest ends when the peer does.
+    /// A fresh login. Every wait is bounded: `allowed` is for the TCP handshake, and what comes after it has as long as a
+    /// server may take that is to be left politely.
     ///
     /// # Errors
     /// Why nobody is logged in.
-    pub(super) async fn log_in(
-        &self,
-        allowed: Duration,
-        progress: &Progress,
-    ) -> Result<(Session, Driver, Timings), NoLogin> {
-        let Some(login) = &self.login else {
-            return Err(Failure::new(FailureReason::Misconfigured, "no user to log in").into());
-        };
+    pub(super) async fn log_in(&self, allowed: Duration, progress: &Progress) -> Result<LoggedIn, NoLogin> {
+        let login = self.usable_login()?;
         progress.enter(Phase::Secret);
         // Before the server's own turn, which others may want with other secrets.
         let secret = match &login.password {
-            Some(password) => Some(self.refused.turn(password, allowed).await?),
+            Some(password) => Some(self.secret_turn(password, allowed).await?),
             None => None,
         };
-        progress.enter(Phase::Turn);
-        let turn = self.gate.acquire().await;
-        // While we waited, others may have been refused.
-        if let (Some(secret), Some(password)) = (&secret, &login.password) {
-            secret.check(password)?;
-        }
-        self.may_log_in()?;
-        if progress.abandoned() {
-            return Err(abandoned().into());
-        }
-        let opened = self.open(allowed, progress).await;
-        let Opened { mut packets, greeting, secrecy, mut timings } = match opened {
+        let ready = self.make_ready(secret.as_ref(), allowed, progress).await;
+        let Opened { mut packets, greeting, secrecy, mut timings, turn } = match ready {
             Ok(opened) => opened,
-            Err(failure) => {
-                secret.into_iter().for_each(Turn::unused);
-                return Err(failure);
+            Err(why) => {
+                secret.into_iter().for_each(SecretTurn::unused);
+                return Err(why);
             }
         };
-        if progress.abandoned() {
-            // The address may be somebody else's by now: no secret goes there.
-            decline(&mut packets, &greeting, secrecy != Secrecy::Open).await;
-            return Err(abandoned().into());
-        }
         progress.enter(Phase::Login);
-        let logged_in = Driver::log_in(&mut packets, &greeting, &secrecy, login).await;
+        let logging_in = Driver::log_in(&mut packets, &greeting, &secrecy, login);
+        let logged_in =
+            timeout(HOLD, logging_in).await.unwrap_or_else(|_| Err(overdue("no answer to the login", HOLD).into()));
         drop(turn);
         let (driver, took) = match logged_in {
             Ok(logged_in) => logged_in,
-            Err(fault) => return Err(self.note(login, secret, fault).into()),
+            Err(fault) => return Err(self.note(login, secret, fault, &timings)),
         };
-        secret.into_iter().for_each(Turn::accepted);
+        secret.into_iter().for_each(SecretTurn::accepted);
         self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;
-        Ok((Session::new(packets, login.secret().cloned()), driver, timings))
+        Ok(LoggedIn { session: Session::new(packets, login.secret().cloned()), driver, timings })
     }
 
-    /// The greeting, and at times the certificate; nobody logs in. For servers that don't mind.
-    ///
-    /// # Errors
-    /// What was seen instead.
-    pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
-        let (stream, tcp) = dial::connect(self.address, deadline).await?;
-        let mut packets = Packets::new(stream);
-        let greet = async { self.greeting(&mut packets).await };
-        let (greeting, answer) = deadline.cover("no greeting", greet).await?;
-        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        if certificate && self.seal.wanted(&greeting)? {
-            // Boxed, so that most attempts need no room for a handshake.
-            let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
-            timings.tls = tls;
-            timings.total += tls.unwrap_or_default();
-        }
-        Ok(timings)
-    }
-
-    /// A connection that has greeted, sealed if it was to be. Where our library lacks what the server's TLS wants, a
-    /// second one is made of what that leaves.
-    async fn open(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, NoLogin> {
-        match self.open_once(allowed, progress).await {
-            Err(Unopened::Lacking(_)) => Ok(self.open_once(allowed, progress).await?),
-            other => Ok(other?),
-        }
-    }
-
-    async fn open_once(&self, allowed: Duration, progress: &Progress) -> Result<Opened<Line>, Unopened> {
-        progress.enter(Phase::Connect);
-        let (stream, tcp) = dial::connect(self.address, Deadline::after(allowed)).await?;
-        let line = Line::Plain(stream);
-        line.give_up_after(GONE, ASK);
-        let mut packets = Packets::new(line);
-        progress.enter(Phase::Greeting);
-        let (greeting, answer) = self.greeting(&mut packets).await?;
-        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        let next = match self.seal.wanted(&greeting) {
-            Ok(true) => self.guard.begin(&greeting).await,
-            Ok(false) => Next::Plain,
-            Err(failure) => {
-                decline(&mut packets, &greeting, false).await;
-                return Err(failure.into());
+    /// A connection that the login, with this secret, may be sent on.
+    async fn make_ready(
+        &self,
+        secret: Option<&SecretTurn<'_>>,
+        allowed: Duration,
+        progress: &Progress,
+    ) -> Result<Opened, NoLogin> {
+        progress.enter(Phase::Turn);
+        let turn = self.gate.turn().await;
+        self.may_go_on(secret, progress)?;
+        let opened = self.open(allowed, progress, turn).await?;
+        let timings = opened.timings;
+        let able = || opened.greeting.able().map_err(|failure| NoLogin::Ours(failure, timings));
+        match self.may_go_on(secret, progress).map_err(|why| why.after(timings)).and_then(|()| able()) {
+            Ok(()) => Ok(opened),
+            Err(why) => {
+                self.decline(opened).await;
+                Err(why)
             }
-        };
-        let begun = match next {
-            Next::Handshake(begun) => begun,
-            Next::Plain => return Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings }),
-            Next::Stop(failure) => {
-                decline(&mut packets, &greeting, false).await;
-                return Err(Unopened::No(NoLogin::Ours(failure, timings)));
-            }
-        };
-        progress.enter(Phase::Tls);
-        let (mut packets, secrecy, took) = upgrade::upgrade(self, packets, &greeting, begun).await?;
-        timings.tls = Some(took);
-        timings.total += took;
-        if let Secrecy::Disproven(failure) = secrecy {
-            decline(&mut packets, &greeting, true).await;
-            return Err(failure.into());
         }
-        Ok(Opened { packets, greeting, secrecy, timings })
     }
 
-    /// Reads and judges the greeting. Returns it and how long it took to come.
-    async fn greeting<S>(&self, packets: &mut Packets<S>) -> Result<(Greeting, Duration), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let started = Instant::now();
-        let greeting = Greeting::of(&packets.read(MOST).await?, self.secret())?;
-        let took = started.elapsed();
-        if self.product == Product::Matrixone
-            && let Err(failure) = greeting.matrixone()
-        {
-            // A server that is not MatrixOne would count this connection as one that broke off.
-            decline(packets, &greeting, false).await;
-            return Err(failure);
+    /// Whether a login is still wanted, and its secret may still be sent, after a wait: the address may be somebody
+    /// else's by now, and others may have been refused.
+    fn may_go_on(&self, secret: Option<&SecretTurn<'_>>, progress: &Progress) -> Result<(), NoLogin> {
+        if progress.abandoned() {
+            return Err(abandoned().into());
         }
-        Ok((greeting, took))
-    }
-
-    /// Whether a login may be tried at all.
-    fn may_log_in(&self) -> Result<(), Failure> {
-        match &*lock(&self.paused) {
-            Some((until, failure)) if Instant::now() < *until => Err(failure.clone()),
+        let login = self.usable_login()?;
+        match (secret, &login.password) {
+            (Some(secret), Some(password)) => secret.check(password).map_err(NoLogin::Unusable),
             _ => Ok(()),
         }
     }
 
+    /// The greeting alone, politely left.
+    ///
+    /// # Errors
+    /// What was seen instead; or [`FailureReason::Local`] while an earlier one is not over.
+    pub(super) async fn greet(&self, allowed: Duration, progress: &Progress) -> Result<Timings, Failure> {
+        self.gate.refusals.check()?;
+        progress.enter(Phase::Turn);
+        let turn = self.gate.turn().await;
+        if progress.abandoned() {
+            return Err(abandoned());
+        }
+        self.gate.refusals.check()?;
+        match self.open(allowed, progress, turn).await {
+            Ok(opened) => {
+                let timings = opened.timings;
+                self.decline(opened).await;
+                Ok(timings)
+            }
+            // Left politely already; the greeting has proved the path.
+            Err(NoLogin::Ours(_, timings)) => Ok(timings),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// How often the next attempts may be made, if they are made without a login.
+    pub(super) fn sparing(&self) -> Pace {
+        Pace::Sparing(Sparing { apart: self.fleet.apart(decline::A_SECOND) })
+    }
+
+    /// The turn to send a secret, if it may be sent.
+    async fn secret_turn(&self, password: &FileSecret, allowed: Duration) -> Result<SecretTurn<'_>, NoLogin> {
+        match timeout(HOLD, self.refused.turn(password, allowed)).await {
+            Ok(turn) => turn.map_err(NoLogin::Unusable),
+            Err(_) => Err(Failure::new(FailureReason::Local, SecretTurn::AWAITED).into()),
+        }
+    }
+
+    /// The login, if it may be tried at all. Whether its secret may be sent is another question
+    /// ([`Self::secret_turn`]).
+    fn usable_login(&self) -> Result<&MysqlLogin, NoLogin> {
+        let none = || NoLogin::Unusable(Failure::new(FailureReason::Misconfigured, "no user to log in"));
+        let login = self.login.as_ref().ok_or_else(none)?;
+        self.gate.pauses.check(self.key).map_err(NoLogin::Unusable)?;
+        Ok(login)
+    }
+
+    /// The login works, and so does what follows.
+    pub(super) fn proven(&self) {
+        self.gate.pauses.end(self.key);
+    }
+
+    /// The login is of no use for now.
+    pub(super) fn pause(&self, why: &Failure) {
+        self.gate.pauses.note(self.key, why.clone());
+    }
+
+    /// How long the server is left alone, since it does not greet.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        self.gate.silence.rest()
+    }
+
+    /// Whether it holds its refusals back.
+    pub(super) fn delays_refusals(&self) -> bool {
+        self.gate.refusals.delays()
+    }
+
     /// Keeps what follows from a failed login for the next ones.
-    fn note(&self, login: &MysqlLogin, turn: Option<Turn<'_>>, fault: LoginFault) -> Failure {
+    fn note(
+        &self,
+        login: &MysqlLogin,
+        secret: Option<SecretTurn<'_>>,
+        fault: LoginFault,
+        greeted: &Timings,
+    ) -> NoLogin {
         // At an edge the certificate is asked for again, and no stale ticket can be what fails.
         self.seal.forget();
-        match fault {
-            LoginFault::Failed(failure) => failure,
+        let failure = match fault {
+            LoginFault::Failed(failure) if failure.reason.is_of_our_login() => failure,
+            LoginFault::Failed(failure) => return NoLogin::Failed(failure),
+            LoginFault::Crowded(failure) => failure,
             LoginFault::SecretRefused(failure, word) => {
-                if let (Some(password), Some(turn)) = (&login.password, turn) {
-                    turn.refused(password, &failure, word);
+                if let (Some(password), Some(secret)) = (&login.password, secret) {
+                    secret.refused(password, &failure, word);
                 }
                 failure
             }
             LoginFault::Unanswerable(failure) => {
-                *lock(&self.paused) = Some((Instant::now() + PAUSE, failure.clone()));
+                self.pause(&failure);
                 failure
             }
-        }
+        };
+        NoLogin::Ours(failure, *greeted)
     }
 }
 
-fn abandoned() -> Failure {
+/// Nobody waits for the attempt any more.
+pub(super) fn abandoned() -> Failure {
     Failure::new(FailureReason::Local, "the target has gone")
 }
 
-/// Ends a handshake that we don't go on with by a login that is refused; at MatrixOne by a plain end.
-async fn decline<S>(packets: &mut Packets<S>, greeting: &Greeting, tls: bool)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let Some(login) = greeting.declining_login(tls) else {
-        let _ = timeout(GRACE, leave(packets.stream_mut())).await;
-        return;
-    };
-    let conversation = async {
-        let mut number = 1 + u8::from(tls);
-        packets.write(number, &login).await?;
-        // The refusal, or a question for another kind of password first.
-        for _ in 0..2 {
-            let packet = packets.read(MOST).await?;
-            match packet.payload.first() {
-                Some(0xfe) => {
-                    number += 2;
-                    packets.write(number, &[]).await?;
-                }
-                Some(0x00) => return packets.write(0, &[1]).await,
-                _ => return Ok(()),
-            }
-        }
-        Ok(())
-    };
-    let _ = timeout(FAREWELL, conversation).await;
+/// Something that the server has not done for as long as it is waited for.
+pub(super) fn overdue(unfinished: &str, waited: Duration) -> Failure {
+    let waited = humantime::format_duration(waited);
+    Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {waited}"))
 }

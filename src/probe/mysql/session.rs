@@ -8,7 +8,7 @@ use super::airlock::{Driver, Found};
 use super::errors::{ServerError, Stage};
 use super::line::Line;
 use super::packet::{Packets, protocol};
-use crate::model::{Failure, Secret};
+use crate::model::{Failure, Secret, Timings};
 
 /// The command that asks for a sign of life.
 const PING: [u8; 1] = [0x0e];
@@ -30,8 +30,55 @@ pub(super) struct Session {
 pub(super) enum PingFault {
     /// This connection is no more, which says nothing of the next.
     Gone,
+    /// The server hangs up after each login of this user.
+    Unfit(Failure),
     /// The server said so, or something else than the protocol.
     Said(Failure),
+}
+
+/// What a login has led to.
+pub(super) struct LoggedIn {
+    /// The session.
+    pub(super) session: Session,
+    /// Who asks in it.
+    pub(super) driver: Driver,
+    /// How long each phase took.
+    pub(super) timings: Timings,
+}
+
+/// Why nobody is logged in.
+#[derive(Debug)]
+pub(super) enum NoLogin {
+    /// There is no login that may be tried now; nobody was asked.
+    Unusable(Failure),
+    /// The server greeted, in so long, and the fault is our login's alone.
+    Ours(Failure, Timings),
+    /// Something else was wrong.
+    Failed(Failure),
+}
+
+impl NoLogin {
+    /// The same once the server has greeted, in so long.
+    pub(super) fn after(self, greeted: Timings) -> Self {
+        match self {
+            Self::Unusable(failure) => Self::Ours(failure, greeted),
+            Self::Ours(..) | Self::Failed(_) => self,
+        }
+    }
+}
+
+impl From<Failure> for NoLogin {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NoLogin> for Failure {
+    fn from(why: NoLogin) -> Self {
+        match why {
+            NoLogin::Unusable(failure) | NoLogin::Ours(failure, _) | NoLogin::Failed(failure) => failure,
+        }
+    }
 }
 
 impl Session {
@@ -59,9 +106,13 @@ impl Session {
         };
         if let Some(error) = ServerError::parse(&packet.payload) {
             // Some servers say why they hang up, before the ping that finds it out.
-            let gone = error.ends_only_this_connection();
-            let error = error.without(self.secret.as_ref());
-            return Err(if gone { PingFault::Gone } else { PingFault::Said(error.failure(Stage::Ping)) });
+            let (gone, unfit) = (error.ends_only_this_connection(), error.ends_every_connection());
+            let failure = error.without(self.secret.as_ref()).failure(Stage::Ping);
+            return Err(match (gone, unfit) {
+                (true, _) => PingFault::Gone,
+                (_, true) => PingFault::Unfit(failure),
+                _ => PingFault::Said(failure),
+            });
         }
         let took = started.elapsed();
         match packet.at(1) {

@@ -10,7 +10,8 @@ use super::greeting::Greeting;
 use super::line::Line;
 use super::packet::Packets;
 use super::seal::{Secrecy, ShakeFault};
-use super::server::{NoLogin, Server};
+use super::server::{HOLD, Server};
+use super::session::NoLogin;
 use super::tls_budget::Begun;
 use super::tls_guard::Next;
 use crate::model::{Failure, FailureReason};
@@ -78,7 +79,7 @@ pub(super) async fn upgrade(
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
         match packets.into_stream()? {
-            Line::Plain(stream) => server.seal.shake(stream, Deadline::after(Duration::MAX)).await,
+            Line::Plain(stream) => server.seal.shake(stream, Deadline::after(HOLD)).await,
             Line::Sealed(_) => Err(Failure::new(FailureReason::Local, "sealed twice").into()),
         }
     };

@@ -34,6 +34,8 @@ pub(super) fn known(code: u16) -> Option<R> {
         1046 | 1049 | 1054 | 1064 | 1146 | 1305 | 1153 | 13125 | 3159 | 1251 | 2059 | 1524 | 1148 | 3948 | 4166 => {
             R::Misconfigured
         }
+        // What the server runs after each login of this user fails (`init_connect`).
+        1184 => R::Misconfigured,
         // Shutting down, or starting; offline or not available; a proxy that can't reach what is behind it (client codes,
         // ProxySQL's own); any raw error of MatrixOne's, such as of its object store, and its calls between processes.
         1053 | 1105 | 1815 | 3032 | 3168 | 2000..=2062 | 9001..=9006 | 20500..=20599 => R::BackendDown,
