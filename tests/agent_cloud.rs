@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use privatelink_sim::cloud::{Cloud, Fault, Service, What, World};
 use privatelink_sim::free_address;
+use privatelinkd::model::AnswerReason;
 use privatelinkd::observe::status::Report;
 
 use crate::agent_rig::{NAME, Rig, until};
@@ -78,6 +79,33 @@ async fn an_endpoint_is_found_by_its_id_and_followed() {
     cloud.world(migrating).await.unwrap();
     rig.reports("it is said", |r| r.problems.iter().any(|p| p.contains("moves the zone to another resource"))).await;
     rig.moves_to(NAME, &enis(&cloud)).await;
+}
+
+/// It is no endpoint that is gone: it was never there, and that is said at once, with what to compare.
+#[tokio::test]
+async fn an_id_that_the_api_does_not_have_is_not_found() {
+    let cloud = Cloud::start().await.unwrap();
+    let mut rig = Rig::new("");
+    let other = "ep-bp1nosuchendpoint00001";
+    rig.write_config(&config(&rig, &cloud, PROBE).replace(World::LEDGER, other));
+    rig.start();
+    let not_found = |r: &Report| r.problems.iter().any(|p| p.contains("not found: the API has no endpoint"));
+    let report = rig.reports("it is said", not_found).await;
+    let said = report.problems.join("\n");
+    for part in [other, "cn-hangzhou", "ecs_role STS.…", "no address is known yet"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let status = "privatelink_endpoint_status{endpoint=\"ledger\",state=\"not_found\"}";
+    assert_eq!(rig.metric(status).await, Some(1.0));
+    assert_eq!(rig.run(&["status"]).await.code, 1);
+    assert!(rig.log().contains("ledger: not found"), "{}", rig.log());
+
+    // The right one, by a reload.
+    rig.write_config(&config(&rig, &cloud, PROBE));
+    rig.reload().await;
+    rig.moves_to(NAME, &enis(&cloud)).await;
+    rig.reports("all is well", |r| r.problems.is_empty()).await;
+    assert_eq!(rig.metric(status).await, None);
 }
 
 /// Attempts so far, as the metrics have them.
@@ -226,4 +254,46 @@ async fn an_endpoint_that_is_really_deleted_goes_and_no_other() {
     assert!(deleted.elapsed() >= certain + Duration::from_secs(15), "it has its grace");
     println!("withdrawn {} s after it was deleted", deleted.elapsed().as_secs());
     assert_eq!(rig.points_at("orders.example.internal"), others);
+}
+
+/// Discovery would look again in ten minutes only: a changed id is asked for at once, and the name leads to the old
+/// database until the new one has answered, then to that one alone.
+#[tokio::test]
+async fn another_id_is_another_endpoint() {
+    let cloud = Cloud::start().await.unwrap();
+    let mut rig = Rig::new("");
+    let text = config(&rig, &cloud, PROBE);
+    let text = text.replace("refresh_interval = \"2s\"\ndns_interval = \"1s\"\n", "");
+    rig.write_config(&text);
+    rig.start();
+    rig.settled().await;
+    rig.reports("all is well", |r| r.problems.is_empty()).await;
+    let old = enis(&cloud);
+    let new: Vec<_> = cloud
+        .look(|world| world.endpoints[World::ORDERS].zones.values().filter_map(|z| z.eni_ip).map(IpAddr::V4).collect());
+    // The API does not know it yet.
+    let fault = cloud.fault(Fault::new(What::error(503, "ServiceUnavailable")).service(Service::Privatelink));
+    let changed = text.replace(World::LEDGER, World::ORDERS).replace("port = 5432", "port = 8443");
+    rig.write_config(&changed);
+    rig.reload().await;
+    let report = rig.answers_as(AnswerReason::RemovalPending).await;
+    assert!(report.problems.iter().any(|p| p.contains("still leads where it did before")), "{:?}", report.problems);
+    let before = cloud.counts(World::LEDGER, "cn-hangzhou-h").await;
+    assert_eq!(rig.run(&["status"]).await.code, 1);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(rig.points_at(NAME), old);
+    let after = cloud.counts(World::LEDGER, "cn-hangzhou-h").await;
+    assert_eq!(format!("{before:?}"), format!("{after:?}"), "nothing is sent to the old one any more");
+    // A restart instead of a reload changes nothing of that.
+    rig.crash().await;
+    rig.start();
+    rig.answers_as(AnswerReason::RemovalPending).await;
+    assert_eq!(rig.points_at(NAME), old);
+    cloud.clear_faults(Some(&fault));
+    rig.moves_to(NAME, &new).await;
+    rig.reports("all is well", |r| r.problems.is_empty()).await;
+    for line in rig.log().lines().filter(|line| line.contains("event=answer_changed")) {
+        let both = |all: &[IpAddr]| all.iter().any(|ip| line.rsplit("->").next().unwrap().contains(&ip.to_string()));
+        assert!(!(both(&old) && both(&new)), "{line}");
+    }
 }

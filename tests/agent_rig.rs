@@ -81,7 +81,10 @@ impl Rig {
     }
 
     pub(crate) fn write_config(&self, text: &str) {
-        std::fs::write(self.path("config.toml"), text).unwrap();
+        let path = self.path("config.toml");
+        std::fs::write(&path, text).unwrap();
+        // Whatever the umask: what others could write is refused.
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     }
 
     pub(crate) fn start(&mut self) {

@@ -168,6 +168,40 @@ async fn a_writer_with_nothing_to_do_shows_life_and_one_that_hangs_does_not() {
     agent.hears("STATUS=1 name published; 2 of 2 addresses up").await;
 }
 
+/// As whoever tries `privatelinkd run` by hand while the service runs: the second would write the plan that the hosts
+/// writer obeys, with what it alone knows.
+#[tokio::test]
+async fn there_is_one_agent_and_one_writer_a_folder() {
+    let zones = Pair::start().await;
+    let rig = Rig::new(&zones.endpoint("db", NAME));
+    let mut writer = Process::writer(&rig);
+    writer.hears("READY=1").await;
+    let mut agent = Process::agent(&rig);
+    agent.says("1 name published; 2 of 2 addresses up").await;
+    let before = rig.files();
+    let seconds: [(&[&str], &Process); 3] =
+        [(&["run"], &agent), (&["run", "--all-in-one"], &agent), (&["hosts", "run"], &writer)];
+    for (arguments, other) in seconds {
+        let said = rig.run(arguments).await;
+        assert_eq!(said.code, 69, "{said:?}");
+        let what = if arguments[0] == "run" { "agent" } else { "hosts writer" };
+        let line = format!("another {what} runs, pid {}: it holds ", other.child.id());
+        assert!(said.err.contains(&line), "{said:?}");
+    }
+    let changed = |files: &[(std::path::PathBuf, Vec<u8>)]| {
+        let kept = |name: &str| files.iter().find(|(path, _)| path.ends_with(name)).map(|(_, bytes)| bytes.clone());
+        ["run/plan.json", "etc/hosts", "run/agent.lock", "run-hosts/writer.lock"].map(kept)
+    };
+    assert_eq!(changed(&rig.files()), changed(&before), "no file was touched");
+
+    // Killed, they leave no lock behind; and a folder of its own is no other's.
+    assert!(!agent.end(Signal::SIGKILL).await.success());
+    let mut second = Process::start(&rig, "second", &["run", "--all-in-one"], None);
+    assert_eq!(spawn_blocking(move || second.child.wait()).await.unwrap().unwrap().code(), Some(69), "the writer runs");
+    let mut agent = Process::agent(&rig);
+    agent.says("1 name published; 2 of 2 addresses up").await;
+}
+
 #[tokio::test]
 async fn life_reloads_and_the_end_are_told() {
     let zones = Pair::start().await;

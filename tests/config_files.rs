@@ -20,13 +20,18 @@ pub(crate) fn environment() -> Environment {
     Environment { hostname: Some("web1.example.com".parse().unwrap()), ..Environment::default() }
 }
 
-/// A folder of files, as `path` → text.
+/// A folder of files, as `path` → text, that only their owner can change, whatever the umask.
 pub(crate) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        let parent = path.parent().unwrap();
+        if parent != folder.path() {
+            fs::create_dir_all(parent).unwrap();
+            fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     }
     folder
 }
@@ -393,6 +398,29 @@ fn with_secret(content: &[u8], mode: u32) -> tempfile::TempDir {
     let text = format!("{ENDPOINT}[endpoint.probe]\nkind = \"https\"\n{headers}\n");
     fs::write(folder.path().join("config.toml"), text).unwrap();
     folder
+}
+
+/// What can't be published as a whole is refused here, not name by name later on.
+#[test]
+fn names_that_the_hosts_file_has_no_room_for_are_refused() {
+    let long = ["x".repeat(60), "y".repeat(60), "z".repeat(60), "w".repeat(50)].join(".");
+    let text = |endpoints: usize, more: &str| {
+        let names = |n: usize| (0..4).map(|i| format!("\"n{n}-{i}.{long}\"")).collect::<Vec<_>>().join(", ");
+        let endpoint = |n| format!("[[endpoint]]\nname = \"e{n}\"\nid = \"ep-{n}\"\nprivate_dns = [{}]\n", names(n));
+        (0..endpoints).map(endpoint).chain([more.to_owned()]).collect::<String>()
+    };
+    let said = |endpoints, more: &str| match from_texts(&[("config.toml", &text(endpoints, more))], &environment()) {
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect(),
+        Err(complaints) => complaints.to_string(),
+    };
+    let refused = said(1_000, "");
+    let expected = "error: endpoint: expected names that fit into a block of at most 1048576 bytes, found 4000 names that \
+                    take ";
+    assert!(refused.starts_with(expected) && refused.contains("config.toml:"), "{refused}");
+    assert!(said(400, "").starts_with("warning: endpoint: expected names that fit into a block"), "{}", said(400, ""));
+    assert_eq!(said(100, ""), "");
+    let by_dns = said(1_000, "[hosts]\npublish = false\n[dns]\npublish = true\n");
+    assert!(!by_dns.contains("fit into"), "{by_dns}");
 }
 
 /// Whoever runs the tests owns the files.

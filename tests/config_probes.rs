@@ -85,6 +85,14 @@ fn a_verified_session_has_a_name_and_roots() {
 }
 
 #[test]
+fn an_authority_alone_may_be_verified() {
+    let spec = probe("kind = \"mysql\", user = \"probe\", tls = \"verify_ca\", ca_file = \"DIR/ca.pem\"");
+    let ProbeKind::Mysql(mysql) = &spec.kind else { panic!("another kind") };
+    assert!(matches!(&mysql.tls, MysqlTls::VerifyCa(bundle) if bundle.certificates.len() == 1));
+    assert_eq!(spec.kind.expiry_warning(), Some(Duration::from_secs(14 * 24 * 3600)));
+}
+
+#[test]
 fn tdengine_takes_a_token_or_a_password() {
     let ProbeKind::Tdengine(spec) = &probe("kind = \"tdengine\"").kind else { panic!("another kind") };
     assert_eq!((spec.path.as_str(), spec.sql.as_str(), &spec.login), ("/rest/sql", "show databases", &None));
@@ -124,4 +132,18 @@ fn an_admin_and_a_shared_secret_are_warned_of() {
     );
     assert!(warnings[1].contains("a secret of its own, not that of endpoint \"a\""), "{warnings:?}");
     assert!(!format!("{warnings:?} {:?} {}", loaded.config, loaded.effective).contains("hunter2"));
+}
+
+#[test]
+fn a_user_of_no_account_of_matrixone_is_warned_of() {
+    let warnings = |user: &str| {
+        let probe = format!("probe = {{ kind = \"matrixone\", user = \"{user}\", password_file = \"DIR/pw\" }}\n");
+        load(&format!("{ENDPOINT}{probe}")).warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for user in ["acct:probe", "acct#probe#readonly", "acct%3Aprobe", "acct:probe?cn=a,zone=b", "sys:probe"] {
+        assert_eq!(warnings(user), Vec::<String>::new(), "{user}");
+    }
+    let [warning] = &*warnings("probe") else { panic!("one is expected") };
+    assert!(warning.contains("expected account:user or account:user:role, found \"probe\""), "{warning}");
+    assert!(warning.contains("its provider's own account"), "{warning}");
 }

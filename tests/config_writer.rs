@@ -18,18 +18,6 @@ use proptest::sample::select;
 use crate::config_files::{ENDPOINT, environment, folder, root};
 use crate::config_fuzz::{mutated, random_trees, run};
 
-/// A folder that only its owner can change, whatever the umask.
-fn strict(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let dir = folder(files);
-    for path in ["conf.d", "config.toml"].into_iter().chain(files.iter().map(|(path, _)| *path)) {
-        let path = dir.path().join(path);
-        if let Ok(status) = fs::metadata(&path) {
-            chmod(&path, if status.is_dir() { 0o755 } else { 0o644 });
-        }
-    }
-    dir
-}
-
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -40,7 +28,7 @@ fn writer(dir: &Path) -> Result<LoadedWriter, Complaints> {
 
 /// What the writer takes of a text that `load` refuses.
 fn taken(text: &str) -> WriterConfig {
-    let dir = strict(&[("config.toml", text)]);
+    let dir = folder(&[("config.toml", text)]);
     load(&dir.path().join("config.toml"), &environment()).expect_err("the agent takes it too");
     let loaded = writer(dir.path()).unwrap_or_else(|c| panic!("{text}\n{c}"));
     // Of the files that it names the writer knows nothing.
@@ -52,7 +40,7 @@ const TCP: &str = "probe = { kind = \"tcp\", port = 5432 }\n";
 
 #[test]
 fn what_concerns_the_agent_alone_may_be_wrong() {
-    let good = strict(&[("config.toml", &format!("{ENDPOINT}{TCP}"))]);
+    let good = folder(&[("config.toml", &format!("{ENDPOINT}{TCP}"))]);
     let good = writer(good.path()).unwrap().config;
     assert_eq!(good.names.len(), 1);
     for probe in [
@@ -97,7 +85,7 @@ fn rules_about_probes_and_addresses_cost_no_name() {
     // Two kinds under one name.
     let second = ENDPOINT.replace("\"a\"", "\"b\"") + "id = \"ep-1\"\n";
     let both = taken(&format!("{ENDPOINT}{TCP}{second}probe = {{ kind = \"https\" }}\n"));
-    assert_eq!((both.names.len(), both.endpoint_ids.len()), (1, 1));
+    assert_eq!((both.names.len(), both.own_domains.len()), (1, 0));
     // Switched off is switched off.
     let off = taken(&format!("{ENDPOINT}enabled = false\nprobe = 1\n"));
     assert!(off.names.is_empty());
@@ -105,7 +93,7 @@ fn rules_about_probes_and_addresses_cost_no_name() {
 
 /// The message for one text, by each loader.
 fn both_refuse(text: &str) -> (String, String) {
-    let dir = strict(&[("config.toml", text)]);
+    let dir = folder(&[("config.toml", text)]);
     let agents = load(&dir.path().join("config.toml"), &environment()).expect_err("the agent takes it");
     let writers = writer(dir.path()).expect_err("the writer takes it");
     (agents.to_string(), writers.to_string())
@@ -217,7 +205,7 @@ fn of_the_bad_files_the_writer_refuses_exactly_its_own() {
     for entry in fs::read_dir(root().join("tests/config_bad")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "toml") {
-            let dir = strict(&[("config.toml", &fs::read_to_string(&path).unwrap())]);
+            let dir = folder(&[("config.toml", &fs::read_to_string(&path).unwrap())]);
             if let Ok(loaded) = says_the_same(dir.path()) {
                 let name = path.file_stem().unwrap().to_string_lossy().into_owned();
                 assert!(!loaded.whole, "{name}");
@@ -253,7 +241,7 @@ fn says_the_same(dir: &Path) -> Result<LoadedWriter, Complaints> {
 
 #[test]
 fn both_loaders_agree_on_whatever_is_written() {
-    let dir = strict(&[("config.toml", ""), ("conf.d/1.toml", "")]);
+    let dir = folder(&[("config.toml", ""), ("conf.d/1.toml", "")]);
     let check = |texts: &[&str]| {
         for (name, text) in ["config.toml", "conf.d/1.toml"].into_iter().zip(texts.iter().chain(&[""])) {
             fs::write(dir.path().join(name), text).unwrap();
@@ -266,7 +254,7 @@ fn both_loaders_agree_on_whatever_is_written() {
 
 #[test]
 fn no_file_that_the_config_names_is_opened() {
-    let dir = strict(&[("named/secret", "hunter2"), ("named/ca.pem", include_str!("config_ca.pem"))]);
+    let dir = folder(&[("named/secret", "hunter2"), ("named/ca.pem", include_str!("config_ca.pem"))]);
     let named = dir.path().join("named");
     let text = format!(
         "{ENDPOINT}[endpoint.probe]\nkind = \"https\"\nca_file = \"{0}/ca.pem\"\nheaders = {{ a = {{ file = \"{0}/secret\" }} }}\n",
@@ -310,7 +298,7 @@ fn files_that_others_can_change_are_refused_unread() {
         (".", 0o777, "folder"),
         (".", 0o1777, "folder"),
     ] {
-        let dir = strict(&files);
+        let dir = folder(&files);
         chmod(&dir.path().join(path), mode);
         let shown = if path == "." { "DIR".to_owned() } else { format!("DIR/{path}") };
         let expected = format!(
@@ -318,21 +306,64 @@ fn files_that_others_can_change_are_refused_unread() {
              chmod go-w\n"
         );
         assert_eq!(refusal(dir.path()), expected);
+        // The agent says the same, and what else it finds.
+        let said = load(&dir.path().join("config.toml"), &environment()).unwrap_err().to_string();
+        assert!(said.replace(&dir.path().display().to_string(), "DIR").starts_with(&expected), "{said}");
     }
-    let dir = strict(&files);
+    let dir = folder(&files);
     for path in [".", "conf.d", "conf.d/1.toml", "config.toml"] {
         chmod(&dir.path().join(path), 0o777);
     }
     assert_eq!(writer(dir.path()).unwrap_err().complaints.len(), 4);
-    // The agent asks for none of that.
+    // That alone is enough.
     fs::write(dir.path().join("config.toml"), "").unwrap();
-    load(&dir.path().join("config.toml"), &environment()).unwrap();
+    assert_eq!(load(&dir.path().join("config.toml"), &environment()).unwrap_err().complaints.len(), 4);
+}
+
+/// As Ansible and git leave them. What passed `check` and `reload` and was then refused was published by nobody.
+#[test]
+fn the_check_refuses_what_the_writer_would() {
+    let dir = folder(&[("config.toml", ""), ("conf.d/1.toml", &format!("{ENDPOINT}{TCP}"))]);
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_privatelinkd"));
+        let said = command.arg("check").arg(dir.path().join("config.toml")).output().unwrap();
+        (said.status.code(), String::from_utf8(said.stderr).unwrap())
+    };
+    let drop_in = dir.path().join("conf.d/1.toml");
+    if nix::unistd::geteuid().is_root() && check().0 != Some(0) {
+        println!("skipped: root's check asks for the service user, who can't read a folder of mode 0700");
+        return;
+    }
+    for (mode, code) in [(0o664, 78), (0o646, 78), (0o644, 0)] {
+        chmod(&drop_in, mode);
+        let (found, said) = check();
+        assert_eq!(found, Some(code), "{said}");
+        let complaint = format!("that only its owner can write, found mode {mode:04o}\n  --> {}", drop_in.display());
+        assert_eq!(said.contains(&complaint) && said.contains("help: chmod go-w"), code == 78, "{said}");
+        assert_eq!(writer(dir.path()).is_err(), code == 78);
+    }
+}
+
+/// The agent of the service user is not alone: root's hosts writer reads the same files.
+#[test]
+fn a_file_of_the_service_user_is_not_roots() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let dir = folder(&[("config.toml", "")]);
+    let path = dir.path().join("config.toml");
+    nix::unistd::chown(&path, Some(nix::unistd::Uid::from_raw(4_321)), None).unwrap();
+    let said = |keeper| load(&path, &Environment { keeper, ..environment() }).map_err(|c| c.to_string());
+    let expected = "error: expected a file owned by root, found owner 4321";
+    assert!(said(Some(0)).unwrap_err().starts_with(expected) && said(None).unwrap_err().starts_with(expected));
+    said(Some(4_321)).unwrap();
 }
 
 #[test]
 fn a_link_is_as_good_as_the_folders_that_it_leads_through() {
-    let (dir, real) = (strict(&[("conf.d/1.toml", "")]), strict(&[("real.toml", "[log]\nlevel = \"debug\"\n")]));
-    let middle = strict(&[]);
+    let (dir, real) = (folder(&[("conf.d/1.toml", "")]), folder(&[("real.toml", "[log]\nlevel = \"debug\"\n")]));
+    let middle = folder(&[]);
     symlink(real.path().join("real.toml"), middle.path().join("link.toml")).unwrap();
     symlink(middle.path().join("link.toml"), dir.path().join("config.toml")).unwrap();
     let debug = writer(dir.path()).unwrap().config.log.level;
@@ -365,7 +396,7 @@ fn a_link_is_as_good_as_the_folders_that_it_leads_through() {
 
 #[test]
 fn a_path_that_leads_into_a_pipe_is_refused_at_once() {
-    let dir = strict(&[]);
+    let dir = folder(&[]);
     nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for target in ["pipe", "pipe/config.toml"] {
         symlink(dir.path().join(target), dir.path().join("config.toml")).unwrap();
@@ -382,7 +413,7 @@ fn files_of_other_owners_are_refused() {
     }
     let own = |path: &Path, uid| nix::unistd::chown(path, Some(nix::unistd::Uid::from_raw(uid)), None).unwrap();
     for (path, what) in [("config.toml", "file"), ("conf.d/1.toml", "file"), ("conf.d", "folder"), (".", "folder")] {
-        let dir = strict(&[("config.toml", "hunter2 ="), ("conf.d/1.toml", "")]);
+        let dir = folder(&[("config.toml", "hunter2 ="), ("conf.d/1.toml", "")]);
         own(&dir.path().join(path), 4_321);
         let shown = if path == "." { "DIR".to_owned() } else { format!("DIR/{path}") };
         let expected =
@@ -392,7 +423,7 @@ fn files_of_other_owners_are_refused() {
         let trusting = Environment { trusted_uids: [4_321].into(), ..environment() };
         load_writer(&dir.path().join("config.toml"), &trusting).unwrap_err();
     }
-    let (dir, real) = (strict(&[]), strict(&[("real.toml", "")]));
+    let (dir, real) = (folder(&[]), folder(&[("real.toml", "")]));
     symlink(real.path().join("real.toml"), dir.path().join("config.toml")).unwrap();
     // The link itself may be anybody's: who could put another in its place is told by its folder.
     let link = dir.path().join("config.toml");
@@ -404,7 +435,7 @@ fn files_of_other_owners_are_refused() {
 
 #[test]
 fn a_missing_file_is_told_as_the_agent_tells_it() {
-    let dir = strict(&[]);
+    let dir = folder(&[]);
     assert!(refusal(dir.path()).starts_with("error: expected a readable configuration file, found no such file"));
     let nowhere = dir.path().join("no/folder");
     assert!(load_writer(&nowhere.join("config.toml"), &environment()).is_err());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use privatelinkd::config::from_texts;
 use privatelinkd::health::{Next, Pace, Rules, Sparing, Tracker};
 use privatelinkd::model::{Check, Now, Observation, ProbeKind, ProbeSpec, Timings};
-use privatelinkd::probe::Fleet;
+use privatelinkd::probe::FleetSize;
 use privatelinkd::probe::tls::Sessions;
 
 use crate::config_files::{ENDPOINT, root, with_owner, with_secrets};
@@ -81,7 +81,7 @@ fn without_a_login_a_fleet_greets_a_server_ten_times_a_second_at_most() {
     for (hosts, expected) in [(10_u32, "0.17"), (600, "10"), (3_000, "10"), (50_000, "10")] {
         let schedule = spec("mysql", hosts).path;
         let mut tracker = Tracker::new(Rules { schedule, hold: Duration::ZERO, in_flight: 1 }, Now::default());
-        let pace = Pace::Sparing(Sparing { apart: Fleet::new(move || hosts).apart(10) });
+        let pace = Pace::Sparing(Sparing { apart: FleetSize::new(hosts).apart(10) });
         tracker.pace(pace, Now::default());
         tracker.begin(Now::default(), Duration::ZERO);
         let answered = Observation {

@@ -354,7 +354,7 @@ fn no_connection_hangs_the_source() {
             let endpoint = config.endpoints.values().next().unwrap();
             // Two lists of at most so many pages, each page with a deadline of its own.
             let patience = Duration::from_secs(60) * 2 * u32::try_from(MOST_PAGES).unwrap();
-            let asked = api.find(Wanted { config: endpoint, known: None });
+            let asked = api.find(Wanted { config: endpoint, known: None, urgent: false });
             tokio::time::timeout(patience, asked).await
         })
     };

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use privatelinkd::agent::steering::Steering;
 use privatelinkd::config::{Config, from_toml};
-use privatelinkd::discover::rounds::Cloud;
-use privatelinkd::discover::{Cache, Found, FoundZone, Round, Runner, Setup, SourceError};
+use privatelinkd::discover::rounds::{Cloud, Question};
+use privatelinkd::discover::{Cache, Found, FoundZone, Runner, Setup, SourceError};
 use privatelinkd::model::{
     AnswerReason, HealthView, HostFacts, Identity, Inventory, Plan, PlanState, SourceKind, Withdrawal, Zone,
 };
@@ -55,9 +55,9 @@ struct World {
 struct Scripted(Arc<Mutex<World>>);
 
 impl Scripted {
-    async fn said(says: Says, kind: SourceKind) -> Round {
+    async fn said(says: Says) -> Result<Found, SourceError> {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let found = match says {
+        match says {
             Says::Hangs => std::future::pending().await,
             Says::Fails => Err(SourceError::NoApi("no answer".to_owned())),
             Says::Gone => Ok(Found { gone: true, ..Found::default() }),
@@ -66,28 +66,27 @@ impl Scripted {
                 let of = |(id, ip): (&str, &str)| (zone(id), FoundZone::of([ip.parse().unwrap()]));
                 Ok(Found { zones: zones.into_iter().map(of).collect(), ..Found::default() })
             }
-        };
-        [("db".parse().unwrap(), [(kind, found)].into())].into()
+        }
     }
 }
 
 impl Cloud for Scripted {
-    async fn api(&self, _: Arc<Config>, _: Arc<Inventory>) -> Round {
+    async fn ask(&self, question: &Question) -> Option<Result<Found, SourceError>> {
         let says = {
             let mut world = self.0.lock().unwrap();
-            world.api_asked.push(Instant::now());
-            world.api.clone()
+            match question.kind {
+                SourceKind::Api => {
+                    world.api_asked.push(Instant::now());
+                    world.api.clone()
+                }
+                SourceKind::ZoneDomain => {
+                    world.dns_asked.push(Instant::now());
+                    world.dns.clone()
+                }
+                SourceKind::Fixed | SourceKind::EndpointDomain => return None,
+            }
         };
-        Self::said(says, SourceKind::Api).await
-    }
-
-    async fn dns(&self, _: Arc<Config>, _: Arc<Inventory>) -> Round {
-        let says = {
-            let mut world = self.0.lock().unwrap();
-            world.dns_asked.push(Instant::now());
-            world.dns.clone()
-        };
-        Self::said(says, SourceKind::ZoneDomain).await
+        Some(Self::said(says).await)
     }
 }
 
@@ -131,6 +130,7 @@ impl Rig {
             ask: ask.clone(),
             events: events.clone(),
             disowned: false,
+            outstayed: std::collections::BTreeSet::new(),
         };
         let runner = Runner::new(Setup {
             clock,
@@ -141,6 +141,7 @@ impl Rig {
             host: host.subscribe(),
             asked,
             inventory,
+            capped: watch::Sender::default(),
             cache: Arc::new(cache),
             events,
         });
@@ -319,4 +320,19 @@ async fn a_zone_that_fails_is_asked_about_dns_at_once() {
     rig.ask.send(["db".parse().unwrap()].into()).await.unwrap();
     rig.pass(60 * SECOND).await;
     assert_eq!(rig.asked().0, api + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_zone_is_asked_about_beside_a_round_that_hangs() {
+    let rig = Rig::start(both(), both(), None).await;
+    rig.pass(5 * SECOND).await;
+    rig.set(both(), Says::Hangs);
+    rig.pass(40 * SECOND).await;
+    let (_, before) = rig.asked();
+    // The round of DNS hangs. What somebody waits for is asked all the same.
+    rig.set(both(), Says::Has(vec![("h", "10.0.0.9"), ("i", "10.0.1.1")]));
+    rig.ask.send(["db".parse().unwrap()].into()).await.unwrap();
+    rig.pass(SECOND).await;
+    assert_eq!(rig.asked().1, before + 1);
+    assert!(rig.answer().contains(&"10.0.0.9".to_owned()), "{:?}", rig.answer());
 }

@@ -333,3 +333,48 @@ async fn names_of_others_are_asked_of_others_and_ours_are_not() {
     UdpSocket::bind((upstream.ip(), 0)).unwrap().send_to(b"stop", upstream).unwrap();
     assert_eq!(resolver.join().unwrap(), 2, "only the names of others");
 }
+
+/// Reads 54 bytes of hickory's least liked options: it warns of each such query.
+const MALFORMED: &[u8] =
+    b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x06lab-db\x07example\x08internal\x00\x00\x01\x00\x01\
+    \x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x02\x00\x85";
+
+/// A library's warnings of what anybody may send are summed up; none of our own lines is lost for them.
+#[tokio::test]
+async fn who_floods_the_stub_with_malformed_queries_writes_no_log() {
+    const LOADED: &str = "config in force";
+    let pair = Pair::start().await;
+    let listen = free_address(1053).unwrap();
+    let mut rig = Rig::new(&(dns_section(&[listen]) + &pair.endpoint("db", NAME)));
+    rig.start();
+    rig.settled().await;
+    until("the stub answers", async || points_at(listen, NAME).is_some()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let socket = UdpSocket::bind((listen.ip(), 0)).unwrap();
+            let mut sent = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                sent += u64::from(socket.send_to(MALFORMED, listen).is_ok());
+            }
+            sent
+        })
+    };
+    let log = || std::fs::read_to_string(rig.path("log")).unwrap();
+    let lines = |log: &str, text: &str| log.lines().filter(|line| line.contains(text)).count();
+    let before = lines(&log(), LOADED);
+    for _ in 0..30 {
+        rig.reload().await;
+    }
+    // Long enough for a summary, which comes while the flood goes on.
+    until("what was left out is told", async || log().contains("more like it: incomplete or poorly")).await;
+    let left_out = rig.metric("privatelink_log_dropped_total").await.unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let sent = flood.join().unwrap();
+    let log = log();
+    println!("{sent} packets sent, {left_out} lines left out, {} lines written", log.lines().count());
+    assert_eq!(lines(&log, LOADED) - before, 30, "each reload has its line");
+    assert!(lines(&log, "EDNS options") < 40, "{} lines of a library", lines(&log, "EDNS options"));
+    assert!(left_out >= 1_000.0 && !log.contains("were dropped"), "{left_out}");
+}

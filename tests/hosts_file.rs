@@ -175,6 +175,9 @@ fn what_is_no_file_is_refused() {
     }
     std::fs::File::create(other("large")).unwrap().set_len(file::MAX_FILE + 1).unwrap();
     assert!(matches!(room.replace_at(&other("large"), &mut NoHook), Err(FileError::TooLarge(_))));
+    assert_eq!(std::fs::metadata(other("large")).unwrap().len(), file::MAX_FILE + 1, "it is left as it is");
+    std::fs::File::create(other("huge")).unwrap().set_len(5 * file::MAX_FILE).unwrap();
+    assert!(matches!(file::read(&other("huge")), Err(FileError::TooLarge(_))));
 }
 
 #[test]

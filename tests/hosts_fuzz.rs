@@ -98,7 +98,7 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
         removal_grace: Duration::from_secs(60),
         agent_run_dir: "/ra".into(),
         agent_lost_after: Duration::from_secs(120),
-        endpoint_ids: BTreeSet::new(),
+        own_domains: Default::default(),
         run_dir: "/rw".into(),
         state_dir: "/sw".into(),
     }
@@ -110,7 +110,7 @@ fn saved_block(kept: &Kept) -> Vec<u8> {
 }
 
 fn saved_policy(policy: &HostsPolicy) -> Vec<u8> {
-    serde_json::to_vec(&serde_json::json!({ "format": 1, "policy": policy })).unwrap()
+    serde_json::to_vec(&serde_json::json!({ "format": 2, "policy": policy })).unwrap()
 }
 
 /// The sign of life that was left at this time of the wall clock.

@@ -47,7 +47,7 @@ impl Host {
             removal_grace: Duration::from_secs(600),
             agent_run_dir: self.run_dir(),
             agent_lost_after: Duration::from_secs(120),
-            endpoint_ids: Default::default(),
+            own_domains: Default::default(),
             run_dir: self.dir.path().join("run-hosts"),
             state_dir: self.dir.path().join("state"),
         }

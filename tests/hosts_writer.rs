@@ -7,7 +7,7 @@ use privatelinkd::model::{
     Boottime, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
 use privatelinkd::publish::hosts::writer::Given;
-use privatelinkd::publish::hosts::{HostsPolicy, file, handover, inspect};
+use privatelinkd::publish::hosts::{HostsPolicy, block, file, handover, inspect};
 use privatelinkd::publish::receipts::ReceiptFollower;
 use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
@@ -120,6 +120,54 @@ async fn state_of_another_version_is_kept_aside_and_the_block_counts_as_last_kno
     assert!(host.text().contains("\n10.0.0.7 a.x\n"), "absence removes nothing");
     assert!(state.join("block.json.unusable").exists());
     assert_eq!(std::fs::read(state.join("hosts.orig")).unwrap(), b"", "without our block");
+    writer.stop().await;
+}
+
+/// A hostile agent writes plans as fast as it can and touches its sign of life in between.
+#[tokio::test]
+async fn a_flood_of_plans_costs_ten_writes_and_then_one_a_second() {
+    let host = Host::new();
+    let writer = host.start();
+    host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
+    until("the first plan", || host.text().contains("10.0.0.1 a.x")).await;
+    let now = || Clock::System.now().boottime;
+    let began = now();
+    let mut plans = 0;
+    while now().since(began) < Duration::from_secs(3) {
+        plans += 1;
+        host.hand_over(&plan(&[("a.x", &[&format!("10.1.{}.{}", plans / 250, plans % 250)])]));
+        handover::touch_alive(&host.run_dir()).unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let took = now().since(began).as_secs();
+    let writes = host.receipt().unwrap().writes;
+    assert!(plans > 50 && writes <= 11 + took + 1, "{writes} writes for {plans} plans in {took} s");
+    let latest = format!("10.1.{}.{} a.x", plans / 250, plans % 250);
+    until("the latest plan", || host.text().contains(&latest)).await;
+    writer.stop().await;
+}
+
+/// What an earlier version wrote and then refused to read, for good.
+#[tokio::test]
+async fn a_hosts_file_that_names_have_outgrown_shrinks_again() {
+    let host = Host::new();
+    let label = ["x".repeat(60), "y".repeat(60), "z".repeat(60)].join(".");
+    let names: Vec<String> = (0..25_000).map(|n| format!("n{n}.{label}")).collect();
+    let flood = plan(&names.iter().map(|n| (n.as_str(), &["10.0.0.1"][..])).collect::<Vec<_>>());
+    let entries = flood.answers.iter().map(|(name, answer)| (name.clone(), answer.into())).collect();
+    let overgrown = block::splice(FOREIGN, &block::Block { entries }, None).into_owned();
+    assert!(overgrown.len() as u64 > file::MAX_FILE);
+    std::fs::write(host.hosts(), &overgrown).unwrap();
+    host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
+    // By hand as well as by itself.
+    let receipt = inspect::apply_once(&host.policy(), Clock::System).unwrap();
+    assert_eq!((receipt.error, receipt.changed), (None, true), "{:?}", receipt.error_detail);
+    let mended = host.text();
+    assert!(mended.len() < 1000 && mended.contains("10.0.0.1 a.x"), "{} bytes", mended.len());
+    std::fs::write(host.hosts(), overgrown).unwrap();
+    std::fs::remove_dir_all(host.policy().state_dir).unwrap();
+    let writer = host.start();
+    until("the block alone", || host.text() == mended).await;
     writer.stop().await;
 }
 

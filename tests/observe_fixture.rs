@@ -7,9 +7,9 @@ use std::time::Duration;
 use privatelinkd::model::limits::CapCounts;
 use privatelinkd::model::{
     AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
-    CredentialsState, Digest, DnsCounts, Endpoint, Event, EventKind, Failure, FailureReason, Freshness,
-    HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt, Receipts,
-    SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
+    CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
+    Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt,
+    Receipts, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -50,6 +50,7 @@ pub(crate) fn up() -> CheckHealth {
         failures: None,
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
+        load: privatelinkd::model::Load::default(),
         certificate: None,
         remark: None,
         stats,
@@ -75,6 +76,7 @@ fn endpoint(n: usize) -> Endpoint {
         (key(n, zone).zone, ZoneEntry { addresses, ..ZoneEntry::default() })
     });
     Endpoint {
+        identity: EndpointIdentity::default(),
         probed: true,
         id: (n == 1).then(|| "ep-bp1i2x3y4z".parse().unwrap()),
         domain: None,
@@ -86,6 +88,9 @@ fn endpoint(n: usize) -> Endpoint {
         sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(7190) })].into(),
         cloud: None,
         missing: None,
+        not_found: Default::default(),
+        left_out: Default::default(),
+        barred: Default::default(),
     }
 }
 
@@ -106,6 +111,7 @@ fn receipt() -> Receipt {
         failed_writes: 0,
         conflicts: 0,
         in_conflict: false,
+        left_out: BTreeMap::new(),
         capped: CapCounts::default(),
     }
 }

@@ -319,3 +319,25 @@ fn a_receipt_of_another_plan_leaves_its_names_pending() {
     let names = report(&snapshot).names;
     assert!(names.values().all(|n| n.verdicts["hosts"] == Verdict::Pending), "no word from the writer yet");
 }
+
+/// It is not gone, it was never there; and a name without any address is not published.
+#[test]
+fn an_endpoint_that_was_never_there_is_said_with_what_to_compare() {
+    let mut s = healthy();
+    let inventory = Arc::make_mut(&mut s.inventory);
+    let (name, endpoint) = inventory.endpoints.iter_mut().next().map(|(n, e)| (n.to_string(), e)).unwrap();
+    endpoint.not_found = [privatelinkd::model::SourceKind::Api].into();
+    endpoint.zones.clear();
+    let names = endpoint.names.clone();
+    Arc::make_mut(s.plan.plan.as_mut().unwrap()).answers.retain(|n, _| !names.contains(n));
+    let report = report(&s);
+    assert_eq!(report.state, State::Degraded);
+    let said = report.problems.join("\n");
+    for part in ["not found: the API has no endpoint", "ecs_role STS.…WXYZ", "compare id, region and account"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(said.contains(&format!("{name}: no address is known yet, so its name is not published")), "{said}");
+    assert!(!said.contains("is gone"), "{said}");
+    assert!(ready(&s).is_err());
+    assert!(report.endpoints.values().any(|e| e.not_found));
+}

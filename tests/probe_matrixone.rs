@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelink_sim::{
-    Certificate, Identity, LoginFault, MatrixoneCounts, MatrixoneMode as Mode, MatrixoneService, MatrixoneSetup, Pki,
-    SqlError, free_address,
+    Certificate, ClusterFault, Identity, LoginFault, MatrixoneCounts, MatrixoneMode as Mode, MatrixoneService,
+    MatrixoneSetup, Pki, SqlError, free_address,
 };
 use privatelinkd::model::{
     Check, FailureReason as R, FileSecret, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, Secret, TlsSpec, Trust,
     TrustBundle, Wall,
 };
 use privatelinkd::probe::{AnyProber, Prober};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
-use crate::probe_mysql::deep;
+use crate::probe_mysql::{deep, greeting, tls};
 use crate::probe_tcp::{HASTY, PATIENT, probers, reason};
 
 const NAME: &str = "ledger-db.example.com";
@@ -45,20 +47,30 @@ impl Rig {
 
     /// A prober that knows nothing of earlier refusals.
     fn prober(&self, check: Check, tls: MysqlTls) -> AnyProber {
+        self.asking(check, tls, ("SELECT 1", MatrixoneSetup::USER), ProbeKind::Matrixone)
+    }
+
+    fn asking(
+        &self,
+        check: Check,
+        tls: MysqlTls,
+        (query, user): (&str, &str),
+        kind: fn(MysqlSpec) -> ProbeKind,
+    ) -> AnyProber {
         let password = FileSecret {
             secret: Secret::new(MatrixoneSetup::PASSWORD.into()),
             path: "/etc/privatelinkd/ledger.pw".into(),
             written: Wall(1),
         };
-        let login = MysqlLogin { user: MatrixoneSetup::USER.into(), password: Some(password) };
+        let login = MysqlLogin { user: user.into(), password: Some(password) };
         let spec = MysqlSpec {
             tls,
             expiry_warning: Duration::ZERO,
             login: Some(login),
-            query: "SELECT 1".into(),
+            query: query.into(),
             expect: Some("1".into()),
         };
-        probers().prober(&deep(self.service.address(), ProbeKind::Matrixone(spec)), check)
+        probers().prober(&deep(self.service.address(), kind(spec)), check)
     }
 
     fn verify(&self) -> MysqlTls {
@@ -145,7 +157,8 @@ async fn every_other_fault_has_its_reason() {
         (Mode::LoginError(error(9999, "never heard of")), None, Some(R::BackendDown)),
         (Mode::StallQuery, None, Some(R::Timeout)),
         (Mode::HangUpOnQuery, None, Some(R::Reset)),
-        (Mode::QueryError(error(20203, "invalid input")), None, Some(R::Query)),
+        (Mode::QueryError(error(20203, "invalid argument cast to int")), None, Some(R::Misconfigured)),
+        (Mode::QueryError(error(20605, "tn shard not found")), None, Some(R::Query)),
         (Mode::EmptyResult, None, Some(R::Result)),
         (Mode::OtherValue, None, Some(R::Result)),
         (Mode::AskClearPassword, None, Some(R::Auth)),
@@ -201,4 +214,118 @@ async fn tls_that_is_required_and_not_offered_is_told() {
         rig.prober(check, MysqlTls::Preferred).probe(PATIENT).await.unwrap();
     }
     assert_eq!(rig.service.counts().unfinished_handshakes, 0);
+}
+
+/// What a deep check that reads a table finds in a broken cluster, release by release.
+#[tokio::test]
+async fn a_broken_cluster_is_told_from_a_fault_of_ours() {
+    use ClusterFault as F;
+    let rig = Rig::start().await;
+    for version in [MatrixoneSetup::V2, MatrixoneSetup::V4] {
+        let setup = MatrixoneSetup { version: version.to_owned(), backend_limit_ms: 100, ..MatrixoneSetup::default() };
+        rig.service.set_up(setup).await.unwrap();
+        for fault in F::ALL {
+            rig.service.set(Mode::Cluster(fault)).await.unwrap();
+            let expected = match fault {
+                F::CnKilled | F::ObjectStoreUnreadable | F::DataObjectsUnreadable => R::BackendDown,
+                F::RoutingHangs | F::RoutingKilled => R::BackendDown,
+                F::CnFrozen | F::TnKilled if version == MatrixoneSetup::V2 => R::BackendDown,
+                F::CnFrozen | F::TnKilled | F::TenantFull => R::Overloaded,
+                F::TnFrozen => R::Timeout,
+                F::RoutingRefuses | F::PasswordExpired => R::Auth,
+                F::NoPrivilege => R::NotAllowed,
+                F::Restricted => R::Suspended,
+            };
+            // A restricted account may read.
+            let query = if fault == F::Restricted { "begin" } else { "SELECT ok FROM probe.alive" };
+            let asked = (query, MatrixoneSetup::USER);
+            let prober = rig.asking(Check::Deep, MysqlTls::Off, asked, ProbeKind::Matrixone);
+            let patience = if expected == R::Timeout { Duration::from_secs(1) } else { PATIENT };
+            let failure = prober.probe(patience).await.unwrap_err();
+            assert_eq!(failure.reason, expected, "{version}, {fault:?}: {failure}");
+            rig.prober(Check::Path, MysqlTls::Off).probe(PATIENT).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_at_a_sound_cluster_moves_no_name() {
+    let rig = Rig::start().await;
+    for (query, user, expected) in [
+        ("SELECT * FROM alive", MatrixoneSetup::USER, R::Misconfigured),
+        ("SELECT zz FROM probe.alive", MatrixoneSetup::USER, R::Misconfigured),
+        ("SELECT zz()", MatrixoneSetup::USER, R::Misconfigured),
+        ("SELECT cast('x' as int)", MatrixoneSetup::USER, R::Misconfigured),
+        ("SELECT 1", ":", R::Misconfigured),
+        ("SELECT 1", "acc1:", R::Misconfigured),
+        ("SELECT 1", "acc1:probe?x:y", R::Misconfigured),
+        ("SELECT 1", "probe", R::Misconfigured),
+    ] {
+        let prober = rig.asking(Check::Deep, MysqlTls::Off, (query, user), ProbeKind::Matrixone);
+        assert_eq!(reason(prober.probe(PATIENT).await), expected, "{query} as {user}");
+    }
+}
+
+/// A decline is a failed login of the provider's own account there: whatever is wrong, nobody sends one.
+#[tokio::test]
+async fn nobody_declines_at_matrixone() {
+    let rig = Rig::start().await;
+    let asked = ("SELECT 1", MatrixoneSetup::USER);
+    let kinds: [fn(MysqlSpec) -> ProbeKind; 2] = [ProbeKind::Matrixone, ProbeKind::Mysql];
+    for (mode, setup, tls) in [
+        (Mode::Certificate(Certificate::Expired), MatrixoneSetup::default(), rig.verify()),
+        (Mode::Up, MatrixoneSetup { tls: false, ..MatrixoneSetup::default() }, MysqlTls::Required),
+    ] {
+        rig.service.set_up(setup).await.unwrap();
+        rig.service.set(mode.clone()).await.unwrap();
+        for kind in kinds {
+            rig.asking(Check::Deep, tls.clone(), asked, kind).probe(PATIENT).await.unwrap_err();
+        }
+    }
+    let counts = rig.counts().await;
+    assert_eq!((counts.failed_logins, rig.service.last_login()), (0, None), "{counts:?}");
+    // Greetings and TLS that are left as load balancers leave them.
+    assert_eq!(counts.unfinished_handshakes, 0, "{counts:?}");
+    rig.service.set_up(MatrixoneSetup::default()).await.unwrap();
+    // What is no MatrixOne is declined as ever.
+    rig.service.set(Mode::Mysql).await.unwrap();
+    assert_eq!(reason(rig.prober(Check::Deep, MysqlTls::Off).probe(PATIENT).await), R::Protocol);
+    assert_eq!(rig.service.last_login().unwrap().user, "privatelinkd-declines");
+}
+
+/// A peer that closes TLS as MatrixOne's front end does, answering our goodbye: it must find nobody gone, or it logs an
+/// error of its own.
+#[tokio::test]
+async fn the_look_at_a_certificate_hears_the_goodbye_out() {
+    let (acceptor, trust) = tls(NAME);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let greeting = greeting("8.0.30-MatrixOne-v4.2.0", 0x013b_ae8f, "mysql_native_password");
+        tcp.write_all(&[&[u8::try_from(greeting.len()).unwrap(), 0, 0, 0], &*greeting].concat()).await.unwrap();
+        let mut request = [0; 36];
+        tcp.read_exact(&mut request).await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let goodbye = stream.read(&mut [0; 64]).await;
+        // Long enough for a socket that is closed at once to be gone.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let answered = stream.shutdown().await;
+        let (mut tcp, _) = stream.into_inner();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let end = tcp.read(&mut [0; 64]).await;
+        (goodbye.ok(), answered.is_ok(), end.map_err(|error| error.kind()))
+    });
+    let verified = TlsSpec { server_name: NAME.parse().unwrap(), trust, expiry_warning: Duration::ZERO };
+    let spec = MysqlSpec {
+        tls: MysqlTls::Verify(verified),
+        expiry_warning: Duration::ZERO,
+        login: None,
+        query: "SELECT 1".into(),
+        expect: None,
+    };
+    let prober = probers().prober(&deep(address, ProbeKind::Matrixone(spec)), Check::Path);
+    let seen = prober.probe(PATIENT).await.unwrap();
+    assert!(seen.tls.is_some() && seen.total < Duration::from_secs(1), "{seen:?}");
+    assert_eq!(server.await.unwrap(), (Some(0), true, Ok(0)));
 }

@@ -69,7 +69,7 @@ pub(crate) fn switch(plugin: &str) -> Vec<u8> {
 }
 
 /// One side of a connection that speaks in packets.
-pub(crate) struct Peer<S>(S);
+pub(crate) struct Peer<S>(pub(crate) S);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub(crate) async fn say(&mut self, number: u8, payload: &[u8]) {
@@ -93,7 +93,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let Some((found, login)) = self.hear().await else { return vec![] };
         assert_eq!(found, number);
         self.say(number + 1, accept).await;
-        let mut heard = vec![login];
+        self.answer(vec![login]).await
+    }
+
+    /// Answers whatever comes like a healthy server, until the end of the connection.
+    pub(crate) async fn answer(&mut self, mut heard: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         while let Some((_, packet)) = self.hear().await {
             match packet[0] {
                 3 => self.result(b"\x011").await,
@@ -114,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
 /// A server: what each connection heard, and how many there were.
 pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     connections: Arc<AtomicUsize>,
     heard: Arc<Mutex<Vec<Vec<Vec<u8>>>>>,
     accepting: tokio::task::AbortHandle,
@@ -169,6 +173,10 @@ impl Server {
             }
         })
         .await
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -623,7 +631,7 @@ async fn what_is_no_greeting_has_its_reason() {
 }
 
 /// A server's TLS, and the trust that knows it.
-fn tls(name: &str) -> (TlsAcceptor, Trust) {
+pub(crate) fn tls(name: &str) -> (TlsAcceptor, Trust) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
@@ -638,12 +646,12 @@ fn tls(name: &str) -> (TlsAcceptor, Trust) {
     (TlsAcceptor::from(Arc::new(config)), Trust::File(Arc::new(bundle)))
 }
 
-fn verify(trust: Trust) -> MysqlTls {
+pub(crate) fn verify(trust: Trust) -> MysqlTls {
     MysqlTls::Verify(TlsSpec { server_name: NAME.parse().unwrap(), trust, expiry_warning: Duration::ZERO })
 }
 
 /// A server with TLS that wants the whole password, and takes it.
-async fn sealed(acceptor: TlsAcceptor) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
+pub(crate) async fn sealed(acceptor: TlsAcceptor) -> (Server, Arc<Mutex<Vec<Vec<u8>>>>) {
     let within = Arc::new(Mutex::new(Vec::new()));
     let seen = within.clone();
     let server = Server::start(move |mut peer| {

@@ -3,17 +3,19 @@
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use privatelinkd::health::{Pace, Sparing};
 use privatelinkd::model::{Check, Failure, FailureReason as R, MysqlTls, ProbeKind};
-use privatelinkd::probe::{AnyProber, Fleet, Prober};
+use privatelinkd::probe::{AnyProber, FleetSize, Prober, Probers};
+use privatelinkd::sys::clock::Clock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance, pause, resume, sleep};
 
 use crate::agent_rig::{NAME, Rig};
 use crate::probe_mysql::{CAPS, OK, PASSWORD, REFUSED, Server, contains, deep, greeting, healthy, mysql, spec, switch};
-use crate::probe_tcp::{HASTY, PATIENT, probers, reason};
+use crate::probe_tcp::{HASTY, PATIENT, reason};
 
 const DECLINE: &[u8] = b"privatelinkd-declines\0";
 const PLUGIN_AUTH: u32 = 0x0008_0000;
@@ -59,16 +61,16 @@ fn is_sparing(prober: &AnyProber) -> bool {
 #[tokio::test]
 async fn without_a_usable_login_the_greeting_is_the_verdict_at_a_gentle_pace() {
     let crowded: &[u8] = b"\xff\xca\x04#42000User 'probe' has exceeded the 'max_user_connections' resource";
-    let table: [(&[&[u8]], &str); 5] = [
-        (&[REFUSED], "auth: 1045"),
-        (&[&switch("caching_sha2_password"), b"\x01\x04", REFUSED], "auth: the server wants the password in clear"),
-        (&[&switch("client_ed25519"), REFUSED], "misconfigured: the user logs in by \"client_ed25519\""),
-        (&[b"\xff\x2e\x0c#HY000Account is locked."], "not_allowed: 3118"),
-        (&[crowded], "overloaded: 1226"),
+    let table: [(&[&[u8]], R, &str); 5] = [
+        (&[REFUSED], R::Auth, "1045"),
+        (&[&switch("caching_sha2_password"), b"\x01\x04", REFUSED], R::Auth, "the server wants the password in clear"),
+        (&[&switch("client_ed25519"), REFUSED], R::Misconfigured, "the user logs in by \"client_ed25519\""),
+        (&[b"\xff\x2e\x0c#HY000Account is locked."], R::NotAllowed, "3118"),
+        (&[crowded], R::Overloaded, "1226"),
     ];
-    for (packets, why) in table {
+    for (packets, why, said) in table {
         let server = refusing(packets).await;
-        let prober = mysql(server.address, Check::Path);
+        let prober = mysql(server.address(), Check::Path);
         assert_eq!(prober.pace(), Pace::Scheduled);
         for probes in 1..=3 {
             let timings = prober.probe(PATIENT).await.unwrap();
@@ -76,7 +78,11 @@ async fn without_a_usable_login_the_greeting_is_the_verdict_at_a_gentle_pace() {
             assert_eq!(server.connections(), probes, "a greeting each");
             assert!(is_sparing(&prober));
             let remark = prober.remark().unwrap();
-            assert!(remark.contains(why) && remark.contains("only its greeting is looked at"), "{remark}");
+            let refused = matches!(said, "1045" | "3118") && probes > 1;
+            let why = if refused { format!("{why}: not tried again until") } else { format!("{why}: {said}") };
+            for part in [&*why, said, "only its greeting is looked at"] {
+                assert!(remark.contains(part), "{part} in {remark}");
+            }
         }
         server.stop();
         sleep(Duration::from_millis(20)).await;
@@ -87,7 +93,7 @@ async fn without_a_usable_login_the_greeting_is_the_verdict_at_a_gentle_pace() {
 #[tokio::test]
 async fn a_login_that_works_again_is_used_again() {
     let server = refusing(&[&switch("caching_sha2_password"), b"\x01\x04", REFUSED]).await;
-    let prober = mysql(server.address, Check::Path);
+    let prober = mysql(server.address(), Check::Path);
     let declines = async || server.heard(server.connections()).await.last().unwrap().concat();
     prober.probe(PATIENT).await.unwrap();
     assert!(contains(&declines().await, b"acct"));
@@ -101,8 +107,8 @@ async fn a_login_that_works_again_is_used_again() {
 #[tokio::test]
 async fn a_fleet_makes_ten_declines_a_second_at_most() {
     let server = refusing(&[REFUSED]).await;
-    let probers = probers().in_a_fleet(Fleet::new(|| 3000));
-    let prober = probers.prober(&deep(server.address, ProbeKind::Mysql(spec(MysqlTls::Preferred))), Check::Path);
+    let probers = Probers::of_fleet(Clock::System, FleetSize::new(3000));
+    let prober = probers.prober(&deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))), Check::Path);
     prober.probe(PATIENT).await.unwrap();
     assert_eq!(prober.pace(), Pace::Sparing(Sparing { apart: Duration::from_secs(300) }));
 }
@@ -124,9 +130,9 @@ async fn a_failing_init_connect_is_no_reason_to_leave() {
         vec![login]
     })
     .await;
-    let failure = mysql(server.address, Check::Deep).probe(PATIENT).await.unwrap_err();
+    let failure = mysql(server.address(), Check::Deep).probe(PATIENT).await.unwrap_err();
     assert_eq!(failure.reason, R::Misconfigured, "{failure}");
-    let prober = mysql(server.address, Check::Path);
+    let prober = mysql(server.address(), Check::Path);
     for _ in 0..3 {
         prober.probe(PATIENT).await.unwrap();
     }
@@ -144,7 +150,7 @@ async fn a_greeting_without_named_methods_is_good_enough() {
     })
     .await;
     for check in [Check::Path, Check::Deep] {
-        mysql(server.address, check).probe(PATIENT).await.unwrap();
+        mysql(server.address(), check).probe(PATIENT).await.unwrap();
     }
     let heard = server.heard(2).await;
     assert!(heard.iter().all(|packets| !contains(&packets[0], b"mysql_native_password")), "which has no names");
@@ -154,14 +160,14 @@ async fn a_greeting_without_named_methods_is_good_enough() {
 async fn a_greeting_that_no_login_can_follow_is_left_politely() {
     for caps in [CAPS & !0x8000, CAPS & !0x200] {
         let server = Server::scripted(greeting("4.0.30", caps, ""), &[REFUSED]).await;
-        let prober = mysql(server.address, Check::Path);
+        let prober = mysql(server.address(), Check::Path);
         prober.probe(PATIENT).await.unwrap();
         assert!(prober.remark().unwrap().contains("misconfigured: \"4.0.30\" lacks the login of MySQL 4.1"));
         assert!(contains(&server.heard(1).await[0][0], DECLINE));
     }
     // So is what is meant for a greeting.
     let server = Server::scripted(b"\x0a8.0.36\0".to_vec(), &[REFUSED]).await;
-    assert_eq!(reason(mysql(server.address, Check::Path).probe(PATIENT).await), R::Protocol);
+    assert_eq!(reason(mysql(server.address(), Check::Path).probe(PATIENT).await), R::Protocol);
     assert!(contains(&server.heard(1).await[0][0], DECLINE));
 }
 
@@ -182,7 +188,7 @@ async fn delayed_refusals_are_awaited_one_at_a_time_and_said() {
         }
     })
     .await;
-    let prober = mysql(server.address, Check::Path);
+    let prober = mysql(server.address(), Check::Path);
     // Our own login's refusal, then a decline whose refusal is late: the verdict does not wait for it.
     prober.probe(PATIENT).await.unwrap();
     let started = Instant::now();
@@ -230,7 +236,7 @@ async fn half_dead(silent: std::ops::Range<usize>) -> Server {
 async fn a_connection_that_is_never_greeted_is_given_up_for_a_new_one() {
     for check in [Check::Path, Check::Deep] {
         let server = half_dead(0..3).await;
-        let prober = mysql(server.address, check);
+        let prober = mysql(server.address(), check);
         for (connections, rest) in [(1, 15), (2, 30), (3, 60)] {
             assert_eq!(prober.probe(HASTY).await, Err(Failure::new(R::Timeout, "no greeting after 200ms")));
             wait(Duration::from_secs(15)).await;
@@ -251,7 +257,7 @@ async fn a_connection_that_is_never_greeted_is_given_up_for_a_new_one() {
 #[tokio::test]
 async fn a_login_without_an_answer_is_given_up_after_a_minute() {
     let server = Server::scripted(native(), &[]).await;
-    let prober = mysql(server.address, Check::Path);
+    let prober = mysql(server.address(), Check::Path);
     assert_eq!(prober.probe(HASTY).await, Err(Failure::new(R::Timeout, "no answer to the login after 200ms")));
     wait(Duration::from_secs(50)).await;
     sleep(Duration::from_millis(50)).await;
@@ -280,7 +286,7 @@ async fn a_kept_connection_that_hangs_is_given_up_for_a_new_one() {
         }
     })
     .await;
-    let prober = mysql(server.address, Check::Path);
+    let prober = mysql(server.address(), Check::Path);
     prober.probe(PATIENT).await.unwrap();
     assert_eq!(prober.probe(HASTY).await, Err(Failure::new(R::Timeout, "no answer to a ping after 200ms")));
     wait(Duration::from_secs(15)).await;
@@ -292,7 +298,7 @@ async fn a_kept_connection_that_hangs_is_given_up_for_a_new_one() {
 #[tokio::test]
 async fn a_statement_without_a_result_is_given_up_after_a_minute() {
     let server = Server::scripted(native(), &[OK]).await;
-    let prober = mysql(server.address, Check::Deep);
+    let prober = mysql(server.address(), Check::Deep);
     let late = prober.probe(Duration::from_secs(2)).await.unwrap_err();
     assert_eq!(late, Failure::new(R::Timeout, "no result of the statement after 2s"));
     wait(Duration::from_secs(60)).await;
@@ -315,7 +321,7 @@ fn two_zones(rig: &Rig, ips: [IpAddr; 2]) -> String {
 #[tokio::test]
 async fn failing_over_needs_no_password() {
     let servers = [refusing(&[REFUSED]).await, refusing(&[REFUSED]).await];
-    let [h, i] = servers.each_ref().map(|server| server.address.ip());
+    let [h, i] = servers.each_ref().map(|server| server.address().ip());
     let mut rig = Rig::new("");
     std::fs::write(rig.path("db.pw"), PASSWORD).unwrap();
     std::fs::set_permissions(rig.path("db.pw"), std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -343,10 +349,48 @@ async fn failing_over_needs_no_password() {
     assert!(servers[1].connections() <= before[1] + 6, "{before:?}, then {}", servers[1].connections());
 }
 
+/// A server that refuses every login, or all but those of users that exist.
+async fn changing(welcomes: Arc<AtomicBool>) -> Server {
+    Server::start(move |mut peer| {
+        let welcomes = welcomes.clone();
+        async move {
+            peer.say(0, &native()).await;
+            let Some((number, login)) = peer.hear().await else { return vec![] };
+            if contains(&login, DECLINE) || !welcomes.load(Ordering::SeqCst) {
+                peer.say(number + 1, REFUSED).await;
+                return vec![login];
+            }
+            peer.say(number + 1, OK).await;
+            peer.answer(vec![login]).await
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_password_that_is_written_anew_is_tried_at_once_on_each_host_of_a_large_fleet() {
+    let welcomes = Arc::new(AtomicBool::new(false));
+    let servers = [changing(welcomes.clone()).await, changing(welcomes.clone()).await];
+    let mut rig = Rig::new("");
+    std::fs::write(rig.path("db.pw"), "an old one").unwrap();
+    std::fs::set_permissions(rig.path("db.pw"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    // Without a login each host greets a server every fifty minutes.
+    let header = rig.header().replace("[host]\n", "[host]\nfleet_size = 30000\n");
+    let endpoint = two_zones(&rig, servers.each_ref().map(|server| server.address().ip()));
+    rig.write_config(&(header + &endpoint + "depth = \"none\"\n"));
+    rig.start();
+    let greets =
+        |problems: &[String]| problems.iter().any(|problem| problem.contains("only its greeting is looked at"));
+    rig.reports("the refused password", |report| greets(&report.problems)).await;
+    welcomes.store(true, Ordering::SeqCst);
+    std::fs::write(rig.path("db.pw"), PASSWORD).unwrap();
+    rig.reports("all is well", |report| report.problems.is_empty()).await;
+}
+
 #[tokio::test]
 async fn a_healthy_server_is_pinged_as_ever() {
     let server = healthy().await;
-    let prober = mysql(server.address, Check::Path);
+    let prober = mysql(server.address(), Check::Path);
     prober.probe(PATIENT).await.unwrap();
     assert_eq!((prober.pace(), prober.remark()), (Pace::Scheduled, None));
 }

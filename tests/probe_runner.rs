@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use privatelinkd::health::{Bearing, Rules, Tracker};
 use privatelinkd::model::{
-    AddressEntry, Boottime, Certificate, Check, Endpoint, Event, EventKind, Failure, FailureReason, HealthView,
-    HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind, ProbeSpec, Schedule,
-    SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
+    AddressEntry, Boottime, Certificate, Check, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
+    HealthView, HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind, ProbeSpec,
+    Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
 };
-use privatelinkd::probe::runner::{Probes, Runner};
+use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
@@ -33,6 +33,7 @@ const SCHEDULE: Schedule = Schedule {
 /// `a` in two zones and `b` in one, all under one name, and `b` under another one, too.
 fn inventory() -> Inventory {
     let endpoint = |names: &[&str], addresses: &[u8]| Endpoint {
+        identity: EndpointIdentity::default(),
         id: None,
         domain: None,
         names: names.iter().map(|n| n.parse().unwrap()).collect(),
@@ -51,6 +52,9 @@ fn inventory() -> Inventory {
         sources: BTreeMap::new(),
         cloud: None,
         missing: None,
+        not_found: Default::default(),
+        left_out: Default::default(),
+        barred: Default::default(),
     };
     let endpoints = [
         ("a".parse().unwrap(), endpoint(&["db.example"], &[1, 2])),
@@ -222,7 +226,8 @@ impl Rig {
             ProbeSpec { kind: ProbeKind::Tcp, port: 1, path: SCHEDULE, deep: None, hold: Duration::from_secs(1) };
         let spec = Arc::new(spec);
         let inventory = watch::Sender::new(Arc::new(inventory()));
-        let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), spec.clone())).collect();
+        let probing = Probing { identity: EndpointIdentity::default(), spec };
+        let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), probing.clone())).collect();
         let probes = watch::Sender::new(Arc::new(probes));
         let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicBool::new(true)))).collect();
         let (events, heard) = mpsc::unbounded_channel();

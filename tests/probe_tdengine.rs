@@ -201,12 +201,8 @@ async fn every_code_and_refusal_has_its_reason_whatever_the_status() {
             | Refusal::BadBasic
             | Refusal::BadTaosd => R::Auth,
             Refusal::ForbiddenPage | Refusal::Whitelist => R::NotAllowed,
-            Refusal::SqlRejected
-            | Refusal::EmptyRequest
-            | Refusal::NoSql
-            | Refusal::BadParameter
-            | Refusal::NotFound => R::Misconfigured,
-            Refusal::BadGateway => R::BackendDown,
+            Refusal::SqlRejected | Refusal::EmptyRequest | Refusal::NoSql | Refusal::BadParameter => R::Misconfigured,
+            Refusal::NotFound | Refusal::BadGateway => R::BackendDown,
             Refusal::PoolTimeout | Refusal::PoolWait | Refusal::Paused | Refusal::QueriesPaused => R::Overloaded,
         };
         let failure = rig.deep().probe(PATIENT).await.unwrap_err();
@@ -278,6 +274,99 @@ async fn a_refused_token_is_sent_once_and_again_when_its_file_changes() {
     assert_eq!(rig.counts().await.requests, 2);
     deep(token()).probe(PATIENT).await.unwrap();
     rig.path(&shared).probe(PATIENT).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_gateway_says_silences_no_other_zone() {
+    let (one, other) = (Rig::start().await, Rig::start().await);
+    let shared = probers();
+    let deep = |rig: &Rig| shared.prober(&rig.target(token(), Some(Depth::Query), None), Check::Deep);
+    let [a, b] = [deep(&one), deep(&other)];
+    for prober in [&a, &b] {
+        prober.probe(PATIENT).await.unwrap();
+    }
+    let message = Mode::Said { status: 401, body: r#"{"message":"who are you"}"#.into() };
+    for mode in [Mode::Refusal(Refusal::NoAuth), Mode::Refusal(Refusal::UnknownScheme), Mode::Status(401), message] {
+        one.service.set(mode.clone()).await.unwrap();
+        let [a, before] = [deep(&one), deep(&other)];
+        let asked = one.counts().await.requests;
+        for n in 0..5 {
+            let failure = a.probe(PATIENT).await.unwrap_err();
+            assert_eq!(failure.reason, R::Auth, "{mode:?}: {failure}");
+            assert_eq!(failure.detail.starts_with("no login for 30s after HTTP 401"), n > 0, "{failure}");
+        }
+        assert_eq!(one.counts().await.requests, asked + 1, "{mode:?}: gently");
+        before.probe(PATIENT).await.unwrap_or_else(|failure| panic!("{mode:?}: {failure}"));
+        b.probe(PATIENT).await.unwrap();
+        // What dies meanwhile is seen.
+        other.service.set(Mode::Code(11)).await.unwrap();
+        assert_eq!(reason(b.probe(PATIENT).await), R::BackendDown);
+        other.service.set(Mode::Up).await.unwrap();
+    }
+    one.service.set(Mode::Up).await.unwrap();
+    deep(&one).probe(PATIENT).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_is_doubted_once_before_it_is_refused() {
+    let (one, other) = (Rig::start().await, Rig::start().await);
+    let shared = probers();
+    let deep = |rig: &Rig| shared.prober(&rig.target(token(), Some(Depth::Query), None), Check::Deep);
+    let [a, b] = [deep(&one), deep(&other)];
+    a.probe(PATIENT).await.unwrap();
+    one.service.set(Mode::Code(855)).await.unwrap();
+    assert_eq!(reason(a.probe(PATIENT).await), R::Auth);
+    // The password behind it has changed meanwhile: the next request is answered.
+    one.service.set(Mode::Up).await.unwrap();
+    a.probe(PATIENT).await.unwrap();
+    b.probe(PATIENT).await.unwrap();
+    one.service.set(Mode::Code(855)).await.unwrap();
+    for _ in 0..2 {
+        assert!(a.probe(PATIENT).await.unwrap_err().detail.contains("Authentication failure"));
+    }
+    let asked = (one.counts().await.requests, other.counts().await.requests);
+    for prober in [&a, &b] {
+        let failure = prober.probe(PATIENT).await.unwrap_err();
+        assert!(failure.detail.starts_with("not tried again until "), "{failure}");
+        assert!(failure.detail.contains(" changes, save 3 slow tries: "), "{failure}");
+    }
+    assert_eq!((one.counts().await.requests, other.counts().await.requests), asked);
+}
+
+#[tokio::test]
+async fn an_accepted_password_needs_no_second_word() {
+    let rig = Rig::start().await;
+    let basic = TdengineLogin::Basic { user: TdengineSetup::USER.into(), password: secret(TdengineSetup::PASSWORD, 1) };
+    let deep = probers().prober(&rig.target(Some(basic), Some(Depth::Query), None), Check::Deep);
+    deep.probe(PATIENT).await.unwrap();
+    rig.service.set(Mode::Code(855)).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(reason(deep.probe(PATIENT).await), R::Auth);
+    }
+    assert_eq!(rig.counts().await.requests, 2);
+}
+
+#[tokio::test]
+async fn what_is_in_front_is_told_apart_from_what_is_ours() {
+    let rig = Rig::start().await;
+    let limited = r#"{"code":65535,"desc":"[0xfffe] request wait timeout, please try again later","timing":1}"#;
+    for (status, body, expected) in [
+        (503, limited, R::Overloaded),
+        (500, r#"{"code":2054,"desc":"Connection creation limited by license"}"#, R::Suspended),
+        (500, r#"{"code":9796,"desc":"Permission denied"}"#, R::NotAllowed),
+        (402, "", R::Suspended),
+        (414, "", R::Misconfigured),
+        (404, r#"{"message":"no Route matched"}"#, R::BackendDown),
+        (
+            200,
+            r#"{"status":"succ","head":["name"],"column_meta":[["name",8,64]],"data":[["a"]],"rows":1}"#,
+            R::Misconfigured,
+        ),
+    ] {
+        rig.service.set(Mode::Said { status, body: body.into() }).await.unwrap();
+        let failure = rig.deep().probe(PATIENT).await.unwrap_err();
+        assert_eq!(failure.reason, expected, "{status} {body}: {failure}");
+    }
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use privatelinkd::agent::steering::Steering;
-use privatelinkd::config::Config;
+use privatelinkd::config::{Config, EndpointConfig};
 use privatelinkd::discover::{Fixed, Round, Source, Wanted, merge};
 use privatelinkd::model::{
     Check, Failure, FailureReason, HealthView, HostFacts, Inventory, PlanState, TargetSpec, Timings,
 };
-use privatelinkd::probe::runner::{Probes, Runner};
+use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
@@ -101,7 +101,8 @@ impl Rig {
         let (clock, token) = (Clock::tokio(), CancellationToken::new());
         let world = Shared::default();
         let mut stages = Stages::new(clock);
-        let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), e.probe.clone()?))).collect();
+        let probing = |e: &EndpointConfig| Some(Probing { identity: e.identity(), spec: e.probe.clone()? });
+        let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), probing(e)?))).collect();
         let (inventory, inventory_rx) = watch::channel(Arc::new(Inventory::default()));
         let (_, probes_rx) = watch::channel(Arc::new(probes));
         let (view, view_rx) = watch::channel(Arc::new(HealthView::default()));
@@ -133,6 +134,7 @@ impl Rig {
             ask: mpsc::channel(1).0,
             events,
             disowned: false,
+            outstayed: std::collections::BTreeSet::new(),
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());
@@ -180,7 +182,7 @@ async fn discovered(config: &Config, clock: &Clock) -> Inventory {
         round
             .entry(name.clone())
             .or_default()
-            .insert(Fixed.kind(), Fixed.find(Wanted { config: endpoint, known: None }).await);
+            .insert(Fixed.kind(), Fixed.find(Wanted { config: endpoint, known: None, urgent: false }).await);
     }
     merge(&Inventory::default(), &config.endpoints, &round, config.graces(), clock.now()).0
 }

@@ -10,9 +10,11 @@ use privatelinkd::agent::steering;
 use privatelinkd::config::Config;
 use privatelinkd::discover::{Cached, Found, FoundZone, Round, judge, merge};
 use privatelinkd::model::{
-    AddressEntry, Answer, AnswerReason, Boottime, Endpoint, Freshness, HealthView, HostFacts, HostName, Identity,
-    IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal, Zone, ZoneEntry,
+    AddressEntry, Answer, AnswerReason, Boottime, Endpoint, EndpointIdentity, Freshness, HealthView, HostFacts,
+    HostName, Identity, IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal,
+    Zone, ZoneEntry,
 };
+use privatelinkd::probe::mysql::tls_book::TlsBook;
 use privatelinkd::steer::{Inputs, steer};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -21,6 +23,12 @@ use proptest::sample::select;
 use crate::support::{cases, damaged};
 
 const BOOT: &str = "this boot";
+
+/// What is remembered of TLS with two servers.
+const TLS_BOOK: &[u8] = br#"{"format":1,"changes":2,"endpoints":{"db":{"config":"00ff","since":2}},"servers":{
+    "10.0.0.1:3306":{"since":2,"completed":true,"proven":["preferred"],"faults":[]},
+    "[fd00::1]:3306":{"since":1,"completed":false,"proven":[],"faults":[
+        {"greeting":"00ff","broken":2,"open":0,"lack":true,"detail":"alert"}]}}}"#;
 
 /// What the cached state meets at start.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -68,11 +76,13 @@ fn plan() -> impl Strategy<Value = Plan> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    let entry = (proptest::option::of(boottime()), select(SourceKind::ALL.to_vec()), any::<bool>()).prop_map(
-        |(retired, source, given)| AddressEntry {
+    let flags = (any::<bool>(), any::<bool>());
+    let entry = (proptest::option::of(boottime()), select(SourceKind::ALL.to_vec()), flags).prop_map(
+        |(retired, source, (given, former))| AddressEntry {
             source,
             given: given.then_some(source).into_iter().collect(),
             retired,
+            former,
         },
     );
     let missing = || {
@@ -100,6 +110,7 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         missing(),
     )
         .prop_map(|((names, leaving), priority, zones, probed, presence, sources, missing)| Endpoint {
+            identity: EndpointIdentity::default(),
             id: None,
             domain: None,
             names,
@@ -111,6 +122,9 @@ fn inventory() -> impl Strategy<Value = Inventory> {
             sources,
             cloud: None,
             missing,
+            not_found: BTreeSet::new(),
+            left_out: BTreeMap::new(),
+            barred: BTreeMap::new(),
         });
     let label = select(vec!["a", "b", "gone"]).prop_map(|n| n.parse().unwrap());
     btree_map(label, endpoint, 0..3).prop_map(|endpoints| Inventory { endpoints, disowned: false })
@@ -182,6 +196,19 @@ proptest! {
         if let Cached::Good { content, .. } = judge::<Inventory>(&broken_inventory, &here, BOOT) {
             let plan = start(&content, previous.as_ref(), true, at);
             prop_assert!(plan.answers.values().all(|a| !a.addresses.is_empty()));
+        }
+    }
+
+    #[test]
+    fn any_book_of_tls_handshakes_is_judged(
+        broken in damaged(TLS_BOOK.to_vec()),
+        garbage in vec(any::<u8>(), 0..64),
+    ) {
+        prop_assert!(TlsBook::read(TLS_BOOK).is_ok());
+        for bytes in [&broken, &garbage] {
+            if let Err(error) = TlsBook::read(bytes) {
+                prop_assert!(error.len() < 200, "{error}");
+            }
         }
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use privatelinkd::health::{Next, Rules, Tracker};
 use privatelinkd::model::{
-    AddressEntry, Boottime, Check, Endpoint, Failure, FailureReason, Freshness, HealthView, HostFacts, Inventory, Now,
-    Observation, Overrides, Plan, Policy, Presence, Schedule, SourceKind, TargetHealth, TargetKey, Timings, Wall, Zone,
-    ZoneEntry,
+    AddressEntry, Boottime, Check, Endpoint, EndpointIdentity, Failure, FailureReason, Freshness, HealthView,
+    HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, Schedule, SourceKind, TargetHealth,
+    TargetKey, Timings, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::steer::{Inputs, steer};
 use proptest::prelude::*;
@@ -89,6 +89,7 @@ impl Host {
                 });
             }
             let endpoint = Endpoint {
+                identity: EndpointIdentity::default(),
                 id: None,
                 domain: None,
                 names: [format!("e{e}.example.com").parse().unwrap()].into(),
@@ -100,6 +101,9 @@ impl Host {
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(0) })].into(),
                 cloud: None,
                 missing: None,
+                not_found: Default::default(),
+                left_out: Default::default(),
+                barred: Default::default(),
             };
             host.inventory.endpoints.insert(format!("e{e}").parse().unwrap(), endpoint);
         }

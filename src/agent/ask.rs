@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use crate::cloud::credentials::{Credentials, Report};
 use crate::config::{Config, CredentialsConfig};
-use crate::discover::Round;
-use crate::discover::rounds::{Askers, Cloud};
-use crate::model::{ApiCounts, ApiState, CredentialsState, Inventory, SourceKind};
+use crate::discover::rounds::{Askers, Cloud, Question};
+use crate::discover::{Found, SourceError};
+use crate::model::{ApiCounts, ApiState, CredentialsState, SourceKind};
 
 /// What observers see of the API, over all configs.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     told: Arc<Mutex<Option<CredentialsConfig>>>,
 }
 
-/// The askers of one config, whose every round of the API is told.
+/// The askers of one config, whose every question to the API is told.
 #[derive(Clone)]
 pub(super) struct Told {
     askers: Askers<Credentials>,
@@ -94,14 +94,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Cloud for Told {
-    async fn api(&self, config: Arc<Config>, known: Arc<Inventory>) -> Round {
-        let round = self.askers.api(config, known).await;
-        self.tell();
-        round
-    }
-
-    async fn dns(&self, config: Arc<Config>, known: Arc<Inventory>) -> Round {
-        self.askers.dns(config, known).await
+    async fn ask(&self, question: &Question) -> Option<Result<Found, SourceError>> {
+        let said = self.askers.ask(question).await;
+        if question.kind == SourceKind::Api {
+            self.tell();
+        }
+        said
     }
 }
 
@@ -114,7 +112,6 @@ fn credentials(report: Report) -> CredentialsState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discover::SourceError;
 
     fn counts(n: u64) -> ApiCounts {
         [(("ListVpcEndpoints", "ok"), n)].into()

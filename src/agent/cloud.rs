@@ -13,7 +13,7 @@ use crate::cloud::privatelink::PrivateLink;
 use crate::cloud::resolve::{Resolver, ResolverSetup};
 use crate::config::Config;
 use crate::discover::rounds::Askers;
-use crate::discover::{Api, EndpointDomains, SourceError, ZoneDomains};
+use crate::discover::{Api, EndpointDomains, LookupPool, SourceError, ZoneDomains};
 use crate::model::{HostFacts, Trust};
 use crate::sys::clock::Clock;
 
@@ -56,12 +56,15 @@ pub(super) fn connect(
     surroundings: Surroundings,
     clock: Clock,
 ) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
+    // One for all configs: those before may still have lookups under way.
+    let pool = LookupPool::default();
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
         let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, surroundings, clock)));
         let dns = resolver.map(|resolver| {
-            (ZoneDomains { resolver: resolver.clone(), families }, EndpointDomains { resolver, families })
+            let zones = ZoneDomains { resolver: resolver.clone(), pool: pool.clone(), families };
+            (zones, EndpointDomains { resolver, pool: pool.clone(), families })
         });
         Askers { api: api.map(Arc::new), dns }
     }

@@ -1,4 +1,5 @@
-//! Reloads (B13): parse everything, then swap; on any complaint keep running on the old config and show it.
+//! Reloads (B13): parse everything, then swap; on any complaint keep running on the old config and show it. Secrets whose
+//! files are written anew are taken over without one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::host_facts;
+use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
-use crate::config::{self, Complaints, Config, Environment, Kept, Loaded, Sources, last_good};
+use crate::config::{self, Complaints, Config, Environment, Kept, Loaded, Sources, Texts, last_good};
 use crate::model::{Event, EventKind, LogLevel};
 use crate::observe::ConfigState;
 use crate::sys::clock::Clock;
@@ -28,6 +30,11 @@ pub(super) struct Control {
     pub(super) level: Option<LogLevel>,
     pub(super) log: LogQueue,
     pub(super) sources: Sources,
+    /// What the config in force was made of.
+    pub(super) texts: Texts,
+    /// What it has to do without since the start.
+    pub(super) without: Vec<String>,
+    pub(super) secret_files: SecretFiles,
     /// What was accepted and is not kept yet.
     pub(super) kept: Option<Kept>,
     pub(super) settings: Settings,
@@ -41,13 +48,21 @@ impl Control {
         loop {
             self.beat.now();
             self.keep().await;
+            self.secret_files.follow(self.sources.secrets());
             tokio::select! {
                 // Told to stop.
                 () = token.cancelled() => break,
                 // SIGHUP.
                 Some(()) = reload.recv() => self.reload().await,
-                // Does somebody edit the config without a reload?
-                () = tokio::time::sleep(LOOK) => self.look().await,
+                // Somebody has written something where secrets are.
+                () = self.secret_files.rest() => self.renew_secrets().await,
+                // Does somebody edit the config without a reload? Was a secret written where no watch can see it?
+                () = tokio::time::sleep(LOOK) => {
+                    if !self.secret_files.is_stirred() {
+                        self.renew_secrets().await;
+                        self.look().await;
+                    }
+                }
             }
         }
         self.tell(EventKind::Stopping);
@@ -68,19 +83,25 @@ impl Control {
     }
 
     fn accept(&mut self, loaded: Loaded) {
-        let Loaded { config, sources, effective: _, warnings: _, kept } = loaded;
+        let Loaded { config, sources, effective: _, warnings: _, kept, texts } = loaded;
         self.log.set_level(self.level.unwrap_or(config.log.level));
         let reloads = self.settings.state.borrow().reloads + 1;
         let paths = sources.paths().map(ToOwned::to_owned).collect();
         let state = ConfigState::loaded(&config, paths, self.clock.now(), reloads);
         self.sources = sources;
+        self.texts = texts;
+        self.without.clear();
         self.kept = Some(kept);
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
         let told = self.settings.told.borrow().clone();
         self.settings.take_host(host_facts(&config, told.as_deref()));
-        self.settings.probes.send_replace(Arc::new(probes(&config)));
-        self.settings.policy.send_replace(Arc::new(policy(&config)));
+        let (probes, policy) = (probes(&config), policy(&config));
+        // Before the probers that go by it.
+        self.settings.fleet.set(config.host.fleet_size);
+        // First, so that the inventory follows before the probes do: an endpoint that only got an id goes on unhindered.
         self.settings.config.send_replace(Arc::new(config));
+        self.settings.probes.send_replace(Arc::new(probes));
+        self.settings.policy.send_replace(Arc::new(policy));
         self.settings.state.send_replace(Arc::new(state));
     }
 
@@ -101,6 +122,50 @@ impl Control {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
             self.tell(EventKind::StateNotSaved { error: error.to_string() });
         }
+    }
+
+    /// Takes over the secrets whose files were written anew (B7), and nothing else: no reload is needed for them.
+    async fn renew_secrets(&mut self) {
+        let (sources, texts, environment) = (self.sources.clone(), self.texts.clone(), self.environment.clone());
+        let running = self.settings.config.borrow().clone();
+        let renew = move || sources.secrets_changed_on_disk().then(|| texts.renewed(&running, &environment));
+        let Ok(Some(renewed)) = tokio::task::spawn_blocking(renew).await else { return };
+        let refused = match renewed {
+            Ok(renewed) => {
+                self.sources.renewed(&renewed);
+                self.take_secrets(renewed.config);
+                renewed.refused
+            }
+            // It is looked at again, and told once.
+            Err(complaints) => {
+                rendered(&complaints).iter().filter_map(|c| c.lines().next()).map(str::to_owned).collect()
+            }
+        };
+        let without: Vec<String> = self.without.iter().cloned().chain(refused.iter().cloned()).collect();
+        let told = self.settings.state.borrow().without.clone();
+        refused.into_iter().filter(|error| !told.contains(error)).for_each(|error| {
+            self.tell(EventKind::SecretRefused { error });
+        });
+        self.settings.state.send_if_modified(|state| {
+            let news = state.without != without;
+            if news {
+                *state = Arc::new(ConfigState { without, ..state.as_ref().clone() });
+            }
+            news
+        });
+    }
+
+    fn take_secrets(&self, config: Config) {
+        let running = self.settings.config.borrow().clone();
+        if *running == config {
+            return;
+        }
+        let probes = probes(&config);
+        let before = self.settings.probes.borrow().clone();
+        let endpoints = probes.iter().filter(|(name, probe)| before.get(*name) != Some(probe)).count();
+        self.tell(EventKind::SecretsRenewed { endpoints });
+        self.settings.probes.send_replace(Arc::new(probes));
+        self.settings.config.send_replace(Arc::new(config));
     }
 
     async fn look(&self) {

@@ -11,6 +11,7 @@ mod host;
 mod listen;
 pub mod once;
 mod report;
+mod secret_files;
 mod settings;
 pub mod steering;
 mod stub;
@@ -28,6 +29,7 @@ use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
 use crate::discover::{Cache, Memory};
 use crate::model::{EventKind, HostFacts, Identity, LogLevel, Now, Wall};
+use crate::probe::TlsBudget;
 use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 use crate::sys::identity;
@@ -115,6 +117,11 @@ fn host_facts(config: &Config, told: Option<&Facts>) -> HostFacts {
 
 fn cache(config: &Config, identity: &Identity) -> Cache {
     Cache::new(config.host.state_dir.clone(), identity.clone(), identity::boot_id())
+}
+
+/// The budget of broken TLS handshakes, which outlives the agent and which commands share.
+fn tls_budget(config: &Config) -> TlsBudget {
+    TlsBudget::kept(config.host.state_dir.join("tls_budget.json"))
 }
 
 /// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder. Where the plan is lost,

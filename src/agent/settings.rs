@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cloud::metadata::Facts;
-use crate::config::Config;
+use crate::config::{Config, EndpointConfig};
 use crate::model::HostFacts;
 use crate::observe::ConfigState;
-use crate::probe::runner::Probes;
+use crate::probe::FleetSize;
+use crate::probe::runner::{Probes, Probing};
 use crate::publish::hosts::policy::HostsPolicy;
 
 /// Everything that the config decides, and where we are, each under its own watch so that a reload wakes only whom it
@@ -22,6 +23,8 @@ pub(super) struct Settings {
     pub(super) told: watch::Sender<Option<Arc<Facts>>>,
     pub(super) probes: watch::Sender<Arc<Probes>>,
     pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
+    /// How many hosts share secrets and servers with this one.
+    pub(super) fleet: FleetSize,
 }
 
 impl Settings {
@@ -39,7 +42,8 @@ impl Settings {
 
 /// How each endpoint is probed.
 pub(super) fn probes(config: &Config) -> Probes {
-    config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), e.probe.clone()?))).collect()
+    let probing = |e: &EndpointConfig| Some(Probing { identity: e.identity(), spec: e.probe.clone()? });
+    config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), probing(e)?))).collect()
 }
 
 /// The hosts writer's policy, where it runs in this process.

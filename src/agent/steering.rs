@@ -45,6 +45,8 @@ pub struct Steering {
     pub events: mpsc::UnboundedSender<Event>,
     /// Another machine's plan was given up.
     pub disowned: bool,
+    /// Names of which it was said that they still lead to what their endpoint was before.
+    pub outstayed: BTreeSet<HostName>,
 }
 
 impl Steering {
@@ -101,7 +103,10 @@ impl Steering {
                 state.plan = Some(plan);
             });
         }
-        for kind in steered.events {
+        let outstayed = steered.outstayed.difference(&self.outstayed).cloned();
+        let kept = outstayed.map(|name| EventKind::FormerKept { name }).collect::<Vec<_>>();
+        self.outstayed = steered.outstayed;
+        for kind in steered.events.into_iter().chain(kept) {
             // Without a listener there is nobody to tell.
             let _ = self.events.send(Event { at: now, kind });
         }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ask::Ledger;
 use super::control::{self, Control};
+use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
@@ -21,7 +22,7 @@ use crate::model::limits::CapCounts;
 use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
 use crate::probe::runner::Runner;
-use crate::probe::{Fleet, Probers};
+use crate::probe::{FleetSize, Probers};
 use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::writer::{self, Given, Here};
@@ -84,6 +85,7 @@ impl Wiring {
         say(EventKind::Started { version: Build::THIS.version });
         news.into_iter().for_each(say);
         memory.events.into_iter().for_each(say);
+        let inventory = discover::recalled(memory.inventory, &config);
         let known = PlanState {
             digest: memory.plan.as_ref().map(handover::digest),
             plan: memory.plan.map(Arc::new),
@@ -96,11 +98,12 @@ impl Wiring {
                 told: watch::Sender::default(),
                 probes: watch::Sender::new(Arc::new(probes(&config))),
                 policy: watch::Sender::new(Arc::new(policy(&config))),
+                fleet: FleetSize::new(config.host.fleet_size),
                 config: watch::Sender::new(config),
             },
             written_by: memory.written_by,
             api: watch::Sender::default(),
-            inventory: watch::Sender::new(Arc::new(memory.inventory)),
+            inventory: watch::Sender::new(Arc::new(inventory)),
             capped: watch::Sender::default(),
             plan: watch::Sender::new(known),
             health: watch::Sender::default(),
@@ -138,6 +141,9 @@ impl Wiring {
             level: self.options.level,
             log: self.options.log.clone(),
             sources: self.options.loaded.sources.clone(),
+            texts: self.options.loaded.texts.clone(),
+            without: self.options.recalled.iter().flat_map(|recalled| recalled.without.iter().cloned()).collect(),
+            secret_files: SecretFiles::default(),
             // What was kept is kept.
             kept: self.options.recalled.is_none().then(|| std::mem::take(&mut self.options.loaded.kept)),
             settings: self.settings.clone(),
@@ -158,7 +164,8 @@ impl Wiring {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity();
-        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity);
+        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity)
+            .following(self.settings.policy.subscribe(), self.capped.clone());
         let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
         let runner = publish::Runner { publisher, plan, events: events.clone(), clock, beat };
@@ -231,9 +238,8 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let config = self.settings.config.subscribe();
-        let fleet = Fleet::new(move || config.borrow().host.fleet_size);
-        let probers = Probers::new(self.clock).in_a_fleet(fleet);
+        let budget = super::tls_budget(&self.settings.config.borrow());
+        let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
             clock: self.clock,
@@ -260,6 +266,7 @@ impl Wiring {
             ask,
             events: self.events.clone(),
             disowned: false,
+            outstayed: std::collections::BTreeSet::new(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
         let runner = discover::Runner::new(discover::Setup {
@@ -275,6 +282,7 @@ impl Wiring {
             host: self.settings.host.subscribe(),
             asked,
             inventory: self.inventory.clone(),
+            capped: self.capped.clone(),
             cache: self.cache.clone(),
             events: self.events.clone(),
         });

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Exit, Failed, Output, output, process, refused};
 use crate::config::LogConfig;
 use crate::config::{self, Environment};
+use crate::daemon::sole::{Claim, Role};
 use crate::model::{LogFormat, LogLevel, LogTarget};
 use crate::publish::hosts::file::FileError;
 use crate::publish::hosts::inspect::{self, InspectError};
@@ -53,6 +54,11 @@ fn policy(config: &Path) -> Result<Arc<HostsPolicy>, Failed> {
 
 /// A config that can't be used is no reason not to start: the writer has a policy of its own, or waits for one.
 fn run(config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
+    let folders = config::folders(config);
+    let mut claim = Claim::default();
+    let claimed = claim.add(Role::Writer, &folders.hosts_run_dir, &folders.hosts_state_dir);
+    claimed.map_err(|another| Failed::new(Exit::Unavailable, another))?;
+    claim.unlocked().iter().for_each(|what| output::complain(&format!("privatelinkd: {what}\n")));
     let environment = Environment::current();
     let log = config::load_writer(config, &environment).map(|loaded| loaded.config.log);
     let log = log.unwrap_or(LogConfig { level: LogLevel::Info, target: LogTarget::Auto, format: LogFormat::Text });

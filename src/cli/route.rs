@@ -145,6 +145,7 @@ fn failed(error: RouteError) -> Failed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OwnDomains;
     use crate::model::{Answer, AnswerReason, Identity, Plan};
     use crate::publish::hosts::policy::Folders;
 
@@ -157,7 +158,7 @@ mod tests {
         let mut policy = HostsPolicy::idle(Folders { agent_run_dir: at(), run_dir: at(), state_dir: at() });
         let set = |all: &[&str]| -> BTreeSet<HostName> { all.iter().map(|n| n.parse().unwrap()).collect() };
         policy.names = set(&["a.x", "b.x"]);
-        policy.endpoint_ids = ["ep-bp1".parse().unwrap()].into();
+        policy.own_domains = [("ep-bp1".parse().unwrap(), OwnDomains::default())].into();
         let nothing = Names { planned: set(&[]), without_answer: set(&["a.x", "b.x"]) };
         assert_eq!(names(&policy), nothing, "no agent yet");
         let answer =

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{Exit, Failed, counted, output, process, refused};
 use crate::agent::{self, Options, Recalled, Surroundings};
-use crate::config::{self, Complaints, Environment, Loaded, last_good};
+use crate::config::{self, Complaints, Config, Environment, Folders, Loaded, last_good};
+use crate::daemon::sole::{Claim, Role};
 use crate::model::LogLevel;
 use crate::sys::log_queue::Output;
 use crate::sys::{identity, sockets};
@@ -20,10 +21,16 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     // Before there is a second thread.
     let handed_over = sockets::handed_over();
     let environment = Environment::current();
+    // Before any file is touched.
+    let mut claim = Claim::default();
+    claimed(&mut claim, &config::folders(path), args.all_in_one)?;
     let (loaded, recalled) = match config::load(path, &environment) {
         Ok(loaded) => (loaded, None),
         Err(complaints) => recall(path, &environment, complaints).map(|(loaded, recalled)| (loaded, Some(recalled)))?,
     };
+    // One that was accepted earlier may name others.
+    claimed(&mut claim, &folders(&loaded.config), args.all_in_one)?;
+    claim.unlocked().iter().for_each(|what| output::complain(&format!("privatelinkd: {what}\n")));
     for warning in &loaded.warnings {
         output::complain(&format!("{warning}\n"));
     }
@@ -41,6 +48,26 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
             Options { path, loaded, recalled, environment, surroundings, level, log, service, handed_over, all_in_one };
         agent::run(options, orders)
     })
+}
+
+/// Makes the folders this process's alone.
+fn claimed(claim: &mut Claim, folders: &Folders, all_in_one: bool) -> Result<(), Failed> {
+    let Folders { state_dir, run_dir, hosts_run_dir, hosts_state_dir } = folders;
+    let agent = claim.add(Role::Agent, run_dir, state_dir);
+    let both = match all_in_one {
+        true => agent.and_then(|()| claim.add(Role::Writer, hosts_run_dir, hosts_state_dir)),
+        false => agent,
+    };
+    both.map_err(|another| Failed::new(Exit::Unavailable, another))
+}
+
+fn folders(config: &Config) -> Folders {
+    Folders {
+        state_dir: config.host.state_dir.clone(),
+        run_dir: config.host.run_dir.clone(),
+        hosts_run_dir: config.hosts.run_dir.clone(),
+        hosts_state_dir: config.hosts.state_dir.clone(),
+    }
 }
 
 /// The config that was accepted last, in place of a refused one (B13). Without one there is nothing to run on.

@@ -25,9 +25,15 @@ pub struct ResolverSetup {
     pub timeout: Duration,
 }
 
+/// Servers that one lookup asks at the same time.
+const AT_A_TIME: u32 = 2;
+
 /// A resolver of its own.
 #[derive(Clone)]
-pub struct Resolver(Arc<TokioResolver>);
+pub struct Resolver {
+    library: Arc<TokioResolver>,
+    sockets: u32,
+}
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -87,9 +93,17 @@ impl Resolver {
         options.use_hosts_file = ResolveHosts::Never;
         options.timeout = setup.timeout;
         options.attempts = 1;
+        options.num_concurrent_reqs = AT_A_TIME as usize;
         options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
         let built = builder.build().map_err(|e| ResolveError::Failed("resolver".to_owned(), e.to_string()))?;
-        Ok(Self(Arc::new(built)))
+        let servers = u32::try_from(setup.servers.len()).unwrap_or(u32::MAX);
+        Ok(Self { library: Arc::new(built), sockets: servers.clamp(1, AT_A_TIME) })
+    }
+
+    /// How many sockets a lookup has at the same time, at most.
+    #[must_use]
+    pub fn sockets(&self) -> u32 {
+        self.sockets
     }
 
     /// The addresses of one family, with their TTL.
@@ -101,7 +115,7 @@ impl Resolver {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
         };
-        let lookup = self.0.lookup(absolute(name), kind).await.map_err(|e| error(name, &e))?;
+        let lookup = self.library.lookup(absolute(name), kind).await.map_err(|e| error(name, &e))?;
         let mut found = Found { addresses: BTreeSet::new(), ttl: Duration::MAX };
         for record in lookup.answers() {
             found.ttl = found.ttl.min(Duration::from_secs(record.ttl.into()));
@@ -132,7 +146,7 @@ fn error(name: &str, error: &NetError) -> ResolveError {
 /// For the HTTP client: IPv4 first, IPv6 where there is none.
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.0.clone();
+        let resolver = self.library.clone();
         Box::pin(async move {
             let found = resolver.lookup_ip(absolute(name.as_str())).await.map_err(|e| error(name.as_str(), &e))?;
             let addresses: Vec<_> = found.iter().map(|ip| SocketAddr::new(ip, 0)).collect();

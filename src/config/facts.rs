@@ -21,6 +21,8 @@ pub struct Environment {
     pub trusted_uids: BTreeSet<u32>,
     /// Who must be able to read every file, if that is not the user we run as.
     pub service: Option<ServiceUser>,
+    /// Who may own the files of the configuration, beside root; `None` stands for the user we run as.
+    pub keeper: Option<u32>,
 }
 
 /// The name of the user that the agent runs as under systemd (sysusers.d).

@@ -160,7 +160,7 @@ pub const KEYS: &[Key] = &[
         "endpoint.probe.tls",
         "a word",
         r#""preferred""#,
-        "TLS of a MySQL connection: off, preferred, required or verify.",
+        "TLS of a MySQL connection: off, preferred, required, verify_ca or verify.",
     ),
     key("endpoint.probe.query", "a statement", r#""SELECT 1""#, "What a MySQL server is asked."),
     key("endpoint.probe.sql", "a statement", r#""show databases""#, "What TDengine is asked."),

@@ -14,6 +14,7 @@ use super::document::{Document, plain};
 use super::facts::Environment;
 use super::kept::Kept;
 use super::loader::{self, Loaded};
+use super::rotation::Texts;
 use super::sources::Sources;
 use crate::model::{Identity, Wall};
 use crate::sys::atomic_file::{self, Durability};
@@ -46,7 +47,7 @@ struct Versioned {
 /// A configuration that was kept.
 #[derive(Debug, Clone)]
 pub struct Recalled {
-    /// It. Its sources are empty, so that they never report a change.
+    /// It. Its sources are the secrets alone, so that they never report another change.
     pub loaded: Loaded,
     /// Where it was kept.
     pub path: PathBuf,
@@ -110,8 +111,10 @@ pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> R
     let mut not_compared = Sources::default();
     match loader::judge(&texts, environment, &mut not_compared, Some(&left_out)) {
         Ok((loaded, without)) => {
-            let kept = Kept { left_out, ..loaded.kept };
-            Ok(Some(Recalled { loaded: Loaded { kept, ..loaded }, path, saved, without }))
+            let kept = Kept { left_out: left_out.clone(), ..loaded.kept };
+            let texts = Texts::new(texts.to_vec(), left_out);
+            let loaded = Loaded { kept, texts, sources: not_compared.secrets_only(), ..loaded };
+            Ok(Some(Recalled { loaded, path, saved, without }))
         }
         Err(complaints) => Err(format!("{shown}: {}", places(&complaints))),
     }

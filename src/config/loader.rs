@@ -14,11 +14,12 @@ use super::check::{self, Checked, World, standing};
 use super::complaint::{Complaint, Complaints};
 use super::document::Document;
 use super::effective::Effective;
-use super::facts::{Environment, SERVICE_USER, ServiceUser};
+use super::facts::{Environment, SERVICE_USER, ServiceUser, Standing};
 use super::findings::{Finding, Findings};
 use super::hidden::Hidden;
 use super::kept::Kept;
 use super::merge::{Flaws, Merged};
+use super::rotation;
 use super::sources::Sources;
 use super::{Config, Folders};
 use crate::sys::identity;
@@ -36,11 +37,13 @@ pub struct Loaded {
     pub warnings: Vec<Complaint>,
     /// What [`super::last_good::keep`] writes down.
     pub kept: Kept,
+    /// What it was made of, for secrets that change while it is in force.
+    pub texts: rotation::Texts,
 }
 
 impl Environment {
-    /// This process on this machine. Run as root it takes secrets of the service user, too, whom it looks up (that
-    /// may block).
+    /// This process on this machine. Run as root it takes secrets of the service user, too. That user is looked up
+    /// (which may block).
     #[must_use]
     pub fn current() -> Self {
         Self { service: None, ..Self::of_agent() }
@@ -51,10 +54,12 @@ impl Environment {
     #[must_use]
     pub fn of_agent() -> Self {
         let own = identity::effective_uid();
-        let service = if own == 0 { identity::user(SERVICE_USER) } else { None };
-        let service = service.map(|(uid, gid)| ServiceUser { uid, gid });
+        let user = identity::user(SERVICE_USER).map(|(uid, gid)| ServiceUser { uid, gid });
+        let service = user.filter(|_| own == 0);
         let trusted_uids = service.iter().map(|user| user.uid).chain([own]).collect();
-        Self { trusted_uids, service, ..Self::of_writer() }
+        // Beside the service user's agent there is root's hosts writer, which obeys root alone.
+        let keeper = user.filter(|user| user.uid == own).map(|_| 0);
+        Self { trusted_uids, service, keeper, ..Self::of_writer() }
     }
 
     /// What [`load_writer`] needs, who reads no secret: this machine's host name.
@@ -65,6 +70,9 @@ impl Environment {
 }
 
 /// Reads the configuration at `path` with the drop-ins in `conf.d/` beside it, and judges it. Blocks.
+///
+/// The files, and the folders that they lie in, must be root's or the keeper's ([`Environment::keeper`]), and nobody
+/// else's to change.
 ///
 /// # Errors
 /// Everything that is wrong, at once; warnings are among it.
@@ -85,19 +93,28 @@ fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints>
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
-    let mut closed = Vec::new();
-    if let Some(service) = environment.service {
-        let (folders, gone) = files::folders(&sources);
-        standing.extend(folders);
-        closed = gone;
-        closed.extend(standing::closed_to(&standing, service));
-    }
+    let mut of_files = untrusted(&mut standing, &sources, environment);
+    let closed = environment.service.map(|service| standing::closed_to(&standing, service));
+    of_files.extend(closed.into_iter().flatten());
     let judged = judge(&documents, environment, &mut sources, None);
     match judged {
-        Ok((judged, _)) if closed.is_empty() => Ok(Loaded { sources, ..judged }),
-        Ok((judged, _)) => Err(join(closed, Complaints { complaints: judged.warnings, omitted: 0 })),
-        Err(complaints) => Err(join(closed, complaints)),
+        Ok((judged, _)) if of_files.is_empty() => {
+            let texts = rotation::Texts::new(documents, BTreeSet::new());
+            Ok(Loaded { sources, texts, ..judged })
+        }
+        Ok((judged, _)) => Err(join(of_files, Complaints { complaints: judged.warnings, omitted: 0 })),
+        Err(complaints) => Err(join(of_files, complaints)),
     }
+}
+
+/// What somebody else than the keeper could change. The agent and the hosts writer judge alike: what one of them
+/// follows and the other refuses would be published by neither. The folders are added to `standing`.
+fn untrusted(standing: &mut Vec<Standing>, sources: &Sources, environment: &Environment) -> Vec<Complaint> {
+    let (folders, mut complaints) = files::folders(sources);
+    standing.extend(folders);
+    let keeper = environment.keeper.unwrap_or_else(identity::effective_uid);
+    complaints.extend(standing::others_may_write(standing, keeper));
+    complaints
 }
 
 /// The complaints about whole files, before the others.
@@ -125,7 +142,7 @@ pub fn from_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<L
     let documents: Vec<_> = texts.iter().map(document).collect();
     let mut sources = Sources::default();
     let (loaded, _) = judge(&documents, environment, &mut sources, None)?;
-    Ok(Loaded { sources, ..loaded })
+    Ok(Loaded { sources, texts: rotation::Texts::new(documents, BTreeSet::new()), ..loaded })
 }
 
 /// The configuration of one text, on this machine. For tests and demos.
@@ -137,7 +154,7 @@ pub fn from_toml(text: &str) -> Result<Config, Complaints> {
 }
 
 /// Judges texts, and reads the files that they name, which `sources` takes down. `left_out` is for a configuration
-/// that was kept: see [`World`]. Gives no sources, but what a kept configuration has to do without.
+/// that was kept: see [`World`]. Gives no sources and no texts, but what a kept configuration has to do without.
 pub(super) fn judge(
     texts: &[Document],
     environment: &Environment,
@@ -151,8 +168,8 @@ pub(super) fn judge(
     let Checked { config, effective, findings, without } = check::check(tree, texts, world);
     let (config, complaints) = settle(config, findings, texts, (flaws, &hidden));
     let Some(config) = config else { return Err(complaints) };
-    let sources = Sources::default();
-    Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept }, without))
+    let (sources, texts) = (Sources::default(), rotation::Texts::default());
+    Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept, texts }, without))
 }
 
 /// What the rules made, if the texts have no flaws beside; and everything that was found.

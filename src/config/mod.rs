@@ -3,7 +3,8 @@
 //! A text becomes a [`Config`] in three named states. `raw` turns each file into a tree in which every value
 //! remembers its file and place; `merge` lays the drop-ins over the main file; `check`, which is pure, takes the tree
 //! apart key by key and either hands out a `Config` or every [`Complaint`] at once. `loader` reads the files, for the
-//! agent and, more tolerant and more distrustful, for the hosts writer; `last_good` keeps what was accepted last.
+//! agent and, more tolerant and more distrustful, for the hosts writer; `last_good` keeps what was accepted last;
+//! `rotation` takes secrets over whose files are written anew.
 //! `keys` is the one table of all keys and defaults. `findings`, `hidden`, `document` and `complaint` turn what the
 //! rules found into messages that show the line and never a secret.
 
@@ -21,7 +22,9 @@ pub mod keys;
 pub mod last_good;
 mod loader;
 mod merge;
+mod own_domains;
 mod raw;
+mod rotation;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +41,13 @@ pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
 pub use kept::Kept;
 pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
+pub use own_domains::OwnDomains;
+pub use rotation::{Renewed, Texts};
 pub use sources::Sources;
 
 use crate::model::{
-    EndpointId, EndpointName, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec, SourceKind, Steering, ZoneId,
+    EndpointId, EndpointIdentity, EndpointName, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec,
+    SourceKind, Steering, ZoneId,
 };
 
 /// A whole, valid configuration with every default filled in.
@@ -114,6 +120,8 @@ pub struct EndpointConfig {
     pub id: Option<EndpointId>,
     /// `domain`
     pub domain: Option<HostName>,
+    /// `[host].region`: where the API is asked for the id, if the config says so.
+    pub region: Option<String>,
     /// `private_dns`, and `domain` if `publish_domain`.
     pub names: BTreeSet<HostName>,
     /// `publish_domain`: a domain that only the API tells is published, too.
@@ -230,8 +238,9 @@ pub struct WriterConfig {
     pub agent_run_dir: PathBuf,
     /// Every name of an enabled endpoint and of its zones.
     pub names: BTreeSet<HostName>,
-    /// The ids of enabled endpoints, whose own domains and zones' domains may be published too.
-    pub endpoint_ids: BTreeSet<EndpointId>,
+    /// Of the enabled endpoints with an `id` and `publish_domain`: their own domain and their zones' domains may be
+    /// published, too.
+    pub own_domains: BTreeMap<EndpointId, OwnDomains>,
     /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names (`route`).
     /// `None` if it can't be used, which is nothing to the writer.
     pub dns: Option<DnsConfig>,
@@ -260,6 +269,13 @@ pub fn only_endpoints(text: &str) -> bool {
 }
 
 impl EndpointConfig {
+    /// What the endpoint is.
+    #[must_use]
+    pub fn identity(&self) -> EndpointIdentity {
+        let region = self.region.clone().filter(|_| self.id.is_some());
+        EndpointIdentity { id: self.id.clone(), domain: self.domain.clone(), region }
+    }
+
     /// Whether a source has anything to go by.
     #[must_use]
     pub fn has_source(&self, kind: SourceKind) -> bool {
@@ -269,6 +285,15 @@ impl EndpointConfig {
             // The API tells the domains, too.
             SourceKind::ZoneDomain | SourceKind::EndpointDomain => self.id.is_some() || self.domain.is_some(),
         }
+    }
+}
+
+impl EndpointConfig {
+    /// What the names that the cloud gives it may be, if they are published.
+    fn own_domains(&self, host: &HostConfig) -> Option<(EndpointId, OwnDomains)> {
+        let id = self.id.clone().filter(|_| self.publish_domain)?;
+        let zones = self.addresses.keys().chain(self.zone_names.keys()).cloned().collect();
+        Some((id, OwnDomains::new(self.domain.clone(), zones, host)))
     }
 }
 
@@ -288,7 +313,7 @@ impl Config {
             hosts: self.hosts.clone(),
             agent_run_dir: self.host.run_dir.clone(),
             names: enabled().flat_map(|e| &e.names).chain(of_zones).cloned().collect(),
-            endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
+            own_domains: enabled().filter_map(|e| e.own_domains(&self.host)).collect(),
             dns: Some(self.dns.clone()),
             log: self.log,
         }

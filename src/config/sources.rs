@@ -14,6 +14,8 @@ pub struct Sources {
     folder: Option<(PathBuf, Vec<OsString>)>,
     /// `None` if it could not be opened.
     files: Vec<(PathBuf, Option<Fingerprint>)>,
+    /// Those of the files that hold a secret.
+    secrets: Vec<(PathBuf, Option<Fingerprint>)>,
 }
 
 /// What changes when a file does.
@@ -46,6 +48,35 @@ impl Sources {
         self.files.push((path.to_owned(), fingerprint));
     }
 
+    /// The file that was noted last holds a secret.
+    pub(super) fn mark_secret(&mut self) {
+        self.secrets.extend(self.files.last().cloned());
+    }
+
+    /// Of all files only those that hold a secret: what a kept configuration is compared with.
+    pub(super) fn secrets_only(self) -> Self {
+        Self { secrets: self.secrets, ..Self::default() }
+    }
+
+    /// The secrets were read again: they are what was found then.
+    pub(super) fn renew_secrets(&mut self, read: Self) {
+        for (path, fingerprint) in &read.secrets {
+            self.files.iter_mut().filter(|(file, _)| file == path).for_each(|(_, known)| *known = *fingerprint);
+        }
+        self.secrets = read.secrets;
+    }
+
+    /// The paths of the files that hold a secret.
+    pub fn secrets(&self) -> impl Iterator<Item = &Path> {
+        self.secrets.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// True if a file that holds a secret is another one than was read. Asks for the status of each. Blocks.
+    #[must_use]
+    pub fn secrets_changed_on_disk(&self) -> bool {
+        self.secrets.iter().any(is_another)
+    }
+
     /// The folder of drop-ins, whether there is one or not.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().map(|(folder, _)| folder.as_path())
@@ -62,9 +93,12 @@ impl Sources {
     pub fn changed_on_disk(&self) -> bool {
         let other_listing =
             self.folder.as_ref().is_some_and(|(folder, names)| drop_ins(folder).unwrap_or_default() != *names);
-        let present = |path: &Path| std::fs::metadata(path).ok().as_ref().map(Fingerprint::of);
-        other_listing || self.files.iter().any(|(path, fingerprint)| present(path) != *fingerprint)
+        other_listing || self.files.iter().any(is_another)
     }
+}
+
+fn is_another((path, read): &(PathBuf, Option<Fingerprint>)) -> bool {
+    std::fs::metadata(path).ok().as_ref().map(Fingerprint::of) != *read
 }
 
 #[cfg(test)]

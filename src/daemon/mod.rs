@@ -2,6 +2,7 @@
 //! of them.
 
 pub mod service;
+pub mod sole;
 pub mod supervise;
 
 use tokio::sync::mpsc;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Found, FoundZone, Source, SourceError, Wanted};
+use super::{Found, FoundZone, LookupPool, Source, SourceError, Wanted};
 use crate::cloud::resolve::{Family, ResolveError, Resolver};
 use crate::config::Families;
 use crate::model::{HostName, SourceKind, Zone, ZoneId};
@@ -17,6 +17,8 @@ use crate::model::{HostName, SourceKind, Zone, ZoneId};
 pub struct ZoneDomains {
     /// Who is asked.
     pub resolver: Resolver,
+    /// How many lookups are under way at a time.
+    pub pool: LookupPool,
     /// For which addresses.
     pub families: Families,
 }
@@ -33,8 +35,9 @@ impl Source for ZoneDomains {
     async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
         let mut lookups = JoinSet::new();
         for (zone, domain) in zone_domains(wanted) {
-            let (resolver, families) = (self.resolver.clone(), self.families);
-            lookups.spawn(async move { (zone, look_up(&resolver, &domain, families).await) });
+            let (lookup, urgent) = (Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() }, wanted.urgent);
+            let families = self.families;
+            lookups.spawn(async move { (zone, lookup.addresses(&domain, families, urgent).await) });
         }
         let mut found = Found::default();
         while let Some(ended) = lookups.join_next().await {
@@ -60,6 +63,8 @@ impl Source for ZoneDomains {
 pub struct EndpointDomains {
     /// Who is asked.
     pub resolver: Resolver,
+    /// How many lookups are under way at a time.
+    pub pool: LookupPool,
     /// For which addresses.
     pub families: Families,
 }
@@ -75,7 +80,8 @@ impl Source for EndpointDomains {
 
     async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
         let domain = domain(wanted).ok_or(SourceError::NotConfigured("domain"))?;
-        let (addresses, ttl) = look_up(&self.resolver, domain, self.families).await?;
+        let lookup = Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() };
+        let (addresses, ttl) = lookup.addresses(domain, self.families, wanted.urgent).await?;
         let zones = [(Zone::Unknown, FoundZone::of(addresses))].into();
         Ok(Found { zones, ttl: Some(ttl), ..Found::default() })
     }
@@ -109,26 +115,36 @@ fn zone_domain(domain: &HostName, zone: &ZoneId) -> Option<HostName> {
     format!("{first}-{zone}.{rest}").parse().ok().filter(|_| first.starts_with("ep-"))
 }
 
-/// Every address of the families in use. A family without an address is no failure if the other has some.
-async fn look_up(
-    resolver: &Resolver,
-    name: &HostName,
-    families: Families,
-) -> Result<(BTreeSet<IpAddr>, Duration), ResolveError> {
-    let wanted = [(families.ipv4, Family::V4), (families.ipv6, Family::V6)];
-    let (mut all, mut shortest, mut first_error) = (BTreeSet::new(), Duration::MAX, None);
-    for (_, family) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
-        match resolver.addresses(name.as_str(), family).await {
-            Ok(found) => {
-                all.extend(found.addresses);
-                shortest = shortest.min(found.ttl);
+/// Who is asked, and when it is whose turn.
+struct Lookup {
+    resolver: Resolver,
+    pool: LookupPool,
+}
+
+impl Lookup {
+    /// Every address of the families in use. A family without an address is no failure if the other has some.
+    async fn addresses(
+        &self,
+        name: &HostName,
+        families: Families,
+        urgent: bool,
+    ) -> Result<(BTreeSet<IpAddr>, Duration), ResolveError> {
+        let wanted = [(families.ipv4, Family::V4), (families.ipv6, Family::V6)];
+        let (mut all, mut shortest, mut first_error) = (BTreeSet::new(), Duration::MAX, None);
+        for (_, family) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+            let lookup = self.resolver.addresses(name.as_str(), family);
+            match self.pool.run(urgent, self.resolver.sockets(), lookup).await {
+                Ok(found) => {
+                    all.extend(found.addresses);
+                    shortest = shortest.min(found.ttl);
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
             }
-            Err(error) => first_error = first_error.or(Some(error)),
         }
-    }
-    match first_error {
-        Some(error) if all.is_empty() => Err(error),
-        _ => Ok((all, shortest)),
+        match first_error {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok((all, shortest)),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The source that reads the config's own `addresses`.
 
 use super::{Found, FoundZone, Source, SourceError, Wanted};
+use crate::config::EndpointConfig;
 use crate::model::{SourceKind, Zone, ZoneId};
 
 /// Fixed addresses.
@@ -13,7 +14,17 @@ impl Source for Fixed {
     }
 
     async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
-        let addresses = &wanted.config.addresses;
+        Self::given(wanted.config)
+    }
+}
+
+impl Fixed {
+    /// What the config gives of an endpoint. Asks nobody.
+    ///
+    /// # Errors
+    /// [`SourceError::NotConfigured`] if that is nothing.
+    pub fn given(config: &EndpointConfig) -> Result<Found, SourceError> {
+        let addresses = &config.addresses;
         if addresses.is_empty() {
             return Err(SourceError::NotConfigured("addresses"));
         }

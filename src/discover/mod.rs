@@ -7,10 +7,14 @@ mod api;
 mod cache;
 mod dns;
 mod fixed;
+mod fold;
+mod keeper;
+mod lookup_pool;
 mod merge;
 pub mod pace;
 pub mod rounds;
 mod runner;
+mod sieve;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -21,6 +25,8 @@ pub use api::{Api, from_records, in_list};
 pub use cache::{Cache, Cached, Content, Memory, judge};
 pub use dns::{EndpointDomains, ZoneDomains};
 pub use fixed::Fixed;
+pub use fold::{Folded, fold, recalled};
+pub use lookup_pool::{LookupPool, SOCKETS};
 pub use merge::{Round, merge, next_expiry};
 pub use runner::{Runner, Setup};
 
@@ -28,7 +34,7 @@ use crate::cloud::openapi::CallError;
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::resolve::ResolveError;
 use crate::config::EndpointConfig;
-use crate::model::{CloudFacts, Endpoint, HostName, SourceKind, Zone, ZoneFacts};
+use crate::model::{CloudFacts, Endpoint, HostName, LeftOut, SourceKind, Zone, ZoneFacts};
 
 /// One way to find the addresses of an endpoint. A source makes one attempt; the runner owns when and how often.
 pub trait Source: Send {
@@ -54,6 +60,8 @@ pub struct Wanted<'a> {
     pub config: &'a EndpointConfig,
     /// What is known of it, which tells the domain names of its zones.
     pub known: Option<&'a Endpoint>,
+    /// Whether somebody waits for the answer: a name just lost an address, or has none.
+    pub urgent: bool,
 }
 
 /// What a source says of one endpoint.
@@ -71,6 +79,10 @@ pub struct Found {
     pub domain: Option<HostName>,
     /// For how long a resolver would say the same.
     pub ttl: Option<Duration>,
+    /// What was not let in of it.
+    pub left_out: LeftOut,
+    /// What it lacks proves nothing: too much of it was left out.
+    pub keeps: bool,
 }
 
 /// What a source says of one zone.

@@ -1,21 +1,162 @@
-//! Rounds: one source asked for every endpoint that it has something to go by for.
+//! Rounds: one question after the other, or many side by side, and each answer told as it comes.
+//!
+//! The API is asked one question at a time, for its quota is the whole account's; the resolvers are asked side by side,
+//! for one name that they don't answer for must not hold up the others. Who answered last time is asked first.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Api, EndpointDomains, Round, Source, SourceError, Wanted, ZoneDomains};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::lookup_pool::SOCKETS;
+use super::{Api, EndpointDomains, Fixed, Found, Round, Source, SourceError, Wanted, ZoneDomains};
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::openapi::{CallError, KeySource};
 use crate::config::Config;
-use crate::model::Inventory;
+use crate::model::{EndpointName, Inventory, SourceKind};
 
-/// Whom the runner asks. Each call is one attempt at everything; the runner owns when and how often.
+/// Whom the runner asks. Each call is one attempt; the runner owns when, in which order and how often.
 pub trait Cloud: Clone + Send + Sync + 'static {
-    /// What the API says.
-    fn api(&self, config: Arc<Config>, known: Arc<Inventory>) -> impl Future<Output = Round> + Send;
+    /// What one source says of one endpoint; `None` if it has nothing to go by.
+    fn ask(&self, question: &Question) -> impl Future<Output = Option<Result<Found, SourceError>>> + Send;
+}
 
-    /// What the resolvers say.
-    fn dns(&self, config: Arc<Config>, known: Arc<Inventory>) -> impl Future<Output = Round> + Send;
+/// What one source is asked of one endpoint.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Which source.
+    pub kind: SourceKind,
+    /// Which endpoint.
+    pub name: EndpointName,
+    /// The config in force when the round began.
+    pub config: Arc<Config>,
+    /// What was known then.
+    pub known: Arc<Inventory>,
+    /// Whether somebody waits for the answer.
+    pub urgent: bool,
+}
+
+impl Question {
+    /// What the source goes by; `None` if the config has no such endpoint.
+    #[must_use]
+    pub fn wanted(&self) -> Option<Wanted<'_>> {
+        let config = self.config.endpoints.get(&self.name)?;
+        Some(Wanted { config, known: self.known.endpoints.get(&self.name), urgent: self.urgent })
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Said {
+    /// To what.
+    pub question: Question,
+    /// What was said.
+    pub said: Result<Found, SourceError>,
+}
+
+/// What the answers of a round have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Some answer failed, or lacked something.
+    pub failed: bool,
+    /// The API had too many calls, and how long it wants to be left alone, if it said so.
+    pub throttled: Option<Option<Duration>>,
+    /// The shortest time for which a resolver would say the same.
+    pub ttl: Option<Duration>,
+}
+
+impl Summary {
+    fn note(&mut self, said: &Result<Found, SourceError>) {
+        let error = match said {
+            Ok(found) => found.incomplete.as_ref(),
+            Err(error) => Some(error),
+        };
+        self.failed |= error.is_some();
+        self.throttled = self.throttled.or(error.and_then(SourceError::throttled));
+        let ttl = said.as_ref().ok().and_then(|found| found.ttl);
+        self.ttl = self.ttl.into_iter().chain(ttl).min();
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.failed |= other.failed;
+        self.throttled = self.throttled.or(other.throttled);
+        self.ttl = self.ttl.into_iter().chain(other.ttl).min();
+    }
+}
+
+/// The questions of a round to these sources about all endpoints, or about `only` some: those that answered last time
+/// come first, and those that failed last.
+#[must_use]
+pub fn questions(
+    kinds: &[SourceKind],
+    config: &Arc<Config>,
+    known: &Arc<Inventory>,
+    only: Option<&BTreeSet<EndpointName>>,
+) -> Vec<Question> {
+    let names = config.endpoints.keys().filter(|name| only.is_none_or(|only| only.contains(*name)));
+    let question = |(kind, name): (SourceKind, &EndpointName)| {
+        let last = known.endpoints.get(name).and_then(|e| e.sources.get(&kind));
+        let rank = last.map_or(1, |freshness| if freshness.is_stale() { 2 } else { 0 });
+        let (config, known, urgent) = (config.clone(), known.clone(), only.is_some());
+        (rank, Question { kind, name: name.clone(), config, known, urgent })
+    };
+    let mut all: Vec<_> = names.flat_map(|name| kinds.iter().map(move |kind| (*kind, name))).map(question).collect();
+    all.sort_by_key(|(rank, _)| *rank);
+    all.into_iter().map(|(_, question)| question).collect()
+}
+
+/// Asks one question after the other. What fails for a reason that has nothing to do with the endpoint fails for those
+/// after it, too, and they are not asked.
+pub async fn one_by_one<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc::UnboundedSender<Said>) -> Summary {
+    let (mut summary, mut general) = (Summary::default(), None);
+    for question in questions {
+        let said = match &general {
+            Some(error) if question.wanted().is_some_and(|w| w.config.has_source(question.kind)) => {
+                Some(Err(SourceError::clone(error)))
+            }
+            Some(_) => None,
+            None => cloud.ask(&question).await,
+        };
+        let Some(said) = said else { continue };
+        summary.note(&said);
+        general = said.as_ref().err().filter(|error| is_general(error)).cloned();
+        // Nobody listens any more only when discovery ends.
+        let _ = tell.send(Said { question, said });
+    }
+    summary
+}
+
+/// Asks all questions side by side, as many at a time as could have a socket, in their order.
+pub async fn side_by_side<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc::UnboundedSender<Said>) -> Summary {
+    let (mut summary, mut flights) = (Summary::default(), JoinSet::new());
+    let mut landed = |ended: Option<Result<Summary, tokio::task::JoinError>>| match ended {
+        None => false,
+        Some(ended) => {
+            // A lookup that panicked is a fault of the agent's.
+            summary.extend(ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
+            true
+        }
+    };
+    for question in questions {
+        if flights.len() >= SOCKETS as usize {
+            landed(flights.join_next().await);
+        }
+        let (cloud, tell) = (cloud.clone(), tell.clone());
+        flights.spawn(async move {
+            let mut summary = Summary::default();
+            if let Some(said) = cloud.ask(&question).await {
+                summary.note(&said);
+                // Nobody listens any more only when discovery ends.
+                let _ = tell.send(Said { question, said });
+            }
+            summary
+        });
+    }
+    while landed(flights.join_next().await) {}
+    summary
 }
 
 /// The real ones, or why they can't be asked.
@@ -35,46 +176,29 @@ impl<K> Clone for Askers<K> {
 }
 
 impl<K: KeySource + Send + 'static> Cloud for Askers<K> {
-    async fn api(&self, config: Arc<Config>, known: Arc<Inventory>) -> Round {
-        let mut round = Round::new();
-        match &self.api {
-            Ok(api) => ask(api.as_ref(), &config, &known, &mut round).await,
-            Err(error) => {
-                let asked = config.endpoints.iter().filter(|(_, e)| e.has_source(crate::model::SourceKind::Api));
-                for (name, _) in asked {
-                    round.entry(name.clone()).or_default().insert(crate::model::SourceKind::Api, Err(error.clone()));
-                }
+    async fn ask(&self, question: &Question) -> Option<Result<Found, SourceError>> {
+        let wanted = question.wanted()?;
+        match (question.kind, &self.api, &self.dns) {
+            (SourceKind::Api, Ok(api), _) => find(api.as_ref(), wanted).await,
+            (SourceKind::Api, Err(error), _) => {
+                wanted.config.has_source(SourceKind::Api).then(|| Err(SourceError::clone(error)))
             }
+            (SourceKind::ZoneDomain, _, Ok((zones, _))) => find(zones, wanted).await,
+            (SourceKind::EndpointDomain, _, Ok((_, endpoints))) => find(endpoints, wanted).await,
+            (SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain, ..) => None,
         }
-        round
-    }
-
-    async fn dns(&self, config: Arc<Config>, known: Arc<Inventory>) -> Round {
-        let mut round = Round::new();
-        if let Ok((zones, endpoints)) = &self.dns {
-            ask(zones, &config, &known, &mut round).await;
-            ask(endpoints, &config, &known, &mut round).await;
-        }
-        round
     }
 }
 
-/// Asks one source. What fails for a reason that has nothing to do with the endpoint fails for those after it, too, and
-/// they are not asked.
-pub async fn ask<S: Source + Sync>(source: &S, config: &Config, known: &Inventory, round: &mut Round) {
-    let mut general = None;
-    for (name, endpoint) in &config.endpoints {
-        let wanted = Wanted { config: endpoint, known: known.endpoints.get(name) };
-        if !source.applies(wanted) {
-            continue;
-        }
-        let said = match &general {
-            Some(error) => Err(SourceError::clone(error)),
-            None => source.find(wanted).await,
-        };
-        general = said.as_ref().err().filter(|error| is_general(error)).cloned();
-        round.entry(name.clone()).or_default().insert(source.kind(), said);
-    }
+async fn find<S: Source + Sync>(source: &S, wanted: Wanted<'_>) -> Option<Result<Found, SourceError>> {
+    if source.applies(wanted) { Some(source.find(wanted).await) } else { None }
+}
+
+/// What the config itself gives of every endpoint.
+#[must_use]
+pub fn fixed(config: &Config) -> Round {
+    let given = config.endpoints.iter().filter(|(_, e)| e.has_source(SourceKind::Fixed));
+    given.map(|(name, e)| (name.clone(), [(SourceKind::Fixed, Fixed::given(e))].into())).collect()
 }
 
 /// True if asking for another endpoint would fail, too.

@@ -1,27 +1,33 @@
-//! Asks the sources when it is time, and hands the merged inventory on.
+//! Asks the sources when it is time, and hands the inventory on as the answers come.
 //!
 //! Fixed addresses are there at once. What has to be asked for is asked by tasks of its own, one round of the API and
-//! one of DNS at a time, so that an API that hangs holds up neither DNS nor a reload.
+//! one of DNS at a time, so that an API that hangs holds up neither DNS nor a reload. Each answer is folded in when it
+//! lands, so that an endpoint about which nothing can be told holds up no other. What somebody waits for is asked
+//! beside a round that is under way.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::keeper::Keeper;
 use super::pace::{ApiPace, DnsPace, Fleet};
-use super::rounds::{self, Cloud};
-use super::{Cache, Fixed, Round, SourceError, merge, next_expiry};
+use super::rounds::{self, Cloud, Said, Summary};
+use super::{Cache, Folded, Round, fold, next_expiry};
 use crate::config::Config;
+use crate::model::limits::CapCounts;
 use crate::model::{Boottime, EndpointName, Event, EventKind, HostFacts, Inventory, SourceKind};
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, discovery shows life this often.
 const LOOK: Duration = Duration::from_secs(10);
+/// Answers that land within so long after the ones before are folded in together: each fold makes everybody look.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// What the discovery runner is made of.
 pub struct Setup<M> {
@@ -41,6 +47,8 @@ pub struct Setup<M> {
     pub asked: mpsc::Receiver<BTreeSet<EndpointName>>,
     /// What there is. Its first value is the last known good.
     pub inventory: watch::Sender<Arc<Inventory>>,
+    /// What is left out of the answers because there is too much of it.
+    pub capped: watch::Sender<CapCounts>,
     /// Where the last known good is kept.
     pub cache: Arc<Cache>,
     /// What happened.
@@ -53,9 +61,19 @@ pub struct Runner<M, C> {
     cloud: C,
     api: ApiPace,
     dns: DnsPace,
-    flights: JoinSet<Landed>,
+    rounds: JoinSet<Ended>,
     in_flight: BTreeSet<Flight>,
-    saved: Option<Inventory>,
+    /// Where rounds tell their answers.
+    tell: mpsc::UnboundedSender<Said>,
+    /// What they told. Bounded by what they ask.
+    heard: mpsc::UnboundedReceiver<Said>,
+    /// Answers that land earlier wait until then.
+    next_fold: Instant,
+    /// Endpoints that are to be asked for beside the round of DNS that is under way.
+    wished: BTreeSet<EndpointName>,
+    /// The round of the API that is under way gave addresses to an endpoint that had none.
+    api_has_news: bool,
+    keeper: Keeper,
 }
 
 /// What is asked by a task of its own, one at a time.
@@ -63,13 +81,16 @@ pub struct Runner<M, C> {
 enum Flight {
     Api,
     Dns,
+    /// Of DNS, beside the other, for endpoints that somebody waits for.
+    Urgent,
 }
 
-/// A round that came back, and under which config it set out.
-struct Landed {
+/// A round that ended.
+struct Ended {
     flight: Flight,
+    /// What it set out for.
     config: Arc<Config>,
-    round: Round,
+    summary: Summary,
 }
 
 impl<M, C> Runner<M, C>
@@ -83,34 +104,52 @@ where
         let cloud = (setup.connect)(&config, &setup.host.borrow());
         let (now, seed) = (setup.clock.now().boottime, setup.seed);
         let known = lacking(&config, &setup.inventory.borrow()).is_empty();
-        let api = ApiPace::new(fleet(&config), known, seed, now);
-        let dns = DnsPace::new(config.cloud.dns_interval, known, seed.rotate_left(32), now);
-        Self { setup, cloud, api, dns, flights: JoinSet::new(), in_flight: BTreeSet::new(), saved: None }
+        let (tell, heard) = mpsc::unbounded_channel();
+        Self {
+            cloud,
+            api: ApiPace::new(fleet(&config), known, seed, now),
+            dns: DnsPace::new(config.cloud.dns_interval, known, seed.rotate_left(32), now),
+            rounds: JoinSet::new(),
+            in_flight: BTreeSet::new(),
+            tell,
+            heard,
+            next_fold: Instant::now(),
+            wished: BTreeSet::new(),
+            api_has_news: false,
+            keeper: Keeper::new(setup.cache.clone()),
+            setup,
+        }
     }
 
     /// Runs until cancelled.
     pub async fn run(mut self, token: CancellationToken) {
-        self.fixed().await;
+        self.fixed();
         loop {
             self.setup.beat.now();
             self.set_out();
+            self.save().await;
             let wait = self.next().since(self.setup.clock.now().boottime).min(LOOK);
+            let answers = async {
+                tokio::time::sleep_until(self.next_fold).await;
+                self.heard.recv().await
+            };
             tokio::select! {
                 // Told to stop.
                 () = token.cancelled() => return,
                 // There is something else to find, or it is to be found elsewhere.
-                Ok(()) = self.setup.config.changed() => self.follow().await,
-                Ok(()) = self.setup.host.changed() => self.follow().await,
+                Ok(()) = self.setup.config.changed() => self.follow(),
+                Ok(()) = self.setup.host.changed() => self.follow(),
                 // A zone failed: perhaps the cloud knows why.
-                Some(_) = self.setup.asked.recv() => self.hurry(),
-                // A round came back.
-                Some(landed) = self.flights.join_next() => {
+                Some(endpoints) = self.setup.asked.recv() => self.hurry(endpoints),
+                // Answers came.
+                Some(said) = answers => self.hear(Some(said)),
+                // A round is over.
+                Some(ended) = self.rounds.join_next() => {
                     // A round that panicked is a fault of the agent's.
-                    let landed = landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-                    self.land(landed).await;
+                    self.end(ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
                 }
                 // A round is due, something retired is to be forgotten, or it is time for a sign of life.
-                () = tokio::time::sleep(wait) => self.expire().await,
+                () = tokio::time::sleep(wait) => self.expire(),
             }
         }
     }
@@ -124,61 +163,111 @@ where
         };
         let api = due(Flight::Api, self.api.next(), API);
         let dns = due(Flight::Dns, self.dns.next(), DNS);
-        expiry.into_iter().chain(api).chain(dns).min().unwrap_or(Boottime(Duration::MAX))
+        let times = expiry.into_iter().chain(api).chain(dns).chain(self.keeper.due());
+        times.min().unwrap_or(Boottime(Duration::MAX))
     }
 
     /// Begins the rounds that are due.
     fn set_out(&mut self) {
         let now = self.setup.clock.now().boottime;
         let config = self.setup.config.borrow().clone();
-        let known = self.setup.inventory.borrow().clone();
         if uses(&config, API) && !self.in_flight.contains(&Flight::Api) && self.api.may_begin(now) {
-            let (cloud, config, known) = (self.cloud.clone(), config.clone(), known.clone());
-            self.launch(Flight::Api, config.clone(), async move { cloud.api(config, known).await });
+            self.launch(Flight::Api, &config);
         }
-        if uses(&config, DNS) && !self.in_flight.contains(&Flight::Dns) && self.dns.next() <= now {
-            let cloud = self.cloud.clone();
-            self.launch(Flight::Dns, config.clone(), async move { cloud.dns(config, known).await });
+        if !uses(&config, DNS) {
+            self.wished.clear();
+            return;
+        }
+        if !self.in_flight.contains(&Flight::Dns) && self.dns.next() <= now {
+            // It asks for all of them.
+            self.wished.clear();
+            self.launch(Flight::Dns, &config);
+        }
+        if !self.wished.is_empty() && !self.in_flight.contains(&Flight::Urgent) {
+            self.launch(Flight::Urgent, &config);
         }
     }
 
-    fn launch(&mut self, flight: Flight, config: Arc<Config>, round: impl Future<Output = Round> + Send + 'static) {
+    fn launch(&mut self, flight: Flight, config: &Arc<Config>) {
+        let known = self.setup.inventory.borrow().clone();
+        let (cloud, tell) = (self.cloud.clone(), self.tell.clone());
         self.in_flight.insert(flight);
-        self.flights.spawn(async move { Landed { flight, config, round: round.await } });
+        let config = config.clone();
+        match flight {
+            Flight::Api => {
+                self.api_has_news = false;
+                let questions = rounds::questions(API, &config, &known, None);
+                self.rounds.spawn(async move {
+                    Ended { flight, config, summary: rounds::one_by_one(cloud, questions, tell).await }
+                });
+            }
+            Flight::Dns | Flight::Urgent => {
+                let wished = std::mem::take(&mut self.wished);
+                let only = (flight == Flight::Urgent).then_some(&wished);
+                let questions = rounds::questions(DNS, &config, &known, only);
+                self.rounds.spawn(async move {
+                    Ended { flight, config, summary: rounds::side_by_side(cloud, questions, tell).await }
+                });
+            }
+        }
     }
 
-    async fn land(&mut self, landed: Landed) {
-        let Landed { flight, config, mut round } = landed;
+    /// Folds in what was told since.
+    fn hear(&mut self, first: Option<Said>) {
+        let present = self.setup.config.borrow().clone();
+        let mut round = Round::new();
+        let mut next = first;
+        while let Some(Said { question, said }) = next.or_else(|| self.heard.try_recv().ok()) {
+            // What was asked of an endpoint that the config now describes otherwise says nothing of it.
+            if present.endpoints.get(&question.name) == question.config.endpoints.get(&question.name) {
+                round.entry(question.name).or_default().insert(question.kind, said);
+            }
+            next = None;
+        }
+        if round.is_empty() {
+            return;
+        }
+        let of_api = round.values().any(|said| said.contains_key(&SourceKind::Api));
+        let of_dns = round.values().any(|said| DNS.iter().any(|kind| said.contains_key(kind)));
+        let before = self.setup.inventory.borrow().clone();
+        self.fold(round);
+        let after = self.setup.inventory.borrow().clone();
+        self.api_has_news |= of_api && lacking(&present, &before).len() > lacking(&present, &after).len();
+        if of_dns && has_news(&before, &after) {
+            self.api.hurry(self.setup.clock.now().boottime);
+        }
+        self.next_fold = Instant::now() + GATHER;
+    }
+
+    fn end(&mut self, Ended { flight, config, summary }: Ended) {
+        // All its answers were told before.
+        self.hear(None);
         self.in_flight.remove(&flight);
         let now = self.setup.clock.now().boottime;
-        let errors: Vec<SourceError> = errors(&round).cloned().collect();
         match flight {
-            Flight::Api if errors.is_empty() => self.api.succeeded(now),
-            Flight::Api => {
-                let throttled = errors.iter().find_map(SourceError::throttled);
-                self.api.failed(throttled.flatten(), throttled.is_some(), now);
+            Flight::Api if summary.failed => {
+                self.api.failed(summary.throttled.flatten(), summary.throttled.is_some(), now);
             }
-            Flight::Dns => self.dns.ended(shortest_ttl(&round), now),
+            Flight::Api => self.api.succeeded(now),
+            Flight::Dns => self.dns.ended(summary.ttl, now),
+            Flight::Urgent => {}
         }
-        // What was asked of an endpoint that the config now describes otherwise says nothing of it.
-        let present = self.setup.config.borrow().clone();
-        round.retain(|name, _| present.endpoints.get(name) == config.endpoints.get(name));
-        let before = self.setup.inventory.borrow().clone();
-        self.fold(&round).await;
-        if flight == Flight::Dns && has_news(&before, &self.setup.inventory.borrow()) {
-            self.api.hurry(now);
+        if flight == Flight::Api && std::mem::take(&mut self.api_has_news) {
+            // It may have told domain names that were not known before.
+            self.dns.hurry(now);
         }
         if flight == Flight::Api {
-            // It may have told domain names that were not known before.
-            let lacks = lacking(&present, &before).len() > lacking(&present, &self.setup.inventory.borrow()).len();
-            if lacks {
-                self.dns.hurry(now);
+            // It set out for what the config meant then.
+            let present = self.setup.config.borrow().clone();
+            let unasked = present.endpoints != config.endpoints;
+            if unasked && !lacking(&present, &self.setup.inventory.borrow()).is_empty() {
+                self.api.follow(fleet(&present), true, now);
             }
         }
     }
 
     /// The config or the host is another one.
-    async fn follow(&mut self) {
+    fn follow(&mut self) {
         let config = self.setup.config.borrow_and_update().clone();
         let host = self.setup.host.borrow_and_update().clone();
         if host.foreign_cache.is_some() && !self.setup.inventory.borrow().disowned {
@@ -186,58 +275,66 @@ where
             self.setup.inventory.send_replace(Arc::new(Inventory { disowned: true, ..Inventory::default() }));
         }
         self.cloud = (self.setup.connect)(&config, &host);
-        self.fixed().await;
+        self.fixed();
         let now = self.setup.clock.now().boottime;
-        let news = !lacking(&config, &self.setup.inventory.borrow()).is_empty();
-        self.api.follow(fleet(&config), news, now);
+        let lacking = lacking(&config, &self.setup.inventory.borrow());
+        self.api.follow(fleet(&config), !lacking.is_empty(), now);
         self.dns.follow(config.cloud.dns_interval, now);
+        self.wish(lacking);
     }
 
-    fn hurry(&mut self) {
+    /// Some endpoints just lost an address.
+    fn hurry(&mut self, endpoints: BTreeSet<EndpointName>) {
         let now = self.setup.clock.now().boottime;
+        self.wish(endpoints);
         self.dns.hurry(now);
         self.api.hurry(now);
     }
 
+    /// Beside a round of DNS that is under way; one that has yet to begin asks for all.
+    fn wish(&mut self, endpoints: BTreeSet<EndpointName>) {
+        if self.in_flight.contains(&Flight::Dns) {
+            self.wished.extend(endpoints);
+        }
+    }
+
     /// What the config itself gives.
-    async fn fixed(&mut self) {
-        let (config, known) = (self.setup.config.borrow_and_update().clone(), self.setup.inventory.borrow().clone());
-        let mut round = Round::new();
-        rounds::ask(&Fixed, &config, &known, &mut round).await;
-        self.fold(&round).await;
+    fn fixed(&mut self) {
+        let config = self.setup.config.borrow_and_update().clone();
+        self.fold(rounds::fixed(&config));
     }
 
     /// What time brings.
-    async fn expire(&mut self) {
+    fn expire(&mut self) {
         let graces = self.setup.config.borrow().graces();
         let due = next_expiry(&self.setup.inventory.borrow(), graces);
         if due.is_some_and(|at| at <= self.setup.clock.now().boottime) {
-            self.fold(&Round::new()).await;
+            self.fold(Round::new());
         }
     }
 
-    async fn fold(&mut self, round: &Round) {
+    fn fold(&mut self, round: Round) {
         let config = self.setup.config.borrow().clone();
-        let now = self.setup.clock.now();
         let previous = self.setup.inventory.borrow().clone();
-        let (inventory, events) = merge(&previous, &config.endpoints, round, config.graces(), now);
+        let Folded { inventory, events, capped } = fold(&previous, &config, round, self.setup.clock.now());
         for kind in events {
-            self.tell(kind);
+            self.tell_event(kind);
         }
-        let inventory = Arc::new(inventory);
-        self.setup.inventory.send_replace(inventory.clone());
-        // How fresh it is changes every few seconds, and is no reason to write.
-        let substance = substance(&inventory);
-        if self.saved.as_ref() == Some(&substance) {
-            return;
+        if !capped.is_empty() {
+            self.setup.capped.send_modify(|counts| counts.extend(&capped));
         }
-        match self.setup.cache.clone().save_inventory(inventory, now).await {
-            Ok(()) => self.saved = Some(substance),
-            Err(error) => self.tell(EventKind::StateNotSaved { error: error.to_string() }),
+        self.setup.inventory.send_replace(Arc::new(inventory));
+        self.keeper.note();
+    }
+
+    async fn save(&mut self) {
+        let (inventory, now) = (self.setup.inventory.borrow().clone(), self.setup.clock.now());
+        if let Err(error) = self.keeper.save(inventory, self.in_flight.is_empty(), now).await {
+            self.tell_event(EventKind::StateNotSaved { error: error.to_string() });
         }
     }
 
-    fn tell(&self, kind: EventKind) {
+    fn tell_event(&self, kind: EventKind) {
         // Without a listener there is nobody to tell.
         let _ = self.setup.events.send(Event { at: self.setup.clock.now(), kind });
     }
@@ -266,17 +363,6 @@ fn lacking(config: &Config, inventory: &Inventory) -> BTreeSet<EndpointName> {
     config.endpoints.keys().filter(|name| !known(name)).cloned().collect()
 }
 
-fn errors(round: &Round) -> impl Iterator<Item = &SourceError> {
-    round.values().flat_map(|said| said.values()).filter_map(|said| match said {
-        Ok(found) => found.incomplete.as_ref(),
-        Err(error) => Some(error),
-    })
-}
-
-fn shortest_ttl(round: &Round) -> Option<Duration> {
-    round.values().flat_map(|said| said.values()).filter_map(|said| said.as_ref().ok()?.ttl).min()
-}
-
 /// Whether an address turned up that the API, which is asked for its endpoint, has not told of.
 fn has_news(before: &Inventory, after: &Inventory) -> bool {
     let endpoints = after.endpoints.iter().filter(|(_, e)| e.id.is_some());
@@ -290,11 +376,4 @@ fn has_news(before: &Inventory, after: &Inventory) -> bool {
         })
     });
     new.next().is_some()
-}
-
-/// The inventory without how fresh it is.
-fn substance(inventory: &Inventory) -> Inventory {
-    let mut substance = inventory.clone();
-    substance.endpoints.values_mut().for_each(|e| e.sources.clear());
-    substance
 }

@@ -168,12 +168,21 @@ fn matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certainty, pla
     let sure = certainty != Certainty::Guess;
     page.comment(if sure {
         "The probe reads the front end's greeting and sends nothing. With user and password_file of a user of its own it \
-         also logs in, every 5 minutes."
+         also logs in and asks, every 5 minutes. SELECT 1 proves little of the storage; one row of a table does, once \
+         somebody has said in MatrixOne: create database probe; create table probe.alive (ok int); insert into \
+         probe.alive values (1); create role readonly; create user probe identified by '…' default role readonly; \
+         grant connect on account * to readonly; grant select on table probe.alive to readonly;"
     } else {
         "A greeting was not heard, so the probe is off: what greets there may be a server that blocks hosts which only \
          read its greeting."
     });
     probe(page, sure, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
+    if sure {
+        page.line(&["#user = \"ACCOUNT:probe:readonly\""]);
+        page.line(&["#password_file = \"/etc/privatelinkd/ledger.pw\""]);
+        page.line(&["#query = \"SELECT ok FROM probe.alive LIMIT 1\""]);
+        page.line(&["#expect = \"1\""]);
+    }
     Vec::new()
 }
 

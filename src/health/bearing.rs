@@ -10,8 +10,8 @@ use crate::model::{Boottime, CheckHealth, CheckState, Span};
 ///
 /// A decision goes by the state of a check, since when it fails and whether its latest result was a success; and by
 /// whether its latest success was begun before or after some failure, of whatever target: after one that decided (B4),
-/// or after the first of a run (B5); and by whether anybody succeeded while a target failed, which is told by where runs
-/// begin and how far they go.
+/// or after the first of a run (B5); and by whether anybody succeeded while a target failed, which is told by where
+/// runs begin and how far they go; and by overload that lasts here and successes in turn there (`steer::shed`).
 #[derive(Debug, Clone, Default)]
 pub struct Bearing {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
@@ -30,7 +30,9 @@ impl Bearing {
         let beside = before.failures != after.failures && before.failures.map(|run| run.last) < self.begun;
         let first = |run: Option<Span>| run.map(|run| run.first);
         let facts = |c: &CheckHealth| {
-            (c.state, c.failing_since, c.successes_in_a_row > 0, first(c.successes), first(c.failures))
+            let overload = c.load.overload.map(|run| (run.kind, run.first, run.third, run.lasts));
+            let load = (overload, c.load.passing_since.is_some());
+            (c.state, c.failing_since, c.successes_in_a_row > 0, first(c.successes), first(c.failures), load)
         };
         let success = before.last_success_started;
         let evidence = success < after.last_success_started && success < self.latest;

@@ -5,6 +5,7 @@
 
 mod bearing;
 mod fold;
+mod load;
 mod pace;
 mod tracker;
 

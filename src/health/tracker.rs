@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fold::{Fold, Run, Runs};
+use super::load::Loads;
 use super::pace::{Pace, Sparing};
 use crate::model::{
     Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
@@ -73,6 +74,7 @@ impl Signal {
 pub struct Tracker {
     rules: Rules,
     fold: Fold,
+    loads: Loads,
     run: Run,
     state: CheckState,
     since: Now,
@@ -103,6 +105,7 @@ impl Tracker {
         Self {
             rules,
             fold: Fold::default(),
+            loads: Loads::default(),
             run: Run::default(),
             state: CheckState::Unknown,
             since: now,
@@ -170,6 +173,7 @@ impl Tracker {
         self.stats.count(&observation.outcome);
         self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
         self.fold.insert(observation);
+        self.loads.observe(observation, now.boottime);
         let before = std::mem::replace(&mut self.run, self.fold.run());
         let signal = match &observation.outcome {
             Ok(_) => self.succeeded(now, before),
@@ -202,6 +206,7 @@ impl Tracker {
             failures,
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
+            load: self.loads.load(),
             certificate: None,
             remark: None,
             stats: self.stats.clone(),

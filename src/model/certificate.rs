@@ -13,6 +13,28 @@ pub struct Certificate {
     pub issuer: String,
     /// From when on it is valid.
     pub not_before: Wall,
+    /// When it ends by itself.
+    pub not_after: Wall,
+    /// The intermediate that ends before it, of those on the way to a trusted root that was verified.
+    pub ends_earlier: Option<Intermediate>,
+    /// What the server has sent beside it that is not on that way, at most 10 of them.
+    pub unused: Vec<Intermediate>,
+}
+
+/// A certificate that a server has sent beside its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Intermediate {
+    /// Whose it is: the common name, else the organisation.
+    pub name: String,
     /// When it ends.
     pub not_after: Wall,
+}
+
+impl Certificate {
+    /// When it is of no use any more: the first end on the way from it to a trusted root, as that was verified. Its own
+    /// end where nothing was.
+    #[must_use]
+    pub fn ends(&self) -> Wall {
+        self.ends_earlier.as_ref().map_or(self.not_after, |intermediate| intermediate.not_after)
+    }
 }

@@ -92,6 +92,12 @@ pub enum EventKind {
         /// After.
         to: AnswerReason,
     },
+    /// The config made another endpoint of a name's, `removal_grace` is over, and nothing of the new one has passed a
+    /// probe: the name still leads to the old one.
+    FormerKept {
+        /// Which.
+        name: HostName,
+    },
     /// A name was given up.
     NameWithdrawn {
         /// Which.
@@ -125,6 +131,22 @@ pub enum EventKind {
         status: String,
         /// What is wrong with that, if anything.
         trouble: Option<&'static str>,
+    },
+    /// A source answered that there is no such endpoint, and never told of one.
+    EndpointNotFound {
+        /// Which.
+        endpoint: EndpointName,
+        /// Which source.
+        source: SourceKind,
+    },
+    /// Not all of what a source says of an endpoint is taken.
+    LeftOut {
+        /// Of which.
+        endpoint: EndpointName,
+        /// Which source.
+        source: SourceKind,
+        /// What is left out, in a sentence.
+        what: String,
     },
     /// Two passes of the API agree that an endpoint is deleted.
     EndpointGone {
@@ -182,6 +204,16 @@ pub enum EventKind {
         /// The first one.
         first: String,
     },
+    /// Files of secrets were written anew, and what they hold is in use.
+    SecretsRenewed {
+        /// The endpoints that have another secret.
+        endpoints: usize,
+    },
+    /// A file of a secret was written anew and can't be used; the secret before is.
+    SecretRefused {
+        /// Why, never with its content.
+        error: String,
+    },
     /// The config on disk was refused at the start; the one that was accepted last is in force.
     ConfigRecalled {
         /// When it was accepted.
@@ -213,20 +245,25 @@ impl EventKind {
             | Self::Published { .. }
             | Self::ReasonChanged { .. }
             | Self::EdgeBegan { .. }
+            | Self::SecretsRenewed { .. }
             | Self::ConfigLoaded { .. } => Severity::Info,
             Self::TargetDown { .. }
             | Self::AnswerChanged { .. }
             | Self::NameWithdrawn { .. }
             | Self::SourceStale { .. }
             | Self::CloudStatus { .. }
+            | Self::EndpointNotFound { .. }
+            | Self::LeftOut { .. }
             | Self::EndpointGone { .. }
             | Self::CacheForeign { .. }
             | Self::CacheUnusable { .. }
             | Self::ConfigRecalled { .. }
             | Self::PublishConflict { .. } => Severity::Warning,
-            Self::StateNotSaved { .. }
+            Self::FormerKept { .. }
+            | Self::StateNotSaved { .. }
             | Self::PublishFailed { .. }
             | Self::ConfigRefused { .. }
+            | Self::SecretRefused { .. }
             | Self::ListenerFailed { .. } => Severity::Error,
         }
     }
@@ -255,6 +292,10 @@ impl fmt::Display for EventKind {
                 write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
             }
             Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
+            Self::FormerKept { name } => write!(
+                f,
+                "{name}: still leads where it did before the config changed: nothing of the new endpoint passed a probe"
+            ),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
@@ -264,6 +305,8 @@ impl fmt::Display for EventKind {
                 write!(f, "the cloud says {status}")?;
                 trouble.iter().try_for_each(|trouble| write!(f, ": {trouble}"))
             }
+            Self::EndpointNotFound { endpoint, source } => write!(f, "{endpoint}: {}", not_found(*source)),
+            Self::LeftOut { endpoint, source, what } => write!(f, "{endpoint}: source {source}: {what}"),
             Self::EndpointGone { endpoint } => {
                 write!(f, "{endpoint}: gone, as two passes of the cloud's API agree; its names stay for the grace")
             }
@@ -280,11 +323,26 @@ impl fmt::Display for EventKind {
             Self::ConfigRefused { complaints, first } => {
                 write!(f, "config refused, an older one is in force; complaints: {complaints}, the first: {first}")
             }
+            Self::SecretsRenewed { endpoints } => {
+                write!(f, "secret files were written anew and are in use; endpoints with another secret: {endpoints}")
+            }
+            Self::SecretRefused { error } => write!(f, "a secret file was written anew and can't be used: {error}"),
             Self::ConfigRecalled { accepted, without } => {
                 write!(f, "started on the config that was accepted at {accepted}")?;
                 without.iter().try_for_each(|lack| write!(f, "; {lack}"))
             }
             Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
+        }
+    }
+}
+
+fn not_found(source: SourceKind) -> &'static str {
+    match source {
+        SourceKind::Api => {
+            "not found: the cloud's API has no such id; compare it, the region, and the account whose keys sign"
+        }
+        SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain => {
+            "not found: the resolvers know no such domain; compare it with the endpoint's page in the console"
         }
     }
 }

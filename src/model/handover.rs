@@ -111,6 +111,9 @@ pub struct Receipt {
     pub conflicts: u64,
     /// True while somebody keeps removing our block and we write at the lower rate (B11).
     pub in_conflict: bool,
+    /// Of names that are in force: what was left out of their answers, a sentence each; of some of them, if many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<HostName, String>,
     /// What it left out since it started because there was too much of it.
     #[serde(default, skip_serializing_if = "CapCounts::is_empty")]
     pub capped: CapCounts,
@@ -231,6 +234,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            left_out: BTreeMap::new(),
             capped: CapCounts::default(),
         };
         assert_eq!(receipt.verdict(&name("a.x"), Some(&ours)), Verdict::Published);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Boottime, Certificate, Checks, Failure, FailureReason, Now, TargetKey, Timings};
+use super::{Boottime, Certificate, Checks, Failure, FailureReason, Now, Overload, TargetKey, Timings};
 
 /// Every target's health. One `Arc` of it crosses to steering, so that nobody sees half a change.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,10 +29,10 @@ impl TargetHealth {
         Self::summary_of(self.checks.values())
     }
 
-    /// The certificate that ends first, of those its checks were shown last.
+    /// The certificate that ends first, with what leads from it to a root, of those its checks were shown last.
     #[must_use]
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.not_after)
+        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.ends())
     }
 
     /// The same of some of the checks.
@@ -68,6 +68,34 @@ impl Span {
     pub fn at(start: Boottime) -> Self {
         Self { first: start, last: start }
     }
+}
+
+/// What tells overload that lasts from overload that passes, of one check. A run is of like results, one after the
+/// other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Load {
+    /// The latest run of an overload that can be as good as an outage, over or not.
+    pub overload: Option<OverloadRun>,
+    /// When the third success in turn was known, of the present run of successes.
+    pub passing_since: Option<Boottime>,
+    /// One of the latest three successes took more than twice the median of those before, and more than 500 ms above
+    /// it.
+    pub slow: bool,
+    /// Starts of the latest results of the present run, the oldest first; a long run is remembered by its latest ones.
+    pub starts: Arc<[Boottime]>,
+}
+
+/// A run of overload of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverloadRun {
+    /// Which kind.
+    pub kind: Overload,
+    /// Start of the first probe that met it.
+    pub first: Boottime,
+    /// When the third in turn was known.
+    pub third: Option<Boottime>,
+    /// The latest result is one of it.
+    pub lasts: bool,
 }
 
 /// Up or down, after hysteresis.
@@ -123,6 +151,8 @@ pub struct CheckHealth {
     pub last: Option<LastResult>,
     /// The latest failure, kept after the recovery for people.
     pub last_failure: Option<(Now, Failure)>,
+    /// Overload that lasts.
+    pub load: Load,
     /// The certificate that was shown last, of a check with TLS.
     pub certificate: Option<Arc<Certificate>>,
     /// What people should know of how this target is asked, although nothing is wrong with its answers.
@@ -146,6 +176,7 @@ impl CheckHealth {
             failures: None,
             last: None,
             last_failure: None,
+            load: Load::default(),
             certificate: None,
             remark: None,
             stats: CheckStats::default(),

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::ranges::BadAddress;
 use super::{
-    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, Now, Zone,
+    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now, Zone,
     ZoneStatus,
 };
 
@@ -25,6 +26,9 @@ pub struct Inventory {
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
+    /// What the config says it is.
+    #[serde(default)]
+    pub identity: EndpointIdentity,
     /// The cloud's id, if known.
     pub id: Option<EndpointId>,
     /// Its own domain name, if known.
@@ -47,6 +51,35 @@ pub struct Endpoint {
     pub cloud: Option<CloudFacts>,
     /// Set while the cloud's API lacks it or calls it deleted.
     pub missing: Option<Missing>,
+    /// Sources that answered that there is no such endpoint, and never told of one: it is not gone, it was never there.
+    #[serde(default)]
+    pub not_found: BTreeSet<SourceKind>,
+    /// What was left out of the latest answer of each source.
+    #[serde(skip)]
+    pub left_out: BTreeMap<SourceKind, LeftOut>,
+    /// Addresses of its zones that may not be probed as things stand, and why.
+    #[serde(skip)]
+    pub barred: BTreeMap<IpAddr, BadAddress>,
+}
+
+impl Endpoint {
+    /// Whether any address is known, retired ones included.
+    #[must_use]
+    pub fn has_addresses(&self) -> bool {
+        self.zones.values().any(|zone| !zone.addresses.is_empty())
+    }
+}
+
+/// What the config says an endpoint is. With another one it is another endpoint, whatever the admin calls it: its
+/// addresses are found out anew, and nothing that belongs to it is sent to the old ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointIdentity {
+    /// `id`
+    pub id: Option<EndpointId>,
+    /// `domain`
+    pub domain: Option<HostName>,
+    /// `[host].region`, in which the API is asked for the id; `None` without an id, too.
+    pub region: Option<String>,
 }
 
 /// What the cloud's API says of an endpoint.
@@ -168,13 +201,18 @@ pub struct AddressEntry {
     /// Set once every source that gave it stopped to: it is no longer probed and leaves the answers as soon as
     /// another address of the name has proved itself, or after the grace.
     pub retired: Option<Boottime>,
+    /// It is retired because it was found by what the config no longer says of the endpoint (another id): it may lead
+    /// to another database. It stays published until an address of the new one has passed a probe, however long that
+    /// takes.
+    #[serde(default)]
+    pub former: bool,
 }
 
 impl AddressEntry {
     /// One that `source` gives.
     #[must_use]
     pub fn given_by(source: SourceKind) -> Self {
-        Self { source, given: [source].into(), retired: None }
+        Self { source, given: [source].into(), retired: None, former: false }
     }
 }
 

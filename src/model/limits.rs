@@ -24,6 +24,16 @@ pub const HANDOVER_BYTES: u64 = 2 << 20;
 /// Bytes of our block in the hosts file, which every lookup on the host reads.
 pub const BLOCK_BYTES: usize = 1 << 20;
 
+/// Bytes of a name's entry in the block: a line with the name and the reason, and one with the name for each address.
+/// All are lengths of texts.
+#[must_use]
+pub fn entry_bytes(name: usize, reason: usize, addresses: impl IntoIterator<Item = usize>) -> usize {
+    const COMMENT: usize = "# : \n".len();
+    const LINE: usize = " \n".len();
+    let lines: usize = addresses.into_iter().map(|address| address + name + LINE).sum();
+    COMMENT + name + reason + lines
+}
+
 /// What there can be too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -14,6 +14,7 @@ mod handover;
 mod health;
 mod host;
 mod inventory;
+mod left_out;
 pub mod limits;
 mod log;
 mod name;
@@ -22,22 +23,28 @@ mod overrides;
 mod plan;
 mod policy;
 mod probe;
+pub mod ranges;
 mod secret;
 mod time;
 
 pub use api::{ApiCounts, ApiState, CredentialsState};
-pub use certificate::Certificate;
+pub use certificate::{Certificate, Intermediate};
 pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
-pub use health::{CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Span, TargetHealth};
+pub use health::{
+    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OverloadRun, Span,
+    TargetHealth,
+};
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{
-    AddressEntry, CloudFacts, Endpoint, Freshness, Inventory, Missing, Presence, SourceKind, ZoneEntry, ZoneFacts,
+    AddressEntry, CloudFacts, Endpoint, EndpointIdentity, Freshness, Inventory, Missing, Presence, SourceKind,
+    ZoneEntry, ZoneFacts,
 };
+pub use left_out::LeftOut;
 pub use log::{LogFormat, LogLevel, LogTarget};
 pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
 pub use observation::{Observation, Probed, Timings};

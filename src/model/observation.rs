@@ -46,6 +46,6 @@ pub struct Probed {
     pub outcome: Result<Timings, Failure>,
     /// The certificate that was shown, trusted or not.
     pub certificate: Option<Certificate>,
-    /// What people should know of how the target was asked, although nothing is wrong with its answer.
+    /// What people should know of how the target is asked.
     pub remark: Option<Arc<str>>,
 }

@@ -37,11 +37,12 @@ pub struct Answer {
 pub enum AnswerReason {
     /// A zone's own name, which only ever points at that zone.
     Pinned,
-    /// The name has left the config and goes after the grace.
+    /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and nothing
+    /// answers there yet.
     RemovalPending,
     /// Nothing at all answers any more, on at least two endpoints: probably this host's own fault (B5).
     LocalFaultHeld,
-    /// Every address is down; the last set stays.
+    /// Every address is down, or every published one by what no other would mend; the last set stays.
     AllDownKept,
     /// A drained zone is used because nothing else is healthy.
     DrainedButNeeded,

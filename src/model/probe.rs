@@ -140,7 +140,41 @@ pub enum ProbeKind {
     Tdengine(TdengineSpec),
 }
 
+impl ProbeSpec {
+    /// The same with the secrets of another one, where that has them in the same places.
+    #[must_use]
+    pub fn with_secrets_of(&self, other: &Self) -> Self {
+        let mut renewed = self.clone();
+        match (&mut renewed.kind, &other.kind) {
+            (ProbeKind::Https(https), ProbeKind::Https(other)) => {
+                for (name, value) in https.headers.iter_mut().filter(|(_, value)| value.is_secret()) {
+                    let new = other.headers.iter().find(|(of, value)| of == name && value.is_secret());
+                    if let Some((_, new)) = new {
+                        *value = new.clone();
+                    }
+                }
+            }
+            (ours, theirs) => {
+                if let (Some(secret), Some(new)) = (ours.secret_mut(), theirs.secret()) {
+                    *secret = new.clone();
+                }
+            }
+        }
+        renewed
+    }
+}
+
 impl ProbeKind {
+    fn secret_mut(&mut self) -> Option<&mut FileSecret> {
+        match self {
+            Self::Tcp | Self::Https(_) => None,
+            Self::Matrixone(spec) | Self::Mysql(spec) => spec.login.as_mut()?.password.as_mut(),
+            Self::Tdengine(spec) => match spec.login.as_mut()? {
+                TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => Some(secret),
+            },
+        }
+    }
+
     /// What it logs in with, if it does.
     #[must_use]
     pub fn secret(&self) -> Option<&FileSecret> {
@@ -231,7 +265,11 @@ pub enum MysqlTls {
     Preferred,
     /// Always; whose certificate it shows is not judged.
     Required,
-    /// Always, and the certificate is verified. Only then may a password cross in clear text (B7).
+    /// Always, and the certificate must be signed by one of these authorities, whomever it is for: those that MySQL and
+    /// MariaDB make for themselves bear no name of a host. A password may cross in clear text then, too.
+    VerifyCa(Arc<TrustBundle>),
+    /// Always, and the certificate is verified, with its name. Without a verified certificate no password crosses in
+    /// clear text (B7).
     Verify(TlsSpec),
 }
 
@@ -300,6 +338,17 @@ pub enum HeaderValue {
     Plain(String),
     /// Read from a file of its own at load.
     Secret(Secret),
+}
+
+impl HeaderValue {
+    /// True if it came from a file of its own.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Secret(_) => true,
+        }
+    }
 }
 
 /// A set of trusted certificate authorities.

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Event, EventKind, Severity, TargetKey, Zone};
+use crate::sys::log_queue::PROVOKED;
 
 /// The latest events, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,10 +19,14 @@ impl EventLog {
     /// How many are kept.
     pub const CAPACITY: usize = 256;
 
-    /// Adds the latest; the oldest makes room.
+    /// Adds the latest; the oldest makes room. What outsiders provoke makes room for itself once it has half of the
+    /// places, so that it can't displace the rest.
     pub fn push(&mut self, event: Arc<Event>) {
         if self.events.len() == Self::CAPACITY {
-            self.events.pop_front();
+            let mut provoked = self.events.iter().enumerate().filter(|(_, event)| is_provoked(&event.kind));
+            let oldest_provoked = provoked.next().map_or(0, |(at, _)| at);
+            let oldest = if provoked.count() >= Self::CAPACITY / 2 { oldest_provoked } else { 0 };
+            self.events.remove(oldest);
         }
         self.events.push_back(event);
     }
@@ -92,6 +97,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::ReasonChanged { name, from: _, to } => {
             Fields { name: Some(name.as_str()), reason: Some(to.label()), ..plain("reason_changed") }
         }
+        EventKind::FormerKept { name } => Fields { name: Some(name.as_str()), ..plain("former_kept") },
         EventKind::NameWithdrawn { name, why: _ } => Fields { name: Some(name.as_str()), ..plain("name_withdrawn") },
         EventKind::SourceStale { endpoint, .. } => {
             Fields { endpoint: Some(endpoint.as_str()), ..plain("source_stale") }
@@ -105,6 +111,10 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::CloudStatus { endpoint, zone, .. } => {
             Fields { endpoint: Some(endpoint.as_str()), zone: zone.as_ref(), ..plain("cloud_status") }
         }
+        EventKind::EndpointNotFound { endpoint, .. } => {
+            Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_not_found") }
+        }
+        EventKind::LeftOut { endpoint, .. } => Fields { endpoint: Some(endpoint.as_str()), ..plain("left_out") },
         EventKind::EndpointGone { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_gone") },
         EventKind::StateNotSaved { .. } => plain("state_not_saved"),
         EventKind::Published { .. } => plain("published"),
@@ -112,6 +122,8 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::PublishConflict { .. } => plain("publish_conflict"),
         EventKind::ConfigLoaded { .. } => plain("config_loaded"),
         EventKind::ConfigRefused { .. } => plain("config_refused"),
+        EventKind::SecretsRenewed { .. } => plain("secrets_renewed"),
+        EventKind::SecretRefused { .. } => plain("secret_refused"),
         EventKind::ConfigRecalled { .. } => plain("config_recalled"),
         EventKind::ListenerFailed { .. } => plain("listener_failed"),
     }
@@ -121,6 +133,42 @@ fn fields(kind: &EventKind) -> Fields<'_> {
 #[must_use]
 pub fn label(kind: &EventKind) -> &'static str {
     fields(kind).event
+}
+
+/// True for what an outsider can bring about as often as he likes: a server that fails at every other probe, a resolver
+/// whose answers change, somebody who writes into the hosts file. What hysteresis, a grace or an admin stands before is
+/// not, and every change of an answer has its line.
+fn is_provoked(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::EdgeBegan { .. }
+        | EventKind::SourceStale { .. }
+        | EventKind::SourceFresh { .. }
+        | EventKind::CloudStatus { .. }
+        | EventKind::LeftOut { .. }
+        | EventKind::Published { .. }
+        | EventKind::PublishFailed { .. }
+        | EventKind::PublishConflict { .. } => true,
+        EventKind::Started { .. }
+        | EventKind::Stopping
+        | EventKind::TargetDown { .. }
+        | EventKind::TargetUp { .. }
+        | EventKind::AnswerChanged { .. }
+        | EventKind::ReasonChanged { .. }
+        | EventKind::FormerKept { .. }
+        | EventKind::NameWithdrawn { .. }
+        | EventKind::CacheLoaded { .. }
+        | EventKind::CacheForeign { .. }
+        | EventKind::CacheUnusable { .. }
+        | EventKind::EndpointNotFound { .. }
+        | EventKind::EndpointGone { .. }
+        | EventKind::StateNotSaved { .. }
+        | EventKind::ConfigLoaded { .. }
+        | EventKind::ConfigRefused { .. }
+        | EventKind::SecretsRenewed { .. }
+        | EventKind::SecretRefused { .. }
+        | EventKind::ConfigRecalled { .. }
+        | EventKind::ListenerFailed { .. } => false,
+    }
 }
 
 /// One log line an event.
@@ -133,7 +181,11 @@ fn tell(event: &Event) {
     let (zone, address) = (zone.as_deref(), address.as_deref());
     macro_rules! line {
         ($level:ident) => {
-            tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}")
+            if is_provoked(kind) {
+                tracing::$level!(target: PROVOKED, event, endpoint, zone, address, name, check, reason, "{kind}")
+            } else {
+                tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}")
+            }
         };
     }
     match kind.severity() {
@@ -177,6 +229,7 @@ mod tests {
             EventKind::TargetUp { target: target(), check: Check::Path, recovered: true },
             EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
             EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
+            EventKind::FormerKept { name: name.clone() },
             EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
             EventKind::SourceStale { endpoint: endpoint.clone(), source, error: error.clone() },
             EventKind::SourceFresh { endpoint, source },
@@ -189,6 +242,8 @@ mod tests {
                 status: "Migrating".to_owned(),
                 trouble: Some("the provider moves the zone to another resource"),
             },
+            EventKind::EndpointNotFound { endpoint: target().endpoint, source },
+            EventKind::LeftOut { endpoint: target().endpoint, source, what: "x".to_owned() },
             EventKind::EndpointGone { endpoint: target().endpoint },
             EventKind::StateNotSaved { error: error.clone() },
             EventKind::Published { publisher, names: 1 },
@@ -196,6 +251,8 @@ mod tests {
             EventKind::PublishConflict { publisher },
             EventKind::ConfigLoaded { endpoints: 1 },
             EventKind::ConfigRefused { complaints: 1, first: "x".to_owned() },
+            EventKind::SecretsRenewed { endpoints: 1 },
+            EventKind::SecretRefused { error: error.clone() },
             EventKind::ConfigRecalled { accepted: Wall(0), without: vec!["x".to_owned()] },
             EventKind::ListenerFailed { listener: "status.sock".to_owned(), error },
         ]
@@ -215,6 +272,21 @@ mod tests {
         (0..300).for_each(|n| log.push(event(n)));
         assert_eq!(log.iter().count(), EventLog::CAPACITY);
         assert_eq!(log.iter().next().unwrap().kind, EventKind::CacheLoaded { names: 300 - EventLog::CAPACITY });
+    }
+
+    #[test]
+    fn what_outsiders_provoke_displaces_only_itself() {
+        let mut log = EventLog::default();
+        let event = |kind| Arc::new(Event { at: Now::default(), kind });
+        let failure = Failure::new(FailureReason::Refused, "connection refused");
+        let ours = EventLog::CAPACITY / 2 - 1;
+        (0..ours).for_each(|names| log.push(event(EventKind::CacheLoaded { names })));
+        for _ in 0..10_000 {
+            log.push(event(EventKind::EdgeBegan { target: target(), check: Check::Path, failure: failure.clone() }));
+        }
+        let kept: Vec<_> = log.iter().filter(|e| !is_provoked(&e.kind)).map(|e| e.kind.clone()).collect();
+        assert_eq!(kept, (0..ours).map(|names| EventKind::CacheLoaded { names }).collect::<Vec<_>>());
+        assert_eq!(log.iter().count(), EventLog::CAPACITY);
     }
 
     /// A sink that a test can read.

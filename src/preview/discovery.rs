@@ -197,6 +197,9 @@ fn why_without_address(endpoint: &Endpoint, zones: &BTreeMap<Zone, ZoneFound>) -
     let trouble = endpoint.cloud.as_ref().and_then(CloudFacts::trouble);
     match (trouble, zones.len()) {
         (Some(trouble), _) => format!("no zone has an address: {trouble}"),
+        (None, _) if !endpoint.left_out.is_empty() => {
+            endpoint.left_out.values().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        }
         (None, 0) => "no source could tell its addresses".to_owned(),
         (None, n) => format!("none of its {} has an address", count(n, "zone")),
     }

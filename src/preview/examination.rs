@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::text::trouble;
 use super::{AgentAnswer, Host, SCHEMA};
 use crate::model::{
-    Certificate, Check, EndpointName, FailureReason, Inventory, Probed, TargetKey, Timings, Wall, Zone,
+    Certificate, Check, EndpointName, Failure, FailureReason, Inventory, Probed, TargetKey, Timings, Wall, Zone,
 };
 use crate::observe::columns::{Cell, Tone, columns, head, line};
 use crate::observe::status::{AddressState, Report};
@@ -75,7 +75,7 @@ pub struct CheckMade {
     pub phases_ms: Option<Phases>,
     /// Why it failed.
     pub reason: Option<FailureReason>,
-    /// What was seen instead, or what else people should know.
+    /// What was seen instead; or what should be known of how it was asked, although it succeeded.
     pub detail: Option<String>,
 }
 
@@ -105,10 +105,16 @@ pub struct CertificateSeen {
     pub issuer: String,
     /// From when on it is valid: RFC 3339, UTC.
     pub begins: String,
-    /// When it ends: RFC 3339, UTC.
+    /// When it ends, or the first intermediate on the way from it to a trusted root: RFC 3339, UTC.
     pub ends: String,
     /// Days until then, rounded down; negative once it has ended.
     pub days_left: i64,
+    /// That intermediate, where it ends first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_by: Option<String>,
+    /// Certificates that the server sends beside it, that lead nowhere and have ended: of no consequence.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unused_and_ended: Vec<String>,
 }
 
 impl Examination {
@@ -153,7 +159,7 @@ fn endpoint(name: &EndpointName, looked: Looked<'_>) -> EndpointExamined {
             certificate: None,
             agent: looked.agent.ok().and_then(|agent| known_state(agent, &probed.target)),
         });
-        examined.checks.insert(probed.check, made(probed));
+        examined.checks.insert(probed.check, made(&probed.outcome, probed.remark.as_deref()));
         let shown = probed.certificate.as_ref().map(|c| certificate(c, looked.now));
         examined.certificate = shown.or(examined.certificate.take());
     }
@@ -165,13 +171,13 @@ fn known_state(agent: &Report, target: &TargetKey) -> Option<AddressState> {
     Some(agent.endpoints.get(endpoint)?.zones.get(zone)?.get(address)?.state)
 }
 
-fn made(Probed { outcome, remark, .. }: &Probed) -> CheckMade {
+fn made(outcome: &Result<Timings, Failure>, remark: Option<&str>) -> CheckMade {
     let failure = outcome.as_ref().err();
     CheckMade {
         ok: outcome.is_ok(),
         phases_ms: outcome.as_ref().ok().map(phases),
         reason: failure.map(|f| f.reason),
-        detail: failure.map(|f| f.detail.to_string()).or_else(|| remark.as_ref().map(ToString::to_string)),
+        detail: failure.map(|f| f.detail.to_string()).or_else(|| remark.map(str::to_owned)),
     }
 }
 
@@ -189,13 +195,17 @@ fn phases(timings: &Timings) -> Phases {
 }
 
 fn certificate(certificate: &Certificate, now: Wall) -> CertificateSeen {
-    let Certificate { names, issuer, not_before, not_after } = certificate;
+    let Certificate { names, issuer, not_before, not_after: _, ends_earlier, unused } = certificate;
+    let ends = certificate.ends();
+    let ended = unused.iter().filter(|other| other.not_after <= now);
     CertificateSeen {
         names: names.clone(),
         issuer: issuer.clone(),
         begins: not_before.to_string(),
-        ends: not_after.to_string(),
-        days_left: not_after.days_after(now),
+        ends: ends.to_string(),
+        days_left: ends.days_after(now),
+        ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
+        unused_and_ended: ended.map(|other| other.name.clone()).collect(),
     }
 }
 
@@ -221,9 +231,16 @@ impl EndpointExamined {
             trouble(out, "  ", &format!("{address}, {check}: {detail}"), color);
         }
         for (address, c) in addresses().filter_map(|(address, e)| Some((address, e.certificate.as_ref()?))) {
-            let CertificateSeen { names, issuer, begins: _, ends, days_left } = c;
+            let CertificateSeen { names, issuer, begins: _, ends, days_left, ends_by, unused_and_ended } = c;
             let (names, issuer) = (few(names), if issuer.is_empty() { "nobody named" } else { issuer });
-            let said = format!("  {address}: certificate for {names}, by {issuer}, ends {ends} ({days_left} days)");
+            let first = ends_by.as_ref().map(|by| format!(": its intermediate {by:?} does")).unwrap_or_default();
+            let unused = match unused_and_ended.as_slice() {
+                [] => String::new(),
+                ended => format!("; sent with it, not needed, and ended: {}", few(ended)),
+            };
+            let said = format!(
+                "  {address}: certificate for {names}, by {issuer}, ends {ends} ({days_left} days){first}{unused}"
+            );
             line(out, &[Cell::plain(said)], &[], color);
         }
     }

@@ -14,11 +14,13 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
 use x509_cert::time::Time;
 
-use crate::model::{Certificate, Wall};
+use crate::model::{Certificate, Intermediate, Wall};
 
 /// The most names that are kept of one certificate, and the longest of each, in characters: that of a name in DNS.
 const MOST_NAMES: usize = 20;
 const LONGEST: usize = 253;
+/// The most certificates beside a server's own that are told of.
+const MOST_UNUSED: usize = 10;
 
 /// X.520's common name and organisation.
 const COMMON_NAME: &str = "2.5.4.3";
@@ -31,12 +33,57 @@ pub fn read(der: &[u8]) -> Option<Certificate> {
     let body = parsed.tbs_certificate();
     Some(Certificate {
         names: names(&parsed),
-        issuer: attribute(body.issuer(), COMMON_NAME)
-            .or_else(|| attribute(body.issuer(), ORGANISATION))
-            .unwrap_or_default(),
+        issuer: holder(body.issuer()),
         not_before: wall(body.validity().not_before),
         not_after: wall(body.validity().not_after),
+        ends_earlier: None,
+        unused: Vec::new(),
     })
+}
+
+/// Reads a server's certificate with what leads from it to a trusted root: of the certificates sent beside it, `path`
+/// holds those that are on the verified way, `beside` all others.
+#[must_use]
+pub fn read_with_path<'a>(
+    der: &[u8],
+    path: impl Iterator<Item = &'a [u8]>,
+    beside: impl Iterator<Item = &'a [u8]>,
+) -> Option<Certificate> {
+    let own = read(der)?;
+    let first = path.filter_map(intermediate).min_by_key(|intermediate| intermediate.not_after);
+    let ends_earlier = first.filter(|intermediate| intermediate.not_after < own.not_after);
+    Some(Certificate { ends_earlier, unused: beside.filter_map(intermediate).take(MOST_UNUSED).collect(), ..own })
+}
+
+/// Reads what matters of a certificate that stands beside a server's own.
+#[must_use]
+pub fn intermediate(der: &[u8]) -> Option<Intermediate> {
+    let parsed = Parsed::from_der(der).ok()?;
+    let body = parsed.tbs_certificate();
+    Some(Intermediate { name: holder(body.subject()), not_after: wall(body.validity().not_after) })
+}
+
+/// Who, beside the server itself, must have issued `der`, if none of `others` did: what a server has forgotten to send,
+/// or a root that is not trusted.
+#[must_use]
+pub fn missing_issuer<'a>(der: &[u8], others: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+    let mut top = Parsed::from_der(der).ok()?;
+    let mut others: Vec<Parsed> = others.filter_map(|der| Parsed::from_der(der).ok()).collect();
+    loop {
+        let body = top.tbs_certificate();
+        if body.issuer() == body.subject() {
+            return None;
+        }
+        match others.iter().position(|other| other.tbs_certificate().subject() == body.issuer()) {
+            Some(next) => top = others.swap_remove(next),
+            None => return Some(holder(body.issuer())),
+        }
+    }
+}
+
+/// Whom a name names.
+fn holder(name: &Name) -> String {
+    attribute(name, COMMON_NAME).or_else(|| attribute(name, ORGANISATION)).unwrap_or_default()
 }
 
 fn names(parsed: &Parsed) -> Vec<String> {

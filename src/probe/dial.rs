@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::chain::Untrusted;
 use crate::model::{Failure, FailureReason, Wall};
 
 /// When one attempt has to be over.
@@ -125,9 +126,16 @@ pub fn failure(doing: &str, error: &io::Error) -> Failure {
     let seen = match (error.raw_os_error(), tls_of(error)) {
         (Some(number), _) => Errno::from_raw(number).desc().to_owned(),
         (None, Some(tls)) => describe_tls(tls),
-        (None, None) => error.to_string(),
+        (None, None) => without_address(&error.to_string()).to_owned(),
     };
     Failure::new(reason, format_args!("{doing}: {seen}"))
+}
+
+/// A library's sentence without the address of its documentation, with which some of rustls's end: that is for
+/// programmers.
+fn without_address(sentence: &str) -> &str {
+    let end = sentence.find("http://").or_else(|| sentence.find("https://")).unwrap_or(sentence.len());
+    sentence[..end].trim_end_matches([' ', ':', '(', ','])
 }
 
 /// Why an operation on a socket failed. What can't be laid at the target's door is [`FailureReason::Local`], which
@@ -169,6 +177,9 @@ fn reason_of_errno(errno: Errno) -> FailureReason {
 }
 
 fn reason_of_tls(error: &TlsError) -> FailureReason {
+    if let Some(untrusted) = untrusted(error) {
+        return untrusted.reason;
+    }
     match error {
         TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -186,6 +197,17 @@ fn reason_of_tls(error: &TlsError) -> FailureReason {
         | TlsError::PeerSentOversizedRecord
         | TlsError::DecryptError => FailureReason::Protocol,
         TlsError::FailedToGetCurrentTime | TlsError::FailedToGetRandomBytes => FailureReason::Local,
+        // What our TLS library lacks, other clients may well do, and no other zone does any better: versions, suites,
+        // and forms of certificates.
+        TlsError::PeerIncompatible(_)
+        | TlsError::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity)
+        | TlsError::InvalidCertificate(
+            CertificateError::BadEncoding
+            | CertificateError::UnhandledCriticalExtension
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+            | CertificateError::Other(_),
+        ) => FailureReason::Misconfigured,
         _ => FailureReason::TlsHandshake,
     }
 }
@@ -195,7 +217,7 @@ fn describe_tls(error: &TlsError) -> String {
     let certificate = match error {
         TlsError::InvalidCertificate(certificate) => certificate,
         TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => return "the peer speaks no TLS".to_owned(),
-        other => return other.to_string(),
+        other => return without_address(&other.to_string()).to_owned(),
     };
     match certificate {
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -212,8 +234,12 @@ fn describe_tls(error: &TlsError) -> String {
         }
         // Without times only where it ends before it begins.
         CertificateError::Expired => "the certificate has run out: it ends before it begins".to_owned(),
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => other.to_string(),
+        CertificateError::Other(other) => {
+            format!("the certificate has a form that our TLS library does not take: {other}")
+        }
         CertificateError::UnknownIssuer => "the certificate is signed by no trusted authority".to_owned(),
-        other => format!("the certificate is not valid: {other}"),
+        other => format!("the certificate is not valid: {}", without_address(&other.to_string())),
     }
 }
 
@@ -241,7 +267,16 @@ fn wall(time: UnixTime) -> Wall {
     Wall(time.as_secs().saturating_mul(1000))
 }
 
-fn tls_of(error: &io::Error) -> Option<&TlsError> {
+/// What our own judgement has to say.
+fn untrusted(error: &TlsError) -> Option<&Untrusted> {
+    match error {
+        TlsError::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// What rustls says, if it was not the network that failed.
+pub(super) fn tls_of(error: &io::Error) -> Option<&TlsError> {
     error.get_ref()?.downcast_ref()
 }
 
@@ -314,6 +349,13 @@ mod tests {
             (TlsError::InvalidMessage(InvalidMessage::InvalidContentType), R::Protocol),
             (TlsError::PeerSentOversizedRecord, R::Protocol),
             (TlsError::FailedToGetRandomBytes, R::Local),
+            // What lies in our library is no zone's fault.
+            (
+                TlsError::PeerIncompatible(rustls::PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig),
+                R::Misconfigured,
+            ),
+            (TlsError::AlertReceived(AlertDescription::ProtocolVersion), R::Misconfigured),
+            (certificate(CertificateError::BadEncoding), R::Misconfigured),
         ];
         for (error, reason) in table {
             let wrapped = io::Error::new(io::ErrorKind::InvalidData, error.clone());
@@ -325,6 +367,12 @@ mod tests {
     fn a_failure_says_what_was_tried() {
         let refused = failure("connect", &Errno::ECONNREFUSED.into());
         assert_eq!(refused.to_string(), "refused: connect: Connection refused");
+        let eof = io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual",
+        );
+        let said = "reset: HTTP exchange: peer closed connection without sending TLS close_notify";
+        assert_eq!(failure("HTTP exchange", &eof).to_string(), said);
         let time = UnixTime::since_unix_epoch(Duration::from_secs(86400));
         let not_after = UnixTime::since_unix_epoch(Duration::from_secs(1));
         let expired = TlsError::InvalidCertificate(CertificateError::ExpiredContext { time, not_after });

@@ -1,36 +1,51 @@
-//! How many hosts put the same questions to the same servers.
+//! How many hosts put the same questions to the same servers, as everybody who shares something with them wants to know.
 
-use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The fleet that this host belongs to, asked anew each time: a reload may change it.
-#[derive(Clone)]
-pub struct Fleet(Arc<dyn Fn() -> u32 + Send + Sync>);
+/// `[host] fleet_size`, which a reload may change; never 0. Clones tell the same.
+#[derive(Debug, Clone)]
+pub struct FleetSize(Arc<AtomicU32>);
 
-impl Fleet {
-    /// A fleet of as many hosts as `hosts` says.
+impl FleetSize {
+    /// So many hosts, one at least.
     #[must_use]
-    pub fn new(hosts: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hosts))
+    pub fn new(hosts: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(hosts.max(1))))
+    }
+
+    /// Tells all clones.
+    pub fn set(&self, hosts: u32) {
+        self.0.store(hosts.max(1), Ordering::Relaxed);
+    }
+
+    /// How many there are now.
+    #[must_use]
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// How long each host has to wait between two of its own so that all together make no more than `a_second`.
     #[must_use]
     pub fn apart(&self, a_second: u32) -> Duration {
-        Duration::from_secs(1) * (self.0)().max(1) / a_second.max(1)
+        Duration::from_secs(1) * self.get() / a_second.max(1)
+    }
+
+    /// Within how long all hosts do once what they must not do at one instant: a second each; at once where there is but
+    /// this one.
+    #[must_use]
+    pub fn spread(&self) -> Duration {
+        match self.get() {
+            1 => Duration::ZERO,
+            hosts => Duration::from_secs(1) * hosts,
+        }
     }
 }
 
-impl Default for Fleet {
+impl Default for FleetSize {
     /// This host alone.
     fn default() -> Self {
-        Self::new(|| 1)
-    }
-}
-
-impl fmt::Debug for Fleet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fleet({})", (self.0)())
+        Self::new(1)
     }
 }

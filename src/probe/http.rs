@@ -77,6 +77,9 @@ impl Exchange {
         *request.headers_mut() = headers;
         let agent = header::HeaderValue::from_static(concat!("privatelinkd/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().entry(header::USER_AGENT).or_insert(agent);
+        // Said, since a front may else ask what is behind it for gzip, and hand that on.
+        let plain = header::HeaderValue::from_static("identity");
+        request.headers_mut().entry(header::ACCEPT_ENCODING).or_insert(plain);
         request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         Ok(Self(request))
     }
@@ -151,6 +154,21 @@ async fn read(mut body: Incoming, most: usize) -> Result<(Vec<u8>, bool), Failur
         }
     }
     Ok((read, false))
+}
+
+/// What a status says that moves no name, because every zone would say it: HTTP itself calls it the request's or its
+/// sender's fault, or says where else to ask and how. Not so a 404, or a redirect that makes a page for browsers of the
+/// request: a front says that, too, that has lost what was behind it.
+pub(super) fn fault_of_request(status: u16) -> Option<FailureReason> {
+    Some(match status {
+        401 => FailureReason::Auth,
+        402 => FailureReason::Suspended,
+        403 | 451 => FailureReason::NotAllowed,
+        429 => FailureReason::Overloaded,
+        404 | 408 => return None,
+        307 | 308 | 400..=499 | 501 | 505 => FailureReason::Misconfigured,
+        _ => return None,
+    })
 }
 
 /// The `Host` header of a name and port.

@@ -2,6 +2,10 @@
 //!
 //! The status decides, and the body only if something is expected of it. No redirect is followed. Header values that
 //! are secret reach the wire only after the certificate has been verified, and a message never.
+//!
+//! Nobody knows what a service of any kind means by a 401: whether the secret is wrong, or whether this one front has lost
+//! the list of those it knows. So it counts for its target alone, and is risked again later and later; TLS is shaken
+//! meanwhile, so that a dead zone shows. A file that is written anew is another secret, at once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,20 +15,26 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
 use regex_lite::Regex;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{timeout, timeout_at};
 
+use super::backoff::Backoff;
 use super::dial::{self, Deadline};
 use super::http::{self, Wanted};
 use super::tls::{Sessions, TrustSet};
 use super::{Overlap, Prober};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 
+/// How long a polite end is waited for.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// One target's https check.
 #[derive(Debug)]
 pub struct HttpsProber {
     address: SocketAddr,
     sessions: Sessions,
+    /// For a secret that is refused.
+    backoff: Option<Backoff>,
     /// The failure if the spec can't be asked at all.
     question: Result<Question, Failure>,
 }
@@ -44,7 +54,8 @@ impl HttpsProber {
                 .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.tls.server_name)))?;
             Ok(Question { name, exchange: Exchange::new(spec, address.port())? })
         };
-        Self { address, sessions: Sessions::new(trust), question: question() }
+        let backoff = spec.headers.iter().any(|(_, value)| value.is_secret()).then(Backoff::default);
+        Self { address, sessions: Sessions::new(trust), backoff, question: question() }
     }
 
     async fn ask(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -56,7 +67,19 @@ impl HttpsProber {
         let (config, deadline) = (config?, Deadline::after(deadline));
         let (stream, tcp) = dial::connect(self.address, deadline).await?;
         let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
-        let answer = exchange.run(&mut stream, deadline).await?;
+        if let Some(Err(failure)) = self.backoff.as_ref().map(Backoff::check) {
+            // Nothing more is wanted; how it ends does not matter.
+            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+            return Err(failure);
+        }
+        let answered = exchange.run(&mut stream, deadline).await;
+        if let Some(backoff) = &self.backoff {
+            match &answered {
+                Err(failure) if failure.reason == FailureReason::Auth => backoff.refused(failure),
+                _ => backoff.end(),
+            }
+        }
+        let answer = answered?;
         Ok(Timings { tcp, tls: Some(tls), answer: Some(answer), total: tcp + tls + answer, ..Timings::default() })
     }
 }
@@ -150,13 +173,10 @@ fn judge(found: u16, expect: &[u16]) -> Result<(), Failure> {
     if expect.contains(&found) {
         return Ok(());
     }
-    let reason = match found {
-        401 => FailureReason::Auth,
-        403 => FailureReason::NotAllowed,
-        429 => FailureReason::Overloaded,
+    let reason = http::fault_of_request(found).unwrap_or(match found {
         502..=504 => FailureReason::BackendDown,
         _ => FailureReason::Result,
-    };
+    });
     let expected = expect.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
     Err(Failure::new(reason, format_args!("expected {expected}, found {found}")))
 }
@@ -209,6 +229,10 @@ mod tests {
             (502, R::BackendDown),
             (503, R::BackendDown),
             (504, R::BackendDown),
+            (402, R::Suspended),
+            (414, R::Misconfigured),
+            (307, R::Misconfigured),
+            (204, R::Result),
             (500, R::Result),
             (301, R::Result),
             (404, R::Result),

@@ -19,7 +19,9 @@ use crate::sys::clock::Clock;
 use mysql::Product;
 use tdengine::TdengineProber;
 
+mod backoff;
 pub mod certificate;
+mod chain;
 pub mod dial;
 mod fleet;
 mod http;
@@ -27,6 +29,7 @@ pub mod https;
 pub mod mysql;
 mod refused;
 pub mod runner;
+mod simple_certificate;
 mod target;
 pub mod tcp;
 pub mod tdengine;
@@ -34,8 +37,9 @@ mod tickets;
 pub mod tls;
 mod work;
 
-pub use fleet::Fleet;
-pub use refused::{RefusedSecrets, Turn};
+pub use fleet::FleetSize;
+pub use mysql::TlsBudget;
+pub use refused::{RefusedSecrets, Turn, Word};
 pub use work::Work;
 
 /// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never
@@ -151,21 +155,34 @@ pub struct Probers {
     trust: tls::TrustSets,
     refused: Arc<RefusedSecrets>,
     gates: mysql::Gates,
-    fleet: Fleet,
+    fleet: FleetSize,
+    tls_budget: Arc<TlsBudget>,
 }
 
 impl Probers {
     /// A factory that shares nothing yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let refused = Arc::new(RefusedSecrets::new(clock));
-        Self { trust: tls::TrustSets::default(), refused, gates: mysql::Gates::default(), fleet: Fleet::default() }
+        Self::of_fleet(clock, FleetSize::default())
     }
 
-    /// The same on one of many hosts that probe the same targets.
+    /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.
     #[must_use]
-    pub fn in_a_fleet(self, fleet: Fleet) -> Self {
-        Self { fleet, ..self }
+    pub fn of_fleet(clock: Clock, fleet: FleetSize) -> Self {
+        let refused = Arc::new(RefusedSecrets::new(clock, fleet.clone()));
+        Self {
+            trust: tls::TrustSets::default(),
+            refused,
+            gates: mysql::Gates::default(),
+            fleet,
+            tls_budget: Arc::new(TlsBudget::in_memory()),
+        }
+    }
+
+    /// The same with a budget of broken TLS handshakes that others share.
+    #[must_use]
+    pub fn within(self, tls_budget: TlsBudget) -> Self {
+        Self { tls_budget: Arc::new(tls_budget), ..self }
     }
 
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
@@ -190,20 +207,27 @@ impl Probers {
                     }
                 }))
             }
-            ProbeKind::Matrixone(mysql) => self.mysql(address, (Product::Matrixone, mysql), check, deep),
-            ProbeKind::Mysql(mysql) => self.mysql(address, (Product::Any, mysql), check, deep),
+            ProbeKind::Matrixone(mysql) => self.mysql(spec, (Product::Matrixone, mysql), check, deep),
+            ProbeKind::Mysql(mysql) => self.mysql(spec, (Product::Any, mysql), check, deep),
         }
     }
 
     fn mysql(
         &self,
-        address: SocketAddr,
+        target: &TargetSpec,
         (product, spec): (Product, &MysqlSpec),
         check: Check,
         deep: Option<Depth>,
     ) -> AnyProber {
-        let shared =
-            mysql::Shared { trust: &self.trust, refused: &self.refused, gates: &self.gates, fleet: &self.fleet };
+        let address: SocketAddr = (target.key.address, target.probe.port).into();
+        let shared = mysql::Shared {
+            endpoint: &target.key.endpoint,
+            trust: &self.trust,
+            refused: &self.refused,
+            gates: &self.gates,
+            fleet: &self.fleet,
+            tls_budget: &self.tls_budget,
+        };
         let depth = deep.unwrap_or(Depth::Login);
         let login = |prober| AnyProber::Login(Box::new(prober));
         match (check, product) {

@@ -6,6 +6,15 @@
 //!
 //! A server that keeps its answer back must not hold up the healthy ones for long: after half of the time that its probe
 //! has, the turn passes to the next one who waits. A wrong secret may then be sent once more for each such server.
+//!
+//! Only a word on the secret itself counts here. What else a server or a gateway refuses a login with stays with its
+//! target ([`super::backoff`]): one answer of one zone must not silence all of them.
+//!
+//! A secret that was accepted before may be refused by mistake, or for a while, as when a password is changed in two
+//! steps. So one target at a time tries it again, three times in all: at times drawn from ten minutes, or ten seconds a
+//! host of the fleet, then from twice and from four times as much. Locks count refusals by account, in a row, over all
+//! hosts: a fleet of any size makes one try in ten seconds. That is the fallback; a file that is written anew is a new
+//! secret, at once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,13 +24,21 @@ use ring::digest::{SHA256, digest};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::model::{Failure, FailureReason, FileSecret, Secret, Wall};
+use super::FleetSize;
+use crate::model::{Failure, FileSecret, Secret, Wall};
 use crate::sys::clock::Clock;
+
+/// How often a secret that was accepted before is tried again.
+const TRIES: u8 = 3;
+/// From how long the time of the first try is drawn, at least, and for each host of the fleet.
+const WINDOW: Duration = Duration::from_secs(600);
+const WINDOW_A_HOST: Duration = Duration::from_secs(10);
 
 /// The secrets that were refused or accepted, by all probers of a process.
 #[derive(Debug)]
 pub struct RefusedSecrets {
     clock: Clock,
+    fleet: FleetSize,
     known: Mutex<Known>,
     /// Something about some secret is otherwise.
     changed: Notify,
@@ -35,12 +52,27 @@ struct Known {
     turns: u64,
 }
 
+/// What a server has said of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It is wrong.
+    Wrong,
+    /// It is wrong, as is said at times of a right one: if it was accepted before, one more try decides.
+    Unsure,
+    /// Its account is locked, or its time is over: no try will help.
+    Closed,
+}
+
 /// What servers have said to a secret.
 #[derive(Debug, Clone, Default)]
 struct Standing {
     refusal: Option<Refusal>,
-    /// Since it was last refused, if ever.
+    /// Turns given when an accepted secret was first doubted: one that was given later decides.
+    doubted: Option<u64>,
+    /// Since it was last refused or doubted, if ever.
     accepted: bool,
+    /// Whether it was at all.
+    once_accepted: bool,
     holder: Option<Holder>,
 }
 
@@ -49,7 +81,19 @@ struct Standing {
 struct Refusal {
     /// A file written later than this is another try.
     until: Wall,
-    detail: String,
+    /// Turns given by then: one that was given later knew of it.
+    turns: u64,
+    said: Failure,
+    again: Option<Tries>,
+}
+
+/// The tries that are left to a secret that was accepted before.
+#[derive(Debug, Clone, Copy)]
+struct Tries {
+    left: u8,
+    due: Instant,
+    /// From how long the time of the next one is drawn.
+    window: Duration,
 }
 
 /// Whose turn it is to send a secret.
@@ -65,31 +109,35 @@ struct Holder {
 pub struct Turn<'a> {
     of: &'a RefusedSecrets,
     key: [u8; 32],
-    /// None if there is no need to take turns.
-    number: Option<u64>,
+    number: u64,
+    /// Whether it is one of the few tries of a refused secret.
+    is_try: bool,
 }
 
 /// Who may send a secret.
 enum Next {
-    Us(Option<u64>),
+    Us {
+        number: u64,
+        is_try: bool,
+    },
     /// Somebody else does, until then at most.
     Later(Instant),
 }
 
 impl RefusedSecrets {
-    /// Nothing is known yet.
+    /// Nothing is known yet. `fleet` hosts have the same secrets.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, known: Mutex::default(), changed: Notify::new() }
+    pub fn new(clock: Clock, fleet: FleetSize) -> Self {
+        Self { clock, fleet, known: Mutex::default(), changed: Notify::new() }
     }
 
     /// Whether a secret may be sent.
     ///
     /// # Errors
-    /// [`FailureReason::Auth`], with what the server said, if it was refused since its file was last written.
+    /// The server's word, if the secret was refused since its file was last written, and no try is due.
     pub fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
         match self.lock().secrets.get(&key(&secret.secret)) {
-            Some(standing) => standing.check(secret),
+            Some(standing) => standing.check(secret, Instant::now()),
             None => Ok(()),
         }
     }
@@ -106,7 +154,7 @@ impl RefusedSecrets {
             // From before the look on, so that no change is missed.
             changed.as_mut().enable();
             match self.next(key, secret, allowed)? {
-                Next::Us(number) => return Ok(Turn { of: self, key, number }),
+                Next::Us { number, is_try } => return Ok(Turn { of: self, key, number, is_try }),
                 Next::Later(lapses) => tokio::select! {
                     // Whoever has the turn is through with it.
                     () = changed => {}
@@ -118,34 +166,24 @@ impl RefusedSecrets {
     }
 
     fn next(&self, key: [u8; 32], secret: &FileSecret, allowed: Duration) -> Result<Next, Failure> {
+        let now = Instant::now();
         let mut known = self.lock();
         let Known { secrets, turns } = &mut *known;
         let standing = secrets.entry(key).or_default();
-        standing.check(secret)?;
-        if standing.accepted {
-            return Ok(Next::Us(None));
-        }
-        let now = Instant::now();
-        match standing.holder {
-            Some(Holder { lapses, .. }) if now < lapses => Ok(Next::Later(lapses)),
-            _ => {
-                *turns += 1;
-                standing.holder = Some(Holder { turn: *turns, lapses: now + allowed / 2 });
-                Ok(Next::Us(Some(*turns)))
+        standing.check(secret, now)?;
+        if !standing.accepted {
+            if let Some(Holder { lapses, .. }) = standing.holder.filter(|holder| now < holder.lapses) {
+                return Ok(Next::Later(lapses));
             }
+            standing.holder = Some(Holder { turn: *turns + 1, lapses: now + allowed / 2 });
         }
+        *turns += 1;
+        Ok(Next::Us { number: *turns, is_try: standing.begin_try(secret, now) })
     }
 
-    /// A server refused a secret with this failure.
-    pub fn note(&self, secret: &FileSecret, failure: &Failure) {
-        // Other files may hold the same secret, so their times don't matter; but this clock may be behind this one's.
-        let until = self.clock.now().wall.max(secret.written);
-        let mut known = self.lock();
-        let standing = known.secrets.entry(key(&secret.secret)).or_default();
-        standing.refusal = Some(Refusal { until, detail: failure.detail.to_string() });
-        standing.accepted = false;
-        drop(known);
-        self.changed.notify_waiters();
+    /// From how long the time of a first try is drawn.
+    fn window(&self) -> Duration {
+        WINDOW.max(WINDOW_A_HOST.saturating_mul(self.fleet.get()))
     }
 
     /// A poisoned lock is taken over: each holder writes whole values only.
@@ -155,35 +193,129 @@ impl RefusedSecrets {
 }
 
 impl Standing {
-    fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
-        match &self.refusal {
-            Some(refusal) if secret.written <= refusal.until => {
-                let path = secret.path.display();
-                let detail = format_args!("not tried again until {path} changes: {}", refusal.detail);
-                Err(Failure::new(FailureReason::Auth, detail))
-            }
-            _ => Ok(()),
+    fn check(&self, secret: &FileSecret, now: Instant) -> Result<(), Failure> {
+        let Some(refusal) = self.refusal.as_ref().filter(|refusal| refusal.stands_for(secret)) else { return Ok(()) };
+        let tried = self.holder.is_some_and(|holder| now < holder.lapses);
+        match refusal.again {
+            Some(Tries { left: 1.., due, .. }) if due <= now && !tried => Ok(()),
+            _ => Err(refusal.failure(secret)),
         }
     }
+
+    /// If this is a try of a refused secret, takes it off, and draws the time of the next. True if it is one.
+    fn begin_try(&mut self, secret: &FileSecret, now: Instant) -> bool {
+        let refusal = self.refusal.as_mut().filter(|refusal| refusal.stands_for(secret));
+        let Some(tries) = refusal.and_then(|refusal| refusal.again.as_mut()) else { return false };
+        let window = tries.window * 2;
+        *tries = Tries { left: tries.left.saturating_sub(1), due: now + drawn(window), window };
+        true
+    }
+
+    /// A turn with this number was refused; true if that counts.
+    fn refused(&mut self, number: u64, word: Word, turns: u64) -> bool {
+        let certain = !self.once_accepted || self.doubted.is_some_and(|doubted| doubted < number);
+        // A try of a refused secret is beyond doubt.
+        if word == Word::Unsure && !certain && self.refusal.is_none() {
+            self.doubted.get_or_insert(turns);
+            self.accepted = false;
+            return false;
+        }
+        self.doubted = None;
+        self.accepted = false;
+        true
+    }
+}
+
+impl Refusal {
+    fn stands_for(&self, secret: &FileSecret) -> bool {
+        secret.written <= self.until
+    }
+
+    fn failure(&self, secret: &FileSecret) -> Failure {
+        let path = secret.path.display();
+        let save = match self.again {
+            Some(Tries { left: 1, .. }) => ", save one slow try".to_owned(),
+            Some(Tries { left: left @ 2.., .. }) => format!(", save {left} slow tries"),
+            _ => String::new(),
+        };
+        Failure::new(self.said.reason, format_args!("not tried again until {path} changes{save}: {}", self.said.detail))
+    }
+}
+
+/// A time within a window, such that the hosts of a fleet share it out.
+fn drawn(window: Duration) -> Duration {
+    window.mul_f64(fastrand::f64())
 }
 
 impl Turn<'_> {
     /// What a probe has not got beyond if it was never its turn.
     pub const AWAITED: &'static str = "the same secret's first login elsewhere not answered";
 
+    /// Whether the secret may still be sent, after a wait.
+    ///
+    /// # Errors
+    /// The server's word, if the secret was refused since.
+    pub fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
+        let known = self.of.lock();
+        let refusal = known.secrets.get(&self.key).and_then(|standing| standing.refusal.as_ref());
+        match refusal.filter(|refusal| refusal.turns >= self.number && refusal.stands_for(secret)) {
+            Some(refusal) => Err(refusal.failure(secret)),
+            None => Ok(()),
+        }
+    }
+
     /// A server accepted the secret: nobody needs to wait with it any more.
     pub fn accepted(self) {
-        if let Some(standing) = self.of.lock().secrets.get_mut(&self.key) {
-            standing.accepted = true;
+        let mut known = self.of.lock();
+        let Some(standing) = known.secrets.get_mut(&self.key) else { return };
+        standing.once_accepted = true;
+        // An answer to what was sent before a refusal is older than that.
+        standing.refusal.take_if(|refusal| refusal.turns < self.number);
+        standing.doubted.take_if(|doubted| *doubted < self.number);
+        standing.accepted = standing.refusal.is_none() && standing.doubted.is_none();
+    }
+
+    /// A server refused the secret with this failure. True if that counts for everybody; else it is this target's
+    /// alone, for now.
+    pub fn refused(self, secret: &FileSecret, failure: &Failure, word: Word) -> bool {
+        // Other files may hold the same secret, so their times don't matter; but this clock may be behind this one's.
+        let until = self.of.clock.now().wall.max(secret.written);
+        let (window, now) = (self.of.window(), Instant::now());
+        let mut known = self.of.lock();
+        let turns = known.turns;
+        let standing = known.secrets.entry(self.key).or_default();
+        if !standing.refused(self.number, word, turns) {
+            return false;
+        }
+        let before = standing.refusal.take().filter(|refusal| refusal.stands_for(secret));
+        let again = match before {
+            _ if word == Word::Closed || !standing.once_accepted => None,
+            // A try of one that was refused, or a second word on it.
+            Some(refusal) => refusal.again,
+            None => Some(Tries { left: TRIES, due: now + drawn(window), window }),
+        };
+        standing.refusal = Some(Refusal { until, turns, said: failure.clone(), again });
+        true
+    }
+
+    /// Nothing was sent: it is somebody's turn again.
+    pub fn unused(self) {
+        if !self.is_try {
+            return;
+        }
+        let mut known = self.of.lock();
+        let refusal = known.secrets.get_mut(&self.key).and_then(|standing| standing.refusal.as_mut());
+        if let Some(tries) = refusal.and_then(|refusal| refusal.again.as_mut()) {
+            let window = tries.window / 2;
+            *tries = Tries { left: (tries.left + 1).min(TRIES), due: Instant::now() + drawn(window), window };
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let Some(number) = self.number else { return };
         if let Some(standing) = self.of.lock().secrets.get_mut(&self.key) {
-            standing.holder.take_if(|holder| holder.turn == number);
+            standing.holder.take_if(|holder| holder.turn == self.number);
         }
         self.of.changed.notify_waiters();
     }
@@ -196,111 +328,4 @@ fn key(secret: &Secret) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secret(text: &str, path: &str, written: u64) -> FileSecret {
-        FileSecret { secret: Secret::new(text.into()), path: path.into(), written: Wall(written) }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refused_secret_waits_for_its_file_wherever_it_is_used() {
-        let refused = RefusedSecrets::new(Clock::tokio());
-        tokio::time::advance(std::time::Duration::from_secs(10)).await;
-        refused.note(&secret("old", "/a", 5_000), &Failure::new(FailureReason::Auth, "1045: check password failed"));
-        let said = refused.check(&secret("old", "/a", 5_000)).unwrap_err();
-        assert_eq!(said.to_string(), "auth: not tried again until /a changes: 1045: check password failed");
-        assert!(refused.check(&secret("old", "/b", 9_000)).is_err(), "another file with the same secret");
-        assert!(refused.check(&secret("new", "/a", 5_000)).is_ok(), "another secret, whenever it was written");
-        assert!(refused.check(&secret("old", "/a", 10_001)).is_ok(), "written since");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_file_from_the_future_is_not_tried_for_ever() {
-        let refused = RefusedSecrets::new(Clock::tokio());
-        refused.note(&secret("old", "/a", 5_000), &Failure::new(FailureReason::Auth, "no"));
-        assert!(refused.check(&secret("old", "/a", 5_000)).is_err());
-        assert!(refused.check(&secret("old", "/a", 5_001)).is_ok());
-    }
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// What becomes of many who want to send one secret at one instant, each to a server of its own that needs so long for
-    /// its answer: how many did, and how long it took.
-    async fn at_once(servers: &[(Duration, bool)]) -> (u32, Duration) {
-        let secrets = RefusedSecrets::new(Clock::tokio());
-        let (sent, started) = (Mutex::new(0), Instant::now());
-        let one = |(takes, right): (Duration, bool)| {
-            let (secrets, sent) = (&secrets, &sent);
-            async move {
-                let secret = secret("s", "/a", 1);
-                let Ok(turn) = secrets.turn(&secret, 4 * SECOND).await else { return };
-                *sent.lock().unwrap() += 1;
-                tokio::time::sleep(takes).await;
-                if right {
-                    turn.accepted();
-                } else {
-                    secrets.note(&secret, &Failure::new(FailureReason::Auth, "no"));
-                }
-            }
-        };
-        let mut all: Vec<_> = servers.iter().map(|server| Box::pin(one(*server))).collect();
-        std::future::poll_fn(|context| {
-            all.retain_mut(|one| one.as_mut().poll(context).is_pending());
-            if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
-        let sent = *sent.lock().unwrap();
-        (sent, started.elapsed())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wrong_secret_is_sent_once_by_many_at_one_instant() {
-        assert_eq!(at_once(&[(SECOND, false); 500]).await, (1, SECOND));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_right_one_is_held_up_once() {
-        assert_eq!(at_once(&[(SECOND, true); 500]).await, (500, 2 * SECOND));
-        // One that has been accepted needs no turns.
-        let secrets = RefusedSecrets::new(Clock::tokio());
-        let known = secret("s", "/a", 1);
-        secrets.turn(&known, SECOND).await.unwrap().accepted();
-        let _held = [secrets.turn(&known, SECOND).await.unwrap(), secrets.turn(&known, SECOND).await.unwrap()];
-        // Until it is refused.
-        secrets.note(&known, &Failure::new(FailureReason::Auth, "no"));
-        let written = secret("s", "/a", u64::MAX);
-        let _turn = secrets.turn(&written, 20 * SECOND).await.unwrap();
-        let next = tokio::time::timeout(SECOND, secrets.turn(&written, SECOND)).await;
-        assert!(next.is_err(), "the file was written anew: it takes turns again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_keeps_an_answer_back_holds_nobody_up_for_long() {
-        // Half of the 4 s allowed; then all others go on.
-        let mut servers = vec![(3600 * SECOND, true)];
-        servers.extend([(SECOND, true); 20]);
-        assert_eq!(at_once(&servers).await.0, 21);
-        let mut servers = vec![(3600 * SECOND, false)];
-        servers.extend([(SECOND, false); 20]);
-        assert_eq!(at_once(&servers).await.0, 2, "one more for a server that does not answer, and not twenty");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_turn_without_a_word_passes_to_one() {
-        let secrets = RefusedSecrets::new(Clock::tokio());
-        let known = secret("s", "/a", 1);
-        let turn = secrets.turn(&known, 20 * SECOND).await.unwrap();
-        let soon = || tokio::time::timeout(SECOND, secrets.turn(&known, 20 * SECOND));
-        assert!(soon().await.is_err());
-        drop(turn);
-        let turn = soon().await.unwrap().unwrap();
-        assert!(soon().await.is_err());
-        let _other = secrets.turn(&secret("other", "/a", 1), SECOND).await.unwrap();
-        // One whose turn has lapsed takes nobody's away.
-        tokio::time::advance(11 * SECOND).await;
-        let _next = soon().await.unwrap().unwrap();
-        drop(turn);
-        assert!(soon().await.is_err());
-    }
-}
+mod tests;

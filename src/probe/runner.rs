@@ -8,12 +8,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::target::{Report, Target};
+use super::target::{Report, Shared, Target};
 use super::{Prober, Work};
 use crate::health::{Bearing, Signal};
 use crate::model::{
-    Check, CheckHealth, EndpointName, Event, EventKind, HealthView, Inventory, Now, ProbeSpec, TargetHealth, TargetKey,
-    TargetSpec,
+    Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now,
+    ProbeSpec, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
@@ -22,7 +22,16 @@ use crate::sys::heartbeat::Beat;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// How each endpoint is probed. An endpoint that is missing here is not.
-pub type Probes = BTreeMap<EndpointName, Arc<ProbeSpec>>;
+pub type Probes = BTreeMap<EndpointName, Probing>;
+
+/// How an endpoint is probed, and which: nothing of this is sent to addresses that were found for another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probing {
+    /// What the config that says so calls it.
+    pub identity: EndpointIdentity,
+    /// How.
+    pub spec: Arc<ProbeSpec>,
+}
 
 /// A target's task ended although nobody told it to.
 #[derive(Debug, thiserror::Error)]
@@ -50,15 +59,24 @@ pub struct Runner<F> {
 }
 
 /// A target at work, by a task for each of its checks.
-struct Running {
-    spec: Arc<TargetSpec>,
-    nudges: BTreeMap<Check, Arc<Notify>>,
+struct Running<P> {
+    /// How it is probed now.
+    spec: TargetSpec,
+    /// What its reports carry.
+    tag: Arc<TargetSpec>,
+    checks: BTreeMap<Check, Handle<P>>,
     token: CancellationToken,
 }
 
+/// How a task is reached.
+struct Handle<P> {
+    nudge: Arc<Notify>,
+    prober: Shared<P>,
+}
+
 /// The collector's state.
-struct Collector {
-    running: BTreeMap<TargetKey, Running>,
+struct Collector<P> {
+    running: BTreeMap<TargetKey, Running<P>>,
     work: Work,
     bearing: Bearing,
     tasks: JoinSet<()>,
@@ -108,12 +126,12 @@ where
     }
 
     /// Stops what left, starts what came, leaves the rest alone.
-    fn reconcile(&mut self, collector: &mut Collector) {
+    fn reconcile(&mut self, collector: &mut Collector<P>) {
         let work = Work::of(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
         let grid = work.grid();
         let mut view = HealthView::clone(&self.view.borrow());
         collector.running.retain(|key, r| {
-            let stays = work.targets.get(key).is_some_and(|spec| *spec == *r.spec);
+            let stays = work.targets.get(key).is_some_and(|spec| self.stays(r, spec, view.targets.get(key)));
             if !stays {
                 r.token.cancel();
                 view.targets.remove(key);
@@ -134,13 +152,39 @@ where
         self.view.send_replace(Arc::new(view));
     }
 
-    fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector) -> Running {
-        let (spec, token) = (Arc::new(spec.clone()), CancellationToken::new());
+    /// Whether a target can go on as it is. One that only has another secret goes on with that: nobody forgets what is
+    /// known of it, and it is asked at once. Unless that may just be what was wrong: then it begins anew, and the first
+    /// success is enough.
+    fn stays(&self, running: &mut Running<P>, spec: &TargetSpec, health: Option<&Arc<TargetHealth>>) -> bool {
+        if *spec == running.spec {
+            return true;
+        }
+        let down = |decided: bool| {
+            let mut states = health.into_iter().flat_map(|health| health.checks.values()).map(|check| check.state);
+            states.any(|state| matches!(state, CheckState::Down { decided: at } if at.is_some() == decided))
+        };
+        let undecided = down(false) && !down(true);
+        let same = !undecided
+            && spec.key == running.spec.key
+            && spec.probe.with_secrets_of(&running.spec.probe) == *running.spec.probe;
+        if same {
+            running.spec = spec.clone();
+            for (check, Handle { nudge, prober }) in &running.checks {
+                prober.replace((self.make)(spec, *check));
+                nudge.notify_one();
+            }
+        }
+        same
+    }
+
+    fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector<P>) -> Running<P> {
+        let (tag, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
             let nudge = Arc::new(Notify::new());
+            let prober = Shared::new((self.make)(spec, check));
             let target = Target {
-                prober: Arc::new((self.make)(&spec, check)),
-                spec: spec.clone(),
+                prober: prober.clone(),
+                spec: tag.clone(),
                 check,
                 schedule,
                 grid,
@@ -150,15 +194,15 @@ where
                 reports: collector.reports.clone(),
             };
             collector.tasks.spawn(target.run(token.clone()));
-            (check, nudge)
+            (check, Handle { nudge, prober })
         };
-        let nudges = spec.probe.checks().map(&mut start).collect();
-        Running { spec, nudges, token }
+        let checks = spec.probe.checks().map(&mut start).collect();
+        Running { spec: spec.clone(), tag, checks, token }
     }
 
     /// Takes in all results that wait, in one go, so that nobody sees half. The view always has the latest of each
     /// target; its readers are woken only if a decision could depend on one.
-    fn take_all(&self, collector: &mut Collector, first: Report, incoming: &mut mpsc::UnboundedReceiver<Report>) {
+    fn take_all(&self, collector: &mut Collector<P>, first: Report, incoming: &mut mpsc::UnboundedReceiver<Report>) {
         self.view.send_if_modified(|view| {
             // A copy only while some reader holds the one before.
             let view = Arc::make_mut(view);
@@ -173,9 +217,9 @@ where
     }
 
     /// Takes one result in; true if a decision could depend on it. One of an older spec is dropped.
-    fn take(&self, collector: &mut Collector, view: &mut HealthView, report: Report) -> bool {
+    fn take(&self, collector: &mut Collector<P>, view: &mut HealthView, report: Report) -> bool {
         let key = &report.spec.key;
-        if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.spec, &report.spec)) {
+        if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.tag, &report.spec)) {
             return false;
         }
         let Some(known) = view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&report.check)) else {
@@ -190,11 +234,11 @@ where
     }
 
     /// Nudges the siblings, and tells what happened.
-    fn tell(&self, collector: &Collector, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
+    fn tell(&self, collector: &Collector<P>, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
         if signal.concerns_siblings() {
-            for sibling in collector.work.siblings.get(key).into_iter().flatten() {
-                if let Some(nudge) = collector.running.get(sibling).and_then(|r| r.nudges.get(&check)) {
-                    nudge.notify_one();
+            for sibling in collector.work.siblings(key) {
+                if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
+                    handle.nudge.notify_one();
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The task of one check of one target: begins probes when the tracker says so, and hands every result to it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::tls::lock;
 use super::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
 use crate::model::{
@@ -36,12 +37,36 @@ pub(super) struct Target<P> {
     pub(super) schedule: Schedule,
     /// Between two instants at which checks of this host begin ([`super::Work::grid`]).
     pub(super) grid: Duration,
-    pub(super) prober: Arc<P>,
+    pub(super) prober: Shared<P>,
     pub(super) clock: Clock,
     /// Of this host: gives each (host, target, check) a phase of its own.
     pub(super) seed: u64,
     pub(super) nudge: Arc<Notify>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
+}
+
+/// A prober that another one may take the place of.
+pub(super) struct Shared<P>(Arc<Mutex<Arc<P>>>);
+
+impl<P> Shared<P> {
+    pub(super) fn new(prober: P) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(prober))))
+    }
+
+    /// From the next attempt on.
+    pub(super) fn replace(&self, prober: P) {
+        *lock(&self.0) = Arc::new(prober);
+    }
+
+    fn get(&self) -> Arc<P> {
+        lock(&self.0).clone()
+    }
+}
+
+impl<P> Clone for Shared<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
 /// When the next probe is due, and whether that was an ordinary appointment.
@@ -86,10 +111,13 @@ impl<P: Prober> Target<P> {
                     let observation = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
                     Some(self.ended(&mut tracker, &observation))
                 }
-                // A sibling is in trouble: prove yourself now.
+                // A sibling is in trouble, or there is another secret: prove yourself now.
                 () = self.nudge.notified() => {
-                    let spread = tracker.rouse(self.clock.now()).mul_f64(rng.f64());
-                    called.get_or_insert(Instant::now() + spread);
+                    let now = self.clock.now();
+                    // What the prober before found out may not hold for this one.
+                    tracker.pace(self.prober.get().pace(), now);
+                    let at = Instant::now() + tracker.rouse(now).mul_f64(rng.f64());
+                    called = Some(called.map_or(at, |earlier| earlier.min(at)));
                     None
                 }
                 // The next probe is due.
@@ -125,7 +153,7 @@ impl<P: Prober> Target<P> {
     }
 
     fn begin(&self, probes: &mut JoinSet<Observation>, started: Now) {
-        let (prober, clock, deadline) = (self.prober.clone(), self.clock, self.schedule.timeout);
+        let (prober, clock, deadline) = (self.prober.get(), self.clock, self.schedule.timeout);
         probes.spawn(async move {
             // The prober keeps the deadline; this is for one that doesn't.
             let outcome = tokio::time::timeout(deadline * 2, prober.probe(deadline)).await.unwrap_or_else(|_| {
@@ -142,10 +170,10 @@ impl<P: Prober> Target<P> {
 
     fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
-        tracker.pace(self.prober.pace(), at);
+        let prober = self.prober.get();
+        tracker.pace(prober.pace(), at);
         let step = tracker.observe(observation, at);
-        let health =
-            CheckHealth { certificate: self.prober.certificate(), remark: self.prober.remark(), ..tracker.health() };
+        let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
         let report = Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, at };
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(report);
@@ -153,7 +181,7 @@ impl<P: Prober> Target<P> {
     }
 
     fn rules(&self, rng: &mut fastrand::Rng) -> Rules {
-        let in_flight = match self.prober.overlap() {
+        let in_flight = match self.prober.get().overlap() {
             Overlap::Hedged => self.schedule.fall,
             Overlap::OneAwaited => 1,
         };

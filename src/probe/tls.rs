@@ -13,14 +13,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::{certificate, tickets};
+use super::chain::{Authorities, Sent};
+use super::tickets;
 use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
 
 /// The trust sets in use, one for each distinct [`Trust`].
@@ -36,7 +37,7 @@ impl TrustSets {
             return set;
         }
         sets.retain(|_, set| set.strong_count() > 0);
-        let set = Arc::new(TrustSet { source: trust.clone(), roots: OnceCell::new(), config: OnceCell::new() });
+        let set = Arc::new(TrustSet { source: trust.clone(), authorities: OnceCell::new(), config: OnceCell::new() });
         sets.insert(trust.clone(), Arc::downgrade(&set));
         set
     }
@@ -45,14 +46,9 @@ impl TrustSets {
 /// Who may have signed a certificate, made ready at the first use.
 pub struct TrustSet {
     source: Trust,
-    roots: OnceCell<Arc<RootCertStore>>,
-    config: OnceCell<Shared>,
-}
-
-/// What all targets of a trust set share of TLS.
-struct Shared {
-    verifier: Arc<WebPkiServerVerifier>,
-    config: ClientConfig,
+    authorities: OnceCell<Arc<Authorities>>,
+    /// What all targets of a trust set share of TLS.
+    config: OnceCell<ClientConfig>,
 }
 
 impl fmt::Debug for TrustSet {
@@ -63,21 +59,21 @@ impl fmt::Debug for TrustSet {
 
 impl TrustSet {
     /// What all its targets share. A failed attempt is made anew the next time, so that roots installed later count.
-    async fn shared(&self) -> Result<&Shared, Failure> {
-        let make = || async { shared(self.roots().await?.clone()) };
+    async fn config(&self) -> Result<&ClientConfig, Failure> {
+        let make = || async { config(self.authorities().await?.clone()) };
         self.config.get_or_try_init(make).await
     }
 
-    /// The roots alone, for a verifier that does more than refuse.
-    pub(crate) async fn roots(&self) -> Result<&Arc<RootCertStore>, Failure> {
+    /// Who is trusted.
+    pub(crate) async fn authorities(&self) -> Result<&Arc<Authorities>, Failure> {
         let load = || async {
-            let roots = match &self.source {
-                Trust::System => system_roots().await?,
+            let (roots, named) = match &self.source {
+                Trust::System => (system_roots().await?, Vec::new()),
                 Trust::File(bundle) => bundle_roots(bundle)?,
             };
-            Ok(Arc::new(roots))
+            Ok(Arc::new(Authorities::new(roots, named)))
         };
-        self.roots.get_or_try_init(load).await
+        self.authorities.get_or_try_init(load).await
     }
 }
 
@@ -100,30 +96,29 @@ pub(crate) async fn system_roots() -> Result<RootCertStore, Failure> {
     }
 }
 
-fn bundle_roots(bundle: &TrustBundle) -> Result<RootCertStore, Failure> {
+fn bundle_roots(bundle: &TrustBundle) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), Failure> {
     let mut roots = RootCertStore::empty();
-    let certificates = bundle.certificates.iter().map(|der| CertificateDer::from(der.as_slice()));
-    match roots.add_parsable_certificates(certificates) {
+    let certificates: Vec<_> = bundle.certificates.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    match roots.add_parsable_certificates(certificates.iter().cloned()) {
         (0, _) => {
             let detail = format!("expected a CA certificate in {}, found none that parses", bundle.path.display());
             Err(Failure::new(FailureReason::Misconfigured, detail))
         }
-        _ => Ok(roots),
+        _ => Ok((roots, certificates)),
     }
 }
 
-fn shared(roots: Arc<RootCertStore>) -> Result<Shared, Failure> {
+fn config(authorities: Arc<Authorities>) -> Result<ClientConfig, Failure> {
     let local = |e: &dyn fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
     // Passed explicitly: a process-wide default is state that nobody owns.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
-    let verifier = verifier.map_err(|e| local(&e))?;
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
-    let mut config = builder.with_webpki_verifier(verifier.clone()).with_no_client_auth();
+    let witness = Arc::new(Witness { authorities, shown: Shown::default() });
+    let mut config = builder.dangerous().with_custom_certificate_verifier(witness).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
-    Ok(Shared { verifier, config })
+    Ok(config)
 }
 
 /// The certificate that a server has shown last, whatever became of it.
@@ -131,9 +126,9 @@ fn shared(roots: Arc<RootCertStore>) -> Result<Shared, Failure> {
 pub(crate) struct Shown(Arc<Mutex<Option<Arc<Certificate>>>>);
 
 impl Shown {
-    /// Takes one down; what can't be read leaves the one before.
-    pub(crate) fn note(&self, end_entity: &CertificateDer<'_>) {
-        if let Some(read) = certificate::read(end_entity) {
+    /// Takes one down, if it could be read; else the one before stays.
+    pub(crate) fn note(&self, read: Option<Certificate>) {
+        if let Some(read) = read {
             *lock(&self.0) = Some(Arc::new(read));
         }
     }
@@ -144,11 +139,10 @@ impl Shown {
     }
 }
 
-/// Judges as rustls does, and takes down what it was shown: also of a certificate that is refused people want to know
-/// when it ended.
+/// Judges, and takes down what it was shown: also of a certificate that is refused people want to know when it ended.
 #[derive(Debug)]
 struct Witness {
-    verifier: Arc<WebPkiServerVerifier>,
+    authorities: Arc<Authorities>,
     shown: Shown,
 }
 
@@ -158,11 +152,13 @@ impl ServerCertVerifier for Witness {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        self.shown.note(end_entity);
-        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let sent = Sent { own: end_entity, others: intermediates };
+        let (read, verdict) = self.authorities.judge(sent, Some(server_name), now);
+        self.shown.note(read);
+        verdict.map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -171,7 +167,7 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
+        self.authorities.verify_tls12(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -180,11 +176,11 @@ impl ServerCertVerifier for Witness {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
+        self.authorities.verify_tls13(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.authorities.schemes()
     }
 }
 
@@ -218,13 +214,13 @@ impl Sessions {
     /// [`FailureReason::Local`] without system roots, [`FailureReason::Misconfigured`] for a bundle without a usable
     /// certificate.
     pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
-        let Shared { verifier, config: shared } = self.trust.shared().await?;
+        let (authorities, shared) = (self.trust.authorities().await?, self.trust.config().await?);
         let mut current = lock(&self.current);
         match &*current {
             Some(Current { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
             _ => {
                 let mut config = shared.clone();
-                let witness = Witness { verifier: verifier.clone(), shown: self.shown.clone() };
+                let witness = Witness { authorities: authorities.clone(), shown: self.shown.clone() };
                 config.dangerous().set_certificate_verifier(Arc::new(witness));
                 config.resumption = tickets::of_one_server();
                 let config = Arc::new(config);
@@ -288,8 +284,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tickets_are_kept_five_minutes_or_until_a_failure() {
-        let trust = TrustSet { source: bundle("/ca.pem"), roots: OnceCell::new(), config: OnceCell::new() };
-        trust.roots.set(Arc::new(roots_of_a_test())).unwrap();
+        let trust = TrustSet { source: bundle("/ca.pem"), authorities: OnceCell::new(), config: OnceCell::new() };
+        trust.authorities.set(Arc::new(Authorities::new(roots_of_a_test(), Vec::new()))).unwrap();
         let sessions = Sessions::new(Arc::new(trust));
         let first = sessions.config().await.unwrap();
         tokio::time::advance(Sessions::LIFETIME - Duration::from_millis(1)).await;

@@ -1,19 +1,21 @@
 //! What there is to probe, and who are siblings (pure).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::model::{EndpointName, HostName, Inventory, Presence, ProbeSpec, TargetKey, TargetSpec};
+use super::runner::Probes;
+use crate::model::{AddressEntry, HostName, Inventory, Presence, TargetKey, TargetSpec};
 
-/// The targets of an inventory.
+/// The targets of an inventory. What it holds grows with names and addresses, not with the square of either.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Work {
     /// By key.
     pub targets: BTreeMap<TargetKey, TargetSpec>,
-    /// Targets that share a published name with the key, across endpoints. A failure of one makes the others prove
-    /// themselves at once (B4).
-    pub siblings: BTreeMap<TargetKey, Box<[TargetKey]>>,
+    /// Targets that share a published name, across endpoints: no group twice.
+    groups: Vec<Box<[TargetKey]>>,
+    /// By target, the places of its groups.
+    member_of: BTreeMap<TargetKey, Vec<usize>>,
 }
 
 /// Between two instants at which checks begin, at most.
@@ -24,32 +26,50 @@ const MEETING: f64 = 20.0;
 const HALVINGS: f64 = 7.0;
 
 impl Work {
-    /// Every address of a configured endpoint that has a probe and has not been retired.
+    /// Every address of a configured endpoint that has a probe, has not been retired and may be probed. Inventory and
+    /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed.
     #[must_use]
-    pub fn of(inventory: &Inventory, probes: &BTreeMap<EndpointName, Arc<ProbeSpec>>) -> Self {
-        let mut work = Self::default();
-        let mut by_name: BTreeMap<HostName, BTreeSet<TargetKey>> = BTreeMap::new();
+    pub fn of(inventory: &Inventory, probes: &Probes) -> Self {
+        let mut targets = BTreeMap::new();
+        let mut by_name: BTreeMap<&HostName, BTreeSet<TargetKey>> = BTreeMap::new();
         for (name, endpoint) in inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured) {
-            let Some(probe) = probes.get(name) else { continue };
+            let Some(probing) = probes.get(name).filter(|p| p.identity == endpoint.identity) else { continue };
+            let may_be_probed =
+                |ip: &IpAddr, a: &AddressEntry| a.retired.is_none() && !endpoint.barred.contains_key(ip);
             for (zone, entry) in &endpoint.zones {
-                for (address, _) in entry.addresses.iter().filter(|(_, a)| a.retired.is_none()) {
+                for (address, _) in entry.addresses.iter().filter(|(ip, a)| may_be_probed(ip, a)) {
                     let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
                     for published in endpoint.names.iter().chain(&entry.names) {
-                        by_name.entry(published.clone()).or_default().insert(key.clone());
+                        by_name.entry(published).or_default().insert(key.clone());
                     }
-                    work.targets.insert(key.clone(), TargetSpec { key, probe: probe.clone() });
+                    targets.insert(key.clone(), TargetSpec { key, probe: probing.spec.clone() });
                 }
             }
         }
-        let mut siblings: BTreeMap<&TargetKey, BTreeSet<&TargetKey>> = BTreeMap::new();
-        for group in by_name.values() {
-            for key in group {
-                siblings.entry(key).or_default().extend(group.iter().filter(|k| *k != key));
-            }
+        Self::grouped(targets, by_name.into_values())
+    }
+
+    /// Of these targets and the groups that they form.
+    #[must_use]
+    pub fn grouped(
+        targets: BTreeMap<TargetKey, TargetSpec>,
+        groups: impl IntoIterator<Item = BTreeSet<TargetKey>>,
+    ) -> Self {
+        // Several names of one endpoint lead to the same targets.
+        let distinct: BTreeSet<Box<[TargetKey]>> = groups.into_iter().map(|keys| keys.into_iter().collect()).collect();
+        let groups: Vec<_> = distinct.into_iter().collect();
+        let mut member_of: BTreeMap<TargetKey, Vec<usize>> = BTreeMap::new();
+        for (place, key) in groups.iter().enumerate().flat_map(|(place, keys)| keys.iter().map(move |k| (place, k))) {
+            member_of.entry(key.clone()).or_default().push(place);
         }
-        let owned = |(key, others): (&TargetKey, BTreeSet<_>)| (key.clone(), others.into_iter().cloned().collect());
-        work.siblings = siblings.into_iter().map(owned).collect();
-        work
+        Self { targets, groups, member_of }
+    }
+
+    /// Targets that share a published name with this one. A failure of one makes the others prove themselves at once
+    /// (B4). One that shares several names with it may come several times.
+    pub fn siblings<'a>(&'a self, key: &'a TargetKey) -> impl Iterator<Item = &'a TargetKey> {
+        let places = self.member_of.get(key).into_iter().flatten();
+        places.filter_map(|place| self.groups.get(*place)).flatten().filter(move |other| *other != key)
     }
 
     /// Between two instants at which checks begin. One wake-up for several makes each cheaper by up to a half
@@ -66,8 +86,10 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::model::{ProbeKind, Schedule, Zone};
+    use crate::model::{EndpointName, ProbeKind, ProbeSpec, Schedule, Zone};
 
     fn work(targets: u32, interval: Duration) -> Work {
         let path = Schedule { interval, fast_interval: interval, timeout: interval, fall: 1, rise: 1 };
@@ -78,7 +100,7 @@ mod tests {
             TargetKey { endpoint: endpoint.clone(), zone: Zone::Unknown, address }
         };
         let spec = |n| (key(n), TargetSpec { key: key(n), probe: probe.clone() });
-        Work { targets: (0..targets).map(spec).collect(), siblings: BTreeMap::new() }
+        Work { targets: (0..targets).map(spec).collect(), ..Work::default() }
     }
 
     #[test]
@@ -95,5 +117,21 @@ mod tests {
         ] {
             assert_eq!(work(targets, interval).grid(), expected, "{targets} every {interval:?}");
         }
+    }
+
+    #[test]
+    fn siblings_share_a_name_and_take_no_square_of_room() {
+        let key = |n: u32| TargetKey {
+            endpoint: "db".parse().unwrap(),
+            zone: Zone::Unknown,
+            address: std::net::Ipv4Addr::from(n).into(),
+        };
+        let group = |range: std::ops::Range<u32>| range.map(key).collect::<BTreeSet<_>>();
+        let work = Work::grouped(BTreeMap::new(), [group(0..4000), group(0..4000), group(0..4000), group(4000..4002)]);
+        assert_eq!(work.groups.iter().map(|g| g.len()).sum::<usize>(), 4002);
+        assert_eq!(work.member_of.values().map(Vec::len).sum::<usize>(), 4002);
+        assert_eq!(work.siblings(&key(7)).count(), 3999);
+        assert_eq!(work.siblings(&key(4001)).collect::<Vec<_>>(), [&key(4000)]);
+        assert_eq!(work.siblings(&key(9999)).count(), 0);
     }
 }

@@ -20,6 +20,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::hosts::HostsPolicy;
+use crate::model::limits::{CapCounts, Capped};
 use crate::model::{Event, EventKind, Identity, Plan, PlanState};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
@@ -138,6 +140,10 @@ pub struct HostsPublisher {
     run_dir: PathBuf,
     boot_id: String,
     identity: Identity,
+    /// Answers of the last plan that its hand-over had no room for.
+    left_out: usize,
+    policy: Option<watch::Receiver<Arc<HostsPolicy>>>,
+    capped: Option<watch::Sender<CapCounts>>,
 }
 
 impl HostsPublisher {
@@ -147,7 +153,28 @@ impl HostsPublisher {
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity }
+        Self { run_dir, boot_id, identity, left_out: 0, policy: None, capped: None }
+    }
+
+    /// Counts what it leaves out, and says nothing of it while the policy publishes nothing.
+    #[must_use]
+    pub fn following(self, policy: watch::Receiver<Arc<HostsPolicy>>, capped: watch::Sender<CapCounts>) -> Self {
+        Self { policy: Some(policy), capped: Some(capped), ..self }
+    }
+
+    fn count_left_out(&mut self, plan: &Plan) {
+        let left_out = hosts::handover::left_out(plan);
+        let before = std::mem::replace(&mut self.left_out, left_out);
+        if left_out == 0 || left_out == before {
+            return;
+        }
+        if let Some(capped) = &self.capped {
+            capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
+        }
+        if self.policy.as_ref().is_none_or(|policy| policy.borrow().publish) {
+            let names = plan.answers.len();
+            tracing::warn!("the hand-over has no room for {left_out} of {names} names: they are not published");
+        }
     }
 
     async fn on_blocking_thread(&self, work: impl FnOnce(Self) -> io::Result<()> + Send + 'static) -> io::Result<()> {
@@ -162,6 +189,7 @@ impl Publisher for HostsPublisher {
     }
 
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        self.count_left_out(&plan);
         self.on_blocking_thread(move |this| {
             let handover = hosts::handover::make(&plan, &this.boot_id, &this.identity);
             in_folder(&this.run_dir, || {

@@ -127,6 +127,8 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::limits::CapCounts;
     use crate::model::{HANDOVER_FORMAT, PublishErrorKind, Wall};
@@ -144,6 +146,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            left_out: BTreeMap::new(),
             capped: CapCounts::default(),
         }
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::Inputs;
 use super::candidate::{Candidate, Candidates, Standing};
+use super::shed::{self, Shed};
 use crate::model::{Answers, Prefer};
 
 /// The outcome for one name.
@@ -19,6 +20,8 @@ pub(super) struct Chosen {
     pub(super) drained_but_needed: bool,
     /// Some candidate is left out because of a drain.
     pub(super) drained: bool,
+    /// What this host keeps away from because it is overloaded.
+    pub(super) shed: Shed,
 }
 
 /// `None` if there is neither a candidate nor anything published.
@@ -48,6 +51,11 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
     }
     let mut choice = pool.clone();
     keep_if_any(&mut choice, |c| !c.drained);
+    let shed = shed::of(candidates, published, inputs);
+    let is_left = |c: &Candidate| shed.left.contains(&c.key);
+    if choice.iter().any(|c| c.serves() && !is_left(c)) {
+        choice.retain(|c| !is_left(c));
+    }
     if let Some(first) = choice.iter().map(|c| c.priority).min() {
         choice.retain(|c| c.priority == first);
     }
@@ -63,6 +71,7 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
         standby: unique(rest.map(|c| c.key.address)),
         drained_but_needed: choice.iter().any(|c| c.drained),
         drained: candidates.list.iter().any(|c| c.drained && !is_sick(c) && !addresses.contains(&c.key.address)),
+        shed,
         addresses,
     })
 }
@@ -78,7 +87,7 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
         _ => false,
     };
     // Recovery is earned by rise and hold, unless nothing else is healthy, or may be.
-    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c));
+    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c) && !c.is_retired());
     let mut good: Vec<_> = list.iter().copied().filter(|c| firm(c)).collect();
     for lesser in [|s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering] as [fn(Standing) -> bool; 2] {
         if good.is_empty() && !hope {
@@ -89,7 +98,9 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let stays = |c: &Candidate| {
         is_good(c)
             || match c.standing {
-                _ if c.is_retired() => is_published(c) && good.is_empty(),
+                _ if c.is_retired() => {
+                    is_published(c) && !good.iter().any(|other| c.yields_to(other, inputs.now.boottime))
+                }
                 Standing::Unknown => is_published(c) || published.is_none(),
                 Standing::Down | Standing::Recovering => {
                     is_published(c) && !good.iter().any(|other| c.is_disproved_by(other))

@@ -40,6 +40,12 @@ pub(super) struct Candidate {
     pub(super) leaves_at: Option<Boottime>,
     /// The name left the config altogether.
     pub(super) removed: bool,
+    /// The name left this endpoint, or the endpoint the config or the cloud: the config has the name elsewhere, if at
+    /// all.
+    pub(super) departed: bool,
+    /// Set for an address of what the endpoint was before its config made another of it: until when it is waited for
+    /// one of the new one's, and for none but those.
+    pub(super) former: Option<Boottime>,
     pub(super) health: Option<Arc<TargetHealth>>,
 }
 
@@ -66,18 +72,25 @@ impl Candidate {
         matches!(self.standing, Standing::Trusted | Standing::Up)
     }
 
-    /// True for an address that its source dropped while the endpoint itself is still configured.
+    /// True for an address that its source dropped, or that is another endpoint's by now, while the name itself is
+    /// still configured.
     pub(super) fn is_retired(&self) -> bool {
-        self.leaves_at.is_some() && !self.removed
+        self.former.is_some() || (self.leaves_at.is_some() && !self.removed)
+    }
+
+    /// True if `self`, which is retired, has to go since `other` serves. Of a former endpoint it does not go for the
+    /// sake of one that is second choice, except when nothing has come of the new endpoint for `removal_grace`.
+    pub(super) fn yields_to(&self, other: &Self, now: Boottime) -> bool {
+        self.former.is_none_or(|until| other.priority <= self.priority || until <= now)
     }
 
     /// True if some other address passed every check that `self` is decidedly down by, in a probe begun after the
     /// failure that decided (B4). A check that is down without a decision is of the kind that no other address mends,
     /// and speaks neither for nor against.
     ///
-    /// Failures while nobody at all succeeded prove nothing, for they may have been this host's own (B5): when it is over,
-    /// the first address that answers must not disprove the others by what they failed then. They are probed again at
-    /// once, and what fails then fails beside a success.
+    /// Failures while nobody at all succeeded prove nothing, for they may have been this host's own (B5): when it is
+    /// over, the first address that answers must not disprove the others by what they failed then. They are probed
+    /// again at once, and what fails then fails beside a success.
     pub(super) fn is_disproved_by(&self, other: &Self) -> bool {
         let Some(theirs) = &other.health else { return false };
         let passed = |(check, at): &(Check, Boottime)| {
@@ -96,6 +109,8 @@ struct Claim<'a> {
     zone: Option<&'a Zone>,
     /// Set if the name, or the whole endpoint, has left the config, or is gone from the cloud: when the grace is over.
     until: Option<Boottime>,
+    /// When the name left the endpoint, if it did.
+    left: Option<Boottime>,
 }
 
 /// Every published name with its candidates.
@@ -132,10 +147,10 @@ fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -
     let of = |zone: Option<&'a Zone>, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
         let of_zone = zone.and_then(|zone| endpoint.1.zones.get(zone)).and_then(|z| gone(&z.missing));
         let ends = ends.into_iter().chain(of_zone).min();
-        let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: ends });
+        let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: ends, left: None });
         let leaving = leaving.iter().map(move |(name, since)| {
             let until = ends.into_iter().chain([since.after(removal)]).min();
-            Claim { name, endpoint, zone, until }
+            Claim { name, endpoint, zone, until, left: Some(*since) }
         });
         present.chain(leaving)
     };
@@ -164,7 +179,7 @@ fn finish(list: &mut [Candidate]) {
         list.iter_mut().for_each(|c| c.removed = false);
     }
     list.sort_by(|a, b| {
-        let order = |c: &Candidate| (!c.local, c.priority, c.leaves_at.is_some());
+        let order = |c: &Candidate| (!c.local, c.priority, c.leaves_at.is_some() || c.former.is_some());
         order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
     });
 }
@@ -173,7 +188,7 @@ fn finish(list: &mut [Candidate]) {
 pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Option<Boottime> {
     let times = candidates.list.iter().flat_map(|c| {
         let hold = if let Standing::Holding(until) = c.standing { Some(until) } else { None };
-        [hold, c.leaves_at]
+        [hold, c.leaves_at, c.former]
     });
     let drains = inputs.overrides.drains.values().map(|d| Some(d.until));
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
@@ -185,11 +200,16 @@ where
 {
     let (name, endpoint) = claim.endpoint;
     let zones = endpoint.zones.iter().filter(|(zone, _)| claim.zone.is_none_or(|only| only == *zone));
+    // A name that left before or when the endpoint became another one never was the new one's.
+    let former = |entry: &AddressEntry| entry.former && claim.left.is_none_or(|left| entry.retired >= Some(left));
+    let only_former = claim.left.is_some() && zones.clone().flat_map(|(_, e)| e.addresses.values()).any(former);
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
         let decided = decided(health.as_deref());
-        let retirement = entry.retired.map(|since| since.after(inputs.policy.graces.of(entry.source)));
+        let Graces { removal, gone: _ } = inputs.policy.graces;
+        let retirement = entry.retired.filter(|_| !entry.former);
+        let retirement = retirement.map(|since| since.after(inputs.policy.graces.of(entry.source)));
         Candidate {
             priority: endpoint.priority,
             local: matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b),
@@ -200,11 +220,14 @@ where
             decided: decided.into_iter().map(|(check, at, _)| (check, at)).collect(),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
+            departed: claim.until.is_some(),
+            former: entry.retired.filter(|_| entry.former).map(|since| since.after(removal)),
             health,
             key,
         }
     };
-    zones.flat_map(|(zone, e)| e.addresses.iter().map(move |a| candidate(zone, a))).collect()
+    let addresses = zones.flat_map(|(zone, e)| e.addresses.iter().map(move |a| (zone, a)));
+    addresses.filter(|(_, (_, entry))| !only_former || former(entry)).map(|(zone, a)| candidate(zone, a)).collect()
 }
 
 /// Checks that are decidedly down: when that was decided, and what they failed by.

@@ -7,10 +7,14 @@
 //! Two rules stand above all others. No answer ever becomes empty (B1), and an address leaves an answer only when
 //! another address of the same name has passed the same check in a probe begun after the failure that decided (B4),
 //! and only if its failures were not of a time in which nobody at all succeeded (`witness`, B5).
+//!
+//! An overload moves nothing, except that a fleet is shed from one that lasts, by a rule of its own (`shed`): a
+//! preference for what does better, which never empties an answer and takes nobody for dead.
 
 mod answer;
 mod candidate;
 mod reason;
+mod shed;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,10 +51,13 @@ pub struct Steered {
     pub plan: Plan,
     /// What changed against the previous plan.
     pub events: Vec<EventKind>,
-    /// When to look again although nothing else changes: a hold or a grace ends.
+    /// When to look again although nothing else changes: a hold or a grace ends, or this host's turn comes (`shed`).
     pub wake_at: Option<Boottime>,
     /// Endpoints that lost an address just now: discovery should look whether the cloud knows why.
     pub ask: BTreeSet<EndpointName>,
+    /// Names that still lead to what their endpoint was before the config made another of it, though `removal_grace` is
+    /// over.
+    pub outstayed: BTreeSet<HostName>,
 }
 
 /// Decides.
@@ -58,27 +65,39 @@ pub struct Steered {
 pub fn steer(inputs: &Inputs<'_>) -> Steered {
     let names = candidate::gather(inputs);
     let mut plan = Plan::default();
+    let mut turns = Vec::new();
     for (name, candidates) in &names {
         let previous = inputs.previous.and_then(|p| p.answers.get(name));
-        if let Some(answer) = answer_of(inputs, candidates, previous) {
+        if let Some((answer, turn)) = answer_of(inputs, candidates, previous) {
             plan.answers.insert(name.clone(), answer);
+            turns.extend(turn);
         }
     }
     plan.withdrawn = withdrawn(inputs, &plan.answers);
     Steered {
         events: changes(inputs.previous, &plan),
-        wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).min(),
+        wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).chain(turns).min(),
         ask: lost(inputs.previous, &names, &plan),
+        outstayed: names
+            .iter()
+            .filter(|(name, c)| outstays(name, c, &plan, inputs.now))
+            .map(|(n, _)| n.clone())
+            .collect(),
         plan,
     }
 }
 
-/// `None` only for a name without any address, old or new.
-fn answer_of(inputs: &Inputs<'_>, candidates: &Candidates, previous: Option<&Answer>) -> Option<Answer> {
+/// The answer, and when this host's turn comes to leave an overloaded address or to return to it. `None` only for a
+/// name without any address, old or new.
+fn answer_of(
+    inputs: &Inputs<'_>,
+    candidates: &Candidates,
+    previous: Option<&Answer>,
+) -> Option<(Answer, Option<Boottime>)> {
     let published = previous.map(|a| a.addresses.as_slice());
     let chosen = answer::choose(candidates, published, inputs)?;
     let reason = reason::of(candidates, &chosen, inputs);
-    Some(Answer { addresses: chosen.addresses, standby: chosen.standby, reason })
+    Some((Answer { addresses: chosen.addresses, standby: chosen.standby, reason }, chosen.shed.wake))
 }
 
 /// A name that had an answer and has none any more is withdrawn, and stays so until it gets one again: absence alone
@@ -90,6 +109,12 @@ fn withdrawn(inputs: &Inputs<'_>, answers: &BTreeMap<HostName, Answer>) -> BTree
     let lost = previous.answers.keys().map(|n| (n.clone(), why(n)));
     let known = previous.withdrawn.iter().map(|(n, w)| (n.clone(), *w));
     lost.chain(known).filter(|(n, _)| !answers.contains_key(n)).collect()
+}
+
+fn outstays(name: &HostName, candidates: &Candidates, plan: &Plan, now: Now) -> bool {
+    let published = plan.answers.get(name).map(|a| a.addresses.as_slice()).unwrap_or_default();
+    let over = |c: &candidate::Candidate| c.former.is_some_and(|until| until <= now.boottime);
+    candidates.list.iter().any(|c| over(c) && published.contains(&c.key.address))
 }
 
 fn changes(previous: Option<&Plan>, plan: &Plan) -> Vec<EventKind> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, Freshness, Graces, Prefer, Presence,
-    SourceKind, Span, Steering, TargetKey, Zone, ZoneEntry,
+    AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointIdentity, Freshness, Graces,
+    Prefer, Presence, SourceKind, Span, Steering, TargetKey, Zone, ZoneEntry,
 };
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -45,6 +45,7 @@ impl World {
                 (zone(&format!("z{z}")), ZoneEntry { addresses, ..ZoneEntry::default() })
             });
             let endpoint = Endpoint {
+                identity: EndpointIdentity::default(),
                 id: None,
                 domain: None,
                 names: [name("db.example")].into(),
@@ -56,6 +57,9 @@ impl World {
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
                 cloud: None,
                 missing: None,
+                not_found: Default::default(),
+                left_out: Default::default(),
+                barred: Default::default(),
             };
             inventory.endpoints.insert(format!("e{i}").parse().unwrap(), endpoint);
         }
@@ -130,6 +134,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         failures: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
         last: None,
         last_failure: None,
+        load: crate::model::Load::default(),
         certificate: None,
         remark: None,
         stats: crate::model::CheckStats::default(),
@@ -194,11 +199,11 @@ fn a_wrong_password_everywhere_does_not_stop_failing_over() {
     }
     world.set(1, up(999));
     world.set(2, up(999));
-    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), Healthy));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), AllDownKept), "no target is up, and nothing is healthy");
     world.set(1, down(990, 993));
     assert_eq!(world.answer(&[1, 2]), (ips(&[2]), FailedOver));
     world.set(1, up(999));
-    assert_eq!(world.answer(&[2]), (ips(&[1, 2]), Healthy));
+    assert_eq!(world.answer(&[2]), (ips(&[1, 2]), AllDownKept));
     // Where nothing else is known it is what counts, and still moves nothing.
     let mut world = World::new(&[&[1, 2]]);
     world.set_check(1, Check::Deep, refused_login());
@@ -418,7 +423,7 @@ fn a_name_that_left_its_endpoint_stays_for_the_grace_and_is_then_withdrawn() {
 fn a_name_that_moves_to_another_endpoint_follows_as_soon_as_that_one_answers() {
     let mut world = World::new(&[&[1], &[2]]);
     world.endpoint(0).presence = Presence::Removed { since: now(900).boottime };
-    assert_eq!(world.answer(&[1]), (ips(&[1]), Unprobed));
+    assert_eq!(world.answer(&[1]), (ips(&[1]), RemovalPending));
     world.set(2, up(999));
     assert_eq!(world.answer(&[1]), (ips(&[2]), Healthy));
 }

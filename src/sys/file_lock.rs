@@ -1,14 +1,16 @@
 //! A lock that ends with its holder, however that ends.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::atomic_file;
 use super::clock::Clock;
 
 /// Between two tries.
@@ -40,6 +42,58 @@ pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
     }
 }
 
+/// Why a lock is not ours.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldError {
+    /// Somebody else has it.
+    #[error("held by another process")]
+    Held {
+        /// Which process, if it could write that down.
+        pid: Option<u32>,
+    },
+    /// The system said no.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Takes the lock without waiting, to be kept for as long as this process lives. The holder's process id stands in the
+/// file (0600, its folder's owner's), which nobody removes: what counts is the lock, so that an old id misleads nobody.
+/// The folder may be another user's. Blocks.
+///
+/// # Errors
+/// See [`HoldError`].
+pub fn hold(path: &Path) -> Result<FileLock, HoldError> {
+    let (folder, name) = atomic_file::open_parent(path)?;
+    // Not following what somebody put there, and not waiting for it.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?;
+    let mut file = File::from(file);
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.nlink() != 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file with one link").into());
+    }
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(HoldError::Held { pid: written(&file) }),
+        Err(e) => return Err(io::Error::from(e).into()),
+    }
+    let owner = rustix::fs::fstat(&folder).map_err(io::Error::from)?.st_uid;
+    if facts.uid() != owner {
+        // Else root, by hand, would lock the service out of its own file. Who can't give it away can't have made it so.
+        let _ = fchown(&file, Some(owner), None);
+    }
+    // For people alone.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(FileLock(file))
+}
+
+fn written(file: &File) -> Option<u32> {
+    const LONGEST: u64 = 16;
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +112,34 @@ mod tests {
         drop(held);
         waiting.join().unwrap().unwrap();
         assert!(take(&dir.path().join("no/lock"), Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn a_holder_is_named_and_what_it_left_behind_holds_nobody_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::fs::write(&path, "4194305\n").unwrap();
+        let held = hold(&path).unwrap();
+        let ours = std::process::id();
+        assert!(matches!(hold(&path), Err(HoldError::Held { pid: Some(pid) }) if pid == ours));
+        drop(held);
+        assert!(path.exists());
+        hold(&path).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_put_there_is_neither_locked_nor_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("lock"), dir.path().join("other"));
+        std::fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        assert!(matches!(hold(&path), Err(HoldError::Io(_))));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&other, &path).unwrap();
+        assert!(matches!(hold(&path), Err(HoldError::Io(_))));
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(hold(&path), Err(HoldError::Io(_))));
+        assert_eq!(std::fs::read(&other).unwrap(), b"precious");
     }
 }

@@ -164,6 +164,8 @@ fn sentence(receipt: &Receipt) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::limits::CapCounts;
     use crate::model::{HANDOVER_FORMAT, PublishErrorKind, Wall};
@@ -182,6 +184,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            left_out: BTreeMap::new(),
             capped: CapCounts::default(),
         }
     }

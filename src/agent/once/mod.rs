@@ -1,4 +1,5 @@
-//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written.
+//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written, but
+//! which TLS handshakes have broken off: that budget is shared with the agent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, Surroundings};
 use super::settings::{self, probes};
-use super::{cache, host, host_facts, recall, steering};
+use super::{cache, host, host_facts, recall, steering, tls_budget};
 use crate::cloud::credentials::Credentials;
 use crate::cloud::metadata::Facts;
 use crate::config::Config;
-use crate::discover::rounds::{self, Cloud as _};
-use crate::discover::{Api, Cache, Fixed, Memory, Round, SourceError, merge};
+use crate::discover::rounds::{self, Said};
+use crate::discover::{Api, Cache, Memory, Round, SourceError, fold};
 use crate::model::{
     Boottime, Certificate, Check, CheckHealth, CheckState, EventKind, HealthView, HostFacts, Inventory, Overrides,
-    Plan, Probed, Schedule, TargetHealth, TargetKey, TargetSpec,
+    Plan, Probed, Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::probe::runner::{Probes, Runner};
 use crate::probe::{Prober as _, Probers, Work};
@@ -129,13 +130,14 @@ pub async fn discover(config: &Config, eyes: Eyes) -> Found {
 /// One round, and each check of every target once.
 pub async fn examine(config: &Config, eyes: Eyes) -> Examined {
     let found = discover(config, eyes).await;
-    let probed = probe_once(&Work::of(&found.inventory, &probes(config)), eyes.clock).await;
+    let probers = Probers::new(eyes.clock).within(tls_budget(config));
+    let probed = probe_once(&Work::of(&found.inventory, &probes(config)), &probers).await;
     Examined { found, probed }
 }
 
 /// Each check of every target once, some at a time.
-async fn probe_once(work: &Work, clock: Clock) -> Vec<Probed> {
-    let (probers, turns) = (Probers::new(clock), Arc::new(Semaphore::new(AT_A_TIME)));
+async fn probe_once(work: &Work, probers: &Probers) -> Vec<Probed> {
+    let turns = Arc::new(Semaphore::new(AT_A_TIME));
     let mut tasks = JoinSet::new();
     for (number, spec) in work.targets.values().enumerate() {
         for (check, schedule) in spec.probe.checks() {
@@ -192,19 +194,27 @@ async fn look_round(config: &Config, at: Whereabouts, known: Inventory, eyes: Ey
     let askers = cloud::connect(eyes.surroundings, eyes.clock)(config, &at.host);
     let config = Arc::new(config.clone());
     let (mut whole, mut inventory) = (Round::new(), Arc::new(known));
-    let mut fold = |round: Round, inventory: &Inventory| {
-        let (folded, _) = merge(inventory, &config.endpoints, &round, config.graces(), eyes.clock.now());
-        for (name, said) in round {
-            whole.entry(name).or_default().extend(said);
+    let mut take = |round: Round, inventory: &Inventory| {
+        for (name, said) in &round {
+            whole.entry(name.clone()).or_default().extend(said.clone());
         }
-        Arc::new(folded)
+        Arc::new(fold(inventory, &config, round, eyes.clock.now()).inventory)
     };
-    let mut round = Round::new();
-    rounds::ask(&Fixed, &config, &inventory, &mut round).await;
-    inventory = fold(round, &inventory);
+    inventory = take(rounds::fixed(&config), &inventory);
     // The API tells the domain names that DNS is asked for.
-    inventory = fold(askers.api(config.clone(), inventory.clone()).await, &inventory);
-    inventory = fold(askers.dns(config.clone(), inventory.clone()).await, &inventory);
+    for kinds in [&[SourceKind::Api][..], &[SourceKind::ZoneDomain, SourceKind::EndpointDomain]] {
+        let questions = rounds::questions(kinds, &config, &inventory, None);
+        let (tell, mut heard) = mpsc::unbounded_channel();
+        match kinds {
+            [SourceKind::Api] => rounds::one_by_one(askers.clone(), questions, tell).await,
+            _ => rounds::side_by_side(askers.clone(), questions, tell).await,
+        };
+        let mut round = Round::new();
+        while let Some(Said { question, said }) = heard.recv().await {
+            round.entry(question.name).or_default().insert(question.kind, said);
+        }
+        inventory = take(round, &inventory);
+    }
     Found { at, round: whole, inventory: Arc::unwrap_or_clone(inventory) }
 }
 
@@ -215,7 +225,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     let patience = patience(&probes).min(PATIENCE);
     let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
     let view = watch::Sender::<Arc<HealthView>>::default();
-    let probers = Probers::new(clock);
+    let probers = Probers::new(clock).within(tls_budget(config));
     let runner = Runner {
         make: move |spec: &TargetSpec, check| probers.prober(spec, check),
         clock,
@@ -246,7 +256,7 @@ fn patience(probes: &Probes) -> Duration {
         let Schedule { interval, fast_interval, timeout, rise: _, fall } = schedule;
         (timeout + fast_interval) * (fall + 2) + interval.mul_f64(1.1) + Duration::from_secs(1)
     };
-    probes.values().flat_map(|p| p.checks()).map(longest).max().unwrap_or_default()
+    probes.values().flat_map(|p| p.spec.checks()).map(longest).max().unwrap_or_default()
 }
 
 /// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that
@@ -264,7 +274,7 @@ fn is_judged(work: &Work, view: &HealthView) -> bool {
             CheckState::Up { .. } => true,
             CheckState::Down { decided: None } => vouched(check),
             CheckState::Down { decided: Some(at) } => {
-                let siblings = work.siblings.get(key).into_iter().flatten().filter_map(of);
+                let siblings = work.siblings(key).filter_map(of);
                 vouched(check) && siblings.filter_map(|s| s.checks.get(kind)).all(|s| has_answered_since(s, at))
             }
         })

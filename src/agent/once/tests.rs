@@ -1,8 +1,10 @@
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::*;
-use crate::model::{Check, CheckHealth, Failure, FailureReason, LastResult, Now, ProbeKind, ProbeSpec, Zone};
+use crate::model::{
+    Check, CheckHealth, EndpointIdentity, Failure, FailureReason, LastResult, Now, ProbeKind, ProbeSpec, Zone,
+};
+use crate::probe::runner::Probing;
 
 const fn at(s: u64) -> Boottime {
     Boottime(Duration::from_secs(s))
@@ -26,8 +28,7 @@ fn spec() -> ProbeSpec {
 
 fn work() -> Work {
     let targets = ["h", "i"].map(|z| (key(z), TargetSpec { key: key(z), probe: Arc::new(spec()) }));
-    let siblings = [(key("h"), [key("i")].into()), (key("i"), [key("h")].into())];
-    Work { targets: targets.into(), siblings: siblings.into() }
+    Work::grouped(targets.into(), [[key("h"), key("i")].into()])
 }
 
 fn view(h: CheckHealth, i: CheckHealth) -> HealthView {
@@ -78,7 +79,7 @@ fn a_verdict_is_waited_for_and_then_the_evidence_of_the_others() {
 #[test]
 fn a_success_of_anybody_since_the_first_failure_is_waited_for() {
     let failing = |since| CheckHealth { failing_since: Some(at(since)), ..down(Some(since + 1)) };
-    let alone = Work { siblings: BTreeMap::new(), ..work() };
+    let alone = Work::grouped(work().targets, []);
     for (h, i, judged) in [
         (failing(3), up(2), false),
         (failing(3), up(3), true),
@@ -92,7 +93,8 @@ fn a_success_of_anybody_since_the_first_failure_is_waited_for() {
 
 #[test]
 fn the_slowest_target_sets_the_patience() {
-    let probes: Probes = [("a".parse().unwrap(), Arc::new(spec()))].into();
+    let probing = Probing { identity: EndpointIdentity::default(), spec: Arc::new(spec()) };
+    let probes: Probes = [("a".parse().unwrap(), probing)].into();
     assert_eq!(patience(&probes), Duration::from_secs(19));
     assert_eq!(patience(&Probes::new()), Duration::ZERO);
 }

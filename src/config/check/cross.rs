@@ -11,6 +11,8 @@ use super::section::Bad;
 use super::{Desk, Located};
 use crate::config::document::quote;
 use crate::config::raw::Origin;
+use crate::model::limits::{ADDRESSES_A_NAME, NAMES_A_CONFIG, ZONES_AN_ENDPOINT};
+use crate::model::ranges::{self, BadAddress};
 use crate::model::{HostName, ZoneId};
 
 fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>) -> Bad {
@@ -21,6 +23,7 @@ fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>
 pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     for draft in drafts {
         zones_have_addresses(draft, desk);
+        endpoints_fit(draft, desk);
         let nameless = draft.names.is_empty() && draft.zones.is_empty() && !draft.publishes_its_domain();
         if nameless && !desk.findings.has_errors() {
             let help = "it is probed and reported, but nothing points at it; add `private_dns`";
@@ -54,6 +57,35 @@ fn secrets_are_apart(drafts: &[&Draft], desk: &mut Desk<'_>) {
 pub(super) fn names(drafts: &[Draft], desk: &mut Desk<'_>) {
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     pinned_names_are_pinned_once(&enabled, desk);
+    names_fit(&enabled, desk);
+}
+
+/// As many as one hand-over may have.
+fn names_fit(drafts: &[&Draft], desk: &mut Desk<'_>) {
+    let mut names: BTreeSet<&HostName> = BTreeSet::new();
+    for draft in drafts {
+        let of_zones = draft.zones.iter().flat_map(|(_, names)| names);
+        names.extend(draft.names.iter().chain(of_zones).map(|n| &n.value));
+        if names.len() > NAMES_A_CONFIG {
+            let found = bad(format!("at most {NAMES_A_CONFIG} names in all"), "more", draft.at.clone());
+            return desk.complain("endpoint.private_dns", found);
+        }
+    }
+}
+
+/// More of one endpoint would be refused where discovery takes it in.
+fn endpoints_fit(draft: &Draft, desk: &mut Desk<'_>) {
+    let zones: BTreeSet<&ZoneId> = draft.addresses.keys().chain(draft.zones.iter().map(|(id, _)| &id.value)).collect();
+    let addresses: BTreeSet<IpAddr> = draft.addresses.values().flatten().map(|a| a.value).collect();
+    for (key, most, of, found) in [
+        ("endpoint.zone", ZONES_AN_ENDPOINT, "zones", zones.len()),
+        ("endpoint.addresses", ADDRESSES_A_NAME, "addresses", addresses.len()),
+    ] {
+        if found > most {
+            let expected = format!("at most {most} {of} of one endpoint");
+            desk.complain(key, bad(expected, found.to_string(), draft.at.clone()));
+        }
+    }
 }
 
 fn zones_have_addresses(draft: &Draft, desk: &mut Desk<'_>) {
@@ -104,12 +136,19 @@ fn pinned_names_are_pinned_once(drafts: &[&Draft], desk: &mut Desk<'_>) {
     }
 }
 
-/// Addresses that the writer would never write.
+/// Addresses that the writer would never write. Those that would not even be probed are mistakes.
 pub(super) fn addresses(drafts: &[Draft], hosts: &HostsDraft, desk: &mut Desk<'_>) {
     for address in drafts.iter().flat_map(|d| d.addresses.values()).flatten() {
+        let found = || (quote(&address.value.to_string()), address.at.clone());
         if let Some((expected, help)) = refusal(address.value, hosts) {
-            let complaint = bad(expected, quote(&address.value.to_string()), address.at.clone());
-            desk.complain("endpoint.addresses", complaint.help(help));
+            let (found, at) = found();
+            desk.complain("endpoint.addresses", bad(expected, found, at).help(help));
+        } else if ranges::judge(address.value, &hosts.config.allowed_ranges).is_err() {
+            let ranges = hosts.config.allowed_ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let (found, at) = found();
+            let help = "it is probed but never published; widen hosts.allowed_ranges if it is right";
+            let expected = format!("an address in hosts.allowed_ranges ({ranges})");
+            desk.warn("endpoint.addresses", bad(expected, found, at).help(help));
         }
     }
 }
@@ -123,11 +162,13 @@ fn refusal(address: IpAddr, hosts: &HostsDraft) -> Option<(String, &'static str)
         let expected = format!("an {families} address, as hosts.families says");
         return Some((expected, "add the other family to hosts.families"));
     }
-    let inside = hosts.config.allowed_ranges.iter().any(|r| r.contains(&address));
-    let ranges = || hosts.config.allowed_ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    (!inside).then(|| {
-        (format!("an address in hosts.allowed_ranges ({})", ranges()), "widen hosts.allowed_ranges if it is right")
-    })
+    match ranges::judge(address, &hosts.config.allowed_ranges) {
+        Err(BadAddress::Special(what)) => {
+            let help = "it is neither probed nor published unless a range of hosts.allowed_ranges is for just these";
+            Some((format!("an address of an endpoint, not {what}"), help))
+        }
+        Ok(()) | Err(BadAddress::Outside) => None,
+    }
 }
 
 /// Folders of two processes that must not meddle with each other's.

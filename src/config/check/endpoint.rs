@@ -7,19 +7,16 @@ use std::sync::Arc;
 use super::probe::{Around, Fallback};
 use super::section::{Bad, Read, Section};
 use super::{Desk, Located, general, names, probe, read};
-use crate::config::EndpointConfig;
 use crate::config::document::quote;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
+use crate::config::{EndpointConfig, HostConfig, OwnDomains};
+use crate::model::limits::ENDPOINTS_A_CONFIG;
 use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Steering, ZoneId};
-
-/// More endpoints than a VPC can have.
-const MOST_ENDPOINTS: usize = 1_000;
 
 /// What one `[[endpoint]]` says, with the places of what other rules look at.
 pub(super) struct Draft {
     pub(super) at: Option<Origin>,
     pub(super) name: Option<EndpointName>,
-    pub(super) id: Option<EndpointId>,
     pub(super) enabled: bool,
     /// `private_dns`, and the domain if it is published.
     pub(super) names: Vec<Located<HostName>>,
@@ -42,14 +39,20 @@ impl Draft {
         self.config.as_ref().is_some_and(|c| c.publish_domain)
     }
 
+    /// What the names that the cloud gives it may be, if they are published.
+    pub(super) fn own_domains(&self, host: &HostConfig) -> Option<(EndpointId, OwnDomains)> {
+        self.config.as_ref()?.own_domains(host)
+    }
+
     /// What its probe logs in with.
     pub(super) fn secret(&self) -> Option<&FileSecret> {
         self.config.as_ref()?.probe.as_ref()?.kind.secret()
     }
 
-    /// What becomes of it: nothing if it is switched off.
-    pub(super) fn into_config(self) -> Option<(EndpointName, EndpointConfig)> {
-        self.name.zip(self.config).filter(|_| self.enabled)
+    /// What becomes of it in the region of `[host]`: nothing if it is switched off.
+    pub(super) fn into_config(self, region: Option<&str>) -> Option<(EndpointName, EndpointConfig)> {
+        let config = self.config.map(|config| EndpointConfig { region: region.map(str::to_owned), ..config });
+        self.name.zip(config).filter(|_| self.enabled)
     }
 }
 
@@ -57,15 +60,15 @@ impl Draft {
 pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, shared: (Steering, u32)) -> Vec<Draft> {
     let written = root.has("endpoint");
     let mut sections = root.sections(desk, "endpoint");
-    if let Some(first_too_many) = sections.get(MOST_ENDPOINTS) {
+    if let Some(first_too_many) = sections.get(ENDPOINTS_A_CONFIG) {
         let bad = Bad {
-            expected: format!("at most {MOST_ENDPOINTS} endpoints"),
+            expected: format!("at most {ENDPOINTS_A_CONFIG} endpoints"),
             found: sections.len().to_string(),
             help: None,
             at: first_too_many.at.clone(),
         };
         desk.complain("endpoint", bad);
-        sections.truncate(MOST_ENDPOINTS);
+        sections.truncate(ENDPOINTS_A_CONFIG);
     }
     if sections.is_empty() && !written {
         let help = Some("add an [[endpoint]] table; see config/examples".to_owned());
@@ -120,8 +123,9 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     };
     section.finish(desk);
     let config = priority.map(|priority| EndpointConfig {
-        id: id.clone(),
+        id,
         domain: domain.map(|l| l.value),
+        region: None,
         names: names.iter().map(|l| l.value.clone()).collect(),
         publish_domain: publishes,
         addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),
@@ -131,7 +135,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
         steering,
     });
     let discovered = !(without_domain && without_id);
-    Draft { at, name, id, enabled, names, zones, addresses, discovered, probe_kind, config }
+    Draft { at, name, enabled, names, zones, addresses, discovered, probe_kind, config }
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {

@@ -14,10 +14,12 @@ mod files;
 mod general;
 mod hosts;
 mod https;
+mod matrixone_user;
 mod mysql;
 mod names;
 mod probe;
 mod read;
+mod room;
 mod secret;
 mod section;
 pub(super) mod standing;
@@ -177,6 +179,7 @@ impl Drafts {
         cross::endpoints(&self.endpoints, desk);
         if let Some(hosts) = &self.hosts {
             cross::addresses(&self.endpoints, hosts, desk);
+            room::names(&self.endpoints, hosts, desk);
         }
     }
 
@@ -193,10 +196,12 @@ fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
     drafts.check_probes_and_addresses(desk);
     drafts.check_names_and_paths(desk);
     let Drafts { host, cloud, steering, endpoints, hosts, dns, metrics, log } = drafts;
+    let host = host?.value();
+    let region = host.region.as_deref();
     Some(Config {
-        host: host?.value(),
+        endpoints: endpoints.into_iter().filter_map(|draft| draft.into_config(region)).collect(),
+        host,
         cloud: cloud?,
-        endpoints: endpoints.into_iter().filter_map(Draft::into_config).collect(),
         steering: steering?,
         hosts: hosts?.value(),
         dns: dns?,
@@ -210,11 +215,12 @@ fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
     let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
+    let host = host?.value();
     Some(WriterConfig {
         hosts: hosts?.value(),
-        agent_run_dir: host?.value().run_dir,
+        own_domains: enabled().filter_map(|e| e.own_domains(&host)).collect(),
+        agent_run_dir: host.run_dir,
         names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
-        endpoint_ids: enabled().filter_map(|e| e.id.clone()).collect(),
         dns,
         log: log?,
     })
@@ -237,19 +243,33 @@ pub(crate) fn folders(tree: &Table) -> Folders {
 
 /// Every file that the tree names, for the loader to look at before the rules judge it.
 pub(crate) fn references(tree: &Table) -> BTreeSet<PathBuf> {
+    let mut paths = secrets(tree);
+    let roots = probes(tree).filter_map(|probe| probe.get("ca_file"));
+    paths.extend(roots.filter_map(|e| read::path(&e.node).ok()));
+    paths
+}
+
+/// The files among them that hold a secret.
+pub(crate) fn secrets(tree: &Table) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();
     let credentials = tree.get("cloud").and_then(|e| e.node.table()?.get("credentials")?.node.table());
     paths.extend(secret_files("cloud.credentials", credentials));
-    let Some(super::raw::Value::List(endpoints)) = tree.get("endpoint").map(|e| &e.node.value) else { return paths };
-    let probes = endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table());
-    for probe in probes {
+    for probe in probes(tree) {
         let headers = probe.get("headers").and_then(|e| e.node.table());
         let files = headers.into_iter().flatten().filter_map(|(_, e)| e.node.table()?.get("file"));
-        let named = files.chain(probe.get("ca_file"));
-        paths.extend(named.filter_map(|e| read::path(&e.node).ok()));
+        paths.extend(files.filter_map(|e| read::path(&e.node).ok()));
         paths.extend(secret_files("endpoint.probe", Some(probe)));
     }
     paths
+}
+
+/// The table of each probe.
+fn probes(tree: &Table) -> impl Iterator<Item = &Table> {
+    let endpoints = match tree.get("endpoint").map(|e| &e.node.value) {
+        Some(super::raw::Value::List(endpoints)) => endpoints.as_slice(),
+        _ => &[],
+    };
+    endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table())
 }
 
 /// The secret files that a table of the path `pattern` names.

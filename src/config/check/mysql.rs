@@ -1,8 +1,10 @@
 //! `[endpoint.probe]` of the kinds `matrixone` and `mysql`: who logs in, over which TLS, and what is asked.
 
+use std::sync::Arc;
+
 use super::probe::Fallback;
 use super::section::{Bad, Section};
-use super::{Desk, deep, read, secret, tls};
+use super::{Desk, deep, matrixone_user, read, secret, tls};
 use crate::config::document::quote;
 use crate::model::{DeepSpec, FileSecret, MysqlLogin, MysqlSpec, MysqlTls};
 
@@ -11,16 +13,34 @@ const LONGEST_VALUE: usize = 1_000;
 /// MatrixOne's are longer than MySQL's 32: an account's UUID, user and role.
 const LONGEST_USER: usize = 300;
 
+/// How the name of who logs in is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// As one likes.
+    Plain,
+    /// As MatrixOne reads it.
+    Matrixone,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Off,
     Preferred,
     Required,
+    VerifyCa,
     Verify,
 }
 
-const MODES: [(&str, Mode); 4] =
-    [("off", Mode::Off), ("preferred", Mode::Preferred), ("required", Mode::Required), ("verify", Mode::Verify)];
+const MODES: [(&str, Mode); 5] = [
+    ("off", Mode::Off),
+    ("preferred", Mode::Preferred),
+    ("required", Mode::Required),
+    ("verify_ca", Mode::VerifyCa),
+    ("verify", Mode::Verify),
+];
+
+/// A user of MatrixOne's.
+const MATRIXONE_NAME: &str = "account:user or account:user:role";
 
 /// Users and roles that may do everything: more than a probe needs.
 const ADMINS: [&str; 6] = ["root", "admin", "accountadmin", "moadmin", "sysadmin", "dump"];
@@ -59,7 +79,7 @@ fn login(section: &mut Section, desk: &mut Desk<'_>, user_needed: bool) -> Optio
     if has_user && !has_password && !user_needed {
         section.miss(desk, "password_file", Some("without a secret nothing logs in: leave `user` out, too"));
     }
-    let user = take_user(section, desk);
+    let user = take_user(section, desk, if user_needed { Names::Plain } else { Names::Matrixone });
     let password = take_secret(section, desk, "password_file");
     match (has_user, has_password) {
         (false, false) => (!user_needed).then_some(None),
@@ -68,13 +88,24 @@ fn login(section: &mut Section, desk: &mut Desk<'_>, user_needed: bool) -> Optio
     }
 }
 
-/// The name of who logs in; warns of administrators.
-pub(super) fn take_user(section: &mut Section, desk: &mut Desk<'_>) -> Option<String> {
+/// The name of who logs in; warns of administrators, and of who belongs to no account of MatrixOne.
+pub(super) fn take_user(section: &mut Section, desk: &mut Desk<'_>, names: Names) -> Option<String> {
     let user = section.take(desk, "user", |n| {
         let text = read::bounded_text(n, LONGEST_USER)?;
         let clean = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
-        if clean { Ok(text) } else { Err(vec![Bad::new("a user's name", n)]) }
+        match matrixone_user::malformed(&text).filter(|_| names == Names::Matrixone) {
+            _ if !clean => Err(vec![Bad::new("a user's name", n)]),
+            Some(why) => Err(vec![Bad::new(MATRIXONE_NAME, n).help(why)]),
+            None => Ok(text),
+        }
     })?;
+    if names == Names::Matrixone && matrixone_user::lacks_account(&user.value) {
+        let help = "MatrixOne looks for it in its provider's own account, and logs each login there that fails; write \
+                    \"sys:…\" where that is meant";
+        let (found, at) = (quote(&user.value), user.at.clone());
+        let bad = Bad { expected: MATRIXONE_NAME.to_owned(), found, help: Some(help.to_owned()), at };
+        desk.warn("endpoint.probe.user", bad);
+    }
     if is_admin(&user.value) {
         let help = "a user with no right but to log in is enough; its password lies on every host".to_owned();
         let (expected, found) = ("a user without an admin's rights".to_owned(), quote(&user.value));
@@ -83,9 +114,11 @@ pub(super) fn take_user(section: &mut Section, desk: &mut Desk<'_>) -> Option<St
     Some(user.value)
 }
 
-/// MatrixOne writes `account:user:role`, or with `#`; the last part is the role that counts.
+/// MatrixOne writes `account:user:role`, or with `#` or `%3A`; the last part is the role that counts. Labels stand
+/// behind a `?`.
 fn is_admin(user: &str) -> bool {
-    let last = user.rsplit([':', '#']).next().unwrap_or(user);
+    let name = user.split('?').next().unwrap_or(user).replace("%3A", ":");
+    let last = name.rsplit([':', '#']).next().unwrap_or(&name);
     ADMINS.iter().any(|admin| admin.eq_ignore_ascii_case(last))
 }
 
@@ -112,24 +145,43 @@ fn take_tls(
         let _ = tls::expiry_warning(section, desk);
         return None;
     };
-    if mode.value == Mode::Verify {
-        let spec = tls::verified(section, desk, fallback)?;
-        let expiry_warning = spec.expiry_warning;
-        return Some((MysqlTls::Verify(spec), expiry_warning));
-    }
-    for name in tls::VERIFIED.iter().filter(|name| section.has(name)) {
-        let help = "no other mode looks at who signed the certificate, and for whom";
-        let word = MODES.iter().find(|(_, other)| *other == mode.value).map_or("another", |(word, _)| *word);
-        section.clash(desk, "tls", (format!("\"verify\" beside `{name}`"), &quote(word)), help);
-    }
-    section.forget(&tls::VERIFIED);
-    let expiry_warning = tls::expiry_warning(section, desk)?;
     let tls = match mode.value {
+        Mode::Verify => {
+            let spec = tls::verified(section, desk, fallback)?;
+            let expiry_warning = spec.expiry_warning;
+            return Some((MysqlTls::Verify(spec), expiry_warning));
+        }
+        Mode::VerifyCa => return verify_ca(section, desk),
         Mode::Off => MysqlTls::Off,
         Mode::Preferred => MysqlTls::Preferred,
-        Mode::Required | Mode::Verify => MysqlTls::Required,
+        Mode::Required => MysqlTls::Required,
     };
-    Some((tls, expiry_warning))
+    let help = "no other mode looks at who signed the certificate, and for whom";
+    refuse_beside(section, desk, (mode.value, &tls::VERIFIED), help);
+    section.forget(&tls::VERIFIED);
+    Some((tls, tls::expiry_warning(section, desk)?))
+}
+
+/// Who signed the certificate is looked at, and not for whom: for servers that made their certificates themselves.
+fn verify_ca(section: &mut Section, desk: &mut Desk<'_>) -> Option<(MysqlTls, std::time::Duration)> {
+    if !section.has("ca_file") {
+        let help = "whoever has a certificate of a public authority, for any name, would pass without";
+        section.miss(desk, "ca_file", Some(help));
+    }
+    refuse_beside(section, desk, (Mode::VerifyCa, &["server_name"]), "verify_ca does not look at the name");
+    section.forget(&["server_name"]);
+    let bundle = tls::ca_file(section, desk);
+    let expiry_warning = tls::expiry_warning(section, desk)?;
+    Some((MysqlTls::VerifyCa(Arc::new(bundle?)), expiry_warning))
+}
+
+/// Complains of keys that only `verify` has.
+fn refuse_beside(section: &mut Section, desk: &mut Desk<'_>, (mode, keys): (Mode, &[&str]), help: &str) {
+    for name in keys.iter().filter(|name| section.has(name)) {
+        let word = MODES.iter().find(|(_, other)| *other == mode).map_or("another", |(word, _)| *word);
+        let modes = if *name == "ca_file" { "\"verify\" or \"verify_ca\"" } else { "\"verify\"" };
+        section.clash(desk, "tls", (format!("{modes} beside `{name}`"), &quote(word)), help);
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +190,9 @@ mod tests {
 
     #[test]
     fn the_last_part_of_a_user_says_whether_it_is_an_admin() {
-        for user in ["root", "acct:admin:accountadmin", "a#b#moadmin", "sys:dump", "Admin"] {
+        for user in
+            ["root", "acct:admin:accountadmin", "a#b#moadmin", "sys:dump", "Admin", "a%3Ab%3Amoadmin", "a:dump?x=y"]
+        {
             assert!(is_admin(user), "{user}");
         }
         for user in ["probe", "acct:admin:readonly", "root:probe", "administrator"] {

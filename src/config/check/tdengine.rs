@@ -46,7 +46,8 @@ fn login(section: &mut Section, desk: &mut Desk<'_>) -> Option<Option<TdengineLo
         section.miss(desk, if user { "password_file" } else { "user" }, None);
     }
     let by_token = mysql::take_secret(section, desk, "token_file").map(TdengineLogin::Token);
-    let (name, secret) = (mysql::take_user(section, desk), mysql::take_secret(section, desk, "password_file"));
+    let name = mysql::take_user(section, desk, mysql::Names::Plain);
+    let secret = mysql::take_secret(section, desk, "password_file");
     match (token, user && password) {
         (true, _) => by_token.map(Some),
         (false, true) => {

@@ -7,7 +7,7 @@ use super::probe::Fallback;
 use super::section::Section;
 use super::{Desk, files, read};
 use crate::config::document::quote;
-use crate::model::{HostName, TlsSpec, Trust};
+use crate::model::{HostName, TlsSpec, Trust, TrustBundle};
 
 /// The keys that only a verified session needs.
 pub(super) const VERIFIED: [&str; 2] = ["server_name", "ca_file"];
@@ -16,19 +16,24 @@ const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A session whose certificate is verified.
 pub(super) fn verified(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<TlsSpec> {
-    let world = desk.world;
     let server_name = server_name(section, desk, fallback);
     let system_roots = !section.has("ca_file");
-    let ca_file = section.take(desk, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world));
+    let ca_file = ca_file(section, desk);
     if system_roots {
         section.derived(desk, "ca_file", "\"\"", "the system's roots");
     }
     let expiry_warning = expiry_warning(section, desk);
     Some(TlsSpec {
         server_name: server_name?,
-        trust: ca_file.map_or(Trust::System, |f| Trust::File(Arc::new(f.value))),
+        trust: ca_file.map_or(Trust::System, |bundle| Trust::File(Arc::new(bundle))),
         expiry_warning: expiry_warning?,
     })
+}
+
+/// The certificates of a file, if the key is there.
+pub(super) fn ca_file(section: &mut Section, desk: &mut Desk<'_>) -> Option<TrustBundle> {
+    let world = desk.world;
+    section.take(desk, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world)).map(|l| l.value)
 }
 
 /// How long before its end a certificate is complained about.

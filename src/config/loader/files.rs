@@ -108,6 +108,8 @@ pub(super) fn folders(sources: &Sources) -> (Vec<Standing>, Vec<Complaint>) {
                 let acl = regular_file::has_acl(&folder);
                 found.push(Standing { name: show(&folder), kind, access: Access::of(&status), acl });
             }
+            // Then the file in it is not there either, which is told elsewhere if it matters.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => unknown.push(Complaint::of_file(show(&folder), "a folder", reason(&e), None)),
         }
     }
@@ -130,8 +132,12 @@ fn folders_to(path: &Path) -> Vec<PathBuf> {
 
 /// Looks at every file that the tree names.
 pub(super) fn gather(tree: &Table, sources: &mut Sources) -> Facts {
+    let secrets = check::secrets(tree);
     let look = |path: PathBuf| {
         let facts = look_at(&path, sources);
+        if secrets.contains(&path) {
+            sources.mark_secret();
+        }
         (path, facts)
     };
     check::references(tree).into_iter().map(look).collect()

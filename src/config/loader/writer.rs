@@ -4,14 +4,13 @@
 use std::path::Path;
 
 use super::files::{self, Texts};
-use super::settle;
+use super::{settle, untrusted};
 use crate::config::WriterConfig;
-use crate::config::check::{self, standing};
+use crate::config::check;
 use crate::config::complaint::Complaints;
 use crate::config::facts::Environment;
 use crate::config::merge::Merged;
 use crate::config::sources::Sources;
-use crate::sys::identity;
 
 /// The writer's part of a configuration, and where it came from.
 #[derive(Debug, Clone)]
@@ -30,18 +29,14 @@ pub struct LoadedWriter {
 /// names.
 ///
 /// What concerns only the agent may be wrong, unreadable or of a later version; unknown keys are taken anywhere. The
-/// files, and the folders that they lie in, must be those of root or of the user that this process acts as, and
-/// nobody else's to change.
+/// files, and the folders that they lie in, are judged as [`super::load`] judges them.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once, in the words of [`super::load`]; no warnings. Of files that somebody
 /// else could change no more is said than that.
 pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWriter, Complaints> {
     let Texts { documents, mut standing, mut unreadable, sources } = files::read_texts(path);
-    let (folders, unknown) = files::folders(&sources);
-    standing.extend(folders);
-    unreadable.extend(unknown);
-    unreadable.extend(standing::others_may_write(&standing, identity::effective_uid()));
+    unreadable.extend(untrusted(&mut standing, &sources, environment));
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }

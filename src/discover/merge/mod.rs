@@ -1,5 +1,6 @@
 //! The inventory that follows from the last one, the config and what the sources said (pure).
 
+mod identity;
 mod taken;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Found, SourceError};
 use crate::config::EndpointConfig;
 use crate::model::{
-    Boottime, Endpoint, EndpointName, EventKind, Freshness, Graces, HostName, Inventory, Now, Presence, SourceKind,
-    Zone, ZoneEntry,
+    AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Graces, HostName, Inventory, Now, Presence,
+    SourceKind, Zone, ZoneEntry,
 };
 
 /// What each source said of each endpoint. A source that was not asked this time is absent.
@@ -34,6 +35,7 @@ pub fn merge(
         }
         taken::settle(&mut endpoint, old, now.boottime);
         endpoint.names.extend(endpoint.domain.clone().filter(|_| wanted.publish_domain));
+        endpoint.leaving.retain(|name, _| !endpoint.names.contains(name));
         events.extend(taken::news(name, old, &endpoint));
         expire(&mut endpoint, graces, now.boottime);
         inventory.endpoints.insert(name.clone(), endpoint);
@@ -60,7 +62,7 @@ pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
     });
     let zones = || inventory.endpoints.values().flat_map(|e| e.zones.values());
     let addresses = zones().flat_map(|z| z.addresses.values());
-    let retired = addresses.filter_map(|a| Some(a.retired?.after(graces.of(a.source))));
+    let retired = addresses.filter(|a| !a.former).filter_map(|a| Some(a.retired?.after(graces.of(a.source))));
     let pinned = zones().flat_map(|z| z.leaving.values().copied());
     let leaving = inventory.endpoints.values().flat_map(|e| e.leaving.values().copied());
     removed.chain(pinned).chain(leaving).map(|since| since.after(graces.removal)).chain(retired).min()
@@ -68,8 +70,8 @@ pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
 
 /// The endpoint as the config describes it, with what was known before.
 fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> Endpoint {
-    let old = old.filter(|old| old.presence == Presence::Configured || old.id == wanted.id);
-    let same = old.is_some_and(|old| old.id == wanted.id);
+    let was = old.map(identity::before);
+    let same = was.as_ref().is_some_and(|was| identity::same_in_api(was, wanted));
     let mut zones: BTreeMap<Zone, ZoneEntry> = BTreeMap::new();
     for (zone, entry) in old.into_iter().flat_map(|o| &o.zones) {
         let still = match zone {
@@ -88,9 +90,12 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
     for (zone, names) in &wanted.zone_names {
         zones.entry(Zone::Known(zone.clone())).or_default().names.clone_from(names);
     }
+    // One that the config gave goes with it; one that the API told stays.
+    let told = old.filter(|_| same && was.as_ref().is_some_and(|was| was.domain.is_none()));
     let mut endpoint = Endpoint {
+        identity: wanted.identity(),
         id: wanted.id.clone(),
-        domain: wanted.domain.clone().or_else(|| old.filter(|_| same)?.domain.clone()),
+        domain: wanted.domain.clone().or_else(|| told?.domain.clone()),
         leaving: old.map(|o| leaving((&o.names, &o.leaving), &wanted.names, now)).unwrap_or_default(),
         names: wanted.names.clone(),
         priority: wanted.priority,
@@ -100,9 +105,16 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         sources: old.map(|o| o.sources.clone()).unwrap_or_default(),
         cloud: old.filter(|_| same).and_then(|o| o.cloud.clone()),
         missing: old.filter(|_| same).and_then(|o| o.missing),
+        not_found: old.map(|o| o.not_found.clone()).unwrap_or_default(),
+        left_out: old.map(|o| o.left_out.clone()).unwrap_or_default(),
+        // Noted anew once all is folded in.
+        barred: BTreeMap::new(),
     };
-    for kind in
-        SourceKind::ALL.into_iter().filter(|kind| !wanted.has_source(*kind) || (!same && *kind == SourceKind::Api))
+    let turned = was.map(|was| identity::turned(&was, wanted)).unwrap_or_default();
+    identity::part_with(&mut endpoint, &turned, now);
+    for kind in SourceKind::ALL
+        .into_iter()
+        .filter(|kind| !wanted.has_source(*kind) || turned.contains(kind) || (!same && *kind == SourceKind::Api))
     {
         taken::forget(&mut endpoint, kind);
     }
@@ -132,7 +144,10 @@ fn take(
             taken::take(endpoint, kind, found, now.boottime);
             found.incomplete.as_ref()
         }
-        Err(error) => Some(error),
+        Err(error) => {
+            taken::note_failure(endpoint, kind, error);
+            Some(error)
+        }
     };
     let freshness = match error {
         None => Freshness::Fresh { at: now },
@@ -155,7 +170,8 @@ fn expire(endpoint: &mut Endpoint, graces: Graces, now: Boottime) {
     let named = |since: &Boottime| since.after(graces.removal) > now;
     endpoint.leaving.retain(|_, since| named(since));
     for entry in endpoint.zones.values_mut() {
-        entry.addresses.retain(|_, a| a.retired.is_none_or(|since| since.after(graces.of(a.source)) > now));
+        let kept = |a: &AddressEntry| a.former || a.retired.is_none_or(|since| since.after(graces.of(a.source)) > now);
+        entry.addresses.retain(|_, a| kept(a));
         entry.leaving.retain(|_, since| named(since));
     }
     endpoint

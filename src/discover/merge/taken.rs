@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::discover::{Found, FoundZone};
+use crate::cloud::resolve::ResolveError;
+use crate::discover::{Found, FoundZone, SourceError};
 use crate::model::{
     AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Missing, SourceKind, Zone, ZoneEntry,
 };
@@ -19,29 +20,48 @@ const APART: Duration = Duration::from_secs(300);
 
 /// Takes in what a source says.
 pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &Found, now: Boottime) {
+    endpoint.left_out.remove(&kind);
+    if !found.left_out.is_empty() {
+        endpoint.left_out.insert(kind, found.left_out.clone());
+    }
     if kind == SourceKind::Api {
         note_pass(endpoint, found, now);
         if found.gone {
             // It stays as it was until that is certain, and then for the grace.
+            endpoint.cloud = found.cloud.clone().or(endpoint.cloud.take());
             return;
         }
         endpoint.cloud.clone_from(&found.cloud);
         endpoint.domain = endpoint.domain.take().or_else(|| found.domain.clone());
         take_zone_facts(endpoint, found, now);
     }
+    endpoint.not_found.remove(&kind);
     if kind == SourceKind::ZoneDomain {
         replace_what_only_failing_sources_give(endpoint, found);
     }
     let said = located(endpoint, kind, found);
     // Domain names of zones are asked zone by zone, and a list that lacks something proves no absence.
     let whole = kind != SourceKind::ZoneDomain && found.incomplete.is_none();
-    drop_what_is_not_given(endpoint, (kind, whole), &said);
+    if !found.keeps {
+        drop_what_is_not_given(endpoint, (kind, whole), &said);
+    }
     add(endpoint, kind, said);
+}
+
+/// Takes in that a source can't tell. A domain name that does not exist, and never gave an address, was never there.
+pub(super) fn note_failure(endpoint: &mut Endpoint, kind: SourceKind, error: &SourceError) {
+    let no_such_name = matches!(error, SourceError::Resolve(ResolveError::NoSuchName(_)));
+    let never = endpoint.cloud.is_none() && !is_given_by(endpoint, kind);
+    if kind == SourceKind::EndpointDomain && no_such_name && never {
+        endpoint.not_found.insert(kind);
+    }
 }
 
 /// A source has nothing more to say of this endpoint: the config changed.
 pub(super) fn forget(endpoint: &mut Endpoint, kind: SourceKind) {
     endpoint.sources.remove(&kind);
+    endpoint.left_out.remove(&kind);
+    endpoint.not_found.remove(&kind);
     for entry in addresses_mut(endpoint) {
         entry.given.remove(&kind);
     }
@@ -53,7 +73,8 @@ pub(super) fn forget(endpoint: &mut Endpoint, kind: SourceKind) {
     }
 }
 
-/// Retires what nobody gives, unless nothing else is left.
+/// Retires what nobody gives, unless nothing else is left. What was another endpoint's is kept by being published, not
+/// by being probed.
 pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boottime) {
     for zone in endpoint.zones.values_mut().filter(|z| is_fixed(z)) {
         zone.addresses.values_mut().for_each(|a| a.given.retain(|kind| *kind == SourceKind::Fixed));
@@ -64,8 +85,10 @@ pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boott
         for (address, known) in &mut entry.addresses {
             let was_live = before.and_then(|z| z.addresses.get(address)).is_some_and(|a| a.retired.is_none());
             known.source = known.given.first().copied().unwrap_or(known.source);
+            known.former &= known.given.is_empty();
             known.retired = match known.given.is_empty() {
                 false => None,
+                true if known.former => known.retired.or(Some(now)),
                 true if keep && was_live => None,
                 true => known.retired.or(Some(now)),
             };
@@ -90,6 +113,13 @@ pub(super) fn news(name: &EndpointName, old: Option<&Endpoint>, new: &Endpoint) 
             events.push(EventKind::CloudStatus { endpoint: name.clone(), zone: Some(zone.clone()), status, trouble });
         }
     }
+    for kind in new.not_found.iter().filter(|kind| !old.is_some_and(|o| o.not_found.contains(kind))) {
+        events.push(EventKind::EndpointNotFound { endpoint: name.clone(), source: *kind });
+    }
+    // How much it is may change with each answer.
+    for (kind, what) in new.left_out.iter().filter(|(kind, _)| !old.is_some_and(|o| o.left_out.contains_key(kind))) {
+        events.push(EventKind::LeftOut { endpoint: name.clone(), source: *kind, what: what.to_string() });
+    }
     let confirmed = |e: &Endpoint| e.missing.is_some_and(|m| m.confirmed.is_some());
     if confirmed(new) && !old.is_some_and(confirmed) {
         events.push(EventKind::EndpointGone { endpoint: name.clone() });
@@ -105,8 +135,20 @@ fn is_fixed(zone: &ZoneEntry) -> bool {
     zone.addresses.values().any(|a| a.given.contains(&SourceKind::Fixed))
 }
 
-/// Counts a pass that lacks the endpoint. What another source still gives is not gone.
+fn is_given_by(endpoint: &Endpoint, kind: SourceKind) -> bool {
+    endpoint.zones.values().flat_map(|z| z.addresses.values()).any(|a| a.given.contains(&kind))
+}
+
+/// Counts a pass that lacks the endpoint. What another source still gives is not gone, and what the API never had can't
+/// be: there the id is wrong, or the region, or the account.
 fn note_pass(endpoint: &mut Endpoint, found: &Found, now: Boottime) {
+    let lacks = found.gone && found.cloud.is_none();
+    if lacks && endpoint.cloud.is_none() && !is_given_by(endpoint, SourceKind::Api) {
+        endpoint.not_found.insert(SourceKind::Api);
+        endpoint.missing = None;
+        return;
+    }
+    endpoint.not_found.remove(&SourceKind::Api);
     let fresh = |kind: &SourceKind| endpoint.sources.get(kind).is_some_and(|f| !f.is_stale());
     let given = endpoint.zones.values().flat_map(|z| z.addresses.values()).flat_map(|a| &a.given);
     let vouched = given.filter(|kind| **kind != SourceKind::Api).any(fresh);

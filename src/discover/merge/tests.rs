@@ -23,6 +23,7 @@ fn wanted() -> BTreeMap<EndpointName, EndpointConfig> {
     let config = EndpointConfig {
         id: None,
         domain: None,
+        region: None,
         names: ["db.example".parse().unwrap()].into(),
         publish_domain: false,
         addresses: [("z".parse().unwrap(), vec!["10.0.0.1".parse().unwrap()])].into(),
@@ -305,13 +306,67 @@ fn gone_is_what_two_passes_five_minutes_apart_lack() {
 }
 
 #[test]
+fn what_the_api_never_had_is_not_found_and_never_gone() {
+    let mut story = Story::new(discovered());
+    let not_found = |story: &Story| story.endpoint().not_found.iter().copied().collect::<Vec<_>>();
+    story.hears(API, gone());
+    assert_eq!((not_found(&story), story.endpoint().missing), (vec![API], None));
+    assert!(matches!(story.events[..], [EventKind::EndpointNotFound { source: API, .. }]), "{:?}", story.events);
+    story.waits(600).hears(API, gone());
+    assert_eq!((story.events.len(), story.endpoint().missing), (0, None), "said once, and never gone");
+    // What DNS gives stays, for the API that never had it does not speak of it.
+    story.hears(ZONE, Ok(found(&[("h", &["10.0.0.1"])]))).hears(ZONE, failure()).waits(10_000).hears(API, gone());
+    story.shows(&["h 10.0.0.1 zone_domain"]);
+    assert_eq!((not_found(&story), story.endpoint().missing), (vec![API], None));
+    // It was made meanwhile.
+    story.hears(API, of_api(&[("h", &["10.0.0.1"])]));
+    assert_eq!(not_found(&story), []);
+    // One that is first seen while somebody deletes it was there.
+    let mut deleting = of_api(&[]).unwrap();
+    deleting.gone = true;
+    deleting.cloud.as_mut().unwrap().status = EndpointStatus::Deleting;
+    let mut story = Story::new(discovered());
+    story.hears(API, Ok(deleting));
+    assert_eq!(not_found(&story), []);
+    assert!(story.endpoint().missing.is_some() && story.endpoint().cloud.is_some());
+}
+
+#[test]
+fn a_domain_that_never_was_is_not_found_and_one_that_was_merely_fails() {
+    let no_such_name = || Err(SourceError::Resolve(crate::cloud::resolve::ResolveError::NoSuchName("d".to_owned())));
+    let mut config = discovered();
+    config.values_mut().next().unwrap().id = None;
+    config.values_mut().next().unwrap().domain = Some("ep-1.example.com".parse().unwrap());
+    let mut story = Story::new(config);
+    story.hears(WHOLE, failure());
+    assert!(story.endpoint().not_found.is_empty(), "no answer says nothing");
+    story.hears(WHOLE, no_such_name());
+    assert_eq!(story.endpoint().not_found, [WHOLE].into());
+    story.hears(WHOLE, Ok(found(&[("unknown", &["10.0.0.1"])])));
+    assert!(story.endpoint().not_found.is_empty());
+    story.hears(WHOLE, no_such_name()).shows(&["unknown 10.0.0.1 endpoint_domain"]);
+    assert!(story.endpoint().not_found.is_empty());
+}
+
+#[test]
 fn another_id_is_another_endpoint() {
     let mut story = Story::new(discovered());
     story.hears(API, of_api(&[("h", &["10.0.0.1"])])).hears(API, gone());
     story.config.values_mut().next().unwrap().id = Some("ep-2".parse().unwrap());
-    story.hears(API, failure()).shows(&["h 10.0.0.1 api"]);
+    story.hears(API, failure()).shows(&["h 10.0.0.1 api -"]);
     assert_eq!((story.endpoint().cloud.clone(), story.endpoint().missing), (None, None));
+    let former = |story: &Story, zone_id: &str| {
+        story.endpoint().zones[&zone(zone_id)].addresses.values().map(|a| a.former).collect::<Vec<_>>()
+    };
+    assert_eq!(former(&story, "h"), [true]);
     story.hears(API, of_api(&[("h", &["10.0.0.2"])])).shows(&["h 10.0.0.1 api -", "h 10.0.0.2 api"]);
+    // Nobody here knows whether the new one works: the old ones are remembered for as long as it takes.
+    story.waits(100_000).hears(API, of_api(&[("h", &["10.0.0.2"])]));
+    story.shows(&["h 10.0.0.1 api -", "h 10.0.0.2 api"]);
+    assert_eq!(next_expiry(&story.inventory, GRACES), None);
+    // What the new one has, too, is the new one's.
+    story.hears(API, of_api(&[("h", &["10.0.0.1"])])).shows(&["h 10.0.0.1 api", "h 10.0.0.2 api -"]);
+    assert_eq!(former(&story, "h"), [false, false]);
 }
 
 #[test]

@@ -113,8 +113,10 @@ fn endpoint_status(inventory: &Inventory) -> Family {
         BusinessStatus::Normal => c.status.to_string(),
         business => business.to_string(),
     };
+    let never_there = inventory.endpoints.iter().filter(|(_, e)| e.cloud.is_none() && !e.not_found.is_empty());
+    let never_there = never_there.map(|(name, _)| (labels([("endpoint", name), ("state", &"not_found")]), true));
     Family::gauge("privatelink_endpoint_status", "1 for what the cloud says of the endpoint.")
-        .samples(status_of(inventory, word))
+        .samples(status_of(inventory, word).into_iter().chain(never_there))
 }
 
 fn connection_status(inventory: &Inventory) -> Family {
@@ -241,9 +243,12 @@ fn certificate_expiry(health: &HealthView) -> Family {
     let ends = health
         .targets
         .iter()
-        .filter_map(|(key, target)| Some((target_labels(key), target.certificate()?.not_after.as_secs_f64())));
-    Family::gauge("privatelink_probe_tls_cert_expiry_timestamp_seconds", "When the certificate shown last ends.")
-        .samples(ends)
+        .filter_map(|(key, target)| Some((target_labels(key), target.certificate()?.ends().as_secs_f64())));
+    Family::gauge(
+        "privatelink_probe_tls_cert_expiry_timestamp_seconds",
+        "When the first certificate of the way to a root ends.",
+    )
+    .samples(ends)
 }
 
 /// A target that is not yet judged has no series: neither 0 nor 1 would be true.
@@ -309,6 +314,7 @@ fn hosts(receipt: &Receipt) -> [Family; 3] {
         failed_writes,
         conflicts,
         in_conflict: _,
+        left_out: _,
         // With those of the agent.
         capped: _,
     } = receipt;

@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Views, status};
+use crate::sys::log_queue::PROVOKED;
 
 pub use http::http;
 pub use request::Access;
@@ -62,7 +63,7 @@ fn report_json(views: &Views) -> String {
 }
 
 async fn pause(listener: &str, error: &std::io::Error) {
-    tracing::warn!(%error, "{listener} can't accept a connection");
+    tracing::warn!(target: PROVOKED, %error, "{listener} can't accept a connection");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 

@@ -4,7 +4,9 @@
 //! [`table`] shows it to a human, [`ready`] and [`healthy`] are its yes or no. All pure.
 
 mod credentials;
+mod discovery;
 mod dns;
+mod former;
 mod problems;
 mod report;
 mod sentence;
@@ -159,6 +161,12 @@ pub struct EndpointReport {
     /// What the cloud's API said of it last; `None` where it is not asked.
     #[serde(default)]
     pub cloud: Option<CloudReport>,
+    /// True if a source answered that there is no such endpoint, and never told of one.
+    #[serde(default)]
+    pub not_found: bool,
+    /// What was left out of the latest answer of each source, a sentence each.
+    #[serde(default)]
+    pub left_out: BTreeMap<SourceKind, String>,
     /// By zone, then by address.
     pub zones: BTreeMap<Zone, BTreeMap<IpAddr, AddressReport>>,
 }
@@ -236,10 +244,16 @@ pub struct CertificateReport {
     pub names: Vec<String>,
     /// Who issued it.
     pub issuer: String,
-    /// When it ends: RFC 3339, UTC.
+    /// When it ends, or the first intermediate on the way from it to a trusted root: RFC 3339, UTC.
     pub ends: String,
     /// Days until then, rounded down; negative once it has ended.
     pub days_left: i64,
+    /// That intermediate, where it ends first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_by: Option<String>,
+    /// Certificates that the server sends beside it, that lead nowhere and have ended: of no consequence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_and_ended: Vec<String>,
 }
 
 /// What is known of an address.

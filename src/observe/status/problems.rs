@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::failure;
-use super::{credentials, dns};
+use super::{credentials, discovery, dns, former};
 use crate::model::{
-    CheckState, CloudFacts, Endpoint, EndpointName, Freshness, HostName, Presence, PublishErrorKind, Receipt,
-    TargetKey, Verdict, Zone,
+    CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, TargetKey, Verdict, Zone,
 };
 use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
-    let mut all = targets(snapshot);
+    let mut all = former::problems(snapshot);
+    all.extend(targets(snapshot));
     all.extend(publishing(snapshot));
+    all.extend(left_out(snapshot));
     all.extend(dns::silent(snapshot));
-    all.extend(cloud(snapshot));
+    all.extend(discovery::found(snapshot));
     all.extend(credentials::problem(&snapshot.api));
-    all.extend(sources(snapshot));
+    all.extend(discovery::sources(snapshot));
     all.extend(config(&snapshot.config));
     all.extend(stages(snapshot));
     all
@@ -91,6 +92,7 @@ fn describe(error: PublishErrorKind) -> &'static str {
 fn publishing(snapshot: &Snapshot) -> Vec<String> {
     let Some(plan) = &snapshot.plan.plan else { return vec!["no plan yet".to_owned()] };
     let mut problems: Vec<String> = dns::problem(snapshot).into_iter().collect();
+    problems.extend(discovery::nameless(snapshot));
     let Some(path) = &snapshot.config.hosts_path else { return problems };
     if let Some(why) = receipt_problem(snapshot) {
         problems.push(format!("{} is not in sync: {why}", path.display()));
@@ -102,6 +104,12 @@ fn publishing(snapshot: &Snapshot) -> Vec<String> {
         problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, receipt)));
     }
     problems
+}
+
+/// What the writer left out of answers that it wrote otherwise: the block is what it can be.
+fn left_out(snapshot: &Snapshot) -> Vec<String> {
+    let receipts = snapshot.receipts.hosts.iter().filter(|_| snapshot.config.hosts_path.is_some());
+    receipts.flat_map(|receipt| &receipt.left_out).map(|(name, what)| format!("{name}: {what}")).collect()
 }
 
 fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
@@ -126,9 +134,10 @@ fn targets(snapshot: &Snapshot) -> Vec<String> {
     addresses.flat_map(problems).collect()
 }
 
-/// A certificate that ends soon. One that has ended fails the check, where it is verified.
+/// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check, where it is verified.
 fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
-    let ends = snapshot.health.targets.get(key)?.certificate()?.not_after;
+    let certificate = snapshot.health.targets.get(key)?.certificate()?;
+    let ends = certificate.ends();
     let warning = snapshot.config.probes.get(&key.endpoint)?.expiry_warning?;
     let (left, now) = (Duration::from_millis(ends.0.saturating_sub(snapshot.now.wall.0)), snapshot.now.wall);
     if left >= warning {
@@ -140,7 +149,11 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
         0 => "ends within a day".to_owned(),
         days => format!("ends in {days} day{}", if days == 1 { "" } else { "s" }),
     };
-    Some(format!("{endpoint}: the certificate of {address} in {zone} {when}, at {ends}"))
+    let whose = match &certificate.ends_earlier {
+        Some(intermediate) => format!("the intermediate {:?} of the certificate", intermediate.name),
+        None => "the certificate".to_owned(),
+    };
+    Some(format!("{endpoint}: {whose} of {address} in {zone} {when}, at {ends}"))
 }
 
 /// What the probers themselves want to be known, each thing once.
@@ -170,32 +183,6 @@ fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     let TargetKey { endpoint, zone, address } = key;
     let why = failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
     Some(format!("{endpoint}: {address} in {zone} is down{why}"))
-}
-
-/// What the cloud itself says is wrong.
-fn cloud(snapshot: &Snapshot) -> Vec<String> {
-    let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
-    let mut problems = Vec::new();
-    for (name, endpoint) in configured {
-        let gone = endpoint.missing.is_some_and(|m| m.confirmed.is_some());
-        problems.extend(gone.then(|| format!("{name}: the endpoint is gone; its names go, too, after the grace")));
-        let trouble = endpoint.cloud.as_ref().and_then(CloudFacts::trouble);
-        problems.extend(trouble.map(|trouble| format!("{name}: {trouble}")));
-        let zones = endpoint.zones.iter().filter_map(|(zone, e)| Some((zone, e.cloud.as_ref()?.trouble()?)));
-        problems.extend(zones.map(|(zone, trouble)| format!("{name}: {zone}: {trouble}")));
-    }
-    problems
-}
-
-fn sources(snapshot: &Snapshot) -> Vec<String> {
-    let endpoints = snapshot.inventory.endpoints.iter();
-    let stale = endpoints.flat_map(|(name, endpoint)| {
-        endpoint.sources.iter().filter_map(move |(source, freshness)| match freshness {
-            Freshness::Fresh { .. } => None,
-            Freshness::Stale { error, .. } => Some(format!("{name}: source {source} is stale: {error}")),
-        })
-    });
-    stale.collect()
 }
 
 fn config(config: &ConfigState) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
     EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport,
-    StageReport, State, When, credentials, dns, problems,
+    StageReport, State, When, credentials, dns, former, problems,
 };
 use crate::model::{
     AddressEntry, Answer, Boottime, Certificate, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
@@ -100,8 +100,23 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
 }
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
-    let Endpoint { id, domain, names: _, leaving: _, priority: _, zones, probed: _, presence, sources, cloud, missing } =
-        endpoint;
+    let Endpoint {
+        identity: _,
+        id,
+        domain,
+        names: _,
+        leaving: _,
+        priority: _,
+        zones,
+        probed: _,
+        presence,
+        sources,
+        cloud,
+        missing,
+        not_found,
+        left_out,
+        barred: _,
+    } = endpoint;
     let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
@@ -120,10 +135,13 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         gone: missing.is_some_and(|m| m.confirmed.is_some()),
     };
     let cloud = cloud.as_ref().map(of_cloud);
+    let plan = snapshot.plan.plan.as_deref();
+    let is_shown = |address: &IpAddr, entry: &AddressEntry| !entry.former || former::is_published(plan, *address);
     let zones = zones
         .iter()
-        .filter(|(_, entry)| !entry.addresses.is_empty())
-        .map(|(zone, entry)| (zone.clone(), entry.addresses.iter().map(|(a, e)| (*a, address(zone, *a, e))).collect()));
+        .filter(|(_, entry)| entry.addresses.iter().any(|(a, e)| is_shown(a, e)))
+        .map(|(zone, entry)| (zone, entry.addresses.iter().filter(|(a, e)| is_shown(a, e))))
+        .map(|(zone, shown)| (zone.clone(), shown.map(|(a, e)| (*a, address(zone, *a, e))).collect()));
     EndpointReport {
         id: id.clone(),
         domain: domain.clone(),
@@ -131,6 +149,8 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         leaving: matches!(presence, Presence::Removed { .. }),
         sources: sources.iter().map(|(kind, f)| (*kind, source_report(f, snapshot.now))).collect(),
         cloud,
+        not_found: !not_found.is_empty(),
+        left_out: left_out.iter().map(|(kind, what)| (*kind, what.to_string())).collect(),
         zones: zones.collect(),
     }
 }
@@ -144,7 +164,7 @@ fn source_report(freshness: &Freshness, now: Now) -> SourceReport {
 }
 
 fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now) -> AddressReport {
-    let AddressEntry { source, given: _, retired } = entry;
+    let AddressEntry { source, given: _, retired, former: _ } = entry;
     let state = match target.map(TargetHealth::summary) {
         None => AddressState::Unprobed,
         Some(CheckState::Unknown) => AddressState::Unknown,
@@ -176,12 +196,16 @@ fn check_report(check: &CheckHealth, now: Now) -> CheckReport {
 }
 
 fn certificate_report(certificate: &Certificate, now: Now) -> CertificateReport {
-    let Certificate { names, issuer, not_before: _, not_after } = certificate;
+    let Certificate { names, issuer, not_before: _, not_after: _, ends_earlier, unused } = certificate;
+    let ends = certificate.ends();
+    let ended = unused.iter().filter(|other| other.not_after <= now.wall);
     CertificateReport {
         names: names.clone(),
         issuer: issuer.clone(),
-        ends: not_after.to_string(),
-        days_left: not_after.days_after(now.wall),
+        ends: ends.to_string(),
+        days_left: ends.days_after(now.wall),
+        ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
+        unused_and_ended: ended.map(|other| other.name.clone()).collect(),
     }
 }
 

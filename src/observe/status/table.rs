@@ -1,8 +1,8 @@
 //! The report for a human at 3 a.m.: first whether all is well, then what is not, then the details.
 
 use super::{
-    AddressReport, AddressState, CredentialsReport, EndpointReport, EventReport, NameReport, Placed, Report, State,
-    When,
+    AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReport, Placed,
+    Report, State, When,
 };
 use crate::model::{Check, HostName, Verdict};
 use crate::observe::columns::{Cell, Tone, columns, head, line, reason_tone};
@@ -113,7 +113,8 @@ fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
         notes.push(format!("deep {said}"));
     }
     let ending = certificate.as_ref().filter(|c| c.days_left < SOON_DAYS);
-    notes.extend(ending.map(|c| format!("certificate: {} days left", c.days_left)));
+    let by = |c: &CertificateReport| c.ends_by.as_ref().map(|by| format!(" of {by:?}")).unwrap_or_default();
+    notes.extend(ending.map(|c| format!("certificate: {} days left{}", c.days_left, by(c))));
     if let Some(f) = last_failure {
         notes.push(match state {
             AddressState::Up => format!("last failure {}: {}", ago(&f.when), f.reason),

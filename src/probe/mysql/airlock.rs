@@ -24,6 +24,7 @@ use super::packet::{Packet, Packets, protocol};
 use super::seal::Secrecy;
 use super::statement;
 use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
+use crate::probe::Word;
 
 /// The longest packet of a login.
 const MOST_LOGIN: usize = 4096;
@@ -40,8 +41,8 @@ const CLEAR: &[u8] = b"mysql_clear_password";
 pub(super) enum LoginFault {
     /// For a reason that may pass.
     Failed(Failure),
-    /// The secret itself was refused.
-    SecretRefused(Failure),
+    /// The secret itself was refused, with this word on it.
+    SecretRefused(Failure, Word),
     /// The user has as many connections as it may have.
     Crowded(Failure),
     /// The server wants something that it does not get from us, now or later.
@@ -59,7 +60,7 @@ impl From<LoginFault> for Failure {
         match fault {
             LoginFault::Failed(failure)
             | LoginFault::Crowded(failure)
-            | LoginFault::SecretRefused(failure)
+            | LoginFault::SecretRefused(failure, _)
             | LoginFault::Unanswerable(failure) => failure,
         }
     }
@@ -97,7 +98,7 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let door = Door::open().map_err(|e| local("private socket", &e))?;
-        let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Proven);
+        let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Verified);
         let conn = Conn::new(opts(&door.name, login, proven));
         let relay = async {
             let inner = door.admit().await.map_err(|e| local("private socket", &e))?;
@@ -325,8 +326,8 @@ fn not_ours(plugin: &str) -> Failure {
 fn clear_wanted() -> Failure {
     Failure::new(
         FailureReason::Auth,
-        "the server wants the password in clear, which goes only over verified TLS: set tls = \"verify\", or give the \
-         user mysql_native_password",
+        "the server wants the password in clear, which goes only over verified TLS: set tls = \"verify\" or \
+         \"verify_ca\", or give the user mysql_native_password",
     )
 }
 
@@ -335,12 +336,10 @@ fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
         return LoginFault::Failed(protocol("an error without a number"));
     };
     let failure = error.clone().without(secret).failure(Stage::Login);
-    if error.refuses_the_secret() {
-        LoginFault::SecretRefused(failure)
-    } else if error.says_the_user_is_crowded() {
-        LoginFault::Crowded(failure)
-    } else {
-        LoginFault::Failed(failure)
+    match error.word_on_the_secret() {
+        Some(word) => LoginFault::SecretRefused(failure, word),
+        None if error.says_the_user_is_crowded() => LoginFault::Crowded(failure),
+        None => LoginFault::Failed(failure),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::gate::{Gate, Turn};
+use super::goodbye;
 use super::greeting::{Greeting, MOST};
 use super::packet::Packets;
 use crate::model::{Failure, FailureReason};
@@ -133,14 +134,18 @@ pub(super) struct Handshake<'a, S> {
     pub(super) normal: Duration,
 }
 
-/// Ends a handshake. Comes back once that is done; or goes on beside, without its turn, if it takes longer than a verdict
+/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its turn, if it takes longer than a verdict
 /// should wait.
 pub(super) async fn decline<S>(handshake: Handshake<'_, S>, gate: &Arc<Gate>, turn: Option<Turn>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Handshake { mut packets, greeting, tls, normal } = handshake;
-    let (login, started) = (greeting.declining_login(tls), Instant::now());
+    let Some(login) = greeting.declining_login(tls) else {
+        let _ = timeout(goodbye::GRACE, goodbye::leave(packets.stream_mut())).await;
+        return drop(turn);
+    };
+    let started = Instant::now();
     let mut conversation = Box::pin(async move { converse(&mut packets, &login, tls).await });
     match timeout(GRACE, &mut conversation).await {
         Ok(Ok(())) => gate.refusals.refused(started.elapsed(), normal),

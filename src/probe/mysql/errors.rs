@@ -1,10 +1,14 @@
 //! What an error of a MySQL server says about the target (pure).
 //!
 //! The source of the rows is `facts/targets.md` §2.2 for MatrixOne, and the error references of MySQL and MariaDB.
-//! Texts come before codes: MatrixOne puts many troubles under 20101, has moved some of them from code to code, and
-//! its cloud's front end reports suspensions under the code of a wrong password.
+//! Texts come before numbers, since MatrixOne has few numbers.
 
 use crate::model::{Failure, FailureReason, Overload, Secret, hide};
+use crate::probe::Word;
+use numbers::Class;
+
+mod numbers;
+mod texts;
 
 /// An error packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +82,16 @@ impl ServerError {
         }
     }
 
-    /// True for the one answer that means that the secret itself was refused: after it no login with that secret is
-    /// tried again (B7).
+    /// What the server says of the secret itself, if it does: after that nobody goes on with it (B7). A wrong password is
+    /// final, since servers count them; a locked account and an expired password end even the slow tries.
     #[must_use]
-    pub fn refuses_the_secret(&self) -> bool {
-        matches!(self.code, 1045 | 1698) && self.reason(Stage::Login) == FailureReason::Auth
+    pub fn word_on_the_secret(&self) -> Option<Word> {
+        match self.code {
+            1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(Word::Wrong),
+            // Locked: after wrong passwords (MySQL, MariaDB), by an admin. Expired.
+            3955 | 4151 | 3118 | 1862 | 1820 => Some(Word::Closed),
+            _ => None,
+        }
     }
 
     /// True if this user, and not the server, has as many connections as it may have.
@@ -104,72 +113,33 @@ impl ServerError {
         matches!(self.code, 1152 | 1184 | 1927 | 3169 | 4031) && !self.ends_every_connection()
     }
 
-    /// The reason, by text, then by code, then by stage.
+    /// The reason, by text, then by number, then by the class of the number, then by stage: where nobody knows what it is,
+    /// only what is not of our own making may move a name.
     #[must_use]
     pub fn reason(&self, stage: Stage) -> FailureReason {
-        self.by_text().or_else(|| by_code(self.code)).unwrap_or(match stage {
-            Stage::Statement => FailureReason::Query,
+        if let Some(reason) = self.by_text().or_else(|| numbers::known(self.code)) {
+            return reason;
+        }
+        let of_statement = stage == Stage::Statement;
+        match numbers::class(self.code, self.state.as_deref(), of_statement) {
+            Class::Ours(reason) => reason,
+            Class::Internal if texts::speaks_of_us(&self.text) => FailureReason::Misconfigured,
+            Class::Internal | Class::Theirs if of_statement => FailureReason::Query,
             // Something behind the listener that can't serve now.
-            Stage::Login | Stage::Ping => FailureReason::BackendDown,
-        })
+            Class::Internal | Class::Theirs => FailureReason::BackendDown,
+        }
     }
 
     /// MatrixOne's own. Other servers echo statements, names and data in their texts, so only the codes that
     /// MatrixOne uses for these are looked into.
     fn by_text(&self) -> Option<FailureReason> {
-        if !matches!(self.code, 1045 | 1815 | 20000..) {
-            return None;
+        match self.code {
+            1045 | 20000.. => texts::known(&self.text),
+            // Any raw error of a login; a refusal only where the front end says so.
+            1815 if self.text.starts_with("Auth failed:") => texts::known(&self.text).or(Some(FailureReason::Auth)),
+            _ => None,
         }
-        let text = self.text.to_ascii_lowercase();
-        // A user may be called anything.
-        let (before, after) = text.split_once("for user ").unwrap_or((&text, ""));
-        let after = after.split_once(' ').map_or("", |(_user, rest)| rest);
-        let has = |part: &&str| before.contains(part) || after.contains(part);
-        MATRIXONE.iter().find(|(parts, _)| parts.iter().all(has)).map(|(_, reason)| *reason)
     }
-}
-
-/// Parts of a text, in lower case, and what it means if it has them all. The first that fits decides.
-const MATRIXONE: &[(&[&str], FailureReason)] = &[
-    (&["no available cn server"], FailureReason::BackendDown),
-    (&["cn service is not ready"], FailureReason::BackendDown),
-    (&["cn servers are busy"], FailureReason::Overloaded),
-    (&["suspended"], FailureReason::Suspended),
-    (&["source address", "not authorized"], FailureReason::NotAllowed),
-    (&["not in the invited nodes"], FailureReason::NotAllowed),
-    (&["user is locked"], FailureReason::NotAllowed),
-    (&["administrator to unlock"], FailureReason::NotAllowed),
-    (&["there is no tenant"], FailureReason::Misconfigured),
-    (&["there is no user"], FailureReason::Misconfigured),
-    (&["there is no role"], FailureReason::Misconfigured),
-    (&["the role ", "not been granted to the user"], FailureReason::Misconfigured),
-    (&["tls config is invalid"], FailureReason::TlsHandshake),
-];
-
-fn by_code(code: u16) -> Option<FailureReason> {
-    use FailureReason as R;
-    Some(match code {
-        // Too many connections: of the server, of the user, of the user in this hour. No memory, no thread, no handle.
-        // MatrixOne: every backend is busy.
-        1040 | 1203 | 1226 | 1037 | 1038 | 1041 | 1135 | 1015 | 1023 | 20508 => R::Overloaded,
-        1129 => R::Blocked,
-        // The host; the user for a database, table, column, routine or privilege; a locked account.
-        1130 | 1044 | 1142 | 1143 | 1227 | 1370 | 1410 | 3118 | 3955 | 4151 | 20301 => R::NotAllowed,
-        // A password that is wrong, missing, expired, or refused by a plugin of MatrixOne Cloud.
-        1045 | 1698 | 1820 | 1862 | 1815 => R::Auth,
-        // No such database, column, table or function; a syntax error; a packet above the limit; TLS demanded; a login
-        // method that we can't do; a statement that wants a file of ours.
-        1049 | 1054 | 1064 | 1146 | 1305 | 1153 | 13125 | 3159 | 1251 | 2059 | 1148 | 3948 | 4166 => R::Misconfigured,
-        // What the server runs after each login of this user fails (`init_connect`).
-        1184 => R::Misconfigured,
-        // Shutting down, or starting; a proxy that can't reach what is behind it (client codes, ProxySQL's own).
-        1053 | 1105 | 2000..=2062 | 9001..=9006 => R::BackendDown,
-        // The server could not read from us or write to us, or not in time.
-        1158..=1161 => R::Reset,
-        // Bad handshake, unknown command, packets out of order, malformed packet.
-        1043 | 1047 | 1156 | 1157 | 1835 => R::Protocol,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

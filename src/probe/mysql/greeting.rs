@@ -135,6 +135,11 @@ impl Greeting {
         self.caps.contains(Caps::CLIENT_SSL)
     }
 
+    /// What the server says of itself, the same in each greeting until it is another.
+    pub(super) fn character(&self) -> Vec<u8> {
+        [self.version.as_bytes(), b"\0", &self.caps.bits().to_le_bytes(), &self.plugin].concat()
+    }
+
     /// The failure where TLS is asked for and not offered.
     pub(super) fn lacks_tls(&self) -> Failure {
         Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.shown(&self.version)))
@@ -158,7 +163,14 @@ impl Greeting {
     /// A login that is meant to be refused: ends a handshake that we don't want to go on with, without a word about
     /// us. A server counts a handshake that breaks off, and blocks the host after enough of them; a refusal it
     /// does not count so (B7).
-    pub(super) fn declining_login(&self, tls: bool) -> Vec<u8> {
+    ///
+    /// None for MatrixOne, which counts neither: there a name without an account is looked for in the provider's own, on
+    /// a compute node, and logged as its failed login. MatrixOne knows one method of login; what bears its version and
+    /// asks for another is a server that counts.
+    pub(super) fn declining_login(&self, tls: bool) -> Option<Vec<u8>> {
+        if self.version.starts_with(MATRIXONE) && self.plugin == NATIVE {
+            return None;
+        }
         let mut login = Vec::with_capacity(96);
         login.extend_from_slice(&self.spoken(tls).to_le_bytes());
         login.extend_from_slice(&LARGEST.to_le_bytes());
@@ -169,7 +181,7 @@ impl Greeting {
             login.extend_from_slice(NATIVE);
             login.push(0);
         }
-        login
+        Some(login)
     }
 
     /// The method of login that mysql_async begins with; a server that wants another says so.
@@ -266,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn nobody_declines_at_matrixone() {
+        for version in ["8.0.30-MatrixOne-v2.0.3", "8.0.30-MatrixOne-v4.2.0", "8.0.30-MatrixOne-"] {
+            let greeting = read(of_version(version.as_bytes())).unwrap();
+            assert_eq!((greeting.declining_login(false), greeting.declining_login(true)), (None, None), "{version}");
+        }
+        for version in ["8.0.30", "8.0.36", "5.5.5-10.11.6-MariaDB", "11.8.3-MatrixOne"] {
+            let login = read(of_version(version.as_bytes())).unwrap().declining_login(false).unwrap();
+            assert!(login.ends_with(b"privatelinkd-declines\0\0mysql_native_password\0"), "{version}");
+        }
+        let mut other = of_version(b"8.0.30-MatrixOne-v3");
+        other.truncate(other.len() - NATIVE.len() - 1);
+        other.extend_from_slice(b"caching_sha2_password\0");
+        assert!(read(other).unwrap().declining_login(true).is_some(), "no MatrixOne asks so");
+    }
+
+    #[test]
     fn the_secret_is_not_repeated() {
         let secret = Secret::new("hunter2".into());
         let long = "x".repeat(175);
@@ -328,7 +356,11 @@ mod tests {
         for length in 0..whole.len() - 35 {
             assert!(read(whole[..length].to_vec()).is_err(), "{length}");
         }
-        let empty: Vec<u8> = whole.iter().map(|b| if b.is_ascii_lowercase() { 0 } else { *b }).collect();
+        let mut empty = whole;
+        for half in [&b"abcdefgh"[..], b"ijklmnopqrst"] {
+            let at = empty.windows(half.len()).position(|part| part == half).unwrap();
+            empty[at..at + half.len()].fill(0);
+        }
         assert!(read(empty).is_err(), "an empty scramble");
     }
 }

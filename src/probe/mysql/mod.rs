@@ -2,13 +2,16 @@
 //!
 //! A real MySQL server counts handshakes that break off and blocks the host that makes too many of them, for all its
 //! applications. MatrixOne's front end welcomes connections that only listen to its greeting. So there are two path
-//! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share.
+//! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is ended
+//! by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own account.
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
-//! - `seal`: TLS, and whose certificate will do
+//! - `seal`: TLS, and whose certificate will do; `lenient`: a bad one breaks no handshake off
+//! - `tls_book`, `tls_budget`: how many TLS handshakes may break off; `tls_guard`: what a prober makes of that;
+//!   `upgrade`: the step itself
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
-//! - `session`: a connection that is logged in; `server`: how to get one
+//! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and is sealed
 //! - `path`: the path check of MySQL; `decline`: how a handshake is ended that nobody goes on with
 //! - `late`: attempts are awaited beyond their probe; `gate`: what all probers of a server share, and that there is one
 //!   handshake at a time; `silence`, `pauses`: when a server, or a login, is left alone for a while
@@ -24,9 +27,12 @@ mod airlock;
 mod decline;
 mod errors;
 mod gate;
+mod goodbye;
 mod greeting;
 mod late;
+mod lenient;
 mod line;
+mod opening;
 mod packet;
 mod path;
 mod pauses;
@@ -35,10 +41,15 @@ mod server;
 mod session;
 mod silence;
 mod statement;
+pub mod tls_book;
+mod tls_budget;
+mod tls_guard;
+mod upgrade;
 
 pub use errors::{ServerError, Stage};
 pub use gate::Gates;
 pub use server::{Product, Shared};
+pub use tls_budget::TlsBudget;
 
 use super::dial::Deadline;
 use super::tls::{Sessions, lock};
@@ -100,6 +111,10 @@ impl Prober for GreetingProber {
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
         self.server.seal.certificate()
+    }
+
+    fn remark(&self) -> Option<Arc<str>> {
+        self.server.guard.remark()
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -225,7 +240,8 @@ impl Prober for LoginProber {
     }
 
     fn remark(&self) -> Option<Arc<str>> {
-        lock(&self.no_login).as_ref().map(|why| path::remark(why, self.server.delays_refusals()))
+        let greeted = lock(&self.no_login).as_ref().map(|why| path::remark(why, self.server.delays_refusals()));
+        greeted.or_else(|| self.server.guard.remark())
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {

@@ -9,17 +9,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig, Error as TlsError};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::greeting::Greeting;
-use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec};
+use super::lenient::{Demands, Judge};
+use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::tickets;
 use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets, lock};
@@ -30,8 +29,8 @@ pub(super) struct Seal {
     demand: Demand,
     /// SNI, unless it is an address, and what the certificate must be for, if it is judged.
     name: Result<ServerName<'static>, Failure>,
-    /// Who may have signed; anybody, if there is none.
-    trust: Option<Arc<TrustSet>>,
+    /// Who may have signed; anybody, if there is none. Then whether the name matters, too.
+    trust: Option<(Arc<TrustSet>, bool)>,
     shown: Shown,
     /// As with [`Sessions`]: tickets of this address alone, for a while.
     tickets: Mutex<Option<Tickets>>,
@@ -53,15 +52,56 @@ struct Tickets {
     since: Instant,
 }
 
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum ShakeFault {
+    /// The handshake broke off, by our doing or the server's. `lack`: what the server wants, our library lacks.
+    Broken { lack: bool, failure: Failure },
+    /// Nobody broke it off.
+    Lost(Failure),
+}
+
+impl From<Failure> for ShakeFault {
+    fn from(failure: Failure) -> Self {
+        Self::Lost(failure)
+    }
+}
+
+impl From<ShakeFault> for Failure {
+    fn from(fault: ShakeFault) -> Self {
+        match fault {
+            ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure) => failure,
+        }
+    }
+}
+
+impl ShakeFault {
+    /// The server's word that there is nothing that both can do is our library's lack, too: the server's own clients
+    /// can.
+    fn new(error: &io::Error) -> Self {
+        let failure = dial::failure("TLS handshake", error);
+        match dial::tls_of(error) {
+            Some(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) => {
+                let reason = FailureReason::Misconfigured;
+                Self::Broken { lack: true, failure: Failure::new(reason, failure.detail) }
+            }
+            Some(_) if failure.reason != FailureReason::Local => {
+                Self::Broken { lack: failure.reason == FailureReason::Misconfigured, failure }
+            }
+            _ => Self::Lost(failure),
+        }
+    }
+}
+
 /// How far a connection can be trusted with a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Secrecy {
     /// No TLS.
     Open,
-    /// TLS with nobody knows whom.
-    Unproven,
-    /// TLS with a server that has proved its name.
-    Proven,
+    /// TLS with nobody knows whom: the certificate was not judged.
+    Unchecked,
+    /// TLS with a server whose certificate is what is asked for. Only this one is trusted with a password in clear.
+    Verified,
     /// TLS with a server whose certificate is no good; says why.
     Disproven(Failure),
 }
@@ -69,19 +109,24 @@ pub(super) enum Secrecy {
 impl Seal {
     /// The seal that a spec asks for.
     pub(super) fn new(address: SocketAddr, tls: &MysqlTls, sets: &TrustSets) -> Self {
-        let (demand, verify) = match tls {
-            MysqlTls::Off => (Demand::Never, None),
-            MysqlTls::Preferred => (Demand::IfOffered, None),
-            MysqlTls::Required => (Demand::Always, None),
-            MysqlTls::Verify(spec) => (Demand::Always, Some(spec)),
+        let demand = match tls {
+            MysqlTls::Off => Demand::Never,
+            MysqlTls::Preferred => Demand::IfOffered,
+            MysqlTls::Required => Demand::Always,
+            MysqlTls::VerifyCa(_) | MysqlTls::Verify(_) => Demand::Always,
         };
         let named = |spec: &TlsSpec| {
             ServerName::try_from(spec.server_name.as_str().to_owned()).map_err(|e| {
                 Failure::new(FailureReason::Misconfigured, format_args!("server_name {}: {e}", spec.server_name))
             })
         };
-        let name = verify.map_or_else(|| Ok(ServerName::from(address.ip())), named);
-        let trust = verify.map(|spec| sets.of(&spec.trust));
+        let (name, trust) = match tls {
+            MysqlTls::Off | MysqlTls::Preferred | MysqlTls::Required => (Ok(ServerName::from(address.ip())), None),
+            MysqlTls::VerifyCa(bundle) => {
+                (Ok(ServerName::from(address.ip())), Some((sets.of(&Trust::File(bundle.clone())), false)))
+            }
+            MysqlTls::Verify(spec) => (named(spec), Some((sets.of(&spec.trust), true))),
+        };
         Self {
             demand,
             name,
@@ -116,8 +161,8 @@ impl Seal {
     /// A name that is none, or no usable roots.
     pub(super) async fn prepare(&self) -> Result<(), Failure> {
         self.name.as_ref().map_err(Clone::clone)?;
-        if let Some(trust) = &self.trust {
-            trust.roots().await?;
+        if let Some((trust, _)) = &self.trust {
+            trust.authorities().await?;
         }
         Ok(())
     }
@@ -130,22 +175,28 @@ impl Seal {
         &self,
         stream: TcpStream,
         deadline: Deadline,
-    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), Failure> {
+    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), ShakeFault> {
         let turn = async { Ok(self.turn.lock().await) };
         let _turn = deadline.cover("TLS handshake not finished", turn).await?;
         let name = self.name.as_ref().map_err(Clone::clone)?;
         let Tickets { config, judge, .. } = self.tickets().await?;
-        judge.take();
-        let shaken = dial::handshake(stream, name, config, deadline).await;
-        let (stream, took) = shaken.inspect_err(|_| self.forget())?;
-        let secrecy = match (judge.take(), &self.trust) {
+        judge.take_fault();
+        // TLS writes twice in a row, which Nagle's algorithm holds up. Only costs latency if it fails.
+        let _ = stream.set_nodelay(true);
+        let started = Instant::now();
+        let shaking = async { Ok(TlsConnector::from(config).connect(name.clone(), stream).await) };
+        let shaken = deadline.cover("TLS handshake not finished", shaking).await;
+        let shaken = shaken.map_err(ShakeFault::from).and_then(|shaken| shaken.map_err(|e| ShakeFault::new(&e)));
+        let stream = shaken.inspect_err(|_| self.forget())?;
+        let took = started.elapsed();
+        let secrecy = match (judge.take_fault(), &self.trust) {
             (Some(error), _) => {
                 self.forget();
                 let error = io::Error::new(io::ErrorKind::InvalidData, error);
                 Secrecy::Disproven(dial::failure("TLS handshake", &error))
             }
-            (None, Some(_)) => Secrecy::Proven,
-            (None, None) => Secrecy::Unproven,
+            (None, Some(_)) => Secrecy::Verified,
+            (None, None) => Secrecy::Unchecked,
         };
         Ok((stream, secrecy, took))
     }
@@ -166,16 +217,12 @@ impl Seal {
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let local = |e: &dyn std::fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
-        let strict = match &self.trust {
-            Some(trust) => {
-                let roots = trust.roots().await?.clone();
-                let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
-                Some(verifier.build().map_err(|e| local(&e))?)
-            }
+        let demands = match &self.trust {
+            Some((trust, name)) => Some(Demands { authorities: trust.authorities().await?.clone(), name: *name }),
             None => None,
         };
-        let algorithms = provider.signature_verification_algorithms;
-        let judge = Arc::new(Judge { strict, algorithms, shown: self.shown.clone(), verdict: Mutex::default() });
+        let verifiable = provider.signature_verification_algorithms.supported_schemes();
+        let judge = Arc::new(Judge::new(demands, verifiable, self.shown.clone()));
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(judge.clone());
@@ -184,60 +231,5 @@ impl Seal {
         let tickets = Tickets { config: Arc::new(config), judge, since: Instant::now() };
         *lock(&self.tickets) = Some(tickets.clone());
         Ok(tickets)
-    }
-}
-
-/// Lets every certificate pass whose key signs the handshake, and keeps what is wrong with it.
-#[derive(Debug)]
-struct Judge {
-    strict: Option<Arc<WebPkiServerVerifier>>,
-    shown: Shown,
-    algorithms: WebPkiSupportedAlgorithms,
-    verdict: Mutex<Option<TlsError>>,
-}
-
-impl Judge {
-    fn take(&self) -> Option<TlsError> {
-        lock(&self.verdict).take()
-    }
-}
-
-impl ServerCertVerifier for Judge {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        self.shown.note(end_entity);
-        if let Some(strict) = &self.strict {
-            let verdict = strict.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-            *lock(&self.verdict) = verdict.err();
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }

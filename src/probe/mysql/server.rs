@@ -1,39 +1,29 @@
-//! One server as one check knows it: how to reach it, seal the connection, and log in.
+//! One server as one check knows it: who logs in, when that may be tried, and what follows from it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::airlock::{Driver, LoginFault};
-use super::decline::{self, Handshake, decline};
-use super::gate::{Gate, Gates, Turn};
-use super::greeting::{Greeting, MOST};
+use super::decline;
+use super::gate::{Gate, Gates};
 use super::late::{Phase, Progress};
-use super::line::Line;
-use super::packet::Packets;
+use super::opening::Opened;
 use super::pauses::LoginKey;
-use super::seal::{Seal, Secrecy};
+use super::seal::Seal;
 use super::session::{LoggedIn, NoLogin, Session};
-use super::silence::GREETING;
+use super::tls_budget::TlsBudget;
+use super::tls_guard::TlsGuard;
 use crate::health::{Pace, Sparing};
-use crate::model::{Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
-use crate::probe::dial::{self, Deadline};
+use crate::model::{EndpointName, Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
 use crate::probe::tls::TrustSets;
-use crate::probe::{Fleet, RefusedSecrets, Turn as SecretTurn};
+use crate::probe::{FleetSize, RefusedSecrets, Turn as SecretTurn};
 
-/// How long a peer may be gone in a handshake; a frozen one is not gone.
-const GONE: Duration = Duration::from_secs(15);
-/// How soon a peer that says nothing in a handshake is asked whether it is there.
-const ASK: Duration = Duration::from_secs(1);
 /// How long a server may take for a TLS handshake, for the answer to a login, or for the result of a statement. A login
 /// is waited for beyond its probe, since one that is accepted late must be ended politely.
 pub(super) const HOLD: Duration = Duration::from_secs(60);
-/// How long a goodbye may hold a verdict up.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,29 +44,25 @@ pub struct Shared<'a> {
     /// Whose turn it is.
     pub gates: &'a Gates,
     /// With how many others.
-    pub fleet: &'a Fleet,
+    pub fleet: &'a FleetSize,
+    /// Whose probers they are.
+    pub endpoint: &'a EndpointName,
+    /// How many TLS handshakes may break off.
+    pub tls_budget: &'a Arc<TlsBudget>,
 }
 
 /// A server.
 #[derive(Debug)]
 pub(super) struct Server {
-    address: SocketAddr,
-    product: Product,
+    pub(super) address: SocketAddr,
+    pub(super) product: Product,
     pub(super) seal: Seal,
+    pub(super) guard: TlsGuard,
     login: Option<MysqlLogin>,
     key: LoginKey,
-    gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate>,
     refused: Arc<RefusedSecrets>,
-    fleet: Fleet,
-}
-
-/// A connection that has greeted, and is sealed if it was to be.
-struct Opened<S> {
-    packets: Packets<S>,
-    greeting: Greeting,
-    secrecy: Secrecy,
-    timings: Timings,
-    turn: Turn,
+    fleet: FleetSize,
 }
 
 impl Server {
@@ -85,6 +71,7 @@ impl Server {
             address,
             product,
             seal: Seal::new(address, &spec.tls, shared.trust),
+            guard: TlsGuard::new(address, (shared.endpoint, &spec.tls), (shared.tls_budget, shared.fleet)),
             login: spec.login.clone(),
             key: LoginKey::new(spec.login.as_ref(), &spec.tls),
             gate: shared.gates.of(address),
@@ -122,35 +109,63 @@ impl Server {
             Some(password) => Some(self.secret_turn(password, allowed).await?),
             None => None,
         };
-        progress.enter(Phase::Turn);
-        let turn = self.gate.turn().await;
-        // While we waited, others may have been refused.
-        self.usable_login()?;
-        if progress.abandoned() {
-            return Err(abandoned().into());
-        }
-        let Opened { mut packets, greeting, secrecy, mut timings, turn } = self.open(allowed, progress, turn).await?;
-        if progress.abandoned() {
-            // The address may be somebody else's by now: no secret goes there.
-            self.decline(packets, (&greeting, &secrecy), &timings, turn).await;
-            return Err(abandoned().into());
-        }
-        if let Err(failure) = greeting.able() {
-            self.decline(packets, (&greeting, &secrecy), &timings, turn).await;
-            return Err(NoLogin::Ours(failure, timings));
-        }
+        let ready = self.make_ready(secret.as_ref(), allowed, progress).await;
+        let Opened { mut packets, greeting, secrecy, mut timings, turn } = match ready {
+            Ok(opened) => opened,
+            Err(why) => {
+                secret.into_iter().for_each(SecretTurn::unused);
+                return Err(why);
+            }
+        };
         progress.enter(Phase::Login);
         let logging_in = Driver::log_in(&mut packets, &greeting, &secrecy, login);
         let logged_in =
             timeout(HOLD, logging_in).await.unwrap_or_else(|_| Err(overdue("no answer to the login", HOLD).into()));
         drop(turn);
-        let (driver, took) = logged_in.map_err(|fault| self.note(login, fault, &timings))?;
-        if let Some(secret) = secret {
-            secret.accepted();
-        }
+        let (driver, took) = match logged_in {
+            Ok(logged_in) => logged_in,
+            Err(fault) => return Err(self.note(login, secret, fault, &timings)),
+        };
+        secret.into_iter().for_each(SecretTurn::accepted);
+        self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;
         Ok(LoggedIn { session: Session::new(packets, login.secret().cloned()), driver, timings })
+    }
+
+    /// A connection that the login, with this secret, may be sent on.
+    async fn make_ready(
+        &self,
+        secret: Option<&SecretTurn<'_>>,
+        allowed: Duration,
+        progress: &Progress,
+    ) -> Result<Opened, NoLogin> {
+        progress.enter(Phase::Turn);
+        let turn = self.gate.turn().await;
+        self.may_go_on(secret, progress)?;
+        let opened = self.open(allowed, progress, turn).await?;
+        let timings = opened.timings;
+        let able = || opened.greeting.able().map_err(|failure| NoLogin::Ours(failure, timings));
+        match self.may_go_on(secret, progress).map_err(|why| why.after(timings)).and_then(|()| able()) {
+            Ok(()) => Ok(opened),
+            Err(why) => {
+                self.decline(opened).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether a login is still wanted, and its secret may still be sent, after a wait: the address may be somebody
+    /// else's by now, and others may have been refused.
+    fn may_go_on(&self, secret: Option<&SecretTurn<'_>>, progress: &Progress) -> Result<(), NoLogin> {
+        if progress.abandoned() {
+            return Err(abandoned().into());
+        }
+        let login = self.usable_login()?;
+        match (secret, &login.password) {
+            (Some(secret), Some(password)) => secret.check(password).map_err(NoLogin::Unusable),
+            _ => Ok(()),
+        }
     }
 
     /// The greeting alone, politely left.
@@ -165,9 +180,16 @@ impl Server {
             return Err(abandoned());
         }
         self.gate.refusals.check()?;
-        let Opened { packets, greeting, secrecy, timings, turn } = self.open(allowed, progress, turn).await?;
-        self.decline(packets, (&greeting, &secrecy), &timings, turn).await;
-        Ok(timings)
+        match self.open(allowed, progress, turn).await {
+            Ok(opened) => {
+                let timings = opened.timings;
+                self.decline(opened).await;
+                Ok(timings)
+            }
+            // Left politely already; the greeting has proved the path.
+            Err(NoLogin::Ours(_, timings)) => Ok(timings),
+            Err(why) => Err(why.into()),
+        }
     }
 
     /// How often the next attempts may be made, if they are made without a login.
@@ -175,129 +197,7 @@ impl Server {
         Pace::Sparing(Sparing { apart: self.fleet.apart(decline::A_SECOND) })
     }
 
-    /// The greeting, and at times the certificate; nobody logs in. For servers that don't mind.
-    ///
-    /// # Errors
-    /// What was seen instead.
-    pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
-        let (stream, tcp) = dial::connect(self.address, deadline).await?;
-        let greet = self.greeting(Packets::new(stream));
-        let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
-        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        if certificate && self.seal.wanted(&greeting)? {
-            // Boxed, so that most attempts need no room for a handshake.
-            let tls = Box::pin(self.look_closer(packets, &greeting, deadline)).await?;
-            timings.tls = Some(tls);
-            timings.total += tls;
-        }
-        Ok(timings)
-    }
-
-    /// The certificate behind a greeting. Returns how long the handshake took.
-    async fn look_closer(
-        &self,
-        mut packets: Packets<TcpStream>,
-        greeting: &Greeting,
-        deadline: Deadline,
-    ) -> Result<Duration, Failure> {
-        packets.write(1, &greeting.tls_request()).await?;
-        let (mut stream, secrecy, tls) = self.seal.shake(packets.into_stream()?, deadline).await?;
-        if let Secrecy::Disproven(failure) = secrecy {
-            return Err(failure);
-        }
-        let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
-        Ok(tls)
-    }
-
-    async fn open(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened<Line>, Failure> {
-        if let Some(rest) = self.gate.silence.rest() {
-            return Err(resting(rest));
-        }
-        progress.enter(Phase::Connect);
-        let connected = dial::connect(self.address, Deadline::after(allowed)).await;
-        // What does not even accept connections counts none.
-        let (stream, tcp) = connected.inspect_err(|_| self.gate.silence.end())?;
-        let line = Line::Plain(stream);
-        line.give_up_after(GONE, ASK);
-        progress.enter(Phase::Greeting);
-        let (mut packets, greeting, answer) = self.greeting_in_time(Packets::new(line)).await?;
-        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        let tls = match self.seal.wanted(&greeting) {
-            Ok(tls) => tls,
-            Err(failure) => {
-                self.decline(packets, (&greeting, &Secrecy::Open), &timings, turn).await;
-                return Err(failure);
-            }
-        };
-        if !tls {
-            return Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, turn });
-        }
-        progress.enter(Phase::Tls);
-        packets.write(1, &greeting.tls_request()).await?;
-        let stream: TcpStream = match packets.into_stream()? {
-            Line::Plain(stream) => stream,
-            Line::Sealed(_) => return Err(Failure::new(FailureReason::Local, "sealed twice")),
-        };
-        let (stream, secrecy, took) = self.seal.shake(stream, Deadline::after(HOLD)).await?;
-        timings.tls = Some(took);
-        timings.total += took;
-        let packets = Packets::new(Line::Sealed(Box::new(stream)));
-        if let Secrecy::Disproven(failure) = &secrecy {
-            self.decline(packets, (&greeting, &secrecy), &timings, turn).await;
-            return Err(failure.clone());
-        }
-        Ok(Opened { packets, greeting, secrecy, timings, turn })
-    }
-
-    /// The greeting, unless none comes for so long that the server has ended the connection, or counted it, itself.
-    async fn greeting_in_time(&self, packets: Packets<Line>) -> Result<(Packets<Line>, Greeting, Duration), Failure> {
-        let Ok(greeted) = timeout(GREETING, self.greeting(packets)).await else {
-            self.gate.silence.note();
-            return Err(overdue("no greeting", GREETING));
-        };
-        self.gate.silence.end();
-        greeted
-    }
-
-    /// Reads and judges the greeting. Returns it and how long it took to come.
-    async fn greeting<S>(&self, mut packets: Packets<S>) -> Result<(Packets<S>, Greeting, Duration), Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let started = Instant::now();
-        let packet = packets.read(MOST).await?;
-        let took = started.elapsed();
-        let (greeting, fault) = match Greeting::of(&packet, self.secret()) {
-            Ok(greeting) if self.product == Product::Any => return Ok((packets, greeting, took)),
-            Ok(greeting) => match greeting.able().and_then(|()| greeting.matrixone()) {
-                Ok(()) => return Ok((packets, greeting, took)),
-                Err(failure) => (greeting, failure),
-            },
-            Err(failure) if Greeting::is_one(&packet) => (Greeting::unreadable(), failure),
-            Err(failure) => return Err(failure),
-        };
-        // A real MySQL would count this connection as one that broke off.
-        decline(Handshake { packets, greeting: &greeting, tls: false, normal: took }, &self.gate, None).await;
-        Err(fault)
-    }
-
-    /// Ends a handshake that we don't go on with.
-    async fn decline(
-        &self,
-        packets: Packets<Line>,
-        (greeting, secrecy): (&Greeting, &Secrecy),
-        timings: &Timings,
-        turn: Turn,
-    ) {
-        // Its front end counts nothing, and would look for the user in its provider's own account.
-        if greeting.matrixone().is_ok() {
-            return;
-        }
-        let (tls, normal) = (*secrecy != Secrecy::Open, timings.answer.unwrap_or(timings.tcp));
-        decline(Handshake { packets, greeting, tls, normal }, &self.gate, Some(turn)).await;
-    }
-
-    /// Whose turn it is to send a secret that was never accepted.
+    /// The turn to send a secret, if it may be sent.
     async fn secret_turn(&self, password: &FileSecret, allowed: Duration) -> Result<SecretTurn<'_>, NoLogin> {
         match timeout(HOLD, self.refused.turn(password, allowed)).await {
             Ok(turn) => turn.map_err(NoLogin::Unusable),
@@ -305,13 +205,11 @@ impl Server {
         }
     }
 
-    /// The login, if it may be tried at all.
+    /// The login, if it may be tried at all. Whether its secret may be sent is another question
+    /// ([`Self::secret_turn`]).
     fn usable_login(&self) -> Result<&MysqlLogin, NoLogin> {
         let none = || NoLogin::Unusable(Failure::new(FailureReason::Misconfigured, "no user to log in"));
         let login = self.login.as_ref().ok_or_else(none)?;
-        if let Some(password) = &login.password {
-            self.refused.check(password).map_err(NoLogin::Unusable)?;
-        }
         self.gate.pauses.check(self.key).map_err(NoLogin::Unusable)?;
         Ok(login)
     }
@@ -337,16 +235,22 @@ impl Server {
     }
 
     /// Keeps what follows from a failed login for the next ones.
-    fn note(&self, login: &MysqlLogin, fault: LoginFault, greeted: &Timings) -> NoLogin {
+    fn note(
+        &self,
+        login: &MysqlLogin,
+        secret: Option<SecretTurn<'_>>,
+        fault: LoginFault,
+        greeted: &Timings,
+    ) -> NoLogin {
         // At an edge the certificate is asked for again, and no stale ticket can be what fails.
         self.seal.forget();
         let failure = match fault {
             LoginFault::Failed(failure) if failure.reason.is_of_our_login() => failure,
             LoginFault::Failed(failure) => return NoLogin::Failed(failure),
             LoginFault::Crowded(failure) => failure,
-            LoginFault::SecretRefused(failure) => {
-                if let Some(password) = &login.password {
-                    self.refused.note(password, &failure);
+            LoginFault::SecretRefused(failure, word) => {
+                if let (Some(password), Some(secret)) = (&login.password, secret) {
+                    secret.refused(password, &failure, word);
                 }
                 failure
             }
@@ -359,13 +263,9 @@ impl Server {
     }
 }
 
-fn abandoned() -> Failure {
+/// Nobody waits for the attempt any more.
+pub(super) fn abandoned() -> Failure {
     Failure::new(FailureReason::Local, "the target has gone")
-}
-
-fn resting(rest: Duration) -> Failure {
-    let rest = humantime::format_duration(Duration::from_secs(rest.as_secs() + 1));
-    Failure::new(FailureReason::Local, format_args!("the server has not greeted; it is tried again in {rest}"))
 }
 
 /// Something that the server has not done for as long as it is waited for.

@@ -57,6 +57,16 @@ pub(super) enum NoLogin {
     Failed(Failure),
 }
 
+impl NoLogin {
+    /// The same once the server has greeted, in so long.
+    pub(super) fn after(self, greeted: Timings) -> Self {
+        match self {
+            Self::Unusable(failure) => Self::Ours(failure, greeted),
+            Self::Ours(..) | Self::Failed(_) => self,
+        }
+    }
+}
+
 impl From<Failure> for NoLogin {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)

@@ -4,10 +4,14 @@
 //! An HTTP 200 can be a failure, since most errors of the database come that way; a 503 can be a bare JSON string; and a
 //! result without rows is none, because an error in the midst of a result ends it silently.
 
+mod meaning;
+
+use meaning::{Meaning, means};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::model::{Failure, FailureReason, Overload, Secret, hide};
+use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,23 +65,23 @@ struct Reply {
     rows: Option<u64>,
 }
 
-/// What a code, a status or a sentence says about the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Meaning {
-    reason: FailureReason,
-    of_secret: bool,
-    /// Of which kind it is if it is an overload.
-    overload: Overload,
+/// What gateways say in an object, where an adapter has `desc`. Of any type, since nothing else of the object goes by it.
+#[derive(Debug, Default, Deserialize)]
+struct Words {
+    msg: Option<Value>,
+    message: Option<Value>,
 }
 
-const fn means(reason: FailureReason) -> Meaning {
-    Meaning { reason, of_secret: false, overload: Overload::Passing }
+impl Words {
+    fn text(&self) -> Option<&str> {
+        [&self.msg, &self.message].into_iter().flatten().filter_map(Value::as_str).find(|text| !text.is_empty())
+    }
 }
 
-const WRONG_SECRET: Meaning = Meaning { of_secret: true, ..means(FailureReason::Auth) };
-
-/// This one adapter refuses everybody, or every query, until its memory falls.
-const WHOLE_ADAPTER: Meaning = Meaning { overload: Overload::WholeAdapter, ..means(FailureReason::Overloaded) };
+/// Whether a body is a result of TDengine 2, which begins with a status and has no code.
+fn is_of_tdengine_2(body: &[u8]) -> bool {
+    begins(body, &["{", "\"status\"", ":", "\"succ\"", ","])
+}
 
 /// Whether an answer is the right one.
 ///
@@ -88,7 +92,7 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
     match (&reply, question) {
         // Whoever refuses a stranger by any of its ways is there; so is who answers him.
         (_, Question::Anonymous) if matches!(text.status, 401 | 403) => Ok(()),
-        (Some(reply), Question::Anonymous) if text.status == 200 && is_about_login(reply.code) => Ok(()),
+        (Some(reply), Question::Anonymous) if text.status == 200 && meaning::is_about_login(reply.code) => Ok(()),
         (Some(reply), Question::Anonymous | Question::Login) if text.status == 200 && reply.code == 0 => Ok(()),
         (Some(reply), Question::Query { expect }) if text.status == 200 && reply.code == 0 => {
             result(text, reply, expect.as_deref()).map_err(|failure| Refusal { failure, of_secret: false })
@@ -106,6 +110,11 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
 
 /// The reply in a body, if it is one.
 fn reply(body: &[u8]) -> Option<Reply> {
+    object(body)
+}
+
+/// An object of JSON.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     // serde would take an array, too, and in fields that it skips what is no text: that is no JSON.
     let json = std::str::from_utf8(body).ok()?;
     json.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(json).ok())?
@@ -113,8 +122,13 @@ fn reply(body: &[u8]) -> Option<Reply> {
 
 /// Whether a body begins as the adapter begins a result: with the code of success.
 fn is_result(body: &[u8]) -> bool {
+    begins(body, &["{", "\"code\"", ":", "0", ","])
+}
+
+/// Whether a body begins with these tokens.
+fn begins(body: &[u8], tokens: &[&str]) -> bool {
     let mut rest = body;
-    ["{", "\"code\"", ":", "0", ","].iter().all(|token| {
+    tokens.iter().all(|token| {
         let found = rest.trim_ascii_start().strip_prefix(token.as_bytes());
         rest = found.unwrap_or(rest);
         found.is_some()
@@ -147,80 +161,39 @@ fn plain(value: &Value) -> String {
 
 /// A reply with a code. A code that says something goes before the status, which depends on the server's settings.
 fn of_code(text: &Text<'_>, Reply { code, desc, .. }: &Reply) -> Refusal {
-    let (status, desc) = (text.status, desc.as_deref().unwrap_or_default());
-    let by_code = meaning_of_code(*code).or_else(|| meaning_of_text(desc));
-    let meaning = by_code.or_else(|| meaning_of_status(status)).unwrap_or(means(FailureReason::Query));
+    let (status, words) = (text.status, object::<Words>(text.body).unwrap_or_default());
+    let desc = desc.as_deref().filter(|desc| !desc.is_empty()).or_else(|| words.text()).unwrap_or_default();
+    // A gateway may say its status once more.
+    let of_database = *code != i64::from(status);
+    let by_code = of_database.then(|| meaning::of_code(*code, desc)).flatten().or_else(|| meaning::of_text(desc));
+    let meaning = by_code.or_else(|| meaning::of_status(status)).unwrap_or(means(FailureReason::Query));
     let http = if status == 200 { String::new() } else { format!("HTTP {status}, ") };
     let desc = if desc.is_empty() { "no description".to_owned() } else { text.shown(desc) };
     refusal(meaning, format_args!("{http}code {code}: {desc}"))
 }
 
-/// The documented codes: the low 16 bits of those of the C library.
-fn meaning_of_code(code: i64) -> Option<Meaning> {
-    use FailureReason as R;
-    Some(match code {
-        // Authentication failure, invalid user; no, odd, bad Basic or bad token in the header.
-        855 | 849 | 4357 | 4386 | 4388 | 4389 => WRONG_SECRET,
-        // The rest of the range that a server may answer with 401; a user that is disabled.
-        848..=856 | 789 => means(R::Auth),
-        // Insufficient privilege.
-        771 => means(R::NotAllowed),
-        // No connection to the database, a broken or slow one, vnodes or mnodes out of service, starting up, closing down.
-        11 | 24 | 25 | 32 | 33 | 35 | 304 | 305 => means(R::BackendDown),
-        // Too many sessions, a busy network, no memory left in the queue.
-        34 | 36 | 294 => means(R::Overloaded),
-        // No such database, none given, one that is being dropped, no such table, bad syntax, an empty request.
-        904 | 896 | 902 | 9731 | 9728 | 4358 | 4359 => means(R::Misconfigured),
-        _ => return None,
-    })
-}
-
-/// Whether a code is about who asks.
-fn is_about_login(code: i64) -> bool {
-    meaning_of_code(code).is_some_and(|m| matches!(m.reason, FailureReason::Auth | FailureReason::NotAllowed))
-}
-
-/// The sentences of the adapter's generic code, 65535, and of its bare strings.
-fn meaning_of_text(text: &str) -> Option<Meaning> {
-    use FailureReason as R;
-    let has = |part: &str| text.contains(part);
-    Some(match () {
-        () if has("whitelist") => means(R::NotAllowed),
-        () if has("sql rejected") => means(R::Misconfigured),
-        // Its pool is exhausted. Any other word on a connection is about the database behind it.
-        () if has("get connection timeout") || has("exceeded connection pool max wait") => means(R::Overloaded),
-        () if has("memory exceeds threshold") => WHOLE_ADAPTER,
-        () if has("Authentication failure") => WRONG_SECRET,
-        () => return None,
-    })
-}
-
-fn meaning_of_status(status: u16) -> Option<Meaning> {
-    use FailureReason as R;
-    Some(match status {
-        400 | 404 | 405 | 413 => means(R::Misconfigured),
-        401 => WRONG_SECRET,
-        403 => means(R::NotAllowed),
-        429 => means(R::Overloaded),
-        500 | 502..=504 => means(R::BackendDown),
-        _ => return None,
-    })
-}
-
 /// Anything but an object with a code: a bare string, a gateway's page, half of a reply.
 fn without_code(text: &Text<'_>) -> Refusal {
     let Text { status, body, cut, .. } = *text;
+    let words: Words = object(body).unwrap_or_default();
+    if is_of_tdengine_2(body) {
+        let detail = format_args!("TDengine 2 answers here, which knows no codes: the probe asks TDengine 3");
+        return refusal(means(FailureReason::Misconfigured), detail);
+    }
     if status == 200 {
         let found = if cut { format!("more than {} bytes", body.len()) } else { shape(body).to_owned() };
         let failure = format_args!("expected a JSON object with a code, found {found}");
         return refusal(means(FailureReason::Protocol), failure);
     }
     let string: Option<String> = serde_json::from_slice(body).ok();
-    let by_text = string.as_deref().and_then(meaning_of_text);
-    let meaning = by_text.or_else(|| meaning_of_status(status)).unwrap_or(means(FailureReason::Result));
-    match string {
-        Some(string) => refusal(meaning, format_args!("HTTP {status}: {}", text.shown(&string))),
-        None => refusal(meaning, format_args!("HTTP {status} with {}", shape(body))),
+    let said = string.as_deref().or_else(|| words.text());
+    // A gateway's own words on a token are not the database's.
+    let by_text = said.and_then(meaning::of_text).map(|meaning| Meaning { of_secret: false, ..meaning });
+    let meaning = by_text.or_else(|| meaning::of_status(status)).unwrap_or(means(FailureReason::Result));
+    let hint = if status == 404 { "; if every zone says so, `path` is wrong" } else { "" };
+    match said {
+        Some(said) => refusal(meaning, format_args!("HTTP {status}: {}{hint}", text.shown(said))),
+        None => refusal(meaning, format_args!("HTTP {status} with {}{hint}", shape(body))),
     }
 }
 

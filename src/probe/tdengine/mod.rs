@@ -29,10 +29,11 @@ use zeroize::Zeroizing;
 
 pub use answer::{Question, Refusal, Text, judge};
 
+use super::backoff::Backoff;
 use super::dial::{self, Deadline};
 use super::http::{self, Answer, Exchange, Wanted};
 use super::tls::{Sessions, TrustSet, lock};
-use super::{Overlap, Prober, RefusedSecrets, Turn};
+use super::{Overlap, Prober, RefusedSecrets, Turn, Word};
 use crate::model::{
     Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
 };
@@ -84,8 +85,12 @@ pub struct TdengineProber {
     address: SocketAddr,
     sessions: Sessions,
     refused: Arc<RefusedSecrets>,
+    /// For a login that is refused without a word on the secret.
+    backoff: Backoff,
     /// What is sent after the login, if the check logs in.
     secret: Option<FileSecret>,
+    /// What it means if the database does not know it.
+    word: Word,
     /// Every form in which the secret goes out, so that it is known where it comes back.
     forms: Vec<Secret>,
     /// The tickets under which the gateway has answered; a stranger asks under no others twice.
@@ -110,7 +115,9 @@ impl TdengineProber {
             address,
             sessions: Sessions::new(trust),
             refused,
+            backoff: Backoff::default(),
             secret: None,
+            word: Word::Wrong,
             forms: Vec::new(),
             proven: Mutex::default(),
             asked: asked(spec, Ok(None)),
@@ -143,6 +150,11 @@ impl TdengineProber {
         let secret = spec.login.as_ref().map(|login| match login {
             TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => secret.clone(),
         });
+        // A valid token may be refused while the password behind it changes; passwords are counted.
+        let word = match &spec.login {
+            Some(TdengineLogin::Token(_)) => Word::Unsure,
+            Some(TdengineLogin::Basic { .. }) | None => Word::Wrong,
+        };
         let question = match depth {
             Depth::Login => Question::Login,
             Depth::Query => Question::Query { expect: spec.expect.clone() },
@@ -150,13 +162,14 @@ impl TdengineProber {
         let exchange = request(spec, address.port(), spec.login.as_ref(), &spec.sql);
         let asked = asked(spec, exchange.map(|exchange| Some((exchange, question))));
         let forms = spec.login.as_ref().map(forms).unwrap_or_default();
-        Self { secret, forms, asked, check: Check::Deep, ..Self::path(address, spec, trust, refused) }
+        Self { secret, word, forms, asked, check: Check::Deep, ..Self::path(address, spec, trust, refused) }
     }
 
     async fn ask(&self, allowed: Duration) -> Result<Timings, Failure> {
         let Asked { name, exchange } = self.asked.as_ref().map_err(Clone::clone)?;
         if let Some(secret) = &self.secret {
             self.refused.check(secret)?;
+            self.backoff.check()?;
         }
         // Slow only where our own disk is, at the first probe: never the target's fault.
         let Ok(config) = timeout(allowed, self.sessions.config()).await else {
@@ -205,18 +218,28 @@ impl TdengineProber {
             Some(secret) => Some(self.turn(secret, deadline).await?),
             None => None,
         };
-        let answered = answered(stream, (exchange, question), &self.forms, deadline).await;
-        let answer = answered.map_err(|Refusal { failure, of_secret }| {
-            if let Some(secret) = self.secret.as_ref().filter(|_| of_secret) {
-                self.refused.note(secret, &failure);
-            }
-            failure
-        })?;
-        if let Some(turn) = turn {
-            turn.accepted();
-        }
+        let answer = match answered(stream, (exchange, question), &self.forms, deadline).await {
+            Ok(answer) => answer,
+            Err(refusal) => return Err(self.refused(turn, refusal)),
+        };
+        turn.into_iter().for_each(Turn::accepted);
+        self.backoff.end();
         let (took, total) = (answer.took, timings.total + answer.whole);
         Ok(Timings { answer: Some(took), query: Some(answer.whole - took), total, ..timings })
+    }
+}
+
+impl TdengineProber {
+    /// Takes down what a refusal says of the secret, if it does; else a refused login is this target's alone.
+    fn refused(&self, turn: Option<Turn<'_>>, Refusal { failure, of_secret }: Refusal) -> Failure {
+        match (&self.secret, turn) {
+            (Some(secret), Some(turn)) if of_secret => {
+                turn.refused(secret, &failure, self.word);
+            }
+            _ if failure.reason == FailureReason::Auth => self.backoff.refused(&failure),
+            _ => self.backoff.end(),
+        }
+        failure
     }
 }
 

@@ -189,8 +189,10 @@ mod tests {
         publisher.publish(Arc::clone(&first)).await.unwrap();
         assert_eq!(served(&answers), ok);
         assert_eq!(*served_plan.borrow(), Some(handover::digest(&first)));
-        publisher.publish(plan(&["10.0.0.2", "8.8.8.8"])).await.unwrap();
-        assert_eq!(served(&answers), ok, "the last admitted answer stays");
+        publisher.publish(plan(&["9.9.9.9", "8.8.8.8"])).await.unwrap();
+        assert_eq!(served(&answers), ok, "the last admitted answer stays where none is left");
+        publisher.publish(plan(&["10.0.0.1", "8.8.8.8"])).await.unwrap();
+        assert_eq!(served(&answers), ok, "a bad address costs itself alone");
         publisher.publish(Arc::new(Plan::default())).await.unwrap();
         assert_eq!(served(&answers), ok, "absence removes nothing");
         let withdrawn = [("db.example.com".parse().unwrap(), crate::model::Withdrawal::Removed)].into();

@@ -13,6 +13,9 @@
 //! byte. Putting the block in is taking out all that is ours, then inserting at the place of the first pair, so that
 //! repeated and damaged blocks become one.
 //!
+//! Where the package was removed and the block stays, its maintainer scripts (packaging/leaving.sh) put "managed by nobody
+//! any more" into the BEGIN line. It is a BEGIN line all the same, and the next block that is put in has the usual one.
+//!
 //! A file that does not end in a newline gets one before our block. The BEGIN line remembers where, so that taking
 //! the block out gives the very bytes back.
 
@@ -21,12 +24,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
+use crate::model::limits::entry_bytes;
 use crate::model::{Answer, AnswerReason, HostName};
 
 const BEGIN: &[u8] = b"# BEGIN privatelinkd";
 const BEGIN_NOTE: &[u8] = b"# BEGIN privatelinkd (managed by ";
+const ABANDONED: &[u8] = b"# BEGIN privatelinkd (managed by nobody";
 const END: &[u8] = b"# END privatelinkd";
 const NEWLINE_NOTE: &[u8] = b"; newline added at ";
+/// Of [`EntryReason::label`], in bytes, with some to spare.
+const LONGEST_REASON: usize = 24;
 
 /// What we want a block to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,6 +137,13 @@ impl Block {
     }
 }
 
+/// Most bytes that the entry of a name with these addresses takes up in a block, whatever its reason.
+#[must_use]
+pub fn entry_size<'a>(name: &HostName, addresses: impl IntoIterator<Item = &'a IpAddr>) -> usize {
+    let lengths = addresses.into_iter().map(|address| address.to_string().len());
+    entry_bytes(name.as_str().len(), LONGEST_REASON, lengths)
+}
+
 /// What of ours a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Present {
@@ -169,7 +183,9 @@ pub fn salvage(file: &[u8]) -> Option<Block> {
 pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'f, [u8]> {
     match present(file) {
         Present::Absent if wanted.entries.is_empty() => return Cow::Borrowed(file),
-        Present::Whole(block) if !wanted.entries.is_empty() && block.same_pairs(wanted) => return Cow::Borrowed(file),
+        Present::Whole(block) if !wanted.entries.is_empty() && block.same_pairs(wanted) && !is_abandoned(file) => {
+            return Cow::Borrowed(file);
+        }
         _ => {}
     }
     let (mut bytes, place) = take_out(file, &known_lines([Some(wanted), last]));
@@ -184,6 +200,11 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'
         bytes.splice(place..place, wanted.render(None));
     }
     Cow::Owned(bytes)
+}
+
+/// True if the first whole block says that nobody manages it.
+fn is_abandoned(file: &[u8]) -> bool {
+    find(file).is_some_and(|block| block.starts_with(ABANDONED))
 }
 
 /// The file without anything of ours. Borrowed if there is nothing.

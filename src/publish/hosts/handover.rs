@@ -3,17 +3,20 @@
 //! Each is written whole by a rename and read with distrust. They lie on tmpfs, so nothing is synced: a plan is worth
 //! nothing after a reboot, when the writer's own last known good takes its place.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 use super::distrust::{self, ReadError};
-use crate::model::{Digest, HANDOVER_FORMAT, Handover, Identity, Plan, Receipt, Withdrawn};
+use crate::model::limits::HANDOVER_BYTES;
+use crate::model::{Answer, Digest, HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt, Withdrawn};
 use crate::sys::atomic_file::{self, Durability};
 
-/// Largest hand-over and receipt that is read, in bytes.
-pub const MAX_HANDOVER: u64 = 256 * 1024;
+/// Largest receipt that is written and read, in bytes: it speaks of every name of a hand-over and of the block.
+const RECEIPT_BYTES: u64 = 2 * HANDOVER_BYTES;
 
 /// The time at which the kernel looks.
 const NOW: Timestamps = {
@@ -42,7 +45,7 @@ pub fn receipt_path(writer_run_dir: &Path) -> PathBuf {
 /// The digest that a hand-over of this plan carries and its receipt echoes.
 #[must_use]
 pub fn digest(plan: &Plan) -> Digest {
-    digest_of(&plan.answers, &withdrawn(plan))
+    digest_of(&fitting(plan), &withdrawn(plan))
 }
 
 fn withdrawn(plan: &Plan) -> Vec<Withdrawn> {
@@ -51,11 +54,42 @@ fn withdrawn(plan: &Plan) -> Vec<Withdrawn> {
 
 /// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.
 fn digest_of(answers: &impl serde::Serialize, withdrawn: &[Withdrawn]) -> Digest {
-    // Serialising closed types with string keys into memory can't fail.
-    let json = serde_json::to_vec(&(answers, withdrawn)).unwrap_or_default();
+    let json = json(&(answers, withdrawn));
     let mut short = [0; 16];
     short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, &json).as_ref()[..16]);
     Digest::from_bytes(&short)
+}
+
+/// Serialising closed types with string keys into memory can't fail.
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// The answers that fit into one hand-over (B18). Of a plan that is too large the names at the end are left out, so that
+/// the others are published all the same. The check lets no config pass that must come to this.
+fn fitting(plan: &Plan) -> Cow<'_, BTreeMap<HostName, Answer>> {
+    /// For what is beside the plan: identity, digest and braces.
+    const BESIDE: usize = 4096;
+    /// Around a name: its quotes, a colon and a comma.
+    const AROUND: usize = 4;
+    let most = usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE;
+    let mut left = most.saturating_sub(json(&withdrawn(plan)).len());
+    if json(&plan.answers).len() <= left {
+        return Cow::Borrowed(&plan.answers);
+    }
+    let fits = |(name, answer): &(&HostName, &Answer)| {
+        let size = name.as_str().len() + AROUND + json(answer).len();
+        let fits = size <= left;
+        left = if fits { left - size } else { 0 };
+        fits
+    };
+    Cow::Owned(plan.answers.iter().take_while(fits).map(|(n, a)| (n.clone(), a.clone())).collect())
+}
+
+/// How many answers of this plan its hand-over has no room for.
+#[must_use]
+pub fn left_out(plan: &Plan) -> usize {
+    plan.answers.len() - fitting(plan).len()
 }
 
 /// A hand-over of this plan.
@@ -66,7 +100,7 @@ pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
         boot_id: boot_id.to_owned(),
         identity: identity.clone(),
         digest: digest(plan),
-        plan: plan.answers.clone(),
+        plan: fitting(plan).into_owned(),
         withdrawn: withdrawn(plan),
     }
 }
@@ -76,7 +110,7 @@ pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
 /// # Errors
 /// What the system said; or the hand-over is larger than its reader takes ([`io::ErrorKind::FileTooLarge`]).
 pub fn write(agent_run_dir: &Path, handover: &Handover) -> io::Result<()> {
-    put(&plan_path(agent_run_dir), handover)
+    put(&plan_path(agent_run_dir), handover, HANDOVER_BYTES)
 }
 
 /// The agent's side: touches `alive` (0644), making it if it is not there. Blocks.
@@ -96,7 +130,7 @@ pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
 /// It can't be read, is not what it should be, or not whole.
 pub fn read(agent_run_dir: &Path) -> Result<Option<Handover>, ReadError> {
     let path = plan_path(agent_run_dir);
-    let Some(bytes) = distrust::read(&path, MAX_HANDOVER)? else { return Ok(None) };
+    let Some(bytes) = distrust::read(&path, HANDOVER_BYTES)? else { return Ok(None) };
     parse(&path, &bytes).map(Some)
 }
 
@@ -117,7 +151,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
 /// # Errors
 /// What the system said.
 pub fn write_receipt(writer_run_dir: &Path, receipt: &Receipt) -> io::Result<()> {
-    put(&receipt_path(writer_run_dir), receipt)
+    put(&receipt_path(writer_run_dir), receipt, RECEIPT_BYTES)
 }
 
 /// The writer's side: touches `receipt.json`, its sign of life. Blocks.
@@ -135,7 +169,7 @@ pub fn touch_receipt(writer_run_dir: &Path) -> io::Result<()> {
 /// It can't be read or is not what it should be.
 pub fn read_receipt(writer_run_dir: &Path) -> Result<Option<Receipt>, ReadError> {
     let path = receipt_path(writer_run_dir);
-    match distrust::read(&path, MAX_HANDOVER)? {
+    match distrust::read(&path, RECEIPT_BYTES)? {
         Some(bytes) => parse_receipt(&path, &bytes).map(Some),
         None => Ok(None),
     }
@@ -149,10 +183,10 @@ pub fn parse_receipt(path: &Path, bytes: &[u8]) -> Result<Receipt, ReadError> {
     distrust::parse(path, bytes)
 }
 
-fn put(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
+fn put(path: &Path, value: &impl serde::Serialize, most: u64) -> io::Result<()> {
     let bytes = serde_json::to_vec(value)?;
-    if bytes.len() as u64 > MAX_HANDOVER {
-        let detail = format!("expected at most {MAX_HANDOVER} bytes, found {}", bytes.len());
+    if bytes.len() as u64 > most {
+        let detail = format!("{}: expected at most {most} bytes, found {}", path.display(), bytes.len());
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, detail));
     }
     atomic_file::write(path, &bytes, 0o644, Durability::Volatile)
@@ -163,7 +197,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
-    use crate::model::{Answer, AnswerReason, Withdrawal};
+    use crate::model::{AnswerReason, Withdrawal};
     use crate::publish::hosts::sign::Sign;
 
     fn plan() -> Plan {
@@ -200,6 +234,26 @@ mod tests {
         let mut other = plan();
         other.withdrawn.clear();
         assert_ne!(digest(&other), sent.digest);
+    }
+
+    /// All or nothing would be nothing, for one name too many.
+    #[test]
+    fn a_plan_that_is_too_large_is_handed_over_as_far_as_it_goes() {
+        let mut large = plan();
+        let answer = large.answers.values().next().unwrap().clone();
+        let long = ["x".repeat(60), "y".repeat(60), "z".repeat(60), "w".repeat(50)].join(".");
+        let name = |n: usize| format!("n{n:05}.{long}").parse::<HostName>().unwrap();
+        large.answers.extend((0..6_000).map(|n| (name(n), answer.clone())));
+        assert_eq!(left_out(&large), 0);
+        large.answers.extend((6_000..9_000).map(|n| (name(n), answer.clone())));
+        let left_out = left_out(&large);
+        assert!((1..3_000).contains(&left_out), "{left_out}");
+        let dir = Dir::new();
+        let sent = make(&large, "boot", &Identity::default());
+        write(dir.0.path(), &sent).unwrap();
+        let read = dir.read().unwrap().unwrap();
+        assert_eq!(read.plan.len() + left_out, large.answers.len());
+        assert_eq!((read.digest, read.withdrawn.len()), (digest(&large), 1));
     }
 
     #[test]
@@ -240,7 +294,7 @@ mod tests {
             (good.replace("10.0.0.1", secret), "JSON, but not of the expected shape"),
             (format!("{{\"format\":1,\n{secret}"), ":2:1: not JSON"),
             (good[..good.len() - 1].to_owned(), "ends too early"),
-            (" ".repeat(256 * 1024 + 1), "expected at most 262144 bytes, found more"),
+            (" ".repeat(2 * 1024 * 1024 + 1), "expected at most 2097152 bytes, found more"),
         ] {
             std::fs::write(dir.plan(), &bad).unwrap();
             let error = dir.read().unwrap_err().to_string();

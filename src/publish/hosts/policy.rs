@@ -1,48 +1,28 @@
 //! What the writer lets into the file. Pure.
 //!
-//! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan: one
-//! bad answer costs the others nothing, and the refused name keeps its last admitted answer. Absence removes nothing
-//! (B1): a name goes when the hand-over withdraws it, or once the config has lacked it for `removal_grace`.
+//! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan, and
+//! address by address: a bad address is left out and costs its name nothing else. Only where none is left the name keeps
+//! its last admitted answer. Absence removes nothing (B1): a name goes when the hand-over withdraws it, or once the
+//! config has lacked it for `removal_grace`.
 
 mod domain;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use self::domain::Tails;
+use self::room::Room;
 use super::block::{Block, Entry, EntryReason};
-use crate::config::{Families, WriterConfig};
-use crate::model::{Answer, Boottime, EndpointId, Handover, HostName};
-
-/// Most addresses that one name may have, standby ones included: more are a mistake, and small resolvers read only 48.
-pub const MAX_ADDRESSES: usize = 64;
-
-/// Ranges that are never published, unless an allowed range lies within one and so names it.
-const SPECIAL: [(&str, IpNet); 11] = [
-    ("a loopback address", v4(127, 0, 8)),
-    ("a link-local address", v4(169, 254, 16)),
-    ("a multicast address", v4(224, 0, 4)),
-    ("an unspecified address", v4(0, 0, 8)),
-    ("a reserved or broadcast address", v4(240, 0, 4)),
-    ("an address of the cloud's own services", v4(100, 100, 16)),
-    ("a loopback address", v6([0, 0, 0, 0, 0, 0, 0, 1], 128)),
-    ("an unspecified address", v6([0; 8], 128)),
-    ("a link-local address", v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)),
-    ("a multicast address", v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8)),
-    ("an IPv4 address in IPv6 clothes", v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96)),
-];
-
-const fn v4(a: u8, b: u8, length: u8) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), length))
-}
-
-const fn v6(s: [u16; 8], length: u8) -> IpNet {
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]), length))
-}
+use crate::config::{Families, OwnDomains, WriterConfig};
+use crate::model::limits::{ADDRESSES_A_NAME, BLOCK_BYTES, CapCounts, Capped, NAMES_A_HANDOVER};
+use crate::model::ranges::{self, BadAddress};
+use crate::model::{Answer, Boottime, EndpointId, Handover, HostName, LeftOut};
 
 /// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
 /// used.
@@ -53,8 +33,8 @@ pub struct HostsPolicy {
     pub publish: bool,
     /// Names that may be published.
     pub names: BTreeSet<HostName>,
-    /// Endpoints whose own domain, and whose zones' domains, may be published too.
-    pub endpoint_ids: BTreeSet<EndpointId>,
+    /// Endpoints whose own domain, and whose zones' domains, may be published too; and what is known of these.
+    pub own_domains: BTreeMap<EndpointId, OwnDomains>,
     /// Addresses outside are refused.
     pub allowed_ranges: Vec<IpNet>,
     /// Addresses of other families are left out.
@@ -95,7 +75,7 @@ impl HostsPolicy {
         Self {
             publish: false,
             names: BTreeSet::new(),
-            endpoint_ids: BTreeSet::new(),
+            own_domains: BTreeMap::new(),
             allowed_ranges: Vec::new(),
             families: Families { ipv4: true, ipv6: true },
             path: PathBuf::new(),
@@ -111,11 +91,11 @@ impl HostsPolicy {
     /// Takes over what the config says.
     #[must_use]
     pub fn new(config: WriterConfig) -> Self {
-        let WriterConfig { hosts, agent_run_dir, names, endpoint_ids, dns: _, log: _ } = config;
+        let WriterConfig { hosts, agent_run_dir, names, own_domains, dns: _, log: _ } = config;
         Self {
             publish: hosts.publish,
             names,
-            endpoint_ids,
+            own_domains,
             allowed_ranges: hosts.allowed_ranges,
             families: hosts.families,
             path: hosts.path,
@@ -132,7 +112,9 @@ impl HostsPolicy {
     /// with that name (B13).
     pub fn hold_on_to(&mut self, earlier: &Self) {
         self.names.extend(earlier.names.iter().cloned());
-        self.endpoint_ids.extend(earlier.endpoint_ids.iter().cloned());
+        for (id, own) in &earlier.own_domains {
+            self.own_domains.entry(id.clone()).or_insert_with(|| own.clone());
+        }
         // And none that was on its way out already: an editor may have emptied the file first.
         self.removal_grace = Duration::MAX;
     }
@@ -143,10 +125,10 @@ impl HostsPolicy {
         !self.publish || self.removal_grace == Duration::MAX
     }
 
-    /// True for a name of the config, and for the endpoint domain and the zone domains of an endpoint id of the config.
+    /// True for a name of the config, and for what may be the domain, or a zone's, of an endpoint that publishes these.
     #[must_use]
     pub fn has_name(&self, name: &HostName) -> bool {
-        self.names.contains(name) || self.endpoint_ids.iter().any(|id| domain::is_of(name, id))
+        self.names.contains(name) || domain::find(name, &self.own_domains).is_some()
     }
 
     /// True if [`Self::admit`] would refuse a name of this hand-over because the config lacks it.
@@ -163,8 +145,37 @@ impl HostsPolicy {
     /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
     #[must_use]
     pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
-        let mut next = last.clone();
+        let mut next = self.without_what_goes(handover, last, now);
         let mut refused = BTreeMap::new();
+        let mut room = Room::taken_by(&next.answers);
+        let mut tails = Tails::of(&next.answers, &self.own_domains);
+        // Who is there already comes before newcomers, whatever room that takes.
+        let answers = || handover.into_iter().flat_map(|h| &h.plan);
+        let (known, new): (Vec<_>, Vec<_>) = answers().partition(|(name, _)| next.answers.contains_key(*name));
+        let (mut left_out, mut capped) = (BTreeMap::new(), CapCounts::default());
+        for (name, answer) in known.into_iter().chain(new) {
+            let fitting = self.judge(name, answer, &next).and_then(|(answer, what)| {
+                self.judge_domain(name, &mut tails)?;
+                room.put(name, next.answers.get(name), &answer).map(|()| (answer, what))
+            });
+            match fitting {
+                Ok((answer, what)) => {
+                    capped.add(Capped::Addresses, what.addresses as u64);
+                    if !what.is_empty() {
+                        left_out.insert(name.clone(), what);
+                    }
+                    next.answers.insert(name.clone(), answer);
+                }
+                Err(refusal) => drop(refused.insert(name.clone(), refusal)),
+            }
+        }
+        let next_deadline = next.lacking.values().map(|since| since.after(self.removal_grace)).min();
+        Admission { admitted: next, refused, left_out, capped, next_deadline }
+    }
+
+    /// What was admitted last, but for what the hand-over withdraws and what the config has lacked for long enough.
+    fn without_what_goes(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> LastAdmitted {
+        let mut next = last.clone();
         for w in handover.into_iter().flat_map(|h| &h.withdrawn) {
             // A name that the plan has too is wanted: never empty by accident.
             if handover.is_none_or(|h| !h.plan.contains_key(&w.name)) {
@@ -175,55 +186,67 @@ impl HostsPolicy {
         for name in next.answers.keys().filter(|n| !self.has_name(n)) {
             next.lacking.entry(name.clone()).or_insert(now);
         }
-        let grace = self.removal_grace;
+        // The grace is for what may come back. What no room was ever meant for would keep out what is wanted.
+        let overfull = self.removal_grace != Duration::MAX && Room::taken_by(&next.answers).is_overfull();
+        let grace = if overfull { Duration::ZERO } else { self.removal_grace };
         next.answers.retain(|name, _| next.lacking.get(name).is_none_or(|since| now.since(*since) < grace));
         next.lacking.retain(|name, _| next.answers.contains_key(name));
-        for (name, answer) in handover.into_iter().flat_map(|h| &h.plan) {
-            match self.judge(name, answer, &next) {
-                Ok(answer) => drop(next.answers.insert(name.clone(), answer)),
-                Err(refusal) => drop(refused.insert(name.clone(), refusal)),
-            }
-        }
-        let next_deadline = next.lacking.values().map(|since| since.after(grace)).min();
-        Admission { admitted: next, refused, next_deadline }
+        next
     }
 
-    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<Answer, Refusal> {
+    /// An endpoint's own names all end alike. A name of the config itself may end as it likes.
+    fn judge_domain(&self, name: &HostName, tails: &mut Tails) -> Result<(), Refusal> {
+        match domain::find(name, &self.own_domains).filter(|_| !self.names.contains(name)) {
+            Some(domain) => tails.admit(domain).map_err(|tail| Refusal::OtherDomain { tail }),
+            None => Ok(()),
+        }
+    }
+
+    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<(Answer, LeftOut), Refusal> {
         if !self.may_have(name, admitted) {
             return Err(Refusal::UnknownName);
         }
         let Answer { addresses, standby, reason } = answer;
-        let too_many = Refusal::TooMany { found: addresses.len() + standby.len() };
-        let mut kept: Vec<IpAddr> = Vec::new();
-        let mut take = |addresses: &[IpAddr]| {
-            let before = kept.len();
-            for address in addresses {
-                self.judge_address(*address)?;
-                if self.families.has(*address) && !kept.contains(address) {
-                    kept.push(*address);
+        let mut left_out = LeftOut::default();
+        let mut seen: BTreeSet<IpAddr> = BTreeSet::new();
+        let mut good = |all: &[IpAddr]| {
+            let mut good = all.to_vec();
+            good.retain(|address| match ranges::judge(*address, &self.allowed_ranges) {
+                Ok(()) => self.families.has(*address) && seen.insert(*address),
+                Err(why) => {
+                    left_out.add_bad(*address, why);
+                    false
                 }
-                if kept.len() > MAX_ADDRESSES {
-                    return Err(too_many.clone());
-                }
-            }
-            Ok(kept[before..].to_vec())
+            });
+            good
         };
-        let (addresses, standby) = (take(addresses)?, take(standby)?);
+        let (mut addresses, mut standby) = (good(addresses), good(standby));
         if addresses.is_empty() {
-            return Err(Refusal::NoAddress);
+            return Err(left_out.bad.map_or(Refusal::NoAddress, |(address, why, _)| Refusal::Address { address, why }));
         }
-        Ok(Answer { addresses, standby, reason: *reason })
+        left_out.addresses = keep_within_cap(&mut addresses, &mut standby, admitted.answers.get(name));
+        Ok((Answer { addresses, standby, reason: *reason }, left_out))
     }
+}
 
-    fn judge_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        let special = SPECIAL.iter().find(|(_, net)| net.contains(&address));
-        let mut allowing = self.allowed_ranges.iter().filter(|range| range.contains(&address));
-        match special {
-            Some((what, net)) if !allowing.any(|range| net.contains(range)) => Err(Refusal::Special { address, what }),
-            None if allowing.next().is_none() => Err(Refusal::OutsideRanges { address }),
-            _ => Ok(()),
-        }
+/// Leaves out what is over the cap: standby addresses first, newcomers before what is published already, and of those
+/// the numerically last. Says how many.
+fn keep_within_cap(addresses: &mut Vec<IpAddr>, standby: &mut Vec<IpAddr>, published: Option<&Answer>) -> usize {
+    let over = (addresses.len() + standby.len()).saturating_sub(ADDRESSES_A_NAME);
+    if over == 0 {
+        return 0;
     }
+    let known =
+        |address: &IpAddr| published.is_some_and(|p| p.addresses.contains(address) || p.standby.contains(address));
+    let mut ranked: Vec<(bool, bool, IpAddr)> = Vec::new();
+    for (all, second) in [(&*addresses, false), (&*standby, true)] {
+        ranked.extend(all.iter().map(|address| (second, !known(address), *address)));
+    }
+    ranked.sort_unstable();
+    let kept: BTreeSet<IpAddr> = ranked.into_iter().take(ADDRESSES_A_NAME).map(|(.., address)| address).collect();
+    addresses.retain(|address| kept.contains(address));
+    standby.retain(|address| kept.contains(address));
+    over
 }
 
 /// What was admitted up to now.
@@ -257,6 +280,10 @@ pub struct Admission {
     pub admitted: LastAdmitted,
     /// Names of the hand-over whose answer was refused; what was admitted of them before stays.
     pub refused: BTreeMap<HostName, Refusal>,
+    /// What was left out of answers that were admitted otherwise.
+    pub left_out: BTreeMap<HostName, LeftOut>,
+    /// What there was too much of.
+    pub capped: CapCounts,
     /// When a name will have been lacking for the whole grace.
     pub next_deadline: Option<Boottime>,
 }
@@ -267,29 +294,44 @@ pub enum Refusal {
     /// The config does not have the name.
     #[error("the config has no such name")]
     UnknownName,
+    /// Its endpoint has another domain.
+    #[error("the names of its endpoint end in {tail}")]
+    OtherDomain {
+        /// How those end that were admitted before.
+        tail: String,
+    },
+    /// More than [`NAMES_A_HANDOVER`].
+    #[error("expected at most {NAMES_A_HANDOVER} names, and there are as many already")]
+    TooManyNames,
+    /// More than [`BLOCK_BYTES`].
+    #[error("expected a block of at most {BLOCK_BYTES} bytes, and there is no room for {bytes} more")]
+    NoRoom {
+        /// How much it takes up.
+        bytes: usize,
+    },
     /// Nothing to publish.
     #[error("expected an address of a published family, found none")]
     NoAddress,
-    /// More than [`MAX_ADDRESSES`].
-    #[error("expected at most {MAX_ADDRESSES} addresses, found {found}")]
-    TooMany {
-        /// How many.
-        found: usize,
-    },
-    /// Not in `allowed_ranges`.
-    #[error("{address} is outside allowed_ranges")]
-    OutsideRanges {
+    /// Every address is bad. One of them:
+    #[error("{address} is {why}")]
+    Address {
         /// Which.
         address: IpAddr,
+        /// What is wrong with it.
+        why: BadAddress,
     },
-    /// In a range that must be allowed by name.
-    #[error("{address} is {what}, and no allowed range is for just these")]
-    Special {
-        /// Which.
-        address: IpAddr,
-        /// What it is.
-        what: &'static str,
-    },
+}
+
+impl Refusal {
+    /// What there was too much of, if that is why.
+    #[must_use]
+    pub fn capped(&self) -> Option<Capped> {
+        match self {
+            Self::TooManyNames => Some(Capped::Names),
+            Self::NoRoom { .. } => Some(Capped::Block),
+            Self::UnknownName | Self::OtherDomain { .. } | Self::NoAddress | Self::Address { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

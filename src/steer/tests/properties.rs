@@ -33,6 +33,7 @@ prop_compose! {
         probed in any::<bool>(),
         removed in prop::option::of(300_u64..1000),
         retired in prop::option::of(300_u64..1000),
+        former in any::<bool>(),
         drained in any::<bool>(),
         local in any::<bool>(),
         prefer in any::<bool>(),
@@ -46,8 +47,9 @@ prop_compose! {
             world.endpoint(1).presence = Presence::Removed { since: now(since).boottime };
         }
         let zones = &mut world.endpoint(0).zones;
-        zones.get_mut(&zone("z2")).unwrap().addresses.get_mut(&ip(3)).unwrap().retired =
-            retired.map(|t| now(t).boottime);
+        let third = zones.get_mut(&zone("z2")).unwrap().addresses.get_mut(&ip(3)).unwrap();
+        third.retired = retired.map(|t| now(t).boottime);
+        third.former = former && retired.is_some();
         zones.get_mut(&zone("z1")).unwrap().names.insert(name("pinned.example"));
         if drained {
             let drain = Drain { endpoint: None, until: now(2000).boottime };
@@ -98,6 +100,16 @@ proptest! {
         prop_assert!(again.events.is_empty() && again.ask.is_empty());
     }
 
+    /// Truth: an answer is healthy only if some published address is up, or nothing probes it.
+    #[test]
+    fn nothing_is_healthy_while_all_is_down(world in any_world(), previous in any_previous()) {
+        let answer = world.steer(previous.as_ref()).plan.answers.remove(&name("db.example")).unwrap();
+        let up = |key: &TargetKey| world.health.targets.get(key)
+            .is_none_or(|h| !matches!(h.summary(), CheckState::Down { .. }));
+        let mut published = world.keys().into_iter().filter(|key| answer.addresses.contains(&key.address));
+        prop_assert!(answer.reason != Healthy || published.any(|key| up(&key)));
+    }
+
     /// B4, without preferences: who leaves was disproved, is retired, or was never ours.
     #[test]
     fn who_leaves_was_disproved(mut world in any_world(), previous in any_previous()) {
@@ -114,9 +126,10 @@ proptest! {
         for gone in previous.answers[&name("db.example")].addresses.iter().filter(|a| !after.contains(a)) {
             let Some(c) = candidates.iter().find(|c| c.key.address == *gone) else { continue };
             let disproved = candidates.iter().any(|o| after.contains(&o.key.address) && c.is_disproved_by(o));
-            prop_assert!(disproved || c.leaves_at.is_some(), "{gone} left without evidence");
+            let left = c.leaves_at.is_some() || c.former.is_some();
+            prop_assert!(disproved || left, "{gone} left without evidence");
             let alone = !c.decided.is_empty() && !failed_beside_a_success(&world.health, &c.key);
-            prop_assert!(!alone || c.leaves_at.is_some(), "{gone} left for what may have been a fault of this host");
+            prop_assert!(!alone || left, "{gone} left for what may have been a fault of this host");
         }
     }
 }

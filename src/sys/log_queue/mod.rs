@@ -4,61 +4,42 @@
 //! records out and gives them to a [`Sink`]: lines on stderr, or the journal. Where that stalls, the queue fills and
 //! records are dropped and counted: a stuck journal or a full pipe on stderr costs lines, never a probe. The first line
 //! after a loss says how much was lost.
+//!
+//! Others can make us log: a library warns of each packet that somebody sends. Such events are limited by kind before
+//! anything of them is formatted or copied, and have a small part of the queue: ours are never displaced by them.
 
 mod journal;
+mod limiter;
+mod maker;
+mod record;
 mod style;
+mod thread;
 
-use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::layer::{Context, Layer};
 
+pub use self::maker::PROVOKED;
+pub use self::record::{Record, Value};
 pub use self::style::Style;
 
 use self::journal::Journal;
+use self::limiter::{Limiter, Verdict};
+use self::maker::{Kind, Maker};
 use super::clock::Clock;
-use crate::model::{LogFormat, LogLevel, LogTarget, Wall};
+use crate::model::{LogFormat, LogLevel, LogTarget, Now};
 
 /// Records that wait at most.
 pub const CAPACITY: usize = 1024;
-/// Longest kept text of a message or a field, in bytes.
-const MAX_TEXT: usize = 4096;
+/// How many of them may be of others' making. The other places are for ours alone.
+const CAPACITY_FOR_OTHERS: usize = 128;
 /// Ours are logged from the configured level on, other crates' only from here on.
 const OTHERS: LevelFilter = LevelFilter::WARN;
-
-/// One event, owned and closed, so that it can cross to the log thread and into any sink.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// When.
-    pub at: Wall,
-    /// How loud.
-    pub level: Level,
-    /// The module that logged.
-    pub target: &'static str,
-    /// The sentence.
-    pub message: String,
-    /// The fields, in the order of the call.
-    pub fields: Vec<(&'static str, Value)>,
-}
-
-/// A field's value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// Any text, or the debug form of what has no other.
-    Text(String),
-    /// A whole number.
-    Integer(i128),
-    /// A fraction.
-    Float(f64),
-    /// Yes or no.
-    Bool(bool),
-}
 
 /// How many records were dropped; clones share the count.
 #[derive(Debug, Clone, Default)]
@@ -86,14 +67,41 @@ pub struct LogQueue {
 #[derive(Debug)]
 pub struct QueueLayer {
     shared: Arc<Shared>,
-    queue: SyncSender<Record>,
+    queue: SyncSender<Queued>,
     clock: Clock,
+}
+
+/// What goes through the queue.
+#[derive(Debug)]
+enum Queued {
+    Record(Record, Maker),
+    /// Lines were left out: their number is to be told.
+    LeftOut,
+}
+
+/// What an event of others' making is limited by, and what tells of it.
+type OthersLimiter = Limiter<Kind, Sample>;
+
+/// What a summary says of the lines that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sample {
+    level: Level,
+    target: &'static str,
+    message: String,
 }
 
 #[derive(Debug)]
 struct Shared {
     level: AtomicU8,
+    /// All that were not written.
     drops: Drops,
+    /// Those of them that the queue or the sink had no room for.
+    overflowed: AtomicU64,
+    limiter: Mutex<OthersLimiter>,
+    /// A summary is owed.
+    left_out: AtomicBool,
+    /// Records of others' making that wait.
+    of_others: AtomicUsize,
     queued: AtomicU64,
     written: Mutex<u64>,
     progress: Condvar,
@@ -147,13 +155,17 @@ impl LogQueue {
         let shared = Arc::new(Shared {
             level: AtomicU8::new(level as u8),
             drops: Drops::default(),
+            overflowed: AtomicU64::new(0),
+            limiter: Mutex::default(),
+            left_out: AtomicBool::new(false),
+            of_others: AtomicUsize::new(0),
             queued: AtomicU64::new(0),
             written: Mutex::new(0),
             progress: Condvar::new(),
         });
         let (queue, records) = sync_channel(CAPACITY);
         let thread = Arc::clone(&shared);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || put_all(&records, &thread, sink))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || thread::run(&records, &thread, sink))?;
         let layer = QueueLayer { shared: Arc::clone(&shared), queue, clock: Clock::System };
         Ok((Self { shared }, layer))
     }
@@ -223,9 +235,56 @@ impl Shared {
     }
 
     fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        let ours = metadata.target().starts_with(env!("CARGO_PKG_NAME"));
-        let filter = if ours { self.level() } else { self.level().min(OTHERS) };
+        let filter = if maker::is_ours(metadata) { self.level() } else { self.level().min(OTHERS) };
         *metadata.level() <= filter
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, OthersLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A record of this making no longer waits.
+    fn forget(&self, maker: Maker) {
+        match maker {
+            Maker::Us => {}
+            Maker::Others => _ = self.of_others.fetch_sub(1, Ordering::AcqRel),
+        }
+    }
+
+    fn overflow(&self) {
+        self.overflowed.fetch_add(1, Ordering::Relaxed);
+        self.drops.add_one();
+    }
+}
+
+impl QueueLayer {
+    fn put(&self, record: Record, maker: Maker) {
+        match self.queue.try_send(Queued::Record(record, maker)) {
+            Ok(()) => _ = self.shared.queued.fetch_add(1, Ordering::Release),
+            Err(_) => {
+                self.shared.forget(maker);
+                self.shared.overflow();
+            }
+        }
+    }
+
+    fn put_of_others(&self, event: &Event<'_>, now: Now) {
+        let kind = Kind::new(event);
+        if self.shared.limiter().judge(kind.clone(), now.boottime) == Verdict::LeftOut {
+            self.shared.drops.add_one();
+            if !self.shared.left_out.swap(true, Ordering::AcqRel) {
+                // The thread may sleep. A full queue wakes it anyway.
+                let _ = self.queue.try_send(Queued::LeftOut);
+            }
+            return;
+        }
+        let room = |waiting: usize| (waiting < CAPACITY_FOR_OTHERS).then_some(waiting + 1);
+        if self.shared.of_others.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
+            return self.shared.overflow();
+        }
+        let record = Record::new(event, now.wall);
+        self.shared.limiter().remember(&kind, Sample::new(&record));
+        self.put(record, Maker::Others);
     }
 }
 
@@ -239,72 +298,12 @@ impl<S: Subscriber> Layer<S> for QueueLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let mut record = Record {
-            at: self.clock.now().wall,
-            level: *metadata.level(),
-            target: metadata.target(),
-            message: String::new(),
-            fields: Vec::new(),
-        };
-        event.record(&mut record);
-        match self.queue.try_send(record) {
-            Ok(()) => _ = self.shared.queued.fetch_add(1, Ordering::Release),
-            Err(_) => self.shared.drops.add_one(),
+        let now = self.clock.now();
+        match maker::maker(event.metadata()) {
+            Maker::Us => self.put(Record::new(event, now.wall), Maker::Us),
+            Maker::Others => self.put_of_others(event, now),
         }
     }
-}
-
-impl Record {
-    fn text(&mut self, field: &Field, text: String) {
-        match field.name() {
-            "message" => self.message = text,
-            name => self.fields.push((name, Value::Text(text))),
-        }
-    }
-}
-
-impl Visit for Record {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, bounded(format_args!("{value:?}")));
-    }
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, bounded(format_args!("{value}")));
-    }
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.fields.push((field.name(), Value::Integer(value.into())));
-    }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.fields.push((field.name(), Value::Integer(value.into())));
-    }
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.fields.push((field.name(), Value::Float(value)));
-    }
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.fields.push((field.name(), Value::Bool(value)));
-    }
-}
-
-/// Formats at most [`MAX_TEXT`] bytes, so that the queue's memory is bounded.
-fn bounded(text: fmt::Arguments<'_>) -> String {
-    struct Bounded(String);
-    impl fmt::Write for Bounded {
-        fn write_str(&mut self, s: &str) -> fmt::Result {
-            let room = MAX_TEXT - self.0.len();
-            if s.len() <= room {
-                self.0.push_str(s);
-                return Ok(());
-            }
-            let whole = s.char_indices().map(|(start, c)| start + c.len_utf8()).take_while(|end| *end <= room);
-            self.0.push_str(&s[..whole.last().unwrap_or(0)]);
-            Err(fmt::Error)
-        }
-    }
-    let mut out = Bounded(String::new());
-    if out.write_fmt(text).is_err() {
-        out.0.push('…');
-    }
-    out.0
 }
 
 /// In the journal JSON would be one more wrapping; who asks for it under systemd finds it in the messages.
@@ -316,29 +315,6 @@ fn wants_journal(output: Output) -> bool {
     }
 }
 
-/// The log thread: until the layer is gone.
-fn put_all(records: &Receiver<Record>, shared: &Shared, mut sink: impl Sink) {
-    let mut told = 0;
-    while let Ok(record) = records.recv() {
-        let dropped = shared.drops.get();
-        // What can't be said is counted instead.
-        if dropped != told && sink.put(&loss(record.at, dropped - told)).is_ok() {
-            told = dropped;
-        }
-        if sink.put(&record).is_err() {
-            shared.drops.add_one();
-        }
-        *shared.written.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        shared.progress.notify_all();
-    }
-}
-
-fn loss(at: Wall, count: u64) -> Record {
-    let message = "log lines were dropped, because they were not taken fast enough".to_owned();
-    let fields = vec![("count", Value::Integer(count.into()))];
-    Record { at, level: Level::WARN, target: module_path!(), message, fields }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -346,6 +322,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::model::Wall;
 
     /// A sink that gives each write to the test, and blocks while the test does not take it.
     struct Slow(mpsc::SyncSender<String>);
@@ -406,6 +383,67 @@ mod tests {
         assert_eq!(lines.iter().collect::<Vec<_>>(), ["<7>shown\n", "<4>theirs\n"]);
     }
 
+    /// What hickory does for each packet of an attacker, while ours have something to say.
+    #[test]
+    fn a_flood_of_others_is_summed_up_and_displaces_none_of_ours() {
+        for style in [Style::Text, Style::Journal, Style::Json] {
+            let (handle, layer, lines) = queue(LogLevel::Info, style);
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+                // Nobody takes a line meanwhile.
+                for n in 0..800 {
+                    for _ in 0..100 {
+                        tracing::warn!(target: "hickory_proto::rr", state = ?n, "poor options {n}");
+                        tracing::info!(target: PROVOKED, endpoint = "orders", "the check failed");
+                    }
+                    tracing::warn!(target: "hickory_net", "another kind");
+                    tracing::info!(target: PROVOKED, endpoint = "ledger", "the check failed");
+                    tracing::info!(n, "ours");
+                }
+            });
+            let all: Vec<String> = lines.iter().collect();
+            let count = |text: &str| all.iter().filter(|line| line.contains(text)).count();
+            assert_eq!(count("ours"), 800, "{style:?}");
+            // Ten, and what the others of the kind were like.
+            assert_eq!([count("poor options"), count("another kind")], [11, 11], "{style:?}");
+            assert_eq!(count("the check failed"), 2 * 11, "each subject has its own limit");
+            assert_eq!(count("79990 more like it: poor options"), 1, "{:?}", all.last());
+            assert_eq!(count("790 more like it: the check failed"), 1, "{:?}", all.last());
+            assert_eq!(count("were dropped"), 0, "there was room for all");
+            assert_eq!(handle.dropped(), 2 * (79_990 + 790), "all that was left out is counted");
+        }
+    }
+
+    #[test]
+    fn kinds_without_number_leave_the_reserved_places_to_ours() {
+        let (handle, layer, lines) = queue(LogLevel::Info, Style::Journal);
+        let kinds: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            for kind in &kinds {
+                tracing::warn!(target: PROVOKED, endpoint = kind.as_str(), "theirs");
+            }
+            for n in 0..CAPACITY - CAPACITY_FOR_OTHERS - 1 {
+                tracing::info!(n, "ours");
+            }
+        });
+        let all: Vec<String> = lines.iter().collect();
+        let count = |text: &str| all.iter().filter(|line| line.starts_with(text)).count();
+        assert_eq!(count("<6>ours"), CAPACITY - CAPACITY_FOR_OTHERS - 1);
+        // The thread holds one record in its hand, or has not taken it yet.
+        let theirs = count("<4>theirs");
+        assert!((CAPACITY_FOR_OTHERS..=CAPACITY_FOR_OTHERS + 1).contains(&theirs), "{theirs}");
+        assert_eq!(handle.dropped(), (kinds.len() - theirs) as u64);
+    }
+
+    #[test]
+    fn the_module_stays_whoever_made_the_line() {
+        let (_, layer, lines) = queue(LogLevel::Info, Style::Json);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(target: PROVOKED, "theirs");
+        });
+        let line: serde_json::Value = serde_json::from_str(&lines.recv().unwrap()).unwrap();
+        assert_eq!(line["target"], module_path!());
+    }
+
     fn record() -> Record {
         let text = |s: &str| Value::Text(s.to_owned());
         Record {
@@ -441,12 +479,5 @@ mod tests {
         assert_eq!(v["message"], "a\u{1b}[31m \nb");
         assert_eq!(v["fields"]["n"], -3);
         assert_eq!(v["time"], "2026-11-22T03:00:00Z");
-    }
-
-    #[test]
-    fn long_text_is_cut_at_a_character() {
-        let cut = bounded(format_args!("a{}", "ä".repeat(MAX_TEXT)));
-        assert!(cut.len() <= MAX_TEXT + '…'.len_utf8() && cut.ends_with("ä…"), "{}", cut.len());
-        assert_eq!(bounded(format_args!("{}", "x".repeat(MAX_TEXT))).len(), MAX_TEXT);
     }
 }

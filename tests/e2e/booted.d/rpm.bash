@@ -13,14 +13,24 @@ install_rpm() {
     expect 'rpm -V' '' "$(inside rpm -V --nodeps privatelinkd || true)"
 }
 
+# An upgrade runs the same scriptlets.
+upgrade_rpm() {
+    inside rpm -U --force --nodeps /opt/test/package.rpm >"$work/printed"
+    refused grep -q nobody "$work/printed"
+    block_says "$managed"
+    within 15 well
+}
+
+# rpm has no purge: the block stays, and says so.
 remove_rpm() {
-    inside rpm -e privatelinkd
+    inside rpm -e privatelinkd >"$work/printed"
     refused inside systemctl is-active --quiet "$agent"
     refused inside systemctl is-active --quiet "$writer"
     # The edited config is kept under another name; names resolve on.
     inside test -e /etc/privatelinkd/config.toml.rpmsave
     inside test ! -e /usr/bin/privatelinkd
     all_resolve
+    block_says "$nobody"
 }
 
 # scene_rpm TAR
@@ -34,5 +44,7 @@ scene_rpm() {
     zones start
     check 'a config is taken, getent finds the names' takes_config
     check 'status is healthy' within 15 well
-    check 'the rpm is removed: services are gone, the edited config is kept, the block serves on' remove_rpm
+    check 'the rpm is installed over itself: the block is ours all the while' upgrade_rpm
+    check 'the rpm is removed: services are gone, the edited config is kept, the block serves on and says so' remove_rpm
+    check 'the line that it printed deletes the block and nothing else' printed_line_works
 }

@@ -1,7 +1,7 @@
 //! Probes MySQL servers as the agent does: one line an outcome, or their counts.
 //!
-//! `address=IP:PORT[,…] kind=mysql|matrixone check=path|deep|both tls=off|preferred|required|verify:NAME:CA
-//! user= password= query= expect= times= every= deadline=` (milliseconds)
+//! `address=IP:PORT[,…] kind=mysql|matrixone check=path|deep|both tls=off|preferred|required|verify_ca:CA|verify:NAME:CA
+//! user= password= query= expect= budget=FILE times= every= deadline=` (milliseconds)
 
 #![allow(clippy::print_stdout, reason = "it is what it is for")]
 
@@ -14,7 +14,7 @@ use privatelinkd::model::{
     Check, DeepSpec, Depth, Failure, FileSecret, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec, Schedule,
     Secret, TargetKey, TargetSpec, Timings, TlsSpec, Trust, TrustBundle, Wall, Zone,
 };
-use privatelinkd::probe::{AnyProber, Prober, Probers};
+use privatelinkd::probe::{AnyProber, Prober, Probers, TlsBudget};
 use privatelinkd::sys::clock::Clock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -34,19 +34,20 @@ impl Arguments {
 }
 
 fn tls(text: &str) -> Result<MysqlTls, Error> {
+    let bundle = |path: &str| -> Result<_, Error> {
+        let certificate = CertificateDer::from_pem_file(path)?;
+        Ok(Arc::new(TrustBundle { path: path.into(), certificates: vec![certificate.to_vec()] }))
+    };
     Ok(match text.split(':').collect::<Vec<_>>()[..] {
         ["off"] => MysqlTls::Off,
         ["preferred"] => MysqlTls::Preferred,
         ["required"] => MysqlTls::Required,
-        ["verify", name, path] => {
-            let certificate = CertificateDer::from_pem_file(path)?;
-            let bundle = TrustBundle { path: path.into(), certificates: vec![certificate.to_vec()] };
-            MysqlTls::Verify(TlsSpec {
-                server_name: name.parse()?,
-                trust: Trust::File(Arc::new(bundle)),
-                expiry_warning: Duration::ZERO,
-            })
-        }
+        ["verify_ca", path] => MysqlTls::VerifyCa(bundle(path)?),
+        ["verify", name, path] => MysqlTls::Verify(TlsSpec {
+            server_name: name.parse()?,
+            trust: Trust::File(bundle(path)?),
+            expiry_warning: Duration::ZERO,
+        }),
         _ => return Err(format!("tls={text}").into()),
     })
 }
@@ -103,7 +104,8 @@ async fn main() -> Result<(), Error> {
         "both" => &[Check::Path, Check::Deep],
         _ => &[Check::Deep],
     };
-    let (probers, kind) = (Probers::new(Clock::System), spec(&arguments)?);
+    let budget = arguments.0.get("budget").map_or_else(TlsBudget::in_memory, |path| TlsBudget::kept(path.into()));
+    let (probers, kind) = (Probers::new(Clock::System).within(budget), spec(&arguments)?);
     let mut running = Vec::new();
     for address in arguments.text("address", "").split(',') {
         let target = target(address.parse()?, kind.clone())?;

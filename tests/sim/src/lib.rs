@@ -19,7 +19,7 @@ pub use https::{HttpsMode, HttpsService, SeenRequest};
 pub use identity::Identity;
 pub use loopback::free_address;
 pub use matrixone::{
-    LoginFault, MatrixoneCounts, MatrixoneMode, MatrixoneService, MatrixoneSetup, SeenLogin, SqlError,
+    ClusterFault, LoginFault, MatrixoneCounts, MatrixoneMode, MatrixoneService, MatrixoneSetup, SeenLogin, SqlError,
 };
 pub use pki::{Certificate, Leaf, Pki};
 pub use tcp::{TcpMode, TcpService};

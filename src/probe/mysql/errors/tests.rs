@@ -45,7 +45,16 @@ fn every_row_of_the_facts_has_its_reason() {
         (1045, "source address 10.0.0.1 is not authorized", R::NotAllowed),
         (1040, "Too many connections", R::Overloaded),
         (1815, "Auth failed: info: <plugin message>", R::Auth),
+        (1815, "read /shared/object: is a directory", R::BackendDown),
+        (1815, "context deadline exceeded", R::BackendDown),
+        (1815, "read tcp4 10.0.0.1:6001->10.0.0.2:4242: i/o timeout", R::BackendDown),
         (1815, "Auth failed: internal error: access error", R::Auth),
+        (20505, "cannot connect to backend: dial tcp4 10.0.0.3:6009", R::BackendDown),
+        (20101, "internal error: invalid tenant name ''", R::Misconfigured),
+        (20101, "internal error: invalid user name ''", R::Misconfigured),
+        (20101, "internal error: invalid role name ''", R::Misconfigured),
+        (20101, "internal error: invalid label format: should be like 'a=b'", R::Misconfigured),
+        (20101, "invalid input", R::Misconfigured),
         (13125, "Got a packet bigger than 'max_allowed_packet' bytes", R::Misconfigured),
     ];
     let found = rows();
@@ -70,48 +79,143 @@ fn only_a_wrong_password_refuses_the_secret() {
         (1044, "Access denied for user 'probe'@'%' to database 'x'"),
         (1815, "Auth failed: info: wrong password"),
         (20101, "internal error: there is no user probe"),
-        (1862, "Your password has expired."),
         (1040, "Too many connections"),
     ];
     for (code, text) in wrong {
-        assert!(error(code, text).refuses_the_secret(), "{code} {text}");
+        assert_eq!(error(code, text).word_on_the_secret(), Some(Word::Wrong), "{code} {text}");
     }
     for (code, text) in others {
-        assert!(!error(code, text).refuses_the_secret(), "{code} {text}");
+        assert_eq!(error(code, text).word_on_the_secret(), None, "{code} {text}");
+    }
+    for code in [3955, 4151, 3118, 1862, 1820] {
+        assert_eq!(error(code, "").word_on_the_secret(), Some(Word::Closed), "{code}");
     }
 }
 
 #[test]
-fn errors_of_mysql_and_mariadb_have_their_reasons() {
+fn a_raw_error_of_a_login_moves_the_name_and_refuses_no_secret() {
+    for text in ["read /shared/object: is a directory", "context deadline exceeded", "EOF", "", "auth failed: x"] {
+        let raw = error(1815, text);
+        assert!(raw.reason(Stage::Login).moves_a_name() && raw.word_on_the_secret().is_none(), "{text}");
+    }
+    for (text, reason) in [
+        ("Auth failed: info: connection rejected by policy", R::Auth),
+        ("Auth failed: info: account acct is suspended", R::Suspended),
+        ("Auth failed: info: source address 10.0.0.1 is not authorized", R::NotAllowed),
+        ("Auth failed: info: no available CN server", R::BackendDown),
+    ] {
+        let refused = error(1815, text);
+        assert_eq!(refused.reason(Stage::Login), reason, "{text}");
+        assert_eq!(refused.word_on_the_secret(), None, "{text}: it says nothing of the password");
+    }
+}
+
+#[test]
+fn what_depends_on_our_user_or_statement_at_matrixone_moves_no_name() {
     let table = [
-        (1040, R::Overloaded, R::Overloaded),
-        (1203, R::Overloaded, R::Overloaded),
-        (1226, R::Overloaded, R::Overloaded),
-        (1129, R::Blocked, R::Blocked),
-        (1130, R::NotAllowed, R::NotAllowed),
-        (1044, R::NotAllowed, R::NotAllowed),
-        (1142, R::NotAllowed, R::NotAllowed),
-        (1227, R::NotAllowed, R::NotAllowed),
-        (1045, R::Auth, R::Auth),
-        (1049, R::Misconfigured, R::Misconfigured),
-        (1053, R::BackendDown, R::BackendDown),
-        (1158, R::Reset, R::Reset),
-        (1161, R::Reset, R::Reset),
-        (1205, R::BackendDown, R::Query),
-        (1290, R::BackendDown, R::Query),
-        (1317, R::BackendDown, R::Query),
-        (1146, R::Misconfigured, R::Misconfigured),
-        (2003, R::BackendDown, R::BackendDown),
-        (2013, R::BackendDown, R::BackendDown),
-        (9001, R::BackendDown, R::BackendDown),
-        (64999, R::BackendDown, R::Query),
+        (20101, "internal error: password has expired, please change the password", R::Auth),
+        (20101, "internal error: do not have privilege to execute the statement", R::NotAllowed),
+        (20101, "internal error: do not have enough storage to execute the statement", R::Suspended),
+        (1046, "No database selected", R::Misconfigured),
+        (20105, "not supported: function or operator 'zz'", R::Misconfigured),
+        (20203, "invalid argument cast to int, bad value x", R::Misconfigured),
+        (20301, "invalid input: column zz does not exist", R::Misconfigured),
+        (20301, "invalid input: IP 10.0.0.1 is not in the invited nodes", R::NotAllowed),
+        (1064, "SQL parser error: You have an error in your SQL syntax", R::Misconfigured),
+        (1146, "no such table test.zz", R::Misconfigured),
+        (20403, "no such table test.zz", R::Misconfigured),
+        (20102, "this is not yet implemented", R::Misconfigured),
+        (20299, "never heard of", R::Misconfigured),
+        (20399, "never heard of", R::Misconfigured),
+        (20499, "never heard of", R::Misconfigured),
+        (20832, "duplicate window", R::Misconfigured),
+        (20101, "internal error: the role probe may not do this", R::Misconfigured),
+        (20101, "internal error: function zz does not exist", R::Misconfigured),
     ];
-    for (code, login, statement) in table {
-        assert_eq!(error(code, "x").reason(Stage::Login), login, "{code} at login");
-        assert_eq!(error(code, "x").reason(Stage::Statement), statement, "{code} of a statement");
+    for (code, text, reason) in table {
+        assert_eq!(error(code, text).reason(Stage::Statement), reason, "{code} {text}");
+        assert!(!reason.moves_a_name() && error(code, text).word_on_the_secret().is_none(), "{code} {text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_matrixone_itself_moves_the_name() {
+    let table = [
+        (1105, "read /shared/object: is a directory", R::BackendDown, R::BackendDown),
+        (20101, "internal error: no available CN server", R::BackendDown, R::BackendDown),
+        (20101, "internal error: never heard of", R::BackendDown, R::Query),
+        (20101, "internal error: panic runtime error: invalid memory address", R::BackendDown, R::Query),
+        (20101, "internal error: get user table: connection closed", R::BackendDown, R::Query),
+        (20300, "invalid configuration: s3", R::BackendDown, R::Query),
+        (20401, "log service not ready", R::BackendDown, R::Query),
+        (20405, "file x is not found", R::BackendDown, R::Query),
+        (20417, "cannot locate ha keeper", R::BackendDown, R::Query),
+        (20500, "rpc timeout", R::BackendDown, R::BackendDown),
+        (20504, "no available backend", R::BackendDown, R::BackendDown),
+        (20507, "connection was reset", R::BackendDown, R::BackendDown),
+        (20605, "tn shard not found", R::BackendDown, R::Query),
+        (20701, "deadlock detected", R::BackendDown, R::Query),
+        (22999, "never heard of", R::BackendDown, R::Query),
+    ];
+    for (code, text, login, statement) in table {
+        assert_eq!(error(code, text).reason(Stage::Login), login, "{code} {text}");
+        assert_eq!(error(code, text).reason(Stage::Statement), statement, "{code} {text}");
+    }
+    assert_eq!(error(20103, "error: out of memory").reason(Stage::Statement), R::Overloaded);
+}
+
+#[test]
+fn errors_of_mysql_and_mariadb_have_their_reasons() {
+    let table: [(R, R, &[u16]); 9] = [
+        (R::Overloaded, R::Overloaded, &[1040, 1203, 1226, 1037, 1041, 1135]),
+        (R::Blocked, R::Blocked, &[1129]),
+        (R::NotAllowed, R::NotAllowed, &[1130, 1044, 1142, 1143, 1227, 1370, 3118, 3955, 4151]),
+        (R::Auth, R::Auth, &[1045, 1698, 1820, 1862]),
+        (R::Misconfigured, R::Misconfigured, &[1046, 1049, 1054, 1064, 1146, 1305, 1524, 1251, 3159]),
+        (R::BackendDown, R::BackendDown, &[1053, 1105, 1815, 3032, 3168, 2003, 2013, 9001]),
+        (R::Reset, R::Reset, &[1158, 1161]),
+        (R::Protocol, R::Protocol, &[1043, 1047, 1835]),
+        (R::BackendDown, R::Query, &[1205, 1290, 1317, 64999]),
+    ];
+    for (login, statement, codes) in table {
+        for code in codes {
+            assert_eq!(error(*code, "x").reason(Stage::Login), login, "{code} at login");
+            assert_eq!(error(*code, "x").reason(Stage::Statement), statement, "{code} of a statement");
+        }
     }
     // A statement's own words decide nothing.
     assert_eq!(error(1146, "Table 'lab.suspended' doesn't exist").reason(Stage::Statement), R::Misconfigured);
+}
+
+#[test]
+fn numbers_without_a_row_are_judged_by_their_class() {
+    let with = |code, state: &str, stage| ServerError { state: Some(state.into()), ..error(code, "x") }.reason(stage);
+    let both = |code, state| (with(code, state, Stage::Login), with(code, state, Stage::Statement));
+    // Ours: the user, names, syntax, data, rights, transactions, whatever the number.
+    for (code, state) in [
+        (1055, "42000"),
+        (1141, "42000"),
+        (1222, "21000"),
+        (1264, "22003"),
+        (1062, "23000"),
+        (1792, "25006"),
+        (1630, "42000"),
+        (64999, "42S02"),
+    ] {
+        assert_eq!(both(code, state), (R::Misconfigured, R::Misconfigured), "{code} {state}");
+    }
+    assert_eq!(both(4999, "28000"), (R::Auth, R::Auth));
+    // Of the general state: what a statement asks, by a number of MySQL's or MariaDB's that is no trouble of the server's.
+    for code in [1193, 1267, 1356, 1449, 3065, 3727, 4078] {
+        assert_eq!(both(code, "HY000"), (R::BackendDown, R::Misconfigured), "{code}");
+    }
+    // The server's: disks, engines, locks, replication, and a replica where a probe writes.
+    for code in [1021, 1030, 1034, 1114, 1194, 1205, 1290, 1836, 1874, 1877, 1932, 3024, 3100, 9999] {
+        assert_eq!(both(code, "HY000"), (R::BackendDown, R::Query), "{code}");
+    }
+    for (code, state) in [(1213, "40001"), (1317, "70100"), (1644, "45000"), (1927, "70100"), (1152, "08S01")] {
+        assert_eq!(both(code, state), (R::BackendDown, R::Query), "{code} {state}");
+    }
 }
 
 #[test]

@@ -34,6 +34,32 @@ fn the_block_reads_as_documented() {
     assert_eq!(find(&file).unwrap(), db().render(None));
 }
 
+/// As packaging/leaving.sh leaves it; tests/leaving.rs runs that.
+#[test]
+fn a_block_that_a_removed_package_left_is_ours_again() {
+    for foreign in [&b"127.0.0.1 localhost\n"[..], b"127.0.0.1 localhost"] {
+        let ours = splice(foreign, &db(), None).into_owned();
+        let left = text(&ours)
+            .replace("by privatelinkd: changes in here are overwritten", "by nobody any more: privatelinkd was removed")
+            .replace("# db.internal", "# Delete it: sed -i 'x' /etc/hosts\n# db.internal");
+        assert_ne!(left.as_bytes(), ours);
+        assert_eq!(present(left.as_bytes()), Present::Whole(db()), "it is known by its markers");
+        assert_eq!(text(&splice(left.as_bytes(), &db(), None)), text(&ours));
+        assert_eq!(&*strip(left.as_bytes(), None), foreign);
+    }
+}
+
+#[test]
+fn an_entry_takes_up_no_more_than_was_reckoned() {
+    let mut block = db();
+    for reason in AnswerReason::ALL.into_iter().map(EntryReason::Answer).chain([EntryReason::AgentLost]) {
+        block.entries.values_mut().for_each(|entry| entry.reason = reason);
+        let reckoned: usize = block.entries.iter().map(|(name, e)| entry_size(name, &e.addresses)).sum();
+        let lines: usize = block.lines().iter().map(|line| line.len() + 1).sum();
+        assert!(lines <= reckoned && reckoned <= lines + LONGEST_REASON, "{reason:?}: {lines} {reckoned}");
+    }
+}
+
 #[test]
 fn a_missing_final_newline_is_lent_and_given_back() {
     let file = splice(b"127.0.0.1 localhost", &db(), None).into_owned();

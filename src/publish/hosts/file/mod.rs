@@ -28,8 +28,10 @@ use crate::model::PublishErrorKind;
 use crate::sys::atomic_file::{self, Temp};
 use crate::sys::clock::Clock;
 
-/// Largest file that is taken on, in bytes. Name lookups would take a second each long before.
+/// Largest file that is written, in bytes. Name lookups would take a second each long before.
 pub const MAX_FILE: u64 = 8 * 1024 * 1024;
+/// Largest file that is read, in bytes: what has grown too large can still be made smaller.
+const MAX_READ: u64 = 4 * MAX_FILE;
 /// Times that somebody else may change the file under our hands before we give up.
 const ATTEMPTS: u32 = 5;
 /// How long another writer of ours is waited for.
@@ -145,7 +147,7 @@ pub enum FileError {
         /// What it is.
         found: &'static str,
     },
-    /// Larger than [`MAX_FILE`].
+    /// Larger than [`MAX_FILE`] with what was to be written; or so large that it is not even read.
     #[error("{}: expected at most {MAX_FILE} bytes, found more", .0.display())]
     TooLarge(PathBuf),
     /// A rename can't replace it.
@@ -228,6 +230,9 @@ pub fn replace(
             let print = old.as_ref().map(|f| f.facts.print);
             return Ok(Outcome { change: Change::Unchanged, content: content.to_vec(), print });
         };
+        if new.len() as u64 > MAX_FILE && new.len() >= content.len() {
+            return Err(FileError::TooLarge(place.path));
+        }
         if let Some(outcome) = swap(&place, old.as_ref(), &new, steps)? {
             return Ok(outcome);
         }
@@ -377,8 +382,8 @@ fn read_bounded(file: &mut File, path: &Path) -> Result<Vec<u8>, FileError> {
     let io = |e| FileError::io("read", path)(e);
     let mut bytes = Vec::new();
     file.rewind().map_err(io)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_FILE {
+    file.take(MAX_READ + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_READ {
         return Err(FileError::TooLarge(path.to_owned()));
     }
     Ok(bytes)

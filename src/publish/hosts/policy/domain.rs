@@ -7,32 +7,94 @@
 //!
 //! A zone's id is its region's and a letter, with or without a hyphen: `cn-hangzhou-h`, `us-east-1a`. (`EndpointDomain`
 //! and `ZoneDomain` of the PrivateLink API, ListVpcEndpoints and ListVpcEndpointZones.)
+//!
+//! What only the cloud knows, such as the service, can't be told from the config: so one endpoint has one of it, and what
+//! was admitted first counts. Otherwise every plan could add names.
 
-use crate::model::{EndpointId, HostName};
+use std::collections::BTreeMap;
 
-const SUFFIX: [&str; 3] = ["privatelink", "aliyuncs", "com"];
+use crate::config::OwnDomains;
+use crate::model::{Answer, EndpointId, HostName};
 
-/// True if `name` is the endpoint domain or a zone domain of this endpoint. Label by label, so that `ep-1` has no part
-/// in the names of `ep-12`.
-pub(super) fn is_of(name: &HostName, id: &EndpointId) -> bool {
-    let labels: Vec<&str> = name.as_str().split('.').collect();
-    let [first, _service, region, suffix @ ..] = labels.as_slice() else { return false };
-    suffix == SUFFIX && first.strip_prefix(id.as_str()).is_some_and(|zone| zone.is_empty() || is_zone(zone, region))
+const SUFFIX: &str = ".privatelink.aliyuncs.com";
+
+/// A name that the cloud gave an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Domain<'n> {
+    pub(super) id: &'n EndpointId,
+    /// All but the first label: the same in every name of the endpoint.
+    tail: &'n str,
 }
 
-/// `zone` with the hyphen that parts it from the endpoint's id.
-fn is_zone(zone: &str, region: &str) -> bool {
-    let letter = zone.strip_prefix('-').and_then(|zone| zone.strip_prefix(region));
-    let letter = letter.map(|rest| rest.strip_prefix('-').unwrap_or(rest));
-    letter.is_some_and(|l| !l.is_empty() && l.bytes().all(|b| b.is_ascii_lowercase()))
+/// The endpoint of `own` whose own domain, or a zone's domain, this may be.
+pub(super) fn find<'n>(name: &'n HostName, own: &'n BTreeMap<EndpointId, OwnDomains>) -> Option<Domain<'n>> {
+    let (first, tail) = name.as_str().split_once('.')?;
+    let (service, region) = tail.strip_suffix(SUFFIX)?.split_once('.')?;
+    if service.is_empty() || !is_region(region) {
+        return None;
+    }
+    // The id may hold hyphens as the rest does.
+    let mut ends = first.match_indices('-').map(|(at, _)| at).chain([first.len()]);
+    ends.find_map(|end| {
+        let (id, what) = own.get_key_value(&first[..end].parse::<EndpointId>().ok()?)?;
+        let zone = first[end..].strip_prefix('-');
+        let fits = fits(what, tail, region) && zone.is_none_or(|zone| has_zone(what, zone, region));
+        fits.then_some(Domain { id, tail })
+    })
+}
+
+fn fits(own: &OwnDomains, tail: &str, region: &str) -> bool {
+    let ends_so = |domain: &HostName| domain.as_str().split_once('.').is_some_and(|(_, rest)| rest == tail);
+    own.region.as_ref().is_none_or(|known| known == region) && own.domain.as_ref().is_none_or(ends_so)
+}
+
+fn has_zone(own: &OwnDomains, zone: &str, region: &str) -> bool {
+    let letter = zone.strip_prefix(region).map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+    let is_one = letter.is_some_and(|l| matches!(l.as_bytes(), [b'a'..=b'z']));
+    is_one && (own.zones.is_empty() || own.zones.iter().any(|named| named.as_str() == zone))
+}
+
+/// As in `cn-hangzhou` and `us-east-1`: one label.
+fn is_region(text: &str) -> bool {
+    text.contains('-') && !text.contains('.') && text.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// How the names of each endpoint end.
+#[derive(Debug, Default)]
+pub(super) struct Tails(BTreeMap<EndpointId, String>);
+
+impl Tails {
+    /// As they were admitted.
+    pub(super) fn of(answers: &BTreeMap<HostName, Answer>, own: &BTreeMap<EndpointId, OwnDomains>) -> Self {
+        let mut tails = Self::default();
+        for domain in answers.keys().filter_map(|name| find(name, own)) {
+            // More than one only if they were admitted under another config.
+            let _ = tails.admit(domain);
+        }
+        tails
+    }
+
+    /// Remembers how the endpoint's names end.
+    ///
+    /// # Errors
+    /// They end otherwise: so.
+    pub(super) fn admit(&mut self, domain: Domain<'_>) -> Result<(), String> {
+        let known = self.0.entry(domain.id.clone()).or_insert_with(|| domain.tail.to_owned());
+        if known == domain.tail { Ok(()) } else { Err(known.clone()) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(name: &str) -> bool {
-        is_of(&name.parse().unwrap(), &"ep-bp1".parse().unwrap())
+    fn check(name: &str, own: OwnDomains) -> bool {
+        let own = [("ep-bp1".parse().unwrap(), own)].into();
+        find(&name.parse().unwrap(), &own).is_some_and(|domain| domain.id.as_str() == "ep-bp1")
+    }
+
+    fn plain(name: &str) -> bool {
+        check(name, OwnDomains::default())
     }
 
     #[test]
@@ -43,7 +105,7 @@ mod tests {
             "ep-bp1-cn-hangzhou-h.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1-us-east-1a.epsrv-bp3x.us-east-1.privatelink.aliyuncs.com",
         ] {
-            assert!(check(fine), "{fine}");
+            assert!(plain(fine), "{fine}");
         }
     }
 
@@ -57,6 +119,7 @@ mod tests {
             "ep-bp1cn-hangzhou-h.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1-cn-beijing-h.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1-cn-hangzhou.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
+            "ep-bp1-cn-hangzhou-hh.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1-cn-hangzhou-h-2.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1-h.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1.cn-hangzhou.privatelink.aliyuncs.com",
@@ -64,9 +127,32 @@ mod tests {
             "a.ep-bp1.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-bp1.epsrv-bp3x.cn-hangzhou.privatelink.aliyuncs.com.evil",
             "ep-bp1.epsrv-bp3x.cn-hangzhou.privatelinkxaliyuncs.com",
+            "ep-bp1.epsrv-bp3x.anything.privatelink.aliyuncs.com",
             "ep-bp1",
         ] {
-            assert!(!check(other), "{other}");
+            assert!(!plain(other), "{other}");
         }
+    }
+
+    #[test]
+    fn what_the_config_tells_must_hold() {
+        let name = |zone: &str, service: &str, region: &str| {
+            format!("ep-bp1{zone}.{service}.{region}.privatelink.aliyuncs.com")
+        };
+        let region = || OwnDomains { region: Some("cn-hangzhou".into()), ..OwnDomains::default() };
+        assert!(check(&name("", "s", "cn-hangzhou"), region()));
+        assert!(!check(&name("", "s", "cn-beijing"), region()));
+        let domain = || OwnDomains { domain: Some(name("", "s", "cn-hangzhou").parse().unwrap()), ..region() };
+        assert!(
+            check(&name("", "s", "cn-hangzhou"), domain())
+                && check(&name("-cn-hangzhou-h", "s", "cn-hangzhou"), domain())
+        );
+        assert!(!check(&name("", "t", "cn-hangzhou"), domain()));
+        let zones = || OwnDomains { zones: ["cn-hangzhou-h".parse().unwrap()].into(), ..region() };
+        assert!(
+            check(&name("-cn-hangzhou-h", "s", "cn-hangzhou"), zones())
+                && check(&name("", "s", "cn-hangzhou"), zones())
+        );
+        assert!(!check(&name("-cn-hangzhou-i", "s", "cn-hangzhou"), zones()));
     }
 }

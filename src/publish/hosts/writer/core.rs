@@ -11,6 +11,7 @@ mod conflict;
 mod file_state;
 mod life;
 mod origin;
+mod rate;
 mod receipt;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use self::file_state::FileState;
 use self::life::Life;
 pub use self::life::Turn;
 pub use self::origin::{Here, Kept, Origin, Recalled};
+pub(super) use self::rate::Rate;
 pub(super) use self::receipt::is_news;
 use crate::model::{Boottime, Handover, HostName, Now, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::{Block, Present};
@@ -291,6 +293,7 @@ impl Core {
             failed_writes: self.file.failed_writes,
             conflicts: self.file.conflict.count(),
             in_conflict: self.file.conflict.is_active(),
+            left_out: receipt::left_out(&self.admitted.left_out),
             capped: self.admitted.capped.clone(),
         }
     }

@@ -78,15 +78,11 @@ pub async fn run<P: Policies>(setup: Setup<P>, token: CancellationToken) -> Resu
     let mut writer = Writer::start(setup).await?;
     loop {
         writer.beat.now();
-        let pause = writer.pause();
-        // Not biased: whoever floods one source must not silence the others.
-        tokio::select! {
+        let news = tokio::select! {
             () = token.cancelled() => return Ok(()),
-            () = writer.policies.changed() => writer.reread_policy().await?,
-            changes = writer.agent.changed() => writer.hear(changes).await?,
-            _ = writer.hosts.changed() => writer.touched().await?,
-            () = tokio::time::sleep(pause) => {}
-        }
+            news = writer.news() => news,
+        };
+        writer.heed(news).await?;
         writer.turn().await?;
     }
 }

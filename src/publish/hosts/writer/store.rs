@@ -9,18 +9,21 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::core::Kept;
+use crate::model::limits::ADDRESSES_A_NAME;
 use crate::model::{Answer, HostName, Identity};
 use crate::publish::hosts::block;
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
-use crate::publish::hosts::policy::{HostsPolicy, MAX_ADDRESSES};
+use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::regular_file;
 
-/// The format of both state files that this version writes and reads.
-const FORMAT: u32 = 1;
-/// Largest state file that is read, in bytes.
-const MAX_STATE: u64 = 1024 * 1024;
+/// The format of `block.json` that this version writes and reads.
+const BLOCK_FORMAT: u32 = 1;
+/// The format of `policy.json` that this version writes and reads.
+const POLICY_FORMAT: u32 = 2;
+/// Largest state file that is read, in bytes: more than the names of the largest config and their answers take up.
+const MAX_STATE: u64 = 8 * 1024 * 1024;
 
 /// `block.json`
 #[derive(Serialize, Deserialize)]
@@ -114,13 +117,13 @@ fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Loade
 /// # Errors
 /// Why it can't be used.
 pub fn parse_block(bytes: &[u8]) -> Result<Kept, String> {
-    let SavedBlock { format: _, identity, entries: answers } = parse(bytes)?;
+    let SavedBlock { format: _, identity, entries: answers } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
-    let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > MAX_ADDRESSES);
+    let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
     match bad {
         Some((name, a)) => {
             let (found, standby) = (a.addresses.len(), a.standby.len());
-            Err(format!("{name}: expected 1 to {MAX_ADDRESSES} addresses, found {found} and {standby} for standby"))
+            Err(format!("{name}: expected 1 to {ADDRESSES_A_NAME} addresses, found {found} and {standby} for standby"))
         }
         None => Ok(Kept { identity, answers }),
     }
@@ -131,18 +134,18 @@ pub fn parse_block(bytes: &[u8]) -> Result<Kept, String> {
 /// # Errors
 /// Why it can't be used.
 pub fn parse_policy(bytes: &[u8]) -> Result<HostsPolicy, String> {
-    parse(bytes).map(|SavedPolicy { format: _, policy }| policy)
+    parse(bytes, POLICY_FORMAT).map(|SavedPolicy { format: _, policy }| policy)
 }
 
 /// Looks at the format first, so that a newer version's file is called that.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Versioned {
         format: u32,
     }
     let Versioned { format } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    if format != FORMAT {
-        return Err(format!("expected format {FORMAT}, found {format}"));
+    if format != expected {
+        return Err(format!("expected format {expected}, found {format}"));
     }
     serde_json::from_slice(bytes).map_err(|e| e.to_string())
 }
@@ -150,12 +153,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 /// Keeps the last known good (0600, synced).
 pub(crate) fn save_block(state_dir: &Path, kept: &Kept) -> io::Result<()> {
     let Kept { identity, answers } = kept.clone();
-    save(&block_path(state_dir), &SavedBlock { format: FORMAT, identity, entries: answers })
+    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries: answers })
 }
 
 /// Keeps the last good policy (0600, synced) in the state folder that it names.
 pub(crate) fn save_policy(policy: &HostsPolicy) -> io::Result<()> {
-    save(&policy_path(&policy.state_dir), &SavedPolicy { format: FORMAT, policy: policy.clone() })
+    save(&policy_path(&policy.state_dir), &SavedPolicy { format: POLICY_FORMAT, policy: policy.clone() })
 }
 
 fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
@@ -177,6 +180,7 @@ pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::OwnDomains;
     use crate::model::AnswerReason;
     use crate::publish::hosts::policy::Folders;
 
@@ -205,7 +209,7 @@ mod tests {
         let policy = HostsPolicy {
             publish: true,
             names: ["a.x".parse().unwrap()].into(),
-            endpoint_ids: ["ep-1".parse().unwrap()].into(),
+            own_domains: [("ep-1".parse().unwrap(), OwnDomains::default())].into(),
             allowed_ranges: vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()],
             ..HostsPolicy::idle(folders)
         };

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
-use super::core::{Action, Core, Here, Input, Kept, Recalled, Turn, is_news};
+use super::core::{Action, Core, Here, Input, Kept, Rate, Recalled, Turn, is_news};
 use super::policies::Policies;
 use super::voice::Voice;
 use super::{Setup, TICK, WriterError, perform, recall, store};
@@ -20,6 +21,7 @@ use crate::publish::lookout::Lookout;
 use crate::sys::clock::Clock;
 use crate::sys::dir_watch::Changes;
 use crate::sys::heartbeat::Beat;
+use crate::sys::log_queue::PROVOKED;
 
 /// Between two readings of the config for names that it lacks: whoever writes hand-overs can't make us read for ever.
 const REREAD: Duration = Duration::from_secs(5);
@@ -27,14 +29,22 @@ const REREAD: Duration = Duration::from_secs(5);
 const PLAN: usize = 0;
 const ALIVE: usize = 1;
 
+/// What may have changed.
+pub(super) enum News {
+    Policy,
+    Agent(Changes),
+    Hosts,
+    Nothing,
+}
+
 /// A writer at work.
 pub(super) struct Writer<P> {
-    pub(super) policies: P,
+    policies: P,
     pub(super) beat: Beat,
     /// The agent's folder. A lookout of its own, so that a folder that is missing does not slow down the other's.
-    pub(super) agent: Lookout,
+    agent: Lookout,
     /// The hosts file.
-    pub(super) hosts: Lookout,
+    hosts: Lookout,
     core: Core,
     here: Here,
     /// The one that the core goes by.
@@ -42,6 +52,10 @@ pub(super) struct Writer<P> {
     clock: Clock,
     receipts: watch::Sender<Option<Receipt>>,
     next_tick: Boottime,
+    /// Of looks at what the agent left, which may touch its files as often as it likes.
+    hears: Rate,
+    /// Of looks at the config without an order.
+    rereads: Rate,
     /// For which hand-over the config was read again, and when.
     reread: Option<(Digest, Boottime)>,
     voice: Voice,
@@ -65,6 +79,8 @@ impl<P: Policies> Writer<P> {
             clock,
             receipts,
             next_tick: clock.now().boottime,
+            hears: Rate::LOOKS,
+            rereads: Rate::LOOKS,
             reread: None,
             voice: Voice::default(),
         };
@@ -76,14 +92,40 @@ impl<P: Policies> Writer<P> {
     }
 
     /// How long to wait at most.
-    pub(super) fn pause(&self) -> Duration {
+    fn pause(&self) -> Duration {
         let now = self.clock.now().boottime;
         let until = |at: Boottime| at.since(now);
         self.core.wake_at().map_or(TICK, until).min(until(self.next_tick)).min(TICK)
     }
 
+    /// Waits for what the writer goes by to change, but for no longer than it may wait.
+    pub(super) async fn news(&mut self) -> News {
+        let now = self.clock.now().boottime;
+        let [hears, rereads] = [&self.hears, &self.rereads].map(|rate| rate.next().since(now));
+        let pause = self.pause();
+        // Not biased: whoever floods one source must not silence the others. Changes wait for whoever asks for them,
+        // so that of many that come together the last counts.
+        tokio::select! {
+            () = after(rereads, self.policies.changed()) => News::Policy,
+            changes = after(hears, self.agent.changed()) => News::Agent(changes),
+            _ = self.hosts.changed() => News::Hosts,
+            () = sleep(pause) => News::Nothing,
+        }
+    }
+
+    /// Takes in what there is.
+    pub(super) async fn heed(&mut self, news: News) -> Result<(), WriterError> {
+        match news {
+            News::Policy => self.reread_policy().await,
+            News::Agent(changes) => self.hear(changes).await,
+            News::Hosts => self.take(vec![Input::FileTouched]).await,
+            News::Nothing => Ok(()),
+        }
+    }
+
     /// Something changed in the agent's folder.
-    pub(super) async fn hear(&mut self, changes: Changes) -> Result<(), WriterError> {
+    async fn hear(&mut self, changes: Changes) -> Result<(), WriterError> {
+        self.hears.spend(self.clock.now().boottime);
         let mut inputs = Vec::new();
         if changes.has(ALIVE) {
             inputs.push(look_at_life(&self.policy).await?);
@@ -91,13 +133,9 @@ impl<P: Policies> Writer<P> {
         if changes.has(PLAN) { self.take_plan(inputs).await } else { self.take(inputs).await }
     }
 
-    /// The hosts file may have changed.
-    pub(super) async fn touched(&mut self) -> Result<(), WriterError> {
-        self.take(vec![Input::FileTouched]).await
-    }
-
     /// The policy may be another one now.
-    pub(super) async fn reread_policy(&mut self) -> Result<(), WriterError> {
+    async fn reread_policy(&mut self) -> Result<(), WriterError> {
+        self.rereads.spend(self.clock.now().boottime);
         self.policies.reread().await;
         let (changed, inputs) = self.follow_policy().await?;
         // A plan that was refused under the old one, or is in another place, may be good now.
@@ -237,10 +275,11 @@ impl<P: Policies> Writer<P> {
             Action::Turned(turn) => {
                 match turn {
                     Turn::Lost(silent) => tracing::warn!(
+                        target: PROVOKED,
                         "hosts writer: no sign of life of the agent for {} s: standby addresses are published too",
                         silent.as_secs()
                     ),
-                    Turn::Back => tracing::info!("hosts writer: the agent shows life again"),
+                    Turn::Back => tracing::info!(target: PROVOKED, "hosts writer: the agent shows life again"),
                 }
                 Ok(None)
             }
@@ -279,6 +318,14 @@ impl<P: Policies> Writer<P> {
         self.voice.tell("writing the receipt", fault);
         Ok(again)
     }
+}
+
+/// Does not even begin before the pause is over.
+async fn after<T>(pause: Duration, work: impl Future<Output = T>) -> T {
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
+    work.await
 }
 
 /// The error in a sentence.

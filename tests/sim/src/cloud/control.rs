@@ -28,6 +28,7 @@ POST   /control/names                     {\"ttl\": 5, \"cached\": true}
 POST   /control/api                       {\"quota_calls\": 10, \"page_cap\": 1}
 PUT    /control/clock_offset_ms           3600000
 POST   /control/databases                 {\"tdengine\": {\"http_code_server_error\": true}}
+POST   /control/databases/matrixone       {\"version\": \"8.0.30-MatrixOne-v2.0.3\"}: answers as v2.0.3; from v3 on as v4.2.0
 PUT    /control/databases/matrixone/users {\"a:admin:accountadmin\": \"password\", \"a:haproxy:r\": \"\"}; tdengine: users, tokens
 
 POST   /control/faults                    adds one: {\"what\": {\"kind\": \"hang\"}, \"on\": {\"service\": \"sts\"}, \"times\": 1}
@@ -49,11 +50,14 @@ tcp        no more
 https      stall_tls, {\"status\": 503}, stall_http, garbage, garbage_http, reset, hang_up
 matrixone  stall_greeting, reset, hang_up, garbage, {\"drip\": {\"every_ms\": 50}}, cut_greeting, too_many_connections,
            {\"first_packet\": ERROR}, old_protocol, mysql, other_plugin, stall_tls, {\"certificate\": CERTIFICATE},
-           stall_login, hang_up_on_login, {\"login\": ROW}, {\"login_error\": ERROR}, stall_query, hang_up_on_query,
+           stall_login, hang_up_on_login, {\"login\": ROW}, {\"login_error\": ERROR}, {\"cluster\": FAULT},
+           stall_query, hang_up_on_query,
            {\"query_error\": ERROR}, empty_result, other_value, ask_clear_password, ask_sha2_password, local_infile
            ROW: no_cn, no_cn_servers, old_no_cn, cn_busy, cn_not_ready, no_tenant, no_user, no_role, role_not_granted,
            user_locked, user_locked_for_good, not_invited, wrong_password, suspended, source_not_authorized,
            too_many_connections, plugin_rejected, access_error_twice, packet_too_big
+           FAULT: cn_killed, cn_frozen, tn_killed, tn_frozen, object_store_unreadable, data_objects_unreadable,
+           routing_hangs, routing_refuses, routing_killed, tenant_full, password_expired, no_privilege, restricted
            ERROR: {\"code\": 1040, \"state\": \"08004\", \"text\": \"Too many connections\"}
 tdengine   stall_tls, reset, hang_up, garbage, {\"certificate\": CERTIFICATE}, stall_http, hang_up_on_request,
            garbage_http, {\"code\": 855}, {\"error\": {\"code\": 1, \"desc\": \"text\"}}, {\"refusal\": REFUSAL}, {\"status\": 502},

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Release;
 use super::mode::LoginFault;
 
 /// What a MatrixOne front end is, and whom it knows. Passwords are no secrets: they open nothing but the stand-in.
@@ -13,17 +14,23 @@ use super::mode::LoginFault;
 pub struct MatrixoneSetup {
     /// Passwords by full name, `account:user:role`; an empty one is a user without.
     pub users: BTreeMap<String, String>,
-    /// The version of the greeting.
+    /// The version of the greeting: up to v2 it answers as v2.0.3 does, from v3 on as v4.2.0.
     pub version: String,
     /// Whether TLS is offered, where the service has certificates.
     pub tls: bool,
-    /// How long a login may take before the connection is dropped, in milliseconds.
+    /// How long a login may take before the connection is dropped, in milliseconds. v2.0.3 has no such limit.
     pub login_limit_ms: u64,
+    /// How long the front end waits for a compute node to finish a login, in milliseconds.
+    pub backend_limit_ms: u64,
 }
 
 impl MatrixoneSetup {
     /// The one user of the default, in the form that the cloud gives out.
     pub const USER: &'static str = "01926ad5-7c1e-7f3a-9b2d-3c4e5f607182:admin:accountadmin";
+    /// The version of the older cluster that was seen.
+    pub const V2: &'static str = "8.0.30-MatrixOne-v2.0.3";
+    /// The version of the newer one.
+    pub const V4: &'static str = "8.0.30-MatrixOne-v4.2.0";
     /// That user's password.
     pub const PASSWORD: &'static str = "standin-password-of-admin-01";
 }
@@ -35,6 +42,7 @@ impl Default for MatrixoneSetup {
             version: "8.0.30-MatrixOne-v3.0.9".to_owned(),
             tls: true,
             login_limit_ms: 10_000,
+            backend_limit_ms: 10_000,
         }
     }
 }
@@ -63,6 +71,11 @@ impl Name {
 }
 
 impl MatrixoneSetup {
+    /// As which release it answers.
+    pub(super) fn release(&self) -> Release {
+        Release::of(&self.version)
+    }
+
     /// Whether `proof` proves the password of `user`, in the order in which the server looks.
     pub(super) fn check(&self, user: &str, salt: &[u8], proof: &[u8]) -> Result<(), LoginFault> {
         let asked = Name::parse(user);

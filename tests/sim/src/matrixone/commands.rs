@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::cluster::{Release, Spoiled};
 use super::handshake::SeenLogin;
 use super::mode::{LoginFault, MatrixoneMode, SqlError};
 use super::packet::Gone;
@@ -31,13 +32,17 @@ pub(super) async fn serve(session: &Session, line: &mut Line, login: SeenLogin) 
                 let peer = std::net::Ipv4Addr::LOCALHOST.into();
                 return line.write(&[LoginFault::PacketTooBig.error("", peer).payload()]).await;
             }
-            Err(Gone::Closed | Gone::Broken) => return Ok(()),
+            Err(Gone::Closed | Gone::Broken | Gone::Late) => return Ok(()),
         };
         let (code, argument) = command.split_first().map_or((0, &[][..]), |(code, rest)| (*code, rest));
         let argument = String::from_utf8_lossy(argument);
         match (code, &*session.mode) {
             (QUIT, _) => {
                 session.shared.count(|counts| counts.quits += 1);
+                if session.setup.release() == Release::V2 {
+                    // It leaves the end to the client.
+                    drain(&mut line.stream).await;
+                }
                 return Ok(());
             }
             (PING | QUERY, MatrixoneMode::StallQuery) => {
@@ -77,7 +82,18 @@ fn count(session: &Session, code: u8, argument: &str) {
 }
 
 async fn query(session: &Session, line: &mut Line, sql: &str, about: &About<'_>, capabilities: u32) -> io::Result<()> {
-    let result = answer(sql, about);
+    let spoiled = match &*session.mode {
+        MatrixoneMode::Cluster(fault) => fault.statement(sql),
+        _ => None,
+    };
+    let result = match spoiled {
+        None => answer(sql, about),
+        Some(Spoiled::Error(error)) => return line.write(&[error.payload()]).await,
+        Some(Spoiled::Unanswered) => {
+            drain(&mut line.stream).await;
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+    };
     let result = match &*session.mode {
         _ if is_setup(sql) => result,
         MatrixoneMode::QueryError(error) => Answer::Error(error.clone()),

@@ -13,10 +13,12 @@
 //! # }
 //! ```
 //!
-//! What it says comes from the source of MatrixOne and its proxy; the texts that are not in there are marked in
-//! [`LoginFault`].
+//! What it says comes from the source of MatrixOne and its proxy, and from two real clusters, v2.0.3 and v4.2.0: it
+//! answers as the one or the other by the version of its greeting ([`MatrixoneSetup::V2`], [`MatrixoneSetup::V4`]). The
+//! texts that are not from there are marked in [`LoginFault`] and [`ClusterFault`].
 
 mod accounts;
+mod cluster;
 mod commands;
 mod handshake;
 mod mode;
@@ -33,8 +35,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 pub use accounts::MatrixoneSetup;
+pub use cluster::ClusterFault;
 pub use handshake::SeenLogin;
 pub use mode::{LoginFault, MatrixoneMode, SqlError};
+
+use cluster::Outage;
 
 use crate::gate::{Door, Gate};
 use crate::identity::Identity;
@@ -89,6 +94,7 @@ struct Shared {
     last_login: Mutex<Option<SeenLogin>>,
     statements: Mutex<VecDeque<String>>,
     ids: AtomicU32,
+    outage: Mutex<Arc<Outage>>,
 }
 
 impl MatrixoneService {
@@ -104,6 +110,7 @@ impl MatrixoneService {
             last_login: Mutex::default(),
             statements: Mutex::default(),
             ids: AtomicU32::new(FIRST_ID),
+            outage: Mutex::new(Arc::new(Outage::new())),
         };
         let mode = Mutex::new(MatrixoneMode::Up);
         let service = Self { gate: Gate::closed(address), shared: Arc::new(shared), mode };
@@ -117,6 +124,7 @@ impl MatrixoneService {
     /// If the address can't be bound again.
     pub async fn set(&self, mode: MatrixoneMode) -> io::Result<()> {
         *lock(&self.mode) = mode.clone();
+        *lock(&self.shared.outage) = Arc::new(Outage::new());
         let door = match mode {
             MatrixoneMode::Refused => Door::Closed,
             MatrixoneMode::Silent => Door::Silent,
@@ -166,6 +174,10 @@ impl MatrixoneService {
 impl Shared {
     fn setup(&self) -> Arc<MatrixoneSetup> {
         lock(&self.setup).clone()
+    }
+
+    fn outage(&self) -> Arc<Outage> {
+        lock(&self.outage).clone()
     }
 
     fn next_id(&self) -> u32 {

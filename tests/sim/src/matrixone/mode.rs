@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::ClusterFault;
 use crate::pki::Certificate;
 
 /// What a connection to a [`MatrixoneService`](super::MatrixoneService) meets.
@@ -49,6 +50,8 @@ pub enum MatrixoneMode {
     StallLogin,
     /// The connection closes once the login is read.
     HangUpOnLogin,
+    /// Something behind the front end is broken, or withheld from the account.
+    Cluster(ClusterFault),
     /// Every login meets this row of the table of errors.
     Login(LoginFault),
     /// Every login meets this error.

@@ -20,6 +20,8 @@ pub(super) enum Gone {
     Broken,
     /// The packet is longer than it may be.
     TooLong,
+    /// It didn't come in time.
+    Late,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {

@@ -38,8 +38,10 @@ pub(super) struct About<'a> {
     pub(super) database: Option<&'a str>,
 }
 
-/// Databases that every account has.
-const DATABASES: [&str; 6] = ["information_schema", "mo_catalog", "mysql", "system", "system_metrics", "test"];
+/// Databases that every account has, and the one of [`TABLE`].
+const DATABASES: [&str; 7] = ["information_schema", "mo_catalog", "mysql", "probe", "system", "system_metrics", "test"];
+/// The one table, of one row: database, table, column, value.
+const TABLE: (&str, &str, &str, &str) = ("probe", "alive", "ok", "1");
 
 /// Whether a statement is one that drivers send on their own, to set up a session.
 pub(super) fn is_setup(sql: &str) -> bool {
@@ -90,25 +92,92 @@ fn show(what: &str) -> Answer {
             (vec![text("Database")], DATABASES.iter().map(|name| vec![Some((*name).to_owned())]).collect())
         }
         "warnings" => (vec![text("Level"), integer("Code"), text("Message")], Vec::new()),
-        // No columns: nobody understood it.
-        _ => (Vec::new(), Vec::new()),
+        _ => return NOT_UNDERSTOOD,
     };
     Answer::Rows { columns, rows }
 }
 
 fn select(list: &str, about: &About<'_>) -> Answer {
+    let list = without_tail(list);
+    let (list, table) = split_table(list);
+    if let Some(error) = table.and_then(|table| lacks(table, about)) {
+        return Answer::Error(error);
+    }
     let (mut columns, mut row) = (Vec::new(), Vec::new());
-    for item in items(without_tail(list)) {
+    for item in items(list) {
         let (expression, alias) = named(&item);
-        match value(expression, about) {
+        let (_, _, column, cell) = TABLE;
+        let found = match expression {
+            "*" | "ok" if table.is_some() => Some((Kind::Integer, Some(cell.to_owned()))),
+            _ => value(expression, about),
+        };
+        match found {
             Some((kind, value)) => {
-                columns.push(Column { name: alias.unwrap_or(expression).to_owned(), kind });
+                let name = if expression == "*" { column } else { expression };
+                columns.push(Column { name: alias.unwrap_or(name).to_owned(), kind });
                 row.push(value);
             }
-            None => return Answer::Rows { columns: Vec::new(), rows: Vec::new() },
+            None => return wrong(expression).map_or(NOT_UNDERSTOOD, Answer::Error),
         }
     }
     Answer::Rows { columns, rows: vec![row] }
+}
+
+/// A statement without columns is one that nobody understood.
+const NOT_UNDERSTOOD: Answer = Answer::Rows { columns: Vec::new(), rows: Vec::new() };
+
+/// The table that a `select` reads, if it reads one.
+pub(super) fn table(sql: &str) -> Option<&str> {
+    let sql = sql.trim().trim_end_matches(';').trim_end();
+    let (verb, rest) = sql.split_once(char::is_whitespace)?;
+    if verb.eq_ignore_ascii_case("select") { split_table(without_tail(rest)).1 } else { None }
+}
+
+/// What stands before `from`, and the name behind it.
+fn split_table(list: &str) -> (&str, Option<&str>) {
+    let at = list.to_ascii_lowercase().rfind(" from ").filter(|at| unquoted(list.get(at + 6..).unwrap_or_default()));
+    match at.and_then(|at| Some((list.get(..at)?, list.get(at + 6..)?.trim()))) {
+        Some((list, table)) if is_name(table) => (list, Some(table)),
+        _ => (list, None),
+    }
+}
+
+/// Letters, digits, underscores, and a point between two names.
+fn is_name(text: &str) -> bool {
+    let plain = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    text.split('.').count() <= 2 && text.split('.').all(plain)
+}
+
+/// The error where a table can't be read; none for the one that is there.
+fn lacks(table: &str, about: &About<'_>) -> Option<SqlError> {
+    let (database, name) = match table.split_once('.') {
+        Some((database, name)) => (Some(database), name),
+        None => (about.database, table),
+    };
+    match database {
+        None => Some(SqlError::new(1046, "3D000", "No database selected")),
+        Some(database) if (database, name) == (TABLE.0, TABLE.1) => None,
+        Some(_) => Some(SqlError::new(1064, "HY000", format!("SQL parser error: table \"{name}\" does not exist"))),
+    }
+}
+
+/// What is wrong with an expression, where that is not its syntax.
+fn wrong(expression: &str) -> Option<SqlError> {
+    let error = |code, text: String| Some(SqlError::new(code, "HY000", text));
+    if let Some((function, rest)) =
+        expression.split_once('(').filter(|(name, rest)| is_name(name) && rest.ends_with(')'))
+    {
+        let operand = rest.split_whitespace().next().unwrap_or_default();
+        return match function.to_ascii_lowercase().as_str() {
+            "cast" => error(20203, format!("invalid argument cast to int, bad value {operand}")),
+            other => error(20105, format!("not supported: function or operator '{other}'")),
+        };
+    }
+    let column = is_name(expression) && !expression.contains('.');
+    if column { error(20301, format!("invalid input: column {expression} does not exist")) } else { None }
 }
 
 /// Without `from dual` and `limit N`, which change nothing.
@@ -330,7 +399,16 @@ mod tests {
             ("select 1,", Err(1064)),
             ("select 'a", Err(1064)),
             ("select @@nonsense", Err(1064)),
-            ("select * from t", Err(1064)),
+            // As a real cluster says it, with no database chosen.
+            ("select * from t", Err(1046)),
+            ("select ok from probe.alive", one("ok", Some("1"))),
+            ("select * from probe.alive limit 1", one("ok", Some("1"))),
+            ("select 1 from probe.alive", one("1", Some("1"))),
+            ("select ok from probe.gone", Err(1064)),
+            ("select zz from probe.alive", Err(20301)),
+            ("select zz", Err(20301)),
+            ("select zz()", Err(20105)),
+            ("select cast('x' as int)", Err(20203)),
             ("show nonsense", Err(1064)),
             ("drop database mysql", Err(1064)),
         ] {

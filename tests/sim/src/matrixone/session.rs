@@ -1,16 +1,18 @@
 //! One connection, from the greeting to its end.
 
+use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Shared;
 use super::accounts::MatrixoneSetup;
+use super::cluster::{Release, malformed};
 use super::commands;
 use super::handshake::{CLEAR, Greeting, NATIVE, SHA2, SeenLogin, asks_for_tls, switch};
 use super::mode::{ACCESS_ERROR, LoginFault, MatrixoneMode, SqlError};
@@ -49,6 +51,10 @@ pub(super) struct Session {
     pub(super) mode: Arc<MatrixoneMode>,
     pub(super) id: u32,
     peer: IpAddr,
+    /// When the client must have logged in; never, if there is none.
+    limit: Option<Instant>,
+    /// What is said to a client that is too late.
+    late: SqlError,
 }
 
 /// How a connection ended before anybody was logged in.
@@ -112,8 +118,11 @@ pub(super) async fn drain(stream: &mut impl Stream) {
 async fn greeted(shared: Arc<Shared>, stream: TcpStream, mode: Arc<MatrixoneMode>) -> io::Result<()> {
     let setup = shared.setup();
     let tls = setup.tls && shared.identity.is_some();
-    let peer = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-    let session = Session { id: shared.next_id(), shared, setup, mode, peer };
+    let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+    let late = SqlError::new(1815, "HY000", format!("read tcp4 {local}->{remote}: i/o timeout"));
+    let time = Duration::from_millis(setup.login_limit_ms);
+    let limit = (setup.release() == Release::V4).then(|| Instant::now() + time);
+    let session = Session { id: shared.next_id(), shared, setup, mode, peer: remote.ip(), limit, late };
     let greeting = Greeting::new(&session.setup, &session.mode, session.id, tls);
     let mut wire = Wire::new(stream);
     session.greet(&mut wire, &greeting).await?;
@@ -161,16 +170,16 @@ impl Session {
 
     /// From the greeting to who logged in.
     async fn login(&self, wire: Wire<TcpStream>, greeting: &Greeting) -> Result<(Line, SeenLogin), Ended> {
-        let limit = Duration::from_millis(self.setup.login_limit_ms);
-        let read = timeout(limit, self.read_login(wire, greeting)).await.map_err(|_| Ended::Unfinished)?;
-        let (mut line, login) = read?;
+        let (mut line, login) = self.read_login(wire, greeting).await?;
         self.shared.saw_login(&login);
         match &*self.mode {
             MatrixoneMode::StallLogin => return Err(Ended::Stalled(line.stream)),
             MatrixoneMode::HangUpOnLogin => return Err(Ended::Ours),
             _ => {}
         }
-        let answered = timeout(limit, self.authenticate(&mut line, &login, greeting)).await;
+        // A front end may wait for its compute nodes, and again for what it asks the client.
+        let most = self.setup.login_limit_ms.saturating_add(self.setup.backend_limit_ms);
+        let answered = timeout(Duration::from_millis(most), self.authenticate(&mut line, &login, greeting)).await;
         match answered.map_err(|_| Ended::Unfinished)? {
             Ok(refusals) if refusals.is_empty() => Ok((line, login)),
             Ok(refusals) => {
@@ -183,8 +192,21 @@ impl Session {
         }
     }
 
+    /// What comes before the client's time is over.
+    async fn in_time<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        match self.limit {
+            Some(limit) => timeout_at(limit, awaited).await.ok(),
+            None => Some(awaited.await),
+        }
+    }
+
+    /// The next packet of a login.
+    async fn read<S: Stream>(&self, wire: &mut Wire<S>) -> Result<Vec<u8>, Gone> {
+        self.in_time(wire.read(LONGEST_LOGIN)).await.unwrap_or(Err(Gone::Late))
+    }
+
     async fn read_login(&self, mut wire: Wire<TcpStream>, greeting: &Greeting) -> Result<(Line, SeenLogin), Ended> {
-        let first = match wire.read(LONGEST_LOGIN).await {
+        let first = match self.read(&mut wire).await {
             Err(Gone::Closed) => return Err(Ended::Heartbeat),
             other => other,
         };
@@ -205,14 +227,14 @@ impl Session {
             MatrixoneMode::Certificate(certificate) => *certificate,
             _ => Certificate::Good,
         };
-        let accepted = identity.accept(certificate, wire.stream).await;
-        let (stream, handshake) = accepted.map_err(|_| Ended::Unfinished)?;
+        let accepted = self.in_time(identity.accept(certificate, wire.stream)).await;
+        let (stream, handshake) = accepted.ok_or(Ended::Unfinished)?.map_err(|_| Ended::Unfinished)?;
         self.shared.count(|counts| match handshake.resumed {
             true => counts.tls_resumed += 1,
             false => counts.tls_full += 1,
         });
         let mut line = Line { stream: Box::new(stream), sequence: wire.sequence };
-        let second = match line.read(LONGEST_LOGIN).await {
+        let second = match self.read(&mut line).await {
             // Not everybody says goodbye to TLS.
             Err(Gone::Closed | Gone::Broken) => return Err(Ended::AfterTls),
             other => other,
@@ -231,6 +253,12 @@ impl Session {
             },
             Err(Gone::TooLong) => LoginFault::PacketTooBig.error("", self.peer),
             Err(Gone::Closed | Gone::Broken) => return Err(Ended::Unfinished),
+            Err(Gone::Late) => {
+                line.sequence = 0;
+                let _ = line.write(&[self.late.payload()]).await;
+                finish(&mut line.stream).await;
+                return Err(Ended::Unfinished);
+            }
         };
         let _ = line.write(&[error.payload()]).await;
         finish(&mut line.stream).await;
@@ -247,6 +275,15 @@ impl Session {
             }
             MatrixoneMode::Login(row) => return Ok(vec![fault(*row)]),
             MatrixoneMode::LoginError(error) => return Ok(vec![error.clone()]),
+            MatrixoneMode::Cluster(fault) => {
+                let patience = Duration::from_millis(self.setup.backend_limit_ms);
+                let who = (login.user.as_str(), self.peer);
+                let (release, outage) = (self.setup.release(), self.shared.outage());
+                if let Some((after, error)) = fault.login(release, &outage, patience, who) {
+                    sleep(after).await;
+                    return Ok(vec![error]);
+                }
+            }
             MatrixoneMode::AskClearPassword => {
                 self.steal(line, switch(CLEAR, &[])).await?;
                 return Ok(Vec::new());
@@ -263,6 +300,9 @@ impl Session {
                 return Ok(Vec::new());
             }
             _ => {}
+        }
+        if let Some(error) = malformed(&login.user) {
+            return Ok(vec![error]);
         }
         let proof = match &login.plugin {
             Some(plugin) if plugin != NATIVE => exchange(line, switch(NATIVE, &to.salt)).await?,

@@ -374,13 +374,148 @@ async fn logins_and_queries_can_stall_break_and_lie() {
 }
 
 #[tokio::test]
-async fn a_login_has_its_time() {
+async fn a_login_has_its_time_at_v4_alone() {
     let rig = rig().await;
-    rig.service.set_up(MatrixoneSetup { login_limit_ms: 50, ..MatrixoneSetup::default() }).await.unwrap();
+    let setup = |version: &str| MatrixoneSetup { login_limit_ms: 50, version: version.to_owned(), ..rig_setup() };
+    rig.service.set_up(setup(MatrixoneSetup::V4)).await.unwrap();
     let mut line = rig.connect().await;
     read(&mut line).await;
+    let said = error(&read(&mut line).await);
+    assert!(said.starts_with("1815 #HY000read tcp4 127.") && said.ends_with(": i/o timeout"), "{said}");
+    assert_eq!(line.sequence, 1, "the error has the number 0");
     assert!(ends(&mut line).await);
     rig.counts(|counts| counts.unfinished_handshakes == 1).await;
+    rig.service.set_up(setup(MatrixoneSetup::V2)).await.unwrap();
+    let mut line = rig.connect().await;
+    let salt = greeting(&read(&mut line).await).salt;
+    tokio::time::sleep(4 * Duration::from_millis(50)).await;
+    let proof = scramble(MatrixoneSetup::PASSWORD, &salt);
+    say(&mut line, &login(MatrixoneSetup::USER, &proof, Some("mysql_native_password"), CLIENT)).await;
+    assert_eq!(read(&mut line).await[0], 0);
+}
+
+fn rig_setup() -> MatrixoneSetup {
+    MatrixoneSetup { backend_limit_ms: 300, ..MatrixoneSetup::default() }
+}
+
+/// A login of the default user meets a fault: what is said first, and how long it took.
+async fn meets(rig: &Rig) -> (String, Duration) {
+    let mut line = rig.connect().await;
+    let started = std::time::Instant::now();
+    let said = error(&rig.log_in(&mut line).await);
+    assert_eq!(line.sequence, 3, "{said}: the error has the number 2");
+    assert!(ends(&mut line).await, "{said}");
+    (said, started.elapsed())
+}
+
+#[tokio::test]
+async fn a_broken_cluster_answers_logins_as_its_release_does() {
+    use ClusterFault as F;
+    let rig = rig().await;
+    let (patience, soon) = (Duration::from_millis(300), Duration::from_millis(30));
+    let no_cn = "20101 #HY000internal error: no available CN server";
+    let busy = "20508 #HY000all CN servers are busy, possibly due to too many active transactions";
+    let unreadable = "1815 #HY000read /mo-data/shared/0196c0b3: is a directory";
+    let dead = "20505 #HY000cannot connect to backend: dial tcp4 127.0.0.1:6009: connect: connection refused";
+    for (version, fault, expected, waits) in [
+        (MatrixoneSetup::V2, F::CnKilled, no_cn, Duration::ZERO),
+        (MatrixoneSetup::V4, F::CnKilled, no_cn, Duration::ZERO),
+        (MatrixoneSetup::V2, F::CnFrozen, no_cn, patience),
+        (MatrixoneSetup::V4, F::CnFrozen, busy, patience),
+        (MatrixoneSetup::V2, F::TnKilled, no_cn, patience),
+        (MatrixoneSetup::V4, F::TnKilled, busy, patience),
+        (MatrixoneSetup::V4, F::ObjectStoreUnreadable, unreadable, Duration::ZERO),
+        (MatrixoneSetup::V4, F::RoutingHangs, "1815 #HY000context deadline exceeded", soon),
+        (
+            MatrixoneSetup::V4,
+            F::RoutingRefuses,
+            "1815 #HY000Auth failed: info: connection rejected by policy",
+            Duration::ZERO,
+        ),
+        (MatrixoneSetup::V4, F::RoutingKilled, dead, Duration::ZERO),
+        (MatrixoneSetup::V4, F::TenantFull, "1040 #08004Too many connections", Duration::ZERO),
+    ] {
+        rig.service.set_up(MatrixoneSetup { version: version.to_owned(), ..rig_setup() }).await.unwrap();
+        rig.service.set(MatrixoneMode::Cluster(fault)).await.unwrap();
+        let (said, took) = meets(&rig).await;
+        assert_eq!(said, expected, "{version}, {fault:?}");
+        assert!(took >= waits, "{version}, {fault:?}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_front_end_of_v4_learns_that_no_compute_node_answers() {
+    let rig = rig().await;
+    let setup = MatrixoneSetup { version: MatrixoneSetup::V4.to_owned(), backend_limit_ms: 1000, ..rig_setup() };
+    rig.service.set_up(setup).await.unwrap();
+    rig.service.set(MatrixoneMode::Cluster(ClusterFault::CnFrozen)).await.unwrap();
+    let (first, second) = tokio::join!(meets(&rig), meets(&rig));
+    let (third, took) = meets(&rig).await;
+    assert!(first.0.starts_with("20508") && second.0.starts_with("20508") && third.starts_with("20508"));
+    assert!(took < Duration::from_millis(900), "the breaker is open: {took:?}");
+    tokio::time::sleep(Duration::from_millis(3300)).await;
+    assert!(meets(&rig).await.0.starts_with("20101"), "the node is taken for gone");
+}
+
+#[tokio::test]
+async fn a_broken_cluster_answers_statements_as_a_real_one_does() {
+    use ClusterFault as F;
+    let rig = rig().await;
+    let internal = |text: &str| Some(format!("20101 #HY000internal error: {text}"));
+    let expired = internal("password has expired, please change the password");
+    let no_right = internal("do not have privilege to execute the statement");
+    let no_room = internal("do not have enough storage to execute the statement");
+    let unreadable = Some("1105 #HY000read /mo-data/shared/0196c0b3: is a directory".to_owned());
+    let (one, row) = ("select 1", "select ok from probe.alive");
+    for (fault, sql, expected) in [
+        (F::PasswordExpired, one, &expired),
+        (F::PasswordExpired, "set autocommit = 0", &expired),
+        (F::NoPrivilege, row, &no_right),
+        (F::NoPrivilege, one, &None),
+        (F::Restricted, "begin", &no_room),
+        (F::Restricted, row, &None),
+        (F::DataObjectsUnreadable, one, &None),
+        (F::DataObjectsUnreadable, row, &unreadable),
+        (F::TnFrozen, one, &None),
+    ] {
+        let mut line = rig.in_mode(MatrixoneMode::Cluster(fault)).await;
+        assert_eq!(rig.log_in(&mut line).await[0], 0, "{fault:?}");
+        let first = command(&mut line, 3, sql).await;
+        match expected {
+            None => assert_eq!(first, [1], "{fault:?}, {sql}"),
+            Some(expected) => assert_eq!(&error(&first), expected, "{fault:?}, {sql}"),
+        }
+    }
+    let mut line = rig.in_mode(MatrixoneMode::Cluster(F::TnFrozen)).await;
+    rig.log_in(&mut line).await;
+    assert!(timeout(SHORT, command(&mut line, 3, row)).await.is_err());
+    for fault in F::ALL {
+        let text = serde_json::to_string(&MatrixoneMode::Cluster(fault)).unwrap();
+        assert_eq!(serde_json::from_str::<MatrixoneMode>(&text).unwrap(), MatrixoneMode::Cluster(fault), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn only_v4_closes_after_a_goodbye() {
+    let rig = rig().await;
+    for (version, closes) in [(MatrixoneSetup::V2, false), (MatrixoneSetup::V4, true)] {
+        rig.service.set_up(MatrixoneSetup { version: version.to_owned(), ..rig_setup() }).await.unwrap();
+        let mut line = rig.connect().await;
+        rig.log_in(&mut line).await;
+        line.sequence = 0;
+        say(&mut line, &[1]).await;
+        assert_eq!(timeout(SHORT, line.read(1 << 20)).await.is_ok(), closes, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_is_refused_by_the_front_end() {
+    let rig = rig().await;
+    let mut line = rig.connect().await;
+    read(&mut line).await;
+    say(&mut line, &login("acc1:", &[9; 20], Some("mysql_native_password"), CLIENT)).await;
+    assert_eq!(error(&read(&mut line).await), "20101 #HY000internal error: invalid user name ''");
+    assert!(ends(&mut line).await, "and nothing follows");
 }
 
 #[tokio::test]

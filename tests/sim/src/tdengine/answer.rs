@@ -129,6 +129,7 @@ fn gateway(asked: &Asked<'_>, mode: &TdengineMode) -> Option<Reply> {
         TdengineMode::Refusal(TdengineRefusal::EmptyRequest | TdengineRefusal::NoSql) if ping => return None,
         TdengineMode::Refusal(refusal) => Reply::refusal(*refusal),
         TdengineMode::Status(status) => Reply::page(*status, "of a gateway"),
+        TdengineMode::Said { status, body } => Reply::new(*status, JSON, body.as_str()),
         TdengineMode::Redirect { location } => {
             Reply { location: Some(location.clone()), ..Reply::page(301, "Moved Permanently") }
         }

@@ -44,6 +44,13 @@ pub enum TdengineMode {
     Refusal(TdengineRefusal),
     /// The gateway answers with this status and a page of its own; 500 if it is none.
     Status(u16),
+    /// Whoever is in front answers this, whatever is asked: an adapter's limiter, TDengine 2, a front's own JSON.
+    Said {
+        /// The status.
+        status: u16,
+        /// The body, as JSON.
+        body: String,
+    },
     /// The gateway redirects.
     Redirect {
         /// Where to.

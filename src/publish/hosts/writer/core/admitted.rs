@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::origin::{Here, Origin, Recalled};
 use crate::model::limits::CapCounts;
-use crate::model::{Boottime, Digest, Handover, HostName};
+use crate::model::{Boottime, Digest, Handover, HostName, LeftOut};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::policy::{HostsPolicy, LastAdmitted, Refusal};
 
@@ -15,6 +15,7 @@ pub(super) struct Admitted {
     /// What the file should say of it.
     pub(super) wanted: Block,
     pub(super) refused: BTreeMap<HostName, Refusal>,
+    pub(super) left_out: BTreeMap<HostName, LeftOut>,
     /// What was left out since the start because there was too much of it.
     pub(super) capped: CapCounts,
     /// When a name that the config lacks must go.
@@ -26,6 +27,8 @@ pub(super) struct Admitted {
     /// The hand-over that is there is of another boot.
     pub(super) other_boot: bool,
     handover: Option<Handover>,
+    /// What was too much of that hand-over has not been counted yet.
+    uncounted: bool,
 }
 
 impl Admitted {
@@ -45,12 +48,14 @@ impl Admitted {
             last: LastAdmitted { answers, lacking: BTreeMap::new() },
             wanted: Block::default(),
             refused: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             capped: CapCounts::default(),
             grace_ends: None,
             had_names,
             bad_handover: None,
             other_boot: false,
             handover: None,
+            uncounted: false,
         }
     }
 
@@ -75,6 +80,7 @@ impl Admitted {
                 Origin::Here => {
                     self.had_names |= !handover.withdrawn.is_empty();
                     self.handover = Some(handover);
+                    self.uncounted = true;
                     true
                 }
             },
@@ -85,7 +91,15 @@ impl Admitted {
     pub(super) fn judge(&mut self, policy: &HostsPolicy, agent_lost: bool, now: Boottime) -> bool {
         let admission = policy.admit(self.handover.as_ref(), &self.last, now);
         self.last = admission.admitted;
+        for (name, refusal) in &admission.refused {
+            let news = self.refused.get(name) != Some(refusal);
+            refusal.capped().filter(|_| news).into_iter().for_each(|what| self.capped.add(what, 1));
+        }
         self.refused = admission.refused;
+        self.left_out = admission.left_out;
+        if std::mem::take(&mut self.uncounted) {
+            self.capped.extend(&admission.capped);
+        }
         self.grace_ends = admission.next_deadline;
         self.had_names |= !self.last.answers.is_empty();
         self.show(agent_lost)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::conflict::Conflict;
+use super::rate::Rate;
 use super::{AssertError, Asserted};
 use crate::model::{Boottime, Digest, HostName};
 use crate::publish::hosts::block::{Block, Present};
@@ -21,7 +22,7 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 /// the kernel's clock has ticked in between.
 const SETTLED: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FileState {
     /// What we last made it say or saw it say.
     pub(super) says: Option<Block>,
@@ -37,6 +38,8 @@ pub(super) struct FileState {
     looked: Option<Boottime>,
     read: Option<Read>,
     written: Option<Boottime>,
+    /// Of writes, those included that failed: whoever makes plans can't make us write for ever.
+    rate: Rate,
     /// First and latest touch by others since the last look.
     touched: Option<(Boottime, Boottime)>,
     retry: Option<Boottime>,
@@ -53,6 +56,28 @@ struct Read {
     settled: bool,
 }
 
+impl Default for FileState {
+    fn default() -> Self {
+        Self {
+            says: None,
+            shadowed: BTreeSet::new(),
+            error: None,
+            conflict: Conflict::default(),
+            writes: 0,
+            failed_writes: 0,
+            written_for: None,
+            running: None,
+            looked: None,
+            read: None,
+            written: None,
+            rate: Rate::WRITES,
+            touched: None,
+            retry: None,
+            failures: 0,
+        }
+    }
+}
+
 impl FileState {
     /// Another file, or one that we no longer look after: what we know of it ends here.
     pub(super) fn forget(&mut self) {
@@ -61,6 +86,7 @@ impl FileState {
             writes: self.writes,
             failed_writes: self.failed_writes,
             written_for: self.written_for.take(),
+            rate: self.rate,
             ..Self::default()
         };
     }
@@ -87,11 +113,13 @@ impl FileState {
             return None;
         }
         let now = Boottime::default();
+        // What is likely to be written waits for its turn; the latest of what is wanted wins.
+        let turn = if self.holds(wanted) { now } else { self.rate.next() };
         let regular = self.looked.map_or(now, |looked| looked.after(interval));
         let quiet = self.touched.map(|(first, latest)| first.after(QUIET_AT_MOST).min(latest.after(QUIET)));
         let at_once = self.retry.or((!self.holds(wanted)).then_some(now));
         let due = [Some(regular), quiet, at_once].into_iter().flatten().min()?;
-        Some(due.max(self.conflict.may_write_at(self.written)))
+        Some(due.max(self.conflict.may_write_at(self.written)).max(turn))
     }
 
     /// True if the file was last seen to say this.
@@ -122,6 +150,7 @@ impl FileState {
             Ok(asserted) => self.succeed(wanted, asserted, digest, now),
             Err(error) => {
                 self.failed_writes += 1;
+                self.rate.spend(now);
                 let pause = RETRY.saturating_mul(1 << self.failures.min(10)).min(RETRY_AT_MOST);
                 self.failures += 1;
                 self.retry = Some(now.after(pause));
@@ -143,6 +172,7 @@ impl FileState {
         }
         if change != Change::Unchanged {
             self.writes += 1;
+            self.rate.spend(now);
             self.written_for = Some(digest);
             self.written = Some(now);
         }

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::AssertError;
-use crate::model::{HostName, PublishErrorKind, Receipt, Verdict};
+use crate::model::{HostName, LeftOut, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::policy::Refusal;
 
 /// Longest error text, in characters.
 const MAX_DETAIL: usize = 500;
+/// Of so many names at most it is told what was left out of their answers.
+const MOST_LEFT_OUT: usize = 100;
 
 /// True if the new receipt says something else than the time.
 pub(in super::super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
     let Receipt { format: _, digest, at: _, names, changed, error, error_detail, .. } = told;
-    let Receipt { writes, failed_writes, conflicts, in_conflict, capped, .. } = told;
+    let Receipt { writes, failed_writes, conflicts, in_conflict, left_out, capped, .. } = told;
     *digest != new.digest
         || *names != new.names
         || *changed != new.changed
@@ -21,7 +23,7 @@ pub(in super::super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
         || *error_detail != new.error_detail
         || (*writes, *failed_writes) != (new.writes, new.failed_writes)
         || (*conflicts, *in_conflict) != (new.conflicts, new.in_conflict)
-        || *capped != new.capped
+        || (left_out, capped) != (&new.left_out, &new.capped)
 }
 
 /// What is wrong at present.
@@ -51,6 +53,11 @@ pub(super) fn error(wrong: &Wrong<'_>) -> (Option<PublishErrorKind>, Option<Stri
         (None, None, None, None) => return (None, None),
     };
     (kind, Some(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()))
+}
+
+/// What was left out of the answers of names, of the first [`MOST_LEFT_OUT`] of them.
+pub(super) fn left_out(all: &BTreeMap<HostName, LeftOut>) -> BTreeMap<HostName, String> {
+    all.iter().take(MOST_LEFT_OUT).map(|(name, what)| (name.clone(), what.to_string())).collect()
 }
 
 /// What the verdict of a name depends on.

@@ -251,6 +251,36 @@ fn three_removals_are_a_conflict_and_slow_us_down_until_it_is_quiet() {
     assert!(w.removed() <= Duration::from_millis(200));
 }
 
+/// Whoever makes plans as fast as it can gets ten writes, then one a second; the latest plan wins.
+#[test]
+fn a_flood_of_plans_is_written_once_a_second() {
+    for fails in [None, Some(PublishErrorKind::Io)] {
+        let mut w = published();
+        w.fails = fails;
+        w.run_until(secs(100));
+        let (before, writes) = (w.looks, w.writes.len());
+        for step in 0..5_000_u64 {
+            w.run_until(secs(100) + Duration::from_millis(step));
+            w.take(arrives(&plan(&[("a.x", &format!("10.1.{}.{}", step / 250, step % 250))])));
+            if fails.is_none() && step < 10 {
+                assert_eq!(w.writes.last(), Some(&w.now), "after quiet each is written at once");
+            }
+        }
+        let looks = w.looks - before;
+        assert!((14..=16).contains(&looks), "{looks} {fails:?}");
+        if fails.is_none() {
+            w.run_until(w.now + secs(1));
+            assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.1.19.249")])), "the latest");
+            assert_eq!(w.writes.len() - writes, w.looks - before);
+            assert_eq!(w.verdict("a.x"), Verdict::Published);
+        }
+        w.fails = None;
+        w.run_until(w.now + secs(60));
+        w.take(arrives(&plan(&[("a.x", "10.0.0.7")])));
+        assert_eq!(w.writes.last(), Some(&w.now), "it is quiet again");
+    }
+}
+
 #[test]
 fn rare_removals_are_no_conflict_and_our_own_changes_are_none() {
     let mut w = published();

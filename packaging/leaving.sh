@@ -1,0 +1,171 @@
+# shellcheck shell=sh
+# What becomes of the block in a hosts file when the package leaves. packaging/build puts this into the maintainer scripts
+# that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU sed and
+# coreutils. Bytes that are not ours stay as they are, as do owner, mode and attributes. What can't be done is said, and
+# stops nobody.
+
+# The markers, as src/publish/hosts/block.rs knows them.
+block_begin='^# BEGIN privatelinkd\( (managed by .*)\)\{0,1\}[[:space:]]*$'
+block_end='^# END privatelinkd[[:space:]]*$'
+
+# how_to_delete FILE: one line, for an admin. A BEGIN without its END deletes nothing.
+how_to_delete() {
+    printf '%s' "sed -i --follow-symlinks '/^# BEGIN privatelinkd (managed by /{:a;N;/\\n# END privatelinkd/!ba;d}' $1"
+}
+
+# hosts_files FOLDER: the hosts file, and the one that the writer's last policy in its state FOLDER names if it is another.
+hosts_files() {
+    echo /etc/hosts
+    [ -r "$1/policy.json" ] || return 0
+    sed -n 's/.*"path" *: *"\(\/[^"\\]*\)".*/\1/p' "$1/policy.json" | grep -vx /etc/hosts | head -n 1
+}
+
+# for_each_block COMMANDS FILE: sed with COMMANDS for each whole block, which is then the pattern space; without END it
+# prints what they leave. A BEGIN without an END, and an END without a BEGIN, are printed as they are. The hold space has the
+# lines since the last BEGIN, and is empty outside of a block.
+for_each_block() {
+    LC_ALL=C sed "
+        /$block_begin/{
+            x
+            /./p
+            \$!d
+            x
+            b
+        }
+        x
+        /./!{
+            x
+            b
+        }
+        x
+        /$block_end/{
+            H
+            s/.*//
+            x
+            $1
+        }
+        \$!{
+            H
+            d
+        }
+        x
+        p
+        x
+    " "$2"
+}
+
+# has_block FILE: there is a BEGIN, and an END with no other marker between.
+has_block() {
+    ! for_each_block d "$1" | cmp -s - "$1"
+}
+
+# has_marker FILE
+has_marker() {
+    LC_ALL=C grep -aq -e "$block_begin" -e "$block_end" "$1"
+}
+
+# without_block FILE: its bytes without any whole block. The newline that we gave to a file without a final one goes with
+# the block, where nothing has come after it and nothing before it has moved.
+without_block() {
+    added=$(LC_ALL=C sed -n 's/^# BEGIN privatelinkd (managed by .*; newline added at \([0-9]\{1,9\}\))[[:space:]]*$/\1/p' "$1")
+    case $added in
+        '' | *[!0-9]*) ;;
+        *)
+            if [ "$(for_each_block d "$1" | wc -c)" -eq $((added + 1)) ] &&
+                LC_ALL=C sed -n '$p' "$1" | grep -aq "$block_end"; then
+                head -c "$added" "$1"
+                return
+            fi
+            ;;
+    esac
+    for_each_block d "$1"
+}
+
+# with_block_left FILE TOLD: its bytes with a header on each whole block that says that nobody manages it any more, and how
+# to delete it from the file TOLD.
+with_block_left() {
+    told=$(how_to_delete "$2" | sed 's/[\\|&]/\\&/g')
+    for_each_block "
+        /^# BEGIN privatelinkd (managed by nobody/b
+        t reset
+        :reset
+        s|^# BEGIN privatelinkd[^\\n]*\\(; newline added at [0-9]*\\))[[:space:]]*\\n|# BEGIN privatelinkd (managed by nobody any more: privatelinkd was removed\\1)\\n# Nobody watches these addresses. To delete this block: $told\\n|
+        t
+        s|^# BEGIN privatelinkd[^\\n]*\\n|# BEGIN privatelinkd (managed by nobody any more: privatelinkd was removed)\\n# Nobody watches these addresses. To delete this block: $told\\n|
+        b
+    " "$1"
+}
+
+# replace_hosts_file FILE COMMAND…: puts what COMMAND makes of a copy of FILE in the place of FILE, by a rename, so that a
+# reader sees the old file or the new one. Where no rename can replace it (a bind mount, a second link) it is written in
+# place.
+replace_hosts_file() {
+    file=$1
+    shift
+    old=$(mktemp "${file%/*}/.hosts.privatelinkd.XXXXXX" 2>/dev/null) || old=$(mktemp) || return 1
+    new=$(mktemp "${old%/*}/.hosts.privatelinkd.XXXXXX") || { rm -f "$old"; return 1; }
+    if cp -a "$file" "$old" && cp -a "$file" "$new" && "$@" "$old" >"$new" && sync "$new" && cmp -s "$file" "$old" &&
+        put_in_place "$old" "$new" "$file"; then
+        rm -f "$old" "$new"
+        return 0
+    fi
+    rm -f "$new"
+    # After a failure within the file itself the copy is all that is whole.
+    if cmp -s "$file" "$old"; then rm -f "$old"; else echo "privatelinkd: $file as it was is in $old" >&2; fi
+    return 1
+}
+
+# put_in_place OLD NEW FILE
+put_in_place() {
+    if [ "${2%/*}" = "${3%/*}" ] && [ "$(stat -c %h "$3")" = 1 ] && mv -f "$2" "$3" 2>/dev/null; then return 0; fi
+    [ -w "$3" ] || return 1
+    if cat "$2" >"$3" && sync "$3"; then return 0; fi
+    cat "$1" >"$3"
+    return 1
+}
+
+# change_block FILE WORDS COMMAND…: the same where there is a block. WORDS say what could not be done.
+change_block() {
+    file=$1 words=$2
+    shift 2
+    [ -e "$file" ] || return 0
+    file=$(readlink -f "$file") || return 1
+    if [ ! -f "$file" ]; then
+        echo "privatelinkd: $words: $file is no regular file" >&2
+        return 1
+    fi
+    if has_block "$file"; then
+        tries=0
+        until replace_hosts_file "$file" "$@"; do
+            # Somebody else may have written to it meanwhile.
+            tries=$((tries + 1))
+            if [ "$tries" -ge 3 ]; then
+                printf '%s\n' "privatelinkd: $words. To delete it: $(how_to_delete "$file")" >&2
+                return 1
+            fi
+        done
+    fi
+    return 0
+}
+
+# take_block_out FILE
+take_block_out() {
+    change_block "$1" "the block in $1 can't be taken out" without_block || return 1
+    if [ -f "$1" ] && has_marker "$1"; then
+        echo "privatelinkd: a marker without its partner stays in $1: look for '# BEGIN privatelinkd' or '# END privatelinkd'" >&2
+    fi
+}
+
+# leave_block FILE
+leave_block() {
+    leaving=$1
+    change_block "$1" "the block in $1 stays, and can't be given a header that says so" left_block || return 1
+    if [ -f "$1" ] && has_block "$1"; then
+        printf '%s\n' "privatelinkd: the block in $1 stays, so that its names resolve; nobody watches its addresses any more." \
+            "To delete it: $(how_to_delete "$1")"
+    fi
+}
+
+left_block() {
+    with_block_left "$1" "$leaving"
+}

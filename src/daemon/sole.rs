@@ -1,0 +1,151 @@
+//! One agent and one hosts writer a folder: a second one would take the files of the first over, and whoever reads them
+//! would obey it.
+//!
+//! Both folders of a process are locked, since `/run` may be emptied at any time, and a lock on a file that is gone
+//! keeps nobody out.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::sys::file_lock::{self, FileLock, HoldError};
+
+/// Who there may be only one of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `run`
+    Agent,
+    /// `hosts run`, and `run --all-in-one` beside the agent.
+    Writer,
+}
+
+impl Role {
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Writer => "hosts writer",
+        }
+    }
+
+    fn lock(self) -> &'static str {
+        match self {
+            Self::Agent => "agent.lock",
+            Self::Writer => "writer.lock",
+        }
+    }
+
+    /// Nobody else looks into the state of a writer.
+    fn state_mode(self) -> u32 {
+        match self {
+            Self::Agent => 0o750,
+            Self::Writer => 0o700,
+        }
+    }
+}
+
+/// There is one already.
+#[derive(Debug, thiserror::Error)]
+#[error("another {} runs{}: it holds {}", .role.noun(), with_pid(*.pid), .lock.display())]
+pub struct Another {
+    /// What it is.
+    pub role: Role,
+    /// Its process id, if that could be told.
+    pub pid: Option<u32>,
+    /// What it holds.
+    pub lock: PathBuf,
+}
+
+fn with_pid(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(", pid {pid}")).unwrap_or_default()
+}
+
+/// The folders that are this process's alone, for as long as it keeps this.
+#[derive(Debug, Default)]
+pub struct Claim {
+    held: Vec<(PathBuf, FileLock)>,
+    unlocked: Vec<String>,
+}
+
+impl Claim {
+    /// Claims both folders of a process, making them if they are missing. What is claimed already stays so. A folder
+    /// that can't be locked, on a file system that can't be written, say, is no reason not to start: see
+    /// [`Self::unlocked`]. Blocks.
+    ///
+    /// # Errors
+    /// Another process has claimed one of them. No file but the locks has been touched by then.
+    pub fn add(&mut self, role: Role, run_dir: &Path, state_dir: &Path) -> Result<(), Another> {
+        for (folder, mode) in [(run_dir, 0o755), (state_dir, role.state_mode())] {
+            let lock = folder.join(role.lock());
+            if self.held.iter().any(|(held, _)| *held == lock) {
+                continue;
+            }
+            match hold(folder, mode, &lock) {
+                Ok(held) => self.held.push((lock, held)),
+                Err(HoldError::Held { pid }) => return Err(Another { role, pid, lock }),
+                Err(HoldError::Io(e)) => {
+                    let what = format!("{}: can't be locked: {e}", lock.display());
+                    if !self.unlocked.contains(&what) {
+                        self.unlocked.push(what);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What could not be locked, and why.
+    #[must_use]
+    pub fn unlocked(&self) -> &[String] {
+        &self.unlocked
+    }
+}
+
+fn hold(folder: &Path, mode: u32, lock: &Path) -> Result<FileLock, HoldError> {
+    match file_lock::hold(lock) {
+        Err(HoldError::Io(e)) if e.kind() == io::ErrorKind::NotFound => {
+            std::fs::DirBuilder::new().recursive(true).mode(mode).create(folder)?;
+            file_lock::hold(lock)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_of_each_a_folder_and_the_other_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (run, state) = (dir.path().join("run"), dir.path().join("state"));
+        let mut first = Claim::default();
+        first.add(Role::Agent, &run, &state).unwrap();
+        first.add(Role::Agent, &run, &state).unwrap();
+        first.add(Role::Writer, &run, &state).unwrap();
+        let ours = std::process::id();
+        let said = Claim::default().add(Role::Agent, &run, &dir.path().join("other")).unwrap_err().to_string();
+        assert_eq!(said, format!("another agent runs, pid {ours}: it holds {}", run.join("agent.lock").display()));
+        assert!(!dir.path().join("other").exists(), "nothing is touched in vain");
+        // Who empties one folder has not made it free.
+        std::fs::remove_dir_all(&run).unwrap();
+        let said = Claim::default().add(Role::Writer, &run, &state).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            format!("another hosts writer runs, pid {ours}: it holds {}", state.join("writer.lock").display())
+        );
+        drop(first);
+        let mut next = Claim::default();
+        next.add(Role::Agent, &run, &state).unwrap();
+        assert_eq!(next.unlocked(), [""; 0]);
+    }
+
+    #[test]
+    fn what_can_not_be_locked_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let mut claim = Claim::default();
+        claim.add(Role::Agent, &dir.path().join("file/run"), dir.path()).unwrap();
+        assert!(claim.unlocked()[0].contains("file/run/agent.lock: can't be locked: "), "{:?}", claim.unlocked());
+        assert_eq!(claim.unlocked().len(), 1);
+    }
+}

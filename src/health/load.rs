@@ -1,0 +1,163 @@
+//! What of the latest results tells overload that lasts from overload that passes (pure). Steering makes of it what it
+//! makes (`steer::shed`).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::{Boottime, FailureReason, Load, Observation, Overload, OverloadRun};
+
+/// What a result says of the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Passed,
+    Overloaded(Overload),
+    /// Any other failure, or an overload that soon passes.
+    Failed,
+}
+
+/// Keeps the present run of like results, the latest run of overload, and how long successes took.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Loads {
+    run: Option<Said>,
+    /// Starts of the latest results of the run, the oldest first.
+    starts: VecDeque<Boottime>,
+    /// When the third in turn of the run was known.
+    third: Option<Boottime>,
+    overload: Option<OverloadRun>,
+    /// Of the latest successes, in microseconds, the oldest first.
+    took: VecDeque<u32>,
+}
+
+impl Loads {
+    /// Results that are remembered: enough to see three of another check in turn that runs ten times as rarely.
+    const KEEP: usize = 40;
+    /// In turn, here and there.
+    const IN_TURN: usize = 3;
+    /// A server that takes so much longer than before is no worse for it, however fast it was.
+    const SLOWER: Duration = Duration::from_millis(500);
+
+    /// Takes a result in. A fault of our own says nothing, and one that was overtaken comes too late.
+    pub(super) fn observe(&mut self, observation: &Observation, now: Boottime) {
+        let said = match &observation.outcome {
+            Ok(_) => Said::Passed,
+            Err(failure) if failure.reason == FailureReason::Local => return,
+            Err(failure) => match failure.overload() {
+                Some(kind @ (Overload::NoComputeNode | Overload::WholeAdapter)) => Said::Overloaded(kind),
+                Some(Overload::Passing) | None => Said::Failed,
+            },
+        };
+        if self.starts.back().is_some_and(|last| *last > observation.started) {
+            return;
+        }
+        if self.run != Some(said) {
+            (self.run, self.third) = (Some(said), None);
+            self.starts.clear();
+            if let Some(run) = &mut self.overload {
+                run.lasts = false;
+            }
+        }
+        push(&mut self.starts, observation.started, Self::KEEP);
+        if self.starts.len() == Self::IN_TURN {
+            self.third = self.third.or(Some(now));
+        }
+        if let Said::Overloaded(kind) = said {
+            let first = self.overload.filter(|run| run.lasts).map_or(observation.started, |run| run.first);
+            self.overload = Some(OverloadRun { kind, first, third: self.third, lasts: true });
+        }
+        if let Ok(timings) = &observation.outcome {
+            let micros = u32::try_from(timings.total.as_micros()).unwrap_or(u32::MAX);
+            push(&mut self.took, micros, Self::KEEP);
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        Load {
+            overload: self.overload,
+            passing_since: self.third.filter(|_| self.run == Some(Said::Passed)),
+            slow: self.slow(),
+            starts: self.starts.iter().copied().collect(),
+        }
+    }
+
+    /// Whether one of the latest three successes took more than twice the median of those before, and more than half a
+    /// second more than it.
+    fn slow(&self) -> bool {
+        let (mut before, latest): (Vec<u32>, Vec<u32>) = {
+            let at = self.took.len().saturating_sub(Self::IN_TURN);
+            (self.took.range(..at).copied().collect(), self.took.range(at..).copied().collect())
+        };
+        before.sort_unstable();
+        let usual = u64::from(before.get(before.len() / 2).copied().unwrap_or_default());
+        let slower = u64::try_from(Self::SLOWER.as_micros()).unwrap_or(u64::MAX);
+        latest.iter().any(|took| u64::from(*took) > (2 * usual).max(usual + slower))
+    }
+}
+
+fn push<T>(list: &mut VecDeque<T>, item: T, most: usize) {
+    if list.len() == most {
+        list.pop_front();
+    }
+    list.push_back(item);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Failure, Timings};
+
+    fn at(secs: u64) -> Boottime {
+        Boottime(Duration::from_secs(secs))
+    }
+
+    fn seen(loads: &mut Loads, secs: u64, outcome: Result<u64, Failure>) {
+        let outcome = outcome.map(|ms| Timings { total: Duration::from_millis(ms), ..Timings::default() });
+        loads.observe(&Observation { started: at(secs), ended: at(secs), outcome }, at(secs));
+    }
+
+    fn dead() -> Result<u64, Failure> {
+        Err(Failure::overloaded(Overload::NoComputeNode, "x"))
+    }
+
+    #[test]
+    fn a_run_of_overload_is_told_from_its_beginning_and_remembered() {
+        let mut loads = Loads::default();
+        assert_eq!(loads.load(), Load::default());
+        for secs in [1, 2, 3] {
+            assert_eq!(loads.load().passing_since, None);
+            seen(&mut loads, secs, Ok(1));
+        }
+        assert_eq!(loads.load().passing_since, Some(at(3)));
+        for secs in 10..200 {
+            seen(&mut loads, secs, dead());
+        }
+        let run = OverloadRun { kind: Overload::NoComputeNode, first: at(10), third: Some(at(12)), lasts: true };
+        assert_eq!((loads.load().overload, loads.load().passing_since), (Some(run), None));
+        assert_eq!((loads.load().starts.len(), loads.load().starts.last()), (Loads::KEEP, Some(&at(199))));
+        seen(&mut loads, 200, Err(Failure::new(FailureReason::Local, "x")));
+        assert_eq!(loads.load().overload, Some(run), "a fault of our own says nothing");
+        seen(&mut loads, 150, Ok(1));
+        assert_eq!(loads.load().overload, Some(run), "nor does one that was overtaken");
+        seen(&mut loads, 201, Ok(1));
+        assert_eq!(loads.load().overload, Some(OverloadRun { lasts: false, ..run }));
+        seen(&mut loads, 202, Err(Failure::new(FailureReason::Overloaded, "too many connections")));
+        assert_eq!(loads.load().overload, Some(OverloadRun { lasts: false, ..run }), "what passes is no run");
+    }
+
+    #[test]
+    fn slow_is_what_takes_much_longer_than_before() {
+        for (before, latest, slow) in [
+            (&[][..], [500, 500, 500], false),
+            (&[][..], [501, 1, 1], true),
+            (&[10, 10, 10, 900][..], [510, 10, 10], false),
+            (&[10, 10, 10, 900][..], [511, 10, 10], true),
+            (&[2000, 2000][..], [4000, 4000, 4000], false),
+            (&[2000, 2000][..], [2000, 4001, 2000], true),
+        ] {
+            let mut loads = Loads::default();
+            for (secs, ms) in (1..).zip(before.iter().chain(&latest)) {
+                seen(&mut loads, secs, Ok(*ms));
+            }
+            assert_eq!(loads.load().slow, slow, "{latest:?} after {before:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What is not well with what discovery found, in sentences.
+
+use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, Presence, SourceKind};
+use crate::observe::Snapshot;
+
+fn configured(snapshot: &Snapshot) -> impl Iterator<Item = (&EndpointName, &Endpoint)> {
+    snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured)
+}
+
+/// Names that can't be published because no address of theirs was ever known.
+pub(super) fn nameless(snapshot: &Snapshot) -> Vec<String> {
+    let answers = snapshot.plan.plan.iter().map(|plan| &plan.answers).next();
+    let without = |(name, endpoint): (&EndpointName, &Endpoint)| {
+        let missing = endpoint.names.iter().filter(|n| !answers.is_some_and(|a| a.contains_key(*n))).count();
+        let names = if missing == 1 { "its name is".to_owned() } else { format!("its {missing} names are") };
+        let unknown = missing > 0 && !endpoint.has_addresses();
+        unknown.then(|| format!("{name}: no address is known yet, so {names} not published"))
+    };
+    configured(snapshot).filter_map(without).collect()
+}
+
+/// What sources and the cloud itself say is wrong with an endpoint.
+pub(super) fn found(snapshot: &Snapshot) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, endpoint) in configured(snapshot) {
+        problems.extend(endpoint.not_found.iter().map(|kind| not_found(snapshot, (name, endpoint), *kind)));
+        if endpoint.names.is_empty() && endpoint.not_found.is_empty() && !endpoint.has_addresses() {
+            problems.push(format!("{name}: no address is known yet"));
+        }
+        let gone = endpoint.missing.is_some_and(|m| m.confirmed.is_some());
+        problems.extend(gone.then(|| format!("{name}: the endpoint is gone; its names go, too, after the grace")));
+        let trouble = endpoint.cloud.as_ref().and_then(CloudFacts::trouble);
+        problems.extend(trouble.map(|trouble| format!("{name}: {trouble}")));
+        let zones = endpoint.zones.iter().filter_map(|(zone, e)| Some((zone, e.cloud.as_ref()?.trouble()?)));
+        problems.extend(zones.map(|(zone, trouble)| format!("{name}: {zone}: {trouble}")));
+        problems.extend(endpoint.left_out.iter().map(|(kind, what)| format!("{name}: source {kind}: {what}")));
+        let barred = endpoint.barred.iter().next();
+        problems.extend(barred.map(|(address, why)| {
+            let more = match endpoint.barred.len() {
+                1 => String::new(),
+                n => format!(", and so for {} more", n - 1),
+            };
+            format!("{name}: {address} is not probed any more: it is {why}{more}")
+        }));
+    }
+    problems
+}
+
+/// It was never there. What to compare.
+fn not_found(snapshot: &Snapshot, (name, endpoint): (&EndpointName, &Endpoint), kind: SourceKind) -> String {
+    let shown = |text: Option<String>| text.map(|text| format!(" {text}")).unwrap_or_default();
+    match kind {
+        SourceKind::Api => {
+            let id = shown(endpoint.id.as_ref().map(ToString::to_string));
+            let region = shown(snapshot.host.region.clone());
+            let keys = snapshot.api.credentials.as_ref();
+            let whose = [keys.and_then(|k| k.provider.map(str::to_owned)), keys.and_then(|k| k.key_id.clone())];
+            let whose = whose.into_iter().flatten().collect::<Vec<_>>().join(" ");
+            let whose = if whose.is_empty() { whose } else { format!(" ({whose})") };
+            format!(
+                "{name}: not found: the API has no endpoint{id} in the region{region} of the account whose keys \
+                 sign{whose}; compare id, region and account with the console"
+            )
+        }
+        SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain => {
+            let domain = shown(endpoint.domain.as_ref().map(ToString::to_string));
+            format!(
+                "{name}: not found: the resolvers know no domain{domain}; compare it with the endpoint's page in the \
+                 console"
+            )
+        }
+    }
+}
+
+/// Sources that fail.
+pub(super) fn sources(snapshot: &Snapshot) -> Vec<String> {
+    let endpoints = snapshot.inventory.endpoints.iter();
+    let stale = endpoints.flat_map(|(name, endpoint)| {
+        endpoint.sources.iter().filter_map(move |(source, freshness)| match freshness {
+            Freshness::Fresh { .. } => None,
+            Freshness::Stale { error, .. } => Some(format!("{name}: source {source} is stale: {error}")),
+        })
+    });
+    stale.collect()
+}

@@ -1,0 +1,70 @@
+//! What MatrixOne's texts say. It puts most troubles under 20101, has moved some of them from number to number, and its
+//! cloud's front end reports suspensions under the number of a wrong password.
+
+use crate::model::FailureReason;
+
+/// Parts of a text, in lower case, and what it means if it has them all. The first that fits decides.
+const KNOWN: &[(&[&str], FailureReason)] = &[
+    (&["no available cn server"], FailureReason::BackendDown),
+    (&["cn service is not ready"], FailureReason::BackendDown),
+    (&["cn servers are busy"], FailureReason::Overloaded),
+    (&["suspended"], FailureReason::Suspended),
+    // What a restricted account hears when it writes; it may go on reading.
+    (&["do not have enough storage"], FailureReason::Suspended),
+    (&["source address", "not authorized"], FailureReason::NotAllowed),
+    (&["not in the invited nodes"], FailureReason::NotAllowed),
+    (&["user is locked"], FailureReason::NotAllowed),
+    (&["administrator to unlock"], FailureReason::NotAllowed),
+    (&["do not have privilege"], FailureReason::NotAllowed),
+    (&["check password failed"], FailureReason::Auth),
+    // The login is let in all the same; every statement is refused.
+    (&["password has expired"], FailureReason::Auth),
+    (&["there is no tenant"], FailureReason::Misconfigured),
+    (&["there is no user"], FailureReason::Misconfigured),
+    (&["there is no role"], FailureReason::Misconfigured),
+    (&["the role ", "not been granted to the user"], FailureReason::Misconfigured),
+    (&["invalid tenant name"], FailureReason::Misconfigured),
+    (&["invalid user name"], FailureReason::Misconfigured),
+    (&["invalid role name"], FailureReason::Misconfigured),
+    (&["invalid label format"], FailureReason::Misconfigured),
+    (&["tls config is invalid"], FailureReason::TlsHandshake),
+];
+
+/// Words of a server that is in trouble itself, whatever else it speaks of.
+const THEIRS: &[&str] =
+    &["panic", "runtime error", "deadline", "timeout", "timed out", "connection", "unavailable", "not ready", "retry"];
+
+/// Words that speak of who logs in, or of what was asked.
+const OURS: &[&str] = &[
+    "user",
+    "role",
+    "tenant",
+    "account",
+    "password",
+    "privilege",
+    "permission",
+    "not allowed",
+    "not supported",
+    "syntax",
+    "invalid input",
+    "invalid argument",
+    "does not exist",
+    "doesn't exist",
+];
+
+/// What a text of MatrixOne's is known to mean.
+pub(super) fn known(text: &str) -> Option<FailureReason> {
+    let text = text.to_ascii_lowercase();
+    // A user may be called anything.
+    let (before, after) = text.split_once("for user ").unwrap_or((&text, ""));
+    let after = after.split_once(' ').map_or("", |(_user, rest)| rest);
+    let has = |part: &&str| before.contains(part) || after.contains(part);
+    KNOWN.iter().find(|(parts, _)| parts.iter().all(has)).map(|(_, reason)| *reason)
+}
+
+/// Whether a text that nobody knows speaks of our user or statement, and of no trouble of the server's own.
+pub(super) fn speaks_of_us(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let has = |part: &&str| text.contains(*part);
+    !THEIRS.iter().any(has) && OURS.iter().any(has)
+}

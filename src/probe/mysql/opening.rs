@@ -1,0 +1,171 @@
+//! Connections to one server, opened as far as a login may follow: greeted, sealed if they are to be, or politely left.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+
+use super::decline::{Handshake, decline};
+use super::gate::Turn;
+use super::greeting::{Greeting, MOST};
+use super::late::{Phase, Progress};
+use super::line::Line;
+use super::packet::Packets;
+use super::seal::Secrecy;
+use super::server::{Product, Server, abandoned, overdue};
+use super::session::NoLogin;
+use super::silence::GREETING;
+use super::tls_guard::Next;
+use super::upgrade::{self, Unopened};
+use crate::model::{Failure, FailureReason, Timings};
+use crate::probe::dial::{self, Deadline};
+
+/// How long a peer may be gone in a handshake; a frozen one is not gone.
+const GONE: Duration = Duration::from_secs(15);
+/// How soon a peer that says nothing in a handshake is asked whether it is there.
+const ASK: Duration = Duration::from_secs(1);
+
+/// A connection that has greeted, and is sealed if it was to be.
+pub(super) struct Opened {
+    pub(super) packets: Packets<Line>,
+    pub(super) greeting: Greeting,
+    pub(super) secrecy: Secrecy,
+    /// How long each phase took.
+    pub(super) timings: Timings,
+    pub(super) turn: Turn,
+}
+
+impl Server {
+    /// The greeting, and at times the certificate; nobody logs in. For servers that don't mind.
+    ///
+    /// # Errors
+    /// What was seen instead.
+    pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
+        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let greet = self.greeting(Packets::new(stream));
+        let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
+        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        if certificate && self.seal.wanted(&greeting)? {
+            // Boxed, so that most attempts need no room for a handshake.
+            let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
+            timings.tls = tls;
+            timings.total += tls.unwrap_or_default();
+        }
+        Ok(timings)
+    }
+
+    /// A connection that has greeted, sealed if it was to be. Where our library lacks what the server's TLS wants, a
+    /// second one is made of what that leaves.
+    ///
+    /// # Errors
+    /// Why there is none. [`NoLogin::Ours`] where the greeting has come and nobody may go on; it is politely left then.
+    pub(super) async fn open(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, NoLogin> {
+        match self.open_once(allowed, progress, turn).await {
+            Err(Unopened::Lacking(_)) => {
+                progress.enter(Phase::Turn);
+                let turn = self.gate.turn().await;
+                if progress.abandoned() {
+                    return Err(abandoned().into());
+                }
+                Ok(self.open_once(allowed, progress, turn).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn open_once(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Unopened> {
+        let greeted = self.greet_on(allowed, progress, turn).await?;
+        let next = match self.seal.wanted(&greeted.greeting) {
+            Ok(true) => self.guard.begin(&greeted.greeting).await,
+            Ok(false) => Next::Plain,
+            Err(failure) => {
+                self.decline(greeted).await;
+                return Err(failure.into());
+            }
+        };
+        let begun = match next {
+            Next::Handshake(begun) => begun,
+            Next::Plain => return Ok(greeted),
+            Next::Stop(failure) => {
+                let timings = greeted.timings;
+                self.decline(greeted).await;
+                return Err(Unopened::No(NoLogin::Ours(failure, timings)));
+            }
+        };
+        progress.enter(Phase::Tls);
+        let Opened { packets, greeting, mut timings, turn, .. } = greeted;
+        let (packets, secrecy, took) = upgrade::upgrade(self, packets, &greeting, begun).await?;
+        timings.tls = Some(took);
+        timings.total += took;
+        let disproven = if let Secrecy::Disproven(failure) = &secrecy { Some(failure.clone()) } else { None };
+        let opened = Opened { packets, greeting, secrecy, timings, turn };
+        match disproven {
+            None => Ok(opened),
+            Some(failure) => {
+                self.decline(opened).await;
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// A connection that has greeted, without TLS as yet.
+    async fn greet_on(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Failure> {
+        if let Some(rest) = self.gate.silence.rest() {
+            return Err(resting(rest));
+        }
+        progress.enter(Phase::Connect);
+        let connected = dial::connect(self.address, Deadline::after(allowed)).await;
+        // What does not even accept connections counts none.
+        let (stream, tcp) = connected.inspect_err(|_| self.gate.silence.end())?;
+        let line = Line::Plain(stream);
+        line.give_up_after(GONE, ASK);
+        progress.enter(Phase::Greeting);
+        let (packets, greeting, answer) = self.greeting_in_time(Packets::new(line)).await?;
+        let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, turn })
+    }
+
+    /// The greeting, unless none comes for so long that the server has ended the connection, or counted it, itself.
+    async fn greeting_in_time(&self, packets: Packets<Line>) -> Result<(Packets<Line>, Greeting, Duration), Failure> {
+        let Ok(greeted) = timeout(GREETING, self.greeting(packets)).await else {
+            self.gate.silence.note();
+            return Err(overdue("no greeting", GREETING));
+        };
+        self.gate.silence.end();
+        greeted
+    }
+
+    /// Reads and judges the greeting. Returns it and how long it took to come.
+    async fn greeting<S>(&self, mut packets: Packets<S>) -> Result<(Packets<S>, Greeting, Duration), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let started = Instant::now();
+        let packet = packets.read(MOST).await?;
+        let took = started.elapsed();
+        let (greeting, fault) = match Greeting::of(&packet, self.secret()) {
+            Ok(greeting) if self.product == Product::Any => return Ok((packets, greeting, took)),
+            Ok(greeting) => match greeting.able().and_then(|()| greeting.matrixone()) {
+                Ok(()) => return Ok((packets, greeting, took)),
+                Err(failure) => (greeting, failure),
+            },
+            Err(failure) if Greeting::is_one(&packet) => (Greeting::unreadable(), failure),
+            Err(failure) => return Err(failure),
+        };
+        // A real MySQL would count this connection as one that broke off.
+        decline(Handshake { packets, greeting: &greeting, tls: false, normal: took }, &self.gate, None).await;
+        Err(fault)
+    }
+
+    /// Ends a handshake that we don't go on with.
+    pub(super) async fn decline(&self, opened: Opened) {
+        let Opened { packets, greeting, secrecy, timings, turn } = opened;
+        let (tls, normal) = (secrecy != Secrecy::Open, timings.answer.unwrap_or(timings.tcp));
+        decline(Handshake { packets, greeting: &greeting, tls, normal }, &self.gate, Some(turn)).await;
+    }
+}
+
+fn resting(rest: Duration) -> Failure {
+    let rest = humantime::format_duration(Duration::from_secs(rest.as_secs() + 1));
+    Failure::new(FailureReason::Local, format_args!("the server has not greeted; it is tried again in {rest}"))
+}

@@ -1,0 +1,61 @@
+//! A bound on work that others can make us do: some times at once, then at a steady pace. Pure.
+
+use std::time::Duration;
+
+use crate::model::Boottime;
+
+/// A bucket, full after quiet, that fills by one each `interval`.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Rate {
+    burst: u32,
+    interval: Duration,
+    /// When it will be full again.
+    full_at: Boottime,
+}
+
+impl Rate {
+    /// For rewrites of the hosts file, each of which waits for the disk: ten at once, then one a second.
+    pub(in super::super) const WRITES: Self = Self::new(10, Duration::from_secs(1));
+    /// For looks at what somebody else may have changed. One change may be told more than once, so there are more of
+    /// these.
+    pub(in super::super) const LOOKS: Self = Self::new(40, Duration::from_millis(250));
+
+    const fn new(burst: u32, interval: Duration) -> Self {
+        Self { burst, interval, full_at: Boottime(Duration::ZERO) }
+    }
+
+    /// It was done once more.
+    pub(in super::super) fn spend(&mut self, now: Boottime) {
+        self.full_at = self.full_at.max(now).after(self.interval);
+    }
+
+    /// The earliest time for the next.
+    pub(in super::super) fn next(&self) -> Boottime {
+        Boottime(self.full_at.0.saturating_sub(self.interval * self.burst.saturating_sub(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_at_once_then_one_a_second_and_quiet_fills_it() {
+        let mut rate = Rate::WRITES;
+        let mut times = Vec::new();
+        for step in 0..15_000 {
+            let now = Boottime(Duration::from_secs(100) + Duration::from_millis(step));
+            if rate.next() <= now {
+                rate.spend(now);
+                times.push(step);
+            }
+        }
+        assert_eq!(times, (0..10).chain((1..15).map(|s| s * 1000)).collect::<Vec<u64>>());
+        let now = Boottime(Duration::from_secs(200));
+        (0..10).for_each(|_| {
+            assert!(rate.next() <= now);
+            rate.spend(now);
+        });
+        assert_eq!(rate.next(), now.after(Duration::from_secs(1)));
+    }
+}

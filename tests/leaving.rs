@@ -1,0 +1,220 @@
+//! The package leaves: what packaging/leaving.sh, a part of the maintainer scripts, makes of hosts files. It has to say
+//! what `block::strip` says, with nothing but a shell, sed and coreutils.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fastrand::Rng;
+use privatelinkd::model::AnswerReason;
+use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
+
+const NAME: &str = "db.example.internal";
+const NOBODY: &str = "# BEGIN privatelinkd (managed by nobody any more";
+
+/// Runs a function of the script on a file, as dpkg and rpm run it.
+fn run(function: &str, file: &Path) -> Output {
+    let script = concat!("set -eu; . ", env!("CARGO_MANIFEST_DIR"), "/packaging/leaving.sh; \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", function]).arg(file).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+fn succeeds(function: &str, file: &Path) -> (String, String) {
+    let output = run(function, file);
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{function}: {output:?}");
+    (text(&output.stdout), text(&output.stderr))
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn with(bytes: &[u8]) -> Self {
+        let this = Self(tempfile::tempdir().unwrap());
+        std::fs::write(this.hosts(), bytes).unwrap();
+        this
+    }
+
+    fn hosts(&self) -> PathBuf {
+        self.0.path().join("hosts")
+    }
+
+    fn read(&self) -> Vec<u8> {
+        std::fs::read(self.hosts()).unwrap()
+    }
+
+    /// No temporary file is left.
+    fn is_tidy(&self) -> bool {
+        std::fs::read_dir(self.0.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.'))
+    }
+}
+
+fn db() -> Block {
+    let addresses = vec!["10.0.1.15".parse().unwrap(), "10.0.2.15".parse().unwrap()];
+    let entry = Entry { addresses, reason: EntryReason::Answer(AnswerReason::Healthy) };
+    Block { entries: [(NAME.parse().unwrap(), entry)].into() }
+}
+
+/// Hosts files of others, without our block: odd encodings, ends and comments.
+const FOREIGN: [&[u8]; 9] = [
+    b"",
+    b"\n",
+    b"127.0.0.1 localhost\n",
+    b"127.0.0.1 localhost",
+    b"127.0.0.1 localhost\r\n::1 localhost\r\n",
+    b"\xff\xfe\x00 caf\xe9\n\x00\n# the end",
+    b"# BEGIN privatelinkd is what they write\n# END privatelinkd.\n a|b&c\\n\\1\n",
+    b"# BEGIN other (managed by other)\n10.0.0.1 x\n# END other\n",
+    b"\n\n\n127.0.0.1 localhost\n\n",
+];
+
+#[test]
+fn a_purge_gives_the_very_bytes_back() {
+    for foreign in FOREIGN {
+        let folder = Folder::with(&block::splice(foreign, &db(), None));
+        assert_ne!(folder.read(), foreign);
+        succeeds("take_block_out", &folder.hosts());
+        assert_eq!(folder.read(), foreign, "{}", String::from_utf8_lossy(foreign));
+        assert!(folder.is_tidy());
+    }
+}
+
+#[test]
+fn a_block_that_stays_says_that_nobody_manages_it_and_how_to_delete_it() {
+    for foreign in FOREIGN {
+        let ours = block::splice(foreign, &db(), None).into_owned();
+        let folder = Folder::with(&ours);
+        let (told, _) = succeeds("leave_block", &folder.hosts());
+        let left = folder.read();
+        assert_eq!(block::present(&left), Present::Whole(db()), "the addresses stay");
+        assert_eq!(&*block::strip(&left, None), foreign, "the others' bytes stay");
+        let text = String::from_utf8_lossy(&left).into_owned();
+        assert!(text.contains(NOBODY) && !text.contains("managed by privatelinkd"), "{text}");
+        let header = text.lines().skip_while(|line| !line.starts_with(NOBODY)).nth(1).unwrap();
+        let (_, delete) = header.split_once("To delete this block: ").unwrap();
+        assert!(told.contains(delete) && told.lines().count() == 2, "{told}");
+        assert!(text.lines().all(|line| line.len() < 255), "small resolvers read short lines: {text}");
+        // Again, as at a second removal.
+        succeeds("leave_block", &folder.hosts());
+        assert_eq!(folder.read(), left);
+        // Installed again: the block is ours as it was.
+        assert_eq!(&*block::splice(&left, &db(), None), ours);
+        // The line that was printed works. What it can't know is that the newline before the block was ours.
+        assert!(Command::new("sh").args(["-c", delete]).status().unwrap().success());
+        let deleted = folder.read();
+        assert!(deleted == foreign || deleted == [foreign, b"\n"].concat(), "{}", String::from_utf8_lossy(&deleted));
+        // Removed, then purged.
+        std::fs::write(folder.hosts(), &left).unwrap();
+        succeeds("take_block_out", &folder.hosts());
+        assert_eq!(folder.read(), foreign);
+    }
+}
+
+#[test]
+fn markers_without_partners_and_files_without_blocks_are_left_alone() {
+    for (file, said) in [
+        (&b"a\n# BEGIN privatelinkd (managed by privatelinkd: x)\n10.0.0.1 x\nb"[..], "without its partner"),
+        (b"# BEGIN privatelinkd", "without its partner"),
+        (b"a\n# END privatelinkd\nb\n", "without its partner"),
+        (b"a\n", ""),
+        (b"", ""),
+    ] {
+        let folder = Folder::with(file);
+        let inode = std::fs::metadata(folder.hosts()).unwrap().ino();
+        let (told, _) = succeeds("leave_block", &folder.hosts());
+        assert_eq!(told, "");
+        let (_, complaint) = succeeds("take_block_out", &folder.hosts());
+        assert!(complaint.contains(said) && complaint.is_empty() == said.is_empty(), "{complaint}");
+        assert_eq!((folder.read(), std::fs::metadata(folder.hosts()).unwrap().ino()), (file.to_vec(), inode));
+        assert!(folder.is_tidy());
+    }
+    let nowhere = Path::new("/nonexistent/hosts");
+    assert_eq!(succeeds("leave_block", nowhere), (String::new(), String::new()));
+    assert_eq!(succeeds("take_block_out", nowhere), (String::new(), String::new()));
+}
+
+/// The file without every line from a BEGIN to an END with no marker between.
+fn without_pairs(file: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut begin = None;
+    for line in file.split_inclusive(|b| *b == b'\n') {
+        kept.push(line);
+        let text = line.trim_ascii_end();
+        if text.starts_with(b"# BEGIN privatelinkd (managed by ") {
+            begin = Some(kept.len() - 1);
+        } else if text == b"# END privatelinkd"
+            && let Some(begin) = begin.take()
+        {
+            kept.truncate(begin);
+        }
+    }
+    kept.concat()
+}
+
+/// Any mixture of whole blocks, single markers and others' lines: whole blocks go, nothing else does.
+#[test]
+fn whole_blocks_go_whatever_stands_around_them() {
+    let mut rng = Rng::with_seed(24);
+    let whole = db().render(None);
+    let begin = &whole[..whole.iter().position(|b| *b == b'\n').unwrap() + 1];
+    let pieces: [&[u8]; 9] = [
+        &whole,
+        begin,
+        b"# END privatelinkd\n",
+        b"# END privatelinkd  \r\n",
+        b"a\n",
+        b"\n",
+        b"\xff\0\r\n",
+        b"tail",
+        b"#\n",
+    ];
+    for _ in 0..60 {
+        let file: Vec<u8> = (0..rng.usize(..7)).flat_map(|_| pieces[rng.usize(..pieces.len())]).copied().collect();
+        let wanted = without_pairs(&file);
+        let folder = Folder::with(&file);
+        succeeds("take_block_out", &folder.hosts());
+        assert_eq!(folder.read(), wanted, "{:?}", String::from_utf8_lossy(&file));
+        std::fs::write(folder.hosts(), &file).unwrap();
+        succeeds("leave_block", &folder.hosts());
+        succeeds("take_block_out", &folder.hosts());
+        assert_eq!(folder.read(), wanted, "{:?}", String::from_utf8_lossy(&file));
+    }
+}
+
+#[test]
+fn mode_attributes_and_links_stay() {
+    let folder = Folder::with(&block::splice(b"a\n", &db(), None));
+    let (link, hosts) = (folder.0.path().join("link"), folder.hosts());
+    std::os::unix::fs::symlink("hosts", &link).unwrap();
+    std::fs::set_permissions(&hosts, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let name = "user.privatelinkd";
+    let tagged = rustix::fs::setxattr(&hosts, name, b"kept", rustix::fs::XattrFlags::empty()).is_ok();
+    let before = std::fs::metadata(&hosts).unwrap();
+    succeeds("leave_block", &link);
+    let after = std::fs::metadata(&hosts).unwrap();
+    assert_ne!(before.ino(), after.ino(), "a new file takes its place, so that readers see a whole one");
+    assert_eq!((before.mode(), before.uid(), before.gid()), (after.mode(), after.uid(), after.gid()));
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    let mut value = [0; 8];
+    assert!(!tagged || rustix::fs::getxattr(&hosts, name, &mut value[..]).is_ok_and(|n| &value[..n] == b"kept"));
+    // A second name of the file is written through.
+    let second = folder.0.path().join("second");
+    std::fs::hard_link(&hosts, &second).unwrap();
+    succeeds("take_block_out", &hosts);
+    assert_eq!((folder.read(), std::fs::read(&second).unwrap()), (b"a\n".to_vec(), b"a\n".to_vec()));
+    assert!(folder.is_tidy());
+}
+
+/// The file that the config named is known from what the writer kept.
+#[test]
+fn the_hosts_file_of_the_last_policy_is_found() {
+    let folder = Folder::with(b"");
+    let state = folder.0.path();
+    assert_eq!(succeeds("hosts_files", state).0, "/etc/hosts\n");
+    for (path, more) in [("/srv/hosts", "/srv/hosts\n"), ("/etc/hosts", ""), ("", "")] {
+        std::fs::write(state.join("policy.json"), format!(r#"{{"format":1,"policy":{{"path":"{path}","x":1}}}}"#))
+            .unwrap();
+        assert_eq!(succeeds("hosts_files", state).0, format!("/etc/hosts\n{more}"));
+    }
+}
