@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use privatelinkd::health::{Pace, Sparing};
@@ -346,6 +347,44 @@ async fn failing_over_needs_no_password() {
         sleep(Duration::from_secs(1)).await;
     }
     assert!(servers[1].connections() <= before[1] + 6, "{before:?}, then {}", servers[1].connections());
+}
+
+/// A server that refuses every login, or all but those of users that exist.
+async fn changing(welcomes: Arc<AtomicBool>) -> Server {
+    Server::start(move |mut peer| {
+        let welcomes = welcomes.clone();
+        async move {
+            peer.say(0, &native()).await;
+            let Some((number, login)) = peer.hear().await else { return vec![] };
+            if contains(&login, DECLINE) || !welcomes.load(Ordering::SeqCst) {
+                peer.say(number + 1, REFUSED).await;
+                return vec![login];
+            }
+            peer.say(number + 1, OK).await;
+            peer.answer(vec![login]).await
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_password_that_is_written_anew_is_tried_at_once_on_each_host_of_a_large_fleet() {
+    let welcomes = Arc::new(AtomicBool::new(false));
+    let servers = [changing(welcomes.clone()).await, changing(welcomes.clone()).await];
+    let mut rig = Rig::new("");
+    std::fs::write(rig.path("db.pw"), "an old one").unwrap();
+    std::fs::set_permissions(rig.path("db.pw"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    // Without a login each host greets a server every fifty minutes.
+    let header = rig.header().replace("[host]\n", "[host]\nfleet_size = 30000\n");
+    let endpoint = two_zones(&rig, servers.each_ref().map(|server| server.address().ip()));
+    rig.write_config(&(header + &endpoint + "depth = \"none\"\n"));
+    rig.start();
+    let greets =
+        |problems: &[String]| problems.iter().any(|problem| problem.contains("only its greeting is looked at"));
+    rig.reports("the refused password", |report| greets(&report.problems)).await;
+    welcomes.store(true, Ordering::SeqCst);
+    std::fs::write(rig.path("db.pw"), PASSWORD).unwrap();
+    rig.reports("all is well", |report| report.problems.is_empty()).await;
 }
 
 #[tokio::test]

@@ -116,8 +116,8 @@ impl<P: Prober> Target<P> {
                     let now = self.clock.now();
                     // What the prober before found out may not hold for this one.
                     tracker.pace(self.prober.get().pace(), now);
-                    let spread = tracker.rouse(now).mul_f64(rng.f64());
-                    called.get_or_insert(Instant::now() + spread);
+                    let at = Instant::now() + tracker.rouse(now).mul_f64(rng.f64());
+                    called = Some(called.map_or(at, |earlier| earlier.min(at)));
                     None
                 }
                 // The next probe is due.
