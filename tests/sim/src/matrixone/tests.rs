@@ -401,7 +401,7 @@ fn rig_setup() -> MatrixoneSetup {
 /// A login of the default user meets a fault: what is said first, and how long it took.
 async fn meets(rig: &Rig) -> (String, Duration) {
     let mut line = rig.connect().await;
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let said = error(&rig.log_in(&mut line).await);
     assert_eq!(line.sequence, 3, "{said}: the error has the number 2");
     assert!(ends(&mut line).await, "{said}");
