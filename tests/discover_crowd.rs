@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
 use privatelinkd::config::{Families, from_toml};
@@ -11,6 +11,7 @@ use privatelinkd::discover::{EndpointDomains, Found, LookupPool, Source as _, So
 use privatelinkd::model::{Inventory, SourceKind};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How long a lookup waits for a name that nobody answers for: two attempts.
 const ATTEMPT: Duration = Duration::from_secs(3);

@@ -84,7 +84,7 @@ impl Fleet {
             for host in &mut self.hosts {
                 for ((key, check), tracker) in &mut host.trackers {
                     let late = if key.address == FIRST { 0 } else { 15 };
-                    if (self.secs + host.phase + late) % 30 == 0 {
+                    if (self.secs + host.phase + late).is_multiple_of(30) {
                         tracker.begin(at, Duration::ZERO);
                         let outcome = world(key.address, *check, self.secs);
                         let outcome =
@@ -93,7 +93,7 @@ impl Fleet {
                         tracker.observe(&observation, at);
                     }
                 }
-                if self.secs % 5 == 0 {
+                if self.secs.is_multiple_of(5) {
                     host.steer(&self.inventory, &self.policy, at);
                 }
             }
