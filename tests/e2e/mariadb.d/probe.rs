@@ -84,13 +84,19 @@ fn target(address: SocketAddr, kind: ProbeKind) -> Result<TargetSpec, Error> {
     Ok(TargetSpec { key, probe: Arc::new(probe) })
 }
 
-async fn repeat(prober: AnyProber, times: u64, every: Duration, deadline: Duration) -> Vec<Result<Timings, Failure>> {
+/// Returns the prober, too: what it keeps open stays so while others probe, as in the agent.
+async fn repeat(
+    prober: AnyProber,
+    times: u64,
+    every: Duration,
+    deadline: Duration,
+) -> (AnyProber, Vec<Result<Timings, Failure>>) {
     let mut outcomes = Vec::new();
     for _ in 0..times {
         outcomes.push(prober.probe(deadline).await);
         tokio::time::sleep(every).await;
     }
-    outcomes
+    (prober, outcomes)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -113,9 +119,11 @@ async fn main() -> Result<(), Error> {
             running.push(tokio::spawn(repeat(probers.prober(&target, *check), times, every, deadline)));
         }
     }
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut counts, mut done) = (BTreeMap::<String, u64>::new(), Vec::new());
     for repeated in running {
-        for outcome in repeated.await? {
+        let (prober, outcomes) = repeated.await?;
+        done.push(prober);
+        for outcome in outcomes {
             let label = match &outcome {
                 Ok(timings) if times == 1 => format!("up {timings:?}"),
                 Ok(_) => "up".to_owned(),
@@ -128,6 +136,7 @@ async fn main() -> Result<(), Error> {
     for (label, count) in counts {
         println!("{count} {label}");
     }
+    drop(done);
     // The last goodbye is on its way when the process ends.
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(())
