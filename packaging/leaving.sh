@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # What becomes of the block in a hosts file when the package leaves. packaging/build puts this into the maintainer scripts
-# that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU sed and
-# coreutils. Bytes that are not ours stay as they are, as do owner, mode and attributes. What can't be done is said, and
+# that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU sed, grep,
+# diffutils and coreutils. Bytes that are not ours stay as they are, as do owner, mode and attributes. What can't be done is said, and
 # stops nobody.
 
 # The markers, as src/publish/hosts/block.rs knows them.
@@ -56,7 +56,10 @@ for_each_block() {
 
 # has_block FILE: there is a BEGIN, and an END with no other marker between.
 has_block() {
-    ! for_each_block d "$1" | cmp -s - "$1"
+    # 1 is a difference; anything more is a file that can't be read, or no cmp.
+    differs=0
+    for_each_block d "$1" | cmp -s - "$1" || differs=$?
+    [ "$differs" -eq 1 ]
 }
 
 # has_marker FILE
@@ -67,13 +70,13 @@ has_marker() {
 # without_block FILE: its bytes without any whole block. The newline that we gave to a file without a final one goes with
 # the block, where nothing has come after it and nothing before it has moved.
 without_block() {
-    added=$(LC_ALL=C sed -n 's/^# BEGIN privatelinkd (managed by .*; newline added at \([0-9]\{1,9\}\))[[:space:]]*$/\1/p' "$1")
+    added=$(LC_ALL=C sed -n 's/^# BEGIN privatelinkd (managed by .*; newline added at \(0\|[1-9][0-9]\{0,8\}\))[[:space:]]*$/\1/p' "$1")
     case $added in
         '' | *[!0-9]*) ;;
         *)
             if [ "$(for_each_block d "$1" | wc -c)" -eq $((added + 1)) ] &&
                 LC_ALL=C sed -n '$p' "$1" | grep -aq "$block_end"; then
-                head -c "$added" "$1"
+                for_each_block d "$1" | head -c "$added"
                 return
             fi
             ;;

@@ -1,5 +1,5 @@
 //! The package leaves: what packaging/leaving.sh, a part of the maintainer scripts, makes of hosts files. It has to say
-//! what `block::strip` says, with nothing but a shell, sed and coreutils.
+//! what `block::strip` says, with nothing but a shell, sed, grep, diffutils and coreutils.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -78,6 +78,18 @@ fn a_purge_gives_the_very_bytes_back() {
         assert_eq!(folder.read(), foreign, "{}", String::from_utf8_lossy(foreign));
         assert!(folder.is_tidy());
     }
+}
+
+/// Somebody put an old copy of the block back while nobody watched.
+#[test]
+fn a_purge_of_two_blocks_loses_no_line_between() {
+    let block = |note: &str| {
+        format!("# BEGIN privatelinkd (managed by privatelinkd: x{note})\n10.0.0.1 a\n# END privatelinkd\n")
+    };
+    let folder = Folder::with(format!("x\n{}y\n{}", block(""), block("; newline added at 3")).as_bytes());
+    succeeds("take_block_out", &folder.hosts());
+    assert_eq!(folder.read(), b"x\ny");
+    assert!(folder.is_tidy());
 }
 
 #[test]

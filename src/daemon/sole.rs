@@ -76,11 +76,11 @@ impl Claim {
     pub fn add(&mut self, role: Role, run_dir: &Path, state_dir: &Path) -> Result<(), Another> {
         for (folder, mode) in [(run_dir, 0o755), (state_dir, role.state_mode())] {
             let lock = folder.join(role.lock());
-            if self.held.iter().any(|(held, _)| *held == lock) {
+            if self.held.iter().any(|(held, _)| *held == real(&lock)) {
                 continue;
             }
             match hold(folder, mode, &lock) {
-                Ok(held) => self.held.push((lock, held)),
+                Ok(held) => self.held.push((real(&lock), held)),
                 Err(HoldError::Held { pid }) => return Err(Another { role, pid, lock }),
                 Err(HoldError::Io(e)) => {
                     let what = format!("{}: can't be locked: {e}", lock.display());
@@ -98,6 +98,11 @@ impl Claim {
     pub fn unlocked(&self) -> &[String] {
         &self.unlocked
     }
+}
+
+/// By whatever links it was named: one folder is claimed once.
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn hold(folder: &Path, mode: u32, lock: &Path) -> Result<FileLock, HoldError> {
@@ -121,6 +126,9 @@ mod tests {
         let mut first = Claim::default();
         first.add(Role::Agent, &run, &state).unwrap();
         first.add(Role::Agent, &run, &state).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&run, &link).unwrap();
+        first.add(Role::Agent, &link, &state).unwrap();
         first.add(Role::Writer, &run, &state).unwrap();
         let ours = std::process::id();
         let said = Claim::default().add(Role::Agent, &run, &dir.path().join("other")).unwrap_err().to_string();

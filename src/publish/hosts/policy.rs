@@ -295,7 +295,7 @@ pub enum Refusal {
     #[error("the config has no such name")]
     UnknownName,
     /// Its endpoint has another domain.
-    #[error("the names of its endpoint end in {tail}")]
+    #[error("the names of its endpoint end in {tail}; if that is wrong, set its domain in the config")]
     OtherDomain {
         /// How those end that were admitted before.
         tail: String,

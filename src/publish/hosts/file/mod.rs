@@ -31,7 +31,7 @@ use crate::sys::clock::Clock;
 /// Largest file that is written, in bytes. Name lookups would take a second each long before.
 pub const MAX_FILE: u64 = 8 * 1024 * 1024;
 /// Largest file that is read, in bytes: what has grown too large can still be made smaller.
-const MAX_READ: u64 = 4 * MAX_FILE;
+const MAX_READ: u64 = 2 * MAX_FILE;
 /// Times that somebody else may change the file under our hands before we give up.
 const ATTEMPTS: u32 = 5;
 /// How long another writer of ours is waited for.
