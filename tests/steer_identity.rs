@@ -168,6 +168,27 @@ fn another_endpoint_under_the_same_label() {
     }
 }
 
+#[test]
+fn addresses_of_the_config_leave_with_what_else_it_said() {
+    let at = "cn-hangzhou";
+    let fixed = config(at, "addresses = { cn-hangzhou-h = \"10.0.0.1\" }");
+    for (what, after) in [
+        ("an id", config(at, "id = \"ep-2\"")),
+        ("a domain", config(at, "domain = \"ep-2.epsrv-1.x.privatelink.aliyuncs.com\"")),
+    ] {
+        let mut world = World::new(&fixed);
+        world.finds("db", OLD);
+        world.passes(OLD);
+        world.points_at(what, &[OLD], AnswerReason::Healthy);
+        world.reload(&after);
+        assert!(world.probed().is_empty(), "{what}: nothing of the new one is sent to {:?}", world.probed());
+        world.points_at(what, &[OLD], AnswerReason::RemovalPending);
+        world.finds("db", NEW);
+        world.passes(NEW);
+        world.points_at(what, &[NEW], AnswerReason::Healthy);
+    }
+}
+
 /// A change that says the same of the endpoint in other words, or something else of it.
 #[test]
 fn the_same_endpoint_told_otherwise() {

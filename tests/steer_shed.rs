@@ -175,6 +175,29 @@ fn a_fleet_is_shed_from_a_dead_database_to_half_and_comes_back() {
     assert_eq!(fleet.on(FIRST), 60);
 }
 
+/// As where a dead compute node answers otherwise at times, or not in time.
+#[test]
+fn another_failure_in_between_brings_nobody_back() {
+    let mut fleet = two_endpoints();
+    let behind = |address: IpAddr, check: Check, _: u64| match (address, check) {
+        (FIRST, Check::Deep) => dead(),
+        _ => Ok(10),
+    };
+    fleet.run(200, &well);
+    fleet.run(500, &behind);
+    let left = fleet.on(SECOND);
+    assert!(left > 0);
+    let mixed = |address: IpAddr, check: Check, secs: u64| match (address, check) {
+        (FIRST, Check::Deep) if secs % 60 < 30 => Err(Failure::new(FailureReason::Timeout, "no answer")),
+        (FIRST, Check::Deep) => dead(),
+        _ => Ok(10),
+    };
+    for _ in 0..40 {
+        fleet.run(5, &mixed);
+        assert!(fleet.on(SECOND) >= left, "{} of {left}", fleet.on(SECOND));
+    }
+}
+
 #[test]
 fn any_overload_of_the_other_one_stops_all() {
     let mut fleet = two_endpoints();

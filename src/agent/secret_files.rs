@@ -35,7 +35,8 @@ struct Stirred {
 impl SecretFiles {
     /// From now on these. Blocks for a moment where a folder is new; costs nothing where none is.
     pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
-        let folders: BTreeSet<PathBuf> = files.flat_map(folders_to).take(Changes::MAX_FILES).collect();
+        let all: BTreeSet<PathBuf> = files.flat_map(folders_to).collect();
+        let folders: BTreeSet<PathBuf> = all.into_iter().take(Changes::MAX_FILES).collect();
         let watched = self.watch.as_ref().is_some_and(|watch| !watch.is_broken());
         if folders == self.folders && (watched || folders.is_empty()) {
             return;

@@ -26,6 +26,8 @@ pub(super) struct Fingerprint {
     size: u64,
     /// Seconds and nanoseconds.
     modified: (i64, i64),
+    /// Mode, owner and group: whether it may be used goes by them.
+    access: (u32, u32, u32),
 }
 
 impl Fingerprint {
@@ -35,6 +37,7 @@ impl Fingerprint {
             inode: status.ino(),
             size: status.size(),
             modified: (status.mtime(), status.mtime_nsec()),
+            access: (status.mode(), status.uid(), status.gid()),
         }
     }
 }

@@ -50,8 +50,9 @@ pub(super) fn count(found: &Found, counts: &mut CapCounts) {
 }
 
 fn cap_zones(found: &mut Found, known: Option<&Endpoint>) {
-    let is_known = |zone: &Zone| known.is_some_and(|e| e.zones.contains_key(zone));
-    let there = known.map_or(0, |e| e.zones.len());
+    // What is in no zone takes no zone's place.
+    let is_known = |zone: &Zone| *zone == Zone::Unknown || known.is_some_and(|e| e.zones.contains_key(zone));
+    let there = known.map_or(0, |e| e.zones.keys().filter(|zone| **zone != Zone::Unknown).count());
     let mut room = ZONES_AN_ENDPOINT.saturating_sub(there);
     let before = found.zones.len();
     // In the order of their ids.

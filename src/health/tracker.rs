@@ -267,7 +267,13 @@ impl Tracker {
             Pace::Scheduled => self.scheduled(now),
             _ if !self.may_begin() => Next::OnAnswer,
             Pace::Sparing(sparing) => self.sparing(sparing, now),
-            Pace::Resting(rest) => Next::Edge(self.paced.after(rest).since(now)),
+            Pace::Resting(rest) => {
+                let rest = self.paced.after(rest).since(now);
+                match self.scheduled(now) {
+                    Next::Regular(wait) if wait > rest => Next::Regular(wait),
+                    Next::Regular(_) | Next::Edge(_) | Next::OnAnswer => Next::Edge(rest),
+                }
+            }
         }
     }
 

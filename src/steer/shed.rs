@@ -13,7 +13,7 @@
 //!    here. In the first case failures here and successes there alternated in time: three of each, one after the other.
 //! 3. **When.** A host leaves once `hash(host, target) < elapsed / 5 min`, and only if the hash is below 0.5: at most
 //!    half of the hosts leave, within 2.5 minutes. Elapsed counts from when 1 held here (the third failure, the 60th
-//!    second) or the third success in turn there, whichever was later. Any failure there ends its successes: all stop,
+//!    second), the third success in turn there, or the sixth of those that alternate, whichever was last. Any failure there ends its successes: all stop,
 //!    those who left stay where they are, and elapsed begins anew with the next three.
 //! 4. **Back.** Who left returns once the target is up again and `hash(host, target) < elapsed / 5 min`, counted from
 //!    when it came up, or from the first success after a later failure.
@@ -79,7 +79,7 @@ pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: 
     }
     let now = inputs.now.boottime;
     for group in groups(&candidates.list) {
-        let Some(pressure) = pressure(&group) else { continue };
+        let pressure = pressure(&group);
         let hash = hash(inputs.host, &group.target);
         let in_use = published.is_none_or(|p| group.members.iter().any(|c| p.contains(&c.key.address)));
         let leaves = match (pressure, in_use) {
@@ -139,22 +139,23 @@ impl Group<'_> {
     }
 }
 
-/// `None` if the group was never overloaded, or is down by something else by now.
-fn pressure(group: &Group<'_>) -> Option<Pressure> {
+/// Of a group that was overloaded at some time.
+fn pressure(group: &Group<'_>) -> Pressure {
     if group.runs().any(|(_, _, run)| run.lasts) {
         // Else some of it still serves, or it has not lasted.
-        let Some((check, here)) = overloaded(group) else { return Some(Pressure::Stuck) };
+        let Some((check, here)) = overloaded(group) else { return Pressure::Stuck };
         let there = group.others.iter().filter_map(|c| serves(c, check, here, group.kind)).min();
-        return Some(there.map_or(Pressure::Stuck, |there| Pressure::Outward(there.max(since(here.1)))));
+        return there.map_or(Pressure::Stuck, |there| Pressure::Outward(there.max(since(here.1))));
     }
     let is_up = |health: &CheckHealth| matches!(health.state, CheckState::Up { .. });
     // What only begins to answer again is not up yet: who left waits for it.
     if group.runs().any(|(_, health, _)| !is_up(health) && health.successes_in_a_row > 0) {
-        return Some(Pressure::Stuck);
+        return Pressure::Stuck;
     }
     let up = group.runs().map(|(_, health, _)| health).filter(|health| is_up(health));
     let since = up.map(|health| health.since.boottime.max(health.successes.map_or(Boottime::default(), |s| s.first)));
-    since.max().map(Pressure::Over)
+    // Down by something else by now: who left does not return to that, and who stayed goes by what is down.
+    since.max().map_or(Pressure::Stuck, Pressure::Over)
 }
 
 /// The check by which the whole group has been overloaded for long enough, and the member that was last to be.
@@ -168,7 +169,8 @@ fn overloaded<'a>(group: &Group<'a>) -> Option<(Check, (&'a Load, OverloadRun))>
         // One that is dead besides says nothing of the others.
         let tells = |c: &&&'a Candidate| c.standing != Standing::Down || lasting(c, check).is_some();
         let asked = group.members.iter().filter(tells);
-        let asked = asked.filter(|c| c.health.as_ref().is_some_and(|health| health.checks.get(&check).is_some()));
+        let known = |health: &CheckHealth| health.state != CheckState::Unknown || health.load.overload.is_some();
+        let asked = asked.filter(|c| c.health.as_ref().is_some_and(|h| h.checks.get(&check).is_some_and(known)));
         let all = asked.map(|c| lasting(c, check)).collect::<Option<Vec<_>>>()?;
         all.into_iter().max_by_key(|(_, run)| since(*run)).map(|last| (check, last))
     })
@@ -189,19 +191,19 @@ fn serves(c: &Candidate, check: Check, (load, run): (&Load, OverloadRun), kind: 
     let passing_since = theirs.load.passing_since?;
     let younger = theirs.last_success_started.is_some_and(|started| started >= run.first);
     let better = c.standing == Standing::Up && !c.drained && younger && !theirs.load.slow;
-    let in_turn = match kind {
-        Overload::NoComputeNode => alternate(&load.starts, &theirs.load.starts),
-        Overload::WholeAdapter | Overload::Passing => true,
+    let counts_since = match kind {
+        Overload::NoComputeNode => passing_since.max(alternate(&load.starts, &theirs.load.starts)?),
+        Overload::WholeAdapter | Overload::Passing => passing_since,
     };
-    (better && in_turn).then_some(passing_since)
+    better.then_some(counts_since)
 }
 
-/// Whether three of each come one after the other, whoever begins.
-fn alternate(failures: &[Boottime], successes: &[Boottime]) -> bool {
+/// Since when three of each have come one after the other, whoever began.
+fn alternate(failures: &[Boottime], successes: &[Boottime]) -> Option<Boottime> {
     let mut all: Vec<_> = failures.iter().map(|at| (at, false)).chain(successes.iter().map(|at| (at, true))).collect();
     all.sort_unstable();
     all.dedup_by_key(|(_, success)| *success);
-    all.len() >= 2 * IN_TURN
+    all.get(2 * IN_TURN - 1).map(|(at, _)| **at)
 }
 
 /// At or above 0, below 1.

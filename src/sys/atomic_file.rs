@@ -31,13 +31,34 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     let (dir, name) = open_parent(path)?;
     let mut temp = Temp::create(&dir, name)?;
     temp.file.write_all(bytes)?;
+    put(temp, name, mode, durability)
+}
+
+/// As [`write`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's folder
+/// the service can read.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_for_owner(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let (dir, name) = open_parent(path)?;
+    let mut temp = Temp::create(&dir, name)?;
+    temp.file.write_all(bytes)?;
+    let owner = rustix::fs::fstat(&dir)?;
+    if rustix::fs::fstat(&temp.file)?.st_uid != owner.st_uid {
+        std::os::unix::fs::fchown(&temp.file, Some(owner.st_uid), Some(owner.st_gid))?;
+    }
+    put(temp, name, mode, durability)
+}
+
+fn put(mut temp: Temp<'_>, name: &OsStr, mode: u32, durability: Durability) -> io::Result<()> {
+    let dir = temp.dir;
     rustix::fs::fchmod(&temp.file, Mode::from_raw_mode(mode))?;
     if durability == Durability::Synced {
         temp.file.sync_all()?;
     }
     temp.rename_over(name)?;
     if durability == Durability::Synced {
-        rustix::fs::fsync(&dir)?;
+        rustix::fs::fsync(dir)?;
     }
     Ok(())
 }

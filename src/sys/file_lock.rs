@@ -20,13 +20,14 @@ const TRY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct FileLock(#[expect(dead_code, reason = "it is open, that is all")] File);
 
-/// Takes the lock, making its file if it is not there, and waits for who has it, but no longer than `patience`. Blocks.
+/// Takes the lock, making its file if it is not there, and waits for who has it, but no longer than `patience`. The
+/// folder may be another user's. Blocks.
 ///
 /// # Errors
 /// What the system said; [`io::ErrorKind::TimedOut`] if somebody else keeps it.
 pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
     let began = Clock::System.now().boottime;
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = open(path)?;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(FileLock(file)),
@@ -63,28 +64,33 @@ pub enum HoldError {
 /// # Errors
 /// See [`HoldError`].
 pub fn hold(path: &Path) -> Result<FileLock, HoldError> {
-    let (folder, name) = atomic_file::open_parent(path)?;
-    // Not following what somebody put there, and not waiting for it.
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?;
-    let mut file = File::from(file);
-    let facts = file.metadata()?;
-    if !facts.is_file() || facts.nlink() != 1 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file with one link").into());
-    }
+    let mut file = open(path)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Err(HoldError::Held { pid: written(&file) }),
         Err(e) => return Err(io::Error::from(e).into()),
     }
-    let owner = rustix::fs::fstat(&folder).map_err(io::Error::from)?.st_uid;
+    // For people alone.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    Ok(FileLock(file))
+}
+
+/// Opens the file of a lock, or makes it, for its folder's owner.
+fn open(path: &Path) -> io::Result<File> {
+    let (folder, name) = atomic_file::open_parent(path)?;
+    // Not following what somebody put there, and not waiting for it.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?);
+    let facts = file.metadata()?;
+    if !facts.is_file() || facts.nlink() != 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file with one link"));
+    }
+    let owner = rustix::fs::fstat(&folder)?.st_uid;
     if facts.uid() != owner {
         // Else root, by hand, would lock the service out of its own file. Who can't give it away can't have made it so.
         let _ = fchown(&file, Some(owner), None);
     }
-    // For people alone.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(FileLock(file))
+    Ok(file)
 }
 
 fn written(file: &File) -> Option<u32> {

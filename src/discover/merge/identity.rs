@@ -9,9 +9,13 @@ use crate::model::{AddressEntry, Boottime, Endpoint, EndpointId, EndpointIdentit
 /// More old addresses of one endpoint are not kept: the oldest go first.
 const MOST_FORMER: usize = 64;
 
-/// What the config said of the endpoint before. State that an older version wrote tells the id alone.
+/// What the config said of the endpoint before. State that an older version wrote tells
+/// the id alone, and the domain where there is no id.
 pub(super) fn before(old: &Endpoint) -> EndpointIdentity {
     let EndpointIdentity { id, domain, region } = old.identity.clone();
+    // Without an id nobody but the config can have told the domain.
+    let untold = old.identity == EndpointIdentity::default() && old.id.is_none();
+    let domain = domain.or_else(|| old.domain.clone().filter(|_| untold));
     let told = old.cloud.as_ref().map(|cloud| cloud.region.clone()).filter(|region| !region.is_empty());
     EndpointIdentity { id: id.or_else(|| old.id.clone()), domain, region: region.or(told) }
 }

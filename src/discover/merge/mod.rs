@@ -110,7 +110,13 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         // Noted anew once all is folded in.
         barred: BTreeMap::new(),
     };
-    let turned = was.map(|was| identity::turned(&was, wanted)).unwrap_or_default();
+    let mut turned = was.as_ref().map(|was| identity::turned(was, wanted)).unwrap_or_default();
+    if was.is_some_and(|was| was.id != wanted.id || was.domain != wanted.domain)
+        && !wanted.has_source(SourceKind::Fixed)
+    {
+        // Addresses of the config's own went with what else it said.
+        turned.insert(SourceKind::Fixed);
+    }
     identity::part_with(&mut endpoint, &turned, now);
     for kind in SourceKind::ALL
         .into_iter()

@@ -338,7 +338,8 @@ fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
     let failure = error.clone().without(secret).failure(Stage::Login);
     match error.word_on_the_secret() {
         Some(word) => LoginFault::SecretRefused(failure, word),
-        None if error.says_the_user_is_crowded() => LoginFault::Crowded(failure),
+        // Whichever of the user's limits it is: no other address has more room for it.
+        None if matches!(error.code, 1203 | 1226) => LoginFault::Crowded(failure),
         None => LoginFault::Failed(failure),
     }
 }

@@ -126,7 +126,7 @@ impl Prober for GreetingProber {
         }
         let outcome = self.server.look(Deadline::after(deadline), certificate).await;
         match outcome {
-            Ok(_) if certificate => *lock(&self.looked) = Some(Instant::now()),
+            Ok(timings) if certificate && timings.tls.is_some() => *lock(&self.looked) = Some(Instant::now()),
             Ok(_) => {}
             // At an edge the certificate is asked for again.
             Err(_) => *lock(&self.looked) = None,

@@ -199,14 +199,16 @@ impl TlsBook {
 
     /// Whether a login has something to set back.
     pub(super) fn has_broken(&self, server: SocketAddr) -> bool {
-        self.servers.get(&server).is_some_and(|standing| standing.faults.iter().any(|fault| fault.broken > 0))
+        let counts = |fault: &Fault| fault.broken > 0 || fault.open > 0;
+        self.servers.get(&server).is_some_and(|standing| standing.faults.iter().any(counts))
     }
 
-    /// A login succeeded: the server has set its count back. What our library lacks, it still lacks.
+    /// A login succeeded: the server has set its count back, also of what was begun and never ended, as by a process that
+    /// was killed. What our library lacks, it still lacks.
     pub(super) fn logged_in(&mut self, server: SocketAddr) {
         let Some(standing) = self.servers.get_mut(&server) else { return };
-        standing.faults.iter_mut().for_each(|fault| fault.broken = 0);
-        standing.faults.retain(|fault| fault.open > 0 || fault.lack);
+        standing.faults.iter_mut().for_each(|fault| (fault.broken, fault.open) = (0, 0));
+        standing.faults.retain(|fault| fault.lack);
     }
 
     /// Whether TLS with a server was completed in a mode, with no fault since.

@@ -212,5 +212,5 @@ fn read(path: &Path) -> io::Result<TlsBook> {
 
 fn write(path: &Path, book: &TlsBook) -> io::Result<()> {
     let json = serde_json::to_vec(book).map_err(io::Error::other)?;
-    atomic_file::write(path, &json, 0o640, Durability::Synced)
+    atomic_file::write_for_owner(path, &json, 0o640, Durability::Synced)
 }
