@@ -105,7 +105,7 @@ def pymysql_wrong_password(standin):
 
 def pymysql_other_names(standin):
     user, password = account(standin)
-    for name in [user.replace(":", "#"), user.replace(":", "%3A"), user + "?cn:label", user.rsplit(":", 1)[0]]:
+    for name in [user.replace(":", "#"), user.replace(":", "%3A"), user + "?cn=label", user.rsplit(":", 1)[0]]:
         with pymysql.connect(host=standin.ip, port=standin.port, user=name, password=password) as connection:
             equal(len(select_one(connection)), 1, name)
     nobody = user.replace("admin:", "nobody:", 1)
