@@ -100,9 +100,11 @@ async fn a_form_that_the_library_does_not_take_moves_no_name_under_verify() {
         certificates: vec![bundle],
     }));
     let (server, within) = sealed(acceptor(VERSION_1, &rustls::version::TLS13)).await;
-    let prober = probers().prober(&deep(server.address(), ProbeKind::Mysql(spec(verify(trust)))), Check::Deep);
-    let failure = prober.probe(PATIENT).await.unwrap_err();
+    let target = deep(server.address(), ProbeKind::Mysql(spec(verify(trust))));
+    let failure = probers().prober(&target, Check::Deep).probe(PATIENT).await.unwrap_err();
     assert_eq!(failure.reason, R::Misconfigured, "{failure}");
+    let path = probers().prober(&target, Check::Path).probe(PATIENT).await;
+    assert_eq!(path.map(drop), Ok(()), "the greeting is the verdict");
     server.heard(1).await;
     assert!(contains(&within.lock().unwrap().concat(), b"privatelinkd-declines\0"));
 }

@@ -27,6 +27,8 @@ pub(super) enum Phase {
     Connect,
     /// For the greeting.
     Greeting,
+    /// For our own disk, where what is known of TLS with the server stands.
+    Book,
     /// For the TLS handshake.
     Tls,
     /// For the answer to the login.
@@ -38,8 +40,17 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 8] =
-        [Self::Secret, Self::Turn, Self::Connect, Self::Greeting, Self::Tls, Self::Login, Self::Statement, Self::Ping];
+    const ALL: [Self; 9] = [
+        Self::Secret,
+        Self::Turn,
+        Self::Connect,
+        Self::Greeting,
+        Self::Book,
+        Self::Tls,
+        Self::Login,
+        Self::Statement,
+        Self::Ping,
+    ];
 
     fn unfinished(self) -> &'static str {
         match self {
@@ -47,6 +58,7 @@ impl Phase {
             Self::Turn => "an earlier handshake with this server not finished",
             Self::Connect => "no answer to the TCP handshake",
             Self::Greeting => "no greeting",
+            Self::Book => "what is known of TLS with this server not read or written",
             Self::Tls => "TLS handshake not finished",
             Self::Login => "no answer to the login",
             Self::Statement => "no result of the statement",
@@ -58,7 +70,7 @@ impl Phase {
     fn reason(self) -> FailureReason {
         match self {
             // Not this target's fault.
-            Self::Secret => FailureReason::Local,
+            Self::Secret | Self::Book => FailureReason::Local,
             _ => FailureReason::Timeout,
         }
     }

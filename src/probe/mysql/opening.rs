@@ -76,7 +76,12 @@ impl Server {
     async fn open_once(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Unopened> {
         let greeted = self.greet_on(allowed, progress, turn).await?;
         let next = match self.seal.wanted(&greeted.greeting) {
-            Ok(true) => self.guard.begin(&greeted.greeting).await,
+            Ok(true) => {
+                progress.enter(Phase::Book);
+                let next = self.guard.begin(&greeted.greeting).await;
+                progress.enter(Phase::Greeting);
+                next
+            }
             Ok(false) => Next::Plain,
             Err(failure) => {
                 self.decline(greeted).await;
@@ -102,8 +107,11 @@ impl Server {
         match disproven {
             None => Ok(opened),
             Some(failure) => {
+                let timings = opened.timings;
                 self.decline(opened).await;
-                Err(failure.into())
+                // What our library can't judge is the same at every address: the greeting stays the verdict.
+                let ours = failure.reason == FailureReason::Misconfigured;
+                Err(if ours { Unopened::No(NoLogin::Ours(failure, timings)) } else { failure.into() })
             }
         }
     }

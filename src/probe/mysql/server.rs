@@ -127,6 +127,7 @@ impl Server {
             Err(fault) => return Err(self.note(login, secret, fault, &timings)),
         };
         secret.into_iter().for_each(SecretTurn::accepted);
+        progress.enter(Phase::Book);
         self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;

@@ -63,10 +63,11 @@ pub(super) async fn look(
     };
     server.guard.completed(begun).await;
     let _ = timeout_at(deadline.at_most(GRACE), leave(&mut stream)).await;
-    if let Secrecy::Disproven(failure) = secrecy {
-        return Err(failure);
+    match secrecy {
+        // What our library can't judge is the same at every address, and says nothing of this one.
+        Secrecy::Disproven(failure) if failure.reason != FailureReason::Misconfigured => Err(failure),
+        _ => Ok(Some(tls)),
     }
-    Ok(Some(tls))
 }
 
 /// From plain to TLS.
