@@ -34,11 +34,11 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     put(temp, name, mode, durability)
 }
 
-/// As [`write`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's folder
+/// As [`write()`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's folder
 /// the service can read.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_for_owner(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     let (dir, name) = open_parent(path)?;
     let mut temp = Temp::create(&dir, name)?;
