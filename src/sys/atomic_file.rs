@@ -34,8 +34,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     put(temp, name, mode, durability)
 }
 
-/// As [`write()`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's folder
-/// the service can read.
+/// As [`write()`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's
+/// folder the service can read.
 ///
 /// # Errors
 /// As [`write()`].
