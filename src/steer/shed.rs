@@ -13,8 +13,9 @@
 //!    here. In the first case failures here and successes there alternated in time: three of each, one after the other.
 //! 3. **When.** A host leaves once `hash(host, target) < elapsed / 5 min`, and only if the hash is below 0.5: at most
 //!    half of the hosts leave, within 2.5 minutes. Elapsed counts from when 1 held here (the third failure, the 60th
-//!    second), the third success in turn there, or the sixth of those that alternate, whichever was last. Any failure there ends its successes: all stop,
-//!    those who left stay where they are, and elapsed begins anew with the next three.
+//!    second), the third success in turn there, or the sixth of those that alternate, whichever was last. Any failure
+//!    there ends its successes: all stop, those who left stay where they are, and elapsed begins anew with the next
+//!    three.
 //! 4. **Back.** Who left returns once the target is up again and `hash(host, target) < elapsed / 5 min`, counted from
 //!    when it came up, or from the first success after a later failure.
 //!

@@ -134,7 +134,8 @@ fn targets(snapshot: &Snapshot) -> Vec<String> {
     addresses.flat_map(problems).collect()
 }
 
-/// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check, where it is verified.
+/// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check,
+/// where it is verified.
 fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     let certificate = snapshot.health.targets.get(key)?.certificate()?;
     let ends = certificate.ends();

@@ -134,8 +134,8 @@ pub(super) struct Handshake<'a, S> {
     pub(super) normal: Duration,
 }
 
-/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its turn, if it takes longer than a verdict
-/// should wait.
+/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its turn, if
+/// it takes longer than a verdict should wait.
 pub(super) async fn decline<S>(handshake: Handshake<'_, S>, gate: &Arc<Gate>, turn: Option<Turn>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
