@@ -244,7 +244,7 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let budget = super::tls_budget(&self.settings.config.borrow());
+        let budget = super::tls_budget(&self.settings.config.borrow(), self.clock);
         let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),

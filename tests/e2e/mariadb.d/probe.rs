@@ -110,7 +110,10 @@ async fn main() -> Result<(), Error> {
         "both" => &[Check::Path, Check::Deep],
         _ => &[Check::Deep],
     };
-    let budget = arguments.0.get("budget").map_or_else(TlsBudget::in_memory, |path| TlsBudget::kept(path.into()));
+    let budget = arguments
+        .0
+        .get("budget")
+        .map_or_else(|| TlsBudget::in_memory(Clock::System), |path| TlsBudget::kept(path.into(), Clock::System));
     let (probers, kind) = (Probers::new(Clock::System).within(budget), spec(&arguments)?);
     let mut running = Vec::new();
     for address in arguments.text("address", "").split(',') {
