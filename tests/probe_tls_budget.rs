@@ -167,7 +167,7 @@ async fn a_server_that_offers_tls_no_more_gets_no_login_without() {
         assert!(path.probe(PATIENT).await.unwrap().login.is_none(), "the greeting is the verdict");
     }
     assert_eq!(server.plain_logins(), 0);
-    // Two ways out: an administrator says so, or TLS is back.
+    // An administrator says so.
     let off = started(state.path()).prober(&target(MysqlTls::Off), Check::Deep);
     assert_eq!(off.probe(PATIENT).await.unwrap().tls, None);
     assert_eq!(server.plain_logins(), 1);

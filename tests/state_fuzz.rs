@@ -25,9 +25,9 @@ use crate::support::{cases, damaged};
 const BOOT: &str = "this boot";
 
 /// What is remembered of TLS with two servers.
-const TLS_BOOK: &[u8] = br#"{"format":1,"changes":2,"endpoints":{"db":{"config":"00ff","since":2}},"servers":{
-    "10.0.0.1:3306":{"since":2,"completed":true,"proven":["preferred"],"faults":[]},
-    "[fd00::1]:3306":{"since":1,"completed":false,"proven":[],"faults":[
+const TLS_BOOK: &[u8] = br#"{"format":1,"servers":{
+    "10.0.0.1:3306":{"completed":true,"ways":{"00ff":{"seen":1790000000000,"proven":"preferred"}},"faults":[]},
+    "[fd00::1]:3306":{"completed":false,"ways":{"00ff":{"seen":0,"proven":null}},"faults":[
         {"greeting":"00ff","broken":2,"open":0,"lack":true,"detail":"alert"}]}}}"#;
 
 /// What the cached state meets at start.
