@@ -1,9 +1,9 @@
 //! Judges of certificates, as rustls asks them: one that breaks a handshake off, and one that never does.
 //!
 //! A handshake that breaks off counts against this host at a real MySQL server. So there whatever is wrong with a
-//! certificate is kept as a verdict beside the finished session. Where nobody asks for a verdict, nothing is judged at all,
-//! not even the signature of the handshake: whoever may show any certificate proves nothing by it, and a server's own
-//! clients know more forms of keys than we do.
+//! certificate is kept as a verdict beside the finished session. Where nobody asks for a verdict, nothing is judged at
+//! all, not even the signature of the handshake: whoever may show any certificate proves nothing by it, and a server's
+//! own clients know more forms of keys than we do.
 
 use std::sync::{Arc, Mutex};
 

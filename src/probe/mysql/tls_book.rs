@@ -1,8 +1,8 @@
 //! What is remembered of TLS with each server, and what follows from it (pure).
 //!
 //! A MySQL server counts each TLS handshake that breaks off, and after enough of them refuses this host, with all its
-//! programs, until an administrator lifts that. Its count is a sum: only a login from this address that succeeds sets it
-//! back. So there is a budget a server, however often we are started.
+//! programs, until an administrator lifts that. Its count is a sum: only a login from this address that succeeds sets
+//! it back. So there is a budget a server, however often we are started.
 //!
 //! A change of the config gives a new budget, a change back within a day does not: else two processes with different
 //! configs, such as the agent and a command, would renew it for each other for ever.
@@ -156,8 +156,8 @@ impl TlsBook {
         standing.settled(wish)
     }
 
-    /// What may be done, where probers want TLS with the server in the `wanted` ways; a handshake that would count if it
-    /// were never ended is noted before it begins.
+    /// What may be done, where probers want TLS with the server in the `wanted` ways; a handshake that would count if
+    /// it were never ended is noted before it begins.
     pub(super) fn begin(&mut self, wish: &Wish, wanted: &BTreeSet<String>, now: Wall) -> Advice {
         if !self.servers.contains_key(&wish.server) && !self.has_room() {
             return Advice::Stop(local("TLS with too many servers has failed to try it with one more"));
@@ -211,8 +211,8 @@ impl TlsBook {
         self.servers.get(&server).is_some_and(|standing| standing.faults.iter().any(counts))
     }
 
-    /// A login succeeded: the server has set its count back, also of what was begun and never ended, as by a process that
-    /// was killed. What our library lacks, it still lacks.
+    /// A login succeeded: the server has set its count back, also of what was begun and never ended, as by a process
+    /// that was killed. What our library lacks, it still lacks.
     pub(super) fn logged_in(&mut self, server: SocketAddr) {
         let Some(standing) = self.servers.get_mut(&server) else { return };
         standing.faults.iter_mut().for_each(|fault| (fault.broken, fault.open) = (0, 0));
@@ -248,7 +248,8 @@ impl TlsBook {
         }
     }
 
-    /// Makes room for one more server, at the cost of one with which nothing went wrong; best of one that never did TLS.
+    /// Makes room for one more server, at the cost of one with which nothing went wrong; best of one that never did
+    /// TLS.
     fn has_room(&mut self) -> bool {
         if self.servers.len() < MOST_SERVERS {
             return true;
@@ -269,8 +270,8 @@ impl Standing {
         self.ways.get(config).is_some_and(|way| way.proven.is_some())
     }
 
-    /// Probers want TLS in these ways. One that is new, or that others took the place of a day ago, is a change, which may
-    /// have mended everything.
+    /// Probers want TLS in these ways. One that is new, or that others took the place of a day ago, is a change, which
+    /// may have mended everything.
     fn enrol(&mut self, wanted: &BTreeSet<String>, now: Wall) {
         let seen = self.seen();
         let is_old = |way: &Way| now.0.saturating_sub(way.seen.0) >= REMEMBERED;

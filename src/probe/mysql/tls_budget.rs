@@ -1,5 +1,5 @@
-//! The budget of TLS handshakes that break off, shared by all checks of all endpoints, and by all processes that keep it
-//! in the same file.
+//! The budget of TLS handshakes that break off, shared by all checks of all endpoints, and by all processes that keep
+//! it in the same file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

@@ -121,10 +121,11 @@ impl TlsGuard {
         begun.end(End::Completed).await;
     }
 
-    /// A handshake has failed. One that the peer ends without an alert is lost, as by a time-out or a reset, and is free of
-    /// budget: we did not break it off, and a server that did would say why, since the TLS libraries of MySQL and MariaDB
-    /// send an alert before they close. What closes without a word is a server that ends, or a load balancer with nothing
-    /// behind it; were that counted, two restarts would leave TLS alone until a login, which needs TLS.
+    /// A handshake has failed. One that the peer ends without an alert is lost, as by a time-out or a reset, and is
+    /// free of budget: we did not break it off, and a server that did would say why, since the TLS libraries of MySQL
+    /// and MariaDB send an alert before they close. What closes without a word is a server that ends, or a load
+    /// balancer with nothing behind it; were that counted, two restarts would leave TLS alone until a login, which
+    /// needs TLS.
     pub(super) async fn failed(begun: Begun, fault: &ShakeFault) {
         let end = match fault {
             ShakeFault::Broken { lack, failure } => End::Broken { lack: *lack, detail: failure.detail.to_string() },

@@ -1,8 +1,8 @@
 //! The book of TLS handshakes that broke off, in this process and in a file that others share.
 //!
-//! The file is the truth: each change is made to what stands there, under its lock. Where it can't be written, what this
-//! process knows goes on counting, is written as soon as that works, and people are told. Nobody who only looks at the
-//! memory waits for the disk.
+//! The file is the truth: each change is made to what stands there, under its lock. Where it can't be written, what
+//! this process knows goes on counting, is written as soon as that works, and people are told. Nobody who only looks at
+//! the memory waits for the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;

@@ -50,8 +50,8 @@ pub(super) async fn look(
 ) -> Result<Option<Duration>, Failure> {
     let Some(_turn) = server.guard.look() else { return Ok(None) };
     let beginning = timeout_at(deadline.at_most(deadline.allowed()), server.guard.begin(greeting)).await;
-    // Without TLS the greeting has proved what it proves. A disk that is too slow for the book says nothing of the server,
-    // and what begins too late is ended with its permit.
+    // Without TLS the greeting has proved what it proves. A disk that is too slow for the book says nothing of the
+    // server, and what begins too late is ended with its permit.
     let Ok(Next::Handshake(begun)) = beginning else { return Ok(None) };
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
