@@ -1,8 +1,8 @@
 //! Whether all names fit into the block of the hosts file. What only discovery tells can't be known here: each name has
 //! one address at least, and is likely to have one in each of three zones.
 //!
-//! What fits into a block fits into a hand-over, too: that may be twice as long, and takes less than twice as much for a
-//! name, which it has once and not once an address.
+//! What fits into a block fits into a hand-over, too: that may be twice as long, and takes less than twice as much for
+//! a name, which it has once and not once an address.
 
 use std::collections::BTreeMap;
 

@@ -65,8 +65,8 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// As much of a plan as fits into one hand-over (B18); the rest is left out, so that this much is published all the same.
-/// Names that were handed over before come first, then those that go, then newcomers, each in their order. The check
+/// As much of a plan as fits into one hand-over (B18); the rest is left out, so that this much is published all the
+/// same. Names that were handed over before come first, then those that go, then newcomers, each in their order. The check
 /// lets no config pass that must come to this.
 #[must_use]
 pub fn fitting<'p>(plan: &'p Plan, known: &BTreeSet<HostName>) -> Cow<'p, Plan> {
