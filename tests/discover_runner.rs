@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use privatelinkd::agent::steering::Steering;
+use privatelinkd::agent::steering::{Steering, Withdrawn};
 use privatelinkd::config::{Config, from_toml};
 use privatelinkd::discover::rounds::{Cloud, Question};
 use privatelinkd::discover::{Cache, Found, FoundZone, Runner, Setup, SourceError};
@@ -13,6 +13,7 @@ use privatelinkd::model::{
     AnswerReason, HealthView, HostFacts, Identity, Inventory, Plan, PlanState, SourceKind, Withdrawal, Zone,
 };
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -115,7 +116,7 @@ impl Rig {
         let health = watch::Sender::new(Arc::new(HealthView::default()));
         let inventory = watch::Sender::new(Arc::new(Inventory::default()));
         let plan = watch::Sender::new(PlanState { plan: before.map(Arc::new), ..PlanState::default() });
-        let (events, _) = mpsc::unbounded_channel();
+        let (events, _) = event_queue::queue();
         let (ask, asked) = mpsc::channel(1);
         let cloud = Scripted(world.clone());
         let cache = Cache::new(dir.path().to_owned(), Identity::default(), String::new());
@@ -129,6 +130,8 @@ impl Rig {
             plan: plan.clone(),
             ask: ask.clone(),
             events: events.clone(),
+            receipts: watch::Sender::default().subscribe(),
+            withdrawn: Withdrawn::default(),
             disowned: false,
             outstayed: std::collections::BTreeSet::new(),
         };

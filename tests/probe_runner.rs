@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use privatelinkd::health::{Bearing, Rules, Tracker};
 use privatelinkd::model::{
-    AddressEntry, Boottime, Certificate, Check, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
+    AddressEntry, Boottime, Certificate, Check, Endpoint, EndpointIdentity, EventKind, Failure, FailureReason,
     HealthView, HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind, ProbeSpec,
     Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
 };
@@ -17,9 +17,10 @@ use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue::{self, EventReceiver};
 use privatelinkd::sys::heartbeat::Stages;
 use proptest::prelude::*;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const SCHEDULE: Schedule = Schedule {
@@ -217,7 +218,7 @@ struct Rig {
     switches: BTreeMap<u8, Arc<AtomicBool>>,
     _inventory: watch::Sender<Arc<Inventory>>,
     _probes: watch::Sender<Arc<Probes>>,
-    _events: mpsc::UnboundedReceiver<Event>,
+    _events: EventReceiver,
 }
 
 impl Rig {
@@ -230,7 +231,7 @@ impl Rig {
         let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), probing.clone())).collect();
         let probes = watch::Sender::new(Arc::new(probes));
         let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicBool::new(true)))).collect();
-        let (events, heard) = mpsc::unbounded_channel();
+        let (events, heard) = event_queue::queue();
         let view = watch::Sender::<Arc<HealthView>>::default();
         let clock = Clock::tokio();
         let of = switches.clone();

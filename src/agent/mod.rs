@@ -16,6 +16,7 @@ mod settings;
 pub mod steering;
 mod stub;
 mod wire;
+mod withdrawn;
 
 use std::path::PathBuf;
 use std::sync::Arc;

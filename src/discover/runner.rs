@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::model::limits::CapCounts;
 use crate::model::{Boottime, EndpointName, Event, EventKind, HostFacts, Inventory, SourceKind};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, discovery shows life this often.
@@ -52,7 +53,7 @@ pub struct Setup<M> {
     /// Where the last known good is kept.
     pub cache: Arc<Cache>,
     /// What happened.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: EventSender,
 }
 
 /// The discovery runner.

@@ -24,6 +24,7 @@ use crate::probe::runner::{Probes, Runner};
 use crate::probe::{Prober as _, Probers, Work};
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
 
 /// However slow the targets are, their first verdicts are not waited for any longer.
@@ -235,7 +236,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
         probes: probes.subscribe(),
         view: view.clone(),
         // Nobody listens.
-        events: mpsc::unbounded_channel().0,
+        events: event_queue::queue().0,
     };
     let judged = async {
         while !is_judged(&work, &view.borrow()) {
