@@ -12,6 +12,7 @@ mod keeper;
 mod lookup_pool;
 mod merge;
 pub mod pace;
+mod rebase;
 pub mod rounds;
 mod runner;
 mod sieve;
@@ -27,7 +28,8 @@ pub use dns::{EndpointDomains, ZoneDomains};
 pub use fixed::Fixed;
 pub use fold::{Folded, fold, recalled};
 pub use lookup_pool::{LookupPool, SOCKETS};
-pub use merge::{Round, merge, next_expiry};
+pub use rebase::{Epoch, Rebase};
+pub use merge::{Round, drop_former, merge, next_expiry};
 pub use runner::{Runner, Setup};
 
 use crate::cloud::openapi::CallError;
