@@ -143,7 +143,10 @@ async fn addresses_outside_of_the_allowed_ranges_are_said_and_filled_in() {
     let place = place(&cloud).replace("127.0.0.0/8", "10.0.0.0/8");
     rig.write_config(&place);
     let said = init(&rig, &["--no-look"]).await;
-    assert!(said.err.contains("ledger: what it is can't be told; fill in private_dns and probe and allowed_ranges\n"), "{said:?}");
+    assert!(
+        said.err.contains("ledger: what it is can't be told; fill in private_dns and probe and allowed_ranges\n"),
+        "{said:?}"
+    );
     assert!(said.out.contains("# FILL IN allowed_ranges: 127.") && said.out.contains("\n#[hosts]\n"), "{said:?}");
     assert_eq!(check(&rig, &said.out).await.code, 0);
 
@@ -480,7 +483,8 @@ fn root_writes_nothing_but_endpoints_for_others() {
 
 #[test]
 fn ranges_that_are_drafted_allow_what_was_found() {
-    let found = ["11.1.2.3", "100.100.7.9", "127.0.0.9", "10.0.0.1", "2001:db8::7", "fe80::1", "::1", "0.0.0.0", "224.0.0.1"];
+    let found =
+        ["11.1.2.3", "100.100.7.9", "127.0.0.9", "10.0.0.1", "2001:db8::7", "fe80::1", "::1", "0.0.0.0", "224.0.0.1"];
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut template = proptest::strategy::ValueTree::current(&sight().new_tree(&mut runner).unwrap());
     template.record.connection = None;
@@ -495,7 +499,8 @@ fn ranges_that_are_drafted_allow_what_was_found() {
         ZoneRecord { zone, status: None, eni_id: None, ipv4, ipv6, domain: None, vswitch_id: None }
     };
     template.zones = Ok(found.iter().enumerate().map(zone).collect());
-    let text = drafted(&[template.clone()], Ports::DEFAULT).config.replace("\n#[hosts]\n#allowed", "\n[hosts]\nallowed");
+    let text =
+        drafted(&[template.clone()], Ports::DEFAULT).config.replace("\n#[hosts]\n#allowed", "\n[hosts]\nallowed");
     let hosts = from_texts(&[("draft", &text)], &Environment::default()).unwrap().config.hosts;
     for ip in &found[..7] {
         assert_eq!(ranges::judge(ip.parse().unwrap(), &hosts.allowed_ranges), Ok(()), "{ip}\n{text}");
@@ -506,7 +511,10 @@ fn ranges_that_are_drafted_allow_what_was_found() {
     // Nothing outside, nothing said.
     template.zones = Ok(vec![zone((0, &"10.0.0.1"))]);
     let inside = drafted(&[template], Ports::DEFAULT);
-    assert!(!inside.config.contains("allowed_ranges") && !inside.endpoints[0].fill_in.contains(&"allowed_ranges".to_owned()));
+    assert!(
+        !inside.config.contains("allowed_ranges")
+            && !inside.endpoints[0].fill_in.contains(&"allowed_ranges".to_owned())
+    );
 }
 
 /// Where somebody takes the # away, as the draft says, it still holds.

@@ -28,7 +28,10 @@ fn what_the_last_successful_discovery_lacks_is_sent_no_secret() {
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     let file = secret.display();
     for (probe, checks_without) in [
-        (format!("kind = \"matrixone\", user = \"acc:probe:role\", password_file = \"{file}\""), Some(vec![Check::Path])),
+        (
+            format!("kind = \"matrixone\", user = \"acc:probe:role\", password_file = \"{file}\""),
+            Some(vec![Check::Path]),
+        ),
         (format!("kind = \"tdengine\", token_file = \"{file}\""), Some(vec![Check::Path])),
         (format!("kind = \"mysql\", user = \"probe\", password_file = \"{file}\""), None),
         (format!("kind = \"https\", headers = {{ authorization = {{ file = \"{file}\" }} }}"), None),

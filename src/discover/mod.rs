@@ -11,6 +11,7 @@ mod fold;
 mod keeper;
 mod lookup_pool;
 mod merge;
+mod news;
 pub mod pace;
 mod rebase;
 pub mod rounds;
@@ -28,8 +29,8 @@ pub use dns::{EndpointDomains, ZoneDomains};
 pub use fixed::Fixed;
 pub use fold::{Folded, fold, recalled};
 pub use lookup_pool::{LookupPool, SOCKETS};
-pub use rebase::{Epoch, Rebase};
 pub use merge::{Round, drop_former, merge, next_expiry};
+pub use rebase::{Epoch, Rebase};
 pub use runner::{Runner, Setup};
 
 use crate::cloud::openapi::CallError;

@@ -324,9 +324,12 @@ mod tests {
     #[test]
     fn what_comes_up_during_a_round_of_dns_is_asked_right_after_it_and_once() {
         let (thirty, forty) = (Duration::from_secs(30), Duration::from_secs(40));
-        for come_up in [|pace: &mut DnsPace| pace.hurry(at(2)), |pace: &mut DnsPace| {
-            pace.follow(Duration::from_secs(40), at(2));
-        }] as [fn(&mut DnsPace); 2]
+        for come_up in [
+            |pace: &mut DnsPace| pace.hurry(at(2)),
+            |pace: &mut DnsPace| {
+                pace.follow(Duration::from_secs(40), at(2));
+            },
+        ] as [fn(&mut DnsPace); 2]
         {
             let mut pace = DnsPace::new(thirty, false, 3, at(0));
             pace.began();

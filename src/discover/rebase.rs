@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use crate::model::ranges::BadAddress;
 use crate::model::{
     AddressEntry, Answer, AnswerReason, Boottime, BusinessStatus, CloudFacts, ConnectionStatus, Endpoint, EndpointId,
-    EndpointIdentity, EndpointStatus, Freshness, HostName, Inventory, LeftOut, Missing, Now, Plan, Presence, SourceKind,
-    Wall, Withdrawal, ZoneEntry, ZoneFacts, ZoneStatus,
+    EndpointIdentity, EndpointStatus, Freshness, HostName, Inventory, LeftOut, Missing, Now, Plan, Presence,
+    SourceKind, Wall, Withdrawal, ZoneEntry, ZoneFacts, ZoneStatus,
 };
 
 /// When a file was written, and when it is read.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
+use super::news::{has_news, lacking};
 use super::pace::{ApiPace, DnsPace, Fleet};
 use super::rounds::{self, Cloud, Said, Summary};
 use super::{Cache, Folded, Round, drop_former, fold, next_expiry};
@@ -131,6 +132,7 @@ where
 
     /// Runs until cancelled.
     pub async fn run(mut self, token: CancellationToken) {
+        self.followed = self.setup.config.borrow().clone();
         self.fixed();
         loop {
             self.setup.beat.now();
@@ -382,28 +384,4 @@ fn fleet(config: &Config) -> Fleet {
     let asked = config.endpoints.values().filter(|e| e.has_source(SourceKind::Api)).count();
     let endpoints = u32::try_from(asked).unwrap_or(u32::MAX).max(1);
     Fleet { hosts: config.host.fleet_size, endpoints, interval: config.cloud.refresh_interval }
-}
-
-/// Endpoints of which no address is known, though there is somebody to ask.
-fn lacking(config: &Config, inventory: &Inventory) -> BTreeSet<EndpointName> {
-    let known = |name: &EndpointName| {
-        let zones = inventory.endpoints.get(name).into_iter().flat_map(|e| e.zones.values());
-        zones.flat_map(|z| z.addresses.values()).any(|a| a.retired.is_none())
-    };
-    config.endpoints.keys().filter(|name| !known(name)).cloned().collect()
-}
-
-/// Whether an address turned up that the API, which is asked for its endpoint, has not told of.
-fn has_news(before: &Inventory, after: &Inventory) -> bool {
-    let endpoints = after.endpoints.iter().filter(|(_, e)| e.id.is_some());
-    let mut new = endpoints.flat_map(|(name, e)| {
-        let old = before.endpoints.get(name);
-        e.zones.iter().flat_map(move |(zone, z)| {
-            let old = old.and_then(|o| o.zones.get(zone));
-            z.addresses.iter().filter(move |(ip, a)| {
-                a.source > SourceKind::Api && !old.is_some_and(|o| o.addresses.contains_key(*ip))
-            })
-        })
-    });
-    new.next().is_some()
 }

@@ -100,8 +100,9 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
         return;
     }
     let live: BTreeSet<IpAddr> = entries().filter(|(_, a)| a.retired.is_none()).map(|(ip, _)| *ip).collect();
-    let too_large = said.len() > ADDRESSES_A_NAME;
-    let stay = live.iter().filter(|ip| too_large || others.contains(ip) || said.contains(ip)).count();
+    // Where it is too large, or retired ones take its room, an answer is not let in as it is.
+    let whole = said.len() <= ADDRESSES_A_NAME && own + new <= WITH_RETIRED;
+    let stay = live.iter().filter(|ip| !whole || others.contains(ip) || said.contains(ip)).count();
     let standing = |ip: &IpAddr| match (live.contains(ip), all.contains(ip)) {
         (true, _) => Standing::InUse,
         (false, true) => Standing::Retired,
@@ -124,8 +125,7 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
     let kept: BTreeSet<IpAddr> = ranked.into_iter().map(|(_, ip)| ip).collect();
     found.zones.values_mut().filter_map(|z| z.addresses.as_mut()).for_each(|a| a.retain(|ip| kept.contains(ip)));
     found.left_out.addresses = said.len() - kept.len();
-    // Where it is the retired ones that take the room, the answer is not all that it could be.
-    found.keeps |= found.left_out.addresses > 0 && (too_large || room > 0);
+    found.keeps |= found.left_out.addresses > 0 && !whole;
 }
 
 /// Notes which addresses of an inventory may not be probed as things stand: `allowed_ranges` may have changed since

@@ -351,7 +351,8 @@ fn a_domain_that_never_was_is_not_found_and_one_that_was_merely_fails() {
 #[test]
 fn what_a_domain_was_said_not_to_be_goes_with_it() {
     let no_such_name = || Err(SourceError::Resolve(crate::cloud::resolve::ResolveError::NoSuchName("d".to_owned())));
-    for (mistyped, next) in [("ep-1.exmaple.com", None), ("d.exmaple.com", None), ("d.exmaple.com", Some("d.example.com"))]
+    for (mistyped, next) in
+        [("ep-1.exmaple.com", None), ("d.exmaple.com", None), ("d.exmaple.com", Some("d.example.com"))]
     {
         let mut config = discovered();
         config.values_mut().next().unwrap().domain = Some(mistyped.parse().unwrap());
