@@ -39,6 +39,7 @@ mod discover_fleet;
 mod discover_fuzz;
 mod discover_runner;
 mod discover_sieve;
+mod discover_vouched;
 mod dns_agent;
 mod dns_fixture;
 mod dns_server;

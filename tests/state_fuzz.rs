@@ -86,7 +86,7 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         },
     );
     let missing = || {
-        let missing = (boottime(), proptest::option::of(boottime()));
+        let missing = (proptest::option::of(boottime()), proptest::option::of(boottime()));
         proptest::option::of(missing.prop_map(|(first, confirmed)| Missing { first, confirmed }))
     };
     let zone = select(vec![Zone::Known("z0".parse().unwrap()), Zone::Known("z1".parse().unwrap()), Zone::Unknown]);

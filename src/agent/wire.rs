@@ -295,6 +295,7 @@ impl Wiring {
             asked,
             inventory: self.inventory.clone(),
             capped: self.capped.clone(),
+            plan: self.plan.subscribe(),
             cache: self.cache.clone(),
             events: self.events.clone(),
         });
