@@ -51,8 +51,8 @@ impl Backoff {
         *pause = Some(Pause { until, wait, said: said.clone() });
     }
 
-    /// How an attempt with the login has ended. One that was not answered, or by something in front of a backend that is
-    /// gone, says nothing of the login, and so ends no pause.
+    /// How an attempt with the login has ended. One that was not answered, or by something in front of a backend that
+    /// is gone, says nothing of the login, and so ends no pause.
     pub(super) fn note<T>(&self, outcome: &Result<T, Failure>) {
         match outcome {
             Err(failure) if failure.reason == FailureReason::Auth => self.refused(failure),

@@ -4,11 +4,11 @@
 //! are secret reach the wire only after the certificate has been verified, and a message never.
 //!
 //! Nobody knows what a service of any kind means by a 401: whether the secret is wrong, or whether this one front has lost
-//! the list of those it knows. So it counts for its target alone, and is risked again later and later. Failing over needs
-//! no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that nothing is behind the
-//! front. A request without the secret asks for it under each new session, which lasts five minutes, so that no front
-//! takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that is written anew is another
-//! secret, at once.
+//! the list of those it knows. So it counts for its target alone, and is risked again later and later. Failing over
+//! needs no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that nothing is behind
+//! the front. A request without the secret asks for it under each new session, which lasts five minutes, so that no
+//! front takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that is written anew is
+//! another secret, at once.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};

@@ -116,7 +116,8 @@ impl Driver {
     /// Puts one statement to the server. Returns what it gave, and how long the server took.
     ///
     /// # Errors
-    /// [`LoginFault::SecretRefused`] where the server says that the secret's time is over, which it may say as late as this.
+    /// [`LoginFault::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
+    /// this.
     pub(super) async fn ask<S>(&mut self, server: &mut Packets<S>, sql: &str) -> Result<(Found, Duration), LoginFault>
     where
         S: AsyncRead + AsyncWrite + Unpin,

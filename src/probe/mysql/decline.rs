@@ -2,13 +2,14 @@
 //!
 //! A server counts a handshake that breaks off, and blocks the host after enough of them; a refused login it does not
 //! count so. But it is a line in the server's log, feeds whatever watches for refused logins (`connection_control`,
-//! fail2ban), and may be refused with a delay that grows. So it is made seldom, and while one is not answered, none else.
+//! fail2ban), and may be refused with a delay that grows. So it is made seldom, and while one is not answered, none
+//! else.
 //!
 //! A server that froze right after its greeting looks the same: a decline that is not answered. Only another greeting
 //! tells. So a decline is in the way of the next greeting for a minute, or for twice as long as the server took for the
-//! last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is in the
-//! way for twice as long as the one before. A frozen server is found out then, since it does not greet, and one that goes
-//! on delaying has few of our connections.
+//! last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is in
+//! the way for twice as long as the one before. A frozen server is found out then, since it does not greet, and one
+//! that goes on delaying has few of our connections.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

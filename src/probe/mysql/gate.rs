@@ -21,7 +21,8 @@ pub struct Gates(Mutex<HashMap<SocketAddr, Weak<Gate>>>);
 #[derive(Debug)]
 pub struct Gate {
     turns: Arc<Semaphore>,
-    /// Whether whoever has the turn waits for the answer to a login that may be wrong, which may be held back on purpose.
+    /// Whether whoever has the turn waits for the answer to a login that may be wrong, which may be held back on
+    /// purpose.
     pub(super) holds_back: AtomicBool,
     /// How it refuses logins.
     pub(super) refusals: Refusals,

@@ -73,7 +73,8 @@ impl Phase {
     /// Why an attempt that still waits for it has failed.
     fn reason(self) -> FailureReason {
         match self {
-            // Not this target's fault. Servers hold their answers to wrong logins back on purpose (`connection_control`).
+            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
+            // (`connection_control`).
             Self::Secret | Self::Book | Self::FirstLogin => FailureReason::Local,
             _ => FailureReason::Timeout,
         }

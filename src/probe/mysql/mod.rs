@@ -3,8 +3,8 @@
 //! A real MySQL server counts handshakes that break off and blocks the host that makes too many of them, for all its
 //! applications. MatrixOne's front end welcomes connections that only listen to its greeting. So there are two path
 //! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is ended
-//! by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own account. Whoever
-//! leaves such refusals behind asks at a gentle pace, whatever the verdict.
+//! by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own account.
+//! Whoever leaves such refusals behind asks at a gentle pace, whatever the verdict.
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)

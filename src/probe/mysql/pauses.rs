@@ -1,9 +1,9 @@
-//! Logins that are of no use for now: a server wants them by another plugin or with the password in clear, hangs up after
-//! each, or holds its answer back. Each try is a refused login in its log and may count towards locking the user, so
-//! both checks leave it for a minute, in which the path check asks for the greeting instead; for longer in a large fleet,
-//! since the server gets the logins of all. No longer than that: what a restarted server has forgotten, the next login of
-//! an application may have told it again, and then recovery shows within the minute. A reload alone ends no pause; a login
-//! or TLS that the config changes is another login, and so is a secret that is written anew.
+//! Logins that are of no use for now: a server wants them by another plugin or with the password in clear, hangs up
+//! after each, or holds its answer back. Each try is a refused login in its log and may count towards locking the user,
+//! so both checks leave it for a minute, in which the path check asks for the greeting instead; for longer in a large
+//! fleet, since the server gets the logins of all. No longer than that: what a restarted server has forgotten, the next
+//! login of an application may have told it again, and then recovery shows within the minute. A reload alone ends no
+//! pause; a login or TLS that the config changes is another login, and so is a secret that is written anew.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
