@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +21,9 @@ pub struct Gates(Mutex<HashMap<SocketAddr, Weak<Gate>>>);
 #[derive(Debug)]
 pub struct Gate {
     turns: Arc<Semaphore>,
+    /// Whether whoever has the turn waits for the answer to a login that may be wrong, which may be held back on
+    /// purpose.
+    pub(super) holds_back: AtomicBool,
     /// How it refuses logins.
     pub(super) refusals: Refusals,
     /// Whether it greets.
@@ -39,6 +43,7 @@ impl Gates {
         gates.retain(|_, gate| gate.strong_count() > 0);
         let gate = Arc::new(Gate {
             turns: Arc::new(Semaphore::new(1)),
+            holds_back: AtomicBool::default(),
             refusals: Refusals::default(),
             silence: Silence::default(),
             pauses: Pauses::default(),

@@ -7,6 +7,7 @@ use mysql_async::consts::CapabilityFlags as Caps;
 
 use super::errors::{ServerError, Stage};
 use super::packet::{Packet, protocol};
+use super::server::Product;
 use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// The longest greeting: versions and plugins are short names.
@@ -114,9 +115,14 @@ impl Greeting {
         Err(Failure::new(FailureReason::Misconfigured, detail))
     }
 
+    /// Whose greeting it is.
+    pub(super) fn product(&self) -> Product {
+        if self.version.starts_with(MATRIXONE) { Product::Matrixone } else { Product::Any }
+    }
+
     /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
     pub(super) fn matrixone(&self) -> Result<(), Failure> {
-        if !self.version.starts_with(MATRIXONE) {
+        if self.product() != Product::Matrixone {
             let version = self.shown(&self.version);
             return Err(protocol(format_args!(
                 "expected MatrixOne, found {version:?}; for MySQL or MariaDB set kind = \"mysql\""
@@ -154,7 +160,7 @@ impl Greeting {
     /// Whether the server counts handshakes that break off. MatrixOne does not, and knows one method of login; what bears
     /// its version and asks for another is a server that counts.
     pub(super) fn counts_break_offs(&self) -> bool {
-        !(self.version.starts_with(MATRIXONE) && self.plugin == NATIVE)
+        self.product() == Product::Any || self.plugin != NATIVE
     }
 
     /// The packet that asks for TLS.
