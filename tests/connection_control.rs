@@ -1,10 +1,10 @@
 //! A stand-in of MySQL with the plugin `connection_control`, which MariaDB has no equal of.
 //!
-//! As MySQL's manual has it ("Connection Control Plugin System and Status Variables"): accounts are told apart by user and
-//! host, whether they exist or not. From the failure on that follows `threshold` others in a row, each answer to a login
-//! is held back, a second longer each time (`get_wait_time` counts them so), but never shorter than the minimum and never
-//! longer than the maximum. So is that of the next one that succeeds, which ends the row. A client that hangs up meanwhile
-//! leaves its thread waiting.
+//! As MySQL's manual has it ("Connection Control Plugin System and Status Variables"): accounts are told apart by user
+//! and host, whether they exist or not. From the failure on that follows `threshold` others in a row, each answer to a
+//! login is held back, a second longer each time, but never shorter than the minimum
+//! and never longer than the maximum. So is that of the next one that succeeds, which ends the row. A client that hangs
+//! up meanwhile leaves its thread waiting.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,5 +1,5 @@
-//! MySQL servers that hold refusals back (`connection_control`): one connection waits, the greeting stays the verdict, it
-//! is said, and nobody moves.
+//! MySQL servers that hold refusals back (`connection_control`): one connection waits, the greeting stays the verdict,
+//! it is said, and nobody moves.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;

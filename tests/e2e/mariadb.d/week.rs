@@ -1,6 +1,6 @@
-//! Probes a MySQL server for many hours in fast motion, as an agent that is started again and again does: the agent's own
-//! schedule, probers and state, and real connections. Time is real while a probe is under way, and jumps to whatever is
-//! due next while none is.
+//! Probes a MySQL server for many hours in fast motion, as an agent that is started again and again does: the agent's
+//! own schedule, probers and state, and real connections. Time is real while a probe is under way, and jumps to
+//! whatever is due next while none is.
 //!
 //! `address=IP:PORT hours= lives= state=DIR tls=… user= password=`, as for the program beside this one. Each life keeps
 //! nothing of the one before it but the folder `state`. One line a check: its results by kind, how it stood at the end,
