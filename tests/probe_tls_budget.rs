@@ -149,6 +149,22 @@ async fn a_server_that_did_tls_before_gets_no_login_without() {
     }
 }
 
+/// The server's own count is back at nothing then.
+#[tokio::test]
+async fn a_login_that_succeeds_gives_the_budget_back() {
+    let (server, state) = (Breaking::start("8.0.36", INTERNAL_ERROR, 0).await, tempfile::tempdir().unwrap());
+    let probers = started(state.path());
+    let prober = |tls| probers.prober(&deep(server.address(), ProbeKind::Mysql(spec(tls))), Check::Deep);
+    let (sealed, plain) = (prober(MysqlTls::Required), prober(MysqlTls::Off));
+    for handshakes in [2, 4] {
+        for _ in 0..4 {
+            sealed.probe(PATIENT).await.unwrap_err();
+        }
+        assert_eq!(server.handshakes(), handshakes);
+        plain.probe(PATIENT).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_offers_tls_no_more_gets_no_login_without() {
     let (server, state) = (Breaking::start("8.0.36", INTERNAL_ERROR, 1).await, tempfile::tempdir().unwrap());
