@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
-use privatelinkd::config::{Families, from_toml};
+use privatelinkd::config::from_toml;
 use privatelinkd::discover::rounds::{self, Cloud, Question, Said};
 use privatelinkd::discover::{EndpointDomains, Found, LookupPool, Source as _, SourceError};
-use privatelinkd::model::{Inventory, SourceKind};
+use privatelinkd::model::{Families, Inventory, SourceKind};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::Instant;

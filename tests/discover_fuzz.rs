@@ -15,11 +15,11 @@ use privatelinkd::cloud::openapi::{CallError, Malformed};
 use privatelinkd::cloud::privatelink::parse::{self, MOST_PAGES, Pages};
 use privatelinkd::cloud::privatelink::record::Record;
 use privatelinkd::cloud::privatelink::{Listing, Page, PrivateLink};
-use privatelinkd::config::{Config, Families, from_toml};
+use privatelinkd::config::{Config, from_toml};
 use privatelinkd::discover::{Api, Found, Round, Source as _, SourceError, Wanted, from_records, in_list, merge};
 use privatelinkd::model::{
-    Boottime, EndpointId, EndpointName, Graces, HealthView, HostFacts, Inventory, Now, Overrides, Plan, Policy,
-    SourceKind, Wall, Zone,
+    Boottime, EndpointId, EndpointName, Families, Graces, HealthView, HostFacts, Inventory, Now, Overrides, Plan,
+    Policy, SourceKind, Wall, Zone,
 };
 use privatelinkd::steer::{Inputs, steer};
 use proptest::collection::vec;

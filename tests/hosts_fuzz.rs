@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::config::Families;
+use privatelinkd::model::Families;
 use privatelinkd::model::{
     Answer, AnswerReason, Boottime, Digest, Handover, HostName, Identity, Now, Plan, PublishErrorKind, Wall, Withdrawal,
 };

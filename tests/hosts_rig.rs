@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::config::Families;
+use privatelinkd::model::Families;
 use privatelinkd::model::{Answer, AnswerReason, Identity, Plan, Receipt};
 use privatelinkd::publish::hosts::writer::{self, Given, Here, Policies, Setup};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};

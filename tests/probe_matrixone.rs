@@ -123,12 +123,18 @@ async fn every_row_of_the_table_of_logins_has_its_reason_and_the_greeting_sees_n
         let failure = prober.probe(PATIENT).await.unwrap_err();
         assert_eq!(failure.reason, expected, "{fault:?}: {failure}");
         assert!(!failure.detail.contains(MatrixoneSetup::PASSWORD), "{failure}");
-        // Of a wrong password alone the second probe knows already.
+        // Of what speaks of the secret alone the second probe knows already.
         let failed = rig.counts().await.failed_logins;
         assert_eq!(reason(prober.probe(PATIENT).await), expected, "{fault:?}");
         let tried = rig.counts().await.failed_logins > failed;
-        let wrong = matches!(fault, LoginFault::WrongPassword | LoginFault::AccessErrorTwice);
-        assert_eq!(tried, !wrong, "{fault:?}");
+        let latched = matches!(
+            fault,
+            LoginFault::WrongPassword
+                | LoginFault::AccessErrorTwice
+                | LoginFault::UserLocked
+                | LoginFault::UserLockedForGood
+        );
+        assert_eq!(tried, !latched, "{fault:?}");
         rig.prober(Check::Path, MysqlTls::Off).probe(PATIENT).await.unwrap();
     }
 }

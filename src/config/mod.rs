@@ -46,7 +46,7 @@ pub use rotation::{Renewed, Texts};
 pub use sources::Sources;
 
 use crate::model::{
-    EndpointId, EndpointIdentity, EndpointName, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec,
+    EndpointId, EndpointIdentity, EndpointName, Families, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec,
     SourceKind, Steering, ZoneId,
 };
 
@@ -159,23 +159,6 @@ pub struct HostsConfig {
     pub run_dir: PathBuf,
     /// Where the writer keeps its own last known good.
     pub state_dir: PathBuf,
-}
-
-/// `families`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Families {
-    /// A records.
-    pub ipv4: bool,
-    /// AAAA records.
-    pub ipv6: bool,
-}
-
-impl Families {
-    /// True if addresses of this kind are published.
-    #[must_use]
-    pub fn has(self, address: IpAddr) -> bool {
-        if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
-    }
 }
 
 /// `[dns]`

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Found, FoundZone, Source, SourceError, Wanted};
 use crate::cloud::openapi::KeySource;
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, PrivateLink, ZoneRecord};
-use crate::config::Families;
+use crate::model::Families;
 use crate::model::{
     BusinessStatus, CloudFacts, ConnectionStatus, EndpointId, EndpointStatus, SourceKind, Zone, ZoneFacts, ZoneStatus,
 };

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{Found, FoundZone, LookupPool, Source, SourceError, Wanted};
 use crate::cloud::resolve::{Family, ResolveError, Resolver};
-use crate::config::Families;
+use crate::model::Families;
 use crate::model::{HostName, SourceKind, Zone, ZoneId};
 
 /// Each zone's own domain name.

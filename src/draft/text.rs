@@ -15,8 +15,7 @@ use super::label;
 use super::recognise::{Certainty, Kind, Recognised, recognise};
 use super::sight::{Answer, Gateway, Heard, Ports, Sight};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
-use crate::config::Families;
-use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, ranges};
+use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, Families, HostName, ranges};
 
 /// What the draft is made for.
 #[derive(Debug, Clone)]

@@ -168,6 +168,11 @@ pub enum EventKind {
         /// Why.
         error: String,
     },
+    /// A folder could not be locked, so that another process might use it, too.
+    NotLocked {
+        /// Which lock, and why.
+        what: String,
+    },
     /// State could not be saved.
     StateNotSaved {
         /// Why.
@@ -264,6 +269,7 @@ impl EventKind {
             | Self::EndpointGone { .. }
             | Self::CacheForeign { .. }
             | Self::CacheUnusable { .. }
+            | Self::NotLocked { .. }
             | Self::ConfigRecalled { .. }
             | Self::PublishConflict { .. } => Severity::Warning,
             Self::FormerKept { .. }
@@ -321,6 +327,7 @@ impl fmt::Display for EventKind {
             Self::CacheLoaded { names } => write!(f, "last known good loaded, names: {names}"),
             Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
             Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
+            Self::NotLocked { what } => write!(f, "{what}"),
             Self::StateNotSaved { error } => write!(f, "state not saved: {error}"),
             Self::Published { publisher, names } => write!(f, "{publisher}: written, names in force: {names}"),
             Self::HandoverFull { names, left_out } => {

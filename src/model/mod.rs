@@ -57,5 +57,6 @@ pub use probe::{
     Check, DeepSpec, Depth, FileSecret, HeaderValue, HttpsSpec, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec,
     Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
 };
+pub use ranges::Families;
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};

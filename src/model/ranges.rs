@@ -4,6 +4,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+/// Kinds of addresses: those that are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Families {
+    /// A records.
+    pub ipv4: bool,
+    /// AAAA records.
+    pub ipv6: bool,
+}
+
+impl Families {
+    /// True if addresses of this kind are published.
+    #[must_use]
+    pub fn has(self, address: IpAddr) -> bool {
+        if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
+}
+
 /// Ranges that are never for an endpoint, unless an allowed range lies within one and so names it.
 const SPECIAL: [(&str, IpNet); 11] = [
     ("a loopback address", v4(127, 0, 8)),

@@ -121,6 +121,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         }
         EventKind::LeftOut { endpoint, .. } => Fields { endpoint: Some(endpoint.as_str()), ..plain("left_out") },
         EventKind::EndpointGone { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_gone") },
+        EventKind::NotLocked { .. } => plain("not_locked"),
         EventKind::StateNotSaved { .. } => plain("state_not_saved"),
         EventKind::Published { .. } => plain("published"),
         EventKind::PublishFailed { .. } => plain("publish_failed"),
@@ -190,6 +191,7 @@ impl Maker {
             | EventKind::CacheUnusable { .. }
             | EventKind::EndpointNotFound { .. }
             | EventKind::EndpointGone { .. }
+            | EventKind::NotLocked { .. }
             | EventKind::StateNotSaved { .. }
             | EventKind::ConfigLoaded { .. }
             | EventKind::ConfigRefused { .. }
@@ -277,6 +279,7 @@ mod tests {
             EventKind::EndpointNotFound { endpoint: target().endpoint, source },
             EventKind::LeftOut { endpoint: target().endpoint, source, what: "x".to_owned() },
             EventKind::EndpointGone { endpoint: target().endpoint },
+            EventKind::NotLocked { what: "agent.lock: can't be locked: x".to_owned() },
             EventKind::StateNotSaved { error: error.clone() },
             EventKind::Published { publisher, names: 1 },
             EventKind::PublishFailed { publisher, error: error.clone() },

@@ -62,8 +62,9 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let (said, report) = watch::channel(Report::default());
     let (sender, heard) = event_queue::queue();
     let _ = sender.send(Event { at: clock.now(), kind: EventKind::Started { version: Build::THIS.version } });
+    let claim = claiming(options.claim, sender.clone(), clock);
     let policies = Reloadable {
-        policies: follow(options.path, options.environment, options.claim).await,
+        policies: follow(options.path, options.environment, claim).await,
         reload: orders.reload,
         said: said.clone(),
     };
@@ -80,7 +81,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     result
 }
 
-async fn follow(path: PathBuf, environment: Environment, claim: Claim) -> FromConfig {
+async fn follow(path: PathBuf, environment: Environment, claim: ClaimFolders) -> FromConfig {
     let at = path.clone();
     let folders = tokio::task::spawn_blocking(move || config::folders(&at)).await;
     // Only a fault of ours keeps them from being found; then the writer waits for a config that can be used.
@@ -88,17 +89,19 @@ async fn follow(path: PathBuf, environment: Environment, claim: Claim) -> FromCo
         |_| Folders { agent_run_dir: PathBuf::new(), run_dir: PathBuf::new(), state_dir: PathBuf::new() },
         |f| Folders { agent_run_dir: f.run_dir, run_dir: f.hosts_run_dir, state_dir: f.hosts_state_dir },
     );
-    FromConfig::new(path, environment, folders, claiming(claim)).await
+    FromConfig::new(path, environment, folders, claim).await
 }
 
 /// Claims the folders that a config names after the start, beside those that are claimed.
-fn claiming(claim: Claim) -> ClaimFolders {
+fn claiming(claim: Claim, events: EventSender, clock: Clock) -> ClaimFolders {
     let claim = Mutex::new(claim);
     Arc::new(move |policy| {
         let mut claim = claim.lock().unwrap_or_else(PoisonError::into_inner);
         let known = claim.unlocked().len();
         claim.add(Role::Writer, &policy.run_dir, &policy.state_dir).map_err(|another| another.to_string())?;
-        claim.unlocked()[known..].iter().for_each(|what| tracing::warn!("hosts writer: {what}"));
+        for what in &claim.unlocked()[known..] {
+            let _ = events.send(Event { at: clock.now(), kind: EventKind::NotLocked { what: what.clone() } });
+        }
         Ok(())
     })
 }

@@ -7,8 +7,9 @@ use ipnet::IpNet;
 
 use super::section::{Bad, Section};
 use super::{Desk, Located, read};
+use crate::config::HostsConfig;
 use crate::config::document::quote;
-use crate::config::{Families, HostsConfig};
+use crate::model::Families;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The block is back within 5 s of whatever removed it (B11).

@@ -122,7 +122,9 @@ impl Server {
                 return Err(why);
             }
         };
-        let phase = if self.knows_login(secret.as_ref()) { Phase::Login } else { Phase::FirstLogin };
+        // MatrixOne holds no answer back on purpose: there silence is the backend's.
+        let knows = greeting.product() == Product::Matrixone || self.knows_login(secret.as_ref());
+        let phase = if knows { Phase::Login } else { Phase::FirstLogin };
         progress.enter(phase);
         self.gate.holds_back.store(phase == Phase::FirstLogin, Ordering::Relaxed);
         let logging_in = Driver::log_in(&mut packets, &greeting, &secrecy, login);

@@ -155,7 +155,7 @@ mod tests {
     use ipnet::IpNet;
 
     use super::*;
-    use crate::config::Families;
+    use crate::model::Families;
     use crate::model::{Answer, AnswerReason};
     use crate::publish::hosts::policy::Folders;
 

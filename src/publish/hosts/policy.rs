@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use self::domain::Tails;
 use self::room::Room;
 use super::block::{Block, Entry, EntryReason};
-use crate::config::{Families, OwnDomains, WriterConfig};
+use crate::config::{OwnDomains, WriterConfig};
 use crate::model::limits::{ADDRESSES_A_NAME, BLOCK_BYTES, CapCounts, Capped, NAMES_A_HANDOVER};
 use crate::model::ranges::{self, BadAddress};
-use crate::model::{Answer, Boottime, EndpointId, Handover, HostName, LeftOut};
+use crate::model::{Answer, Boottime, EndpointId, Families, Handover, HostName, LeftOut};
 
 /// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
 /// used.
