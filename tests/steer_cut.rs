@@ -82,7 +82,10 @@ impl Host {
                 let hold = (30_000 * MS).mul_f64(1.0 + 0.2 * rng.f64());
                 host.targets.push(Target {
                     key: TargetKey { endpoint: format!("e{e}").parse().unwrap(), zone, address },
-                    tracker: Tracker::new(Rules { schedule, hold, in_flight: schedule.fall }, at(0)),
+                    tracker: Tracker::new(
+                        Rules { check: Check::Path, schedule, hold, in_flight: schedule.fall },
+                        at(0),
+                    ),
                     due: Some(rng.u64(0..500)),
                     nudged: false,
                     in_flight: vec![],

@@ -6,12 +6,15 @@ use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
 use super::pace::{Pace, Sparing};
 use crate::model::{
-    Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
+    Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
+    Schedule,
 };
 
 /// What a tracker goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
+    /// Which question is put: each fails by what is of its own layer, and not every one is asked as often.
+    pub check: Check,
     /// Rhythm and thresholds.
     pub schedule: Schedule,
     /// How long a recovered target stays on hold.
@@ -105,7 +108,7 @@ impl Tracker {
         Self {
             rules,
             fold: Fold::default(),
-            loads: Loads::default(),
+            loads: Loads::of(rules.check),
             run: Run::default(),
             state: CheckState::Unknown,
             since: now,

@@ -70,11 +70,15 @@ impl Span {
     }
 }
 
+/// Within so long all hosts of a fleet leave an overloaded target one after the other, and come back.
+pub const OVERLOAD_RAMP: Duration = Duration::from_secs(300);
+
 /// What tells overload that lasts from overload that passes, of one check. A run is of like results, one after the
 /// other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Load {
-    /// The latest run of an overload that can be as good as an outage, over or not.
+    /// The latest run of an overload that can be as good as an outage, over or not. Forgotten once successes have gone on
+    /// for [`OVERLOAD_RAMP`].
     pub overload: Option<OverloadRun>,
     /// When the third success in turn was known, of the present run of successes.
     pub passing_since: Option<Boottime>,

@@ -82,14 +82,16 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let present = |c: &&Candidate| c.leaves_at.is_none_or(|at| at > inputs.now.boottime);
     let list: Vec<_> = list.iter().filter(present).collect();
     let firm = |c: &Candidate| match c.standing {
-        Standing::Trusted | Standing::Up => !c.is_retired(),
+        Standing::Trusted | Standing::Up => !c.is_retired() && (published.is_none() || is_published(c) || !c.unheard),
         Standing::Holding(_) => !c.is_retired() && is_published(c),
         _ => false,
     };
     // Recovery is earned by rise and hold, unless nothing else is healthy, or may be.
     let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c) && !c.is_retired());
     let mut good: Vec<_> = list.iter().copied().filter(|c| firm(c)).collect();
-    for lesser in [|s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering] as [fn(Standing) -> bool; 2] {
+    let lesser: [fn(Standing) -> bool; 3] =
+        [|s| s == Standing::Up, |s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering];
+    for lesser in lesser {
         if good.is_empty() && !hope {
             good = list.iter().copied().filter(|c| !c.is_retired() && lesser(c.standing)).collect();
         }

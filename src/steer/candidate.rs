@@ -32,6 +32,8 @@ pub(super) struct Candidate {
     pub(super) stale: bool,
     pub(super) drained: bool,
     pub(super) standing: Standing,
+    /// Its deep check has not said a word since the agent began: what was known of it is forgotten (`shed`).
+    pub(super) unheard: bool,
     /// Its checks that are decidedly down, each with the time of the decision.
     pub(super) decided: Vec<(Check, Boottime)>,
     /// True if some check failed by which it is decidedly down while somebody succeeded.
@@ -216,6 +218,7 @@ where
             stale: endpoint.sources.get(&entry.source).is_some_and(Freshness::is_stale),
             drained: is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
+            unheard: is_unheard(health.as_deref()),
             witnessed: decided.iter().any(|(.., failures)| failures.is_some_and(|f| witnesses.saw(f))),
             decided: decided.into_iter().map(|(check, at, _)| (check, at)).collect(),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
@@ -237,6 +240,11 @@ fn decided(health: Option<&TargetHealth>) -> Vec<(Check, Boottime, Option<Span>)
         _ => None,
     };
     health.into_iter().flat_map(|h| h.checks.iter()).filter_map(decided).collect()
+}
+
+fn is_unheard(health: Option<&TargetHealth>) -> bool {
+    let deep = health.and_then(|health| health.checks.get(&Check::Deep));
+    deep.is_some_and(|deep| deep.state == CheckState::Unknown && deep.last.is_none())
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

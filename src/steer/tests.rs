@@ -168,6 +168,23 @@ fn with_a_plan_in_force_a_new_address_joins_only_when_it_has_answered() {
 }
 
 #[test]
+fn what_is_not_published_waits_for_the_first_word_of_its_deep_check() {
+    let mut world = World::new(&[&[1, 2]]);
+    for address in [1, 2] {
+        world.set(address, up(999));
+        world.set_check(address, Check::Deep, CheckHealth::unknown(now(999)));
+    }
+    assert_eq!(world.answer(&[1]).0, ips(&[1]), "it may have been left for an overload before a restart");
+    assert_eq!(world.answer(&[]).0, ips(&[1, 2]), "not where nothing was left");
+    world.set(1, down(990, 993));
+    assert_eq!(world.answer(&[1]).0, ips(&[2]), "nor where nothing else serves");
+    world.set(1, up(999));
+    let last = Some(crate::model::LastResult { at: now(999), outcome: Ok(crate::model::Timings::default()) });
+    world.set_check(2, Check::Deep, CheckHealth { last, ..up(999) });
+    assert_eq!(world.answer(&[1]).0, ips(&[1, 2]));
+}
+
+#[test]
 fn an_address_leaves_only_on_evidence_begun_after_the_decision() {
     let mut world = World::new(&[&[1, 2]]);
     world.set(1, down(990, 993));

@@ -179,6 +179,17 @@ fn at_most_half_of_the_hosts_leave() {
 }
 
 #[test]
+fn hosts_of_one_image_differ_by_their_names() {
+    let host = |hostname: &str, instance_id: Option<&str>| HostFacts {
+        instance_id: instance_id.map(str::to_owned),
+        hostname: Some(hostname.to_owned()),
+        ..HostFacts::default()
+    };
+    assert!(hash(&host("a", None), "e0") != hash(&host("b", None), "e0"));
+    assert!(hash(&host("a", Some("i-1")), "e0") == hash(&host("b", Some("i-1")), "e0"));
+}
+
+#[test]
 fn within_one_endpoint_a_dead_database_moves_nothing() {
     let mut world = World::new(&[&[1, 2]]).host("e0", 0.0..0.01);
     for address in [1, 2] {
