@@ -132,8 +132,9 @@ impl Host {
                 let observation = Observation { started: at(began).boottime, ended: at(ms).boottime, outcome };
                 let step = self.targets[i].tracker.observe(&observation, at(ms));
                 self.targets[i].due = self.appointment(ms, step.next);
-                if step.signal.is_some_and(|s| s.concerns_siblings()) {
-                    // Neighbours are the zones of one endpoint.
+                // Neighbours are the zones of one endpoint.
+                let sibling = self.targets[i ^ 1].tracker.health().state;
+                if step.signal.is_some_and(|s| s.concerns(sibling)) {
                     self.targets[i ^ 1].nudged = true;
                 }
                 ended = true;

@@ -121,7 +121,7 @@ fn overloaded(kind: Overload, first: u64, last: u64) -> CheckHealth {
     CheckHealth {
         state: CheckState::Down { decided: None },
         failing_since: Some(at(first)),
-        failures: Some(Span { first: at(first), last: at(last) }),
+        moving: Some(Span { first: at(first), last: at(last) }),
         load: Load { overload: Some(run), starts: starts(first, last), ..Load::default() },
         ..CheckHealth::unknown(now(first))
     }
@@ -198,7 +198,7 @@ fn within_one_endpoint_a_dead_database_moves_nothing() {
     }
     world.steer(990);
     world.set(1, Check::Deep, overloaded(DEAD, 1000, 3000));
-    assert_eq!(world.answer(3000), (vec![1, 2], AnswerReason::Healthy), "the other zone finishes logins");
+    assert_eq!(world.answer(3000), (vec![1, 2], AnswerReason::DownKept), "the other zone finishes logins");
     world.set(2, Check::Deep, overloaded(DEAD, 1000, 3000));
     assert_eq!(world.answer(3000), (vec![1, 2], AnswerReason::AllDownKept));
 }
@@ -263,8 +263,7 @@ fn the_way_back_is_the_same() {
     let mut world = dead_behind_two_zones(0.3..0.31);
     assert_eq!(world.answer(1300).0, [3]);
     let dead = CheckState::Down { decided: Some(at(1400)) };
-    let dead =
-        CheckHealth { state: dead, failures: Some(Span { first: at(1390), last: at(1400) }), ..passing(30, 1380) };
+    let dead = CheckHealth { state: dead, moving: Some(Span { first: at(1390), last: at(1400) }), ..passing(30, 1380) };
     for check in [Check::Path, Check::Deep] {
         world.set(3, check, CheckHealth { successes_in_a_row: 0, ..dead.clone() });
     }
