@@ -83,7 +83,13 @@ impl Host {
                 host.targets.push(Target {
                     key: TargetKey { endpoint: format!("e{e}").parse().unwrap(), zone, address },
                     tracker: Tracker::new(
-                        Rules { check: Check::Path, schedule, hold, in_flight: schedule.fall },
+                        Rules {
+                            check: Check::Path,
+                            schedule,
+                            hold,
+                            in_flight: schedule.fall,
+                            returns: Default::default(),
+                        },
                         at(0),
                     ),
                     due: Some(rng.u64(0..500)),

@@ -93,6 +93,56 @@ fn an_unprobed_address_does_not_hold_a_dead_one_for_ever() {
 }
 
 #[test]
+fn who_was_dead_is_back_within_fifteen_seconds() {
+    for endpoint in [path("AB"), deep("AB")] {
+        history(&[endpoint], "50 A silent; 60-180 = B failed_over; 180 A well; 195 = AB healthy");
+        history(&[endpoint], "50 A refused; 60-180 = B; 180 A well; 195 = AB healthy");
+    }
+    // The deep check was put down by nothing but the dead path, and need not be repeated for that.
+    history(&[deep("AB")], "50 A silent; 400 A auth; 401 A connects; 415 = AB down_kept");
+}
+
+#[test]
+fn after_an_outage_of_the_database_one_login_is_enough() {
+    history(&[deep("AB")], "50 A backend_down; 200 = B failed_over; 200 A login; 275 = AB healthy");
+    history(&[deep("AB")], "50 A backend_down; 170 = B; 170 A silent; 200 A well; 222 = AB healthy");
+}
+
+#[test]
+fn a_short_cut_of_this_host_moves_nothing() {
+    for cut in [
+        "50 host cut; 68 host back",
+        "50 host cut; 53 host back",
+        "90 host cut; 100 host back",
+        "50 host cut; 300 host back",
+    ] {
+        history(&[deep("AB")], &format!("{cut}; 10-400 = AB"));
+        history(&[deep("ABC"), path("D").apart()], &format!("{cut}; 10-400 = ABC"));
+    }
+}
+
+#[test]
+fn after_a_restart_who_was_left_returns_only_when_all_its_checks_have_passed() {
+    history(&[deep("AB")], "50 A backend_down; 190 = B failed_over; 200 host restart; 195-400 = B");
+    history(&[deep("AB")], "50 A backend_down; 190 = B; 200 host restart; 300 A login; 375 = AB healthy");
+}
+
+#[test]
+fn who_flaps_stays_out() {
+    let flaps: String = (0..12).map(|n| format!("{} A refused; {} A well;", 50 + 10 * n, 55 + 10 * n)).collect();
+    for seed in 0..12 {
+        let mut world = super::steer_world::World::new(&[path("AB")], seed);
+        world.play(&(flaps.clone() + "168 = B failed_over; 900 = AB healthy"));
+        assert!(world.moves <= 3, "{} moves", world.moves);
+    }
+}
+
+#[test]
+fn who_is_on_hold_serves_when_the_rest_is_overloaded() {
+    history(&[deep("AB")], "20 B overloaded; 250 A silent; 260 = B; 260 A well; 268 = AB");
+}
+
+#[test]
 fn reasons_tell_the_truth() {
     // One that is down and not disproved.
     history(&[deep("AB")], "50 A auth; 300-400 = AB down_kept");

@@ -61,7 +61,7 @@ impl Fleet {
             .collect();
         let second = Duration::from_secs(1);
         let schedule = Schedule { interval: 60 * second, fast_interval: second, timeout: second, rise: 3, fall: 3 };
-        let rules = |check| Rules { check, schedule, hold: Duration::ZERO, in_flight: 1 };
+        let rules = |check| Rules { check, schedule, hold: Duration::ZERO, in_flight: 1, returns: Default::default() };
         let host = |i: u64| Host {
             facts: HostFacts { instance_id: Some(format!("i-{i}")), ..HostFacts::default() },
             trackers: keys

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::flaps::Flaps;
 use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
 use super::pace::{Pace, Sparing};
 use crate::model::{
     Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
-    Schedule,
+    Returns, Schedule,
 };
 
 /// What a tracker goes by.
@@ -17,8 +18,10 @@ pub struct Rules {
     pub check: Check,
     /// Rhythm and thresholds.
     pub schedule: Schedule,
-    /// How long a recovered target stays on hold.
+    /// How long a recovered target stays on hold, at first.
     pub hold: Duration,
+    /// What else its way back depends on; of the spread this host's own share.
+    pub returns: Returns,
     /// Probes that may be unanswered at the same time: `fall` where probes may overlap, else 1.
     pub in_flight: u32,
 }
@@ -61,6 +64,13 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// True if the deep check of the same target, which stands so, should be made at once, of what the path check found:
+    /// it answers again.
+    #[must_use]
+    pub fn asks_deeper(&self, deep: CheckState) -> bool {
+        matches!(self, Self::Answers | Self::CameUp { .. }) && matches!(deep, CheckState::Down { .. })
+    }
+
     /// True if a sibling whose check stands so should be probed at once.
     #[must_use]
     pub fn concerns(&self, sibling: CheckState) -> bool {
@@ -84,6 +94,11 @@ pub struct Tracker {
     /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
     /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
     loss: u32,
+    flaps: Flaps,
+    /// It has been up since it was last decidedly down.
+    was_up: bool,
+    /// Failures since it went down, or since somebody called for a probe.
+    retries: u32,
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
@@ -113,6 +128,9 @@ impl Tracker {
             state: CheckState::Unknown,
             since: now,
             loss: 0,
+            flaps: Flaps::of(rules.returns.damping),
+            was_up: false,
+            retries: 0,
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
@@ -141,7 +159,9 @@ impl Tracker {
     /// does not come at one instant.
     pub fn rouse(&mut self, now: Now) -> Duration {
         self.roused = Some(now.boottime);
-        if let Pace::Sparing(Sparing { apart }) = self.pace { apart } else { Duration::ZERO }
+        self.retries = 0;
+        let own = if self.rules.check == Check::Deep { self.rules.returns.apart } else { Duration::ZERO };
+        if let Pace::Sparing(Sparing { apart }) = self.pace { apart.max(own) } else { own }
     }
 
     /// How long a probe that is called for has to wait yet.
@@ -222,11 +242,13 @@ impl Tracker {
         self.loss = self.loss.saturating_sub(1);
         match self.state {
             CheckState::Unknown => {
+                self.was_up = true;
                 self.become_(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
             CheckState::Down { .. } if self.run.successes >= self.rise() => {
-                let hold = self.rules.hold;
+                self.was_up = true;
+                let hold = self.flaps.returns(self.rules.hold, now.boottime) + self.rules.returns.spread;
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.become_(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
@@ -244,9 +266,11 @@ impl Tracker {
         let fall = self.rules.schedule.fall;
         let moved = self.run.moving >= fall;
         if let CheckState::Down { decided } = self.state {
+            self.retries = self.retries.saturating_add(1);
             return match decided {
                 None if moved => {
                     self.state = CheckState::Down { decided: Some(ended) };
+                    self.leaves(now);
                     Some(Signal::WentDown(failure.clone()))
                 }
                 // What it fails by now no other zone would mend: nothing is decided any more.
@@ -263,6 +287,10 @@ impl Tracker {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
             self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
             self.become_(CheckState::Down { decided }, now);
+            self.retries = 0;
+            if decided.is_some() {
+                self.leaves(now);
+            }
             return Some(Signal::WentDown(failure.clone()));
         }
         // A late failure from before the latest success is no edge.
@@ -274,6 +302,13 @@ impl Tracker {
         match self.rules.check {
             Check::Path => self.rules.schedule.rise,
             Check::Deep => 1,
+        }
+    }
+
+    /// Decidedly down: a departure, if it was up before.
+    fn leaves(&mut self, now: Now) {
+        if std::mem::take(&mut self.was_up) {
+            self.flaps.left(now.boottime);
         }
     }
 
@@ -328,9 +363,26 @@ impl Tracker {
             Next::Edge(until(fast_interval))
         } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) {
             Next::Edge(until(fast_interval))
+        } else if self.proves_itself(now) {
+            Next::Edge(until(interval.min(2 * fast_interval)))
+        } else if settled_down && self.rules.check == Check::Deep {
+            Next::Regular(until(self.retry().min(interval)))
         } else {
             Next::Regular(until(interval))
         }
+    }
+
+    /// How long after a login that failed the next one is due.
+    fn retry(&self) -> Duration {
+        let Returns { retry, apart, .. } = self.rules.returns;
+        retry.saturating_mul(1 << self.retries.min(30)).max(apart)
+    }
+
+    /// Up again for so short a time that what flaps would show: a hold is worth what is probed meanwhile.
+    fn proves_itself(&self, now: Boottime) -> bool {
+        const LONGEST: Duration = Duration::from_secs(10);
+        let held = matches!(self.state, CheckState::Up { hold_until: Some(until) } if until > now);
+        held && self.rules.check == Check::Path && now.since(self.since.boottime) < self.rules.hold.min(LONGEST)
     }
 
     /// Down, and the latest result was a success.

@@ -50,10 +50,10 @@ pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
 pub use observation::{Observation, Probed, Timings};
 pub use overrides::{Drain, Overrides};
 pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
-pub use policy::{Answers, Graces, Policy, Prefer, Steering};
+pub use policy::{Answers, Damping, Graces, Policy, Prefer, Steering};
 pub use probe::{
     Check, DeepSpec, Depth, FileSecret, HeaderValue, HttpsSpec, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec,
-    Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
+    Returns, Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
 };
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};

@@ -241,6 +241,13 @@ where
         check: Check,
         (at, signal): (Now, Signal),
     ) {
+        let own = view.targets.get(key).and_then(|health| health.checks.get(&Check::Deep));
+        if check == Check::Path
+            && own.is_some_and(|deep| signal.asks_deeper(deep.state))
+            && let Some(handle) = collector.running.get(key).and_then(|r| r.checks.get(&Check::Deep))
+        {
+            handle.nudge.notify_one();
+        }
         for sibling in collector.work.siblings(key) {
             let health = view.targets.get(sibling).and_then(|health| health.checks.get(&check));
             if !health.is_some_and(|health| signal.concerns(health.state)) {

@@ -6,9 +6,9 @@
 //!
 //! Who may be published, the first of these that there are, the others only in so far as they are published already:
 //!
-//! 1. those that are up (or that nothing probes);
-//! 2. unless a published one has not been judged yet: those whose deep check has not said a word, those on hold, those
-//!    that begin to answer. Recovery is earned by `rise` and hold, unless nothing else is healthy;
+//! 1. those that are up (or that nothing probes); and if all of these are overloaded those on hold, too;
+//! 2. unless a published one has not been judged yet: those whose deep check has not been judged or that have met
+//!    a failure just now, those on hold, those that begin to answer. Recovery is earned by `rise` and hold, unless nothing else is healthy;
 //! 3. those whose path is up, if every published one has its path down beside that: an address that connects is better
 //!    than one that does not. Between equals nothing moves;
 //! 4. what is published already, unchanged (B1).
@@ -148,18 +148,23 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
 fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) -> Vec<&'a Candidate> {
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let firm = |c: &Candidate| match c.standing {
-        Standing::Trusted | Standing::Up => published.is_none() || is_published(c) || !c.unheard,
+        Standing::Trusted | Standing::Up => published.is_none() || is_published(c) || !(c.unheard || c.failing),
         Standing::Holding(_) => is_published(c),
         Standing::Unknown | Standing::Recovering | Standing::Down => false,
     };
     let lesser: [fn(Standing) -> bool; 3] =
         [|s| s == Standing::Up, |s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering];
     let live = || list.iter().copied().filter(|c| !c.is_retired());
-    let firm: Vec<_> = live().filter(|c| firm(c)).collect();
+    let mut firm: Vec<_> = live().filter(|c| firm(c)).collect();
+    let of = |lesser: fn(Standing) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
+    if !firm.is_empty() && firm.iter().all(|c| c.overloaded) {
+        // Who is on hold is better than nothing but overload.
+        let held = of(|s| matches!(s, Standing::Holding(_)));
+        firm.extend(held.into_iter().filter(|c| !is_published(c)));
+    }
     if !firm.is_empty() || hope {
         return firm;
     }
-    let of = |lesser: fn(Standing) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
     lesser.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
 }
 

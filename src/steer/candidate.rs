@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::Inputs;
 use super::evidence::{self, Charge};
 use crate::model::{
-    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName,
-    Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
+    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
+    Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
 };
 
 /// All candidates of one name.
@@ -31,10 +31,15 @@ pub(super) struct Candidate {
     pub(super) stale: bool,
     pub(super) drained: bool,
     pub(super) standing: Standing,
-    /// Its deep check has not said a word since the agent began: what was known of it is forgotten (`shed`).
+    /// Its deep check has neither passed nor failed decidedly since the agent began: what was known of it is forgotten,
+    /// and it may have been left for just that.
     pub(super) unheard: bool,
     /// What speaks against it, if anything does.
     pub(super) charge: Option<Charge>,
+    /// Some check that is up has met a failure just now.
+    pub(super) failing: bool,
+    /// It says that it is overloaded, by some check.
+    pub(super) overloaded: bool,
     /// Its path check passes, whatever its login says.
     pub(super) connects: bool,
     /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
@@ -206,6 +211,8 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
             unheard: is_unheard(health.as_deref()),
             charge: evidence::charge(health.as_deref()),
+            failing: is_failing(health.as_deref()),
+            overloaded: is_overloaded(health.as_deref()),
             connects: connects(health.as_deref()),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
@@ -224,9 +231,22 @@ fn connects(health: Option<&TargetHealth>) -> bool {
     path.is_some_and(|path| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0)
 }
 
+fn is_failing(health: Option<&TargetHealth>) -> bool {
+    let fails = |c: &CheckHealth| matches!(c.state, CheckState::Up { .. }) && c.successes_in_a_row == 0;
+    health.is_some_and(|health| health.checks.values().any(fails))
+}
+
+fn is_overloaded(health: Option<&TargetHealth>) -> bool {
+    let says = |c: &CheckHealth| {
+        let last = c.last.as_ref().and_then(|last| last.outcome.as_ref().err());
+        c.state == CheckState::Down { decided: None } && last.is_some_and(|f| f.reason == FailureReason::Overloaded)
+    };
+    health.is_some_and(|health| health.checks.values().any(says))
+}
+
 fn is_unheard(health: Option<&TargetHealth>) -> bool {
     let deep = health.and_then(|health| health.checks.get(&Check::Deep));
-    deep.is_some_and(|deep| deep.state == CheckState::Unknown && deep.last.is_none())
+    deep.is_some_and(|deep| deep.state == CheckState::Unknown)
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

@@ -10,7 +10,8 @@
 //!
 //! The path comes first. Whoever can't be reached serves nobody, whatever logins say here or there, so a charge by the
 //! path check is all that counts and the other's path check proves it. A charge by the deep check takes the other's deep
-//! check (what a login met on the way to it counts only until the path check comes up); where that one has none, its path check is the strongest evidence there can be. One that nothing probes proves
+//! check, after whose success it has failed once more (what a login met on the way to it counts only until the path check
+//! comes up); where that one has none, its path check is the strongest evidence there can be. One that nothing probes proves
 //! a charge by having been there for a minute since.
 
 use std::time::Duration;
@@ -65,13 +66,16 @@ impl Charge {
         };
         let same = health.checks.get(&self.check);
         let strongest = if self.check == Check::Deep { same.or(health.checks.get(&Check::Path)) } else { same };
-        strongest.is_some_and(|check| self.is_proven_by_check(check))
+        strongest.is_some_and(|check| self.is_proven_by_check(check, same.is_some()))
     }
 
-    fn is_proven_by_check(&self, theirs: &CheckHealth) -> bool {
+    fn is_proven_by_check(&self, theirs: &CheckHealth, same: bool) -> bool {
+        // A login is rare: a run of its successes spans more than it has seen. The accused is asked again soon.
+        let again = |run: Span| self.failures.last >= run.last;
         // Of one that is up by this run since `since`, at the latest.
         let beside = |run: Span| self.failures.last >= run.first.max(theirs.since.boottime);
-        let younger = |run: Span| run.last >= self.decided && beside(run);
+        let younger =
+            |run: Span| run.last >= self.decided && beside(run) && (!(same && self.check == Check::Deep) || again(run));
         let up = matches!(theirs.state, CheckState::Up { .. }) && theirs.successes_in_a_row > 0;
         up && theirs.successes.is_some_and(younger)
     }

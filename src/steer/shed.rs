@@ -19,7 +19,7 @@
 //! 4. **Back.** Who left returns once the target is up again and `hash(host, target) < elapsed / 5 min`, counted from
 //!    when it came up, or from the first success after a later failure. Once successes have gone on for 5 min the
 //!    overload is forgotten: who leaves for another reason later returns as ever. After a restart of the agent, which
-//!    forgets overloads, nobody returns before the deep check has said a word (`answer`).
+//!    forgets overloads, nobody returns before the deep check has been judged (`answer`).
 //!
 //! `hash` is the first four bytes of SHA-256 over `host LF target`, as a part of 2^32; the host is its instance id,
 //! else its machine id and its host name (hosts that one image made may share the former); the target is the endpoint's label in the first case and `label/zone/address` in the second.

@@ -354,10 +354,10 @@ fn preferences_choose_and_the_rest_is_standby() {
     world.set(2, up(999));
     world.host.zone = Some("z1".parse().unwrap());
     assert_eq!(world.answer(&[]).0, ips(&[2, 1]), "the local zone first");
-    world.policy.default = Steering { prefer: Prefer::LocalZone, answers: Answers::All };
+    world.policy.default = Steering { prefer: Prefer::LocalZone, ..Steering::default() };
     let answer = world.steer(None).plan.answers.remove(&name("db.example")).unwrap();
     assert_eq!((answer.addresses, answer.standby), (ips(&[2]), ips(&[1])));
-    world.policy.default = Steering { prefer: Prefer::Any, answers: Answers::One };
+    world.policy.default = Steering { answers: Answers::One, ..Steering::default() };
     assert_eq!(world.answer(&[1]).0, ips(&[1]), "the published one stays");
     world.set(1, down(990, 993));
     world.set(2, up(990));

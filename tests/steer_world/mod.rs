@@ -28,8 +28,8 @@ use privatelinkd::health::{Next, Rules, Tracker};
 use privatelinkd::model::{
     AddressEntry, AnswerReason, Answers, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointIdentity,
     Failure, FailureReason, Freshness, Graces, HealthView, HostFacts, HostName, Inventory, Now, Observation, Overrides,
-    Plan, Policy, Prefer, Presence, Schedule, SourceKind, Steering, TargetHealth, TargetKey, Timings, Wall, Zone,
-    ZoneEntry,
+    Plan, Policy, Prefer, Presence, Returns, Schedule, SourceKind, Steering, TargetHealth, TargetKey, Timings, Wall,
+    Zone, ZoneEntry,
 };
 use privatelinkd::steer::{Inputs, steer};
 use script::{Line, Said, What};
@@ -196,9 +196,9 @@ impl World {
         let millis = Duration::from_millis;
         let (interval, fast_interval) = (millis(interval), millis(fast));
         let schedule = Schedule { interval, fast_interval, timeout: millis(timeout), rise: 3, fall: 3 };
-        let hold = (30_000 * MS).mul_f64(1.0 + 0.2 * self.rng.f64());
+        let returns = Returns { spread: (10 * MS).mul_f64(self.rng.f64()), ..Returns::default() };
         let in_flight = if check == Check::Path { 3 } else { 1 };
-        let rules = Rules { check, schedule, hold, in_flight };
+        let rules = Rules { check, schedule, hold: 5000 * MS, in_flight, returns };
         self.tasks.push(Task {
             key: TargetKey { endpoint, zone: Zone::Known(zone_id(letter)), address: address(letter) },
             letter,
@@ -354,6 +354,11 @@ impl World {
             .filter(|j| self.tasks[*j].check == check && self.tasks[*j].key != key)
             .filter(|j| !names(&self.tasks[*j].key).is_disjoint(names(&key)))
             .collect();
+        let own = |t: &Task| t.key == key && t.check == Check::Deep && signal.asks_deeper(t.tracker.health().state);
+        if let Some(deep) = (0..self.tasks.len()).find(|j| check == Check::Path && own(&self.tasks[*j])) {
+            self.tasks[deep].tracker.rouse(now);
+            self.tasks[deep].called = true;
+        }
         for j in siblings {
             if signal.concerns(self.tasks[j].tracker.health().state) {
                 self.tasks[j].tracker.rouse(now);

@@ -7,7 +7,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn rules() -> Rules {
     let schedule = Schedule { interval: 5000 * MS, fast_interval: 500 * MS, timeout: 2000 * MS, rise: 3, fall: 3 };
-    Rules { check: Check::Path, schedule, hold: 30_000 * MS, in_flight: 3 }
+    Rules { check: Check::Path, schedule, hold: 30_000 * MS, in_flight: 3, returns: Returns::default() }
 }
 
 fn at(ms: u64) -> Now {

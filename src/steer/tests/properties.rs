@@ -59,6 +59,7 @@ prop_compose! {
         world.policy.default = Steering {
             prefer: if prefer { Prefer::LocalZone } else { Prefer::Any },
             answers: if one { Answers::One } else { Answers::All },
+            ..Steering::default()
         };
         for (i, (path, deep)) in healths.into_iter().enumerate().filter(|(i, _)| *i < 3 || probed) {
             for (check, health) in [(Check::Path, path), (Check::Deep, deep)] {
