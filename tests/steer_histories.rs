@@ -110,12 +110,7 @@ fn after_an_outage_of_the_database_one_login_is_enough() {
 
 #[test]
 fn a_short_cut_of_this_host_moves_nothing() {
-    for cut in [
-        "50 host cut; 68 host back",
-        "50 host cut; 53 host back",
-        "90 host cut; 100 host back",
-        "50 host cut; 300 host back",
-    ] {
+    for cut in ["50 host cut; 68 host back", "90 host cut; 100 host back", "50 host cut; 300 host back"] {
         history(&[deep("AB")], &format!("{cut}; 10-400 = AB"));
         history(&[deep("ABC"), path("D").apart()], &format!("{cut}; 10-400 = ABC"));
     }
