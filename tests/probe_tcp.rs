@@ -25,7 +25,14 @@ pub(crate) fn target(address: SocketAddr, kind: ProbeKind) -> TargetSpec {
         rise: 3,
         fall: 3,
     };
-    let probe = ProbeSpec { kind, port: address.port(), path: schedule, deep: None, hold: Duration::from_secs(30) };
+    let probe = ProbeSpec {
+        kind,
+        port: address.port(),
+        path: schedule,
+        deep: None,
+        hold: Duration::from_secs(30),
+        returns: Default::default(),
+    };
     let key = TargetKey { endpoint: "lab".parse().unwrap(), zone: Zone::Unknown, address: address.ip() };
     TargetSpec { key, probe: Arc::new(probe) }
 }

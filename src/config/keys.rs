@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
     key("endpoint.probe.timeout", "a duration", r#""2s""#, "Deadline of one probe."),
     key("endpoint.probe.rise", "a count, 1 to 20", "3", "Successes in a row that bring an address up."),
     key("endpoint.probe.fall", "a count, 1 to 20", "3", "Failures in a row that bring an address down."),
-    key("endpoint.probe.hold", "a duration", r#""30s""#, "How long a recovered address stays up before names return."),
+    key("endpoint.probe.hold", "a duration", r#""5s""#, "How long a recovered address stays up before names return."),
     bare(
         "endpoint.probe.server_name",
         "a host name",
@@ -167,8 +167,18 @@ pub const KEYS: &[Key] = &[
     bare("endpoint.probe.expect", "a string", "What the first column of the first row must be."),
     bare("endpoint.steering.prefer", "\"any\" or \"local_zone\"", "Over [steering], for this endpoint."),
     bare("endpoint.steering.answers", "\"all\" or \"one\"", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.flap_penalty", "a number", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.flap_suppress", "a number", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.flap_reuse", "a number", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.flap_half_life", "a duration", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.flap_max", "a duration", "Over [steering], for this endpoint."),
     key("steering.prefer", "\"any\" or \"local_zone\"", r#""any""#, "Which healthy addresses are answered."),
     key("steering.answers", "\"all\" or \"one\"", r#""all""#, "How many of them."),
+    key("steering.flap_penalty", "a number", "1000", "What each departure of an address to down adds to its penalty."),
+    key("steering.flap_suppress", "a number", "2000", "From which penalty on an address stays on hold."),
+    key("steering.flap_reuse", "a number", "750", "Down to which it has to decay first."),
+    key("steering.flap_half_life", "a duration", r#""2m""#, "In which it halves."),
+    key("steering.flap_max", "a duration", r#""10m""#, "How long an address stays on hold for it, at most."),
     shared(key("hosts.publish", "true or false", "true", "Whether names are written to the hosts file.")),
     shared(key("hosts.path", "an absolute path", r#""/etc/hosts""#, "The hosts file.")),
     shared(key(
@@ -279,8 +289,7 @@ pub(crate) fn concerns_writer(path: &str) -> bool {
 
 /// True if `path` comes with a later version.
 fn is_later(path: &str) -> bool {
-    let flap = |p: &str| p.starts_with("steering.flap_") || p.starts_with("endpoint.steering.flap_");
-    LATER.contains(&path) || flap(path)
+    LATER.contains(&path)
 }
 
 /// What to tell somebody who wrote the unknown key `name` into the table `section` (`""` at the top).
@@ -433,7 +442,7 @@ mod tests {
         assert_eq!(help("hosts", "publsh"), "did you mean `publish`?");
         assert_eq!(help("", "endpoints"), "did you mean `endpoint`?");
         assert_eq!(help("", "privatezone"), "`privatezone` is not in this version");
-        assert_eq!(help("steering", "flap_penalty"), "`steering.flap_penalty` is not in this version");
+        assert_eq!(help("hosts", "adopt"), "`hosts.adopt` is not in this version");
         assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
         assert_eq!(help("log", "qqqqqqq"), "");
         assert_eq!(help(CREDENTIALS, "url"), "this key belongs to another provider: \"uri\"");

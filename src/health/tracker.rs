@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
+use super::flaps::Flaps;
 use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
 use super::pace::{Pace, Sparing};
 use crate::model::{
-    Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
+    Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
+    Returns, Schedule,
 };
 
 /// What a tracker goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
+    /// Which question is put: each fails by what is of its own layer, and not every one is asked as often.
+    pub check: Check,
     /// Rhythm and thresholds.
     pub schedule: Schedule,
-    /// How long a recovered target stays on hold.
+    /// How long a recovered target stays on hold, at first.
     pub hold: Duration,
+    /// What else its way back depends on; of the spread this host's own share.
+    pub returns: Returns,
     /// Probes that may be unanswered at the same time: `fall` where probes may overlap, else 1.
     pub in_flight: u32,
 }
@@ -47,8 +53,8 @@ pub enum Signal {
     EdgeBegan(Failure),
     /// The deciding failure. Siblings must be probed: only a probe begun from now on is evidence (B4).
     WentDown(Failure),
-    /// The first success of a target that is down. Siblings should be probed: what they failed by may have been a fault
-    /// of this host that is over now.
+    /// The first success after a failure. Siblings that are down should be probed: what they failed by may have been a
+    /// fault of this host that is over now, and if not, they have to fail beside a success before anybody leaves them.
     Answers,
     /// Up; `recovered` if it had been down.
     CameUp {
@@ -58,13 +64,20 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// True if siblings should be probed at once.
+    /// True if the deep check of the same target, which stands so, should be made at once, of what the path check found:
+    /// it answers again.
     #[must_use]
-    pub fn concerns_siblings(&self) -> bool {
+    pub fn asks_deeper(&self, deep: CheckState) -> bool {
+        matches!(self, Self::Answers | Self::CameUp { .. }) && matches!(deep, CheckState::Down { .. })
+    }
+
+    /// True if a sibling whose check stands so should be probed at once.
+    #[must_use]
+    pub fn concerns(&self, sibling: CheckState) -> bool {
         match self {
-            Self::EdgeBegan(_) | Self::WentDown(_) | Self::Answers => true,
-            // With `rise` 1 this is the first success.
-            Self::CameUp { recovered } => *recovered,
+            Self::EdgeBegan(_) | Self::WentDown(_) => true,
+            // With `rise` 1, or from unknown, the latter is the first success.
+            Self::Answers | Self::CameUp { .. } => matches!(sibling, CheckState::Down { .. }),
         }
     }
 }
@@ -81,6 +94,11 @@ pub struct Tracker {
     /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
     /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
     loss: u32,
+    flaps: Flaps,
+    /// It has been up since it was last decidedly down.
+    was_up: bool,
+    /// Failures since it went down, or since somebody called for a probe.
+    retries: u32,
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
@@ -105,11 +123,14 @@ impl Tracker {
         Self {
             rules,
             fold: Fold::default(),
-            loads: Loads::default(),
+            loads: Loads::of(rules.check),
             run: Run::default(),
             state: CheckState::Unknown,
             since: now,
             loss: 0,
+            flaps: Flaps::of(rules.returns.damping),
+            was_up: false,
+            retries: 0,
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
@@ -138,7 +159,9 @@ impl Tracker {
     /// does not come at one instant.
     pub fn rouse(&mut self, now: Now) -> Duration {
         self.roused = Some(now.boottime);
-        if let Pace::Sparing(Sparing { apart }) = self.pace { apart } else { Duration::ZERO }
+        self.retries = 0;
+        let own = if self.rules.check == Check::Deep { self.rules.returns.apart } else { Duration::ZERO };
+        if let Pace::Sparing(Sparing { apart }) = self.pace { apart.max(own) } else { own }
     }
 
     /// How long a probe that is called for has to wait yet.
@@ -188,13 +211,13 @@ impl Tracker {
     /// The verdict as it stands.
     #[must_use]
     pub fn health(&self) -> CheckHealth {
-        let Schedule { rise, fall, .. } = self.rules.schedule;
+        let (rise, fall) = (self.rise(), self.rules.schedule.fall);
         let to_change = match self.state {
             CheckState::Unknown => 1,
             CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
             CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
         };
-        let Runs { successes, failures } = self.fold.runs();
+        let Runs { successes, moving } = self.fold.runs();
         CheckHealth {
             state: self.state,
             since: self.since,
@@ -203,7 +226,8 @@ impl Tracker {
             successes_in_a_row: self.run.successes,
             last_success_started: self.last_success_started,
             successes,
-            failures,
+            moving,
+            on_the_way: self.run.on_the_way,
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             load: self.loads.load(),
@@ -218,11 +242,13 @@ impl Tracker {
         self.loss = self.loss.saturating_sub(1);
         match self.state {
             CheckState::Unknown => {
+                self.was_up = true;
                 self.become_(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
-            CheckState::Down { .. } if self.run.successes >= self.rules.schedule.rise => {
-                let hold = self.rules.hold;
+            CheckState::Down { .. } if self.run.successes >= self.rise() => {
+                self.was_up = true;
+                let hold = self.flaps.returns(self.rules.hold, now.boottime) + self.rules.returns.spread;
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.become_(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
@@ -230,8 +256,9 @@ impl Tracker {
                 self.stats.transitions += 1;
                 Some(Signal::CameUp { recovered: true })
             }
-            CheckState::Down { .. } if before.successes == 0 && self.run.successes > 0 => Some(Signal::Answers),
-            CheckState::Up { .. } | CheckState::Down { .. } => None,
+            CheckState::Up { .. } | CheckState::Down { .. } => {
+                (before.successes == 0 && self.run.successes > 0).then_some(Signal::Answers)
+            }
         }
     }
 
@@ -239,11 +266,20 @@ impl Tracker {
         let fall = self.rules.schedule.fall;
         let moved = self.run.moving >= fall;
         if let CheckState::Down { decided } = self.state {
-            if decided.is_none() && moved {
-                self.state = CheckState::Down { decided: Some(ended) };
-                return Some(Signal::WentDown(failure.clone()));
-            }
-            return None;
+            self.retries = self.retries.saturating_add(1);
+            return match decided {
+                None if moved => {
+                    self.state = CheckState::Down { decided: Some(ended) };
+                    self.leaves(now);
+                    Some(Signal::WentDown(failure.clone()))
+                }
+                // What it fails by now no other zone would mend: nothing is decided any more.
+                Some(_) if self.run.staying >= fall => {
+                    self.state = CheckState::Down { decided: None };
+                    None
+                }
+                None | Some(_) => None,
+            };
         }
         self.loss += Self::LEAK;
         let lossy = self.loss >= 2 * Self::LEAK * fall;
@@ -251,10 +287,29 @@ impl Tracker {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
             self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
             self.become_(CheckState::Down { decided }, now);
+            self.retries = 0;
+            if decided.is_some() {
+                self.leaves(now);
+            }
             return Some(Signal::WentDown(failure.clone()));
         }
         // A late failure from before the latest success is no edge.
         (before.failures == 0 && self.run.failures > 0).then(|| Signal::EdgeBegan(failure.clone()))
+    }
+
+    /// Successes in a row that end an outage. One login proves a database; more would only be more logins.
+    fn rise(&self) -> u32 {
+        match self.rules.check {
+            Check::Path => self.rules.schedule.rise,
+            Check::Deep => 1,
+        }
+    }
+
+    /// Decidedly down: a departure, if it was up before.
+    fn leaves(&mut self, now: Now) {
+        if std::mem::take(&mut self.was_up) {
+            self.flaps.left(now.boottime);
+        }
     }
 
     fn become_(&mut self, state: CheckState, now: Now) {
@@ -284,8 +339,7 @@ impl Tracker {
             let apart = self.last_answered.map_or(now, |at| at.after(sparing.apart));
             self.last_begun.after(wait).max(apart).since(now)
         };
-        let rising = self.down() && self.run.successes > 0;
-        if rising || (!self.down() && self.run.failures > 0) {
+        if self.rising() || (!self.down() && self.run.failures > 0) {
             Next::Edge(until(fast_interval))
         } else if self.down() {
             let since = self.since.boottime.max(self.roused.unwrap_or_default());
@@ -305,11 +359,35 @@ impl Tracker {
         let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
+        } else if self.rising() {
+            Next::Edge(until(fast_interval))
         } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) {
             Next::Edge(until(fast_interval))
+        } else if self.proves_itself(now) {
+            Next::Edge(until(interval.min(2 * fast_interval)))
+        } else if settled_down && self.rules.check == Check::Deep {
+            Next::Regular(until(self.retry().min(interval)))
         } else {
             Next::Regular(until(interval))
         }
+    }
+
+    /// How long after a login that failed the next one is due.
+    fn retry(&self) -> Duration {
+        let Returns { retry, apart, .. } = self.rules.returns;
+        retry.saturating_mul(1 << self.retries.min(30)).max(apart)
+    }
+
+    /// Up again for so short a time that what flaps would show: a hold is worth what is probed meanwhile.
+    fn proves_itself(&self, now: Boottime) -> bool {
+        const LONGEST: Duration = Duration::from_secs(10);
+        let held = matches!(self.state, CheckState::Up { hold_until: Some(until) } if until > now);
+        held && self.rules.check == Check::Path && now.since(self.since.boottime) < self.rules.hold.min(LONGEST)
+    }
+
+    /// Down, and the latest result was a success.
+    fn rising(&self) -> bool {
+        self.down() && self.run.successes > 0
     }
 
     fn down(&self) -> bool {

@@ -38,8 +38,8 @@ pub use handover::{
     CutShort, Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn,
 };
 pub use health::{
-    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OverloadRun, Span,
-    TargetHealth,
+    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
+    Span, TargetHealth,
 };
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{
@@ -52,10 +52,10 @@ pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
 pub use observation::{Observation, Probed, Timings};
 pub use overrides::{Drain, Overrides};
 pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
-pub use policy::{Answers, Graces, Policy, Prefer, Steering};
+pub use policy::{Answers, Damping, Graces, Policy, Prefer, Steering};
 pub use probe::{
     Check, DeepSpec, Depth, FileSecret, HeaderValue, HttpsSpec, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec,
-    Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
+    Returns, Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
 };
 pub use ranges::Families;
 pub use secret::{Secret, hide};

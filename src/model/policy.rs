@@ -51,6 +51,31 @@ pub struct Steering {
     pub prefer: Prefer,
     /// How many of them.
     pub answers: Answers,
+    /// How flapping is damped.
+    pub damping: Damping,
+}
+
+/// How flapping is damped: each departure to down earns a penalty that decays, and from `suppress` on an address stays on
+/// hold until its penalty has decayed to `reuse`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Damping {
+    /// Of one departure; 0 damps nothing.
+    pub penalty: u32,
+    /// From which sum on it counts.
+    pub suppress: u32,
+    /// Down to which it has to decay; at least 1, and below `suppress`.
+    pub reuse: u32,
+    /// In which it halves; never zero.
+    pub half_life: Duration,
+    /// How long an address is kept out by it, at most.
+    pub max: Duration,
+}
+
+impl Default for Damping {
+    fn default() -> Self {
+        let (half_life, max) = (Duration::from_secs(120), Duration::from_secs(600));
+        Self { penalty: 1000, suppress: 2000, reuse: 750, half_life, max }
+    }
 }
 
 /// `prefer`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointName, HostName, Secret, Wall, Zone};
+use super::{Damping, EndpointName, HostName, Secret, Wall, Zone};
 
 /// One kind of question put to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +76,30 @@ pub struct ProbeSpec {
     pub deep: Option<DeepSpec>,
     /// How long a recovered target has to stay up before names return to it.
     pub hold: Duration,
+    /// What else its way back depends on.
+    pub returns: Returns,
+}
+
+/// How a target that was down comes back, beyond `rise` and `hold`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Returns {
+    /// On top of the hold, at most: each host draws a share of its own, so that a fleet does not return in one instant.
+    pub spread: Duration,
+    /// How soon a failed login is tried again, at first; doubled each time, up to the interval.
+    pub retry: Duration,
+    /// Between two logins at an edge, at least, so that those of a whole fleet stay few; the first comes at a random time
+    /// within as much.
+    pub apart: Duration,
+    /// How flapping is damped.
+    pub damping: Damping,
+}
+
+impl Default for Returns {
+    /// Of one host alone.
+    fn default() -> Self {
+        let (retry, damping) = (Duration::from_secs(2), Damping::default());
+        Self { spread: Duration::ZERO, retry, apart: Duration::ZERO, damping }
+    }
 }
 
 impl ProbeSpec {

@@ -13,7 +13,7 @@ use super::tls::lock;
 use super::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
 use crate::model::{
-    Boottime, Check, CheckHealth, Failure, FailureReason, Now, Observation, Schedule, TargetSpec, Timings,
+    Boottime, Check, CheckHealth, Failure, FailureReason, Now, Observation, Returns, Schedule, TargetSpec, Timings,
 };
 use crate::sys::clock::Clock;
 
@@ -186,8 +186,9 @@ impl<P: Prober> Target<P> {
             Overlap::OneAwaited => 1,
         };
         // Not every host of a fleet returns to a recovered zone in the same instant.
-        let hold = self.spec.probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
-        Rules { schedule: self.schedule, hold, in_flight }
+        let all = self.spec.probe.returns;
+        let returns = Returns { spread: all.spread.mul_f64(rng.f64()), ..all };
+        Rules { check: self.check, schedule: self.schedule, hold: self.spec.probe.hold, returns, in_flight }
     }
 
     /// Regular appointments are jittered by a tenth to either side, so that no two checkers stay in step.

@@ -95,11 +95,18 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EndpointName, ProbeKind, ProbeSpec, Schedule, Zone};
+    use crate::model::{EndpointName, ProbeKind, ProbeSpec, Returns, Schedule, Zone};
 
     fn work(targets: u32, interval: Duration) -> Work {
         let path = Schedule { interval, fast_interval: interval, timeout: interval, fall: 1, rise: 1 };
-        let probe = Arc::new(ProbeSpec { kind: ProbeKind::Tcp, port: 1, path, deep: None, hold: Duration::ZERO });
+        let probe = Arc::new(ProbeSpec {
+            kind: ProbeKind::Tcp,
+            port: 1,
+            path,
+            deep: None,
+            hold: Duration::ZERO,
+            returns: Returns::default(),
+        });
         let endpoint: EndpointName = "db".parse().unwrap();
         let key = |n: u32| {
             let address = std::net::Ipv4Addr::from(n).into();

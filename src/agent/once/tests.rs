@@ -23,7 +23,7 @@ fn spec() -> ProbeSpec {
         rise: 3,
         fall: 3,
     };
-    ProbeSpec { kind: ProbeKind::Tcp, port: 5432, path, deep: None, hold: Duration::ZERO }
+    ProbeSpec { kind: ProbeKind::Tcp, port: 5432, path, deep: None, hold: Duration::ZERO, returns: Default::default() }
 }
 
 fn work() -> Work {

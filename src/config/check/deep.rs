@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(50);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// All hosts together log in to a server this often a second at most, in a settled state.
+/// All hosts together log in to a server this often a second at most, at an edge, too.
 const LOGINS_A_SECOND: u32 = 10;
 /// At an edge the checks of one host are this many times closer.
 const HASTE: u32 = 12;
@@ -87,11 +87,17 @@ fn depth(section: &mut Section, desk: &mut Desk<'_>, means: &Means) -> Option<Op
     Some(depth.value)
 }
 
+/// Between two logins of one host.
+pub(super) fn apart(fleet_size: u32) -> Duration {
+    Duration::from_secs(1) * fleet_size / LOGINS_A_SECOND
+}
+
 /// The rhythm of a deep check.
 fn schedule(interval: Duration, timeout: Duration, path: Schedule, fleet_size: u32) -> Schedule {
-    let interval = interval.max(Duration::from_secs(1) * fleet_size / LOGINS_A_SECOND);
+    let apart = apart(fleet_size);
+    let interval = interval.max(apart);
     // Never slower than the settled rhythm, even where that is very fast.
-    let fast_interval = (interval / HASTE).max(path.fast_interval).min(interval);
+    let fast_interval = (interval / HASTE).max(path.fast_interval).max(apart).min(interval);
     Schedule { interval, fast_interval, timeout, rise: path.rise, fall: path.fall }
 }
 
@@ -109,9 +115,9 @@ mod tests {
             (deep.interval, deep.fast_interval)
         };
         assert_eq!(of(60 * S, 1), (60 * S, 5 * S));
-        assert_eq!(of(60 * S, 600), (60 * S, 5 * S));
-        assert_eq!(of(60 * S, 3_000), (300 * S, 25 * S));
-        assert_eq!(of(300 * S, 50_000), (5_000 * S, 5_000 * S / 12));
+        assert_eq!(of(60 * S, 600), (60 * S, 60 * S));
+        assert_eq!(of(60 * S, 3_000), (300 * S, 300 * S));
+        assert_eq!(of(300 * S, 1_000), (300 * S, 100 * S));
         assert_eq!(of(S, 1), (S, S / 2));
     }
 }

@@ -11,7 +11,7 @@ use crate::config::document::quote;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
 use crate::config::{EndpointConfig, HostConfig, OwnDomains};
 use crate::model::limits::ENDPOINTS_A_CONFIG;
-use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Steering, ZoneId};
+use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Returns, Steering, ZoneId};
 
 /// What one `[[endpoint]]` says, with the places of what other rules look at.
 pub(super) struct Draft {
@@ -134,7 +134,7 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
         addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),
         zone_names: zones.iter().map(pinned).collect(),
         priority: priority.value,
-        probe,
+        probe: probe.map(|probe| damped(&probe, steering)),
         steering,
     });
     let discovered = !(without_domain && without_id);
@@ -159,6 +159,12 @@ fn is_of_one_endpoint(id: &EndpointId, domain: &Located<HostName>, desk: &mut De
 fn id_label(domain: &HostName) -> Option<&str> {
     let (label, rest) = domain.as_str().split_once('.')?;
     (label.starts_with("ep-") && rest.starts_with("epsrv-")).then_some(label)
+}
+
+/// The probe, with the damping that the endpoint's steering asks for.
+fn damped(probe: &ProbeSpec, steering: Steering) -> Arc<ProbeSpec> {
+    let returns = Returns { damping: steering.damping, ..probe.returns };
+    Arc::new(ProbeSpec { returns, ..probe.clone() })
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {

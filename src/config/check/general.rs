@@ -1,13 +1,15 @@
 //! `[host]`, `[steering]`, `[metrics]`, `[log]`: sections of plain keys.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::section::{Bad, Read, Section};
 use super::{Desk, Located, read};
+use crate::config::document::quote;
 use crate::config::keys;
 use crate::config::raw::Node;
 use crate::config::{HostConfig, LogConfig, MetricsConfig};
-use crate::model::{Answers, HostName, Prefer, Steering};
+use crate::model::{Answers, Damping, HostName, Prefer, Steering};
 use crate::model::{LogFormat, LogLevel, LogTarget};
 
 /// `[host]`, with the places of its folders.
@@ -66,13 +68,13 @@ fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
 pub(super) fn steering(mut section: Section, desk: &mut Desk<'_>) -> Option<Steering> {
     let prefer = section.take(desk, "prefer", prefer);
     let answers = section.take(desk, "answers", answers);
+    let damping = damping(&mut section, desk, None);
     section.finish(desk);
-    Some(Steering { prefer: prefer?.value, answers: answers?.value })
+    Some(Steering { prefer: prefer?.value, answers: answers?.value, damping: damping? })
 }
 
 /// `[endpoint.steering]`: what it lacks is taken from `[steering]`.
 pub(super) fn steering_over(mut section: Section, desk: &mut Desk<'_>, base: Steering) -> Steering {
-    const FROM: &str = "from [steering]";
     let prefer = section.take(desk, "prefer", prefer).map(|l| l.value).unwrap_or_else(|| {
         section.derived(desk, "prefer", if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" }, FROM);
         base.prefer
@@ -81,8 +83,55 @@ pub(super) fn steering_over(mut section: Section, desk: &mut Desk<'_>, base: Ste
         section.derived(desk, "answers", if base.answers == Answers::All { "\"all\"" } else { "\"one\"" }, FROM);
         base.answers
     });
+    let damping = damping(&mut section, desk, Some(base.damping)).unwrap_or(base.damping);
     section.finish(desk);
-    Steering { prefer, answers }
+    Steering { prefer, answers, damping }
+}
+
+const FROM: &str = "from [steering]";
+
+/// The keys `flap_…`; what is not here is taken from `base`, if there is one.
+fn damping(section: &mut Section, desk: &mut Desk<'_>, base: Option<Damping>) -> Option<Damping> {
+    let penalty = flaps(section, desk, ("flap_penalty", 0), base.map(|b| b.penalty));
+    let suppress = flaps(section, desk, ("flap_suppress", 2), base.map(|b| b.suppress));
+    let reuse = flaps(section, desk, ("flap_reuse", 1), base.map(|b| b.reuse));
+    let half_life = flap_time(section, desk, "flap_half_life", base.map(|b| b.half_life));
+    let max = flap_time(section, desk, "flap_max", base.map(|b| b.max));
+    let (suppress, reuse) = (suppress?, reuse?);
+    if reuse >= suppress {
+        let expected = format!("less than `flap_suppress`, which is {suppress}");
+        let help = "an address stays out until its penalty has decayed from the one to the other";
+        section.clash(desk, "flap_reuse", (expected, &reuse.to_string()), help);
+    }
+    Some(Damping { penalty: penalty?, suppress, reuse, half_life: half_life?, max: max? })
+}
+
+fn flaps(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    (name, least): (&'static str, i64),
+    base: Option<u32>,
+) -> Option<u32> {
+    const MOST: i64 = 1_000_000;
+    if let (Some(base), false) = (base, section.has(name)) {
+        section.derived(desk, name, &base.to_string(), FROM);
+        return Some(base);
+    }
+    section.take(desk, name, |n| read::integer(n, least..=MOST)).map(|l| l.value)
+}
+
+fn flap_time(
+    section: &mut Section,
+    desk: &mut Desk<'_>,
+    name: &'static str,
+    base: Option<Duration>,
+) -> Option<Duration> {
+    const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    if let (Some(base), false) = (base, section.has(name)) {
+        section.derived(desk, name, &quote(&humantime::format_duration(base).to_string()), FROM);
+        return Some(base);
+    }
+    section.take(desk, name, |n| read::duration(n, RANGE)).map(|l| l.value)
 }
 
 fn prefer(node: &Node) -> Read<Prefer> {

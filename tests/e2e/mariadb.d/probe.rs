@@ -28,6 +28,7 @@ fn target(address: SocketAddr, kind: ProbeKind) -> Result<TargetSpec, Error> {
         path: schedule,
         deep: Some(DeepSpec { depth: Depth::Query, schedule }),
         hold: second,
+        returns: Default::default(),
     };
     let key = TargetKey { endpoint: "lab".parse()?, zone: Zone::Unknown, address: address.ip() };
     Ok(TargetSpec { key, probe: Arc::new(probe) })

@@ -83,7 +83,14 @@ fn prober(arguments: &Arguments) -> Result<AnyProber, Error> {
     let second = Duration::from_secs(1);
     let schedule = Schedule { interval: second, fast_interval: second, timeout: second, rise: 3, fall: 3 };
     let deep = depth.map(|depth| DeepSpec { depth, schedule });
-    let probe = ProbeSpec { kind: kind(arguments)?, port: address.port(), path: schedule, deep, hold: second };
+    let probe = ProbeSpec {
+        kind: kind(arguments)?,
+        port: address.port(),
+        path: schedule,
+        deep,
+        hold: second,
+        returns: Default::default(),
+    };
     let key = TargetKey { endpoint: "lab".parse()?, zone: Zone::Unknown, address: address.ip() };
     Ok(Probers::new(Clock::System).prober(&TargetSpec { key, probe: Arc::new(probe) }, check))
 }
