@@ -6,6 +6,7 @@
 mod bearing;
 mod fold;
 mod load;
+mod loss;
 mod pace;
 mod tracker;
 

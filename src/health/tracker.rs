@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
+use super::loss::LossCounter;
 use super::pace::{Pace, Sparing};
 use crate::model::{
     Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
@@ -27,6 +28,9 @@ pub struct Step {
     pub next: Next,
     /// What changed, for the log and for the siblings.
     pub signal: Option<Signal>,
+    /// The probe lost packets on a link that is not known for it. Siblings should be probed, and told: if they lose some,
+    /// too, that is this host's fault.
+    pub lost: bool,
 }
 
 /// When the next probe is to begin.
@@ -81,6 +85,7 @@ pub struct Tracker {
     /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
     /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
     loss: u32,
+    packets: LossCounter,
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
@@ -110,6 +115,7 @@ impl Tracker {
             state: CheckState::Unknown,
             since: now,
             loss: 0,
+            packets: LossCounter::default(),
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
@@ -141,6 +147,11 @@ impl Tracker {
         if let Pace::Sparing(Sparing { apart }) = self.pace { apart } else { Duration::ZERO }
     }
 
+    /// A sibling has lost packets.
+    pub fn sibling_lost(&mut self, now: Now) {
+        self.packets.excuse(now.boottime);
+    }
+
     /// How long a probe that is called for has to wait yet.
     #[must_use]
     pub fn wait(&self, now: Now) -> Duration {
@@ -164,6 +175,14 @@ impl Tracker {
 
     /// A probe ended.
     pub fn observe(&mut self, observation: &Observation, now: Now) -> Step {
+        let lost = observation.retransmissions() > 0 && !self.down();
+        match self.packets.observe(observation, now.boottime, self.rules.schedule.fall) {
+            Some(failure) => Step { lost, ..self.fold_in(&Observation { outcome: Err(failure), ..*observation }, now) },
+            None => Step { lost, ..self.fold_in(observation, now) },
+        }
+    }
+
+    fn fold_in(&mut self, observation: &Observation, now: Now) -> Step {
         if let Some(i) = self.in_flight.iter().position(|s| *s == observation.started) {
             self.in_flight.swap_remove(i);
         }
@@ -182,7 +201,7 @@ impl Tracker {
                 if f.reason == FailureReason::Local { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
-        Step { next: self.next(now.boottime), signal }
+        Step { next: self.next(now.boottime), signal, lost: false }
     }
 
     /// The verdict as it stands.
@@ -221,7 +240,7 @@ impl Tracker {
                 self.become_(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
-            CheckState::Down { .. } if self.run.successes >= self.rules.schedule.rise => {
+            CheckState::Down { .. } if self.run.successes >= self.rules.schedule.rise && !self.packets.is_losing() => {
                 let hold = self.rules.hold;
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.become_(CheckState::Up { hold_until }, now);
@@ -246,7 +265,7 @@ impl Tracker {
             return None;
         }
         self.loss += Self::LEAK;
-        let lossy = self.loss >= 2 * Self::LEAK * fall;
+        let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
             self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
@@ -305,11 +324,16 @@ impl Tracker {
         let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
-        } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) {
+        } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) || self.is_about_to_tell() {
             Next::Edge(until(fast_interval))
         } else {
             Next::Regular(until(interval))
         }
+    }
+
+    /// True while the next results tell whether the link loses packets, or has stopped to.
+    fn is_about_to_tell(&self) -> bool {
+        self.packets.suspects() && (!self.down() || self.run.successes > 0)
     }
 
     fn down(&self) -> bool {

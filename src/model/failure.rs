@@ -165,6 +165,9 @@ pub struct Failure {
     /// Says something only where the reason is [`FailureReason::Overloaded`].
     #[serde(default, skip_serializing_if = "is_passing")]
     overload: Overload,
+    /// How often TCP had sent something again by then. Of no interest once the health of the target is known.
+    #[serde(skip)]
+    retransmissions: u32,
 }
 
 fn is_passing(overload: &Overload) -> bool {
@@ -180,7 +183,7 @@ impl Failure {
     pub fn new(reason: FailureReason, detail: impl fmt::Display) -> Self {
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         let detail: String = detail.to_string().chars().map(clean).take(Self::MAX_DETAIL).collect();
-        Self { reason, detail: detail.into(), overload: Overload::Passing }
+        Self { reason, detail: detail.into(), overload: Overload::Passing, retransmissions: 0 }
     }
 
     /// An overload of this kind.
@@ -193,6 +196,18 @@ impl Failure {
     #[must_use]
     pub fn with_overload(self, overload: Overload) -> Self {
         Self { overload, ..self }
+    }
+
+    /// The same after TCP had to send something again so often because its timer ran out.
+    #[must_use]
+    pub fn with_retransmissions(self, retransmissions: u32) -> Self {
+        Self { retransmissions, ..self }
+    }
+
+    /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known.
+    #[must_use]
+    pub fn retransmissions(&self) -> u32 {
+        self.retransmissions
     }
 
     /// The kind of overload; `None` for any other reason.

@@ -18,6 +18,14 @@ pub struct Observation {
     pub outcome: Result<Timings, Failure>,
 }
 
+impl Observation {
+    /// How often TCP had to send something again because its timer ran out.
+    #[must_use]
+    pub fn retransmissions(&self) -> u32 {
+        self.outcome.as_ref().map_or_else(Failure::retransmissions, |timings| timings.retransmissions)
+    }
+}
+
 /// How long each phase of a successful probe took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Timings {
@@ -33,6 +41,13 @@ pub struct Timings {
     pub query: Option<Duration>,
     /// Everything.
     pub total: Duration,
+    /// How often TCP had to send something again because its timer ran out; 0 where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    pub retransmissions: u32,
+}
+
+fn is_none_of_it(times: &u32) -> bool {
+    *times == 0
 }
 
 /// One check that was made once, for somebody who asked.

@@ -16,10 +16,12 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use regex_lite::Regex;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
 
 use super::backoff::Backoff;
-use super::dial::{self, Deadline};
+use super::dial::{self, Connected, Deadline};
 use super::http::{self, Wanted};
 use super::tls::{Sessions, TrustSet};
 use super::{Overlap, Prober};
@@ -65,22 +67,38 @@ impl HttpsProber {
             return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
         };
         let (config, deadline) = (config?, Deadline::after(deadline));
-        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let Connected { stream, took: tcp, resent } = dial::connect(self.address, deadline).await?;
         let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
+        let outcome = self.exchange(&mut stream, exchange, deadline).await.map(|answer| Timings {
+            tcp,
+            tls: Some(tls),
+            answer: Some(answer),
+            total: tcp + tls + answer,
+            ..Timings::default()
+        });
+        resent.told(outcome, stream.get_ref().0)
+    }
+
+    /// What is asked once the certificate is verified. Returns how long the answer took.
+    async fn exchange(
+        &self,
+        stream: &mut TlsStream<TcpStream>,
+        exchange: &Exchange,
+        deadline: Deadline,
+    ) -> Result<Duration, Failure> {
         if let Some(Err(failure)) = self.backoff.as_ref().map(Backoff::check) {
             // Nothing more is wanted; how it ends does not matter.
             let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
             return Err(failure);
         }
-        let answered = exchange.run(&mut stream, deadline).await;
+        let answered = exchange.run(stream, deadline).await;
         if let Some(backoff) = &self.backoff {
             match &answered {
                 Err(failure) if failure.reason == FailureReason::Auth => backoff.refused(failure),
                 _ => backoff.end(),
             }
         }
-        let answer = answered?;
-        Ok(Timings { tcp, tls: Some(tls), answer: Some(answer), total: tcp + tls + answer, ..Timings::default() })
+        answered
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::target::{Report, Shared, Target};
+use super::target::{Calls, Report, Shared, Target};
 use super::{Prober, Work};
 use crate::health::{Bearing, Signal};
 use crate::model::{
@@ -70,7 +70,7 @@ struct Running<P> {
 
 /// How a task is reached.
 struct Handle<P> {
-    nudge: Arc<Notify>,
+    calls: Arc<Calls>,
     prober: Shared<P>,
 }
 
@@ -169,9 +169,9 @@ where
             && spec.probe.with_secrets_of(&running.spec.probe) == *running.spec.probe;
         if same {
             running.spec = spec.clone();
-            for (check, Handle { nudge, prober }) in &running.checks {
+            for (check, Handle { calls, prober }) in &running.checks {
                 prober.replace((self.make)(spec, *check));
-                nudge.notify_one();
+                calls.prove();
             }
         }
         same
@@ -180,7 +180,7 @@ where
     fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector<P>) -> Running<P> {
         let (tag, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
-            let nudge = Arc::new(Notify::new());
+            let calls = Arc::new(Calls::default());
             let prober = Shared::new((self.make)(spec, check));
             let target = Target {
                 prober: prober.clone(),
@@ -190,11 +190,11 @@ where
                 grid,
                 clock: self.clock,
                 seed: self.seed,
-                nudge: nudge.clone(),
+                calls: calls.clone(),
                 reports: collector.reports.clone(),
             };
             collector.tasks.spawn(target.run(token.clone()));
-            (check, Handle { nudge, prober })
+            (check, Handle { calls, prober })
         };
         let checks = spec.probe.checks().map(&mut start).collect();
         Running { spec: spec.clone(), tag, checks, token }
@@ -227,20 +227,28 @@ where
         };
         let bears = collector.bearing.of(known, &report.health);
         *known = report.health;
+        if report.lost {
+            self.call(collector, (&report.spec.key, report.check), Calls::sibling_lost);
+        }
         if let Some(signal) = report.signal {
             self.tell(collector, &report.spec.key, report.check, (report.at, signal));
         }
         bears
     }
 
+    /// Calls the same check of all siblings.
+    fn call(&self, collector: &Collector<P>, (key, check): (&TargetKey, Check), call: fn(&Calls)) {
+        for sibling in collector.work.siblings(key) {
+            if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
+                call(&handle.calls);
+            }
+        }
+    }
+
     /// Nudges the siblings, and tells what happened.
     fn tell(&self, collector: &Collector<P>, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
         if signal.concerns_siblings() {
-            for sibling in collector.work.siblings(key) {
-                if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
-                    handle.nudge.notify_one();
-                }
-            }
+            self.call(collector, (key, check), Calls::prove);
         }
         let target = key.clone();
         let kind = match signal {

@@ -110,7 +110,7 @@ impl Server {
             None => None,
         };
         let ready = self.make_ready(secret.as_ref(), allowed, progress).await;
-        let Opened { mut packets, greeting, secrecy, mut timings, turn } = match ready {
+        let Opened { mut packets, greeting, secrecy, mut timings, resent, turn } = match ready {
             Ok(opened) => opened,
             Err(why) => {
                 secret.into_iter().for_each(SecretTurn::unused);
@@ -131,7 +131,9 @@ impl Server {
         self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;
-        Ok(LoggedIn { session: Session::new(packets, login.secret().cloned()), driver, timings })
+        let mut session = Session::new(packets, resent, login.secret().cloned());
+        timings.retransmissions += session.resent();
+        Ok(LoggedIn { session, driver, timings })
     }
 
     /// A connection that the login, with this secret, may be sent on.
