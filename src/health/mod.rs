@@ -8,6 +8,7 @@ mod fold;
 mod load;
 mod loss;
 mod pace;
+pub mod slow;
 mod tracker;
 
 pub use bearing::Bearing;

@@ -226,6 +226,7 @@ impl Tracker {
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             load: self.loads.load(),
+            slow: None,
             certificate: None,
             remark: None,
             stats: self.stats.clone(),

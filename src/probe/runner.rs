@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::target::{Calls, Report, Shared, Target};
 use super::{Prober, Work};
-use crate::health::{Bearing, Signal};
+use crate::health::{Bearing, Signal, slow};
 use crate::model::{
     Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now,
-    ProbeSpec, TargetHealth, TargetKey, TargetSpec,
+    ProbeSpec, Slowness, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
@@ -222,11 +222,17 @@ where
         if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.tag, &report.spec)) {
             return false;
         }
+        let slow = slowness(collector, view, &report);
         let Some(known) = view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&report.check)) else {
             return false;
         };
-        let bears = collector.bearing.of(known, &report.health);
-        *known = report.health;
+        let is_slow = |slow: Option<Slowness>| slow.is_some_and(|slow| slow.until.is_none());
+        let turned = is_slow(slow) != is_slow(known.slow);
+        let bears = collector.bearing.of(known, &report.health) || turned;
+        *known = CheckHealth { slow, ..report.health };
+        if let Some(slow) = slow.filter(|_| turned) {
+            self.tell_slow(key, report.check, (report.at, slow));
+        }
         if report.lost {
             self.call(collector, (&report.spec.key, report.check), Calls::sibling_lost);
         }
@@ -234,6 +240,16 @@ where
             self.tell(collector, &report.spec.key, report.check, (report.at, signal));
         }
         bears
+    }
+
+    fn tell_slow(&self, key: &TargetKey, check: Check, (at, slow): (Now, Slowness)) {
+        let (target, Slowness { median, beside, until, .. }) = (key.clone(), slow);
+        let kind = match until {
+            None => EventKind::TargetSlow { target, check, median, beside },
+            Some(_) => EventKind::TargetSlowOver { target, check },
+        };
+        // Without a listener there is nobody to tell.
+        let _ = self.events.send(Event { at, kind });
     }
 
     /// Calls the same check of all siblings.
@@ -261,4 +277,18 @@ where
         // Without a listener there is nobody to tell.
         let _ = self.events.send(Event { at, kind });
     }
+}
+
+/// Whether the check that a report is of is much slower than the same one of its siblings.
+fn slowness<P>(collector: &Collector<P>, view: &HealthView, report: &Report) -> Option<Slowness> {
+    let health = |key: &TargetKey| view.targets.get(key)?.checks.get(&report.check);
+    let (key, median) = (&report.spec.key, report.health.load.median);
+    let before = health(key).and_then(|before| before.slow);
+    // Nearly always nobody's times need to be looked at.
+    if before.is_none() && median.is_none_or(|median| median <= slow::NEVER_BELOW) {
+        return None;
+    }
+    let up = |health: &&CheckHealth| matches!(health.state, CheckState::Up { .. });
+    let siblings = collector.work.siblings(key).filter_map(health).filter(up);
+    slow::judge(before, median, siblings.filter_map(|health| health.load.median).min(), report.at.boottime)
 }

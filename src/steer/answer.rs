@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::Inputs;
 use super::candidate::{Candidate, Candidates, Standing};
 use super::shed::{self, Shed};
+use super::slow;
 use crate::model::{Answers, Prefer};
 
 /// The outcome for one name.
@@ -51,15 +52,15 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
     }
     let mut choice = pool.clone();
     keep_if_any(&mut choice, |c| !c.drained);
-    let shed = shed::of(candidates, published, inputs);
-    let is_left = |c: &Candidate| shed.left.contains(&c.key);
-    if choice.iter().any(|c| c.serves() && !is_left(c)) {
-        choice.retain(|c| !is_left(c));
-    }
+    let mut shed = shed::of(candidates, published, inputs);
+    leave(&mut choice, &shed);
     if let Some(first) = choice.iter().map(|c| c.priority).min() {
         choice.retain(|c| c.priority == first);
     }
     if candidates.steering.prefer == Prefer::LocalZone {
+        let slow = slow::of(&choice, published, inputs);
+        leave(&mut choice, &slow);
+        shed = shed.and(slow);
         keep_if_any(&mut choice, |c| c.local);
     }
     if candidates.steering.answers == Answers::One {
@@ -120,6 +121,14 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
 /// True if a drain is not what keeps it out.
 fn is_sick(c: &Candidate) -> bool {
     matches!(c.standing, Standing::Down | Standing::Recovering)
+}
+
+/// Leaves out what this host keeps away from, as long as something else serves.
+fn leave(choice: &mut Vec<&Candidate>, shed: &Shed) {
+    let is_left = |c: &Candidate| shed.left.contains(&c.key);
+    if choice.iter().any(|c| c.serves() && !is_left(c)) {
+        choice.retain(|c| !is_left(c));
+    }
 }
 
 /// Keeps the matching ones if there are any.

@@ -15,6 +15,7 @@ mod answer;
 mod candidate;
 mod reason;
 mod shed;
+mod slow;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -35,9 +35,9 @@ use crate::model::{
 };
 
 /// All hosts would have left, or come back, after so long.
-const RAMP: Duration = Duration::from_secs(300);
+pub(super) const RAMP: Duration = Duration::from_secs(300);
 /// No host whose hash is not below leaves.
-const MOST: f64 = 0.5;
+pub(super) const MOST: f64 = 0.5;
 /// An adapter may refuse everybody for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Failures here and successes there.
@@ -50,6 +50,15 @@ pub(super) struct Shed {
     pub(super) left: BTreeSet<TargetKey>,
     /// When that next changes by itself.
     pub(super) wake: Option<Boottime>,
+}
+
+impl Shed {
+    /// Both.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.left.extend(other.left);
+        self.wake = self.wake.into_iter().chain(other.wake).min();
+        self
+    }
 }
 
 /// What counts as one, and where else the name could lead.
@@ -98,7 +107,7 @@ pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: 
 }
 
 /// Whether it is time; if not, it will be.
-fn reached(turn: Boottime, now: Boottime, shed: &mut Shed) -> bool {
+pub(super) fn reached(turn: Boottime, now: Boottime, shed: &mut Shed) -> bool {
     if turn > now {
         shed.wake = shed.wake.into_iter().chain([turn]).min();
     }
@@ -208,7 +217,7 @@ fn alternate(failures: &[Boottime], successes: &[Boottime]) -> Option<Boottime> 
 }
 
 /// At or above 0, below 1.
-fn hash(host: &HostFacts, target: &str) -> f64 {
+pub(super) fn hash(host: &HostFacts, target: &str) -> f64 {
     let machine = || host.identity.machine_id.as_deref();
     let host = host.instance_id.as_deref().or_else(machine).unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, format!("{host}\n{target}").as_bytes());
