@@ -121,7 +121,7 @@ impl Server {
     }
 
     /// A connection that has greeted, without TLS as yet.
-    async fn greet_on(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Failure> {
+    pub(super) async fn greet_on(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Failure> {
         if let Some(rest) = self.gate.silence.rest() {
             return Err(resting(rest));
         }
@@ -145,6 +145,7 @@ impl Server {
             return Err(overdue("no greeting", GREETING));
         };
         self.gate.silence.end();
+        self.gate.greeted();
         greeted
     }
 
