@@ -1,9 +1,10 @@
 //! A link that loses packets, seen by what TCP had to send again (pure).
 //!
 //! TCP hides loss: most probes over a link that loses four packets in ten each way succeed, only later, and the clients'
-//! statements crawl. So what a retransmission timer had to send again counts, in a counter that leaks: about five such
-//! probes more than clean ones make up for. One packet in fifty, each way, never fills it; four in ten do with some ten
-//! probes, which go at `fast_interval` from the first sign on.
+//! statements crawl. So what a retransmission timer had to send again counts, in a counter that leaks: six such probes
+//! fill it, or three that had to send more than once, if no clean ones make up for them. One packet in fifty, each way,
+//! hardly ever does in a year; four in ten do within some seven probes, which go at `fast_interval` from the first sign
+//! on.
 //!
 //! Loss on this host's own side shows towards every address. So a sign of a sibling within ten seconds takes away what was
 //! counted here, and both are let off.
@@ -28,7 +29,7 @@ pub(super) struct LossCounter {
 
 impl LossCounter {
     /// What a probe adds that had to send one packet again, and one that had to send more or failed after it.
-    const ONCE: u32 = 6;
+    const ONCE: u32 = 5;
     const WORST: u32 = 10;
     /// What a clean success takes away.
     const CLEAN: u32 = 2;

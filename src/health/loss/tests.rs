@@ -48,19 +48,19 @@ fn one_lost_packet_does_nothing_but_hurry_three_probes() {
 #[test]
 fn successes_that_took_retransmissions_become_failures_that_say_so() {
     let mut counter = LossCounter::default();
-    for n in 0..4 {
+    for n in 0..5 {
         assert_eq!(seen(&mut counter, n, 1), None);
     }
-    let failure = seen(&mut counter, 4, 1).unwrap();
-    assert_eq!(failure.to_string(), "timeout: packets are lost: TCP had to send again in 5 of the latest 5 probes");
-    assert_eq!(seen(&mut counter, 5, 0), None, "a clean success is none");
-    for n in 6..12 {
+    let failure = seen(&mut counter, 5, 1).unwrap();
+    assert_eq!(failure.to_string(), "timeout: packets are lost: TCP had to send again in 6 of the latest 6 probes");
+    assert_eq!(seen(&mut counter, 6, 0), None, "a clean success is none");
+    for n in 7..13 {
         assert!(counter.is_losing(), "{n}");
         seen(&mut counter, n, 0);
     }
-    seen(&mut counter, 12, 0);
+    seen(&mut counter, 13, 0);
     assert!(!counter.is_losing(), "half empty");
-    assert_eq!(seen(&mut counter, 13, 1), None);
+    assert_eq!(seen(&mut counter, 14, 1), None);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_siblings_loss_is_this_hosts_for_ten_seconds_before_and_after() {
 }
 
 #[test]
-fn four_packets_in_ten_are_noticed_within_some_ten_probes() {
+fn four_packets_in_ten_are_noticed_within_some_seven_probes() {
     let mut took: Vec<u64> = Vec::new();
     for seed in 0..1000 {
         let (mut rng, mut counter) = (fastrand::Rng::with_seed(seed), LossCounter::default());
@@ -118,14 +118,14 @@ fn four_packets_in_ten_are_noticed_within_some_ten_probes() {
         took.extend(noticed);
     }
     took.sort_unstable();
-    assert!(took[500] <= 8 && took[950] <= 20, "half within {}, 95 % within {}", took[500], took[950]);
+    assert!(took[500] <= 7 && took[950] <= 15, "half within {}, 95 % within {}", took[500], took[950]);
 }
 
 #[test]
-fn a_packet_in_fifty_each_way_does_nothing_for_a_month() {
-    const PROBES_A_MONTH: u64 = 30 * 24 * 3600 / 5;
+fn a_packet_in_fifty_each_way_does_nothing_for_two_months() {
+    const PROBES: u64 = 60 * 24 * 3600 / 5;
     let (mut rng, mut counter) = (fastrand::Rng::with_seed(1), LossCounter::default());
-    for n in 0..PROBES_A_MONTH {
+    for n in 0..PROBES {
         counter.observe(&drawn(&mut rng, 0.02, n), at(n), FALL);
         assert!(!counter.is_losing(), "after {n} probes");
     }
