@@ -88,3 +88,21 @@ async fn a_token_that_is_written_anew_is_in_use_at_once_without_a_reload() {
     scene.rig.write_config(&(config + "# a remark\n"));
     scene.rig.reports("the change is seen", |r| r.config.changed_on_disk).await;
 }
+
+#[tokio::test]
+async fn a_folder_that_is_written_all_the_time_hides_no_change_of_the_config() {
+    let scene = Scene::start(TdengineSetup::TOKEN).await;
+    scene.all("both are up", AddressState::Up).await;
+    let noise = scene.rig.path("noise");
+    let writing = tokio::spawn(async move {
+        loop {
+            std::fs::write(&noise, "x").unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    let config = std::fs::read_to_string(scene.rig.path("config.toml")).unwrap();
+    scene.rig.write_config(&(config + "# a remark\n"));
+    scene.rig.reports("the change is seen", |r| r.config.changed_on_disk).await;
+    assert!(!writing.is_finished());
+    writing.abort();
+}

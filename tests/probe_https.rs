@@ -1,6 +1,7 @@
 //! The https prober against a service that fails in every way, and against certificates that do.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use privatelinkd::model::{
 };
 use privatelinkd::probe::{AnyProber, Overlap, Prober};
 
+use crate::agent_rig::{NAME as AGENT_NAME, Rig};
 use crate::probe_tcp::{HASTY, PATIENT, probers, reason, target};
 
 const NAME: &str = "gw-orders.example.com";
@@ -149,6 +151,84 @@ async fn a_secret_header_reaches_the_server_and_nobody_else() {
     prober.probe(PATIENT).await.unwrap();
     assert_eq!(service.last_request().unwrap().headers["x-token"], "hunter2");
     assert!(!format!("{prober:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_front_that_refuses_the_secret_is_still_seen_to_answer_or_not() {
+    let pki = Pki::new("test").unwrap();
+    let service = serve(pki.leaf(&[NAME]).unwrap()).await;
+    let headers = vec![("x-token".to_owned(), HeaderValue::Secret(Secret::new("hunter2".into())))];
+    let prober = prober(service.address(), HttpsSpec { headers, ..spec(trust(&pki)) });
+    let has_secret = || service.last_request().unwrap().headers.contains_key("x-token");
+    service.set(HttpsMode::Status(401)).await.unwrap();
+    assert!(prober.probe(PATIENT).await.unwrap().answer.is_some() && has_secret());
+    let remark = prober.remark().unwrap();
+    assert!(remark.contains("auth: expected 200, found 401") && !remark.contains("hunter2"), "{remark}");
+    // TLS is enough for a while, and the secret rests.
+    let timings = prober.probe(PATIENT).await.unwrap();
+    assert_eq!((timings.answer, timings.total), (None, timings.tcp + timings.tls.unwrap()));
+    assert!(prober.remark().unwrap().contains("auth: no login for 30s after expected 200, found 401"));
+    for (mode, expected) in
+        [(HttpsMode::Refused, R::Refused), (HttpsMode::StallHttp, R::Timeout), (HttpsMode::Status(502), R::BackendDown)]
+    {
+        service.set(HttpsMode::Refused).await.unwrap();
+        assert_eq!(reason(prober.probe(PATIENT).await), R::Refused);
+        service.set(mode).await.unwrap();
+        let deadline = if expected == R::Timeout { 10 * HASTY } else { PATIENT };
+        assert_eq!(reason(prober.probe(deadline).await), expected, "after a failure an answer is asked for");
+    }
+    for status in [401, 403, 404, 302, 200] {
+        service.set(HttpsMode::Refused).await.unwrap();
+        assert_eq!(reason(prober.probe(PATIENT).await), R::Refused);
+        service.set(HttpsMode::Status(status)).await.unwrap();
+        assert!(prober.probe(PATIENT).await.unwrap().answer.is_some(), "{status}");
+        assert!(!has_secret(), "it is not risked before its time");
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    // A time-out in its turn is no word on it.
+    service.set(HttpsMode::StallHttp).await.unwrap();
+    assert_eq!(reason(prober.probe(10 * HASTY).await), R::Timeout);
+    service.set(HttpsMode::Status(401)).await.unwrap();
+    prober.probe(PATIENT).await.unwrap();
+    assert!(has_secret());
+    prober.probe(PATIENT).await.unwrap();
+    assert!(prober.remark().unwrap().contains("no login for 1m after"), "{:?}", prober.remark());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    service.set(HttpsMode::Up).await.unwrap();
+    prober.probe(PATIENT).await.unwrap();
+    assert!(has_secret() && prober.remark().is_none());
+}
+
+#[tokio::test]
+async fn failing_over_needs_no_secret() {
+    let pki = Pki::new("test").unwrap();
+    let services = [serve(pki.leaf(&[AGENT_NAME]).unwrap()).await, serve(pki.leaf(&[AGENT_NAME]).unwrap()).await];
+    for service in &services {
+        service.set(HttpsMode::Status(401)).await.unwrap();
+    }
+    let [h, i] = services.each_ref().map(|service| service.address().ip());
+    let mut rig = Rig::new("");
+    std::fs::write(rig.path("ca.pem"), pki.ca_pem()).unwrap();
+    std::fs::write(rig.path("token"), "revoked").unwrap();
+    std::fs::set_permissions(rig.path("token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    rig.configure(&format!(
+        "[[endpoint]]\nname = \"db\"\naddresses = {{ cn-hangzhou-h = \"{h}\", cn-hangzhou-i = \"{i}\" }}\n\
+         private_dns = [\"{AGENT_NAME}\"]\n[endpoint.probe]\nkind = \"https\"\nport = 8443\nca_file = \"{}\"\n\
+         headers = {{ x-token = {{ file = \"{}\" }} }}\ninterval = \"300ms\"\nfast_interval = \"100ms\"\n\
+         timeout = \"1s\"\nhold = \"0s\"\n",
+        rig.path("ca.pem").display(),
+        rig.path("token").display()
+    ));
+    rig.start();
+    rig.moves_to(AGENT_NAME, &[h, i]).await;
+    let said = |problem: &String| problem.contains("its secret is refused") && problem.contains("401");
+    rig.reports("the refused secret", |report| report.problems.iter().any(said)).await;
+    services[0].set(HttpsMode::Refused).await.unwrap();
+    rig.moves_to(AGENT_NAME, &[i]).await;
 }
 
 #[tokio::test]

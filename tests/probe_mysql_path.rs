@@ -17,7 +17,8 @@ use tokio::time::{Instant, advance, pause, resume, sleep};
 
 use crate::agent_rig::{NAME, Rig};
 use crate::probe_mysql::{
-    CAPS, OK, PASSWORD, Peer, REFUSED, Server, contains, deep, greeting, healthy, mysql, spec, switch,
+    CAPS, OK, PASSWORD, Peer, REFUSED, Server, contains, deep, greeting, healthy, mysql, sealed, spec, switch, tls,
+    verify,
 };
 use crate::probe_tcp::{HASTY, PATIENT, probers, reason};
 
@@ -101,7 +102,7 @@ async fn a_login_that_works_again_is_used_again() {
     let declines = async || server.heard(server.connections()).await.last().unwrap().concat();
     prober.probe(PATIENT).await.unwrap();
     assert!(contains(&declines().await, b"acct"));
-    for (after, tries) in [(30, false), (31, true), (300, false), (301, true)] {
+    for (after, tries) in [(30, false), (31, true), (30, false), (31, true)] {
         wait(Duration::from_secs(after)).await;
         prober.probe(PATIENT).await.unwrap();
         assert_eq!(contains(&declines().await, b"acct"), tries, "after {after} s more");
@@ -175,14 +176,14 @@ async fn a_greeting_that_no_login_can_follow_is_left_politely() {
     assert!(contains(&server.heard(1).await[0][0], DECLINE));
 }
 
-#[tokio::test]
-async fn delayed_refusals_are_awaited_one_at_a_time_and_said() {
+/// A server that refuses every login, and declines only when it is let.
+async fn holding(greeting: Vec<u8>) -> (Server, Arc<Notify>) {
     let go = Arc::new(Notify::new());
     let wait_for = go.clone();
     let server = Server::start(move |mut peer| {
-        let go = wait_for.clone();
+        let (greeting, go) = (greeting.clone(), wait_for.clone());
         async move {
-            peer.say(0, &native()).await;
+            peer.say(0, &greeting).await;
             let Some((number, login)) = peer.hear().await else { return vec![] };
             if contains(&login, DECLINE) {
                 go.notified().await;
@@ -192,6 +193,98 @@ async fn delayed_refusals_are_awaited_one_at_a_time_and_said() {
         }
     })
     .await;
+    (server, go)
+}
+
+#[tokio::test]
+async fn what_is_declined_time_and_again_is_asked_at_a_gentle_pace_whatever_the_verdict() {
+    let mysql = |tls| ProbeKind::Mysql(spec(tls));
+    let matrixone = || ProbeKind::Matrixone(spec(MysqlTls::Preferred));
+    let table = [
+        (native(), mysql(MysqlTls::Required), Check::Path, R::TlsHandshake),
+        (native(), mysql(MysqlTls::Required), Check::Deep, R::TlsHandshake),
+        (native(), matrixone(), Check::Path, R::Protocol),
+        (native(), matrixone(), Check::Deep, R::Protocol),
+        (b"\x0a8.0.36\0".to_vec(), mysql(MysqlTls::Preferred), Check::Path, R::Protocol),
+    ];
+    for (greeting, kind, check, expected) in table {
+        let (server, go) = holding(greeting).await;
+        let prober = probers().prober(&deep(server.address(), kind), check);
+        assert_eq!(prober.pace(), Pace::Scheduled);
+        assert_eq!(reason(prober.probe(PATIENT).await), expected);
+        assert!(is_sparing(&prober), "{expected} {check}: {:?}", prober.pace());
+        // Its refusal is awaited, and no second one asked for.
+        let held = prober.probe(PATIENT).await.unwrap_err();
+        assert_eq!(held.reason, R::Local, "{held}");
+        assert_eq!(server.connections(), 1, "{expected} {check}");
+        go.notify_one();
+        server.heard(1).await;
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(reason(prober.probe(PATIENT).await), expected);
+        assert_eq!(server.connections(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_certificate_is_looked_at_at_a_gentle_pace_until_it_is_a_good_one() {
+    let (acceptor, trust) = tls("elsewhere.example.com");
+    let (server, _) = sealed(acceptor).await;
+    for check in [Check::Path, Check::Deep] {
+        let target = deep(server.address(), ProbeKind::Mysql(spec(verify(trust.clone()))));
+        let prober = probers().prober(&target, check);
+        assert_eq!(reason(prober.probe(PATIENT).await), R::TlsName);
+        assert!(is_sparing(&prober), "{check}");
+    }
+}
+
+/// A server that refuses our login, freezes when it should refuse a decline, and goes on like this.
+async fn freezing(thawed: bool) -> Server {
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    Server::start(move |mut peer| {
+        let connection = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if connection < 2 || thawed {
+                peer.say(0, &native()).await;
+            }
+            while let Some((number, packet)) = peer.hear().await {
+                if connection != 1 && packet.len() > 1 {
+                    peer.say(number + 1, REFUSED).await;
+                }
+            }
+            vec![]
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_freezes_before_it_refuses_is_greeted_again_after_a_minute() {
+    for thawed in [false, true] {
+        let server = freezing(thawed).await;
+        let prober = mysql(server.address(), Check::Path);
+        for _ in 0..2 {
+            prober.probe(PATIENT).await.unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(reason(prober.probe(HASTY).await), R::Local);
+            wait(Duration::from_secs(29)).await;
+        }
+        assert_eq!(server.connections(), 2);
+        wait(Duration::from_secs(2)).await;
+        sleep(Duration::from_millis(50)).await;
+        let outcome = prober.probe(if thawed { PATIENT } else { HASTY }).await;
+        assert_eq!(server.connections(), 3);
+        if thawed {
+            outcome.unwrap();
+        } else {
+            assert_eq!(outcome, Err(Failure::new(R::Timeout, "no greeting after 200ms")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn delayed_refusals_are_awaited_one_at_a_time_and_said() {
+    let (server, go) = holding(native()).await;
     let prober = mysql(server.address(), Check::Path);
     // Our own login's refusal, then a decline whose refusal is late: the verdict does not wait for it.
     prober.probe(PATIENT).await.unwrap();
@@ -258,19 +351,93 @@ async fn a_connection_that_is_never_greeted_is_given_up_for_a_new_one() {
     }
 }
 
+/// A server that answers the logins of these connections, and holds all others back.
+async fn answering(answered: std::ops::Range<usize>) -> Server {
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    Server::start(move |mut peer| {
+        let answered = answered.contains(&count.fetch_add(1, Ordering::SeqCst));
+        async move {
+            peer.say(0, &native()).await;
+            if answered {
+                return peer.serve(1, OK).await;
+            }
+            let mut heard = vec![];
+            while let Some((_, packet)) = peer.hear().await {
+                heard.push(packet);
+            }
+            heard
+        }
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_login_without_an_answer_is_given_up_after_a_minute() {
-    let server = Server::scripted(native(), &[]).await;
-    let prober = mysql(server.address(), Check::Path);
+    let server = answering(0..1).await;
+    let prober = mysql(server.address(), Check::Deep);
+    // It is a right one.
+    prober.probe(PATIENT).await.unwrap();
     assert_eq!(prober.probe(HASTY).await, Err(Failure::new(R::Timeout, "no answer to the login after 200ms")));
     wait(Duration::from_secs(50)).await;
     sleep(Duration::from_millis(50)).await;
     assert_eq!(reason(prober.probe(HASTY).await), R::Timeout);
-    assert_eq!(server.connections(), 1);
-    wait(Duration::from_secs(10)).await;
-    server.heard(1).await;
-    assert_eq!(reason(prober.probe(HASTY).await), R::Timeout);
     assert_eq!(server.connections(), 2);
+    wait(Duration::from_secs(10)).await;
+    server.heard(2).await;
+    assert_eq!(reason(prober.probe(HASTY).await), R::Timeout);
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_login_that_may_be_wrong_and_is_not_answered_says_nothing_of_the_server() {
+    for check in [Check::Path, Check::Deep] {
+        let server = answering(0..0).await;
+        let (probers, target) = (probers(), deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))));
+        let prober = probers.prober(&target, check);
+        let held = "the server delays logins that may be wrong: no answer to one that was never accepted after ";
+        for _ in 0..3 {
+            let late = prober.probe(HASTY).await.unwrap_err();
+            assert!(late.reason == R::Local && late.detail.starts_with(held), "{late}");
+        }
+        // Nor does it to the other check, which waits for its turn.
+        let waiting = probers.prober(&target, if check == Check::Path { Check::Deep } else { Check::Path });
+        assert_eq!(reason(waiting.probe(HASTY).await), R::Local);
+        drop(waiting);
+        assert_eq!(server.connections(), 1);
+        wait(Duration::from_secs(60)).await;
+        server.heard(1).await;
+        // It rests: each further one would be counted. The path check goes on by the greeting.
+        let outcome = prober.probe(PATIENT).await;
+        if check == Check::Path {
+            outcome.unwrap();
+            assert!(is_sparing(&prober));
+            assert!(prober.remark().unwrap().contains(held), "{:?}", prober.remark());
+        } else {
+            assert_eq!(reason(outcome), R::Local);
+            assert_eq!(server.connections(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_whose_time_is_over_ends_the_logins_even_if_that_is_said_in_the_session() {
+    let server = Server::start(move |mut peer| async move {
+        peer.say(0, &native()).await;
+        let Some((_, login)) = peer.hear().await else { return vec![] };
+        peer.say(2, OK).await;
+        if peer.hear().await.is_some() {
+            peer.say(1, b"\xff\x1c\x07#HY000You must reset your password").await;
+        }
+        vec![login]
+    })
+    .await;
+    let prober = mysql(server.address(), Check::Deep);
+    let first = prober.probe(PATIENT).await.unwrap_err();
+    assert!(first.to_string().starts_with("auth: 1820"), "{first}");
+    let again = prober.probe(PATIENT).await.unwrap_err();
+    assert!(again.to_string().starts_with("auth: not tried again until "), "{again}");
+    assert!(!again.detail.contains("slow tr"), "{again}");
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]

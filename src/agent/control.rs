@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::host_facts;
@@ -45,10 +46,13 @@ pub(super) struct Control {
 impl Control {
     /// Runs until cancelled.
     pub(super) async fn run(mut self, mut reload: mpsc::Receiver<()>, token: CancellationToken) {
+        // Outside of the loop: where secrets are, somebody may write all the time.
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.beat.now();
             self.keep().await;
-            self.secret_files.follow(self.sources.secrets());
+            self.secret_files.follow(self.sources.secrets()).await;
             tokio::select! {
                 // Told to stop.
                 () = token.cancelled() => break,
@@ -57,11 +61,11 @@ impl Control {
                 // Somebody has written something where secrets are.
                 () = self.secret_files.rest() => self.renew_secrets().await,
                 // Does somebody edit the config without a reload? Was a secret written where no watch can see it?
-                () = tokio::time::sleep(LOOK) => {
+                _ = looks.tick() => {
                     if !self.secret_files.is_stirred() {
                         self.renew_secrets().await;
-                        self.look().await;
                     }
+                    self.look().await;
                 }
             }
         }
@@ -128,16 +132,21 @@ impl Control {
     async fn renew_secrets(&mut self) {
         let (sources, texts, environment) = (self.sources.clone(), self.texts.clone(), self.environment.clone());
         let running = self.settings.config.borrow().clone();
-        let renew = move || sources.secrets_changed_on_disk().then(|| texts.renewed(&running, &environment));
-        let Ok(Some(renewed)) = tokio::task::spawn_blocking(renew).await else { return };
+        // As they are before they are read: what is written meanwhile is for the next look.
+        let renew = move || {
+            let now = sources.secrets_on_disk()?;
+            Some((texts.renewed(&running, &environment), now))
+        };
+        let Ok(Some((renewed, now))) = tokio::task::spawn_blocking(renew).await else { return };
         let refused = match renewed {
             Ok(renewed) => {
                 self.sources.renewed(&renewed);
                 self.take_secrets(renewed.config);
                 renewed.refused
             }
-            // It is looked at again, and told once.
+            // It is told once, and looked at again when there is something else to see.
             Err(complaints) => {
+                self.sources.renew_secrets(now);
                 rendered(&complaints).iter().filter_map(|c| c.lines().next()).map(str::to_owned).collect()
             }
         };

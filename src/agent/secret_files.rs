@@ -33,18 +33,26 @@ struct Stirred {
 }
 
 impl SecretFiles {
-    /// From now on these. Blocks for a moment where a folder is new; costs nothing where none is.
-    pub(super) fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
-        let all: BTreeSet<PathBuf> = files.flat_map(folders_to).collect();
-        let folders: BTreeSet<PathBuf> = all.into_iter().take(Changes::MAX_FILES).collect();
+    /// From now on these.
+    pub(super) async fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
+        let files: Vec<PathBuf> = files.map(Path::to_owned).collect();
         let watched = self.watch.as_ref().is_some_and(|watch| !watch.is_broken());
-        if folders == self.folders && (watched || folders.is_empty()) {
-            return;
+        let known = self.folders.clone();
+        // A slow disk must not hold the runtime up.
+        let look = move || {
+            let all: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_to(file)).collect();
+            let folders: BTreeSet<PathBuf> = all.into_iter().take(Changes::MAX_FILES).collect();
+            if folders == known && (watched || folders.is_empty()) {
+                return None;
+            }
+            // One that can't be watched must not keep the others from it.
+            let there = folders.iter().filter(|folder| folder.is_dir()).map(|folder| folder.join("*"));
+            let watch = if folders.is_empty() { None } else { DirWatch::new(there).ok() };
+            Some((folders, watch))
+        };
+        if let Ok(Some((folders, watch))) = tokio::task::spawn_blocking(look).await {
+            (self.folders, self.watch) = (folders, watch);
         }
-        // One that can't be watched must not keep the others from it.
-        let there = folders.iter().filter(|folder| folder.is_dir()).map(|folder| folder.join("*"));
-        self.watch = if folders.is_empty() { None } else { DirWatch::new(there).ok() };
-        self.folders = folders;
     }
 
     /// Waits until something has happened and has come to rest. May be dropped at any time without losing it.
@@ -118,7 +126,7 @@ mod tests {
         std::os::unix::fs::symlink(&one, folder.path().join("..data")).unwrap();
         std::os::unix::fs::symlink("..data/b", &linked).unwrap();
         let mut files = SecretFiles::default();
-        files.follow([file.as_path(), linked.as_path()].into_iter());
+        files.follow([file.as_path(), linked.as_path()].into_iter()).await;
         std::fs::write(&file, "y").unwrap();
         soon(&mut files).await;
         std::fs::write(folder.path().join("new"), "z").unwrap();
@@ -130,7 +138,7 @@ mod tests {
         soon(&mut files).await;
         assert!(!files.is_stirred());
         // A folder that is not there is for a later look.
-        files.follow([Path::new("/no/such/folder/a"), file.as_path()].into_iter());
+        files.follow([Path::new("/no/such/folder/a"), file.as_path()].into_iter()).await;
         std::fs::write(&file, "y").unwrap();
         soon(&mut files).await;
     }

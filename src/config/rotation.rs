@@ -116,11 +116,11 @@ mod tests {
         assert_eq!(loaded.sources.secrets().collect::<Vec<_>>(), [&a, &b]);
         let same = loaded.texts.renewed(&loaded.config, &environment).unwrap();
         assert_eq!(same.config, loaded.config);
-        assert!(same.refused.is_empty() && !loaded.sources.secrets_changed_on_disk());
+        assert!(same.refused.is_empty() && loaded.sources.secrets_on_disk().is_none());
 
         write(&a, "three", 0o600);
         write(&b, "four", 0o644);
-        assert!(loaded.sources.secrets_changed_on_disk() && loaded.sources.changed_on_disk());
+        assert!(loaded.sources.secrets_on_disk().is_some() && loaded.sources.changed_on_disk());
         let renewed = loaded.texts.renewed(&loaded.config, &environment).unwrap();
         loaded.sources.renewed(&renewed);
         assert!(!loaded.sources.changed_on_disk(), "it was looked at");
@@ -135,5 +135,25 @@ mod tests {
         let [refused] = &renewed.refused[..] else { panic!("{:?}", renewed.refused) };
         assert!(refused.starts_with("endpoint ledger: the secret before stays in use, because "), "{refused}");
         assert!(!refused.contains("four"), "{refused}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_not_judged_again_before_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        write(&file, "one", 0o600);
+        let text = format!(
+            "[cloud.credentials]\nprovider = \"access_key\"\naccess_key_id = \"AK\"\naccess_key_secret_file = \"{}\"\n",
+            file.display()
+        );
+        let environment = Environment::current();
+        let mut loaded = from_texts(&[("config.toml", &text)], &environment).unwrap();
+        write(&file, "two", 0o666);
+        let now = loaded.sources.secrets_on_disk().unwrap();
+        assert!(loaded.texts.renewed(&loaded.config, &environment).is_err());
+        loaded.sources.renew_secrets(now);
+        assert!(loaded.sources.secrets_on_disk().is_none(), "it was looked at");
+        fs::remove_file(&file).unwrap();
+        assert!(loaded.sources.secrets_on_disk().is_some());
     }
 }

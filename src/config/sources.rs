@@ -62,7 +62,7 @@ impl Sources {
     }
 
     /// The secrets were read again: they are what was found then.
-    pub(super) fn renew_secrets(&mut self, read: Self) {
+    pub fn renew_secrets(&mut self, read: Self) {
         for (path, fingerprint) in &read.secrets {
             self.files.iter_mut().filter(|(file, _)| file == path).for_each(|(_, known)| *known = *fingerprint);
         }
@@ -74,10 +74,13 @@ impl Sources {
         self.secrets.iter().map(|(path, _)| path.as_path())
     }
 
-    /// True if a file that holds a secret is another one than was read. Asks for the status of each. Blocks.
+    /// The files that hold a secret as they are now, if any is another one than was read. Asks for the status of each.
+    /// Blocks.
     #[must_use]
-    pub fn secrets_changed_on_disk(&self) -> bool {
-        self.secrets.iter().any(is_another)
+    pub fn secrets_on_disk(&self) -> Option<Self> {
+        let now = |(path, _): &(PathBuf, _)| (path.clone(), fingerprint(path));
+        let secrets: Vec<_> = self.secrets.iter().map(now).collect();
+        (secrets != self.secrets).then(|| Self { secrets, ..Self::default() })
     }
 
     /// The folder of drop-ins, whether there is one or not.
@@ -101,7 +104,11 @@ impl Sources {
 }
 
 fn is_another((path, read): &(PathBuf, Option<Fingerprint>)) -> bool {
-    std::fs::metadata(path).ok().as_ref().map(Fingerprint::of) != *read
+    fingerprint(path) != *read
+}
+
+fn fingerprint(path: &Path) -> Option<Fingerprint> {
+    std::fs::metadata(path).ok().as_ref().map(Fingerprint::of)
 }
 
 #[cfg(test)]

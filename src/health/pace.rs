@@ -17,7 +17,7 @@ pub enum Pace {
 
 /// The rhythm of attempts that leave a trace: once a minute while all is well; `fast_interval` within an edge, which
 /// `fall` failures end, and while a target that was down proves itself; every 5 s for two minutes after it went down or
-/// a sibling fell into trouble, and once a minute from then on.
+/// a sibling fell into trouble, and once a minute from then on; never more often than the schedule has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sparing {
     /// Between an attempt that was answered and the next one, at least: so that the attempts of a whole fleet stay few.

@@ -309,7 +309,7 @@ impl Tracker {
             Next::Edge(until(fast_interval))
         } else if self.down() {
             let since = self.since.boottime.max(self.roused.unwrap_or_default());
-            Next::Regular(until(Sparing::down(now.since(since))))
+            Next::Regular(until(Sparing::down(now.since(since)).max(interval)))
         } else {
             Next::Regular(until(sparing.settled(interval)))
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::tls::lock;
-use crate::model::Failure;
+use crate::model::{Failure, FailureReason};
 
 /// After the first refusal, and at most: ten minutes of wrong answers are no burglary yet.
 const FIRST: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ impl Backoff {
     }
 
     /// It was refused again: the pause doubles. Once for attempts that overlap.
-    pub(super) fn refused(&self, said: &Failure) {
+    fn refused(&self, said: &Failure) {
         let mut pause = lock(&self.0);
         if pause.as_ref().is_some_and(|pause| Instant::now() < pause.until) {
             return;
@@ -51,16 +51,20 @@ impl Backoff {
         *pause = Some(Pause { until, wait, said: said.clone() });
     }
 
-    /// It was answered otherwise.
-    pub(super) fn end(&self) {
-        *lock(&self.0) = None;
+    /// How an attempt with the login has ended. One that was not answered, or by something in front of a backend that
+    /// is gone, says nothing of the login, and so ends no pause.
+    pub(super) fn note<T>(&self, outcome: &Result<T, Failure>) {
+        match outcome {
+            Err(failure) if failure.reason == FailureReason::Auth => self.refused(failure),
+            Err(failure) if !failure.reason.is_an_answer() || failure.reason == FailureReason::BackendDown => {}
+            _ => *lock(&self.0) = None,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FailureReason;
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_login_waits_twice_as_long_each_time_and_ten_minutes_at_most() {
@@ -77,7 +81,11 @@ mod tests {
         assert!(asked[1] >= 24 && asked[1] <= 30 && asked[2] - asked[1] >= 48, "{asked:?}");
         let said = backoff.check().unwrap_err();
         assert_eq!(said.to_string(), "auth: no login for 10m after HTTP 401 with a page");
-        backoff.end();
+        for reason in [FailureReason::Timeout, FailureReason::Reset, FailureReason::BackendDown] {
+            backoff.note::<()>(&Err(Failure::new(reason, "x")));
+            assert!(backoff.check().is_err(), "{reason} is no word on the login");
+        }
+        backoff.note(&Ok(()));
         assert!(backoff.check().is_ok());
         backoff.refused(&said);
         backoff.refused(&said);

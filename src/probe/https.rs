@@ -4,16 +4,20 @@
 //! are secret reach the wire only after the certificate has been verified, and a message never.
 //!
 //! Nobody knows what a service of any kind means by a 401: whether the secret is wrong, or whether this one front has lost
-//! the list of those it knows. So it counts for its target alone, and is risked again later and later; TLS is shaken
-//! meanwhile, so that a dead zone shows. A file that is written anew is another secret, at once.
+//! the list of those it knows. So it counts for its target alone, and is risked again later and later. Failing over
+//! needs no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that nothing is behind
+//! the front. A request without the secret asks for it under each new session, which lasts five minutes, so that no
+//! front takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that is written anew is
+//! another secret, at once.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
 use regex_lite::Regex;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,8 +26,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
-use super::http::{self, Wanted};
-use super::tls::{Sessions, TrustSet};
+use super::http::{self, Answer, Wanted};
+use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 
@@ -35,8 +39,8 @@ const GRACE: Duration = Duration::from_millis(100);
 pub struct HttpsProber {
     address: SocketAddr,
     sessions: Sessions,
-    /// For a secret that is refused.
-    backoff: Option<Backoff>,
+    /// What is done where its secret is refused, if it has one.
+    refusal: Option<Refusal>,
     /// The failure if the spec can't be asked at all.
     question: Result<Question, Failure>,
 }
@@ -45,6 +49,18 @@ pub struct HttpsProber {
 struct Question {
     name: ServerName<'static>,
     exchange: Exchange,
+}
+
+/// A secret that may be refused.
+#[derive(Debug)]
+struct Refusal {
+    backoff: Backoff,
+    /// The request without it; the failure if it can't be made.
+    anonymous: Result<http::Exchange, Failure>,
+    /// The session under which something has answered since.
+    answered: Mutex<Weak<ClientConfig>>,
+    /// What people should know of it.
+    remark: Mutex<Option<Arc<str>>>,
 }
 
 impl HttpsProber {
@@ -56,8 +72,9 @@ impl HttpsProber {
                 .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.tls.server_name)))?;
             Ok(Question { name, exchange: Exchange::new(spec, address.port())? })
         };
-        let backoff = spec.headers.iter().any(|(_, value)| value.is_secret()).then(Backoff::default);
-        Self { address, sessions: Sessions::new(trust), backoff, question: question() }
+        let has_secret = spec.headers.iter().any(|(_, value)| value.is_secret());
+        let refusal = has_secret.then(|| Refusal::new(spec, address.port()));
+        Self { address, sessions: Sessions::new(trust), refusal, question: question() }
     }
 
     async fn ask(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -68,37 +85,85 @@ impl HttpsProber {
         };
         let (config, deadline) = (config?, Deadline::after(deadline));
         let Connected { stream, took: tcp, resent } = dial::connect(self.address, deadline).await?;
-        let (mut stream, tls) = dial::handshake(stream, name, config, deadline).await?;
-        let outcome = self.exchange(&mut stream, exchange, deadline).await.map(|answer| Timings {
-            tcp,
-            tls: Some(tls),
-            answer: Some(answer),
-            total: tcp + tls + answer,
-            ..Timings::default()
-        });
-        resent.told(outcome, stream.get_ref().0)
+        let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
+        let answered = match &self.refusal {
+            Some(refusal) => refusal.answer(&mut stream, exchange, &config, deadline).await,
+            None => exchange.run(&mut stream, deadline).await.map(Some),
+        };
+        let timings = |answer: Option<Duration>| {
+            let total = tcp + tls + answer.unwrap_or_default();
+            Timings { tcp, tls: Some(tls), answer, total, ..Timings::default() }
+        };
+        resent.told(answered.map(timings), stream.get_ref().0)
+    }
+}
+
+impl Refusal {
+    fn new(spec: &HttpsSpec, port: u16) -> Self {
+        let headers = spec.headers.iter().filter(|(_, value)| !value.is_secret()).cloned().collect();
+        let spec = HttpsSpec { headers, ..spec.clone() };
+        let anonymous = Exchange::new(&spec, port).map(|exchange| exchange.exchange);
+        Self { backoff: Backoff::default(), anonymous, answered: Mutex::default(), remark: Mutex::default() }
     }
 
-    /// What is asked once the certificate is verified. Returns how long the answer took.
-    async fn exchange(
+    /// How long the answer took: to the request with the secret, or where that is refused to one without it. None where
+    /// TLS is enough.
+    async fn answer(
         &self,
         stream: &mut TlsStream<TcpStream>,
         exchange: &Exchange,
+        config: &Arc<ClientConfig>,
         deadline: Deadline,
-    ) -> Result<Duration, Failure> {
-        if let Some(Err(failure)) = self.backoff.as_ref().map(Backoff::check) {
-            // Nothing more is wanted; how it ends does not matter.
-            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
-            return Err(failure);
+    ) -> Result<Option<Duration>, Failure> {
+        if let Err(refused) = self.backoff.check() {
+            return self.without_secret(stream, (&refused, config), deadline).await;
         }
-        let answered = exchange.run(stream, deadline).await;
-        if let Some(backoff) = &self.backoff {
-            match &answered {
-                Err(failure) if failure.reason == FailureReason::Auth => backoff.refused(failure),
-                _ => backoff.end(),
+        let answer = exchange.ask(stream, deadline).await;
+        let judged = answer.as_ref().map_err(Clone::clone).and_then(|answer| exchange.judge(answer));
+        self.backoff.note(&judged);
+        match (judged, answer) {
+            (Err(refused), Ok(answer)) if refused.reason == FailureReason::Auth => {
+                self.say(&refused);
+                *lock(&self.answered) = Arc::downgrade(config);
+                Ok(Some(answer.took))
+            }
+            (judged, answer) => {
+                *lock(&self.remark) = None;
+                judged?;
+                Ok(answer.ok().map(|answer| answer.took))
             }
         }
-        answered
+    }
+
+    async fn without_secret(
+        &self,
+        stream: &mut TlsStream<TcpStream>,
+        (refused, config): (&Failure, &Arc<ClientConfig>),
+        deadline: Deadline,
+    ) -> Result<Option<Duration>, Failure> {
+        self.say(refused);
+        if Weak::as_ptr(&lock(&self.answered)) == Arc::as_ptr(config) {
+            // Nothing more is wanted; how it ends does not matter.
+            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+            return Ok(None);
+        }
+        let exchange = self.anonymous.as_ref().map_err(Clone::clone)?;
+        let answer = exchange.run(stream, Wanted::Head, deadline).await?;
+        match fault(answer.status) {
+            FailureReason::BackendDown => Err(Failure::new(
+                FailureReason::BackendDown,
+                format_args!("found {} for a request without the secret", answer.status),
+            )),
+            _ => {
+                *lock(&self.answered) = Arc::downgrade(config);
+                Ok(Some(answer.took))
+            }
+        }
+    }
+
+    fn say(&self, refused: &Failure) {
+        let remark = format!("its secret is refused, and only TLS and an answer are looked at: {refused}");
+        *lock(&self.remark) = Some(remark.into());
     }
 }
 
@@ -109,6 +174,10 @@ impl Prober for HttpsProber {
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
         self.sessions.certificate()
+    }
+
+    fn remark(&self) -> Option<Arc<str>> {
+        self.refusal.as_ref().and_then(|refusal| lock(&refusal.remark).clone())
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -152,13 +221,25 @@ impl Exchange {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let wanted = if self.pattern.is_some() { Wanted::Body } else { Wanted::Head };
-        let answer = self.exchange.run(stream, wanted, deadline).await?;
-        judge(answer.status, &self.expect)?;
-        if let Some(pattern) = &self.pattern {
-            judge_body(&answer.body, pattern)?;
-        }
+        let answer = self.ask(stream, deadline).await?;
+        self.judge(&answer)?;
         Ok(answer.took)
+    }
+
+    async fn ask<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Answer, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let wanted = if self.pattern.is_some() { Wanted::Body } else { Wanted::Head };
+        self.exchange.run(stream, wanted, deadline).await
+    }
+
+    fn judge(&self, answer: &Answer) -> Result<(), Failure> {
+        judge(answer.status, &self.expect)?;
+        match &self.pattern {
+            Some(pattern) => judge_body(&answer.body, pattern),
+            None => Ok(()),
+        }
     }
 }
 
@@ -186,15 +267,20 @@ fn headers(spec: &HttpsSpec, port: u16) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
+/// What a status says that is not the right one.
+fn fault(status: u16) -> FailureReason {
+    http::fault_of_request(status).unwrap_or(match status {
+        502..=504 => FailureReason::BackendDown,
+        _ => FailureReason::Result,
+    })
+}
+
 /// What a status says about the target.
 fn judge(found: u16, expect: &[u16]) -> Result<(), Failure> {
     if expect.contains(&found) {
         return Ok(());
     }
-    let reason = http::fault_of_request(found).unwrap_or(match found {
-        502..=504 => FailureReason::BackendDown,
-        _ => FailureReason::Result,
-    });
+    let reason = fault(found);
     let expected = expect.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
     Err(Failure::new(reason, format_args!("expected {expected}, found {found}")))
 }

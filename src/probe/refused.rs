@@ -165,6 +165,16 @@ impl RefusedSecrets {
         }
     }
 
+    /// A server has let the secret in and said then that its time is over: no try will help.
+    pub fn close(&self, secret: &FileSecret, failure: &Failure) {
+        let until = self.clock.now().wall.max(secret.written);
+        let mut known = self.lock();
+        let turns = known.turns;
+        let standing = known.secrets.entry(key(&secret.secret)).or_default();
+        (standing.accepted, standing.doubted) = (false, None);
+        standing.refusal = Some(Refusal { until, turns, said: failure.clone(), again: None });
+    }
+
     fn next(&self, key: [u8; 32], secret: &FileSecret, allowed: Duration) -> Result<Next, Failure> {
         let now = Instant::now();
         let mut known = self.lock();
@@ -262,6 +272,12 @@ impl Turn<'_> {
             Some(refusal) => Err(refusal.failure(secret)),
             None => Ok(()),
         }
+    }
+
+    /// True if some server has accepted the secret since it was last refused or doubted.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.of.lock().secrets.get(&self.key).is_some_and(|standing| standing.accepted)
     }
 
     /// A server accepted the secret: nobody needs to wait with it any more.

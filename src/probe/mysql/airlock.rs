@@ -22,6 +22,7 @@ use super::errors::{ServerError, Stage};
 use super::greeting::{Greeting, LARGEST, SCRAMBLE};
 use super::packet::{Packet, Packets, protocol};
 use super::seal::Secrecy;
+use super::server::Product;
 use super::statement;
 use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
 use crate::probe::Word;
@@ -36,7 +37,7 @@ const NATIVE: &[u8] = b"mysql_native_password";
 const SHA2: &[u8] = b"caching_sha2_password";
 const CLEAR: &[u8] = b"mysql_clear_password";
 
-/// Why a login was not accepted.
+/// Why a login was not accepted, or is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LoginFault {
     /// For a reason that may pass.
@@ -73,6 +74,7 @@ pub(super) struct Driver {
     inner: Packets<UnixStream>,
     /// What no message may repeat.
     secret: Option<Secret>,
+    product: Product,
 }
 
 /// What a statement gave.
@@ -105,20 +107,25 @@ impl Driver {
             let relay = LoginRelay { login, server, inner: Packets::new(inner), greeting, tls, proven, plugin: None };
             relay.run().await
         };
-        let conn = async { conn.await.map_err(|e| LoginFault::Failed(driver_failure(&e, login.secret()))) };
+        let failed = |e: mysql_async::Error| LoginFault::Failed(driver_failure(&e, login.secret(), Stage::Login));
+        let conn = async { conn.await.map_err(failed) };
         let ((inner, took), conn) = tokio::try_join!(relay, conn)?;
-        Ok((Self { conn, inner, secret: login.secret().cloned() }, took))
+        Ok((Self { conn, inner, secret: login.secret().cloned(), product: greeting.product() }, took))
     }
 
     /// Puts one statement to the server. Returns what it gave, and how long the server took.
-    pub(super) async fn ask<S>(&mut self, server: &mut Packets<S>, sql: &str) -> Result<(Found, Duration), Failure>
+    ///
+    /// # Errors
+    /// [`LoginFault::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
+    /// this.
+    pub(super) async fn ask<S>(&mut self, server: &mut Packets<S>, sql: &str) -> Result<(Found, Duration), LoginFault>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let secret = self.secret.as_ref();
-        let relay = statement::relay(server, &mut self.inner, (sql, secret));
+        let (secret, stage) = (self.secret.as_ref(), Stage::Statement(self.product));
+        let relay = statement::relay(server, &mut self.inner, (sql, secret, stage));
         let rows = async {
-            let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e, secret))?;
+            let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e, secret, stage))?;
             Ok(match row.as_ref().and_then(|row| row.as_ref(0)) {
                 None => Found::Nothing,
                 Some(Value::NULL) => Found::Null,
@@ -178,11 +185,11 @@ fn opts(socket: &str, login: &MysqlLogin, proven: bool) -> Opts {
 
 /// Where mysql_async gave up although the airlock had let everything pass. Its texts name no secret; its values might,
 /// and are not shown.
-fn driver_failure(error: &mysql_async::Error, secret: Option<&Secret>) -> Failure {
+fn driver_failure(error: &mysql_async::Error, secret: Option<&Secret>, stage: Stage) -> Failure {
     match error {
         mysql_async::Error::Server(error) => {
             let (code, text) = (error.code, error.message.clone());
-            ServerError { code, state: Some(error.state.clone()), text }.without(secret).failure(Stage::Statement)
+            ServerError { code, state: Some(error.state.clone()), text }.without(secret).failure(stage)
         }
         other => protocol(format_args!("expected what MySQL sends: {other}")),
     }

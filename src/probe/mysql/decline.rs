@@ -2,15 +2,21 @@
 //!
 //! A server counts a handshake that breaks off, and blocks the host after enough of them; a refused login it does not
 //! count so. But it is a line in the server's log, feeds whatever watches for refused logins (`connection_control`,
-//! fail2ban), and may be refused with a delay that grows. So it is made seldom, and one that is not answered is waited for
-//! to its end while no other is made.
+//! fail2ban), and may be refused with a delay that grows. So it is made seldom, and while one is not answered, none
+//! else.
+//!
+//! A server that froze right after its greeting looks the same: a decline that is not answered. Only another greeting
+//! tells. So a decline is in the way of the next greeting for a minute, or for twice as long as the server took for the
+//! last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is in
+//! the way for twice as long as the one before. A frozen server is found out then, since it does not greet, and one
+//! that goes on delaying has few of our connections.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::gate::{Gate, Turn};
 use super::goodbye;
@@ -27,9 +33,11 @@ const LATE: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_millis(500);
 /// A refusal that has not come by then is held back on purpose, too.
 const UNANSWERED: Duration = Duration::from_secs(5);
-/// How long one is waited for at first. Twice as long after each that did not end, so that few pile up on the server.
-const PATIENCE: Duration = Duration::from_secs(300);
-const MOST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// How long one keeps us from greeting the server again at first, and at most.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOST_PATIENCE: Duration = Duration::from_secs(3600);
+/// How many times as long its connection is kept open.
+const KEPT: u32 = 5;
 
 /// How a server refuses logins.
 #[derive(Debug, Default)]
@@ -38,9 +46,11 @@ pub(super) struct Refusals(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     quickest: Option<Duration>,
+    latest: Duration,
     delays: bool,
+    /// Declines that are in the way of others.
     awaited: u32,
-    /// Declines in a row that never ended.
+    /// Declines in a row that were not answered for so long that others were made.
     endless: u32,
 }
 
@@ -70,54 +80,59 @@ impl Refusals {
         // Where every refusal is held back, the greeting shows how quick the server is.
         known.delays = took > quickest.min(normal) + LATE;
         known.quickest = Some(quickest);
+        known.latest = took;
         known.endless = 0;
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE.saturating_mul(1 << lock(&self.0).endless.min(10)).min(MOST_PATIENCE)
+        let known = lock(&self.0);
+        PATIENCE.saturating_mul(1 << known.endless.min(10)).max(known.latest * 2).min(MOST_PATIENCE)
     }
 }
 
-/// A decline that is not answered in time, as long as it lives.
-struct Awaited(Arc<Gate>);
+/// A decline that is not answered in time, and in the way of others as long as it lives.
+struct Awaited {
+    gate: Arc<Gate>,
+}
 
 impl Awaited {
     /// One more.
     fn new(gate: &Arc<Gate>) -> Self {
         lock(&gate.refusals.0).awaited += 1;
-        Self(gate.clone())
+        Self { gate: gate.clone() }
     }
 
     /// Waits for the end of a conversation that began then, and whose answers take so long normally.
     async fn end(
-        &self,
+        self,
         conversation: impl Future<Output = Result<(), Failure>>,
         (started, normal): (Instant, Duration),
     ) {
-        let refusals = &self.0.refusals;
-        let conversation = timeout(refusals.patience(), conversation);
+        let gate = self.gate.clone();
+        let (refusals, patience) = (&gate.refusals, gate.refusals.patience());
         tokio::pin!(conversation);
-        let ended = tokio::select! {
-            ended = &mut conversation => ended,
-            () = sleep_until(started + UNANSWERED) => {
-                lock(&refusals.0).delays = true;
-                conversation.await
-            }
-        };
-        match ended {
-            Ok(Ok(())) => refusals.refused(started.elapsed(), normal),
-            Ok(Err(_)) => {}
-            Err(_) => {
+        let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
+        if ended.is_err() {
+            lock(&refusals.0).delays = true;
+            ended = timeout_at(started + patience, &mut conversation).await;
+        }
+        if ended.is_err() {
+            {
                 let mut known = lock(&refusals.0);
                 known.endless = known.endless.saturating_add(1);
             }
+            drop(self);
+            ended = timeout_at(started + patience * KEPT, &mut conversation).await;
+        }
+        if let Ok(Ok(())) = ended {
+            refusals.refused(started.elapsed(), normal);
         }
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let mut known = lock(&self.0.refusals.0);
+        let mut known = lock(&self.gate.refusals.0);
         known.awaited = known.awaited.saturating_sub(1);
     }
 }
@@ -196,13 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn the_patience_grows_with_each_that_never_ends() {
-        let refusals = Refusals::default();
-        for expected in [300, 600, 1200] {
-            assert_eq!(refusals.patience(), Duration::from_secs(expected));
+    fn the_patience_grows_with_each_that_is_not_answered_and_with_the_delay_of_the_last() {
+        let (s, refusals) = (Duration::from_secs, Refusals::default());
+        for expected in [60, 120, 240] {
+            assert_eq!(refusals.patience(), s(expected));
             lock(&refusals.0).endless += 1;
         }
         lock(&refusals.0).endless = u32::MAX;
         assert_eq!(refusals.patience(), MOST_PATIENCE);
+        for (took, expected) in [(1, 60), (29, 60), (31, 62), (600, 1200), (7200, 3600)] {
+            refusals.refused(s(took), s(0));
+            assert_eq!(refusals.patience(), s(expected), "after one that took {took} s");
+        }
     }
 }

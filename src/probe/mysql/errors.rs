@@ -3,6 +3,7 @@
 //! The source of the rows is `facts/targets.md` §2.2 for MatrixOne, and the error references of MySQL and MariaDB.
 //! Texts come before numbers, since MatrixOne has few numbers.
 
+use super::server::Product;
 use crate::model::{Failure, FailureReason, Overload, Secret, hide};
 use crate::probe::Word;
 use numbers::Class;
@@ -26,8 +27,8 @@ pub struct ServerError {
 pub enum Stage {
     /// It was being opened: no greeting yet, or the login not yet accepted.
     Login,
-    /// A statement was being answered.
-    Statement,
+    /// A statement was being answered by this product.
+    Statement(Product),
     /// A ping on a kept connection was being answered.
     Ping,
 }
@@ -75,7 +76,7 @@ impl ServerError {
     /// Which kind of overload it is, if it is one. MatrixOne's proxy calls it busy when no compute node finished the
     /// login in time, frozen and dead ones included.
     fn overload(&self) -> Overload {
-        if self.code == 20508 || self.by_text() == Some(FailureReason::Overloaded) {
+        if self.code == 20508 || self.code >= 20000 && texts::lacks_compute_nodes(&self.text) {
             Overload::NoComputeNode
         } else {
             Overload::Passing
@@ -83,10 +84,12 @@ impl ServerError {
     }
 
     /// What the server says of the secret itself, if it does: after that nobody goes on with it (B7). A wrong password is
-    /// final, since servers count them; a locked account and an expired password end even the slow tries.
+    /// final, since servers count them; a locked account and an expired password end even the slow tries, at MatrixOne,
+    /// which says so by texts, as at MySQL.
     #[must_use]
     pub fn word_on_the_secret(&self) -> Option<Word> {
         match self.code {
+            1045 | 20000.. if texts::word(&self.text).is_some() => texts::word(&self.text),
             1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(Word::Wrong),
             // Locked: after wrong passwords (MySQL, MariaDB), by an admin. Expired.
             3955 | 4151 | 3118 | 1862 | 1820 => Some(Word::Closed),
@@ -117,10 +120,12 @@ impl ServerError {
     /// only what is not of our own making may move a name.
     #[must_use]
     pub fn reason(&self, stage: Stage) -> FailureReason {
-        if let Some(reason) = self.by_text().or_else(|| numbers::known(self.code)) {
+        // MatrixOne's is any raw error of its own; elsewhere it is the unknown error, which a statement can raise, too.
+        let unknown = self.code == 1105 && stage == Stage::Statement(Product::Any);
+        if let Some(reason) = self.by_text().or_else(|| numbers::known(self.code)).filter(|_| !unknown) {
             return reason;
         }
-        let of_statement = stage == Stage::Statement;
+        let of_statement = matches!(stage, Stage::Statement(_));
         match numbers::class(self.code, self.state.as_deref(), of_statement) {
             Class::Ours(reason) => reason,
             Class::Internal if texts::speaks_of_us(&self.text) => FailureReason::Misconfigured,

@@ -26,6 +26,9 @@ pub struct Gate {
     greeted: AtomicBool,
     /// Whether the server's last word was that it has no room for another connection.
     crowded: AtomicBool,
+    /// Whether whoever has the turn waits for the answer to a login that may be wrong, which may be held back on
+    /// purpose.
+    pub(super) holds_back: AtomicBool,
     /// How it refuses logins.
     pub(super) refusals: Refusals,
     /// Whether it greets.
@@ -47,6 +50,7 @@ impl Gates {
             turns: Arc::new(Semaphore::new(1)),
             greeted: AtomicBool::default(),
             crowded: AtomicBool::default(),
+            holds_back: AtomicBool::default(),
             refusals: Refusals::default(),
             silence: Silence::default(),
             pauses: Pauses::default(),

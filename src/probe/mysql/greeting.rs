@@ -7,6 +7,7 @@ use mysql_async::consts::CapabilityFlags as Caps;
 
 use super::errors::{ServerError, Stage};
 use super::packet::{Packet, protocol};
+use super::server::Product;
 use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// The longest greeting: versions and plugins are short names.
@@ -114,9 +115,14 @@ impl Greeting {
         Err(Failure::new(FailureReason::Misconfigured, detail))
     }
 
+    /// Whose greeting it is.
+    pub(super) fn product(&self) -> Product {
+        if self.version.starts_with(MATRIXONE) { Product::Matrixone } else { Product::Any }
+    }
+
     /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
     pub(super) fn matrixone(&self) -> Result<(), Failure> {
-        if !self.version.starts_with(MATRIXONE) {
+        if self.product() != Product::Matrixone {
             let version = self.shown(&self.version);
             return Err(protocol(format_args!(
                 "expected MatrixOne, found {version:?}; for MySQL or MariaDB set kind = \"mysql\""
@@ -168,7 +174,7 @@ impl Greeting {
     /// a compute node, and logged as its failed login. MatrixOne knows one method of login; what bears its version and
     /// asks for another is a server that counts.
     pub(super) fn declining_login(&self, tls: bool) -> Option<Vec<u8>> {
-        if self.version.starts_with(MATRIXONE) && self.plugin == NATIVE {
+        if self.product() == Product::Matrixone && self.plugin == NATIVE {
             return None;
         }
         let mut login = Vec::with_capacity(96);

@@ -8,7 +8,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::gate::Turn;
 use super::late::{Phase, Progress};
@@ -55,11 +55,15 @@ impl LoginProber {
     }
 
     /// Hedges. A connection on which nothing is said lives on beyond `allowed`, as any.
-    pub(super) async fn hedge(&self, turn: Turn, allowed: Duration) -> Result<Timings, Failure> {
+    pub(super) async fn hedge(&self, turn: Turn, (began, allowed): (Instant, Duration)) -> Result<Timings, Failure> {
         let server = self.server.clone();
         let knock = |_, progress: Progress| tokio::spawn(async move { server.knock(allowed, &progress, turn).await });
-        let knocked = self.knock.end(allowed, knock).await;
-        knocked.and_then(|outcome| outcome).inspect_err(|failure| self.server.gate.heard(Some(failure)))
+        // The caller's own deadline is the earlier one.
+        let outcome = match timeout_at(began + allowed, self.knock.end(allowed * 2, knock)).await {
+            Ok(ended) => ended.and_then(|outcome| outcome),
+            Err(_) => Err(self.knock.phase().unwrap_or(Phase::Greeting).overdue(allowed)),
+        };
+        outcome.inspect_err(|failure| self.server.gate.heard(Some(failure)))
     }
 
     /// Keeps what an attempt has left.

@@ -34,6 +34,8 @@ pub(super) enum Phase {
     Tls,
     /// For the answer to the login.
     Login,
+    /// For the answer to a login that was never accepted, or not since it was refused.
+    FirstLogin,
     /// For the result of the statement.
     Statement,
     /// For the answer to a ping.
@@ -41,7 +43,7 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Secret,
         Self::Turn,
         Self::Connect,
@@ -49,6 +51,7 @@ impl Phase {
         Self::Book,
         Self::Tls,
         Self::Login,
+        Self::FirstLogin,
         Self::Statement,
         Self::Ping,
     ];
@@ -66,6 +69,7 @@ impl Phase {
             Self::Book => "what is known of TLS with this server not read or written",
             Self::Tls => "TLS handshake not finished",
             Self::Login => "no answer to the login",
+            Self::FirstLogin => "the server delays logins that may be wrong: no answer to one that was never accepted",
             Self::Statement => "no result of the statement",
             Self::Ping => "no answer to a ping",
         }
@@ -74,8 +78,9 @@ impl Phase {
     /// Why an attempt that still waits for it has failed.
     fn reason(self) -> FailureReason {
         match self {
-            // Not this target's fault.
-            Self::Secret | Self::Book => FailureReason::Local,
+            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
+            // (`connection_control`).
+            Self::Secret | Self::Book | Self::FirstLogin => FailureReason::Local,
             _ => FailureReason::Timeout,
         }
     }
@@ -155,8 +160,8 @@ impl<T: Send + 'static> Late<T> {
     /// for what else it holds.
     ///
     /// # Errors
-    /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where another target is waited for, when the time
-    /// allowed has passed: the attempt goes on.
+    /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where what is waited for says nothing of the target,
+    /// when the time allowed has passed: the attempt goes on.
     pub(super) async fn end(
         &self,
         allowed: Duration,

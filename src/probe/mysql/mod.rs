@@ -4,6 +4,7 @@
 //! applications. MatrixOne's front end welcomes connections that only listen to its greeting. So there are two path
 //! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is ended
 //! by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own account.
+//! Whoever leaves such refusals behind asks at a gentle pace, whatever the verdict.
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
@@ -83,7 +84,7 @@ where
     let (mut driver, _) = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await?;
     let asked = driver.ask(&mut packets, sql).await;
     driver.dismiss().await;
-    asked.map(drop)
+    Ok(asked.map(drop)?)
 }
 
 /// The path check of MatrixOne: its front end greets. Not a byte is sent, except that every five minutes its
@@ -115,6 +116,10 @@ impl Prober for GreetingProber {
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
         self.server.seal.certificate()
+    }
+
+    fn pace(&self) -> Pace {
+        if self.server.turns_away() { self.server.sparing() } else { Pace::Scheduled }
     }
 
     fn remark(&self) -> Option<Arc<str>> {
@@ -276,7 +281,7 @@ impl Prober for LoginProber {
     fn pace(&self) -> Pace {
         if let Some(rest) = self.server.rest().filter(|_| lock(&self.kept).is_none()) {
             Pace::Resting(rest)
-        } else if lock(&self.no_login).is_some() {
+        } else if lock(&self.no_login).is_some() || self.server.turns_away() {
             self.server.sparing()
         } else {
             Pace::Scheduled
@@ -291,16 +296,19 @@ impl Prober for LoginProber {
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         let began = Instant::now();
         self.server.prepare(deadline).await?;
-        let outcome = timeout_at(began + deadline, async {
+        let heard = timeout_at(began + deadline, async {
             // Who comes second shares what the first hears, or tells more.
-            let turn = tokio::select! {
+            tokio::select! {
                 biased;
-                latest = self.latest.lock() => return self.answer(latest, (began, deadline)).await,
-                turn = self.turn_to_hedge() => turn,
-            };
-            self.hedge(turn, deadline).await
+                latest = self.latest.lock() => Ok(self.answer(latest, (began, deadline)).await),
+                turn = self.turn_to_hedge() => Err(turn),
+            }
         });
-        outcome.await.unwrap_or_else(|_| Err(self.unfinished(deadline)))
+        match heard.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(turn)) => self.hedge(turn, (began, deadline)).await,
+            Err(_) => Err(self.unfinished(deadline)),
+        }
     }
 }
 
@@ -322,11 +330,11 @@ async fn fresh(
     if let Some(statement) = statement {
         progress.enter(Phase::Statement);
         let asking = timeout(HOLD, session.ask(&mut driver, &statement.sql)).await;
-        let (found, took) = asking.unwrap_or_else(|_| Err(overdue("no result of the statement", HOLD)))?;
+        let asked = asking.unwrap_or_else(|_| Err(overdue("no result of the statement", HOLD).into()));
+        let (found, took) = asked.map_err(|fault| server.note_in_session(fault))?;
         timings.query = Some(took);
         timings.total += took;
         judge(found, statement.expect.as_deref(), server.secret())?;
-        server.proven();
     }
     let _ = timeout(HOLD, driver.dismiss()).await;
     Ok(timings)

@@ -43,9 +43,11 @@ impl Server {
     /// # Errors
     /// What was seen instead.
     pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
+        self.may_turn_away()?;
         let Connected { stream, took: tcp, mut resent } = dial::connect(self.address, deadline).await?;
         let greet = self.greeting(Packets::new(stream));
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
+        self.note_turned_away(false);
         let retransmissions = resent.look(packets.stream());
         let mut timings =
             Timings { tcp, answer: Some(answer), total: tcp + answer, retransmissions, ..Timings::default() };
@@ -66,8 +68,7 @@ impl Server {
     pub(super) async fn open(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, NoLogin> {
         match self.open_once(allowed, progress, turn).await {
             Err(Unopened::Lacking(_)) => {
-                progress.enter(Phase::Turn);
-                let turn = self.gate.turn().await;
+                let turn = self.turn(progress).await;
                 if progress.abandoned() {
                     return Err(abandoned().into());
                 }
@@ -88,16 +89,19 @@ impl Server {
             }
             Ok(false) => Next::Plain,
             Err(failure) => {
-                self.decline(greeted).await;
+                self.turn_away(greeted).await;
                 return Err(failure.into());
             }
         };
         let begun = match next {
             Next::Handshake(begun) => begun,
-            Next::Plain => return Ok(greeted),
+            Next::Plain => {
+                self.note_turned_away(false);
+                return Ok(greeted);
+            }
             Next::Stop(failure) => {
                 let timings = greeted.timings;
-                self.decline(greeted).await;
+                self.turn_away(greeted).await;
                 return Err(Unopened::No(NoLogin::Ours(failure, timings)));
             }
         };
@@ -109,10 +113,13 @@ impl Server {
         let disproven = if let Secrecy::Disproven(failure) = &secrecy { Some(failure.clone()) } else { None };
         let opened = Opened { packets, greeting, secrecy, timings, resent, turn };
         match disproven {
-            None => Ok(opened),
+            None => {
+                self.note_turned_away(false);
+                Ok(opened)
+            }
             Some(failure) => {
                 let timings = opened.timings;
-                self.decline(opened).await;
+                self.turn_away(opened).await;
                 // What our library can't judge is the same at every address: the greeting stays the verdict.
                 let ours = failure.reason == FailureReason::Misconfigured;
                 Err(if ours { Unopened::No(NoLogin::Ours(failure, timings)) } else { failure.into() })
@@ -125,6 +132,7 @@ impl Server {
         if let Some(rest) = self.gate.silence.rest() {
             return Err(resting(rest));
         }
+        self.may_turn_away()?;
         progress.enter(Phase::Connect);
         let connected = dial::connect(self.address, Deadline::after(allowed)).await;
         // What does not even accept connections counts none.
@@ -167,8 +175,15 @@ impl Server {
             Err(failure) => return Err(failure),
         };
         // A real MySQL would count this connection as one that broke off.
+        self.note_turned_away(true);
         decline(Handshake { packets, greeting: &greeting, tls: false, normal: took }, &self.gate, None).await;
         Err(fault)
+    }
+
+    /// Ends a handshake with which nothing is to be done, now or the next time.
+    pub(super) async fn turn_away(&self, opened: Opened) {
+        self.note_turned_away(true);
+        self.decline(opened).await;
     }
 
     /// Ends a handshake that we don't go on with.

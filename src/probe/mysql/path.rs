@@ -26,10 +26,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Duration, progress: &Progress) -> Ended {
     if let Some(session) = kept {
         match ping(session, progress).await {
-            Ok((session, timings)) => {
-                server.proven();
-                return Ended { session: Some(session), ..Ended::new(Ok(timings)) };
-            }
+            Ok((session, timings)) => return Ended { session: Some(session), ..Ended::new(Ok(timings)) },
             Err(PingFault::Said(failure)) => return Ended::new(Err(failure)),
             Err(PingFault::Unfit(failure)) => server.pause(&failure),
             Err(PingFault::Gone) => {}

@@ -1,6 +1,9 @@
-//! Logins that a server wants otherwise than we can give them: by another plugin, or with the password in clear. Each
-//! try is a refused login in its log and may count towards locking the user, so both checks leave it for a while. A
-//! login or TLS that the config changes is another login.
+//! Logins that are of no use for now: a server wants them by another plugin or with the password in clear, hangs up
+//! after each, or holds its answer back. Each try is a refused login in its log and may count towards locking the user,
+//! so both checks leave it for a minute, in which the path check asks for the greeting instead; for longer in a large
+//! fleet, since the server gets the logins of all. No longer than that: what a restarted server has forgotten, the next
+//! login of an application may have told it again, and then recovery shows within the minute. A reload alone ends no
+//! pause; a login or TLS that the config changes is another login, and so is a secret that is written anew.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,10 +15,8 @@ use tokio::time::Instant;
 use crate::model::{Failure, MysqlLogin, MysqlTls};
 use crate::probe::tls::lock;
 
-/// The first pause: what a restarted server has forgotten, the next login of an application may have told it again.
-const FIRST: Duration = Duration::from_secs(60);
-/// Each later one.
-const LATER: Duration = Duration::from_secs(600);
+/// The shortest pause.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Which login, sealed how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,18 +42,11 @@ struct Pause {
 }
 
 impl Pauses {
-    /// The server wanted something else.
-    pub(super) fn note(&self, key: LoginKey, why: Failure) {
+    /// A login was in vain. The next one is made a minute later, or `apart` if that is longer.
+    pub(super) fn note(&self, key: LoginKey, why: Failure, apart: Duration) {
         let (mut pauses, now) = (lock(&self.0), Instant::now());
-        // Of logins that nobody tries any more nothing is kept.
-        pauses.retain(|_, pause| now < pause.until + LATER);
-        let pause = if pauses.contains_key(&key) { LATER } else { FIRST };
-        pauses.insert(key, Pause { until: now + pause, why });
-    }
-
-    /// It was accepted.
-    pub(super) fn end(&self, key: LoginKey) {
-        lock(&self.0).remove(&key);
+        pauses.retain(|_, pause| now < pause.until);
+        pauses.insert(key, Pause { until: now + PAUSE.max(apart), why });
     }
 
     /// Whether a login may be tried now.
@@ -73,23 +67,21 @@ mod tests {
     use crate::model::FailureReason;
 
     #[tokio::test(start_paused = true)]
-    async fn a_login_rests_for_a_minute_and_then_for_ten_and_another_login_does_not() {
+    async fn a_login_rests_for_a_minute_or_as_the_fleet_is_large_and_another_login_does_not() {
         let login = |user: &str| MysqlLogin { user: user.into(), password: None };
         let key = |user: &str, tls: MysqlTls| LoginKey::new(Some(&login(user)), &tls);
         let (pauses, ours) = (Pauses::default(), key("probe", MysqlTls::Preferred));
         let why = Failure::new(FailureReason::Auth, "in clear");
-        for pause in [60, 600, 600] {
-            pauses.note(ours, why.clone());
+        for (hosts_of_ten, pause) in [(0, 60), (0, 60), (59, 60), (300, 300)] {
+            pauses.note(ours, why.clone(), Duration::from_secs(hosts_of_ten));
             assert_eq!(pauses.check(ours), Err(why.clone()));
             for other in [key("probe", MysqlTls::Required), key("other", MysqlTls::Preferred)] {
                 assert_eq!(pauses.check(other), Ok(()));
             }
-            tokio::time::advance(Duration::from_secs(pause)).await;
+            tokio::time::advance(Duration::from_secs(pause - 1)).await;
+            assert_eq!(pauses.check(ours), Err(why.clone()));
+            tokio::time::advance(Duration::from_secs(1)).await;
             assert_eq!(pauses.check(ours), Ok(()));
         }
-        pauses.end(ours);
-        pauses.note(ours, why);
-        tokio::time::advance(FIRST).await;
-        assert_eq!(pauses.check(ours), Ok(()));
     }
 }

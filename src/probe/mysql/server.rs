@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::airlock::{Driver, LoginFault};
 use super::decline;
-use super::gate::{Gate, Gates};
+use super::gate::{Gate, Gates, Turn};
 use super::late::{Phase, Progress};
 use super::opening::Opened;
 use super::pauses::LoginKey;
@@ -63,6 +64,10 @@ pub(super) struct Server {
     pub(super) gate: Arc<Gate>,
     refused: Arc<RefusedSecrets>,
     fleet: FleetSize,
+    /// Whether its latest greeting was declined for what the next one will show again: its TLS, its product.
+    turned_away: AtomicBool,
+    /// Whether it has accepted the login.
+    accepted: AtomicBool,
 }
 
 impl Server {
@@ -77,6 +82,8 @@ impl Server {
             gate: shared.gates.of(address),
             refused: shared.refused.clone(),
             fleet: shared.fleet.clone(),
+            turned_away: AtomicBool::default(),
+            accepted: AtomicBool::default(),
         }
     }
 
@@ -117,16 +124,19 @@ impl Server {
                 return Err(why);
             }
         };
-        progress.enter(Phase::Login);
+        let phase = if self.knows_login(secret.as_ref()) { Phase::Login } else { Phase::FirstLogin };
+        progress.enter(phase);
+        self.gate.holds_back.store(phase == Phase::FirstLogin, Ordering::Relaxed);
         let logging_in = Driver::log_in(&mut packets, &greeting, &secrecy, login);
-        let logged_in =
-            timeout(HOLD, logging_in).await.unwrap_or_else(|_| Err(overdue("no answer to the login", HOLD).into()));
+        let logged_in = timeout(HOLD, logging_in).await.unwrap_or_else(|_| Err(self.unanswered(phase)));
+        self.gate.holds_back.store(false, Ordering::Relaxed);
         drop(turn);
         let (driver, took) = match logged_in {
             Ok(logged_in) => logged_in,
             Err(fault) => return Err(self.note(login, secret, fault, &timings)),
         };
         secret.into_iter().for_each(SecretTurn::accepted);
+        self.accepted.store(true, Ordering::Relaxed);
         progress.enter(Phase::Book);
         self.guard.logged_in().await;
         timings.login = Some(took);
@@ -136,6 +146,13 @@ impl Server {
         Ok(LoggedIn { session, driver, timings })
     }
 
+    /// The turn to shake hands. Who waits for a login that is held back on purpose has not seen the server fail either.
+    pub(super) async fn turn(&self, progress: &Progress) -> Turn {
+        let held_back = self.gate.holds_back.load(Ordering::Relaxed);
+        progress.enter(if held_back { Phase::FirstLogin } else { Phase::Turn });
+        self.gate.turn().await
+    }
+
     /// A connection that the login, with this secret, may be sent on.
     async fn make_ready(
         &self,
@@ -143,19 +160,37 @@ impl Server {
         allowed: Duration,
         progress: &Progress,
     ) -> Result<Opened, NoLogin> {
-        progress.enter(Phase::Turn);
-        let turn = self.gate.turn().await;
+        let turn = self.turn(progress).await;
         self.may_go_on(secret, progress)?;
         let opened = self.open(allowed, progress, turn).await?;
         let timings = opened.timings;
         let able = || opened.greeting.able().map_err(|failure| NoLogin::Ours(failure, timings));
-        match self.may_go_on(secret, progress).map_err(|why| why.after(timings)).and_then(|()| able()) {
+        if let Err(why) = able() {
+            self.turn_away(opened).await;
+            return Err(why);
+        }
+        match self.may_go_on(secret, progress).map_err(|why| why.after(timings)) {
             Ok(()) => Ok(opened),
             Err(why) => {
                 self.decline(opened).await;
                 Err(why)
             }
         }
+    }
+
+    /// Whether the login is known to be a right one: else a server may hold its answer back on purpose.
+    fn knows_login(&self, secret: Option<&SecretTurn<'_>>) -> bool {
+        secret.map_or_else(|| self.accepted.load(Ordering::Relaxed), SecretTurn::is_accepted)
+    }
+
+    /// The server has had its time for the answer to a login. Where it may hold that back, which says nothing of its
+    /// health, the login rests: each further one would be one more that it counts.
+    fn unanswered(&self, phase: Phase) -> LoginFault {
+        let failure = phase.overdue(HOLD);
+        if failure.reason == FailureReason::Local {
+            self.pause(&failure);
+        }
+        LoginFault::Failed(failure)
     }
 
     /// Whether a login is still wanted, and its secret may still be sent, after a wait: the address may be somebody
@@ -177,8 +212,7 @@ impl Server {
     /// What was seen instead; or [`FailureReason::Local`] while an earlier one is not over.
     pub(super) async fn greet(&self, allowed: Duration, progress: &Progress) -> Result<Timings, Failure> {
         self.gate.refusals.check()?;
-        progress.enter(Phase::Turn);
-        let turn = self.gate.turn().await;
+        let turn = self.turn(progress).await;
         if progress.abandoned() {
             return Err(abandoned());
         }
@@ -217,14 +251,39 @@ impl Server {
         Ok(login)
     }
 
-    /// The login works, and so does what follows.
-    pub(super) fn proven(&self) {
-        self.gate.pauses.end(self.key);
+    /// Keeps what follows from a failed statement for the next logins.
+    pub(super) fn note_in_session(&self, fault: LoginFault) -> Failure {
+        let password = self.login.as_ref().and_then(|login| login.password.as_ref());
+        match (fault, password) {
+            (LoginFault::SecretRefused(failure, _), Some(password)) => {
+                self.refused.close(password, &failure);
+                failure
+            }
+            (fault, _) => fault.into(),
+        }
     }
 
     /// The login is of no use for now.
     pub(super) fn pause(&self, why: &Failure) {
-        self.gate.pauses.note(self.key, why.clone());
+        self.gate.pauses.note(self.key, why.clone(), self.fleet.apart(decline::A_SECOND));
+    }
+
+    /// What became of the latest greeting ([`Self::turns_away`]).
+    pub(super) fn note_turned_away(&self, turned_away: bool) {
+        self.turned_away.store(turned_away, Ordering::Relaxed);
+    }
+
+    /// True if the latest greeting was declined for what the next one will show again.
+    pub(super) fn turns_away(&self) -> bool {
+        self.turned_away.load(Ordering::Relaxed)
+    }
+
+    /// Whether a server may be greeted that is likely to be declined again.
+    ///
+    /// # Errors
+    /// [`FailureReason::Local`] while an earlier decline is not answered.
+    pub(super) fn may_turn_away(&self) -> Result<(), Failure> {
+        if self.turns_away() { self.gate.refusals.check() } else { Ok(()) }
     }
 
     /// How long the server is left alone, since it does not greet.

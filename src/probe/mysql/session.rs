@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::airlock::{Driver, Found};
+use super::airlock::{Driver, Found, LoginFault};
 use super::errors::{ServerError, Stage};
 use super::line::Line;
 use super::packet::{Packets, protocol};
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// One statement, by mysql_async.
-    pub(super) async fn ask(&mut self, driver: &mut Driver, sql: &str) -> Result<(Found, Duration), Failure> {
+    pub(super) async fn ask(&mut self, driver: &mut Driver, sql: &str) -> Result<(Found, Duration), LoginFault> {
         driver.ask(&mut self.packets, sql).await
     }
 }

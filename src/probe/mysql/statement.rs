@@ -7,11 +7,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
-use super::airlock::{FAREWELL, OK};
+use super::airlock::{FAREWELL, LoginFault, OK};
 use super::errors::{ServerError, Stage};
 use super::greeting::LARGEST;
 use super::packet::{Packets, protocol};
 use crate::model::{Failure, FailureReason, Secret};
+use crate::probe::Word;
 
 /// The longest packet of an answer. mysql_async takes no longer one either.
 const MOST_ANSWER: usize = LARGEST as usize - 1;
@@ -27,18 +28,18 @@ const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 pub(super) async fn relay<S>(
     server: &mut Packets<S>,
     inner: &mut Packets<UnixStream>,
-    (sql, secret): (&str, Option<&Secret>),
-) -> Result<Duration, Failure>
+    (sql, secret, stage): (&str, Option<&Secret>, Stage),
+) -> Result<Duration, LoginFault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let command = inner.read(MOST_ANSWER).await?.at(0)?;
     if command.strip_prefix(&[3]) != Some(sql.as_bytes()) {
-        return Err(Failure::new(FailureReason::Local, "mysql_async asks something else than it was told to"));
+        return Err(Failure::new(FailureReason::Local, "mysql_async asks something else than it was told to").into());
     }
     let started = Instant::now();
     server.write(0, &command).await?;
-    let mut answer = Answer { server, secret, number: 0, left: MOST_BYTES };
+    let mut answer = Answer { server, secret, stage, number: 0, left: MOST_BYTES };
     let first = answer.next().await?;
     match &*first {
         [0x00, ..] => inner.write(answer.number, &OK).await?,
@@ -48,7 +49,7 @@ where
             if answer.server.write(number, &[]).await.is_ok() {
                 let _ = timeout(FAREWELL, answer.server.read(MOST_ANSWER)).await;
             }
-            return Err(protocol("the server asked for a file of this host (LOCAL INFILE) and got none"));
+            return Err(protocol("the server asked for a file of this host (LOCAL INFILE) and got none").into());
         }
         _ => {
             let columns = columns(&first).ok_or_else(|| protocol("expected a number of columns"))?;
@@ -56,13 +57,13 @@ where
             for _ in 0..columns {
                 let column = answer.next().await?;
                 if !column.starts_with(b"\x03def") {
-                    return Err(protocol("expected the description of a column"));
+                    return Err(protocol("expected the description of a column").into());
                 }
                 inner.write(answer.number, &column).await?;
             }
             let end = answer.next().await?;
             if !is_eof(&end) {
-                return Err(protocol("expected the end of the columns"));
+                return Err(protocol("expected the end of the columns").into());
             }
             inner.write(answer.number, &EOF).await?;
             loop {
@@ -86,16 +87,20 @@ where
 struct Answer<'a, S> {
     server: &'a mut Packets<S>,
     secret: Option<&'a Secret>,
+    stage: Stage,
     number: u8,
     left: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
-    async fn next(&mut self) -> Result<Bytes, Failure> {
+    async fn next(&mut self) -> Result<Bytes, LoginFault> {
         let packet = self.server.read(MOST_ANSWER).await?;
         if packet.is_error() {
             let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
-            return Err(error.without(self.secret).failure(Stage::Statement));
+            // Only that its time is over: a statement may be denied something for other reasons than the password.
+            let closed = error.word_on_the_secret() == Some(Word::Closed);
+            let failure = error.without(self.secret).failure(self.stage);
+            return Err(if closed { LoginFault::SecretRefused(failure, Word::Closed) } else { failure.into() });
         }
         self.number = self.number.wrapping_add(1);
         let payload = packet.at(self.number)?;
@@ -104,7 +109,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Answer<'_, S> {
             return Err(Failure::new(
                 FailureReason::Misconfigured,
                 format_args!("the statement's result is larger than {most} MiB: a probe should ask for one row"),
-            ));
+            )
+            .into());
         };
         self.left = left;
         Ok(payload)

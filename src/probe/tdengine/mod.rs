@@ -223,7 +223,7 @@ impl TdengineProber {
             Err(refusal) => return Err(self.refused(turn, refusal)),
         };
         turn.into_iter().for_each(Turn::accepted);
-        self.backoff.end();
+        self.backoff.note(&Ok(()));
         let (took, total) = (answer.took, timings.total + answer.whole);
         Ok(Timings { answer: Some(took), query: Some(answer.whole - took), total, ..timings })
     }
@@ -236,8 +236,7 @@ impl TdengineProber {
             (Some(secret), Some(turn)) if of_secret => {
                 turn.refused(secret, &failure, self.word);
             }
-            _ if failure.reason == FailureReason::Auth => self.backoff.refused(&failure),
-            _ => self.backoff.end(),
+            _ => self.backoff.note::<()>(&Err(failure.clone())),
         }
         failure
     }

@@ -71,8 +71,20 @@ fn only_a_wrong_password_refuses_the_secret() {
         (1045, "Access denied for user 'probe'@'10.0.0.1' (using password: YES)"),
         (1698, "Access denied for user 'root'@'localhost'"),
         (1045, "Access denied for user acct:suspended:x. internal error: check password failed"),
+        (20101, "internal error: check password failed"),
     ];
+    let closed = [
+        (20101, "internal error: user is locked, please try again later"),
+        (1045, "Access denied for user acct:u. internal error: user is locked, please try again later"),
+        (20101, "internal error: password has expired, please change the password"),
+        (20101, "ask the administrator to unlock"),
+    ];
+    for (code, text) in closed {
+        assert_eq!(error(code, text).word_on_the_secret(), Some(Word::Closed), "{code} {text}");
+    }
     let others = [
+        (1064, "near 'user is locked'"),
+        (20101, "internal error: too many connections"),
         (1045, "Access denied for user acct:u. internal error: Account acct is suspended"),
         (1045, "source address 10.0.0.1 is not authorized"),
         (1045, "internal error: no available CN server"),
@@ -133,8 +145,10 @@ fn what_depends_on_our_user_or_statement_at_matrixone_moves_no_name() {
         (20101, "internal error: function zz does not exist", R::Misconfigured),
     ];
     for (code, text, reason) in table {
-        assert_eq!(error(code, text).reason(Stage::Statement), reason, "{code} {text}");
-        assert!(!reason.moves_a_name() && error(code, text).word_on_the_secret().is_none(), "{code} {text}");
+        assert_eq!(error(code, text).reason(Stage::Statement(Product::Matrixone)), reason, "{code} {text}");
+        assert!(!reason.moves_a_name(), "{code} {text}");
+        let word = text.contains("password has expired").then_some(Word::Closed);
+        assert_eq!(error(code, text).word_on_the_secret(), word, "{code} {text}");
     }
 }
 
@@ -159,9 +173,9 @@ fn what_is_wrong_with_matrixone_itself_moves_the_name() {
     ];
     for (code, text, login, statement) in table {
         assert_eq!(error(code, text).reason(Stage::Login), login, "{code} {text}");
-        assert_eq!(error(code, text).reason(Stage::Statement), statement, "{code} {text}");
+        assert_eq!(error(code, text).reason(Stage::Statement(Product::Matrixone)), statement, "{code} {text}");
     }
-    assert_eq!(error(20103, "error: out of memory").reason(Stage::Statement), R::Overloaded);
+    assert_eq!(error(20103, "error: out of memory").reason(Stage::Statement(Product::Matrixone)), R::Overloaded);
 }
 
 #[test]
@@ -180,17 +194,20 @@ fn errors_of_mysql_and_mariadb_have_their_reasons() {
     for (login, statement, codes) in table {
         for code in codes {
             assert_eq!(error(*code, "x").reason(Stage::Login), login, "{code} at login");
-            assert_eq!(error(*code, "x").reason(Stage::Statement), statement, "{code} of a statement");
+            assert_eq!(error(*code, "x").reason(Stage::Statement(Product::Any)), statement, "{code} of a statement");
         }
     }
     // A statement's own words decide nothing.
-    assert_eq!(error(1146, "Table 'lab.suspended' doesn't exist").reason(Stage::Statement), R::Misconfigured);
+    assert_eq!(
+        error(1146, "Table 'lab.suspended' doesn't exist").reason(Stage::Statement(Product::Any)),
+        R::Misconfigured
+    );
 }
 
 #[test]
 fn numbers_without_a_row_are_judged_by_their_class() {
     let with = |code, state: &str, stage| ServerError { state: Some(state.into()), ..error(code, "x") }.reason(stage);
-    let both = |code, state| (with(code, state, Stage::Login), with(code, state, Stage::Statement));
+    let both = |code, state| (with(code, state, Stage::Login), with(code, state, Stage::Statement(Product::Any)));
     // Ours: the user, names, syntax, data, rights, transactions, whatever the number.
     for (code, state) in [
         (1055, "42000"),
@@ -225,10 +242,22 @@ fn a_front_end_without_a_compute_node_is_an_overload_of_its_own_kind() {
     assert_eq!(failure.overload(), Some(Overload::NoComputeNode));
     assert!(failure.detail.ends_with("no compute node finishes a login"), "{failure}");
     assert_eq!(error(20101, "all CN servers are busy").failure(Stage::Login).overload(), Some(Overload::NoComputeNode));
+    let full = error(20101, "internal error: Too many connections").failure(Stage::Login);
+    assert_eq!((full.reason, full.overload()), (R::Overloaded, Some(Overload::Passing)));
     for code in [1040, 1203, 1226] {
         assert_eq!(error(code, "x").failure(Stage::Login).overload(), Some(Overload::Passing), "{code}");
     }
     assert_eq!(error(1045, "Access denied").failure(Stage::Login).overload(), None);
+}
+
+#[test]
+fn an_unknown_error_at_a_statement_moves_a_name_only_where_it_is_matrixones_own() {
+    let unknown = error(1105, "Unknown error");
+    assert_eq!(unknown.reason(Stage::Statement(Product::Any)), R::Misconfigured);
+    assert_eq!(unknown.reason(Stage::Statement(Product::Matrixone)), R::BackendDown);
+    for stage in [Stage::Login, Stage::Ping] {
+        assert_eq!(unknown.reason(stage), R::BackendDown, "nothing of ours: {stage:?}");
+    }
 }
 
 #[test]

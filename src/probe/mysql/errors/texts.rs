@@ -2,12 +2,14 @@
 //! cloud's front end reports suspensions under the number of a wrong password.
 
 use crate::model::FailureReason;
+use crate::probe::Word;
 
 /// Parts of a text, in lower case, and what it means if it has them all. The first that fits decides.
 const KNOWN: &[(&[&str], FailureReason)] = &[
     (&["no available cn server"], FailureReason::BackendDown),
     (&["cn service is not ready"], FailureReason::BackendDown),
-    (&["cn servers are busy"], FailureReason::Overloaded),
+    (BUSY, FailureReason::Overloaded),
+    (&["too many connections"], FailureReason::Overloaded),
     (&["suspended"], FailureReason::Suspended),
     // What a restricted account hears when it writes; it may go on reading.
     (&["do not have enough storage"], FailureReason::Suspended),
@@ -28,6 +30,17 @@ const KNOWN: &[(&[&str], FailureReason)] = &[
     (&["invalid role name"], FailureReason::Misconfigured),
     (&["invalid label format"], FailureReason::Misconfigured),
     (&["tls config is invalid"], FailureReason::TlsHandshake),
+];
+
+/// All of what is behind the front end is busy, or dead.
+const BUSY: &[&str] = &["cn servers are busy"];
+
+/// What a text says of the secret itself. The first that fits decides.
+const WORDS: &[(&[&str], Word)] = &[
+    (&["user is locked"], Word::Closed),
+    (&["administrator to unlock"], Word::Closed),
+    (&["password has expired"], Word::Closed),
+    (&["check password failed"], Word::Wrong),
 ];
 
 /// Words of a server that is in trouble itself, whatever else it speaks of.
@@ -55,11 +68,25 @@ const OURS: &[&str] = &[
 /// What a text of MatrixOne's is known to mean.
 pub(super) fn known(text: &str) -> Option<FailureReason> {
     let text = text.to_ascii_lowercase();
-    // A user may be called anything.
-    let (before, after) = text.split_once("for user ").unwrap_or((&text, ""));
+    KNOWN.iter().find(|(parts, _)| has(&text, parts)).map(|(_, reason)| *reason)
+}
+
+/// What a text of MatrixOne's says of the secret, if it does.
+pub(super) fn word(text: &str) -> Option<Word> {
+    let text = text.to_ascii_lowercase();
+    WORDS.iter().find(|(parts, _)| has(&text, parts)).map(|(_, word)| *word)
+}
+
+/// Whether a front end says that no compute node has room.
+pub(super) fn lacks_compute_nodes(text: &str) -> bool {
+    has(&text.to_ascii_lowercase(), BUSY)
+}
+
+/// Whether a text has all these parts, but for the name of its user, who may be called anything.
+fn has(text: &str, parts: &[&str]) -> bool {
+    let (before, after) = text.split_once("for user ").unwrap_or((text, ""));
     let after = after.split_once(' ').map_or("", |(_user, rest)| rest);
-    let has = |part: &&str| before.contains(part) || after.contains(part);
-    KNOWN.iter().find(|(parts, _)| parts.iter().all(has)).map(|(_, reason)| *reason)
+    parts.iter().all(|part| before.contains(part) || after.contains(part))
 }
 
 /// Whether a text that nobody knows speaks of our user or statement, and of no trouble of the server's own.
