@@ -8,7 +8,7 @@ use std::time::Duration;
 use privatelink_sim::{TcpMode, TcpService, free_address};
 use privatelinkd::model::{Check, ProbeKind};
 use privatelinkd::probe::Prober as _;
-use privatelinkd::probe::dial::{Connected, Deadline, connect};
+use privatelinkd::probe::dial::{Again, Connected, Deadline, connect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::probe_tcp::{PATIENT, probers, target};
@@ -98,13 +98,14 @@ fn inside() {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let Connected { mut stream, mut resent, .. } = connect(address, Deadline::after(PATIENT)).await.unwrap();
         // The probe is sent some 200 ms after what was lost; the timer runs out as much later.
-        for (lost, told) in [(0, 0), (1, 0), (2, 2), (3, 3), (0, 0)] {
+        for (lost, by_a_timer) in [(0, 0), (1, 0), (2, 2), (3, 3), (0, 0)] {
             if lost > 0 {
                 lose(lost, port).unwrap();
             }
             stream.write_all(&[7]).await.unwrap();
             stream.read_exact(&mut [0]).await.unwrap();
-            assert_eq!(resent.look(&stream), told, "of {lost} lost");
+            let again = Again { by_a_timer, tail_loss_probe: lost == 1 };
+            assert_eq!(resent.look(&stream), again, "of {lost} lost");
             if lost > 0 {
                 run("nft", &["delete", "table", "inet", "loss"], "").unwrap();
             }

@@ -22,6 +22,8 @@ pub(super) struct LossCounter {
     losing: Option<Boottime>,
     /// When a sibling last showed loss.
     excused: Option<Boottime>,
+    /// The latest success took a tail-loss probe.
+    probed: bool,
     /// Probes with a sign and all probes since the level was last 0, for people.
     signs: u32,
     probes: u32,
@@ -46,10 +48,12 @@ impl LossCounter {
             // Says nothing of loss.
             return None;
         }
+        self.probed = observation.took_a_tail_loss_probe();
         let full = Self::WORST.saturating_mul(fall);
         self.probes += 1;
         self.signs += u32::from(again > 0);
         self.level = match (again, failed) {
+            (0, _) if self.probed => self.level,
             (0, _) => self.level.saturating_sub(Self::CLEAN),
             (1, false) => self.level + Self::ONCE,
             _ => self.level + Self::WORST,
@@ -62,7 +66,7 @@ impl LossCounter {
         }
         let verdict = (again > 0 && !failed && self.losing.is_some()).then(|| self.failure());
         if self.level == 0 {
-            *self = Self { excused: self.excused, ..Self::default() };
+            *self = Self { excused: self.excused, probed: self.probed, ..Self::default() };
         }
         verdict
     }
@@ -75,9 +79,10 @@ impl LossCounter {
         }
     }
 
-    /// True if there are signs that clean probes have not made up for.
+    /// True if there are signs that clean probes have not made up for, or a tail-loss probe: that alone does not count, but
+    /// the next probe is not to wait for its interval, since on a kept connection every other sign comes behind one.
     pub(super) fn suspects(&self) -> bool {
-        self.level > 0
+        self.level > 0 || self.probed
     }
 
     /// True while the link is taken for one that loses packets.

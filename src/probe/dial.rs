@@ -88,6 +88,28 @@ pub struct Resent {
     looked: SentAgain,
 }
 
+/// What had to be sent again between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Segments, where a timer ran out.
+    pub by_a_timer: u32,
+    /// No timer did, and yet something was sent again.
+    pub tail_loss_probe: bool,
+}
+
+impl Again {
+    /// The times of what succeeded meanwhile.
+    #[must_use]
+    pub fn during(self, timings: Timings) -> Timings {
+        let Self { by_a_timer, tail_loss_probe } = self;
+        Timings {
+            retransmissions: timings.retransmissions.saturating_add(by_a_timer),
+            tail_loss_probe: timings.tail_loss_probe || tail_loss_probe,
+            ..timings
+        }
+    }
+}
+
 impl Resent {
     /// Looks at a connection that is just open, or not yet.
     fn of_the_syn(stream: &TcpStream) -> Self {
@@ -95,14 +117,13 @@ impl Resent {
         Self { times: looked.of_the_syn(), looked }
     }
 
-    /// Looks again. Returns how often something was sent again, from the SYN on at the first look and since the look
-    /// before at any other.
-    pub fn look(&mut self, stream: &TcpStream) -> u32 {
+    /// Looks again. Returns what was sent again, from the SYN on at the first look and since the look before at any other.
+    pub fn look(&mut self, stream: &TcpStream) -> Again {
         let now = SentAgain::on(stream).unwrap_or(self.looked);
         let since = now.by_a_timer_since(self.looked);
-        let times = std::mem::take(&mut self.times).saturating_add(since);
+        let tail_loss_probe = since == 0 && now.since(self.looked) > 0;
         self.looked = now;
-        times
+        Again { by_a_timer: std::mem::take(&mut self.times).saturating_add(since), tail_loss_probe }
     }
 
     /// What an attempt came to, with what had to be sent again meanwhile.
@@ -110,11 +131,8 @@ impl Resent {
     /// # Errors
     /// Those of the attempt.
     pub fn told(mut self, outcome: Result<Timings, Failure>, stream: &TcpStream) -> Result<Timings, Failure> {
-        let retransmissions = self.look(stream);
-        match outcome {
-            Ok(timings) => Ok(Timings { retransmissions, ..timings }),
-            Err(failure) => Err(failure.with_retransmissions(retransmissions)),
-        }
+        let again = self.look(stream);
+        outcome.map(|timings| again.during(timings)).map_err(|failure| failure.with_retransmissions(again.by_a_timer))
     }
 }
 

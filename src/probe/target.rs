@@ -262,7 +262,7 @@ fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration
 /// A link is judged by the path check alone: logins don't go at a faster pace for it.
 fn without_retransmissions(outcome: Result<Timings, Failure>) -> Result<Timings, Failure> {
     match outcome {
-        Ok(timings) => Ok(Timings { retransmissions: 0, ..timings }),
+        Ok(timings) => Ok(Timings { retransmissions: 0, tail_loss_probe: false, ..timings }),
         Err(failure) => Err(failure.with_retransmissions(0)),
     }
 }

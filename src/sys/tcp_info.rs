@@ -43,6 +43,12 @@ impl SentAgain {
         self.segments
     }
 
+    /// Segments since `earlier`, for whatever reason.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u32 {
+        self.segments.saturating_sub(earlier.segments)
+    }
+
     /// Segments since `earlier` if a retransmission timer ran out meanwhile, else 0: a tail-loss probe alone is none, which
     /// an answer that takes its time calls forth as well. One that a timer followed has been lost itself, and counts.
     ///
@@ -50,7 +56,7 @@ impl SentAgain {
     /// segment that is sent again is taken for a timer's: the first may have been a tail-loss probe.
     #[must_use]
     pub fn by_a_timer_since(self, earlier: Self) -> u32 {
-        let segments = self.segments.saturating_sub(earlier.segments);
+        let segments = self.since(earlier);
         let by_a_timer = match (self.timeouts, earlier.timeouts) {
             (Some(now), Some(then)) => now != then,
             _ => segments > 1,

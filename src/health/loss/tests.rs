@@ -64,6 +64,19 @@ fn successes_that_took_retransmissions_become_failures_that_say_so() {
 }
 
 #[test]
+fn a_tail_loss_probe_hurries_the_next_probe_and_counts_for_nothing() {
+    let mut counter = LossCounter::default();
+    for n in 0..100 {
+        let timings = Timings { tail_loss_probe: true, ..Timings::default() };
+        let observation = Observation { outcome: Ok(timings), ..success(n, 0) };
+        assert_eq!(counter.observe(&observation, at(n), FALL), None);
+        assert!(counter.suspects() && !counter.is_losing());
+    }
+    seen(&mut counter, 100, 0);
+    assert!(!counter.suspects());
+}
+
+#[test]
 fn no_sooner_than_fall_failures() {
     for fall in 1..=10 {
         let mut counter = LossCounter::default();

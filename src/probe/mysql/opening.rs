@@ -48,9 +48,8 @@ impl Server {
         let greet = self.greeting(Packets::new(stream));
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
         self.note_turned_away(false);
-        let retransmissions = resent.look(packets.stream());
-        let mut timings =
-            Timings { tcp, answer: Some(answer), total: tcp + answer, retransmissions, ..Timings::default() };
+        let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        let mut timings = resent.look(packets.stream()).during(timings);
         if certificate && self.seal.wanted(&greeting)? {
             // Boxed, so that most attempts need no room for a handshake.
             let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
@@ -141,8 +140,8 @@ impl Server {
         line.give_up_after(GONE, ASK);
         progress.enter(Phase::Greeting);
         let (packets, greeting, answer) = self.greeting_in_time(Packets::new(line)).await?;
-        let retransmissions = resent.look(packets.stream().tcp());
-        let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, retransmissions, ..Timings::default() };
+        let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        let timings = resent.look(packets.stream().tcp()).during(timings);
         Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, resent, turn })
     }
 

@@ -142,7 +142,7 @@ impl Server {
         timings.login = Some(took);
         timings.total += took;
         let mut session = Session::new(packets, resent, login.secret().cloned());
-        timings.retransmissions += session.resent();
+        let timings = session.resent().during(timings);
         Ok(LoggedIn { session, driver, timings })
     }
 

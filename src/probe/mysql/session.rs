@@ -9,7 +9,7 @@ use super::errors::{ServerError, Stage};
 use super::line::Line;
 use super::packet::{Packets, protocol};
 use crate::model::{Failure, Secret, Timings};
-use crate::probe::dial::Resent;
+use crate::probe::dial::{Again, Resent};
 
 /// The command that asks for a sign of life.
 const PING: [u8; 1] = [0x0e];
@@ -89,8 +89,8 @@ impl Session {
         Self { packets, resent, secret }
     }
 
-    /// How often TCP had to send something again since that was last asked for.
-    pub(super) fn resent(&mut self) -> u32 {
+    /// What TCP had to send again since that was last asked for.
+    pub(super) fn resent(&mut self) -> Again {
         self.resent.look(self.packets.stream().tcp())
     }
 
