@@ -195,6 +195,8 @@ const OFF: u8 = 0;
 const ON: u8 = 1;
 /// It answers after TCP has sent something again.
 const LOSSY: u8 = 2;
+/// It answers, and takes its time.
+const SLOW: u8 = 3;
 
 impl Prober for Switched {
     fn overlap(&self) -> Overlap {
@@ -209,7 +211,10 @@ impl Prober for Switched {
         tokio::time::sleep(Duration::from_millis(1)).await;
         match self.0.load(Ordering::Relaxed) {
             OFF => Err(Failure::new(FailureReason::Refused, "switched off")),
-            state => Ok(Timings { retransmissions: u32::from(state == LOSSY), ..Timings::default() }),
+            state => {
+                let total = if state == SLOW { Duration::from_millis(1500) } else { Duration::from_millis(1) };
+                Ok(Timings { retransmissions: u32::from(state == LOSSY), total, ..Timings::default() })
+            }
         }
     }
 }
@@ -221,7 +226,7 @@ struct Rig {
     switches: BTreeMap<u8, Arc<AtomicU8>>,
     _inventory: watch::Sender<Arc<Inventory>>,
     _probes: watch::Sender<Arc<Probes>>,
-    _events: mpsc::UnboundedReceiver<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
 }
 
 impl Rig {
@@ -252,7 +257,7 @@ impl Rig {
             events,
         };
         tokio::spawn(runner.run(CancellationToken::new()));
-        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, _events: heard }
+        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, events: heard }
     }
 
     /// How often a reader is woken within a minute.
@@ -329,4 +334,37 @@ async fn a_link_that_loses_packets_goes_down_unless_siblings_lose_some_as_well()
     rig.switch(2, ON);
     seconds(25).await;
     assert_eq!(rig.down(), [1], "once it is one address's alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_much_slower_than_its_siblings_is_told() {
+    let mut rig = Rig::start();
+    let mut told = async |rig: &mut Rig, seconds| {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let mut told = Vec::new();
+        while let Ok(event) = rig.events.try_recv() {
+            if matches!(event.kind, EventKind::TargetSlow { .. } | EventKind::TargetSlowOver { .. }) {
+                told.push(event.kind.to_string());
+            }
+        }
+        told
+    };
+    assert_eq!(told(&mut rig, 60).await, [""; 0]);
+    rig.switch(1, SLOW);
+    let slow = "a/z1/127.0.0.1: slow, path check: 1500 ms, a sibling's 1 ms (medians of ten)";
+    assert_eq!(told(&mut rig, 60).await, [slow]);
+    assert_eq!(rig.down(), [0; 0]);
+    assert_eq!(told(&mut rig, 600).await, [""; 0], "once");
+    // The whole host, or what all have in common.
+    rig.switch(2, SLOW);
+    rig.switch(3, SLOW);
+    let over = "a/z1/127.0.0.1: slow no more, path check";
+    assert!(told(&mut rig, 60).await.contains(&over.to_owned()));
+    rig.switch(2, ON);
+    let mut both = told(&mut rig, 60).await;
+    both.sort_unstable();
+    assert_eq!(
+        both,
+        [slow.to_owned(), "b/z3/127.0.0.3: slow, path check: 1500 ms, a sibling's 1 ms (medians of ten)".into()]
+    );
 }
