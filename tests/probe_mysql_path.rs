@@ -633,7 +633,11 @@ async fn a_late_ping_is_hedged_by_one_greeting_politely_left() {
 #[tokio::test]
 async fn the_silence_of_a_hedge_counts_and_one_connection_is_all_there_is() {
     let hangs = Arc::new(AtomicBool::new(false));
-    let server = hanging(hangs.clone(), |_peer| std::future::pending()).await;
+    let silent = |peer: Peer<TcpStream>| async move {
+        let _kept = peer;
+        std::future::pending().await
+    };
+    let server = hanging(hangs.clone(), silent).await;
     let prober = mysql(server.address(), Check::Path);
     prober.probe(PATIENT).await.unwrap();
     hangs.store(true, Ordering::Relaxed);
