@@ -70,10 +70,8 @@ fn run(program: &str, args: &[&str], input: &str) -> Result<(), String> {
 
 /// Loses the first `packets` segments of data that go to a port.
 fn lose(packets: u32, port: u16) -> Result<(), String> {
-    let rules = format!(
-        "table inet loss {{ chain in_ {{ type filter hook input priority 0;
-         tcp dport {port} tcp flags & psh == psh limit rate 1/day burst {packets} packets drop\n}} }}"
-    );
+    let rule = format!("tcp dport {port} tcp flags & psh == psh limit rate 1/day burst {packets} packets drop");
+    let rules = format!("table inet loss {{\nchain in_ {{\ntype filter hook input priority 0;\n{rule}\n}}\n}}\n");
     run("nft", &["-f", "-"], &rules)
 }
 
