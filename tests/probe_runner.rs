@@ -339,7 +339,7 @@ async fn a_link_that_loses_packets_goes_down_unless_siblings_lose_some_as_well()
 #[tokio::test(start_paused = true)]
 async fn an_address_that_is_much_slower_than_its_siblings_is_told() {
     let mut rig = Rig::start();
-    let mut told = async |rig: &mut Rig, seconds| {
+    let told = async |rig: &mut Rig, seconds| {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let mut told = Vec::new();
         while let Ok(event) = rig.events.try_recv() {
