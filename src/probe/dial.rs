@@ -142,17 +142,18 @@ impl Resent {
 /// Why there is no connection.
 pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connected, Failure> {
     let started = Instant::now();
-    let stream = begin_to_connect(address).map_err(|e| failure("connect", &e))?;
+    let stream = begin_to_connect(address).map_err(|e| failure("connect", &e).met_on_the_way())?;
     let work = async {
         let connected = stream.writable().await.and_then(|()| stream.take_error()?.map_or(Ok(()), Err));
         connected.map_err(|e| failure("connect", &e))
     };
     let ended = deadline.cover("no answer to the TCP handshake", work).await;
     let (took, resent) = (started.elapsed(), Resent::of_the_syn(&stream));
-    ended.map_err(|failure| failure.with_retransmissions(resent.times))?;
+    ended.map_err(|failure| failure.with_retransmissions(resent.times).met_on_the_way())?;
     // On a host's own address the kernel may pick the probed port as our own and join the socket to itself.
     if stream.local_addr().is_ok_and(|own| own == address) {
-        return Err(Failure::new(FailureReason::Refused, "connect: nobody listens, the socket met itself"));
+        let met = Failure::new(FailureReason::Refused, "connect: nobody listens, the socket met itself");
+        return Err(met.met_on_the_way());
     }
     Ok(Connected { stream, took, resent })
 }
@@ -200,7 +201,8 @@ where
     let started = Instant::now();
     let connecting = TlsConnector::from(config).connect(name.clone(), stream);
     let work = async { connecting.await.map_err(|e| failure("TLS handshake", &e)) };
-    let stream = deadline.cover("TLS handshake not finished", work).await?;
+    let covered = deadline.cover("TLS handshake not finished", work).await;
+    let stream = covered.map_err(Failure::met_on_the_way)?;
     Ok((stream, started.elapsed()))
 }
 

@@ -237,7 +237,7 @@ where
             self.call(collector, (&report.spec.key, report.check), Calls::sibling_lost);
         }
         if let Some(signal) = report.signal {
-            self.tell(collector, &report.spec.key, report.check, (report.at, signal));
+            self.tell((collector, view), &report.spec.key, report.check, (report.at, signal));
         }
         bears
     }
@@ -262,15 +262,27 @@ where
     }
 
     /// Nudges the siblings, and tells what happened.
-    fn tell(&self, collector: &Collector<P>, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
-        if signal.concerns_siblings() {
-            self.call(collector, (key, check), Calls::prove);
+    fn tell(
+        &self,
+        (collector, view): (&Collector<P>, &HealthView),
+        key: &TargetKey,
+        check: Check,
+        (at, signal): (Now, Signal),
+    ) {
+        for sibling in collector.work.siblings(key) {
+            let health = view.targets.get(sibling).and_then(|health| health.checks.get(&check));
+            if !health.is_some_and(|health| signal.concerns(health.state)) {
+                continue;
+            }
+            if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
+                handle.calls.prove();
+            }
         }
         let target = key.clone();
         let kind = match signal {
             Signal::EdgeBegan(failure) => EventKind::EdgeBegan { target, check, failure },
             Signal::WentDown(failure) => EventKind::TargetDown { target, check, failure },
-            // Nothing that people are told: it is still down.
+            // Nothing that people are told: it is still down, or up as before.
             Signal::Answers => return,
             Signal::CameUp { recovered } => EventKind::TargetUp { target, check, recovered },
         };

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use super::Inputs;
 use super::candidate::Candidate;
-use super::shed::{MOST, RAMP, Shed, hash, reached};
-use crate::model::{Boottime, Slowness};
+use super::shed::{MOST, Shed, hash, reached};
+use crate::model::{Boottime, OVERLOAD_RAMP, Slowness};
 
 /// Decides for what is left of one name's pool before its preference chooses.
 pub(super) fn of(choice: &[&Candidate], published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
@@ -18,7 +18,7 @@ pub(super) fn of(choice: &[&Candidate], published: Option<&[IpAddr]>, inputs: &I
     for c in choice {
         let Some(slow) = slowness(c) else { continue };
         let hash = hash(inputs.host, &c.key.to_string());
-        let turn = |since: Boottime| since.after(RAMP.mul_f64(hash));
+        let turn = |since: Boottime| since.after(OVERLOAD_RAMP.mul_f64(hash));
         let in_use = published.is_none_or(|p| p.contains(&c.key.address));
         let better = |other: &&Candidate| {
             other.key.address != c.key.address && other.serves() && !slowness(other).is_some_and(|s| s.until.is_none())

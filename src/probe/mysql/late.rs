@@ -75,6 +75,11 @@ impl Phase {
         }
     }
 
+    /// Whether it comes before what a login is about.
+    fn is_on_the_way(self) -> bool {
+        matches!(self, Self::Connect | Self::Greeting)
+    }
+
     /// Why an attempt that still waits for it has failed.
     fn reason(self) -> FailureReason {
         match self {
@@ -88,7 +93,8 @@ impl Phase {
     /// The failure of an attempt that has waited for it so long.
     pub(super) fn overdue(self, waited: Duration) -> Failure {
         let waited = humantime::format_duration(waited);
-        Failure::new(self.reason(), format_args!("{} after {waited}", self.unfinished()))
+        let failure = Failure::new(self.reason(), format_args!("{} after {waited}", self.unfinished()));
+        if self.is_on_the_way() { failure.met_on_the_way() } else { failure }
     }
 }
 
