@@ -8,16 +8,85 @@
 block_begin='^# BEGIN privatelinkd\( (managed by .*)\)\{0,1\}[[:space:]]*$'
 block_end='^# END privatelinkd[[:space:]]*$'
 
-# how_to_delete FILE: one line, for an admin. A BEGIN without its END deletes nothing.
+# how_to_delete FILE: one line, for an admin. A BEGIN without its END deletes nothing: whatever begins like a BEGIN ends
+# what came before, and is looked at anew.
 how_to_delete() {
-    printf '%s' "sed -i --follow-symlinks '/^# BEGIN privatelinkd (managed by /{:a;N;/\\n# END privatelinkd/!ba;d}' $1"
+    printf '%s' "LC_ALL=C sed -i --follow-symlinks '/^# BEGIN privatelinkd (managed by /{:a;\$!{N;" \
+        "/\\n# BEGIN p[^\\n]*\$/{h;s///p;g;s/.*\\n/\\n/;D};/\\n# END privatelinkd\\s*\$/!ba;d}}' $(quoted "$1")"
 }
 
-# hosts_files FOLDER: the hosts file, and the one that the writer's last policy in its state FOLDER names if it is another.
+# quoted WORD: as a shell reads it.
+quoted() {
+    case $1 in
+        *[!A-Za-z0-9_./-]*) printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+        *) printf '%s' "$1" ;;
+    esac
+}
+
+# The hosts file, and where the writer keeps its state, unless the config says otherwise.
+default_hosts=/etc/hosts
+default_state=/var/lib/privatelinkd-hosts
+
+# state_folders CONFIG NOTE: where the writer keeps its state, a line each: the usual place; those that the config in the
+# folder CONFIG and its drop-ins name; and those in the file NOTE. Of the config no more is understood than a line of its
+# own.
+state_folders() {
+    {
+        echo "$default_state"
+        for config in "$1/config.toml" "$1/config.toml.rpmsave" "$1"/conf.d/*.toml; do
+            [ -r "$config" ] || continue
+            sed -n '
+                /^[[:space:]]*\[[[:space:]]*hosts[[:space:]]*\]/,/^[[:space:]]*\[/{
+                    s/^[[:space:]]*state_dir[[:space:]]*=[[:space:]]*["'"'"']\(\/[^"\\'"'"']*\)["'"'"'].*/\1/p
+                }' "$config"
+        done
+        if [ -r "$2" ]; then cat "$2"; fi
+    } | LC_ALL=C sort -u
+}
+
+# hosts_files FOLDER: the usual hosts file, and the one that the writer's last policy in its state FOLDER names if it is another.
 hosts_files() {
-    echo /etc/hosts
+    echo "$default_hosts"
     [ -r "$1/policy.json" ] || return 0
-    sed -n 's/.*"path" *: *"\(\/[^"\\]*\)".*/\1/p' "$1/policy.json" | grep -vx /etc/hosts | head -n 1
+    sed -n 's/.*"path" *: *"\(\/[^"\\]*\)".*/\1/p' "$1/policy.json" | grep -vxF "$default_hosts" | head -n 1
+}
+
+# each LINES COMMAND…: COMMAND with each line as its last argument. Fails if it does for one.
+each() {
+    lines=$1 failed=0
+    shift
+    while IFS= read -r line; do
+        [ -n "$line" ] || continue
+        # In a shell of its own, so that nothing that it sets disturbs us.
+        ("$@" "$line") </dev/null || failed=1
+    done <<LINES
+$lines
+LINES
+    return "$failed"
+}
+
+# each_hosts_file COMMAND… FOLDER: COMMAND for every hosts file that the writer's state FOLDER tells of.
+each_hosts_file() {
+    for folder; do :; done
+    files=$(hosts_files "$folder")
+    each "$files" "$1"
+}
+
+# purge_state FOLDER: takes the block out, and only then the state away, which knows where the hosts file is and has what
+# it was. In a folder that the config named there may be files of others.
+purge_state() {
+    if ! each_hosts_file take_block_out "$1"; then
+        echo "privatelinkd: $1 stays" >&2
+        return 1
+    fi
+    if [ "$1" = "$default_state" ]; then
+        rm -rf "$1"
+    elif [ -d "$1" ]; then
+        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig writer.lock; do
+            rm -f "$1/$kept"
+        done
+        rmdir --ignore-fail-on-non-empty "$1" || true
+    fi
 }
 
 # for_each_block COMMANDS FILE: sed with COMMANDS for each whole block, which is then the pattern space; without END it

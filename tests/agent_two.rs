@@ -15,6 +15,8 @@ use crate::agent_rig::{FOREIGN, NAME, Pair, Rig, until};
 
 /// Far longer than any of the waits below needs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the agent says when there is nothing to say.
+const ALL_WELL: &str = "1 name published; 2 of 2 addresses up";
 
 /// A process, and the socket that it takes for the service manager's.
 struct Process {
@@ -104,17 +106,42 @@ impl Drop for Process {
     }
 }
 
-#[tokio::test]
-async fn each_does_its_part_and_survives_the_other() {
+/// Databases in two zones, and the files of a host that is to use them.
+async fn prepared() -> (Pair, Rig) {
     let zones = Pair::start().await;
     let rig = Rig::new(&zones.endpoint("db", NAME));
+    (zones, rig)
+}
+
+/// A host on which both services are at work.
+struct Host {
+    zones: Pair,
+    rig: Rig,
+    writer: Process,
+    agent: Process,
+}
+
+impl Host {
+    async fn start() -> Self {
+        let (zones, rig) = prepared().await;
+        let mut writer = Process::writer(&rig);
+        writer.hears("READY=1").await;
+        let mut agent = Process::agent(&rig);
+        agent.says(ALL_WELL).await;
+        Self { zones, rig, writer, agent }
+    }
+}
+
+#[tokio::test]
+async fn each_does_its_part_and_survives_the_other() {
+    let (zones, rig) = prepared().await;
     let mut writer = Process::writer(&rig);
     writer.hears("READY=1").await;
     let mut agent = Process::agent(&rig);
     let ready = agent.hears("READY=1").await;
     println!("agent: ready {} ms after its start", ready.as_millis());
     rig.moves_to(NAME, &zones.ips()).await;
-    agent.says("1 name published; 2 of 2 addresses up").await;
+    agent.says(ALL_WELL).await;
     writer.says("1 name published").await;
 
     assert!(!agent.end(Signal::SIGKILL).await.success());
@@ -139,8 +166,7 @@ async fn each_does_its_part_and_survives_the_other() {
 
 #[tokio::test]
 async fn without_a_writer_the_agent_is_ready_late_and_says_why() {
-    let zones = Pair::start().await;
-    let rig = Rig::new(&zones.endpoint("db", NAME));
+    let (_zones, rig) = prepared().await;
     let mut agent = Process::agent(&rig);
     let ready = agent.hears("READY=1").await;
     assert!(ready >= Duration::from_secs(9), "{ready:?}: nothing was published");
@@ -152,12 +178,7 @@ async fn without_a_writer_the_agent_is_ready_late_and_says_why() {
 /// The receipt that a stopped writer leaves behind speaks of the right plan, so it alone would say that all is well.
 #[tokio::test]
 async fn a_writer_with_nothing_to_do_shows_life_and_one_that_hangs_does_not() {
-    let zones = Pair::start().await;
-    let rig = Rig::new(&zones.endpoint("db", NAME));
-    let mut writer = Process::writer(&rig);
-    writer.hears("READY=1").await;
-    let mut agent = Process::agent(&rig);
-    agent.says("1 name published; 2 of 2 addresses up").await;
+    let Host { zones: _zones, rig, writer, mut agent } = Host::start().await;
     tokio::time::sleep(Receipts::SILENT_AFTER + Duration::from_secs(3)).await;
     assert_eq!(rig.run(&["status"]).await.code, 0, "nothing has happened, and the writer lives");
     writer.signal(Signal::SIGSTOP);
@@ -165,19 +186,14 @@ async fn a_writer_with_nothing_to_do_shows_life_and_one_that_hangs_does_not() {
     let status = rig.run(&["status"]).await;
     assert!(status.code == 1 && status.out.contains("the hosts writer has shown no sign of life for 3"), "{status:?}");
     writer.signal(Signal::SIGCONT);
-    agent.hears("STATUS=1 name published; 2 of 2 addresses up").await;
+    agent.hears(&format!("STATUS={ALL_WELL}")).await;
 }
 
 /// As whoever tries `privatelinkd run` by hand while the service runs: the second would write the plan that the hosts
 /// writer obeys, with what it alone knows.
 #[tokio::test]
 async fn there_is_one_agent_and_one_writer_a_folder() {
-    let zones = Pair::start().await;
-    let rig = Rig::new(&zones.endpoint("db", NAME));
-    let mut writer = Process::writer(&rig);
-    writer.hears("READY=1").await;
-    let mut agent = Process::agent(&rig);
-    agent.says("1 name published; 2 of 2 addresses up").await;
+    let Host { zones: _zones, rig, writer, agent } = Host::start().await;
     let before = rig.files();
     let seconds: [(&[&str], &Process); 3] =
         [(&["run"], &agent), (&["run", "--all-in-one"], &agent), (&["hosts", "run"], &writer)];
@@ -199,13 +215,12 @@ async fn there_is_one_agent_and_one_writer_a_folder() {
     let mut second = Process::start(&rig, "second", &["run", "--all-in-one"], None);
     assert_eq!(spawn_blocking(move || second.child.wait()).await.unwrap().unwrap().code(), Some(69), "the writer runs");
     let mut agent = Process::agent(&rig);
-    agent.says("1 name published; 2 of 2 addresses up").await;
+    agent.says(ALL_WELL).await;
 }
 
 #[tokio::test]
 async fn life_reloads_and_the_end_are_told() {
-    let zones = Pair::start().await;
-    let rig = Rig::new(&zones.endpoint("db", NAME));
+    let (_zones, rig) = prepared().await;
     for arguments in [&["hosts", "run"][..], &["run"]] {
         let mut process = Process::start(&rig, "p", arguments, Some(Duration::from_secs(1)));
         process.hears("READY=1").await;
@@ -223,12 +238,7 @@ async fn life_reloads_and_the_end_are_told() {
 
 #[tokio::test]
 async fn what_somebody_takes_out_of_the_run_folders_comes_back() {
-    let zones = Pair::start().await;
-    let rig = Rig::new(&zones.endpoint("db", NAME));
-    let mut writer = Process::writer(&rig);
-    writer.hears("READY=1").await;
-    let mut agent = Process::agent(&rig);
-    agent.hears("READY=1").await;
+    let Host { zones, rig, writer: _writer, agent: _agent } = Host::start().await;
     let files = ["run/plan.json", "run/alive", "run/status.sock", "run-hosts/receipt.json"];
     let all_there = async || files.iter().all(|f| rig.path(f).exists());
     until("every file", all_there).await;

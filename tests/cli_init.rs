@@ -10,9 +10,10 @@ use bytes::Bytes;
 use privatelink_sim::cloud::{Cloud, Policy, World, Zone};
 use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki};
 use privatelinkd::cloud::privatelink::{EndpointRecord, ZoneRecord};
-use privatelinkd::config::{Environment, from_texts, only_endpoints};
+use privatelinkd::config::{Environment, Families, from_texts, only_endpoints};
 use privatelinkd::draft::text::draft;
-use privatelinkd::draft::{Answer, Draft, Gateway, Greeting, Heard, Kind, Place, Ports, Sight};
+use privatelinkd::draft::{Answer, Draft, Gateway, Greeting, Heard, Kind, Place, Ports, Reach, Sight};
+use privatelinkd::model::ranges;
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -64,7 +65,8 @@ async fn rig() -> (Cloud, Rig) {
 fn place(cloud: &Cloud) -> String {
     let at = cloud.addresses();
     format!(
-        "[cloud]\nmetadata_endpoint = \"http://{}\"\napi_endpoint = \"http://{}\"\nresolvers = [\"{}\"]\n",
+        "[cloud]\nmetadata_endpoint = \"http://{}\"\napi_endpoint = \"http://{}\"\nresolvers = [\"{}\"]\n\
+         [hosts]\nallowed_ranges = [\"127.0.0.0/8\"]\n",
         at.metadata, at.privatelink, at.dns
     )
 }
@@ -131,6 +133,31 @@ async fn both_databases_are_recognised_and_the_draft_holds() {
     let blind = init(&rig, &["--no-look"]).await;
     assert!(blind.err.contains("orders: what it is can't be told; fill in private_dns and probe\n"), "{blind:?}");
     assert_eq!(check(&rig, &blind.out).await.code, 0);
+}
+
+/// As where a VPC has a range that is nobody's private one: what was found there is neither probed nor published before
+/// an admin allows it, and the draft says how.
+#[tokio::test]
+async fn addresses_outside_of_the_allowed_ranges_are_said_and_filled_in() {
+    let (cloud, rig) = rig().await;
+    let place = place(&cloud).replace("127.0.0.0/8", "10.0.0.0/8");
+    rig.write_config(&place);
+    let said = init(&rig, &["--no-look"]).await;
+    assert!(
+        said.err.contains("ledger: what it is can't be told; fill in private_dns and probe and allowed_ranges\n"),
+        "{said:?}"
+    );
+    assert!(said.out.contains("# FILL IN allowed_ranges: 127.") && said.out.contains("\n#[hosts]\n"), "{said:?}");
+    assert_eq!(check(&rig, &said.out).await.code, 0);
+
+    let filled_in = said.out.replace("\n#[hosts]\n#allowed_ranges", "\n[hosts]\nallowed_ranges");
+    let config = from_texts(&[("main", &place), ("draft", &filled_in)], &Environment::default()).unwrap().config;
+    let allowed = config.hosts.allowed_ranges;
+    assert!(allowed.contains(&"10.0.0.0/8".parse().unwrap()), "what was allowed stays so: {allowed:?}");
+    for endpoint in [World::LEDGER, World::ORDERS] {
+        assert_eq!(ranges::judge(eni(&cloud, endpoint), &allowed), Ok(()));
+    }
+    assert!(ranges::judge("11.0.0.1".parse().unwrap(), &allowed).is_err());
 }
 
 #[tokio::test]
@@ -226,8 +253,7 @@ async fn a_draft_is_written_where_nothing_is() {
     let (cloud, rig) = rig().await;
     std::fs::remove_file(rig.path("config.toml")).unwrap();
     std::fs::create_dir(rig.path("conf.d")).unwrap();
-    let place = place(&cloud) + "[hosts]\nallowed_ranges = [\"127.0.0.0/8\"]\n";
-    std::fs::write(rig.path("conf.d/cloud.toml"), place).unwrap();
+    std::fs::write(rig.path("conf.d/cloud.toml"), place(&cloud)).unwrap();
     let said = init(&rig, &["--write"]).await;
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
     let path = rig.path("config.toml");
@@ -405,7 +431,9 @@ prop_compose! {
 
 fn drafted(sights: &[Sight], ports: Ports) -> Draft {
     let (region, vpc_id, known, taken) = ("cn-hangzhou", "vpc-1", &BTreeMap::new(), BTreeSet::new());
-    draft(sights, Place { region, vpc_id, ports, known, taken, complete: true })
+    let allowed = &from_texts(&[("empty", "")], &Environment::default()).unwrap().config.hosts.allowed_ranges;
+    let reach = Reach { allowed, families: Families { ipv4: true, ipv6: true } };
+    draft(sights, Place { region, vpc_id, ports, reach, known, taken, complete: true })
 }
 
 /// What a line of a draft may be.
@@ -451,6 +479,42 @@ fn root_writes_nothing_but_endpoints_for_others() {
     {
         assert!(!only_endpoints(other), "{other:?}");
     }
+}
+
+#[test]
+fn ranges_that_are_drafted_allow_what_was_found() {
+    let found =
+        ["11.1.2.3", "100.100.7.9", "127.0.0.9", "10.0.0.1", "2001:db8::7", "fe80::1", "::1", "0.0.0.0", "224.0.0.1"];
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut template = proptest::strategy::ValueTree::current(&sight().new_tree(&mut runner).unwrap());
+    template.record.connection = None;
+    template.record.status = None;
+    let zone = |(n, ip): (usize, &&str)| {
+        let ip: IpAddr = ip.parse().unwrap();
+        let (ipv4, ipv6) = match ip {
+            IpAddr::V4(ip) => (Some(ip), None),
+            IpAddr::V6(ip) => (None, Some(ip)),
+        };
+        let zone = format!("z{n}").parse().unwrap();
+        ZoneRecord { zone, status: None, eni_id: None, ipv4, ipv6, domain: None, vswitch_id: None }
+    };
+    template.zones = Ok(found.iter().enumerate().map(zone).collect());
+    let text =
+        drafted(&[template.clone()], Ports::DEFAULT).config.replace("\n#[hosts]\n#allowed", "\n[hosts]\nallowed");
+    let hosts = from_texts(&[("draft", &text)], &Environment::default()).unwrap().config.hosts;
+    for ip in &found[..7] {
+        assert_eq!(ranges::judge(ip.parse().unwrap(), &hosts.allowed_ranges), Ok(()), "{ip}\n{text}");
+    }
+    for ip in ["0.0.0.0", "224.0.0.1", "11.1.3.3", "127.0.1.9", "8.8.8.8"] {
+        assert!(ranges::judge(ip.parse().unwrap(), &hosts.allowed_ranges).is_err(), "{ip}");
+    }
+    // Nothing outside, nothing said.
+    template.zones = Ok(vec![zone((0, &"10.0.0.1"))]);
+    let inside = drafted(&[template], Ports::DEFAULT);
+    assert!(
+        !inside.config.contains("allowed_ranges")
+            && !inside.endpoints[0].fill_in.contains(&"allowed_ranges".to_owned())
+    );
 }
 
 /// Where somebody takes the # away, as the draft says, it still holds.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use privatelinkd::agent::steering::Steering;
+use privatelinkd::agent::steering::{Steering, Withdrawn};
 use privatelinkd::config::{Config, from_toml};
 use privatelinkd::discover::rounds::{Cloud, Question};
 use privatelinkd::discover::{Cache, Found, FoundZone, Runner, Setup, SourceError};
@@ -13,6 +13,7 @@ use privatelinkd::model::{
     AnswerReason, HealthView, HostFacts, Identity, Inventory, Plan, PlanState, SourceKind, Withdrawal, Zone,
 };
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -28,6 +29,15 @@ fn config(more: &str) -> Arc<Config> {
          domain = \"ep-1.epsrv-1.cn-hangzhou.privatelink.aliyuncs.com\"\nprivate_dns = [\"{NAME}\"]\n"
     );
     Arc::new(from_toml(&text).unwrap())
+}
+
+/// With one more endpoint, which nobody answers for.
+fn with_a_silent_one(priority: i32) -> Arc<Config> {
+    let silent = "[[endpoint]]\nname = \"silent\"\nid = \"ep-0\"\nprivate_dns = [\"silent.example.internal\"]\n";
+    let mut config = Config::clone(&config(""));
+    config.endpoints.extend(from_toml(silent).unwrap().endpoints);
+    config.endpoints.get_mut(&"db".parse().unwrap()).unwrap().priority = priority;
+    Arc::new(config)
 }
 
 /// What one source does.
@@ -75,6 +85,7 @@ impl Cloud for Scripted {
         let says = {
             let mut world = self.0.lock().unwrap();
             match question.kind {
+                _ if question.name.as_str() == "silent" => Says::Hangs,
                 SourceKind::Api => {
                     world.api_asked.push(Instant::now());
                     world.api.clone()
@@ -115,7 +126,7 @@ impl Rig {
         let health = watch::Sender::new(Arc::new(HealthView::default()));
         let inventory = watch::Sender::new(Arc::new(Inventory::default()));
         let plan = watch::Sender::new(PlanState { plan: before.map(Arc::new), ..PlanState::default() });
-        let (events, _) = mpsc::unbounded_channel();
+        let (events, _) = event_queue::queue();
         let (ask, asked) = mpsc::channel(1);
         let cloud = Scripted(world.clone());
         let cache = Cache::new(dir.path().to_owned(), Identity::default(), String::new());
@@ -129,6 +140,8 @@ impl Rig {
             plan: plan.clone(),
             ask: ask.clone(),
             events: events.clone(),
+            receipts: watch::Sender::default().subscribe(),
+            withdrawn: Withdrawn::default(),
             disowned: false,
             outstayed: std::collections::BTreeSet::new(),
         };
@@ -142,6 +155,7 @@ impl Rig {
             asked,
             inventory,
             capped: watch::Sender::default(),
+            plan: plan.subscribe(),
             cache: Arc::new(cache),
             events,
         });
@@ -335,4 +349,55 @@ async fn a_failed_zone_is_asked_about_beside_a_round_that_hangs() {
     rig.pass(SECOND).await;
     assert_eq!(rig.asked().1, before + 1);
     assert!(rig.answer().contains(&"10.0.0.9".to_owned()), "{:?}", rig.answer());
+}
+
+/// Whoever hears of another endpoint's trouble first must not be made to wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_reload_asks_beside_a_round_only_for_what_it_made_lacking() {
+    let rig = Rig::start(both(), both(), None).await;
+    rig.config.send_replace(with_a_silent_one(0));
+    rig.pass(40 * SECOND).await;
+    // The round hangs on the silent one; a change that has nothing to do with it.
+    rig.config.send_replace(with_a_silent_one(1));
+    rig.pass(SECOND).await;
+    rig.set(both(), Says::Has(vec![("h", "10.0.0.9"), ("i", "10.0.1.1")]));
+    rig.ask.send(["db".parse().unwrap()].into()).await.unwrap();
+    rig.pass(SECOND).await;
+    assert!(rig.answer().contains(&"10.0.0.9".to_owned()), "{:?}", rig.answer());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_while_dns_is_being_asked_is_asked_again() {
+    let rig = Rig::start(both(), both(), None).await;
+    rig.pass(45 * SECOND).await;
+    let (_, before) = rig.asked();
+    // A change that concerns no question: the round of it is under way for 50 ms.
+    for n in 1..=2 {
+        rig.config.send_replace(config(&format!("dns_interval = \"{n}0m\"")));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    rig.pass(2 * SECOND).await;
+    assert_eq!(rig.asked().1, before + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_concerns_no_source_drops_no_answer() {
+    let rig = Rig::start(Says::Fails, both(), None).await;
+    // What was asked for before the change is on its way.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    rig.set(Says::Fails, Says::Hangs);
+    let mut changed = Config::clone(&config(""));
+    changed.endpoints.values_mut().next().unwrap().priority = 7;
+    rig.config.send_replace(Arc::new(changed));
+    rig.pass(SECOND).await;
+    assert_eq!(rig.answer(), ["10.0.0.1", "10.0.1.1"]);
+    // Of another endpoint it is dropped.
+    let rig = Rig::start(Says::Fails, both(), None).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    rig.set(Says::Fails, Says::Hangs);
+    let mut changed = Config::clone(&config(""));
+    changed.endpoints.values_mut().next().unwrap().id = Some("ep-2".parse().unwrap());
+    rig.config.send_replace(Arc::new(changed));
+    rig.pass(SECOND).await;
+    assert_eq!(rig.answer(), Vec::<String>::new());
 }

@@ -113,6 +113,33 @@ fn all_addresses_can_be_replaced_at_once() {
     assert_eq!((story.in_use(), story.capped.is_empty()), (ips(100..164), true));
 }
 
+/// What one of them no longer tells, only the memory of the other could keep, and the other way round.
+#[test]
+fn two_sources_can_replace_all_that_both_give() {
+    let mut story = Story::new();
+    let both = |story: &mut Story, range: std::ops::Range<u32>| {
+        story.hears(DOMAIN, &[(Zone::Unknown, ips(range.clone()))]).hears(SourceKind::Api, &[(zone(1), ips(range))]);
+    };
+    both(&mut story, 0..40);
+    for range in [100..140, 200..240, 300..364] {
+        (0..2).for_each(|_| both(&mut story, range.clone()));
+        assert_eq!(story.in_use(), ips(range));
+        assert_eq!((story.said(DOMAIN), story.said(SourceKind::Api)), (String::new(), String::new()));
+        // The replaced ones are over.
+        story.secs += 7200;
+    }
+}
+
+/// What was another endpoint's takes no room of what is the present one's.
+#[test]
+fn former_addresses_keep_no_new_one_out() {
+    let mut story = Story::new();
+    story.hears(DOMAIN, &[(Zone::Unknown, ips(0..64))]);
+    story.config.endpoints.values_mut().next().unwrap().id = Some("ep-2".parse().unwrap());
+    story.hears(DOMAIN, &[(Zone::Unknown, ips(100..164))]).hears(DOMAIN, &[(Zone::Unknown, ips(200..264))]);
+    assert_eq!((story.in_use(), story.said(DOMAIN)), (ips(200..264), String::new()));
+}
+
 #[test]
 fn thousands_of_zones_are_thirty_two_and_stay_the_same_ones() {
     let zones = |from: u32, to: u32| (from..to).map(|n| (zone(n), ips(n..n + 1))).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use privatelinkd::config::Environment;
 use privatelinkd::model::{PublishErrorKind, Receipt, Verdict};
 use privatelinkd::publish::hosts::policy::Folders;
-use privatelinkd::publish::hosts::writer::{FromConfig, Policies};
+use privatelinkd::publish::hosts::writer::{ClaimFolders, FromConfig, Policies};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 
 use crate::hosts_rig::{FOREIGN, Host, plan, until};
@@ -48,11 +48,40 @@ impl Configured {
         Folders { agent_run_dir, run_dir, state_dir }
     }
     async fn policies(&self) -> FromConfig {
-        FromConfig::new(self.path(), Environment::current(), self.folders()).await
+        FromConfig::new(self.path(), Environment::current(), self.folders(), Arc::new(|_| Ok(()))).await
     }
     fn detail(&self) -> String {
         self.host.receipt().and_then(|r| r.error_detail).unwrap_or_default()
     }
+}
+
+/// Somebody else has the folder that the config names now: two writers would overwrite each other's state.
+#[tokio::test]
+async fn a_folder_that_another_writer_has_is_not_followed() {
+    let c = Configured::new();
+    c.write(&c.good("\"a.x\""));
+    let claim: ClaimFolders = Arc::new(|policy| match policy.state_dir.ends_with("taken") {
+        true => Err("another hosts writer runs".to_owned()),
+        false => Ok(()),
+    });
+    let mut policies = FromConfig::new(c.path(), Environment::current(), c.folders(), Arc::clone(&claim)).await;
+    let free = policies.current();
+    assert_eq!((names(&policies), policies.trouble()), (vec!["a.x".to_owned()], None));
+    c.write(&c.good("\"a.x\", \"b.x\"").replace("/state\"", "/taken\""));
+    policies.reread().await;
+    assert_eq!(policies.current(), free);
+    let trouble = policies.trouble().unwrap();
+    assert!(trouble.contains("another hosts writer runs; the last good policy stays in force"), "{trouble}");
+    assert!(!c.host.dir.path().join("taken").exists());
+    c.write(&c.good("\"a.x\", \"b.x\"").replace("/state\"", "/free\""));
+    policies.reread().await;
+    assert_eq!((names(&policies), policies.trouble()), (vec!["a.x".to_owned(), "b.x".to_owned()], None));
+    // Nor is a last good policy of such a folder.
+    let folders = Folders { state_dir: c.host.dir.path().join("free"), ..c.folders() };
+    c.write(BROKEN);
+    let taken: ClaimFolders = Arc::new(|_| Err("another hosts writer runs".to_owned()));
+    let policies = FromConfig::new(c.path(), Environment::current(), folders.clone(), taken).await;
+    assert_eq!(*policies.current(), HostsPolicy::idle(folders));
 }
 
 async fn soon<T>(f: impl Future<Output = T>) -> T {

@@ -176,6 +176,15 @@ fn what_is_no_file_is_refused() {
     std::fs::File::create(other("large")).unwrap().set_len(file::MAX_FILE + 1).unwrap();
     assert!(matches!(room.replace_at(&other("large"), &mut NoHook), Err(FileError::TooLarge(_))));
     assert_eq!(std::fs::metadata(other("large")).unwrap().len(), file::MAX_FILE + 1, "it is left as it is");
+    // A change that doesn't make it larger makes nothing worse: an address may still move.
+    let moved = |content: &[u8]| {
+        let mut content = content.to_vec();
+        content[0] = b'#';
+        Some(content)
+    };
+    let lock = room.lock();
+    file::replace(Target { path: &other("large"), lock: &lock }, &mut NoHook, moved).unwrap();
+    assert!(std::fs::read(other("large")).unwrap().starts_with(b"#\0"));
     std::fs::File::create(other("huge")).unwrap().set_len(5 * file::MAX_FILE).unwrap();
     assert!(matches!(file::read(&other("huge")), Err(FileError::TooLarge(_))));
 }

@@ -11,9 +11,10 @@ use privatelinkd::publish::hosts::{HostsPolicy, block, file, handover, inspect};
 use privatelinkd::publish::receipts::ReceiptFollower;
 use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue::{self, EventSender};
 use privatelinkd::sys::heartbeat::Stages;
 use privatelinkd::sys::identity::boot_id;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::hosts_rig::{FOREIGN, Host, plan, until};
@@ -310,7 +311,7 @@ fn a_hanging_file_operation_stops_the_signs_of_life() {
 #[tokio::test]
 async fn plans_go_one_way_and_receipts_the_other() {
     let host = Host::new();
-    let (sender, mut events) = mpsc::unbounded_channel();
+    let (sender, mut events) = event_queue::queue();
     let (receipts, mut received) = watch::channel(Receipts::default());
     let (plans, plan_receiver) = watch::channel(PlanState::default());
     let token = CancellationToken::new();
@@ -343,7 +344,7 @@ async fn the_way_from_the_decision_to_the_visible_file() {
     let token = CancellationToken::new();
     let writer = host.start();
     let publisher = HostsPublisher::new(host.run_dir(), boot_id(), Identity::default());
-    let (events, _) = mpsc::unbounded_channel();
+    let (events, _) = event_queue::queue();
     let runner = runner(publisher, receiver, events, &token);
     let (mut ways, mut syncs) = (Vec::new(), Vec::new());
     for i in 0..PLANS {
@@ -410,7 +411,7 @@ fn the_block_can_be_shown_compared_and_applied_by_hand() {
 fn runner(
     publisher: HostsPublisher,
     plan: watch::Receiver<PlanState>,
-    events: mpsc::UnboundedSender<privatelinkd::model::Event>,
+    events: EventSender,
     token: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
     let clock = Clock::System;

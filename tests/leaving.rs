@@ -12,12 +12,21 @@ use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Prese
 const NAME: &str = "db.example.internal";
 const NOBODY: &str = "# BEGIN privatelinkd (managed by nobody any more";
 
-/// Runs a function of the script on a file, as dpkg and rpm run it.
+/// Runs a function of the script, the words of `function`, on a file, as dpkg and rpm run it; but never on this machine's
+/// hosts file.
 fn run(function: &str, file: &Path) -> Output {
-    let script = concat!("set -eu; . ", env!("CARGO_MANIFEST_DIR"), "/packaging/leaving.sh; \"$@\"");
+    let script = concat!(
+        "set -eu; . ",
+        env!("CARGO_MANIFEST_DIR"),
+        "/packaging/leaving.sh; default_hosts=/nonexistent/hosts; \"$@\""
+    );
     let mut command = Command::new("sh");
-    command.args(["-c", script, "sh", function]).arg(file).stdin(Stdio::null());
+    command.args(["-c", script, "sh"]).args(function.split(' ')).arg(file).stdin(Stdio::null());
     command.output().unwrap()
+}
+
+fn shell(line: &str) {
+    assert!(Command::new("sh").args(["-c", line]).status().unwrap().success(), "{line}");
 }
 
 fn succeeds(function: &str, file: &Path) -> (String, String) {
@@ -113,7 +122,7 @@ fn a_block_that_stays_says_that_nobody_manages_it_and_how_to_delete_it() {
         // Installed again: the block is ours as it was.
         assert_eq!(&*block::splice(&left, &db(), None), ours);
         // The line that was printed works. What it can't know is that the newline before the block was ours.
-        assert!(Command::new("sh").args(["-c", delete]).status().unwrap().success());
+        shell(delete);
         let deleted = folder.read();
         assert!(deleted == foreign || deleted == [foreign, b"\n"].concat(), "{}", String::from_utf8_lossy(&deleted));
         // Removed, then purged.
@@ -191,7 +200,85 @@ fn whole_blocks_go_whatever_stands_around_them() {
         succeeds("leave_block", &folder.hosts());
         succeeds("take_block_out", &folder.hosts());
         assert_eq!(folder.read(), wanted, "{:?}", String::from_utf8_lossy(&file));
+        // The line for an admin does the same.
+        std::fs::write(folder.hosts(), &file).unwrap();
+        shell(&succeeds("how_to_delete", &folder.hosts()).0);
+        assert_eq!(folder.read(), wanted, "{:?}", String::from_utf8_lossy(&file));
     }
+}
+
+/// Whatever begins like a marker of ours stands between what is deleted and what was before.
+#[test]
+fn the_line_for_an_admin_deletes_no_line_of_others() {
+    let whole = String::from_utf8(db().render(None)).unwrap();
+    let lone = whole.lines().next().unwrap();
+    for other in ["# BEGIN privatelinkd", "# BEGIN privatelink is what they write", "# END privatelinkd.", "# BEGIN p"]
+    {
+        let others = format!("a\n{lone}\nb\n{other}\nc\n");
+        let folder = Folder::with(format!("{others}{whole}d\n").as_bytes());
+        shell(&succeeds("how_to_delete", &folder.hosts()).0);
+        assert_eq!(String::from_utf8(folder.read()).unwrap(), format!("{others}d\n"));
+    }
+}
+
+#[test]
+fn blanks_and_quotes_in_a_path_are_no_obstacle() {
+    let folder = Folder::with(b"");
+    let state = folder.0.path().join("the state");
+    std::fs::create_dir(&state).unwrap();
+    let hosts = folder.0.path().join("it's my  hosts");
+    std::fs::write(state.join("policy.json"), format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, hosts.display()))
+        .unwrap();
+    std::fs::write(&hosts, block::splice(b"a\n", &db(), None)).unwrap();
+    let told = succeeds("each_hosts_file leave_block", &state).0;
+    let (_, delete) = told.split_once("To delete it: ").unwrap();
+    assert!(std::fs::read_to_string(&hosts).unwrap().contains(&format!("To delete this block: {}", delete.trim_end())));
+    shell(delete);
+    assert_eq!(std::fs::read(&hosts).unwrap(), b"a\n");
+    std::fs::write(&hosts, block::splice(b"a\n", &db(), None)).unwrap();
+    succeeds("each_hosts_file take_block_out", &state);
+    assert_eq!(std::fs::read(&hosts).unwrap(), b"a\n");
+}
+
+/// Where the config put it, with what it is made of and no more.
+#[test]
+fn state_that_lies_elsewhere_is_found_and_goes_alone() {
+    let folder = Folder::with(b"");
+    let (etc, state) = (folder.0.path().join("etc"), folder.0.path().join("my state"));
+    std::fs::create_dir_all(etc.join("conf.d")).unwrap();
+    let found = |note: &str| {
+        let path = folder.0.path().join("note");
+        std::fs::write(&path, note).unwrap();
+        let (folders, _) = succeeds(&format!("state_folders {}", etc.display()), &path);
+        folders.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    const USUAL: &str = "/var/lib/privatelinkd-hosts";
+    assert_eq!(found(""), [USUAL]);
+    let text = format!(
+        "[host]\nstate_dir = \"/agents\"\n[hosts]\n# state_dir = \"/no\"\nstate_dir = \"{}\" # here\n[hosts.x]\n\
+         state_dir = \"/nor\"\n",
+        state.display()
+    );
+    std::fs::write(etc.join("config.toml"), text).unwrap();
+    std::fs::write(etc.join("conf.d/1.toml"), "[ hosts ]\nstate_dir='/second'\n").unwrap();
+    let state_text = state.display().to_string();
+    let mut all = [USUAL, &state_text, "/second", "/third"];
+    all.sort_unstable();
+    assert_eq!(found(&format!("/third\n{USUAL}\n")), all);
+
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(folder.hosts(), block::splice(b"a\n", &db(), None)).unwrap();
+    let policy = format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, folder.hosts().display());
+    std::fs::write(state.join("policy.json"), &policy).unwrap();
+    std::fs::write(state.join("theirs"), "").unwrap();
+    std::fs::write(state.join("hosts.orig"), "a\n").unwrap();
+    succeeds("purge_state", &state);
+    assert_eq!(folder.read(), b"a\n");
+    let left = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(left(&state), ["theirs"]);
+    std::fs::remove_file(state.join("theirs")).unwrap();
+    succeeds("purge_state", &state);
+    assert!(!state.exists());
 }
 
 #[test]
@@ -223,10 +310,12 @@ fn mode_attributes_and_links_stay() {
 fn the_hosts_file_of_the_last_policy_is_found() {
     let folder = Folder::with(b"");
     let state = folder.0.path();
-    assert_eq!(succeeds("hosts_files", state).0, "/etc/hosts\n");
-    for (path, more) in [("/srv/hosts", "/srv/hosts\n"), ("/etc/hosts", ""), ("", "")] {
+    assert_eq!(succeeds("hosts_files", state).0, "/nonexistent/hosts\n");
+    for (path, more) in
+        [("/srv/hosts", "/srv/hosts\n"), ("/srv/my hosts", "/srv/my hosts\n"), ("/nonexistent/hosts", ""), ("", "")]
+    {
         std::fs::write(state.join("policy.json"), format!(r#"{{"format":1,"policy":{{"path":"{path}","x":1}}}}"#))
             .unwrap();
-        assert_eq!(succeeds("hosts_files", state).0, format!("/etc/hosts\n{more}"));
+        assert_eq!(succeeds("hosts_files", state).0, format!("/nonexistent/hosts\n{more}"));
     }
 }

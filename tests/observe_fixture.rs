@@ -188,7 +188,7 @@ pub(crate) fn healthy() -> Snapshot {
             digest: receipt().digest,
             history: history.into(),
         },
-        receipts: Receipts { hosts: Some(receipt()), hosts_alive: NOW.boottime, dns: None },
+        receipts: Receipts { hosts: Some(receipt()), hosts_alive: NOW.boottime, dns: None, cut_short: None },
         dns: None,
         events: Arc::default(),
         stages: vec![StageLife { name: "probe", silent: Duration::from_millis(500), allowed: Duration::from_secs(30) }],

@@ -30,7 +30,7 @@ fn native() -> Vec<u8> {
 }
 
 /// Lets time pass for timers alone.
-async fn wait(time: Duration) {
+pub(crate) async fn wait(time: Duration) {
     pause();
     advance(time).await;
     resume();
@@ -478,7 +478,7 @@ async fn a_statement_without_a_result_is_given_up_after_a_minute() {
 }
 
 /// `[[endpoint]]` over two servers, with a password that they refuse.
-fn two_zones(rig: &Rig, ips: [IpAddr; 2]) -> String {
+pub(crate) fn two_zones(rig: &Rig, ips: [IpAddr; 2]) -> String {
     let [h, i] = ips;
     let password = rig.path("db.pw");
     format!(

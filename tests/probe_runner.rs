@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use privatelinkd::health::{Bearing, Rules, Tracker};
 use privatelinkd::model::{
-    AddressEntry, Boottime, Certificate, Check, CheckState, Endpoint, EndpointIdentity, Event, EventKind, Failure,
+    AddressEntry, Boottime, Certificate, Check, CheckState, Endpoint, EndpointIdentity, EventKind, Failure,
     FailureReason, HealthView, HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind,
     ProbeSpec, Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
 };
@@ -17,9 +17,10 @@ use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue::{self, EventReceiver};
 use privatelinkd::sys::heartbeat::Stages;
 use proptest::prelude::*;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const SCHEDULE: Schedule = Schedule {
@@ -226,7 +227,7 @@ struct Rig {
     switches: BTreeMap<u8, Arc<AtomicU8>>,
     _inventory: watch::Sender<Arc<Inventory>>,
     _probes: watch::Sender<Arc<Probes>>,
-    events: mpsc::UnboundedReceiver<Event>,
+    events: EventReceiver,
 }
 
 impl Rig {
@@ -239,7 +240,7 @@ impl Rig {
         let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), probing.clone())).collect();
         let probes = watch::Sender::new(Arc::new(probes));
         let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicU8::new(ON)))).collect();
-        let (events, heard) = mpsc::unbounded_channel();
+        let (events, heard) = event_queue::queue();
         let view = watch::Sender::<Arc<HealthView>>::default();
         let clock = Clock::tokio();
         let of = switches.clone();
@@ -342,7 +343,7 @@ async fn an_address_that_is_much_slower_than_its_siblings_is_told() {
     let told = async |rig: &mut Rig, seconds| {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let mut told = Vec::new();
-        while let Ok(event) = rig.events.try_recv() {
+        while let Some(event) = rig.events.try_recv() {
             if matches!(event.kind, EventKind::TargetSlow { .. } | EventKind::TargetSlowOver { .. }) {
                 told.push(event.kind.to_string());
             }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use privatelinkd::agent::steering::Steering;
+use privatelinkd::agent::steering::{Steering, Withdrawn};
 use privatelinkd::config::{Config, EndpointConfig};
 use privatelinkd::discover::{Fixed, Round, Source, Wanted, merge};
 use privatelinkd::model::{
@@ -15,6 +15,7 @@ use privatelinkd::model::{
 use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -107,7 +108,7 @@ impl Rig {
         let (_, probes_rx) = watch::channel(Arc::new(probes));
         let (view, view_rx) = watch::channel(Arc::new(HealthView::default()));
         let (plan_tx, plan) = watch::channel(PlanState::default());
-        let (events, _) = mpsc::unbounded_channel();
+        let (events, _) = event_queue::queue();
         let made = world.clone();
         let runner = Runner {
             make: move |spec: &TargetSpec, _: Check| Fake {
@@ -133,6 +134,8 @@ impl Rig {
             plan: plan_tx,
             ask: mpsc::channel(1).0,
             events,
+            receipts: watch::Sender::default().subscribe(),
+            withdrawn: Withdrawn::default(),
             disowned: false,
             outstayed: std::collections::BTreeSet::new(),
         };

@@ -25,9 +25,9 @@ use crate::support::{cases, damaged};
 const BOOT: &str = "this boot";
 
 /// What is remembered of TLS with two servers.
-const TLS_BOOK: &[u8] = br#"{"format":1,"changes":2,"endpoints":{"db":{"config":"00ff","since":2}},"servers":{
-    "10.0.0.1:3306":{"since":2,"completed":true,"proven":["preferred"],"faults":[]},
-    "[fd00::1]:3306":{"since":1,"completed":false,"proven":[],"faults":[
+const TLS_BOOK: &[u8] = br#"{"format":1,"servers":{
+    "10.0.0.1:3306":{"completed":true,"ways":{"00ff":{"seen":1790000000000,"proven":"preferred"}},"faults":[]},
+    "[fd00::1]:3306":{"completed":false,"ways":{"00ff":{"seen":0,"proven":null}},"faults":[
         {"greeting":"00ff","broken":2,"open":0,"lack":true,"detail":"alert"}]}}}"#;
 
 /// What the cached state meets at start.
@@ -86,7 +86,7 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         },
     );
     let missing = || {
-        let missing = (boottime(), proptest::option::of(boottime()));
+        let missing = (proptest::option::of(boottime()), proptest::option::of(boottime()));
         proptest::option::of(missing.prop_map(|(first, confirmed)| Missing { first, confirmed }))
     };
     let zone = select(vec![Zone::Known("z0".parse().unwrap()), Zone::Known("z1".parse().unwrap()), Zone::Unknown]);

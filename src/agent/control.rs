@@ -16,6 +16,7 @@ use crate::config::{self, Complaints, Config, Environment, Kept, Loaded, Sources
 use crate::model::{Event, EventKind, LogLevel};
 use crate::observe::ConfigState;
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 use crate::sys::identity;
 use crate::sys::log_queue::LogQueue;
@@ -29,6 +30,8 @@ pub(super) struct Control {
     pub(super) path: PathBuf,
     pub(super) environment: Environment,
     pub(super) level: Option<LogLevel>,
+    /// The hosts writer runs in this process, too.
+    pub(super) all_in_one: bool,
     pub(super) log: LogQueue,
     pub(super) sources: Sources,
     /// What the config in force was made of.
@@ -40,7 +43,7 @@ pub(super) struct Control {
     pub(super) kept: Option<Kept>,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) events: EventSender,
 }
 
 impl Control {
@@ -77,7 +80,7 @@ impl Control {
         let loaded = tokio::task::spawn_blocking(move || config::load(&path, &environment)).await;
         let running = self.settings.config.borrow().clone();
         match loaded {
-            Ok(Ok(loaded)) => match needs_restart(&running, &loaded.config) {
+            Ok(Ok(loaded)) => match needs_restart(&running, &loaded.config, self.all_in_one) {
                 None => self.accept(loaded),
                 Some(key) => self.refuse(vec![format!("{key} can't change while the agent runs: restart it")]),
             },
@@ -207,11 +210,13 @@ pub(super) fn refusal(complaints: &[String]) -> EventKind {
 }
 
 /// Folders in which stages are at work can't be moved under them. The key, if one changed.
-fn needs_restart(running: &Config, new: &Config) -> Option<&'static str> {
+fn needs_restart(running: &Config, new: &Config, all_in_one: bool) -> Option<&'static str> {
     let changed = [
         ("host.state_dir", running.host.state_dir != new.host.state_dir),
         ("host.run_dir", running.host.run_dir != new.host.run_dir),
         ("hosts.run_dir", running.hosts.run_dir != new.hosts.run_dir),
+        // A writer that is a process of its own locks another folder itself.
+        ("hosts.state_dir", all_in_one && running.hosts.state_dir != new.hosts.state_dir),
         ("log.target", running.log.target != new.log.target),
         ("log.format", running.log.format != new.log.format),
     ];

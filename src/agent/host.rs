@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +17,7 @@ use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{Event, EventKind, HostFacts, Identity};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 
 /// Between two questions that were not answered: the first pause, doubled up to the last. On a host that is no ECS
@@ -35,7 +35,7 @@ pub(super) struct Finder {
     pub(super) surroundings: Surroundings,
     pub(super) clock: Clock,
     pub(super) beat: Beat,
-    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) events: EventSender,
 }
 
 impl Finder {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, MetricsConfig};
@@ -13,6 +13,7 @@ use crate::model::{Event, EventKind};
 use crate::observe::Views;
 use crate::observe::serve::{self, Access};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::sockets::{self, ListenError};
 
 /// Between two tries.
@@ -24,7 +25,7 @@ pub(super) struct Listeners {
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) views: Views,
     pub(super) clock: Clock,
-    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) events: EventSender,
 }
 
 impl Listeners {

@@ -16,6 +16,7 @@ mod settings;
 pub mod steering;
 mod stub;
 mod wire;
+mod withdrawn;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -121,8 +122,8 @@ fn cache(config: &Config, identity: &Identity) -> Cache {
 }
 
 /// The budget of broken TLS handshakes, which outlives the agent and which commands share.
-fn tls_budget(config: &Config) -> TlsBudget {
-    TlsBudget::kept(config.host.state_dir.join("tls_budget.json"))
+fn tls_budget(config: &Config, clock: Clock) -> TlsBudget {
+    TlsBudget::kept(config.host.state_dir.join("tls_budget.json"), clock)
 }
 
 /// Nothing on disk is a reason not to start: a fault in reading is as good as an empty folder. Where the plan is lost,

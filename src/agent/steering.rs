@@ -9,15 +9,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::settings;
+pub use super::withdrawn::Withdrawn;
+use super::withdrawn::Word;
 use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{
     AnswerHistory, EndpointName, Event, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
-    PlanState, Policy, Withdrawal,
+    PlanState, Policy, Receipts, Withdrawal,
 };
 use crate::publish::hosts::handover;
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, steering looks this often.
@@ -42,9 +46,13 @@ pub struct Steering {
     /// Wishes for discovery. A full queue already holds a wish.
     pub ask: mpsc::Sender<BTreeSet<EndpointName>>,
     /// What happened.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: EventSender,
     /// Another machine's plan was given up.
     pub disowned: bool,
+    /// What became of the plan in force.
+    pub receipts: watch::Receiver<Receipts>,
+    /// Names that went and are still spoken of.
+    pub withdrawn: Withdrawn,
     /// Names of which it was said that they still lead to what their endpoint was before.
     pub outstayed: BTreeSet<HostName>,
 }
@@ -76,13 +84,24 @@ impl Steering {
         }
     }
 
+    /// The plan in force without withdrawn names that need not be spoken of any more, if there are such.
+    fn forget(&mut self, config: &Config, now: Now) -> Option<Arc<Plan>> {
+        let (state, receipts) = (self.plan.borrow(), self.receipts.borrow());
+        if state.plan.as_ref().is_none_or(|plan| plan.withdrawn.is_empty()) {
+            return None;
+        }
+        let policy = settings::policy(config);
+        let word = Word { config, policy: &policy, receipts: &receipts, now: now.boottime };
+        self.withdrawn.forget(&state, &word).map(Arc::new)
+    }
+
     /// Decides once; returns after how long to look again.
     fn decide(&mut self) -> Option<Duration> {
         let now = self.clock.now();
         let (inventory, health) = (self.inventory.borrow_and_update().clone(), self.health.borrow_and_update().clone());
         let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow_and_update().clone());
         let in_force = self.plan.borrow().plan.clone();
-        let mut previous = in_force.clone();
+        let mut previous = self.forget(&config, now).or_else(|| in_force.clone());
         if inventory.disowned && !std::mem::replace(&mut self.disowned, true) {
             previous = previous.map(|plan| Arc::new(disowned(&plan)));
         }
@@ -157,7 +176,7 @@ pub async fn keep(
     mut plan: watch::Receiver<PlanState>,
     cache: Arc<Cache>,
     clock: Clock,
-    events: mpsc::UnboundedSender<Event>,
+    events: EventSender,
     token: CancellationToken,
 ) {
     let mut saved: Option<Arc<Plan>> = None;

@@ -22,6 +22,7 @@ use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
 use crate::publish::{self};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 use crate::sys::sockets::{self, HandedOver, ListenError};
 
@@ -42,7 +43,7 @@ pub(super) struct Stub {
     pub(super) identity: Identity,
     pub(super) clock: Clock,
     pub(super) beat: Beat,
-    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) events: EventSender,
 }
 
 impl Stub {

@@ -13,6 +13,7 @@ use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
+use super::withdrawn::Withdrawn;
 use super::{Options, Recalled, cloud, host, listen, report};
 use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, Report};
@@ -29,6 +30,7 @@ use crate::publish::hosts::writer::{self, Given, Here};
 use crate::publish::receipts::ReceiptFollower;
 use crate::publish::{self, HostsPublisher, Told};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::{self, EventReceiver, EventSender};
 use crate::sys::heartbeat::{Beat, Stages};
 use crate::sys::identity;
 
@@ -52,8 +54,8 @@ pub(super) struct Wiring {
     health: watch::Sender<Arc<HealthView>>,
     receipts: watch::Sender<Receipts>,
     dns: Arc<Counters>,
-    events: mpsc::UnboundedSender<Event>,
-    heard: mpsc::UnboundedReceiver<Event>,
+    events: EventSender,
+    heard: EventReceiver,
     stages: Stages,
 }
 
@@ -76,7 +78,7 @@ impl Wiring {
     pub(super) fn new(options: Options, host: HostFacts, (cache, memory): (Arc<Cache>, Memory), clock: Clock) -> Self {
         let config = Arc::new(options.loaded.config.clone());
         let started = clock.now();
-        let (events, heard) = mpsc::unbounded_channel();
+        let (events, heard) = event_queue::queue();
         let say = |kind| {
             // The receiver is ours.
             let _ = events.send(Event { at: started, kind });
@@ -139,6 +141,7 @@ impl Wiring {
             path: self.options.path.clone(),
             environment: self.options.environment.clone(),
             level: self.options.level,
+            all_in_one: self.options.all_in_one,
             log: self.options.log.clone(),
             sources: self.options.loaded.sources.clone(),
             texts: self.options.loaded.texts.clone(),
@@ -166,6 +169,7 @@ impl Wiring {
         let identity = self.cache.identity();
         let told = Told {
             policy: self.settings.policy.subscribe(),
+            receipts: self.receipts.clone(),
             capped: self.capped.clone(),
             events: self.events.clone(),
             clock,
@@ -244,7 +248,7 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let budget = super::tls_budget(&self.settings.config.borrow());
+        let budget = super::tls_budget(&self.settings.config.borrow(), self.clock);
         let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
@@ -272,6 +276,8 @@ impl Wiring {
             ask,
             events: self.events.clone(),
             disowned: false,
+            receipts: self.receipts.subscribe(),
+            withdrawn: Withdrawn::default(),
             outstayed: std::collections::BTreeSet::new(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
@@ -289,6 +295,7 @@ impl Wiring {
             asked,
             inventory: self.inventory.clone(),
             capped: self.capped.clone(),
+            plan: self.plan.subscribe(),
             cache: self.cache.clone(),
             events: self.events.clone(),
         });

@@ -69,7 +69,7 @@ fn run(config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
         identifier: "privatelinkd-hosts",
     };
     process::run(output, |log, service, orders| {
-        writer::run(writer::Options { path: config.to_owned(), environment, level, log, service }, orders)
+        writer::run(writer::Options { path: config.to_owned(), environment, level, log, service, claim }, orders)
     })
 }
 

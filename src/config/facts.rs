@@ -23,6 +23,8 @@ pub struct Environment {
     pub service: Option<ServiceUser>,
     /// Who may own the files of the configuration, beside root; `None` stands for the user we run as.
     pub keeper: Option<u32>,
+    /// Whether it is somebody else than we for whom the configuration is meant: the services, which take root's alone.
+    pub is_for_services: bool,
 }
 
 /// The name of the user that the agent runs as under systemd (sysusers.d).

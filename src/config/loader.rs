@@ -46,7 +46,7 @@ impl Environment {
     /// (which may block).
     #[must_use]
     pub fn current() -> Self {
-        Self { service: None, ..Self::of_agent() }
+        Self { service: None, is_for_services: false, ..Self::of_agent() }
     }
 
     /// As [`Environment::current`]; but run as root it judges with the eyes of the service user, where there is one,
@@ -59,7 +59,8 @@ impl Environment {
         let trusted_uids = service.iter().map(|user| user.uid).chain([own]).collect();
         // Beside the service user's agent there is root's hosts writer, which obeys root alone.
         let keeper = user.filter(|user| user.uid == own).map(|_| 0);
-        Self { trusted_uids, service, keeper, ..Self::of_writer() }
+        let is_for_services = user.is_some_and(|user| user.uid != own) && own != 0;
+        Self { trusted_uids, service, keeper, is_for_services, ..Self::of_writer() }
     }
 
     /// What [`load_writer`] needs, who reads no secret: this machine's host name.
@@ -96,7 +97,13 @@ fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints>
     let mut of_files = untrusted(&mut standing, &sources, environment);
     let closed = environment.service.map(|service| standing::closed_to(&standing, service));
     of_files.extend(closed.into_iter().flatten());
+    let warnings = standing::refused_by_services(&standing, identity::effective_uid());
+    let warnings = if environment.is_for_services { warnings } else { Vec::new() };
     let judged = judge(&documents, environment, &mut sources, None);
+    let judged = judged.map(|(mut judged, without)| {
+        judged.warnings.splice(0..0, warnings);
+        (judged, without)
+    });
     match judged {
         Ok((judged, _)) if of_files.is_empty() => {
             let texts = rotation::Texts::new(documents, BTreeSet::new());

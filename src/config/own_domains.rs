@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::HostConfig;
 use crate::model::{HostName, ZoneId};
 
-/// Of an endpoint with an `id` and `publish_domain`. What is not known may be anything that has the right form.
+/// Of an endpoint with an `id` and `publish_domain`. A domain or region that is not known may be anything that has the
+/// right form; a zone that is not named has no domain of ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnDomains {

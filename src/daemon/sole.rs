@@ -5,10 +5,11 @@
 //! keeps nobody out.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::sys::file_lock::{self, FileLock, HoldError};
+use crate::sys::identity;
 
 /// Who there may be only one of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Claim {
                 Ok(held) => self.held.push((real(&lock), held)),
                 Err(HoldError::Held { pid }) => return Err(Another { role, pid, lock }),
                 Err(HoldError::Io(e)) => {
-                    let what = format!("{}: can't be locked: {e}", lock.display());
+                    let what = format!("{}: can't be locked: {e}{}", lock.display(), whose(folder, &e));
                     if !self.unlocked.contains(&what) {
                         self.unlocked.push(what);
                     }
@@ -98,6 +99,17 @@ impl Claim {
     pub fn unlocked(&self) -> &[String] {
         &self.unlocked
     }
+}
+
+/// Whose folder it is that may not be written: who runs a service by hand as root may have made it.
+fn whose(folder: &Path, error: &io::Error) -> String {
+    let facts = std::fs::metadata(folder).ok().filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
+    let own = identity::effective_uid();
+    let said = |facts: std::fs::Metadata| {
+        let (folder, owner, mode) = (folder.display(), facts.uid(), facts.mode() & 0o7777);
+        format!("; {folder} belongs to uid {owner} with mode {mode:04o}, and this process is uid {own}: chown it")
+    };
+    facts.map(said).unwrap_or_default()
 }
 
 /// By whatever links it was named: one folder is claimed once.

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Boottime, EventKind, Freshness, Identity, Inventory, Now, Plan, Presence, Wall, Withdrawal};
+use super::rebase::{Epoch, Rebase};
+use crate::model::{EventKind, Identity, Inventory, Now, Plan, Wall, Withdrawal};
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::regular_file;
 
@@ -126,16 +127,16 @@ impl Cache {
     /// `unusable` says what becomes of a file that can't be used.
     fn recall(&self, now: Now, unusable: fn(&Path) -> String) -> Memory {
         let mut memory = Memory::default();
-        match self.read(Self::INVENTORY, unusable) {
-            Cached::Good { content, same_boot, identity } => {
-                memory.inventory = rebase(content, same_boot, now);
+        match self.read(Self::INVENTORY, unusable, now) {
+            Cached::Good { content, same_boot: _, identity } => {
+                memory.inventory = content;
                 memory.written_by = Some(identity);
             }
             Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
             // Said once, below.
             Cached::Missing | Cached::Foreign { .. } => {}
         }
-        match self.read::<Plan>(Self::PLAN, unusable) {
+        match self.read::<Plan>(Self::PLAN, unusable, now) {
             Cached::Missing => {}
             Cached::Good { content, same_boot: _, identity } => {
                 memory.written_by = Some(identity);
@@ -199,14 +200,18 @@ impl Cache {
         std::fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)
     }
 
-    fn read<T: Content>(&self, file: &str, unusable: fn(&Path) -> String) -> Cached<T> {
+    /// What one file holds, its times those of this boot.
+    fn read<T: Content>(&self, file: &str, unusable: fn(&Path) -> String, now: Now) -> Cached<T> {
         let path = self.dir.join(file);
         let bytes = match regular_file::read(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Cached::Missing,
             Err(e) => return Cached::Unusable { error: format!("{}: {e}", path.display()) },
         };
-        let cached = judge(&bytes, &self.known(), &self.boot_id);
+        let mut cached = judge(&bytes, &self.known(), &self.boot_id);
+        if let Cached::Good { content, same_boot, identity: _ } = &mut cached {
+            Rebase::rebase(content, Epoch { same_boot: *same_boot, now });
+        }
         if let Cached::Unusable { error } = cached {
             return Cached::Unusable { error: format!("{}: {error}; {}", path.display(), unusable(&path)) };
         }
@@ -220,8 +225,8 @@ impl Cache {
     }
 }
 
-/// What the cache keeps.
-pub trait Content: DeserializeOwned {
+/// What the cache keeps. Whatever times are in it, there is a way to make them this boot's.
+pub trait Content: DeserializeOwned + Rebase {
     /// What is wrong with it although its shape is right.
     fn flaw(&self) -> Option<String>;
 }
@@ -270,27 +275,6 @@ pub fn judge<T: Content>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Ca
             },
         },
     }
-}
-
-/// Times of another boot mean nothing here: graces start anew, and nothing counts as confirmed in this boot. Those of
-/// this boot can only lie behind us, whatever a damaged file says.
-fn rebase(mut inventory: Inventory, same_boot: bool, now: Now) -> Inventory {
-    let rebased = |since: Boottime| if same_boot { since.min(now.boottime) } else { now.boottime };
-    for endpoint in inventory.endpoints.values_mut() {
-        if let Presence::Removed { since } = &mut endpoint.presence {
-            *since = rebased(*since);
-        }
-        let pinned = endpoint.zones.values_mut().flat_map(|z| z.leaving.values_mut());
-        endpoint.leaving.values_mut().chain(pinned).for_each(|since| *since = rebased(*since));
-        for address in endpoint.zones.values_mut().flat_map(|z| z.addresses.values_mut()) {
-            address.retired = address.retired.map(rebased);
-        }
-        for freshness in endpoint.sources.values_mut().filter(|_| !same_boot) {
-            let since = Now { boottime: Boottime::default(), wall: freshness.confirmed().wall };
-            *freshness = Freshness::Stale { since, error: "not asked yet since the host booted".to_owned() };
-        }
-    }
-    inventory
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use tokio::time::{Instant, timeout};
 
 /// Lookups that begin at a time.
 const SLOTS: u32 = 64;
-/// Sockets of all lookups together.
+/// Sockets of all lookups together. A lookup takes one for each resolver that it asks at the same time, so with two of
+/// them no more than some 250 unanswered lookups wait at once, and the others for their turn.
 pub const SOCKETS: u32 = 512;
 /// Of both, what only urgent lookups use.
 const URGENT: u32 = 8;

@@ -159,6 +159,16 @@ pub struct DnsPace {
     interval: Duration,
     rng: Rng,
     next: Boottime,
+    round: DnsRound,
+}
+
+/// How the latest round of DNS stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DnsRound {
+    Over,
+    UnderWay,
+    /// Something came up that it did not set out for.
+    Outdated,
 }
 
 impl DnsPace {
@@ -170,7 +180,7 @@ impl DnsPace {
     pub fn new(interval: Duration, knows: bool, seed: u64, now: Boottime) -> Self {
         let mut rng = Rng::with_seed(seed);
         let phase = interval.mul_f64(rng.f64());
-        Self { interval, rng, next: if knows { now.after(phase) } else { now } }
+        Self { interval, rng, next: if knows { now.after(phase) } else { now }, round: DnsRound::Over }
     }
 
     /// When the next round is due.
@@ -181,18 +191,28 @@ impl DnsPace {
 
     /// The config changed.
     pub fn follow(&mut self, interval: Duration, now: Boottime) {
-        (self.interval, self.next) = (interval, now);
+        self.interval = interval;
+        self.hurry(now);
     }
 
-    /// Now.
+    /// Now; while a round is under way, which set out before this was known, as soon as that is over.
     pub fn hurry(&mut self, now: Boottime) {
         self.next = now;
+        if self.round == DnsRound::UnderWay {
+            self.round = DnsRound::Outdated;
+        }
+    }
+
+    /// A round began.
+    pub fn began(&mut self) {
+        self.round = DnsRound::UnderWay;
     }
 
     /// A round ended. `ttl` is the shortest of what it found: before that is over the resolver would say the same.
     pub fn ended(&mut self, ttl: Option<Duration>, now: Boottime) {
+        let outdated = std::mem::replace(&mut self.round, DnsRound::Over) == DnsRound::Outdated;
         let wait = self.interval.max(ttl.unwrap_or_default().min(Self::LONGEST_TTL));
-        self.next = now.after(wait.mul_f64(0.9 + 0.2 * self.rng.f64()));
+        self.next = if outdated { now } else { now.after(wait.mul_f64(0.9 + 0.2 * self.rng.f64())) };
     }
 }
 
@@ -299,5 +319,26 @@ mod tests {
         }
         pace.hurry(at(3));
         assert_eq!(pace.next(), at(3));
+    }
+
+    #[test]
+    fn what_comes_up_during_a_round_of_dns_is_asked_right_after_it_and_once() {
+        let (thirty, forty) = (Duration::from_secs(30), Duration::from_secs(40));
+        for come_up in [
+            |pace: &mut DnsPace| pace.hurry(at(2)),
+            |pace: &mut DnsPace| {
+                pace.follow(Duration::from_secs(40), at(2));
+            },
+        ] as [fn(&mut DnsPace); 2]
+        {
+            let mut pace = DnsPace::new(thirty, false, 3, at(0));
+            pace.began();
+            come_up(&mut pace);
+            pace.ended(Some(forty), at(6));
+            assert_eq!(pace.next(), at(6));
+            pace.began();
+            pace.ended(Some(forty), at(7));
+            assert!((36.0..=44.0).contains(&pace.next().since(at(7)).as_secs_f64()));
+        }
     }
 }

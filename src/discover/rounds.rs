@@ -46,6 +46,23 @@ impl Question {
         let config = self.config.endpoints.get(&self.name)?;
         Some(Wanted { config, known: self.known.endpoints.get(&self.name), urgent: self.urgent })
     }
+
+    /// Whether it would be asked so under this config, too.
+    #[must_use]
+    pub fn stands_in(&self, config: &Config) -> bool {
+        asks_the_same(&self.name, &self.config, config)
+    }
+}
+
+/// Whether two configs have the same asked of an endpoint. How it is probed, steered and called is nothing to the
+/// sources.
+pub(super) fn asks_the_same(name: &EndpointName, one: &Config, other: &Config) -> bool {
+    let asked = |config: &Config| {
+        let endpoint = config.endpoints.get(name)?;
+        let zones: Vec<_> = endpoint.zone_names.keys().cloned().collect();
+        Some((endpoint.identity(), endpoint.addresses.clone(), zones))
+    };
+    asked(one).is_some_and(|asked_of| asked(other) == Some(asked_of))
 }
 
 /// An answer.

@@ -15,19 +15,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
+use super::news::{has_news, lacking};
 use super::pace::{ApiPace, DnsPace, Fleet};
 use super::rounds::{self, Cloud, Said, Summary};
-use super::{Cache, Folded, Round, fold, next_expiry};
+use super::{Cache, Folded, Round, drop_former, fold, next_expiry};
 use crate::config::Config;
 use crate::model::limits::CapCounts;
-use crate::model::{Boottime, EndpointName, Event, EventKind, HostFacts, Inventory, SourceKind};
+use crate::model::{Boottime, EndpointName, Event, EventKind, HostFacts, Inventory, PlanState, SourceKind};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, discovery shows life this often.
 const LOOK: Duration = Duration::from_secs(10);
 /// Answers that land within so long after the ones before are folded in together: each fold makes everybody look.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// A change of the config has no more endpoints than these asked for beside a round that is under way.
+const FEW: usize = 8;
 
 /// What the discovery runner is made of.
 pub struct Setup<M> {
@@ -49,10 +54,12 @@ pub struct Setup<M> {
     pub inventory: watch::Sender<Arc<Inventory>>,
     /// What is left out of the answers because there is too much of it.
     pub capped: watch::Sender<CapCounts>,
+    /// What is published: of an endpoint's former addresses those are kept that a name still points at.
+    pub plan: watch::Receiver<PlanState>,
     /// Where the last known good is kept.
     pub cache: Arc<Cache>,
     /// What happened.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: EventSender,
 }
 
 /// The discovery runner.
@@ -71,6 +78,8 @@ pub struct Runner<M, C> {
     next_fold: Instant,
     /// Endpoints that are to be asked for beside the round of DNS that is under way.
     wished: BTreeSet<EndpointName>,
+    /// The config that was followed last.
+    followed: Arc<Config>,
     /// The round of the API that is under way gave addresses to an endpoint that had none.
     api_has_news: bool,
     keeper: Keeper,
@@ -115,6 +124,7 @@ where
             heard,
             next_fold: Instant::now(),
             wished: BTreeSet::new(),
+            followed: config,
             api_has_news: false,
             keeper: Keeper::new(setup.cache.clone()),
             setup,
@@ -123,6 +133,7 @@ where
 
     /// Runs until cancelled.
     pub async fn run(mut self, token: CancellationToken) {
+        self.followed = self.setup.config.borrow().clone();
         self.fixed();
         loop {
             self.setup.beat.now();
@@ -202,6 +213,9 @@ where
                 });
             }
             Flight::Dns | Flight::Urgent => {
+                if flight == Flight::Dns {
+                    self.dns.began();
+                }
                 let wished = std::mem::take(&mut self.wished);
                 let only = (flight == Flight::Urgent).then_some(&wished);
                 let questions = rounds::questions(DNS, &config, &known, only);
@@ -218,8 +232,8 @@ where
         let mut round = Round::new();
         let mut next = first;
         while let Some(Said { question, said }) = next.or_else(|| self.heard.try_recv().ok()) {
-            // What was asked of an endpoint that the config now describes otherwise says nothing of it.
-            if present.endpoints.get(&question.name) == question.config.endpoints.get(&question.name) {
+            // What was asked of an endpoint that is another one by now says nothing of it.
+            if question.stands_in(&present) {
                 round.entry(question.name).or_default().insert(question.kind, said);
             }
             next = None;
@@ -259,8 +273,8 @@ where
         if flight == Flight::Api {
             // It set out for what the config meant then.
             let present = self.setup.config.borrow().clone();
-            let unasked = present.endpoints != config.endpoints;
-            if unasked && !lacking(&present, &self.setup.inventory.borrow()).is_empty() {
+            let mut lacking = lacking(&present, &self.setup.inventory.borrow()).into_iter();
+            if lacking.any(|name| !rounds::asks_the_same(&name, &present, &config)) {
                 self.api.follow(fleet(&present), true, now);
             }
         }
@@ -275,12 +289,19 @@ where
             self.setup.inventory.send_replace(Arc::new(Inventory { disowned: true, ..Inventory::default() }));
         }
         self.cloud = (self.setup.connect)(&config, &host);
+        let followed = std::mem::replace(&mut self.followed, config.clone());
+        let before = lacking(&followed, &self.setup.inventory.borrow());
         self.fixed();
         let now = self.setup.clock.now().boottime;
-        let lacking = lacking(&config, &self.setup.inventory.borrow());
+        let mut lacking = lacking(&config, &self.setup.inventory.borrow());
         self.api.follow(fleet(&config), !lacking.is_empty(), now);
         self.dns.follow(config.cloud.dns_interval, now);
-        self.wish(lacking);
+        // The others are being asked for as it is.
+        lacking.retain(|name| !before.contains(name) || !rounds::asks_the_same(name, &config, &followed));
+        // Many silent ones would keep what steering wishes waiting: they have a round to themselves after this one.
+        if lacking.len() <= FEW {
+            self.wish(lacking);
+        }
     }
 
     /// Some endpoints just lost an address.
@@ -310,6 +331,18 @@ where
         let due = next_expiry(&self.setup.inventory.borrow(), graces);
         if due.is_some_and(|at| at <= self.setup.clock.now().boottime) {
             self.fold(Round::new());
+        }
+        self.drop_former();
+    }
+
+    fn drop_former(&mut self) {
+        let Some(plan) = self.setup.plan.borrow().plan.clone() else { return };
+        let published = plan.answers.values().flat_map(|a| &a.addresses).copied().collect();
+        let (graces, now) = (self.setup.config.borrow().graces(), self.setup.clock.now().boottime);
+        let left = drop_former(&self.setup.inventory.borrow(), &published, graces, now);
+        if let Some(left) = left {
+            self.setup.inventory.send_replace(Arc::new(left));
+            self.keeper.note();
         }
     }
 
@@ -352,28 +385,4 @@ fn fleet(config: &Config) -> Fleet {
     let asked = config.endpoints.values().filter(|e| e.has_source(SourceKind::Api)).count();
     let endpoints = u32::try_from(asked).unwrap_or(u32::MAX).max(1);
     Fleet { hosts: config.host.fleet_size, endpoints, interval: config.cloud.refresh_interval }
-}
-
-/// Endpoints of which no address is known, though there is somebody to ask.
-fn lacking(config: &Config, inventory: &Inventory) -> BTreeSet<EndpointName> {
-    let known = |name: &EndpointName| {
-        let zones = inventory.endpoints.get(name).into_iter().flat_map(|e| e.zones.values());
-        zones.flat_map(|z| z.addresses.values()).any(|a| a.retired.is_none())
-    };
-    config.endpoints.keys().filter(|name| !known(name)).cloned().collect()
-}
-
-/// Whether an address turned up that the API, which is asked for its endpoint, has not told of.
-fn has_news(before: &Inventory, after: &Inventory) -> bool {
-    let endpoints = after.endpoints.iter().filter(|(_, e)| e.id.is_some());
-    let mut new = endpoints.flat_map(|(name, e)| {
-        let old = before.endpoints.get(name);
-        e.zones.iter().flat_map(move |(zone, z)| {
-            let old = old.and_then(|o| o.zones.get(zone));
-            z.addresses.iter().filter(move |(ip, a)| {
-                a.source > SourceKind::Api && !old.is_some_and(|o| o.addresses.contains_key(*ip))
-            })
-        })
-    });
-    new.next().is_some()
 }

@@ -2,20 +2,23 @@
 //!
 //! A bad address is left out and costs nothing else. Where there is too much, what is known stays and newcomers are
 //! refused, in numeric order: a resolver that gives another part of a large set each time must not carry the inventory
-//! from one part to the next. Then what the answer lacks proves nothing either.
+//! from one part to the next. Then what the answer lacks proves nothing either. An answer that is not too large by itself
+//! is the whole truth of its source, though: what it lacks makes room, so that two sources can replace all that they
+//! give.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::merge::MOST_FORMER;
 use super::{Found, FoundZone};
 use crate::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
-use crate::model::{AddressEntry, Endpoint, Inventory, SourceKind, Zone, ZoneEntry};
+use crate::model::{Endpoint, Inventory, SourceKind, Zone, ZoneEntry};
 
 /// Addresses of one endpoint, those included that no source gives any more: as many again as may be in use, so that all
-/// of them can be replaced.
+/// of them can be replaced. Those of a former endpoint have a bound of their own.
 const WITH_RETIRED: usize = 2 * ADDRESSES_A_NAME;
 
 /// What an address is to an endpoint that is let in beside others; the best first.
@@ -90,12 +93,16 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
     let said: BTreeSet<IpAddr> = given().collect();
     let all: BTreeSet<IpAddr> = entries().map(|(ip, _)| *ip).collect();
     let others = entries().filter(|(_, a)| a.given.iter().any(|k| *k != kind)).map(|(ip, _)| *ip);
+    let others: BTreeSet<IpAddr> = others.collect();
+    let own = entries().filter(|(_, a)| !a.former).count();
     let new = said.difference(&all).count();
-    let in_use = others.chain(said.iter().copied()).collect::<BTreeSet<_>>().len();
-    if in_use <= ADDRESSES_A_NAME && all.len() + new <= WITH_RETIRED {
+    if others.union(&said).count() <= ADDRESSES_A_NAME && own + new <= WITH_RETIRED {
         return;
     }
     let live: BTreeSet<IpAddr> = entries().filter(|(_, a)| a.retired.is_none()).map(|(ip, _)| *ip).collect();
+    // Where it is too large, or retired ones take its room, an answer is not let in as it is.
+    let whole = said.len() <= ADDRESSES_A_NAME && own + new <= WITH_RETIRED;
+    let stay = live.iter().filter(|ip| !whole || others.contains(ip) || said.contains(ip)).count();
     let standing = |ip: &IpAddr| match (live.contains(ip), all.contains(ip)) {
         (true, _) => Standing::InUse,
         (false, true) => Standing::Retired,
@@ -103,8 +110,8 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
     };
     let mut ranked: Vec<(Standing, IpAddr)> = said.iter().map(|ip| (standing(ip), *ip)).collect();
     ranked.sort_unstable();
-    let mut room = ADDRESSES_A_NAME.saturating_sub(live.len());
-    let mut room_for_new = WITH_RETIRED.saturating_sub(all.len());
+    let mut room = ADDRESSES_A_NAME.saturating_sub(stay);
+    let mut room_for_new = WITH_RETIRED.saturating_sub(own);
     ranked.retain(|(standing, _)| {
         let stays = match standing {
             Standing::InUse => return true,
@@ -118,7 +125,7 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
     let kept: BTreeSet<IpAddr> = ranked.into_iter().map(|(_, ip)| ip).collect();
     found.zones.values_mut().filter_map(|z| z.addresses.as_mut()).for_each(|a| a.retain(|ip| kept.contains(ip)));
     found.left_out.addresses = said.len() - kept.len();
-    found.keeps |= found.left_out.addresses > 0;
+    found.keeps |= found.left_out.addresses > 0 && !whole;
 }
 
 /// Notes which addresses of an inventory may not be probed as things stand: `allowed_ranges` may have changed since
@@ -136,10 +143,14 @@ pub(super) fn cut(inventory: &mut Inventory) {
     for endpoint in inventory.endpoints.values_mut() {
         let surplus: Vec<Zone> = endpoint.zones.keys().skip(ZONES_AN_ENDPOINT + 1).cloned().collect();
         surplus.iter().for_each(|zone| drop(endpoint.zones.remove(zone)));
-        let (mut in_use, mut retired) = (ADDRESSES_A_NAME, ADDRESSES_A_NAME);
+        let (mut in_use, mut retired, mut former) = (ADDRESSES_A_NAME, ADDRESSES_A_NAME, MOST_FORMER);
         for ZoneEntry { addresses, .. } in endpoint.zones.values_mut() {
-            addresses.retain(|_, AddressEntry { retired: since, .. }| {
-                let room = if since.is_none() { &mut in_use } else { &mut retired };
+            addresses.retain(|_, entry| {
+                let room = match (entry.retired, entry.former) {
+                    (None, _) => &mut in_use,
+                    (Some(_), false) => &mut retired,
+                    (Some(_), true) => &mut former,
+                };
                 let stays = *room > 0;
                 *room = room.saturating_sub(1);
                 stays

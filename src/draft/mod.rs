@@ -14,4 +14,4 @@ pub mod text;
 
 pub use recognise::{Certainty, Kind, Recognised};
 pub use sight::{Answer, Gateway, Greeting, Heard, Ports, Sight};
-pub use text::{Draft, Drafted, Place};
+pub use text::{Draft, Drafted, Place, Reach};

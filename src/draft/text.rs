@@ -6,14 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::label;
 use super::recognise::{Certainty, Kind, Recognised, recognise};
 use super::sight::{Answer, Gateway, Heard, Ports, Sight};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
-use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName};
+use crate::config::Families;
+use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, ranges};
 
 /// What the draft is made for.
 #[derive(Debug, Clone)]
@@ -24,12 +27,23 @@ pub struct Place<'a> {
     pub vpc_id: &'a str,
     /// Where the ports were looked for.
     pub ports: Ports,
+    /// What the config allows of addresses.
+    pub reach: Reach<'a>,
     /// Endpoints that the config has already, by their id.
     pub known: &'a BTreeMap<EndpointId, EndpointName>,
     /// Every label that the config has already.
     pub taken: BTreeSet<EndpointName>,
     /// Whether the API's list was complete.
     pub complete: bool,
+}
+
+/// `[hosts]` of the config that the draft is to be a part of, as far as it says which addresses may be used.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach<'a> {
+    /// `allowed_ranges`
+    pub allowed: &'a [IpNet],
+    /// `families`
+    pub families: Families,
 }
 
 /// A drafted config.
@@ -78,8 +92,42 @@ pub fn draft(sights: &[Sight], mut place: Place<'_>) -> Draft {
     if !place.complete {
         page.comment("The API's list was not complete: there may be more endpoints.");
     }
+    allow(&mut page, sights, &place);
     let endpoints = sights.iter().map(|sight| endpoint(&mut page, sight, &mut place)).collect();
     Draft { endpoints, complete: place.complete, config: page.text }
+}
+
+/// Ranges for addresses that the config would not have probed or published. Off: which addresses an endpoint may have is
+/// the admin's word, not the API's.
+fn allow(page: &mut Page, sights: &[Sight], place: &Place<'_>) {
+    let drafted = sights.iter().filter(|sight| left_out(&sight.record, place).is_none());
+    let outside: BTreeSet<IpAddr> = drafted.flat_map(|sight| outside(sight, place)).collect();
+    let Some(first) = outside.first() else { return };
+    let more = if outside.len() > 1 { format!(" and {} more are", outside.len() - 1) } else { " is".to_owned() };
+    page.comment(&format!(
+        "{FILL_IN} allowed_ranges: {first}{more} outside of them, and so neither probed nor published. Best are the ranges \
+         of the vSwitches that these endpoints are in."
+    ));
+    let ranges: BTreeSet<IpNet> = outside.into_iter().map(around).collect();
+    let all: Vec<String> = place.reach.allowed.iter().chain(&ranges).map(|range| format!("\"{range}\"")).collect();
+    page.line(&["#[hosts]"]);
+    page.line(&["#allowed_ranges = [", &all.join(", "), "]"]);
+}
+
+/// Addresses of an endpoint that are outside of what is allowed, without those that no range could allow.
+fn outside(sight: &Sight, place: &Place<'_>) -> Vec<IpAddr> {
+    let Reach { allowed, families } = place.reach;
+    let zones = sight.zones.iter().flatten();
+    let all = zones.flat_map(|zone| [zone.ipv4.map(IpAddr::from), zone.ipv6.map(IpAddr::from)]).flatten();
+    let useful = |ip: &IpAddr| families.has(*ip) && !ip.is_unspecified() && !ip.is_multicast();
+    all.filter(useful).filter(|ip| ranges::judge(*ip, allowed).is_err()).collect()
+}
+
+/// The neighbourhood of an address, if that allows it; of some special ones only their own network does.
+fn around(address: IpAddr) -> IpNet {
+    let length = if address.is_ipv4() { 24 } else { 64 };
+    let wide = IpNet::new(address, length).map(|net| net.trunc()).ok();
+    wide.filter(|net| ranges::judge(address, &[*net]).is_ok()).unwrap_or_else(|| address.into())
 }
 
 fn endpoint(page: &mut Page, sight: &Sight, place: &mut Place<'_>) -> Drafted {
@@ -106,6 +154,7 @@ fn endpoint(page: &mut Page, sight: &Sight, place: &mut Place<'_>) -> Drafted {
             Kind::Tdengine => tdengine(page, sight, place),
             Kind::Https | Kind::Unknown => other(page, sight, place),
         };
+        fill_in.extend((!outside(sight, place).is_empty()).then(|| "allowed_ranges".to_owned()));
     }
     Drafted { id: record.id.clone(), name, left_out, recognised, fill_in }
 }

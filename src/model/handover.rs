@@ -199,9 +199,26 @@ pub struct Receipts {
     pub hosts_alive: Boottime,
     /// The stub's; `None` while names are not served.
     pub dns: Option<DnsReceipt>,
+    /// Of a plan that is too large for one hand-over; `None` while all of it is handed over.
+    pub cut_short: Option<CutShort>,
+}
+
+/// A plan of which only a part was handed over to the hosts writer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutShort {
+    /// The digest of the whole plan.
+    pub plan: Digest,
+    /// The digest of what was handed over, which the receipt echoes.
+    pub handed_over: Digest,
 }
 
 impl Receipts {
+    /// The digest that the hosts writer's receipt for this plan carries.
+    #[must_use]
+    pub fn of_hosts<'d>(&'d self, plan: Option<&'d Digest>) -> Option<&'d Digest> {
+        self.cut_short.as_ref().filter(|cut| Some(&cut.plan) == plan).map(|cut| &cut.handed_over).or(plan)
+    }
+
     /// A publisher shows life every few seconds. One that has not for this long is taken for stopped, and what its
     /// receipt says for old news.
     pub const SILENT_AFTER: Duration = Duration::from_secs(30);
@@ -217,6 +234,17 @@ impl Receipts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_receipt_for_a_plan_that_was_cut_short_carries_the_digest_of_what_was_handed_over() {
+        let [plan, part, other] = [1, 2, 3].map(|n| Digest::from_bytes(&[n; 16]));
+        let whole = Receipts::default();
+        assert_eq!((whole.of_hosts(Some(&plan)), whole.of_hosts(None)), (Some(&plan), None));
+        let cut_short = Some(CutShort { plan: plan.clone(), handed_over: part.clone() });
+        let cut = Receipts { cut_short, ..Receipts::default() };
+        let digests = [Some(&plan), Some(&other), None].map(|digest| cut.of_hosts(digest));
+        assert_eq!(digests, [Some(&part), Some(&other), None]);
+    }
 
     #[test]
     fn a_receipt_of_another_plan_leaves_its_names_pending() {

@@ -68,6 +68,13 @@ impl Endpoint {
     pub fn has_addresses(&self) -> bool {
         self.zones.values().any(|zone| !zone.addresses.is_empty())
     }
+
+    /// Whether the last successful answers still have this address. One that they lack may be kept, since it is the
+    /// last (B1); but it may be somebody else's by now, and no secret goes there.
+    #[must_use]
+    pub fn vouches_for(&self, entry: &AddressEntry) -> bool {
+        self.missing.is_none() && !entry.given.is_empty()
+    }
 }
 
 /// What the config says an endpoint is. With another one it is another endpoint, whatever the admin calls it: its
@@ -168,10 +175,11 @@ pub struct ZoneFacts {
 }
 
 /// Something that complete passes of the cloud's API lack or call deleted. One pass proves nothing (B1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// When the first such pass ended.
-    pub first: Boottime,
+    /// When the first such pass since the host booted ended; `None` if that was in an earlier boot, whose times mean
+    /// nothing: two passes of this one have to agree then.
+    pub first: Option<Boottime>,
     /// When a later one agreed: the thing is gone, and goes from what is published after `gone_grace`.
     pub confirmed: Option<Boottime>,
 }

@@ -34,7 +34,9 @@ pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, Endpoin
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason, Overload};
-pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
+pub use handover::{
+    CutShort, Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn,
+};
 pub use health::{
     CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
     Slowness, Span, TargetHealth,

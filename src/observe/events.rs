@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Event, EventKind, Severity, TargetKey, Zone};
+use crate::sys::event_queue::EventReceiver;
 use crate::sys::log_queue::PROVOKED;
 
 /// The latest events, oldest first.
@@ -19,16 +20,16 @@ impl EventLog {
     /// How many are kept.
     pub const CAPACITY: usize = 256;
 
-    /// Adds the latest; the oldest makes room. What outsiders provoke makes room for itself once it has half of the
-    /// places, so that it can't displace the rest.
+    /// Adds the latest; the oldest makes room. Each maker has a share that the others can't displace: who has more than
+    /// his makes room, the noisiest first.
     pub fn push(&mut self, event: Arc<Event>) {
-        if self.events.len() == Self::CAPACITY {
-            let mut provoked = self.events.iter().enumerate().filter(|(_, event)| is_provoked(&event.kind));
-            let oldest_provoked = provoked.next().map_or(0, |(at, _)| at);
-            let oldest = if provoked.count() >= Self::CAPACITY / 2 { oldest_provoked } else { 0 };
+        self.events.push_back(event);
+        if self.events.len() > Self::CAPACITY {
+            let of = |maker| self.events.iter().enumerate().filter(move |(_, event)| Maker::of(&event.kind) == maker);
+            let over = Maker::NOISIEST_FIRST.into_iter().find(|maker| of(*maker).count() > maker.share());
+            let oldest = over.and_then(|maker| of(maker).next()).map_or(0, |(at, _)| at);
             self.events.remove(oldest);
         }
-        self.events.push_back(event);
     }
 
     /// Oldest first.
@@ -38,7 +39,7 @@ impl EventLog {
 }
 
 /// Takes events until the token is cancelled or every sender is gone; what is queued by then is still taken.
-pub async fn run(mut rx: mpsc::UnboundedReceiver<Event>, log: watch::Sender<Arc<EventLog>>, token: CancellationToken) {
+pub async fn run(mut rx: EventReceiver, log: watch::Sender<Arc<EventLog>>, token: CancellationToken) {
     const BATCH: usize = 64;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -48,6 +49,10 @@ pub async fn run(mut rx: mpsc::UnboundedReceiver<Event>, log: watch::Sender<Arc<
             taken = rx.recv_many(&mut batch, BATCH) => {
                 if taken == 0 {
                     return;
+                }
+                match rx.take_lost() {
+                    0 => {}
+                    lost => tracing::warn!(lost, "{lost} events were lost: more came at once than could wait"),
                 }
                 batch.iter().for_each(tell);
                 log.send_modify(|log| {
@@ -142,42 +147,65 @@ pub fn label(kind: &EventKind) -> &'static str {
     fields(kind).event
 }
 
-/// True for what an outsider can bring about as often as he likes: a server that fails at every other probe, a resolver
-/// whose answers change, somebody who writes into the hosts file. What hysteresis, a grace or an admin stands before is
-/// not, and every change of an answer has its line.
-fn is_provoked(kind: &EventKind) -> bool {
-    match kind {
-        EventKind::EdgeBegan { .. }
-        | EventKind::TargetSlow { .. }
-        | EventKind::TargetSlowOver { .. }
-        | EventKind::SourceStale { .. }
-        | EventKind::SourceFresh { .. }
-        | EventKind::CloudStatus { .. }
-        | EventKind::LeftOut { .. }
-        | EventKind::Published { .. }
-        | EventKind::PublishFailed { .. }
-        | EventKind::PublishConflict { .. } => true,
-        EventKind::Started { .. }
-        | EventKind::Stopping
-        | EventKind::TargetDown { .. }
-        | EventKind::TargetUp { .. }
-        | EventKind::AnswerChanged { .. }
-        | EventKind::ReasonChanged { .. }
-        | EventKind::FormerKept { .. }
-        | EventKind::NameWithdrawn { .. }
-        | EventKind::CacheLoaded { .. }
-        | EventKind::CacheForeign { .. }
-        | EventKind::CacheUnusable { .. }
-        | EventKind::EndpointNotFound { .. }
-        | EventKind::EndpointGone { .. }
-        | EventKind::StateNotSaved { .. }
-        | EventKind::HandoverFull { .. }
-        | EventKind::ConfigLoaded { .. }
-        | EventKind::ConfigRefused { .. }
-        | EventKind::SecretsRenewed { .. }
-        | EventKind::SecretRefused { .. }
-        | EventKind::ConfigRecalled { .. }
-        | EventKind::ListenerFailed { .. } => false,
+/// Who brings an event about, and so how much there may be of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    /// An outsider, as often as he likes: a server that fails at every other probe, somebody who writes into the hosts
+    /// file.
+    Outsider,
+    /// An outsider behind whom hysteresis, a hold or damping stands: what became of targets and answers. What comes in
+    /// its usual rate is all told; of a flood about one subject the log tells the first ones and the number.
+    Change,
+    /// An admin, a grace that ends, or we.
+    Us,
+}
+
+impl Maker {
+    const NOISIEST_FIRST: [Self; 3] = [Self::Outsider, Self::Change, Self::Us];
+
+    /// How many of the latest events are kept in any case. The shares make up the whole.
+    const fn share(self) -> usize {
+        const OF_OTHERS: usize = EventLog::CAPACITY * 3 / 8;
+        match self {
+            Self::Outsider | Self::Change => OF_OTHERS,
+            Self::Us => EventLog::CAPACITY - 2 * OF_OTHERS,
+        }
+    }
+
+    fn of(kind: &EventKind) -> Self {
+        match kind {
+            EventKind::EdgeBegan { .. }
+            | EventKind::SourceStale { .. }
+            | EventKind::SourceFresh { .. }
+            | EventKind::CloudStatus { .. }
+            | EventKind::LeftOut { .. }
+            | EventKind::Published { .. }
+            | EventKind::PublishFailed { .. }
+            | EventKind::PublishConflict { .. } => Self::Outsider,
+            EventKind::TargetDown { .. }
+            | EventKind::TargetUp { .. }
+            | EventKind::TargetSlow { .. }
+            | EventKind::TargetSlowOver { .. }
+            | EventKind::AnswerChanged { .. }
+            | EventKind::ReasonChanged { .. }
+            | EventKind::HandoverFull { .. } => Self::Change,
+            EventKind::Started { .. }
+            | EventKind::Stopping
+            | EventKind::FormerKept { .. }
+            | EventKind::NameWithdrawn { .. }
+            | EventKind::CacheLoaded { .. }
+            | EventKind::CacheForeign { .. }
+            | EventKind::CacheUnusable { .. }
+            | EventKind::EndpointNotFound { .. }
+            | EventKind::EndpointGone { .. }
+            | EventKind::StateNotSaved { .. }
+            | EventKind::ConfigLoaded { .. }
+            | EventKind::ConfigRefused { .. }
+            | EventKind::SecretsRenewed { .. }
+            | EventKind::SecretRefused { .. }
+            | EventKind::ConfigRecalled { .. }
+            | EventKind::ListenerFailed { .. } => Self::Us,
+        }
     }
 }
 
@@ -191,10 +219,11 @@ fn tell(event: &Event) {
     let (zone, address) = (zone.as_deref(), address.as_deref());
     macro_rules! line {
         ($level:ident) => {
-            if is_provoked(kind) {
-                tracing::$level!(target: PROVOKED, event, endpoint, zone, address, name, check, reason, "{kind}")
-            } else {
-                tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}")
+            match Maker::of(kind) {
+                Maker::Outsider | Maker::Change => {
+                    tracing::$level!(target: PROVOKED, event, endpoint, zone, address, name, check, reason, "{kind}")
+                }
+                Maker::Us => tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}"),
             }
         };
     }
@@ -216,6 +245,7 @@ mod tests {
     use crate::model::{
         AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
     };
+    use crate::sys::event_queue;
     use crate::sys::log_queue::{Lines, LogQueue, Style};
 
     fn target() -> TargetKey {
@@ -291,17 +321,42 @@ mod tests {
         assert_eq!(log.iter().next().unwrap().kind, EventKind::CacheLoaded { names: 300 - EventLog::CAPACITY });
     }
 
+    fn edge() -> EventKind {
+        let failure = Failure::new(FailureReason::Refused, "connection refused");
+        EventKind::EdgeBegan { target: target(), check: Check::Path, failure }
+    }
+
+    fn change() -> EventKind {
+        EventKind::TargetUp { target: target(), check: Check::Path, recovered: true }
+    }
+
     #[test]
-    fn what_outsiders_provoke_displaces_only_itself() {
+    fn a_flood_of_one_maker_displaces_no_share_of_another() {
+        assert_eq!(Maker::NOISIEST_FIRST.map(Maker::share).into_iter().sum::<usize>(), EventLog::CAPACITY);
+        let kinds = [edge(), change(), EventKind::CacheLoaded { names: 1 }];
+        assert_eq!(kinds.each_ref().map(Maker::of), Maker::NOISIEST_FIRST);
+        for flood in &kinds {
+            let mut log = EventLog::default();
+            let mut push = |kind: &EventKind, times| {
+                (0..times).for_each(|_| log.push(Arc::new(Event { at: Now::default(), kind: kind.clone() })));
+            };
+            kinds.iter().for_each(|kind| push(kind, Maker::of(kind).share()));
+            push(flood, 10_000);
+            for kind in &kinds {
+                let kept = log.iter().filter(|event| event.kind == *kind).count();
+                assert_eq!(kept, Maker::of(kind).share(), "{kind:?} in a flood of {flood:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_of_the_flood_goes_first() {
         let mut log = EventLog::default();
         let event = |kind| Arc::new(Event { at: Now::default(), kind });
-        let failure = Failure::new(FailureReason::Refused, "connection refused");
-        let ours = EventLog::CAPACITY / 2 - 1;
+        let ours = EventLog::CAPACITY / 2;
         (0..ours).for_each(|names| log.push(event(EventKind::CacheLoaded { names })));
-        for _ in 0..10_000 {
-            log.push(event(EventKind::EdgeBegan { target: target(), check: Check::Path, failure: failure.clone() }));
-        }
-        let kept: Vec<_> = log.iter().filter(|e| !is_provoked(&e.kind)).map(|e| e.kind.clone()).collect();
+        (0..10_000).for_each(|_| log.push(event(edge())));
+        let kept: Vec<_> = log.iter().filter(|e| Maker::of(&e.kind) == Maker::Us).map(|e| e.kind.clone()).collect();
         assert_eq!(kept, (0..ours).map(|names| EventKind::CacheLoaded { names }).collect::<Vec<_>>());
         assert_eq!(log.iter().count(), EventLog::CAPACITY);
     }
@@ -326,7 +381,7 @@ mod tests {
         let (queue, layer) =
             LogQueue::start(LogLevel::Info, Lines { style: Style::Journal, to: sink.clone() }).unwrap();
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-        let (tx, rx) = mpsc::unbounded_channel();
+        let (tx, rx) = event_queue::queue();
         let (log, seen) = watch::channel(Arc::default());
         for kind in kinds() {
             tx.send(Event { at: Now::default(), kind }).unwrap();

@@ -35,6 +35,7 @@ pub mod tcp;
 pub mod tdengine;
 mod tickets;
 pub mod tls;
+mod verifier;
 mod work;
 
 pub use fleet::FleetSize;
@@ -175,7 +176,7 @@ impl Probers {
             refused,
             gates: mysql::Gates::default(),
             fleet,
-            tls_budget: Arc::new(TlsBudget::in_memory()),
+            tls_budget: Arc::new(TlsBudget::in_memory(clock)),
         }
     }
 
@@ -221,7 +222,6 @@ impl Probers {
     ) -> AnyProber {
         let address: SocketAddr = (target.key.address, target.probe.port).into();
         let shared = mysql::Shared {
-            endpoint: &target.key.endpoint,
             trust: &self.trust,
             refused: &self.refused,
             gates: &self.gates,

@@ -16,6 +16,7 @@ use crate::model::{
     ProbeSpec, Slowness, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 
 /// However little happens, the collector shows life this often.
@@ -55,7 +56,7 @@ pub struct Runner<F> {
     /// What was found.
     pub view: watch::Sender<Arc<HealthView>>,
     /// What happened.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: EventSender,
 }
 
 /// A target at work, by a task for each of its checks.

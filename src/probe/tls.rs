@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::chain::{Authorities, Sent};
+use super::chain::Authorities;
 use super::tickets;
+use super::verifier::Verifier;
 use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
 
 /// The trust sets in use, one for each distinct [`Trust`].
@@ -114,8 +114,8 @@ fn config(authorities: Arc<Authorities>) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
-    let witness = Arc::new(Witness { authorities, shown: Shown::default() });
-    let mut config = builder.dangerous().with_custom_certificate_verifier(witness).with_no_client_auth();
+    let verifier = Arc::new(Verifier::strict(authorities, Shown::default()));
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -136,51 +136,6 @@ impl Shown {
     /// The last one.
     pub(crate) fn last(&self) -> Option<Arc<Certificate>> {
         lock(&self.0).clone()
-    }
-}
-
-/// Judges, and takes down what it was shown: also of a certificate that is refused people want to know when it ended.
-#[derive(Debug)]
-struct Witness {
-    authorities: Arc<Authorities>,
-    shown: Shown,
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        let sent = Sent { own: end_entity, others: intermediates };
-        let (read, verdict) = self.authorities.judge(sent, Some(server_name), now);
-        self.shown.note(read);
-        verdict.map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.authorities.verify_tls12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.authorities.verify_tls13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.schemes()
     }
 }
 
@@ -220,8 +175,8 @@ impl Sessions {
             Some(Current { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
             _ => {
                 let mut config = shared.clone();
-                let witness = Witness { authorities: authorities.clone(), shown: self.shown.clone() };
-                config.dangerous().set_certificate_verifier(Arc::new(witness));
+                let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
+                config.dangerous().set_certificate_verifier(Arc::new(verifier));
                 config.resumption = tickets::of_one_server();
                 let config = Arc::new(config);
                 *current = Some(Current { config: config.clone(), since: Instant::now() });

@@ -1,7 +1,9 @@
 //! What there is to probe, and who are siblings (pure).
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::runner::Probes;
@@ -27,7 +29,8 @@ const HALVINGS: f64 = 7.0;
 
 impl Work {
     /// Every address of a configured endpoint that has a probe, has not been retired and may be probed. Inventory and
-    /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed.
+    /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed. What the
+    /// last successful discovery lacks is probed by what takes no secret, if anything does.
     #[must_use]
     pub fn of(inventory: &Inventory, probes: &Probes) -> Self {
         let mut targets = BTreeMap::new();
@@ -36,13 +39,18 @@ impl Work {
             let Some(probing) = probes.get(name).filter(|p| p.identity == endpoint.identity) else { continue };
             let may_be_probed =
                 |ip: &IpAddr, a: &AddressEntry| a.retired.is_none() && !endpoint.barred.contains_key(ip);
+            let careful = LazyCell::new(|| probing.spec.without_secrets().map(Arc::new));
             for (zone, entry) in &endpoint.zones {
-                for (address, _) in entry.addresses.iter().filter(|(ip, a)| may_be_probed(ip, a)) {
+                for (address, known) in entry.addresses.iter().filter(|(ip, a)| may_be_probed(ip, a)) {
+                    let vouched = endpoint.vouches_for(known);
+                    let Some(probe) = (if vouched { Some(probing.spec.clone()) } else { careful.clone() }) else {
+                        continue;
+                    };
                     let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
                     for published in endpoint.names.iter().chain(&entry.names) {
                         by_name.entry(published).or_default().insert(key.clone());
                     }
-                    targets.insert(key.clone(), TargetSpec { key, probe: probing.spec.clone() });
+                    targets.insert(key.clone(), TargetSpec { key, probe });
                 }
             }
         }
@@ -86,8 +94,6 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::model::{EndpointName, ProbeKind, ProbeSpec, Schedule, Zone};
 

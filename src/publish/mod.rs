@@ -9,22 +9,24 @@ pub mod hosts;
 mod lookout;
 pub mod receipts;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::hosts::HostsPolicy;
 use crate::model::limits::{CapCounts, Capped};
-use crate::model::{Event, EventKind, Identity, Plan, PlanState};
+use crate::model::{CutShort, Event, EventKind, HostName, Identity, Plan, PlanState, Receipts};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 
 /// Between two signs of life.
@@ -66,7 +68,7 @@ pub struct Runner<P> {
     /// The plan in force.
     pub plan: watch::Receiver<PlanState>,
     /// What happened.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: EventSender,
     /// The time.
     pub clock: Clock,
     /// Its sign of life.
@@ -140,20 +142,24 @@ pub struct HostsPublisher {
     run_dir: PathBuf,
     boot_id: String,
     identity: Identity,
+    /// Names of the plan that were handed over before; `None` until the first plan.
+    known: Option<BTreeSet<HostName>>,
     /// Answers of the last plan that its hand-over had no room for.
     left_out: usize,
     told: Option<Told>,
 }
 
-/// Whom a [`HostsPublisher`] tells that a plan is too large for a hand-over.
+/// Whom a [`HostsPublisher`] tells what it hands over, and that a plan is too large for that.
 #[derive(Debug, Clone)]
 pub struct Told {
     /// While it publishes nothing there is nothing to tell.
     pub policy: watch::Receiver<Arc<HostsPolicy>>,
+    /// Gets what was handed over of a plan that is too large.
+    pub receipts: watch::Sender<Receipts>,
     /// Counts it.
     pub capped: watch::Sender<CapCounts>,
     /// Hears of it.
-    pub events: mpsc::UnboundedSender<Event>,
+    pub events: EventSender,
     /// The time.
     pub clock: Clock,
 }
@@ -165,7 +171,7 @@ impl HostsPublisher {
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity, left_out: 0, told: None }
+        Self { run_dir, boot_id, identity, known: None, left_out: 0, told: None }
     }
 
     /// Counts and tells what it leaves out.
@@ -174,21 +180,43 @@ impl HostsPublisher {
         Self { told: Some(told), ..self }
     }
 
-    fn count_left_out(&mut self, plan: &Plan) {
-        let left_out = hosts::handover::left_out(plan);
+    /// Names that were handed over before: at first those of the agent before this one or, after a boot, of the block.
+    async fn known(&self) -> io::Result<BTreeSet<HostName>> {
+        if let Some(known) = &self.known {
+            return Ok(known.clone());
+        }
+        let run_dir = self.run_dir.clone();
+        let policy = self.told.as_ref().map(|told| Arc::clone(&told.policy.borrow()));
+        let look = move || match hosts::handover::read(&run_dir) {
+            Ok(Some(handover)) => handover.plan,
+            Ok(None) | Err(_) => {
+                let block = policy.and_then(|policy| hosts::inspect::last_plan(&policy));
+                block.map(|plan| plan.answers).unwrap_or_default()
+            }
+        };
+        Ok(spawn_blocking(look).await.map_err(io::Error::other)?.into_keys().collect())
+    }
+
+    /// Tells what is handed over of a plan.
+    fn tell(&mut self, plan: &Plan, fit: &Plan) {
+        let left_out = plan.answers.len() - fit.answers.len();
         let before = std::mem::replace(&mut self.left_out, left_out);
-        let Some(told) = self.told.as_ref().filter(|_| left_out != 0 && left_out != before) else { return };
-        told.capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
-        if told.policy.borrow().publish {
+        let Some(told) = &self.told else { return };
+        let cut = (plan != fit)
+            .then(|| CutShort { plan: hosts::handover::digest(plan), handed_over: hosts::handover::digest(fit) });
+        told.receipts.send_if_modified(|receipts| std::mem::replace(&mut receipts.cut_short, cut.clone()) != cut);
+        if left_out != 0 && left_out != before && told.policy.borrow().publish {
+            told.capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
             let kind = EventKind::HandoverFull { names: plan.answers.len(), left_out };
             // Whoever listens has gone only when all stop.
             let _ = told.events.send(Event { at: told.clock.now(), kind });
         }
     }
 
-    async fn on_blocking_thread(&self, work: impl FnOnce(Self) -> io::Result<()> + Send + 'static) -> io::Result<()> {
-        let this = self.clone();
-        spawn_blocking(move || work(this)).await.map_err(io::Error::other)?
+    /// Works in the run folder, made if missing, on a blocking thread.
+    async fn in_run_dir(&self, work: impl Fn(&Path) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let run_dir = self.run_dir.clone();
+        spawn_blocking(move || in_folder(&run_dir, || work(&run_dir))).await.map_err(io::Error::other)?
     }
 }
 
@@ -198,15 +226,19 @@ impl Publisher for HostsPublisher {
     }
 
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
-        self.count_left_out(&plan);
-        self.on_blocking_thread(move |this| {
-            let handover = hosts::handover::make(&plan, &this.boot_id, &this.identity);
-            in_folder(&this.run_dir, || {
-                atomic_file::remove_leftovers(&hosts::handover::plan_path(&this.run_dir))?;
-                hosts::handover::write(&this.run_dir, &handover)
-            })
+        let known = self.known().await?;
+        let fit = hosts::handover::fitting(&plan, &known);
+        self.tell(&plan, &fit);
+        let handover = hosts::handover::make(&fit, &self.boot_id, &self.identity);
+        self.in_run_dir(move |run_dir| {
+            atomic_file::remove_leftovers(&hosts::handover::plan_path(run_dir))?;
+            hosts::handover::write(run_dir, &handover)
         })
-        .await
+        .await?;
+        // Whoever was handed over once stays known for as long as the plan has it.
+        let stay = known.into_iter().filter(|name| plan.answers.contains_key(name));
+        self.known = Some(stay.chain(fit.answers.keys().cloned()).collect());
+        Ok(())
     }
 
     async fn stands(&mut self) -> io::Result<bool> {
@@ -214,12 +246,12 @@ impl Publisher for HostsPublisher {
     }
 
     async fn show_life(&mut self) -> io::Result<()> {
-        self.on_blocking_thread(|this| in_folder(&this.run_dir, || hosts::handover::touch_alive(&this.run_dir))).await
+        self.in_run_dir(hosts::handover::touch_alive).await
     }
 }
 
 /// Does it, and once more if the folder had to be made; errors say which folder.
-fn in_folder(dir: &std::path::Path, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
+fn in_folder(dir: &Path, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let result = match work() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

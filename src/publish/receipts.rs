@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +12,7 @@ use super::hosts::sign::Sign;
 use super::lookout::Lookout;
 use crate::model::{Event, EventKind, Receipt, Receipts, Verdict};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::EventSender;
 
 /// Follows the hosts writer's receipts.
 #[derive(Debug)]
@@ -34,12 +35,7 @@ impl ReceiptFollower {
 
     /// Puts every new receipt and every sign of life into `receipts`, and what receipts tell into `events`, until
     /// cancelled. A receipt that can't be read leaves the last one in force, and is told once.
-    pub async fn run(
-        mut self,
-        receipts: watch::Sender<Receipts>,
-        events: mpsc::UnboundedSender<Event>,
-        token: CancellationToken,
-    ) {
+    pub async fn run(mut self, receipts: watch::Sender<Receipts>, events: EventSender, token: CancellationToken) {
         let mut lookout = Lookout::new(vec![handover::receipt_path(&self.run_dir)]).await;
         let mut told: Option<String> = None;
         // The one that is there already may be a dead writer's: it has as long as any to show life.

@@ -47,6 +47,8 @@ pub(super) struct Candidate {
     /// Set for an address of what the endpoint was before its config made another of it: until when it is waited for
     /// one of the new one's, and for none but those.
     pub(super) former: Option<Boottime>,
+    /// It may not be probed as things stand, and nobody will publish it anew: whether it works stays unknown.
+    pub(super) barred: bool,
     pub(super) health: Option<Arc<TargetHealth>>,
 }
 
@@ -73,10 +75,10 @@ impl Candidate {
         matches!(self.standing, Standing::Trusted | Standing::Up)
     }
 
-    /// True for an address that its source dropped, or that is another endpoint's by now, while the name itself is
-    /// still configured.
+    /// True for an address that its source dropped, that is another endpoint's by now, or that may not be used any more,
+    /// while the name itself is still configured.
     pub(super) fn is_retired(&self) -> bool {
-        self.former.is_some() || (self.leaves_at.is_some() && !self.removed)
+        self.former.is_some() || self.barred || (self.leaves_at.is_some() && !self.removed)
     }
 
     /// True if `self`, which is retired, has to go since `other` serves. Of a former endpoint it does not go for the
@@ -211,6 +213,7 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             removed: claim.until.is_some(),
             departed: claim.until.is_some(),
             former: entry.retired.filter(|_| entry.former).map(|since| since.after(removal)),
+            barred: endpoint.barred.contains_key(address),
             health,
             key,
         }

@@ -501,3 +501,16 @@ fn a_name_without_any_known_address_keeps_what_is_published() {
     assert_eq!(world.answer(&[9]), (ips(&[9]), Stale));
     assert!(world.steer(None).plan.answers.is_empty());
 }
+
+#[test]
+fn an_address_that_may_not_be_used_any_more_is_no_hope_and_goes_once_another_answers() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.endpoint(0).barred = [(ip(1), crate::model::ranges::BadAddress::Outside)].into();
+    assert_eq!(world.answer(&[1]).0, ips(&[1]), "nothing is known to answer");
+    world.set(2, down(990, 995));
+    assert_eq!(world.answer(&[1]).0, ips(&[1]), "what is down is no better");
+    world.set(2, CheckHealth { state: CheckState::Up { hold_until: Some(now(2000).boottime) }, ..up(999) });
+    assert_eq!(world.answer(&[1]).0, ips(&[2]), "a hold is for what has something to wait for");
+    world.set(2, up(999));
+    assert_eq!((world.answer(&[1]).0, world.answer(&[1, 2]).0), (ips(&[2]), ips(&[2])));
+}

@@ -4,6 +4,7 @@ pub mod atomic_file;
 pub mod clock;
 pub mod datagrams;
 pub mod dir_watch;
+pub mod event_queue;
 pub mod file_lock;
 pub mod heartbeat;
 pub mod identity;

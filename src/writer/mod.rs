@@ -4,7 +4,7 @@
 //! who hears what it did, and the reload that it hardly needs, since it reads the config by itself when that changes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -12,14 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Environment};
 use crate::daemon::service::{self, Report};
+use crate::daemon::sole::{Claim, Role};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
 use crate::model::{Event, EventKind, LogLevel, Receipt, Verdict};
 use crate::observe::{Build, events};
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
-use crate::publish::hosts::writer::{self, FromConfig, Here, Policies};
+use crate::publish::hosts::writer::{self, ClaimFolders, FromConfig, Here, Policies};
 use crate::publish::receipts::receipt_events;
 use crate::sys::clock::Clock;
+use crate::sys::event_queue::{self, EventSender};
 use crate::sys::heartbeat::Stages;
 use crate::sys::log_queue::LogQueue;
 use crate::sys::service_manager::ServiceManager;
@@ -42,6 +44,8 @@ pub struct Options {
     pub log: LogQueue,
     /// Who is told how it goes.
     pub service: ServiceManager,
+    /// The folders that are claimed already.
+    pub claim: Claim,
 }
 
 /// Runs the hosts writer until it is told to stop.
@@ -56,10 +60,10 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let beat = stages.add("hosts", SILENCE);
     let (receipts, told) = watch::channel(None);
     let (said, report) = watch::channel(Report::default());
-    let (sender, heard) = mpsc::unbounded_channel();
+    let (sender, heard) = event_queue::queue();
     let _ = sender.send(Event { at: clock.now(), kind: EventKind::Started { version: Build::THIS.version } });
     let policies = Reloadable {
-        policies: follow(options.path, options.environment).await,
+        policies: follow(options.path, options.environment, options.claim).await,
         reload: orders.reload,
         said: said.clone(),
     };
@@ -76,7 +80,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     result
 }
 
-async fn follow(path: PathBuf, environment: Environment) -> FromConfig {
+async fn follow(path: PathBuf, environment: Environment, claim: Claim) -> FromConfig {
     let at = path.clone();
     let folders = tokio::task::spawn_blocking(move || config::folders(&at)).await;
     // Only a fault of ours keeps them from being found; then the writer waits for a config that can be used.
@@ -84,7 +88,19 @@ async fn follow(path: PathBuf, environment: Environment) -> FromConfig {
         |_| Folders { agent_run_dir: PathBuf::new(), run_dir: PathBuf::new(), state_dir: PathBuf::new() },
         |f| Folders { agent_run_dir: f.run_dir, run_dir: f.hosts_run_dir, state_dir: f.hosts_state_dir },
     );
-    FromConfig::new(path, environment, folders).await
+    FromConfig::new(path, environment, folders, claiming(claim)).await
+}
+
+/// Claims the folders that a config names after the start, beside those that are claimed.
+fn claiming(claim: Claim) -> ClaimFolders {
+    let claim = Mutex::new(claim);
+    Arc::new(move |policy| {
+        let mut claim = claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = claim.unlocked().len();
+        claim.add(Role::Writer, &policy.run_dir, &policy.state_dir).map_err(|another| another.to_string())?;
+        claim.unlocked()[known..].iter().for_each(|what| tracing::warn!("hosts writer: {what}"));
+        Ok(())
+    })
 }
 
 /// Policies that are read again on SIGHUP, too.
@@ -119,7 +135,7 @@ impl Policies for Reloadable {
 async fn tell(
     mut told: watch::Receiver<Option<Receipt>>,
     said: watch::Sender<Report>,
-    events: mpsc::UnboundedSender<Event>,
+    events: EventSender,
     clock: Clock,
     token: CancellationToken,
 ) {

@@ -24,6 +24,7 @@ use crate::probe::runner::{Probes, Runner};
 use crate::probe::{Prober as _, Probers, Work};
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
+use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
 
 /// However slow the targets are, their first verdicts are not waited for any longer.
@@ -130,7 +131,7 @@ pub async fn discover(config: &Config, eyes: Eyes) -> Found {
 /// One round, and each check of every target once.
 pub async fn examine(config: &Config, eyes: Eyes) -> Examined {
     let found = discover(config, eyes).await;
-    let probers = Probers::new(eyes.clock).within(tls_budget(config));
+    let probers = Probers::new(eyes.clock).within(tls_budget(config, eyes.clock));
     let probed = probe_once(&Work::of(&found.inventory, &probes(config)), &probers).await;
     Examined { found, probed }
 }
@@ -225,7 +226,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     let patience = patience(&probes).min(PATIENCE);
     let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
     let view = watch::Sender::<Arc<HealthView>>::default();
-    let probers = Probers::new(clock).within(tls_budget(config));
+    let probers = Probers::new(clock).within(tls_budget(config, clock));
     let runner = Runner {
         make: move |spec: &TargetSpec, check| probers.prober(spec, check),
         clock,
@@ -235,7 +236,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
         probes: probes.subscribe(),
         view: view.clone(),
         // Nobody listens.
-        events: mpsc::unbounded_channel().0,
+        events: event_queue::queue().0,
     };
     let judged = async {
         while !is_judged(&work, &view.borrow()) {

@@ -90,6 +90,9 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     }
     let id = section.take(desk, "id", |n| read::name::<EndpointId>(n, "an endpoint id")).map(|l| l.value);
     let domain = section.take(desk, "domain", read::host_name);
+    if let (Some(id), Some(domain)) = (&id, &domain) {
+        is_of_one_endpoint(id, domain, desk);
+    }
     let publish_domain = section.take(desk, "publish_domain", read::boolean);
     let addresses = section.take(desk, "addresses", addresses).map(|l| l.value).unwrap_or_default();
     let names = section.take(desk, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
@@ -136,6 +139,26 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     });
     let discovered = !(without_domain && without_id);
     Draft { at, name, enabled, names, zones, addresses, discovered, probe_kind, config }
+}
+
+/// Complains of a domain that begins with the id of another endpoint than `id`: what both give would be published
+/// together.
+fn is_of_one_endpoint(id: &EndpointId, domain: &Located<HostName>, desk: &mut Desk<'_>) {
+    let Some(label) = id_label(&domain.value) else { return };
+    let own = label.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    if !own {
+        let expected = format!("the domain of endpoint {}, as `id` says", quote(id.as_str()));
+        let found = format!("{}, which is that of another one", quote(domain.value.as_str()));
+        let help = Some("take the wrong one of the two away: what both of them give is published together".to_owned());
+        desk.complain("endpoint.domain", Bad { expected, found, help, at: domain.at.clone() });
+    }
+}
+
+/// The label with the id in a domain that the cloud made: `ep-….epsrv-….region.…`, or `ep-…-zone.epsrv-….region.…` of a
+/// zone (the API's own documentation).
+fn id_label(domain: &HostName) -> Option<&str> {
+    let (label, rest) = domain.as_str().split_once('.')?;
+    (label.starts_with("ep-") && rest.starts_with("epsrv-")).then_some(label)
 }
 
 fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId, BTreeSet<HostName>) {

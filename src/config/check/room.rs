@@ -1,5 +1,8 @@
-//! Whether all names fit into what they are published by. What only discovery tells can't be known here: each name has
+//! Whether all names fit into the block of the hosts file. What only discovery tells can't be known here: each name has
 //! one address at least, and is likely to have one in each of three zones.
+//!
+//! What fits into a block fits into a hand-over, too: that may be twice as long, and takes less than twice as much for
+//! a name, which it has once and not once an address.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +10,7 @@ use super::Desk;
 use super::endpoint::Draft;
 use super::hosts::HostsDraft;
 use super::section::Bad;
-use crate::model::limits::{BLOCK_BYTES, HANDOVER_BYTES, entry_bytes};
+use crate::model::limits::{BLOCK_BYTES, entry_bytes};
 use crate::model::{HostName, ZoneId};
 
 /// Of an address in text, at least: `10.0.0.1`.
@@ -18,13 +21,6 @@ const USUAL_ADDRESS: usize = 13;
 const USUAL_ZONES: usize = 3;
 /// Of a reason's word, at least: `fixed`.
 const SHORTEST_REASON: usize = 5;
-/// Of a name's part of a hand-over beside the name and its addresses: `"":{"addresses":[],"reason":"fixed"},`.
-const BESIDE_NAME: usize = 37;
-/// Of an address's part of a hand-over beside the address: its quotes and a comma.
-const BESIDE_ADDRESS: usize = 3;
-
-const FEWER: &str = "fewer or shorter names; endpoints may be split between hosts";
-const BY_DNS: &str = "fewer or shorter names, or dns.publish in place of hosts.publish";
 
 /// How long the addresses of a name are in text.
 struct Lengths {
@@ -32,31 +28,30 @@ struct Lengths {
     likely: Vec<usize>,
 }
 
-/// Complains of more names than fit into a hand-over or, where they are published that way, into the hosts file; warns
-/// of names that will hardly fit.
+/// Where names are published by the hosts file: complains of more than fit into its block, and warns of names that will
+/// hardly fit. The stub has room for those of every config.
 pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, desk: &mut Desk<'_>) {
-    let (mut handover, mut block, mut likely_block) = (0, 0, 0);
-    let all = lengths(drafts);
-    for (name, Lengths { at_least, likely }) in &all {
-        let name = name.as_str().len();
-        handover += BESIDE_NAME + name + at_least.iter().map(|a| a + BESIDE_ADDRESS).sum::<usize>();
-        block += entry_bytes(name, SHORTEST_REASON, at_least.iter().copied());
-        likely_block += entry_bytes(name, SHORTEST_REASON, likely.iter().copied());
+    if !hosts.config.publish {
+        return;
     }
-    let most = usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX);
-    let bad = |what: &str, most: usize, found: String, help: &str| Bad {
-        expected: format!("names that fit into {what} of at most {most} bytes"),
+    let (mut at_least, mut likely) = (0, 0);
+    let all = lengths(drafts);
+    for (name, lengths) in &all {
+        let name = name.as_str().len();
+        at_least += entry_bytes(name, SHORTEST_REASON, lengths.at_least.iter().copied());
+        likely += entry_bytes(name, SHORTEST_REASON, lengths.likely.iter().copied());
+    }
+    let bad = |found: String| Bad {
+        expected: format!("names that fit into a block of at most {BLOCK_BYTES} bytes"),
         found: format!("{} names that {found}", all.len()),
-        help: Some(help.to_owned()),
+        help: Some("fewer or shorter names, or dns.publish in place of hosts.publish".to_owned()),
         at: drafts.iter().rfind(|d| d.enabled).and_then(|d| d.at.clone()),
     };
-    if handover > most {
-        desk.complain("endpoint", bad("a hand-over", most, format!("take {handover} at least"), FEWER));
-    } else if hosts.config.publish && block > BLOCK_BYTES {
-        desk.complain("endpoint", bad("a block", BLOCK_BYTES, format!("take {block} at least"), BY_DNS));
-    } else if hosts.config.publish && likely_block > BLOCK_BYTES {
-        let found = format!("take about {likely_block} with {USUAL_ZONES} zones: the last ones would be refused");
-        desk.warn("endpoint", bad("a block", BLOCK_BYTES, found, BY_DNS));
+    if at_least > BLOCK_BYTES {
+        desk.complain("endpoint", bad(format!("take {at_least} at least")));
+    } else if likely > BLOCK_BYTES {
+        let found = format!("take about {likely} with {USUAL_ZONES} zones: the last ones would be refused");
+        desk.warn("endpoint", bad(found));
     }
 }
 

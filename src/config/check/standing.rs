@@ -1,6 +1,6 @@
 //! Who may change the files of the configuration itself, and who can read them.
 
-use crate::config::complaint::Complaint;
+use crate::config::complaint::{Complaint, Severity};
 use crate::config::facts::{Access, Kind, SERVICE_USER, ServiceUser, Standing};
 
 /// What is wrong with who may do what with a file or folder.
@@ -34,6 +34,21 @@ fn loose(standing: &Standing) -> Option<Complaint> {
     let found = format!("mode {:04o}", access.mode);
     (access.mode & OTHERS_WRITE != 0)
         .then(|| Complaint::of_file(name.clone(), &expected, found, Some("chmod go-w".to_owned())))
+}
+
+/// Warns of what `me`, who is neither root nor a service, may own if only he reads it.
+pub(crate) fn refused_by_services(all: &[Standing], me: u32) -> Vec<Complaint> {
+    let warning = |standing: &Standing| Complaint {
+        severity: Severity::Warning,
+        help: Some("chown root; who reads it as a service refuses it otherwise".to_owned()),
+        ..Complaint::of_file(
+            standing.name.clone(),
+            &format!("a {} owned by root", noun(standing.kind)),
+            format!("owner {me}, who is you"),
+            None,
+        )
+    };
+    all.iter().filter(|standing| me != 0 && standing.access.owner == me).map(warning).collect()
 }
 
 /// Files that `service` can't read and folders that it can't search. Where there is an ACL the mode does not tell.
@@ -90,6 +105,15 @@ mod tests {
         assert_eq!(words(Kind::DropIns, 0, 0o775, 0), ["a folder that only its owner can write / mode 0775"]);
         assert_eq!(words(Kind::Folder, 0, 0o1777, 0), ["a folder that only its owner can write / mode 1777"]);
         assert_eq!(words(Kind::File, 900, 0o666, 0).len(), 2);
+    }
+
+    #[test]
+    fn what_only_oneself_would_take_is_warned_of() {
+        let all = [standing(Kind::File, 0, 0, 0o644), standing(Kind::Folder, 1_000, 0, 0o755)];
+        let said: Vec<_> = refused_by_services(&all, 1_000).iter().map(ToString::to_string).collect();
+        let expected = "warning: expected a folder owned by root, found owner 1000, who is you\n  --> /etc/x\n   = help: \
+                        chown root; who reads it as a service refuses it otherwise\n";
+        assert_eq!(said, [expected]);
     }
 
     #[test]

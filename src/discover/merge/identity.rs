@@ -2,12 +2,15 @@
 //! on, and what they said so far speaks of another endpoint.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::config::EndpointConfig;
-use crate::model::{AddressEntry, Boottime, Endpoint, EndpointId, EndpointIdentity, HostName, SourceKind};
+use crate::model::{
+    AddressEntry, Boottime, Endpoint, EndpointId, EndpointIdentity, Graces, HostName, Inventory, SourceKind,
+};
 
 /// More old addresses of one endpoint are not kept: the oldest go first.
-const MOST_FORMER: usize = 64;
+pub(in crate::discover) const MOST_FORMER: usize = 64;
 
 /// What the config said of the endpoint before. State that an older version wrote tells
 /// the id alone, and the domain where there is no id.
@@ -32,7 +35,7 @@ pub(super) fn turned(was: &EndpointIdentity, wanted: &EndpointConfig) -> BTreeSe
     let kinds: &[SourceKind] = match (&was.id, &wanted.id) {
         (Some(_), Some(_)) if !same_in_api(was, wanted) => &[Api, ZoneDomain, EndpointDomain],
         // The zones' own domains are the API's, who is asked for the same.
-        (Some(_), Some(_)) if differ(was.domain.as_ref(), wanted.domain.as_ref()) => &[EndpointDomain],
+        (Some(id), Some(_)) if is_left(was.domain.as_ref(), wanted.domain.as_ref(), id) => &[EndpointDomain],
         (Some(_), Some(_)) => &[],
         (Some(id), None) if was.domain != wanted.domain && !is_of(wanted.domain.as_ref(), id) => {
             &[Api, ZoneDomain, EndpointDomain]
@@ -65,13 +68,38 @@ pub(super) fn part_with(endpoint: &mut Endpoint, turned: &BTreeSet<SourceKind>, 
     }
 }
 
+/// Drops addresses of former endpoints that are of no use any more: `removal_grace` is over, and no name points there.
+/// One that is `published` stays for as long as it is, since nothing of the new endpoint has proved itself then. `None`
+/// if there is none to go.
+#[must_use]
+pub fn drop_former(
+    inventory: &Inventory,
+    published: &BTreeSet<IpAddr>,
+    graces: Graces,
+    now: Boottime,
+) -> Option<Inventory> {
+    let goes = |(ip, a): (&IpAddr, &AddressEntry)| {
+        let over = a.retired.is_some_and(|since| since.after(graces.removal) <= now);
+        a.former && over && !published.contains(ip)
+    };
+    let mut zones = inventory.endpoints.values().flat_map(|e| e.zones.values());
+    if !zones.any(|zone| zone.addresses.iter().any(goes)) {
+        return None;
+    }
+    let mut left = inventory.clone();
+    for zone in left.endpoints.values_mut().flat_map(|e| e.zones.values_mut()) {
+        zone.addresses.retain(|ip, a| !goes((ip, a)));
+    }
+    Some(left)
+}
+
 fn former(endpoint: &Endpoint) -> impl Iterator<Item = &AddressEntry> {
     endpoint.zones.values().flat_map(|z| z.addresses.values()).filter(|a| a.former)
 }
 
-/// Both are there, and not the same.
-fn differ(one: Option<&HostName>, other: Option<&HostName>) -> bool {
-    matches!((one, other), (Some(one), Some(other)) if one != other)
+/// The config no longer says this domain of the endpoint, and the API, who is asked for the id, would not either.
+fn is_left(was: Option<&HostName>, wanted: Option<&HostName>, id: &EndpointId) -> bool {
+    was.is_some() && was != wanted && (wanted.is_some() || !is_of(was, id))
 }
 
 /// The domain of an endpoint begins with its id: `ep-….epsrv-….region.…` (the API's own documentation).

@@ -3,6 +3,9 @@
 mod identity;
 mod taken;
 
+pub(super) use identity::MOST_FORMER;
+pub use identity::drop_former;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Found, SourceError};
@@ -112,6 +115,9 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         barred: BTreeMap::new(),
     };
     let mut turned = was.as_ref().map(|was| identity::turned(was, wanted)).unwrap_or_default();
+    if was.as_ref().is_some_and(|was| was.domain != wanted.domain) {
+        taken::forget_how_it_went(&mut endpoint, SourceKind::EndpointDomain);
+    }
     if was.is_some_and(|was| was.id != wanted.id || was.domain != wanted.domain)
         && !wanted.has_source(SourceKind::Fixed)
     {

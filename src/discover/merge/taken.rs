@@ -59,9 +59,7 @@ pub(super) fn note_failure(endpoint: &mut Endpoint, kind: SourceKind, error: &So
 
 /// A source has nothing more to say of this endpoint: the config changed.
 pub(super) fn forget(endpoint: &mut Endpoint, kind: SourceKind) {
-    endpoint.sources.remove(&kind);
-    endpoint.left_out.remove(&kind);
-    endpoint.not_found.remove(&kind);
+    forget_how_it_went(endpoint, kind);
     for entry in addresses_mut(endpoint) {
         entry.given.remove(&kind);
     }
@@ -71,6 +69,13 @@ pub(super) fn forget(endpoint: &mut Endpoint, kind: SourceKind) {
             (zone.cloud, zone.missing) = (None, None);
         }
     }
+}
+
+/// A source is asked something else from now on: how it went before says nothing of that.
+pub(super) fn forget_how_it_went(endpoint: &mut Endpoint, kind: SourceKind) {
+    endpoint.sources.remove(&kind);
+    endpoint.left_out.remove(&kind);
+    endpoint.not_found.remove(&kind);
 }
 
 /// Retires what nobody gives, unless nothing else is left. What was another endpoint's is kept by being published, not
@@ -156,10 +161,10 @@ fn note_pass(endpoint: &mut Endpoint, found: &Found, now: Boottime) {
 }
 
 fn counted(missing: Option<Missing>, gone: bool, now: Boottime) -> Option<Missing> {
-    let Missing { first, confirmed } =
-        missing.filter(|_| gone).or(gone.then_some(Missing { first: now, confirmed: None }))?;
+    let Missing { first, confirmed } = missing.filter(|_| gone).or(gone.then(Missing::default))?;
+    let first = first.unwrap_or(now);
     let agreed = (now.since(first) >= APART).then_some(now);
-    Some(Missing { first, confirmed: confirmed.or(agreed) })
+    Some(Missing { first: Some(first), confirmed: confirmed.or(agreed) })
 }
 
 fn take_zone_facts(endpoint: &mut Endpoint, found: &Found, now: Boottime) {

@@ -296,7 +296,7 @@ fn the_last_addresses_are_never_retired() {
 fn gone_is_what_two_passes_five_minutes_apart_lack() {
     let mut story = Story::new(discovered());
     story.hears(API, of_api(&[("h", &["10.0.0.1"])])).hears(API, gone());
-    let first = now(story.secs).boottime;
+    let first = Some(now(story.secs).boottime);
     assert_eq!(story.endpoint().missing, Some(Missing { first, confirmed: None }));
     story.waits(100).hears(API, gone());
     assert_eq!(story.endpoint().missing, Some(Missing { first, confirmed: None }));
@@ -360,6 +360,40 @@ fn a_domain_that_never_was_is_not_found_and_one_that_was_merely_fails() {
 }
 
 #[test]
+fn what_a_domain_was_said_not_to_be_goes_with_it() {
+    let no_such_name = || Err(SourceError::Resolve(crate::cloud::resolve::ResolveError::NoSuchName("d".to_owned())));
+    for (mistyped, next) in
+        [("ep-1.exmaple.com", None), ("d.exmaple.com", None), ("d.exmaple.com", Some("d.example.com"))]
+    {
+        let mut config = discovered();
+        config.values_mut().next().unwrap().domain = Some(mistyped.parse().unwrap());
+        let mut story = Story::new(config);
+        story.hears(WHOLE, no_such_name());
+        assert_eq!(story.endpoint().not_found, [WHOLE].into(), "{mistyped}");
+        story.config.values_mut().next().unwrap().domain = next.map(|d| d.parse().unwrap());
+        story.hears(API, failure());
+        assert!(story.endpoint().not_found.is_empty(), "{mistyped} {next:?}");
+        assert_eq!(story.endpoint().sources.keys().collect::<Vec<_>>(), [&API], "{mistyped} {next:?}");
+    }
+}
+
+#[test]
+fn a_domain_that_leaves_the_config_takes_along_what_it_alone_gave_unless_it_was_the_ids_own() {
+    for (domain, former) in [("ep-1.epsrv-1.example.com", false), ("other.example.com", true)] {
+        let mut config = discovered();
+        config.values_mut().next().unwrap().domain = Some(domain.parse().unwrap());
+        let mut story = Story::new(config);
+        story.hears(API, of_api(&[("h", &["10.0.0.1"])]));
+        story.hears(WHOLE, Ok(found(&[("unknown", &["10.0.0.1", "10.9.9.9"])])));
+        story.config.values_mut().next().unwrap().domain = None;
+        story.hears(API, of_api(&[("h", &["10.0.0.1"])]));
+        let entry = &story.endpoint().zones[&Zone::Unknown].addresses[&"10.9.9.9".parse::<IpAddr>().unwrap()];
+        assert_eq!((entry.former, entry.retired.is_some()), (former, former), "{domain}");
+        assert_eq!(story.endpoint().zones[&zone("h")].addresses.values().next().unwrap().retired, None);
+    }
+}
+
+#[test]
 fn another_id_is_another_endpoint() {
     let mut story = Story::new(discovered());
     story.hears(API, of_api(&[("h", &["10.0.0.1"])])).hears(API, gone());
@@ -378,6 +412,45 @@ fn another_id_is_another_endpoint() {
     // What the new one has, too, is the new one's.
     story.hears(API, of_api(&[("h", &["10.0.0.1"])])).shows(&["h 10.0.0.1 api", "h 10.0.0.2 api -"]);
     assert_eq!(former(&story, "h"), [false, false]);
+}
+
+#[test]
+fn former_addresses_go_after_the_grace_once_no_name_points_there() {
+    let mut story = Story::new(discovered());
+    story.hears(API, of_api(&[("h", &["10.0.0.1"]), ("i", &["10.0.1.1"])]));
+    story.config.values_mut().next().unwrap().id = Some("ep-2".parse().unwrap());
+    story.hears(API, of_api(&[("h", &["10.0.0.2"])]));
+    let published = ["10.0.1.1".parse().unwrap()].into();
+    let after = |secs: u64| drop_former(&story.inventory, &published, GRACES, now(story.secs + secs).boottime);
+    assert_eq!(after(599), None);
+    let left = after(600).unwrap();
+    assert_eq!(addresses(&left), [("10.0.0.2".into(), false), ("10.0.1.1".into(), true)]);
+    assert_eq!(drop_former(&left, &published, GRACES, now(99_999).boottime), None, "a name still points there");
+    let left = drop_former(&left, &BTreeSet::new(), GRACES, now(99_999).boottime).unwrap();
+    assert_eq!(addresses(&left), [("10.0.0.2".into(), false)]);
+}
+
+#[test]
+fn what_the_last_successful_answer_lacks_is_kept_and_nobody_vouches_for_it() {
+    let vouched = |story: &Story| {
+        let e = story.endpoint();
+        e.zones.values().flat_map(|z| z.addresses.values()).map(|a| e.vouches_for(a)).collect::<Vec<_>>()
+    };
+    let has = || of_api(&[("h", &["10.0.0.1"])]);
+    for lacking in [gone(), of_api(&[]), of_api(&[("h", &[])])] {
+        let mut story = Story::new(discovered());
+        story.hears(API, has()).hears(API, failure());
+        assert_eq!(vouched(&story), [true], "no answer says nothing");
+        story.hears(API, lacking.clone()).shows(&["h 10.0.0.1 api"]);
+        assert_eq!(vouched(&story), [false], "{lacking:?}");
+        story.hears(API, failure());
+        assert_eq!(vouched(&story), [false], "{lacking:?}");
+        story.hears(API, has());
+        assert_eq!(vouched(&story), [true]);
+        // Somebody else still has it.
+        story.hears(ZONE, Ok(found(&[("h", &["10.0.0.1"])]))).hears(API, lacking.clone());
+        assert_eq!(vouched(&story), [true], "{lacking:?}");
+    }
 }
 
 #[test]

@@ -65,10 +65,10 @@ fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
         return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
     }
     let Some(plan) = &snapshot.plan.plan else { return Some("no plan yet".to_owned()) };
-    if receipt.digest != snapshot.plan.digest {
+    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    if receipt.digest.as_ref() != digest {
         return Some("the present plan is not written yet".to_owned());
     }
-    let digest = snapshot.plan.digest.as_ref();
     let lacking = plan
         .answers
         .keys()

@@ -157,6 +157,12 @@ impl Greeting {
         if tls { spoken | Caps::CLIENT_SSL.bits() } else { spoken }
     }
 
+    /// Whether the server counts handshakes that break off. MatrixOne does not, and knows one method of login; what bears
+    /// its version and asks for another is a server that counts.
+    pub(super) fn counts_break_offs(&self) -> bool {
+        self.product() == Product::Any || self.plugin != NATIVE
+    }
+
     /// The packet that asks for TLS.
     pub(super) fn tls_request(&self) -> [u8; 32] {
         let mut request = [0; 32];
@@ -171,10 +177,9 @@ impl Greeting {
     /// does not count so (B7).
     ///
     /// None for MatrixOne, which counts neither: there a name without an account is looked for in the provider's own, on
-    /// a compute node, and logged as its failed login. MatrixOne knows one method of login; what bears its version and
-    /// asks for another is a server that counts.
+    /// a compute node, and logged as its failed login.
     pub(super) fn declining_login(&self, tls: bool) -> Option<Vec<u8>> {
-        if self.product() == Product::Matrixone && self.plugin == NATIVE {
+        if !self.counts_break_offs() {
             return None;
         }
         let mut login = Vec::with_capacity(96);

@@ -8,9 +8,9 @@
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
-//! - `seal`: TLS, and whose certificate will do; `lenient`: a bad one breaks no handshake off
-//! - `tls_book`, `tls_budget`: how many TLS handshakes may break off; `tls_guard`: what a prober makes of that;
-//!   `upgrade`: the step itself
+//! - `seal`: TLS, and whose certificate will do; a bad one breaks no handshake off
+//! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept; `tls_guard`:
+//!   what a prober makes of it; `upgrade`: the step itself
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
 //! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and is sealed
 //! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is ended that nobody goes on with
@@ -32,7 +32,6 @@ mod goodbye;
 mod greeting;
 mod hedge;
 mod late;
-mod lenient;
 mod line;
 mod opening;
 mod packet;
@@ -46,6 +45,7 @@ mod statement;
 pub mod tls_book;
 mod tls_budget;
 mod tls_guard;
+mod tls_ledger;
 mod upgrade;
 
 pub use errors::{ServerError, Stage};

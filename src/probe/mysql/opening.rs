@@ -79,19 +79,16 @@ impl Server {
 
     async fn open_once(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Unopened> {
         let greeted = self.greet_on(allowed, progress, turn).await?;
-        let next = match self.seal.wanted(&greeted.greeting) {
-            Ok(true) => {
-                progress.enter(Phase::Book);
-                let next = self.guard.begin(&greeted.greeting).await;
-                progress.enter(Phase::Greeting);
-                next
-            }
-            Ok(false) => Next::Plain,
+        let wanted = match self.seal.wanted(&greeted.greeting) {
+            Ok(wanted) => wanted,
             Err(failure) => {
                 self.turn_away(greeted).await;
                 return Err(failure.into());
             }
         };
+        progress.enter(Phase::Book);
+        let next = self.guard.next(wanted, &greeted.greeting).await;
+        progress.enter(Phase::Greeting);
         let begun = match next {
             Next::Handshake(begun) => begun,
             Next::Plain => {
@@ -104,9 +101,8 @@ impl Server {
                 return Err(Unopened::No(NoLogin::Ours(failure, timings)));
             }
         };
-        progress.enter(Phase::Tls);
         let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
-        let (packets, secrecy, took) = upgrade::upgrade(self, packets, &greeting, begun).await?;
+        let (packets, secrecy, took) = upgrade::upgrade(self, (packets, &greeting), begun, progress).await?;
         timings.tls = Some(took);
         timings.total += took;
         let disproven = if let Secrecy::Disproven(failure) = &secrecy { Some(failure.clone()) } else { None };

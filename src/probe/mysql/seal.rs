@@ -17,11 +17,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::greeting::Greeting;
-use super::lenient::{Demands, Judge};
 use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::tickets;
 use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets, lock};
+use crate::probe::verifier::{Demands, Verifier};
 
 /// How the connections to one target are sealed.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ enum Demand {
 #[derive(Debug, Clone)]
 struct Tickets {
     config: Arc<ClientConfig>,
-    judge: Arc<Judge>,
+    judge: Arc<Verifier>,
     since: Instant,
 }
 
@@ -222,7 +222,7 @@ impl Seal {
             None => None,
         };
         let verifiable = provider.signature_verification_algorithms.supported_schemes();
-        let judge = Arc::new(Judge::new(demands, verifiable, self.shown.clone()));
+        let judge = Arc::new(Verifier::lenient(demands, verifiable, self.shown.clone()));
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(judge.clone());

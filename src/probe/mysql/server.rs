@@ -18,7 +18,7 @@ use super::session::{LoggedIn, NoLogin, Session};
 use super::tls_budget::TlsBudget;
 use super::tls_guard::TlsGuard;
 use crate::health::{Pace, Sparing};
-use crate::model::{EndpointName, Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
+use crate::model::{Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
 use crate::probe::tls::TrustSets;
 use crate::probe::{FleetSize, RefusedSecrets, Turn as SecretTurn};
 
@@ -46,8 +46,6 @@ pub struct Shared<'a> {
     pub gates: &'a Gates,
     /// With how many others.
     pub fleet: &'a FleetSize,
-    /// Whose probers they are.
-    pub endpoint: &'a EndpointName,
     /// How many TLS handshakes may break off.
     pub tls_budget: &'a Arc<TlsBudget>,
 }
@@ -76,7 +74,7 @@ impl Server {
             address,
             product,
             seal: Seal::new(address, &spec.tls, shared.trust),
-            guard: TlsGuard::new(address, (shared.endpoint, &spec.tls), (shared.tls_budget, shared.fleet)),
+            guard: TlsGuard::new(address, &spec.tls, (shared.tls_budget, shared.fleet)),
             login: spec.login.clone(),
             key: LoginKey::new(spec.login.as_ref(), &spec.tls),
             gate: shared.gates.of(address),

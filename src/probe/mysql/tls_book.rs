@@ -1,15 +1,21 @@
 //! What is remembered of TLS with each server, and what follows from it (pure).
 //!
 //! A MySQL server counts each TLS handshake that breaks off, and after enough of them refuses this host, with all its
-//! programs, until an administrator lifts that. Its count is a sum: only a login from this address that succeeds sets it
-//! back. So there is a budget a server, however often we are started.
+//! programs, until an administrator lifts that. Its count is a sum: only a login from this address that succeeds sets
+//! it back. So there is a budget a server, however often we are started.
+//!
+//! A change of the config gives a new budget, a change back within a day does not: else two processes with different
+//! configs, such as the agent and a command, would renew it for each other for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EndpointName, Failure, FailureReason};
+use crate::model::{Failure, FailureReason, Wall};
+
+#[cfg(test)]
+mod tests;
 
 /// The format that this version writes and reads.
 const FORMAT: u32 = 1;
@@ -17,43 +23,42 @@ const FORMAT: u32 = 1;
 const BUDGET: u8 = 2;
 /// Greetings of one server that are told apart: a server that greets otherwise each time gets no more budgets.
 const MOST_GREETINGS: usize = 4;
-/// Servers that are remembered.
+/// Ways to use TLS with one server that are remembered.
+const MOST_WAYS: usize = 16;
+/// Servers that are.
 const MOST_SERVERS: usize = 10_000;
-/// Endpoints that are.
-const MOST_ENDPOINTS: usize = 20_000;
+/// How long a way to use TLS is remembered after another has taken its place, in milliseconds.
+const REMEMBERED: u64 = 24 * 3600 * 1000;
+/// How exactly it is known when one was last used, in milliseconds: each note of it costs a write.
+const NOTED_EVERY: u64 = 6 * 3600 * 1000;
 
 /// What is remembered of all servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsBook {
     format: u32,
-    /// How often the way to use TLS has changed in the config.
-    changes: u64,
-    endpoints: BTreeMap<EndpointName, Way>,
     servers: BTreeMap<SocketAddr, Standing>,
-}
-
-/// How an endpoint's probes use TLS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Way {
-    /// A digest of what the config says.
-    config: String,
-    /// Since which change.
-    since: u64,
 }
 
 /// What is remembered of one server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Standing {
-    /// Which change of the config its faults are younger than.
-    since: u64,
-    /// Whether TLS with it was ever completed.
+    /// Whether TLS with it was ever completed, whatever the config and the greeting are now.
     completed: bool,
-    /// The modes in which it was, with no fault since.
-    proven: BTreeSet<String>,
+    /// How TLS is used with it, by digests of what configs say.
+    ways: BTreeMap<String, Way>,
     faults: Vec<Fault>,
+}
+
+/// A way to use TLS with a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Way {
+    /// When a prober of ours last wanted it so.
+    seen: Wall,
+    /// The mode in which TLS was completed so, with no fault since.
+    proven: Option<String>,
 }
 
 /// What went wrong with TLS while the server greeted so.
@@ -76,31 +81,36 @@ struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wish {
     pub(super) server: SocketAddr,
-    pub(super) endpoint: EndpointName,
     /// A digest of what the config says of TLS.
     pub(super) config: String,
     /// `preferred`, `required`, `verify_ca` or `verify`.
     pub(super) mode: &'static str,
     /// A digest of what the server says of itself.
     pub(super) greeting: String,
+    /// Whether the server counts handshakes that are never ended. MatrixOne does not.
+    pub(super) counts: bool,
 }
 
 /// What may be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Advice {
-    /// Begin, and say how it ended. `noted` if the book has to know.
-    Begin { noted: bool },
+    /// Begin, and say how it ended.
+    Begin(Note),
     /// No TLS. A login may do without it, where the config leaves that open.
     Plain(Failure),
     /// No TLS, and no login either.
     Stop(Failure),
 }
 
-impl Default for Advice {
-    /// Where nobody is left to ask.
-    fn default() -> Self {
-        Self::Stop(Failure::new(FailureReason::Local, "the agent is stopping"))
-    }
+/// What the book knows of a handshake that may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    /// That the last ones went well: there is nothing new to tell but a fault.
+    Proven,
+    /// Nothing yet.
+    New,
+    /// That it has begun, and counts as broken until its end is told.
+    Open,
 }
 
 /// How a handshake ended.
@@ -116,7 +126,7 @@ pub(super) enum End {
 
 impl Default for TlsBook {
     fn default() -> Self {
-        Self { format: FORMAT, changes: 0, endpoints: BTreeMap::new(), servers: BTreeMap::new() }
+        Self { format: FORMAT, servers: BTreeMap::new() }
     }
 }
 
@@ -140,53 +150,51 @@ impl TlsBook {
     }
 
     /// What may be done, where nothing needs to be noted for that.
-    pub(super) fn settled(&self, wish: &Wish) -> Option<Advice> {
-        let way = self.endpoints.get(&wish.endpoint).filter(|way| way.config == wish.config)?;
-        let standing = self.servers.get(&wish.server).filter(|standing| standing.since >= way.since)?;
-        match standing.objection(&wish.greeting) {
-            Some(advice) => Some(advice),
-            None => standing.proven.contains(wish.mode).then_some(Advice::Begin { noted: false }),
-        }
+    pub(super) fn settled(&self, wish: &Wish, now: Wall) -> Option<Advice> {
+        let standing = self.servers.get(&wish.server)?;
+        standing.ways.get(&wish.config).filter(|way| now.0.abs_diff(way.seen.0) < NOTED_EVERY)?;
+        standing.settled(wish)
     }
 
-    /// What may be done; a handshake with a server that is not proven is noted before it begins.
-    pub(super) fn begin(&mut self, wish: &Wish) -> Advice {
-        let since = self.enrol(&wish.endpoint, &wish.config);
+    /// What may be done, where probers want TLS with the server in the `wanted` ways; a handshake that would count if
+    /// it were never ended is noted before it begins.
+    pub(super) fn begin(&mut self, wish: &Wish, wanted: &BTreeSet<String>, now: Wall) -> Advice {
         if !self.servers.contains_key(&wish.server) && !self.has_room() {
-            return Advice::Stop(stop("TLS with too many servers has failed to try it with one more"));
+            return Advice::Stop(local("TLS with too many servers has failed to try it with one more"));
         }
-        let fresh = Standing { since: self.changes, ..Standing::default() };
-        let standing = self.servers.entry(wish.server).or_insert(fresh);
-        if since > standing.since {
-            standing.since = self.changes;
-            standing.faults.clear();
-        }
-        if let Some(advice) = standing.objection(&wish.greeting) {
+        let standing = self.servers.entry(wish.server).or_default();
+        standing.enrol(wanted, now);
+        if let Some(advice) = standing.settled(wish) {
             return advice;
         }
-        if standing.proven.contains(wish.mode) {
-            return Advice::Begin { noted: false };
-        }
         match standing.fault(&wish.greeting) {
-            Some(fault) => fault.open += 1,
-            None => return Advice::Stop(stop("the server greets in too many ways to try TLS with each")),
+            Some(fault) if wish.counts => fault.open = fault.open.saturating_add(1),
+            Some(_) => return Advice::Begin(Note::New),
+            None => return Advice::Stop(local("the server greets in too many ways to try TLS with each")),
         }
-        Advice::Begin { noted: true }
+        Advice::Begin(Note::Open)
     }
 
     /// How a handshake ended that was begun so.
-    pub(super) fn end(&mut self, wish: &Wish, noted: bool, end: &End) {
+    pub(super) fn end(&mut self, wish: &Wish, note: Note, end: &End) {
         let Some(standing) = self.servers.get_mut(&wish.server) else { return };
-        if noted && let Some(fault) = standing.fault(&wish.greeting) {
+        if note == Note::Open
+            && let Some(fault) = standing.fault(&wish.greeting)
+        {
             fault.open = fault.open.saturating_sub(1);
         }
         match end {
             End::Completed => {
                 standing.completed = true;
-                standing.proven.insert(wish.mode.to_owned());
+                if let Some(way) = standing.ways.get_mut(&wish.config) {
+                    way.proven = Some(wish.mode.to_owned());
+                }
             }
             End::Broken { lack, detail } => {
-                standing.proven.clear();
+                // What never went well so says nothing of what does in another way.
+                if standing.is_proven(&wish.config) {
+                    standing.ways.values_mut().for_each(|way| way.proven = None);
+                }
                 if let Some(fault) = standing.fault(&wish.greeting) {
                     fault.broken = fault.broken.saturating_add(1);
                     (fault.lack, fault.detail) = (*lack, detail.clone());
@@ -203,8 +211,8 @@ impl TlsBook {
         self.servers.get(&server).is_some_and(|standing| standing.faults.iter().any(counts))
     }
 
-    /// A login succeeded: the server has set its count back, also of what was begun and never ended, as by a process that
-    /// was killed. What our library lacks, it still lacks.
+    /// A login succeeded: the server has set its count back, also of what was begun and never ended, as by a process
+    /// that was killed. What our library lacks, it still lacks.
     pub(super) fn logged_in(&mut self, server: SocketAddr) {
         let Some(standing) = self.servers.get_mut(&server) else { return };
         standing.faults.iter_mut().for_each(|fault| (fault.broken, fault.open) = (0, 0));
@@ -213,57 +221,115 @@ impl TlsBook {
 
     /// Whether TLS with a server was completed in a mode, with no fault since.
     pub(super) fn is_proven(&self, server: SocketAddr, mode: &str) -> bool {
-        self.servers.get(&server).is_some_and(|standing| standing.proven.contains(mode))
+        let proven = |way: &Way| way.proven.as_deref() == Some(mode);
+        self.servers.get(&server).is_some_and(|standing| standing.ways.values().any(proven))
     }
 
-    /// Notes how an endpoint uses TLS, and returns since which change of the config it does.
-    pub(super) fn enrol(&mut self, endpoint: &EndpointName, config: &str) -> u64 {
-        let known = self.endpoints.get(endpoint);
-        if let Some(way) = known.filter(|way| way.config == config) {
-            return way.since;
-        }
-        // Another endpoint with the same way, or the same one under another name, is no change.
-        let same = self.endpoints.values().find(|way| known.is_none() && way.config == config).cloned();
-        if let Some(same) = same {
-            let since = same.since;
-            if self.endpoints.len() < MOST_ENDPOINTS {
-                self.endpoints.insert(endpoint.clone(), same);
+    /// Whether TLS with a server was ever completed.
+    pub(super) fn was_completed(&self, server: SocketAddr) -> bool {
+        self.servers.get(&server).is_some_and(|standing| standing.completed)
+    }
+
+    /// Probers want TLS in these ways with servers, of which those count that are known.
+    pub(super) fn enrol(&mut self, wanted: &BTreeMap<SocketAddr, BTreeSet<String>>, now: Wall) {
+        for (server, standing) in &mut self.servers {
+            if let Some(wanted) = wanted.get(server) {
+                standing.enrol(wanted, now);
             }
-            return since;
         }
-        self.changes += 1;
-        if self.endpoints.len() >= MOST_ENDPOINTS && !self.endpoints.contains_key(endpoint) {
-            let oldest = self.endpoints.iter().min_by_key(|(_, way)| way.since).map(|(name, _)| name.clone());
-            oldest.map(|name| self.endpoints.remove(&name));
-        }
-        self.endpoints.insert(endpoint.clone(), Way { config: config.to_owned(), since: self.changes });
-        self.changes
     }
 
-    /// Makes room for one more server, at the cost of one with which nothing went wrong.
+    /// Takes over what another book knows beyond this one: of each count the higher one.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (server, theirs) in &other.servers {
+            if self.servers.contains_key(server) || self.has_room() {
+                self.servers.entry(*server).or_default().merge(theirs);
+            }
+        }
+    }
+
+    /// Makes room for one more server, at the cost of one with which nothing went wrong; best of one that never did
+    /// TLS.
     fn has_room(&mut self) -> bool {
         if self.servers.len() < MOST_SERVERS {
             return true;
         }
-        let well = self.servers.iter().find(|(_, standing)| standing.faults.is_empty()).map(|(server, _)| *server);
-        well.is_some_and(|server| self.servers.remove(&server).is_some())
+        let well = self.servers.iter().filter(|(_, standing)| standing.faults.is_empty());
+        let least = well.min_by_key(|(_, standing)| (standing.completed, standing.seen())).map(|(server, _)| *server);
+        least.is_some_and(|server| self.servers.remove(&server).is_some())
     }
 }
 
 impl Standing {
+    /// When anybody last wanted TLS with it.
+    fn seen(&self) -> Option<Wall> {
+        self.ways.values().map(|way| way.seen).max()
+    }
+
+    fn is_proven(&self, config: &str) -> bool {
+        self.ways.get(config).is_some_and(|way| way.proven.is_some())
+    }
+
+    /// Probers want TLS in these ways. One that is new, or that others took the place of a day ago, is a change, which
+    /// may have mended everything.
+    fn enrol(&mut self, wanted: &BTreeSet<String>, now: Wall) {
+        let seen = self.seen();
+        let is_old = |way: &Way| now.0.saturating_sub(way.seen.0) >= REMEMBERED;
+        let is_change = |config| self.ways.get(config).is_none_or(|way| is_old(way) && Some(way.seen) < seen);
+        if wanted.iter().any(is_change) {
+            self.faults.clear();
+            self.ways.retain(|config, way| wanted.contains(config) || !is_old(way));
+        }
+        for config in wanted {
+            self.ways.entry(config.clone()).or_default().seen = now;
+        }
+        while self.ways.len() > MOST_WAYS {
+            let oldest = self.ways.iter().min_by_key(|(_, way)| way.seen).map(|(config, _)| config.clone());
+            oldest.map(|config| self.ways.remove(&config));
+        }
+    }
+
+    /// What may be done, where nothing needs to be noted for that.
+    fn settled(&self, wish: &Wish) -> Option<Advice> {
+        if self.is_proven(&wish.config) { Some(Advice::Begin(Note::Proven)) } else { self.objection(&wish.greeting) }
+    }
+
     /// What speaks against TLS while the server greets so.
     fn objection(&self, greeting: &str) -> Option<Advice> {
         let fault = self.faults.iter().find(|fault| fault.greeting == greeting)?;
         let detail = &fault.detail;
-        if fault.lack && !self.completed {
-            let text = format_args!("not tried again before greeting or config change: {detail}");
-            return Some(Advice::Plain(Failure::new(FailureReason::Misconfigured, text)));
+        let lacking = |text: std::fmt::Arguments<'_>| Failure::new(FailureReason::Misconfigured, text);
+        if fault.lack && self.completed {
+            return Some(Advice::Stop(lacking(format_args!(
+                "TLS with this server was completed before, so that no login goes without it; not tried again before \
+                 greeting or config change: {detail}"
+            ))));
         }
-        if fault.lack || fault.broken.saturating_add(fault.open) >= BUDGET {
+        if fault.lack {
+            let failure = lacking(format_args!("not tried again before greeting or config change: {detail}"));
+            return Some(Advice::Plain(failure));
+        }
+        if fault.broken.saturating_add(fault.open) >= BUDGET {
             let broken = if detail.is_empty() { "TLS handshakes were begun and not ended" } else { detail };
-            return Some(Advice::Stop(stop(format_args!("not tried again before a login succeeds: {broken}"))));
+            let text = format_args!("not tried again before a login succeeds: {broken}");
+            return Some(Advice::Stop(Failure::new(FailureReason::TlsHandshake, text)));
         }
         None
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.completed |= other.completed;
+        for (config, theirs) in &other.ways {
+            let ours = self.ways.entry(config.clone()).or_insert_with(|| theirs.clone());
+            ours.seen = ours.seen.max(theirs.seen);
+        }
+        for theirs in &other.faults {
+            let Some(ours) = self.fault(&theirs.greeting) else { continue };
+            (ours.broken, ours.open) = (ours.broken.max(theirs.broken), ours.open.max(theirs.open));
+            if theirs.broken > 0 || theirs.lack {
+                (ours.lack, ours.detail) = (theirs.lack, theirs.detail.clone());
+            }
+        }
     }
 
     /// The faults while the server greets so; none if it has greeted in too many other ways.
@@ -280,107 +346,6 @@ impl Standing {
     }
 }
 
-fn stop(detail: impl std::fmt::Display) -> Failure {
-    Failure::new(FailureReason::TlsHandshake, detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wish(endpoint: &str, config: &str, greeting: &str) -> Wish {
-        Wish {
-            server: "10.0.0.1:3306".parse().unwrap(),
-            endpoint: endpoint.parse().unwrap(),
-            config: config.to_owned(),
-            mode: "preferred",
-            greeting: greeting.to_owned(),
-        }
-    }
-
-    fn broken(lack: bool) -> End {
-        End::Broken { lack, detail: "alert".to_owned() }
-    }
-
-    /// How many handshakes break off if each does that is begun.
-    fn all_break(book: &mut TlsBook, wish: &Wish) -> usize {
-        let mut count = 0;
-        while let Advice::Begin { noted } = book.begin(wish) {
-            book.end(wish, noted, &broken(false));
-            count += 1;
-            assert!(count < 100);
-        }
-        count
-    }
-
-    #[test]
-    fn two_may_break_off_whoever_begins_them_and_however_often_we_start() {
-        let mut book = TlsBook::default();
-        let (a, b) = (wish("a", "x", "g"), wish("b", "y", "g"));
-        book.enrol(&a.endpoint, &a.config);
-        book.enrol(&b.endpoint, &b.config);
-        let first = book.begin(&a);
-        book.end(&a, first == Advice::Begin { noted: true }, &broken(false));
-        let mut book = TlsBook::read(&serde_json::to_vec(&book).unwrap()).unwrap();
-        assert_eq!(all_break(&mut book, &b), 1);
-        assert_eq!(all_break(&mut book, &a), 0);
-        assert_eq!(all_break(&mut book, &b), 0);
-        let Some(Advice::Stop(failure)) = book.settled(&a) else { panic!("stopped") };
-        assert_eq!(failure.to_string(), "tls_handshake: not tried again before a login succeeds: alert");
-    }
-
-    #[test]
-    fn a_login_another_greeting_and_another_config_give_a_new_budget() {
-        let mut book = TlsBook::default();
-        assert_eq!(all_break(&mut book, &wish("a", "x", "g")), 2);
-        assert!(book.has_broken(wish("a", "x", "g").server));
-        book.logged_in(wish("a", "x", "g").server);
-        assert_eq!(all_break(&mut book, &wish("a", "x", "g")), 2);
-        assert_eq!(all_break(&mut book, &wish("a", "x", "h")), 2);
-        assert_eq!(all_break(&mut book, &wish("a", "y", "h")), 2);
-        assert_eq!(all_break(&mut book, &wish("a", "y", "h")), 0);
-        // Back again is a change, too.
-        assert_eq!(all_break(&mut book, &wish("a", "x", "h")), 2);
-    }
-
-    #[test]
-    fn a_server_that_greets_otherwise_each_time_gets_no_end_of_budgets() {
-        let mut book = TlsBook::default();
-        let all: usize = (0..50).map(|n| all_break(&mut book, &wish("a", "x", &n.to_string()))).sum();
-        assert_eq!(all, usize::from(BUDGET) * MOST_GREETINGS);
-    }
-
-    #[test]
-    fn what_our_library_lacks_lets_a_login_go_plain_unless_tls_was_ever_completed() {
-        let (mut book, wish) = (TlsBook::default(), wish("a", "x", "g"));
-        assert_eq!(book.begin(&wish), Advice::Begin { noted: true });
-        book.end(&wish, true, &broken(true));
-        let Advice::Plain(failure) = book.begin(&wish) else { panic!("plain") };
-        assert_eq!(failure.reason, FailureReason::Misconfigured);
-        book.logged_in(wish.server);
-        assert!(matches!(book.settled(&wish), Some(Advice::Plain(_))), "it still lacks it");
-
-        let mut book = TlsBook::default();
-        book.begin(&wish);
-        book.end(&wish, true, &End::Completed);
-        assert_eq!(book.settled(&wish), Some(Advice::Begin { noted: false }));
-        book.end(&wish, false, &broken(true));
-        let Some(Advice::Stop(failure)) = book.settled(&wish) else { panic!("stopped") };
-        assert_eq!(failure.reason, FailureReason::TlsHandshake);
-    }
-
-    #[test]
-    fn what_nobody_broke_off_costs_nothing_and_who_is_killed_has_broken_off() {
-        let (mut book, wish) = (TlsBook::default(), wish("a", "x", "g"));
-        for _ in 0..10 {
-            assert_eq!(book.begin(&wish), Advice::Begin { noted: true });
-            book.end(&wish, true, &End::Lost);
-        }
-        // Killed in the middle of each.
-        assert_eq!(
-            [book.begin(&wish), book.begin(&wish)],
-            [Advice::Begin { noted: true }, Advice::Begin { noted: true }]
-        );
-        assert!(matches!(book.begin(&wish), Advice::Stop(_)));
-    }
+fn local(detail: &str) -> Failure {
+    Failure::new(FailureReason::Local, detail)
 }

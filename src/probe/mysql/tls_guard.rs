@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use ring::digest::{SHA256, digest};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::greeting::Greeting;
 use super::seal::ShakeFault;
 use super::tls_book::{End, Wish};
 use super::tls_budget::{Begun, Permit, TlsBudget};
-use crate::model::{EndpointName, Failure, FailureReason, MysqlTls, Trust};
+use super::tls_ledger::Want;
+use crate::model::{Failure, FailureReason, MysqlTls, Trust};
 use crate::probe::FleetSize;
 use crate::probe::tls::lock;
 
@@ -18,11 +20,14 @@ use crate::probe::tls::lock;
 #[derive(Debug)]
 pub(super) struct TlsGuard {
     server: SocketAddr,
-    endpoint: EndpointName,
     config: String,
     mode: &'static str,
     budget: Arc<TlsBudget>,
+    /// For as long as TLS is wanted so; never read.
+    _want: Option<Want>,
     fleet: FleetSize,
+    /// Held by a look at the certificate while TLS is not proven.
+    looking: Semaphore,
     /// What people should know of it.
     remark: Mutex<Option<Arc<str>>>,
 }
@@ -38,28 +43,41 @@ pub(super) enum Next {
     Stop(Failure),
 }
 
+/// The turn to look at a certificate, until it is dropped.
+pub(super) struct Look<'a> {
+    /// None where nobody has to wait.
+    _turn: Option<SemaphorePermit<'a>>,
+}
+
 impl TlsGuard {
-    pub(super) fn new(
-        server: SocketAddr,
-        (endpoint, tls): (&EndpointName, &MysqlTls),
-        (budget, fleet): (&Arc<TlsBudget>, &FleetSize),
-    ) -> Self {
+    pub(super) fn new(server: SocketAddr, tls: &MysqlTls, (budget, fleet): (&Arc<TlsBudget>, &FleetSize)) -> Self {
         let (mode, config) = (mode(tls), config(tls));
-        if *tls != MysqlTls::Off {
-            budget.enrol(endpoint, &config);
+        let want = (*tls != MysqlTls::Off).then(|| budget.want(server, &config));
+        Self {
+            server,
+            config,
+            mode,
+            budget: budget.clone(),
+            _want: want,
+            fleet: fleet.clone(),
+            looking: Semaphore::new(1),
+            remark: Mutex::default(),
         }
-        let (endpoint, budget, fleet) = (endpoint.clone(), budget.clone(), fleet.clone());
-        Self { server, endpoint, config, mode, budget, fleet, remark: Mutex::default() }
+    }
+
+    /// How a connection goes on after its greeting, which offers TLS if that is `wanted`.
+    pub(super) async fn next(&self, wanted: bool, greeting: &Greeting) -> Next {
+        if wanted { self.begin(greeting).await } else { self.without().await }
     }
 
     /// Whether TLS may follow a greeting that offers it.
     pub(super) async fn begin(&self, greeting: &Greeting) -> Next {
         let wish = Wish {
             server: self.server,
-            endpoint: self.endpoint.clone(),
             config: self.config.clone(),
             mode: self.mode,
             greeting: hex(&greeting.character()),
+            counts: greeting.counts_break_offs(),
         };
         match self.budget.begin(wish, self.fleet.spread()).await {
             Permit::Begin(begun) => Next::Handshake(begun),
@@ -76,19 +94,44 @@ impl TlsGuard {
         }
     }
 
+    /// Whether a login may follow a greeting that offers no TLS. Where TLS was completed before, somebody in the middle
+    /// may have taken the offer out; if it was the server's administrator, ours says so in the config.
+    async fn without(&self) -> Next {
+        if self.mode == "off" || !self.budget.was_completed(self.server).await {
+            return Next::Plain;
+        }
+        let text = "the server offers no TLS any more, and it was completed before: no login goes without it; if it was \
+                    switched off there, set tls = \"off\"";
+        self.say(format_args!("{text}"));
+        Next::Stop(Failure::new(FailureReason::TlsHandshake, text))
+    }
+
+    /// The turn to look at the certificate: looks that overlap would spend the budget of a server that is not proven at
+    /// once. None if it is another's.
+    pub(super) fn look(&self) -> Option<Look<'_>> {
+        match self.looking.try_acquire() {
+            Ok(turn) => Some(Look { _turn: Some(turn) }),
+            Err(_) => self.budget.is_proven(self.server, self.mode).then_some(Look { _turn: None }),
+        }
+    }
+
     /// A handshake has succeeded.
     pub(super) async fn completed(&self, begun: Begun) {
         *lock(&self.remark) = None;
-        self.budget.end(begun, End::Completed).await;
+        begun.end(End::Completed).await;
     }
 
-    /// A handshake has failed.
-    pub(super) async fn failed(&self, begun: Begun, fault: &ShakeFault) {
+    /// A handshake has failed. One that the peer ends without an alert is lost, as by a time-out or a reset, and is
+    /// free of budget: we did not break it off, and a server that did would say why, since the TLS libraries of MySQL
+    /// and MariaDB send an alert before they close. What closes without a word is a server that ends, or a load
+    /// balancer with nothing behind it; were that counted, two restarts would leave TLS alone until a login, which
+    /// needs TLS.
+    pub(super) async fn failed(begun: Begun, fault: &ShakeFault) {
         let end = match fault {
             ShakeFault::Broken { lack, failure } => End::Broken { lack: *lack, detail: failure.detail.to_string() },
             ShakeFault::Lost(_) => End::Lost,
         };
-        self.budget.end(begun, end).await;
+        begun.end(end).await;
     }
 
     /// A login has succeeded.
@@ -98,7 +141,10 @@ impl TlsGuard {
 
     /// What people should know.
     pub(super) fn remark(&self) -> Option<Arc<str>> {
-        lock(&self.remark).clone()
+        match (lock(&self.remark).clone(), self.budget.unkept()) {
+            (Some(said), Some(unkept)) => Some(format!("{said}; {unkept}").into()),
+            (said, unkept) => said.or(unkept),
+        }
     }
 
     fn say(&self, text: std::fmt::Arguments<'_>) {

@@ -7,13 +7,14 @@ use tokio::time::timeout_at;
 
 use super::goodbye::{GRACE, leave};
 use super::greeting::Greeting;
+use super::late::{Phase, Progress};
 use super::line::Line;
 use super::packet::Packets;
 use super::seal::{Secrecy, ShakeFault};
 use super::server::{HOLD, Server};
 use super::session::NoLogin;
 use super::tls_budget::Begun;
-use super::tls_guard::Next;
+use super::tls_guard::{Next, TlsGuard};
 use crate::model::{Failure, FailureReason};
 use crate::probe::dial::Deadline;
 
@@ -47,21 +48,29 @@ pub(super) async fn look(
     greeting: &Greeting,
     deadline: Deadline,
 ) -> Result<Option<Duration>, Failure> {
-    // Without TLS the greeting has proved what it proves.
-    let Next::Handshake(begun) = server.guard.begin(greeting).await else { return Ok(None) };
+    let Some(_turn) = server.guard.look() else { return Ok(None) };
+    let beginning = timeout_at(deadline.at_most(deadline.allowed()), server.guard.begin(greeting)).await;
+    // Without TLS the greeting has proved what it proves. A disk that is too slow for the book says nothing of the
+    // server, and what begins too late is ended with its permit.
+    let Ok(Next::Handshake(begun)) = beginning else { return Ok(None) };
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
         server.seal.shake(packets.into_stream()?, deadline).await
     };
-    let (mut stream, secrecy, tls) = match shaking.await {
-        Ok(shaken) => shaken,
-        Err(fault) => {
-            server.guard.failed(begun, &fault).await;
-            let lacking = matches!(fault, ShakeFault::Broken { lack: true, .. });
-            return if lacking { Ok(None) } else { Err(fault.into()) };
+    let shaken = shaking.await;
+    // Nor does the disk hold the verdict up: who has begun to tell the end has told it.
+    let told = async {
+        match &shaken {
+            Ok(_) => server.guard.completed(begun).await,
+            Err(fault) => TlsGuard::failed(begun, fault).await,
         }
     };
-    server.guard.completed(begun).await;
+    let _ = timeout_at(deadline.at_most(deadline.allowed()), told).await;
+    let (mut stream, secrecy, tls) = match shaken {
+        Ok(shaken) => shaken,
+        Err(ShakeFault::Broken { lack: true, .. }) => return Ok(None),
+        Err(fault) => return Err(fault.into()),
+    };
     let _ = timeout_at(deadline.at_most(GRACE), leave(&mut stream)).await;
     match secrecy {
         // What our library can't judge is the same at every address, and says nothing of this one.
@@ -73,9 +82,9 @@ pub(super) async fn look(
 /// From plain to TLS.
 pub(super) async fn upgrade(
     server: &Server,
-    mut packets: Packets<Line>,
-    greeting: &Greeting,
+    (mut packets, greeting): (Packets<Line>, &Greeting),
     begun: Begun,
+    progress: &Progress,
 ) -> Result<(Packets<Line>, Secrecy, Duration), Unopened> {
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
@@ -84,17 +93,18 @@ pub(super) async fn upgrade(
             Line::Sealed(_) => Err(Failure::new(FailureReason::Local, "sealed twice").into()),
         }
     };
-    match shaking.await {
-        Ok((stream, secrecy, took)) => {
-            server.guard.completed(begun).await;
-            Ok((Packets::new(Line::Sealed(Box::new(stream))), secrecy, took))
-        }
-        Err(fault) => {
-            server.guard.failed(begun, &fault).await;
-            Err(match fault {
-                ShakeFault::Broken { lack: true, failure } => Unopened::Lacking(failure),
-                ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure) => failure.into(),
-            })
-        }
+    progress.enter(Phase::Tls);
+    let shaken = shaking.await;
+    // What the disk takes is no time of the server's.
+    progress.enter(Phase::Book);
+    match &shaken {
+        Ok(_) => server.guard.completed(begun).await,
+        Err(fault) => TlsGuard::failed(begun, fault).await,
+    }
+    progress.enter(Phase::Tls);
+    match shaken {
+        Ok((stream, secrecy, took)) => Ok((Packets::new(Line::Sealed(Box::new(stream))), secrecy, took)),
+        Err(ShakeFault::Broken { lack: true, failure }) => Err(Unopened::Lacking(failure)),
+        Err(ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure)) => Err(failure.into()),
     }
 }

@@ -79,7 +79,7 @@ pub struct How {
 ///
 /// A plan is admitted by the policy of the hosts writer, so that both always say the same: addresses outside of
 /// `hosts.allowed_ranges` are served no more than they are written. Only which names there may be is not judged here, since
-/// no other user's file lies between.
+/// no other user's file lies between, nor how many: there is no block that every lookup has to read.
 #[derive(Debug)]
 pub struct DnsPublisher {
     how: How,
@@ -110,7 +110,8 @@ impl DnsPublisher {
         let handover = handover::make(plan, "", &self.identity);
         let policy = &mut self.how.policy;
         policy.names.extend(plan.answers.keys().cloned());
-        let Admission { admitted, .. } = policy.admit(Some(&handover), &self.admitted, self.clock.now().boottime);
+        let now = self.clock.now().boottime;
+        let Admission { admitted, .. } = policy.admit_without_block(&handover, &self.admitted, now);
         self.admitted = admitted;
         handover.digest
     }
@@ -171,8 +172,7 @@ mod tests {
         node.v4.iter().map(|a| IpAddr::from(*a)).chain(node.v6.iter().map(|a| IpAddr::from(*a))).collect()
     }
 
-    #[tokio::test]
-    async fn what_the_hosts_policy_refuses_is_not_served_either() {
+    fn publisher() -> (DnsPublisher, Answers, watch::Sender<Option<Digest>>) {
         let allowed: IpNet = "10.0.0.0/8".parse().unwrap();
         let folders = Folders { agent_run_dir: "/a".into(), run_dir: "/b".into(), state_dir: "/c".into() };
         let families = Families { ipv4: true, ipv6: false };
@@ -180,7 +180,27 @@ mod tests {
         let (answers, served_plan) = (Answers::default(), watch::Sender::default());
         let how = How { policy, ttl: Duration::from_secs(5), forward: Vec::new() };
         let shared = (Arc::clone(&answers), served_plan.clone());
-        let mut publisher = DnsPublisher::new(how, Identity::default(), Clock::System, shared);
+        (DnsPublisher::new(how, Identity::default(), Clock::System, shared), answers, served_plan)
+    }
+
+    /// Neither the room in a hand-over nor that in the block of the hosts file binds the stub.
+    #[tokio::test]
+    async fn every_name_of_a_plan_is_served_that_the_hosts_file_would_have_no_room_for() {
+        let (mut publisher, answers, served_plan) = publisher();
+        let long = ["x".repeat(60), "y".repeat(60), "z".repeat(60)].join(".");
+        let answer = plan(&["10.0.0.1"]).answers.values().next().unwrap().clone();
+        let name = |n: usize| format!("n{n:05}.{long}").parse().unwrap();
+        let large = Plan { answers: (0..12_000).map(|n| (name(n), answer.clone())).collect(), ..Plan::default() };
+        let digest = handover::digest(&large);
+        publisher.publish(Arc::new(large)).await.unwrap();
+        assert_eq!(*served_plan.borrow(), Some(digest));
+        let last: LowerName = Name::from_ascii(format!("n11999.{long}.")).unwrap().into();
+        assert!(answers.load().reference.zones().node(&last).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_hosts_policy_refuses_is_not_served_either() {
+        let (mut publisher, answers, served_plan) = publisher();
         let ok: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap()];
 
         publisher.publish(plan(&["8.8.8.8"])).await.unwrap();

@@ -4,7 +4,7 @@
 //! nothing after a reboot, when the writer's own last known good takes its place.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 use super::distrust::{self, ReadError};
 use crate::model::limits::HANDOVER_BYTES;
-use crate::model::{Answer, Digest, HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt, Withdrawn};
+use crate::model::{Digest, HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt, Withdrawn};
 use crate::sys::atomic_file::{self, Durability};
 
 /// Largest receipt that is written and read, in bytes: it speaks of every name of a hand-over and of the block.
@@ -42,10 +42,10 @@ pub fn receipt_path(writer_run_dir: &Path) -> PathBuf {
     writer_run_dir.join("receipt.json")
 }
 
-/// The digest that a hand-over of this plan carries and its receipt echoes.
+/// The digest of a plan, which its hand-over carries and its receipt echoes.
 #[must_use]
 pub fn digest(plan: &Plan) -> Digest {
-    digest_of(&fitting(plan), &withdrawn(plan))
+    digest_of(&plan.answers, &withdrawn(plan))
 }
 
 fn withdrawn(plan: &Plan) -> Vec<Withdrawn> {
@@ -65,34 +65,51 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-/// The answers that fit into one hand-over (B18). Of a plan that is too large the names at the end are left out, so that
-/// the others are published all the same. The check lets no config pass that must come to this.
-fn fitting(plan: &Plan) -> Cow<'_, BTreeMap<HostName, Answer>> {
-    /// For what is beside the plan: identity, digest and braces.
-    const BESIDE: usize = 4096;
-    /// Around a name: its quotes, a colon and a comma.
-    const AROUND: usize = 4;
-    let most = usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE;
-    let mut left = most.saturating_sub(json(&withdrawn(plan)).len());
-    if json(&plan.answers).len() <= left {
-        return Cow::Borrowed(&plan.answers);
-    }
-    let fits = |(name, answer): &(&HostName, &Answer)| {
-        let size = name.as_str().len() + AROUND + json(answer).len();
-        let fits = size <= left;
-        left = if fits { left - size } else { 0 };
-        fits
-    };
-    Cow::Owned(plan.answers.iter().take_while(fits).map(|(n, a)| (n.clone(), a.clone())).collect())
-}
-
-/// How many answers of this plan its hand-over has no room for.
+/// As much of a plan as fits into one hand-over (B18); the rest is left out, so that this much is published all the
+/// same. Names that were handed over before come first, then those that go, then newcomers, each in their order. The check
+/// lets no config pass that must come to this.
 #[must_use]
-pub fn left_out(plan: &Plan) -> usize {
-    plan.answers.len() - fitting(plan).len()
+pub fn fitting<'p>(plan: &'p Plan, known: &BTreeSet<HostName>) -> Cow<'p, Plan> {
+    if size(plan) <= HANDOVER_BYTES {
+        return Cow::Borrowed(plan);
+    }
+    let mut room = Room::new();
+    let (old, new): (Vec<_>, Vec<_>) = plan.answers.iter().partition(|(name, _)| known.contains(*name));
+    let mut fit = Plan { answers: room.take(old), ..Plan::default() };
+    fit.withdrawn = room.take(plan.withdrawn.iter().collect());
+    fit.answers.extend(room.take(new));
+    Cow::Owned(fit)
 }
 
-/// A hand-over of this plan.
+/// More than a hand-over of this plan takes, by what is beside the plan.
+fn size(plan: &Plan) -> u64 {
+    (BESIDE + json(&(&plan.answers, withdrawn(plan))).len()) as u64
+}
+
+/// For what is beside the plan in a hand-over, in bytes: identity, digest and braces.
+const BESIDE: usize = 4096;
+
+/// What of a hand-over is not taken up yet, in bytes.
+struct Room(usize);
+
+impl Room {
+    fn new() -> Self {
+        Self(usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE)
+    }
+
+    /// Those that fit. One that doesn't costs itself and none after it.
+    fn take<T: Clone + serde::Serialize>(&mut self, all: Vec<(&HostName, &T)>) -> BTreeMap<HostName, T> {
+        /// Around a name: the keys and quotes of the longer form, that of a name that goes, and a comma.
+        const AROUND: usize = r#"{"name":"","why":},"#.len();
+        let fits = |(name, what): &(&HostName, &T)| {
+            let left = self.0.checked_sub(name.as_str().len() + AROUND + json(what).len());
+            left.map(|left| self.0 = left).is_some()
+        };
+        all.into_iter().filter(fits).map(|(name, what)| (name.clone(), what.clone())).collect()
+    }
+}
+
+/// A hand-over of this whole plan.
 #[must_use]
 pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
     Handover {
@@ -100,7 +117,7 @@ pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
         boot_id: boot_id.to_owned(),
         identity: identity.clone(),
         digest: digest(plan),
-        plan: fitting(plan).into_owned(),
+        plan: plan.answers.clone(),
         withdrawn: withdrawn(plan),
     }
 }
@@ -197,7 +214,7 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
-    use crate::model::{AnswerReason, Withdrawal};
+    use crate::model::{Answer, AnswerReason, Withdrawal};
     use crate::publish::hosts::sign::Sign;
 
     fn plan() -> Plan {
@@ -236,24 +253,45 @@ mod tests {
         assert_ne!(digest(&other), sent.digest);
     }
 
+    fn long(what: char, n: usize) -> HostName {
+        let long = ["x".repeat(60), "y".repeat(60), "z".repeat(60), "w".repeat(50)].join(".");
+        format!("{what}{n:05}.{long}").parse().unwrap()
+    }
+
     /// All or nothing would be nothing, for one name too many.
     #[test]
     fn a_plan_that_is_too_large_is_handed_over_as_far_as_it_goes() {
         let mut large = plan();
         let answer = large.answers.values().next().unwrap().clone();
-        let long = ["x".repeat(60), "y".repeat(60), "z".repeat(60), "w".repeat(50)].join(".");
-        let name = |n: usize| format!("n{n:05}.{long}").parse::<HostName>().unwrap();
-        large.answers.extend((0..6_000).map(|n| (name(n), answer.clone())));
-        assert_eq!(left_out(&large), 0);
-        large.answers.extend((6_000..9_000).map(|n| (name(n), answer.clone())));
-        let left_out = left_out(&large);
-        assert!((1..3_000).contains(&left_out), "{left_out}");
+        large.answers.extend((0..6_000).map(|n| (long('n', n), answer.clone())));
+        assert!(matches!(fitting(&large, &BTreeSet::new()), Cow::Borrowed(_)));
+        large.answers.extend((6_000..9_000).map(|n| (long('n', n), answer.clone())));
+        let fit = fitting(&large, &BTreeSet::new()).into_owned();
+        assert!((6_000..9_000).contains(&fit.answers.len()), "{}", fit.answers.len());
+        assert_eq!(fit.withdrawn, large.withdrawn);
         let dir = Dir::new();
-        let sent = make(&large, "boot", &Identity::default());
-        write(dir.0.path(), &sent).unwrap();
+        write(dir.0.path(), &make(&fit, "boot", &Identity::default())).unwrap();
         let read = dir.read().unwrap().unwrap();
-        assert_eq!(read.plan.len() + left_out, large.answers.len());
-        assert_eq!((read.digest, read.withdrawn.len()), (digest(&large), 1));
+        assert_eq!((&read.plan, read.digest), (&fit.answers, digest(&fit)));
+    }
+
+    /// Newcomers that sort before all others, and a crowd of names that go, displace nobody.
+    #[test]
+    fn what_was_handed_over_comes_before_newcomers_and_names_that_go() {
+        let answer = plan().answers.values().next().unwrap().clone();
+        let crowd = |what, count| (0..count).map(move |n| long(what, n));
+        let known: BTreeSet<_> = crowd('n', 5_000).collect();
+        let answers = crowd('a', 5_000).chain(crowd('n', 5_000)).map(|name| (name, answer.clone()));
+        let mut large = Plan { answers: answers.collect(), ..Plan::default() };
+        let fit = fitting(&large, &known);
+        assert!(known.iter().all(|name| fit.answers.contains_key(name)));
+        let newcomers = fit.answers.len() - known.len();
+        assert!((100..5_000).contains(&newcomers) && fit.answers.contains_key(&long('a', newcomers - 1)));
+        large.withdrawn = crowd('w', 9_000).map(|name| (name, Withdrawal::Gone)).collect();
+        let fit = fitting(&large, &known);
+        assert_eq!(fit.answers.keys().cloned().collect::<BTreeSet<_>>(), known);
+        assert!((100..9_000).contains(&fit.withdrawn.len()), "{}", fit.withdrawn.len());
+        write(Dir::new().0.path(), &make(&fit, "boot", &Identity::default())).unwrap();
     }
 
     #[test]

@@ -145,9 +145,20 @@ impl HostsPolicy {
     /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
     #[must_use]
     pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
-        let mut next = self.without_what_goes(handover, last, now);
+        let next = self.without_what_goes(handover, last, now);
+        let room = Room::taken_by(&next.answers);
+        self.admit_into(next, room, handover)
+    }
+
+    /// As [`Self::admit`], for whoever keeps no block that names might have no room in.
+    #[must_use]
+    pub fn admit_without_block(&self, handover: &Handover, last: &LastAdmitted, now: Boottime) -> Admission {
+        let next = self.without_what_goes(Some(handover), last, now);
+        self.admit_into(next, Room::endless(), Some(handover))
+    }
+
+    fn admit_into(&self, mut next: LastAdmitted, mut room: Room, handover: Option<&Handover>) -> Admission {
         let mut refused = BTreeMap::new();
-        let mut room = Room::taken_by(&next.answers);
         let mut tails = Tails::of(&next.answers, &self.own_domains);
         // Who is there already comes before newcomers, whatever room that takes.
         let answers = || handover.into_iter().flat_map(|h| &h.plan);

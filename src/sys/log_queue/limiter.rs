@@ -13,8 +13,8 @@ use crate::model::Boottime;
 pub(super) const BURST: u32 = 10;
 /// After a burst, the time for each further line of the kind.
 pub(super) const REFILL: Duration = Duration::from_secs(10);
-/// Kinds that have a bucket of their own. The others share one.
-pub(super) const MAX_KINDS: usize = 256;
+/// Kinds that have a bucket of their own: one for each of some thousand names and targets. The others share one.
+pub(super) const MAX_KINDS: usize = 4096;
 
 /// The buckets by kind. `S` is what a kind's summary is made of.
 #[derive(Debug)]

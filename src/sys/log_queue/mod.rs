@@ -36,8 +36,9 @@ use crate::model::{LogFormat, LogLevel, LogTarget, Now};
 
 /// Records that wait at most.
 pub const CAPACITY: usize = 1024;
-/// How many of them may be of others' making. The other places are for ours alone.
-const CAPACITY_FOR_OTHERS: usize = 128;
+/// How many of them may be of others' making, such as a thousand targets that go down together. The other places are for
+/// ours alone.
+const CAPACITY_FOR_OTHERS: usize = CAPACITY / 2;
 /// Ours are logged from the configured level on, other crates' only from here on.
 const OTHERS: LevelFilter = LevelFilter::WARN;
 

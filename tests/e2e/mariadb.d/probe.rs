@@ -10,65 +10,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arguments::{Arguments, Error, spec};
 use privatelinkd::model::{
-    Check, DeepSpec, Depth, Failure, FileSecret, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec, Schedule,
-    Secret, TargetKey, TargetSpec, Timings, TlsSpec, Trust, TrustBundle, Wall, Zone,
+    Check, DeepSpec, Depth, Failure, ProbeKind, ProbeSpec, Schedule, TargetKey, TargetSpec, Timings, Zone,
 };
 use privatelinkd::probe::{AnyProber, Prober, Probers, TlsBudget};
 use privatelinkd::sys::clock::Clock;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-type Error = Box<dyn std::error::Error>;
-
-struct Arguments(BTreeMap<String, String>);
-
-impl Arguments {
-    fn text(&self, key: &str, default: &str) -> String {
-        self.0.get(key).cloned().unwrap_or_else(|| default.to_owned())
-    }
-
-    fn number(&self, key: &str, default: u64) -> Result<u64, Error> {
-        Ok(self.0.get(key).map_or(Ok(default), |text| text.parse())?)
-    }
-}
-
-fn tls(text: &str) -> Result<MysqlTls, Error> {
-    let bundle = |path: &str| -> Result<_, Error> {
-        let certificate = CertificateDer::from_pem_file(path)?;
-        Ok(Arc::new(TrustBundle { path: path.into(), certificates: vec![certificate.to_vec()] }))
-    };
-    Ok(match text.split(':').collect::<Vec<_>>()[..] {
-        ["off"] => MysqlTls::Off,
-        ["preferred"] => MysqlTls::Preferred,
-        ["required"] => MysqlTls::Required,
-        ["verify_ca", path] => MysqlTls::VerifyCa(bundle(path)?),
-        ["verify", name, path] => MysqlTls::Verify(TlsSpec {
-            server_name: name.parse()?,
-            trust: Trust::File(bundle(path)?),
-            expiry_warning: Duration::ZERO,
-        }),
-        _ => return Err(format!("tls={text}").into()),
-    })
-}
-
-fn spec(arguments: &Arguments) -> Result<ProbeKind, Error> {
-    let secret = |text: String| FileSecret { secret: Secret::new(text), path: "pw".into(), written: Wall(0) };
-    let spec = MysqlSpec {
-        tls: tls(&arguments.text("tls", "preferred"))?,
-        expiry_warning: Duration::ZERO,
-        login: Some(MysqlLogin {
-            user: arguments.text("user", "probe"),
-            password: arguments.0.get("password").cloned().map(secret),
-        }),
-        query: arguments.text("query", "SELECT 1"),
-        expect: arguments.0.get("expect").cloned(),
-    };
-    Ok(match &*arguments.text("kind", "mysql") {
-        "matrixone" => ProbeKind::Matrixone(spec),
-        _ => ProbeKind::Mysql(spec),
-    })
-}
+mod arguments;
 
 fn target(address: SocketAddr, kind: ProbeKind) -> Result<TargetSpec, Error> {
     let second = Duration::from_secs(1);
@@ -101,8 +50,7 @@ async fn repeat(
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let split = |text: String| text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let arguments = Arguments(std::env::args().skip(1).filter_map(split).collect());
+    let arguments = Arguments::of_process();
     let (times, every) = (arguments.number("times", 1)?, Duration::from_millis(arguments.number("every", 0)?));
     let deadline = Duration::from_millis(arguments.number("deadline", 5000)?);
     let checks: &[Check] = match &*arguments.text("check", "deep") {
@@ -110,7 +58,8 @@ async fn main() -> Result<(), Error> {
         "both" => &[Check::Path, Check::Deep],
         _ => &[Check::Deep],
     };
-    let budget = arguments.0.get("budget").map_or_else(TlsBudget::in_memory, |path| TlsBudget::kept(path.into()));
+    let in_memory = || TlsBudget::in_memory(Clock::System);
+    let budget = arguments.get("budget").map_or_else(in_memory, |path| TlsBudget::kept(path.into(), Clock::System));
     let (probers, kind) = (Probers::new(Clock::System).within(budget), spec(&arguments)?);
     let mut running = Vec::new();
     for address in arguments.text("address", "").split(',') {

@@ -28,7 +28,8 @@ use crate::model::PublishErrorKind;
 use crate::sys::atomic_file::{self, Temp};
 use crate::sys::clock::Clock;
 
-/// Largest file that is written, in bytes. Name lookups would take a second each long before.
+/// Largest file that is written, in bytes, unless it was as large before. Name lookups would take a second each long
+/// before.
 pub const MAX_FILE: u64 = 8 * 1024 * 1024;
 /// Largest file that is read, in bytes: what has grown too large can still be made smaller.
 const MAX_READ: u64 = 2 * MAX_FILE;
@@ -230,7 +231,7 @@ pub fn replace(
             let print = old.as_ref().map(|f| f.facts.print);
             return Ok(Outcome { change: Change::Unchanged, content: content.to_vec(), print });
         };
-        if new.len() as u64 > MAX_FILE && new.len() >= content.len() {
+        if new.len() as u64 > MAX_FILE && new.len() > content.len() {
             return Err(FileError::TooLarge(place.path));
         }
         if let Some(outcome) = swap(&place, old.as_ref(), &new, steps)? {

@@ -128,10 +128,15 @@ fn a_lost_agents_standby_addresses_stand_behind_the_others() {
     assert!(lost.entries.values().all(|e| e.reason == EntryReason::AgentLost));
 }
 
+fn own_domains() -> BTreeMap<EndpointId, OwnDomains> {
+    let zones = ["cn-hangzhou-h".parse().unwrap()].into();
+    [("ep-1".parse().unwrap(), OwnDomains { zones, ..OwnDomains::default() })].into()
+}
+
 #[test]
 fn an_endpoint_that_publishes_its_domain_admits_the_endpoints_own_names() {
     let mut p = policy(&["a.x"]);
-    p.own_domains = [("ep-1".parse().unwrap(), OwnDomains::default())].into();
+    p.own_domains = own_domains();
     let own = "ep-1.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
     let of_zone = "ep-1-cn-hangzhou-h.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
     let other = "ep-12.epsrv-9.cn-hangzhou.privatelink.aliyuncs.com";
@@ -150,7 +155,7 @@ fn an_endpoint_that_publishes_its_domain_admits_the_endpoints_own_names() {
 #[test]
 fn names_of_an_endpoint_do_not_add_up() {
     let mut p = policy(&["a.x"]);
-    p.own_domains = [("ep-1".parse().unwrap(), OwnDomains::default())].into();
+    p.own_domains = own_domains();
     let name = |service: usize, zone: &str| format!("ep-1{zone}.s{service}.cn-hangzhou.privatelink.aliyuncs.com");
     let mut last = LastAdmitted::default();
     for service in 0..200 {

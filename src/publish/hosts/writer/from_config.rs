@@ -20,10 +20,17 @@ use crate::publish::lookout::Lookout;
 /// Between two looks at the files behind the watch: for what no watch can see, and for what failed.
 const POLL: Duration = Duration::from_secs(10);
 
+/// Makes the folders of a policy this process's alone, for as long as it runs. Blocks.
+///
+/// # Errors
+/// Another process has one of them, in a sentence.
+pub type ClaimFolders = Arc<dyn Fn(&HostsPolicy) -> Result<(), String> + Send + Sync>;
+
 /// Follows the config files.
 pub struct FromConfig {
     path: PathBuf,
     environment: Environment,
+    claim: ClaimFolders,
     current: Arc<HostsPolicy>,
     /// There is a good policy, from now or from before.
     has_policy: bool,
@@ -41,21 +48,22 @@ pub struct FromConfig {
 impl FromConfig {
     /// Reads the config at `path`, as [`config::load_writer`] does. `folders` are those that it names as far as can be
     /// told, however wrong the rest of it is: with a config that can't be used the last good policy is looked for
-    /// there.
-    pub async fn new(path: PathBuf, environment: Environment, folders: Folders) -> Self {
-        let state_dir = folders.state_dir.clone();
-        let loaded = spawn_blocking(move || {
-            let loaded = store::load_policy(&state_dir);
-            if matches!(loaded, Loaded::Unusable(_)) {
+    /// there. No policy comes into force whose folders can't be claimed.
+    pub async fn new(path: PathBuf, environment: Environment, folders: Folders, claim: ClaimFolders) -> Self {
+        let (state_dir, claims) = (folders.state_dir.clone(), Arc::clone(&claim));
+        let loaded = spawn_blocking(move || match store::load_policy(&state_dir) {
+            Loaded::Good(policy) => claims(&policy).map_or_else(Loaded::Unusable, |()| Loaded::Good(policy)),
+            Loaded::Nothing => Loaded::Nothing,
+            Loaded::Unusable(why) => {
                 store::put_aside(&store::policy_path(&state_dir));
+                Loaded::Unusable(why)
             }
-            loaded
         });
         let saved = match loaded.await {
             Ok(Loaded::Good(policy)) => Some(policy),
             Ok(Loaded::Nothing) => None,
             Ok(Loaded::Unusable(why)) => {
-                tracing::warn!("hosts writer: the last good policy can't be used, kept aside: {why}");
+                tracing::warn!("hosts writer: the last good policy can't be used: {why}");
                 None
             }
             Err(fault) => {
@@ -69,6 +77,7 @@ impl FromConfig {
             has_policy: saved.is_some(),
             path,
             environment,
+            claim,
             saved,
             sources: None,
             trouble: None,
@@ -95,6 +104,11 @@ impl FromConfig {
         let mut policy = HostsPolicy::new(config);
         if !whole {
             policy.hold_on_to(&self.current);
+        }
+        let (claim, folders) = (Arc::clone(&self.claim), policy.clone());
+        let claimed = spawn_blocking(move || claim(&folders)).await;
+        if let Err(why) = claimed.unwrap_or_else(|fault| Err(of_ours(&fault).1)) {
+            return self.refuse((why.clone(), why), 1);
         }
         (self.sources, self.trouble) = (Some(sources), None);
         self.voice.tell("taking over the config", None);

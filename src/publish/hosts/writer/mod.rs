@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::core::Here;
 use self::core::Recalled;
-pub use self::from_config::FromConfig;
+pub use self::from_config::{ClaimFolders, FromConfig};
 pub use self::policies::{Given, Policies};
 pub use self::store::{parse_block, parse_policy};
 use self::turns::Writer;

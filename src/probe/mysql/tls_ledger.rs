@@ -1,0 +1,209 @@
+//! The book of TLS handshakes that broke off, in this process and in a file that others share.
+//!
+//! The file is the truth: each change is made to what stands there, under its lock. Where it can't be written, what
+//! this process knows goes on counting, is written as soon as that works, and people are told. Nobody who only looks at
+//! the memory waits for the disk.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, SystemTime};
+
+use super::tls_book::TlsBook;
+use crate::model::Wall;
+use crate::probe::tls::lock;
+use crate::sys::atomic_file::{self, Durability};
+use crate::sys::clock::Clock;
+use crate::sys::{file_lock, regular_file};
+
+/// Larger files are not ours.
+const MAX_BYTES: u64 = 16 << 20;
+/// How long another process may hold the file up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The ways in which the probers of this process want TLS with servers, by digests of what the config says.
+pub(super) type Wanted = BTreeMap<SocketAddr, BTreeSet<String>>;
+
+/// The book and its file.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    clock: Clock,
+    /// Where it is kept, if it is.
+    path: Option<PathBuf>,
+    memory: Mutex<Memory>,
+    /// Held through a change, the disk included; only by threads that may block.
+    turn: Mutex<Turn>,
+}
+
+/// A prober wants TLS with a server in a way until this is dropped.
+pub(super) type Want = Arc<(SocketAddr, String)>;
+
+#[derive(Debug, Default)]
+struct Memory {
+    book: TlsBook,
+    /// Counts what was made of the book.
+    version: u64,
+    wants: HashMap<(SocketAddr, String), Weak<(SocketAddr, String)>>,
+    /// The file that the book was last read from or written to.
+    stamp: Option<Stamp>,
+    /// Why the file does not have what the book has.
+    unkept: Option<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// Another process held the file up to the end the last time: it is not waited for again.
+    stuck: bool,
+}
+
+/// What tells one version of the file from another: each is a file of its own.
+type Stamp = (u64, SystemTime);
+
+impl Ledger {
+    pub(super) fn new(path: Option<PathBuf>, clock: Clock) -> Self {
+        Self { clock, path, memory: Mutex::default(), turn: Mutex::default() }
+    }
+
+    /// What the clock of the book shows.
+    pub(super) fn now(&self) -> Wall {
+        self.clock.now().wall
+    }
+
+    /// A prober wants TLS with a server in this way.
+    pub(super) fn want(&self, server: SocketAddr, config: &str) -> Want {
+        let key = (server, config.to_owned());
+        let mut memory = lock(&self.memory);
+        if let Some(want) = memory.wants.get(&key).and_then(Weak::upgrade) {
+            return want;
+        }
+        memory.wants.retain(|_, want| want.strong_count() > 0);
+        let want = Arc::new(key.clone());
+        memory.wants.insert(key, Arc::downgrade(&want));
+        want
+    }
+
+    /// Looks at what is known.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&TlsBook) -> T) -> T {
+        look(&lock(&self.memory).book)
+    }
+
+    /// Why what is known will be forgotten when this process ends, if it will against the plan.
+    pub(super) fn unkept(&self) -> Option<Arc<str>> {
+        lock(&self.memory).unkept.clone()
+    }
+
+    /// Takes in what another process has written.
+    pub(super) async fn refresh(self: &Arc<Self>) {
+        if self.path.is_none() {
+            return;
+        }
+        let ledger = self.clone();
+        let look = move || ledger.path.as_deref().is_none_or(|path| ledger.take_in(path));
+        // It ends early only with the runtime.
+        let _ = tokio::task::spawn_blocking(look).await;
+    }
+
+    /// Changes the book. Whoever stops waiting for that does not stop it.
+    pub(super) async fn exchange<T: Default + Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut TlsBook, &Wanted, Wall) -> T + Send + 'static,
+    ) -> T {
+        if self.path.is_none() {
+            return self.change(change).0;
+        }
+        let ledger = self.clone();
+        tokio::task::spawn_blocking(move || ledger.exchange_now(change)).await.unwrap_or_default()
+    }
+
+    /// The same at once, by a thread that may block.
+    pub(super) fn exchange_now<T>(&self, change: impl FnOnce(&mut TlsBook, &Wanted, Wall) -> T) -> T {
+        let Some(path) = &self.path else { return self.change(change).0 };
+        let mut turn = lock(&self.turn);
+        let patience = if turn.stuck { Duration::ZERO } else { PATIENCE };
+        let locked = file_lock::take(&path.with_extension("lock"), patience);
+        turn.stuck = matches!(&locked, Err(e) if e.kind() == io::ErrorKind::TimedOut);
+        // Who only looks may have taken the same in meanwhile.
+        while locked.is_ok() && !self.take_in(path) {}
+        let (result, unwritten) = self.change(change);
+        if let Some(book) = unwritten {
+            let written = locked.as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()));
+            let written = written.and_then(|_| write(path, &book)).and_then(|()| stamp(path));
+            let mut memory = lock(&self.memory);
+            match written {
+                Ok(stamp) => (memory.stamp, memory.unkept) = (Some(stamp), None),
+                Err(e) => memory.unkept = Some(unkept(path, &e)),
+            }
+        }
+        result
+    }
+
+    /// Changes what is in memory. Returns the book, too, if the file does not have it so.
+    fn change<T>(&self, change: impl FnOnce(&mut TlsBook, &Wanted, Wall) -> T) -> (T, Option<TlsBook>) {
+        let now = self.now();
+        let mut memory = lock(&self.memory);
+        let before = memory.book.clone();
+        let mut wanted = Wanted::new();
+        for (server, config) in memory.wants.values().filter_map(Weak::upgrade).map(|want| (*want).clone()) {
+            wanted.entry(server).or_default().insert(config);
+        }
+        memory.book.enrol(&wanted, now);
+        let result = change(&mut memory.book, &wanted, now);
+        memory.version += 1;
+        let is_unwritten = memory.book != before || memory.stamp.is_none() || memory.unkept.is_some();
+        let unwritten = (is_unwritten && self.path.is_some()).then(|| memory.book.clone());
+        (result, unwritten)
+    }
+
+    /// Takes in what another process has written. Where the file was deleted, nothing is remembered any more; where it
+    /// can't be read, what we know stands. Returns false if the memory changed meanwhile, and nothing was taken in.
+    fn take_in(&self, path: &Path) -> bool {
+        let (version, known) = {
+            let memory = lock(&self.memory);
+            (memory.version, memory.stamp)
+        };
+        let found = match stamp(path) {
+            Ok(stamp) if known != Some(stamp) => read(path).ok().map(|book| (book, Some(stamp))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => Some((TlsBook::default(), None)),
+            _ => None,
+        };
+        let Some((mut book, stamp)) = found else { return true };
+        let mut memory = lock(&self.memory);
+        if memory.version != version {
+            return false;
+        }
+        if memory.unkept.is_some() {
+            book.merge(&memory.book);
+        }
+        (memory.book, memory.stamp) = (book, stamp);
+        memory.version += 1;
+        true
+    }
+}
+
+fn unkept(path: &Path, error: &io::Error) -> Arc<str> {
+    let path = path.display();
+    format!("how many TLS handshakes with MySQL servers broke off is forgotten with this process: {path}: {error}")
+        .into()
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.ino(), found.modified()?))
+}
+
+/// Reads the file, and puts aside what is none of ours.
+fn read(path: &Path) -> io::Result<TlsBook> {
+    let bytes = regular_file::read(path, MAX_BYTES)?;
+    TlsBook::read(&bytes).map_err(|error| {
+        let _ = std::fs::rename(path, path.with_extension("json.unusable"));
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    })
+}
+
+fn write(path: &Path, book: &TlsBook) -> io::Result<()> {
+    let json = serde_json::to_vec(book).map_err(io::Error::other)?;
+    atomic_file::write_for_owner(path, &json, 0o640, Durability::Synced)
+}
