@@ -1,10 +1,10 @@
 //! A link that loses packets, seen by what TCP had to send again (pure).
 //!
 //! TCP hides loss: most probes over a link that loses four packets in ten each way succeed, only later, and the clients'
-//! statements crawl. So what a retransmission timer had to send again counts, in a counter that leaks: six such probes
+//! statements crawl. So what a retransmission timer had to send again counts, in a counter that leaks: eight such probes
 //! fill it, or three that had to send more than once, if no clean ones make up for them. One packet in fifty, each way,
-//! hardly ever does in a year; four in ten do within some seven probes, which go at `fast_interval` from the first sign
-//! on.
+//! hardly ever does in a year; four in ten do within some seven connections or a dozen pings, which go at `fast_interval`
+//! from the first sign on.
 //!
 //! Loss on this host's own side shows towards every address. So a sign of a sibling within ten seconds takes away what was
 //! counted here, and both are let off.
@@ -30,11 +30,12 @@ pub(super) struct LossCounter {
 }
 
 impl LossCounter {
-    /// What a probe adds that had to send one packet again, and one that had to send more or failed after it.
-    const ONCE: u32 = 5;
+    /// What a probe adds that had to send one packet again, and one that had to send more or failed after it; or that heard
+    /// nothing in time, where there are signs of loss.
+    const ONCE: u32 = 4;
     const WORST: u32 = 10;
     /// What a clean success takes away.
-    const CLEAN: u32 = 2;
+    const CLEAN: u32 = 1;
     /// A sibling's sign of loss is about this host for so long before and after.
     const BESIDE: Duration = Duration::from_secs(10);
 
@@ -44,17 +45,19 @@ impl LossCounter {
             return None;
         }
         let (again, failed) = (observation.retransmissions(), observation.outcome.is_err());
-        if again == 0 && failed {
+        // What a connection that outlives its probe had to send again is not known yet.
+        let silent = matches!(&observation.outcome, Err(failure) if failure.reason == FailureReason::Timeout);
+        if again == 0 && failed && !(silent && self.suspects()) {
             // Says nothing of loss.
             return None;
         }
         self.probed = observation.took_a_tail_loss_probe();
         let full = Self::WORST.saturating_mul(fall);
         self.probes += 1;
-        self.signs += u32::from(again > 0);
+        self.signs += u32::from(again > 0 || failed);
         self.level = match (again, failed) {
-            (0, _) if self.probed => self.level,
-            (0, _) => self.level.saturating_sub(Self::CLEAN),
+            (0, false) if self.probed => self.level,
+            (0, false) => self.level.saturating_sub(Self::CLEAN),
             (1, false) => self.level + Self::ONCE,
             _ => self.level + Self::WORST,
         };
@@ -92,7 +95,9 @@ impl LossCounter {
 
     fn failure(&self) -> Failure {
         let Self { signs, probes, .. } = self;
-        let detail = format_args!("packets are lost: TCP had to send again in {signs} of the latest {probes} probes");
+        let detail = format_args!(
+            "packets are lost: in {signs} of the latest {probes} probes TCP had to send again, or nothing came"
+        );
         Failure::new(FailureReason::Timeout, detail)
     }
 }

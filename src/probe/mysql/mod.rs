@@ -246,7 +246,8 @@ impl LoginProber {
         (began, allowed): (Instant, Duration),
     ) -> Result<Timings, Failure> {
         if let Some((_, outcome)) = latest.as_ref().filter(|(ended, _)| *ended > began) {
-            return outcome.clone();
+            // What was sent again is the first one's to tell.
+            return outcome.clone().map(|timings| Timings { retransmissions: 0, tail_loss_probe: true, ..timings });
         }
         // The caller's own deadline is the earlier one.
         let ended = self.late.end(allowed * 2, |stale, progress| self.begin(stale, allowed, progress)).await?;
