@@ -258,7 +258,7 @@ async fn freezing(thawed: bool) -> Server {
 }
 
 #[tokio::test]
-async fn a_server_that_freezes_before_it_refuses_is_greeted_again_after_a_minute() {
+async fn a_server_that_freezes_before_it_refuses_is_greeted_again_after_five_minutes() {
     for thawed in [false, true] {
         let server = freezing(thawed).await;
         let prober = mysql(server.address(), Check::Path);
@@ -267,7 +267,7 @@ async fn a_server_that_freezes_before_it_refuses_is_greeted_again_after_a_minute
         }
         for _ in 0..2 {
             assert_eq!(reason(prober.probe(HASTY).await), R::Local);
-            wait(Duration::from_secs(29)).await;
+            wait(Duration::from_secs(149)).await;
         }
         assert_eq!(server.connections(), 2);
         wait(Duration::from_secs(2)).await;

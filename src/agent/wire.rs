@@ -250,6 +250,7 @@ impl Wiring {
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
         let budget = super::tls_budget(&self.settings.config.borrow(), self.clock);
         let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
+        let handshakes = probers.handshakes();
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
             clock: self.clock,
@@ -260,7 +261,12 @@ impl Wiring {
             view: self.health.clone(),
             events: self.events.clone(),
         };
-        supervisor.add_fallible("probe", runner.run(supervisor.token()));
+        let token = supervisor.token();
+        supervisor.add_fallible("probe", async move {
+            let ended = runner.run(token).await;
+            handshakes.settled().await;
+            ended
+        });
     }
 
     fn wire_steer_and_discover(&self, steer: Beat, discover: Beat, supervisor: &mut Supervisor) {

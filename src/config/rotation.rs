@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::complaint::Complaints;
+use super::credentials::CredentialsConfig;
 use super::document::Document;
 use super::facts::Environment;
 use super::loader;
@@ -39,26 +40,32 @@ impl Texts {
     }
 
     /// The configuration `running`, which these texts made, with the secrets that its files hold now. A file that can't
-    /// be used costs its own endpoint the new secret, and no other. Blocks.
+    /// be used costs its own endpoint, or the cloud's API, the new secret, and no other. Blocks.
     ///
     /// # Errors
-    /// What is wrong with a secret that belongs to no endpoint.
+    /// What is wrong with a secret that belongs to neither.
     pub fn renewed(&self, running: &Config, environment: &Environment) -> Result<Renewed, Complaints> {
         let mut sources = Sources::default();
         let judged = loader::judge(&self.documents, environment, &mut sources, Some(&self.left_out));
         let (loaded, without) = judged?;
         let mut config = running.clone();
-        config.cloud.credentials = loaded.config.cloud.credentials;
+        let lost = loaded.config.cloud.credentials == CredentialsConfig::Lost;
+        if !lost {
+            config.cloud.credentials = loaded.config.cloud.credentials;
+        }
         for (name, endpoint) in &mut config.endpoints {
             endpoint.take_secrets(loaded.config.endpoints.get(name));
         }
         // The words are those of a start, at which there is no secret to go on with.
-        let kept = |lack: String| lack.replace(": no probe, because ", ": the secret before stays in use, because ");
+        let kept = |lack: String| {
+            let lack = lack.replace(": no probe, because ", ": the secret before stays in use, because ");
+            lack.replace(": no credentials, because ", ": the keys before stay in use, because ")
+        };
         let lacks = |lack: &String| {
-            running
-                .endpoints
-                .iter()
-                .any(|(name, endpoint)| endpoint.probe.is_some() && lack.starts_with(&format!("endpoint {name}: ")))
+            let had_keys = running.cloud.credentials != CredentialsConfig::Lost;
+            let mut probed = running.endpoints.iter().filter(|(_, endpoint)| endpoint.probe.is_some());
+            (lost && had_keys && lack.starts_with("the cloud's API: "))
+                || probed.any(|(name, _)| lack.starts_with(&format!("endpoint {name}: ")))
         };
         let refused = without.into_iter().filter(lacks).map(kept).collect();
         Ok(Renewed { config, sources, refused })
@@ -150,7 +157,10 @@ mod tests {
         let mut loaded = from_texts(&[("config.toml", &text)], &environment).unwrap();
         write(&file, "two", 0o666);
         let now = loaded.sources.secrets_on_disk().unwrap();
-        assert!(loaded.texts.renewed(&loaded.config, &environment).is_err());
+        let renewed = loaded.texts.renewed(&loaded.config, &environment).unwrap();
+        assert_eq!(renewed.config.cloud.credentials, loaded.config.cloud.credentials, "the keys before stay");
+        let [refused] = &renewed.refused[..] else { panic!("{:?}", renewed.refused) };
+        assert!(refused.starts_with("the cloud's API: the keys before stay in use, because "), "{refused}");
         loaded.sources.renew_secrets(now);
         assert!(loaded.sources.secrets_on_disk().is_none(), "it was looked at");
         fs::remove_file(&file).unwrap();

@@ -186,6 +186,12 @@ impl Probers {
         Self { tls_budget: Arc::new(tls_budget), ..self }
     }
 
+    /// What the probers of databases are in the middle of, for the end of the agent.
+    #[must_use]
+    pub fn handshakes(&self) -> mysql::Gates {
+        self.gates.clone()
+    }
+
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
     /// shows as the failure of each attempt.
     #[must_use]

@@ -6,10 +6,11 @@
 //! else.
 //!
 //! A server that froze right after its greeting looks the same: a decline that is not answered. Only another greeting
-//! tells. So a decline is in the way of the next greeting for a minute, or for twice as long as the server took for the
-//! last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is in
+//! tells. So a decline is in the way of the next greeting for five minutes, or for twice as long as the server took for
+//! the last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is in
 //! the way for twice as long as the one before. A frozen server is found out then, since it does not greet, and one
-//! that goes on delaying has few of our connections.
+//! that goes on delaying has few of our connections. (Five minutes, and not less: a server freezes seldom in the one
+//! round trip a minute that a decline takes, while an account that many hosts share is soon delayed by minutes.)
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -34,8 +35,8 @@ const GRACE: Duration = Duration::from_millis(500);
 /// A refusal that has not come by then is held back on purpose, too.
 const UNANSWERED: Duration = Duration::from_secs(5);
 /// How long one keeps us from greeting the server again at first, and at most.
-const PATIENCE: Duration = Duration::from_secs(60);
-const MOST_PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_secs(300);
+const MOST_PATIENCE: Duration = Duration::from_secs(12 * 3600);
 /// How many times as long its connection is kept open.
 const KEPT: u32 = 5;
 

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::decline::Refusals;
 use super::pauses::Pauses;
@@ -14,9 +16,12 @@ use super::silence::Silence;
 use crate::model::{Failure, FailureReason};
 use crate::probe::tls::lock;
 
-/// A gate for each server in use.
-#[derive(Debug, Default)]
-pub struct Gates(Mutex<HashMap<SocketAddr, Weak<Gate>>>);
+/// What a handshake that works needs to end is some round trips; one that hangs must not hold up the end of the agent.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// A gate for each server in use. Copies share them.
+#[derive(Debug, Clone, Default)]
+pub struct Gates(Arc<Mutex<HashMap<SocketAddr, Weak<Gate>>>>);
 
 /// The way to one server.
 #[derive(Debug)]
@@ -57,6 +62,18 @@ impl Gates {
         });
         gates.insert(server, Arc::downgrade(&gate));
         gate
+    }
+
+    /// Waits until no handshake is under way, for a second at most: one that ends with the process counts at its server as
+    /// broken off (B7). For when nobody begins another.
+    pub async fn settled(&self) {
+        let in_use: Vec<_> = lock(&self.0).values().filter_map(Weak::upgrade).collect();
+        let all = async {
+            for gate in in_use {
+                drop(gate.turn().await);
+            }
+        };
+        let _ = timeout(SETTLING, all).await;
     }
 }
 

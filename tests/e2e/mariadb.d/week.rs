@@ -23,8 +23,9 @@ use privatelinkd::model::{
 use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers, TlsBudget};
 use privatelinkd::sys::clock::Clock;
+use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 mod arguments;
@@ -176,7 +177,7 @@ async fn live(
     let probing = Probing { identity: EndpointIdentity::default(), spec: Arc::new(probe(address, kind)) };
     let probes = watch::Sender::new(Arc::new(Probes::from([("lab".parse()?, probing)])));
     let view = watch::Sender::<Arc<HealthView>>::default();
-    let (events, _heard) = mpsc::unbounded_channel();
+    let (events, _heard) = event_queue::queue();
     let runner = Runner {
         make,
         clock,

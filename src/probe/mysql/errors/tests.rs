@@ -180,13 +180,14 @@ fn what_is_wrong_with_matrixone_itself_moves_the_name() {
 
 #[test]
 fn errors_of_mysql_and_mariadb_have_their_reasons() {
-    let table: [(R, R, &[u16]); 9] = [
+    let table: [(R, R, &[u16]); 10] = [
         (R::Overloaded, R::Overloaded, &[1040, 1203, 1226, 1037, 1041, 1135]),
         (R::Blocked, R::Blocked, &[1129]),
         (R::NotAllowed, R::NotAllowed, &[1130, 1044, 1142, 1143, 1227, 1370, 3118, 3955, 4151]),
         (R::Auth, R::Auth, &[1045, 1698, 1820, 1862]),
         (R::Misconfigured, R::Misconfigured, &[1046, 1049, 1054, 1064, 1146, 1305, 1524, 1251, 3159]),
-        (R::BackendDown, R::BackendDown, &[1053, 1105, 1815, 3032, 3168, 2003, 2013, 9001]),
+        (R::BackendDown, R::Misconfigured, &[1105]),
+        (R::BackendDown, R::BackendDown, &[1053, 1815, 3032, 3168, 2003, 2013, 9001]),
         (R::Reset, R::Reset, &[1158, 1161]),
         (R::Protocol, R::Protocol, &[1043, 1047, 1835]),
         (R::BackendDown, R::Query, &[1205, 1290, 1317, 64999]),
