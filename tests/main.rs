@@ -60,6 +60,7 @@ mod probe_answer_fuzz;
 mod probe_certificates;
 mod probe_fuzz;
 mod probe_https;
+mod probe_loss;
 mod probe_matrixone;
 mod probe_mysql;
 mod probe_mysql_delays;

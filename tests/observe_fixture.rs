@@ -9,7 +9,7 @@ use privatelinkd::model::{
     AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
     CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
     Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt,
-    Receipts, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
+    Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -52,6 +52,7 @@ pub(crate) fn up() -> CheckHealth {
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
         load: privatelinkd::model::Load::default(),
+        slow: None,
         certificate: None,
         remark: None,
         stats,
@@ -68,6 +69,17 @@ pub(crate) fn down(reason: FailureReason, detail: &str) -> CheckHealth {
     check.stats.transitions += 1;
     check.last_failure = Some((at(7199), failure));
     check
+}
+
+/// Up, and slow until then if that is over.
+pub(crate) fn slow(until: Option<u64>) -> CheckHealth {
+    let slow = Slowness {
+        since: at(7000).boottime,
+        until: until.map(|secs| at(secs).boottime),
+        median: Duration::from_millis(1500),
+        beside: Duration::from_millis(2),
+    };
+    CheckHealth { slow: Some(slow), ..up() }
 }
 
 fn endpoint(n: usize) -> Endpoint {

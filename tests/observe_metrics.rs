@@ -11,7 +11,7 @@ use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::metrics::{Format, render};
 use privatelinkd::sys::process::ProcessStats;
 
-use crate::observe_fixture::{degraded, down, healthy, key, set_target, up};
+use crate::observe_fixture::{degraded, down, healthy, key, set_target, slow, up};
 
 const PROCESS: ProcessStats = ProcessStats {
     cpu: Some(Duration::from_millis(1500)),
@@ -321,4 +321,14 @@ fn promtool_has_nothing_to_say() {
     let out = child.wait_with_output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success() && said.trim().is_empty(), "{said}");
+}
+
+#[test]
+fn a_slow_address_has_a_series_while_it_is_slow() {
+    let series = r#"privatelink_target_slow{endpoint="orders",zone="cn-hangzhou-h",address="10.0.0.11"}"#;
+    for (check, value) in [(up(), None), (slow(None), Some(&1.0)), (slow(Some(7100)), None)] {
+        let mut s = healthy();
+        set_target(&mut s, &key(1, 0), check);
+        assert_eq!(read(&s).series.get(series), value);
+    }
 }

@@ -13,7 +13,7 @@ use privatelinkd::observe::status::{Report, State, Style, healthy as is_healthy,
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use crate::observe_fixture::{at, degraded, down, healthy, key, name, set_target, up};
+use crate::observe_fixture::{at, degraded, down, healthy, key, name, set_target, slow, up};
 use crate::support::cases;
 
 fn problems(s: &Snapshot) -> Vec<String> {
@@ -340,4 +340,15 @@ fn an_endpoint_that_was_never_there_is_said_with_what_to_compare() {
     assert!(!said.contains("is gone"), "{said}");
     assert!(ready(&s).is_err());
     assert!(report.endpoints.values().any(|e| e.not_found));
+}
+
+#[test]
+fn a_slow_address_is_a_problem_while_it_is_slow() {
+    let said =
+        "orders: 10.0.0.11 in cn-hangzhou-h is slow: its path check takes 1500 ms, a sibling's 2 ms (medians of ten)";
+    for (check, expected) in [(slow(None), vec![said]), (slow(Some(7100)), vec![])] {
+        let mut s = healthy();
+        set_target(&mut s, &key(1, 0), check);
+        assert_eq!(problems(&s), expected);
+    }
 }

@@ -236,7 +236,7 @@ async fn a_deep_check_logs_in_asks_and_says_goodbye() {
 async fn a_path_check_pings_one_connection_and_says_goodbye_when_it_goes() {
     let server = healthy().await;
     let prober = mysql(server.address, Check::Path);
-    assert_eq!(prober.overlap(), Overlap::OneAwaited);
+    assert_eq!(prober.overlap(), Overlap::Hedged);
     let first = prober.probe(PATIENT).await.unwrap();
     assert!(first.login.is_some());
     for _ in 0..3 {

@@ -1,5 +1,6 @@
 //! The path check of MySQL where no login can be used, and waits that end: its verdict is the greeting (B7).
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -7,15 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use privatelinkd::health::{Pace, Sparing};
-use privatelinkd::model::{Check, Failure, FailureReason as R, MysqlTls, ProbeKind};
+use privatelinkd::model::{Check, Failure, FailureReason as R, MysqlTls, ProbeKind, Timings};
 use privatelinkd::probe::{AnyProber, FleetSize, Prober, Probers};
 use privatelinkd::sys::clock::Clock;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance, pause, resume, sleep};
 
 use crate::agent_rig::{NAME, Rig};
 use crate::probe_mysql::{
-    CAPS, OK, PASSWORD, REFUSED, Server, contains, deep, greeting, healthy, mysql, sealed, spec, switch, tls, verify,
+    CAPS, OK, PASSWORD, Peer, REFUSED, Server, contains, deep, greeting, healthy, mysql, sealed, spec, switch, tls,
+    verify,
 };
 use crate::probe_tcp::{HASTY, PATIENT, probers, reason};
 
@@ -561,4 +564,128 @@ async fn a_healthy_server_is_pinged_as_ever() {
     let prober = mysql(server.address(), Check::Path);
     prober.probe(PATIENT).await.unwrap();
     assert_eq!((prober.pace(), prober.remark()), (Pace::Scheduled, None));
+}
+
+/// A server whose first connection is logged in and pinged until it hangs; what later ones meet is another's to say.
+async fn hanging<L, F>(hangs: Arc<AtomicBool>, later: L) -> Server
+where
+    L: Fn(Peer<TcpStream>) -> F + Copy + Send + Sync + 'static,
+    F: Future<Output = Vec<Vec<u8>>> + Send + 'static,
+{
+    let first = Arc::new(AtomicBool::new(true));
+    Server::start(move |mut peer| {
+        let (hangs, is_first) = (hangs.clone(), first.swap(false, Ordering::Relaxed));
+        async move {
+            if !is_first {
+                return later(peer).await;
+            }
+            peer.say(0, &native()).await;
+            while let Some((number, _)) = peer.hear().await {
+                if hangs.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+                peer.say(number + 1, OK).await;
+            }
+            Vec::new()
+        }
+    })
+    .await
+}
+
+/// One probe after the other, 500 ms apart, each with 2 s, as within an edge.
+async fn edge(prober: &AnyProber) -> [Result<Timings, Failure>; 3] {
+    let probe = async |begins: u64| {
+        sleep(Duration::from_millis(begins)).await;
+        prober.probe(Duration::from_secs(2)).await
+    };
+    let (first, second, third) = tokio::join!(probe(0), probe(520), probe(1000));
+    [first, second, third]
+}
+
+async fn greeted(mut peer: Peer<TcpStream>) -> Vec<Vec<u8>> {
+    peer.say(0, &native()).await;
+    let heard = peer.hear().await.map(|(_, packet)| packet);
+    peer.say(2, REFUSED).await;
+    heard.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_late_ping_is_hedged_by_one_greeting_politely_left() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let server = hanging(hangs.clone(), greeted).await;
+    let prober = mysql(server.address(), Check::Path);
+    prober.probe(PATIENT).await.unwrap();
+    prober.probe(PATIENT).await.unwrap();
+    hangs.store(true, Ordering::Relaxed);
+    let [pinged, hedged, later] = edge(&prober).await;
+    assert_eq!(pinged.unwrap_err().to_string(), "timeout: no answer to a ping after 2s");
+    let hedged = hedged.unwrap();
+    assert!(hedged.answer.is_some() && hedged.login.is_none() && hedged.total < Duration::from_secs(1));
+    assert_eq!(reason(later), R::Timeout, "one an edge");
+    assert_eq!(server.connections(), 2);
+    assert!(contains(&server.heard(1).await.concat().concat(), DECLINE));
+    // The next edge has its own.
+    wait(Duration::from_secs(3)).await;
+    let [_, hedged, _] = edge(&prober).await;
+    assert!(hedged.is_ok());
+}
+
+#[tokio::test]
+async fn the_silence_of_a_hedge_counts_and_one_connection_is_all_there_is() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let silent = |peer: Peer<TcpStream>| async move {
+        let _kept = peer;
+        std::future::pending().await
+    };
+    let server = hanging(hangs.clone(), silent).await;
+    let prober = mysql(server.address(), Check::Path);
+    prober.probe(PATIENT).await.unwrap();
+    hangs.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    let failed = edge(&prober).await.map(|outcome| outcome.unwrap_err().to_string());
+    let ping = "timeout: no answer to a ping after 2s";
+    assert_eq!(failed, [ping, "timeout: no greeting after 2s", ping]);
+    assert!(began.elapsed() < Duration::from_secs(5), "three failures in the time of a check that may overlap");
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_connections_is_not_hedged_again() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let full = |mut peer: Peer<TcpStream>| async move {
+        peer.say(0, b"\xff\x10\x04#08004Too many connections").await;
+        Vec::new()
+    };
+    let server = hanging(hangs.clone(), full).await;
+    let prober = mysql(server.address(), Check::Path);
+    prober.probe(PATIENT).await.unwrap();
+    hangs.store(true, Ordering::Relaxed);
+    let [_, hedged, _] = edge(&prober).await;
+    assert_eq!(reason(hedged), R::Overloaded);
+    wait(Duration::from_secs(3)).await;
+    let [_, hedged, _] = edge(&prober).await;
+    assert_eq!((reason(hedged), server.connections()), (R::Timeout, 2));
+}
+
+#[tokio::test]
+async fn a_deep_login_of_our_own_that_is_under_way_is_no_failure_of_the_path() {
+    let connections = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let server = Server::start(move |mut peer| {
+        let connections = connections.clone();
+        async move {
+            peer.say(0, &native()).await;
+            if connections.fetch_add(1, Ordering::Relaxed) == 0 {
+                return peer.serve(1, OK).await;
+            }
+            std::future::pending().await
+        }
+    })
+    .await;
+    let shared = probers();
+    let target = deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred)));
+    let [path, deep] = [Check::Path, Check::Deep].map(|check| shared.prober(&target, check));
+    deep.probe(PATIENT).await.unwrap();
+    assert_eq!(deep.probe(HASTY).await.unwrap_err().to_string(), "timeout: no answer to the login after 200ms");
+    let failed = path.probe(HASTY).await.unwrap_err().to_string();
+    assert_eq!(failed, "local: an earlier handshake with this server not finished after 200ms");
 }

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use privatelinkd::health::{Bearing, Rules, Tracker};
 use privatelinkd::model::{
-    AddressEntry, Boottime, Certificate, Check, Endpoint, EndpointIdentity, EventKind, Failure, FailureReason,
-    HealthView, HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind, ProbeSpec,
-    Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
+    AddressEntry, Boottime, Certificate, Check, CheckState, Endpoint, EndpointIdentity, EventKind, Failure,
+    FailureReason, HealthView, HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind,
+    ProbeSpec, Schedule, SourceKind, TargetHealth, TargetKey, TargetSpec, Timings, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{Overlap, Prober};
@@ -190,7 +190,14 @@ proptest! {
 
 /// Answers until told otherwise.
 #[derive(Debug, Clone)]
-struct Switched(Arc<AtomicBool>);
+struct Switched(Arc<AtomicU8>);
+
+const OFF: u8 = 0;
+const ON: u8 = 1;
+/// It answers after TCP has sent something again.
+const LOSSY: u8 = 2;
+/// It answers, and takes its time.
+const SLOW: u8 = 3;
 
 impl Prober for Switched {
     fn overlap(&self) -> Overlap {
@@ -203,10 +210,12 @@ impl Prober for Switched {
 
     async fn probe(&self, _: Duration) -> Result<Timings, Failure> {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        if self.0.load(Ordering::Relaxed) {
-            Ok(Timings::default())
-        } else {
-            Err(Failure::new(FailureReason::Refused, "switched off"))
+        match self.0.load(Ordering::Relaxed) {
+            OFF => Err(Failure::new(FailureReason::Refused, "switched off")),
+            state => {
+                let total = if state == SLOW { Duration::from_millis(1500) } else { Duration::from_millis(1) };
+                Ok(Timings { retransmissions: u32::from(state == LOSSY), total, ..Timings::default() })
+            }
         }
     }
 }
@@ -215,10 +224,10 @@ impl Prober for Switched {
 struct Rig {
     view: watch::Receiver<Arc<HealthView>>,
     /// By the last number of the address.
-    switches: BTreeMap<u8, Arc<AtomicBool>>,
+    switches: BTreeMap<u8, Arc<AtomicU8>>,
     _inventory: watch::Sender<Arc<Inventory>>,
     _probes: watch::Sender<Arc<Probes>>,
-    _events: EventReceiver,
+    events: EventReceiver,
 }
 
 impl Rig {
@@ -236,7 +245,7 @@ impl Rig {
         let probing = Probing { identity: EndpointIdentity::default(), spec };
         let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), probing.clone())).collect();
         let probes = watch::Sender::new(Arc::new(probes));
-        let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicBool::new(true)))).collect();
+        let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicU8::new(ON)))).collect();
         let (events, heard) = event_queue::queue();
         let view = watch::Sender::<Arc<HealthView>>::default();
         let clock = Clock::tokio();
@@ -255,7 +264,7 @@ impl Rig {
             events,
         };
         tokio::spawn(runner.run(CancellationToken::new()));
-        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, _events: heard }
+        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, events: heard }
     }
 
     /// How often a reader is woken within a minute.
@@ -272,8 +281,17 @@ impl Rig {
         self.view.borrow().targets.values().flat_map(|t| t.checks.values()).map(|c| c.stats.probes).sum()
     }
 
-    fn switch(&self, last: u8, on: bool) {
-        self.switches[&last].store(on, Ordering::Relaxed);
+    fn switch(&self, last: u8, state: u8) {
+        self.switches[&last].store(state, Ordering::Relaxed);
+    }
+
+    /// The last numbers of those that are down.
+    fn down(&self) -> Vec<u8> {
+        let view = self.view.borrow();
+        let down = view.targets.iter().filter(|(_, t)| matches!(t.summary(), CheckState::Down { decided: Some(_) }));
+        let last =
+            |key: &TargetKey| self.switches.keys().copied().find(|n| key.address == IpAddr::from([127, 0, 0, *n]));
+        down.filter_map(|(key, _)| last(key)).collect()
     }
 }
 
@@ -285,7 +303,7 @@ async fn readers_see_every_result_and_are_woken_by_few() {
     assert_eq!(rig.wakes().await, 0, "all go on being healthy");
     assert!(rig.probes() >= before + 30, "each result is there to be read");
 
-    rig.switch(1, false);
+    rig.switch(1, OFF);
     // Failing, down, and each sibling's evidence once or twice.
     let wakes = rig.wakes().await;
     assert!((4..=10).contains(&wakes), "{wakes}");
@@ -296,6 +314,64 @@ async fn readers_see_every_result_and_are_woken_by_few() {
         wakes += rig.wakes().await;
     }
     assert!(wakes <= 1, "once, when its last success is forgotten: {wakes}");
-    rig.switch(1, true);
+    rig.switch(1, ON);
     assert!((2..=4).contains(&rig.wakes().await), "recovering, and up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_loses_packets_goes_down_unless_siblings_lose_some_as_well() {
+    let seconds = |n| tokio::time::sleep(Duration::from_secs(n));
+    let rig = Rig::start();
+    seconds(20).await;
+    rig.switch(1, LOSSY);
+    seconds(10).await;
+    assert_eq!(rig.down(), [1], "one interval and four probes at a fast pace");
+    rig.switch(1, ON);
+    seconds(15).await;
+    assert_eq!(rig.down(), [0; 0], "and comes back");
+
+    // This host's own link.
+    for last in [1, 2] {
+        rig.switch(last, LOSSY);
+    }
+    for _ in 0..60 {
+        seconds(1).await;
+        assert_eq!(rig.down(), [0; 0]);
+    }
+    rig.switch(2, ON);
+    seconds(25).await;
+    assert_eq!(rig.down(), [1], "once it is one address's alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_much_slower_than_its_siblings_is_told() {
+    let mut rig = Rig::start();
+    let told = async |rig: &mut Rig, seconds| {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let mut told = Vec::new();
+        while let Some(event) = rig.events.try_recv() {
+            if matches!(event.kind, EventKind::TargetSlow { .. } | EventKind::TargetSlowOver { .. }) {
+                told.push(event.kind.to_string());
+            }
+        }
+        told
+    };
+    assert_eq!(told(&mut rig, 60).await, [""; 0]);
+    rig.switch(1, SLOW);
+    let slow = "a/z1/127.0.0.1: slow, path check: 1500 ms, a sibling's 1 ms (medians of ten)";
+    assert_eq!(told(&mut rig, 60).await, [slow]);
+    assert_eq!(rig.down(), [0; 0]);
+    assert_eq!(told(&mut rig, 600).await, [""; 0], "once");
+    // The whole host, or what all have in common.
+    rig.switch(2, SLOW);
+    rig.switch(3, SLOW);
+    let over = "a/z1/127.0.0.1: slow no more, path check";
+    assert!(told(&mut rig, 60).await.contains(&over.to_owned()));
+    rig.switch(2, ON);
+    let mut both = told(&mut rig, 60).await;
+    both.sort_unstable();
+    assert_eq!(
+        both,
+        [slow.to_owned(), "b/z3/127.0.0.3: slow, path check: 1500 ms, a sibling's 1 ms (medians of ten)".into()]
+    );
 }

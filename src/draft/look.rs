@@ -83,8 +83,8 @@ impl Looker {
         let sni = name.and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
         let sni = sni.unwrap_or_else(|| ServerName::from(address.ip()));
         let witness = Arc::new(Witness { looker: self.clone(), seen: Mutex::default() });
-        let (stream, _) = dial::connect(address, deadline).await?;
-        let (stream, _) = dial::handshake(stream, &sni, self.config(witness.clone())?, deadline).await?;
+        let connected = dial::connect(address, deadline).await?;
+        let (stream, _) = dial::handshake(connected.stream, &sni, self.config(witness.clone())?, deadline).await?;
         let answer = ask(stream, &sni.to_str(), deadline).await.map_err(|failure| failure.to_string());
         let Certificate { names, trusted } = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Gateway { names, trusted, answer })
@@ -112,7 +112,7 @@ fn nothing<T>(before: Heard<T>, address: SocketAddr, failure: &Failure) -> Heard
 
 async fn greet(address: SocketAddr) -> Result<Greeting, Failure> {
     let deadline = Deadline::after(PATIENCE);
-    let (mut stream, _) = dial::connect(address, deadline).await?;
+    let mut stream = dial::connect(address, deadline).await?.stream;
     let read = async {
         let mut bytes = Vec::new();
         loop {

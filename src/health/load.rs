@@ -38,6 +38,8 @@ impl Loads {
     const KEEP_DEEP: usize = 40;
     /// Of the path check: enough for a median.
     const KEEP_PATH: usize = 10;
+    /// How many of the latest successes tell how quick a target is.
+    const MEDIAN_OF: usize = Self::KEEP_PATH;
     /// In turn, here and there.
     const IN_TURN: usize = 3;
     /// A server that takes so much longer than before is no worse for it, however fast it was.
@@ -95,8 +97,17 @@ impl Loads {
             overload: self.overload,
             passing_since: self.third.filter(|_| self.run == Some(Said::Passed)),
             slow: self.slow(),
+            median: self.median(),
             starts: self.starts.iter().copied().collect(),
         }
+    }
+
+    /// Of the latest ten successes, once there are as many.
+    fn median(&self) -> Option<Duration> {
+        let latest = self.took.len().checked_sub(Self::MEDIAN_OF)?;
+        let mut latest: Vec<u32> = self.took.range(latest..).copied().collect();
+        latest.sort_unstable();
+        latest.get(Self::MEDIAN_OF / 2).map(|micros| Duration::from_micros(u64::from(*micros)))
     }
 
     /// Whether one of the latest three successes took more than twice the median of those before, and more than half a
@@ -161,6 +172,23 @@ mod tests {
         assert_eq!(loads.load().overload, Some(OverloadRun { lasts: false, ..run }));
         seen(&mut loads, 202, Err(Failure::new(FailureReason::Overloaded, "too many connections")));
         assert_eq!(loads.load().overload, Some(OverloadRun { lasts: false, ..run }), "what passes is no run");
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_latest_ten() {
+        let mut loads = Loads::of(Check::Path);
+        for n in 1..=9 {
+            seen(&mut loads, n, Ok(1));
+            assert_eq!(loads.load().median, None);
+        }
+        seen(&mut loads, 10, Ok(1));
+        assert_eq!(loads.load().median, Some(Duration::from_millis(1)));
+        for (n, median) in [(11, 1), (12, 1), (13, 1), (14, 1), (15, 1500), (30, 1500)] {
+            seen(&mut loads, n, Ok(1500));
+            assert_eq!(loads.load().median, Some(Duration::from_millis(median)), "{n}");
+        }
+        seen(&mut loads, 31, dead());
+        assert_eq!(loads.load().median, Some(Duration::from_millis(1500)), "a failure has no time");
     }
 
     #[test]

@@ -19,7 +19,9 @@ mod bearing;
 mod flaps;
 mod fold;
 mod load;
+mod loss;
 mod pace;
+pub mod slow;
 mod tracker;
 
 pub use bearing::Bearing;

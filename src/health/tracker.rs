@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::flaps::Flaps;
 use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
+use super::loss::LossCounter;
 use super::pace::{Pace, Sparing};
 use crate::model::{
     Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
@@ -33,6 +34,9 @@ pub struct Step {
     pub next: Next,
     /// What changed, for the log and for the siblings.
     pub signal: Option<Signal>,
+    /// The probe lost packets on a link that is not known for it. Siblings should be probed, and told: if they lose some,
+    /// too, that is this host's fault.
+    pub lost: bool,
 }
 
 /// When the next probe is to begin.
@@ -99,6 +103,7 @@ pub struct Tracker {
     was_up: bool,
     /// Failures since it went down, or since somebody called for a probe.
     retries: u32,
+    packets: LossCounter,
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
@@ -131,6 +136,7 @@ impl Tracker {
             flaps: Flaps::of(rules.returns.damping),
             was_up: false,
             retries: 0,
+            packets: LossCounter::default(),
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
@@ -164,6 +170,11 @@ impl Tracker {
         if let Pace::Sparing(Sparing { apart }) = self.pace { apart.max(own) } else { own }
     }
 
+    /// A sibling has lost packets.
+    pub fn sibling_lost(&mut self, now: Now) {
+        self.packets.excuse(now.boottime);
+    }
+
     /// How long a probe that is called for has to wait yet.
     #[must_use]
     pub fn wait(&self, now: Now) -> Duration {
@@ -187,6 +198,14 @@ impl Tracker {
 
     /// A probe ended.
     pub fn observe(&mut self, observation: &Observation, now: Now) -> Step {
+        let lost = observation.retransmissions() > 0 && !self.down();
+        match self.packets.observe(observation, now.boottime, self.rules.schedule.fall) {
+            Some(failure) => Step { lost, ..self.fold_in(&Observation { outcome: Err(failure), ..*observation }, now) },
+            None => Step { lost, ..self.fold_in(observation, now) },
+        }
+    }
+
+    fn fold_in(&mut self, observation: &Observation, now: Now) -> Step {
         if let Some(i) = self.in_flight.iter().position(|s| *s == observation.started) {
             self.in_flight.swap_remove(i);
         }
@@ -205,7 +224,7 @@ impl Tracker {
                 if f.reason == FailureReason::Local { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
-        Step { next: self.next(now.boottime), signal }
+        Step { next: self.next(now.boottime), signal, lost: false }
     }
 
     /// The verdict as it stands.
@@ -231,6 +250,7 @@ impl Tracker {
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             load: self.loads.load(),
+            slow: None,
             certificate: None,
             remark: None,
             stats: self.stats.clone(),
@@ -246,7 +266,7 @@ impl Tracker {
                 self.become_(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
-            CheckState::Down { .. } if self.run.successes >= self.rise() => {
+            CheckState::Down { .. } if self.run.successes >= self.rise() && !self.packets.is_losing() => {
                 self.was_up = true;
                 let hold = self.flaps.returns(self.rules.hold, now.boottime) + self.rules.returns.spread;
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
@@ -282,7 +302,7 @@ impl Tracker {
             };
         }
         self.loss += Self::LEAK;
-        let lossy = self.loss >= 2 * Self::LEAK * fall;
+        let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
             self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
@@ -361,7 +381,7 @@ impl Tracker {
             Next::OnAnswer
         } else if self.rising() {
             Next::Edge(until(fast_interval))
-        } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) {
+        } else if (!settled_down && (unanswered || (self.run.failures > 0 && !self.down()))) || self.suspects_loss() {
             Next::Edge(until(fast_interval))
         } else if self.proves_itself(now) {
             Next::Edge(until(interval.min(2 * fast_interval)))
@@ -383,6 +403,11 @@ impl Tracker {
         const LONGEST: Duration = Duration::from_secs(10);
         let held = matches!(self.state, CheckState::Up { hold_until: Some(until) } if until > now);
         held && self.rules.check == Check::Path && now.since(self.since.boottime) < self.rules.hold.min(LONGEST)
+    }
+
+    /// True while the next results tell whether the link loses packets.
+    fn suspects_loss(&self) -> bool {
+        self.packets.suspects() && !self.down()
     }
 
     /// Down, and the latest result was a success.

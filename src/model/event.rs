@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -71,6 +72,26 @@ pub enum EventKind {
         check: Check,
         /// True if it had been down.
         recovered: bool,
+    },
+    /// A target answers, and much more slowly than a sibling.
+    TargetSlow {
+        /// Which.
+        #[serde(flatten)]
+        target: TargetKey,
+        /// Which check.
+        check: Check,
+        /// The median of its latest ten times.
+        median: Duration,
+        /// That of the quickest sibling.
+        beside: Duration,
+    },
+    /// It does no more.
+    TargetSlowOver {
+        /// Which.
+        #[serde(flatten)]
+        target: TargetKey,
+        /// Which check.
+        check: Check,
     },
     /// A name's published addresses changed.
     AnswerChanged {
@@ -252,6 +273,7 @@ impl EventKind {
             Self::Started { .. }
             | Self::Stopping
             | Self::TargetUp { .. }
+            | Self::TargetSlowOver { .. }
             | Self::SourceFresh { .. }
             | Self::CacheLoaded { .. }
             | Self::Published { .. }
@@ -260,6 +282,7 @@ impl EventKind {
             | Self::SecretsRenewed { .. }
             | Self::ConfigLoaded { .. } => Severity::Info,
             Self::TargetDown { .. }
+            | Self::TargetSlow { .. }
             | Self::AnswerChanged { .. }
             | Self::NameWithdrawn { .. }
             | Self::SourceStale { .. }
@@ -302,6 +325,11 @@ impl fmt::Display for EventKind {
             Self::TargetDown { target, check, failure } => write!(f, "{target}: down, {check} check: {failure}"),
             Self::TargetUp { target, check, recovered: false } => write!(f, "{target}: up, {check} check"),
             Self::TargetUp { target, check, recovered: true } => write!(f, "{target}: up again, {check} check"),
+            Self::TargetSlow { target, check, median, beside } => {
+                let [median, beside] = [median, beside].map(|time| time.as_millis());
+                write!(f, "{target}: slow, {check} check: {median} ms, a sibling's {beside} ms (medians of ten)")
+            }
+            Self::TargetSlowOver { target, check } => write!(f, "{target}: slow no more, {check} check"),
             Self::AnswerChanged { name, from, to, reason } => {
                 write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
             }

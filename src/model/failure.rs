@@ -168,6 +168,9 @@ pub struct Failure {
     /// It came before what the check is about.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     on_the_way: bool,
+    /// How often TCP had sent something again by then. Of no interest once the health of the target is known.
+    #[serde(skip)]
+    retransmissions: u32,
 }
 
 fn is_passing(overload: &Overload) -> bool {
@@ -183,7 +186,7 @@ impl Failure {
     pub fn new(reason: FailureReason, detail: impl fmt::Display) -> Self {
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         let detail: String = detail.to_string().chars().map(clean).take(Self::MAX_DETAIL).collect();
-        Self { reason, detail: detail.into(), overload: Overload::Passing, on_the_way: false }
+        Self { reason, detail: detail.into(), overload: Overload::Passing, on_the_way: false, retransmissions: 0 }
     }
 
     /// An overload of this kind.
@@ -209,6 +212,18 @@ impl Failure {
     #[must_use]
     pub fn is_on_the_way(&self) -> bool {
         self.on_the_way
+    }
+
+    /// The same after TCP had to send something again so often because its timer ran out.
+    #[must_use]
+    pub fn with_retransmissions(self, retransmissions: u32) -> Self {
+        Self { retransmissions, ..self }
+    }
+
+    /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known.
+    #[must_use]
+    pub fn retransmissions(&self) -> u32 {
+        self.retransmissions
     }
 
     /// The kind of overload; `None` for any other reason.

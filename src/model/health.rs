@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Boottime, Certificate, Checks, Failure, FailureReason, Now, Overload, TargetKey, Timings};
+use super::{Boottime, Certificate, Check, Checks, Failure, FailureReason, Now, Overload, TargetKey, Timings};
 
 /// Every target's health. One `Arc` of it crosses to steering, so that nobody sees half a change.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +23,13 @@ pub struct TargetHealth {
 }
 
 impl TargetHealth {
+    /// The check that is much slower than a sibling's at present, the slowest if there are two.
+    #[must_use]
+    pub fn slow(&self) -> Option<(Check, Slowness)> {
+        let slow = self.checks.iter().filter_map(|(check, health)| Some((*check, health.slow?)));
+        slow.filter(|(_, slow)| slow.until.is_none()).max_by_key(|(_, slow)| slow.median)
+    }
+
     /// Up only if some check is up and none is down; down if any is; else unknown.
     #[must_use]
     pub fn summary(&self) -> CheckState {
@@ -85,6 +92,8 @@ pub struct Load {
     /// One of the latest three successes took more than twice the median of those before, and more than 500 ms above
     /// it.
     pub slow: bool,
+    /// The median of the latest ten successes, once there are as many.
+    pub median: Option<Duration>,
     /// Starts of the latest results of the present run, the oldest first; a long run is remembered by its latest ones.
     pub starts: Arc<[Boottime]>,
 }
@@ -100,6 +109,19 @@ pub struct OverloadRun {
     pub third: Option<Boottime>,
     /// The latest result is one of it.
     pub lasts: bool,
+}
+
+/// How much more slowly a check is answered than the same check of a sibling, by medians of ten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slowness {
+    /// Since when it is so.
+    pub since: Boottime,
+    /// Until when it was, if it is over.
+    pub until: Option<Boottime>,
+    /// The latest median while it was so.
+    pub median: Duration,
+    /// The quickest sibling's.
+    pub beside: Duration,
 }
 
 /// Up or down, after hysteresis.
@@ -161,6 +183,8 @@ pub struct CheckHealth {
     pub last_failure: Option<(Now, Failure)>,
     /// Overload that lasts.
     pub load: Load,
+    /// Set while it is much slower than a sibling's, and for a while after.
+    pub slow: Option<Slowness>,
     /// The certificate that was shown last, of a check with TLS.
     pub certificate: Option<Arc<Certificate>>,
     /// What people should know of how this target is asked, although nothing is wrong with its answers.
@@ -186,6 +210,7 @@ impl CheckHealth {
             last: None,
             last_failure: None,
             load: Load::default(),
+            slow: None,
             certificate: None,
             remark: None,
             stats: CheckStats::default(),

@@ -39,7 +39,7 @@ pub use handover::{
 };
 pub use health::{
     CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
-    Span, TargetHealth,
+    Slowness, Span, TargetHealth,
 };
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{

@@ -18,6 +18,20 @@ pub struct Observation {
     pub outcome: Result<Timings, Failure>,
 }
 
+impl Observation {
+    /// True if it succeeded after a tail-loss probe of TCP's that no timer followed.
+    #[must_use]
+    pub fn took_a_tail_loss_probe(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|timings| timings.tail_loss_probe)
+    }
+
+    /// How often TCP had to send something again because its timer ran out.
+    #[must_use]
+    pub fn retransmissions(&self) -> u32 {
+        self.outcome.as_ref().map_or_else(Failure::retransmissions, |timings| timings.retransmissions)
+    }
+}
+
 /// How long each phase of a successful probe took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Timings {
@@ -33,6 +47,16 @@ pub struct Timings {
     pub query: Option<Duration>,
     /// Everything.
     pub total: Duration,
+    /// How often TCP had to send something again because its timer ran out; 0 where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    pub retransmissions: u32,
+    /// Whether TCP sent a tail-loss probe and nothing else again: a sign of a lost packet or of a slow answer.
+    #[serde(default, skip)]
+    pub tail_loss_probe: bool,
+}
+
+fn is_none_of_it(times: &u32) -> bool {
+    *times == 0
 }
 
 /// One check that was made once, for somebody who asked.

@@ -96,6 +96,12 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::TargetUp { target, check, recovered: _ } => {
             Fields { target: Some(target), check: Some(check.label()), ..plain("target_up") }
         }
+        EventKind::TargetSlow { target, check, median: _, beside: _ } => {
+            Fields { target: Some(target), check: Some(check.label()), ..plain("target_slow") }
+        }
+        EventKind::TargetSlowOver { target, check } => {
+            Fields { target: Some(target), check: Some(check.label()), ..plain("target_slow_over") }
+        }
         EventKind::AnswerChanged { name, from: _, to: _, reason } => {
             Fields { name: Some(name.as_str()), reason: Some(reason.label()), ..plain("answer_changed") }
         }
@@ -179,6 +185,8 @@ impl Maker {
             | EventKind::PublishConflict { .. } => Self::Outsider,
             EventKind::TargetDown { .. }
             | EventKind::TargetUp { .. }
+            | EventKind::TargetSlow { .. }
+            | EventKind::TargetSlowOver { .. }
             | EventKind::AnswerChanged { .. }
             | EventKind::ReasonChanged { .. }
             | EventKind::HandoverFull { .. } => Self::Change,
@@ -261,6 +269,13 @@ mod tests {
             EventKind::EdgeBegan { target: target(), check: Check::Path, failure: failure.clone() },
             EventKind::TargetDown { target: target(), check: Check::Path, failure },
             EventKind::TargetUp { target: target(), check: Check::Path, recovered: true },
+            EventKind::TargetSlow {
+                target: target(),
+                check: Check::Path,
+                median: Duration::from_millis(1500),
+                beside: Duration::from_millis(2),
+            },
+            EventKind::TargetSlowOver { target: target(), check: Check::Path },
             EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
             EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
             EventKind::FormerKept { name: name.clone() },

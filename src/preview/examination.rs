@@ -182,7 +182,7 @@ fn made(outcome: &Result<Timings, Failure>, remark: Option<&str>) -> CheckMade {
 }
 
 fn phases(timings: &Timings) -> Phases {
-    let Timings { tcp, tls, answer, login, query, total } = *timings;
+    let Timings { tcp, tls, answer, login, query, total, retransmissions: _, tail_loss_probe: _ } = *timings;
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
     Phases {
         tcp: ms(tcp),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, InvalidMessage};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -21,7 +22,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::chain::Untrusted;
-use crate::model::{Failure, FailureReason, Wall};
+use crate::model::{Failure, FailureReason, Timings, Wall};
+use crate::sys::tcp_info::SentAgain;
 
 /// When one attempt has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -67,22 +69,104 @@ impl Deadline {
     }
 }
 
-/// Connects to an address. Returns the stream and how long the handshake took.
+/// What has become of an attempt to connect.
+#[derive(Debug)]
+pub struct Connected {
+    /// The connection.
+    pub stream: TcpStream,
+    /// How long the handshake took.
+    pub took: Duration,
+    /// What had to be sent again so far.
+    pub resent: Resent,
+}
+
+/// What TCP had to send again on a connection, the SYN included, because its timer ran out: a sign of lost packets.
+/// None where the kernel does not tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Resent {
+    times: u32,
+    looked: SentAgain,
+}
+
+/// What had to be sent again between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Segments, where a timer ran out.
+    pub by_a_timer: u32,
+    /// No timer did, and yet something was sent again.
+    pub tail_loss_probe: bool,
+}
+
+impl Again {
+    /// The times of what succeeded meanwhile.
+    #[must_use]
+    pub fn during(self, timings: Timings) -> Timings {
+        let Self { by_a_timer, tail_loss_probe } = self;
+        Timings {
+            retransmissions: timings.retransmissions.saturating_add(by_a_timer),
+            tail_loss_probe: timings.tail_loss_probe || tail_loss_probe,
+            ..timings
+        }
+    }
+}
+
+impl Resent {
+    /// Looks at a connection that is just open, or not yet.
+    fn of_the_syn(stream: &TcpStream) -> Self {
+        let looked = SentAgain::on(stream).unwrap_or_default();
+        Self { times: looked.of_the_syn(), looked }
+    }
+
+    /// Looks again. Returns what was sent again, from the SYN on at the first look and since the look before at any other.
+    pub fn look(&mut self, stream: &TcpStream) -> Again {
+        let now = SentAgain::on(stream).unwrap_or(self.looked);
+        let since = now.by_a_timer_since(self.looked);
+        let tail_loss_probe = since == 0 && now.since(self.looked) > 0;
+        self.looked = now;
+        Again { by_a_timer: std::mem::take(&mut self.times).saturating_add(since), tail_loss_probe }
+    }
+
+    /// What an attempt came to, with what had to be sent again meanwhile.
+    ///
+    /// # Errors
+    /// Those of the attempt.
+    pub fn told(mut self, outcome: Result<Timings, Failure>, stream: &TcpStream) -> Result<Timings, Failure> {
+        let again = self.look(stream);
+        outcome.map(|timings| again.during(timings)).map_err(|failure| failure.with_retransmissions(again.by_a_timer))
+    }
+}
+
+/// Connects to an address.
 ///
 /// # Errors
 /// Why there is no connection.
-pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<(TcpStream, Duration), Failure> {
+pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connected, Failure> {
     let started = Instant::now();
-    let work = async { TcpStream::connect(address).await.map_err(|e| failure("connect", &e)) };
-    let covered = deadline.cover("no answer to the TCP handshake", work).await;
-    let stream = covered.map_err(Failure::met_on_the_way)?;
-    let took = started.elapsed();
+    let stream = begin_to_connect(address).map_err(|e| failure("connect", &e).met_on_the_way())?;
+    let work = async {
+        let connected = stream.writable().await.and_then(|()| stream.take_error()?.map_or(Ok(()), Err));
+        connected.map_err(|e| failure("connect", &e))
+    };
+    let ended = deadline.cover("no answer to the TCP handshake", work).await;
+    let (took, resent) = (started.elapsed(), Resent::of_the_syn(&stream));
+    ended.map_err(|failure| failure.with_retransmissions(resent.times).met_on_the_way())?;
     // On a host's own address the kernel may pick the probed port as our own and join the socket to itself.
     if stream.local_addr().is_ok_and(|own| own == address) {
         let met = Failure::new(FailureReason::Refused, "connect: nobody listens, the socket met itself");
         return Err(met.met_on_the_way());
     }
-    Ok((stream, took))
+    Ok(Connected { stream, took, resent })
+}
+
+/// Not tokio's own, which keeps the socket to itself until it is connected: what TCP had to send again counts just where
+/// it never is.
+fn begin_to_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(error),
+        _ => {}
+    }
+    TcpStream::from_std(socket.into())
 }
 
 /// TLS on an open connection, verified under `name`. Returns the stream and how long the handshake took.

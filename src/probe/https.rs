@@ -25,7 +25,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::backoff::Backoff;
-use super::dial::{self, Deadline};
+use super::dial::{self, Connected, Deadline};
 use super::http::{self, Answer, Wanted};
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober};
@@ -84,14 +84,17 @@ impl HttpsProber {
             return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
         };
         let (config, deadline) = (config?, Deadline::after(deadline));
-        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let Connected { stream, took: tcp, resent } = dial::connect(self.address, deadline).await?;
         let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
-        let answer = match &self.refusal {
-            Some(refusal) => refusal.answer(&mut stream, exchange, &config, deadline).await?,
-            None => Some(exchange.run(&mut stream, deadline).await?),
+        let answered = match &self.refusal {
+            Some(refusal) => refusal.answer(&mut stream, exchange, &config, deadline).await,
+            None => exchange.run(&mut stream, deadline).await.map(Some),
         };
-        let total = tcp + tls + answer.unwrap_or_default();
-        Ok(Timings { tcp, tls: Some(tls), answer, total, ..Timings::default() })
+        let timings = |answer: Option<Duration>| {
+            let total = tcp + tls + answer.unwrap_or_default();
+            Timings { tcp, tls: Some(tls), answer, total, ..Timings::default() }
+        };
+        resent.told(answered.map(timings), stream.get_ref().0)
     }
 }
 

@@ -75,7 +75,7 @@ pub trait Prober: Send + Sync + 'static {
 /// Whether attempts at one target may overlap (B6, B7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
-    /// They may: an unfinished attempt costs the server nothing.
+    /// They may: an unfinished attempt costs the server nothing, or further ones share its answer.
     Hedged,
     /// They may not: an unanswered attempt is awaited to its deadline first.
     OneAwaited,
@@ -240,7 +240,7 @@ impl Probers {
             (Check::Path, Product::Matrixone) => {
                 AnyProber::Greeting(Box::new(mysql::GreetingProber::new(address, spec, &shared)))
             }
-            (Check::Path, Product::Any) => login(mysql::LoginProber::ping(address, spec, &shared)),
+            (Check::Path, Product::Any) => login(mysql::LoginProber::ping(address, spec, &target.probe.path, &shared)),
             (Check::Deep, Product::Any) => login(mysql::LoginProber::mysql(address, spec, depth, &shared)),
             (Check::Deep, Product::Matrixone) => login(mysql::LoginProber::matrixone(address, spec, depth, &shared)),
         }

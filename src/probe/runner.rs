@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::target::{Report, Shared, Target};
+use super::target::{Calls, Report, Shared, Target};
 use super::{Prober, Work};
-use crate::health::{Bearing, Signal};
+use crate::health::{Bearing, Signal, slow};
 use crate::model::{
     Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now,
-    ProbeSpec, TargetHealth, TargetKey, TargetSpec,
+    ProbeSpec, Slowness, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
@@ -71,7 +71,7 @@ struct Running<P> {
 
 /// How a task is reached.
 struct Handle<P> {
-    nudge: Arc<Notify>,
+    calls: Arc<Calls>,
     prober: Shared<P>,
 }
 
@@ -170,9 +170,9 @@ where
             && spec.probe.with_secrets_of(&running.spec.probe) == *running.spec.probe;
         if same {
             running.spec = spec.clone();
-            for (check, Handle { nudge, prober }) in &running.checks {
+            for (check, Handle { calls, prober }) in &running.checks {
                 prober.replace((self.make)(spec, *check));
-                nudge.notify_one();
+                calls.prove();
             }
         }
         same
@@ -181,7 +181,7 @@ where
     fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector<P>) -> Running<P> {
         let (tag, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
-            let nudge = Arc::new(Notify::new());
+            let calls = Arc::new(Calls::default());
             let prober = Shared::new((self.make)(spec, check));
             let target = Target {
                 prober: prober.clone(),
@@ -191,11 +191,11 @@ where
                 grid,
                 clock: self.clock,
                 seed: self.seed,
-                nudge: nudge.clone(),
+                calls: calls.clone(),
                 reports: collector.reports.clone(),
             };
             collector.tasks.spawn(target.run(token.clone()));
-            (check, Handle { nudge, prober })
+            (check, Handle { calls, prober })
         };
         let checks = spec.probe.checks().map(&mut start).collect();
         Running { spec: spec.clone(), tag, checks, token }
@@ -223,15 +223,43 @@ where
         if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.tag, &report.spec)) {
             return false;
         }
+        let slow = slowness(collector, view, &report);
         let Some(known) = view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&report.check)) else {
             return false;
         };
-        let bears = collector.bearing.of(known, &report.health);
-        *known = report.health;
+        let is_slow = |slow: Option<Slowness>| slow.is_some_and(|slow| slow.until.is_none());
+        let turned = is_slow(slow) != is_slow(known.slow);
+        let bears = collector.bearing.of(known, &report.health) || turned;
+        *known = CheckHealth { slow, ..report.health };
+        if let Some(slow) = slow.filter(|_| turned) {
+            self.tell_slow(key, report.check, (report.at, slow));
+        }
+        if report.lost {
+            self.call(collector, (&report.spec.key, report.check), Calls::sibling_lost);
+        }
         if let Some(signal) = report.signal {
             self.tell((collector, view), &report.spec.key, report.check, (report.at, signal));
         }
         bears
+    }
+
+    fn tell_slow(&self, key: &TargetKey, check: Check, (at, slow): (Now, Slowness)) {
+        let (target, Slowness { median, beside, until, .. }) = (key.clone(), slow);
+        let kind = match until {
+            None => EventKind::TargetSlow { target, check, median, beside },
+            Some(_) => EventKind::TargetSlowOver { target, check },
+        };
+        // Without a listener there is nobody to tell.
+        let _ = self.events.send(Event { at, kind });
+    }
+
+    /// Calls the same check of all siblings.
+    fn call(&self, collector: &Collector<P>, (key, check): (&TargetKey, Check), call: fn(&Calls)) {
+        for sibling in collector.work.siblings(key) {
+            if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
+                call(&handle.calls);
+            }
+        }
     }
 
     /// Nudges the siblings, and tells what happened.
@@ -255,7 +283,7 @@ where
                 continue;
             }
             if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
-                handle.nudge.notify_one();
+                handle.calls.prove();
             }
         }
         let target = key.clone();
@@ -269,4 +297,18 @@ where
         // Without a listener there is nobody to tell.
         let _ = self.events.send(Event { at, kind });
     }
+}
+
+/// Whether the check that a report is of is much slower than the same one of its siblings.
+fn slowness<P>(collector: &Collector<P>, view: &HealthView, report: &Report) -> Option<Slowness> {
+    let health = |key: &TargetKey| view.targets.get(key)?.checks.get(&report.check);
+    let (key, median) = (&report.spec.key, report.health.load.median);
+    let before = health(key).and_then(|before| before.slow);
+    // Nearly always nobody's times need to be looked at.
+    if before.is_none() && median.is_none_or(|median| median <= slow::NEVER_BELOW) {
+        return None;
+    }
+    let up = |health: &&CheckHealth| matches!(health.state, CheckState::Up { .. });
+    let siblings = collector.work.siblings(key).filter_map(health).filter(up);
+    slow::judge(before, median, siblings.filter_map(|health| health.load.median).min(), report.at.boottime)
 }

@@ -1,6 +1,7 @@
 //! The task of one check of one target: begins probes when the tracker says so, and hands every result to it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,7 +28,37 @@ pub(super) struct Report {
     pub(super) check: Check,
     pub(super) health: CheckHealth,
     pub(super) signal: Option<Signal>,
+    /// Siblings are to be told that packets were lost.
+    pub(super) lost: bool,
     pub(super) at: Now,
+}
+
+/// How a target's task is called from outside.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    prove: Notify,
+    sibling_lost: AtomicBool,
+}
+
+impl Calls {
+    /// A probe is wanted now.
+    pub(super) fn prove(&self) {
+        self.prove.notify_one();
+    }
+
+    /// A sibling has lost packets. A probe is wanted now, which will tell whether they are lost here as well.
+    pub(super) fn sibling_lost(&self) {
+        self.sibling_lost.store(true, Ordering::Release);
+        self.prove();
+    }
+
+    async fn called(&self) {
+        self.prove.notified().await;
+    }
+
+    fn take_sibling_lost(&self) -> bool {
+        self.sibling_lost.swap(false, Ordering::AcqRel)
+    }
 }
 
 pub(super) struct Target<P> {
@@ -41,7 +72,7 @@ pub(super) struct Target<P> {
     pub(super) clock: Clock,
     /// Of this host: gives each (host, target, check) a phase of its own.
     pub(super) seed: u64,
-    pub(super) nudge: Arc<Notify>,
+    pub(super) calls: Arc<Calls>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -112,8 +143,11 @@ impl<P: Prober> Target<P> {
                     Some(self.ended(&mut tracker, &observation))
                 }
                 // A sibling is in trouble, or there is another secret: prove yourself now.
-                () = self.nudge.notified() => {
+                () = self.calls.called() => {
                     let now = self.clock.now();
+                    if self.calls.take_sibling_lost() {
+                        tracker.sibling_lost(now);
+                    }
                     // What the prober before found out may not hold for this one.
                     tracker.pace(self.prober.get().pace(), now);
                     let at = Instant::now() + tracker.rouse(now).mul_f64(rng.f64());
@@ -153,7 +187,7 @@ impl<P: Prober> Target<P> {
     }
 
     fn begin(&self, probes: &mut JoinSet<Observation>, started: Now) {
-        let (prober, clock, deadline) = (self.prober.get(), self.clock, self.schedule.timeout);
+        let (prober, clock, deadline, check) = (self.prober.get(), self.clock, self.schedule.timeout, self.check);
         probes.spawn(async move {
             // The prober keeps the deadline; this is for one that doesn't.
             let outcome = tokio::time::timeout(deadline * 2, prober.probe(deadline)).await.unwrap_or_else(|_| {
@@ -164,6 +198,7 @@ impl<P: Prober> Target<P> {
             });
             let ended = clock.now().boottime;
             let outcome = stalled(outcome, ended.since(started.boottime), deadline);
+            let outcome = if check == Check::Deep { without_retransmissions(outcome) } else { outcome };
             Observation { started: started.boottime, ended, outcome }
         });
     }
@@ -174,7 +209,8 @@ impl<P: Prober> Target<P> {
         tracker.pace(prober.pace(), at);
         let step = tracker.observe(observation, at);
         let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
-        let report = Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, at };
+        let report =
+            Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, lost: step.lost, at };
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(report);
         step.next
@@ -221,6 +257,14 @@ fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration
             Err(Failure::new(FailureReason::Local, format_args!("this host stood still: {took:?} for {deadline:?}")))
         }
         other => other,
+    }
+}
+
+/// A link is judged by the path check alone: logins don't go at a faster pace for it.
+fn without_retransmissions(outcome: Result<Timings, Failure>) -> Result<Timings, Failure> {
+    match outcome {
+        Ok(timings) => Ok(Timings { retransmissions: 0, tail_loss_probe: false, ..timings }),
+        Err(failure) => Err(failure.with_retransmissions(0)),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::dial::{self, Deadline};
+use super::dial::{self, Connected, Deadline};
 use super::{Overlap, Prober};
 use crate::model::{Failure, Timings};
 
@@ -29,7 +29,7 @@ impl Prober for TcpProber {
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let (_hang_up, tcp) = dial::connect(self.address, Deadline::after(deadline)).await?;
-        Ok(Timings { tcp, total: tcp, ..Timings::default() })
+        let Connected { stream, took: tcp, resent } = dial::connect(self.address, Deadline::after(deadline)).await?;
+        resent.told(Ok(Timings { tcp, total: tcp, ..Timings::default() }), &stream)
     }
 }

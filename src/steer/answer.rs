@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use super::Inputs;
 use super::candidate::{Candidate, Candidates, Standing};
 use super::shed::{self, Shed};
+use super::slow;
 use crate::model::{Answers, Prefer};
 
 /// The outcome for one name.
@@ -76,17 +77,17 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
     }
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let mut choice = pool.members.clone();
-    let shed = shed::of(candidates, published, inputs);
+    let mut shed = shed::of(candidates, published, inputs);
     // Where nothing answers nothing is better than anything else: the last set stays.
     if !pool.good.is_empty() || !choice.iter().any(|c| is_published(c)) {
-        let is_left = |c: &Candidate| shed.left.contains(&c.key);
         prefer(&mut choice, (&pool, &is_published), |c| !c.drained);
-        if choice.iter().any(|c| c.serves() && !is_left(c)) {
-            choice.retain(|c| !is_left(c));
-        }
+        leave(&mut choice, &shed);
         let first = choice.iter().map(|c| c.priority).min();
         prefer(&mut choice, (&pool, &is_published), |c| Some(c.priority) == first);
         if candidates.steering.prefer == Prefer::LocalZone {
+            let slow = slow::of(&choice, published, inputs);
+            leave(&mut choice, &slow);
+            shed = shed.and(slow);
             prefer(&mut choice, (&pool, &is_published), |c| c.local);
         }
         if candidates.steering.answers == Answers::One {
@@ -171,6 +172,14 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
 /// True if a drain is not what keeps it out.
 fn is_sick(c: &Candidate) -> bool {
     matches!(c.standing, Standing::Down | Standing::Recovering)
+}
+
+/// Leaves out what this host keeps away from, as long as something else serves.
+fn leave(choice: &mut Vec<&Candidate>, shed: &Shed) {
+    let is_left = |c: &Candidate| shed.left.contains(&c.key);
+    if choice.iter().any(|c| c.serves() && !is_left(c)) {
+        choice.retain(|c| !is_left(c));
+    }
 }
 
 /// Keeps those that are preferred if one of them answers. If none does and one is published, it may yet: what is

@@ -35,6 +35,7 @@ mod candidate;
 mod evidence;
 mod reason;
 mod shed;
+mod slow;
 
 use std::collections::{BTreeMap, BTreeSet};
 

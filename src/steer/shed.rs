@@ -38,7 +38,7 @@ use crate::model::{
 };
 
 /// No host whose hash is not below leaves.
-const MOST: f64 = 0.5;
+pub(super) const MOST: f64 = 0.5;
 /// An adapter may refuse everybody for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Failures here and successes there.
@@ -51,6 +51,15 @@ pub(super) struct Shed {
     pub(super) left: BTreeSet<TargetKey>,
     /// When that next changes by itself.
     pub(super) wake: Option<Boottime>,
+}
+
+impl Shed {
+    /// Both.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.left.extend(other.left);
+        self.wake = self.wake.into_iter().chain(other.wake).min();
+        self
+    }
 }
 
 /// What counts as one, and where else the name could lead.
@@ -101,7 +110,7 @@ pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: 
 }
 
 /// Whether it is time; if not, it will be.
-fn reached(turn: Boottime, now: Boottime, shed: &mut Shed) -> bool {
+pub(super) fn reached(turn: Boottime, now: Boottime, shed: &mut Shed) -> bool {
     if turn > now {
         shed.wake = shed.wake.into_iter().chain([turn]).min();
     }
@@ -211,7 +220,7 @@ fn alternate(failures: &[Boottime], successes: &[Boottime]) -> Option<Boottime> 
 }
 
 /// At or above 0, below 1.
-fn hash(host: &HostFacts, target: &str) -> f64 {
+pub(super) fn hash(host: &HostFacts, target: &str) -> f64 {
     let part = |part: &Option<String>| part.clone().unwrap_or_default();
     let machine = || format!("{}\n{}", part(&host.identity.machine_id), part(&host.hostname));
     let host = host.instance_id.clone().unwrap_or_else(machine);

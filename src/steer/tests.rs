@@ -1,4 +1,5 @@
 mod properties;
+mod slow;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -136,6 +137,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         last: None,
         last_failure: None,
         load: crate::model::Load::default(),
+        slow: None,
         certificate: None,
         remark: None,
         stats: crate::model::CheckStats::default(),

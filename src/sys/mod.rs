@@ -18,3 +18,4 @@ pub mod regular_file;
 pub mod service_manager;
 pub mod signals;
 pub mod sockets;
+pub mod tcp_info;

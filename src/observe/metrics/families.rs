@@ -41,7 +41,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     all.extend([inputs_capped(capped), api_requests(api), credentials_expiry(api)]);
     all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
     all.extend([certificate_expiry(health)]);
-    all.extend([probe_late(health), target_up(health), target_transitions(health)]);
+    all.extend([probe_late(health), target_up(health), target_slow(health), target_transitions(health)]);
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
     all.extend([in_sync(snapshot)]);
     all.extend(receipts.hosts.iter().flat_map(hosts));
@@ -259,6 +259,13 @@ fn target_up(health: &HealthView) -> Family {
         CheckState::Down { .. } => Some((target_labels(key), false)),
     });
     Family::gauge("privatelink_target_up", "1 if an address is up, after hysteresis.").samples(judged)
+}
+
+/// One series each for those that are, at most.
+fn target_slow(health: &HealthView) -> Family {
+    let slow = health.targets.iter().filter(|(_, target)| target.slow().is_some());
+    Family::gauge("privatelink_target_slow", "1 while an address answers much more slowly than a sibling.")
+        .samples(slow.map(|(key, _)| (target_labels(key), true)))
 }
 
 fn target_transitions(health: &HealthView) -> Family {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::report::failure;
 use super::{credentials, discovery, dns, former};
 use crate::model::{
-    CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, TargetKey, Verdict, Zone,
+    CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict,
+    Zone,
 };
 use crate::observe::{ConfigState, Snapshot};
 
@@ -129,9 +130,20 @@ fn targets(snapshot: &Snapshot) -> Vec<String> {
     let addresses = configured.flat_map(|(name, endpoint)| current_addresses(name, endpoint));
     let problems = |key: TargetKey| {
         let remarks = remarks(snapshot, &key);
-        [target_problem(snapshot, &key), certificate_problem(snapshot, &key)].into_iter().flatten().chain(remarks)
+        let [target, slow] = [target_problem, slow_problem].map(|problem| problem(snapshot, &key));
+        [target, slow, certificate_problem(snapshot, &key)].into_iter().flatten().chain(remarks)
     };
     addresses.flat_map(problems).collect()
+}
+
+/// An address that answers, and much more slowly than a sibling.
+fn slow_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
+    let (check, Slowness { median, beside, .. }) = snapshot.health.targets.get(key)?.slow()?;
+    let TargetKey { endpoint, zone, address } = key;
+    let [median, beside] = [median, beside].map(|time| time.as_millis());
+    Some(format!(
+        "{endpoint}: {address} in {zone} is slow: its {check} check takes {median} ms, a sibling's {beside} ms (medians of ten)"
+    ))
 }
 
 /// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check,

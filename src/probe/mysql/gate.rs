@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::decline::Refusals;
 use super::pauses::Pauses;
 use super::silence::Silence;
+use crate::model::{Failure, FailureReason};
 use crate::probe::tls::lock;
 
 /// What a handshake that works needs to end is some round trips; one that hangs must not hold up the end of the agent.
@@ -26,6 +27,10 @@ pub struct Gates(Arc<Mutex<HashMap<SocketAddr, Weak<Gate>>>>);
 #[derive(Debug)]
 pub struct Gate {
     turns: Arc<Semaphore>,
+    /// Whether whoever has the turn has been greeted.
+    greeted: AtomicBool,
+    /// Whether the server's last word was that it has no room for another connection.
+    crowded: AtomicBool,
     /// Whether whoever has the turn waits for the answer to a login that may be wrong, which may be held back on
     /// purpose.
     pub(super) holds_back: AtomicBool,
@@ -48,6 +53,8 @@ impl Gates {
         gates.retain(|_, gate| gate.strong_count() > 0);
         let gate = Arc::new(Gate {
             turns: Arc::new(Semaphore::new(1)),
+            greeted: AtomicBool::default(),
+            crowded: AtomicBool::default(),
             holds_back: AtomicBool::default(),
             refusals: Refusals::default(),
             silence: Silence::default(),
@@ -74,7 +81,39 @@ impl Gate {
     /// Whoever shakes hands holds the one turn there is. Each handshake ends by itself, so that nobody waits for ever.
     pub(super) async fn turn(&self) -> Turn {
         // Never closed.
-        Turn(self.turns.clone().acquire_owned().await.ok())
+        let turn = Turn(self.turns.clone().acquire_owned().await.ok());
+        self.greeted.store(false, Ordering::Relaxed);
+        turn
+    }
+
+    /// The turn, if nobody has it.
+    pub(super) fn turn_if_free(&self) -> Option<Turn> {
+        let turn = self.turns.clone().try_acquire_owned().ok()?;
+        self.greeted.store(false, Ordering::Relaxed);
+        Some(Turn(Some(turn)))
+    }
+
+    /// The server has greeted whoever has the turn.
+    pub(super) fn greeted(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    /// True if the server has greeted whoever has the turn: then waiting for it says nothing of the path.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
+    /// What an attempt was told: a failure, or that all is well. Silence is no word.
+    pub(super) fn heard(&self, failure: Option<&Failure>) {
+        match failure.map(|failure| failure.reason) {
+            Some(reason) if !reason.is_an_answer() => {}
+            reason => self.crowded.store(reason == Some(FailureReason::Overloaded), Ordering::Relaxed),
+        }
+    }
+
+    /// True if the server's last word was that it has no room for another connection (1040, 1203, 1226).
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 }
 

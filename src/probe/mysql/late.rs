@@ -5,15 +5,16 @@
 //! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is gone,
 //! or we when the server has had its time (`silence`, `server`).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::model::{Failure, FailureReason};
 use crate::probe::Turn;
+use crate::probe::tls::lock;
 
 /// What an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,10 @@ impl Phase {
         Self::Statement,
         Self::Ping,
     ];
+
+    fn of(stored: &AtomicU8) -> Self {
+        Self::ALL.get(usize::from(stored.load(Ordering::Relaxed))).copied().unwrap_or(Self::Turn)
+    }
 
     fn unfinished(self) -> &'static str {
         match self {
@@ -115,13 +120,23 @@ impl Progress {
     }
 
     fn phase(&self) -> Phase {
-        Phase::ALL.get(usize::from(self.0.load(Ordering::Relaxed))).copied().unwrap_or(Phase::Turn)
+        Phase::of(&self.0)
     }
 }
 
 /// The one attempt under way, if there is one.
 #[derive(Debug)]
-pub(super) struct Late<T>(tokio::sync::Mutex<Option<Attempt<T>>>);
+pub(super) struct Late<T> {
+    attempt: tokio::sync::Mutex<Option<Attempt<T>>>,
+    /// Of the latest, for whoever does not wait for it himself.
+    latest: Mutex<Option<Latest>>,
+}
+
+#[derive(Debug)]
+struct Latest {
+    began: Instant,
+    phase: Weak<AtomicU8>,
+}
 
 #[derive(Debug)]
 struct Attempt<T> {
@@ -132,7 +147,19 @@ struct Attempt<T> {
 impl<T: Send + 'static> Late<T> {
     /// None is under way.
     pub(super) fn new() -> Self {
-        Self(tokio::sync::Mutex::new(None))
+        Self { attempt: tokio::sync::Mutex::new(None), latest: Mutex::new(None) }
+    }
+
+    /// What the attempt under way is waiting for.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        let phase = lock(&self.latest).as_ref()?.phase.upgrade()?;
+        Some(Phase::of(&phase))
+    }
+
+    /// When the attempt under way began.
+    pub(super) fn began(&self) -> Option<Instant> {
+        let latest = lock(&self.latest);
+        latest.as_ref().filter(|latest| latest.phase.strong_count() > 0).map(|latest| latest.began)
     }
 
     /// The end of the attempt under way, or of a new one. What ended before now is no evidence of now: `begin` gets it
@@ -146,13 +173,14 @@ impl<T: Send + 'static> Late<T> {
         allowed: Duration,
         begin: impl FnOnce(Option<T>, Progress) -> JoinHandle<T>,
     ) -> Result<T, Failure> {
-        let mut current = self.0.lock().await;
+        let mut current = self.attempt.lock().await;
         let stale = match current.take_if(|attempt| attempt.task.is_finished()) {
             Some(attempt) => joined(attempt.task.await).ok(),
             None => None,
         };
         let attempt = current.get_or_insert_with(|| {
             let progress = Progress::new();
+            *lock(&self.latest) = Some(Latest { began: Instant::now(), phase: Arc::downgrade(&progress.0) });
             Attempt { task: begin(stale, progress.clone()), progress }
         });
         match timeout(allowed, &mut attempt.task).await {

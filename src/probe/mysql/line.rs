@@ -25,7 +25,7 @@ pub(super) enum Line {
 }
 
 impl Line {
-    fn tcp(&self) -> &TcpStream {
+    pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Sealed(tls) => tls.get_ref().0,

@@ -13,7 +13,7 @@
 //!   what a prober makes of it; `upgrade`: the step itself
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
 //! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and is sealed
-//! - `path`: the path check of MySQL; `decline`: how a handshake is ended that nobody goes on with
+//! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is ended that nobody goes on with
 //! - `late`: attempts are awaited beyond their probe; `gate`: what all probers of a server share, and that there is one
 //!   handshake at a time; `silence`, `pauses`: when a server, or a login, is left alone for a while
 
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 mod airlock;
 mod decline;
@@ -30,6 +30,7 @@ mod errors;
 mod gate;
 mod goodbye;
 mod greeting;
+mod hedge;
 mod late;
 mod line;
 mod opening;
@@ -56,9 +57,12 @@ use super::dial::Deadline;
 use super::tls::{Sessions, lock};
 use super::{Overlap, Prober};
 use crate::health::Pace;
-use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Secret, Timings, hide};
+use crate::model::{
+    Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Schedule, Secret, Timings, hide,
+};
 use airlock::{Driver, Found};
 use greeting::Greeting;
+use hedge::Hedges;
 use late::{Late, Phase, Progress};
 use packet::Packets;
 use seal::Secrecy;
@@ -146,6 +150,11 @@ pub struct LoginProber {
     server: Arc<Server>,
     question: Question,
     late: Late<Ended>,
+    /// Of a path check.
+    hedges: Option<Hedges>,
+    knock: Late<Result<Timings, Failure>>,
+    /// How the latest attempt ended, and when; held by whoever awaits the one under way.
+    latest: tokio::sync::Mutex<Option<(Instant, Result<Timings, Failure>)>>,
     kept: Mutex<Option<Session>>,
     /// Why the latest path check went without a login, if it did.
     no_login: Mutex<Option<Failure>>,
@@ -184,8 +193,9 @@ impl Ended {
 impl LoginProber {
     /// The path check of MySQL: a ping on a kept connection.
     #[must_use]
-    pub fn ping(address: SocketAddr, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
-        Self::new(Server::new(address, Product::Any, spec, shared), Question::Ping)
+    pub fn ping(address: SocketAddr, spec: &MysqlSpec, schedule: &Schedule, shared: &Shared<'_>) -> Self {
+        let prober = Self::new(Server::new(address, Product::Any, spec, shared), Question::Ping);
+        Self { hedges: Some(Hedges::new(schedule)), ..prober }
     }
 
     /// The deep check of MySQL.
@@ -205,6 +215,9 @@ impl LoginProber {
             server: Arc::new(server),
             question,
             late: Late::new(),
+            hedges: None,
+            knock: Late::new(),
+            latest: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
             no_login: Mutex::default(),
         }
@@ -225,9 +238,41 @@ impl LoginProber {
     }
 }
 
+impl LoginProber {
+    /// How the attempt under way ends, or a new one, unless one has ended since then.
+    async fn answer(
+        &self,
+        mut latest: tokio::sync::MutexGuard<'_, Option<(Instant, Result<Timings, Failure>)>>,
+        (began, allowed): (Instant, Duration),
+    ) -> Result<Timings, Failure> {
+        if let Some((_, outcome)) = latest.as_ref().filter(|(ended, _)| *ended > began) {
+            // What was sent again is the first one's to tell.
+            return outcome.clone().map(|timings| Timings { retransmissions: 0, tail_loss_probe: true, ..timings });
+        }
+        // The caller's own deadline is the earlier one.
+        let ended = self.late.end(allowed * 2, |stale, progress| self.begin(stale, allowed, progress)).await?;
+        let outcome = self.keep(ended);
+        *latest = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+
+    /// The failure of an attempt that goes on. That somebody of us has the turn, whom the server has greeted, is no fault
+    /// of the path's.
+    fn unfinished(&self, waited: Duration) -> Failure {
+        let phase = self.late.phase().unwrap_or(Phase::Turn);
+        let failure = phase.overdue(waited);
+        let is_ours = phase == Phase::Turn && self.server.gate.is_greeted();
+        if is_ours { Failure::new(FailureReason::Local, failure.detail) } else { failure }
+    }
+}
+
 impl Prober for LoginProber {
     fn overlap(&self) -> Overlap {
-        Overlap::OneAwaited
+        match self.question {
+            // A further one waits for the answer to the same ping, or hedges it.
+            Question::Ping => Overlap::Hedged,
+            Question::Fresh(_) => Overlap::OneAwaited,
+        }
     }
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
@@ -250,11 +295,21 @@ impl Prober for LoginProber {
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
+        let began = Instant::now();
         self.server.prepare(deadline).await?;
-        let ended = self.late.end(deadline, |stale, progress| self.begin(stale, deadline, progress)).await?;
-        *lock(&self.kept) = ended.session;
-        *lock(&self.no_login) = ended.no_login;
-        ended.outcome
+        let heard = timeout_at(began + deadline, async {
+            // Who comes second shares what the first hears, or tells more.
+            tokio::select! {
+                biased;
+                latest = self.latest.lock() => Ok(self.answer(latest, (began, deadline)).await),
+                turn = self.turn_to_hedge() => Err(turn),
+            }
+        });
+        match heard.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(turn)) => self.hedge(turn, (began, deadline)).await,
+            Err(_) => Err(self.unfinished(deadline)),
+        }
     }
 }
 

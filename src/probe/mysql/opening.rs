@@ -18,7 +18,7 @@ use super::silence::GREETING;
 use super::tls_guard::Next;
 use super::upgrade::{self, Unopened};
 use crate::model::{Failure, FailureReason, Timings};
-use crate::probe::dial::{self, Deadline};
+use crate::probe::dial::{self, Connected, Deadline, Resent};
 
 /// How long a peer may be gone in a handshake; a frozen one is not gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ pub(super) struct Opened {
     pub(super) secrecy: Secrecy,
     /// How long each phase took.
     pub(super) timings: Timings,
+    /// What had to be sent again, as it was last looked at.
+    pub(super) resent: Resent,
     pub(super) turn: Turn,
 }
 
@@ -42,11 +44,12 @@ impl Server {
     /// What was seen instead.
     pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
         self.may_turn_away()?;
-        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let Connected { stream, took: tcp, mut resent } = dial::connect(self.address, deadline).await?;
         let greet = self.greeting(Packets::new(stream));
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
         self.note_turned_away(false);
-        let mut timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
+        let mut timings = resent.look(packets.stream()).during(timings);
         if certificate && self.seal.wanted(&greeting)? {
             // Boxed, so that most attempts need no room for a handshake.
             let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
@@ -98,12 +101,12 @@ impl Server {
                 return Err(Unopened::No(NoLogin::Ours(failure, timings)));
             }
         };
-        let Opened { packets, greeting, mut timings, turn, .. } = greeted;
+        let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
         let (packets, secrecy, took) = upgrade::upgrade(self, (packets, &greeting), begun, progress).await?;
         timings.tls = Some(took);
         timings.total += took;
         let disproven = if let Secrecy::Disproven(failure) = &secrecy { Some(failure.clone()) } else { None };
-        let opened = Opened { packets, greeting, secrecy, timings, turn };
+        let opened = Opened { packets, greeting, secrecy, timings, resent, turn };
         match disproven {
             None => {
                 self.note_turned_away(false);
@@ -120,7 +123,7 @@ impl Server {
     }
 
     /// A connection that has greeted, without TLS as yet.
-    async fn greet_on(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Failure> {
+    pub(super) async fn greet_on(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Failure> {
         if let Some(rest) = self.gate.silence.rest() {
             return Err(resting(rest));
         }
@@ -128,14 +131,15 @@ impl Server {
         progress.enter(Phase::Connect);
         let connected = dial::connect(self.address, Deadline::after(allowed)).await;
         // What does not even accept connections counts none.
-        let (stream, tcp) = connected.inspect_err(|_| self.gate.silence.end())?;
+        let Connected { stream, took: tcp, mut resent } = connected.inspect_err(|_| self.gate.silence.end())?;
         let line = Line::Plain(stream);
         line.give_up_after(GONE, ASK);
         progress.enter(Phase::Greeting);
         let greeted = self.greeting_in_time(Packets::new(line)).await;
         let (packets, greeting, answer) = greeted.map_err(Failure::met_on_the_way)?;
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, turn })
+        let timings = resent.look(packets.stream().tcp()).during(timings);
+        Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, resent, turn })
     }
 
     /// The greeting, unless none comes for so long that the server has ended the connection, or counted it, itself.
@@ -145,6 +149,7 @@ impl Server {
             return Err(overdue("no greeting", GREETING));
         };
         self.gate.silence.end();
+        self.gate.greeted();
         greeted
     }
 
@@ -179,7 +184,7 @@ impl Server {
 
     /// Ends a handshake that we don't go on with.
     pub(super) async fn decline(&self, opened: Opened) {
-        let Opened { packets, greeting, secrecy, timings, turn } = opened;
+        let Opened { packets, greeting, secrecy, timings, resent: _, turn } = opened;
         let (tls, normal) = (secrecy != Secrecy::Open, timings.answer.unwrap_or(timings.tcp));
         decline(Handshake { packets, greeting: &greeting, tls, normal }, &self.gate, Some(turn)).await;
     }

@@ -50,7 +50,8 @@ pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Durat
 async fn ping(mut session: Session, progress: &Progress) -> Result<(Session, Timings), PingFault> {
     progress.enter(Phase::Ping);
     let took = timeout(PING, session.ping()).await.unwrap_or(Err(PingFault::Gone))?;
-    Ok((session, Timings { answer: Some(took), total: took, ..Timings::default() }))
+    let timings = session.resent().during(Timings { answer: Some(took), total: took, ..Timings::default() });
+    Ok((session, timings))
 }
 
 /// What people should know of a server that is only greeted.

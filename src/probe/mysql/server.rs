@@ -115,7 +115,7 @@ impl Server {
             None => None,
         };
         let ready = self.make_ready(secret.as_ref(), allowed, progress).await;
-        let Opened { mut packets, greeting, secrecy, mut timings, turn } = match ready {
+        let Opened { mut packets, greeting, secrecy, mut timings, resent, turn } = match ready {
             Ok(opened) => opened,
             Err(why) => {
                 secret.into_iter().for_each(SecretTurn::unused);
@@ -141,7 +141,9 @@ impl Server {
         self.guard.logged_in().await;
         timings.login = Some(took);
         timings.total += took;
-        Ok(LoggedIn { session: Session::new(packets, login.secret().cloned()), driver, timings })
+        let mut session = Session::new(packets, resent, login.secret().cloned());
+        let timings = session.resent().during(timings);
+        Ok(LoggedIn { session, driver, timings })
     }
 
     /// The turn to shake hands. Who waits for a login that is held back on purpose has not seen the server fail either.

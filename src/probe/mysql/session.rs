@@ -9,6 +9,7 @@ use super::errors::{ServerError, Stage};
 use super::line::Line;
 use super::packet::{Packets, protocol};
 use crate::model::{Failure, Secret, Timings};
+use crate::probe::dial::{Again, Resent};
 
 /// The command that asks for a sign of life.
 const PING: [u8; 1] = [0x0e];
@@ -21,6 +22,7 @@ const ASK: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Session {
     packets: Packets<Line>,
+    resent: Resent,
     /// What no message may repeat.
     secret: Option<Secret>,
 }
@@ -82,8 +84,14 @@ impl From<NoLogin> for Failure {
 }
 
 impl Session {
-    pub(super) fn new(packets: Packets<Line>, secret: Option<Secret>) -> Self {
-        Self { packets, secret }
+    /// Of a connection of which that was last known of what had to be sent again.
+    pub(super) fn new(packets: Packets<Line>, resent: Resent, secret: Option<Secret>) -> Self {
+        Self { packets, resent, secret }
+    }
+
+    /// What TCP had to send again since that was last asked for.
+    pub(super) fn resent(&mut self) -> Again {
+        self.resent.look(self.packets.stream().tcp())
     }
 
     /// How long the peer may be gone before this connection is given up. A dead path would else hold the next login

@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 pub use answer::{Question, Refusal, Text, judge};
 
 use super::backoff::Backoff;
-use super::dial::{self, Deadline};
+use super::dial::{self, Connected, Deadline};
 use super::http::{self, Answer, Exchange, Wanted};
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober, RefusedSecrets, Turn, Word};
@@ -178,20 +178,20 @@ impl TdengineProber {
         let (config, deadline) = (config?, Deadline::after(allowed));
         // Not whether the handshake was a full one: another attempt may have that answer still before it.
         let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || !self.is_proven(&config));
-        let (stream, tcp) = dial::connect(self.address, deadline).await?;
+        let Connected { stream, took: tcp, resent } = dial::connect(self.address, deadline).await?;
         let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
         let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
-        match exchange {
+        let outcome = match exchange {
             None => {
                 hang_up(&mut stream, deadline).await;
                 Ok(timings)
             }
             Some((exchange, question)) => {
-                let timings = self.exchange(&mut stream, (exchange, question), timings, deadline).await?;
-                *lock(&self.proven) = Arc::downgrade(&config);
-                Ok(timings)
+                let answered = self.exchange(&mut stream, (exchange, question), timings, deadline).await;
+                answered.inspect(|_| *lock(&self.proven) = Arc::downgrade(&config))
             }
-        }
+        };
+        resent.told(outcome, stream.get_ref().0)
     }
 
     fn is_proven(&self, config: &Arc<ClientConfig>) -> bool {
