@@ -9,7 +9,7 @@ use privatelinkd::model::{Check, Failure, FailureReason, Observation, Schedule, 
 
 use super::clock::{HostClock, after};
 use super::history::{Ms, SECOND};
-use super::world::{Fate, World};
+use super::world::{AWAITED, Fate, World};
 
 /// A packet that is not answered is sent again after so long, and then after twice as long (RFC 6298).
 const AGAIN: Ms = SECOND;
@@ -70,7 +70,7 @@ impl CheckTask {
         (grid, clock): (Duration, HostClock),
         (mut rng, now): (Rng, Ms),
     ) -> Self {
-        let awaited = spec.probe.kind.label() == "mysql" || check == Check::Deep;
+        let awaited = spec.probe.port == AWAITED || check == Check::Deep;
         let in_flight = if awaited { 1 } else { schedule.fall };
         let hold = spec.probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
         let tracker = Tracker::new(Rules { schedule, hold, in_flight }, clock.at(now));

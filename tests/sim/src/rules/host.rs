@@ -3,19 +3,22 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use privatelinkd::agent::steering;
 use privatelinkd::config::{Config, from_toml};
 use privatelinkd::discover::{Cache, Memory, recalled};
-use privatelinkd::model::{Drain, HostFacts, Identity, Inventory, Overrides, Plan, Policy};
+use privatelinkd::model::{
+    DeepSpec, Depth, Drain, HostFacts, Identity, Inventory, Overrides, Plan, Policy, ProbeSpec, Schedule,
+};
 use privatelinkd::steer::{Inputs, Steered, steer};
 
 use super::clock::HostClock;
 use super::finding::{Finding, Pass};
 use super::history::{Event, Ms, SECOND};
 use super::probing::{Probing, Seen};
-use super::world::{World, zone_id};
+use super::world::{DEEP, World, zone_id};
 use super::writing::Writing;
 
 /// However little happens, steering looks this often.
@@ -48,7 +51,9 @@ impl Workshop {
             return Ok(config.clone());
         }
         let read = from_toml(&text);
-        let config = Arc::new(read.map_err(|complaints| Broken::Config(format!("{complaints:?}"), text.clone()))?);
+        let mut config = read.map_err(|complaints| Broken::Config(format!("{complaints:?}"), text.clone()))?;
+        config.endpoints.values_mut().filter_map(|e| e.probe.as_mut()).filter(|p| p.port == DEEP).for_each(log_in);
+        let config = Arc::new(config);
         if self.configs.len() > 4096 {
             self.configs.clear();
         }
@@ -134,15 +139,11 @@ impl<'w> Host<'w> {
                 self.probing.sleep(lasted);
                 self.finding.sleep(lasted);
             }
-            Event::Restart => self.restart(false)?,
-            Event::Reboot => self.restart(true)?,
+            Event::Restart => self.restart(false, world)?,
+            Event::Reboot => self.restart(true, world)?,
             Event::Vandal => self.writing.vandal(self.clock, self.now),
             Event::Drain(..) => {
-                let of = |(zone, until): (&usize, &Ms)| {
-                    let until = self.clock.at(*until).boottime;
-                    Some((zone_id(*zone).parse().ok()?, Drain { endpoint: None, until }))
-                };
-                self.overrides.drains = world.drains.iter().filter_map(of).collect();
+                self.heed_drains(world);
                 self.wake = self.now;
             }
             _ => {
@@ -164,10 +165,18 @@ impl<'w> Host<'w> {
         self.wake = self.now;
     }
 
+    fn heed_drains(&mut self, world: &World) {
+        let of = |(zone, until): (&usize, &Ms)| {
+            let until = self.clock.at(*until).boottime;
+            Some((zone_id(*zone).parse().ok()?, Drain { endpoint: None, until }))
+        };
+        self.overrides.drains = world.drains.iter().filter(|(_, until)| **until > self.now).filter_map(of).collect();
+    }
+
     /// The processes end, and begin with what they kept; of another boot if the host went down with them.
-    fn restart(&mut self, rebooted: bool) -> Result<(), Broken> {
-        let cache =
-            |boots| Arc::new(Cache::new(self.workshop.dir.clone(), self.facts.identity.clone(), boot_id(boots)));
+    fn restart(&mut self, rebooted: bool, world: &World) -> Result<(), Broken> {
+        let (dir, identity) = (self.workshop.dir.clone(), self.facts.identity.clone());
+        let cache = |boots| Arc::new(Cache::new(dir.clone(), identity.clone(), boot_id(boots)));
         let (at, old) = (self.clock.at(self.now), cache(self.boots));
         let inventory = Arc::new(self.finding.inventory.clone());
         self.workshop.runtime.block_on(old.clone().save_inventory(inventory, at))?;
@@ -179,6 +188,7 @@ impl<'w> Host<'w> {
             self.now += 20 * SECOND;
             self.clock = HostClock::booted(self.now);
         }
+        self.heed_drains(world);
         let Memory { inventory, plan, .. } = cache(self.boots).load(self.clock.at(self.now));
         let inventory = recalled(inventory, &self.config);
         let seed = self.seed.wrapping_add(u64::from(self.boots));
@@ -269,6 +279,13 @@ impl<'w> Host<'w> {
             moment.fault = Some(format!("a result woke nobody, and changes the plan to {:?}", addresses(&now)));
         }
     }
+}
+
+/// With the rhythm that the check of configs gives a deep check once a minute.
+fn log_in(probe: &mut Arc<ProbeSpec>) {
+    let [interval, fast_interval, timeout] = [60, 5, 15].map(Duration::from_secs);
+    let schedule = Schedule { interval, fast_interval, timeout, ..probe.path };
+    Arc::make_mut(probe).deep = Some(DeepSpec { depth: Depth::Login, schedule });
 }
 
 fn boot_id(boots: u32) -> String {

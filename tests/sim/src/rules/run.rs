@@ -79,7 +79,7 @@ impl Play<'_> {
                 self.oracle.passed(pass, &self.world, now);
             }
             for seen in &moment.seen {
-                self.oracle.saw(seen);
+                self.oracle.saw(seen, now);
                 self.note(|| format!("  {} {} began {} {:?}", seen.key, seen.check, seen.began, seen.outcome));
             }
             let judged = moment.decided.as_ref().and_then(|(before, plan)| {

@@ -212,7 +212,7 @@ impl World {
         let _ = write!(
             text,
             "[cloud]\nrefresh_interval = \"{refresh}\"\ngone_grace = \"{grace}\"\n\
-             [hosts]\nreassert_interval = \"1m\"\n\
+             [hosts]\nreassert_interval = \"5s\"\n\
              [steering]\nanswers = \"{answers}\"\nprefer = \"{prefer}\"\n"
         );
         for (n, e) in endpoints.iter().enumerate().filter(|(n, _)| !self.removed.contains(n)) {
@@ -227,17 +227,13 @@ impl World {
                     zones.map(|(s, p)| format!("{} = \"{}\"", zone_id(s.zone), address(*s, *p))).collect();
                 let _ = writeln!(text, "addresses = {{ {} }}", zones.join(", "));
             }
-            let _ = match e.kind {
-                Kind::Overlapping => writeln!(text, "probe = {{ kind = \"tcp\", port = 9000, hold = \"{hold}s\" }}"),
-                Kind::Awaited => {
-                    writeln!(text, "probe = {{ kind = \"mysql\", user = \"u\", depth = \"none\", hold = \"{hold}s\" }}")
-                }
-                Kind::Deep => writeln!(
-                    text,
-                    "probe = {{ kind = \"matrixone\", user = \"a:b:c\", depth = \"login\", deep_interval = \"1m\", \
-                     hold = \"{hold}s\" }}"
-                ),
+            // A kind that would log in needs a file with a secret: its deep check is put in later.
+            let probe = match e.kind {
+                Kind::Overlapping => "kind = \"matrixone\", port = 9000",
+                Kind::Awaited => "kind = \"matrixone\", port = 3306",
+                Kind::Deep => "kind = \"matrixone\", port = 6001",
             };
+            let _ = writeln!(text, "probe = {{ {probe}, hold = \"{hold}s\" }}");
             if e.zone_name {
                 let zone = zone_id(0);
                 let _ = writeln!(text, "[[endpoint.zone]]\nid = \"{zone}\"\nprivate_dns = [\"z0.e{n}.example.com\"]");
@@ -246,6 +242,10 @@ impl World {
         text
     }
 }
+
+/// Where servers listen whose checks are awaited, and those that are logged in to.
+pub(super) const AWAITED: u16 = 3306;
+pub(super) const DEEP: u16 = 6001;
 
 pub(super) const SHARED: &str = "shared.example.com";
 

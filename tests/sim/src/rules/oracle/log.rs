@@ -14,6 +14,7 @@ const KEEP: usize = 64;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) began: Ms,
+    pub(super) ended: Ms,
     pub(super) found: Found,
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn note(&mut self, seen: &Seen) {
+    pub(super) fn note(&mut self, seen: &Seen, now: Ms) {
         let found = match seen.outcome {
             Ok(()) => Found::Good,
             Err(FailureReason::Local) => return,
@@ -49,7 +50,7 @@ impl Log {
         };
         let of = self.entries.entry((seen.key.address, seen.check)).or_default();
         let at = of.partition_point(|e| e.began <= seen.began);
-        of.insert(at, Entry { began: seen.began, found });
+        of.insert(at, Entry { began: seen.began, ended: now, found });
         if of.len() > KEEP {
             of.pop_front();
         }

@@ -130,8 +130,8 @@ impl Oracle {
         }
     }
 
-    pub(super) fn saw(&mut self, seen: &Seen) {
-        self.log.note(seen);
+    pub(super) fn saw(&mut self, seen: &Seen, now: Ms) {
+        self.log.note(seen, now);
     }
 
     pub(super) fn passed(&mut self, pass: &Pass, world: &World, now: Ms) {

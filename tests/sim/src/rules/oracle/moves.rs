@@ -16,6 +16,8 @@ const RISE: usize = 3;
 /// From the last probe before a path dies: an interval with its jitter, `fall` probes, the deadline of the last one, a
 /// sibling's answer, and the next regular look.
 const SOON_GONE: Ms = 25 * SECOND;
+/// Of so many results more than `fall` may tell of a link that loses packets.
+const LOSSY: usize = 40;
 /// Until things that were otherwise are noticed by everybody.
 const NOTICED: Ms = 60 * SECOND;
 const MOST_HOLD: Ms = 300 * SECOND;
@@ -89,21 +91,14 @@ impl Oracle {
         works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
     }
 
-    /// `fall` failures in a row, or many among few, and the last of them no older than some sibling's success that is
-    /// younger than the first.
+    /// `fall` failures in a row, or many among few, and the last of them was known no earlier than some sibling's success
+    /// that is younger than the first.
     fn is_disproved(&self, gone: IpAddr, check: Check, siblings: &[IpAddr]) -> bool {
-        let bad: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).map(|e| e.began).collect();
-        let recent: Vec<_> = self.log.of(gone, check).rev().take(4 * FALL).collect();
-        let lossy = recent.iter().filter(|e| e.found == Found::Bad).count() >= FALL + 1;
-        let began = |n: usize| recent.get(n).map(|e| e.began);
-        let (first, last) = match (bad.last(), bad.first()) {
-            (Some(first), Some(last)) if bad.len() >= FALL => (*first, *last),
-            _ if lossy => match (began(recent.len() - 1), recent.iter().find(|e| e.found == Found::Bad)) {
-                (Some(first), Some(last)) => (first, last.began),
-                _ => return false,
-            },
-            _ => return false,
-        };
+        let in_a_row: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).collect();
+        let recent: Vec<_> = self.log.of(gone, check).rev().take(LOSSY).filter(|e| e.found == Found::Bad).collect();
+        let bad = if in_a_row.len() >= FALL { in_a_row } else { recent };
+        let (Some(first), Some(last), true) = (bad.last(), bad.first(), bad.len() >= FALL) else { return false };
+        let (first, last) = (first.began, last.ended);
         let passed = |sibling: &IpAddr| {
             [Check::Path, Check::Deep].iter().any(|own| {
                 let mut results = self.log.of(*sibling, *own);
@@ -124,7 +119,9 @@ impl Oracle {
         let (spot, is_now) = case.world.spot(came)?;
         let works = |a: &IpAddr| self.checks_pass(case, *a) && self.truth.known_healthy(case, *a);
         let served = before.intersection(after).any(works);
-        if !served || case.now.saturating_sub(self.truth.settled) < NOTICED || !is_now {
+        // What comes and goes by chance is up for a while in between.
+        let noisy = self.truth.spots.get(&spot).is_none_or(|s| s.state == State::Noisy);
+        if noisy || !served || case.now.saturating_sub(self.truth.settled) < NOTICED || !is_now {
             return None;
         }
         if !self.log.ever_passed(came) {
@@ -181,14 +178,13 @@ impl Oracle {
     /// It is well, as good as any other, and has been for longer than a return takes.
     fn is_late(&self, case: &Case<'_>, spot: Spot, new: &Answer, from: Ms) -> bool {
         let Some(own) = self.truth.spots.get(&spot).filter(|own| own.state == State::Healthy) else { return false };
-        if !self.is_settled(case, spot) {
-            return false;
-        }
-        let well = |a: &IpAddr| {
+        let there = case.world.address(spot).is_some_and(|a| !self.truth.is_given_up(spot, a, case.world));
+        let Some(known) = self.truth.known(spot).filter(|_| there) else { return false };
+        let theirs = |a: &IpAddr| {
             let other = case.world.spot(*a).filter(|(_, is_now)| *is_now);
-            other.and_then(|(s, _)| self.truth.spots.get(&s)).is_some_and(|s| !s.state.is_dead())
+            other.and_then(|(s, _)| self.truth.spots.get(&s)).copied()
         };
-        let served = new.addresses.iter().any(well);
+        let served = new.addresses.iter().any(|a| theirs(a).is_some_and(|s| !s.state.is_dead()));
         let outranked = case.claims.iter().any(|other| self.key(*other, case) < self.key(spot, case));
         if served && (case.world.setup.one && !case.pinned() || outranked) {
             return false;
@@ -199,7 +195,9 @@ impl Oracle {
         let hold = hold.max((hold << departures.min(8)).min(MOST_HOLD)) * 6 / 5;
         let deep = if case.world.kind(spot) == Kind::Deep { 240 * SECOND } else { 0 };
         let bound = deep + 30 * SECOND + if served { hold } else { 0 };
-        own.since.max(from).max(self.truth.known(spot).unwrap_or(case.now)) + bound < case.now
+        // When the last that served died is not told by those that are published.
+        let from = if served { from } else { from.max(self.last_event) };
+        own.since.max(from).max(known) + bound < case.now
     }
 }
 

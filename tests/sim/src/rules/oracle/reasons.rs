@@ -7,9 +7,11 @@ use privatelinkd::model::{Answer, AnswerReason};
 use super::log::Found;
 use super::truth::State;
 use super::{Case, Oracle, Promise, told};
-use crate::rules::history::SECOND;
+use crate::rules::history::{Ms, SECOND};
 
 const FALL: usize = 3;
+/// Between a failure and the reason that tells of it: its own deadline, and a sibling's answer.
+const TOLD_SOON: Ms = 20 * SECOND;
 
 impl Oracle {
     pub(super) fn reason(&self, case: &Case<'_>, new: &Answer) -> Option<(Promise, String)> {
@@ -32,6 +34,7 @@ impl Oracle {
         let left_out =
             states.iter().any(|(s, a, st)| st.is_dead() && !published(a) && Some(self.key(*s, case)) <= best);
         let left = |(_, a, _): &(_, IpAddr, _)| self.names.get(case.name).is_some_and(|w| w.left.contains_key(a));
+        let works = |(_, a, st): &(_, IpAddr, State)| *st == State::Healthy && published(a);
         let everybody = self.truth.spots.values().all(|s| s.state.is_dead());
         match new.reason {
             AnswerReason::FailedOver if all_well => false_("nothing is dead"),
@@ -41,9 +44,7 @@ impl Oracle {
             {
                 false_("only a standby died")
             }
-            AnswerReason::AllDownKept if !all_dead && states.iter().any(|(.., st)| *st == State::Healthy) => {
-                false_("one is well")
-            }
+            AnswerReason::AllDownKept if !all_dead && states.iter().any(works) => false_("one of them is well"),
             AnswerReason::LocalFaultHeld if !everybody => false_("others are well"),
             AnswerReason::Healthy if all_dead => false_("all are dead"),
             AnswerReason::Healthy if left_out && !case.world.setup.one => false_("a dead one was left out"),
@@ -54,12 +55,13 @@ impl Oracle {
         }
     }
 
-    /// It failed `fall` times in a row by what moves a name, and all of that is known.
+    /// It failed `fall` times in a row by what moves a name, and siblings had time to prove themselves since.
     fn is_down(&self, case: &Case<'_>, address: IpAddr) -> bool {
         let Some((spot, _)) = case.world.spot(address) else { return false };
         self.checks(spot, case.world).iter().any(|check| {
-            let latest: Vec<_> = self.log.failing(address, *check).take(FALL).collect();
-            latest.len() == FALL && latest.iter().all(|e| e.found == Found::Bad)
+            let run: Vec<_> = self.log.failing(address, *check).collect();
+            let known = run.last().is_some_and(|e| e.ended + TOLD_SOON < case.now);
+            known && run.len() >= FALL && run.iter().take(FALL).all(|e| e.found == Found::Bad)
         })
     }
 }
