@@ -72,6 +72,8 @@ mod route;
 mod secrets;
 mod state_fuzz;
 mod steer_cut;
+mod steer_histories;
 mod steer_identity;
 mod steer_shed;
+mod steer_world;
 mod support;

@@ -148,8 +148,8 @@ proptest! {
     fn who_is_woken_rarely_decides_as_who_is_woken_always(results in prop::collection::vec(any_result(), 1..120)) {
         let inventory = inventory();
         let checks: Vec<_> = keys(&inventory).into_iter().flat_map(|k| [(k.clone(), Check::Path), (k, Check::Deep)]).collect();
-        let rules = Rules { schedule: SCHEDULE, hold: Duration::from_secs(2), in_flight: 2 };
-        let mut trackers: Vec<_> = checks.iter().map(|_| Tracker::new(rules, at(0))).collect();
+        let rules = Rules { check: Check::Path, schedule: SCHEDULE, hold: Duration::from_secs(2), in_flight: 2 };
+        let mut trackers: Vec<_> = checks.iter().map(|(_, check)| Tracker::new(Rules { check: *check, ..rules }, at(0))).collect();
         let (mut view, mut bearing, mut ms) = (HealthView::default(), Bearing::default(), 0);
         for ((key, check), tracker) in checks.iter().zip(&trackers) {
             let health: &mut Arc<TargetHealth> = view.targets.entry(key.clone()).or_default();

@@ -82,7 +82,10 @@ impl Host {
                 let hold = (30_000 * MS).mul_f64(1.0 + 0.2 * rng.f64());
                 host.targets.push(Target {
                     key: TargetKey { endpoint: format!("e{e}").parse().unwrap(), zone, address },
-                    tracker: Tracker::new(Rules { schedule, hold, in_flight: schedule.fall }, at(0)),
+                    tracker: Tracker::new(
+                        Rules { check: Check::Path, schedule, hold, in_flight: schedule.fall },
+                        at(0),
+                    ),
                     due: Some(rng.u64(0..500)),
                     nudged: false,
                     in_flight: vec![],
@@ -129,8 +132,9 @@ impl Host {
                 let observation = Observation { started: at(began).boottime, ended: at(ms).boottime, outcome };
                 let step = self.targets[i].tracker.observe(&observation, at(ms));
                 self.targets[i].due = self.appointment(ms, step.next);
-                if step.signal.is_some_and(|s| s.concerns_siblings()) {
-                    // Neighbours are the zones of one endpoint.
+                // Neighbours are the zones of one endpoint.
+                let sibling = self.targets[i ^ 1].tracker.health().state;
+                if step.signal.is_some_and(|s| s.concerns(sibling)) {
                     self.targets[i ^ 1].nudged = true;
                 }
                 ended = true;

@@ -61,13 +61,13 @@ impl Fleet {
             .collect();
         let second = Duration::from_secs(1);
         let schedule = Schedule { interval: 60 * second, fast_interval: second, timeout: second, rise: 3, fall: 3 };
-        let rules = Rules { schedule, hold: Duration::ZERO, in_flight: 1 };
+        let rules = |check| Rules { check, schedule, hold: Duration::ZERO, in_flight: 1 };
         let host = |i: u64| Host {
             facts: HostFacts { instance_id: Some(format!("i-{i}")), ..HostFacts::default() },
             trackers: keys
                 .iter()
                 .flat_map(|key| [Check::Path, Check::Deep].map(|check| (key.clone(), check)))
-                .map(|of| (of, Tracker::new(rules, now(0))))
+                .map(|of| (of.clone(), Tracker::new(rules(of.1), now(0))))
                 .collect(),
             plan: None,
             phase: i * 7,

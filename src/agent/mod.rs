@@ -110,6 +110,7 @@ fn host_facts(config: &Config, told: Option<&Facts>) -> HostFacts {
         region: region.clone(),
         vpc_id: vpc_id.clone(),
         instance_id: instance_id.clone(),
+        hostname: identity::hostname(),
         identity: Identity { region, vpc_id, instance_id, ..identity::local() },
         foreign_cache: None,
     }

@@ -27,12 +27,19 @@ impl Bearing {
         let decided = if let CheckState::Down { decided } = after.state { decided } else { None };
         self.latest = self.latest.max(decided).max(after.failing_since);
         self.begun = self.begun.max(after.successes.map(|run| run.first));
-        let beside = before.failures != after.failures && before.failures.map(|run| run.last) < self.begun;
+        let beside = before.moving != after.moving && before.moving.map(|run| run.last) < self.begun;
         let first = |run: Option<Span>| run.map(|run| run.first);
         let facts = |c: &CheckHealth| {
             let overload = c.load.overload.map(|run| (run.kind, run.first, run.third, run.lasts));
             let load = (overload, c.load.passing_since.is_some());
-            (c.state, c.failing_since, c.successes_in_a_row > 0, first(c.successes), first(c.failures), load)
+            (
+                c.state,
+                c.failing_since,
+                (c.successes_in_a_row > 0, c.on_the_way),
+                first(c.successes),
+                first(c.moving),
+                load,
+            )
         };
         let success = before.last_success_started;
         let evidence = success < after.last_success_started && success < self.latest;

@@ -11,12 +11,15 @@ pub(super) struct Fold {
     results: VecDeque<Entry>,
     /// Start of the first result of the run that the oldest kept one belongs to, if that is longer than what is kept.
     began: Option<Boottime>,
+    /// The same of the run of results with the same verdict.
+    like_began: Option<Boottime>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     started: Boottime,
     verdict: Verdict,
+    on_the_way: bool,
 }
 
 impl Entry {
@@ -39,17 +42,22 @@ enum Verdict {
 pub(super) struct Run {
     pub(super) successes: u32,
     pub(super) failures: u32,
-    /// Those among the failures that another zone can mend.
+    /// The latest of the failures, as far back as another zone could mend each of them.
     pub(super) moving: u32,
+    /// The latest of the failures, as far back as no other zone could mend any of them.
+    pub(super) staying: u32,
+    /// Each of `moving` was met on the way to what is checked.
+    pub(super) on_the_way: bool,
     /// Start of the first failure of the run.
     pub(super) failing_since: Option<Boottime>,
 }
 
-/// The latest run of either kind, as far back as results are remembered. One of the two is still going on.
+/// The latest run of either kind, as far back as results are remembered, over or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Runs {
     pub(super) successes: Option<Span>,
-    pub(super) failures: Option<Span>,
+    /// Of failures that another zone could mend, one right after the other.
+    pub(super) moving: Option<Span>,
 }
 
 impl Fold {
@@ -65,7 +73,8 @@ impl Fold {
             Err(_) => Verdict::Staying,
         };
         let at = self.results.partition_point(|e| e.started <= observation.started);
-        self.results.insert(at, Entry { started: observation.started, verdict });
+        let on_the_way = observation.outcome.as_ref().is_err_and(|f| f.is_on_the_way());
+        self.results.insert(at, Entry { started: observation.started, verdict, on_the_way });
         if self.results.len() > Self::KEEP {
             self.forget_oldest();
         }
@@ -73,8 +82,10 @@ impl Fold {
 
     fn forget_oldest(&mut self) {
         let Some(forgotten) = self.results.pop_front() else { return };
-        let same_run = self.results.front().is_some_and(|oldest| oldest.succeeded() == forgotten.succeeded());
-        self.began = same_run.then(|| self.began.unwrap_or(forgotten.started));
+        let Some(oldest) = self.results.front() else { return };
+        let began = |same: bool, began: Option<Boottime>| same.then(|| began.unwrap_or(forgotten.started));
+        self.began = began(oldest.succeeded() == forgotten.succeeded(), self.began);
+        self.like_began = began(oldest.verdict == forgotten.verdict, self.like_began);
     }
 
     pub(super) fn run(&self) -> Run {
@@ -85,8 +96,14 @@ impl Fold {
                 Verdict::Success => run.successes += 1,
                 _ if run.successes > 0 => break,
                 failure => {
+                    let (moving, staying) =
+                        (u32::from(failure == Verdict::Moving), u32::from(failure == Verdict::Staying));
+                    if failure == Verdict::Moving && run.moving == run.failures {
+                        run.on_the_way = entry.on_the_way && (run.on_the_way || run.moving == 0);
+                    }
+                    run.moving += moving * u32::from(run.moving == run.failures);
+                    run.staying += staying * u32::from(run.staying == run.failures);
                     run.failures += 1;
-                    run.moving += u32::from(failure == Verdict::Moving);
                     run.failing_since = Some(entry.started);
                 }
             }
@@ -98,22 +115,16 @@ impl Fold {
     }
 
     pub(super) fn runs(&self) -> Runs {
-        let mut runs = Runs::default();
-        let mut newer = None;
-        for (i, entry) in self.results.iter().enumerate().rev() {
-            let succeeded = entry.succeeded();
-            // A run that is longer than what is kept has its beginning all the same.
-            let started = self.began.filter(|_| i == 0).unwrap_or(entry.started);
-            let run = if succeeded { &mut runs.successes } else { &mut runs.failures };
-            match run {
-                Some(span) if newer == Some(succeeded) => span.first = started,
-                // An older run of this kind, behind one of the other.
-                Some(_) => break,
-                None => *run = Some(Span { first: started, last: entry.started }),
-            }
-            newer = Some(succeeded);
-        }
-        runs
+        Runs { successes: self.latest_run(Verdict::Success), moving: self.latest_run(Verdict::Moving) }
+    }
+
+    /// The latest results of this verdict, one right after the other.
+    fn latest_run(&self, of: Verdict) -> Option<Span> {
+        let end = self.results.iter().rposition(|entry| entry.verdict == of)?;
+        let first = self.results.range(..end).rposition(|entry| entry.verdict != of).map_or(0, |before| before + 1);
+        // A run that is longer than what is kept has its beginning all the same.
+        let began = self.like_began.filter(|_| first == 0).unwrap_or(self.results[first].started);
+        Some(Span { first: began, last: self.results[end].started })
     }
 
     /// Start of the latest-begun success that is remembered.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{Boottime, FailureReason, Load, Observation, Overload, OverloadRun};
+use crate::model::{Boottime, Check, FailureReason, Load, OVERLOAD_RAMP, Observation, Overload, OverloadRun};
 
 /// What a result says of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +16,13 @@ enum Said {
 }
 
 /// Keeps the present run of like results, the latest run of overload, and how long successes took.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Loads {
+    /// How many results are remembered.
+    keep: usize,
     run: Option<Said>,
+    /// Start of the first result of the run.
+    began: Boottime,
     /// Starts of the latest results of the run, the oldest first.
     starts: VecDeque<Boottime>,
     /// When the third in turn of the run was known.
@@ -29,12 +33,24 @@ pub(super) struct Loads {
 }
 
 impl Loads {
-    /// Results that are remembered: enough to see three of another check in turn that runs ten times as rarely.
-    const KEEP: usize = 40;
+    /// Of the deep check, by which alone a whole endpoint is overloaded: enough to see three of another endpoint's in
+    /// turn, which may run ten times as rarely.
+    const KEEP_DEEP: usize = 40;
+    /// Of the path check: enough for a median.
+    const KEEP_PATH: usize = 10;
     /// In turn, here and there.
     const IN_TURN: usize = 3;
     /// A server that takes so much longer than before is no worse for it, however fast it was.
     const SLOWER: Duration = Duration::from_millis(500);
+
+    pub(super) fn of(check: Check) -> Self {
+        let keep = match check {
+            Check::Path => Self::KEEP_PATH,
+            Check::Deep => Self::KEEP_DEEP,
+        };
+        let (starts, took) = (VecDeque::new(), VecDeque::new());
+        Self { keep, run: None, began: Boottime::default(), starts, third: None, overload: None, took }
+    }
 
     /// Takes a result in. A fault of our own says nothing, and one that was overtaken comes too late.
     pub(super) fn observe(&mut self, observation: &Observation, now: Boottime) {
@@ -50,13 +66,13 @@ impl Loads {
             return;
         }
         if self.run != Some(said) {
-            (self.run, self.third) = (Some(said), None);
+            (self.run, self.began, self.third) = (Some(said), observation.started, None);
             self.starts.clear();
             if let Some(run) = &mut self.overload {
                 run.lasts = false;
             }
         }
-        push(&mut self.starts, observation.started, Self::KEEP);
+        push(&mut self.starts, observation.started, self.keep);
         if self.starts.len() == Self::IN_TURN {
             self.third = self.third.or(Some(now));
         }
@@ -66,7 +82,11 @@ impl Loads {
         }
         if let Ok(timings) = &observation.outcome {
             let micros = u32::try_from(timings.total.as_micros()).unwrap_or(u32::MAX);
-            push(&mut self.took, micros, Self::KEEP);
+            push(&mut self.took, micros, self.keep);
+            if observation.started.since(self.began) >= OVERLOAD_RAMP {
+                // All hosts that left are back: what fails next has nothing to do with it.
+                self.overload = None;
+            }
         }
     }
 
@@ -120,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_run_of_overload_is_told_from_its_beginning_and_remembered() {
-        let mut loads = Loads::default();
+        let mut loads = Loads::of(Check::Deep);
         assert_eq!(loads.load(), Load::default());
         for secs in [1, 2, 3] {
             assert_eq!(loads.load().passing_since, None);
@@ -132,7 +152,7 @@ mod tests {
         }
         let run = OverloadRun { kind: Overload::NoComputeNode, first: at(10), third: Some(at(12)), lasts: true };
         assert_eq!((loads.load().overload, loads.load().passing_since), (Some(run), None));
-        assert_eq!((loads.load().starts.len(), loads.load().starts.last()), (Loads::KEEP, Some(&at(199))));
+        assert_eq!((loads.load().starts.len(), loads.load().starts.last()), (Loads::KEEP_DEEP, Some(&at(199))));
         seen(&mut loads, 200, Err(Failure::new(FailureReason::Local, "x")));
         assert_eq!(loads.load().overload, Some(run), "a fault of our own says nothing");
         seen(&mut loads, 150, Ok(1));
@@ -141,6 +161,29 @@ mod tests {
         assert_eq!(loads.load().overload, Some(OverloadRun { lasts: false, ..run }));
         seen(&mut loads, 202, Err(Failure::new(FailureReason::Overloaded, "too many connections")));
         assert_eq!(loads.load().overload, Some(OverloadRun { lasts: false, ..run }), "what passes is no run");
+    }
+
+    #[test]
+    fn an_overload_is_forgotten_once_all_are_back() {
+        let mut loads = Loads::of(Check::Deep);
+        seen(&mut loads, 10, dead());
+        for secs in (20..320).step_by(60) {
+            seen(&mut loads, secs, Ok(1));
+            assert!(loads.load().overload.is_some(), "hosts come back yet at {secs}");
+        }
+        seen(&mut loads, 319, Err(Failure::new(FailureReason::Refused, "x")));
+        seen(&mut loads, 320, Ok(1));
+        assert!(loads.load().overload.is_some(), "the way back began anew");
+        seen(&mut loads, 620, Ok(1));
+        assert_eq!(loads.load().overload, None);
+    }
+
+    #[test]
+    fn a_path_check_remembers_no_more_than_a_median_needs() {
+        let mut loads = Loads::of(Check::Path);
+        (0..100).for_each(|secs| seen(&mut loads, secs, Ok(1)));
+        assert_eq!((loads.starts.len(), loads.took.len()), (Loads::KEEP_PATH, Loads::KEEP_PATH));
+        assert_eq!(loads.load().passing_since, Some(at(2)));
     }
 
     #[test]
@@ -153,7 +196,7 @@ mod tests {
             (&[2000, 2000][..], [4000, 4000, 4000], false),
             (&[2000, 2000][..], [2000, 4001, 2000], true),
         ] {
-            let mut loads = Loads::default();
+            let mut loads = Loads::of(Check::Deep);
             for (secs, ms) in (1..).zip(before.iter().chain(&latest)) {
                 seen(&mut loads, secs, Ok(*ms));
             }

@@ -6,12 +6,15 @@ use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
 use super::pace::{Pace, Sparing};
 use crate::model::{
-    Boottime, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation, Schedule,
+    Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
+    Schedule,
 };
 
 /// What a tracker goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
+    /// Which question is put: each fails by what is of its own layer, and not every one is asked as often.
+    pub check: Check,
     /// Rhythm and thresholds.
     pub schedule: Schedule,
     /// How long a recovered target stays on hold.
@@ -47,8 +50,8 @@ pub enum Signal {
     EdgeBegan(Failure),
     /// The deciding failure. Siblings must be probed: only a probe begun from now on is evidence (B4).
     WentDown(Failure),
-    /// The first success of a target that is down. Siblings should be probed: what they failed by may have been a fault
-    /// of this host that is over now.
+    /// The first success after a failure. Siblings that are down should be probed: what they failed by may have been a
+    /// fault of this host that is over now, and if not, they have to fail beside a success before anybody leaves them.
     Answers,
     /// Up; `recovered` if it had been down.
     CameUp {
@@ -58,13 +61,13 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// True if siblings should be probed at once.
+    /// True if a sibling whose check stands so should be probed at once.
     #[must_use]
-    pub fn concerns_siblings(&self) -> bool {
+    pub fn concerns(&self, sibling: CheckState) -> bool {
         match self {
-            Self::EdgeBegan(_) | Self::WentDown(_) | Self::Answers => true,
-            // With `rise` 1 this is the first success.
-            Self::CameUp { recovered } => *recovered,
+            Self::EdgeBegan(_) | Self::WentDown(_) => true,
+            // With `rise` 1, or from unknown, the latter is the first success.
+            Self::Answers | Self::CameUp { .. } => matches!(sibling, CheckState::Down { .. }),
         }
     }
 }
@@ -105,7 +108,7 @@ impl Tracker {
         Self {
             rules,
             fold: Fold::default(),
-            loads: Loads::default(),
+            loads: Loads::of(rules.check),
             run: Run::default(),
             state: CheckState::Unknown,
             since: now,
@@ -188,13 +191,13 @@ impl Tracker {
     /// The verdict as it stands.
     #[must_use]
     pub fn health(&self) -> CheckHealth {
-        let Schedule { rise, fall, .. } = self.rules.schedule;
+        let (rise, fall) = (self.rise(), self.rules.schedule.fall);
         let to_change = match self.state {
             CheckState::Unknown => 1,
             CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
             CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
         };
-        let Runs { successes, failures } = self.fold.runs();
+        let Runs { successes, moving } = self.fold.runs();
         CheckHealth {
             state: self.state,
             since: self.since,
@@ -203,7 +206,8 @@ impl Tracker {
             successes_in_a_row: self.run.successes,
             last_success_started: self.last_success_started,
             successes,
-            failures,
+            moving,
+            on_the_way: self.run.on_the_way,
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             load: self.loads.load(),
@@ -221,7 +225,7 @@ impl Tracker {
                 self.become_(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
-            CheckState::Down { .. } if self.run.successes >= self.rules.schedule.rise => {
+            CheckState::Down { .. } if self.run.successes >= self.rise() => {
                 let hold = self.rules.hold;
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.become_(CheckState::Up { hold_until }, now);
@@ -230,8 +234,9 @@ impl Tracker {
                 self.stats.transitions += 1;
                 Some(Signal::CameUp { recovered: true })
             }
-            CheckState::Down { .. } if before.successes == 0 && self.run.successes > 0 => Some(Signal::Answers),
-            CheckState::Up { .. } | CheckState::Down { .. } => None,
+            CheckState::Up { .. } | CheckState::Down { .. } => {
+                (before.successes == 0 && self.run.successes > 0).then_some(Signal::Answers)
+            }
         }
     }
 
@@ -239,11 +244,18 @@ impl Tracker {
         let fall = self.rules.schedule.fall;
         let moved = self.run.moving >= fall;
         if let CheckState::Down { decided } = self.state {
-            if decided.is_none() && moved {
-                self.state = CheckState::Down { decided: Some(ended) };
-                return Some(Signal::WentDown(failure.clone()));
-            }
-            return None;
+            return match decided {
+                None if moved => {
+                    self.state = CheckState::Down { decided: Some(ended) };
+                    Some(Signal::WentDown(failure.clone()))
+                }
+                // What it fails by now no other zone would mend: nothing is decided any more.
+                Some(_) if self.run.staying >= fall => {
+                    self.state = CheckState::Down { decided: None };
+                    None
+                }
+                None | Some(_) => None,
+            };
         }
         self.loss += Self::LEAK;
         let lossy = self.loss >= 2 * Self::LEAK * fall;
@@ -255,6 +267,14 @@ impl Tracker {
         }
         // A late failure from before the latest success is no edge.
         (before.failures == 0 && self.run.failures > 0).then(|| Signal::EdgeBegan(failure.clone()))
+    }
+
+    /// Successes in a row that end an outage. One login proves a database; more would only be more logins.
+    fn rise(&self) -> u32 {
+        match self.rules.check {
+            Check::Path => self.rules.schedule.rise,
+            Check::Deep => 1,
+        }
     }
 
     fn become_(&mut self, state: CheckState, now: Now) {
@@ -284,8 +304,7 @@ impl Tracker {
             let apart = self.last_answered.map_or(now, |at| at.after(sparing.apart));
             self.last_begun.after(wait).max(apart).since(now)
         };
-        let rising = self.down() && self.run.successes > 0;
-        if rising || (!self.down() && self.run.failures > 0) {
+        if self.rising() || (!self.down() && self.run.failures > 0) {
             Next::Edge(until(fast_interval))
         } else if self.down() {
             let since = self.since.boottime.max(self.roused.unwrap_or_default());
@@ -305,11 +324,18 @@ impl Tracker {
         let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
+        } else if self.rising() {
+            Next::Edge(until(fast_interval))
         } else if !settled_down && (unanswered || (self.run.failures > 0 && !self.down())) {
             Next::Edge(until(fast_interval))
         } else {
             Next::Regular(until(interval))
         }
+    }
+
+    /// Down, and the latest result was a success.
+    fn rising(&self) -> bool {
+        self.down() && self.run.successes > 0
     }
 
     fn down(&self) -> bool {

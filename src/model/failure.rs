@@ -165,6 +165,9 @@ pub struct Failure {
     /// Says something only where the reason is [`FailureReason::Overloaded`].
     #[serde(default, skip_serializing_if = "is_passing")]
     overload: Overload,
+    /// It came before what the check is about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    on_the_way: bool,
 }
 
 fn is_passing(overload: &Overload) -> bool {
@@ -180,7 +183,7 @@ impl Failure {
     pub fn new(reason: FailureReason, detail: impl fmt::Display) -> Self {
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         let detail: String = detail.to_string().chars().map(clean).take(Self::MAX_DETAIL).collect();
-        Self { reason, detail: detail.into(), overload: Overload::Passing }
+        Self { reason, detail: detail.into(), overload: Overload::Passing, on_the_way: false }
     }
 
     /// An overload of this kind.
@@ -193,6 +196,19 @@ impl Failure {
     #[must_use]
     pub fn with_overload(self, overload: Overload) -> Self {
         Self { overload, ..self }
+    }
+
+    /// The same, of an attempt that got no further than the connection or the greeting: of a check that goes further it
+    /// says nothing.
+    #[must_use]
+    pub fn met_on_the_way(self) -> Self {
+        Self { on_the_way: true, ..self }
+    }
+
+    /// True if the attempt got no further than the connection or the greeting.
+    #[must_use]
+    pub fn is_on_the_way(&self) -> bool {
+        self.on_the_way
     }
 
     /// The kind of overload; `None` for any other reason.

@@ -70,11 +70,15 @@ impl Span {
     }
 }
 
+/// Within so long all hosts of a fleet leave an overloaded target one after the other, and come back.
+pub const OVERLOAD_RAMP: Duration = Duration::from_secs(300);
+
 /// What tells overload that lasts from overload that passes, of one check. A run is of like results, one after the
 /// other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Load {
-    /// The latest run of an overload that can be as good as an outage, over or not.
+    /// The latest run of an overload that can be as good as an outage, over or not. Forgotten once successes have gone on
+    /// for [`OVERLOAD_RAMP`].
     pub overload: Option<OverloadRun>,
     /// When the third success in turn was known, of the present run of successes.
     pub passing_since: Option<Boottime>,
@@ -110,8 +114,8 @@ pub enum CheckState {
     },
     /// Does not answer as it should.
     Down {
-        /// When the deciding (`fall`-th) failure that can move a name was known. `None` while all that failed is of
-        /// the kind that no other zone mends.
+        /// When the deciding (`fall`-th) failure that can move a name was known. `None` while the latest ones are of the
+        /// kind that no other zone mends, however it began.
         decided: Option<Boottime>,
     },
 }
@@ -145,8 +149,12 @@ pub struct CheckHealth {
     pub last_success_started: Option<Boottime>,
     /// The latest run of successes, over or not.
     pub successes: Option<Span>,
-    /// The latest run of failures, over or not. Faults of our own are none.
-    pub failures: Option<Span>,
+    /// The latest run of failures that another address could mend, over or not. It ends with a success, and with a
+    /// failure of another kind: what came before that is no evidence of now.
+    pub moving: Option<Span>,
+    /// The check fails at present, and each of `moving` was met on the way: it says nothing of what the check is about,
+    /// and nothing at all once the path check has passed since.
+    pub on_the_way: bool,
     /// The latest result.
     pub last: Option<LastResult>,
     /// The latest failure, kept after the recovery for people.
@@ -173,7 +181,8 @@ impl CheckHealth {
             successes_in_a_row: 0,
             last_success_started: None,
             successes: None,
-            failures: None,
+            moving: None,
+            on_the_way: false,
             last: None,
             last_failure: None,
             load: Load::default(),

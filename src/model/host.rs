@@ -17,6 +17,9 @@ pub struct HostFacts {
     pub vpc_id: Option<String>,
     /// The ECS instance.
     pub instance_id: Option<String>,
+    /// What it calls itself.
+    #[serde(default)]
+    pub hostname: Option<String>,
     /// Which machine, for telling our own state from another machine's.
     pub identity: Identity,
     /// Set once the metadata service has shown that what was found in the cache is another machine's: by what. Nothing

@@ -36,8 +36,8 @@ pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
 pub use health::{
-    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OverloadRun, Span,
-    TargetHealth,
+    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
+    Span, TargetHealth,
 };
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{

@@ -35,21 +35,26 @@ pub struct Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerReason {
-    /// A zone's own name, which only ever points at that zone.
-    Pinned,
     /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and nothing
     /// answers there yet.
     RemovalPending,
-    /// Nothing at all answers any more, on at least two endpoints: probably this host's own fault (B5).
+    /// Every address is down, and since then nothing at all has answered on at least two endpoints: probably this host's
+    /// own fault (B5).
     LocalFaultHeld,
-    /// Every address is down, or every published one by what no other would mend; the last set stays.
+    /// Every address is down, or every published one by what no other would mend. The last set stays, or those of which
+    /// at least the path is up.
     AllDownKept,
     /// A drained zone is used because nothing else is healthy.
     DrainedButNeeded,
     /// An admin drained a zone.
     Drained,
-    /// A dead address was taken out.
+    /// A dead or overloaded address is left out that would be published if all were well.
     FailedOver,
+    /// Some published address is down, and nothing has disproved it: what it fails by no other one would mend, or the
+    /// evidence is still to come.
+    DownKept,
+    /// A zone's own name, which only ever points at that zone.
+    Pinned,
     /// The addresses come from a source that fails at present.
     Stale,
     /// Some address has not been judged yet.
@@ -62,14 +67,15 @@ pub enum AnswerReason {
 
 impl AnswerReason {
     /// Every reason, first the strongest.
-    pub const ALL: [Self; 11] = [
-        Self::Pinned,
+    pub const ALL: [Self; 12] = [
         Self::RemovalPending,
         Self::LocalFaultHeld,
         Self::AllDownKept,
         Self::DrainedButNeeded,
         Self::Drained,
         Self::FailedOver,
+        Self::DownKept,
+        Self::Pinned,
         Self::Stale,
         Self::Unprobed,
         Self::Fixed,
@@ -87,6 +93,7 @@ impl AnswerReason {
             Self::DrainedButNeeded => "drained_but_needed",
             Self::Drained => "drained",
             Self::FailedOver => "failed_over",
+            Self::DownKept => "down_kept",
             Self::Stale => "stale",
             Self::Unprobed => "unprobed",
             Self::Fixed => "fixed",

@@ -89,6 +89,7 @@ pub(crate) fn reason_tone(reason: AnswerReason) -> Tone {
         | AnswerReason::DrainedButNeeded
         | AnswerReason::Drained
         | AnswerReason::FailedOver
+        | AnswerReason::DownKept
         | AnswerReason::Stale
         | AnswerReason::Unprobed => Tone::Warn,
         AnswerReason::LocalFaultHeld | AnswerReason::AllDownKept => Tone::Bad,

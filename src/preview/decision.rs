@@ -205,6 +205,7 @@ fn why(reason: AnswerReason) -> &'static str {
         AnswerReason::DrainedButNeeded => "a drained zone is used because nothing else answers",
         AnswerReason::Drained => "a drained zone is left out",
         AnswerReason::FailedOver => "an address that does not answer is left out",
+        AnswerReason::DownKept => "an address that does not answer stays: nothing has proved to be better",
         AnswerReason::Stale => "the source of the addresses fails at present",
         AnswerReason::Unprobed => "there is no verdict on some address",
         AnswerReason::Fixed => "nothing probes the addresses",

@@ -74,11 +74,13 @@ impl Deadline {
 pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<(TcpStream, Duration), Failure> {
     let started = Instant::now();
     let work = async { TcpStream::connect(address).await.map_err(|e| failure("connect", &e)) };
-    let stream = deadline.cover("no answer to the TCP handshake", work).await?;
+    let covered = deadline.cover("no answer to the TCP handshake", work).await;
+    let stream = covered.map_err(Failure::met_on_the_way)?;
     let took = started.elapsed();
     // On a host's own address the kernel may pick the probed port as our own and join the socket to itself.
     if stream.local_addr().is_ok_and(|own| own == address) {
-        return Err(Failure::new(FailureReason::Refused, "connect: nobody listens, the socket met itself"));
+        let met = Failure::new(FailureReason::Refused, "connect: nobody listens, the socket met itself");
+        return Err(met.met_on_the_way());
     }
     Ok((stream, took))
 }
@@ -115,7 +117,8 @@ where
     let started = Instant::now();
     let connecting = TlsConnector::from(config).connect(name.clone(), stream);
     let work = async { connecting.await.map_err(|e| failure("TLS handshake", &e)) };
-    let stream = deadline.cover("TLS handshake not finished", work).await?;
+    let covered = deadline.cover("TLS handshake not finished", work).await;
+    let stream = covered.map_err(Failure::met_on_the_way)?;
     Ok((stream, started.elapsed()))
 }
 

@@ -228,25 +228,33 @@ where
         let bears = collector.bearing.of(known, &report.health);
         *known = report.health;
         if let Some(signal) = report.signal {
-            self.tell(collector, &report.spec.key, report.check, (report.at, signal));
+            self.tell((collector, view), &report.spec.key, report.check, (report.at, signal));
         }
         bears
     }
 
     /// Nudges the siblings, and tells what happened.
-    fn tell(&self, collector: &Collector<P>, key: &TargetKey, check: Check, (at, signal): (Now, Signal)) {
-        if signal.concerns_siblings() {
-            for sibling in collector.work.siblings(key) {
-                if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
-                    handle.nudge.notify_one();
-                }
+    fn tell(
+        &self,
+        (collector, view): (&Collector<P>, &HealthView),
+        key: &TargetKey,
+        check: Check,
+        (at, signal): (Now, Signal),
+    ) {
+        for sibling in collector.work.siblings(key) {
+            let health = view.targets.get(sibling).and_then(|health| health.checks.get(&check));
+            if !health.is_some_and(|health| signal.concerns(health.state)) {
+                continue;
+            }
+            if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
+                handle.nudge.notify_one();
             }
         }
         let target = key.clone();
         let kind = match signal {
             Signal::EdgeBegan(failure) => EventKind::EdgeBegan { target, check, failure },
             Signal::WentDown(failure) => EventKind::TargetDown { target, check, failure },
-            // Nothing that people are told: it is still down.
+            // Nothing that people are told: it is still down, or up as before.
             Signal::Answers => return,
             Signal::CameUp { recovered } => EventKind::TargetUp { target, check, recovered },
         };

@@ -187,7 +187,7 @@ impl<P: Prober> Target<P> {
         };
         // Not every host of a fleet returns to a recovered zone in the same instant.
         let hold = self.spec.probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
-        Rules { schedule: self.schedule, hold, in_flight }
+        Rules { check: self.check, schedule: self.schedule, hold, in_flight }
     }
 
     /// Regular appointments are jittered by a tenth to either side, so that no two checkers stay in step.

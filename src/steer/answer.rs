@@ -1,8 +1,20 @@
 //! Which candidates make the answer.
 //!
-//! First the *pool*: who may be published at all. Then the *choice*: priorities, drains and preferences pick from the
-//! pool. A suspect, an address that is down but not yet disproved, stays in the pool as if it were healthy, so that
-//! no preference moves a name before the evidence does.
+//! First the *pool*: who may be published at all. Then the *choice*: drains, overload, priorities and preferences pick
+//! from the pool. A suspect, an address that is down but not yet disproved, stays in the pool as if it were healthy, so
+//! that no preference moves a name before the evidence does; and no preference picks a suspect in place of what answers.
+//!
+//! Who may be published, the first of these that there are, the others only in so far as they are published already:
+//!
+//! 1. those that are up (or that nothing probes);
+//! 2. unless a published one has not been judged yet: those whose deep check has not said a word, those on hold, those
+//!    that begin to answer. Recovery is earned by `rise` and hold, unless nothing else is healthy;
+//! 3. those whose path is up, if every published one has its path down beside that: an address that connects is better
+//!    than one that does not. Between equals nothing moves;
+//! 4. what is published already, unchanged (B1).
+//!
+//! A published one leaves if it is disproved (`evidence`) by one of the first three; if it is retired, it leaves for any
+//! of them. A retired one is no hope: nobody waits for it.
 
 use std::net::IpAddr;
 
@@ -22,6 +34,19 @@ pub(super) struct Chosen {
     pub(super) drained: bool,
     /// What this host keeps away from because it is overloaded.
     pub(super) shed: Shed,
+}
+
+/// Who may be published.
+struct Pool<'a> {
+    members: Vec<&'a Candidate>,
+    /// Those of them that answer, as far as is known.
+    good: Vec<&'a Candidate>,
+}
+
+impl Pool<'_> {
+    fn is_good(&self, c: &Candidate) -> bool {
+        self.good.iter().any(|g| g.key == c.key)
+    }
 }
 
 /// `None` if there is neither a candidate nor anything published.
@@ -44,29 +69,32 @@ pub(super) fn choose(candidates: &Candidates, published: Option<&[IpAddr]>, inpu
 
 fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Option<Chosen> {
     let pool = pool(&candidates.list, published, inputs);
-    if pool.is_empty() {
+    if pool.members.is_empty() {
         // Nothing of what we know may be published: the last set stays (B1).
         let kept = published.filter(|p| !p.is_empty())?;
         return Some(Chosen { addresses: kept.to_vec(), ..Chosen::default() });
     }
-    let mut choice = pool.clone();
-    keep_if_any(&mut choice, |c| !c.drained);
+    let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
+    let mut choice = pool.members.clone();
     let shed = shed::of(candidates, published, inputs);
-    let is_left = |c: &Candidate| shed.left.contains(&c.key);
-    if choice.iter().any(|c| c.serves() && !is_left(c)) {
-        choice.retain(|c| !is_left(c));
+    // Where nothing answers nothing is better than anything else: the last set stays.
+    if !pool.good.is_empty() || !choice.iter().any(|c| is_published(c)) {
+        let is_left = |c: &Candidate| shed.left.contains(&c.key);
+        prefer(&mut choice, (&pool, &is_published), |c| !c.drained);
+        if choice.iter().any(|c| c.serves() && !is_left(c)) {
+            choice.retain(|c| !is_left(c));
+        }
+        let first = choice.iter().map(|c| c.priority).min();
+        prefer(&mut choice, (&pool, &is_published), |c| Some(c.priority) == first);
+        if candidates.steering.prefer == Prefer::LocalZone {
+            prefer(&mut choice, (&pool, &is_published), |c| c.local);
+        }
+        if candidates.steering.answers == Answers::One {
+            keep_one(&mut choice, &pool, published);
+        }
     }
-    if let Some(first) = choice.iter().map(|c| c.priority).min() {
-        choice.retain(|c| c.priority == first);
-    }
-    if candidates.steering.prefer == Prefer::LocalZone {
-        keep_if_any(&mut choice, |c| c.local);
-    }
-    if candidates.steering.answers == Answers::One {
-        keep_one(&mut choice, published);
-    }
-    let addresses = unique(choice.iter().map(|c| c.key.address));
-    let rest = pool.iter().filter(|c| c.serves() && !c.is_retired() && !addresses.contains(&c.key.address));
+    let addresses = in_order(&choice, published);
+    let rest = pool.members.iter().filter(|c| c.serves() && !c.is_retired() && !addresses.contains(&c.key.address));
     Some(Chosen {
         standby: unique(rest.map(|c| c.key.address)),
         drained_but_needed: choice.iter().any(|c| c.drained),
@@ -77,44 +105,62 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
 }
 
 /// Who may be published.
-fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Vec<&'a Candidate> {
+fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Pool<'a> {
+    let now = inputs.now.boottime;
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
-    let present = |c: &&Candidate| c.leaves_at.is_none_or(|at| at > inputs.now.boottime);
-    let list: Vec<_> = list.iter().filter(present).collect();
-    let firm = |c: &Candidate| match c.standing {
-        Standing::Trusted | Standing::Up => !c.is_retired(),
-        Standing::Holding(_) => !c.is_retired() && is_published(c),
-        _ => false,
+    let list: Vec<_> = list.iter().filter(|c| c.leaves_at.is_none_or(|at| at > now)).collect();
+    let live = |c: &&Candidate| !c.is_retired();
+    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c) && live(c));
+    let good = good(&list, published, hope);
+    let connecting: Vec<_> = match good.is_empty() && !hope {
+        true => list.iter().copied().filter(live).filter(|c| c.connects).collect(),
+        false => vec![],
     };
-    // Recovery is earned by rise and hold, unless nothing else is healthy, or may be.
-    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c) && !c.is_retired());
-    let mut good: Vec<_> = list.iter().copied().filter(|c| firm(c)).collect();
-    for lesser in [|s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering] as [fn(Standing) -> bool; 2] {
-        if good.is_empty() && !hope {
-            good = list.iter().copied().filter(|c| !c.is_retired() && lesser(c.standing)).collect();
-        }
-    }
-    let is_good = |c: &Candidate| good.iter().any(|g| g.key == c.key);
-    let stays = |c: &Candidate| {
-        is_good(c)
+    let stays = |c: &Candidate, proving: &[&Candidate]| {
+        let is_good = good.iter().any(|g| g.key == c.key);
+        is_good
             || match c.standing {
                 _ if c.is_retired() => {
-                    is_published(c) && !good.iter().any(|other| c.yields_to(other, inputs.now.boottime))
+                    let replaced = good.iter().any(|other| c.yields_to(other, now));
+                    is_published(c) && !replaced && (c.former.is_some() || connecting.is_empty())
                 }
                 Standing::Unknown => is_published(c) || published.is_none(),
                 Standing::Down | Standing::Recovering => {
-                    is_published(c) && !good.iter().any(|other| c.is_disproved_by(other))
+                    is_published(c) && !proving.iter().any(|other| c.is_disproved_by(other, inputs))
                 }
-                _ => false,
+                Standing::Trusted | Standing::Up | Standing::Holding(_) => false,
             }
     };
-    let pool: Vec<_> = list.iter().copied().filter(|c| stays(c)).collect();
-    if pool.is_empty() && !published.is_some_and(|p| list.iter().any(|c| p.contains(&c.key.address))) {
-        // Nothing good, and what is published (if anything) is no candidate any more: whatever there is.
-        let live: Vec<_> = list.iter().copied().filter(|c| !c.is_retired()).collect();
-        return if published.is_none() || !live.is_empty() { live } else { pool };
+    let beside = |proving: &[&Candidate]| list.iter().copied().filter(|c| stays(c, proving)).collect::<Vec<_>>();
+    let (own, others): (Vec<_>, Vec<_>) = connecting.iter().copied().partition(|c| is_published(c));
+    let mut members = beside(if own.is_empty() { &good } else { &own });
+    if own.is_empty() && !others.is_empty() && beside(&others).is_empty() {
+        members = others;
     }
-    pool
+    if members.is_empty() && !published.is_some_and(|p| list.iter().any(|c| p.contains(&c.key.address))) {
+        // Nothing good, and what is published (if anything) is no candidate any more: whatever there is.
+        members = list.into_iter().filter(live).collect();
+    }
+    Pool { members, good }
+}
+
+/// Those that answer, the best of what there is.
+fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) -> Vec<&'a Candidate> {
+    let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
+    let firm = |c: &Candidate| match c.standing {
+        Standing::Trusted | Standing::Up => published.is_none() || is_published(c) || !c.unheard,
+        Standing::Holding(_) => is_published(c),
+        Standing::Unknown | Standing::Recovering | Standing::Down => false,
+    };
+    let lesser: [fn(Standing) -> bool; 3] =
+        [|s| s == Standing::Up, |s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering];
+    let live = || list.iter().copied().filter(|c| !c.is_retired());
+    let firm: Vec<_> = live().filter(|c| firm(c)).collect();
+    if !firm.is_empty() || hope {
+        return firm;
+    }
+    let of = |lesser: fn(Standing) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
+    lesser.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// True if a drain is not what keeps it out.
@@ -122,19 +168,43 @@ fn is_sick(c: &Candidate) -> bool {
     matches!(c.standing, Standing::Down | Standing::Recovering)
 }
 
-/// Keeps the matching ones if there are any.
-fn keep_if_any(list: &mut Vec<&Candidate>, keep: impl Fn(&Candidate) -> bool) {
-    if list.iter().any(|c| keep(c)) {
-        list.retain(|c| keep(c));
+/// Keeps those that are preferred if one of them answers. If none does and one is published, it may yet: what is
+/// published stays, and nothing is added in its place.
+fn prefer(
+    list: &mut Vec<&Candidate>,
+    (pool, is_published): (&Pool<'_>, &dyn Fn(&Candidate) -> bool),
+    preferred: impl Fn(&Candidate) -> bool,
+) {
+    let fresh = !list.iter().any(|c| is_published(c));
+    if list.iter().any(|c| preferred(c) && (fresh || pool.is_good(c))) {
+        list.retain(|c| preferred(c));
+    } else if list.iter().any(|c| preferred(c) && is_published(c)) {
+        list.retain(|c| is_published(c));
     }
 }
 
-/// Keeps the address that is published already, else the first.
-fn keep_one(list: &mut Vec<&Candidate>, published: Option<&[IpAddr]>) {
-    let of = |wanted: &IpAddr| list.iter().position(|c| c.key.address == *wanted);
-    let at = published.unwrap_or_default().iter().find_map(of).unwrap_or(0);
+/// Keeps the address that is published already, if it can be one that answers; else the first.
+fn keep_one(list: &mut Vec<&Candidate>, pool: &Pool<'_>, published: Option<&[IpAddr]>) {
+    let of = |is: &dyn Fn(&Candidate) -> bool| {
+        let at = |wanted: &IpAddr| list.iter().position(|c| c.key.address == *wanted && is(c));
+        published.unwrap_or_default().iter().find_map(at)
+    };
+    let at = of(&|c| pool.is_good(c)).or_else(|| of(&|_| true)).unwrap_or(0);
     list.swap(0, at);
     list.truncate(1);
+}
+
+/// The addresses. What is published already keeps its order but for the local zone's, which come first: another order
+/// of the same addresses is no change.
+fn in_order(choice: &[&Candidate], published: Option<&[IpAddr]>) -> Vec<IpAddr> {
+    let addresses = unique(choice.iter().map(|c| c.key.address));
+    let Some(published) = published.filter(|p| p.len() == addresses.len()) else { return addresses };
+    if !addresses.iter().all(|a| published.contains(a)) {
+        return addresses;
+    }
+    let mut same = published.to_vec();
+    same.sort_by_key(|a| !choice.iter().any(|c| c.local && c.key.address == *a));
+    same
 }
 
 fn unique(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
@@ -145,4 +215,23 @@ fn unique(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
         }
     }
     seen
+}
+
+/// Who would be published if all were well, as far as one answer allows.
+pub(super) fn wanted(candidates: &Candidates) -> Vec<&Candidate> {
+    let mut wanted: Vec<_> = candidates.list.iter().filter(|c| !c.is_retired()).collect();
+    keep_if_any(&mut wanted, |c| !c.drained);
+    let first = wanted.iter().map(|c| c.priority).min();
+    wanted.retain(|c| Some(c.priority) == first);
+    if candidates.steering.prefer == Prefer::LocalZone {
+        keep_if_any(&mut wanted, |c| c.local);
+    }
+    wanted
+}
+
+/// Keeps the matching ones if there are any.
+fn keep_if_any(list: &mut Vec<&Candidate>, keep: impl Fn(&Candidate) -> bool) {
+    if list.iter().any(|c| keep(c)) {
+        list.retain(|c| keep(c));
+    }
 }

@@ -1,15 +1,14 @@
 //! The addresses that a name may point at, and how each stands.
 
-use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Inputs;
-use super::witness::Witnesses;
+use super::evidence::{self, Charge};
 use crate::model::{
     AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName,
-    Missing, Presence, Span, Steering, TargetHealth, TargetKey, Zone,
+    Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
 };
 
 /// All candidates of one name.
@@ -32,10 +31,12 @@ pub(super) struct Candidate {
     pub(super) stale: bool,
     pub(super) drained: bool,
     pub(super) standing: Standing,
-    /// Its checks that are decidedly down, each with the time of the decision.
-    pub(super) decided: Vec<(Check, Boottime)>,
-    /// True if some check failed by which it is decidedly down while somebody succeeded.
-    pub(super) witnessed: bool,
+    /// Its deep check has not said a word since the agent began: what was known of it is forgotten (`shed`).
+    pub(super) unheard: bool,
+    /// What speaks against it, if anything does.
+    pub(super) charge: Option<Charge>,
+    /// Its path check passes, whatever its login says.
+    pub(super) connects: bool,
     /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
     pub(super) leaves_at: Option<Boottime>,
     /// The name left the config altogether.
@@ -84,20 +85,10 @@ impl Candidate {
         self.former.is_none_or(|until| other.priority <= self.priority || until <= now)
     }
 
-    /// True if some other address passed every check that `self` is decidedly down by, in a probe begun after the
-    /// failure that decided (B4). A check that is down without a decision is of the kind that no other address mends,
-    /// and speaks neither for nor against.
-    ///
-    /// Failures while nobody at all succeeded prove nothing, for they may have been this host's own (B5): when it is
-    /// over, the first address that answers must not disprove the others by what they failed then. They are probed
-    /// again at once, and what fails then fails beside a success.
-    pub(super) fn is_disproved_by(&self, other: &Self) -> bool {
-        let Some(theirs) = &other.health else { return false };
-        let passed = |(check, at): &(Check, Boottime)| {
-            let theirs = theirs.checks.get(check);
-            theirs.is_some_and(|t| t.successes_in_a_row > 0 && t.last_success_started.is_some_and(|s| s >= *at))
-        };
-        self.key.address != other.key.address && self.witnessed && self.decided.iter().all(passed)
+    /// True if `other` proves that what this one fails by is its own fault (B4).
+    pub(super) fn is_disproved_by(&self, other: &Self, inputs: &Inputs<'_>) -> bool {
+        let charge = self.charge.filter(|_| self.key.address != other.key.address);
+        charge.is_some_and(|charge| charge.is_proven_by(other, inputs))
     }
 }
 
@@ -119,15 +110,13 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
     claims.retain(|c| c.until.is_none_or(|at| at > inputs.now.boottime));
     // What the config says now settles how a name is steered; what has left it only adds addresses.
     claims.sort_by_key(|c| c.until.is_some());
-    // Where nobody is down nobody asks.
-    let witnesses = LazyCell::new(|| Witnesses::of(inputs.health));
     let mut names: BTreeMap<HostName, Candidates> = BTreeMap::new();
     for claim in claims {
         let pinned = claim.zone.is_some();
         let steering = if pinned { Steering::default() } else { inputs.policy.steering(claim.endpoint.0) };
         // Registered even without an address, so that what is published of the name stays (B1).
         let of_name = || Candidates { list: Vec::new(), pinned, steering };
-        names.entry(claim.name.clone()).or_insert_with(of_name).list.extend(candidates(&claim, &witnesses, inputs));
+        names.entry(claim.name.clone()).or_insert_with(of_name).list.extend(candidates(&claim, inputs));
     }
     for candidates in names.values_mut() {
         finish(&mut candidates.list);
@@ -186,18 +175,17 @@ fn finish(list: &mut [Candidate]) {
 
 /// When something about these candidates changes by itself.
 pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Option<Boottime> {
+    let unprobed = candidates.list.iter().any(|c| c.standing == Standing::Trusted);
     let times = candidates.list.iter().flat_map(|c| {
         let hold = if let Standing::Holding(until) = c.standing { Some(until) } else { None };
-        [hold, c.leaves_at, c.former]
+        let trust = c.charge.filter(|_| unprobed).map(|charge| charge.trust_at());
+        [hold, trust, c.leaves_at, c.former]
     });
     let drains = inputs.overrides.drains.values().map(|d| Some(d.until));
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
 }
 
-fn candidates<F>(claim: &Claim<'_>, witnesses: &LazyCell<Witnesses, F>, inputs: &Inputs<'_>) -> Vec<Candidate>
-where
-    F: FnOnce() -> Witnesses,
-{
+fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
     let (name, endpoint) = claim.endpoint;
     let zones = endpoint.zones.iter().filter(|(zone, _)| claim.zone.is_none_or(|only| only == *zone));
     // A name that left before or when the endpoint became another one never was the new one's.
@@ -206,7 +194,6 @@ where
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
-        let decided = decided(health.as_deref());
         let Graces { removal, gone: _ } = inputs.policy.graces;
         let retirement = entry.retired.filter(|_| !entry.former);
         let retirement = retirement.map(|since| since.after(inputs.policy.graces.of(entry.source)));
@@ -214,10 +201,12 @@ where
             priority: endpoint.priority,
             local: matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b),
             stale: endpoint.sources.get(&entry.source).is_some_and(Freshness::is_stale),
-            drained: is_drained(inputs, name, zone),
+            // A zone's own name has nowhere else to go.
+            drained: claim.zone.is_none() && is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
-            witnessed: decided.iter().any(|(.., failures)| failures.is_some_and(|f| witnesses.saw(f))),
-            decided: decided.into_iter().map(|(check, at, _)| (check, at)).collect(),
+            unheard: is_unheard(health.as_deref()),
+            charge: evidence::charge(health.as_deref()),
+            connects: connects(health.as_deref()),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
             departed: claim.until.is_some(),
@@ -230,13 +219,14 @@ where
     addresses.filter(|(_, (_, entry))| !only_former || former(entry)).map(|(zone, a)| candidate(zone, a)).collect()
 }
 
-/// Checks that are decidedly down: when that was decided, and what they failed by.
-fn decided(health: Option<&TargetHealth>) -> Vec<(Check, Boottime, Option<Span>)> {
-    let decided = |(check, health): (&Check, &CheckHealth)| match health.state {
-        CheckState::Down { decided: Some(at) } => Some((*check, at, health.failures)),
-        _ => None,
-    };
-    health.into_iter().flat_map(|h| h.checks.iter()).filter_map(decided).collect()
+fn connects(health: Option<&TargetHealth>) -> bool {
+    let path = health.and_then(|health| health.checks.get(&Check::Path));
+    path.is_some_and(|path| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0)
+}
+
+fn is_unheard(health: Option<&TargetHealth>) -> bool {
+    let deep = health.and_then(|health| health.checks.get(&Check::Deep));
+    deep.is_some_and(|deep| deep.state == CheckState::Unknown && deep.last.is_none())
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {
@@ -262,7 +252,7 @@ fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Stand
 /// The checks that tell where a name may point. A login that fails for a reason that no other address mends (a wrong
 /// password) must not stop failing over from dead addresses, so it counts only where nothing else is known.
 fn telling(health: &TargetHealth) -> Vec<&CheckHealth> {
-    let tells = |c: &&CheckHealth| c.state != CheckState::Down { decided: None };
-    let telling: Vec<_> = health.checks.values().filter(tells).collect();
+    let tells = |c: &CheckHealth| c.state != CheckState::Down { decided: None };
+    let telling: Vec<_> = evidence::in_force(health).map(|(_, check)| check).filter(|c| tells(c)).collect();
     if telling.iter().all(|c| c.state == CheckState::Unknown) { health.checks.values().collect() } else { telling }
 }

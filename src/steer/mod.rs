@@ -4,18 +4,37 @@
 //! that carries the name), gives each a standing, decides which of them belong into the
 //! answer (`answer`), and names the reason (`reason`). The previous plan is its only memory.
 //!
-//! Two rules stand above all others. No answer ever becomes empty (B1), and an address leaves an answer only when
-//! another address of the same name has passed the same check in a probe begun after the failure that decided (B4),
-//! and only if its failures were not of a time in which nobody at all succeeded (`witness`, B5).
+//! # What is promised
+//!
+//! - **Never empty** (B1). While nothing answers the last set stays, unchanged by drains and preferences; only an address
+//!   that at least connects takes the place of such as do not.
+//! - **Positive evidence** (B4, `evidence`). An address leaves an answer only when another one of the same name has passed
+//!   the same check in a probe begun after the failure that decided, and when a failure of its own began beside the
+//!   other's successes. The path comes first: whoever can't be reached is left on the other's path check alone. Where the
+//!   other has no deep check its path check is the evidence, and one that nothing probes is taken to be better after a
+//!   minute.
+//! - **What moves nobody decides nothing**, however long it lasts: only the latest failures, as far back as another
+//!   address could mend each of them, count. What a login met on the way to it counts until the path check comes up.
+//! - **This host's own faults move nothing** (B5). What fails while nobody succeeds disproves nobody, and when it is over
+//!   the first to come up disproves nobody either before the others have been asked once more and failed.
+//! - **Between equals nothing moves**: a published address that begins to answer again stays, however soon another one
+//!   came up, and another order of the same addresses is no change.
+//! - **Reasons tell the truth** (`reason`): a table, of which the first row that holds is given.
+//!
+//! # What is not promised
+//!
+//! A cut of this host that is shorter than the interval at which the others are probed looks like the death of the one
+//! address that was probed meanwhile: it leaves, and returns after `rise` and `hold`. A published address that nothing
+//! probes is never known to be dead. An address whose own probes can't be sent (`local`) stays.
 //!
 //! An overload moves nothing, except that a fleet is shed from one that lasts, by a rule of its own (`shed`): a
 //! preference for what does better, which never empties an answer and takes nobody for dead.
 
 mod answer;
 mod candidate;
+mod evidence;
 mod reason;
 mod shed;
-mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +115,7 @@ fn answer_of(
 ) -> Option<(Answer, Option<Boottime>)> {
     let published = previous.map(|a| a.addresses.as_slice());
     let chosen = answer::choose(candidates, published, inputs)?;
-    let reason = reason::of(candidates, &chosen, inputs);
+    let reason = reason::of(candidates, &chosen, previous, inputs);
     Some((Answer { addresses: chosen.addresses, standby: chosen.standby, reason }, chosen.shed.wake))
 }
 

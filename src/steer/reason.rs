@@ -1,27 +1,42 @@
-//! Why an answer is as it is: the first that holds, in the order of [`AnswerReason`].
+//! Why an answer is as it is: the first of this table that holds. An address counts unless it is retired and left out.
+//!
+//! | reason | holds if |
+//! |---|---|
+//! | `removal_pending` | every address is of what has left the config, or every published one of what the name led to before |
+//! | `local_fault_held` | every address is down, since then nobody at all has succeeded, and targets of at least two endpoints have failed |
+//! | `all_down_kept` | every address is down |
+//! | `drained_but_needed` | a drained address is published |
+//! | `drained` | a healthy address is left out because of a drain |
+//! | `failed_over` | an address is left out because it is dead, on hold or overloaded, that would be published if all were well; with `answers = "one"`, one that was published when it died |
+//! | `all_down_kept` | every published address is down by some check, be it by what no other address would mend |
+//! | `down_kept` | one of them is, and nothing has disproved it |
+//! | `pinned` | it is a zone's own name |
+//! | `stale` | no published address is known by any source any more, or one only by a source that fails |
+//! | `unprobed` | a published address has not been judged yet |
+//! | `fixed` | nothing probes the published addresses |
+//! | `healthy` | else |
 
 use std::collections::BTreeSet;
 
 use super::Inputs;
-use super::answer::Chosen;
+use super::answer::{self, Chosen};
 use super::candidate::{Candidate, Candidates, Standing};
-use crate::model::{AnswerReason, Boottime, CheckState, EndpointName, TargetHealth};
+use crate::model::{Answer, AnswerReason, Answers, CheckHealth, CheckState, TargetHealth};
 
-pub(super) fn of(candidates: &Candidates, chosen: &Chosen, inputs: &Inputs<'_>) -> AnswerReason {
+pub(super) fn of(
+    candidates: &Candidates,
+    chosen: &Chosen,
+    previous: Option<&Answer>,
+    inputs: &Inputs<'_>,
+) -> AnswerReason {
     let is_published = |c: &Candidate| chosen.addresses.contains(&c.key.address);
-    let published = |c: &&&Candidate| is_published(c);
     // A retired address that is left out, and probed by nobody, says nothing about the others.
     let list: Vec<_> = candidates.list.iter().filter(|c| !c.is_retired() || is_published(c)).collect();
-    let left_out_dead = |c: &&Candidate| {
-        let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
-        (sick || chosen.shed.left.contains(&c.key)) && !is_published(c)
-    };
+    let published: Vec<_> = list.iter().copied().filter(|c| is_published(c)).collect();
+    let any = |is: &dyn Fn(&Candidate) -> bool| published.iter().any(|c| is(c));
+    let all = |is: &dyn Fn(&Candidate) -> bool| !published.is_empty() && published.iter().all(|c| is(c));
     let all_down = !list.is_empty() && list.iter().all(|c| c.standing == Standing::Down);
-    let all = |is: &dyn Fn(&Candidate) -> bool| {
-        list.iter().any(|c| published(&c)) && list.iter().filter(published).all(|c| is(c))
-    };
-    let rules: [(AnswerReason, &dyn Fn() -> bool); 11] = [
-        (AnswerReason::Pinned, &|| candidates.pinned),
+    let rules: [(AnswerReason, &dyn Fn() -> bool); 12] = [
         // Also of a name that the config has elsewhere by now, where nothing answers yet.
         (AnswerReason::RemovalPending, &|| {
             (!list.is_empty() && list.iter().all(|c| c.removed)) || all(&|c| c.departed || c.former.is_some())
@@ -30,15 +45,17 @@ pub(super) fn of(candidates: &Candidates, chosen: &Chosen, inputs: &Inputs<'_>) 
         (AnswerReason::AllDownKept, &|| all_down),
         (AnswerReason::DrainedButNeeded, &|| chosen.drained_but_needed),
         (AnswerReason::Drained, &|| chosen.drained),
-        (AnswerReason::FailedOver, &|| list.iter().any(left_out_dead)),
+        (AnswerReason::FailedOver, &|| {
+            any(&|c| c.standing != Standing::Down) && has_failed_over(candidates, chosen, previous)
+        }),
         // Nothing that another address would mend, and no success either.
         (AnswerReason::AllDownKept, &|| all(&is_down)),
+        (AnswerReason::DownKept, &|| any(&is_down)),
+        (AnswerReason::Pinned, &|| candidates.pinned),
         // What is published and known by no source any more is as stale as can be.
-        (AnswerReason::Stale, &|| {
-            !list.iter().any(|c| published(&c)) || list.iter().filter(published).any(|c| c.stale)
-        }),
-        (AnswerReason::Unprobed, &|| list.iter().filter(published).any(|c| c.standing == Standing::Unknown)),
-        (AnswerReason::Fixed, &|| list.iter().filter(published).all(|c| c.standing == Standing::Trusted)),
+        (AnswerReason::Stale, &|| published.is_empty() || any(&|c| c.stale)),
+        (AnswerReason::Unprobed, &|| any(&|c| c.standing == Standing::Unknown)),
+        (AnswerReason::Fixed, &|| all(&|c| c.standing == Standing::Trusted)),
     ];
     rules.iter().find(|(_, holds)| holds()).map_or(AnswerReason::Healthy, |(reason, _)| *reason)
 }
@@ -48,17 +65,29 @@ fn is_down(c: &Candidate) -> bool {
     c.health.as_ref().is_some_and(|health| matches!(health.summary(), CheckState::Down { .. }))
 }
 
-/// B5: no target of any endpoint has succeeded since this name's first failure. One endpoint alone can't tell its own
-/// death from ours.
-fn is_local_fault(list: &[&Candidate], inputs: &Inputs<'_>) -> bool {
-    let failing = list.iter().filter_map(|c| c.health.as_ref()).filter_map(|h| failing_since(h)).min();
-    let Some(first_failure) = failing else { return false };
-    let endpoints: BTreeSet<&EndpointName> = inputs.health.targets.keys().map(|k| &k.endpoint).collect();
-    let succeeded_since =
-        |h: &TargetHealth| h.checks.values().any(|c| c.last_success_started.is_some_and(|s| s >= first_failure));
-    endpoints.len() >= 2 && !inputs.health.targets.values().any(|h| succeeded_since(h))
+/// Whether something dead is left out that would be published if it were well. Of a single answer only what it has left
+/// counts: any other address was a standby when it died.
+fn has_failed_over(candidates: &Candidates, chosen: &Chosen, previous: Option<&Answer>) -> bool {
+    let left_out = |c: &&Candidate| {
+        let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
+        (sick || chosen.shed.left.contains(&c.key)) && !chosen.addresses.contains(&c.key.address)
+    };
+    let left = |c: &Candidate| {
+        candidates.steering.answers == Answers::All
+            || previous.is_some_and(|p| p.reason == AnswerReason::FailedOver || p.addresses.contains(&c.key.address))
+    };
+    answer::wanted(candidates).into_iter().filter(left_out).any(left)
 }
 
-fn failing_since(health: &TargetHealth) -> Option<Boottime> {
-    health.checks.values().filter_map(|c| c.failing_since).min()
+/// B5: since the last of them began to fail, targets of at least two endpoints have failed and none has succeeded. One
+/// endpoint alone can't tell its own death from ours, and one that nobody has asked since says nothing.
+fn is_local_fault(list: &[&Candidate], inputs: &Inputs<'_>) -> bool {
+    let Some(since) = list.iter().filter_map(|c| Some(c.charge?.since())).max() else { return false };
+    let succeeded = |c: &CheckHealth| c.last_success_started.is_some_and(|s| s >= since);
+    let failed = |c: &CheckHealth| c.successes_in_a_row == 0 && c.moving.is_some_and(|run| run.last >= since);
+    let any = |health: &TargetHealth, is: &dyn Fn(&CheckHealth) -> bool| health.checks.values().any(is);
+    let own = list.iter().map(|c| &c.key.endpoint);
+    let others = inputs.health.targets.iter().filter(|(_, health)| any(health, &failed)).map(|(key, _)| &key.endpoint);
+    let endpoints: BTreeSet<_> = own.chain(others).collect();
+    endpoints.len() >= 2 && !inputs.health.targets.values().any(|health| any(health, &succeeded))
 }

@@ -17,10 +17,12 @@
 //!    there ends its successes: all stop, those who left stay where they are, and elapsed begins anew with the next
 //!    three.
 //! 4. **Back.** Who left returns once the target is up again and `hash(host, target) < elapsed / 5 min`, counted from
-//!    when it came up, or from the first success after a later failure.
+//!    when it came up, or from the first success after a later failure. Once successes have gone on for 5 min the
+//!    overload is forgotten: who leaves for another reason later returns as ever. After a restart of the agent, which
+//!    forgets overloads, nobody returns before the deep check has said a word (`answer`).
 //!
 //! `hash` is the first four bytes of SHA-256 over `host LF target`, as a part of 2^32; the host is its instance id,
-//! else its machine id; the target is the endpoint's label in the first case and `label/zone/address` in the second.
+//! else its machine id and its host name (hosts that one image made may share the former); the target is the endpoint's label in the first case and `label/zone/address` in the second.
 //! What is left is not taken for dead: it is a preference, like a drain. An overloaded address is used before none
 //! (B1), no connection is closed, and zones' own names never leave.
 
@@ -31,11 +33,10 @@ use std::time::Duration;
 use super::Inputs;
 use super::candidate::{Candidate, Candidates, Standing};
 use crate::model::{
-    Boottime, Check, CheckHealth, CheckState, EndpointName, HostFacts, Load, Overload, OverloadRun, TargetKey,
+    Boottime, Check, CheckHealth, CheckState, EndpointName, HostFacts, Load, OVERLOAD_RAMP, Overload, OverloadRun,
+    TargetKey,
 };
 
-/// All hosts would have left, or come back, after so long.
-const RAMP: Duration = Duration::from_secs(300);
 /// No host whose hash is not below leaves.
 const MOST: f64 = 0.5;
 /// An adapter may refuse everybody for so long.
@@ -84,11 +85,13 @@ pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: 
         let hash = hash(inputs.host, &group.target);
         let in_use = published.is_none_or(|p| group.members.iter().any(|c| p.contains(&c.key.address)));
         let leaves = match (pressure, in_use) {
-            (Pressure::Outward(since), true) if hash < MOST => reached(since.after(RAMP.mul_f64(hash)), now, &mut shed),
+            (Pressure::Outward(since), true) if hash < MOST => {
+                reached(since.after(OVERLOAD_RAMP.mul_f64(hash)), now, &mut shed)
+            }
             (Pressure::Outward(_) | Pressure::Stuck | Pressure::Over(_), true) => false,
             // Who left stays away, whatever the others do now.
             (Pressure::Outward(_) | Pressure::Stuck, false) => true,
-            (Pressure::Over(since), false) => !reached(since.after(RAMP.mul_f64(hash)), now, &mut shed),
+            (Pressure::Over(since), false) => !reached(since.after(OVERLOAD_RAMP.mul_f64(hash)), now, &mut shed),
         };
         if leaves {
             shed.left.extend(group.members.iter().map(|c| c.key.clone()));
@@ -209,8 +212,9 @@ fn alternate(failures: &[Boottime], successes: &[Boottime]) -> Option<Boottime> 
 
 /// At or above 0, below 1.
 fn hash(host: &HostFacts, target: &str) -> f64 {
-    let machine = || host.identity.machine_id.as_deref();
-    let host = host.instance_id.as_deref().or_else(machine).unwrap_or_default();
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let machine = || format!("{}\n{}", part(&host.identity.machine_id), part(&host.hostname));
+    let host = host.instance_id.clone().unwrap_or_else(machine);
     let digest = ring::digest::digest(&ring::digest::SHA256, format!("{host}\n{target}").as_bytes());
     let first = digest.as_ref().iter().take(4).fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
     f64::from(first) / 4_294_967_296.0

@@ -131,7 +131,8 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         successes_in_a_row: successes,
         last_success_started: last_success.map(at),
         successes: last_success.map(|s| Span { first: at(if up { 0 } else { s }), last: at(s) }),
-        failures: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
+        moving: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
+        on_the_way: false,
         last: None,
         last_failure: None,
         load: crate::model::Load::default(),
@@ -165,6 +166,23 @@ fn with_a_plan_in_force_a_new_address_joins_only_when_it_has_answered() {
     assert_eq!(world.answer(&[1]), (ips(&[1]), Healthy));
     world.set(2, up(999));
     assert_eq!(world.answer(&[1]), (ips(&[1, 2]), Healthy));
+}
+
+#[test]
+fn what_is_not_published_waits_for_the_first_word_of_its_deep_check() {
+    let mut world = World::new(&[&[1, 2]]);
+    for address in [1, 2] {
+        world.set(address, up(999));
+        world.set_check(address, Check::Deep, CheckHealth::unknown(now(999)));
+    }
+    assert_eq!(world.answer(&[1]).0, ips(&[1]), "it may have been left for an overload before a restart");
+    assert_eq!(world.answer(&[]).0, ips(&[1, 2]), "not where nothing was left");
+    world.set(1, down(990, 993));
+    assert_eq!(world.answer(&[1]).0, ips(&[2]), "nor where nothing else serves");
+    world.set(1, up(999));
+    let last = Some(crate::model::LastResult { at: now(999), outcome: Ok(crate::model::Timings::default()) });
+    world.set_check(2, Check::Deep, CheckHealth { last, ..up(999) });
+    assert_eq!(world.answer(&[1]).0, ips(&[1, 2]));
 }
 
 #[test]
@@ -208,7 +226,7 @@ fn a_wrong_password_everywhere_does_not_stop_failing_over() {
     let mut world = World::new(&[&[1, 2]]);
     world.set_check(1, Check::Deep, refused_login());
     world.set(2, up(999));
-    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), Healthy));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), DownKept));
 }
 
 #[test]
@@ -218,7 +236,8 @@ fn a_database_that_is_down_behind_one_zone_needs_the_same_check_as_evidence() {
         world.set(address, up(999));
     }
     world.set_check(1, Check::Deep, down(980, 990));
-    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the other one's greeting is none");
+    world.set_check(2, Check::Deep, CheckHealth::unknown(now(999)));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), DownKept), "the other one's greeting is none");
     world.set_check(2, Check::Deep, up(989));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor is a login from before");
     world.set_check(2, Check::Deep, up(990));
@@ -242,7 +261,7 @@ fn everything_dead_on_two_endpoints_is_a_local_fault() {
     world.set(1, down(990, 993));
     world.set(2, down(990, 993));
     assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), LocalFaultHeld));
-    world.set(2, health(CheckState::Down { decided: Some(now(993).boottime) }, 0, Some(990), Some(991)));
+    world.set(2, health(CheckState::Down { decided: Some(now(993).boottime) }, 0, Some(991), Some(991)));
     assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), AllDownKept), "one success since is enough to rule it out");
 }
 
@@ -266,15 +285,33 @@ fn answers(decided: u64, success: u64) -> CheckHealth {
     health(CheckState::Down { decided: Some(now(decided).boottime) }, 1, Some(success), None)
 }
 
+/// Up again since `up`, after an outage, by successes since `first`.
+fn risen(first: u64, up: u64, last: u64) -> CheckHealth {
+    let hold_until = Some(now(up + 30).boottime);
+    let successes = Some(Span { first: now(first).boottime, last: now(last).boottime });
+    CheckHealth { since: now(up), successes, ..health(CheckState::Up { hold_until }, 3, Some(last), None) }
+}
+
+/// Down since 900, failing from `first` to `last`.
+fn fails(first: u64, last: u64) -> CheckHealth {
+    let moving = Some(Span { first: now(first).boottime, last: now(last).boottime });
+    CheckHealth { moving, ..down(first, first + 3) }
+}
+
 #[test]
-fn when_all_are_down_the_first_success_takes_the_name() {
+fn when_all_are_down_the_first_success_takes_the_name_and_what_fails_beside_it_leaves() {
     let mut world = World::new(&[&[1, 2]]);
-    world.set(1, answers(900, 999));
-    world.set(2, down(990, 993));
+    world.set(1, answers(900, 990));
+    world.set(2, fails(900, 989));
     assert_eq!(world.answer(&[2]).0, ips(&[1, 2]), "it joins at once, and disproves nothing that failed before");
-    let failed_again = Some(Span { first: now(990).boottime, last: now(999).boottime });
-    world.set(2, CheckHealth { failures: failed_again, ..down(990, 993) });
-    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "only what fails beside it");
+    world.set(2, fails(900, 990));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor what may be about to answer, too");
+    world.set(1, risen(990, 992, 992));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "before that has been asked once more");
+    world.set(2, fails(900, 992));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "only what fails beside one that is up");
+    world.set(2, CheckHealth { moving: fails(900, 992).moving, ..answers(903, 993) });
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "and goes on failing");
 }
 
 #[test]
@@ -285,22 +322,17 @@ fn after_a_local_fault_the_first_to_answer_disproves_nobody() {
         world.set(address, down(900, 903));
     }
     assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), LocalFaultHeld));
-    world.set(1, answers(903, 990));
+    for first in [3, 4] {
+        world.set(first, risen(980, 985, 999));
+        world.set(2, fails(900, 995));
+        assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), AllDownKept), "other names prove nothing");
+    }
+    world.set(1, risen(990, 996, 999));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the other one failed while nobody succeeded");
-    world.set(2, answers(903, 991));
-    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor once it answers, too");
-    let span = |first: u64, last: u64| Some(Span { first: now(first).boottime, last: now(last).boottime });
-    let recovered = health(CheckState::Up { hold_until: Some(now(1030).boottime) }, 3, Some(999), None);
-    world.set(1, CheckHealth { successes: span(990, 999), ..recovered });
+    world.set(2, answers(903, 997));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "nor is the slower one to recover left out");
-    world.set(2, CheckHealth { failures: span(995, 995), ..down(900, 903) });
+    world.set(2, CheckHealth { moving: fails(998, 998).moving, ..down(900, 903) });
     assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "what fails beside its successes is");
-
-    world.set(1, answers(903, 992));
-    world.set(2, CheckHealth { failures: span(900, 991), ..down(900, 903) });
-    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]));
-    world.set(3, answers(903, 990));
-    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "and what fails beside those of another endpoint");
 }
 
 #[test]
@@ -309,10 +341,9 @@ fn a_dead_path_is_left_after_a_local_fault_although_the_deep_check_was_not_repea
     for address in [1, 2] {
         world.set_check(address, Check::Deep, down(900, 903));
     }
-    world.set(1, answers(903, 990));
+    world.set(1, risen(985, 990, 999));
     world.set_check(1, Check::Deep, answers(903, 990));
-    let beside = Some(Span { first: now(900).boottime, last: now(995).boottime });
-    world.set(2, CheckHealth { failures: beside, ..down(900, 903) });
+    world.set(2, fails(900, 995));
     assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver));
 }
 
@@ -447,7 +478,9 @@ fn pinned_names_point_only_at_their_zone() {
     world.set(2, down(990, 993));
     let plan = world.steer(None).plan;
     assert_eq!(plan.answers[&name("z1.db.example")].addresses, ips(&[2]));
-    assert_eq!(plan.answers[&name("z1.db.example")].reason, Pinned);
+    assert_eq!(plan.answers[&name("z1.db.example")].reason, AllDownKept, "not hidden by whose name it is");
+    world.set(2, up(999));
+    assert_eq!(world.steer(None).plan.answers[&name("z1.db.example")].reason, Pinned);
 }
 
 #[test]

@@ -46,14 +46,15 @@ pub fn merge(
             Presence::Configured => now.boottime,
         };
         if since.after(graces.removal) > now.boottime {
-            let gone = Endpoint { presence: Presence::Removed { since }, ..old.clone() };
+            let mut gone = Endpoint { presence: Presence::Removed { since }, ..old.clone() };
+            expire(&mut gone, graces, now.boottime);
             inventory.endpoints.insert(name.clone(), gone);
         }
     }
     (inventory, events)
 }
 
-/// When an entry next expires by itself.
+/// When an entry next expires by itself: after a [`merge`] always later than that, for what had expired by then is gone.
 #[must_use]
 pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
     let removed = inventory.endpoints.values().filter_map(|e| match e.presence {

@@ -105,6 +105,17 @@ fn an_endpoint_that_left_the_config_stays_for_the_grace() {
     assert_eq!(back.endpoints.values().next().unwrap().presence, Presence::Configured);
 }
 
+#[test]
+fn what_expires_in_an_endpoint_that_left_the_config_expires_once() {
+    let (first, _) = merge(&Inventory::default(), &wanted(), &said(&["10.0.0.1"]), GRACES, now(1));
+    let (second, _) = merge(&first, &wanted(), &said(&["10.0.0.2"]), GRACES, now(2));
+    let (removed, _) = merge(&second, &BTreeMap::new(), &Round::new(), GRACES, now(300));
+    assert_eq!(next_expiry(&removed, GRACES), Some(now(602).boottime), "the address that was replaced");
+    let (later, _) = merge(&removed, &BTreeMap::new(), &Round::new(), GRACES, now(602));
+    assert_eq!(addresses(&later), [("10.0.0.2".into(), false)]);
+    assert_eq!(next_expiry(&later, GRACES), Some(now(900).boottime), "no wake-up lies in the past");
+}
+
 /// What the tests say in place of the cloud: one source's answer about the one endpoint.
 fn told(kind: SourceKind, said: Result<Found, SourceError>) -> Round {
     [("e".parse().unwrap(), [(kind, said)].into())].into()

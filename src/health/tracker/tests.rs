@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Span, Timings, Wall};
+use crate::model::{Check, Span, Timings, Wall};
 
 const MS: Duration = Duration::from_millis(1);
 
 fn rules() -> Rules {
     let schedule = Schedule { interval: 5000 * MS, fast_interval: 500 * MS, timeout: 2000 * MS, rise: 3, fall: 3 };
-    Rules { schedule, hold: 30_000 * MS, in_flight: 3 }
+    Rules { check: Check::Path, schedule, hold: 30_000 * MS, in_flight: 3 }
 }
 
 fn at(ms: u64) -> Now {
@@ -101,16 +101,20 @@ fn recovery_takes_rise_and_then_hold() {
 fn the_latest_runs_are_told_from_start_to_start() {
     let span = |first, last| Some(Span { first: at(first).boottime, last: at(last).boottime });
     let mut t = Tracker::new(rules(), at(0));
-    let runs = |t: &Tracker| (t.health().successes, t.health().failures);
+    let runs = |t: &Tracker| (t.health().successes, t.health().moving);
     assert_eq!(runs(&t), (None, None));
     for (ms, reason) in
         [(1, None), (2, None), (3, Some(Refused)), (4, Some(Auth)), (5, Some(Local)), (6, Some(Timeout))]
     {
         probe(&mut t, ms, reason);
     }
-    assert_eq!(runs(&t), (span(1, 2), span(3, 6)), "a fault of our own is no failure");
+    assert_eq!(
+        runs(&t),
+        (span(1, 2), span(6, 6)),
+        "a run ends with a failure that no other zone mends, and not with a fault of our own"
+    );
     probe(&mut t, 7, None);
-    assert_eq!(runs(&t), (span(7, 7), span(3, 6)), "a run that is over is remembered");
+    assert_eq!(runs(&t), (span(7, 7), span(6, 6)), "a run that is over is remembered");
     probe(&mut t, 8, Some(Refused));
     assert_eq!(runs(&t), (span(7, 7), span(8, 8)));
 }

@@ -66,6 +66,11 @@ impl Phase {
         }
     }
 
+    /// Whether it comes before what a login is about.
+    fn is_on_the_way(self) -> bool {
+        matches!(self, Self::Connect | Self::Greeting)
+    }
+
     /// Why an attempt that still waits for it has failed.
     fn reason(self) -> FailureReason {
         match self {
@@ -146,7 +151,8 @@ impl<T: Send + 'static> Late<T> {
             Err(_) => {
                 let phase = attempt.progress.phase();
                 let (unfinished, allowed) = (phase.unfinished(), humantime::format_duration(allowed));
-                Err(Failure::new(phase.reason(), format_args!("{unfinished} after {allowed}")))
+                let failure = Failure::new(phase.reason(), format_args!("{unfinished} after {allowed}"));
+                Err(if phase.is_on_the_way() { failure.met_on_the_way() } else { failure })
             }
         }
     }

@@ -128,7 +128,8 @@ impl Server {
         let line = Line::Plain(stream);
         line.give_up_after(GONE, ASK);
         progress.enter(Phase::Greeting);
-        let (packets, greeting, answer) = self.greeting_in_time(Packets::new(line)).await?;
+        let greeted = self.greeting_in_time(Packets::new(line)).await;
+        let (packets, greeting, answer) = greeted.map_err(Failure::met_on_the_way)?;
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
         Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, turn })
     }

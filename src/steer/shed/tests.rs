@@ -121,7 +121,7 @@ fn overloaded(kind: Overload, first: u64, last: u64) -> CheckHealth {
     CheckHealth {
         state: CheckState::Down { decided: None },
         failing_since: Some(at(first)),
-        failures: Some(Span { first: at(first), last: at(last) }),
+        moving: Some(Span { first: at(first), last: at(last) }),
         load: Load { overload: Some(run), starts: starts(first, last), ..Load::default() },
         ..CheckHealth::unknown(now(first))
     }
@@ -179,6 +179,17 @@ fn at_most_half_of_the_hosts_leave() {
 }
 
 #[test]
+fn hosts_of_one_image_differ_by_their_names() {
+    let host = |hostname: &str, instance_id: Option<&str>| HostFacts {
+        instance_id: instance_id.map(str::to_owned),
+        hostname: Some(hostname.to_owned()),
+        ..HostFacts::default()
+    };
+    assert!(hash(&host("a", None), "e0") != hash(&host("b", None), "e0"));
+    assert!(hash(&host("a", Some("i-1")), "e0") == hash(&host("b", Some("i-1")), "e0"));
+}
+
+#[test]
 fn within_one_endpoint_a_dead_database_moves_nothing() {
     let mut world = World::new(&[&[1, 2]]).host("e0", 0.0..0.01);
     for address in [1, 2] {
@@ -187,7 +198,7 @@ fn within_one_endpoint_a_dead_database_moves_nothing() {
     }
     world.steer(990);
     world.set(1, Check::Deep, overloaded(DEAD, 1000, 3000));
-    assert_eq!(world.answer(3000), (vec![1, 2], AnswerReason::Healthy), "the other zone finishes logins");
+    assert_eq!(world.answer(3000), (vec![1, 2], AnswerReason::DownKept), "the other zone finishes logins");
     world.set(2, Check::Deep, overloaded(DEAD, 1000, 3000));
     assert_eq!(world.answer(3000), (vec![1, 2], AnswerReason::AllDownKept));
 }
@@ -252,8 +263,7 @@ fn the_way_back_is_the_same() {
     let mut world = dead_behind_two_zones(0.3..0.31);
     assert_eq!(world.answer(1300).0, [3]);
     let dead = CheckState::Down { decided: Some(at(1400)) };
-    let dead =
-        CheckHealth { state: dead, failures: Some(Span { first: at(1390), last: at(1400) }), ..passing(30, 1380) };
+    let dead = CheckHealth { state: dead, moving: Some(Span { first: at(1390), last: at(1400) }), ..passing(30, 1380) };
     for check in [Check::Path, Check::Deep] {
         world.set(3, check, CheckHealth { successes_in_a_row: 0, ..dead.clone() });
     }

@@ -1,0 +1,94 @@
+//! What speaks against an address, and what of another one proves that it is the address's own fault.
+//!
+//! A *charge* is a check by which an address is decidedly down (its latest `fall` failures are of the kind that another
+//! address mends) and that goes on failing. It is proven by another address of the same name that passes
+//!
+//! - and is younger than it: a success began at or after the decision of the charge (B4);
+//! - beside it: the check was up, in one run of successes, when a failure of the charge began. What failed while nobody
+//!   succeeded may have been this host's own fault (B5), and the first to come up after an outage of all proves nothing
+//!   against the others before they have been asked once more. Else a whole fleet would sit in the zone that came first.
+//!
+//! The path comes first. Whoever can't be reached serves nobody, whatever logins say here or there, so a charge by the
+//! path check is all that counts and the other's path check proves it. A charge by the deep check takes the other's deep
+//! check (what a login met on the way to it counts only until the path check comes up); where that one has none, its path check is the strongest evidence there can be. One that nothing probes proves
+//! a charge by having been there for a minute since.
+
+use std::time::Duration;
+
+use super::Inputs;
+use super::candidate::{Candidate, Standing};
+use crate::model::{Boottime, Check, CheckHealth, CheckState, Span, TargetHealth};
+
+/// A charge lasts so long before an address that nothing probes is taken to be better.
+const TRUST_AFTER: Duration = Duration::from_secs(60);
+
+/// A check by which an address is decidedly down and goes on failing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charge {
+    check: Check,
+    /// When that was decided.
+    decided: Boottime,
+    /// The latest failures, as far back as each is of the kind that another address mends.
+    failures: Span,
+}
+
+/// The gravest charge against an address, if there is one.
+pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
+    let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
+        (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {
+            Some(Charge { check, decided, failures })
+        }
+        _ => None,
+    };
+    // In the order of the checks: what is nearer to the wire is graver.
+    health.into_iter().flat_map(in_force).find_map(of)
+}
+
+/// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the path,
+/// and what it said is out of date once the path check has come up since.
+pub(super) fn in_force(health: &TargetHealth) -> impl Iterator<Item = (Check, &CheckHealth)> {
+    let path_up = health.checks.get(&Check::Path).and_then(|path| match path.state {
+        CheckState::Up { .. } => Some(path.since.boottime),
+        CheckState::Unknown | CheckState::Down { .. } => None,
+    });
+    let is_over = move |check: &CheckHealth| check.on_the_way && check.moving.map(|run| run.last) <= path_up;
+    let checks = health.checks.iter().map(|(check, health)| (*check, health));
+    checks.filter(move |(check, health)| *check == Check::Path || !is_over(health))
+}
+
+impl Charge {
+    /// True if `other`, an address of the same name that nothing speaks against, proves it.
+    pub(super) fn is_proven_by(&self, other: &Candidate, inputs: &Inputs<'_>) -> bool {
+        let Some(health) = &other.health else {
+            let trusted = other.standing == Standing::Trusted && self.trust_at() <= inputs.now.boottime;
+            return trusted && reaches_anybody(inputs, self.decided);
+        };
+        let same = health.checks.get(&self.check);
+        let strongest = if self.check == Check::Deep { same.or(health.checks.get(&Check::Path)) } else { same };
+        strongest.is_some_and(|check| self.is_proven_by_check(check))
+    }
+
+    fn is_proven_by_check(&self, theirs: &CheckHealth) -> bool {
+        // Of one that is up by this run since `since`, at the latest.
+        let beside = |run: Span| self.failures.last >= run.first.max(theirs.since.boottime);
+        let younger = |run: Span| run.last >= self.decided && beside(run);
+        let up = matches!(theirs.state, CheckState::Up { .. }) && theirs.successes_in_a_row > 0;
+        up && theirs.successes.is_some_and(younger)
+    }
+
+    /// When an address that nothing probes is taken to be better.
+    pub(super) fn trust_at(&self) -> Boottime {
+        self.decided.after(TRUST_AFTER)
+    }
+
+    /// When the failures began that count.
+    pub(super) fn since(&self) -> Boottime {
+        self.failures.first
+    }
+}
+
+/// Whether this host is seen to reach anybody: somebody succeeded since then, or nobody else is asked at all.
+fn reaches_anybody(inputs: &Inputs<'_>, since: Boottime) -> bool {
+    let succeeded = |health: &TargetHealth| health.checks.values().any(|c| c.last_success_started >= Some(since));
+    inputs.health.targets.len() <= 1 || inputs.health.targets.values().any(|health| succeeded(health))
+}
