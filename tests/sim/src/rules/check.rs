@@ -44,6 +44,8 @@ struct Flight {
     /// When it has lasted for too long.
     deadline: Ms,
     sent: u32,
+    /// The connection has been opened.
+    is_open: bool,
     phase: Phase,
 }
 
@@ -73,7 +75,7 @@ impl CheckTask {
         let awaited = spec.probe.port == AWAITED || check == Check::Deep;
         let in_flight = if awaited { 1 } else { schedule.fall };
         let hold = spec.probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
-        let tracker = Tracker::new(Rules { schedule, hold, in_flight }, clock.at(now));
+        let tracker = Tracker::new(Rules { check, schedule, hold, in_flight }, clock.at(now));
         let first = after(now, schedule.fast_interval.mul_f64(rng.f64()));
         Self {
             key: spec.key.clone(),
@@ -149,7 +151,7 @@ impl CheckTask {
             }
             Fate::Answered(takes, _) if now + takes > flight.deadline => Flight { next: flight.deadline, ..flight },
             Fate::Answered(takes, Ok(())) if self.check == Check::Deep => {
-                Flight { next: now + takes + LOGIN, phase: Phase::LoggingIn, ..flight }
+                Flight { next: now + takes + LOGIN, is_open: true, phase: Phase::LoggingIn, ..flight }
             }
             Fate::Answered(takes, outcome) => {
                 let at = now + takes;
@@ -166,7 +168,8 @@ impl CheckTask {
             outcome.map_err(|why| if why == FailureReason::Timeout && slept { FailureReason::Local } else { why });
         let observed = match outcome {
             Ok(took) => Ok(Timings { total: Duration::from_millis(took), ..Timings::default() }),
-            Err(reason) => Err(Failure::new(reason, "x")),
+            Err(reason) if flight.is_open => Err(Failure::new(reason, "x")),
+            Err(reason) => Err(Failure::new(reason, "x").met_on_the_way()),
         };
         let (started, at) = (clock.at(flight.began).boottime, clock.at(now));
         let step = self.tracker.observe(&Observation { started, ended: at.boottime, outcome: observed }, at);
@@ -187,7 +190,7 @@ impl CheckTask {
         let late = self.due.filter(|due| is_due && due.regular).map_or(0, |due| now - due.at);
         let next = self.tracker.begin(clock.at(now), Duration::from_millis(late));
         let deadline = after(now, self.schedule.timeout);
-        self.flights.push(Flight { began: now, next: now, deadline, sent: 0, phase: Phase::Opening });
+        self.flights.push(Flight { began: now, next: now, deadline, sent: 0, is_open: false, phase: Phase::Opening });
         self.called = None;
         self.due = self.appointment(next, clock, now);
         true

@@ -36,6 +36,8 @@ pub(super) struct Workshop {
 pub(super) enum Broken {
     #[error("the search made a config that is refused: {0}\n{1}")]
     Config(String, String),
+    #[error("seed {0} does not go the same way twice")]
+    Unlike(u64),
     #[error("no runtime, or no folder: {0}")]
     Io(#[from] std::io::Error),
 }

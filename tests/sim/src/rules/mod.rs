@@ -32,6 +32,9 @@ use self::run::play;
 /// Of each promise so many histories are told.
 const TOLD: usize = 3;
 
+/// One of so many histories is played twice: it must go the same way again.
+const TWICE: u64 = 64;
+
 /// Which histories to play.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -144,6 +147,9 @@ fn work(options: &Options, (tally, began): (&Tally, Instant), dir: PathBuf) -> R
         let history = History::drawn(options.seed + n);
         let outcome = play(&history, &mut workshop, false)?;
         tally.steps.fetch_add(outcome.steps, Ordering::Relaxed);
+        if n % TWICE == 0 && play(&history, &mut workshop, false)? != outcome {
+            return Err(Broken::Unlike(history.seed));
+        }
         if let Some(violation) = outcome.violation {
             tally.found.lock().unwrap_or_else(PoisonError::into_inner).push((history, violation));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use privatelinkd::config::Config;
-use privatelinkd::health::Bearing;
+use privatelinkd::health::{Bearing, Signal};
 use privatelinkd::model::{
     Check, CheckHealth, FailureReason, HealthView, Inventory, TargetHealth, TargetKey, TargetSpec,
 };
@@ -100,8 +100,8 @@ impl Probing {
                 let (key, check) = (self.tasks[n].key.clone(), self.tasks[n].check);
                 let health = self.tasks[n].tracker.health();
                 turn.bears |= self.take(&key, check, health);
-                if landed.step.signal.is_some_and(|signal| signal.concerns_siblings()) {
-                    self.nudge_siblings(&key, check, clock, now);
+                if let Some(signal) = landed.step.signal {
+                    self.nudge_siblings((&key, check), &signal, clock, now);
                 }
                 turn.steps += 1;
                 turn.seen.push(Seen { key, check, began: landed.began, outcome: landed.outcome });
@@ -122,8 +122,12 @@ impl Probing {
         bears
     }
 
-    fn nudge_siblings(&mut self, key: &TargetKey, check: Check, clock: HostClock, now: Ms) {
+    fn nudge_siblings(&mut self, (key, check): (&TargetKey, Check), signal: &Signal, clock: HostClock, now: Ms) {
         for sibling in self.work.siblings(key) {
+            let health = self.view.targets.get(sibling).and_then(|health| health.checks.get(&check));
+            if !health.is_some_and(|health| signal.concerns(health.state)) {
+                continue;
+            }
             let tasks = self.tasks.iter_mut().filter(|task| task.key == *sibling && task.check == check);
             tasks.for_each(|task| task.nudge(clock, now));
         }

@@ -14,7 +14,7 @@ const REST: Ms = 900 * SECOND;
 const STUCK: u32 = 200;
 
 /// How it went.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) steps: u64,
     pub(super) violation: Option<Violation>,
