@@ -1,9 +1,9 @@
 //! Searches histories for one in which the agent's rules break a promise.
 //!
-//! A history is drawn from a seed: a few endpoints and zones, and what happens to them, to the host and to its admin. It
-//! is played on virtual time over the agent's own rules (the merge of discovery, trackers, steering, cache, hand-over,
-//! the hosts writer's core), and an oracle that knows the truth judges every decision. A seed replays exactly; a history
-//! that breaks a promise is made as small as it goes and told in a sentence.
+//! A history is drawn from a seed: a few endpoints and zones, and what happens to them, to the host and to its admin.
+//! It is played on virtual time over the agent's own rules (the merge of discovery, trackers, steering, cache,
+//! hand-over, the hosts writer's core), and an oracle that knows the truth judges every decision. A seed replays
+//! exactly; a history that breaks a promise is made as small as it goes and told in a sentence.
 
 mod check;
 mod clock;

@@ -1,5 +1,5 @@
-//! Makes a failing history small: fewer events, fewer endpoints and zones, rounder times, as long as the same promise is
-//! broken.
+//! Makes a failing history small: fewer events, fewer endpoints and zones, rounder times, as long as the same promise
+//! is broken.
 
 use super::history::{Event, History, Ms, SECOND, Spot};
 use super::host::{Broken, Workshop};

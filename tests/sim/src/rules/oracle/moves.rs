@@ -91,7 +91,7 @@ impl Oracle {
         works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
     }
 
-    /// `fall` failures in a row, or many among few, and the last of them was known no earlier than some sibling's success
+    /// `fall` failures in a row, or many among few, and the last of them was known no earlier than a sibling's success
     /// that is younger than the first.
     fn is_disproved(&self, gone: IpAddr, check: Check, siblings: &[IpAddr]) -> bool {
         let in_a_row: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).collect();

@@ -7,7 +7,7 @@ use privatelinkd::model::{Answer, AnswerReason};
 use super::log::Found;
 use super::truth::State;
 use super::{Case, Oracle, Promise, told};
-use crate::rules::history::{Ms, SECOND};
+use crate::rules::history::{Ms, SECOND, Spot};
 
 const FALL: usize = 3;
 /// Between a failure and the reason that tells of it: its own deadline, and a sibling's answer.
@@ -34,7 +34,8 @@ impl Oracle {
         let left_out =
             states.iter().any(|(s, a, st)| st.is_dead() && !published(a) && Some(self.key(*s, case)) <= best);
         let left = |(_, a, _): &(_, IpAddr, _)| self.names.get(case.name).is_some_and(|w| w.left.contains_key(a));
-        let works = |(_, a, st): &(_, IpAddr, State)| *st == State::Healthy && published(a);
+        let works = |(_, a, st): &(Spot, IpAddr, State)| *st == State::Healthy && published(a);
+        let stays = |(s, a, _): &(Spot, IpAddr, State)| published(a) && !self.truth.is_given_up(*s, *a, case.world);
         let everybody = self.truth.spots.values().all(|s| s.state.is_dead());
         match new.reason {
             AnswerReason::FailedOver if all_well => false_("nothing is dead"),
@@ -49,7 +50,9 @@ impl Oracle {
             AnswerReason::Healthy if all_dead => false_("all are dead"),
             AnswerReason::Healthy if left_out && !case.world.setup.one => false_("a dead one was left out"),
             AnswerReason::Unprobed => false_("all are probed"),
-            AnswerReason::Pinned | AnswerReason::RemovalPending => false_("nothing of the kind"),
+            AnswerReason::Pinned => false_("it is no zone's own name"),
+            // Also of what the cloud no longer has.
+            AnswerReason::RemovalPending if states.iter().any(stays) => false_("one of them stays"),
             AnswerReason::Drained | AnswerReason::DrainedButNeeded => false_("nothing is drained"),
             _ => None,
         }

@@ -189,7 +189,7 @@ impl Truth {
         world.spots.keys().copied().filter(carries).collect()
     }
 
-    /// Whether a name may go altogether: the config has lacked each of its endpoints, or the cloud has, for long enough.
+    /// Whether a name may go: the config has lacked each of its endpoints, or the cloud has, for long enough.
     pub(super) fn may_go(&self, name: &str, world: &World, now: Ms) -> bool {
         let grace = if world.setup.short_graces { 300 } else { 3600 } * SECOND;
         let removal = 600 * SECOND;
