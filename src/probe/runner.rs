@@ -275,7 +275,7 @@ where
             && own.is_some_and(|deep| signal.asks_deeper(deep.state))
             && let Some(handle) = collector.running.get(key).and_then(|r| r.checks.get(&Check::Deep))
         {
-            handle.nudge.notify_one();
+            handle.calls.prove();
         }
         for sibling in collector.work.siblings(key) {
             let health = view.targets.get(sibling).and_then(|health| health.checks.get(&check));

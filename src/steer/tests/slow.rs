@@ -22,7 +22,7 @@ fn world(prefer: Prefer, part: std::ops::Range<f64>) -> World {
         ..HostFacts::default()
     };
     world.host = (0..10_000).map(host).find(|host| part.contains(&hash(host, &target))).unwrap();
-    world.policy.default = Steering { prefer, answers: Answers::All };
+    world.policy.default = Steering { prefer, answers: Answers::All, ..Steering::default() };
     world.set(1, up(999));
     world.set(2, up(999));
     world
@@ -64,7 +64,7 @@ fn nobody_moves_where_no_preference_chooses_or_nothing_does_better() {
     any.set(1, slow(1000, None));
     any.now = now(100_000);
     assert_eq!(any.answer(&[1, 2]).0, ips(&[1, 2]));
-    any.policy.default = Steering { prefer: Prefer::Any, answers: Answers::One };
+    any.policy.default = Steering { prefer: Prefer::Any, answers: Answers::One, ..Steering::default() };
     assert_eq!(any.answer(&[1]).0, ips(&[1]));
 
     let mut local = world(Prefer::LocalZone, 0.0..0.1);

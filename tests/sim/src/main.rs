@@ -1,9 +1,13 @@
-//! The stand-in cloud as one program, until it is killed.
+//! The stand-in cloud as one program, until it is killed; and the search over histories of the agent's rules.
+
+#[cfg(feature = "rules")]
+mod rules;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use privatelink_sim::cloud::{Addresses, Cloud, World};
@@ -37,11 +41,32 @@ struct Options {
     /// Write the authority of all certificates to this file
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    #[cfg(feature = "rules")]
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<()> {
+/// What there is to do beside.
+#[cfg(feature = "rules")]
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Search histories of a host, on virtual time, for one in which the agent's rules break a promise
+    Rules(rules::Options),
+}
+
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let options = Options::parse();
+    #[cfg(feature = "rules")]
+    if let Some(Command::Rules(options)) = &options.command {
+        let (text, kept) = rules::search(options)?;
+        io::stdout().lock().write_all(text.as_bytes())?;
+        return Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(options))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(options: Options) -> io::Result<()> {
     let cloud = if options.random {
         Cloud::start().await?
     } else {

@@ -1,0 +1,209 @@
+//! What may change in an answer, and what must.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use privatelinkd::model::{Answer, Check};
+
+use super::log::Found;
+use super::truth::State;
+use super::{Case, Oracle, Promise, told};
+use crate::rules::history::{Kind, Ms, SECOND, Spot};
+
+/// By default.
+const FALL: usize = 3;
+const RISE: usize = 3;
+/// From the last probe before a path dies: an interval with its jitter, `fall` probes, the deadline of the last one, a
+/// sibling's answer, and the next regular look.
+const SOON_GONE: Ms = 25 * SECOND;
+/// Of so many results more than `fall` may tell of a link that loses packets.
+const LOSSY: usize = 40;
+/// Until things that were otherwise are noticed by everybody.
+const NOTICED: Ms = 60 * SECOND;
+const MOST_HOLD: Ms = 300 * SECOND;
+
+type Broken = Option<(Promise, String)>;
+
+impl Oracle {
+    pub(super) fn moved(&mut self, case: &Case<'_>, old: &Answer, new: &Answer) -> Broken {
+        let set = |a: &Answer| a.addresses.iter().copied().collect::<BTreeSet<_>>();
+        let (before, after) = (set(old), set(new));
+        let change = || format!("{}: {} -> {}", case.name, told(old), told(new));
+        if before == after {
+            let reordered = old.addresses != new.addresses && self.truth.settled != case.now;
+            return reordered.then(|| (Promise::OrderIsNoChange, change()));
+        }
+        if let Some(stable) = self.names.get(case.name).and_then(|watch| watch.stable.as_ref())
+            && *stable != after
+        {
+            return Some((Promise::NeedlessMove, change()));
+        }
+        for gone in before.difference(&after) {
+            if let Err(why) = self.justified(case, *gone, &after, before.len()) {
+                return Some((Promise::Evidence, format!("{}: {gone} {why}", change())));
+            }
+        }
+        for came in after.difference(&before) {
+            if let Some((promise, why)) = self.premature(case, *came, &before, &after) {
+                return Some((promise, format!("{}: {came} {why}", change())));
+            }
+        }
+        let deaths: Vec<_> = before.difference(&after).copied().filter(|gone| self.fails(*gone)).collect();
+        let watch = self.names.entry(case.name.to_owned()).or_default();
+        for gone in deaths {
+            watch.left.insert(gone, case.now);
+            watch.departures.push(case.now);
+        }
+        None
+    }
+
+    fn fails(&self, address: IpAddr) -> bool {
+        [Check::Path, Check::Deep].iter().any(|check| self.log.failing(address, *check).count() >= 1)
+    }
+
+    /// Whether an address may leave.
+    fn justified(
+        &self,
+        case: &Case<'_>,
+        gone: IpAddr,
+        after: &BTreeSet<IpAddr>,
+        many: usize,
+    ) -> Result<(), &'static str> {
+        let Some((spot, _)) = case.world.spot(gone) else { return Ok(()) };
+        let given_up = self.truth.is_given_up(spot, gone, case.world) || !case.claims.contains(&spot);
+        // The admin said otherwise just now.
+        let told_so = case.now.saturating_sub(self.truth.settled) < SECOND || (case.world.setup.one && many > 1);
+        if given_up || told_so || self.is_outranked(case, spot, after) {
+            return Ok(());
+        }
+        let siblings: Vec<_> = case.addresses().map(|(_, a)| a).filter(|a| *a != gone).collect();
+        let checks = self.checks(spot, case.world);
+        if checks.iter().any(|check| self.is_disproved(gone, *check, &siblings)) {
+            return Ok(());
+        }
+        Err("leaves, and no failure of its own lies at or after a success of a sibling")
+    }
+
+    /// Only better ones are left, and one of them works.
+    fn is_outranked(&self, case: &Case<'_>, spot: Spot, after: &BTreeSet<IpAddr>) -> bool {
+        let left: Vec<_> = after.iter().filter_map(|a| case.world.spot(*a)).map(|(s, _)| self.key(s, case)).collect();
+        let works = after.iter().any(|a| self.log.passes(*a, Check::Path));
+        works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
+    }
+
+    /// `fall` failures in a row, or many among few, and the last of them was known no earlier than a sibling's success
+    /// that is younger than the first.
+    fn is_disproved(&self, gone: IpAddr, check: Check, siblings: &[IpAddr]) -> bool {
+        let in_a_row: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).collect();
+        let recent: Vec<_> = self.log.of(gone, check).rev().take(LOSSY).filter(|e| e.found == Found::Bad).collect();
+        let bad = if in_a_row.len() >= FALL { in_a_row } else { recent };
+        let (Some(first), Some(last), true) = (bad.last(), bad.first(), bad.len() >= FALL) else { return false };
+        let (first, last) = (first.began, last.ended);
+        let passed = |sibling: &IpAddr| {
+            [Check::Path, Check::Deep].iter().any(|own| {
+                let mut results = self.log.of(*sibling, *own);
+                results.any(|e| e.found == Found::Good && e.began >= first && e.began <= last)
+            })
+        };
+        siblings.iter().any(passed)
+    }
+
+    /// Whether an address joins, or comes back, before it should.
+    fn premature(
+        &self,
+        case: &Case<'_>,
+        came: IpAddr,
+        before: &BTreeSet<IpAddr>,
+        after: &BTreeSet<IpAddr>,
+    ) -> Option<(Promise, &'static str)> {
+        let (spot, is_now) = case.world.spot(came)?;
+        let works = |a: &IpAddr| self.checks_pass(case, *a) && self.truth.known_healthy(case, *a);
+        let served = before.intersection(after).any(works);
+        // What comes and goes by chance is up for a while in between.
+        let noisy = self.truth.spots.get(&spot).is_none_or(|s| s.state == State::Noisy);
+        if noisy || !served || case.now.saturating_sub(self.truth.settled) < NOTICED || !is_now {
+            return None;
+        }
+        if !self.log.ever_passed(came) {
+            return Some((Promise::ProvenFirst, "joins without one success, though another works"));
+        }
+        self.names.get(case.name)?.left.get(&came)?;
+        let hold = case.world.setup.hold * SECOND;
+        let (first, many) = self.log.passing(came, Check::Path).unwrap_or((case.now, 0));
+        let earned = many >= RISE && case.now.saturating_sub(first) >= hold;
+        (!earned && case.world.kind(spot) != Kind::Deep)
+            .then_some((Promise::EarnedReturn, "comes back before it has earned it, though another works"))
+    }
+
+    fn checks_pass(&self, case: &Case<'_>, address: IpAddr) -> bool {
+        let Some((spot, _)) = case.world.spot(address) else { return false };
+        self.checks(spot, case.world).iter().all(|check| self.log.passes(address, *check))
+    }
+
+    /// What must have left or come by now.
+    pub(super) fn bounds(&self, case: &Case<'_>, new: &Answer) -> Broken {
+        let calm = self.truth.calm? + NOTICED;
+        let from = calm.max(self.truth.settled + NOTICED);
+        let dead = new.addresses.iter().find(|a| self.outstays(case, **a, from));
+        if let Some(dead) = dead {
+            return Some((Promise::SoonGone, format!("{} still leads to dead {dead}: {}", case.name, told(new))));
+        }
+        let late =
+            case.addresses().find(|(spot, a)| !new.addresses.contains(a) && self.is_late(case, *spot, new, from));
+        late.map(|(_, a)| (Promise::SoonBack, format!("{} still lacks {a}: {}", case.name, told(new))))
+    }
+
+    /// It is dead by its path, and a sibling of the same name passes, for longer than that takes to be noticed.
+    fn outstays(&self, case: &Case<'_>, dead: IpAddr, from: Ms) -> bool {
+        let Some((spot, true)) = case.world.spot(dead) else { return false };
+        let Some(own) = self.truth.spots.get(&spot).filter(|own| own.state == State::DeadPath) else { return false };
+        let known = self.truth.known(spot);
+        let since = |other: &Spot| {
+            let theirs = self.truth.spots.get(other)?;
+            let since = match theirs.state {
+                State::Healthy => theirs.since,
+                _ if self.key(*other, case) > self.key(spot, case) => return None,
+                _ => theirs.reachable?,
+            };
+            let address = case.world.address(*other)?;
+            let there = !self.truth.is_given_up(*other, address, case.world);
+            let known = self.truth.known(*other).filter(|_| there)?;
+            Some(since.max(known) + NOTICED)
+        };
+        let sibling = case.claims.iter().filter(|other| **other != spot).filter_map(since).min();
+        let counted = sibling.zip(known).map(|(sibling, known)| sibling.max(own.since).max(known).max(from));
+        counted.is_some_and(|at| at + SOON_GONE < case.now)
+    }
+
+    /// It is well, as good as any other, and has been for longer than a return takes.
+    fn is_late(&self, case: &Case<'_>, spot: Spot, new: &Answer, from: Ms) -> bool {
+        let Some(own) = self.truth.spots.get(&spot).filter(|own| own.state == State::Healthy) else { return false };
+        let there = case.world.address(spot).is_some_and(|a| !self.truth.is_given_up(spot, a, case.world));
+        let Some(known) = self.truth.known(spot).filter(|_| there) else { return false };
+        let theirs = |a: &IpAddr| {
+            let other = case.world.spot(*a).filter(|(_, is_now)| *is_now);
+            other.and_then(|(s, _)| self.truth.spots.get(&s)).copied()
+        };
+        let served = new.addresses.iter().any(|a| theirs(a).is_some_and(|s| !s.state.is_dead()));
+        let outranked = case.claims.iter().any(|other| self.key(*other, case) < self.key(spot, case));
+        if served && (case.world.setup.one && !case.pinned() || outranked) {
+            return false;
+        }
+        let hour = case.now.saturating_sub(3600 * SECOND);
+        let departures = self.names.get(case.name).map_or(0, |w| w.departures.iter().filter(|at| **at > hour).count());
+        let hold = case.world.setup.hold * SECOND;
+        let hold = hold.max((hold << departures.min(8)).min(MOST_HOLD)) * 6 / 5;
+        let deep = if case.world.kind(spot) == Kind::Deep { 240 * SECOND } else { 0 };
+        let bound = deep + 30 * SECOND + if served { hold } else { 0 };
+        // When the last that served died is not told by those that are published.
+        let from = if served { from } else { from.max(self.last_event) };
+        own.since.max(from).max(known) + bound < case.now
+    }
+}
+
+impl super::truth::Truth {
+    fn known_healthy(&self, case: &Case<'_>, address: IpAddr) -> bool {
+        let spot = case.world.spot(address).filter(|(_, is_now)| *is_now).map(|(spot, _)| spot);
+        spot.and_then(|spot| self.spots.get(&spot)).is_some_and(|s| s.state == State::Healthy)
+    }
+}
