@@ -150,9 +150,11 @@ impl Tracker {
         if let Pace::Sparing(Sparing { apart }) = self.pace { apart } else { Duration::ZERO }
     }
 
-    /// A sibling has lost packets.
-    pub fn sibling_lost(&mut self, now: Now) {
+    /// A sibling has lost packets. Returns how long a probe that is called for by that is put off: they go at no faster
+    /// pace than at an edge.
+    pub fn sibling_lost(&mut self, now: Now) -> Duration {
         self.packets.excuse(now.boottime);
+        self.last_begun.after(self.rules.schedule.fast_interval).since(now.boottime)
     }
 
     /// How long a probe that is called for has to wait yet.
@@ -342,11 +344,10 @@ impl Tracker {
         let newest_success = self.last_success_started;
         let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
         let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
+        let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.down()));
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
-        } else if self.rising() {
-            Next::Edge(until(fast_interval))
-        } else if (!settled_down && (unanswered || (self.run.failures > 0 && !self.down()))) || self.suspects_loss() {
+        } else if self.rising() || hedged || self.suspects_loss() {
             Next::Edge(until(fast_interval))
         } else {
             Next::Regular(until(interval))
