@@ -334,10 +334,13 @@ async fn a_link_that_loses_packets_goes_down_unless_siblings_lose_some_as_well()
     for last in [1, 2] {
         rig.switch(last, LOSSY);
     }
+    let before = rig.probes();
     for _ in 0..60 {
         seconds(1).await;
         assert_eq!(rig.down(), [0; 0]);
     }
+    let probes = rig.probes() - before;
+    assert!(probes <= 2 * 3 * 2 * 61, "hardly faster than at an edge: {probes} of all three");
     rig.switch(2, ON);
     seconds(25).await;
     assert_eq!(rig.down(), [1], "once it is one address's alone");

@@ -170,9 +170,11 @@ impl Tracker {
         if let Pace::Sparing(Sparing { apart }) = self.pace { apart.max(own) } else { own }
     }
 
-    /// A sibling has lost packets.
-    pub fn sibling_lost(&mut self, now: Now) {
+    /// A sibling has lost packets. Returns how long a probe that is called for by that is put off: they go at no faster
+    /// pace than at an edge.
+    pub fn sibling_lost(&mut self, now: Now) -> Duration {
         self.packets.excuse(now.boottime);
+        self.last_begun.after(self.rules.schedule.fast_interval).since(now.boottime)
     }
 
     /// How long a probe that is called for has to wait yet.
@@ -377,11 +379,10 @@ impl Tracker {
         let newest_success = self.last_success_started;
         let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
         let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
+        let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.down()));
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
-        } else if self.rising() {
-            Next::Edge(until(fast_interval))
-        } else if (!settled_down && (unanswered || (self.run.failures > 0 && !self.down()))) || self.suspects_loss() {
+        } else if self.rising() || hedged || self.suspects_loss() {
             Next::Edge(until(fast_interval))
         } else if self.proves_itself(now) {
             Next::Edge(until(interval.min(2 * fast_interval)))

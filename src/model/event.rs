@@ -313,6 +313,11 @@ fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
+fn slow(f: &mut fmt::Formatter<'_>, target: &TargetKey, check: Check, medians: [Duration; 2]) -> fmt::Result {
+    let [median, beside] = medians.map(|time| time.as_millis());
+    write!(f, "{target}: slow, {check} check: {median} ms, a sibling's {beside} ms (medians of ten)")
+}
+
 /// One sentence, for the log and for status.
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -325,10 +330,7 @@ impl fmt::Display for EventKind {
             Self::TargetDown { target, check, failure } => write!(f, "{target}: down, {check} check: {failure}"),
             Self::TargetUp { target, check, recovered: false } => write!(f, "{target}: up, {check} check"),
             Self::TargetUp { target, check, recovered: true } => write!(f, "{target}: up again, {check} check"),
-            Self::TargetSlow { target, check, median, beside } => {
-                let [median, beside] = [median, beside].map(|time| time.as_millis());
-                write!(f, "{target}: slow, {check} check: {median} ms, a sibling's {beside} ms (medians of ten)")
-            }
+            Self::TargetSlow { target, check, median, beside } => slow(f, target, *check, [*median, *beside]),
             Self::TargetSlowOver { target, check } => write!(f, "{target}: slow no more, {check} check"),
             Self::AnswerChanged { name, from, to, reason } => {
                 write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Event, EventKind, Severity, TargetKey, Zone};
+use crate::model::{Check, Event, EventKind, Severity, TargetKey, Zone};
 use crate::sys::event_queue::EventReceiver;
 use crate::sys::log_queue::PROVOKED;
 
@@ -78,6 +78,7 @@ struct Fields<'a> {
 
 fn fields(kind: &EventKind) -> Fields<'_> {
     let plain = |event| Fields { event, ..Fields::default() };
+    let of_check = |target, check: &Check, event| Fields { target, check: Some(check.label()), ..plain(event) };
     match kind {
         EventKind::Started { .. } => plain("started"),
         EventKind::Stopping => plain("stopping"),
@@ -93,15 +94,9 @@ fn fields(kind: &EventKind) -> Fields<'_> {
             reason: Some(failure.reason.label()),
             ..plain("target_down")
         },
-        EventKind::TargetUp { target, check, recovered: _ } => {
-            Fields { target: Some(target), check: Some(check.label()), ..plain("target_up") }
-        }
-        EventKind::TargetSlow { target, check, median: _, beside: _ } => {
-            Fields { target: Some(target), check: Some(check.label()), ..plain("target_slow") }
-        }
-        EventKind::TargetSlowOver { target, check } => {
-            Fields { target: Some(target), check: Some(check.label()), ..plain("target_slow_over") }
-        }
+        EventKind::TargetUp { target, check, recovered: _ } => of_check(Some(target), check, "target_up"),
+        EventKind::TargetSlow { target, check, median: _, beside: _ } => of_check(Some(target), check, "target_slow"),
+        EventKind::TargetSlowOver { target, check } => of_check(Some(target), check, "target_slow_over"),
         EventKind::AnswerChanged { name, from: _, to: _, reason } => {
             Fields { name: Some(name.as_str()), reason: Some(reason.label()), ..plain("answer_changed") }
         }
@@ -245,7 +240,7 @@ mod tests {
     use super::*;
     use crate::model::LogLevel;
     use crate::model::{
-        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
+        AnswerReason, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
     };
     use crate::sys::event_queue;
     use crate::sys::log_queue::{Lines, LogQueue, Style};

@@ -36,28 +36,31 @@ pub(super) struct Report {
 /// How a target's task is called from outside.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    prove: Notify,
+    wake: Notify,
+    prove: AtomicBool,
     sibling_lost: AtomicBool,
 }
 
 impl Calls {
     /// A probe is wanted now.
     pub(super) fn prove(&self) {
-        self.prove.notify_one();
+        self.prove.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 
-    /// A sibling has lost packets. A probe is wanted now, which will tell whether they are lost here as well.
+    /// A sibling has lost packets. A probe is wanted soon, which will tell whether they are lost here as well.
     pub(super) fn sibling_lost(&self) {
         self.sibling_lost.store(true, Ordering::Release);
-        self.prove();
+        self.wake.notify_one();
     }
 
     async fn called(&self) {
-        self.prove.notified().await;
+        self.wake.notified().await;
     }
 
-    fn take_sibling_lost(&self) -> bool {
-        self.sibling_lost.swap(false, Ordering::AcqRel)
+    /// Whether a sibling has lost packets, and whether a probe is wanted for another reason.
+    fn take(&self) -> (bool, bool) {
+        (self.sibling_lost.swap(false, Ordering::AcqRel), self.prove.swap(false, Ordering::AcqRel))
     }
 }
 
@@ -145,12 +148,13 @@ impl<P: Prober> Target<P> {
                 // A sibling is in trouble, or there is another secret: prove yourself now.
                 () = self.calls.called() => {
                     let now = self.clock.now();
-                    if self.calls.take_sibling_lost() {
-                        tracker.sibling_lost(now);
-                    }
+                    let (lost, prove) = self.calls.take();
+                    let wait = if lost { tracker.sibling_lost(now) } else { Duration::ZERO };
+                    // Two that lose packets must not call each other without a pause.
+                    let wait = if prove { Duration::ZERO } else { wait };
                     // What the prober before found out may not hold for this one.
                     tracker.pace(self.prober.get().pace(), now);
-                    let at = Instant::now() + tracker.rouse(now).mul_f64(rng.f64());
+                    let at = Instant::now() + tracker.rouse(now).mul_f64(rng.f64()).max(wait);
                     called = Some(called.map_or(at, |earlier| earlier.min(at)));
                     None
                 }

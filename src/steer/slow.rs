@@ -21,10 +21,10 @@ pub(super) fn of(choice: &[&Candidate], published: Option<&[IpAddr]>, inputs: &I
         let turn = |since: Boottime| since.after(OVERLOAD_RAMP.mul_f64(hash));
         let in_use = published.is_none_or(|p| p.contains(&c.key.address));
         let better = |other: &&Candidate| {
-            other.key.address != c.key.address && other.serves() && !slowness(other).is_some_and(|s| s.until.is_none())
+            other.key.address != c.key.address && other.serves() && slowness(other).is_none_or(|s| s.until.is_some())
         };
         let leaves = match (slow.until, in_use) {
-            (None, true) if hash < MOST && choice.iter().any(|other| better(other)) => {
+            (None, true) if hash < MOST && choice.iter().any(better) => {
                 reached(turn(slow.since), inputs.now.boottime, &mut shed)
             }
             (None | Some(_), true) => false,

@@ -98,7 +98,7 @@ impl Server {
             Next::Stop(failure) => {
                 let timings = greeted.timings;
                 self.turn_away(greeted).await;
-                return Err(Unopened::No(NoLogin::Ours(failure, timings)));
+                return Err(Unopened::No(NoLogin::Ours(failure, Box::new(timings))));
             }
         };
         let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
@@ -117,7 +117,7 @@ impl Server {
                 self.turn_away(opened).await;
                 // What our library can't judge is the same at every address: the greeting stays the verdict.
                 let ours = failure.reason == FailureReason::Misconfigured;
-                Err(if ours { Unopened::No(NoLogin::Ours(failure, timings)) } else { failure.into() })
+                Err(if ours { Unopened::No(NoLogin::Ours(failure, Box::new(timings))) } else { failure.into() })
             }
         }
     }

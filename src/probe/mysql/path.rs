@@ -39,7 +39,7 @@ pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Durat
             session.keep((allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)));
             Ended { session: Some(session), ..Ended::new(Ok(timings)) }
         }
-        Err(NoLogin::Ours(why, timings)) => Ended { no_login: Some(why), ..Ended::new(Ok(timings)) },
+        Err(NoLogin::Ours(why, timings)) => Ended { no_login: Some(why), ..Ended::new(Ok(*timings)) },
         Err(NoLogin::Unusable(why)) => {
             Ended { no_login: Some(why), ..Ended::new(server.greet(allowed, progress).await) }
         }

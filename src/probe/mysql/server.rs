@@ -164,7 +164,7 @@ impl Server {
         self.may_go_on(secret, progress)?;
         let opened = self.open(allowed, progress, turn).await?;
         let timings = opened.timings;
-        let able = || opened.greeting.able().map_err(|failure| NoLogin::Ours(failure, timings));
+        let able = || opened.greeting.able().map_err(|failure| NoLogin::Ours(failure, Box::new(timings)));
         if let Err(why) = able() {
             self.turn_away(opened).await;
             return Err(why);
@@ -224,7 +224,7 @@ impl Server {
                 Ok(timings)
             }
             // Left politely already; the greeting has proved the path.
-            Err(NoLogin::Ours(_, timings)) => Ok(timings),
+            Err(NoLogin::Ours(_, timings)) => Ok(*timings),
             Err(why) => Err(why.into()),
         }
     }
@@ -321,7 +321,7 @@ impl Server {
                 failure
             }
         };
-        NoLogin::Ours(failure, *greeted)
+        NoLogin::Ours(failure, Box::new(*greeted))
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) enum NoLogin {
     /// There is no login that may be tried now; nobody was asked.
     Unusable(Failure),
     /// The server greeted, in so long, and the fault is our login's alone.
-    Ours(Failure, Timings),
+    Ours(Failure, Box<Timings>),
     /// Something else was wrong.
     Failed(Failure),
 }
@@ -63,7 +63,7 @@ impl NoLogin {
     /// The same once the server has greeted, in so long.
     pub(super) fn after(self, greeted: Timings) -> Self {
         match self {
-            Self::Unusable(failure) => Self::Ours(failure, greeted),
+            Self::Unusable(failure) => Self::Ours(failure, Box::new(greeted)),
             Self::Ours(..) | Self::Failed(_) => self,
         }
     }
