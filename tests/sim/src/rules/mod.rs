@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Stop after so many violations
     #[arg(long, default_value_t = 1000, value_name = "COUNT")]
     stop_after: usize,
+    /// Tell histories as they were found, without making them smaller
+    #[arg(long)]
+    as_found: bool,
     /// Tell all that happens in the first history, and make nothing smaller
     #[arg(long)]
     trace: bool,
@@ -119,7 +122,7 @@ fn search_in(options: &Options, dir: &std::path::Path) -> Result<(String, bool),
     let mut found = tally.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(history, _)| history.seed);
     let (histories, steps) = (tally.histories.into_inner(), tally.steps.into_inner());
-    let mut text = smallest(&found, dir)?;
+    let mut text = smallest(&found, options.as_found, dir)?;
     let took = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = steps as f64 / took.max(0.001);
@@ -157,7 +160,7 @@ fn work(options: &Options, (tally, began): (&Tally, Instant), dir: PathBuf) -> R
 }
 
 /// Of each broken promise the smallest histories.
-fn smallest(found: &[(History, Violation)], dir: &std::path::Path) -> Result<String, Broken> {
+fn smallest(found: &[(History, Violation)], as_found: bool, dir: &std::path::Path) -> Result<String, Broken> {
     let mut by_promise: BTreeMap<Promise, Vec<&(History, Violation)>> = BTreeMap::new();
     found.iter().for_each(|one| by_promise.entry(one.1.promise).or_default().push(one));
     let (mut workshop, mut text) = (Workshop::new(dir.to_owned())?, String::new());
@@ -165,7 +168,11 @@ fn smallest(found: &[(History, Violation)], dir: &std::path::Path) -> Result<Str
         let _ = writeln!(text, "{promise}: {} histories", all.len());
         all.sort_by_key(|(history, _)| (history.events.len(), history.seed));
         for (history, violation) in all.into_iter().take(TOLD) {
-            let (small, what) = shrink::shrink(history.clone(), violation.clone(), &mut workshop)?;
+            let (small, what) = if as_found {
+                (history.clone(), violation.clone())
+            } else {
+                shrink::shrink(history.clone(), violation.clone(), &mut workshop)?
+            };
             text.push_str(&told(history.seed, &small, &what));
         }
     }
