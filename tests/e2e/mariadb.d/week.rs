@@ -18,7 +18,8 @@ use arguments::{Arguments, Error, spec};
 use privatelinkd::health::Pace;
 use privatelinkd::model::{
     AddressEntry, Certificate, Check, CheckHealth, CheckState, DeepSpec, Depth, Endpoint, EndpointIdentity, Failure,
-    HealthView, Inventory, Presence, ProbeKind, ProbeSpec, Schedule, SourceKind, TargetSpec, Timings, Zone, ZoneEntry,
+    HealthView, Inventory, Presence, ProbeKind, ProbeSpec, Returns, Schedule, SourceKind, TargetSpec, Timings, Zone,
+    ZoneEntry,
 };
 use privatelinkd::probe::runner::{Probes, Probing, Runner};
 use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers, TlsBudget};
@@ -135,7 +136,7 @@ fn probe(address: SocketAddr, kind: ProbeKind) -> ProbeSpec {
     let path = Schedule { interval: 5 * second, fast_interval: second / 2, timeout: 2 * second, rise: 3, fall: 3 };
     let deep = Schedule { interval: 60 * second, timeout: 15 * second, ..path };
     let deep = Some(DeepSpec { depth: Depth::Query, schedule: deep });
-    ProbeSpec { kind, port: address.port(), path, deep, hold: 30 * second }
+    ProbeSpec { kind, port: address.port(), path, deep, hold: 5 * second, returns: Returns::default() }
 }
 
 fn inventory(address: SocketAddr) -> Result<Inventory, Error> {
