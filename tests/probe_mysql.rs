@@ -493,7 +493,7 @@ async fn a_late_handshake_is_awaited_and_the_only_one() {
     let [path, deep, other] = [Check::Path, Check::Deep, Check::Deep].map(|check| probers.prober(&target, check));
     for _ in 0..3 {
         let late = path.probe(HASTY).await.unwrap_err();
-        assert_eq!(late, Failure::new(R::Timeout, "no greeting after 200ms"));
+        assert_eq!(late, Failure::new(R::Timeout, "no greeting after 200ms").met_on_the_way());
         let waiting = deep.probe(HASTY).await.unwrap_err();
         assert_eq!(waiting, Failure::new(R::Timeout, "an earlier handshake with this server not finished after 200ms"));
     }

@@ -277,7 +277,7 @@ async fn a_server_that_freezes_before_it_refuses_is_greeted_again_after_five_min
         if thawed {
             outcome.unwrap();
         } else {
-            assert_eq!(outcome, Err(Failure::new(R::Timeout, "no greeting after 200ms")));
+            assert_eq!(outcome, Err(Failure::new(R::Timeout, "no greeting after 200ms").met_on_the_way()));
         }
     }
 }
@@ -335,7 +335,10 @@ async fn a_connection_that_is_never_greeted_is_given_up_for_a_new_one() {
         let server = half_dead(0..3).await;
         let prober = mysql(server.address(), check);
         for (connections, rest) in [(1, 15), (2, 30), (3, 60)] {
-            assert_eq!(prober.probe(HASTY).await, Err(Failure::new(R::Timeout, "no greeting after 200ms")));
+            assert_eq!(
+                prober.probe(HASTY).await,
+                Err(Failure::new(R::Timeout, "no greeting after 200ms").met_on_the_way())
+            );
             wait(Duration::from_secs(15)).await;
             server.heard(connections).await;
             // The attempt has ended between two probes, and the server is left alone.

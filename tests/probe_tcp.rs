@@ -68,10 +68,13 @@ async fn each_way_to_die_has_its_reason_and_each_return_is_seen() {
     for _ in 0..3 {
         service.set(TcpMode::Refused).await.unwrap();
         let refused = prober.probe(PATIENT).await.unwrap_err();
-        assert_eq!(refused, Failure::new(FailureReason::Refused, "connect: Connection refused"));
+        assert_eq!(refused, Failure::new(FailureReason::Refused, "connect: Connection refused").met_on_the_way());
         service.set(TcpMode::Silent).await.unwrap();
         let silent = prober.probe(HASTY).await.unwrap_err();
-        assert_eq!(silent, Failure::new(FailureReason::Timeout, "no answer to the TCP handshake after 200ms"));
+        assert_eq!(
+            silent,
+            Failure::new(FailureReason::Timeout, "no answer to the TCP handshake after 200ms").met_on_the_way()
+        );
         service.set(TcpMode::Up).await.unwrap();
         prober.probe(PATIENT).await.unwrap();
         service.set(TcpMode::Silent).await.unwrap();

@@ -12,6 +12,8 @@ use crate::model::{
     Returns, Schedule,
 };
 
+mod rhythm;
+
 /// What a tracker goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -337,78 +339,6 @@ impl Tracker {
     fn become_(&mut self, state: CheckState, now: Now) {
         self.state = state;
         self.since = now;
-    }
-
-    fn next(&self, now: Boottime) -> Next {
-        match self.pace {
-            Pace::Scheduled => self.scheduled(now),
-            _ if !self.may_begin() => Next::OnAnswer,
-            Pace::Sparing(sparing) => self.sparing(sparing, now),
-            Pace::Resting(rest) => {
-                let rest = self.paced.after(rest).since(now);
-                match self.scheduled(now) {
-                    Next::Regular(wait) if wait > rest => Next::Regular(wait),
-                    Next::Regular(_) | Next::Edge(_) | Next::OnAnswer => Next::Edge(rest),
-                }
-            }
-        }
-    }
-
-    /// See [`Sparing`].
-    fn sparing(&self, sparing: Sparing, now: Boottime) -> Next {
-        let Schedule { interval, fast_interval, .. } = self.rules.schedule;
-        let until = |wait: Duration| {
-            let apart = self.last_answered.map_or(now, |at| at.after(sparing.apart));
-            self.last_begun.after(wait).max(apart).since(now)
-        };
-        if self.rising() || (!self.down() && self.run.failures > 0) {
-            Next::Edge(until(fast_interval))
-        } else if self.down() {
-            let since = self.since.boottime.max(self.roused.unwrap_or_default());
-            Next::Regular(until(Sparing::down(now.since(since)).max(interval)))
-        } else {
-            Next::Regular(until(sparing.settled(interval)))
-        }
-    }
-
-    /// An edge begins with a failure, or with a probe unanswered for `fast_interval`; then the next probe starts
-    /// every `fast_interval` without waiting. A success ends it, and so does the verdict.
-    fn scheduled(&self, now: Boottime) -> Next {
-        let Schedule { interval, fast_interval, .. } = self.rules.schedule;
-        let until = |wait: Duration| self.last_begun.after(wait).since(now);
-        let newest_success = self.last_success_started;
-        let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
-        let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
-        let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.down()));
-        if !self.may_begin() || (settled_down && unanswered) {
-            Next::OnAnswer
-        } else if self.rising() || hedged || self.suspects_loss() {
-            Next::Edge(until(fast_interval))
-        } else if self.proves_itself(now) {
-            Next::Edge(until(interval.min(2 * fast_interval)))
-        } else if settled_down && self.rules.check == Check::Deep {
-            Next::Regular(until(self.retry().min(interval)))
-        } else {
-            Next::Regular(until(interval))
-        }
-    }
-
-    /// How long after a login that failed the next one is due.
-    fn retry(&self) -> Duration {
-        let Returns { retry, apart, .. } = self.rules.returns;
-        retry.saturating_mul(1 << self.retries.min(30)).max(apart)
-    }
-
-    /// Up again for so short a time that what flaps would show: a hold is worth what is probed meanwhile.
-    fn proves_itself(&self, now: Boottime) -> bool {
-        const LONGEST: Duration = Duration::from_secs(10);
-        let held = matches!(self.state, CheckState::Up { hold_until: Some(until) } if until > now);
-        held && self.rules.check == Check::Path && now.since(self.since.boottime) < self.rules.hold.min(LONGEST)
-    }
-
-    /// True while the next results tell whether the link loses packets.
-    fn suspects_loss(&self) -> bool {
-        self.packets.suspects() && !self.down()
     }
 
     /// Down, and the latest result was a success.

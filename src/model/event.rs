@@ -1,6 +1,5 @@
 //! What happened: the source of log lines and of the history in status.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +9,8 @@ use super::{
     AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Wall, Withdrawal,
     Zone,
 };
+
+mod words;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -303,102 +304,5 @@ impl EventKind {
             | Self::SecretRefused { .. }
             | Self::ListenerFailed { .. } => Severity::Error,
         }
-    }
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    if addresses.is_empty() {
-        return "nothing".to_owned();
-    }
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-}
-
-fn slow(f: &mut fmt::Formatter<'_>, target: &TargetKey, check: Check, medians: [Duration; 2]) -> fmt::Result {
-    let [median, beside] = medians.map(|time| time.as_millis());
-    write!(f, "{target}: slow, {check} check: {median} ms, a sibling's {beside} ms (medians of ten)")
-}
-
-/// One sentence, for the log and for status.
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started { version } => write!(f, "privatelinkd {version} started"),
-            Self::Stopping => write!(f, "stopping; what is published stays"),
-            Self::EdgeBegan { target, check, failure } => {
-                write!(f, "{target}: {check} check failed for the first time ({failure})")
-            }
-            Self::TargetDown { target, check, failure } => write!(f, "{target}: down, {check} check: {failure}"),
-            Self::TargetUp { target, check, recovered: false } => write!(f, "{target}: up, {check} check"),
-            Self::TargetUp { target, check, recovered: true } => write!(f, "{target}: up again, {check} check"),
-            Self::TargetSlow { target, check, median, beside } => slow(f, target, *check, [*median, *beside]),
-            Self::TargetSlowOver { target, check } => write!(f, "{target}: slow no more, {check} check"),
-            Self::AnswerChanged { name, from, to, reason } => {
-                write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
-            }
-            Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
-            Self::FormerKept { name } => write!(
-                f,
-                "{name}: still leads where it did before the config changed: nothing of the new endpoint passed a probe"
-            ),
-            Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
-            Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
-            Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
-            Self::CloudStatus { endpoint, zone, status, trouble } => {
-                write!(f, "{endpoint}: ")?;
-                zone.iter().try_for_each(|zone| write!(f, "zone {zone}: "))?;
-                write!(f, "the cloud says {status}")?;
-                trouble.iter().try_for_each(|trouble| write!(f, ": {trouble}"))
-            }
-            Self::EndpointNotFound { endpoint, source } => write!(f, "{endpoint}: {}", not_found(*source)),
-            Self::LeftOut { endpoint, source, what } => write!(f, "{endpoint}: source {source}: {what}"),
-            Self::EndpointGone { endpoint } => {
-                write!(f, "{endpoint}: gone, as two passes of the cloud's API agree; its names stay for the grace")
-            }
-            Self::CacheLoaded { names } => write!(f, "last known good loaded, names: {names}"),
-            Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
-            Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
-            Self::NotLocked { what } => write!(f, "{what}"),
-            Self::StateNotSaved { error } => write!(f, "state not saved: {error}"),
-            Self::Published { publisher, names } => write!(f, "{publisher}: written, names in force: {names}"),
-            Self::HandoverFull { names, left_out } => {
-                write!(f, "the hand-over has no room for {left_out} of {names} names: they are not published")
-            }
-            Self::PublishFailed { publisher, error } => write!(f, "{publisher}: not written: {error}"),
-            Self::PublishConflict { publisher } => {
-                write!(f, "{publisher}: somebody keeps removing our block; writing at most every 5 s from now on")
-            }
-            Self::ConfigLoaded { endpoints } => write!(f, "config in force, endpoints: {endpoints}"),
-            Self::ConfigRefused { complaints, first } => {
-                write!(f, "config refused, an older one is in force; complaints: {complaints}, the first: {first}")
-            }
-            Self::SecretsRenewed { endpoints } => {
-                write!(f, "secret files were written anew and are in use; endpoints with another secret: {endpoints}")
-            }
-            Self::SecretRefused { error } => write!(f, "a secret file was written anew and can't be used: {error}"),
-            Self::ConfigRecalled { accepted, without } => {
-                write!(f, "started on the config that was accepted at {accepted}")?;
-                without.iter().try_for_each(|lack| write!(f, "; {lack}"))
-            }
-            Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
-        }
-    }
-}
-
-fn not_found(source: SourceKind) -> &'static str {
-    match source {
-        SourceKind::Api => {
-            "not found: the cloud's API has no such id; compare it, the region, and the account whose keys sign"
-        }
-        SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain => {
-            "not found: the resolvers know no such domain; compare it with the endpoint's page in the console"
-        }
-    }
-}
-
-fn withdrawal(why: Withdrawal) -> &'static str {
-    match why {
-        Withdrawal::Gone => "the endpoint is gone",
-        Withdrawal::Removed => "no longer in the config",
-        Withdrawal::ForeignCache => "it came from another machine's state",
     }
 }

@@ -214,13 +214,13 @@ mod tests {
     #[test]
     fn the_patience_grows_with_each_that_is_not_answered_and_with_the_delay_of_the_last() {
         let (s, refusals) = (Duration::from_secs, Refusals::default());
-        for expected in [60, 120, 240] {
+        for expected in [300, 600, 1200] {
             assert_eq!(refusals.patience(), s(expected));
             lock(&refusals.0).endless += 1;
         }
         lock(&refusals.0).endless = u32::MAX;
         assert_eq!(refusals.patience(), MOST_PATIENCE);
-        for (took, expected) in [(1, 60), (29, 60), (31, 62), (600, 1200), (7200, 3600)] {
+        for (took, expected) in [(1, 300), (149, 300), (151, 302), (600, 1200), (50_000, 43_200)] {
             refusals.refused(s(took), s(0));
             assert_eq!(refusals.patience(), s(expected), "after one that took {took} s");
         }

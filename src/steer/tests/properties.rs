@@ -76,12 +76,16 @@ fn any_previous() -> impl Strategy<Value = Option<Plan>> {
     prop::option::of(prop::collection::btree_set(1..8_u8, 1..5).prop_map(|s| plan(&s.into_iter().collect::<Vec<_>>())))
 }
 
-/// B5, told the long way: whether some check of the target that is decidedly down failed while somebody succeeded.
+/// B5, told the long way: whether some check of the target that is decidedly down failed while somebody succeeded, in a run
+/// that is over or goes on.
 fn failed_beside_a_success(health: &HealthView, key: &TargetKey) -> bool {
     let all = || health.targets.values().flat_map(|t| t.checks.values());
     let decided = |c: &&CheckHealth| matches!(c.state, CheckState::Down { decided: Some(_) });
     let failures = health.targets[key].checks.values().filter(decided).filter_map(|c| c.moving);
-    failures.into_iter().any(|f| all().filter_map(|c| c.successes).any(|s| s.first <= f.last && s.last >= f.first))
+    let beside = |f: Span, c: &CheckHealth| {
+        c.successes.is_some_and(|s| s.first <= f.last && (c.successes_in_a_row > 0 || s.last >= f.first))
+    };
+    failures.into_iter().any(|f| all().any(|c| beside(f, c)))
 }
 
 proptest! {
