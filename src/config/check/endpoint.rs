@@ -106,14 +106,9 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     let around = Around { name: fallback, fleet_size };
     let mut names = names.map(|n| n.value).unwrap_or_default();
     let publishes = publish_domain.as_ref().is_some_and(|p| p.value);
-    match publish_domain.filter(|p| p.value) {
-        Some(publish) if without_domain && without_id => {
-            let bad =
-                Bad { expected: "`domain` or `id` beside it".into(), found: "none".into(), help: None, at: publish.at };
-            desk.complain("endpoint.publish_domain", bad);
-        }
-        Some(_) => names.extend(domain.as_ref().and_then(|d| published_domain(d, desk))),
-        None => {}
+    if let Some(publish) = publish_domain.filter(|p| p.value) {
+        let known = !(without_domain && without_id);
+        names.extend(domain_to_publish(&publish, (known, domain.as_ref()), desk));
     }
     let who = name.as_ref().filter(|_| enabled);
     let (probe, probe_kind) = match world.left_out {
@@ -139,6 +134,21 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     });
     let discovered = !(without_domain && without_id);
     Draft { at, name, enabled, names, zones, addresses, discovered, probe_kind, config }
+}
+
+/// The domain as a published name, where `publish_domain` asks for it and there is one, or will be.
+fn domain_to_publish(
+    publish: &Located<bool>,
+    (known, domain): (bool, Option<&Located<HostName>>),
+    desk: &mut Desk<'_>,
+) -> Option<Located<HostName>> {
+    if known {
+        return domain.and_then(|domain| published_domain(domain, desk));
+    }
+    let at = publish.at.clone();
+    let bad = Bad { expected: "`domain` or `id` beside it".into(), found: "none".into(), help: None, at };
+    desk.complain("endpoint.publish_domain", bad);
+    None
 }
 
 /// Complains of a domain that begins with the id of another endpoint than `id`: what both give would be published

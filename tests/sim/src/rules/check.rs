@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use privatelinkd::health::{Next, Rules, Step, Tracker};
-use privatelinkd::model::{Check, Failure, FailureReason, Observation, Schedule, TargetKey, TargetSpec, Timings};
+use privatelinkd::model::{
+    Check, Failure, FailureReason, Observation, Returns, Schedule, TargetKey, TargetSpec, Timings,
+};
 
 use super::clock::{HostClock, after};
 use super::history::{Ms, SECOND};
@@ -74,8 +76,9 @@ impl CheckTask {
     ) -> Self {
         let awaited = spec.probe.port == AWAITED || check == Check::Deep;
         let in_flight = if awaited { 1 } else { schedule.fall };
-        let hold = spec.probe.hold.mul_f64(1.0 + 0.2 * rng.f64());
-        let tracker = Tracker::new(Rules { check, schedule, hold, in_flight }, clock.at(now));
+        let all = spec.probe.returns;
+        let returns = Returns { spread: all.spread.mul_f64(rng.f64()), ..all };
+        let tracker = Tracker::new(Rules { check, schedule, hold: spec.probe.hold, returns, in_flight }, clock.at(now));
         let first = after(now, schedule.fast_interval.mul_f64(rng.f64()));
         Self {
             key: spec.key.clone(),

@@ -101,9 +101,9 @@ impl Finding {
         let mut passes = Vec::new();
         let mut folded = false;
         while let Some(n) = self.flights.iter().position(|flight| flight.lands <= now) {
-            let Flight { source, round, failed, .. } = self.flights.swap_remove(n);
-            passes.extend(round.iter().flat_map(|(name, said)| passed(source, name, said)));
-            self.land(source, round, failed, clock, now);
+            let flight = self.flights.swap_remove(n);
+            passes.extend(flight.round.iter().flat_map(|(name, said)| passed(flight.source, name, said)));
+            self.land(flight, clock, now);
             folded = true;
         }
         let expiry = next_expiry(&self.inventory, self.config.graces());
@@ -117,6 +117,7 @@ impl Finding {
             self.launch(SourceName::Api, world, now);
         }
         if idle(&self.flights, SourceName::Dns) && self.uses(SourceKind::ZoneDomain) && self.dns.next() <= at {
+            self.dns.began();
             self.launch(SourceName::Dns, world, now);
         }
         (passes, folded)
@@ -141,7 +142,8 @@ impl Finding {
         self.flights.push(Flight { source, lands, round, failed });
     }
 
-    fn land(&mut self, source: SourceName, mut round: Round, failed: bool, clock: HostClock, now: Ms) {
+    fn land(&mut self, flight: Flight, clock: HostClock, now: Ms) {
+        let Flight { source, mut round, failed, .. } = flight;
         // What was asked for another config's sake is no answer for this one.
         round.retain(|name, _| self.config.endpoints.get(name).is_some_and(|e| e.has_source(SourceKind::Api)));
         let before = self.addresses();

@@ -82,7 +82,7 @@ impl World {
             removed: BTreeSet::new(),
             drains: BTreeMap::new(),
             old_news: BTreeMap::new(),
-            rng: Rng::with_seed(seed ^ 0x776f_726c_64),
+            rng: Rng::with_seed(seed ^ 0x0077_6f72_6c64),
         }
     }
 

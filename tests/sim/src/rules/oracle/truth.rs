@@ -154,9 +154,9 @@ impl Truth {
         }
         let lacked = self.lacked.entry(pass.endpoint).or_default();
         if has.is_empty() {
-            lacked.push(now)
+            lacked.push(now);
         } else {
-            lacked.clear()
+            lacked.clear();
         }
         for spot in world.spots.keys().filter(|spot| spot.endpoint == pass.endpoint) {
             let lacked = self.lacked_zone.entry(*spot).or_default();
