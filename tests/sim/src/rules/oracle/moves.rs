@@ -21,6 +21,8 @@ const LOSSY: usize = 40;
 /// Until things that were otherwise are noticed by everybody.
 const NOTICED: Ms = 60 * SECOND;
 const MOST_HOLD: Ms = 300 * SECOND;
+/// `flap_max`: how long who comes and goes is kept out at most.
+const MOST_DAMPED: Ms = 600 * SECOND;
 
 type Broken = Option<(Promise, String)>;
 
@@ -193,6 +195,9 @@ impl Oracle {
         let departures = self.names.get(case.name).map_or(0, |w| w.departures.iter().filter(|at| **at > hour).count());
         let hold = case.world.setup.hold * SECOND;
         let hold = hold.max((hold << departures.min(8)).min(MOST_HOLD)) * 6 / 5;
+        // What comes and goes by chance goes down more often than names leave it.
+        let noisy = own.noisy_until.is_some_and(|until| until > hour);
+        let hold = if noisy || departures > 1 { hold.max(MOST_DAMPED) } else { hold };
         let deep = if case.world.kind(spot) == Kind::Deep { 240 * SECOND } else { 0 };
         let bound = deep + 30 * SECOND + if served { hold } else { 0 };
         // When the last that served died is not told by those that are published.

@@ -52,6 +52,8 @@ pub(super) struct Since {
     pub(super) since: Ms,
     /// Since when nobody could say that it is dead, by its path.
     pub(super) reachable: Option<Ms>,
+    /// When it last stopped to come and go by chance.
+    pub(super) noisy_until: Option<Ms>,
 }
 
 #[derive(Debug)]
@@ -95,10 +97,11 @@ impl Truth {
         for (spot, place) in &world.spots {
             let state = State::of(*place, world.kind(*spot));
             let reachable = state.path_is_up().then_some(now);
-            let known = self.spots.entry(*spot).or_insert(Since { state, since: now, reachable });
+            let known = self.spots.entry(*spot).or_insert(Since { state, since: now, reachable, noisy_until: None });
             if known.state != state {
                 let reachable = known.reachable.filter(|_| state.path_is_up()).or(reachable);
-                *known = Since { state, since: now, reachable };
+                let noisy_until = if known.state == State::Noisy { Some(now) } else { known.noisy_until };
+                *known = Since { state, since: now, reachable, noisy_until };
             }
             if !world.is_cloud(spot.endpoint) {
                 self.known.entry(*spot).or_insert(Some(now)).get_or_insert(now);
