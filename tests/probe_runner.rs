@@ -175,7 +175,7 @@ proptest! {
             let (key, check) = &checks[result.of];
             let known = Arc::make_mut(view.targets.get_mut(key).unwrap()).checks.get_mut(check).unwrap();
             let after = trackers[result.of].health();
-            let bears = bearing.of(known, &after);
+            let bears = bearing.of(*check, known, &after);
             *known = after;
             always.look(&inventory, &view, now);
             if bears {
@@ -304,14 +304,16 @@ async fn readers_see_every_result_and_are_woken_by_few() {
     assert!(rig.probes() >= before + 30, "each result is there to be read");
 
     rig.switch(1, OFF);
-    // Each failure up to the verdict and a little beyond, and each sibling's evidence once or twice.
+    // Failing, down, and each sibling's evidence once or twice.
     let wakes = rig.wakes().await;
-    assert!((4..=16).contains(&wakes), "{wakes}");
-    // Each of its failures may be one beside a success; nobody else's results are looked at.
-    for minute in 0..11 {
-        let wakes = rig.wakes().await;
-        assert!(wakes <= 14, "minute {minute} of being down: {wakes}");
+    assert!((4..=10).contains(&wakes), "{wakes}");
+    assert_eq!(rig.wakes().await, 0, "down for good");
+    // Longer than the tracker remembers.
+    let mut wakes = 0;
+    for _ in 0..10 {
+        wakes += rig.wakes().await;
     }
+    assert!(wakes <= 1, "once, when its last success is forgotten: {wakes}");
     rig.switch(1, ON);
     assert!((2..=4).contains(&rig.wakes().await), "recovering, and up");
 }

@@ -229,7 +229,7 @@ where
         };
         let is_slow = |slow: Option<Slowness>| slow.is_some_and(|slow| slow.until.is_none());
         let turned = is_slow(slow) != is_slow(known.slow);
-        let bears = collector.bearing.of(known, &report.health) || turned;
+        let bears = collector.bearing.of(report.check, known, &report.health) || turned;
         *known = CheckHealth { slow, ..report.health };
         if let Some(slow) = slow.filter(|_| turned) {
             self.tell_slow(key, report.check, (report.at, slow));

@@ -33,10 +33,9 @@ impl fmt::Display for EventKind {
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
             Self::CloudStatus { endpoint, zone, status, trouble } => {
-                write!(f, "{endpoint}: ")?;
-                zone.iter().try_for_each(|zone| write!(f, "zone {zone}: "))?;
-                write!(f, "the cloud says {status}")?;
-                trouble.iter().try_for_each(|trouble| write!(f, ": {trouble}"))
+                let zone = zone.as_ref().map(|zone| format!("zone {zone}: ")).unwrap_or_default();
+                let trouble = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+                write!(f, "{endpoint}: {zone}the cloud says {status}{trouble}")
             }
             Self::EndpointNotFound { endpoint, source } => write!(f, "{endpoint}: {}", not_found(*source)),
             Self::LeftOut { endpoint, source, what } => write!(f, "{endpoint}: source {source}: {what}"),

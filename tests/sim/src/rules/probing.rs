@@ -117,7 +117,7 @@ impl Probing {
         let Some(known) = self.view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&check)) else {
             return false;
         };
-        let bears = self.bearing.of(known, &health);
+        let bears = self.bearing.of(check, known, &health);
         *known = health;
         bears
     }
