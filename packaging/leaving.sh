@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# What becomes of the block in a hosts file when the package leaves. packaging/build puts this into the maintainer scripts
-# that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU sed, grep,
-# diffutils and coreutils. Bytes that are not ours stay as they are, as do owner, mode and attributes. What can't be done is said, and
-# stops nobody.
+# What becomes of the block in a hosts file when the package leaves. packaging/build puts this into the maintainer
+# scripts that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU
+# sed, grep, diffutils and coreutils. Bytes that are not ours stay as they are, as do owner, mode and attributes. What
+# can't be done is said, and stops nobody.
 
 # The markers, as src/publish/hosts/block.rs knows them.
 block_begin='^# BEGIN privatelinkd\( (managed by .*)\)\{0,1\}[[:space:]]*$'
@@ -27,9 +27,9 @@ quoted() {
 default_hosts=/etc/hosts
 default_state=/var/lib/privatelinkd-hosts
 
-# state_folders CONFIG NOTE: where the writer keeps its state, a line each: the usual place; those that the config in the
-# folder CONFIG and its drop-ins name; and those in the file NOTE. Of the config no more is understood than a line of its
-# own.
+# state_folders CONFIG NOTE: where the writer keeps its state, a line each: the usual place; those that the config in
+# the folder CONFIG and its drop-ins name; and those in the file NOTE. Of the config no more is understood than a line
+# of its own.
 state_folders() {
     {
         echo "$default_state"
@@ -44,7 +44,8 @@ state_folders() {
     } | LC_ALL=C sort -u
 }
 
-# hosts_files FOLDER: the usual hosts file, and the one that the writer's last policy in its state FOLDER names if it is another.
+# hosts_files FOLDER: the usual hosts file, and the one that the writer's last policy in its state FOLDER names if it is
+# another.
 hosts_files() {
     echo "$default_hosts"
     [ -r "$1/policy.json" ] || return 0
@@ -65,17 +66,15 @@ LINES
     return "$failed"
 }
 
-# each_hosts_file COMMAND… FOLDER: COMMAND for every hosts file that the writer's state FOLDER tells of.
-each_hosts_file() {
-    for folder; do :; done
-    files=$(hosts_files "$folder")
-    each "$files" "$1"
+# all_hosts_files FOLDERS: those of all state folders, a line each, none twice.
+all_hosts_files() {
+    each "$1" hosts_files | LC_ALL=C sort -u
 }
 
-# purge_state FOLDER: takes the block out, and only then the state away, which knows where the hosts file is and has what
-# it was. In a folder that the config named there may be files of others.
+# purge_state FOLDER: takes the block out, and only then the state away, which knows where the hosts file is and has
+# what it was. In a folder that the config named there may be files of others.
 purge_state() {
-    if ! each_hosts_file take_block_out "$1"; then
+    if ! each "$(hosts_files "$1")" take_block_out; then
         echo "privatelinkd: $1 stays" >&2
         return 1
     fi
@@ -90,8 +89,8 @@ purge_state() {
 }
 
 # for_each_block COMMANDS FILE: sed with COMMANDS for each whole block, which is then the pattern space; without END it
-# prints what they leave. A BEGIN without an END, and an END without a BEGIN, are printed as they are. The hold space has the
-# lines since the last BEGIN, and is empty outside of a block.
+# prints what they leave. A BEGIN without an END, and an END without a BEGIN, are printed as they are. The hold space
+# has the lines since the last BEGIN, and is empty outside of a block.
 for_each_block() {
     LC_ALL=C sed "
         /$block_begin/{
@@ -136,8 +135,8 @@ has_marker() {
     LC_ALL=C grep -aq -e "$block_begin" -e "$block_end" "$1"
 }
 
-# without_block FILE: its bytes without any whole block. The newline that we gave to a file without a final one goes with
-# the block, where nothing has come after it and nothing before it has moved.
+# without_block FILE: its bytes without any whole block. The newline that we gave to a file without a final one goes
+# with the block, where nothing has come after it and nothing before it has moved.
 without_block() {
     added=$(LC_ALL=C sed -n 's/^# BEGIN privatelinkd (managed by .*; newline added at \(0\|[1-9][0-9]\{0,8\}\))[[:space:]]*$/\1/p' "$1")
     case $added in
@@ -153,8 +152,8 @@ without_block() {
     for_each_block d "$1"
 }
 
-# with_block_left FILE TOLD: its bytes with a header on each whole block that says that nobody manages it any more, and how
-# to delete it from the file TOLD.
+# with_block_left FILE TOLD: its bytes with a header on each whole block that says that nobody manages it any more, and
+# how to delete it from the file TOLD.
 with_block_left() {
     told=$(how_to_delete "$2" | sed 's/[\\|&]/\\&/g')
     for_each_block "
@@ -168,9 +167,9 @@ with_block_left() {
     " "$1"
 }
 
-# replace_hosts_file FILE COMMAND…: puts what COMMAND makes of a copy of FILE in the place of FILE, by a rename, so that a
-# reader sees the old file or the new one. Where no rename can replace it (a bind mount, a second link) it is written in
-# place.
+# replace_hosts_file FILE COMMAND…: puts what COMMAND makes of a copy of FILE in the place of FILE, by a rename, so that
+# a reader sees the old file or the new one. Where no rename can replace it (a bind mount, a second link) it is written
+# in place.
 replace_hosts_file() {
     file=$1
     shift

@@ -12,13 +12,15 @@ use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Prese
 const NAME: &str = "db.example.internal";
 const NOBODY: &str = "# BEGIN privatelinkd (managed by nobody any more";
 
-/// Runs a function of the script, the words of `function`, on a file, as dpkg and rpm run it; but never on this machine's
-/// hosts file.
+/// Runs a function of the script, the words of `function`, on a file, as dpkg and rpm run it; but never on this
+/// machine's hosts file.
 fn run(function: &str, file: &Path) -> Output {
     let script = concat!(
         "set -eu; . ",
         env!("CARGO_MANIFEST_DIR"),
-        "/packaging/leaving.sh; default_hosts=/nonexistent/hosts; \"$@\""
+        "/packaging/leaving.sh; default_hosts=/nonexistent/hosts; \
+         leave_all() { each \"$(all_hosts_files \"$1\")\" leave_block; }; \
+         take_all_out() { each \"$(all_hosts_files \"$1\")\" take_block_out; }; \"$@\""
     );
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).args(function.split(' ')).arg(file).stdin(Stdio::null());
@@ -230,13 +232,13 @@ fn blanks_and_quotes_in_a_path_are_no_obstacle() {
     std::fs::write(state.join("policy.json"), format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, hosts.display()))
         .unwrap();
     std::fs::write(&hosts, block::splice(b"a\n", &db(), None)).unwrap();
-    let told = succeeds("each_hosts_file leave_block", &state).0;
+    let told = succeeds("leave_all", &state).0;
     let (_, delete) = told.split_once("To delete it: ").unwrap();
     assert!(std::fs::read_to_string(&hosts).unwrap().contains(&format!("To delete this block: {}", delete.trim_end())));
     shell(delete);
     assert_eq!(std::fs::read(&hosts).unwrap(), b"a\n");
     std::fs::write(&hosts, block::splice(b"a\n", &db(), None)).unwrap();
-    succeeds("each_hosts_file take_block_out", &state);
+    succeeds("take_all_out", &state);
     assert_eq!(std::fs::read(&hosts).unwrap(), b"a\n");
 }
 
@@ -318,4 +320,20 @@ fn the_hosts_file_of_the_last_policy_is_found() {
             .unwrap();
         assert_eq!(succeeds("hosts_files", state).0, format!("/nonexistent/hosts\n{more}"));
     }
+}
+
+/// Two folders of state that name the same hosts file: it is handled, and told of, once.
+#[test]
+fn a_hosts_file_that_two_folders_name_is_handled_once() {
+    let folder = Folder::with(&block::splice(b"a\n", &db(), None));
+    let states = ["one", "two"].map(|name| folder.0.path().join(name));
+    for state in &states {
+        std::fs::create_dir(state).unwrap();
+        let policy = format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, folder.hosts().display());
+        std::fs::write(state.join("policy.json"), policy).unwrap();
+    }
+    let folders = format!("{}\n{}", states[0].display(), states[1].display());
+    let (told, _) = succeeds("leave_all", Path::new(&folders));
+    assert_eq!(told.matches("To delete it: ").count(), 1, "{told}");
+    assert!(folder.read().windows(NOBODY.len()).any(|bytes| bytes == NOBODY.as_bytes()));
 }
