@@ -397,7 +397,7 @@ async fn a_login_that_may_be_wrong_and_is_not_answered_says_nothing_of_the_serve
         let server = answering(0..0).await;
         let (probers, target) = (probers(), deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))));
         let prober = probers.prober(&target, check);
-        let held = "the server delays logins that may be wrong: no answer to one that was never accepted after ";
+        let held = "the server may delay logins that may be wrong: no answer to one that was never accepted after ";
         for _ in 0..3 {
             let late = prober.probe(HASTY).await.unwrap_err();
             assert!(late.reason == R::Local && late.detail.starts_with(held), "{late}");

@@ -117,13 +117,20 @@ impl Resent {
         Self { times: looked.of_the_syn(), looked }
     }
 
-    /// Looks again. Returns what was sent again, from the SYN on at the first look and since the look before at any other.
+    /// Looks again. Returns what was sent again, from the SYN on at the first look and since the look before at any
+    /// other.
     pub fn look(&mut self, stream: &TcpStream) -> Again {
         let now = SentAgain::on(stream).unwrap_or(self.looked);
         let since = now.by_a_timer_since(self.looked);
         let tail_loss_probe = since == 0 && now.since(self.looked) > 0;
         self.looked = now;
         Again { by_a_timer: std::mem::take(&mut self.times).saturating_add(since), tail_loss_probe }
+    }
+
+    /// What an attempt failed with whose connection is lost, with what had to be sent again before.
+    #[must_use]
+    pub fn failed(&self, failure: Failure) -> Failure {
+        failure.with_retransmissions(self.times)
     }
 
     /// What an attempt came to, with what had to be sent again meanwhile.
@@ -158,8 +165,8 @@ pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connecte
     Ok(Connected { stream, took, resent })
 }
 
-/// Not tokio's own, which keeps the socket to itself until it is connected: what TCP had to send again counts just where
-/// it never is.
+/// Not tokio's own, which keeps the socket to itself until it is connected: what TCP had to send again counts just
+/// where it never is.
 fn begin_to_connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     match socket.connect(&address.into()) {

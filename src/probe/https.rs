@@ -3,12 +3,12 @@
 //! The status decides, and the body only if something is expected of it. No redirect is followed. Header values that
 //! are secret reach the wire only after the certificate has been verified, and a message never.
 //!
-//! Nobody knows what a service of any kind means by a 401: whether the secret is wrong, or whether this one front has lost
-//! the list of those it knows. So it counts for its target alone, and is risked again later and later. Failing over
-//! needs no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that nothing is behind
-//! the front. A request without the secret asks for it under each new session, which lasts five minutes, so that no
-//! front takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that is written anew is
-//! another secret, at once.
+//! Nobody knows what a service of any kind means by a 401: whether the secret is wrong, or whether this one front has
+//! lost the list of those it knows. So it counts for its target alone, and is risked again later and later. Failing
+//! over needs no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that nothing is
+//! behind the front. A request without the secret asks for it under each new session, which lasts five minutes, so that
+//! no front takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that is written anew
+//! is another secret, at once.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -27,6 +27,7 @@ use tokio_rustls::client::TlsStream;
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
 use super::http::{self, Answer, Wanted};
+use super::remote::Remote;
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
@@ -37,7 +38,7 @@ const GRACE: Duration = Duration::from_millis(100);
 /// One target's https check.
 #[derive(Debug)]
 pub struct HttpsProber {
-    address: SocketAddr,
+    remote: Remote,
     sessions: Sessions,
     /// What is done where its secret is refused, if it has one.
     refusal: Option<Refusal>,
@@ -74,7 +75,7 @@ impl HttpsProber {
         };
         let has_secret = spec.headers.iter().any(|(_, value)| value.is_secret());
         let refusal = has_secret.then(|| Refusal::new(spec, address.port()));
-        Self { address, sessions: Sessions::new(trust), refusal, question: question() }
+        Self { remote: Remote::new(address), sessions: Sessions::new(trust), refusal, question: question() }
     }
 
     async fn ask(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -84,8 +85,9 @@ impl HttpsProber {
             return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
         };
         let (config, deadline) = (config?, Deadline::after(deadline));
-        let Connected { stream, took: tcp, resent } = dial::connect(self.address, deadline).await?;
-        let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
+        let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
+        let shaken = dial::handshake(stream, name, config.clone(), deadline).await;
+        let (mut stream, tls) = shaken.map_err(|failure| resent.failed(failure))?;
         let answered = match &self.refusal {
             Some(refusal) => refusal.answer(&mut stream, exchange, &config, deadline).await,
             None => exchange.run(&mut stream, deadline).await.map(Some),
@@ -174,6 +176,10 @@ impl Prober for HttpsProber {
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
         self.sessions.certificate()
+    }
+
+    fn is_reached(&self) -> Option<bool> {
+        self.remote.is_reached()
     }
 
     fn remark(&self) -> Option<Arc<str>> {

@@ -28,6 +28,7 @@ mod http;
 pub mod https;
 pub mod mysql;
 mod refused;
+pub mod remote;
 pub mod runner;
 mod simple_certificate;
 mod target;
@@ -61,6 +62,11 @@ pub trait Prober: Send + Sync + 'static {
 
     /// What people should know of how this target is asked, although nothing is wrong with its answers.
     fn remark(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Whether the latest attempt has got a connection, be it over or under way; `None` if that can't be told.
+    fn is_reached(&self) -> Option<bool> {
         None
     }
 
@@ -137,6 +143,16 @@ impl Prober for AnyProber {
         }
     }
 
+    fn is_reached(&self) -> Option<bool> {
+        match self {
+            Self::Tcp(prober) => prober.is_reached(),
+            Self::Https(prober) => prober.is_reached(),
+            Self::Tdengine(prober) => prober.is_reached(),
+            Self::Greeting(prober) => prober.is_reached(),
+            Self::Login(prober) => prober.is_reached(),
+        }
+    }
+
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         // What shakes hands over TLS is large: boxed, so that an attempt of the others is not.
         match self {
@@ -192,8 +208,8 @@ impl Probers {
         self.gates.clone()
     }
 
-    /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's roots,
-    /// shows as the failure of each attempt.
+    /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's
+    /// roots, shows as the failure of each attempt.
     #[must_use]
     pub fn prober(&self, spec: &TargetSpec, check: Check) -> AnyProber {
         let address = (spec.key.address, spec.probe.port).into();

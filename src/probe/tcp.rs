@@ -5,21 +5,22 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::dial::{self, Connected, Deadline};
+use super::dial::{Connected, Deadline};
+use super::remote::Remote;
 use super::{Overlap, Prober};
 use crate::model::{Failure, Timings};
 
 /// Connects and hangs up.
 #[derive(Debug)]
 pub struct TcpProber {
-    address: SocketAddr,
+    remote: Remote,
 }
 
 impl TcpProber {
     /// A prober of one address and port.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address }
+        Self { remote: Remote::new(address) }
     }
 }
 
@@ -28,8 +29,12 @@ impl Prober for TcpProber {
         Overlap::Hedged
     }
 
+    fn is_reached(&self) -> Option<bool> {
+        self.remote.is_reached()
+    }
+
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let Connected { stream, took: tcp, resent } = dial::connect(self.address, Deadline::after(deadline)).await?;
+        let Connected { stream, took: tcp, resent } = self.remote.connect(Deadline::after(deadline)).await?;
         resent.told(Ok(Timings { tcp, total: tcp, ..Timings::default() }), &stream)
     }
 }

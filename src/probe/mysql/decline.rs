@@ -7,8 +7,8 @@
 //!
 //! A server that froze right after its greeting looks the same: a decline that is not answered. Only another greeting
 //! tells. So a decline is in the way of the next greeting for five minutes, or for twice as long as the server took for
-//! the last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is in
-//! the way for twice as long as the one before. A frozen server is found out then, since it does not greet, and one
+//! the last one, since delays grow step by step; it is kept beyond that, and each further one that is not answered is
+//! in the way for twice as long as the one before. A frozen server is found out then, since it does not greet, and one
 //! that goes on delaying has few of our connections. (Five minutes, and not less: a server freezes seldom in the one
 //! round trip a minute that a decline takes, while an account that many hosts share is soon delayed by minutes.)
 
@@ -150,8 +150,8 @@ pub(super) struct Handshake<'a, S> {
     pub(super) normal: Duration,
 }
 
-/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its turn, if
-/// it takes longer than a verdict should wait.
+/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its
+/// turn, if it takes longer than a verdict should wait.
 pub(super) async fn decline<S>(handshake: Handshake<'_, S>, gate: &Arc<Gate>, turn: Option<Turn>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -1,5 +1,5 @@
-//! What all probers of one server share, whoever of us asks (B7): at most one unfinished handshake, and what the
-//! server has shown of its manners.
+//! What all probers of one server share, whoever of us asks (B7): at most one unfinished handshake, beside refusals that
+//! are long in coming (`decline`), and what the server has shown of its manners.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -31,9 +31,6 @@ pub struct Gate {
     greeted: AtomicBool,
     /// Whether the server's last word was that it has no room for another connection.
     crowded: AtomicBool,
-    /// Whether whoever has the turn waits for the answer to a login that may be wrong, which may be held back on
-    /// purpose.
-    pub(super) holds_back: AtomicBool,
     /// How it refuses logins.
     pub(super) refusals: Refusals,
     /// Whether it greets.
@@ -55,7 +52,6 @@ impl Gates {
             turns: Arc::new(Semaphore::new(1)),
             greeted: AtomicBool::default(),
             crowded: AtomicBool::default(),
-            holds_back: AtomicBool::default(),
             refusals: Refusals::default(),
             silence: Silence::default(),
             pauses: Pauses::default(),
@@ -64,8 +60,8 @@ impl Gates {
         gate
     }
 
-    /// Waits until no handshake is under way, for a second at most: one that ends with the process counts at its server as
-    /// broken off (B7). For when nobody begins another.
+    /// Waits until no handshake is under way, for a second at most: one that ends with the process counts at its server
+    /// as broken off (B7). For when nobody begins another.
     pub async fn settled(&self) {
         let in_use: Vec<_> = lock(&self.0).values().filter_map(Weak::upgrade).collect();
         let all = async {

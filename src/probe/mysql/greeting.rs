@@ -157,8 +157,8 @@ impl Greeting {
         if tls { spoken | Caps::CLIENT_SSL.bits() } else { spoken }
     }
 
-    /// Whether the server counts handshakes that break off. MatrixOne does not, and knows one method of login; what bears
-    /// its version and asks for another is a server that counts.
+    /// Whether the server counts handshakes that break off. MatrixOne does not, and knows one method of login; what
+    /// bears its version and asks for another is a server that counts.
     pub(super) fn counts_break_offs(&self) -> bool {
         self.product() == Product::Any || self.plugin != NATIVE
     }
@@ -176,8 +176,8 @@ impl Greeting {
     /// us. A server counts a handshake that breaks off, and blocks the host after enough of them; a refusal it
     /// does not count so (B7).
     ///
-    /// None for MatrixOne, which counts neither: there a name without an account is looked for in the provider's own, on
-    /// a compute node, and logged as its failed login.
+    /// None for MatrixOne, which counts neither: there a name without an account is looked for in the provider's own,
+    /// on a compute node, and logged as its failed login.
     pub(super) fn declining_login(&self, tls: bool) -> Option<Vec<u8>> {
         if !self.counts_break_offs() {
             return None;
@@ -200,8 +200,8 @@ impl Greeting {
         if self.names_methods() && &*self.plugin == SHA2 { SHA2 } else { NATIVE }
     }
 
-    /// The capabilities of mysql_async's login. It always names its method; where the server has no names, that is cut off
-    /// on the way ([`Self::names_methods`]).
+    /// The capabilities of mysql_async's login. It always names its method; where the server has no names, that is cut
+    /// off on the way ([`Self::names_methods`]).
     pub(super) fn driver_caps(&self) -> u32 {
         self.spoken(false) | Caps::CLIENT_PLUGIN_AUTH.bits()
     }

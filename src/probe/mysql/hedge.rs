@@ -1,9 +1,11 @@
 //! A second question beside a ping that is not answered: one new connection, up to the greeting.
 //!
-//! Of a kept connection's silence nobody knows whether the server is silent or what lay between has lost the connection.
-//! Another one, asked once the ping is as late as any other probe's hedge is begun, tells within a round trip, and a dead
-//! path is noticed as soon as by a check that may overlap. The ping stays awaited. There is one an edge; none while
-//! anybody of us shakes hands with the server, nor where its last word was that it has no room for connections.
+//! Of a kept connection's silence nobody knows whether the server is silent or what lay between has lost the
+//! connection. Another one, asked once the ping is as late as any other probe's hedge is begun, tells within a round
+//! trip, and a dead path is noticed as soon as by a check that may overlap. The ping stays awaited. There is one an
+//! edge; none while anybody of us shakes hands with the server, nor where its last word was that it has no room for
+//! connections. It ends in a refused login, so the hedges of a fleet are spread, too: where that takes longer than a
+//! ping is waited for, most hosts make none.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -28,9 +30,14 @@ pub(super) struct Hedges {
 }
 
 impl Hedges {
-    /// Of a path check with this rhythm.
-    pub(super) fn new(schedule: &Schedule) -> Self {
-        Self { late_after: schedule.fast_interval, apart: schedule.interval.mul_f64(0.8), begun: Mutex::default() }
+    /// Of a path check with this rhythm, on a host that has to leave so much between two of its refused logins that
+    /// those of the whole fleet stay few.
+    pub(super) fn new(schedule: &Schedule, in_the_fleet: Duration) -> Self {
+        Self {
+            late_after: schedule.fast_interval + in_the_fleet.mul_f64(fastrand::f64()),
+            apart: schedule.interval.mul_f64(0.8).max(in_the_fleet),
+            begun: Mutex::default(),
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -39,13 +46,13 @@ impl Hedges {
 }
 
 impl LoginProber {
-    /// Waits until the ping that another attempt awaits is late enough to be hedged. Never comes back if there is none to
-    /// hedge, or nobody may.
+    /// Waits until the ping that another attempt awaits is late enough to be hedged. Never comes back if there is none
+    /// to hedge, or nobody may.
     pub(super) async fn turn_to_hedge(&self) -> Turn {
         let never = std::future::pending;
         let Some((hedges, began)) = self.hedges.as_ref().zip(self.late.began()) else { return never().await };
         tokio::time::sleep_until(began + hedges.late_after).await;
-        if self.late.phase() != Some(Phase::Ping) || !hedges.is_due() || self.server.gate.is_crowded() {
+        if self.late.phase() != Some(Phase::Ping) || !hedges.is_due() || !self.server.may_be_greeted() {
             return never().await;
         }
         // Whoever has the turn will be heard of.
@@ -79,7 +86,6 @@ impl LoginProber {
 impl Server {
     /// The greeting, without TLS, politely left.
     async fn knock(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Timings, Failure> {
-        self.gate.refusals.check()?;
         let opened = self.greet_on(allowed, progress, turn).await?;
         let timings = opened.timings;
         self.decline(opened).await;

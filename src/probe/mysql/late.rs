@@ -2,8 +2,8 @@
 //!
 //! A server that is frozen for a while finds, when it thaws, every handshake that was broken off meanwhile, and counts
 //! each. So an attempt is not dropped with its probe once a server has been reached: it lives in a task of its own, the
-//! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is gone,
-//! or we when the server has had its time (`silence`, `server`).
+//! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is
+//! gone, or we when the server has had its time (`silence`, `server`).
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -69,7 +69,9 @@ impl Phase {
             Self::Book => "what is known of TLS with this server not read or written",
             Self::Tls => "TLS handshake not finished",
             Self::Login => "no answer to the login",
-            Self::FirstLogin => "the server delays logins that may be wrong: no answer to one that was never accepted",
+            Self::FirstLogin => {
+                "the server may delay logins that may be wrong: no answer to one that was never accepted"
+            }
             Self::Statement => "no result of the statement",
             Self::Ping => "no answer to a ping",
         }
@@ -194,7 +196,7 @@ impl<T: Send + 'static> Late<T> {
 }
 
 /// A task that panicked is a fault of ours; one that was cancelled went with the runtime.
-fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
+pub(super) fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
     ended.map_err(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Failure::new(FailureReason::Local, "the agent is stopping"),

@@ -2,20 +2,25 @@
 //!
 //! A real MySQL server counts handshakes that break off and blocks the host that makes too many of them, for all its
 //! applications. MatrixOne's front end welcomes connections that only listen to its greeting. So there are two path
-//! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is ended
-//! by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own account.
-//! Whoever leaves such refusals behind asks at a gentle pace, whatever the verdict.
+//! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is
+//! ended by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own
+//! account. Whoever leaves such refusals behind asks at a gentle pace, whatever the verdict. While one is not answered
+//! there is no other one for five minutes, then for twice as long after each that never came, half a day at most. A
+//! hedge is the exception to the pace: a late ping has one second connection, which ends in a refused login although
+//! the user works.
 //!
 //! - `packet`, `line`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
 //! - `seal`: TLS, and whose certificate will do; a bad one breaks no handshake off
-//! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept; `tls_guard`:
-//!   what a prober makes of it; `upgrade`: the step itself
+//! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept;
+//!   `tls_guard`: what a prober makes of it; `upgrade`: the step itself
 //! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
 //! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and is sealed
-//! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is ended that nobody goes on with
+//! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is
+//!   ended that nobody goes on with
 //! - `late`: attempts are awaited beyond their probe; `gate`: what all probers of a server share, and that there is one
-//!   handshake at a time; `silence`, `pauses`: when a server, or a login, is left alone for a while
+//!   handshake at a time, beside those that a refusal is still to end; `silence`, `pauses`: when a server, or a login,
+//!   is left alone for a while
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -122,6 +127,10 @@ impl Prober for GreetingProber {
         if self.server.turns_away() { self.server.sparing() } else { Pace::Scheduled }
     }
 
+    fn is_reached(&self) -> Option<bool> {
+        self.server.remote.is_reached()
+    }
+
     fn remark(&self) -> Option<Arc<str>> {
         self.server.guard.remark()
     }
@@ -194,8 +203,9 @@ impl LoginProber {
     /// The path check of MySQL: a ping on a kept connection.
     #[must_use]
     pub fn ping(address: SocketAddr, spec: &MysqlSpec, schedule: &Schedule, shared: &Shared<'_>) -> Self {
-        let prober = Self::new(Server::new(address, Product::Any, spec, shared), Question::Ping);
-        Self { hedges: Some(Hedges::new(schedule)), ..prober }
+        let server = Server::new(address, Product::Any, spec, shared);
+        let hedges = Hedges::new(schedule, server.between_refusals());
+        Self { hedges: Some(hedges), ..Self::new(server, Question::Ping) }
     }
 
     /// The deep check of MySQL.
@@ -256,8 +266,8 @@ impl LoginProber {
         outcome
     }
 
-    /// The failure of an attempt that goes on. That somebody of us has the turn, whom the server has greeted, is no fault
-    /// of the path's.
+    /// The failure of an attempt that goes on. That somebody of us has the turn, whom the server has greeted, is no
+    /// fault of the path's.
     fn unfinished(&self, waited: Duration) -> Failure {
         let phase = self.late.phase().unwrap_or(Phase::Turn);
         let failure = phase.overdue(waited);
@@ -287,6 +297,10 @@ impl Prober for LoginProber {
         } else {
             Pace::Scheduled
         }
+    }
+
+    fn is_reached(&self) -> Option<bool> {
+        self.server.remote.is_reached()
     }
 
     fn remark(&self) -> Option<Arc<str>> {

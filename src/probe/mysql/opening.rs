@@ -18,7 +18,7 @@ use super::silence::GREETING;
 use super::tls_guard::Next;
 use super::upgrade::{self, Unopened};
 use crate::model::{Failure, FailureReason, Timings};
-use crate::probe::dial::{self, Connected, Deadline, Resent};
+use crate::probe::dial::{Connected, Deadline, Resent};
 
 /// How long a peer may be gone in a handshake; a frozen one is not gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -44,7 +44,7 @@ impl Server {
     /// What was seen instead.
     pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
         self.may_turn_away()?;
-        let Connected { stream, took: tcp, mut resent } = dial::connect(self.address, deadline).await?;
+        let Connected { stream, took: tcp, mut resent } = self.remote.connect(deadline).await?;
         let greet = self.greeting(Packets::new(stream));
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
         self.note_turned_away(false);
@@ -129,14 +129,14 @@ impl Server {
         }
         self.may_turn_away()?;
         progress.enter(Phase::Connect);
-        let connected = dial::connect(self.address, Deadline::after(allowed)).await;
+        let connected = self.remote.connect(Deadline::after(allowed)).await;
         // What does not even accept connections counts none.
         let Connected { stream, took: tcp, mut resent } = connected.inspect_err(|_| self.gate.silence.end())?;
         let line = Line::Plain(stream);
         line.give_up_after(GONE, ASK);
         progress.enter(Phase::Greeting);
         let greeted = self.greeting_in_time(Packets::new(line)).await;
-        let (packets, greeting, answer) = greeted.map_err(Failure::met_on_the_way)?;
+        let (packets, greeting, answer) = greeted.map_err(|failure| resent.failed(failure).met_on_the_way())?;
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
         let timings = resent.look(packets.stream().tcp()).during(timings);
         Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, resent, turn })

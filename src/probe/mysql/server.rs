@@ -19,6 +19,7 @@ use super::tls_budget::TlsBudget;
 use super::tls_guard::TlsGuard;
 use crate::health::{Pace, Sparing};
 use crate::model::{Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
+use crate::probe::remote::Remote;
 use crate::probe::tls::TrustSets;
 use crate::probe::{FleetSize, RefusedSecrets, Turn as SecretTurn};
 
@@ -53,7 +54,7 @@ pub struct Shared<'a> {
 /// A server.
 #[derive(Debug)]
 pub(super) struct Server {
-    pub(super) address: SocketAddr,
+    pub(super) remote: Remote,
     pub(super) product: Product,
     pub(super) seal: Seal,
     pub(super) guard: TlsGuard,
@@ -71,7 +72,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(address: SocketAddr, product: Product, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
         Self {
-            address,
+            remote: Remote::new(address),
             product,
             seal: Seal::new(address, &spec.tls, shared.trust),
             guard: TlsGuard::new(address, &spec.tls, (shared.tls_budget, shared.fleet)),
@@ -101,8 +102,8 @@ impl Server {
         }
     }
 
-    /// A fresh login. Every wait is bounded: `allowed` is for the TCP handshake, and what comes after it has as long as a
-    /// server may take that is to be left politely.
+    /// A fresh login. Every wait is bounded: `allowed` is for the TCP handshake, and what comes after it has as long as
+    /// a server may take that is to be left politely.
     ///
     /// # Errors
     /// Why nobody is logged in.
@@ -126,10 +127,11 @@ impl Server {
         let knows = greeting.product() == Product::Matrixone || self.knows_login(secret.as_ref());
         let phase = if knows { Phase::Login } else { Phase::FirstLogin };
         progress.enter(phase);
-        self.gate.holds_back.store(phase == Phase::FirstLogin, Ordering::Relaxed);
         let logging_in = Driver::log_in(&mut packets, &greeting, &secrecy, login);
-        let logged_in = timeout(HOLD, logging_in).await.unwrap_or_else(|_| Err(self.unanswered(phase)));
-        self.gate.holds_back.store(false, Ordering::Relaxed);
+        let logged_in = timeout(HOLD, logging_in).await.unwrap_or_else(|_| {
+            // It may have been accepted elsewhere meanwhile.
+            Err(self.unanswered(if self.knows_login(secret.as_ref()) { Phase::Login } else { phase }))
+        });
         drop(turn);
         let (driver, took) = match logged_in {
             Ok(logged_in) => logged_in,
@@ -146,11 +148,21 @@ impl Server {
         Ok(LoggedIn { session, driver, timings })
     }
 
-    /// The turn to shake hands. Who waits for a login that is held back on purpose has not seen the server fail either.
+    /// The turn to shake hands.
     pub(super) async fn turn(&self, progress: &Progress) -> Turn {
-        let held_back = self.gate.holds_back.load(Ordering::Relaxed);
-        progress.enter(if held_back { Phase::FirstLogin } else { Phase::Turn });
+        progress.enter(Phase::Turn);
         self.gate.turn().await
+    }
+
+    /// Whether nothing speaks against another greeting: it has room, has not just been silent, and has answered our
+    /// latest decline.
+    pub(super) fn may_be_greeted(&self) -> bool {
+        !self.gate.is_crowded() && self.rest().is_none() && self.gate.refusals.check().is_ok()
+    }
+
+    /// How long this host leaves between two refused logins, so that those of the whole fleet stay few.
+    pub(super) fn between_refusals(&self) -> Duration {
+        self.fleet.apart(decline::A_SECOND)
     }
 
     /// A connection that the login, with this secret, may be sent on.
@@ -231,7 +243,7 @@ impl Server {
 
     /// How often the next attempts may be made, if they are made without a login.
     pub(super) fn sparing(&self) -> Pace {
-        Pace::Sparing(Sparing { apart: self.fleet.apart(decline::A_SECOND) })
+        Pace::Sparing(Sparing { apart: self.between_refusals() })
     }
 
     /// The turn to send a secret, if it may be sent.
@@ -245,7 +257,7 @@ impl Server {
     /// The login, if it may be tried at all. Whether its secret may be sent is another question
     /// ([`Self::secret_turn`]).
     fn usable_login(&self) -> Result<&MysqlLogin, NoLogin> {
-        let none = || NoLogin::Unusable(Failure::new(FailureReason::Misconfigured, "no user to log in"));
+        let none = || NoLogin::Unusable(Failure::new(FailureReason::Misconfigured, "no login may be sent there"));
         let login = self.login.as_ref().ok_or_else(none)?;
         self.gate.pauses.check(self.key).map_err(NoLogin::Unusable)?;
         Ok(login)
@@ -265,7 +277,7 @@ impl Server {
 
     /// The login is of no use for now.
     pub(super) fn pause(&self, why: &Failure) {
-        self.gate.pauses.note(self.key, why.clone(), self.fleet.apart(decline::A_SECOND));
+        self.gate.pauses.note(self.key, why.clone(), self.between_refusals());
     }
 
     /// What became of the latest greeting ([`Self::turns_away`]).
@@ -311,6 +323,7 @@ impl Server {
             LoginFault::Failed(failure) => return NoLogin::Failed(failure),
             LoginFault::Crowded(failure) => failure,
             LoginFault::SecretRefused(failure, word) => {
+                self.accepted.store(false, Ordering::Relaxed);
                 if let (Some(password), Some(secret)) = (&login.password, secret) {
                     secret.refused(password, &failure, word);
                 }

@@ -284,8 +284,10 @@ impl Standing {
             self.ways.entry(config.clone()).or_default().seen = now;
         }
         while self.ways.len() > MOST_WAYS {
-            let oldest = self.ways.iter().min_by_key(|(_, way)| way.seen).map(|(config, _)| config.clone());
-            oldest.map(|config| self.ways.remove(&config));
+            // Those that are wanted now are bounded by the config; one that went would be new again, with a new budget.
+            let others = self.ways.iter().filter(|(config, _)| !wanted.contains(*config));
+            let Some(oldest) = others.min_by_key(|(_, way)| way.seen).map(|(config, _)| config.clone()) else { break };
+            self.ways.remove(&oldest);
         }
     }
 
@@ -322,6 +324,10 @@ impl Standing {
         for (config, theirs) in &other.ways {
             let ours = self.ways.entry(config.clone()).or_insert_with(|| theirs.clone());
             ours.seen = ours.seen.max(theirs.seen);
+            // What has ceased to go well is proven no more.
+            if theirs.proven.is_none() && other.faults.iter().any(|fault| fault.broken > 0 || fault.lack) {
+                ours.proven = None;
+            }
         }
         for theirs in &other.faults {
             let Some(ours) = self.fault(&theirs.greeting) else { continue };

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
+use super::late::joined;
 use super::tls_book::TlsBook;
 use crate::model::Wall;
 use crate::probe::tls::lock;
@@ -101,9 +102,9 @@ impl Ledger {
             return;
         }
         let ledger = self.clone();
-        let look = move || ledger.path.as_deref().is_none_or(|path| ledger.take_in(path));
+        let look = move || ledger.path.as_deref().is_none_or(|path| ledger.take_in(path, Damaged::Stays));
         // It ends early only with the runtime.
-        let _ = tokio::task::spawn_blocking(look).await;
+        let _ = joined(tokio::task::spawn_blocking(look).await);
     }
 
     /// Changes the book. Whoever stops waiting for that does not stop it.
@@ -115,7 +116,7 @@ impl Ledger {
             return self.change(change).0;
         }
         let ledger = self.clone();
-        tokio::task::spawn_blocking(move || ledger.exchange_now(change)).await.unwrap_or_default()
+        joined(tokio::task::spawn_blocking(move || ledger.exchange_now(change)).await).unwrap_or_default()
     }
 
     /// The same at once, by a thread that may block.
@@ -126,7 +127,7 @@ impl Ledger {
         let locked = file_lock::take(&path.with_extension("lock"), patience);
         turn.stuck = matches!(&locked, Err(e) if e.kind() == io::ErrorKind::TimedOut);
         // Who only looks may have taken the same in meanwhile.
-        while locked.is_ok() && !self.take_in(path) {}
+        while locked.is_ok() && !self.take_in(path, Damaged::GoesAside) {}
         let (result, unwritten) = self.change(change);
         if let Some(book) = unwritten {
             let written = locked.as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()));
@@ -158,14 +159,25 @@ impl Ledger {
     }
 
     /// Takes in what another process has written. Where the file was deleted, nothing is remembered any more; where it
-    /// can't be read, what we know stands. Returns false if the memory changed meanwhile, and nothing was taken in.
-    fn take_in(&self, path: &Path) -> bool {
+    /// can't be read, what we know stands, and is written anew. Returns false if the memory changed meanwhile, and
+    /// nothing was taken in.
+    fn take_in(&self, path: &Path, damaged: Damaged) -> bool {
         let (version, known) = {
             let memory = lock(&self.memory);
             (memory.version, memory.stamp)
         };
         let found = match stamp(path) {
-            Ok(stamp) if known != Some(stamp) => read(path).ok().map(|book| (book, Some(stamp))),
+            Ok(stamp) if known != Some(stamp) => match read(path) {
+                Ok(book) => Some((book, Some(stamp))),
+                Err(e) => {
+                    if e.kind() == io::ErrorKind::InvalidData && damaged == Damaged::GoesAside {
+                        let _ = std::fs::rename(path, path.with_extension("json.unusable"));
+                        // Nobody deleted it.
+                        lock(&self.memory).stamp = None;
+                    }
+                    None
+                }
+            },
             Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => Some((TlsBook::default(), None)),
             _ => None,
         };
@@ -194,13 +206,18 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
     Ok((found.ino(), found.modified()?))
 }
 
-/// Reads the file, and puts aside what is none of ours.
+/// What becomes of a file that is none of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damaged {
+    /// It is somebody's who may be about to write another one: only looked at.
+    Stays,
+    /// We have the lock, so nobody else writes there.
+    GoesAside,
+}
+
 fn read(path: &Path) -> io::Result<TlsBook> {
     let bytes = regular_file::read(path, MAX_BYTES)?;
-    TlsBook::read(&bytes).map_err(|error| {
-        let _ = std::fs::rename(path, path.with_extension("json.unusable"));
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    })
+    TlsBook::read(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn write(path: &Path, book: &TlsBook) -> io::Result<()> {

@@ -1,8 +1,8 @@
-//! What an answer of TDengine's REST gateway means (pure): every code of taosAdapter's documentation and source that says
-//! something about the target.
+//! What an answer of TDengine's REST gateway means (pure): every code of taosAdapter's documentation and source that
+//! says something about the target.
 //!
-//! An HTTP 200 can be a failure, since most errors of the database come that way; a 503 can be a bare JSON string; and a
-//! result without rows is none, because an error in the midst of a result ends it silently.
+//! An HTTP 200 can be a failure, since most errors of the database come that way; a 503 can be a bare JSON string; and
+//! a result without rows is none, because an error in the midst of a result ends it silently.
 
 mod meaning;
 
@@ -65,7 +65,8 @@ struct Reply {
     rows: Option<u64>,
 }
 
-/// What gateways say in an object, where an adapter has `desc`. Of any type, since nothing else of the object goes by it.
+/// What gateways say in an object, where an adapter has `desc`. Of any type, since nothing else of the object goes by
+/// it.
 #[derive(Debug, Default, Deserialize)]
 struct Words {
     msg: Option<Value>,

@@ -5,8 +5,9 @@
 //! refusal proves that a gateway is there: seldom enough that no gateway takes a fleet for a burglar. It is asked again
 //! until it is answered; TLS alone is enough only under the tickets of a session that was.
 //!
-//! The deep check posts a statement with a token or a password, which reach the wire only after the certificate has been
-//! verified, and no message ever, not even where the server repeats them. What an answer means is in `answer` (pure).
+//! The deep check posts a statement with a token or a password, which reach the wire only after the certificate has
+//! been verified, and no message ever, not even where the server repeats them. What an answer means is in `answer`
+//! (pure).
 
 mod answer;
 
@@ -32,6 +33,7 @@ pub use answer::{Question, Refusal, Text, judge};
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
 use super::http::{self, Answer, Exchange, Wanted};
+use super::remote::Remote;
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober, RefusedSecrets, Turn, Word};
 use crate::model::{
@@ -82,7 +84,7 @@ where
 /// One check of one target.
 #[derive(Debug)]
 pub struct TdengineProber {
-    address: SocketAddr,
+    remote: Remote,
     sessions: Sessions,
     refused: Arc<RefusedSecrets>,
     /// For a login that is refused without a word on the secret.
@@ -112,7 +114,7 @@ impl TdengineProber {
     #[must_use]
     pub fn path(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<RefusedSecrets>) -> Self {
         Self {
-            address,
+            remote: Remote::new(address),
             sessions: Sessions::new(trust),
             refused,
             backoff: Backoff::default(),
@@ -178,8 +180,9 @@ impl TdengineProber {
         let (config, deadline) = (config?, Deadline::after(allowed));
         // Not whether the handshake was a full one: another attempt may have that answer still before it.
         let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || !self.is_proven(&config));
-        let Connected { stream, took: tcp, resent } = dial::connect(self.address, deadline).await?;
-        let (mut stream, tls) = dial::handshake(stream, name, config.clone(), deadline).await?;
+        let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
+        let shaken = dial::handshake(stream, name, config.clone(), deadline).await;
+        let (mut stream, tls) = shaken.map_err(|failure| resent.failed(failure))?;
         let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
         let outcome = match exchange {
             None => {
@@ -253,6 +256,10 @@ impl Prober for TdengineProber {
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
         self.sessions.certificate()
+    }
+
+    fn is_reached(&self) -> Option<bool> {
+        self.remote.is_reached()
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {

@@ -1,7 +1,7 @@
 //! What the numbers of errors say: those with a row of their own, and for all others their class.
 //!
-//! What depends on our user, our statement or our spelling is the same behind every address, so it must not move a name,
-//! known or not. MySQL says by the SQL state which errors those are, and where the state is the general one, most
+//! What depends on our user, our statement or our spelling is the same behind every address, so it must not move a
+//! name, known or not. MySQL says by the SQL state which errors those are, and where the state is the general one, most
 //! numbers of its are about a statement, so it is the server's own troubles that are listed. MatrixOne sends the
 //! general state with everything; its numbers come in groups (`pkg/common/moerr/error.go` of its source).
 
@@ -29,15 +29,17 @@ pub(super) fn known(code: u16) -> Option<R> {
         1130 | 1044 | 1142 | 1143 | 1227 | 1370 | 1410 | 3118 | 3955 | 4151 => R::NotAllowed,
         // A password that is wrong, missing, or expired.
         1045 | 1698 | 1820 | 1862 => R::Auth,
-        // No database chosen; no such database, column, table or function; a syntax error; a packet above the limit; TLS
-        // demanded; a login method that we can't do, or that the server lacks; a statement that wants a file of ours.
+        // No database chosen; no such database, column, table or function; a syntax error; a packet above the limit;
+        // TLS demanded; a login method that we can't do, or that the server lacks; a statement that wants a file of
+        // ours.
         1046 | 1049 | 1054 | 1064 | 1146 | 1305 | 1153 | 13125 | 3159 | 1251 | 2059 | 1524 | 1148 | 3948 | 4166 => {
             R::Misconfigured
         }
         // What the server runs after each login of this user fails (`init_connect`).
         1184 => R::Misconfigured,
-        // Shutting down, or starting; offline or not available; a proxy that can't reach what is behind it (client codes,
-        // ProxySQL's own); any raw error of MatrixOne's, such as of its object store, and its calls between processes.
+        // Shutting down, or starting; offline or not available; a proxy that can't reach what is behind it (client
+        // codes, ProxySQL's own); any raw error of MatrixOne's, such as of its object store, and its calls between
+        // processes.
         1053 | 1105 | 1815 | 3032 | 3168 | 2000..=2062 | 9001..=9006 | 20500..=20599 => R::BackendDown,
         // The server could not read from us or write to us, or not in time.
         1158..=1161 => R::Reset,

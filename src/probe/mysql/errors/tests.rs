@@ -223,7 +223,8 @@ fn numbers_without_a_row_are_judged_by_their_class() {
         assert_eq!(both(code, state), (R::Misconfigured, R::Misconfigured), "{code} {state}");
     }
     assert_eq!(both(4999, "28000"), (R::Auth, R::Auth));
-    // Of the general state: what a statement asks, by a number of MySQL's or MariaDB's that is no trouble of the server's.
+    // Of the general state: what a statement asks, by a number of MySQL's or MariaDB's that is no trouble of the
+    // server's.
     for code in [1193, 1267, 1356, 1449, 3065, 3727, 4078] {
         assert_eq!(both(code, "HY000"), (R::BackendDown, R::Misconfigured), "{code}");
     }

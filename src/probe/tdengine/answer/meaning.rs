@@ -48,16 +48,18 @@ fn known(code: i64) -> Option<Meaning> {
     Some(match code {
         // Authentication failure, invalid user.
         855 | 849 => WRONG_SECRET,
-        // Credentials that the adapter does not find or can't read: what a gateway made of ours. A user that is disabled.
+        // Credentials that the adapter does not find or can't read: what a gateway made of ours. A user that is
+        // disabled.
         4357 | 4386 | 4388 | 4389 | 789 => means(R::Auth),
         // Insufficient privilege, no right to write, not allowed to connect, permission denied.
         771 | 532 | 308 | 9796 => means(R::NotAllowed),
         // The account's time is over.
         835 | 836 => means(R::Suspended),
-        // No connection to the database, a broken or slow one, vnodes or mnodes out of service, starting up, closing down.
+        // No connection to the database, a broken or slow one, vnodes or mnodes out of service, starting up, closing
+        // down.
         11 | 24 | 25 | 32 | 33 | 35 | 304 | 305 => means(R::BackendDown),
-        // Names not resolved or modules ended behind the adapter, its connection gone or killed, no node to execute on, no
-        // leader, none ready yet; no word on a table from whoever should know.
+        // Names not resolved or modules ended behind the adapter, its connection gone or killed, no node to execute on,
+        // no leader, none ready yet; no word on a table from whoever should know.
         21 | 38 | 523 | 531 | 533 | 558 | 950 | 1032 | 1283 | 1312 | 1321 | 2307 | 2316 | 2321 | 2324 | 9826 => {
             means(R::BackendDown)
         }
@@ -99,8 +101,8 @@ fn by_range(code: i64) -> Option<Meaning> {
     })
 }
 
-/// Words that say something, whatever the code: those of the adapter's generic one and of its bare strings, and of codes
-/// of newer servers.
+/// Words that say something, whatever the code: those of the adapter's generic one and of its bare strings, and of
+/// codes of newer servers.
 pub(super) fn of_text(text: &str) -> Option<Meaning> {
     use FailureReason as R;
     let text = text.to_ascii_lowercase();
