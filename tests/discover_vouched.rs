@@ -33,7 +33,7 @@ fn what_the_last_successful_discovery_lacks_is_sent_no_secret() {
             Some(vec![Check::Path]),
         ),
         (format!("kind = \"tdengine\", token_file = \"{file}\""), Some(vec![Check::Path])),
-        (format!("kind = \"mysql\", user = \"probe\", password_file = \"{file}\""), None),
+        (format!("kind = \"mysql\", user = \"probe\", password_file = \"{file}\""), Some(vec![Check::Path])),
         (format!("kind = \"https\", headers = {{ authorization = {{ file = \"{file}\" }} }}"), None),
         ("kind = \"https\"".to_owned(), Some(vec![Check::Path])),
         ("kind = \"tcp\", port = 1".to_owned(), Some(vec![Check::Path])),

@@ -1,5 +1,5 @@
-//! Reloads (B13): parse everything, then swap; on any complaint keep running on the old config and show it. Secrets whose
-//! files are written anew are taken over without one.
+//! Reloads (B13): parse everything, then swap; on any complaint keep running on the old config and show it. Secrets
+//! whose files are written anew are taken over without one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::host_facts;
 use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
-use crate::config::{self, Complaints, Config, Environment, Kept, Loaded, Sources, Texts, last_good};
+use crate::config::{
+    self, Complaints, Config, CredentialsConfig, Environment, Kept, Loaded, Sources, Texts, last_good,
+};
 use crate::model::{Event, EventKind, LogLevel};
 use crate::observe::ConfigState;
 use crate::sys::clock::Clock;
@@ -105,7 +107,8 @@ impl Control {
         let (probes, policy) = (probes(&config), policy(&config));
         // Before the probers that go by it.
         self.settings.fleet.set(config.host.fleet_size);
-        // First, so that the inventory follows before the probes do: an endpoint that only got an id goes on unhindered.
+        // First, so that the inventory follows before the probes do: an endpoint that only got an id goes on
+        // unhindered.
         self.settings.config.send_replace(Arc::new(config));
         self.settings.probes.send_replace(Arc::new(probes));
         self.settings.policy.send_replace(Arc::new(policy));
@@ -144,6 +147,9 @@ impl Control {
         let refused = match renewed {
             Ok(renewed) => {
                 self.sources.renewed(&renewed);
+                if renewed.config.cloud.credentials != CredentialsConfig::Lost {
+                    self.without.retain(|lack| !lack.starts_with("the cloud's API: "));
+                }
                 self.take_secrets(renewed.config);
                 renewed.refused
             }

@@ -141,7 +141,7 @@ impl Steering {
 pub(super) fn disowned(plan: &Plan) -> Plan {
     let foreign = |name: &HostName| (name.clone(), Withdrawal::ForeignCache);
     let known = plan.withdrawn.iter().map(|(name, why)| (name.clone(), *why));
-    Plan { answers: BTreeMap::new(), withdrawn: known.chain(plan.answers.keys().map(foreign)).collect() }
+    Plan { withdrawn: known.chain(plan.answers.keys().map(foreign)).collect(), ..Plan::default() }
 }
 
 /// `[steering]` of every endpoint.

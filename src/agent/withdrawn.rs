@@ -37,7 +37,7 @@ impl Withdrawn {
         let withdrawn: BTreeMap<_, _> =
             plan.withdrawn.iter().filter(|(name, _)| !goes(name)).map(|(name, why)| (name.clone(), *why)).collect();
         let news = withdrawn.len() < plan.withdrawn.len();
-        news.then(|| Plan { answers: plan.answers.clone(), withdrawn })
+        news.then(|| Plan { withdrawn, ..Plan::clone(plan) })
     }
 }
 

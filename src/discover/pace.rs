@@ -82,8 +82,8 @@ impl ApiPace {
         self.next
     }
 
-    /// The config changed. What a new endpoint needs is asked at once; where the API fails, the change may be what mends
-    /// it, such as other credentials, and is tried soon, but not before the API wants to be asked again.
+    /// The config changed. What a new endpoint needs is asked at once; where the API fails, the change may be what
+    /// mends it, such as other credentials, and is tried soon, but not before the API wants to be asked again.
     pub fn follow(&mut self, fleet: Fleet, news: bool, now: Boottime) {
         self.fleet = fleet;
         let latest =

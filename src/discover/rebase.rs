@@ -116,7 +116,7 @@ by_field! {
     ZoneEntry { names, leaving, addresses, cloud, missing }
     ZoneFacts { status, eni_id, domain }
     AddressEntry { source, given, retired, former }
-    Plan { answers, withdrawn }
+    Plan { answers, withdrawn, left, unproven }
     Answer { addresses, standby, reason }
 }
 
@@ -130,7 +130,7 @@ macro_rules! timeless {
 }
 
 timeless! {
-    bool, i32, String, Vec<IpAddr>, BTreeSet<HostName>, BTreeSet<SourceKind>, AnswerReason, BadAddress, BusinessStatus,
+    bool, i32, String, Vec<IpAddr>, BTreeSet<HostName>, BTreeSet<IpAddr>, BTreeSet<SourceKind>, AnswerReason, BadAddress, BusinessStatus,
     ConnectionStatus, EndpointId, EndpointStatus, HostName, LeftOut, SourceKind, Wall, Withdrawal, ZoneStatus,
 }
 

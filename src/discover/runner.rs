@@ -133,8 +133,11 @@ where
 
     /// Runs until cancelled.
     pub async fn run(mut self, token: CancellationToken) {
-        self.followed = self.setup.config.borrow().clone();
         self.fixed();
+        if self.setup.config.has_changed().unwrap_or(false) || self.setup.host.has_changed().unwrap_or(false) {
+            // Since this was made, so that the very first questions go to the right place.
+            self.follow();
+        }
         loop {
             self.setup.beat.now();
             self.set_out();
@@ -321,7 +324,7 @@ where
 
     /// What the config itself gives.
     fn fixed(&mut self) {
-        let config = self.setup.config.borrow_and_update().clone();
+        let config = self.setup.config.borrow().clone();
         self.fold(rounds::fixed(&config));
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A bad address is left out and costs nothing else. Where there is too much, what is known stays and newcomers are
 //! refused, in numeric order: a resolver that gives another part of a large set each time must not carry the inventory
-//! from one part to the next. Then what the answer lacks proves nothing either. An answer that is not too large by itself
-//! is the whole truth of its source, though: what it lacks makes room, so that two sources can replace all that they
-//! give.
+//! from one part to the next. Then what the answer lacks proves nothing either. An answer that is not too large by
+//! itself is the whole truth of its source, though: what it lacks makes room, so that two sources can replace all that
+//! they give.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -70,10 +70,13 @@ impl Endpoint {
     }
 
     /// Whether the last successful answers still have this address. One that they lack may be kept, since it is the
-    /// last (B1); but it may be somebody else's by now, and no secret goes there.
+    /// last (B1); but it may be somebody else's by now, and no secret goes there. What the API's last answer lacks,
+    /// another source has to tell now: what a failing one once told is no word against it.
     #[must_use]
     pub fn vouches_for(&self, entry: &AddressEntry) -> bool {
-        self.missing.is_none() && !entry.given.is_empty()
+        let works = |kind: &SourceKind| self.sources.get(kind).is_some_and(|source| !source.is_stale());
+        let lacked = self.cloud.is_some() && !entry.given.contains(&SourceKind::Api);
+        self.missing.is_none() && entry.given.iter().any(|kind| !lacked || works(kind))
     }
 }
 

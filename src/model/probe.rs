@@ -89,8 +89,8 @@ pub struct Returns {
     pub spread: Duration,
     /// How soon a failed login is tried again, at first; doubled each time, up to the interval.
     pub retry: Duration,
-    /// Between two logins at an edge, at least, so that those of a whole fleet stay few; the first comes at a random time
-    /// within as much.
+    /// Between two logins at an edge, at least, so that those of a whole fleet stay few; the first comes at a random
+    /// time within as much.
     pub apart: Duration,
     /// How flapping is damped.
     pub damping: Damping,
@@ -228,7 +228,7 @@ pub struct MysqlSpec {
     pub tls: MysqlTls,
     /// How long before its end a certificate is complained about.
     pub expiry_warning: Duration,
-    /// Who logs in. Always there for the kind `mysql` and for a deep check.
+    /// Who logs in. Always there for the kind `mysql` and for a deep check, save where no secret may be sent.
     pub login: Option<MysqlLogin>,
     /// The statement of a deep check of [`Depth::Query`].
     pub query: String,

@@ -1,5 +1,5 @@
-//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written, but
-//! which TLS handshakes have broken off: that budget is shared with the agent.
+//! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written,
+//! but which TLS handshakes have broken off: that budget is shared with the agent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,7 +130,11 @@ pub async fn discover(config: &Config, eyes: Eyes) -> Found {
 
 /// One round, and each check of every target once.
 pub async fn examine(config: &Config, eyes: Eyes) -> Examined {
-    let found = discover(config, eyes).await;
+    let at = whereabouts(config, eyes).await;
+    let mut known = disown(&at.host, remembered(config, eyes.clock).await).inventory;
+    // Where the agent sends no secret, none goes from here either.
+    known.endpoints.retain(|_, endpoint| endpoint.missing.is_some());
+    let found = look_round(config, at, known, eyes).await;
     let probers = Probers::new(eyes.clock).within(tls_budget(config, eyes.clock));
     let probed = probe_once(&Work::of(&found.inventory, &probes(config)), &probers).await;
     Examined { found, probed }
@@ -161,12 +165,9 @@ async fn probe_once(work: &Work, probers: &Probers) -> Vec<Probed> {
 /// One round, every target probed until there is a verdict, and one decision, all on top of what an earlier agent knew.
 pub async fn plan(config: &Config, eyes: Eyes) -> Planned {
     let clock = eyes.clock;
-    let local = host_facts(config, None);
-    let cache = Arc::new(cache(config, &local.identity));
-    let memory = recall(cache, settings::policy(config), Cache::look, clock).await;
+    let memory = remembered(config, clock).await;
     let at = whereabouts(config, eyes).await;
-    let memory = disown(&at.host, memory);
-    let Memory { inventory, plan: previous, events, .. } = memory;
+    let Memory { inventory, plan: previous, events, .. } = disown(&at.host, memory);
     let found = look_round(config, at, inventory, eyes).await;
     let health = probe(config, &found.inventory, clock).await;
     let steered = steer(&Inputs {
@@ -179,6 +180,13 @@ pub async fn plan(config: &Config, eyes: Eyes) -> Planned {
         now: clock.now(),
     });
     Planned { found, health, plan: steered.plan, events }
+}
+
+/// What an earlier agent knew.
+async fn remembered(config: &Config, clock: Clock) -> Memory {
+    let local = host_facts(config, None);
+    let cache = Arc::new(cache(config, &local.identity));
+    recall(cache, settings::policy(config), Cache::look, clock).await
 }
 
 /// What another machine wrote down counts for nothing (B12).

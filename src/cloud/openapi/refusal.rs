@@ -127,8 +127,8 @@ impl fmt::Display for Class {
     }
 }
 
-/// What an error reply says; also of one that is cut short, or was written by somebody in between. Should it repeat one of
-/// these secrets, that is hidden.
+/// What an error reply says; also of one that is cut short, or was written by somebody in between. Should it repeat one
+/// of these secrets, that is hidden.
 #[must_use]
 pub fn read(reply: &Reply, secrets: &[Secret]) -> Refusal {
     let said = said(reply, secrets);

@@ -57,7 +57,8 @@ pub fn merge(
     (inventory, events)
 }
 
-/// When an entry next expires by itself: after a [`merge`] always later than that, for what had expired by then is gone.
+/// When an entry next expires by itself: after a [`merge`] always later than that, for what had expired by then is
+/// gone.
 #[must_use]
 pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
     let removed = inventory.endpoints.values().filter_map(|e| match e.presence {

@@ -34,6 +34,9 @@ pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &Found, now
         endpoint.cloud.clone_from(&found.cloud);
         endpoint.domain = endpoint.domain.take().or_else(|| found.domain.clone());
         take_zone_facts(endpoint, found, now);
+        if !found.keeps {
+            drop_what_no_zone_domain_confirms(endpoint, found);
+        }
     }
     endpoint.not_found.remove(&kind);
     if kind == SourceKind::ZoneDomain {
@@ -46,6 +49,26 @@ pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &Found, now
         drop_what_is_not_given(endpoint, (kind, whole), &said);
     }
     add(endpoint, kind, said);
+}
+
+/// Where the API has no address, what the zone's own domain name once gave counts only while that is asked, and
+/// answers.
+fn drop_what_no_zone_domain_confirms(endpoint: &mut Endpoint, found: &Found) {
+    let fails = endpoint.sources.get(&SourceKind::ZoneDomain).is_none_or(Freshness::is_stale);
+    let may_be_guessed = endpoint.identity.domain.is_some();
+    for (zone, entry) in &mut endpoint.zones {
+        let lacks = match found.zones.get(zone) {
+            None => found.incomplete.is_none(),
+            Some(said) => said.addresses.as_ref().is_some_and(BTreeSet::is_empty),
+        };
+        let told = entry.cloud.as_ref().is_some_and(|cloud| cloud.domain.is_some());
+        let asked = told || (may_be_guessed && !entry.names.is_empty());
+        if lacks && (fails || !asked) {
+            for address in entry.addresses.values_mut() {
+                address.given.remove(&SourceKind::ZoneDomain);
+            }
+        }
+    }
 }
 
 /// Takes in that a source can't tell. A domain name that does not exist, and never gave an address, was never there.

@@ -447,9 +447,13 @@ fn what_the_last_successful_answer_lacks_is_kept_and_nobody_vouches_for_it() {
         assert_eq!(vouched(&story), [false], "{lacking:?}");
         story.hears(API, has());
         assert_eq!(vouched(&story), [true]);
-        // Somebody else still has it.
+        // The domain name of a zone gave it too. Nobody asks that any more of an endpoint that is there without the
+        // zone.
         story.hears(ZONE, Ok(found(&[("h", &["10.0.0.1"])]))).hears(API, lacking.clone());
-        assert_eq!(vouched(&story), [true], "{lacking:?}");
+        let is_gone = lacking.as_ref().is_ok_and(|found| found.gone);
+        assert_eq!(vouched(&story), [is_gone], "{lacking:?}");
+        story.hears(ZONE, Ok(found(&[("h", &["10.0.0.1"])])));
+        assert_eq!(vouched(&story), [true], "{lacking:?}: who still answers vouches for it");
     }
 }
 
@@ -523,4 +527,13 @@ proptest! {
             prop_assert_eq!(unknown.filter(known).count(), 0, "an address stands twice");
         }
     }
+}
+
+#[test]
+fn a_zone_that_the_api_lacks_by_now_is_retired_though_its_domain_name_once_gave_it() {
+    let mut story = Story::new(discovered());
+    let both = [("h", &["10.0.0.1"][..]), ("i", &["10.0.1.1"])];
+    story.hears(API, of_api(&both)).hears(ZONE, Ok(found(&both)));
+    story.hears(API, of_api(&[("h", &["10.0.0.1"])]));
+    assert_eq!(addresses(&story.inventory), [("10.0.0.1".into(), false), ("10.0.1.1".into(), true)]);
 }

@@ -25,17 +25,17 @@ impl ProbeSpec {
         renewed
     }
 
-    /// What of it sends no secret: all of it if it has none, else the path check alone, and nothing where that sends one.
+    /// What of it sends no secret: all of it if it has none, else the path check alone, and nothing where that sends
+    /// one.
     #[must_use]
     pub fn without_secrets(&self) -> Option<Self> {
         let mut bare = self.clone();
         match &mut bare.kind {
             ProbeKind::Https(https) if https.headers.iter().any(|(_, value)| value.is_secret()) => return None,
             kind if kind.secret().is_none() => return Some(bare),
-            ProbeKind::Matrixone(spec) => spec.login = None,
+            // Without a login MySQL's path check goes by the greeting.
+            ProbeKind::Matrixone(spec) | ProbeKind::Mysql(spec) => spec.login = None,
             ProbeKind::Tdengine(spec) => spec.login = None,
-            // Its path check logs in.
-            ProbeKind::Mysql(_) => return None,
             ProbeKind::Tcp | ProbeKind::Https(_) => {}
         }
         bare.deep = None;
