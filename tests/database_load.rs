@@ -81,7 +81,7 @@ fn without_a_login_a_fleet_greets_a_server_ten_times_a_second_at_most() {
     for (hosts, expected) in [(10_u32, "0.17"), (600, "10"), (3_000, "10"), (50_000, "10")] {
         let schedule = spec("mysql", hosts).path;
         let mut tracker = Tracker::new(
-            Rules { check: Check::Deep, schedule, hold: Duration::ZERO, in_flight: 1, returns: Default::default() },
+            Rules { check: Check::Path, schedule, hold: Duration::ZERO, in_flight: 1, returns: Default::default() },
             Now::default(),
         );
         let pace = Pace::Sparing(Sparing { apart: FleetSize::new(hosts).apart(10) });

@@ -49,6 +49,7 @@ pub(crate) fn up() -> CheckHealth {
         successes: Some(Span { first: at(7150).boottime, last: at(7198).boottime }),
         moving: None,
         on_the_way: false,
+        never_reached: None,
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
         load: privatelinkd::model::Load::default(),
@@ -184,7 +185,7 @@ pub(crate) fn healthy() -> Snapshot {
         capped: CapCounts::default(),
         health: Arc::new(HealthView { targets }),
         plan: PlanState {
-            plan: Some(Arc::new(Plan { answers, withdrawn: BTreeMap::new() })),
+            plan: Some(Arc::new(Plan { answers, ..Plan::default() })),
             digest: receipt().digest,
             history: history.into(),
         },

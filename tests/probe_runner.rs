@@ -198,6 +198,10 @@ const ON: u8 = 1;
 const LOSSY: u8 = 2;
 /// It answers, and takes its time.
 const SLOW: u8 = 3;
+/// Nothing is heard of it.
+const SILENT: u8 = 4;
+/// It accepts connections, and nothing is heard after that.
+const MUTE: u8 = 5;
 
 impl Prober for Switched {
     fn overlap(&self) -> Overlap {
@@ -208,9 +212,17 @@ impl Prober for Switched {
         None
     }
 
-    async fn probe(&self, _: Duration) -> Result<Timings, Failure> {
+    fn is_reached(&self) -> Option<bool> {
+        Some(!matches!(self.0.load(Ordering::Relaxed), OFF | SILENT))
+    }
+
+    async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         match self.0.load(Ordering::Relaxed) {
+            SILENT | MUTE => {
+                tokio::time::sleep(deadline).await;
+                Err(Failure::new(FailureReason::Timeout, "nothing heard"))
+            }
             OFF => Err(Failure::new(FailureReason::Refused, "switched off")),
             state => {
                 let total = if state == SLOW { Duration::from_millis(1500) } else { Duration::from_millis(1) };
@@ -344,6 +356,24 @@ async fn a_link_that_loses_packets_goes_down_unless_siblings_lose_some_as_well()
     rig.switch(2, ON);
     seconds(25).await;
     assert_eq!(rig.down(), [1], "once it is one address's alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gets_no_connection_at_the_start_is_told_before_the_first_deadline_and_until_the_first_verdict() {
+    let rig = Rig::start();
+    rig.switch(1, SILENT);
+    rig.switch(2, MUTE);
+    let unreached = || {
+        let view = rig.view.borrow();
+        let never =
+            view.targets.iter().filter(|(_, t)| t.checks.get(&Check::Path).is_some_and(|c| c.never_reached.is_some()));
+        never.map(|(key, _)| key.address.to_string()).collect::<Vec<_>>()
+    };
+    // The first probe begins within one `fast_interval`, and has another one.
+    tokio::time::sleep(SCHEDULE.fast_interval * 2 + Duration::from_millis(2)).await;
+    assert_eq!(unreached(), ["127.0.0.1"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((unreached(), rig.down()), (vec![], vec![1, 2]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,10 +8,11 @@ use crate::model::{Boottime, Check, CheckHealth, CheckState, FailureReason};
 /// Tells the results that a decision could depend on from those that only confirm. One for all checks of all targets,
 /// shown each of their results.
 ///
-/// A decision goes by the state of a check, by whether its latest result was a success, and by overload (`steer::shed`);
-/// by whether its latest success was begun before or after some failure, of whatever target: after one that decided (B4),
-/// or after the first of a run (B5); and by whether a failure that another address could mend was begun before or after
-/// the same, or some success: the first of a run (which it then lies beside), or, of a login, the latest one.
+/// A decision goes by the state of a check, by whether its latest result was a success, and by overload
+/// (`steer::shed`); by whether its latest success was begun before or after some failure, of whatever target: after one
+/// that decided (B4), or after the first of a run (B5); and by whether a failure that another address could mend was
+/// begun before or after the same, or some success: the first of a run (which it then lies beside), or, of a login, the
+/// latest one.
 #[derive(Debug, Clone, Default)]
 pub struct Bearing {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
@@ -52,6 +53,6 @@ impl Bearing {
         let says = check.last.as_ref().and_then(|last| last.outcome.as_ref().err()).map(|failure| failure.reason);
         let load = (overload, says == Some(FailureReason::Overloaded), check.load.passing_since.is_some());
         let runs = (check.successes.map(|run| run.first), check.moving.map(|run| run.first), check.on_the_way);
-        (check.state, check.failing_since, check.successes_in_a_row > 0, runs, load)
+        (check.state, check.failing_since, check.successes_in_a_row > 0, check.never_reached, runs, load)
     }
 }

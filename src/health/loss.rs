@@ -1,13 +1,16 @@
 //! A link that loses packets, seen by what TCP had to send again (pure).
 //!
-//! TCP hides loss: most probes over a link that loses four packets in ten each way succeed, only later, and the clients'
-//! statements crawl. So what a retransmission timer had to send again counts, in a counter that leaks: eight such probes
-//! fill it, or three that had to send more than once, if no clean ones make up for them. One packet in fifty, each way,
-//! hardly ever does in a year; four in ten do within some seven connections or a dozen pings, which go at `fast_interval`
-//! from the first sign on.
+//! TCP hides loss: most probes over a link that loses four packets in ten each way succeed, only later, and the
+//! clients' statements crawl. So what a retransmission timer had to send again counts, in a counter that leaks: eight
+//! such probes fill it, or three that had to send more than once, if no clean ones make up for them. One packet in
+//! fifty, each way, hardly ever does in a year; four in ten do within some seven connections or a dozen pings, which go
+//! at `fast_interval` from the first sign on.
 //!
-//! Loss on this host's own side shows towards every address. So a sign of a sibling within ten seconds takes away what was
-//! counted here, and both are let off.
+//! A link over which nothing comes at all is cut, not lossy: what was counted while nobody was heard is forgotten with
+//! the first success.
+//!
+//! Loss on this host's own side shows towards every address. So a sign of a sibling within ten seconds takes away what
+//! was counted here, and both are let off.
 
 use std::time::Duration;
 
@@ -24,14 +27,16 @@ pub(super) struct LossCounter {
     excused: Option<Boottime>,
     /// The latest success took a tail-loss probe.
     probed: bool,
+    /// Something got through since the level was last 0.
+    heard: bool,
     /// Probes with a sign and all probes since the level was last 0, for people.
     signs: u32,
     probes: u32,
 }
 
 impl LossCounter {
-    /// What a probe adds that had to send one packet again, and one that had to send more or failed after it; or that heard
-    /// nothing in time, where there are signs of loss.
+    /// What a probe adds that had to send one packet again, and one that had to send more or failed after it; or that
+    /// heard nothing in time, where there are signs of loss.
     const ONCE: u32 = 4;
     const WORST: u32 = 10;
     /// What a clean success takes away.
@@ -53,6 +58,10 @@ impl LossCounter {
         }
         self.probed = observation.took_a_tail_loss_probe();
         let full = Self::WORST.saturating_mul(fall);
+        if !failed && !self.heard && self.level == full {
+            *self = Self { excused: self.excused, probed: self.probed, ..Self::default() };
+        }
+        self.heard |= !failed;
         self.probes += 1;
         self.signs += u32::from(again > 0 || failed);
         self.level = match (again, failed) {
@@ -62,7 +71,7 @@ impl LossCounter {
             _ => self.level + Self::WORST,
         };
         self.level = self.level.min(full);
-        if self.level == full {
+        if self.level == full && self.heard {
             self.losing = self.losing.or(Some(now));
         } else if self.level <= full / 2 {
             self.losing = None;
@@ -74,16 +83,17 @@ impl LossCounter {
         verdict
     }
 
-    /// A sibling showed loss: what was seen here meanwhile may be this host's. A link that was found out before that stays
-    /// so.
+    /// A sibling showed loss: what was seen here meanwhile may be this host's. A link that was found out before that
+    /// stays so.
     pub(super) fn excuse(&mut self, now: Boottime) {
         if self.losing.is_none_or(|since| now < since.after(Self::BESIDE)) {
             *self = Self { excused: Some(now), ..Self::default() };
         }
     }
 
-    /// True if there are signs that clean probes have not made up for, or a tail-loss probe: that alone does not count, but
-    /// the next probe is not to wait for its interval, since on a kept connection every other sign comes behind one.
+    /// True if there are signs that clean probes have not made up for, or a tail-loss probe: that alone does not count,
+    /// but the next probe is not to wait for its interval, since on a kept connection every other sign comes behind
+    /// one.
     pub(super) fn suspects(&self) -> bool {
         self.level > 0 || self.probed
     }

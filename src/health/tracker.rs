@@ -36,8 +36,8 @@ pub struct Step {
     pub next: Next,
     /// What changed, for the log and for the siblings.
     pub signal: Option<Signal>,
-    /// The probe lost packets on a link that is not known for it. Siblings should be probed, and told: if they lose some,
-    /// too, that is this host's fault.
+    /// The probe lost packets on a link that is not known for it. Siblings should be probed, and told: if they lose
+    /// some, too, that is this host's fault.
     pub lost: bool,
 }
 
@@ -70,8 +70,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// True if the deep check of the same target, which stands so, should be made at once, of what the path check found:
-    /// it answers again.
+    /// True if the deep check of the same target, which stands so, should be made at once, of what the path check
+    /// found: it answers again.
     #[must_use]
     pub fn asks_deeper(&self, deep: CheckState) -> bool {
         matches!(self, Self::Answers | Self::CameUp { .. }) && matches!(deep, CheckState::Down { .. })
@@ -116,6 +116,8 @@ pub struct Tracker {
     last_answered: Option<Boottime>,
     /// When a sibling last was in trouble.
     roused: Option<Boottime>,
+    /// When the latest attempt was seen to have no connection.
+    unreached: Option<Boottime>,
     last: Option<LastResult>,
     last_failure: Option<(Now, Failure)>,
     stats: CheckStats,
@@ -146,6 +148,7 @@ impl Tracker {
             paced: now.boottime,
             last_answered: None,
             roused: None,
+            unreached: None,
             last: None,
             last_failure: None,
             stats: CheckStats::default(),
@@ -163,8 +166,13 @@ impl Tracker {
         (self.pace, self.paced) = (pace, now.boottime);
     }
 
-    /// A sibling is in trouble: a probe is called for. Returns how long it may be put off at random, so that a fleet
-    /// does not come at one instant.
+    /// Whether the latest attempt has got a connection, if that can be told. Say so before its result is told.
+    pub fn reached(&mut self, reached: Option<bool>, now: Now) {
+        self.unreached = (reached == Some(false)).then_some(now.boottime);
+    }
+
+    /// A sibling is in trouble, or there is another secret: a probe is called for. Returns how long it may be put off
+    /// at random, so that a fleet does not come at one instant.
     pub fn rouse(&mut self, now: Now) -> Duration {
         self.roused = Some(now.boottime);
         self.retries = 0;
@@ -183,6 +191,9 @@ impl Tracker {
     #[must_use]
     pub fn wait(&self, now: Now) -> Duration {
         match self.pace {
+            Pace::Scheduled if self.rules.check == Check::Deep => {
+                self.last_begun.after(self.rules.returns.apart).since(now.boottime)
+            }
             Pace::Scheduled => Duration::ZERO,
             Pace::Sparing(Sparing { apart }) => {
                 let fast = self.rules.schedule.fast_interval.max(apart);
@@ -251,6 +262,7 @@ impl Tracker {
             successes,
             moving,
             on_the_way: self.run.on_the_way,
+            never_reached: self.unreached.filter(|_| self.state == CheckState::Unknown),
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             load: self.loads.load(),
@@ -271,8 +283,9 @@ impl Tracker {
                 Some(Signal::CameUp { recovered: false })
             }
             CheckState::Down { .. } if self.run.successes >= self.rise() && !self.packets.is_losing() => {
-                self.was_up = true;
-                let hold = self.flaps.returns(self.rules.hold, now.boottime) + self.rules.returns.spread;
+                // From what moved no name there is no return.
+                let stayed = std::mem::replace(&mut self.was_up, true);
+                let hold = if stayed { Duration::ZERO } else { self.hold_of_return(now.boottime) };
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.become_(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
@@ -334,6 +347,10 @@ impl Tracker {
         if std::mem::take(&mut self.was_up) {
             self.flaps.left(now.boottime);
         }
+    }
+
+    fn hold_of_return(&mut self, now: Boottime) -> Duration {
+        self.flaps.returns(self.rules.hold, now) + self.rules.returns.spread
     }
 
     fn become_(&mut self, state: CheckState, now: Now) {

@@ -84,8 +84,8 @@ pub const OVERLOAD_RAMP: Duration = Duration::from_secs(300);
 /// other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Load {
-    /// The latest run of an overload that can be as good as an outage, over or not. Forgotten once successes have gone on
-    /// for [`OVERLOAD_RAMP`].
+    /// The latest run of an overload that can be as good as an outage, over or not. Forgotten once successes have gone
+    /// on for [`OVERLOAD_RAMP`].
     pub overload: Option<OverloadRun>,
     /// When the third success in turn was known, of the present run of successes.
     pub passing_since: Option<Boottime>,
@@ -136,8 +136,8 @@ pub enum CheckState {
     },
     /// Does not answer as it should.
     Down {
-        /// When the deciding (`fall`-th) failure that can move a name was known. `None` while the latest ones are of the
-        /// kind that no other zone mends, however it began.
+        /// When the deciding (`fall`-th) failure that can move a name was known. `None` while the latest ones are of
+        /// the kind that no other zone mends, however it began.
         decided: Option<Boottime>,
     },
 }
@@ -177,6 +177,9 @@ pub struct CheckHealth {
     /// The check fails at present, and each of `moving` was met on the way: it says nothing of what the check is about,
     /// and nothing at all once the path check has passed since.
     pub on_the_way: bool,
+    /// Of a check that is not judged yet and has never passed: when it was last seen that an attempt has no connection,
+    /// since that failed or has been sought for `fast_interval`. Not set once one is connected.
+    pub never_reached: Option<Boottime>,
     /// The latest result.
     pub last: Option<LastResult>,
     /// The latest failure, kept after the recovery for people.
@@ -207,6 +210,7 @@ impl CheckHealth {
             successes: None,
             moving: None,
             on_the_way: false,
+            never_reached: None,
             last: None,
             last_failure: None,
             load: Load::default(),

@@ -1,5 +1,5 @@
-//! A login that one server or gateway does not let in, without a word on the secret: it is asked again, later and later,
-//! and no other target is silenced by it.
+//! A login that one server or gateway does not let in, without a word on the secret: it is asked again, later and
+//! later, and no other target is silenced by it.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Whether a server's certificate leads to a trusted authority, and by which way.
 //!
 //! rustls judges by the same library and in the same words, but does not tell the way that it went. That way matters:
-//! it is of no use any more once its first certificate ends, while what a server sends beside it may have ended long ago.
+//! it is of no use any more once its first certificate ends, while what a server sends beside it may have ended long
+//! ago.
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,8 +58,8 @@ impl Authorities {
         Self { roots, named, algorithms }
     }
 
-    /// Whether what was sent leads to one of the roots, and is for `name`, if one is asked for. Returns what was read of
-    /// the certificate, whatever the verdict.
+    /// Whether what was sent leads to one of the roots, and is for `name`, if one is asked for. Returns what was read
+    /// of the certificate, whatever the verdict.
     pub(crate) fn judge(
         &self,
         sent: Sent<'_>,

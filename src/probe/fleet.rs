@@ -1,4 +1,5 @@
-//! How many hosts put the same questions to the same servers, as everybody who shares something with them wants to know.
+//! How many hosts put the same questions to the same servers, as everybody who shares something with them wants to
+//! know.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,8 +33,8 @@ impl FleetSize {
         Duration::from_secs(1) * self.get() / a_second.max(1)
     }
 
-    /// Within how long all hosts do once what they must not do at one instant: a second each; at once where there is but
-    /// this one.
+    /// Within how long all hosts do once what they must not do at one instant: a second each; at once where there is
+    /// but this one.
     #[must_use]
     pub fn spread(&self) -> Duration {
         match self.get() {

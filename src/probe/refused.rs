@@ -4,8 +4,9 @@
 //! went on with an old one. So nobody sends a secret that has never been accepted while somebody else waits for the
 //! answer to it: many targets with one wrong secret, probed at one instant, send it once.
 //!
-//! A server that keeps its answer back must not hold up the healthy ones for long: after half of the time that its probe
-//! has, the turn passes to the next one who waits. A wrong secret may then be sent once more for each such server.
+//! A server that keeps its answer back must not hold up the healthy ones for long: after half of the time that its
+//! probe has, the turn passes to the next one who waits. A wrong secret may then be sent once more for each such
+//! server.
 //!
 //! Only a word on the secret itself counts here. What else a server or a gateway refuses a login with stays with its
 //! target ([`super::backoff`]): one answer of one zone must not silence all of them.

@@ -235,7 +235,11 @@ where
             self.tell_slow(key, report.check, (report.at, slow));
         }
         if report.lost {
-            self.call(collector, (&report.spec.key, report.check), Calls::sibling_lost);
+            // What is down shows no loss that could be this host's.
+            let is_heard = |state| !matches!(state, CheckState::Down { .. });
+            for calls in siblings((collector, view), (key, report.check), is_heard) {
+                calls.sibling_lost();
+            }
         }
         if let Some(signal) = report.signal {
             self.tell((collector, view), &report.spec.key, report.check, (report.at, signal));
@@ -253,15 +257,6 @@ where
         let _ = self.events.send(Event { at, kind });
     }
 
-    /// Calls the same check of all siblings.
-    fn call(&self, collector: &Collector<P>, (key, check): (&TargetKey, Check), call: fn(&Calls)) {
-        for sibling in collector.work.siblings(key) {
-            if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
-                call(&handle.calls);
-            }
-        }
-    }
-
     /// Nudges the siblings, and tells what happened.
     fn tell(
         &self,
@@ -277,14 +272,8 @@ where
         {
             handle.calls.prove();
         }
-        for sibling in collector.work.siblings(key) {
-            let health = view.targets.get(sibling).and_then(|health| health.checks.get(&check));
-            if !health.is_some_and(|health| signal.concerns(health.state)) {
-                continue;
-            }
-            if let Some(handle) = collector.running.get(sibling).and_then(|r| r.checks.get(&check)) {
-                handle.calls.prove();
-            }
+        for calls in siblings((collector, view), (key, check), |state| signal.concerns(state)) {
+            calls.prove();
         }
         let target = key.clone();
         let kind = match signal {
@@ -297,6 +286,17 @@ where
         // Without a listener there is nobody to tell.
         let _ = self.events.send(Event { at, kind });
     }
+}
+
+/// How the same check of those siblings is called for which it stands so.
+fn siblings<'a, P>(
+    (collector, view): (&'a Collector<P>, &'a HealthView),
+    (key, check): (&'a TargetKey, Check),
+    stands: impl Fn(CheckState) -> bool + 'a,
+) -> impl Iterator<Item = &'a Calls> {
+    let stands = move |key: &TargetKey| view.targets.get(key)?.checks.get(&check).map(|health| stands(health.state));
+    let asked = collector.work.siblings(key).filter(move |sibling| stands(sibling) == Some(true));
+    asked.filter_map(move |sibling| Some(&*collector.running.get(sibling)?.checks.get(&check)?.calls))
 }
 
 /// Whether the check that a report is of is much slower than the same one of its siblings.

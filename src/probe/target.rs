@@ -131,7 +131,8 @@ impl<P: Prober> Target<P> {
         let mut called: Option<Instant> = None;
         // Kept, since most turns of the loop leave it as it is.
         let alarm = tokio::time::sleep(first);
-        tokio::pin!(alarm);
+        let (look, mut looked) = (tokio::time::sleep(first + self.schedule.fast_interval), false);
+        tokio::pin!(alarm, look);
         loop {
             let alarmed = due.map(|due| due.at).into_iter().chain(called).min();
             if let Some(at) = alarmed.filter(|at| *at != alarm.deadline()) {
@@ -145,17 +146,15 @@ impl<P: Prober> Target<P> {
                     let observation = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
                     Some(self.ended(&mut tracker, &observation))
                 }
-                // A sibling is in trouble, or there is another secret: prove yourself now.
+                // A sibling is in trouble, or there is another secret.
                 () = self.calls.called() => {
-                    let now = self.clock.now();
-                    let (lost, prove) = self.calls.take();
-                    let wait = if lost { tracker.sibling_lost(now) } else { Duration::ZERO };
-                    // Two that lose packets must not call each other without a pause.
-                    let wait = if prove { Duration::ZERO } else { wait };
-                    // What the prober before found out may not hold for this one.
-                    tracker.pace(self.prober.get().pace(), now);
-                    let at = Instant::now() + tracker.rouse(now).mul_f64(rng.f64()).max(wait);
-                    called = Some(called.map_or(at, |earlier| earlier.min(at)));
+                    called = called.into_iter().chain(self.call(&mut tracker, &mut rng)).min();
+                    None
+                }
+                // The first attempt has had its time to get a connection.
+                () = &mut look, if !looked => {
+                    looked = true;
+                    self.look(&mut tracker);
                     None
                 }
                 // The next probe is due.
@@ -211,13 +210,38 @@ impl<P: Prober> Target<P> {
         let at = self.clock.now();
         let prober = self.prober.get();
         tracker.pace(prober.pace(), at);
+        tracker.reached(prober.is_reached(), at);
         let step = tracker.observe(observation, at);
-        let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
-        let report =
-            Report { spec: self.spec.clone(), check: self.check, health, signal: step.signal, lost: step.lost, at };
-        // The collector outlives its targets; if it is gone, so are we, soon.
-        let _ = self.reports.send(report);
+        self.report(tracker, (step.signal, step.lost), at);
         step.next
+    }
+
+    /// The first attempt has gone on for `fast_interval`.
+    fn look(&self, tracker: &mut Tracker) {
+        let now = self.clock.now();
+        tracker.reached(self.prober.get().is_reached(), now);
+        if tracker.health().never_reached.is_some() {
+            self.report(tracker, (None, false), now);
+        }
+    }
+
+    fn report(&self, tracker: &Tracker, (signal, lost): (Option<Signal>, bool), at: Now) {
+        let prober = self.prober.get();
+        let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
+        // The collector outlives its targets; if it is gone, so are we, soon.
+        let _ = self.reports.send(Report { spec: self.spec.clone(), check: self.check, health, signal, lost, at });
+    }
+
+    /// A sibling is in trouble, or there is another secret: when the target has to prove itself.
+    fn call(&self, tracker: &mut Tracker, rng: &mut fastrand::Rng) -> Option<Instant> {
+        let now = self.clock.now();
+        let (lost, prove) = self.calls.take();
+        // What the prober before found out may not hold for this one.
+        tracker.pace(self.prober.get().pace(), now);
+        // Two that lose packets must not call each other without a pause.
+        let lost = lost.then(|| tracker.sibling_lost(now));
+        let wait = if prove { Some(tracker.rouse(now).mul_f64(rng.f64())) } else { lost };
+        wait.map(|wait| Instant::now() + wait)
     }
 
     fn rules(&self, rng: &mut fastrand::Rng) -> Rules {
@@ -272,8 +296,8 @@ fn without_retransmissions(outcome: Result<Timings, Failure>) -> Result<Timings,
     }
 }
 
-/// Rounds to a grid that is counted from the boot of each host, and so brings no two hosts into step. Never coarser than
-/// a tenth of the interval: nothing would be left of the jitter.
+/// Rounds to a grid that is counted from the boot of each host, and so brings no two hosts into step. Never coarser
+/// than a tenth of the interval: nothing would be left of the jitter.
 fn aligned(at: Boottime, grid: Duration, interval: Duration) -> Boottime {
     let grid = grid.min(interval / 10).as_nanos().max(1);
     let at = (at.0.as_nanos() + grid / 2) / grid * grid;

@@ -1,7 +1,7 @@
 //! The TLS sessions with one server, for resumption.
 //!
-//! The library's own store keeps eight tickets of each of many servers by name, which is three kilobytes for the one server
-//! that a target is. Servers send two tickets a handshake and a probe uses one, so eight were always full.
+//! The library's own store keeps eight tickets of each of many servers by name, which is three kilobytes for the one
+//! server that a target is. Servers send two tickets a handshake and a probe uses one, so eight were always full.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};

@@ -29,8 +29,8 @@ const HALVINGS: f64 = 7.0;
 
 impl Work {
     /// Every address of a configured endpoint that has a probe, has not been retired and may be probed. Inventory and
-    /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed. What the
-    /// last successful discovery lacks is probed by what takes no secret, if anything does.
+    /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed. What
+    /// the last successful discovery lacks is probed by what takes no secret, if anything does.
     #[must_use]
     pub fn of(inventory: &Inventory, probes: &Probes) -> Self {
         let mut targets = BTreeMap::new();

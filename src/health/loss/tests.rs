@@ -80,12 +80,28 @@ fn a_tail_loss_probe_hurries_the_next_probe_and_counts_for_nothing() {
 fn no_sooner_than_fall_failures() {
     for fall in 1..=10 {
         let mut counter = LossCounter::default();
+        seen(&mut counter, 0, 1);
         for n in 1..=fall {
             assert!(!counter.is_losing());
             counter.observe(&failure(n.into(), 3), at(n.into()), fall);
         }
         assert!(counter.is_losing());
     }
+}
+
+#[test]
+fn an_outage_that_ends_was_no_loss() {
+    let mut counter = LossCounter::default();
+    for n in 0..20 {
+        counter.observe(&failure(n, 1), at(n), FALL);
+        assert!(!counter.is_losing(), "nothing was heard");
+    }
+    assert_eq!(seen(&mut counter, 20, 1), None);
+    for n in 21..25 {
+        assert!(!counter.is_losing() && counter.suspects());
+        assert_eq!(seen(&mut counter, n, 0), None);
+    }
+    assert!(!counter.suspects());
 }
 
 #[test]

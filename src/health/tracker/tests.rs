@@ -98,6 +98,49 @@ fn recovery_takes_rise_and_then_hold() {
 }
 
 #[test]
+fn a_recovery_from_what_moved_nobody_is_no_return() {
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 0, None);
+    (1..=3).for_each(|s| drop(probe(&mut t, s * 1000, Some(Auth))));
+    assert_eq!(t.health().state, CheckState::Down { decided: None });
+    (4..=6).for_each(|s| drop(probe(&mut t, s * 1000, None)));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: None });
+    // What had moved a name before that is held, whatever it failed by since.
+    (7..=9).for_each(|s| drop(probe(&mut t, s * 1000, Some(Refused))));
+    (10..=12).for_each(|s| drop(probe(&mut t, s * 1000, Some(Auth))));
+    assert_eq!(t.health().state, CheckState::Down { decided: None });
+    (13..=15).for_each(|s| drop(probe(&mut t, s * 1000, None)));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(45_000).boottime) });
+}
+
+#[test]
+fn an_outage_that_ends_was_no_lossy_link() {
+    let mut t = Tracker::new(rules(), at(0));
+    let silent = |t: &mut Tracker, ms: u64| {
+        t.begin(at(ms), Duration::ZERO);
+        let silence = Failure::new(Timeout, "x").with_retransmissions(1);
+        t.observe(&Observation { started: at(ms).boottime, ended: at(ms).boottime, outcome: Err(silence) }, at(ms));
+    };
+    probe(&mut t, 0, None);
+    (1..=9).for_each(|s| silent(&mut t, s * 1000));
+    assert!(matches!(t.health().state, CheckState::Down { decided: Some(_) }));
+    (10..=12).for_each(|s| drop(probe(&mut t, s * 1000, None)));
+    assert!(matches!(t.health().state, CheckState::Up { .. }), "after `rise` successes and no more");
+}
+
+#[test]
+fn logins_that_are_called_for_are_as_far_apart_as_the_fleet_is_large() {
+    let returns = Returns { apart: 7000 * MS, ..Returns::default() };
+    let mut t = Tracker::new(Rules { check: Check::Deep, returns, ..rules() }, at(0));
+    probe(&mut t, 10_000, None);
+    assert_eq!(t.rouse(at(11_000)), 7000 * MS, "at random within as much");
+    assert_eq!((t.wait(at(11_000)), t.wait(at(17_000))), (6000 * MS, Duration::ZERO));
+    let mut path = Tracker::new(Rules { returns, ..rules() }, at(0));
+    probe(&mut path, 10_000, None);
+    assert_eq!((path.rouse(at(11_000)), path.wait(at(11_000))), (Duration::ZERO, Duration::ZERO));
+}
+
+#[test]
 fn the_latest_runs_are_told_from_start_to_start() {
     let span = |first, last| Some(Span { first: at(first).boottime, last: at(last).boottime });
     let mut t = Tracker::new(rules(), at(0));
