@@ -57,7 +57,7 @@ fn answers(addresses_from: usize) -> impl Strategy<Value = BTreeMap<HostName, An
 
 fn plans() -> impl Strategy<Value = Plan> {
     let withdrawn = proptest::collection::btree_map(names(), Just(Withdrawal::Removed), 0..2);
-    (answers(0), withdrawn).prop_map(|(answers, withdrawn)| Plan { answers, withdrawn })
+    (answers(0), withdrawn).prop_map(|(answers, withdrawn)| Plan { answers, withdrawn, ..Plan::default() })
 }
 
 fn identities() -> impl Strategy<Value = Identity> {

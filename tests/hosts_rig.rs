@@ -1,5 +1,4 @@
 //! A folder with a hosts file and the real writer loop on it.
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,7 +104,7 @@ pub(crate) fn plan(answers: &[(&str, &[&str])]) -> Plan {
         reason: AnswerReason::Healthy,
     };
     let answers = answers.iter().map(|(n, a)| (n.parse().unwrap(), answer(a))).collect();
-    Plan { answers, withdrawn: BTreeMap::new() }
+    Plan { answers, ..Plan::default() }
 }
 
 /// Waits, with a bound that only a fault reaches.

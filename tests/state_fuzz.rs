@@ -71,8 +71,9 @@ fn plan() -> impl Strategy<Value = Plan> {
         |(addresses, standby, reason)| Answer { addresses: addresses.into_iter().collect(), standby, reason },
     );
     let why = select(vec![Withdrawal::Gone, Withdrawal::Removed, Withdrawal::ForeignCache]);
-    (btree_map(name(), answer, 0..4), btree_map(name(), why, 0..3))
-        .prop_map(|(answers, withdrawn)| Plan { answers, withdrawn })
+    let some = || btree_map(name(), btree_set(address(), 1..3), 0..3);
+    (btree_map(name(), answer, 0..4), btree_map(name(), why, 0..3), some(), some())
+        .prop_map(|(answers, withdrawn, left, unproven)| Plan { answers, withdrawn, left, unproven })
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {

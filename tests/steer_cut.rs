@@ -8,8 +8,8 @@ use std::time::Duration;
 use privatelinkd::health::{Next, Rules, Tracker};
 use privatelinkd::model::{
     AddressEntry, Boottime, Check, Endpoint, EndpointIdentity, Failure, FailureReason, Freshness, HealthView,
-    HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, Schedule, SourceKind, TargetHealth,
-    TargetKey, Timings, Wall, Zone, ZoneEntry,
+    HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, Returns, Schedule, SourceKind,
+    TargetHealth, TargetKey, Timings, Wall, Zone, ZoneEntry,
 };
 use privatelinkd::steer::{Inputs, steer};
 use proptest::prelude::*;
@@ -79,17 +79,11 @@ impl Host {
                 let address = [10, 0, e, z].into();
                 let entry = AddressEntry::given_by(SourceKind::Fixed);
                 zones.insert(zone.clone(), ZoneEntry { addresses: [(address, entry)].into(), ..ZoneEntry::default() });
-                let hold = (30_000 * MS).mul_f64(1.0 + 0.2 * rng.f64());
+                let returns = Returns { spread: (1000 * MS).mul_f64(rng.f64()), ..Returns::default() };
                 host.targets.push(Target {
                     key: TargetKey { endpoint: format!("e{e}").parse().unwrap(), zone, address },
                     tracker: Tracker::new(
-                        Rules {
-                            check: Check::Path,
-                            schedule,
-                            hold,
-                            in_flight: schedule.fall,
-                            returns: Default::default(),
-                        },
+                        Rules { check: Check::Path, schedule, hold: 5000 * MS, in_flight: schedule.fall, returns },
                         at(0),
                     ),
                     due: Some(rng.u64(0..500)),
@@ -220,7 +214,8 @@ proptest! {
         prop_assert!(host.targets.iter().all(|t| t.tracker.health().successes_in_a_row > 3));
     }
 
-    /// And what is dead when it comes back is left soon: by the next probe, which the first success of anybody asks for.
+    /// And what is dead when it comes back is left soon: by the next probe, which the first success of anybody asks
+    /// for.
     #[test]
     fn a_zone_that_died_meanwhile_is_left_soon(cut in any_cut(), early in 0_u64..7_000, refuses in any::<bool>(), seed in any::<u64>()) {
         let (over, end) = (cut.end, cut.end + 30_000);

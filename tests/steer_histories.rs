@@ -1,5 +1,5 @@
-//! Histories that once ended badly, each with what it has to end in: the real trackers and the real steering, in seconds
-//! of made-up time (`steer_world` says how to read them).
+//! Histories that once ended badly, each with what it has to end in: the real trackers and the real steering, in
+//! seconds of made-up time (`steer_world` says how to read them).
 
 use super::steer_world::{deep, each, history, path};
 
@@ -32,6 +32,33 @@ fn what_failed_before_a_cut_by_what_moves_nobody_is_no_witness_of_it() {
 #[test]
 fn a_dead_path_is_left_whatever_the_login_of_the_other_says() {
     history(&[deep("AB")], "50 B overloaded; 400 A backend_down; 600 = AB; 700 A silent; 730 = B failed_over");
+}
+
+#[test]
+fn a_single_answer_has_failed_over_only_as_long_as_what_it_left_is_dead() {
+    let one = |world: super::steer_world::World| world.one();
+    each(
+        &[path("ABC")],
+        one,
+        "50 A refused; 60 = B failed_over; 70 C refused; 150 = B failed_over; 200 A well; 230 = B healthy",
+    );
+    each(
+        &[path("ABC")],
+        one,
+        "50 C refused; 60-100 = A healthy; 100 A refused; 110 = B failed_over; 200 C well; 300 = B failed_over",
+    );
+}
+
+#[test]
+fn a_cold_start_beside_a_dead_zone_ends_with_the_first_word_of_both() {
+    history(&[path("AB")], "0 A refused; 1.2 = B failed_over; 100 A well; 106 = AB");
+    // The first success is enough, although it has been down for long.
+    history(&[path("AB")], "0 A refused; 100 A well; 105.6 = AB healthy; 200 A refused; 230 A well; 234 = B; 260 = AB");
+    history(&[path("AB")], "0 AB refused; 50 = AB all_down_kept; 100 B well; 105.6 = B failed_over");
+    // Nobody has been judged, and nobody answers: all stay.
+    history(&[path("AB")], "0 AB silent; 1 = AB unprobed; 20 = AB all_down_kept");
+    let one = |world: super::steer_world::World| world.one();
+    each(&[path("AB")], one, "0 A refused; 1.2 = B failed_over; 100 A well; 200 = B healthy");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What steering decided: for every published name its answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +17,13 @@ pub struct Plan {
     pub answers: BTreeMap<HostName, Answer>,
     /// Names that must leave what is published, and why: absence alone never removes (B1).
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
+    /// What each answer has left, as long as that is dead, on hold or overloaded: a single answer (`answers = "one"`)
+    /// that was there has failed over, one that never was has not. A memory of steering's, told nobody.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<HostName, BTreeSet<IpAddr>>,
+    /// What was published before anything had been probed, until it is found to work; told nobody either.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unproven: BTreeMap<HostName, BTreeSet<IpAddr>>,
 }
 
 /// What a name points at.
@@ -31,15 +38,15 @@ pub struct Answer {
     pub reason: AnswerReason,
 }
 
-/// Why steering answered so. Where several hold, the first in this order is given.
+/// Why steering answered so. Which one is given where several hold: the table in `steer::reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerReason {
     /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and nothing
     /// answers there yet.
     RemovalPending,
-    /// Every address is down, and since then nothing at all has answered on at least two endpoints: probably this host's
-    /// own fault (B5).
+    /// Every address is down, and since then nothing at all has answered on at least two endpoints: probably this
+    /// host's own fault (B5).
     LocalFaultHeld,
     /// Every address is down, or every published one by what no other would mend. The last set stays, or those of which
     /// at least the path is up.
@@ -48,7 +55,8 @@ pub enum AnswerReason {
     DrainedButNeeded,
     /// An admin drained a zone.
     Drained,
-    /// A dead or overloaded address is left out that would be published if all were well.
+    /// An address is left out because it is dead, on hold or overloaded, that would be published if all were well, and
+    /// some published one is not down.
     FailedOver,
     /// Some published address is down, and nothing has disproved it: what it fails by no other one would mend, or the
     /// evidence is still to come.

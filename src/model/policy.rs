@@ -55,8 +55,8 @@ pub struct Steering {
     pub damping: Damping,
 }
 
-/// How flapping is damped: each departure to down earns a penalty that decays, and from `suppress` on an address stays on
-/// hold until its penalty has decayed to `reuse`.
+/// How flapping is damped: each departure to down earns a penalty that decays, and from `suppress` on an address stays
+/// on hold until its penalty has decayed to `reuse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Damping {
     /// Of one departure; 0 damps nothing.

@@ -2,27 +2,31 @@
 //!
 //! First the *pool*: who may be published at all. Then the *choice*: drains, overload, priorities and preferences pick
 //! from the pool. A suspect, an address that is down but not yet disproved, stays in the pool as if it were healthy, so
-//! that no preference moves a name before the evidence does; and no preference picks a suspect in place of what answers.
+//! that no preference moves a name before the evidence does; and no preference picks a suspect in place of what
+//! answers.
 //!
 //! Who may be published, the first of these that there are, the others only in so far as they are published already:
 //!
 //! 1. those that are up (or that nothing probes); and if all of these are overloaded those on hold, too;
 //! 2. unless a published one has not been judged yet: those whose deep check has not been judged or that have met
-//!    a failure just now, those on hold, those that begin to answer. Recovery is earned by `rise` and hold, unless nothing else is healthy;
+//!    a failure just now, those on hold, those that begin to answer. Recovery is earned by `rise` and hold, unless
+//!    nothing else is healthy;
 //! 3. those whose path is up, if every published one has its path down beside that: an address that connects is better
 //!    than one that does not. Between equals nothing moves;
 //! 4. what is published already, unchanged (B1).
 //!
-//! A published one leaves if it is disproved (`evidence`) by one of the first three; if it is retired, it leaves for any
-//! of them. A retired one is no hope: nobody waits for it.
+//! A published one leaves if it is disproved (`evidence`) by one of the first three; if it is retired, it leaves for
+//! any of them. A retired one is no hope: nobody waits for it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Inputs;
 use super::candidate::{Candidate, Candidates, Standing};
 use super::shed::{self, Shed};
 use super::slow;
-use crate::model::{Answers, Prefer};
+use super::unproven;
+use crate::model::{Answers, Boottime, Prefer, TargetKey};
 
 /// The outcome for one name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,7 +38,9 @@ pub(super) struct Chosen {
     /// Some candidate is left out because of a drain.
     pub(super) drained: bool,
     /// What this host keeps away from because it is overloaded.
-    pub(super) shed: Shed,
+    pub(super) shed: BTreeSet<TargetKey>,
+    /// When this host's turn comes to leave an overloaded or a slow address, or to return to it.
+    pub(super) wake: Option<Boottime>,
 }
 
 /// Who may be published.
@@ -77,7 +83,8 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
     }
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let mut choice = pool.members.clone();
-    let mut shed = shed::of(candidates, published, inputs);
+    let shed = shed::of(candidates, published, inputs);
+    let mut wake = shed.wake;
     // Where nothing answers nothing is better than anything else: the last set stays.
     if !pool.good.is_empty() || !choice.iter().any(|c| is_published(c)) {
         prefer(&mut choice, (&pool, &is_published), |c| !c.drained);
@@ -87,7 +94,7 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
         if candidates.steering.prefer == Prefer::LocalZone {
             let slow = slow::of(&choice, published, inputs);
             leave(&mut choice, &slow);
-            shed = shed.and(slow);
+            wake = wake.into_iter().chain(slow.wake).min();
             prefer(&mut choice, (&pool, &is_published), |c| c.local);
         }
         if candidates.steering.answers == Answers::One {
@@ -100,7 +107,8 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
         standby: unique(rest.map(|c| c.key.address)),
         drained_but_needed: choice.iter().any(|c| c.drained),
         drained: candidates.list.iter().any(|c| c.drained && !is_sick(c) && !addresses.contains(&c.key.address)),
-        shed,
+        shed: shed.left,
+        wake,
         addresses,
     })
 }
@@ -111,7 +119,9 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let list: Vec<_> = list.iter().filter(|c| c.leaves_at.is_none_or(|at| at > now)).collect();
     let live = |c: &&Candidate| !c.is_retired();
-    let hope = list.iter().any(|c| c.standing == Standing::Unknown && is_published(c) && live(c));
+    let gives_way = |c: &Candidate| unproven::gives_way(c, list.iter().copied().filter(live));
+    let waits = |c: &&Candidate| c.standing == Standing::Unknown && is_published(c) && !gives_way(c);
+    let hope = list.iter().copied().filter(live).any(|c| waits(&c));
     let good = good(&list, published, hope);
     let connecting: Vec<_> = match good.is_empty() && !hope {
         true => list.iter().copied().filter(live).filter(|c| c.connects).collect(),
@@ -125,7 +135,7 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
                     let replaced = good.iter().any(|other| c.yields_to(other, now));
                     is_published(c) && !replaced && (c.former.is_some() || connecting.is_empty())
                 }
-                Standing::Unknown => is_published(c) || published.is_none(),
+                Standing::Unknown => (is_published(c) && !gives_way(c)) || published.is_none(),
                 Standing::Down | Standing::Recovering => {
                     is_published(c) && !proving.iter().any(|other| c.is_disproved_by(other, inputs))
                 }
@@ -148,10 +158,12 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
 /// Those that answer, the best of what there is.
 fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) -> Vec<&'a Candidate> {
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
+    let joins = |c: &Candidate| c.unproven && !(c.unheard || c.failing);
     let firm = |c: &Candidate| match c.standing {
         Standing::Trusted | Standing::Up => published.is_none() || is_published(c) || !(c.unheard || c.failing),
-        Standing::Holding(_) => is_published(c),
-        Standing::Unknown | Standing::Recovering | Standing::Down => false,
+        Standing::Holding(_) => is_published(c) || joins(c),
+        Standing::Recovering => !is_published(c) && joins(c),
+        Standing::Unknown | Standing::Down => false,
     };
     let lesser: [fn(Standing) -> bool; 3] =
         [|s| s == Standing::Up, |s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering];
@@ -189,7 +201,7 @@ fn prefer(
     (pool, is_published): (&Pool<'_>, &dyn Fn(&Candidate) -> bool),
     preferred: impl Fn(&Candidate) -> bool,
 ) {
-    let fresh = !list.iter().any(|c| is_published(c));
+    let fresh = pool.good.is_empty() && !list.iter().any(|c| is_published(c));
     if list.iter().any(|c| preferred(c) && (fresh || pool.is_good(c))) {
         list.retain(|c| preferred(c));
     } else if list.iter().any(|c| preferred(c) && is_published(c)) {
@@ -197,13 +209,15 @@ fn prefer(
     }
 }
 
-/// Keeps the address that is published already, if it can be one that answers; else the first.
+/// Keeps the address that is published already, if it can be one that answers; else the first that does, else the
+/// first.
 fn keep_one(list: &mut Vec<&Candidate>, pool: &Pool<'_>, published: Option<&[IpAddr]>) {
     let of = |is: &dyn Fn(&Candidate) -> bool| {
         let at = |wanted: &IpAddr| list.iter().position(|c| c.key.address == *wanted && is(c));
         published.unwrap_or_default().iter().find_map(at)
     };
-    let at = of(&|c| pool.is_good(c)).or_else(|| of(&|_| true)).unwrap_or(0);
+    let first_good = || list.iter().position(|c| pool.is_good(c));
+    let at = of(&|c| pool.is_good(c)).or_else(|| of(&|_| true)).or_else(first_good).unwrap_or(0);
     list.swap(0, at);
     list.truncate(1);
 }

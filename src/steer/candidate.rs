@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Inputs;
 use super::evidence::{self, Charge};
+use super::unproven;
 use crate::model::{
     AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
     Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
@@ -20,6 +21,8 @@ pub(super) struct Candidates {
     pub(super) pinned: bool,
     /// The steering of the first endpoint that carries the name.
     pub(super) steering: Steering,
+    /// True if the cloud's latest lists have nothing that carries the name.
+    pub(super) missing: bool,
 }
 
 /// One address of one name.
@@ -36,6 +39,10 @@ pub(super) struct Candidate {
     pub(super) unheard: bool,
     /// What speaks against it, if anything does.
     pub(super) charge: Option<Charge>,
+    /// It was published before anything had been probed, and has not been found to work (`unproven`).
+    pub(super) unproven: bool,
+    /// When it was last seen that nobody has ever reached it.
+    pub(super) never_reached: Option<Boottime>,
     /// Some check that is up has met a failure just now.
     pub(super) failing: bool,
     /// It says that it is overloaded, by some check.
@@ -80,8 +87,8 @@ impl Candidate {
         matches!(self.standing, Standing::Trusted | Standing::Up)
     }
 
-    /// True for an address that its source dropped, that is another endpoint's by now, or that may not be used any more,
-    /// while the name itself is still configured.
+    /// True for an address that its source dropped, that is another endpoint's by now, or that may not be used any
+    /// more, while the name itself is still configured.
     pub(super) fn is_retired(&self) -> bool {
         self.former.is_some() || self.barred || (self.leaves_at.is_some() && !self.removed)
     }
@@ -111,6 +118,24 @@ struct Claim<'a> {
     left: Option<Boottime>,
 }
 
+impl Claim<'_> {
+    /// True if the cloud's latest list lacks it.
+    fn is_missing(&self) -> bool {
+        self.missing().next().is_some()
+    }
+
+    /// True if the config has it, and the cloud no longer does, as two lists agree.
+    fn is_gone(&self) -> bool {
+        self.endpoint.1.presence == Presence::Configured && self.missing().any(|missing| missing.confirmed.is_some())
+    }
+
+    fn missing(&self) -> impl Iterator<Item = Missing> {
+        let endpoint = self.endpoint.1;
+        let zone = self.zone.and_then(|zone| endpoint.zones.get(zone)).and_then(|zone| zone.missing);
+        endpoint.missing.into_iter().chain(zone)
+    }
+}
+
 /// Every published name with its candidates.
 pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
     let mut claims: Vec<_> = inputs.inventory.endpoints.iter().flat_map(|e| claims(e, inputs)).collect();
@@ -122,8 +147,10 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
         let pinned = claim.zone.is_some();
         let steering = if pinned { Steering::default() } else { inputs.policy.steering(claim.endpoint.0) };
         // Registered even without an address, so that what is published of the name stays (B1).
-        let of_name = || Candidates { list: Vec::new(), pinned, steering };
-        names.entry(claim.name.clone()).or_insert_with(of_name).list.extend(candidates(&claim, inputs));
+        let of_name = || Candidates { list: Vec::new(), pinned, steering, missing: true };
+        let of_name = names.entry(claim.name.clone()).or_insert_with(of_name);
+        of_name.missing &= claim.is_missing();
+        of_name.list.extend(candidates(&claim, inputs));
     }
     for candidates in names.values_mut() {
         finish(&mut candidates.list);
@@ -156,16 +183,9 @@ fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -
 
 /// Names that only endpoints and zones lay claim to that the cloud no longer has, their grace being over.
 pub(super) fn gone(inputs: &Inputs<'_>) -> BTreeSet<HostName> {
-    let confirmed = |missing: &Option<Missing>| missing.is_some_and(|m| m.confirmed.is_some());
-    let is_gone = |claim: &Claim<'_>| {
-        let endpoint = claim.endpoint.1;
-        let zone = claim.zone.and_then(|zone| endpoint.zones.get(zone));
-        endpoint.presence == Presence::Configured
-            && (confirmed(&endpoint.missing) || zone.is_some_and(|z| confirmed(&z.missing)))
-    };
     let claims: Vec<_> = inputs.inventory.endpoints.iter().flat_map(|e| claims(e, inputs)).collect();
-    let others: BTreeSet<_> = claims.iter().filter(|c| !is_gone(c)).map(|c| c.name).collect();
-    claims.iter().filter(|c| is_gone(c) && !others.contains(c.name)).map(|c| c.name.clone()).collect()
+    let others: BTreeSet<_> = claims.iter().filter(|c| !c.is_gone()).map(|c| c.name).collect();
+    claims.iter().filter(|c| c.is_gone() && !others.contains(c.name)).map(|c| c.name.clone()).collect()
 }
 
 /// Puts one name's candidates in order. Where the config still has the name, what has left it is merely retired: it
@@ -198,6 +218,7 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
     // A name that left before or when the endpoint became another one never was the new one's.
     let former = |entry: &AddressEntry| entry.former && claim.left.is_none_or(|left| entry.retired >= Some(left));
     let only_former = claim.left.is_some() && zones.clone().flat_map(|(_, e)| e.addresses.values()).any(former);
+    let unproven = inputs.previous.and_then(|plan| plan.unproven.get(claim.name));
     let candidate = |zone: &Zone, (address, entry): (&IpAddr, &AddressEntry)| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
         let health = inputs.health.targets.get(&key).cloned();
@@ -212,6 +233,8 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             drained: claim.zone.is_none() && is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
             unheard: is_unheard(health.as_deref()),
+            unproven: unproven.is_some_and(|unproven| unproven.contains(address)),
+            never_reached: unproven::never_reached(health.as_deref()),
             charge: evidence::charge(health.as_deref()),
             failing: is_failing(health.as_deref()),
             overloaded: is_overloaded(health.as_deref()),

@@ -6,13 +6,14 @@
 //! - and is younger than it: a success began at or after the decision of the charge (B4);
 //! - beside it: the check was up, in one run of successes, when a failure of the charge began. What failed while nobody
 //!   succeeded may have been this host's own fault (B5), and the first to come up after an outage of all proves nothing
-//!   against the others before they have been asked once more. Else a whole fleet would sit in the zone that came first.
+//!   against the others before they have been asked once more. Else a whole fleet would sit in the zone that came
+//!   first.
 //!
 //! The path comes first. Whoever can't be reached serves nobody, whatever logins say here or there, so a charge by the
-//! path check is all that counts and the other's path check proves it. A charge by the deep check takes the other's deep
-//! check, after whose success it has failed once more (what a login met on the way to it counts only until the path check
-//! comes up); where that one has none, its path check is the strongest evidence there can be. One that nothing probes proves
-//! a charge by having been there for a minute since.
+//! path check is all that counts and the other's path check proves it. A charge by the deep check takes the other's
+//! deep check, after whose success it has failed once more (what a login met on the way to it counts only until the
+//! path check comes up); where that one has none, its path check is the strongest evidence there can be. One that
+//! nothing probes proves a charge by having been there for a minute since.
 
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
     health.into_iter().flat_map(in_force).find_map(of)
 }
 
-/// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the path,
-/// and what it said is out of date once the path check has come up since.
+/// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the
+/// path, and what it said is out of date once the path check has come up since.
 pub(super) fn in_force(health: &TargetHealth) -> impl Iterator<Item = (Check, &CheckHealth)> {
     let path_up = health.checks.get(&Check::Path).and_then(|path| match path.state {
         CheckState::Up { .. } => Some(path.since.boottime),

@@ -6,17 +6,19 @@
 //!
 //! # What is promised
 //!
-//! - **Never empty** (B1). While nothing answers the last set stays, unchanged by drains and preferences; only an address
-//!   that at least connects takes the place of such as do not.
-//! - **Positive evidence** (B4, `evidence`). An address leaves an answer only when another one of the same name has passed
-//!   the same check in a probe begun after the failure that decided, and when a failure of its own began beside the
-//!   other's successes. The path comes first: whoever can't be reached is left on the other's path check alone. Where the
-//!   other has no deep check its path check is the evidence, and one that nothing probes is taken to be better after a
-//!   minute.
+//! - **Never empty** (B1). While nothing answers the last set stays, unchanged by drains and preferences; only an
+//!   address that at least connects takes the place of such as do not.
+//! - **Positive evidence** (B4, `evidence`). An address leaves an answer only when another one of the same name has
+//!   passed the same check in a probe begun after the failure that decided, and when a failure of its own began beside
+//!   the other's successes. The path comes first: whoever can't be reached is left on the other's path check alone.
+//!   Where the other has no deep check its path check is the evidence, and one that nothing probes is taken to be
+//!   better after a minute.
+//! - **A cold start** (`unproven`). What was published before anything had been probed, and nobody has ever reached, leaves
+//!   as soon as another one is up, and comes in with its first success.
 //! - **What moves nobody decides nothing**, however long it lasts: only the latest failures, as far back as another
 //!   address could mend each of them, count. What a login met on the way to it counts until the path check comes up.
-//! - **This host's own faults move nothing** (B5). What fails while nobody succeeds disproves nobody, and when it is over
-//!   the first to come up disproves nobody either before the others have been asked once more and failed.
+//! - **This host's own faults move nothing** (B5). What fails while nobody succeeds disproves nobody, and when it is
+//!   over the first to come up disproves nobody either before the others have been asked once more and failed.
 //! - **Between equals nothing moves**: a published address that begins to answer again stays, however soon another one
 //!   came up, and another order of the same addresses is no change.
 //! - **Reasons tell the truth** (`reason`): a table, of which the first row that holds is given.
@@ -36,6 +38,7 @@ mod evidence;
 mod reason;
 mod shed;
 mod slow;
+mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,10 +90,25 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
     let mut plan = Plan::default();
     let mut turns = Vec::new();
     for (name, candidates) in &names {
-        let previous = inputs.previous.and_then(|p| p.answers.get(name));
-        if let Some((answer, turn)) = answer_of(inputs, candidates, previous) {
-            plan.answers.insert(name.clone(), answer);
-            turns.extend(turn);
+        let previous = inputs.previous.and_then(|plan| Some((plan.answers.get(name)?, plan.left.get(name))));
+        if candidates.missing && inputs.previous.is_some() && previous.is_none() {
+            // It went, or never was: a boot, which forgets when that was confirmed, does not bring it back.
+            continue;
+        }
+        let Some(chosen) = answer::choose(candidates, previous.map(|(a, _)| a.addresses.as_slice()), inputs) else {
+            // Neither an address now nor one before.
+            continue;
+        };
+        let left = reason::left(candidates, &chosen, previous);
+        let reason = reason::of(candidates, &chosen, &left, inputs);
+        let unproven = unproven::remaining(candidates, &chosen, previous.is_none());
+        turns.extend(chosen.wake);
+        plan.answers.insert(name.clone(), Answer { addresses: chosen.addresses, standby: chosen.standby, reason });
+        if !left.is_empty() {
+            plan.left.insert(name.clone(), left);
+        }
+        if !unproven.is_empty() {
+            plan.unproven.insert(name.clone(), unproven);
         }
     }
     plan.withdrawn = withdrawn(inputs, &plan.answers);
@@ -105,19 +123,6 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
             .collect(),
         plan,
     }
-}
-
-/// The answer, and when this host's turn comes to leave an overloaded address or to return to it. `None` only for a
-/// name without any address, old or new.
-fn answer_of(
-    inputs: &Inputs<'_>,
-    candidates: &Candidates,
-    previous: Option<&Answer>,
-) -> Option<(Answer, Option<Boottime>)> {
-    let published = previous.map(|a| a.addresses.as_slice());
-    let chosen = answer::choose(candidates, published, inputs)?;
-    let reason = reason::of(candidates, &chosen, previous, inputs);
-    Some((Answer { addresses: chosen.addresses, standby: chosen.standby, reason }, chosen.shed.wake))
 }
 
 /// A name that had an answer and has none any more is withdrawn, and stays so until it gets one again: absence alone

@@ -1,22 +1,24 @@
-//! Why an answer is as it is: the first of this table that holds. An address counts unless it is retired and left out.
+//! Why an answer is as it is: the first of this list that holds. An address counts unless it is retired and left out.
 //!
-//! | reason | holds if |
-//! |---|---|
-//! | `removal_pending` | every address is of what has left the config, or every published one of what the name led to before |
-//! | `local_fault_held` | every address is down, since then nobody at all has succeeded, and targets of at least two endpoints have failed |
-//! | `all_down_kept` | every address is down |
-//! | `drained_but_needed` | a drained address is published |
-//! | `drained` | a healthy address is left out because of a drain |
-//! | `failed_over` | an address is left out because it is dead, on hold or overloaded, that would be published if all were well; with `answers = "one"`, one that was published when it died |
-//! | `all_down_kept` | every published address is down by some check, be it by what no other address would mend |
-//! | `down_kept` | one of them is, and nothing has disproved it |
-//! | `pinned` | it is a zone's own name |
-//! | `stale` | no published address is known by any source any more, or one only by a source that fails |
-//! | `unprobed` | a published address has not been judged yet |
-//! | `fixed` | nothing probes the published addresses |
-//! | `healthy` | else |
+//! - `removal_pending`: every address is of what has left the config, or every published one of what the name led to
+//!   before.
+//! - `local_fault_held`: every address is down, since then nobody at all has succeeded, and targets of at least two
+//!   endpoints have failed.
+//! - `all_down_kept`: every address is down.
+//! - `drained_but_needed`: a drained address is published.
+//! - `drained`: a healthy address is left out because of a drain.
+//! - `failed_over`: an address is left out because it is dead, on hold or overloaded, that would be published if all
+//!   were well (with `answers = "one"`, one that was published when it died), and one that is published is not down.
+//! - `all_down_kept`: every published address is down by some check, be it by what no other address would mend.
+//! - `down_kept`: one of them is, and nothing has disproved it.
+//! - `pinned`: it is a zone's own name.
+//! - `stale`: no published address is known by any source any more, or one only by a source that fails.
+//! - `unprobed`: a published address has not been judged yet.
+//! - `fixed`: nothing probes the published addresses.
+//! - `healthy`: else.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::Inputs;
 use super::answer::{self, Chosen};
@@ -26,7 +28,7 @@ use crate::model::{Answer, AnswerReason, Answers, CheckHealth, CheckState, Targe
 pub(super) fn of(
     candidates: &Candidates,
     chosen: &Chosen,
-    previous: Option<&Answer>,
+    left: &BTreeSet<IpAddr>,
     inputs: &Inputs<'_>,
 ) -> AnswerReason {
     let is_published = |c: &Candidate| chosen.addresses.contains(&c.key.address);
@@ -46,7 +48,7 @@ pub(super) fn of(
         (AnswerReason::DrainedButNeeded, &|| chosen.drained_but_needed),
         (AnswerReason::Drained, &|| chosen.drained),
         (AnswerReason::FailedOver, &|| {
-            any(&|c| c.standing != Standing::Down) && has_failed_over(candidates, chosen, previous)
+            any(&|c| c.standing != Standing::Down) && has_failed_over(candidates, chosen, left)
         }),
         // Nothing that another address would mend, and no success either.
         (AnswerReason::AllDownKept, &|| all(&is_down)),
@@ -65,18 +67,30 @@ fn is_down(c: &Candidate) -> bool {
     c.health.as_ref().is_some_and(|health| matches!(health.summary(), CheckState::Down { .. }))
 }
 
-/// Whether something dead is left out that would be published if it were well. Of a single answer only what it has left
-/// counts: any other address was a standby when it died.
-fn has_failed_over(candidates: &Candidates, chosen: &Chosen, previous: Option<&Answer>) -> bool {
-    let left_out = |c: &&Candidate| {
-        let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
-        (sick || chosen.shed.left.contains(&c.key)) && !chosen.addresses.contains(&c.key.address)
-    };
-    let left = |c: &Candidate| {
-        candidates.steering.answers == Answers::All
-            || previous.is_some_and(|p| p.reason == AnswerReason::FailedOver || p.addresses.contains(&c.key.address))
-    };
-    answer::wanted(candidates).into_iter().filter(left_out).any(left)
+/// Left out because it is dead, on hold or overloaded.
+fn is_away(c: &Candidate, chosen: &Chosen) -> bool {
+    let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
+    let never_worked = c.unproven && c.never_reached.is_some();
+    (sick || never_worked || chosen.shed.contains(&c.key)) && !chosen.addresses.contains(&c.key.address)
+}
+
+/// What the answer has left and could lead to if it were well. Of a single answer (`answers = "one"`) only that counts
+/// of what is away, since any other address was a standby when it died.
+pub(super) fn left(
+    candidates: &Candidates,
+    chosen: &Chosen,
+    previous: Option<(&Answer, Option<&BTreeSet<IpAddr>>)>,
+) -> BTreeSet<IpAddr> {
+    let Some((answer, before)) = previous else { return BTreeSet::new() };
+    let had = |address: &IpAddr| answer.addresses.contains(address) || before.is_some_and(|b| b.contains(address));
+    let away = answer::wanted(candidates).into_iter().filter(|c| is_away(c, chosen)).map(|c| c.key.address);
+    away.filter(had).collect()
+}
+
+/// Whether something dead is left out that would be published if it were well.
+fn has_failed_over(candidates: &Candidates, chosen: &Chosen, left: &BTreeSet<IpAddr>) -> bool {
+    let counts = |c: &&Candidate| candidates.steering.answers == Answers::All || left.contains(&c.key.address);
+    answer::wanted(candidates).into_iter().filter(counts).any(|c| is_away(c, chosen))
 }
 
 /// B5: since the last of them began to fail, targets of at least two endpoints have failed and none has succeeded. One

@@ -22,7 +22,8 @@
 //!    forgets overloads, nobody returns before the deep check has been judged (`answer`).
 //!
 //! `hash` is the first four bytes of SHA-256 over `host LF target`, as a part of 2^32; the host is its instance id,
-//! else its machine id and its host name (hosts that one image made may share the former); the target is the endpoint's label in the first case and `label/zone/address` in the second.
+//! else its machine id and its host name (hosts that one image made may share the former); the target is the endpoint's
+//! label in the first case and `label/zone/address` in the second.
 //! What is left is not taken for dead: it is a preference, like a drain. An overloaded address is used before none
 //! (B1), no connection is closed, and zones' own names never leave.
 
@@ -51,15 +52,6 @@ pub(super) struct Shed {
     pub(super) left: BTreeSet<TargetKey>,
     /// When that next changes by itself.
     pub(super) wake: Option<Boottime>,
-}
-
-impl Shed {
-    /// Both.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.left.extend(other.left);
-        self.wake = self.wake.into_iter().chain(other.wake).min();
-        self
-    }
 }
 
 /// What counts as one, and where else the name could lead.

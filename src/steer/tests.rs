@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointIdentity, Freshness, Graces,
-    Prefer, Presence, SourceKind, Span, Steering, TargetKey, Zone, ZoneEntry,
+    Missing, Prefer, Presence, SourceKind, Span, Steering, TargetKey, Zone, ZoneEntry,
 };
 
 const GRACE: Duration = Duration::from_secs(600);
@@ -111,7 +111,7 @@ fn name(s: &str) -> HostName {
 fn plan(addresses: &[u8]) -> Plan {
     let addresses = addresses.iter().map(|a| ip(*a)).collect();
     let answer = Answer { addresses, standby: vec![], reason: AnswerReason::Healthy };
-    Plan { answers: [(name("db.example"), answer)].into(), withdrawn: BTreeMap::new() }
+    Plan { answers: [(name("db.example"), answer)].into(), ..Plan::default() }
 }
 
 fn ips(last: &[u8]) -> Vec<IpAddr> {
@@ -132,6 +132,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         successes_in_a_row: successes,
         last_success_started: last_success.map(at),
         successes: last_success.map(|s| Span { first: at(if up { 0 } else { s }), last: at(s) }),
+        never_reached: None,
         moving: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
         on_the_way: false,
         last: None,
@@ -366,6 +367,34 @@ fn preferences_choose_and_the_rest_is_standby() {
     assert_eq!(world.answer(&[1]).0, ips(&[1]), "no preference moves a name before the evidence does");
     world.set(2, up(994));
     assert_eq!(world.answer(&[1]).0, ips(&[2]));
+}
+
+#[test]
+fn what_the_cloud_no_longer_has_is_not_published_anew() {
+    let mut world = World::new(&[&[1]]);
+    world.set(1, up(999));
+    let names = |world: &World, previous: Option<&Plan>| world.steer(previous).plan.answers.len();
+    // As it is known in the boot that confirmed it, and in the next one.
+    for since in [Some(now(990).boottime), None] {
+        world.endpoint(0).missing = Some(Missing { first: since, confirmed: since });
+        assert_eq!(names(&world, Some(&plan(&[1]))), 1, "what was published stays for the grace");
+        assert_eq!(names(&world, Some(&Plan::default())), 0);
+        assert_eq!(names(&world, None), 1, "no plan says nothing");
+    }
+    world.endpoint(0).missing = None;
+    assert_eq!(names(&world, Some(&Plan::default())), 1);
+}
+
+#[test]
+fn what_nobody_has_judged_yet_is_not_preferred_to_what_answers() {
+    for prefer in [Prefer::Any, Prefer::LocalZone] {
+        let mut world = World::new(&[&[1, 2]]);
+        world.host.zone = Some("z0".parse().unwrap());
+        world.policy.default = Steering { prefer, answers: Answers::One, ..Steering::default() };
+        world.set(1, CheckHealth::unknown(now(0)));
+        world.set(2, up(999));
+        assert_eq!(world.answer(&[]).0, ips(&[2]), "{prefer:?}");
+    }
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(crate) struct World {
     wake: Option<u64>,
     rng: fastrand::Rng,
     ms: u64,
-    /// Decisions so far, and of these such as changed what is published.
+    /// How often what is published changed so far, the first answer counted.
     pub(crate) moves: u32,
 }
 
@@ -345,6 +345,9 @@ impl World {
 
     fn ended(&mut self, i: usize, began: u64, outcome: Result<Timings, Failure>) {
         let observation = Observation { started: at(began).boottime, ended: at(self.ms).boottime, outcome };
+        // Nobody gets as far as a connection where the path is dead.
+        let reached = !self.cut && self.truth[&self.tasks[i].letter].path.is_none();
+        self.tasks[i].tracker.reached(Some(reached), at(self.ms));
         let step = self.tasks[i].tracker.observe(&observation, at(self.ms));
         self.tasks[i].due = self.appointment(step.next);
         let Some(signal) = step.signal else { return };
@@ -374,7 +377,10 @@ impl World {
         let fails = |reason| Err(Failure::new(reason, "x"));
         let on_the_way = |reason| Err(Failure::new(reason, "x").met_on_the_way());
         if self.cut || path == Some(FailureReason::Timeout) {
-            return (self.ms + timeout, on_the_way(FailureReason::Timeout));
+            // What TCP sent again into the silence is seen by whoever opens the connection.
+            let again = u32::from(*check == Check::Path);
+            let silence = Failure::new(FailureReason::Timeout, "x").met_on_the_way().with_retransmissions(again);
+            return (self.ms + timeout, Err(silence));
         }
         match (path, check, login) {
             (Some(reason), ..) => (self.ms + 1, on_the_way(reason)),

@@ -76,8 +76,8 @@ fn any_previous() -> impl Strategy<Value = Option<Plan>> {
     prop::option::of(prop::collection::btree_set(1..8_u8, 1..5).prop_map(|s| plan(&s.into_iter().collect::<Vec<_>>())))
 }
 
-/// B5, told the long way: whether some check of the target that is decidedly down failed while somebody succeeded, in a run
-/// that is over or goes on.
+/// B5, told the long way: whether some check of the target that is decidedly down failed while somebody succeeded, in a
+/// run that is over or goes on.
 fn failed_beside_a_success(health: &HealthView, key: &TargetKey) -> bool {
     let all = || health.targets.values().flat_map(|t| t.checks.values());
     let decided = |c: &&CheckHealth| matches!(c.state, CheckState::Down { decided: Some(_) });

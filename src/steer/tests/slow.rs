@@ -37,7 +37,7 @@ fn a_preference_leaves_a_slow_zone_when_this_hosts_turn_comes_and_returns_likewi
     for (secs, published, expected) in [(1059, 1, 1), (1060, 1, 2), (2000, 2, 2)] {
         world.now = now(secs);
         let published = [published];
-        assert_eq!(world.answer(&published).0, ips(&[expected]), "after {secs}");
+        assert_eq!(world.answer(&published), (ips(&[expected]), AnswerReason::Healthy), "after {secs}");
         let wake = world.steer(Some(&plan(&published))).wake_at.map(|at| at.0.as_secs());
         assert_eq!(wake, (expected == 1).then_some(1059), "after {secs}");
     }

@@ -1,0 +1,43 @@
+//! A cold start: the first answer of a name is given before anything has been probed, so that nobody waits, and may hold
+//! an address that has never worked.
+//!
+//! Who is published so is *unproven* until a probe has succeeded. One that nobody has reached leaves as soon as a sibling
+//! is up: its latest attempt to connect, seen at or after a success of the sibling, was refused or has been unanswered for
+//! `fast_interval`. That is less than a charge (`evidence`), and enough where there is no past to set against it; what
+//! connects, and is slow to greet, stays until it is judged. It comes in with its first success, without `rise` and hold.
+//!
+//! A restart of the agent is no cold start: the plan in force is the past, and keeps who is unproven.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::answer::Chosen;
+use super::candidate::{Candidate, Candidates, Standing};
+use crate::model::{Boottime, Check, TargetHealth};
+
+/// When it was last seen that nobody has ever reached it.
+pub(super) fn never_reached(health: Option<&TargetHealth>) -> Option<Boottime> {
+    health?.checks.get(&Check::Path)?.never_reached
+}
+
+/// True if it has to leave for one of these.
+pub(super) fn gives_way<'a>(c: &Candidate, mut others: impl Iterator<Item = &'a Candidate>) -> bool {
+    let Some(seen) = c.never_reached.filter(|_| c.unproven) else { return false };
+    let works = |other: &Candidate| {
+        let path = other.health.as_ref().and_then(|health| health.checks.get(&Check::Path)?.successes);
+        other.standing == Standing::Up && path.is_some_and(|run| run.first <= seen)
+    };
+    others.any(|other| other.key.address != c.key.address && works(other))
+}
+
+/// Who is unproven from now on.
+pub(super) fn remaining(candidates: &Candidates, chosen: &Chosen, is_new: bool) -> BTreeSet<IpAddr> {
+    let is_proven = |c: &Candidate| {
+        let succeeded =
+            |health: &TargetHealth| health.checks.values().any(|check| check.last_success_started.is_some());
+        let published = chosen.addresses.contains(&c.key.address);
+        c.serves() || (published && c.health.as_deref().is_some_and(succeeded))
+    };
+    let was = |c: &&Candidate| c.unproven || (is_new && chosen.addresses.contains(&c.key.address));
+    candidates.list.iter().filter(was).filter(|c| !is_proven(c)).map(|c| c.key.address).collect()
+}
