@@ -44,8 +44,8 @@ pub(crate) fn settings() -> String {
 }
 
 /// What is promised from a fault to the visible file, but for one check of the other zone and two fsyncs: the next
-/// probe comes after its interval and a tenth at the latest, the deciding one `fall` − 1 fast intervals later; 100 ms are
-/// for the decision and 50 ms for the file.
+/// probe comes after its interval and a tenth at the latest, the deciding one `fall` − 1 fast intervals later; 100 ms
+/// are for the decision and 50 ms for the file.
 pub(crate) fn promise(fault: Fault) -> Duration {
     let (interval, unanswered) = match fault {
         Fault::Refuses => (INTERVAL, Duration::ZERO),

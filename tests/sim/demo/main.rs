@@ -2,9 +2,10 @@
 //!
 //! A stand-in for the cloud on loopback has two endpoints, a TDengine and a MatrixOne, with a network interface in each
 //! of two zones and a stand-in database behind each (`world`). A real agent runs in this process, as `run --all-in-one`
-//! does (`agent`), on a hosts file in a temporary folder (`folder`). The demo breaks zones, takes a database away behind
-//! its front end, moves an interface and throttles the API (`script`), and looks only from outside: at the bytes of the
-//! hosts file (`hosts`), at the status socket and at `/metrics` (`look`). Nothing is faked and every time is measured.
+//! does (`agent`), on a hosts file in a temporary folder (`folder`). The demo breaks zones, takes a database away
+//! behind its front end, moves an interface and throttles the API (`script`), and looks only from outside: at the bytes
+//! of the hosts file (`hosts`), at the status socket and at `/metrics` (`look`). Nothing is faked and every time is
+//! measured.
 #![deny(unsafe_code)]
 
 mod agent;

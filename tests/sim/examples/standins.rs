@@ -1,7 +1,8 @@
 //! Many stand-ins on loopback until killed, to measure with: `standins DIRECTORY KIND=COUNT…`.
 //!
-//! A kind is `matrixone`, `tdengine`, `https` or `forgetful` (HTTPS that resumes no session). Writes `ca.pem` and, last,
-//! `targets` into the directory: a line a target, `kind zone address port name`. The certificates are for the name.
+//! A kind is `matrixone`, `tdengine`, `https` or `forgetful` (HTTPS that resumes no session). Writes `ca.pem` and,
+//! last, `targets` into the directory: a line a target, `kind zone address port name`. The certificates are for the
+//! name.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

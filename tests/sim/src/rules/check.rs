@@ -46,8 +46,10 @@ struct Flight {
     /// When it has lasted for too long.
     deadline: Ms,
     sent: u32,
-    /// The connection has been opened.
+    /// The connection has been opened, and the login is what is awaited.
     is_open: bool,
+    /// Somebody has answered to the packet that opens a connection.
+    is_reached: bool,
     phase: Phase,
 }
 
@@ -152,9 +154,11 @@ impl CheckTask {
                 let again = now + (AGAIN << flight.sent.min(10));
                 Flight { next: again.min(flight.deadline), sent: flight.sent + 1, ..flight }
             }
-            Fate::Answered(takes, _) if now + takes > flight.deadline => Flight { next: flight.deadline, ..flight },
+            Fate::Answered(takes, _) if now + takes > flight.deadline => {
+                Flight { next: flight.deadline, is_reached: true, ..flight }
+            }
             Fate::Answered(takes, Ok(())) if self.check == Check::Deep => {
-                Flight { next: now + takes + LOGIN, is_open: true, phase: Phase::LoggingIn, ..flight }
+                Flight { next: now + takes + LOGIN, is_open: true, is_reached: true, phase: Phase::LoggingIn, ..flight }
             }
             Fate::Answered(takes, outcome) => {
                 let at = now + takes;
@@ -175,6 +179,7 @@ impl CheckTask {
             Err(reason) => Err(Failure::new(reason, "x").met_on_the_way()),
         };
         let (started, at) = (clock.at(flight.began).boottime, clock.at(now));
+        self.tracker.reached(Some(flight.is_reached || outcome.is_ok()), at);
         let step = self.tracker.observe(&Observation { started, ended: at.boottime, outcome: observed }, at);
         self.due = self.appointment(step.next, clock, now);
         Landed { began: flight.began, outcome: outcome.map(|_| ()), step }
@@ -193,7 +198,15 @@ impl CheckTask {
         let late = self.due.filter(|due| is_due && due.regular).map_or(0, |due| now - due.at);
         let next = self.tracker.begin(clock.at(now), Duration::from_millis(late));
         let deadline = after(now, self.schedule.timeout);
-        self.flights.push(Flight { began: now, next: now, deadline, sent: 0, is_open: false, phase: Phase::Opening });
+        self.flights.push(Flight {
+            began: now,
+            next: now,
+            deadline,
+            sent: 0,
+            is_open: false,
+            is_reached: false,
+            phase: Phase::Opening,
+        });
         self.called = None;
         self.due = self.appointment(next, clock, now);
         true

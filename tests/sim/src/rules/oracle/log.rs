@@ -31,6 +31,8 @@ pub(super) enum Found {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: BTreeMap<(IpAddr, Check), VecDeque<Entry>>,
+    /// When the first probe began that succeeded, which is never forgotten.
+    worked: BTreeMap<IpAddr, Ms>,
 }
 
 impl Log {
@@ -48,6 +50,10 @@ impl Log {
             ) => Found::Vain,
             Err(_) => Found::Bad,
         };
+        if found == Found::Good {
+            let first = self.worked.entry(seen.key.address).or_insert(seen.began);
+            *first = seen.began.min(*first);
+        }
         let of = self.entries.entry((seen.key.address, seen.check)).or_default();
         let at = of.partition_point(|e| e.began <= seen.began);
         of.insert(at, Entry { began: seen.began, ended: now, found });
@@ -78,6 +84,15 @@ impl Log {
     pub(super) fn passing(&self, address: IpAddr, check: Check) -> Option<(Ms, usize)> {
         let run = self.of(address, check).rev().take_while(|e| e.found == Found::Good);
         run.fold(None, |sum: Option<(Ms, usize)>, e| Some((e.began, sum.map_or(0, |s| s.1) + 1)))
+    }
+
+    /// When the first probe began that it has ever passed.
+    pub(super) fn worked(&self, address: IpAddr) -> Option<Ms> {
+        self.worked.get(&address).copied()
+    }
+
+    pub(super) fn has(&self, address: IpAddr, check: Check) -> bool {
+        self.of(address, check).next().is_some()
     }
 
     pub(super) fn passes(&self, address: IpAddr, check: Check) -> bool {

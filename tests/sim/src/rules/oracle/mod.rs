@@ -113,18 +113,21 @@ impl Oracle {
 
     pub(super) fn suffered(&mut self, event: Event, world: &World, now: Ms) {
         self.last_event = now;
+        let before = self.truth.with_dead_logins();
         self.truth.suffer(event, world, now);
+        // Whose login fails by now by what no other address mends is decided no more: it comes back.
+        let undecided: BTreeSet<_> = before.difference(&self.truth.with_dead_logins()).copied().collect();
         match event {
             Event::Restart | Event::Reboot => {
                 self.log.forget(None);
                 self.restarted = Some(now);
                 self.names.values_mut().for_each(|watch| watch.left.clear());
             }
-            Event::Remove(endpoint, _) => self.log.forget(Some(endpoint)),
+            Event::Remove(endpoint, true) => self.log.forget(Some(endpoint)),
             _ => {}
         }
         for (name, watch) in &mut self.names {
-            if !leaves_alone(event, name, world) {
+            if !leaves_alone(event, name, world) || !Truth::claims(name, world).is_disjoint(&undecided) {
                 watch.stable = None;
             }
         }
@@ -217,7 +220,10 @@ impl Oracle {
             known.iter().filter(|(spot, _)| state(spot) != Some(State::DeadPath)).map(|(s, _)| self.key(*s, case));
         let best = best.min();
         let lacking = healthy.iter().find(|(spot, a)| Some(self.key(*spot, case)) == best && !published(a));
+        let is_kept = |(spot, _): &(Spot, bool)| self.truth.is_missed(spot.endpoint, case.world, case.now);
+        let mut kept = new.addresses.iter().filter_map(|a| case.world.spot(*a)).filter(is_kept);
         if let Some((spot, _)) = lacking
+            && !kept.any(|(missed, _)| self.key(missed, case) < self.key(*spot, case))
             && !(case.world.setup.one && new.addresses.len() == 1)
         {
             return Some(format!("{} lacks {spot:?}, which has long been well", case.name));
@@ -274,7 +280,7 @@ impl Oracle {
     /// Every name is as it should be, and has been for a while.
     pub(super) fn is_at_rest(&self, world: &World, now: Ms) -> bool {
         let noisy = self.truth.spots.values().any(|s| s.state == State::Noisy);
-        let long = now.saturating_sub(self.last_event) > 200 * SECOND;
+        let long = now.saturating_sub(self.last_event) > 300 * SECOND;
         let claimed = |name: &String| !Truth::claims(name, world).is_empty();
         let stable = |watch: &Watch| watch.stable.is_some() && watch.stable_since + 60 * SECOND <= now;
         (noisy && long) || self.names.iter().filter(|(name, _)| claimed(name)).all(|(_, watch)| stable(watch))

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use privatelinkd::model::{Answer, Check};
 
 use super::log::Found;
-use super::truth::State;
+use super::truth::{Since, State};
 use super::{Case, Oracle, Promise, told};
 use crate::rules::history::{Kind, Ms, SECOND, Spot};
 
@@ -21,6 +21,8 @@ const LOSSY: usize = 40;
 /// Until things that were otherwise are noticed by everybody.
 const NOTICED: Ms = 60 * SECOND;
 const MOST_HOLD: Ms = 300 * SECOND;
+/// Until `fall` logins have failed, a minute apart.
+const DEEP_DEATH: Ms = 240 * SECOND;
 /// `flap_max`: how long who comes and goes is kept out at most.
 const MOST_DAMPED: Ms = 600 * SECOND;
 
@@ -80,16 +82,27 @@ impl Oracle {
         }
         let siblings: Vec<_> = case.addresses().map(|(_, a)| a).filter(|a| *a != gone).collect();
         let checks = self.checks(spot, case.world);
-        if checks.iter().any(|check| self.is_disproved(gone, *check, &siblings)) {
+        let disproved = checks.iter().any(|check| self.is_disproved(gone, *check, &siblings));
+        if disproved || self.never_worked(gone, &siblings) {
             return Ok(());
         }
         Err("leaves, and no failure of its own lies at or after a success of a sibling")
     }
 
+    /// It was given before anything was known, and failed while a sibling worked.
+    fn never_worked(&self, gone: IpAddr, siblings: &[IpAddr]) -> bool {
+        let Some(failed) = self.log.failing(gone, Check::Path).find(|e| e.found == Found::Bad) else { return false };
+        let works =
+            |sibling: &IpAddr| self.log.passing(*sibling, Check::Path).is_some_and(|(at, _)| at <= failed.ended);
+        self.log.worked(gone).is_none() && siblings.iter().any(works)
+    }
+
     /// Only better ones are left, and one of them works.
     fn is_outranked(&self, case: &Case<'_>, spot: Spot, after: &BTreeSet<IpAddr>) -> bool {
         let left: Vec<_> = after.iter().filter_map(|a| case.world.spot(*a)).map(|(s, _)| self.key(s, case)).collect();
-        let works = after.iter().any(|a| self.log.passes(*a, Check::Path));
+        // A login proves the path before the path check has been made.
+        let logged_in = |a: IpAddr| !self.log.has(a, Check::Path) && self.log.passes(a, Check::Deep);
+        let works = after.iter().any(|a| self.log.passes(*a, Check::Path) || logged_in(*a));
         works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
     }
 
@@ -119,7 +132,9 @@ impl Oracle {
         after: &BTreeSet<IpAddr>,
     ) -> Option<(Promise, &'static str)> {
         let (spot, is_now) = case.world.spot(came)?;
-        let works = |a: &IpAddr| self.checks_pass(case, *a) && self.truth.known_healthy(case, *a);
+        // Until then what else answers comes in at once.
+        let risen = |a: &IpAddr| self.log.passing(*a, Check::Path).is_some_and(|(_, many)| many >= RISE);
+        let works = |a: &IpAddr| risen(a) && self.checks_pass(case, *a) && self.truth.known_healthy(case, *a);
         let served = before.intersection(after).any(works);
         // What comes and goes by chance is up for a while in between.
         let noisy = self.truth.spots.get(&spot).is_none_or(|s| s.state == State::Noisy);
@@ -132,7 +147,9 @@ impl Oracle {
         self.names.get(case.name)?.left.get(&came)?;
         let hold = case.world.setup.hold * SECOND;
         let (first, many) = self.log.passing(came, Check::Path).unwrap_or((case.now, 0));
-        let earned = many >= RISE && case.now.saturating_sub(first) >= hold;
+        // What has never worked before has nothing to make up for.
+        let is_new = self.log.worked(came) >= Some(first);
+        let earned = is_new || many >= RISE && case.now.saturating_sub(first) >= hold;
         (!earned && case.world.kind(spot) != Kind::Deep)
             .then_some((Promise::EarnedReturn, "comes back before it has earned it, though another works"))
     }
@@ -191,18 +208,40 @@ impl Oracle {
         if served && (case.world.setup.one && !case.pinned() || outranked) {
             return false;
         }
+        // Logins are rare: a database that died behind a published address is known for dead by its deep check alone.
+        let dead_deep = new.addresses.iter().any(|a| theirs(a).is_some_and(|s| s.state == State::DeadDeep));
+        let more = if served { self.longest_hold(case, own) } else { Ms::from(dead_deep) * DEEP_DEATH };
+        let bound = self.answers_after(case, spot) + more;
+        // When the last that served died is not told by those that are published.
+        let from = if served { from } else { from.max(self.last_event) };
+        own.since.max(from).max(known) + bound < case.now
+    }
+}
+
+impl Oracle {
+    /// How long an address that is well again takes to be seen to be, at most.
+    fn answers_after(&self, case: &Case<'_>, spot: Spot) -> Ms {
+        30 * SECOND + if case.world.kind(spot) == Kind::Deep { 240 * SECOND } else { 0 }
+    }
+
+    /// How long it may then be on hold.
+    fn longest_hold(&self, case: &Case<'_>, own: &Since) -> Ms {
         let hour = case.now.saturating_sub(3600 * SECOND);
         let departures = self.names.get(case.name).map_or(0, |w| w.departures.iter().filter(|at| **at > hour).count());
         let hold = case.world.setup.hold * SECOND;
         let hold = hold.max((hold << departures.min(8)).min(MOST_HOLD)) * 6 / 5;
         // What comes and goes by chance goes down more often than names leave it.
         let noisy = own.noisy_until.is_some_and(|until| until > hour);
-        let hold = if noisy || departures > 1 { hold.max(MOST_DAMPED) } else { hold };
-        let deep = if case.world.kind(spot) == Kind::Deep { 240 * SECOND } else { 0 };
-        let bound = deep + 30 * SECOND + if served { hold } else { 0 };
-        // When the last that served died is not told by those that are published.
-        let from = if served { from } else { from.max(self.last_event) };
-        own.since.max(from).max(known) + bound < case.now
+        if noisy || departures > 1 { hold.max(MOST_DAMPED) } else { hold }
+    }
+
+    /// It is well, was down or came and went before, and may still be on hold for that.
+    pub(super) fn may_be_held(&self, case: &Case<'_>, spot: Spot, address: IpAddr) -> bool {
+        let Some(own) = self.truth.spots.get(&spot).filter(|own| own.state == State::Healthy) else { return false };
+        let left = self.names.get(case.name).is_some_and(|w| w.left.contains_key(&address));
+        let from = own.since.max(self.truth.calm.unwrap_or(case.now));
+        (left || own.noisy_until.is_some())
+            && from + self.answers_after(case, spot) + self.longest_hold(case, own) >= case.now
     }
 }
 

@@ -33,13 +33,18 @@ impl Oracle {
         let all_well = states.iter().all(|(.., state)| *state == State::Healthy);
         let left_out =
             states.iter().any(|(s, a, st)| st.is_dead() && !published(a) && Some(self.key(*s, case)) <= best);
+        let held = states
+            .iter()
+            .any(|(s, a, _)| !published(a) && Some(self.key(*s, case)) <= best && self.may_be_held(case, *s, *a));
         let left = |(_, a, _): &(_, IpAddr, _)| self.names.get(case.name).is_some_and(|w| w.left.contains_key(a));
         let works = |(_, a, st): &(Spot, IpAddr, State)| *st == State::Healthy && published(a);
         let stays = |(s, a, _): &(Spot, IpAddr, State)| published(a) && !self.truth.is_given_up(*s, *a, case.world);
-        let everybody = self.truth.spots.values().all(|s| s.state.is_dead());
+        // Nobody asks what the config lacks.
+        let mut asked = self.truth.spots.iter().filter(|(spot, _)| !case.world.removed.contains(&spot.endpoint));
+        let everybody = asked.all(|(_, s)| s.state.is_dead());
         match new.reason {
-            AnswerReason::FailedOver if all_well => false_("nothing is dead"),
-            AnswerReason::FailedOver if !left_out => false_("nothing that is dead was left out"),
+            AnswerReason::FailedOver if all_well && !held => false_("nothing is dead"),
+            AnswerReason::FailedOver if !left_out && !held => false_("nothing that is dead was left out"),
             AnswerReason::FailedOver
                 if case.world.setup.one && self.restarted.is_none() && !states.iter().any(left) =>
             {

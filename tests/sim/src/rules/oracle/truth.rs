@@ -172,11 +172,27 @@ impl Truth {
         self.known.get(&spot).copied().flatten()
     }
 
+    /// Whose database is dead, as a login sees it.
+    pub(super) fn with_dead_logins(&self) -> BTreeSet<Spot> {
+        self.spots.iter().filter(|(_, s)| s.state == State::DeadDeep).map(|(spot, _)| *spot).collect()
+    }
+
     /// Some source's latest complete answer lacks this address, or has another one for its zone; or the config does.
     pub(super) fn is_given_up(&self, spot: Spot, of: IpAddr, world: &World) -> bool {
         let lacks = |told: &BTreeMap<Spot, Place>| told.get(&spot).is_none_or(|place| address(spot, *place) != of);
         let told = self.told.iter().filter(|((_, endpoint), _)| *endpoint == spot.endpoint);
         world.removed.contains(&spot.endpoint) || world.address(spot) != Some(of) || told.map(|(_, t)| t).any(lacks)
+    }
+
+    /// The cloud's latest list lacks the whole endpoint, and not for so long that it may go: it stays as it was.
+    pub(super) fn is_missed(&self, endpoint: usize, world: &World, now: Ms) -> bool {
+        let lacks = self.told.get(&(SourceName::Api, endpoint)).is_some_and(BTreeMap::is_empty);
+        lacks && !self.is_over(endpoint, world, now)
+    }
+
+    /// The cloud has lacked the endpoint for long enough.
+    fn is_over(&self, endpoint: usize, world: &World, now: Ms) -> bool {
+        self.lacked.get(&endpoint).is_some_and(|passes| is_over(passes, world, now))
     }
 
     /// Who may make up the answer of a name, as the config has it.
@@ -194,23 +210,24 @@ impl Truth {
 
     /// Whether a name may go: the config has lacked each of its endpoints, or the cloud has, for long enough.
     pub(super) fn may_go(&self, name: &str, world: &World, now: Ms) -> bool {
-        let grace = if world.setup.short_graces { 300 } else { 3600 } * SECOND;
         let removal = 600 * SECOND;
         let carried = |n: usize, e: &super::super::history::EndpointSetup| {
             name == format!("e{n}.example.com")
                 || (e.shares && name == SHARED)
                 || name == format!("z0.e{n}.example.com")
         };
-        let confirmed = |passes: &Vec<Ms>| {
-            let first = passes.first().copied()?;
-            passes.iter().find(|at| **at >= first + APART).copied()
-        };
-        let over = |passes: Option<&Vec<Ms>>| passes.and_then(confirmed).is_some_and(|at| at + grace <= now);
         let pinned = name.starts_with("z0.");
         world.setup.endpoints.iter().enumerate().filter(|(n, e)| carried(*n, e)).all(|(n, _)| {
             let removed = self.removed.get(&n).is_some_and(|since| since + removal <= now);
-            let zone = pinned && over(self.lacked_zone.get(&Spot { endpoint: n, zone: 0 }));
-            removed || zone || over(self.lacked.get(&n))
+            let zone = self.lacked_zone.get(&Spot { endpoint: n, zone: 0 }).filter(|_| pinned);
+            removed || zone.is_some_and(|passes| is_over(passes, world, now)) || self.is_over(n, world, now)
         })
     }
+}
+
+/// These passes agree on an absence, and the grace after that is over.
+fn is_over(passes: &[Ms], world: &World, now: Ms) -> bool {
+    let grace = if world.setup.short_graces { 300 } else { 3600 } * SECOND;
+    let first = passes.first().copied().unwrap_or(now);
+    passes.iter().find(|at| **at >= first + APART).is_some_and(|at| at + grace <= now)
 }
