@@ -75,6 +75,7 @@ impl Claim {
     /// # Errors
     /// Another process has claimed one of them. No file but the locks has been touched by then.
     pub fn add(&mut self, role: Role, run_dir: &Path, state_dir: &Path) -> Result<(), Another> {
+        let before = self.held.len();
         for (folder, mode) in [(run_dir, 0o755), (state_dir, role.state_mode())] {
             let lock = folder.join(role.lock());
             if self.held.iter().any(|(held, _)| *held == real(&lock)) {
@@ -82,7 +83,11 @@ impl Claim {
             }
             match hold(folder, mode, &lock) {
                 Ok(held) => self.held.push((real(&lock), held)),
-                Err(HoldError::Held { pid }) => return Err(Another { role, pid, lock }),
+                Err(HoldError::Held { pid }) => {
+                    // All or nothing: who may not have the one has no use for the other.
+                    self.held.truncate(before);
+                    return Err(Another { role, pid, lock });
+                }
                 Err(HoldError::Io(e)) => {
                     let what = format!("{}: can't be locked: {e}{}", lock.display(), whose(folder, &e));
                     if !self.unlocked.contains(&what) {
@@ -107,7 +112,8 @@ fn whose(folder: &Path, error: &io::Error) -> String {
     let own = identity::effective_uid();
     let said = |facts: std::fs::Metadata| {
         let (folder, owner, mode) = (folder.display(), facts.uid(), facts.mode() & 0o7777);
-        format!("; {folder} belongs to uid {owner} with mode {mode:04o}, and this process is uid {own}: chown it")
+        let remedy = if owner == own { "its mode or a security policy keeps it out" } else { "chown it" };
+        format!("; {folder} belongs to uid {owner} with mode {mode:04o}, and this process is uid {own}: {remedy}")
     };
     facts.map(said).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Publishing: what steering decided, made visible.
 //!
-//! A [`Publisher`] takes whole plans, one after the other; a [`Runner`] feeds it from the plan in force, tries again what
-//! failed, and gives the sign of life. What became of a plan comes back as a receipt, which [`receipts`] follows.
+//! A [`Publisher`] takes whole plans, one after the other; a [`Runner`] feeds it from the plan in force, tries again
+//! what failed, and gives the sign of life. What became of a plan comes back as a receipt, which [`receipts`] follows.
 //! Neither side asks the other: plans go one way, receipts the other, both as files.
 
 pub mod dns;
@@ -121,9 +121,8 @@ impl<P: Publisher> Feed<P> {
         let published = match plan.filter(|plan| self.done.as_ref() != Some(plan)) {
             Some(plan) => {
                 let result = self.publisher.publish(Arc::clone(&plan)).await;
-                if result.is_ok() {
-                    self.done = Some(plan);
-                }
+                // After a failure nobody knows what stands there.
+                self.done = result.is_ok().then_some(plan);
                 result
             }
             None => Ok(()),
@@ -187,14 +186,8 @@ impl HostsPublisher {
         }
         let run_dir = self.run_dir.clone();
         let policy = self.told.as_ref().map(|told| Arc::clone(&told.policy.borrow()));
-        let look = move || match hosts::handover::read(&run_dir) {
-            Ok(Some(handover)) => handover.plan,
-            Ok(None) | Err(_) => {
-                let block = policy.and_then(|policy| hosts::inspect::last_plan(&policy));
-                block.map(|plan| plan.answers).unwrap_or_default()
-            }
-        };
-        Ok(spawn_blocking(look).await.map_err(io::Error::other)?.into_keys().collect())
+        let look = move || hosts::inspect::handed_over(&run_dir, policy.as_deref());
+        spawn_blocking(look).await.map_err(io::Error::other)
     }
 
     /// Tells what is handed over of a plan.

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
@@ -60,7 +59,7 @@ fn policy(dir: &Path) -> HostsPolicy {
 fn state(name: &str) -> PlanState {
     let answer =
         Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
-    let plan = Plan { answers: [(name.parse().unwrap(), answer)].into(), withdrawn: BTreeMap::new() };
+    let plan = Plan { answers: [(name.parse().unwrap(), answer)].into(), ..Plan::default() };
     PlanState { plan: Some(Arc::new(plan)), ..PlanState::default() }
 }
 

@@ -63,8 +63,8 @@ fn put(mut temp: Temp<'_>, name: &OsStr, mode: u32, durability: Durability) -> i
     Ok(())
 }
 
-/// Creates `path` with these bytes, this mode and, if one is given, this group, and syncs it. It is there whole or not at
-/// all, and takes nothing's place.
+/// Creates `path` with these bytes, this mode and, if one is given, this group, and syncs it. It is there whole or not
+/// at all, and takes nothing's place.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if anything is there, a dangling symbolic link included; or what the system said.

@@ -16,7 +16,8 @@ pub const BATCH: usize = 32;
 /// Most bytes of a datagram; the rest of a longer one is lost.
 pub const LONGEST: usize = 4096;
 
-/// Who sent a datagram, as the system writes it. Of one family: room for any is eight times as large, and copied for each.
+/// Who sent a datagram, as the system writes it. Of one family: room for any is eight times as large, and copied for
+/// each.
 pub trait Peer: SockaddrLike + Copy + Debug {
     /// As an address and port.
     fn address(self) -> SocketAddr;

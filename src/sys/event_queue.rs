@@ -1,5 +1,6 @@
 //! The queue between the stages, which tell what happened, and the log. Whoever tells never waits. The log takes events
-//! out as fast as they come; only where it does not, for as long as thousands take, the newest are lost, and counted.
+//! out as fast as they come; only where it does not, for as long as thousands take, the newest are lost, and the log
+//! tells how many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +76,8 @@ impl EventReceiver {
         self.queue.try_recv().ok()
     }
 
-    /// The next ones, `most` at most, behind those that `batch` has. Gives how many; 0 is the end, as of [`Self::recv`].
+    /// The next ones, `most` at most, behind those that `batch` has. Gives how many; 0 is the end, as of
+    /// [`Self::recv`].
     pub async fn recv_many(&mut self, batch: &mut Vec<Event>, most: usize) -> usize {
         self.queue.recv_many(batch, most).await
     }

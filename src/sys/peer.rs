@@ -26,8 +26,8 @@ pub fn environment(socket: &Path, uid: u32) -> io::Result<Vec<(OsString, OsStrin
     if peer.uid() != uid {
         return Err(other());
     }
-    // That process may have ended, and its number be another's: what is opened in this folder is of one process. And the
-    // folder tells whose it is, where the files of one that has closed its memory are root's.
+    // That process may have ended, and its number be another's: what is opened in this folder is of one process. And
+    // the folder tells whose it is, where the files of one that has closed its memory are root's.
     let process = File::open(format!("/proc/{}", peer.pid()))?;
     if process.metadata()?.uid() != uid {
         return Err(other());

@@ -8,9 +8,9 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
 
-/// Closes the memory of this process to other processes of its user, and leaves no core when it crashes: both would have
-/// secrets. Only who may trace every process (root, CAP_SYS_PTRACE) still sees it, its environment included. Holds until
-/// the process begins another program.
+/// Closes the memory of this process to other processes of its user, and leaves no core when it crashes: both would
+/// have secrets. Only who may trace every process (root, CAP_SYS_PTRACE) still sees it, its environment included. Holds
+/// until the process begins another program.
 ///
 /// # Errors
 /// What the system said.

@@ -1,9 +1,9 @@
 //! Gives back the memory of program code that only the start needed.
 //!
-//! The kernel maps a file in windows of 64 KiB around each page that is used. Reading a configuration, setting TLS up and
-//! a first round of everything so leave nearly the whole program resident, and its relocations besides, which nobody
-//! reads again. The kernel may drop such pages at any time, and does when memory is short; what is used again comes back
-//! from the page cache, a window in about a microsecond. All this does is ask.
+//! The kernel maps a file in windows of 64 KiB around each page that is used. Reading a configuration, setting TLS up
+//! and a first round of everything so leave nearly the whole program resident, and its relocations besides, which
+//! nobody reads again. The kernel may drop such pages at any time, and does when memory is short; what is used again
+//! comes back from the page cache, a window in about a microsecond. All this does is ask.
 
 use std::io;
 use std::ops::Range;
@@ -28,9 +28,9 @@ pub fn give_back() -> io::Result<usize> {
 #[allow(unsafe_code, reason = "memory that no reference of Rust stands for is named by its address")]
 fn advise(range: &Range<usize>) -> io::Result<()> {
     let start = std::ptr::with_exposed_provenance_mut(range.start);
-    // SAFETY: after MADV_DONTNEED the next access reads a page from its file again. `unchanged` names only mappings that
-    // can't be written and none of whose pages differs from the file, and nothing makes them writable later: whoever
-    // holds a reference into one goes on reading the same bytes.
+    // SAFETY: after MADV_DONTNEED the next access reads a page from its file again. `unchanged` names only mappings
+    // that can't be written and none of whose pages differs from the file, and nothing makes them writable later:
+    // whoever holds a reference into one goes on reading the same bytes.
     unsafe { madvise(start, range.len(), Advice::LinuxDontNeed) }.map_err(Into::into)
 }
 

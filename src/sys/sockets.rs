@@ -106,7 +106,8 @@ pub async fn udp_to(peer: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A socket that the service manager bound and handed over (sd_listen_fds(3)). It stays bound while the process restarts.
+/// A socket that the service manager bound and handed over (sd_listen_fds(3)). It stays bound while the process
+/// restarts.
 #[derive(Debug)]
 pub enum HandedOver {
     /// For datagrams.

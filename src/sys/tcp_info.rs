@@ -49,11 +49,12 @@ impl SentAgain {
         self.segments.saturating_sub(earlier.segments)
     }
 
-    /// Segments since `earlier` if a retransmission timer ran out meanwhile, else 0: a tail-loss probe alone is none, which
-    /// an answer that takes its time calls forth as well. One that a timer followed has been lost itself, and counts.
+    /// Segments since `earlier` if a retransmission timer ran out meanwhile, else 0: a tail-loss probe alone is none,
+    /// which an answer that takes its time calls forth as well. One that a timer followed has been lost itself, and
+    /// counts.
     ///
-    /// A kernel before 6.7 does not count timers. A probe sends little and waits for the answer, so there only the second
-    /// segment that is sent again is taken for a timer's: the first may have been a tail-loss probe.
+    /// A kernel before 6.7 does not count timers. A probe sends little and waits for the answer, so there only the
+    /// second segment that is sent again is taken for a timer's: the first may have been a tail-loss probe.
     #[must_use]
     pub fn by_a_timer_since(self, earlier: Self) -> u32 {
         let segments = self.since(earlier);

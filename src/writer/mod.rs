@@ -1,4 +1,5 @@
-//! The composition root of `hosts run`: the hosts writer as a process of its own, which owns the file and faces nothing.
+//! The composition root of `hosts run`: the hosts writer as a process of its own, which owns the file and faces
+//! nothing.
 //!
 //! The rules and the file work are [`crate::publish::hosts`]'s. Here are only the wires: where its policy comes from,
 //! who hears what it did, and the reload that it hardly needs, since it reads the config by itself when that changes.

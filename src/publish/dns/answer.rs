@@ -11,8 +11,8 @@ use hickory_server::zone_handler::MessageRequest;
 
 use super::zone::{Above, Node, Place, Zones};
 
-/// How long clients may keep what is not there, in seconds (RFC 2308, section 5): a name that is published late, or whose
-/// first address of a family comes late, is seen soon.
+/// How long clients may keep what is not there, in seconds (RFC 2308, section 5): a name that is published late, or
+/// whose first address of a family comes late, is seen soon.
 pub const NEGATIVE_TTL: u32 = 1;
 
 /// For secondaries, which there are none of; values that checkers of zones find in order (RFC 1912, section 2.2).

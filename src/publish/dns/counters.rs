@@ -8,8 +8,8 @@ use hickory_server::proto::op::ResponseCode;
 use super::reference::Transport;
 use crate::model::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 
-/// Counts of one process's stub. Written by its threads, read by others; each number is right, several together may be a
-/// batch apart.
+/// Counts of one process's stub. Written by its threads, read by others; each number is right, several together may be
+/// a batch apart.
 #[derive(Debug, Default)]
 pub struct Counters {
     answered: [[AtomicU64; DnsCode::ALL.len()]; DnsTransport::ALL.len()],

@@ -78,8 +78,8 @@ pub struct How {
 /// Publishes by way of the stub: makes its answers of each plan.
 ///
 /// A plan is admitted by the policy of the hosts writer, so that both always say the same: addresses outside of
-/// `hosts.allowed_ranges` are served no more than they are written. Only which names there may be is not judged here, since
-/// no other user's file lies between, nor how many: there is no block that every lookup has to read.
+/// `hosts.allowed_ranges` are served no more than they are written. Only which names there may be is not judged here,
+/// since no other user's file lies between, nor how many: there is no block that every lookup has to read.
 #[derive(Debug)]
 pub struct DnsPublisher {
     how: How,
@@ -95,7 +95,8 @@ impl DnsPublisher {
     /// The word for it in events.
     pub const NAME: &'static str = "dns";
 
-    /// Makes one that serves `answers`, and tells which plan they are of. What `answers` holds already goes on being served.
+    /// Makes one that serves `answers`, and tells which plan they are of. What `answers` holds already goes on being
+    /// served.
     #[must_use]
     pub fn new(
         how: How,
@@ -148,7 +149,6 @@ impl Publisher for DnsPublisher {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::net::IpAddr;
 
     use hickory_server::proto::rr::{LowerName, Name};
@@ -162,7 +162,7 @@ mod tests {
     fn plan(addresses: &[&str]) -> Arc<Plan> {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
         let answer = Answer { addresses, standby: Vec::new(), reason: AnswerReason::Healthy };
-        Arc::new(Plan { answers: [("db.example.com".parse().unwrap(), answer)].into(), withdrawn: BTreeMap::new() })
+        Arc::new(Plan { answers: [("db.example.com".parse().unwrap(), answer)].into(), ..Plan::default() })
     }
 
     fn served(answers: &Answers) -> Vec<IpAddr> {
@@ -216,7 +216,7 @@ mod tests {
         publisher.publish(Arc::new(Plan::default())).await.unwrap();
         assert_eq!(served(&answers), ok, "absence removes nothing");
         let withdrawn = [("db.example.com".parse().unwrap(), crate::model::Withdrawal::Removed)].into();
-        publisher.publish(Arc::new(Plan { answers: BTreeMap::new(), withdrawn })).await.unwrap();
+        publisher.publish(Arc::new(Plan { withdrawn, ..Plan::default() })).await.unwrap();
         assert_eq!(served(&answers), Vec::<IpAddr>::new());
     }
 }

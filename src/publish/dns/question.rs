@@ -23,8 +23,8 @@ const OPT: u16 = 41;
 /// Longest name, with its root (RFC 1035, section 2.3.4).
 const LONGEST_NAME: usize = 255;
 
-/// Where a name that is written out in full ends: the index after its root. `None` if it is none: cut off, too long, or with
-/// a pointer or a label of another kind in it.
+/// Where a name that is written out in full ends: the index after its root. `None` if it is none: cut off, too long, or
+/// with a pointer or a label of another kind in it.
 #[must_use]
 pub fn name_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;

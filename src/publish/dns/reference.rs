@@ -184,8 +184,8 @@ impl Capture {
         encoder
     }
 
-    /// Where not all fits nothing of the answer is sent: the asker has to come back by TCP anyway, and half an RRset is of
-    /// no use (RFC 2181, section 9).
+    /// Where not all fits nothing of the answer is sent: the asker has to come back by TCP anyway, and half an RRset is
+    /// of no use (RFC 2181, section 9).
     fn cut(&self, bytes: &mut Vec<u8>, edns: Option<Edns>) -> Result<(), ProtoError> {
         bytes.truncate(question::AT + self.question.len());
         bytes[question::COUNTS_OF_RECORDS].fill(0);

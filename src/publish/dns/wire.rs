@@ -4,8 +4,8 @@
 //! gets one of them, with its own id, flags and question put in. Whatever is not of that form is left to the reference.
 //! So nothing here decides what is answered, and a property test holds both to the same bytes (`tests/dns_wire.rs`).
 //!
-//! Why by hand: hickory-server's own path costs 1.8 times the CPU of the cheapest server of the field, written images the
-//! same as that one (`tests/e2e/dns_cost`).
+//! Why by hand: hickory-server's own path costs 1.8 times the CPU of the cheapest server of the field, written images
+//! the same as that one (`tests/e2e/dns_cost`).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -21,7 +21,8 @@ use super::reference::{Reference, Transport};
 use super::zone::Node;
 
 const HEADER: usize = question::HEADER;
-/// Root, type, class, extended code, version, flags and length: an OPT record without options (RFC 6891, section 6.1.2).
+/// Root, type, class, extended code, version, flags and length: an OPT record without options (RFC 6891, section
+/// 6.1.2).
 const OPT: usize = 11;
 /// Where its DO flag is.
 const FLAGS_OF_OPT: usize = 7;
@@ -308,7 +309,8 @@ impl AskedEdns {
     }
 }
 
-/// True for no option, and for the one that clients send of themselves (RFC 7873, section 4): who has no cookies ignores it.
+/// True for no option, and for the one that clients send of themselves (RFC 7873, section 4): who has no cookies
+/// ignores it.
 fn are_cookies(options: &[u8]) -> bool {
     matches!(options, [] | [0, 10, 0, 8, _, _, _, _, _, _, _, _])
 }

@@ -13,8 +13,9 @@
 //! byte. Putting the block in is taking out all that is ours, then inserting at the place of the first pair, so that
 //! repeated and damaged blocks become one.
 //!
-//! Where the package was removed and the block stays, its maintainer scripts (packaging/leaving.sh) put "managed by nobody
-//! any more" into the BEGIN line. It is a BEGIN line all the same, and the next block that is put in has the usual one.
+//! Where the package was removed and the block stays, its maintainer scripts (packaging/leaving.sh) put "managed by
+//! nobody any more" into the BEGIN line. It is a BEGIN line all the same, and the next block that is put in has the
+//! usual one.
 //!
 //! A file that does not end in a newline gets one before our block. The BEGIN line remembers where, so that taking
 //! the block out gives the very bytes back.

@@ -66,8 +66,8 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
 }
 
 /// As much of a plan as fits into one hand-over (B18); the rest is left out, so that this much is published all the
-/// same. Names that were handed over before come first, then those that go, then newcomers, each in their order. The check
-/// lets no config pass that must come to this.
+/// same. Names that were handed over before come first, then those that go, then newcomers, each in their order. The
+/// check lets no config pass that must come to this.
 #[must_use]
 pub fn fitting<'p>(plan: &'p Plan, known: &BTreeSet<HostName>) -> Cow<'p, Plan> {
     if size(plan) <= HANDOVER_BYTES {
@@ -180,7 +180,8 @@ pub fn touch_receipt(writer_run_dir: &Path) -> io::Result<()> {
     Ok(rustix::fs::utimensat(CWD, path, &NOW, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// The agent's side: reads `receipt.json`, which must belong to the owner of its folder. `None` if there is none. Blocks.
+/// The agent's side: reads `receipt.json`, which must belong to the owner of its folder. `None` if there is none.
+/// Blocks.
 ///
 /// # Errors
 /// It can't be read or is not what it should be.
@@ -223,6 +224,7 @@ mod tests {
         Plan {
             answers: [("a.x".parse().unwrap(), answer)].into(),
             withdrawn: [("b.x".parse().unwrap(), Withdrawal::Gone)].into(),
+            ..Plan::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! The hosts block for people: what is there, what would change, and once by hand. All of it blocks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,6 +59,16 @@ pub fn show(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(block::find(&bytes).map(<[u8]>::to_vec))
 }
 
+/// The names that an agent handed over last or, after a boot, those of the block.
+#[must_use]
+pub fn handed_over(agent_run_dir: &Path, policy: Option<&HostsPolicy>) -> BTreeSet<HostName> {
+    let answers = match handover::read(agent_run_dir) {
+        Ok(Some(handover)) => handover.plan,
+        Ok(None) | Err(_) => policy.and_then(last_plan).map(|plan| plan.answers).unwrap_or_default(),
+    };
+    answers.into_keys().collect()
+}
+
 /// What the block in the file says of the names of the config: the last plan, for an agent that lost its own. `None` if
 /// there is no block that can be read.
 #[must_use]
@@ -86,7 +96,8 @@ pub fn diff(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<String, InspectEr
 /// The file can't be read.
 pub fn diff_of(policy: &Arc<HostsPolicy>, plan: &Plan, clock: Clock) -> Result<String, InspectError> {
     let here = Here::of_this_machine();
-    let handover = handover::make(plan, &here.boot_id, &here.identity);
+    let known = handed_over(&policy.agent_run_dir, Some(policy));
+    let handover = handover::make(&handover::fitting(plan, &known), &here.boot_id, &here.identity);
     let (recalled, _) = writer::recall(policy, &here);
     let mut core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
     core.step(Input::Handover(Ok(Some(handover))), clock.now());
@@ -96,7 +107,8 @@ pub fn diff_of(policy: &Arc<HostsPolicy>, plan: &Plan, clock: Clock) -> Result<S
 /// Which answers of the plan the writer would refuse, and why.
 #[must_use]
 pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<HostName, Refusal> {
-    let handover = handover::make(plan, "", &Identity::default());
+    let known = handed_over(&policy.agent_run_dir, Some(policy));
+    let handover = handover::make(&handover::fitting(plan, &known), "", &Identity::default());
     policy.admit(Some(&handover), &LastAdmitted::default(), clock.now().boottime).refused
 }
 

@@ -1,9 +1,9 @@
 //! What the writer lets into the file. Pure.
 //!
 //! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan, and
-//! address by address: a bad address is left out and costs its name nothing else. Only where none is left the name keeps
-//! its last admitted answer. Absence removes nothing (B1): a name goes when the hand-over withdraws it, or once the
-//! config has lacked it for `removal_grace`.
+//! address by address: a bad address is left out and costs its name nothing else. Only where none is left the name
+//! keeps its last admitted answer. Absence removes nothing (B1): a name goes when the hand-over withdraws it, or once
+//! the config has lacked it for `removal_grace`.
 
 mod domain;
 mod room;

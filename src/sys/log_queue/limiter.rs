@@ -13,14 +13,17 @@ use crate::model::Boottime;
 pub(super) const BURST: u32 = 10;
 /// After a burst, the time for each further line of the kind.
 pub(super) const REFILL: Duration = Duration::from_secs(10);
-/// Kinds that have a bucket of their own: one for each of some thousand names and targets. The others share one.
-pub(super) const MAX_KINDS: usize = 4096;
+/// Kinds that have a bucket of their own: what happens to each name and each target of the largest config is several of
+/// them, and all may change in one moment. The others share one.
+pub(super) const MAX_KINDS: usize = 32_768;
 
 /// The buckets by kind. `S` is what a kind's summary is made of.
 #[derive(Debug)]
 pub(super) struct Limiter<K, S> {
     kinds: HashMap<K, Bucket<S>>,
     rest: Bucket<S>,
+    /// When idle kinds may be looked for again: a flood of new ones must not make every line cost a look at all.
+    next_sweep: Boottime,
 }
 
 /// What becomes of a line.
@@ -80,7 +83,7 @@ impl<S: Clone> Bucket<S> {
 
 impl<K, S> Default for Limiter<K, S> {
     fn default() -> Self {
-        Self { kinds: HashMap::new(), rest: Bucket::default() }
+        Self { kinds: HashMap::new(), rest: Bucket::default(), next_sweep: Boottime::default() }
     }
 }
 
@@ -90,8 +93,9 @@ impl<K: Eq + Hash, S: Clone> Limiter<K, S> {
         if let Some(bucket) = self.kinds.get_mut(&kind) {
             return bucket.judge(now);
         }
-        if self.kinds.len() >= MAX_KINDS {
+        if self.kinds.len() >= MAX_KINDS && self.next_sweep <= now {
             self.kinds.retain(|_, bucket| !bucket.is_idle(now));
+            self.next_sweep = now.after(REFILL);
         }
         if self.kinds.len() >= MAX_KINDS {
             return self.rest.judge(now);
@@ -159,12 +163,12 @@ mod tests {
     #[test]
     fn kinds_without_number_share_one_bucket_until_others_are_idle() {
         let mut limiter = Limiter::default();
-        let all: u32 = (0..10_000).map(|kind| admitted(&mut limiter, kind, at(0), 1)).sum();
+        let all: u32 = (0..50_000).map(|kind| admitted(&mut limiter, kind, at(0), 1)).sum();
         assert_eq!(all, u32::try_from(MAX_KINDS).unwrap() + BURST);
         assert_eq!(limiter.kinds.len(), MAX_KINDS);
-        let left_out = 10_000 - u64::from(all);
+        let left_out = 50_000 - u64::from(all);
         assert_eq!(limiter.summaries(at(0)), [Summary { count: left_out, sample: None }]);
-        assert_eq!(admitted(&mut limiter, 10_000, at(10), BURST), BURST);
+        assert_eq!(admitted(&mut limiter, 50_000, at(10), BURST), BURST);
         assert_eq!(limiter.kinds.len(), 1);
         assert_eq!(limiter.summaries(at(1_000)), []);
         assert!(limiter.kinds.is_empty());

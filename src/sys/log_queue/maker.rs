@@ -7,8 +7,9 @@ use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata};
 
-/// The tracing target of our own lines that somebody else can cause as often as he likes, such as a server that fails at
-/// every other probe. They are limited as the lines of libraries are; the module stays in the record.
+/// The tracing target of our own lines that somebody else can cause as often as he likes, such as a server that fails
+/// at every other probe, and of what became of targets and names. They are limited as the lines of libraries are; the
+/// module stays in the record.
 pub const PROVOKED: &str = "privatelinkd::provoked";
 
 /// Fields that say whom a line of ours is about. Their values come from the config, the inventory or the code.

@@ -6,7 +6,7 @@
 //! after a loss says how much was lost.
 //!
 //! Others can make us log: a library warns of each packet that somebody sends. Such events are limited by kind before
-//! anything of them is formatted or copied, and have a small part of the queue: ours are never displaced by them.
+//! anything of them is formatted or copied, and have half of the queue: they never take the places of the rest.
 
 mod journal;
 mod limiter;
@@ -36,8 +36,8 @@ use crate::model::{LogFormat, LogLevel, LogTarget, Now};
 
 /// Records that wait at most.
 pub const CAPACITY: usize = 1024;
-/// How many of them may be of others' making, such as a thousand targets that go down together. The other places are for
-/// ours alone.
+/// How many of them may be of others' making, such as hundreds of targets that go down together. The other places are
+/// for ours alone.
 const CAPACITY_FOR_OTHERS: usize = CAPACITY / 2;
 /// Ours are logged from the configured level on, other crates' only from here on.
 const OTHERS: LevelFilter = LevelFilter::WARN;

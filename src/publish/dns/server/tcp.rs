@@ -21,8 +21,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The same while more than half of the places are taken (RFC 7766, section 6.2.3: less under load): who holds
 /// connections and asks nothing keeps nobody out.
 const IDLE_IN_A_CROWD: Duration = Duration::from_millis(500);
-/// Bytes of a query, as of those that come by UDP: nothing that is answered here is nearly as long, and so many connections
-/// together keep half a megabyte at most.
+/// Bytes of a query, as of those that come by UDP: nothing that is answered here is nearly as long, and so many
+/// connections together keep half a megabyte at most.
 const LONGEST: usize = crate::sys::datagrams::LONGEST;
 /// After a failure to accept that is ours, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -51,8 +51,8 @@ pub(super) async fn serve(listener: TcpListener, shared: &Shared) -> io::Result<
     }
 }
 
-/// One query after the other, each answered before the next is read: who sends many at once gets its replies in order, and
-/// no more of our time than who waits.
+/// One query after the other, each answered before the next is read: who sends many at once gets its replies in order,
+/// and no more of our time than who waits.
 async fn converse(stream: TcpStream, shared: &Shared, free: &Semaphore) -> io::Result<()> {
     let idle = || if free.available_permits() < CONNECTIONS / 2 { IDLE_IN_A_CROWD } else { IDLE };
     stream.set_nodelay(true)?;

@@ -1,8 +1,8 @@
-//! Datagrams: answered where they are read, by the batch, on a thread that does nothing else. What others are to be asked
-//! goes to the stub's thread.
+//! Datagrams: answered where they are read, by the batch, on a thread that does nothing else. What others are to be
+//! asked goes to the stub's thread.
 //!
-//! Each socket has such a thread, which sleeps in recvmmsg(2): one that epoll wakes costs more a query (measured), and one
-//! that hands what is unusual to another thread costs two thirds more for each of these.
+//! Each socket has such a thread, which sleeps in recvmmsg(2): one that epoll wakes costs more a query (measured), and
+//! one that hands what is unusual to another thread costs two thirds more for each of these.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

@@ -8,8 +8,8 @@
 //! A zone's id is its region's and a letter, with or without a hyphen: `cn-hangzhou-h`, `us-east-1a`. (`EndpointDomain`
 //! and `ZoneDomain` of the PrivateLink API, ListVpcEndpoints and ListVpcEndpointZones.)
 //!
-//! What only the cloud knows, such as the service, can't be told from the config: so one endpoint has one of it, and what
-//! was admitted first counts. Otherwise every plan could add names.
+//! What only the cloud knows, such as the service, can't be told from the config: so one endpoint has one of it, and
+//! what was admitted first counts. Otherwise every plan could add names.
 
 use std::collections::BTreeMap;
 

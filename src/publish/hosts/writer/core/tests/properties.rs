@@ -32,7 +32,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     let answer = answer.prop_map(|(addresses, standby)| Answer { addresses, standby, reason: AnswerReason::Healthy });
     let withdrawn = btree_map(names(), Just(Withdrawal::Gone), 0..2);
     let plan = (btree_map(names(), answer, 0..4), withdrawn)
-        .prop_map(|(answers, withdrawn)| arrives(&Plan { answers, withdrawn }));
+        .prop_map(|(answers, withdrawn)| arrives(&Plan { answers, withdrawn, ..Plan::default() }));
     let sign = proptest::option::of(0..3u64)
         .prop_map(|at| at.map(|at| Sign { file: (0, at), modified: (0, 0), changed: (0, 0) }));
     prop_oneof![
