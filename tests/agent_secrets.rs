@@ -1,7 +1,9 @@
-//! Secrets whose files are written anew under a running agent (B7): noticed by itself, at once, and nothing is forgotten.
+//! Secrets whose files are written anew under a running agent (B7): noticed by itself, at once, and nothing is
+//! forgotten.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use privatelink_sim::{Identity, Pki, TdengineService, TdengineSetup, free_address};
 use privatelinkd::observe::status::{AddressState, Report};
@@ -89,6 +91,20 @@ async fn a_token_that_is_written_anew_is_in_use_at_once_without_a_reload() {
     scene.rig.reports("the change is seen", |r| r.config.changed_on_disk).await;
 }
 
+/// The slow look, behind the watch, would take half a minute for these.
+#[tokio::test]
+async fn each_token_that_is_written_is_noticed_by_the_watch() {
+    let scene = Scene::start("an old token").await;
+    until("the first one is sent", async || scene.asked().1 == 1).await;
+    let all = async {
+        for n in 2..=4 {
+            write(&scene.rig.path("token"), &format!("old token {n}"), 0o600);
+            until("that one is sent, too", async || scene.asked().1 == n).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), all).await.expect("the watch noticed nothing");
+}
+
 #[tokio::test]
 async fn a_folder_that_is_written_all_the_time_hides_no_change_of_the_config() {
     let scene = Scene::start(TdengineSetup::TOKEN).await;
@@ -97,7 +113,7 @@ async fn a_folder_that_is_written_all_the_time_hides_no_change_of_the_config() {
     let writing = tokio::spawn(async move {
         loop {
             std::fs::write(&noise, "x").unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
     let config = std::fs::read_to_string(scene.rig.path("config.toml")).unwrap();

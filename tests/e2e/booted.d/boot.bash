@@ -127,8 +127,8 @@ starts() {
     done
 }
 
-# What systemd itself takes of both, to make the unit's walls: the same unit with a program that does nothing but say how
-# much CPU time it has used. Lines as in starts.
+# What systemd itself takes of both, to make the unit's walls: the same unit with a program that does nothing but say
+# how much CPU time it has used. Lines as in starts.
 bare_starts() {
     local copy=bare.service tries spent
     inside sh -c "sed 's|^ExecStart=.*|ExecStart=/bin/cat /proc/self/schedstat|; s|^Type=.*|Type=oneshot\\nRemainAfterExit=yes|; \

@@ -78,7 +78,8 @@ ttl = "0s"
 CONFIG
 }
 
-# asked NAME ADDRESSES: what the host finds, on one line: by nss-resolve, by systemd-resolved itself, and at its stub listener.
+# asked NAME ADDRESSES: what the host finds, on one line: by nss-resolve, by systemd-resolved itself, and at its stub
+# listener.
 asked() {
     local found
     found=$(inside getent ahostsv4 "$1" | awk '$2 == "STREAM" { print $1 }' | sort | paste -sd ' ') || true

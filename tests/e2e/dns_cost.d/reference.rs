@@ -1,5 +1,5 @@
-//! The stub's server without the replies that are written beforehand: `dns_reference ADDRESS FILE`, with lines `NAME ADDRESS…` in
-//! the file. For measuring.
+//! The stub's server without the replies that are written beforehand: `dns_reference ADDRESS FILE`, with lines
+//! `NAME ADDRESS…` in the file. For measuring.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};

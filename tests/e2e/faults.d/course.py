@@ -5,7 +5,8 @@ import signal
 from agent import ZONES, now
 from rows import PORTS
 
-# After a name moved, or a verdict that moves none was told, so much longer the fault lasts: nothing else may come of it.
+# After a name moved, or a verdict that moves none was told, so much longer the fault lasts: nothing else may come of
+# it.
 AFTER = 3.0
 # What a probe cannot see lasts so long: three times what the verdict on silence takes at most.
 UNSEEN = 25.0
@@ -93,9 +94,8 @@ class Course:
         late = t > self.began + max(row.bound, UNSEEN + 1)
         if late and not ready and not self.late:
             self.late = True
-            if not row.chance:
-                self.complain(f"no end within {row.bound:.0f} s: verdict after {ago(self.down, self.began)}, "
-                              f"left after {ago(self.left, self.began)}")
+            self.complain(f"no end within {row.bound:.0f} s: verdict after {ago(self.down, self.began)}, "
+                          f"left after {ago(self.left, self.began)}")
         if (ready or late) and self.all_are_ready():
             self.end()
 
@@ -140,7 +140,7 @@ class Course:
     def judge(self):
         """What must hold of every row, looked at when all is over."""
         row = self.row
-        if row.reasons and self.down is None and not row.chance:
+        if row.reasons and self.down is None:
             self.complain("no verdict")
         if not row.reasons and self.down is not None:
             self.complain("a verdict where none was possible")

@@ -20,8 +20,6 @@ class Row:
     reasons: tuple
     moves: bool = True
     check: str = "path"
-    # Chance decides whether a verdict comes and the name moves; what else must hold, must.
-    chance: bool = False
     # Further keys of the probe.
     probe: dict = field(default_factory=dict)
     # Seconds for the verdict, so that a hang is a failure. No promise.
@@ -34,7 +32,7 @@ class Row:
 
     @property
     def verdict(self):
-        reasons = [f"`{r}`" for r in self.reasons] + (["none"] if self.chance or not self.reasons else [])
+        reasons = [f"`{r}`" for r in self.reasons] or ["none"]
         text = " or ".join(reasons)
         return text + (" (deep)" if self.check == "deep" else "")
 
@@ -67,7 +65,7 @@ def network(kind):
     server = {"server": "mariadb"} if kind == "mysql" else {}
     port = "ip daddr {a} tcp dport {port}"
     both = ("in:" + port, "out:ip saddr {a} tcp sport {port}")
-    # Seen by what TCP has to send again; chance may take its time.
+    # Seen by what TCP has to send again, which takes its time.
     lossy = {**server, "bound": 90}
     return [
         Row(kind, "port dropped (nft)", "nft", [f"in:{port} drop"], ("timeout",), quick=True, **server),

@@ -1,9 +1,9 @@
 //! Stand-ins of one zone until killed: `fault_servers SPECS CA [spare]`.
 //!
 //! SPECS is a JSON list of `{"kind": "tcp"|"https"|"matrixone"|"tdengine", "at": "IP:PORT", "name": HOST}`, with
-//! `"setup"` for the accounts of the last two. It writes the certificates of its authority to CA, says `ready`, and then
-//! takes lines `{"at": "IP:PORT", "mode": …}`, each answered with `ok` once the mode is in force. A spare one serves only
-//! after a first line: it takes the place of another one, which was killed.
+//! `"setup"` for the accounts of the last two. It writes the certificates of its authority to CA, says `ready`, and
+//! then takes lines `{"at": "IP:PORT", "mode": …}`, each answered with `ok` once the mode is in force. A spare one
+//! serves only after a first line: it takes the place of another one, which was killed.
 
 #![allow(clippy::print_stdout, reason = "it is what it is for")]
 

@@ -10,8 +10,6 @@ def fate(row):
         return "stays, `local_fault_held`, and leaves zone a afterwards"
     if row.where == "cut":
         return "stays, `local_fault_held`, and so it does afterwards"
-    if row.chance:
-        return "leaves zone a, or stays"
     return "leaves zone a" if row.moves else "stays"
 
 

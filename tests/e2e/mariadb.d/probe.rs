@@ -1,7 +1,8 @@
 //! Probes MySQL servers as the agent does: one line an outcome, or their counts.
 //!
-//! `address=IP:PORT[,…] kind=mysql|matrixone check=path|deep|both tls=off|preferred|required|verify_ca:CA|verify:NAME:CA
-//! user= password= query= expect= budget=FILE times= every= deadline=` (milliseconds)
+//! `address=IP:PORT[,…] kind=mysql|matrixone check=path|deep|both
+//! tls=off|preferred|required|verify_ca:CA|verify:NAME:CA user= password= query= expect= budget=FILE times= every=
+//! deadline=` (milliseconds)
 
 #![allow(clippy::print_stdout, reason = "it is what it is for")]
 

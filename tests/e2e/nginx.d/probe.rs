@@ -1,8 +1,8 @@
 //! Probes over TLS as the agent does: one line an outcome, or their counts.
 //!
 //! `address=IP:PORT kind=https|tdengine check=path|stranger|deep|login name= ca= path= method= body= status= pattern=
-//! token= sql= expect= times= every= deadline=` (milliseconds); `overlap=N` begins N attempts at once, each 100 ms after
-//! the one before; `certificate=yes` adds a line with the one that was shown last.
+//! token= sql= expect= times= every= deadline=` (milliseconds); `overlap=N` begins N attempts at once, each 100 ms
+//! after the one before; `certificate=yes` adds a line with the one that was shown last.
 
 #![allow(clippy::print_stdout, reason = "it is what it is for")]
 
