@@ -7,12 +7,12 @@
 //! # One direction, few stages
 //!
 //! ```text
-//!   host facts ─┐       ┌────────── Arc<Inventory> (watch) ────────────┐
-//!               │       │                                              ▼
-//!               └► discover                    previous plan, now ─► steer ─ PlanState (watch) ─► publish ─► /etc/hosts
-//!                       │                                              ▲  │                          │
-//!                       └─► probe: one task a target, each owning ─────┘  └─ ask ► discover          │ Receipts (watch)
-//!                           its tracker (health); Arc<HealthView> (watch)                            ▼
+//!   host facts ─┐       ┌────────── Arc<Inventory> (watch) ───────────┐
+//!               │       │                                             ▼
+//!               └► discover                   previous plan, now ─► steer ─ PlanState (watch) ─► publish ─► /etc/hosts
+//!                       │                                             ▲  │                          │
+//!                       └─► probe: one task a target, each owning ────┘  └─ ask ► discover          │ Receipts (watch)
+//!                           its tracker (health); Arc<HealthView> (watch)                           ▼
 //!   observe ◄── read-only receivers of everything above; it holds no sender, ever
 //! ```
 //!
@@ -23,8 +23,8 @@
 //! There is no cycle in the world either: probes dial addresses of the inventory and carry the name only as SNI and
 //! `Host`, so that what we publish never comes back to us as an input.
 //!
-//! What a person wants to see before, or beside, a running agent stands apart: `agent::once` does the agent's work once,
-//! [`preview`] shows what came of it, and [`draft`] writes a first config of what a VPC has.
+//! What a person wants to see before, or beside, a running agent stands apart: `agent::once` does the agent's work
+//! once, [`preview`] shows what came of it, and [`draft`] writes a first config of what a VPC has.
 //!
 //! # Where to start reading
 //!

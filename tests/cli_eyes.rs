@@ -32,7 +32,8 @@ async fn rig() -> (Cloud, Rig) {
     (cloud, rig)
 }
 
-/// A command of root's where the service user exists, in a shell with keys of its own; `None` if that can't be had here.
+/// A command of root's where the service user exists, in a shell with keys of its own; `None` if that can't be had
+/// here.
 async fn as_root(rig: &Rig, config: &str, arguments: &[&str]) -> Option<Said> {
     const SCRIPT: &str =
         "mount --bind \"$0/passwd\" /etc/passwd && mount --bind \"$0/group\" /etc/group && exec \"$@\"";

@@ -52,8 +52,8 @@ fn points_at(server: SocketAddr, name: &str) -> Option<Vec<IpAddr>> {
     ask(server, name, A).map(|m| addresses(&m))
 }
 
-/// Watches two ways to publish, each as it answers, until told to stop: for how long they differed at most, and every answer
-/// that both gave, one after the other. Where one of them does not answer they don't differ.
+/// Watches two ways to publish, each as it answers, until told to stop: for how long they differed at most, and every
+/// answer that both gave, one after the other. Where one of them does not answer they don't differ.
 fn watch(
     stop: &Arc<AtomicBool>,
     looks: [impl Fn() -> Option<Vec<IpAddr>> + Send + 'static; 2],

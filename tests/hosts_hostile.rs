@@ -124,7 +124,8 @@ impl Siege {
         self.nothing_leaked(after);
     }
 
-    /// Only admitted names and addresses are in the file, the foreign bytes are as they were, and the secret is nowhere.
+    /// Only admitted names and addresses are in the file, the foreign bytes are as they were, and the secret is
+    /// nowhere.
     fn nothing_leaked(&self, after: &str) {
         let file = std::fs::read(self.host.hosts()).unwrap();
         assert_eq!(&*block::strip(&file, None), FOREIGN, "{after}");

@@ -224,8 +224,8 @@ pub struct WriterConfig {
     /// Of the enabled endpoints with an `id` and `publish_domain`: their own domain and their zones' domains may be
     /// published, too.
     pub own_domains: BTreeMap<EndpointId, OwnDomains>,
-    /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names (`route`).
-    /// `None` if it can't be used, which is nothing to the writer.
+    /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names
+    /// (`route`). `None` if it can't be used, which is nothing to the writer.
     pub dns: Option<DnsConfig>,
     /// `[log]`
     pub log: LogConfig,
@@ -244,8 +244,8 @@ pub struct Folders {
     pub hosts_state_dir: PathBuf,
 }
 
-/// Whether a text is TOML and sets nothing but endpoints: whom the hosts writer trusts, and where anything lies, stays as
-/// it is.
+/// Whether a text is TOML and sets nothing but endpoints: whom the hosts writer trusts, and where anything lies, stays
+/// as it is.
 #[must_use]
 pub fn only_endpoints(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| table.keys().all(|key| key == "endpoint"))

@@ -1,8 +1,8 @@
 //! Secrets whose files are written anew while a configuration is in force: they are read again, and nothing else is.
 //!
-//! The texts of the configuration stay as they were loaded, whatever is on the disk by now: that is for a reload. They are
-//! judged once more, by the same rules as ever, with what their secret files hold now, and of the outcome only secrets are
-//! taken.
+//! The texts of the configuration stay as they were loaded, whatever is on the disk by now: that is for a reload. They
+//! are judged once more, by the same rules as ever, with what their secret files hold now, and of the outcome only
+//! secrets are taken.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

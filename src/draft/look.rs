@@ -2,8 +2,8 @@
 //!
 //! At MatrixOne's port it listens and hangs up: its proxy takes that for a load balancer's health check. A MySQL server
 //! of another make counts one aborted handshake, of the hundred that it blocks a host after. At TDengine's port it asks
-//! for `/rest/sql` without a token, so that nothing is told to whoever is there; the certificate is read and judged, and
-//! taken as it is.
+//! for `/rest/sql` without a token, so that nothing is told to whoever is there; the certificate is read and judged,
+//! and taken as it is.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,8 @@
 //! The draft as TOML.
 //!
 //! Values are of closed types, which have nothing to escape. What somebody else wrote (names, descriptions, greetings,
-//! certificates) stands in comments only: taken apart at white space and joined with blanks, without control characters,
-//! it stays on its line.
+//! certificates) stands in comments only: taken apart at white space and joined with blanks, without control
+//! characters, it stays on its line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -96,8 +96,8 @@ pub fn draft(sights: &[Sight], mut place: Place<'_>) -> Draft {
     Draft { endpoints, complete: place.complete, config: page.text }
 }
 
-/// Ranges for addresses that the config would not have probed or published. Off: which addresses an endpoint may have is
-/// the admin's word, not the API's.
+/// Ranges for addresses that the config would not have probed or published. Off: which addresses an endpoint may have
+/// is the admin's word, not the API's.
 fn allow(page: &mut Page, sights: &[Sight], place: &Place<'_>) {
     let drafted = sights.iter().filter(|sight| left_out(&sight.record, place).is_none());
     let outside: BTreeSet<IpAddr> = drafted.flat_map(|sight| outside(sight, place)).collect();

@@ -51,8 +51,8 @@ pub struct ConfigState {
     pub complaints: Vec<String>,
     /// True if the files differ from what was last loaded.
     pub changed_on_disk: bool,
-    /// What the config in force has to do without, in words: it was kept from an earlier run, or a secret's file was written
-    /// anew and can't be used.
+    /// What the config in force has to do without, in words: it was kept from an earlier run, or a secret's file was
+    /// written anew and can't be used.
     pub without: Vec<String>,
     /// How each endpoint is probed; an endpoint that nothing probes is absent.
     pub probes: BTreeMap<EndpointName, ProbeLabel>,

@@ -1,5 +1,5 @@
-//! What one round found and what the agent would make of it, as reports: for scripts as JSON, for people as a table, and
-//! beside what the running agent knows. All pure.
+//! What one round found and what the agent would make of it, as reports: for scripts as JSON, for people as a table,
+//! and beside what the running agent knows. All pure.
 //!
 //! [`discovery`] is what `discover` answers, [`examination`] what `probe` does, [`decision`] what `plan` does. A
 //! failure is told in the source's own sentence, with what to do about it where that is known ([`advice`]).

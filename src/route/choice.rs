@@ -145,8 +145,8 @@ pub(super) fn version(text: &str) -> Option<u32> {
     rest[..digits].parse().ok()
 }
 
-/// Whether programs reach systemd-resolved: by a `nameserver` of resolv.conf that is its stub, or by `resolve` among the
-/// sources of nsswitch.conf's `hosts`.
+/// Whether programs reach systemd-resolved: by a `nameserver` of resolv.conf that is its stub, or by `resolve` among
+/// the sources of nsswitch.conf's `hosts`.
 #[must_use]
 pub(super) fn leads_to_resolved(resolv_conf: &str, nsswitch: &str) -> bool {
     let words = |line: &str, key: &str| -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The `dns-delegate.d` file. Pure.
 //!
-//! systemd.dns-delegate(5), systemd 258 and newer: a scope of its own with servers and domains, apart from every link. A
-//! domain with `~` only routes, and is not searched; without `DefaultRoute=` nothing else is asked of these servers.
+//! systemd.dns-delegate(5), systemd 258 and newer: a scope of its own with servers and domains, apart from every link.
+//! A domain with `~` only routes, and is not searched; without `DefaultRoute=` nothing else is asked of these servers.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

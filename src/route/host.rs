@@ -158,8 +158,8 @@ impl Host {
         self.take_all(&best).or_else(|_| self.take_all(&other))
     }
 
-    /// Has systemd-resolved read its files anew. One that does not run will, when it starts, and one that is about to end
-    /// with the system takes no orders.
+    /// Has systemd-resolved read its files anew. One that does not run will, when it starts, and one that is about to
+    /// end with the system takes no orders.
     fn reload(&self) -> Result<(), RouteError> {
         let words = ["reload", "systemd-resolved.service"].map(str::to_owned);
         let Err(error) = self.well("systemctl", &words) else { return Ok(()) };

@@ -114,8 +114,8 @@ pub struct ConfigReport {
     pub complaints: Vec<String>,
     /// True if the files differ from what was last loaded.
     pub changed_on_disk: bool,
-    /// What the one in force has to do without, a sentence each: it was kept from an earlier run, or a secret's file was
-    /// written anew and can't be used.
+    /// What the one in force has to do without, a sentence each: it was kept from an earlier run, or a secret's file
+    /// was written anew and can't be used.
     #[serde(default)]
     pub without: Vec<String>,
 }
