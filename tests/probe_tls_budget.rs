@@ -190,6 +190,22 @@ async fn a_server_that_offers_tls_no_more_gets_no_login_without() {
 }
 
 #[tokio::test]
+async fn whoever_damages_the_file_takes_no_memory_of_tls() {
+    let (server, state) = (Breaking::start("8.0.36", INTERNAL_ERROR, 1).await, tempfile::tempdir().unwrap());
+    let (probers, target) =
+        (started(state.path()), deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))));
+    let prober = probers.prober(&target, Check::Deep);
+    assert!(prober.probe(PATIENT).await.unwrap().tls.is_some());
+    server.offers.store(false, Ordering::SeqCst);
+    let file = state.path().join("tls_budget.json");
+    for damaged in [r#"{"format":2}"#, ""] {
+        std::fs::write(&file, damaged).unwrap();
+        assert_eq!(prober.probe(PATIENT).await.unwrap_err().reason, R::TlsHandshake);
+    }
+    assert_eq!(server.plain_logins(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_never_offered_tls_gets_a_plain_login() {
     let (server, state) = (Breaking::start("8.0.36", INTERNAL_ERROR, 0).await, tempfile::tempdir().unwrap());
     server.offers.store(false, Ordering::SeqCst);

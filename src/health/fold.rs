@@ -64,12 +64,12 @@ impl Fold {
     /// More than any threshold plus all that can be in flight (both at most 20).
     const KEEP: usize = 64;
 
-    /// Takes a result in. A fault of our own says nothing about the target and is left out.
+    /// Takes a result in that says something about the target.
     pub(super) fn insert(&mut self, observation: &Observation) {
         let verdict = match &observation.outcome {
             Ok(_) => Verdict::Success,
-            Err(f) if f.reason == FailureReason::Local => return,
-            Err(f) if f.reason.moves_a_name() => Verdict::Moving,
+            // Of our own only what holds for this one address is said of it.
+            Err(f) if f.reason.moves_a_name() || f.reason == FailureReason::Local => Verdict::Moving,
             Err(_) => Verdict::Staying,
         };
         let at = self.results.partition_point(|e| e.started <= observation.started);

@@ -106,6 +106,8 @@ pub struct Tracker {
     /// Failures since it went down, or since somebody called for a probe.
     retries: u32,
     packets: LossCounter,
+    /// Attempts in a row that this host forbade.
+    forbidden: u32,
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
@@ -141,6 +143,7 @@ impl Tracker {
             was_up: false,
             retries: 0,
             packets: LossCounter::default(),
+            forbidden: 0,
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
@@ -229,17 +232,33 @@ impl Tracker {
         }
         self.stats.count(&observation.outcome);
         self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
-        self.fold.insert(observation);
+        let is_ours = self.is_ours(observation);
+        if !is_ours {
+            self.fold.insert(observation);
+        }
         self.loads.observe(observation, now.boottime);
         let before = std::mem::replace(&mut self.run, self.fold.run());
         let signal = match &observation.outcome {
             Ok(_) => self.succeeded(now, before),
             Err(f) => {
                 self.last_failure = Some((now, f.clone()));
-                if f.reason == FailureReason::Local { None } else { self.failed(f, observation.ended, now, before) }
+                if is_ours { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
         Step { next: self.next(now.boottime), signal, lost: false }
+    }
+
+    /// True for a fault of this host's own, which says nothing about the target; unless it has forbidden connections to
+    /// this one address for `fall` attempts: that will not pass by itself, and only an address that may be connected to
+    /// serves.
+    fn is_ours(&mut self, observation: &Observation) -> bool {
+        let local = observation.outcome.as_ref().err().filter(|failure| failure.reason == FailureReason::Local);
+        self.forbidden = match local {
+            Some(failure) if failure.is_forbidden() => self.forbidden.saturating_add(1),
+            Some(_) => self.forbidden,
+            None => 0,
+        };
+        local.is_some_and(|failure| !failure.is_forbidden() || self.forbidden < self.rules.schedule.fall)
     }
 
     /// The verdict as it stands.

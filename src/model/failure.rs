@@ -171,6 +171,9 @@ pub struct Failure {
     /// How often TCP had sent something again by then. Of no interest once the health of the target is known.
     #[serde(skip)]
     retransmissions: u32,
+    /// This host forbids connections to this one address. Of no interest once the health of the target is known.
+    #[serde(skip)]
+    forbidden: bool,
 }
 
 fn is_passing(overload: &Overload) -> bool {
@@ -186,7 +189,14 @@ impl Failure {
     pub fn new(reason: FailureReason, detail: impl fmt::Display) -> Self {
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         let detail: String = detail.to_string().chars().map(clean).take(Self::MAX_DETAIL).collect();
-        Self { reason, detail: detail.into(), overload: Overload::Passing, on_the_way: false, retransmissions: 0 }
+        Self {
+            reason,
+            detail: detail.into(),
+            overload: Overload::Passing,
+            on_the_way: false,
+            retransmissions: 0,
+            forbidden: false,
+        }
     }
 
     /// An overload of this kind.
@@ -224,6 +234,19 @@ impl Failure {
     #[must_use]
     pub fn retransmissions(&self) -> u32 {
         self.retransmissions
+    }
+
+    /// The same where what this host lacks is leave to connect to this one address: a rule of its firewall or a route,
+    /// and nothing that any other address would meet as well.
+    #[must_use]
+    pub fn forbidden(self) -> Self {
+        Self { forbidden: true, ..self }
+    }
+
+    /// True if this host forbids connections to this one address.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.forbidden
     }
 
     /// The kind of overload; `None` for any other reason.

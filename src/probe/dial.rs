@@ -149,10 +149,10 @@ impl Resent {
 /// Why there is no connection.
 pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connected, Failure> {
     let started = Instant::now();
-    let stream = begin_to_connect(address).map_err(|e| failure("connect", &e).met_on_the_way())?;
+    let stream = begin_to_connect(address).map_err(|e| unconnected(&e).met_on_the_way())?;
     let work = async {
         let connected = stream.writable().await.and_then(|()| stream.take_error()?.map_or(Ok(()), Err));
-        connected.map_err(|e| failure("connect", &e))
+        connected.map_err(|e| unconnected(&e))
     };
     let ended = deadline.cover("no answer to the TCP handshake", work).await;
     let (took, resent) = (started.elapsed(), Resent::of_the_syn(&stream));
@@ -163,6 +163,13 @@ pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connecte
         return Err(met.met_on_the_way());
     }
     Ok(Connected { stream, took, resent })
+}
+
+fn unconnected(error: &io::Error) -> Failure {
+    let failure = failure("connect", error);
+    // A route that prohibits, `IPAddressDeny=`, a filter of a control group: rules for addresses, unlike a lack of sockets.
+    let rules = [Errno::EACCES, Errno::EPERM].map(|errno| errno as i32);
+    if error.raw_os_error().is_some_and(|number| rules.contains(&number)) { failure.forbidden() } else { failure }
 }
 
 /// Not tokio's own, which keeps the socket to itself until it is connected: what TCP had to send again counts just

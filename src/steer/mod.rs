@@ -27,7 +27,8 @@
 //!
 //! A cut of this host that is shorter than the interval at which the others are probed looks like the death of the one
 //! address that was probed meanwhile: it leaves, and returns after `rise` and `hold`. A published address that nothing
-//! probes is never known to be dead. An address whose own probes can't be sent (`local`) stays.
+//! probes is never known to be dead. An address whose own probes can't be sent (`local`) stays, unless it is this one that
+//! the host forbids to connect to.
 //!
 //! An overload moves nothing, except that a fleet is shed from one that lasts, by a rule of its own (`shed`): a
 //! preference for what does better, which never empties an answer and takes nobody for dead.

@@ -129,6 +129,37 @@ fn an_outage_that_ends_was_no_lossy_link() {
 }
 
 #[test]
+fn an_address_that_this_host_forbids_counts_as_dead_once_that_lasts() {
+    let mut t = Tracker::new(rules(), at(0));
+    let outcome = |t: &mut Tracker, ms: u64, outcome: Failure| {
+        t.begin(at(ms), Duration::ZERO);
+        t.observe(&Observation { started: at(ms).boottime, ended: at(ms).boottime, outcome: Err(outcome) }, at(ms))
+            .signal
+    };
+    let forbidden = || Failure::new(Local, "connect: EACCES").forbidden();
+    probe(&mut t, 0, None);
+    for ms in 1..=2 {
+        assert_eq!(outcome(&mut t, ms, forbidden()), None, "it may pass");
+    }
+    // What else this host lacks is neither more of it nor the end of it.
+    assert_eq!(outcome(&mut t, 3, Failure::new(Local, "connect: EMFILE")), None);
+    assert!(matches!(outcome(&mut t, 4, forbidden()), Some(Signal::EdgeBegan(_))));
+    assert_eq!(outcome(&mut t, 5, forbidden()), None);
+    assert!(matches!(outcome(&mut t, 6, forbidden()), Some(Signal::WentDown(_))));
+    assert_eq!(t.health().state, CheckState::Down { decided: Some(at(6).boottime) });
+    let mut t = Tracker::new(rules(), at(0));
+    probe(&mut t, 0, None);
+    for n in 0..100 {
+        let ours = if n % 3 == 2 { None } else { Some(forbidden()) };
+        let signal = ours.and_then(|failure| outcome(&mut t, 1 + n, failure));
+        assert_eq!(signal, None);
+        if n % 3 == 2 {
+            probe(&mut t, 1 + n, None);
+        }
+    }
+}
+
+#[test]
 fn logins_that_are_called_for_are_as_far_apart_as_the_fleet_is_large() {
     let returns = Returns { apart: 7000 * MS, ..Returns::default() };
     let mut t = Tracker::new(Rules { check: Check::Deep, returns, ..rules() }, at(0));

@@ -178,7 +178,9 @@ fn of_two_books_the_higher_counts_hold() {
     begin(&mut theirs, &wish, 5);
     theirs.end(&wish, Note::Open, &End::Completed);
     all_break(&mut ours, &wish);
+    assert!(theirs.is_proven(wish.server, wish.mode));
     theirs.merge(&ours);
+    assert!(!theirs.is_proven(wish.server, wish.mode), "what has ceased to go well");
     assert!(theirs.has_broken(wish.server) && theirs.was_completed(wish.server));
     ours.merge(&theirs);
     assert!(ours.was_completed(wish.server));
