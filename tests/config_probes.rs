@@ -135,6 +135,23 @@ fn an_admin_and_a_shared_secret_are_warned_of() {
 }
 
 #[test]
+fn a_second_choice_without_a_login_beside_a_first_one_with_it_is_warned_of() {
+    let second = ENDPOINT.replace("\"a\"", "\"b\"").replace("10.0.0.1", "10.0.0.2");
+    let warnings = |first: &str, then: &str| {
+        let login = "probe = { kind = \"matrixone\", user = \"acct:probe\", password_file = \"DIR/pw\" }\n";
+        let [first, then] =
+            [first, then].map(|probe| if probe == "login" { login } else { "probe = { kind = \"matrixone\" }\n" });
+        let config = format!("{ENDPOINT}{first}{second}priority = 1\n{then}");
+        load(&config).warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (first, then) in [("login", "login"), ("greeting", "greeting"), ("greeting", "login")] {
+        assert_eq!(warnings(first, then), Vec::<String>::new(), "{first}, {then}");
+    }
+    let [warning] = &*warnings("login", "greeting") else { panic!("one is expected") };
+    assert!(warning.contains("a login, as that of endpoint \"a\", which comes first for the same name"), "{warning}");
+}
+
+#[test]
 fn a_user_of_no_account_of_matrixone_is_warned_of() {
     let warnings = |user: &str| {
         let probe = format!("probe = {{ kind = \"matrixone\", user = \"{user}\", password_file = \"DIR/pw\" }}\n");

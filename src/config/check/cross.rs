@@ -32,6 +32,7 @@ pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     shared_names_agree(&enabled, desk);
+    second_choices_are_checked_as_well(&enabled, desk);
     secrets_are_apart(&enabled, desk);
 }
 
@@ -112,6 +113,21 @@ fn shared_names_agree(drafts: &[&Draft], desk: &mut Desk<'_>) {
                 let help = "endpoints that share a name must agree on what healthy means";
                 desk.complain("endpoint.private_dns", bad(expected, kind, name.at.clone()).help(help));
             }
+        }
+    }
+}
+
+/// Warns where a name falls back on an endpoint of which less is known to work than of the first choice.
+fn second_choices_are_checked_as_well(drafts: &[&Draft], desk: &mut Desk<'_>) {
+    for draft in drafts {
+        let Some((priority, false)) = draft.choice() else { continue };
+        let shares = |other: &Draft| draft.names.iter().any(|n| other.names.iter().any(|m| n.value == m.value));
+        let is_better = |other: &Draft| other.choice().is_some_and(|(first, logs_in)| logs_in && first < priority);
+        if let Some(other) = drafts.iter().find(|other| is_better(other) && shares(other)) {
+            let of = other.name.as_ref().map_or("another one", |n| n.as_str());
+            let expected = format!("a login, as that of endpoint {}, which comes first for the same name", quote(of));
+            let help = "the name moves here on the word of the path check alone, which says nothing of the database";
+            desk.warn("endpoint.probe", bad(expected, "none", draft.at.clone()).help(help));
         }
     }
 }

@@ -49,6 +49,12 @@ impl Draft {
         self.config.as_ref()?.probe.as_ref()?.kind.secret()
     }
 
+    /// Its priority, and whether its probe logs in; `None` if nothing probes it.
+    pub(super) fn choice(&self) -> Option<(i32, bool)> {
+        let config = self.config.as_ref()?;
+        Some((config.priority, config.probe.as_ref()?.deep.is_some()))
+    }
+
     /// What becomes of it in the region of `[host]`: nothing if it is switched off.
     pub(super) fn into_config(self, region: Option<&str>) -> Option<(EndpointName, EndpointConfig)> {
         let config = self.config.map(|config| EndpointConfig { region: region.map(str::to_owned), ..config });
