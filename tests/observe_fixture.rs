@@ -50,6 +50,7 @@ pub(crate) fn up() -> CheckHealth {
         moving: None,
         on_the_way: false,
         never_reached: None,
+        proved: None,
         last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
         last_failure: None,
         load: privatelinkd::model::Load::default(),

@@ -13,6 +13,9 @@ use crate::model::{
 };
 
 mod rhythm;
+mod signal;
+
+pub use signal::Signal;
 
 /// What a tracker goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,42 +55,6 @@ pub enum Next {
     OnAnswer,
 }
 
-/// What an observation changed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Signal {
-    /// The first failure of a target that was not down. Siblings should be probed.
-    EdgeBegan(Failure),
-    /// The deciding failure. Siblings must be probed: only a probe begun from now on is evidence (B4).
-    WentDown(Failure),
-    /// The first success after a failure. Siblings that are down should be probed: what they failed by may have been a
-    /// fault of this host that is over now, and if not, they have to fail beside a success before anybody leaves them.
-    Answers,
-    /// Up; `recovered` if it had been down.
-    CameUp {
-        /// False for the first verdict.
-        recovered: bool,
-    },
-}
-
-impl Signal {
-    /// True if the deep check of the same target, which stands so, should be made at once, of what the path check
-    /// found: it answers again.
-    #[must_use]
-    pub fn asks_deeper(&self, deep: CheckState) -> bool {
-        matches!(self, Self::Answers | Self::CameUp { .. }) && matches!(deep, CheckState::Down { .. })
-    }
-
-    /// True if a sibling whose check stands so should be probed at once.
-    #[must_use]
-    pub fn concerns(&self, sibling: CheckState) -> bool {
-        match self {
-            Self::EdgeBegan(_) | Self::WentDown(_) => true,
-            // With `rise` 1, or from unknown, the latter is the first success.
-            Self::Answers | Self::CameUp { .. } => matches!(sibling, CheckState::Down { .. }),
-        }
-    }
-}
-
 /// Folds the observations of one check of one target.
 #[derive(Debug, Clone)]
 pub struct Tracker {
@@ -118,6 +85,8 @@ pub struct Tracker {
     last_answered: Option<Boottime>,
     /// When a sibling last was in trouble.
     roused: Option<Boottime>,
+    /// Start of the first success since then, or of that after an earlier call.
+    proved: Option<Boottime>,
     /// When the latest attempt was seen to have no connection.
     unreached: Option<Boottime>,
     last: Option<LastResult>,
@@ -151,6 +120,7 @@ impl Tracker {
             paced: now.boottime,
             last_answered: None,
             roused: None,
+            proved: None,
             unreached: None,
             last: None,
             last_failure: None,
@@ -239,7 +209,10 @@ impl Tracker {
         self.loads.observe(observation, now.boottime);
         let before = std::mem::replace(&mut self.run, self.fold.run());
         let signal = match &observation.outcome {
-            Ok(_) => self.succeeded(now, before),
+            Ok(_) => {
+                self.prove(observation.started);
+                self.succeeded(now, before)
+            }
             Err(f) => {
                 self.last_failure = Some((now, f.clone()));
                 if is_ours { None } else { self.failed(f, observation.ended, now, before) }
@@ -279,6 +252,7 @@ impl Tracker {
             successes_in_a_row: self.run.successes,
             last_success_started: self.last_success_started,
             successes,
+            proved: self.proved,
             moving,
             on_the_way: self.run.on_the_way,
             never_reached: self.unreached.filter(|_| self.state == CheckState::Unknown),
@@ -289,6 +263,13 @@ impl Tracker {
             certificate: None,
             remark: None,
             stats: self.stats.clone(),
+        }
+    }
+
+    /// A probe that began then has succeeded.
+    fn prove(&mut self, started: Boottime) {
+        if self.roused.is_some_and(|called| started >= called) && self.proved < self.roused {
+            self.proved = Some(started);
         }
     }
 

@@ -171,6 +171,8 @@ pub struct CheckHealth {
     pub last_success_started: Option<Boottime>,
     /// The latest run of successes, over or not.
     pub successes: Option<Span>,
+    /// Start of the first probe that succeeded after a sibling's trouble called for one, the latest such call.
+    pub proved: Option<Boottime>,
     /// The latest run of failures that another address could mend, over or not. It ends with a success, and with a
     /// failure of another kind: what came before that is no evidence of now.
     pub moving: Option<Span>,
@@ -208,6 +210,7 @@ impl CheckHealth {
             successes_in_a_row: 0,
             last_success_started: None,
             successes: None,
+            proved: None,
             moving: None,
             on_the_way: false,
             never_reached: None,

@@ -71,8 +71,10 @@ impl Charge {
     }
 
     fn is_proven_by_check(&self, theirs: &CheckHealth, same: bool) -> bool {
-        // A login is rare: a run of its successes spans more than it has seen. The accused is asked again soon.
-        let again = |run: Span| self.failures.last >= run.last;
+        // A login is rare: a run of its successes spans more than it has seen. The accused is asked again soon, and may
+        // take longer to fail than the other one's interval: what that proved when it was called is as good.
+        let proved = theirs.proved.filter(|at| *at >= self.decided);
+        let again = |run: Span| self.failures.last >= proved.unwrap_or(run.last).min(run.last);
         // Of one that is up by this run since `since`, at the latest.
         let beside = |run: Span| self.failures.last >= run.first.max(theirs.since.boottime);
         let younger =

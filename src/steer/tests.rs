@@ -133,6 +133,7 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
         last_success_started: last_success.map(at),
         successes: last_success.map(|s| Span { first: at(if up { 0 } else { s }), last: at(s) }),
         never_reached: None,
+        proved: None,
         moving: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
         on_the_way: false,
         last: None,
@@ -367,6 +368,23 @@ fn preferences_choose_and_the_rest_is_standby() {
     assert_eq!(world.answer(&[1]).0, ips(&[1]), "no preference moves a name before the evidence does");
     world.set(2, up(994));
     assert_eq!(world.answer(&[1]).0, ips(&[2]));
+}
+
+#[test]
+fn a_login_that_takes_longer_to_fail_than_others_are_asked_is_left_all_the_same() {
+    let mut world = World::new(&[&[1, 2]]);
+    for address in [1, 2] {
+        world.set_check(address, Check::Path, up(999));
+    }
+    // Each failure of the one ends after the next success of the other has begun.
+    world.set_check(1, Check::Deep, fails(900, 940));
+    // Decided at 903, since when the other one was called and has proved itself; or it was so before, or is again since.
+    for (proved, left) in [(None, false), (Some(902), false), (Some(903), true), (Some(940), true), (Some(945), false)]
+    {
+        world.set_check(2, Check::Deep, CheckHealth { proved: proved.map(|secs| now(secs).boottime), ..up(950) });
+        let expected: &[u8] = if left { &[2] } else { &[1, 2] };
+        assert_eq!(world.answer(&[1, 2]).0, ips(expected), "{proved:?}");
+    }
 }
 
 #[test]

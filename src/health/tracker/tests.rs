@@ -160,6 +160,27 @@ fn an_address_that_this_host_forbids_counts_as_dead_once_that_lasts() {
 }
 
 #[test]
+fn what_was_proved_when_it_was_called_for_stays_known_until_the_next_call_is_answered() {
+    let mut t = Tracker::new(rules(), at(0));
+    let proved = |t: &Tracker| t.health().proved.map(|at| at.0.as_millis());
+    probe(&mut t, 1, None);
+    assert_eq!(proved(&t), None, "nobody has called");
+    t.begin(at(2), Duration::ZERO);
+    t.rouse(at(3));
+    t.observe(&seen(2, 4, None), at(4));
+    assert_eq!(proved(&t), None, "begun before");
+    for ms in [5, 6] {
+        probe(&mut t, ms, None);
+        assert_eq!(proved(&t), Some(5));
+    }
+    t.rouse(at(7));
+    probe(&mut t, 8, Some(Refused));
+    assert_eq!(proved(&t), Some(5));
+    probe(&mut t, 9, None);
+    assert_eq!(proved(&t), Some(9));
+}
+
+#[test]
 fn logins_that_are_called_for_are_as_far_apart_as_the_fleet_is_large() {
     let returns = Returns { apart: 7000 * MS, ..Returns::default() };
     let mut t = Tracker::new(Rules { check: Check::Deep, returns, ..rules() }, at(0));
