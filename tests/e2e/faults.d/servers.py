@@ -57,8 +57,9 @@ class MariaDb:
 
     FIRST = None
 
-    def __init__(self, net, zone, work, label, addresses, users):
+    def __init__(self, net, zone, work, label, addresses, users, options=()):
         self.net, self.zone, self.work, self.label, self.addresses = net, zone, work, label, addresses
+        self.options = options
         self.data = os.path.join(work, f"{label}.data")
         self.socket = os.path.join(work, f"{label}.sock")
         if MariaDb.FIRST is None:
@@ -78,7 +79,7 @@ class MariaDb:
             self.zone, "mariadbd", "--no-defaults", "--user=root", f"--datadir={self.data}", "--port=3306",
             f"--bind-address={','.join(self.addresses)}", f"--socket={self.socket}", f"--pid-file={self.data}.pid",
             f"--log-error={self.work}/{self.label}.err", "--innodb-buffer-pool-size=16M", "--performance-schema=OFF",
-            "--skip-log-bin", "--skip-name-resolve", f"--init-file={self.users}")
+            "--skip-log-bin", "--skip-name-resolve", f"--init-file={self.users}", *self.options)
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(self):
