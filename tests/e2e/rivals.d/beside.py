@@ -13,11 +13,12 @@ import time
 
 import report
 from agent import now
+from clients import Clients
 from figures import Truth, figures
 from net import Net
-from scenes import CUT, KILL, MAIN, SLOW, all_scenes, places
+from scenes import CUT, KILL, KILL_AWAY, MAIN, SLOW, all_scenes, places
 from servers import MariaDb, Standins
-from steerers import STEERERS, Clients
+from steerers import STEERERS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BEGAN = now()
@@ -45,7 +46,7 @@ class Greeters:
 class Rig:
     """Hosts, zones, servers, and who steers."""
 
-    HOSTS = {MAIN: 1, CUT: 2, KILL: 3}
+    HOSTS = {MAIN: 1, CUT: 2, KILL: 3, KILL_AWAY: 4}
 
     def __init__(self, work, agent, programs, prefix, of):
         self.work, self.agent, self.programs, self.places = work, agent, programs, of
@@ -97,11 +98,11 @@ class Rig:
 
     def start_mariadb(self):
         of = [place for place in self.places if place.kind == "mysql"]
-        users = [(place.user, place.secret) for place in of] + [("haproxy", "")]
+        users = [(place.user, place.secret) for place in of] + [("haproxy", ""), ("client", "")]
 
         def server(zone, label, addresses):
-            # The clients leave after the greeting, which no more than a hundred in a row may; and while packets are
-            # lost they leave connections behind that nobody ends.
+            # A client that gives up before the greeting has come is one of no more than a hundred in a row, by default;
+            # and while packets are lost, clients leave connections behind that nobody ends.
             options = (f"--version=10.11-zone-{'b' if zone == 'b' else 'a'}", "--max-connect-errors=4000000000",
                        "--max-connections=3000", "--back-log=4000", "--log-warnings=0")
             one = MariaDb(self.net, zone, self.work, label, addresses, users, options)
@@ -138,7 +139,10 @@ class Rig:
                 if now() > deadline:
                     raise RuntimeError("not ready: " + steerer.trouble())
                 time.sleep(0.1)
-        self.clients = [Clients(self, steerer) for steerer in self.steerers]
+        say("the steerers are ready")
+        self.clients = [Clients(self.net, steerer.host, steerer.folder, steerer.way, {
+            place.name: {"kind": place.client, "a": place.a, "b": place.b, "port": place.port} for place in steerer.places
+        }) for steerer in self.steerers]
 
     def await_clients(self):
         """Until all attempts of the latest two seconds were good, for every steerer."""
@@ -201,7 +205,7 @@ class Rig:
                 (steerer.kill if what == "kill" else steerer.again)()
 
     def run(self):
-        """Every course at once. Two scenes may have a host in common and what is done to it: once is enough."""
+        """Every course at once."""
         due = sorted(((at, n, place, what) for n, place in enumerate(self.places) for at, what in place.scene.course),
                      key=lambda one: one[:2])
         end = max(place.scene.end for place in self.places)

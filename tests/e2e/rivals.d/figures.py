@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-EVERY = 0.2
+from clients import EVERY
 
 
 @dataclass

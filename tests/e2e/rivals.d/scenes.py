@@ -12,8 +12,8 @@ LOSSY = ("in:ip daddr {a} tcp dport {port} numgen random mod 100 < 40 drop",
          "out:ip saddr {a} tcp sport {port} numgen random mod 100 < 40 drop")
 # Of a reply that is late; the client waits for a second, a probe at our defaults for two.
 SLOW = 1.5
-# The hosts: all but two scenes are on the first, where all steerers share one network.
-MAIN, CUT, KILL = "h", "c", "k"
+# The hosts: all scenes that leave the host and its steerers alone are on the first.
+MAIN, CUT, KILL, KILL_AWAY = "h", "c", "k", "w"
 
 
 @dataclass
@@ -55,6 +55,8 @@ class Place(Row):
         self.scene, self.number = scene, number
         self.a, self.b = f"10.77.{3 if scene.where == 'link' else 1}.{number}", f"10.77.2.{number}"
         self.port = PORTS[kind]
+        # What its client expects.
+        self.client = "greeter" if kind == "tcp" else kind
 
     @property
     def name(self):
@@ -92,7 +94,7 @@ def all_scenes(quick):
         *scenes[:3],
         Scene("the zone's link is down", "link", once, watch=watch, aims=back),
         scenes[3],
-        Scene("40 % of the packets lost, each way", "nft", once, LOSSY, watch=watch, aims=back),
+        Scene("40 % of the packets lost, each way", "nft", once, LOSSY, watch=watch, aims=("back",)),
         Scene("each reply 1.5 s late", "slow", once, SLOW, watch=watch, aims=back),
         Scene("flapping, 5 s dropped and 5 s well", "nft", flapping(120), DROPPED, watch=45.0, aims=("flapping", "dead")),
         Scene("flapping, 5 s reset and 5 s well", "nft", flapping(120), RESET, watch=45.0, aims=("flapping", "dead")),
@@ -101,8 +103,8 @@ def all_scenes(quick):
               aims=("still",)),
         scenes[4],
         Scene("steerer killed while zone a is dropped, and started again", "nft",
-              [(0.0, "break"), (late, "kill"), (late + 20, "again"), (late + 35, "mend")], DROPPED, host=KILL, since=late,
-              watch=45.0, aims=("alive", *back)),
+              [(0.0, "break"), (late, "kill"), (late + 20, "again"), (late + 35, "mend")], DROPPED, host=KILL_AWAY,
+              since=late, watch=45.0, aims=("alive", *back)),
     ]
 
 

@@ -1,6 +1,5 @@
 """Who steers the names: two agents of ours, HAProxy, gdnsd, and a hosts file that nobody touches."""
 
-import json
 import os
 import socket
 import subprocess
@@ -225,29 +224,3 @@ class Static(Steerer):
 
 
 STEERERS = {OURS[0]: Ours, OURS[1]: Ours, "HAProxy": Haproxy, "gdnsd": Gdnsd, "static file": Static}
-
-
-class Clients:
-    """One process for all names of a steerer on a host."""
-
-    def __init__(self, rig, steerer):
-        self.out = steerer.path("attempts")
-        spec = {"out": self.out, **steerer.way, "names": {
-            place.name: {"kind": place.kind, "a": place.a, "b": place.b, "port": place.port} for place in steerer.places}}
-        path = steerer.write("client.json", json.dumps(spec))
-        self.process = subprocess.Popen(
-            rig.net.inside(steerer.host, "python3", os.path.join(os.path.dirname(__file__), "client.py"), path))
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
-
-    def attempts(self):
-        """By name, those that are whole lines."""
-        found = {}
-        with open(self.out, encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("]\n"):
-                    name, *rest = json.loads(line)
-                    found.setdefault(name, []).append(rest)
-        return {name: sorted(tries) for name, tries in found.items()}

@@ -1,11 +1,13 @@
-"""`client.py SPEC`: a client of each name, which tries every 200 ms whether its server greets within a second.
+"""`client.py SPEC`: a client of each name, which tries every 200 ms whether its server answers within a second.
 
 SPEC is a JSON file: {"out": FILE, "names": {NAME: {"kind", "a", "b", "port"}}} and one way to find an address:
 "hosts", a hosts file; "dns", the [IP, PORT] of a DNS server, whose TTL is kept to; "proxy", an [IP, PORT] a name.
+What an answer is, the kind tells: "greeter", a greeting of standin.py; "mysql", a login of the user `client`, without a
+password, who leaves politely; "matrixone", a greeting; "tls", the server's part of a handshake; "tcp", the connection.
 
 Where zone a's address is on offer it is the one that is taken: the strictest client, which would rather stay in its
 own zone and has no second try. An attempt begins every 200 ms, also while earlier ones are waiting. Until SIGTERM each
-is a line in FILE: [name, began, ended, greeted, the zone of the address, the zone that greeted].
+is a line in FILE: [name, began, ended, answered, the zone of the address, the zone that answered].
 """
 
 import errno
@@ -15,6 +17,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -85,20 +88,41 @@ def answer(reply, at):
     return found, ttl
 
 
-def greeted_by(kind, said):
-    """The zone that a greeting is from, or nothing if it is none."""
-    if kind == "mysql":
-        # Protocol 10; an error such as "too many connections" begins otherwise. The version ends with the zone.
-        version = said[5:].partition(b"\0")[0]
-        return version[-1:].decode() if said[4:5] == b"\x0a" and version[:-1].endswith(b"-zone-") else None
-    return said[16:17].decode() if said.startswith(b"hello from zone ") else None
+# Protocol 4.1 with nothing but what a login needs, no password and no plugin's name; and the goodbye.
+LOGIN = struct.pack("<IIB23x", 0x8201, 1 << 24, 33) + b"client\0\0"
+LOGIN = struct.pack("<I", len(LOGIN) | 1 << 24) + LOGIN
+QUIT = b"\1\0\0\0\1"
+# Kinds whose client speaks first, or has nothing more to ask.
+FIRST = ("tls", "tcp")
+
+
+def hello():
+    """The first bytes of a TLS client, always the same."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="faults.example").do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+def is_greeting(said):
+    """Protocol 10; an error such as "too many connections" begins otherwise."""
+    return said[4:5] == b"\x0a"
+
+
+def zone_of(kind, said):
+    """Where it was said, if that tells: a greeter's words, or a version that ends so."""
+    words = said[5:].partition(b"\0")[0] if kind == "mysql" else said.strip() if kind == "greeter" else b""
+    return words[-1:].decode() if words[-6:-1] in (b"zone-", b"zone ") else None
 
 
 class Client:
     def __init__(self, spec):
         self.names, self.proxy = spec["names"], spec.get("proxy")
         self.way = Hosts(spec) if "hosts" in spec else Dns(spec) if "dns" in spec else None
-        self.out = open(spec["out"], "w", encoding="utf-8")
+        self.out = open(spec["out"], "w", buffering=1, encoding="utf-8")
+        self.hello = hello()
         self.poll = select.epoll()
         # By file descriptor; and in the order of their ends, since all have the same time.
         self.waiting, self.ends = {}, deque()
@@ -124,16 +148,18 @@ class Client:
             dialed.close()
             self.tell(name, began, zone, None)
             return
-        # The server speaks first; errors are told in any case.
-        self.poll.register(dialed, select.EPOLLIN)
-        self.waiting[dialed.fileno()] = (dialed, name, began, zone)
+        # Errors are told in any case.
+        first = self.names[name]["kind"] in FIRST
+        self.poll.register(dialed, select.EPOLLOUT if first else select.EPOLLIN)
+        self.waiting[dialed.fileno()] = [dialed, name, began, zone, None]
         self.ends.append((began + WITHIN, dialed.fileno(), began))
 
-    def end(self, number, said):
-        dialed, name, began, zone = self.waiting.pop(number)
+    def end(self, number, by):
+        """`by` is the zone that answered, or nothing if none did."""
+        dialed, name, began, zone, _ = self.waiting.pop(number)
         self.poll.unregister(dialed)
         dialed.close()
-        self.tell(name, began, zone, greeted_by(self.names[name]["kind"], said))
+        self.tell(name, began, zone, by)
 
     def tell(self, name, began, zone, by):
         json.dump([name, round(began, 4), round(now(), 4), by is not None, zone, by], self.out)
@@ -153,19 +179,45 @@ class Client:
                 _, number, began = self.ends.popleft()
                 # Another attempt may have the number by now.
                 if number in self.waiting and self.waiting[number][2] == began:
-                    self.end(number, b"")
+                    self.end(number, None)
             next_end = self.ends[0][0] if self.ends else due[0][0]
             for number, _ in self.poll.poll(max(min(due[0][0], next_end) - now(), 0.0)):
-                self.read(number)
+                try:
+                    self.go_on(number)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self.end(number, None)
 
-    def read(self, number):
-        try:
-            said = self.waiting[number][0].recv(4096)
-        except BlockingIOError:
+    def go_on(self, number):
+        attempt = self.waiting[number]
+        dialed, name, _, zone, greeted = attempt
+        kind = self.names[name]["kind"]
+        if kind in FIRST and greeted is None:
+            if error := dialed.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error)
+            if kind == "tcp":
+                self.end(number, zone)
+                return
+            dialed.send(self.hello)
+            attempt[4] = zone
+            self.poll.modify(dialed, select.EPOLLIN)
             return
-        except OSError:
-            said = b""
-        self.end(number, said)
+        said = dialed.recv(4096)
+        if kind == "mysql" and greeted is None and is_greeting(said):
+            dialed.send(LOGIN)
+            attempt[4] = zone_of(kind, said) or zone
+        elif kind == "mysql":
+            accepted = greeted is not None and said[4:5] == b"\0"
+            if accepted:
+                dialed.send(QUIT)
+            self.end(number, greeted if accepted else None)
+        elif kind == "tls":
+            self.end(number, zone if said[:1] == b"\x16" else None)
+        elif kind == "matrixone":
+            self.end(number, zone if is_greeting(said) else None)
+        else:
+            self.end(number, zone_of(kind, said))
 
 
 def main():
