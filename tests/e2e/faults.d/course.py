@@ -3,6 +3,7 @@
 import signal
 
 from agent import ZONES, now
+from clients import EVERY
 from rows import PORTS
 
 # After a name moved, or a verdict that moves none was told, so much longer the fault lasts: nothing else may come of
@@ -22,6 +23,8 @@ class Course:
         self.row, self.rig, self.agent = row, rig, agent
         self.a, self.b = addresses
         self.began = self.edge = self.down = self.left = self.over = self.back = None
+        # Of a client that tries every 200 ms, takes zone a's address where it is on offer, and waits for a second.
+        self.bad = None
         self.complaints = []
         self.late = self.done = False
 
@@ -133,6 +136,15 @@ class Course:
         if not self.done and t > self.over + BACK:
             self.complain(f"not well again {BACK:.0f} s after the fault's end")
             self.done = True
+
+    def count_bad(self, attempts):
+        """Those begun while the fault lasted. Where no simple client meets the fault, each attempt with zone a's
+        address is one; where the name stays, it is the client's own login, or a server for everybody, that fails."""
+        row = self.row
+        if attempts is not None:
+            self.bad = sum(1 for at, _, good, _, _ in attempts if self.began <= at < self.over and not good)
+        elif row.where != "cut" and row.moves and self.left is not None:
+            self.bad = round((self.left - self.began) / EVERY)
 
     def complain(self, text):
         self.complaints.append(text)

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 
 from agent import Agent, endpoint, now
+from clients import Clients
 from course import Course
 from cuts import Cut
 from net import Net
@@ -23,7 +24,7 @@ class Rig:
         self.standins, self.mariadb, self.own, self.spares = {}, {}, {}, {}
         self.link_rows = {row.number for row in rows if row.where == "link"}
         self.link_ready, self.link_up = set(), True
-        self.agents = []
+        self.agents, self.clients = [], None
         # Which endpoints of the cut hosts are the same to the servers.
         self.cut_rows = [row for row in rows if row.where == "cut"]
         self.hosts = {fault: f"h{n}" for n, fault in enumerate(CUTS, 2) if any(r.how == fault for r in self.cut_rows)}
@@ -39,7 +40,9 @@ class Rig:
 
     def make_net(self):
         self.net.make_switch()
-        for n, host in enumerate(["h", *self.hosts.values()], 1):
+        # The clients are on a host of their own, which reads the first one's hosts file: what a server comes to think of
+        # those that gave up (MySQL's blocks) must not hit the agent.
+        for n, host in enumerate(["h", *self.hosts.values(), "y"], 1):
             self.net.plug_in(host, [f"10.77.0.{n}"])
         of = {zone: {f"10.77.{third}.1"} for zone, third in Net.ZONES.items()}
         for row in self.rows:
@@ -87,7 +90,7 @@ class Rig:
     def start_mariadb(self):
         rows = [row for row in self.rows if row.server == "mariadb"]
         served = {"a": [], "b": [], "l": []}
-        users = [(row.user, row.secret) for row in rows]
+        users = [(row.user, row.secret) for row in rows] + [("client", "")]
         for row in rows:
             a, b = self.addresses(row)
             served["b"].append(b)
@@ -112,7 +115,15 @@ class Rig:
         self.agents.append(agent)
         return agent
 
+    def start_clients(self, agent, rows):
+        """Of the rows in which anybody's connection tells what a client of the database would meet."""
+        self.clients = Clients(self.net, "y", self.work, {"hosts": agent.hosts}, {
+            row.name: {"kind": row.client, "port": PORTS[row.kind], **dict(zip("ab", self.addresses(row)))}
+            for row in rows if row.client})
+
     def end(self):
+        if self.clients:
+            self.clients.end()
         for agent in self.agents:
             agent.end()
         for one in [*self.standins.values(), *self.mariadb.values(), *self.own.values(), *self.spares.values()]:
@@ -150,6 +161,7 @@ def go(rig, rows):
     for agent, of_agent in [(main, alone)] + [(c.agent, [x.row for x in c.courses]) for c in cuts]:
         await_health(agent, of_agent)
     say(f"{len(rows)} endpoints are up in both zones")
+    rig.start_clients(main, alone)
     time.sleep(2)
     under_way = [*cuts, *courses]
     for one in under_way:
@@ -213,6 +225,9 @@ def main():
         courses = go(rig, rows)
     finally:
         rig.end()
+    attempts = rig.clients.attempts()
+    for course in courses:
+        course.count_bad(attempts.get(course.row.name))
     sys.exit(tell(courses, "README.md"))
 
 

@@ -45,6 +45,13 @@ class Row:
         return f"{self.endpoint}.faults.example"
 
     @property
+    def client(self):
+        """What a client's attempts are, see client.py, where one that knows no more than that meets the fault."""
+        if self.where not in ("nft", "link", "process"):
+            return None
+        return self.kind if self.kind in ("tcp", "mysql", "matrixone") else "tls"
+
+    @property
     def user(self):
         user = f"probe{self.number}"
         return f"acct{self.number}:{user}:readonly" if self.kind == "matrixone" else user

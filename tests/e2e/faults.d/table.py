@@ -1,7 +1,7 @@
 """The table: of what was measured, and as the README has it."""
 
 HEAD = ("what is done to zone a", "kinds", "verdict", "the name",
-        "fault to verdict, s", "first failure to verdict, s", "verdict to hosts file, ms", "end to back, s")
+        "fault to verdict, s", "first failure to verdict, s", "verdict to hosts file, ms", "end to back, s", "bad attempts")
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 
@@ -53,6 +53,7 @@ def lines(courses):
             span(since(c.down, c.edge) for c in of),
             span((since(c.left, c.down) for c in of), 1000, 0) if moves else "–",
             span(since(c.back, c.over) for c in of) if moves else "–",
+            span((c.bad for c in of), digits=0),
         )
         yield "| " + " | ".join((*cells(group), *times)) + " |"
 
