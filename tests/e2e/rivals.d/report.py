@@ -33,6 +33,16 @@ def table(found, steerers):
         yield f"| {place.scene.title} | {place.kind} | " + " | ".join(cell(of[label]) for label in steerers) + " |"
 
 
+def differences(readme, places):
+    """Which rows the README's table lacks or has too many of."""
+    with open(readme, encoding="utf-8") as file:
+        inside = file.read().partition(BEGIN)[2].partition(END)[0]
+    told = [tuple(cell.strip() for cell in line.strip("|").split("|"))[:2] for line in inside.strip().splitlines()[2:]]
+    expected = [(place.scene.title, place.kind) for place in places]
+    return [f"not in the README: {row}" for row in expected if row not in told] + \
+        [f"only in the README: {row}" for row in told if row not in expected]
+
+
 def aims(found):
     """(met or not, what) a scene, kind and agent of ours, at the defaults where a number depends on them."""
     for place, of in found.items():
