@@ -128,8 +128,8 @@ class Course:
                     self.complain("it came back while the fault lasted")
                 elif self.back - self.over < HOLD and "lost" not in row.fault:
                     self.complain(f"it came back after {self.back - self.over:.1f} s, within the hold")
-        elif self.down is None or "auth" in row.reasons:
-            # Nothing to come back from; or a refused secret, which is not sent again.
+        elif self.down is None or row.rests:
+            # Nothing to come back from; or a secret that is not sent again.
             self.done = True
         else:
             self.done = bool(self.agent.told("target_up", self.over, endpoint=row.endpoint, zone=ZONES[0]))

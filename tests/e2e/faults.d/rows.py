@@ -37,6 +37,11 @@ class Row:
         return text + (" (deep)" if self.check == "deep" else "")
 
     @property
+    def rests(self):
+        """A refused secret, and that of a locked account, wait for their file to change."""
+        return "auth" in self.reasons or self.fault == "user locked"
+
+    @property
     def endpoint(self):
         return f"r{self.number}-{self.kind}"
 
