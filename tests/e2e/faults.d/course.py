@@ -143,8 +143,8 @@ class Course:
         row = self.row
         if attempts is not None:
             self.bad = sum(1 for at, _, good, _, _ in attempts if self.began <= at < self.over and not good)
-        elif row.where != "cut" and row.moves and self.left is not None:
-            self.bad = round((self.left - self.began) / EVERY)
+        elif row.where != "cut" and row.moves:
+            self.bad = round(((self.left or self.over) - self.began) / EVERY)
 
     def complain(self, text):
         self.complaints.append(text)

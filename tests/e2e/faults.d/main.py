@@ -1,4 +1,4 @@
-"""`main.py WORK BIN PREFIX [quick]`: all rows at once, each at an endpoint of its own, and the table."""
+"""`main.py WORK AGENT SERVERS PREFIX [quick]`: all rows at once, each at an endpoint of its own, and the table."""
 
 import os
 import sys
@@ -213,9 +213,9 @@ def tell(courses, readme):
 
 
 def main():
-    work, target, prefix = sys.argv[1:4]
-    rows = all_rows("quick" in sys.argv[4:])
-    binaries = {"agent": f"{target}/privatelinkd", "servers": f"{target}/examples/fault_servers"}
+    work, agent, servers, prefix = sys.argv[1:5]
+    rows = all_rows("quick" in sys.argv[5:])
+    binaries = {"agent": agent, "servers": servers}
     rig = Rig(work, binaries, prefix, rows)
     try:
         rig.make_net()
