@@ -141,7 +141,8 @@ class Rig:
                 time.sleep(0.1)
         say("the steerers are ready")
         self.clients = [Clients(self.net, steerer.host, steerer.folder, steerer.way, {
-            place.name: {"kind": place.client, "a": place.a, "b": place.b, "port": place.port} for place in steerer.places
+            place.name: {"kind": place.client, "a": place.a, "b": place.b, "port": place.port}
+            for place in steerer.places
         }) for steerer in self.steerers]
 
     def await_clients(self):

@@ -33,8 +33,8 @@ class Steerer:
 
     def launch(self, *command):
         with open(self.path("log"), "ab") as log:
-            self.process = subprocess.Popen(self.rig.net.inside(self.host, *command), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, env=self.rig.rival_env)
+            self.process = subprocess.Popen(self.rig.net.inside(self.host, *command), stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, env=self.rig.rival_env)
 
     def start(self):
         raise NotImplementedError
@@ -184,12 +184,13 @@ class Gdnsd(Steerer):
         self.way = {"dns": [at, 5353]}
         for part in ("zones", "run", "state"):
             os.makedirs(self.path(part))
-        types = "".join(f"  {kind} => {{ plugin => tcp_connect, port => {port}, interval => 2, timeout => 1, up_thresh => 2, "
-                        "ok_thresh => 2, down_thresh => 2 }\n" for kind, port in {p.kind: p.port for p in places}.items())
+        types = "".join(f"  {kind} => {{ plugin => tcp_connect, port => {port}, interval => 2, timeout => 1, "
+                        "up_thresh => 2, ok_thresh => 2, down_thresh => 2 }\n"
+                        for kind, port in {p.kind: p.port for p in places}.items())
         resources = "".join(f"  {place.endpoint} => {{ service_types => [ {place.kind} ], primary => {place.a}, "
                             f"secondary => {place.b} }}\n" for place in places)
-        self.write("config", f"options => {{\n listen => {at}:5353\n udp_threads => 1\n tcp_threads => 1\n min_ttl => 1\n"
-                   f" run_dir => {self.folder}/run\n state_dir => {self.folder}/state\n}}\n"
+        self.write("config", f"options => {{\n listen => {at}:5353\n udp_threads => 1\n tcp_threads => 1\n"
+                   f" min_ttl => 1\n run_dir => {self.folder}/run\n state_dir => {self.folder}/state\n}}\n"
                    f"service_types => {{\n{types}}}\nplugins => {{ simplefo => {{\n{resources}}} }}\n")
         records = "".join(f"{place.endpoint} 2 DYNA simplefo!{place.endpoint}\n" for place in places)
         self.write("zones/rivals.example", "@ SOA ns admin 1 7200 1800 259200 60\n@ NS ns\nns A 127.0.0.1\n" + records)
