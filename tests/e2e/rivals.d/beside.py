@@ -174,8 +174,9 @@ class Rig:
         else:
             at = now()
             self.harm(place, ill, first)
-            # What is on its way to be broken may fail; what is mended is well only afterwards.
-            self.truth[place.name].ill(at if ill else now(), ill)
+            # From before it is so: on a busy machine the rule is in force long before its command has ended, and nobody is
+            # blamed for having been fast.
+            self.truth[place.name].ill(at, ill)
 
     def harm(self, place, ill, first):
         if place.where == "nft":
