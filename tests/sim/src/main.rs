@@ -52,13 +52,18 @@ struct Options {
 enum Command {
     /// Search histories of a host, on virtual time, for one in which the agent's rules break a promise
     Rules(rules::Options),
+    /// Play what may happen to a whole fleet of hosts, on virtual time, and judge what it asks of everybody
+    Fleet(rules::fleet::Options),
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let options = Options::parse();
     #[cfg(feature = "rules")]
-    if let Some(Command::Rules(options)) = &options.command {
-        let (text, kept) = rules::search(options)?;
+    if let Some(command) = &options.command {
+        let (text, kept) = match command {
+            Command::Rules(options) => rules::search(options)?,
+            Command::Fleet(options) => rules::fleet::rehearse(options)?,
+        };
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }

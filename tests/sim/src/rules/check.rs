@@ -1,16 +1,18 @@
 //! One check of one target at work on virtual time: what the agent's task for it does (`probe::target`), around the
 //! same tracker.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use privatelinkd::health::{Next, Rules, Step, Tracker};
 use privatelinkd::model::{
-    Check, Failure, FailureReason, Observation, Returns, Schedule, TargetKey, TargetSpec, Timings,
+    Check, Failure, FailureReason, FileSecret, Observation, Overload, Returns, Schedule, TargetKey, TargetSpec, Timings,
 };
 
 use super::clock::{HostClock, after};
 use super::history::{Ms, SECOND};
+use super::vault::Vault;
 use super::world::{AWAITED, Fate, World};
 
 /// A packet that is not answered is sent again after so long, and then after twice as long (RFC 6298).
@@ -29,6 +31,8 @@ pub(super) struct CheckTask {
     /// When a sibling's trouble calls for a probe, if it does.
     called: Option<Ms>,
     flights: Vec<Flight>,
+    /// What it logs in with, and where it is known what became of that.
+    login: Option<(FileSecret, Rc<Vault>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +96,13 @@ impl CheckTask {
             due: Some(Due { at: first, regular: false }),
             called: None,
             flights: Vec::new(),
+            login: None,
         }
+    }
+
+    /// With this secret from now on.
+    pub(super) fn log_in_with(&mut self, secret: FileSecret, vault: Rc<Vault>) {
+        self.login = Some((secret, vault));
     }
 
     /// When something is to be done for it.
@@ -130,7 +140,8 @@ impl CheckTask {
             let n = self.flights.iter().position(|flight| flight.next <= now)?;
             let mut flight = self.flights.swap_remove(n);
             if let Phase::Over(outcome) = flight.phase {
-                return Some(self.landed(flight, outcome, (clock, now)));
+                let overload = world.overload(self.key.address);
+                return Some(self.landed(flight, (outcome, overload), (clock, now)));
             }
             flight = self.go_on(flight, world, now);
             self.flights.push(flight);
@@ -145,11 +156,11 @@ impl CheckTask {
             let outcome = match world.packet(self.key.address) {
                 Fate::Lost => return Flight { next: flight.deadline, phase: Phase::LoggingIn, ..flight },
                 Fate::Answered(_, Err(reason)) => Err(reason),
-                Fate::Answered(..) => world.login(self.key.address),
+                Fate::Answered(..) => self.log_in(world, now),
             };
             return Flight { phase: Phase::Over(outcome.map(|()| now - flight.began)), ..flight };
         }
-        match world.packet(self.key.address) {
+        match world.opens(self.key.address) {
             Fate::Lost => {
                 let again = now + (AGAIN << flight.sent.min(10));
                 Flight { next: again.min(flight.deadline), sent: flight.sent + 1, ..flight }
@@ -167,7 +178,15 @@ impl CheckTask {
         }
     }
 
-    fn landed(&mut self, flight: Flight, outcome: Result<Ms, FailureReason>, (clock, now): (HostClock, Ms)) -> Landed {
+    fn log_in(&self, world: &mut World, now: Ms) -> Result<(), FailureReason> {
+        let address = self.key.address;
+        match &self.login {
+            None => world.login(address, None),
+            Some((secret, vault)) => vault.send(secret, now, || world.login(address, Some(secret.secret.expose()))),
+        }
+    }
+
+    fn landed(&mut self, flight: Flight, (outcome, overload): (Result<Ms, FailureReason>, Overload), (clock, now): (HostClock, Ms)) -> Landed {
         let deadline = self.schedule.timeout;
         // As the agent does: a timeout that is noticed too late says that this host stood still.
         let slept = now - flight.began > 2 * after(0, deadline) + SECOND;
@@ -175,7 +194,7 @@ impl CheckTask {
             outcome.map_err(|why| if why == FailureReason::Timeout && slept { FailureReason::Local } else { why });
         let observed = match outcome {
             Ok(took) => Ok(Timings { total: Duration::from_millis(took), ..Timings::default() }),
-            Err(reason) if flight.is_open => Err(Failure::new(reason, "x")),
+            Err(reason) if flight.is_open => Err(Failure::new(reason, "x").with_overload(overload)),
             Err(reason) => Err(Failure::new(reason, "x").met_on_the_way()),
         };
         let (started, at) = (clock.at(flight.began).boottime, clock.at(now));
@@ -198,15 +217,11 @@ impl CheckTask {
         let late = self.due.filter(|due| is_due && due.regular).map_or(0, |due| now - due.at);
         let next = self.tracker.begin(clock.at(now), Duration::from_millis(late));
         let deadline = after(now, self.schedule.timeout);
-        self.flights.push(Flight {
-            began: now,
-            next: now,
-            deadline,
-            sent: 0,
-            is_open: false,
-            is_reached: false,
-            phase: Phase::Opening,
-        });
+        // A secret that was refused is not sent again, and nobody is dialled for it.
+        let refused = self.login.as_ref().and_then(|(secret, vault)| vault.allows(secret, now).err());
+        let phase = refused.map_or(Phase::Opening, |reason| Phase::Over(Err(reason)));
+        let is_open = refused.is_some();
+        self.flights.push(Flight { began: now, next: now, deadline, sent: 0, is_open, is_reached: false, phase });
         self.called = None;
         self.due = self.appointment(next, clock, now);
         true

@@ -35,6 +35,8 @@ struct Flight {
     lands: Ms,
     round: Round,
     failed: bool,
+    /// The API has had too many calls of the whole account.
+    throttled: bool,
 }
 
 /// A pass of the API over one endpoint, for whoever counts what it lacked.
@@ -97,7 +99,7 @@ impl Finding {
     }
 
     /// Everything that is due. Gives the passes that landed, if any did, and whether anything was folded in.
-    pub(super) fn turn(&mut self, world: &World, clock: HostClock, now: Ms) -> (Vec<Pass>, bool) {
+    pub(super) fn turn(&mut self, world: &mut World, clock: HostClock, now: Ms) -> (Vec<Pass>, bool) {
         let mut passes = Vec::new();
         let mut folded = false;
         while let Some(n) = self.flights.iter().position(|flight| flight.lands <= now) {
@@ -127,30 +129,32 @@ impl Finding {
         self.config.endpoints.values().any(|e| e.has_source(kind))
     }
 
-    fn launch(&mut self, source: SourceName, world: &World, now: Ms) {
+    fn launch(&mut self, source: SourceName, world: &mut World, now: Ms) {
+        let asked = self.config.endpoints.values().filter(|e| e.has_source(SourceKind::Api)).count();
+        let throttled = source == SourceName::Api && !world.is_called(asked, now);
         let (mut round, mut failed) = (Round::new(), false);
         for (name, config) in self.config.endpoints.iter().filter(|(_, e)| e.has_source(SourceKind::Api)) {
             let Some(endpoint) = index(name) else { continue };
             let known = self.inventory.endpoints.get(name).is_some_and(|e| e.cloud.is_some());
-            let said = said(source, endpoint, world);
+            let said = if throttled { silence(source) } else { said(source, endpoint, world) };
             failed |= said.values().any(|said| !matches!(said, Ok(found) if found.incomplete.is_none()));
             let asked =
                 said.into_iter().filter(|(kind, _)| config.has_source(*kind) && (known || *kind == SourceKind::Api));
             round.insert(name.clone(), asked.collect());
         }
         let lands = now + if failed { NO_ANSWER } else { ANSWER };
-        self.flights.push(Flight { source, lands, round, failed });
+        self.flights.push(Flight { source, lands, round, failed, throttled });
     }
 
     fn land(&mut self, flight: Flight, clock: HostClock, now: Ms) {
-        let Flight { source, mut round, failed, .. } = flight;
+        let Flight { source, mut round, failed, throttled, .. } = flight;
         // What was asked for another config's sake is no answer for this one.
         round.retain(|name, _| self.config.endpoints.get(name).is_some_and(|e| e.has_source(SourceKind::Api)));
         let before = self.addresses();
         self.fold(round, clock, now);
         let at = clock.at(now).boottime;
         match source {
-            SourceName::Api if failed => self.api.failed(None, false, at),
+            SourceName::Api if failed => self.api.failed(None, throttled, at),
             SourceName::Api => {
                 self.api.succeeded(at);
                 if before.is_empty() {
@@ -194,13 +198,7 @@ pub(super) fn index(name: &EndpointName) -> Option<usize> {
 fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKind, Result<Found, SourceError>> {
     let incomplete = world.is_incomplete(source);
     let Some(zones) = world.tells(source, endpoint) else {
-        let silent = || SourceError::Resolve(ResolveError::Failed("x".to_owned(), "no answer".to_owned()));
-        return match source {
-            SourceName::Api => [(SourceKind::Api, Err(SourceError::NoApi("no answer".to_owned())))].into(),
-            SourceName::Dns => {
-                [(SourceKind::ZoneDomain, Err(silent())), (SourceKind::EndpointDomain, Err(silent()))].into()
-            }
-        };
+        return silence(source);
     };
     let zones = if incomplete { BTreeMap::new() } else { zones };
     match source {
@@ -216,6 +214,15 @@ fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKi
             let whole = Found { zones: [(Zone::Unknown, all)].into(), ..Found::default() };
             [(SourceKind::ZoneDomain, Ok(by_zone)), (SourceKind::EndpointDomain, Ok(whole))].into()
         }
+    }
+}
+
+/// What a source says that does not answer.
+fn silence(source: SourceName) -> BTreeMap<SourceKind, Result<Found, SourceError>> {
+    let silent = || SourceError::Resolve(ResolveError::Failed("x".to_owned(), "no answer".to_owned()));
+    match source {
+        SourceName::Api => [(SourceKind::Api, Err(SourceError::NoApi("no answer".to_owned())))].into(),
+        SourceName::Dns => [(SourceKind::ZoneDomain, Err(silent())), (SourceKind::EndpointDomain, Err(silent()))].into(),
     }
 }
 

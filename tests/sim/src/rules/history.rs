@@ -75,6 +75,8 @@ pub(super) enum Login {
     NotAllowed,
     Suspended,
     Overloaded,
+    /// As 20508 says: of the kind that may last.
+    NoComputeNode,
     BackendDown,
 }
 
@@ -305,6 +307,7 @@ fn told_login(login: Login) -> &'static str {
         Login::NotAllowed => "not allowed",
         Login::Suspended => "suspended",
         Login::Overloaded => "overloaded",
+        Login::NoComputeNode => "without a compute node",
         Login::BackendDown => "backend_down",
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::clock::HostClock;
 use super::finding::{Finding, Pass};
 use super::history::{Event, Ms, SECOND};
 use super::probing::{Probing, Seen};
+use super::vault::Vault;
 use super::world::{DEEP, World, zone_id};
 use super::writing::Writing;
 
@@ -48,13 +50,18 @@ impl Workshop {
         Ok(Self { configs: HashMap::new(), dir, runtime })
     }
 
+    /// Configs are read anew, since a file that they name is another one.
+    pub(super) fn forget(&mut self) {
+        self.configs.clear();
+    }
+
     fn config(&mut self, text: String) -> Result<Arc<Config>, Broken> {
         if let Some(config) = self.configs.get(&text) {
             return Ok(config.clone());
         }
         let read = from_toml(&text);
         let mut config = read.map_err(|complaints| Broken::Config(format!("{complaints:?}"), text.clone()))?;
-        config.endpoints.values_mut().filter_map(|e| e.probe.as_mut()).filter(|p| p.port == DEEP).for_each(log_in);
+        config.endpoints.values_mut().filter_map(|e| e.probe.as_mut()).filter(|p| p.port == DEEP && p.deep.is_none()).for_each(log_in);
         let config = Arc::new(config);
         if self.configs.len() > 4096 {
             self.configs.clear();
@@ -64,8 +71,7 @@ impl Workshop {
     }
 }
 
-pub(super) struct Host<'w> {
-    workshop: &'w mut Workshop,
+pub(super) struct Host {
     pub(super) clock: HostClock,
     pub(super) now: Ms,
     boots: u32,
@@ -81,6 +87,22 @@ pub(super) struct Host<'w> {
     wake: Ms,
     rng: Rng,
     pub(super) steps: u64,
+    /// Now and then it is looked whether its decisions stand.
+    pub(super) is_doubted: bool,
+}
+
+/// Whose host it is, among others.
+pub(super) struct Born {
+    pub(super) seed: u64,
+    pub(super) clock: HostClock,
+    /// When its agent starts.
+    pub(super) at: Ms,
+    /// The instance's id, by which a host of a fleet is told from the others.
+    pub(super) instance: Option<String>,
+    /// What it remembers of the cloud.
+    pub(super) inventory: Inventory,
+    /// What becomes of its secrets, where it has any.
+    pub(super) vault: Option<Rc<Vault>>,
 }
 
 /// What came of a moment, for the oracle.
@@ -94,34 +116,49 @@ pub(super) struct Moment {
     pub(super) fault: Option<String>,
 }
 
-impl<'w> Host<'w> {
-    pub(super) fn new(workshop: &'w mut Workshop, world: &World, seed: u64) -> Result<Self, Broken> {
-        let clock = HostClock::booted(0);
+impl Host {
+    /// Alone in its world, and just booted.
+    pub(super) fn new(workshop: &mut Workshop, world: &World, seed: u64) -> Result<Self, Broken> {
+        let (clock, inventory) = (HostClock::booted(0), Inventory::default());
+        Self::of(workshop, world, Born { seed, clock, at: 0, instance: None, inventory, vault: None })
+    }
+
+    pub(super) fn of(workshop: &mut Workshop, world: &World, born: Born) -> Result<Self, Broken> {
+        let Born { seed, clock, at: now, instance, inventory, vault } = born;
         let config = workshop.config(world.config())?;
         let mut rng = Rng::with_seed(seed ^ 0x0068_6f73_7400);
         let identity = Identity { machine_id: Some("a".repeat(32)), ..Identity::default() };
         let boot = (identity.clone(), boot_id(0));
         let mut host = Self {
             clock,
-            now: 0,
+            now,
             boots: 0,
             seed,
             policy: steering::policy(&config),
-            facts: HostFacts { zone: config.host.zone.clone(), identity, ..HostFacts::default() },
+            facts: HostFacts {
+                zone: config.host.zone.clone(),
+                identity,
+                instance_id: instance,
+                ..HostFacts::default()
+            },
             overrides: Overrides::default(),
-            finding: Finding::new(Inventory::default(), config.clone(), seed, clock, 0),
-            probing: Probing::new(rng.fork()),
-            writing: Writing::new(&config, boot, seed, clock, 0),
+            finding: Finding::new(recalled(inventory, &config), config.clone(), seed, clock, now),
+            probing: Probing::new(rng.fork(), vault),
+            writing: Writing::new(&config, boot, seed, clock, now),
             plan: None,
-            wake: 0,
+            wake: now,
             config,
-            workshop,
+            is_doubted: true,
             rng,
             steps: 0,
         };
-        host.finding.fixed(clock, 0);
-        host.probing.reconcile(&host.finding.inventory, &host.config, clock, 0);
+        host.finding.fixed(clock, now);
+        host.probing.reconcile(&host.finding.inventory, &host.config, clock, now);
         Ok(host)
+    }
+
+    pub(super) fn inventory(&self) -> &Inventory {
+        &self.finding.inventory
     }
 
     /// When something is to be done, at the latest.
@@ -133,7 +170,7 @@ impl<'w> Host<'w> {
     }
 
     /// Something happens to the host, or to what its admin wants.
-    pub(super) fn suffer(&mut self, event: Event, world: &World) -> Result<(), Broken> {
+    pub(super) fn suffer(&mut self, event: Event, world: &World, workshop: &mut Workshop) -> Result<(), Broken> {
         match event {
             Event::Suspend(secs) => {
                 let lasted = secs * SECOND;
@@ -141,15 +178,15 @@ impl<'w> Host<'w> {
                 self.probing.sleep(lasted);
                 self.finding.sleep(lasted);
             }
-            Event::Restart => self.restart(false, world)?,
-            Event::Reboot => self.restart(true, world)?,
+            Event::Restart => self.restart(false, world, workshop)?,
+            Event::Reboot => self.restart(true, world, workshop)?,
             Event::Vandal => self.writing.vandal(self.clock, self.now),
             Event::Drain(..) => {
                 self.heed_drains(world);
                 self.wake = self.now;
             }
             _ => {
-                let config = self.workshop.config(world.config())?;
+                let config = workshop.config(world.config())?;
                 if config != self.config {
                     self.follow(config);
                 }
@@ -176,14 +213,14 @@ impl<'w> Host<'w> {
     }
 
     /// The processes end, and begin with what they kept; of another boot if the host went down with them.
-    fn restart(&mut self, rebooted: bool, world: &World) -> Result<(), Broken> {
-        let (dir, identity) = (self.workshop.dir.clone(), self.facts.identity.clone());
+    fn restart(&mut self, rebooted: bool, world: &World, workshop: &mut Workshop) -> Result<(), Broken> {
+        let (dir, identity) = (workshop.dir.clone(), self.facts.identity.clone());
         let cache = |boots| Arc::new(Cache::new(dir.clone(), identity.clone(), boot_id(boots)));
         let (at, old) = (self.clock.at(self.now), cache(self.boots));
         let inventory = Arc::new(self.finding.inventory.clone());
-        self.workshop.runtime.block_on(old.clone().save_inventory(inventory, at))?;
+        workshop.runtime.block_on(old.clone().save_inventory(inventory, at))?;
         if let Some(plan) = self.plan.clone() {
-            self.workshop.runtime.block_on(old.save_plan(Arc::new(plan), at))?;
+            workshop.runtime.block_on(old.save_plan(Arc::new(plan), at))?;
         }
         if rebooted {
             self.boots += 1;
@@ -195,7 +232,7 @@ impl<'w> Host<'w> {
         let inventory = recalled(inventory, &self.config);
         let seed = self.seed.wrapping_add(u64::from(self.boots));
         self.finding = Finding::new(inventory, self.config.clone(), seed, self.clock, self.now);
-        self.probing = Probing::new(self.rng.fork());
+        self.probing = self.probing.anew(self.rng.fork());
         self.plan = plan;
         self.writing.restart(boot_id(self.boots), self.clock, self.now);
         if let Some(plan) = &self.plan {
@@ -226,7 +263,7 @@ impl<'w> Host<'w> {
         moment.seen = turn.seen;
         if turn.bears || folded || self.wake <= self.now {
             self.decide(&mut moment);
-        } else if !moment.seen.is_empty() && self.rng.u8(0..8) == 0 {
+        } else if self.is_doubted && !moment.seen.is_empty() && self.rng.u8(0..8) == 0 {
             self.look_again(&mut moment);
         }
         self.writing.turn(self.clock, self.now);
@@ -254,7 +291,7 @@ impl<'w> Host<'w> {
             moment.fault = Some("a wake-up in the past: steering asks to be woken for what is over".to_owned());
         }
         self.wake = wake.max(self.now + 1).min(self.now + LOOK);
-        if self.rng.u8(0..8) == 0 {
+        if self.is_doubted && self.rng.u8(0..8) == 0 {
             if self.steered(self.plan.as_ref()) != steered {
                 moment.fault = Some("equal inputs give another plan".to_owned());
             }

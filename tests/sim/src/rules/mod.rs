@@ -8,12 +8,14 @@
 mod check;
 mod clock;
 mod finding;
+pub(crate) mod fleet;
 mod history;
 mod host;
 mod oracle;
 mod probing;
 mod run;
 mod shrink;
+mod vault;
 mod world;
 mod writing;
 

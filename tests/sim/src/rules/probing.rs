@@ -1,13 +1,14 @@
 //! All targets at work, and the view of their health: what the agent's probe runner does (`probe::runner`).
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fastrand::Rng;
 use privatelinkd::config::Config;
 use privatelinkd::health::{Bearing, Signal};
 use privatelinkd::model::{
-    Check, CheckHealth, FailureReason, HealthView, Inventory, TargetHealth, TargetKey, TargetSpec,
+    Check, CheckHealth, CheckState, FailureReason, HealthView, Inventory, TargetHealth, TargetKey, TargetSpec,
 };
 use privatelinkd::probe::Work;
 use privatelinkd::probe::runner::{Probes, Probing as HowProbed};
@@ -15,6 +16,7 @@ use privatelinkd::probe::runner::{Probes, Probing as HowProbed};
 use super::check::CheckTask;
 use super::clock::HostClock;
 use super::history::Ms;
+use super::vault::Vault;
 use super::world::World;
 
 pub(super) struct Probing {
@@ -24,6 +26,7 @@ pub(super) struct Probing {
     bearing: Bearing,
     pub(super) view: HealthView,
     rng: Rng,
+    vault: Option<Rc<Vault>>,
 }
 
 /// A result, for whoever keeps a log.
@@ -46,7 +49,7 @@ pub(super) struct Turn {
 }
 
 impl Probing {
-    pub(super) fn new(rng: Rng) -> Self {
+    pub(super) fn new(rng: Rng, vault: Option<Rc<Vault>>) -> Self {
         Self {
             tasks: Vec::new(),
             running: BTreeMap::new(),
@@ -54,7 +57,13 @@ impl Probing {
             bearing: Bearing::default(),
             view: HealthView::default(),
             rng,
+            vault,
         }
+    }
+
+    /// Of the next process, which remembers nothing.
+    pub(super) fn anew(&self, rng: Rng) -> Self {
+        Self::new(rng, self.vault.as_ref().map(|vault| Rc::new(vault.anew())))
     }
 
     pub(super) fn next(&self) -> Ms {
@@ -73,6 +82,7 @@ impl Probing {
         let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), how(e)?))).collect();
         let work = Work::of(inventory, &probes);
         let grid = work.grid();
+        self.renew(&work, clock, now);
         self.running.retain(|key, spec| work.targets.get(key) == Some(spec));
         self.tasks.retain(|task| self.running.contains_key(&task.key));
         self.view.targets.retain(|key, _| self.running.contains_key(key));
@@ -82,7 +92,9 @@ impl Probing {
             }
             for check in spec.probe.checks() {
                 let rng = self.rng.fork();
-                self.tasks.push(CheckTask::new(spec, check, (grid, clock), (rng, now)));
+                let mut task = CheckTask::new(spec, check, (grid, clock), (rng, now));
+                arm(&mut task, spec, self.vault.as_ref());
+                self.tasks.push(task);
             }
             let unknown = |(check, _)| (check, CheckHealth::unknown(clock.at(now)));
             let health = TargetHealth { checks: spec.probe.checks().map(unknown).collect() };
@@ -90,6 +102,29 @@ impl Probing {
             self.running.insert(spec.key.clone(), spec.clone());
         }
         self.work = work;
+    }
+
+    /// Targets of which only the secret is another one go on with that, and are asked at once; unless it may be what was
+    /// wrong: those begin anew.
+    fn renew(&mut self, work: &Work, clock: HostClock, now: Ms) {
+        for (key, running) in &mut self.running {
+            let Some(spec) = work.targets.get(key).filter(|spec| *spec != running) else { continue };
+            let checks = self.view.targets.get(key).into_iter().flat_map(|health| health.checks.values());
+            let down: Vec<bool> = checks
+                .filter_map(|check| match check.state {
+                    CheckState::Down { decided } => Some(decided.is_some()),
+                    CheckState::Unknown | CheckState::Up { .. } => None,
+                })
+                .collect();
+            let undecided = down.contains(&false) && !down.contains(&true);
+            if !undecided && spec.probe.with_secrets_of(&running.probe) == *running.probe {
+                *running = spec.clone();
+                for task in self.tasks.iter_mut().filter(|task| task.key == *key) {
+                    arm(task, spec, self.vault.as_ref());
+                    task.nudge(clock, now);
+                }
+            }
+        }
     }
 
     /// Everything that is due.
@@ -123,6 +158,11 @@ impl Probing {
     }
 
     fn nudge_siblings(&mut self, (key, check): (&TargetKey, Check), signal: &Signal, clock: HostClock, now: Ms) {
+        let deep = self.view.targets.get(key).and_then(|health| health.checks.get(&Check::Deep));
+        if check == Check::Path && deep.is_some_and(|deep| signal.asks_deeper(deep.state)) {
+            let own = self.tasks.iter_mut().filter(|task| task.key == *key && task.check == Check::Deep);
+            own.for_each(|task| task.nudge(clock, now));
+        }
         for sibling in self.work.siblings(key) {
             let health = self.view.targets.get(sibling).and_then(|health| health.checks.get(&check));
             if !health.is_some_and(|health| signal.concerns(health.state)) {
@@ -131,5 +171,12 @@ impl Probing {
             let tasks = self.tasks.iter_mut().filter(|task| task.key == *sibling && task.check == check);
             tasks.for_each(|task| task.nudge(clock, now));
         }
+    }
+}
+
+/// Gives a check that logs in its secret, where there is one.
+fn arm(task: &mut CheckTask, spec: &TargetSpec, vault: Option<&Rc<Vault>>) {
+    if let (Check::Deep, Some(secret), Some(vault)) = (task.check, spec.probe.kind.secret(), vault) {
+        task.log_in_with(secret.clone(), vault.clone());
     }
 }

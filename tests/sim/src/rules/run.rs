@@ -24,7 +24,8 @@ pub(super) struct Outcome {
 
 struct Play<'w> {
     world: World,
-    host: Host<'w>,
+    host: Host,
+    workshop: &'w mut Workshop,
     oracle: Oracle,
     traced: bool,
     outcome: Outcome,
@@ -35,7 +36,7 @@ pub(super) fn play(history: &History, workshop: &mut Workshop, traced: bool) -> 
     let world = World::new(history.setup.clone(), history.seed);
     let host = Host::new(workshop, &world, history.seed)?;
     let oracle = Oracle::new(&world);
-    let mut play = Play { world, host, oracle, traced, outcome: Outcome::default() };
+    let mut play = Play { world, host, workshop, oracle, traced, outcome: Outcome::default() };
     for (at, event) in &history.events {
         play.run_until(*at, false);
         if play.outcome.violation.is_some() {
@@ -56,7 +57,7 @@ impl Play<'_> {
     fn happens(&mut self, event: Event) -> Result<(), Broken> {
         let now = self.host.now;
         self.world.suffer(event, now);
-        self.host.suffer(event, &self.world)?;
+        self.host.suffer(event, &self.world, self.workshop)?;
         let now = self.host.now;
         self.note(|| format!("{event:?}"));
         self.oracle.suffered(event, &self.world, now);

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use fastrand::Rng;
-use privatelinkd::model::FailureReason;
+use privatelinkd::model::{FailureReason, Overload};
 
 use super::history::{Answering, Event, Kind, Login, Ms, Path, SECOND, Setup, Source, Spot};
 
@@ -20,10 +21,54 @@ pub(super) struct World {
     pub(super) removed: BTreeSet<usize>,
     /// By zone, until when.
     pub(super) drains: BTreeMap<usize, Ms>,
+    /// Beyond one host.
+    pub(super) fleet: Option<FleetWorld>,
     /// What sources tell that have old news.
     old_news: BTreeMap<SourceName, BTreeMap<Spot, Place>>,
     rng: Rng,
 }
+
+/// What a world has for many hosts: the account's quota, a database that knows passwords, and a count of what comes.
+#[derive(Debug, Clone)]
+pub(super) struct FleetWorld {
+    /// What their config says of their number.
+    pub(super) said: u32,
+    /// Where they have their password.
+    pub(super) file: PathBuf,
+    /// What the config has beside, in its `[endpoint.probe]`.
+    pub(super) probe: String,
+    /// The database's.
+    pub(super) password: String,
+    /// What has come since somebody last looked.
+    pub(super) arrivals: Vec<Arrival>,
+    /// The minute, and the calls within it.
+    used: (Ms, usize),
+}
+
+impl FleetWorld {
+    pub(super) fn new(said: u32, file: PathBuf, password: String) -> Self {
+        Self { said, file, probe: String::new(), password, arrivals: Vec::new(), used: (0, 0) }
+    }
+
+    /// A probe that logs in.
+    fn login(&self) -> String {
+        let Self { file, probe, .. } = self;
+        let file = file.display();
+        format!("kind = \"matrixone\", port = {DEEP}, user = \"a:probe:r\", password_file = \"{file}\"{probe}")
+    }
+}
+
+/// Something that somebody else than the host feels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Connection(Spot),
+    Login(Spot),
+    /// One call of each action of the API.
+    Call,
+}
+
+/// Calls of one action a minute and account.
+pub(super) const QUOTA: usize = 1_000;
 
 /// `Source`, in an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +126,7 @@ impl World {
             answering: BTreeMap::new(),
             removed: BTreeSet::new(),
             drains: BTreeMap::new(),
+            fleet: None,
             old_news: BTreeMap::new(),
             rng: Rng::with_seed(seed ^ 0x0077_6f72_6c64),
         }
@@ -169,17 +215,56 @@ impl World {
         }
     }
 
+    /// The same of one that opens a connection.
+    pub(super) fn opens(&mut self, address: IpAddr) -> Fate {
+        let fate = self.packet(address);
+        if let Fate::Answered(_, Ok(())) = fate {
+            self.arrives(address, Arrival::Connection);
+        }
+        fate
+    }
+
+    fn arrives(&mut self, address: IpAddr, of: fn(Spot) -> Arrival) {
+        if let (Some((spot, true)), Some(fleet)) = (self.spot(address), &mut self.fleet) {
+            fleet.arrivals.push(of(spot));
+        }
+    }
+
+    /// Calls of the API, as many of each action; false if the account has no more of them in this minute.
+    pub(super) fn is_called(&mut self, calls: usize, now: Ms) -> bool {
+        let Some(fleet) = &mut self.fleet else { return true };
+        let minute = now / (60 * SECOND);
+        let used = if fleet.used.0 == minute { fleet.used.1 } else { 0 };
+        let served = used + calls <= QUOTA;
+        // What is refused stops at its first call.
+        let made = if served { calls } else { 1 };
+        fleet.used = (minute, used + made);
+        fleet.arrivals.extend(std::iter::repeat_n(Arrival::Call, made));
+        served
+    }
+
     /// How a login ends that is sent now on an open connection.
-    pub(super) fn login(&self, address: IpAddr) -> Result<(), FailureReason> {
+    pub(super) fn login(&mut self, address: IpAddr, password: Option<&str>) -> Result<(), FailureReason> {
+        self.arrives(address, Arrival::Login);
+        if self.fleet.as_ref().zip(password).is_some_and(|(fleet, given)| fleet.password != given) {
+            return Err(FailureReason::Auth);
+        }
         let place = self.spot(address).and_then(|(spot, _)| self.spots.get(&spot));
         match place.map_or(Login::Right, |place| place.login) {
             Login::Right => Ok(()),
             Login::Wrong => Err(FailureReason::Auth),
             Login::NotAllowed => Err(FailureReason::NotAllowed),
             Login::Suspended => Err(FailureReason::Suspended),
-            Login::Overloaded => Err(FailureReason::Overloaded),
+            Login::Overloaded | Login::NoComputeNode => Err(FailureReason::Overloaded),
             Login::BackendDown => Err(FailureReason::BackendDown),
         }
+    }
+
+    /// Which overload it is, where a login finds one.
+    pub(super) fn overload(&self, address: IpAddr) -> Overload {
+        let place = self.spot(address).and_then(|(spot, _)| self.spots.get(&spot));
+        let lasts = place.is_some_and(|place| place.login == Login::NoComputeNode);
+        if lasts { Overload::NoComputeNode } else { Overload::Passing }
     }
 
     /// What a source tells of the zones that the cloud has; `None` if it does not answer.
@@ -205,6 +290,9 @@ impl World {
         if let Some(zone) = local {
             let _ = writeln!(text, "zone = \"{}\"", zone_id(*zone));
         }
+        if let Some(fleet) = &self.fleet {
+            let _ = writeln!(text, "fleet_size = {}", fleet.said);
+        }
         let grace = if *short_graces { "5m" } else { "1h" };
         let refresh = if *short_graces { "2m" } else { "10m" };
         let answers = if *one { "one" } else { "all" };
@@ -228,10 +316,11 @@ impl World {
                 let _ = writeln!(text, "addresses = {{ {} }}", zones.join(", "));
             }
             // A kind that would log in needs a file with a secret: its deep check is put in later.
-            let probe = match e.kind {
-                Kind::Overlapping => "kind = \"matrixone\", port = 9000",
-                Kind::Awaited => "kind = \"matrixone\", port = 3306",
-                Kind::Deep => "kind = \"matrixone\", port = 6001",
+            let probe = match (e.kind, &self.fleet) {
+                (Kind::Overlapping, _) => "kind = \"matrixone\", port = 9000".to_owned(),
+                (Kind::Awaited, _) => "kind = \"matrixone\", port = 3306".to_owned(),
+                (Kind::Deep, None) => "kind = \"matrixone\", port = 6001".to_owned(),
+                (Kind::Deep, Some(fleet)) => fleet.login(),
             };
             let _ = writeln!(text, "probe = {{ {probe}, hold = \"{hold}s\" }}");
             if e.zone_name {

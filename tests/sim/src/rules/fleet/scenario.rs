@@ -1,0 +1,91 @@
+//! What happens to a fleet.
+
+use super::super::history::{Answering, Event, Login, Ms, Path, SECOND, Source, Spot};
+use super::oracle::Course;
+
+/// The zone that everything happens to.
+pub(super) const ZONE: Spot = Spot { endpoint: 0, zone: 0 };
+
+const MINUTE: Ms = 60 * SECOND;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// To the world, and so to every host at the same instant.
+    World(Event),
+    /// The database takes another password.
+    Password,
+    /// Every host has the new one.
+    File,
+    /// Every host reloads a config with this beside, in its `[endpoint.probe]`.
+    Reload(&'static str),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) endpoints: usize,
+    /// From when the story begins.
+    pub(super) steps: Vec<(Ms, Step)>,
+    pub(super) lasts: Ms,
+    /// When hosts are to leave the zone, and when to return, if they are.
+    pub(super) leave_at: Ms,
+    pub(super) return_at: Ms,
+    pub(super) courses: (Course, Course),
+}
+
+/// All of them, for a fleet of so many.
+pub(super) fn all(hosts: usize) -> Vec<Scenario> {
+    // So long takes a round of logins of the whole fleet.
+    let round = (Ms::try_from(hosts).unwrap_or(Ms::MAX) * SECOND / 10).max(MINUTE);
+    let stays = |name, lasts, steps| Scenario {
+        name,
+        endpoints: 1,
+        steps,
+        lasts,
+        leave_at: 0,
+        return_at: lasts,
+        courses: (Course::Nobody, Course::Nobody),
+    };
+    let moves = |name, (leave_at, return_at, lasts), course, steps| Scenario {
+        leave_at,
+        return_at,
+        courses: (course, course),
+        ..stays(name, lasts, steps)
+    };
+    let path = |path| Step::World(Event::Path(ZONE, path));
+    let login = |login| Step::World(Event::Login(Some(ZONE), login));
+    let other = |login| Step::World(Event::Login(Some(Spot { zone: 1, ..ZONE }), login));
+    let answers = |source, how| Step::World(Event::Answers(source, how));
+    let zone = |begins: Ms| vec![(begins, path(Path::Silent)), (begins + 2 * MINUTE, path(Path::Up))];
+    let mut deaf = vec![(0, answers(Source::Dns, Answering::NotAtAll))];
+    deaf.extend(zone(MINUTE));
+    let (overload, over) = (9 * round + 3 * MINUTE, 4 * round + 3 * MINUTE);
+    let gone = |what| [login(what), other(what)];
+    let crowded = gone(Login::NoComputeNode).into_iter().map(|step| (0, step));
+    let relieved = gone(Login::Right).into_iter().map(|step| (overload, step));
+    let (dead, well) = (6 * round, 3 * round + MINUTE);
+    vec![
+        stays("steady", 5 * MINUTE, vec![]),
+        stays("restart", 2 * round, vec![(0, Step::World(Event::Restart))]),
+        stays("push", 2 * round, vec![(0, Step::Reload(", interval = \"6s\""))]),
+        stays("rotation", 2 * MINUTE + 2 * round, vec![(0, Step::Password), (2 * MINUTE, Step::File)]),
+        moves("zone", (0, 2 * MINUTE, 4 * MINUTE), Course::Path, zone(0)),
+        moves("resolver", (MINUTE, 3 * MINUTE, 5 * MINUTE), Course::Path, deaf),
+        moves(
+            "database",
+            (0, dead, dead + well),
+            Course::Login,
+            vec![(0, login(Login::BackendDown)), (dead, login(Login::Right))],
+        ),
+        Scenario {
+            endpoints: 2,
+            ..moves("overload", (0, overload, overload + over), Course::Overload, crowded.chain(relieved).collect())
+        },
+        moves("rehearsal", (0, MINUTE, 2 * MINUTE), Course::Drain, vec![(0, Step::World(Event::Drain(0, 60)))]),
+        stays(
+            "api",
+            30 * MINUTE,
+            vec![(0, answers(Source::Api, Answering::NotAtAll)), (15 * MINUTE, answers(Source::Api, Answering::Truly))],
+        ),
+    ]
+}
