@@ -148,7 +148,7 @@ pub(super) fn disowned(plan: &Plan) -> Plan {
 #[must_use]
 pub fn policy(config: &Config) -> Policy {
     let endpoints = config.endpoints.iter().map(|(name, e)| (name.clone(), e.steering)).collect();
-    Policy { default: config.steering, endpoints, graces: config.graces() }
+    Policy { default: config.steering, endpoints, graces: config.graces(), spread: config.spread() }
 }
 
 /// How often and when each name of the new plan changed.

@@ -280,11 +280,25 @@ impl EndpointConfig {
     }
 }
 
+/// So many hosts return to a zone one after the other, within a minute at most.
+pub(crate) fn spread(hosts: u32) -> Duration {
+    const A_HOST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(60);
+    A_HOST.saturating_mul(hosts).min(LONGEST)
+}
+
 impl Config {
     /// How long what is given up is kept.
     #[must_use]
     pub fn graces(&self) -> Graces {
         Graces { removal: self.hosts.removal_grace, gone: self.cloud.gone_grace }
+    }
+
+    /// Within how long the hosts of the fleet do what they must not do at one instant, beside what is theirs alone to
+    /// wait for: at once where there is but this one.
+    #[must_use]
+    pub fn spread(&self) -> Duration {
+        spread(self.host.fleet_size.saturating_sub(1))
     }
 
     /// The writer's part.

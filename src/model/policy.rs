@@ -14,6 +14,8 @@ pub struct Policy {
     pub endpoints: BTreeMap<EndpointName, Steering>,
     /// How long what is given up is kept.
     pub graces: Graces,
+    /// Within how long the hosts of a fleet return to a zone whose drain ended at all of them at one instant.
+    pub spread: Duration,
 }
 
 /// How long what is given up is kept.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::Inputs;
 use super::evidence::{self, Charge};
 use super::unproven;
+use super::shed;
 use crate::model::{
     AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
-    Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone,
+    Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
 };
 
 /// All candidates of one name.
@@ -208,7 +209,7 @@ pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Optio
         let trust = c.charge.filter(|_| unprobed).map(|charge| charge.trust_at());
         [hold, trust, c.leaves_at, c.former]
     });
-    let drains = inputs.overrides.drains.values().map(|d| Some(d.until));
+    let drains = inputs.overrides.drains.iter().map(|(zone, d)| Some(drain_ends(zone, d, inputs)));
     times.chain(drains).flatten().filter(|t| *t > inputs.now.boottime).min()
 }
 
@@ -277,8 +278,16 @@ fn is_unheard(health: Option<&TargetHealth>) -> bool {
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {
     let Zone::Known(id) = zone else { return false };
-    let covers = |d: &Drain| d.until > inputs.now.boottime && d.endpoint.as_ref().is_none_or(|e| e == endpoint);
-    inputs.overrides.drains.get(id).is_some_and(covers)
+    let covers = |d: &Drain| d.endpoint.as_ref().is_none_or(|e| e == endpoint);
+    let drain = inputs.overrides.drains.get(id).filter(|d| covers(d));
+    drain.is_some_and(|d| drain_ends(id, d, inputs) > inputs.now.boottime)
+}
+
+/// When this host heeds a drain no more. It ends at all hosts of a fleet at one instant, and they return one after the
+/// other.
+fn drain_ends(zone: &ZoneId, drain: &Drain, inputs: &Inputs<'_>) -> Boottime {
+    let spread = inputs.policy.spread;
+    if spread.is_zero() { drain.until } else { drain.until.after(spread.mul_f64(shed::hash(inputs.host, zone.as_str()))) }
 }
 
 fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Standing {

@@ -443,6 +443,31 @@ fn a_drained_zone_is_left_unless_it_is_needed() {
 }
 
 #[test]
+fn the_hosts_of_a_fleet_return_from_a_drain_one_after_the_other() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, up(999));
+    world.set(2, up(999));
+    let drain = Drain { endpoint: None, until: now(2000).boottime };
+    world.overrides.drains.insert("z0".parse().unwrap(), drain);
+    world.policy.spread = Duration::from_secs(60);
+    let mut returned = Vec::new();
+    for n in 0..600 {
+        world.host.instance_id = Some(format!("i-{n}"));
+        world.now = now(1999);
+        let wakes = world.steer(Some(&plan(&[2]))).wake_at.unwrap();
+        world.now = Now { boottime: Boottime(wakes.0 - Duration::from_nanos(1)), ..world.now };
+        assert_eq!(world.answer(&[2]), (ips(&[2]), Drained));
+        world.now = Now { boottime: wakes, ..world.now };
+        assert_eq!(world.answer(&[2]).0.len(), 2);
+        returned.push(wakes.since(now(2000).boottime));
+    }
+    returned.sort_unstable();
+    assert!(returned[599] < Duration::from_secs(60));
+    let herd = returned.windows(31).filter(|w| w[30] - w[0] <= Duration::from_secs(1)).count();
+    assert_eq!(herd, 0, "ten a second, give or take");
+}
+
+#[test]
 fn a_replaced_address_leaves_when_the_new_one_answers_or_after_the_grace() {
     let mut world = World::new(&[&[1, 2]]);
     let zones = &mut world.endpoint(0).zones;

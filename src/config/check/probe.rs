@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use super::section::{Bad, Section};
 use super::{Desk, Located, deep, https, mysql, read, tdengine};
-use crate::config::keys;
+use crate::config::{keys, spread};
 use crate::model::{DeepSpec, HostName, ProbeKind, ProbeSpec, Returns, Schedule};
 
 const SHORTEST: Duration = Duration::from_millis(50);
 const MINUTE: Duration = Duration::from_secs(60);
-/// By so much longer the hosts of a fleet take to return to a zone, for each of them, up to a minute.
-const SPREAD_A_HOST: Duration = Duration::from_millis(10);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Ports of database servers that count unfinished handshakes and then block the host: MySQL's and MatrixOne's.
@@ -78,7 +76,7 @@ pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, around: &Around) 
 fn returns(kind: &ProbeKind, fleet_size: u32) -> Returns {
     let matrixone = matches!(kind, ProbeKind::Matrixone(_));
     Returns {
-        spread: SPREAD_A_HOST.saturating_mul(fleet_size).min(MINUTE),
+        spread: spread(fleet_size),
         retry: Duration::from_secs(if matrixone { 5 } else { 2 }),
         apart: deep::apart(fleet_size),
         ..Returns::default()
