@@ -10,7 +10,7 @@ use privatelinkd::config::Config;
 use privatelinkd::discover::pace::{ApiPace, DnsPace, Fleet};
 use privatelinkd::discover::{Found, FoundZone, Round, SourceError, fold, next_expiry, rounds};
 use privatelinkd::model::{
-    BusinessStatus, CloudFacts, ConnectionStatus, EndpointName, EndpointStatus, HostName, Inventory, SourceKind, Zone,
+    Boottime, BusinessStatus, CloudFacts, ConnectionStatus, EndpointName, EndpointStatus, HostName, Inventory, SourceKind, Zone,
     ZoneFacts, ZoneStatus,
 };
 
@@ -25,6 +25,8 @@ const NO_ANSWER: Ms = 5 * SECOND;
 pub(super) struct Finding {
     pub(super) inventory: Inventory,
     pub(super) config: Arc<Config>,
+    /// When by the inventory's own word something expires.
+    expiry: Option<Boottime>,
     api: ApiPace,
     dns: DnsPace,
     flights: Vec<Flight>,
@@ -55,6 +57,7 @@ impl Finding {
         Self {
             api: ApiPace::new(fleet(&config), known, seed, at),
             dns: DnsPace::new(config.cloud.dns_interval, known, seed.rotate_left(32), at),
+            expiry: next_expiry(&inventory, config.graces()),
             inventory,
             config,
             flights: Vec::new(),
@@ -71,7 +74,7 @@ impl Finding {
         let uses = |kind| self.config.endpoints.values().any(|e| e.has_source(kind));
         let api = (idle(SourceName::Api) && uses(SourceKind::Api)).then(|| clock.world(self.api.next()));
         let dns = (idle(SourceName::Dns) && uses(SourceKind::ZoneDomain)).then(|| clock.world(self.dns.next()));
-        let expiry = next_expiry(&self.inventory, self.config.graces()).map(|at| clock.world(at));
+        let expiry = self.expiry.map(|at| clock.world(at));
         let lands = self.flights.iter().map(|flight| flight.lands).min();
         (api.into_iter().chain(dns).chain(lands).min().unwrap_or(Ms::MAX), expiry)
     }
@@ -108,8 +111,7 @@ impl Finding {
             self.land(flight, clock, now);
             folded = true;
         }
-        let expiry = next_expiry(&self.inventory, self.config.graces());
-        if expiry.is_some_and(|at| at <= clock.at(now).boottime) {
+        if self.expiry.is_some_and(|at| at <= clock.at(now).boottime) {
             self.fold(Round::new(), clock, now);
             folded = true;
         }
@@ -177,6 +179,7 @@ impl Finding {
 
     fn fold(&mut self, round: Round, clock: HostClock, now: Ms) {
         self.inventory = fold(&self.inventory, &self.config, round, clock.at(now)).inventory;
+        self.expiry = next_expiry(&self.inventory, self.config.graces());
     }
 }
 

@@ -87,8 +87,8 @@ pub(super) struct Host {
     wake: Ms,
     rng: Rng,
     pub(super) steps: u64,
-    /// Now and then it is looked whether its decisions stand.
-    pub(super) is_doubted: bool,
+    /// One of many: nobody looks whether its decisions stand, or at its hosts file, which is its own affair.
+    pub(super) is_one_of_many: bool,
 }
 
 /// Whose host it is, among others.
@@ -148,7 +148,7 @@ impl Host {
             plan: None,
             wake: now,
             config,
-            is_doubted: true,
+            is_one_of_many: false,
             rng,
             steps: 0,
         };
@@ -166,7 +166,8 @@ impl Host {
         let (finding, expiry) = self.finding.next(self.clock);
         // What lies in the past is done at once, and again and again if that does not help.
         let expiry = expiry.map_or(Ms::MAX, |at| at.max(self.now));
-        self.probing.next().min(finding).min(expiry).min(self.wake).min(self.writing.next(self.clock))
+        let writing = if self.is_one_of_many { Ms::MAX } else { self.writing.next(self.clock) };
+        self.probing.next().min(finding).min(expiry).min(self.wake).min(writing)
     }
 
     /// Something happens to the host, or to what its admin wants.
@@ -263,10 +264,12 @@ impl Host {
         moment.seen = turn.seen;
         if turn.bears || folded || self.wake <= self.now {
             self.decide(&mut moment);
-        } else if self.is_doubted && !moment.seen.is_empty() && self.rng.u8(0..8) == 0 {
+        } else if !self.is_one_of_many && !moment.seen.is_empty() && self.rng.u8(0..8) == 0 {
             self.look_again(&mut moment);
         }
-        self.writing.turn(self.clock, self.now);
+        if !self.is_one_of_many {
+            self.writing.turn(self.clock, self.now);
+        }
         moment.fault = moment.fault.take().or(self.writing.fault.take());
         moment
     }
@@ -291,7 +294,7 @@ impl Host {
             moment.fault = Some("a wake-up in the past: steering asks to be woken for what is over".to_owned());
         }
         self.wake = wake.max(self.now + 1).min(self.now + LOOK);
-        if self.is_doubted && self.rng.u8(0..8) == 0 {
+        if !self.is_one_of_many && self.rng.u8(0..8) == 0 {
             if self.steered(self.plan.as_ref()) != steered {
                 moment.fault = Some("equal inputs give another plan".to_owned());
             }
@@ -302,7 +305,7 @@ impl Host {
         if !steered.ask.is_empty() {
             self.finding.hurry(self.clock, self.now);
         }
-        if self.plan.as_ref() != Some(&steered.plan) {
+        if !self.is_one_of_many && self.plan.as_ref() != Some(&steered.plan) {
             self.writing.hear(&steered.plan, self.clock, self.now);
         }
         let before = self.plan.replace(steered.plan.clone());

@@ -55,9 +55,13 @@ pub(crate) fn rehearse(options: &Options) -> Result<(String, bool), Box<dyn std:
             return Err(text.into());
         }
     }
-    let dir = super::scratch()?;
+    let shared = super::scratch()?;
+    let which = options.scenario.as_deref().unwrap_or("all");
+    let dir = shared.join(format!("{which}-{}-{:?}", options.hosts, options.fleet_size));
     let played = play_all(options, &scenarios, &dir);
     std::fs::remove_dir_all(&dir)?;
+    // Others may be at work there, as tests are.
+    let _ = std::fs::remove_dir(&shared);
     Ok(told(options, &scenarios, &played?))
 }
 
@@ -146,4 +150,38 @@ fn line(hosts: usize, figures: &Figures) -> String {
         moved(left, "left"),
         moved(back, "returned"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn played(hosts: usize, fleet_size: Option<u32>, scenario: &str) -> (String, bool) {
+        let scenario = Some(scenario.to_owned());
+        rehearse(&Options { hosts, fleet_size, seed: 1, scenario, threads: 1 }).unwrap()
+    }
+
+    #[test]
+    fn a_fleet_that_says_how_large_it_is_is_gentle_and_one_that_does_not_is_found_out() {
+        let (text, kept) = played(60, None, "push");
+        assert!(kept && text.contains(" ok\n"), "{text}");
+        let (text, kept) = played(60, Some(1), "push");
+        assert!(!kept && text.contains(" FAILED\n"), "{text}");
+        assert!(text.contains("logins at a server within ten seconds"), "{text}");
+    }
+
+    #[test]
+    fn a_seed_plays_the_same_again() {
+        let without_speed = |text: String| text.lines().next().map(str::to_owned);
+        let [one, two] = [(); 2].map(|()| without_speed(played(20, None, "zone").0));
+        assert_eq!(one, two);
+        assert!(one.is_some_and(|line| line.contains("100 % left")));
+    }
+
+    #[test]
+    fn a_scenario_that_does_not_exist_is_refused() {
+        let options = Options { hosts: 1, fleet_size: None, seed: 1, scenario: Some("x".to_owned()), threads: 1 };
+        let error = rehearse(&options).unwrap_err().to_string();
+        assert!(error.starts_with("expected a scenario of steady, ") && error.ends_with("found x"), "{error}");
+    }
 }

@@ -15,6 +15,8 @@ const RAMP: f64 = 300.0;
 /// Each host looks at each address so often, and at an edge.
 const INTERVAL: f64 = 5.0;
 const FAST: f64 = 0.5;
+/// Calls of the API a minute by a fleet with nothing amiss.
+const STEADY: f64 = 100.0;
 /// Settled logins of each host.
 const DEEP: f64 = 60.0;
 
@@ -40,6 +42,8 @@ pub(super) enum Course {
     Login,
     /// A lasting overload begins, or is over.
     Overload,
+    /// Hosts that are new find it.
+    Install,
     /// An admin drains the zone at all hosts at one instant, or the drain ends.
     Drain,
 }
@@ -80,19 +84,23 @@ impl Fleet {
             // Six that alternate, and then the ramp.
             Course::Overload => (7.0 * self.deep() + RAMP / 2.0, hosts / RAMP),
             // As the admin says.
-            Course::Drain => (1.0, hosts),
+            Course::Drain | Course::Install => (1.0, hosts),
         }
     }
 
     /// The same for the way back.
     fn returns(self, course: Course) -> (f64, f64) {
-        let a_second = self.hosts() / self.spread().max(1.0);
+        let hosts = self.hosts();
+        let a_second = hosts / self.spread().max(1.0);
         match course {
             Course::Nobody => (0.0, 0.0),
             Course::Path => (15.0 + self.spread(), a_second),
             Course::Login => (self.deep() + self.apart() + 15.0 + self.spread(), a_second),
-            Course::Overload => (self.deep() + self.apart() + RAMP / 2.0 + 5.0, self.hosts() / RAMP),
+            Course::Overload => (self.deep() + self.apart() + RAMP / 2.0 + 5.0, hosts / RAMP),
             Course::Drain => (10.0 + self.spread(), a_second),
+            // Those whom the account's quota is too small for wait for their turn.
+            Course::Install if self.0 > QUOTA => (hosts * 60.0 / STEADY, hosts),
+            Course::Install => (5.0, hosts),
         }
     }
 
@@ -112,7 +120,10 @@ impl Fleet {
         let fast = self.hosts() * (1.0 / FAST);
         check(connections.second, fast + by_chance(LOGINS), "new connections at a server within a second");
         #[expect(clippy::cast_precision_loss, reason = "a count")]
-        check(calls, QUOTA as f64 / 5.0, "calls of the API within a minute");
+        let quota = QUOTA as f64;
+        // Nobody who knows no address waits for the others.
+        let share = if returns == Course::Install { quota.max(self.hosts()) } else { quota / 5.0 };
+        check(calls, share, "calls of the API within a minute");
         for (moved, course, (within, a_second), how) in [
             (left, leaves, self.leaves(leaves), "left"),
             (back, returns, self.returns(returns), "returned"),
@@ -127,7 +138,7 @@ impl Fleet {
         let (found, all) = (moved.hosts, self.0);
         let text = match course {
             Course::Nobody => (found > 0).then_some("nobody was to"),
-            Course::Path | Course::Login | Course::Drain => (found != all).then_some("all were to"),
+            Course::Path | Course::Login | Course::Drain | Course::Install => (found != all).then_some("all were to"),
             #[expect(clippy::cast_precision_loss, reason = "a count")]
             Course::Overload => {
                 let half = self.hosts() / 2.0;

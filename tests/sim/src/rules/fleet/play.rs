@@ -89,22 +89,22 @@ impl Play {
         let time = Rc::new(Time::new()?);
         // As long as a round of logins takes, so that they are out of step from the beginning.
         let round = (Ms::try_from(size.hosts).unwrap_or(Ms::MAX) * SECOND / 10).max(60 * SECOND);
+        let begins = 2 * round + 60 * SECOND;
         let mut hosts = Vec::new();
         for n in 0..size.hosts {
-            let at = rng.u64(0..round);
+            let at = if scenario.new { begins + rng.u64(0..SECOND) } else { rng.u64(0..round) };
             let born = Born {
                 seed: rng.u64(..),
                 clock: HostClock::aged(0, 60 * SECOND + rng.u64(0..600 * SECOND)),
                 at,
                 instance: Some(format!("i-bp1{n:017}")),
-                inventory: known.clone(),
+                inventory: if scenario.new { Inventory::default() } else { known.clone() },
                 vault: Some(Rc::new(Vault::new(time.clone(), size.said))),
             };
             let mut host = Host::of(&mut workshop, &world, born)?;
-            host.is_doubted = false;
+            host.is_one_of_many = true;
             hosts.push(host);
         }
-        let begins = 2 * round + 60 * SECOND;
         let due = BinaryHeap::new();
         let (tally, here) = (Tally::default(), (0, 0, 0));
         let mut play = Self { workshop, world, hosts, due, begins, now: 0, here, edition: 0, tally, fault: None };
@@ -142,8 +142,8 @@ impl Play {
         if let Some(fleet) = &mut self.world.fleet {
             fleet.arrivals.drain(..).for_each(|arrival| self.tally.arrived(arrival, at));
         }
-        let Some((Some(before), after)) = moment.decided else { return };
-        let (was, is) = (self.leads_there(&before), self.leads_there(&after));
+        let Some((before, after)) = moment.decided else { return };
+        let (was, is) = (before.is_some_and(|before| self.leads_there(&before)), self.leads_there(&after));
         if was != is {
             self.tally.moved(n, is, at);
         }

@@ -24,6 +24,8 @@ pub(super) enum Step {
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) endpoints: usize,
+    /// The hosts are new: they start as the story begins, and know nothing.
+    pub(super) new: bool,
     /// From when the story begins.
     pub(super) steps: Vec<(Ms, Step)>,
     pub(super) lasts: Ms,
@@ -40,6 +42,7 @@ pub(super) fn all(hosts: usize) -> Vec<Scenario> {
     let stays = |name, lasts, steps| Scenario {
         name,
         endpoints: 1,
+        new: false,
         steps,
         lasts,
         leave_at: 0,
@@ -66,6 +69,12 @@ pub(super) fn all(hosts: usize) -> Vec<Scenario> {
     let (dead, well) = (6 * round, 3 * round + MINUTE);
     vec![
         stays("steady", 5 * MINUTE, vec![]),
+        Scenario {
+            new: true,
+            return_at: 0,
+            courses: (Course::Nobody, Course::Install),
+            ..stays("install", 2 * round, vec![])
+        },
         stays("restart", 2 * round, vec![(0, Step::World(Event::Restart))]),
         stays("push", 2 * round, vec![(0, Step::Reload(", interval = \"6s\""))]),
         stays("rotation", 2 * MINUTE + 2 * round, vec![(0, Step::Password), (2 * MINUTE, Step::File)]),
