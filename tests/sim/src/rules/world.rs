@@ -37,8 +37,8 @@ pub(super) struct FleetWorld {
     pub(super) file: PathBuf,
     /// What the config has beside, in its `[endpoint.probe]`.
     pub(super) probe: String,
-    /// The database's.
-    pub(super) password: String,
+    /// Those that the database takes.
+    pub(super) passwords: Vec<String>,
     /// What has come since somebody last looked.
     pub(super) arrivals: Vec<Arrival>,
     /// The minute, and the calls within it.
@@ -47,7 +47,7 @@ pub(super) struct FleetWorld {
 
 impl FleetWorld {
     pub(super) fn new(said: u32, file: PathBuf, password: String) -> Self {
-        Self { said, file, probe: String::new(), password, arrivals: Vec::new(), used: (0, 0) }
+        Self { said, file, probe: String::new(), passwords: vec![password], arrivals: Vec::new(), used: (0, 0) }
     }
 
     /// A probe that logs in.
@@ -246,7 +246,7 @@ impl World {
     /// How a login ends that is sent now on an open connection.
     pub(super) fn login(&mut self, address: IpAddr, password: Option<&str>) -> Result<(), FailureReason> {
         self.arrives(address, Arrival::Login);
-        if self.fleet.as_ref().zip(password).is_some_and(|(fleet, given)| fleet.password != given) {
+        if self.fleet.as_ref().zip(password).is_some_and(|(fleet, given)| !fleet.passwords.iter().any(|p| p == given)) {
             return Err(FailureReason::Auth);
         }
         let place = self.spot(address).and_then(|(spot, _)| self.spots.get(&spot));

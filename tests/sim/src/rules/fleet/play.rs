@@ -168,9 +168,10 @@ impl Play {
                 let own = matches!(event, Event::Restart | Event::Drain(..));
                 if own { self.tell(event) } else { Ok(()) }
             }
-            Step::Password => {
+            Step::Password { retained } => {
                 if let Some(fleet) = &mut self.world.fleet {
-                    fleet.password = password(self.edition + 1);
+                    fleet.passwords.retain(|_| retained);
+                    fleet.passwords.push(password(self.edition + 1));
                 }
                 Ok(())
             }

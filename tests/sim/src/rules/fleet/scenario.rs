@@ -12,8 +12,10 @@ const MINUTE: Ms = 60 * SECOND;
 pub(super) enum Step {
     /// To the world, and so to every host at the same instant.
     World(Event),
-    /// The database takes another password.
-    Password,
+    /// The database takes another password, and the one before, too, if that is `retained`.
+    Password {
+        retained: bool,
+    },
     /// Every host has the new one.
     File,
     /// Every host reloads a config with this beside, in its `[endpoint.probe]`.
@@ -66,6 +68,7 @@ pub(super) fn all(hosts: usize) -> Vec<Scenario> {
     let gone = |what| [login(what), other(what)];
     let crowded = gone(Login::NoComputeNode).into_iter().map(|step| (0, step));
     let relieved = gone(Login::Right).into_iter().map(|step| (overload, step));
+    let lost = Step::Password { retained: false };
     let (dead, well) = (6 * round, 3 * round + MINUTE);
     vec![
         stays("steady", 5 * MINUTE, vec![]),
@@ -77,7 +80,8 @@ pub(super) fn all(hosts: usize) -> Vec<Scenario> {
         },
         stays("restart", 2 * round, vec![(0, Step::World(Event::Restart))]),
         stays("push", 2 * round, vec![(0, Step::Reload(", interval = \"6s\""))]),
-        stays("rotation", 2 * MINUTE + 2 * round, vec![(0, Step::Password), (2 * MINUTE, Step::File)]),
+        stays("rotation", 2 * MINUTE + 2 * round, vec![(0, lost), (2 * MINUTE, Step::File)]),
+        stays("renewal", 2 * round, vec![(0, Step::Password { retained: true }), (0, Step::File)]),
         moves("zone", (0, 2 * MINUTE, 4 * MINUTE), Course::Path, zone(0)),
         moves("resolver", (MINUTE, 3 * MINUTE, 5 * MINUTE), Course::Path, deaf),
         moves(
