@@ -165,7 +165,7 @@ mod tests {
     fn a_fleet_that_says_how_large_it_is_is_gentle_and_one_that_does_not_is_found_out() {
         let (text, kept) = played(60, None, "push");
         assert!(kept && text.contains(" ok\n"), "{text}");
-        let (text, kept) = played(60, Some(1), "push");
+        let (text, kept) = played(300, Some(1), "push");
         assert!(!kept && text.contains(" FAILED\n"), "{text}");
         assert!(text.contains("logins at a server within ten seconds"), "{text}");
     }

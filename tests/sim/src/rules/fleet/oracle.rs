@@ -22,6 +22,8 @@ const INTERVAL: f64 = 5.0;
 const FAST: f64 = 0.5;
 /// Calls of the API a minute by a fleet with nothing amiss.
 const STEADY: f64 = 100.0;
+/// The hold.
+const HOLD: f64 = 5.0;
 /// Settled logins of each host.
 const DEEP: f64 = 60.0;
 
@@ -99,7 +101,9 @@ impl Fleet {
         let a_second = hosts / self.spread().max(1.0);
         match course {
             Course::Nobody => (0.0, 0.0),
-            Course::Path => (15.0 + self.spread(), a_second),
+            // A login that succeeds just before the path's hold is over, after it failed on the way, has a hold of its
+            // own.
+            Course::Path => (15.0 + HOLD + 2.0 * self.spread(), a_second),
             Course::Login => (self.deep() + self.apart() + 15.0 + self.spread(), a_second),
             Course::Overload => (self.deep() + self.apart() + RAMP / 2.0 + 5.0, hosts / RAMP),
             Course::Drain => (10.0 + self.spread(), a_second),
@@ -166,10 +170,10 @@ fn in_time(moved: Moved, (within, a_second): (f64, f64), how: &str) -> Vec<Strin
     late.into_iter().chain(herd).collect()
 }
 
-/// The most that a window may show where hosts that know nothing of each other come at random, so many on average: one
-/// window in a million has more.
+/// The most that a window may show where hosts that know nothing of each other come at random, so many on average: of
+/// ten million windows one has more.
 fn by_chance(mean: f64) -> f64 {
-    mean + 5.0 * mean.sqrt()
+    mean + 5.0 * mean.sqrt() + 5.0
 }
 
 /// A time of the story, as it is told.
@@ -202,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_bound_can_be_broken() {
-        let logins = Peaks { second: 26, ten_seconds: 151, minute: 723 };
+        let logins = Peaks { second: 31, ten_seconds: 156, minute: 728 };
         let figures = Figures { logins, connections: peaks(700, 0), calls: 201, ..Figures::default() };
         let broken = Fleet(300).judge(&figures, STAY);
         assert_eq!(broken.len(), 5, "{broken:?}");
@@ -217,8 +221,8 @@ mod tests {
 
     #[test]
     fn the_bounds_of_returns_are_those_of_the_readme() {
-        assert_eq!(Fleet(50).returns(Course::Path), (15.5, 50.0));
-        assert_eq!(Fleet(300).returns(Course::Path), (18.0, 100.0));
-        assert_eq!(Fleet(60_000).returns(Course::Path), (75.0, 1000.0));
+        assert_eq!(Fleet(50).returns(Course::Path), (21.0, 50.0));
+        assert_eq!(Fleet(300).returns(Course::Path), (26.0, 100.0));
+        assert_eq!(Fleet(60_000).returns(Course::Path), (140.0, 1000.0));
     }
 }
