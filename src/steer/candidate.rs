@@ -260,7 +260,8 @@ fn connects(health: Option<&TargetHealth>) -> bool {
 
 fn is_failing(health: Option<&TargetHealth>) -> bool {
     let fails = |c: &CheckHealth| matches!(c.state, CheckState::Up { .. }) && c.successes_in_a_row == 0;
-    health.is_some_and(|health| health.checks.values().any(fails))
+    // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes away.
+    health.is_some_and(|health| evidence::in_force(health).any(|(_, check)| fails(check)))
 }
 
 fn is_overloaded(health: Option<&TargetHealth>) -> bool {
@@ -287,7 +288,11 @@ fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool
 /// other.
 fn drain_ends(zone: &ZoneId, drain: &Drain, inputs: &Inputs<'_>) -> Boottime {
     let spread = inputs.policy.spread;
-    if spread.is_zero() { drain.until } else { drain.until.after(spread.mul_f64(shed::hash(inputs.host, zone.as_str()))) }
+    if spread.is_zero() {
+        drain.until
+    } else {
+        drain.until.after(spread.mul_f64(shed::hash(inputs.host, zone.as_str())))
+    }
 }
 
 fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Standing {

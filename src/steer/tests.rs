@@ -429,6 +429,28 @@ fn a_lower_priority_serves_only_when_the_higher_is_dead() {
 }
 
 #[test]
+fn a_return_waits_for_no_login_after_one_that_met_the_dead_path() {
+    let mut world = World::new(&[&[1, 2]]);
+    let at = |secs: u64| now(secs).boottime;
+    world.set(2, up(999));
+    // Down from 900 to 950; the login that failed at 910 is the only one since, and not yet decided.
+    world.set(1, CheckHealth { since: now(950), ..up(999) });
+    let login = health(CheckState::Up { hold_until: None }, 0, Some(800), Some(910));
+    let met = |last: u64, on_the_way: bool| {
+        let moving = Some(Span { first: at(910), last: at(last) });
+        CheckHealth { on_the_way, moving, ..login.clone() }
+    };
+    for (last, on_the_way, published) in
+        [(910, true, &[1, 2][..]), (910, false, &[2]), (960, true, &[2])] as [(u64, bool, &[u8]); 3]
+    {
+        world.set_check(1, Check::Deep, met(last, on_the_way));
+        let mut found = world.answer(&[2]).0;
+        found.sort_unstable();
+        assert_eq!(found, ips(published), "failed at {last}, on the way: {on_the_way}");
+    }
+}
+
+#[test]
 fn a_drained_zone_is_left_unless_it_is_needed() {
     let mut world = World::new(&[&[1, 2]]);
     world.set(1, up(999));

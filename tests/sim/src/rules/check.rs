@@ -186,7 +186,12 @@ impl CheckTask {
         }
     }
 
-    fn landed(&mut self, flight: Flight, (outcome, overload): (Result<Ms, FailureReason>, Overload), (clock, now): (HostClock, Ms)) -> Landed {
+    fn landed(
+        &mut self,
+        flight: Flight,
+        (outcome, overload): (Result<Ms, FailureReason>, Overload),
+        (clock, now): (HostClock, Ms),
+    ) -> Landed {
         let deadline = self.schedule.timeout;
         // As the agent does: a timeout that is noticed too late says that this host stood still.
         let slept = now - flight.began > 2 * after(0, deadline) + SECOND;

@@ -10,8 +10,8 @@ use privatelinkd::config::Config;
 use privatelinkd::discover::pace::{ApiPace, DnsPace, Fleet};
 use privatelinkd::discover::{Found, FoundZone, Round, SourceError, fold, next_expiry, rounds};
 use privatelinkd::model::{
-    Boottime, BusinessStatus, CloudFacts, ConnectionStatus, EndpointName, EndpointStatus, HostName, Inventory, SourceKind, Zone,
-    ZoneFacts, ZoneStatus,
+    Boottime, BusinessStatus, CloudFacts, ConnectionStatus, EndpointName, EndpointStatus, HostName, Inventory,
+    SourceKind, Zone, ZoneFacts, ZoneStatus,
 };
 
 use super::clock::HostClock;
@@ -225,7 +225,9 @@ fn silence(source: SourceName) -> BTreeMap<SourceKind, Result<Found, SourceError
     let silent = || SourceError::Resolve(ResolveError::Failed("x".to_owned(), "no answer".to_owned()));
     match source {
         SourceName::Api => [(SourceKind::Api, Err(SourceError::NoApi("no answer".to_owned())))].into(),
-        SourceName::Dns => [(SourceKind::ZoneDomain, Err(silent())), (SourceKind::EndpointDomain, Err(silent()))].into(),
+        SourceName::Dns => {
+            [(SourceKind::ZoneDomain, Err(silent())), (SourceKind::EndpointDomain, Err(silent()))].into()
+        }
     }
 }
 

@@ -61,7 +61,12 @@ impl Workshop {
         }
         let read = from_toml(&text);
         let mut config = read.map_err(|complaints| Broken::Config(format!("{complaints:?}"), text.clone()))?;
-        config.endpoints.values_mut().filter_map(|e| e.probe.as_mut()).filter(|p| p.port == DEEP && p.deep.is_none()).for_each(log_in);
+        config
+            .endpoints
+            .values_mut()
+            .filter_map(|e| e.probe.as_mut())
+            .filter(|p| p.port == DEEP && p.deep.is_none())
+            .for_each(log_in);
         let config = Arc::new(config);
         if self.configs.len() > 4096 {
             self.configs.clear();

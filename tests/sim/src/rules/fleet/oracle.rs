@@ -135,10 +135,9 @@ impl Fleet {
         // Nobody who knows no address waits for the others.
         let share = if returns == Course::Install { quota.max(self.hosts()) } else { quota / 5.0 };
         check(calls, share, "calls of the API within a minute");
-        for (moved, course, (within, a_second), how) in [
-            (left, leaves, self.leaves(leaves), "left"),
-            (back, returns, self.returns(returns), "returned"),
-        ] {
+        for (moved, course, (within, a_second), how) in
+            [(left, leaves, self.leaves(leaves), "left"), (back, returns, self.returns(returns), "returned")]
+        {
             broken.extend(self.moved(moved, course, how));
             broken.extend(in_time(moved, (within, a_second), how));
         }
@@ -193,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_gentle_fleet_breaks_nothing() {
-        let figures = Figures { logins: peaks(20, 600), connections: peaks(300, 4000), calls: 200, ..Figures::default() };
+        let figures =
+            Figures { logins: peaks(20, 600), connections: peaks(300, 4000), calls: 200, ..Figures::default() };
         assert_eq!(Fleet(300).judge(&figures, STAY), Vec::<String>::new());
         let moved = Moved { hosts: 300, second: 70, slowest: 8000 };
         let figures = Figures { left: moved, back: Moved { slowest: 17_000, ..moved }, ..figures };

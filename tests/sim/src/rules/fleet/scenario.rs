@@ -13,9 +13,7 @@ pub(super) enum Step {
     /// To the world, and so to every host at the same instant.
     World(Event),
     /// The database takes another password, and the one before, too, if that is `retained`.
-    Password {
-        retained: bool,
-    },
+    Password { retained: bool },
     /// Every host has the new one.
     File,
     /// Every host reloads a config with this beside, in its `[endpoint.probe]`.
