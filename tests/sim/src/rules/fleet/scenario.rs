@@ -55,7 +55,8 @@ fn calm(round: Ms) -> Vec<Scenario> {
             new: true,
             return_at: 0,
             courses: (Course::Nobody, Course::Install),
-            ..stays("install", 2 * round, vec![])
+            // Where the quota is too small for all of them, the rest asks again after up to six rounds.
+            ..stays("install", 7 * round, vec![])
         },
         stays("restart", 2 * round, vec![(0, Step::World(Event::Restart))]),
         stays("push", 2 * round, vec![(0, Step::Reload(", interval = \"6s\""))]),
