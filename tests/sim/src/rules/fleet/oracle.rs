@@ -108,7 +108,7 @@ impl Fleet {
             Course::Overload => (self.deep() + self.apart() + RAMP / 2.0 + 5.0, hosts / RAMP),
             Course::Drain => (10.0 + self.spread(), a_second),
             // Those whom the account's quota is too small for wait for their turn.
-            Course::Install if self.0 > QUOTA => (hosts * 60.0 / STEADY, hosts),
+            Course::Install if self.0 > QUOTA => (hosts * 60.0 / STEADY + 10.0, hosts),
             Course::Install => (5.0, hosts),
         }
     }
