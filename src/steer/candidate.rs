@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Inputs;
 use super::evidence::{self, Charge};
-use super::unproven;
 use super::shed;
+use super::unproven;
 use crate::model::{
     AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
     Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
