@@ -148,8 +148,8 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
         let pinned = claim.zone.is_some();
         let steering = if pinned { Steering::default() } else { inputs.policy.steering(claim.endpoint.0) };
         // Registered even without an address, so that what is published of the name stays (B1).
-        let of_name = || Candidates { list: Vec::new(), pinned, steering, missing: true };
-        let of_name = names.entry(claim.name.clone()).or_insert_with(of_name);
+        let nobody_yet = || Candidates { list: Vec::new(), pinned, steering, missing: true };
+        let of_name = names.entry(claim.name.clone()).or_insert_with(nobody_yet);
         of_name.missing &= claim.is_missing();
         of_name.list.extend(candidates(&claim, inputs));
     }

@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::EventKind;
 use crate::model::{Check, SourceKind, TargetKey, Withdrawal};
 
+const FORMER_KEPT: &str =
+    "still leads where it did before the config changed: nothing of the new endpoint passed a probe";
+
 /// One sentence, for the log and for status.
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,10 +28,7 @@ impl fmt::Display for EventKind {
                 write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
             }
             Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
-            Self::FormerKept { name } => write!(
-                f,
-                "{name}: still leads where it did before the config changed: nothing of the new endpoint passed a probe"
-            ),
+            Self::FormerKept { name } => write!(f, "{name}: {FORMER_KEPT}"),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),
