@@ -8,8 +8,12 @@ use privatelinkd::model::{Check, FailureReason};
 use super::super::history::Ms;
 use super::super::probing::Seen;
 
+/// Results in a row that take a path down, by default.
+pub(super) const FALL: usize = 3;
+/// Those that bring it up.
+pub(super) const RISE: usize = 3;
 /// Results kept of each check.
-const KEEP: usize = 64;
+const KEEP: usize = 128;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
@@ -84,6 +88,24 @@ impl Log {
     pub(super) fn passing(&self, address: IpAddr, check: Check) -> Option<(Ms, usize)> {
         let run = self.of(address, check).rev().take_while(|e| e.found == Found::Good);
         run.fold(None, |sum: Option<(Ms, usize)>, e| Some((e.began, sum.map_or(0, |s| s.1) + 1)))
+    }
+
+    /// When the first of those successes began that made its path one that is up, by `rise`, and after which it has not
+    /// gone down by `fall`.
+    pub(super) fn up_since(&self, address: IpAddr) -> Option<Ms> {
+        let (mut passed, mut failed, mut since) = (Vec::new(), 0, None);
+        for e in self.of(address, Check::Path) {
+            if e.found == Found::Good {
+                failed = 0;
+                passed.push(e.began);
+                since = since.or(passed.first().copied().filter(|_| passed.len() >= RISE));
+            } else {
+                failed += 1;
+                passed.clear();
+                since = since.filter(|_| failed < FALL);
+            }
+        }
+        since
     }
 
     /// When the first probe began that it has ever passed.

@@ -76,6 +76,8 @@ pub(super) struct Oracle {
     log: Log,
     names: BTreeMap<String, Watch>,
     last_event: Ms,
+    /// When the host was cut off: each is a departure of whatever it could not reach.
+    cuts: Vec<Ms>,
     decisions: (Ms, u32),
     /// What the processes knew was lost since the start.
     restarted: Option<Ms>,
@@ -106,6 +108,7 @@ impl Oracle {
             log: Log::default(),
             names: BTreeMap::new(),
             last_event: 0,
+            cuts: Vec::new(),
             decisions: (0, 0),
             restarted: None,
         }
@@ -113,6 +116,9 @@ impl Oracle {
 
     pub(super) fn suffered(&mut self, event: Event, world: &World, now: Ms) {
         self.last_event = now;
+        if let Event::Cut(_) | Event::NoSockets = event {
+            self.cuts.push(now);
+        }
         let before = self.truth.with_dead_logins();
         self.truth.suffer(event, world, now);
         // Whose login fails by now by what no other address mends is decided no more: it comes back.
@@ -206,9 +212,9 @@ impl Oracle {
         let known: Vec<_> = case.addresses().filter(|(spot, _)| self.is_settled(case, *spot)).collect();
         let state = |spot: &Spot| self.truth.spots.get(spot).map(|s| s.state);
         let healthy: Vec<_> = known.iter().filter(|(spot, _)| state(spot) == Some(State::Healthy)).collect();
-        let published = |address: &IpAddr| new.addresses.contains(address);
-        let dead = known.iter().find(|(spot, a)| published(a) && state(spot).is_some_and(State::is_dead));
-        let unreachable = known.iter().find(|(spot, a)| published(a) && state(spot) == Some(State::DeadPath));
+        let is_published = |address: &IpAddr| new.addresses.contains(address);
+        let dead = known.iter().find(|(spot, a)| is_published(a) && state(spot).is_some_and(State::is_dead));
+        let unreachable = known.iter().find(|(spot, a)| is_published(a) && state(spot) == Some(State::DeadPath));
         let reachable = known.iter().any(|(spot, _)| state(spot).is_some_and(State::path_is_up));
         if let (Some((spot, _)), false) = (dead, healthy.is_empty()) {
             return Some(format!("{} leads to {spot:?}, which is dead, though another is well", case.name));
@@ -219,9 +225,13 @@ impl Oracle {
         let best =
             known.iter().filter(|(spot, _)| state(spot) != Some(State::DeadPath)).map(|(s, _)| self.key(*s, case));
         let best = best.min();
-        let lacking = healthy.iter().find(|(spot, a)| Some(self.key(*spot, case)) == best && !published(a));
+        let lacks = |(spot, a): &(Spot, IpAddr)| !is_published(a) && !self.may_be_held(case, *spot, *a);
+        let lacking = healthy.iter().find(|of| Some(self.key(of.0, case)) == best && lacks(of));
         let is_kept = |(spot, _): &(Spot, bool)| self.truth.is_missed(spot.endpoint, case.world, case.now);
-        let mut kept = new.addresses.iter().filter_map(|a| case.world.spot(*a)).filter(is_kept);
+        // Sources may differ: what one of them still has, and can be reached, may stay.
+        let works = |(spot, is_now): (Spot, bool)| is_now && state(&spot).is_some_and(State::path_is_up);
+        let published = || new.addresses.iter().filter_map(|a| case.world.spot(*a));
+        let mut kept = published().filter(|of| is_kept(of) || works(*of));
         if let Some((spot, _)) = lacking
             && !kept.any(|(missed, _)| self.key(missed, case) < self.key(*spot, case))
             && !(case.world.setup.one && new.addresses.len() == 1)
@@ -238,11 +248,24 @@ impl Oracle {
         let undecided = |(spot, address): (Spot, IpAddr)| {
             let state = self.truth.spots.get(&spot).map(|s| s.state);
             // What fails in vain may come in yet, and what is unknown may turn up.
-            (state == Some(State::Vain) && !new.addresses.contains(&address)) || !self.is_settled(case, spot)
+            let may_come = state == Some(State::Vain) || self.may_be_held(case, spot, address);
+            (may_come && !new.addresses.contains(&address)) || !self.is_settled(case, spot)
         };
+        // What comes first may take the place of what is published as soon as it is seen to work.
+        let published =
+            || new.addresses.iter().filter_map(|a| case.world.spot(*a)).map(|(spot, _)| self.key(spot, case));
+        let well = |spot: &&Spot| self.truth.spots.get(spot).is_some_and(|s| s.state == State::Healthy);
+        let first = case.claims.iter().filter(well).map(|spot| self.key(*spot, case)).min();
+        let outranked = first.is_some_and(|first| published().any(|key| key > first));
         let all_known = new.addresses.iter().all(|a| case.addresses().any(|(_, known)| known == *a));
         let draining = self.truth.drains.values().any(|until| *until > case.now);
-        all_known && !draining && !case.claims.iter().any(is_noisy) && !case.addresses().any(undecided)
+        let behind = case.claims.iter().any(|spot| self.truth.is_behind(spot.endpoint, case.world));
+        all_known
+            && !draining
+            && !behind
+            && !outranked
+            && !case.claims.iter().any(is_noisy)
+            && !case.addresses().any(undecided)
     }
 
     /// The host has known for long enough where the zone is, and nobody says that it is gone.
@@ -280,10 +303,14 @@ impl Oracle {
     /// Every name is as it should be, and has been for a while.
     pub(super) fn is_at_rest(&self, world: &World, now: Ms) -> bool {
         let noisy = self.truth.spots.values().any(|s| s.state == State::Noisy);
-        let long = now.saturating_sub(self.last_event) > 300 * SECOND;
+        let passed = now.saturating_sub(self.last_event);
+        let long = passed > 300 * SECOND;
         let claimed = |name: &String| !Truth::claims(name, world).is_empty();
         let stable = |watch: &Watch| watch.stable.is_some() && watch.stable_since + 60 * SECOND <= now;
-        (noisy && long) || self.names.iter().filter(|(name, _)| claimed(name)).all(|(_, watch)| stable(watch))
+        // The writer waits until whoever edits the file has done with it.
+        (noisy && long)
+            || passed >= 5 * SECOND
+                && self.names.iter().filter(|(name, _)| claimed(name)).all(|(_, watch)| stable(watch))
     }
 }
 

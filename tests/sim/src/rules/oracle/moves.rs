@@ -5,14 +5,11 @@ use std::net::IpAddr;
 
 use privatelinkd::model::{Answer, Check};
 
-use super::log::Found;
+use super::log::{FALL, Found, RISE};
 use super::truth::{Since, State};
 use super::{Case, Oracle, Promise, told};
 use crate::rules::history::{Kind, Ms, SECOND, Spot};
 
-/// By default.
-const FALL: usize = 3;
-const RISE: usize = 3;
 /// From the last probe before a path dies: an interval with its jitter, `fall` probes, the deadline of the last one, a
 /// sibling's answer, and the next regular look.
 const SOON_GONE: Ms = 25 * SECOND;
@@ -106,8 +103,8 @@ impl Oracle {
         works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
     }
 
-    /// `fall` failures in a row, or many among few, and the last of them was known no earlier than a sibling's success
-    /// that is younger than the first.
+    /// `fall` failures in a row, or many among few, and a sibling passed meanwhile: once since the first began, or without
+    /// a failure from before the last until after it.
     fn is_disproved(&self, gone: IpAddr, check: Check, siblings: &[IpAddr]) -> bool {
         let in_a_row: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).collect();
         let recent: Vec<_> = self.log.of(gone, check).rev().take(LOSSY).filter(|e| e.found == Found::Bad).collect();
@@ -117,7 +114,8 @@ impl Oracle {
         let passed = |sibling: &IpAddr| {
             [Check::Path, Check::Deep].iter().any(|own| {
                 let mut results = self.log.of(*sibling, *own);
-                results.any(|e| e.found == Found::Good && e.began >= first && e.began <= last)
+                let beside = self.log.passing(*sibling, *own).is_some_and(|(since, _)| since <= last);
+                results.any(|e| e.found == Found::Good && e.began >= first && (e.began <= last || beside))
             })
         };
         siblings.iter().any(passed)
@@ -137,7 +135,10 @@ impl Oracle {
         let works = |a: &IpAddr| risen(a) && self.checks_pass(case, *a) && self.truth.known_healthy(case, *a);
         let served = before.intersection(after).any(works);
         // What comes and goes by chance is up for a while in between.
-        let noisy = self.truth.spots.get(&spot).is_none_or(|s| s.state == State::Noisy);
+        let hold = case.world.setup.hold * SECOND;
+        let lately = |until: Ms| until + hold >= case.now;
+        let noisy = |s: &Since| s.state == State::Noisy || s.noisy_until.is_some_and(lately);
+        let noisy = self.truth.spots.get(&spot).is_none_or(noisy);
         if noisy || !served || case.now.saturating_sub(self.truth.settled) < NOTICED || !is_now {
             return None;
         }
@@ -145,11 +146,9 @@ impl Oracle {
             return Some((Promise::ProvenFirst, "joins without one success, though another works"));
         }
         self.names.get(case.name)?.left.get(&came)?;
-        let hold = case.world.setup.hold * SECOND;
-        let (first, many) = self.log.passing(came, Check::Path).unwrap_or((case.now, 0));
         // What has never worked before has nothing to make up for.
-        let is_new = self.log.worked(came) >= Some(first);
-        let earned = is_new || many >= RISE && case.now.saturating_sub(first) >= hold;
+        let is_new = self.log.worked(came) >= self.log.passing(came, Check::Path).map(|(first, _)| first);
+        let earned = is_new || self.log.up_since(came).is_some_and(|since| since + hold <= case.now);
         (!earned && case.world.kind(spot) != Kind::Deep)
             .then_some((Promise::EarnedReturn, "comes back before it has earned it, though another works"))
     }
@@ -227,7 +226,8 @@ impl Oracle {
     /// How long it may then be on hold.
     fn longest_hold(&self, case: &Case<'_>, own: &Since) -> Ms {
         let hour = case.now.saturating_sub(3600 * SECOND);
-        let departures = self.names.get(case.name).map_or(0, |w| w.departures.iter().filter(|at| **at > hour).count());
+        let left = self.names.get(case.name).map(|watch| &watch.departures);
+        let departures = left.into_iter().flatten().chain(&self.cuts).filter(|at| **at > hour).count();
         let hold = case.world.setup.hold * SECOND;
         let hold = hold.max((hold << departures.min(8)).min(MOST_HOLD)) * 6 / 5;
         // What comes and goes by chance goes down more often than names leave it.

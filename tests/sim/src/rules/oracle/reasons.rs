@@ -4,12 +4,11 @@ use std::net::IpAddr;
 
 use privatelinkd::model::{Answer, AnswerReason};
 
-use super::log::Found;
+use super::log::{FALL, Found};
 use super::truth::State;
 use super::{Case, Oracle, Promise, told};
 use crate::rules::history::{Ms, SECOND, Spot};
 
-const FALL: usize = 3;
 /// Between a failure and the reason that tells of it: its own deadline, and a sibling's answer.
 const TOLD_SOON: Ms = 20 * SECOND;
 
@@ -39,8 +38,11 @@ impl Oracle {
         let left = |(_, a, _): &(_, IpAddr, _)| self.names.get(case.name).is_some_and(|w| w.left.contains_key(a));
         let works = |(_, a, st): &(Spot, IpAddr, State)| *st == State::Healthy && published(a);
         let stays = |(s, a, _): &(Spot, IpAddr, State)| published(a) && !self.truth.is_given_up(*s, *a, case.world);
-        // Nobody asks what the config lacks.
-        let mut asked = self.truth.spots.iter().filter(|(spot, _)| !case.world.removed.contains(&spot.endpoint));
+        // Nobody asks what the config or the cloud lacks.
+        let is_given_up = |spot: Spot| {
+            case.world.address(spot).is_none_or(|address| self.truth.is_given_up(spot, address, case.world))
+        };
+        let mut asked = self.truth.spots.iter().filter(|(spot, _)| !is_given_up(**spot));
         let everybody = asked.all(|(_, s)| s.state.is_dead());
         match new.reason {
             AnswerReason::FailedOver if all_well && !held => false_("nothing is dead"),

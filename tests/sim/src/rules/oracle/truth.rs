@@ -184,6 +184,16 @@ impl Truth {
         world.removed.contains(&spot.endpoint) || world.address(spot) != Some(of) || told.map(|(_, t)| t).any(lacks)
     }
 
+    /// Some source told something else of the endpoint when it last told anything: news is under way.
+    pub(super) fn is_behind(&self, endpoint: usize, world: &World) -> bool {
+        let listed = |spots: &BTreeMap<Spot, Place>| -> BTreeSet<(Spot, u8)> {
+            let of = spots.iter().filter(|(spot, place)| spot.endpoint == endpoint && place.listed);
+            of.map(|(spot, place)| (*spot, place.generation)).collect()
+        };
+        let now = listed(&world.spots);
+        self.told.iter().any(|((_, of), told)| *of == endpoint && listed(told) != now)
+    }
+
     /// The cloud's latest list lacks the whole endpoint, and not for so long that it may go: it stays as it was.
     pub(super) fn is_missed(&self, endpoint: usize, world: &World, now: Ms) -> bool {
         let lacks = self.told.get(&(SourceName::Api, endpoint)).is_some_and(BTreeMap::is_empty);
@@ -225,9 +235,10 @@ impl Truth {
     }
 }
 
-/// These passes agree on an absence, and the grace after that is over.
+/// These passes agree on an absence, and so does one after the grace that follows.
 fn is_over(passes: &[Ms], world: &World, now: Ms) -> bool {
     let grace = if world.setup.short_graces { 300 } else { 3600 } * SECOND;
     let first = passes.first().copied().unwrap_or(now);
-    passes.iter().find(|at| **at >= first + APART).is_some_and(|at| at + grace <= now)
+    let over = passes.iter().find(|at| **at >= first + APART).map(|at| at + grace);
+    over.is_some_and(|over| over <= now) && passes.last().copied() >= over
 }
