@@ -34,7 +34,8 @@ pub(super) struct Charge {
     failures: Span,
 }
 
-/// The gravest charge against an address, if there is one.
+/// The gravest charge against an address, if there is one. Whoever has logged in since the path's latest failure has been
+/// reached: that failure says nothing of now.
 pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
     let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
         (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {
@@ -42,8 +43,11 @@ pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
         }
         _ => None,
     };
+    let health = health?;
+    let logged_in = health.checks.get(&Check::Deep).and_then(|deep| deep.last_success_started);
+    let is_over = |charge: &Charge| charge.check == Check::Path && logged_in >= Some(charge.failures.last);
     // In the order of the checks: what is nearer to the wire is graver.
-    health.into_iter().flat_map(in_force).find_map(of)
+    in_force(health).filter_map(of).find(|charge| !is_over(charge))
 }
 
 /// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the
