@@ -10,7 +10,7 @@
 //! 1. those that are up (or that nothing probes); and if all of these are overloaded those on hold, too;
 //! 2. unless a published one has not been judged yet: those whose deep check has not been judged or that have met
 //!    a failure just now, those on hold, those that begin to answer. Recovery is earned by `rise` and hold, unless
-//!    nothing else is healthy;
+//!    nothing else is healthy. What fails just now comes in only where nothing published can stay;
 //! 3. those whose path is up, if every published one has its path down beside that: an address that connects is better
 //!    than one that does not. Between equals nothing moves;
 //! 4. what is published already, unchanged (B1).
@@ -97,6 +97,10 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
             wake = wake.into_iter().chain(slow.wake).min();
             prefer(&mut choice, (&pool, &is_published), |c| c.local);
         }
+        if !choice.iter().any(|c| pool.is_good(c)) && choice.iter().any(|c| is_published(c)) {
+            // What answers is second choice, and the first may be dead: of that nothing is preferred to anything.
+            choice = pool.members.iter().copied().filter(|c| is_published(c)).collect();
+        }
         if candidates.steering.answers == Answers::One {
             keep_one(&mut choice, &pool, published);
         }
@@ -178,7 +182,13 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
     if !firm.is_empty() || hope {
         return firm;
     }
-    lesser.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
+    let mut found = lesser.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default();
+    // One that fails just now may be met by the same fault of this host as what is published: that stays until one of them
+    // answers.
+    if live().any(is_published) {
+        found.retain(|c| !c.failing);
+    }
+    found
 }
 
 /// True if a drain is not what keeps it out.
