@@ -144,6 +144,7 @@ impl Rig {
             withdrawn: Withdrawn::default(),
             disowned: false,
             outstayed: std::collections::BTreeSet::new(),
+            put_off: std::collections::BTreeSet::new(),
         };
         let runner = Runner::new(Setup {
             clock,

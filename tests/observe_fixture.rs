@@ -93,6 +93,7 @@ fn endpoint(n: usize) -> Endpoint {
     Endpoint {
         identity: EndpointIdentity::default(),
         probed: true,
+        proves_itself: false,
         id: (n == 1).then(|| "ep-bp1i2x3y4z".parse().unwrap()),
         domain: None,
         names: [name(n)].into(),

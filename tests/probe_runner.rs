@@ -49,6 +49,7 @@ fn inventory() -> Inventory {
             })
             .collect(),
         probed: true,
+        proves_itself: false,
         presence: Presence::Configured,
         sources: BTreeMap::new(),
         cloud: None,

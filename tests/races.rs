@@ -138,6 +138,7 @@ impl Rig {
             withdrawn: Withdrawn::default(),
             disowned: false,
             outstayed: std::collections::BTreeSet::new(),
+            put_off: std::collections::BTreeSet::new(),
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());

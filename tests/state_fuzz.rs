@@ -87,8 +87,9 @@ fn inventory() -> impl Strategy<Value = Inventory> {
         },
     );
     let missing = || {
-        let missing = (proptest::option::of(boottime()), proptest::option::of(boottime()));
-        proptest::option::of(missing.prop_map(|(first, confirmed)| Missing { first, confirmed }))
+        let time = || proptest::option::of(boottime());
+        let missing = (time(), time(), time());
+        proptest::option::of(missing.prop_map(|(first, confirmed, latest)| Missing { first, confirmed, latest }))
     };
     let zone = select(vec![Zone::Known("z0".parse().unwrap()), Zone::Known("z1".parse().unwrap()), Zone::Unknown]);
     let leaving = || btree_map(name(), boottime(), 0..2);
@@ -119,6 +120,7 @@ fn inventory() -> impl Strategy<Value = Inventory> {
             priority,
             zones,
             probed,
+            proves_itself: probed,
             presence,
             sources,
             cloud: None,

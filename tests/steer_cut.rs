@@ -100,6 +100,7 @@ impl Host {
                 priority: 0,
                 zones,
                 probed: true,
+                proves_itself: false,
                 presence: Presence::Configured,
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(0) })].into(),
                 cloud: None,

@@ -55,6 +55,8 @@ pub struct Steering {
     pub withdrawn: Withdrawn,
     /// Names of which it was said that they still lead to what their endpoint was before.
     pub outstayed: BTreeSet<HostName>,
+    /// Endpoints of which it was said that they are kept although the cloud no longer has them.
+    pub put_off: BTreeSet<EndpointName>,
 }
 
 impl Steering {
@@ -125,7 +127,10 @@ impl Steering {
         let outstayed = steered.outstayed.difference(&self.outstayed).cloned();
         let kept = outstayed.map(|name| EventKind::FormerKept { name }).collect::<Vec<_>>();
         self.outstayed = steered.outstayed;
-        for kind in steered.events.into_iter().chain(kept) {
+        let put_off = steered.put_off.difference(&self.put_off).cloned();
+        let put_off = put_off.map(|endpoint| EventKind::GonePutOff { endpoint }).collect::<Vec<_>>();
+        self.put_off = steered.put_off;
+        for kind in steered.events.into_iter().chain(kept).chain(put_off) {
             // Without a listener there is nobody to tell.
             let _ = self.events.send(Event { at: now, kind });
         }

@@ -285,6 +285,7 @@ impl Wiring {
             receipts: self.receipts.subscribe(),
             withdrawn: Withdrawn::default(),
             outstayed: std::collections::BTreeSet::new(),
+            put_off: std::collections::BTreeSet::new(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
         let runner = discover::Runner::new(discover::Setup {

@@ -61,12 +61,11 @@ impl Rebase for Freshness {
 /// taken for gone. That it is missing stays known.
 impl Rebase for Missing {
     fn rebase(&mut self, epoch: Epoch) {
-        let Self { first, confirmed } = self;
+        let Self { first, confirmed, latest } = self;
         if epoch.same_boot {
-            first.rebase(epoch);
-            confirmed.rebase(epoch);
+            [first, confirmed, latest].into_iter().for_each(|at| at.rebase(epoch));
         } else {
-            (*first, *confirmed) = (None, None);
+            *self = Self::default();
         }
     }
 }
@@ -108,7 +107,7 @@ macro_rules! by_field {
 by_field! {
     Inventory { endpoints, disowned }
     Endpoint {
-        identity, id, domain, names, leaving, priority, zones, probed, presence, sources, cloud, missing, not_found,
+        identity, id, domain, names, leaving, priority, zones, probed, proves_itself, presence, sources, cloud, missing, not_found,
         left_out, barred
     }
     EndpointIdentity { id, domain, region }
@@ -146,9 +145,9 @@ mod tests {
     fn kept(secs: u64) -> Inventory {
         serde_json::from_value(serde_json::json!({ "endpoints": { "e": {
             "id": "ep-1", "domain": null, "names": [], "leaving": { "a.example": secs * 1000 }, "priority": 0,
-            "probed": true, "presence": { "removed": { "since": secs * 1000 } },
+            "probed": true, "proves_itself": false, "presence": { "removed": { "since": secs * 1000 } },
             "sources": { "api": { "fresh": { "at": { "boottime": secs * 1000, "wall": 7 } } } },
-            "cloud": null, "missing": { "first": secs * 1000, "confirmed": secs * 1000 },
+            "cloud": null, "missing": { "first": secs * 1000, "confirmed": secs * 1000, "latest": secs * 1000 },
             "zones": { "h": {
                 "names": [], "leaving": { "h.example": secs * 1000 }, "cloud": null,
                 "missing": { "first": secs * 1000, "confirmed": null },

@@ -120,6 +120,12 @@ pub enum EventKind {
         /// Which.
         name: HostName,
     },
+    /// The cloud no longer has an endpoint, the grace is over, and it still answers with a certificate that is verified
+    /// for its own name: its names stay for a day at most.
+    GonePutOff {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
     /// A name was given up.
     NameWithdrawn {
         /// Which.
@@ -297,6 +303,7 @@ impl EventKind {
             | Self::ConfigRecalled { .. }
             | Self::PublishConflict { .. } => Severity::Warning,
             Self::FormerKept { .. }
+            | Self::GonePutOff { .. }
             | Self::StateNotSaved { .. }
             | Self::PublishFailed { .. }
             | Self::HandoverFull { .. }

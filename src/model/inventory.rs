@@ -43,6 +43,10 @@ pub struct Endpoint {
     pub zones: BTreeMap<Zone, ZoneEntry>,
     /// Whether anything probes its addresses; if nothing does, they are trusted as they are.
     pub probed: bool,
+    /// Its path check is answered over TLS that is verified for the endpoint's own name: a success tells whose address
+    /// it is.
+    #[serde(default)]
+    pub proves_itself: bool,
     /// Still in the config, or leaving.
     pub presence: Presence,
     /// How fresh each source is that speaks of it.
@@ -183,8 +187,12 @@ pub struct Missing {
     /// When the first such pass since the host booted ended; `None` if that was in an earlier boot, whose times mean
     /// nothing: two passes of this one have to agree then.
     pub first: Option<Boottime>,
-    /// When a later one agreed: the thing is gone, and goes from what is published after `gone_grace`.
+    /// When a later one agreed: the thing is gone, and goes from what is published once one more has agreed after
+    /// `gone_grace`.
     pub confirmed: Option<Boottime>,
+    /// When the latest one ended.
+    #[serde(default)]
+    pub latest: Option<Boottime>,
 }
 
 /// One zone of an endpoint.

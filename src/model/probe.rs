@@ -178,6 +178,17 @@ impl ProbeKind {
         }
     }
 
+    /// The name that a server proves to be its own by a verified certificate, with each success of the path check.
+    #[must_use]
+    pub fn verified_name(&self) -> Option<&HostName> {
+        match self {
+            Self::Https(spec) => Some(&spec.tls.server_name),
+            Self::Tdengine(spec) => Some(&spec.tls.server_name),
+            // The greeting comes before TLS.
+            Self::Tcp | Self::Matrixone(_) | Self::Mysql(_) => None,
+        }
+    }
+
     /// The word in the config and in status.
     #[must_use]
     pub fn label(&self) -> &'static str {

@@ -104,6 +104,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
             Fields { name: Some(name.as_str()), reason: Some(to.label()), ..plain("reason_changed") }
         }
         EventKind::FormerKept { name } => Fields { name: Some(name.as_str()), ..plain("former_kept") },
+        EventKind::GonePutOff { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("gone_put_off") },
         EventKind::NameWithdrawn { name, why: _ } => Fields { name: Some(name.as_str()), ..plain("name_withdrawn") },
         EventKind::SourceStale { endpoint, .. } => {
             Fields { endpoint: Some(endpoint.as_str()), ..plain("source_stale") }
@@ -188,6 +189,7 @@ impl Maker {
             EventKind::Started { .. }
             | EventKind::Stopping
             | EventKind::FormerKept { .. }
+            | EventKind::GonePutOff { .. }
             | EventKind::NameWithdrawn { .. }
             | EventKind::CacheLoaded { .. }
             | EventKind::CacheForeign { .. }
@@ -274,6 +276,7 @@ mod tests {
             EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
             EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
             EventKind::FormerKept { name: name.clone() },
+            EventKind::GonePutOff { endpoint: endpoint.clone() },
             EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
             EventKind::SourceStale { endpoint: endpoint.clone(), source, error: error.clone() },
             EventKind::SourceFresh { endpoint, source },

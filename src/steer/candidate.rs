@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Inputs;
 use super::evidence::{self, Charge};
+use super::gone::{self, Place};
 use super::shed;
 use super::unproven;
 use crate::model::{
@@ -160,16 +161,15 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
 }
 
 fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -> Vec<Claim<'a>> {
-    let Graces { removal, gone } = inputs.policy.graces;
+    let removal = inputs.policy.graces.removal;
     let removed = match endpoint.1.presence {
         Presence::Configured => None,
         Presence::Removed { since } => Some(since.after(removal)),
     };
-    // What the cloud no longer has, as two passes of its API agree.
-    let gone = move |missing: &Option<Missing>| missing.and_then(|m| m.confirmed).map(|since| since.after(gone));
-    let ends = removed.into_iter().chain(gone(&endpoint.1.missing)).min();
+    let gone = move |missing, zone| gone::goes_at(missing, Place { endpoint, zone }, inputs);
+    let ends = removed.into_iter().chain(gone(endpoint.1.missing, None)).min();
     let of = |zone: Option<&'a Zone>, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
-        let of_zone = zone.and_then(|zone| endpoint.1.zones.get(zone)).and_then(|z| gone(&z.missing));
+        let of_zone = zone.and_then(|id| gone(endpoint.1.zones.get(id)?.missing, zone));
         let ends = ends.into_iter().chain(of_zone).min();
         let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: ends, left: None });
         let leaving = leaving.iter().map(move |(name, since)| {

@@ -36,6 +36,7 @@
 mod answer;
 mod candidate;
 mod evidence;
+mod gone;
 mod reason;
 mod shed;
 mod slow;
@@ -82,6 +83,8 @@ pub struct Steered {
     /// Names that still lead to what their endpoint was before the config made another of it, though `removal_grace` is
     /// over.
     pub outstayed: BTreeSet<HostName>,
+    /// Endpoints that the cloud no longer has, and that are kept beyond the grace since they prove to be there.
+    pub put_off: BTreeSet<EndpointName>,
 }
 
 /// Decides.
@@ -122,6 +125,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
             .filter(|(name, c)| outstays(name, c, &plan, inputs.now))
             .map(|(n, _)| n.clone())
             .collect(),
+        put_off: gone::put_off(inputs, &plan),
         plan,
     }
 }

@@ -54,6 +54,7 @@ impl World {
                 priority: 0,
                 zones: zones.collect(),
                 probed: true,
+                proves_itself: false,
                 presence: Presence::Configured,
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
                 cloud: None,
@@ -340,6 +341,34 @@ fn after_a_local_fault_the_first_to_answer_disproves_nobody() {
 }
 
 #[test]
+fn who_has_logged_in_since_its_path_last_failed_is_not_charged_with_that() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, risen(980, 985, 999));
+    world.set(2, fails(900, 992));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver));
+    world.set_check(2, Check::Deep, up(991));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver), "a login from before that proves nothing");
+    world.set_check(2, Check::Deep, up(992));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1, 2]), DownKept), "the path check has yet to catch up");
+    world.set(2, fails(900, 993));
+    assert_eq!(world.answer(&[1, 2]), (ips(&[1]), FailedOver));
+}
+
+#[test]
+fn no_name_moves_to_what_is_on_hold_and_fails_just_now() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.host.zone = Some("z0".parse().unwrap());
+    world.policy.default = Steering { prefer: Prefer::LocalZone, ..Steering::default() };
+    world.set(2, fails(995, 998));
+    world.set(1, CheckHealth { successes_in_a_row: 0, ..risen(990, 991, 994) });
+    assert_eq!(world.answer(&[2]).0, ips(&[2]), "both may be met by a fault of this host");
+    world.set(1, risen(990, 991, 998));
+    assert_eq!(world.answer(&[2]), (ips(&[1]), Healthy), "it answers: its hold is over early");
+    world.set(1, CheckHealth { successes_in_a_row: 0, ..risen(990, 991, 994) });
+    assert_eq!(world.answer(&[3]).0, ips(&[1]), "where nothing published can stay it is better than nothing");
+}
+
+#[test]
 fn a_dead_path_is_left_after_a_local_fault_although_the_deep_check_was_not_repeated() {
     let mut world = World::new(&[&[1, 2]]);
     for address in [1, 2] {
@@ -387,6 +416,81 @@ fn a_login_that_takes_longer_to_fail_than_others_are_asked_is_left_all_the_same(
     }
 }
 
+/// What the API has lacked since 990, and at last at `latest`.
+fn gone(latest: u64) -> Option<Missing> {
+    let at = |secs| Some(now(secs).boottime);
+    Some(Missing { first: at(600), confirmed: at(990), latest: at(latest) })
+}
+
+#[test]
+fn what_the_cloud_no_longer_has_goes_when_the_api_has_agreed_once_more_after_the_grace() {
+    let mut world = World::new(&[&[1]]);
+    let stays = |world: &World| world.steer(Some(&plan(&[1]))).plan.answers.len() == 1;
+    let over = 990 + GRACE.as_secs();
+    world.endpoint(0).missing = gone(over - 1);
+    world.now = now(over - 1);
+    world.set(1, up(over - 1));
+    assert!(stays(&world));
+    assert_eq!(world.steer(Some(&plan(&[1]))).wake_at, Some(now(over).boottime));
+    world.now = now(over + 7000);
+    assert!(stays(&world), "nobody has asked since");
+    world.endpoint(0).missing = gone(over);
+    assert!(!stays(&world));
+    let steered = world.steer(Some(&plan(&[1])));
+    assert_eq!(steered.plan.withdrawn, [(name("db.example"), Withdrawal::Gone)].into());
+    assert!(steered.put_off.is_empty());
+}
+
+#[test]
+fn an_endpoint_that_proves_to_be_there_is_kept_for_a_day_although_the_cloud_has_it_no_more() {
+    let mut world = World::new(&[&[1], &[2]]);
+    world.endpoint(1).names = [name("other.example")].into();
+    let over = 990 + GRACE.as_secs();
+    world.endpoint(0).missing = gone(over + 10);
+    world.now = now(over + 20);
+    world.set(1, up(over + 20));
+    let put_off = |world: &World| {
+        let steered = world.steer(Some(&plan(&[1])));
+        let is_put_off = !steered.put_off.is_empty();
+        assert_eq!(steered.plan.answers.contains_key(&name("db.example")), is_put_off);
+        is_put_off
+    };
+    assert!(!put_off(&world), "it may be anybody's");
+    world.endpoint(0).proves_itself = true;
+    assert!(put_off(&world));
+    assert_eq!(world.steer(Some(&plan(&[1]))).wake_at, Some(now(over + 24 * 3600).boottime));
+    world.set(1, CheckHealth::unknown(now(over)));
+    assert!(put_off(&world), "the agent has just begun");
+    for wrong in [down(over, over + 9), health(CheckState::Down { decided: None }, 0, None, Some(over))] {
+        world.set(1, wrong);
+        assert!(!put_off(&world));
+    }
+    world.set(1, up(over + 20));
+    let entry = AddressEntry::given_by(SourceKind::Api);
+    world.endpoint(1).zones.values_mut().next().unwrap().addresses = [(ip(1), entry)].into();
+    assert!(!put_off(&world), "the API gives the address to another endpoint");
+    world.endpoint(1).zones.clear();
+    assert!(put_off(&world));
+    world.now = now(over + 24 * 3600);
+    world.set(1, up(over + 24 * 3600));
+    assert!(!put_off(&world), "the day is over");
+}
+
+#[test]
+fn what_may_be_dead_is_not_preferred_to_what_may_be_dead_because_a_second_choice_answers() {
+    let mut world = World::new(&[&[1, 2], &[3]]);
+    world.endpoint(1).priority = 1;
+    let drain = Drain { until: now(5000).boottime, endpoint: None };
+    world.overrides.drains.insert("z1".parse().unwrap(), drain);
+    for address in [1, 2] {
+        world.set(address, down(900, 903));
+    }
+    world.set(3, answers(900, 999));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the drained one may be the only one that works");
+    world.set(1, answers(900, 999));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1]));
+}
+
 #[test]
 fn what_the_cloud_no_longer_has_is_not_published_anew() {
     let mut world = World::new(&[&[1]]);
@@ -394,7 +498,7 @@ fn what_the_cloud_no_longer_has_is_not_published_anew() {
     let names = |world: &World, previous: Option<&Plan>| world.steer(previous).plan.answers.len();
     // As it is known in the boot that confirmed it, and in the next one.
     for since in [Some(now(990).boottime), None] {
-        world.endpoint(0).missing = Some(Missing { first: since, confirmed: since });
+        world.endpoint(0).missing = Some(Missing { first: since, confirmed: since, latest: since });
         assert_eq!(names(&world, Some(&plan(&[1]))), 1, "what was published stays for the grace");
         assert_eq!(names(&world, Some(&Plan::default())), 0);
         assert_eq!(names(&world, None), 1, "no plan says nothing");

@@ -162,6 +162,7 @@ impl World {
             priority: of.priority,
             zones: of.zones.chars().map(zone).collect(),
             probed: of.probed,
+            proves_itself: false,
             presence: Presence::Configured,
             sources: [(SourceKind::Fixed, Freshness::Fresh { at: at(0) })].into(),
             cloud: None,

@@ -106,6 +106,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         priority: wanted.priority,
         zones,
         probed: wanted.probe.is_some(),
+        proves_itself: proves_itself(wanted),
         presence: Presence::Configured,
         sources: old.map(|o| o.sources.clone()).unwrap_or_default(),
         cloud: old.filter(|_| same).and_then(|o| o.cloud.clone()),
@@ -133,6 +134,14 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         taken::forget(&mut endpoint, kind);
     }
     endpoint
+}
+
+/// Whether each success of its path check tells that the endpoint itself has answered.
+fn proves_itself(wanted: &EndpointConfig) -> bool {
+    let of_zones = wanted.zone_names.values().flatten();
+    let mut own = wanted.names.iter().chain(of_zones).chain(&wanted.domain);
+    let verified = wanted.probe.as_ref().and_then(|probe| probe.kind.verified_name());
+    verified.is_some_and(|name| own.any(|own| own == name))
 }
 
 /// Names that were there, or were on their way already, and are wanted no more.

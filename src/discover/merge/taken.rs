@@ -184,10 +184,10 @@ fn note_pass(endpoint: &mut Endpoint, found: &Found, now: Boottime) {
 }
 
 fn counted(missing: Option<Missing>, gone: bool, now: Boottime) -> Option<Missing> {
-    let Missing { first, confirmed } = missing.filter(|_| gone).or(gone.then(Missing::default))?;
+    let Missing { first, confirmed, latest: _ } = missing.filter(|_| gone).or(gone.then(Missing::default))?;
     let first = first.unwrap_or(now);
     let agreed = (now.since(first) >= APART).then_some(now);
-    Some(Missing { first: Some(first), confirmed: confirmed.or(agreed) })
+    Some(Missing { first: Some(first), confirmed: confirmed.or(agreed), latest: Some(now) })
 }
 
 fn take_zone_facts(endpoint: &mut Endpoint, found: &Found, now: Boottime) {

@@ -9,6 +9,8 @@ use crate::model::{Check, SourceKind, TargetKey, Withdrawal};
 
 const FORMER_KEPT: &str =
     "still leads where it did before the config changed: nothing of the new endpoint passed a probe";
+const GONE_PUT_OFF: &str = "the cloud has it no more, and it still answers with a certificate that is verified for its \
+    own name: its names stay for a day at most; look whether it was deleted";
 
 /// One sentence, for the log and for status.
 impl fmt::Display for EventKind {
@@ -29,6 +31,7 @@ impl fmt::Display for EventKind {
             }
             Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
             Self::FormerKept { name } => write!(f, "{name}: {FORMER_KEPT}"),
+            Self::GonePutOff { endpoint } => write!(f, "{endpoint}: {GONE_PUT_OFF}"),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
             Self::SourceStale { endpoint, source, error } => write!(f, "{endpoint}: source {source} fails: {error}"),
             Self::SourceFresh { endpoint, source } => write!(f, "{endpoint}: source {source} works again"),

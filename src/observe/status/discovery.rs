@@ -27,8 +27,7 @@ pub(super) fn found(snapshot: &Snapshot) -> Vec<String> {
         if endpoint.names.is_empty() && endpoint.not_found.is_empty() && !endpoint.has_addresses() {
             problems.push(format!("{name}: no address is known yet"));
         }
-        let gone = endpoint.missing.is_some_and(|m| m.confirmed.is_some());
-        problems.extend(gone.then(|| format!("{name}: the endpoint is gone; its names go, too, after the grace")));
+        problems.extend(gone(endpoint).map(|fate| format!("{name}: the endpoint is gone; {fate}")));
         let trouble = endpoint.cloud.as_ref().and_then(CloudFacts::trouble);
         problems.extend(trouble.map(|trouble| format!("{name}: {trouble}")));
         let zones = endpoint.zones.iter().filter_map(|(zone, e)| Some((zone, e.cloud.as_ref()?.trouble()?)));
@@ -44,6 +43,16 @@ pub(super) fn found(snapshot: &Snapshot) -> Vec<String> {
         }));
     }
     problems
+}
+
+/// What becomes of the names of an endpoint that the cloud no longer has.
+fn gone(endpoint: &Endpoint) -> Option<&'static str> {
+    endpoint.missing?.confirmed?;
+    Some(if endpoint.proves_itself {
+        "its names go after the grace; if it still proves its name by then, a day later at most"
+    } else {
+        "its names go, too, after the grace"
+    })
 }
 
 /// It was never there. What to compare.

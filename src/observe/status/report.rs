@@ -109,6 +109,7 @@ fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint
         priority: _,
         zones,
         probed: _,
+        proves_itself: _,
         presence,
         sources,
         cloud,

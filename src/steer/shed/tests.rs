@@ -46,6 +46,7 @@ impl World {
                 priority: i32::try_from(i).unwrap(),
                 zones: addresses.iter().enumerate().map(zone).collect(),
                 probed: true,
+                proves_itself: false,
                 presence: Presence::Configured,
                 sources: [(SourceKind::Fixed, Freshness::Fresh { at: now(0) })].into(),
                 cloud: None,

@@ -151,6 +151,7 @@ fn inventory(address: SocketAddr) -> Result<Inventory, Error> {
         priority: 0,
         zones: [(Zone::Unknown, zone)].into(),
         probed: true,
+        proves_itself: false,
         presence: Presence::Configured,
         sources: BTreeMap::new(),
         cloud: None,
