@@ -31,8 +31,9 @@
 //! [`steer`] holds the promise that matters most: no answer ever becomes empty, and an address leaves an answer only
 //! when another one has proved itself since. [`health`] decides what is up, [`publish::hosts`] how a file that others
 //! own is changed without losing a byte. `tests/races.rs` holds the first two to their promise on paused time,
-//! `tests/architecture.rs` all of us to the arrows above.
+//! `tests/architecture.rs` all of us to the arrows above and to the promises below, which comments cite by number.
 
+#![doc = include_str!("promises.md")]
 #![deny(unsafe_code)]
 
 pub mod agent;
