@@ -1,7 +1,9 @@
-//! The architecture, enforced: fails on every arrow between rooms that the rules forbid.
+//! The architecture, enforced: fails on every arrow between rooms that the rules forbid, and on every promise that is
+//! cited and not made, or made and held by nothing (`promises`).
 //!
 //! To judge another checkout: build this test, then run its binary with `CARGO_MANIFEST_DIR` set to that folder.
 
+mod promises;
 mod rules;
 mod walk;
 
@@ -38,9 +40,14 @@ fn every_file_has_a_room_and_keeps_to_its_budget() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// The package's folder.
+fn root() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"))
+}
+
 /// Every source file of the house, by its path from the package's folder.
 fn sources() -> Vec<(String, String)> {
-    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let root = root();
     let (mut found, mut folders) = (Vec::new(), vec![root.join("src")]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
