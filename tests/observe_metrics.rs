@@ -111,7 +111,7 @@ fn read(s: &Snapshot) -> Exposition {
     parse(&render(s, &PROCESS, Format::Text), Format::Text)
 }
 
-/// The table of interface.md, as far as this version goes.
+/// The families that users rely on, and the type of each.
 const FAMILIES: [(&str, &str); 32] = [
     ("privatelink_build_info", "gauge"),
     ("privatelink_endpoint_info", "gauge"),

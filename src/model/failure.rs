@@ -47,7 +47,7 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
-    /// Every reason, in the order of `interface.md`.
+    /// Every reason, in the order above.
     pub const ALL: [Self; 18] = [
         Self::Refused,
         Self::Unreachable,

@@ -1,4 +1,5 @@
-//! The metric families, one small function each. Names and labels are those of `interface.md`.
+//! The metric families, one small function each. Users rely on names and labels: adding is free, a
+//! change is not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
 use crate::sys::process::ProcessStats;
 
-/// Every family, in the order of `interface.md`.
+/// Every family, in the order in which they are shown.
 pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     // In full, so that a new part has to be thought of here. Events and stages have no series: events are counted
     // where they are decided, and a stage that hangs shows in /healthz.

@@ -1,6 +1,6 @@
 //! What an error of a MySQL server says about the target (pure).
 //!
-//! The source of the rows is `facts/targets.md` §2.2 for MatrixOne, and the error references of MySQL and MariaDB.
+//! The sources of the rows are `matrixone_errors.md` beside the tests, and the error references of MySQL and MariaDB.
 //! Texts come before numbers, since MatrixOne has few numbers.
 
 use super::server::Product;

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    /// MatrixOne's greeting without TLS (`facts/targets.md` §2.1).
+    /// MatrixOne's greeting without TLS.
     fn matrixone() -> Vec<u8> {
         let mut greeting =
             b"\x0a8.0.30-MatrixOne-v2.0.3\0\xe8\x03\0\0abcdefgh\0\x8f\xa6\x2e\x02\0\x3b\x01\x15".to_vec();

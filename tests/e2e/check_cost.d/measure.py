@@ -64,7 +64,7 @@ class Peer:
 
 
 class Kind:
-    """A kind of check of ours, its peers, and what the issue aims at."""
+    """A kind of check of ours, its peers, and what is aimed at."""
 
     def __init__(self, name, aim, rate, endpoints, peers, floor=None):
         self.name, self.aim, self.rate, self.endpoints, self.peers, self.floor = name, aim, rate, endpoints, peers, floor

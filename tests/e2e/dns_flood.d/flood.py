@@ -28,7 +28,7 @@ NAME, ZONES = "db.example.com", (f"{NETWORK}.11", f"{NETWORK}.12")
 PORT, HTTPS_PORT = 6001, 30000 + os.getpid() % 2000
 STUB, CONTROL = (f"{NETWORK}.1", 5354), (f"{NETWORK}.2", 5354)
 TARGETS, HANDSHAKES_A_SECOND = 60, 400
-# Of the issue, and of what this test takes for broken on whatever machine.
+# What is aimed at, and what this test takes for broken on whatever machine.
 AIM_MS, GROSS_MS, AIM_ANSWER_MS, GROSS_ANSWER_MS, GROSS_GROWTH_KIB = 50, 1000, 5, 250, 4096
 WATCHDOG_S = 4.0
 # The writer rewrites the hosts file once a second at most, and each fault makes it do so twice.

@@ -1,7 +1,7 @@
 use super::*;
 use FailureReason as R;
 
-/// The rows of `facts/targets.md` §2.2, as they stand there.
+/// What MatrixOne says and means by it, from its source and from real clusters.
 const FACTS: &str = include_str!("matrixone_errors.md");
 
 fn error(code: u16, text: &str) -> ServerError {

@@ -1,5 +1,5 @@
 //! What a cluster answers when something behind its front end is broken or withheld, release by release, as two real
-//! clusters did (`facts/targets.md` §2.2).
+//! clusters did.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};

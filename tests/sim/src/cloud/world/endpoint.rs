@@ -9,7 +9,7 @@ use crate::https::HttpsMode;
 use crate::tcp::TcpMode;
 use crate::{MatrixoneMode, TdengineMode};
 
-/// A PrivateLink endpoint. Statuses as the facts list them: `Creating`, `Active`, `Pending`, `Deleting`.
+/// A PrivateLink endpoint. Statuses are words of the API: `Creating`, `Active`, `Pending`, `Deleting`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Endpoint {

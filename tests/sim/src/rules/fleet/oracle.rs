@@ -1,5 +1,5 @@
-//! What a fleet of some size has been promised, in numbers of the README and the design alone, and what of it does not
-//! hold. It shares no code with the rules: it is told the true number of hosts, whatever their config says.
+//! What a fleet of some size has been promised, in numbers of the README and of `src/promises.md` alone, and what of it
+//! does not hold. It shares no code with the rules: it is told the true number of hosts, whatever their config says.
 
 use super::super::history::{Ms, SECOND};
 use super::super::world::QUOTA;
