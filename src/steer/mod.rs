@@ -4,31 +4,9 @@
 //! that carries the name), gives each a standing, decides which of them belong into the
 //! answer (`answer`), and names the reason (`reason`). The previous plan is its only memory.
 //!
-//! # What is promised
-//!
-//! - **Never empty** (B1). While nothing answers the last set stays, unchanged by drains and preferences; only an
-//!   address that at least connects takes the place of such as do not.
-//! - **Positive evidence** (B4, `evidence`). An address leaves an answer only when another one of the same name has
-//!   passed the same check in a probe begun after the failure that decided, and when a failure of its own began beside
-//!   the other's successes. The path comes first: whoever can't be reached is left on the other's path check alone.
-//!   Where the other has no deep check its path check is the evidence, and one that nothing probes is taken to be
-//!   better after a minute.
-//! - **A cold start** (`unproven`). What was published before anything had been probed, and nobody has ever reached, leaves
-//!   as soon as another one is up, and comes in with its first success.
-//! - **What moves nobody decides nothing**, however long it lasts: only the latest failures, as far back as another
-//!   address could mend each of them, count. What a login met on the way to it counts until the path check comes up.
-//! - **This host's own faults move nothing** (B5). What fails while nobody succeeds disproves nobody, and when it is
-//!   over the first to come up disproves nobody either before the others have been asked once more and failed.
-//! - **Between equals nothing moves**: a published address that begins to answer again stays, however soon another one
-//!   came up, and another order of the same addresses is no change.
-//! - **Reasons tell the truth** (`reason`): a table, of which the first row that holds is given.
-//!
-//! # What is not promised
-//!
-//! A cut of this host that is shorter than the interval at which the others are probed looks like the death of the one
-//! address that was probed meanwhile: it leaves, and returns after `rise` and `hold`. A published address that nothing
-//! probes is never known to be dead. An address whose own probes can't be sent (`local`) stays, unless it is this one that
-//! the host forbids to connect to.
+//! What a decision has to hold are the promises B1 to B6, B16 and B17 of the crate. Who is dead is told by `evidence`, who
+//! may be published and what is preferred by `answer`, what a first start may leave sooner by `unproven`, what the cloud
+//! no longer has by `gone`. Between equals nothing moves.
 //!
 //! An overload moves nothing, except that a fleet is shed from one that lasts, by a rule of its own (`shed`): a
 //! preference for what does better, which never empties an answer and takes nobody for dead.
