@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::model::{
-    CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence, PublishErrorKind, Receipts,
-    SourceKind, Verdict,
+    AnswerReason, Check, CheckHealth, CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence,
+    PublishErrorKind, Receipts, SourceKind, TargetHealth, Verdict,
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::status::{Report, State, Style, healthy as is_healthy, ready, report, table};
@@ -351,4 +351,28 @@ fn a_slow_address_is_a_problem_while_it_is_slow() {
         set_target(&mut s, &key(1, 0), check);
         assert_eq!(problems(&s), expected);
     }
+}
+
+#[test]
+fn a_name_that_failed_over_where_no_login_passes_is_on_weaker_evidence() {
+    let said = "gw-orders.example.com has failed over on weaker evidence: no login passes at 10.0.1.11, only the path is \
+                proven";
+    let dead = || down(FailureReason::BackendDown, "the backend is down");
+    let world = |reason: AnswerReason, logins: [Option<CheckHealth>; 2]| {
+        let mut s = healthy();
+        let plan = Arc::make_mut(s.plan.plan.as_mut().unwrap());
+        let answer = plan.answers.get_mut(&name(1)).unwrap();
+        (answer.reason, answer.addresses) = (reason, vec![key(1, 1).address]);
+        for (zone, login) in logins.into_iter().enumerate() {
+            let checks = [(Check::Path, up())].into_iter().chain(login.map(|login| (Check::Deep, login)));
+            let health = TargetHealth { checks: checks.collect() };
+            Arc::make_mut(&mut s.health).targets.insert(key(1, zone), Arc::new(health));
+        }
+        problems(&s).into_iter().any(|problem| problem == said)
+    };
+    assert!(world(AnswerReason::FailedOver, [Some(dead()), None]), "an endpoint without a login");
+    assert!(world(AnswerReason::FailedOver, [Some(dead()), Some(down(FailureReason::Auth, "denied"))]), "nor may it");
+    assert!(!world(AnswerReason::FailedOver, [Some(dead()), Some(up())]));
+    assert!(!world(AnswerReason::FailedOver, [None, None]), "nothing could be stronger");
+    assert!(!world(AnswerReason::AllDownKept, [Some(dead()), None]), "it moved nowhere");
 }

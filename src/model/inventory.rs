@@ -73,6 +73,12 @@ impl Endpoint {
         self.zones.values().any(|zone| !zone.addresses.is_empty())
     }
 
+    /// Whether the whole endpoint, or one of its zones, has this name.
+    #[must_use]
+    pub fn carries(&self, name: &HostName) -> bool {
+        self.names.contains(name) || self.zones.values().any(|zone| zone.names.contains(name))
+    }
+
     /// Whether the last successful answers still have this address. One that they lack may be kept, since it is the
     /// last (B1); but it may be somebody else's by now, and no secret goes there. What the API's last answer lacks,
     /// another source has to tell now: what a failing one once told is no word against it.

@@ -6,6 +6,7 @@
 mod credentials;
 mod discovery;
 mod dns;
+mod evidence;
 mod former;
 mod problems;
 mod report;

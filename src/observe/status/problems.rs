@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::failure;
-use super::{credentials, discovery, dns, former};
+use super::{credentials, discovery, dns, evidence, former};
 use crate::model::{
     CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict,
     Zone,
@@ -17,6 +17,7 @@ use crate::observe::{ConfigState, Snapshot};
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     let mut all = former::problems(snapshot);
     all.extend(targets(snapshot));
+    all.extend(evidence::weaker(snapshot));
     all.extend(publishing(snapshot));
     all.extend(left_out(snapshot));
     all.extend(dns::silent(snapshot));
