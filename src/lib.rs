@@ -23,7 +23,7 @@
 //! There is no cycle in the world either: probes dial addresses of the inventory and carry the name only as SNI and
 //! `Host`, so that what we publish never comes back to us as an input.
 //!
-//! What a person wants to see before, or beside, a running agent stands apart: `agent::once` does the agent's work
+//! What a person wants to see before, or beside, a running agent stands apart: `agent::oneshot` does the agent's work
 //! once, [`preview`] shows what came of it, and [`draft`] writes a first config of what a VPC has.
 //!
 //! # Where to start reading
@@ -52,4 +52,3 @@ pub mod publish;
 pub mod route;
 pub mod steer;
 pub mod sys;
-pub mod writer;

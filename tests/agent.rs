@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use privatelink_sim::TcpMode;
 use privatelinkd::model::{AnswerReason, Verdict};
-use privatelinkd::observe::status::{Report, State};
+use privatelinkd::observe::status::{State, StatusReport};
 
 use crate::agent_rig::{FOREIGN, NAME, Pair, Rig, endpoint, until};
 
@@ -18,7 +18,7 @@ async fn a_block_is_written_and_everybody_says_so() {
     assert!(status.out.starts_with("all is well: 1 name, 1 endpoint\n"), "{}", status.out);
     let json = rig.run(&["status", "--json"]).await;
     assert_eq!(json.code, 0);
-    assert_eq!(serde_json::from_str::<Report>(&json.out).unwrap().state, State::Ok);
+    assert_eq!(serde_json::from_str::<StatusReport>(&json.out).unwrap().state, State::Ok);
     assert_eq!(rig.get("/readyz").await.unwrap(), (200, "ok\n".to_owned()));
     assert_eq!(rig.get("/healthz").await.unwrap(), (200, "ok\n".to_owned()));
     assert_eq!(rig.metric("privatelink_hosts_in_sync").await, Some(1.0));

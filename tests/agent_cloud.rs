@@ -6,7 +6,7 @@ use std::time::Duration;
 use privatelink_sim::cloud::{Cloud, Fault, Service, What, World};
 use privatelink_sim::free_address;
 use privatelinkd::model::AnswerReason;
-use privatelinkd::observe::status::Report;
+use privatelinkd::observe::status::StatusReport;
 
 use crate::agent_rig::{NAME, Rig, until};
 
@@ -34,7 +34,7 @@ pub(crate) fn enis(cloud: &Cloud) -> Vec<IpAddr> {
     cloud.look(|world| world.endpoints[World::LEDGER].zones.values().filter_map(|z| z.eni_ip).map(IpAddr::V4).collect())
 }
 
-async fn started(cloud: &Cloud) -> (Rig, Report) {
+async fn started(cloud: &Cloud) -> (Rig, StatusReport) {
     let mut rig = Rig::new("");
     rig.write_config(&config(&rig, cloud, PROBE));
     rig.start();
@@ -66,7 +66,8 @@ async fn an_endpoint_is_found_by_its_id_and_followed() {
 
     // The API fails and says so; nothing moves.
     cloud.fault(Fault::new(What::throttle(Some(500))).service(Service::Privatelink));
-    let stale = |r: &Report| r.problems.iter().any(|p| p.contains("source api is stale") && p.contains("Throttling"));
+    let stale =
+        |r: &StatusReport| r.problems.iter().any(|p| p.contains("source api is stale") && p.contains("Throttling"));
     rig.reports("the source is stale", stale).await;
     rig.moves_to(NAME, &enis(&cloud)).await;
     cloud.clear_faults(None);
@@ -89,7 +90,7 @@ async fn an_id_that_the_api_does_not_have_is_not_found() {
     let other = "ep-bp1nosuchendpoint00001";
     rig.write_config(&config(&rig, &cloud, PROBE).replace(World::LEDGER, other));
     rig.start();
-    let not_found = |r: &Report| r.problems.iter().any(|p| p.contains("not found: the API has no endpoint"));
+    let not_found = |r: &StatusReport| r.problems.iter().any(|p| p.contains("not found: the API has no endpoint"));
     let report = rig.reports("it is said", not_found).await;
     let said = report.problems.join("\n");
     for part in [other, "cn-hangzhou", "ecs_role STS.…", "no address is known yet"] {
@@ -119,7 +120,7 @@ async fn whose_keys_sign_is_shown_and_follows_the_config() {
     const EXPIRY: &str = "privatelink_credentials_expiry_timestamp_seconds";
     let cloud = Cloud::start().await.unwrap();
     let (rig, _) = started(&cloud).await;
-    let asked = |r: &Report| r.credentials.as_ref().is_some_and(|c| c.provider.is_some());
+    let asked = |r: &StatusReport| r.credentials.as_ref().is_some_and(|c| c.provider.is_some());
     let told = rig.reports("somebody has keys", asked).await.credentials.unwrap();
     assert_eq!((told.provider.as_deref(), told.failing), (Some("ecs_role"), None));
     assert!(told.key_id.unwrap().starts_with("STS.…"));
@@ -143,7 +144,7 @@ async fn whose_keys_sign_is_shown_and_follows_the_config() {
     let text = config(&rig, &cloud, PROBE);
     rig.write_config(&text.replace("[[endpoint]]", &format!("{credentials}[[endpoint]]")));
     rig.reload().await;
-    let denied = |r: &Report| r.problems.iter().any(|p| p.contains("permission denied"));
+    let denied = |r: &StatusReport| r.problems.iter().any(|p| p.contains("permission denied"));
     let report = rig.reports("these keys are refused", denied).await;
     let told = report.credentials.clone().unwrap();
     assert_eq!((told.provider.as_deref(), told.key_id.as_deref()), (Some("access_key"), Some("LTAI…0001")));
@@ -162,7 +163,8 @@ async fn whose_keys_sign_is_shown_and_follows_the_config() {
     let nobody = "[cloud.credentials]\nprovider = \"uri\"\nurl = \"http://127.0.0.1:1/\"\n[[endpoint]]";
     rig.write_config(&text.replace("[[endpoint]]", nobody));
     rig.reload().await;
-    let lacking = |r: &Report| r.problems.iter().any(|p| p.starts_with("no credentials for the cloud's API: uri: "));
+    let lacking =
+        |r: &StatusReport| r.problems.iter().any(|p| p.starts_with("no credentials for the cloud's API: uri: "));
     let report = rig.reports("nobody has keys", lacking).await;
     assert_eq!(report.credentials.unwrap().provider, None);
     rig.moves_to(NAME, &enis(&cloud)).await;

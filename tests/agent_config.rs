@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use privatelink_sim::{TcpMode, free_address};
 use privatelinkd::model::AnswerReason;
-use privatelinkd::observe::status::{AddressReport, AddressState, Report};
+use privatelinkd::observe::status::{AddressReport, AddressState, StatusReport};
 
 use crate::agent_rig::{NAME, Pair, Rig, endpoint, until};
 
@@ -39,7 +39,7 @@ async fn a_good_reload_is_followed_and_leaves_the_unchanged_alone() {
 }
 
 /// When each address of the endpoint `db` came up, as wall time.
-fn since(report: &Report) -> Vec<Option<String>> {
+fn since(report: &StatusReport) -> Vec<Option<String>> {
     let zones = report.endpoints[&"db".parse().unwrap()].zones.values();
     zones.flatten().map(|(_, a): (_, &AddressReport)| a.since.as_ref().map(|w| w.at.clone())).collect()
 }

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use privatelink_sim::{TcpMode, TcpService, free_address};
 use privatelinkd::model::{AnswerReason, HostName};
-use privatelinkd::observe::status::{AddressReport, AddressState, Report};
+use privatelinkd::observe::status::{AddressReport, AddressState, StatusReport};
 use privatelinkd::publish::hosts::block;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -152,7 +152,7 @@ impl Rig {
     }
 
     /// What `status.sock` says, if anybody serves it.
-    pub(crate) async fn report(&self) -> Option<Report> {
+    pub(crate) async fn report(&self) -> Option<StatusReport> {
         let mut stream = UnixStream::connect(self.path("run/status.sock")).await.ok()?;
         let mut json = Vec::new();
         stream.read_to_end(&mut json).await.ok()?;
@@ -160,7 +160,7 @@ impl Rig {
     }
 
     /// Waits for a report like this, and hands it out.
-    pub(crate) async fn reports(&self, what: &str, fits: impl Fn(&Report) -> bool) -> Report {
+    pub(crate) async fn reports(&self, what: &str, fits: impl Fn(&StatusReport) -> bool) -> StatusReport {
         let mut found = None;
         until(what, async || {
             found = self.report().await.filter(|r| fits(r));
@@ -171,9 +171,10 @@ impl Rig {
     }
 
     /// Waits until all is as it should be.
-    pub(crate) async fn settled(&self) -> Report {
+    pub(crate) async fn settled(&self) -> StatusReport {
         let up = |a: &AddressReport| matches!(a.state, AddressState::Up | AddressState::Down);
-        let judged = |r: &Report| r.endpoints.values().flat_map(|e| e.zones.values()).flat_map(|z| z.values()).all(up);
+        let judged =
+            |r: &StatusReport| r.endpoints.values().flat_map(|e| e.zones.values()).flat_map(|z| z.values()).all(up);
         self.reports("every address is judged and the plan is published", |r| {
             !r.names.is_empty() && judged(r) && r.publishers["hosts"].in_sync
         })
@@ -181,7 +182,7 @@ impl Rig {
     }
 
     /// Waits for a reload to be over.
-    pub(crate) async fn reload(&self) -> Report {
+    pub(crate) async fn reload(&self) -> StatusReport {
         let before = self.report().await.unwrap().config.reloads;
         self.signal(Signal::SIGHUP);
         self.reports("the reload is done", |r| r.config.reloads > before).await
@@ -226,7 +227,7 @@ impl Rig {
     }
 
     /// Waits for the reason of [`NAME`]'s answer.
-    pub(crate) async fn answers_as(&self, reason: AnswerReason) -> Report {
+    pub(crate) async fn answers_as(&self, reason: AnswerReason) -> StatusReport {
         let name: HostName = NAME.parse().unwrap();
         self.reports(&format!("the reason is {reason}"), |r| r.names.get(&name).is_some_and(|n| n.reason == reason))
             .await

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use privatelink_sim::{Identity, Pki, TdengineService, TdengineSetup, free_address};
-use privatelinkd::observe::status::{AddressState, Report};
+use privatelinkd::observe::status::{AddressState, StatusReport};
 
 use crate::agent_rig::{NAME, Rig, until};
 
@@ -54,8 +54,8 @@ impl Scene {
         (counts.iter().map(|c| c.authenticated).sum(), counts.iter().map(|c| c.requests).sum())
     }
 
-    async fn all(&self, what: &str, state: AddressState) -> Report {
-        let fits = |r: &Report| {
+    async fn all(&self, what: &str, state: AddressState) -> StatusReport {
+        let fits = |r: &StatusReport| {
             let zones = r.endpoints.values().flat_map(|e| e.zones.values()).flat_map(|z| z.values());
             let states: Vec<_> = zones.map(|a| a.state).collect();
             states.len() == 2 && states.iter().all(|found| *found == state)

@@ -12,7 +12,9 @@ use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki};
 use privatelinkd::cloud::privatelink::{EndpointRecord, ZoneRecord};
 use privatelinkd::config::{Environment, from_texts, only_endpoints};
 use privatelinkd::draft::text::draft;
-use privatelinkd::draft::{Answer, Draft, Gateway, Greeting, Heard, Kind, Place, Ports, Reach, Sight};
+use privatelinkd::draft::{
+    Draft, EndpointFindings, Gateway, Greeting, HttpReply, Kind, Place, PortReply, Ports, Reach,
+};
 use privatelinkd::model::{Families, ranges};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -390,12 +392,12 @@ prop_compose! {
     }
 }
 
-fn heard<T: std::fmt::Debug + Clone>(said: impl Strategy<Value = T>) -> impl Strategy<Value = Heard<T>> {
+fn heard<T: std::fmt::Debug + Clone>(said: impl Strategy<Value = T>) -> impl Strategy<Value = PortReply<T>> {
     let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
     prop_oneof![
-        Just(Heard::NotAsked),
-        anything().prop_map(Heard::Nothing),
-        said.prop_map(move |said| Heard::Said(ip, said)),
+        Just(PortReply::NotAsked),
+        anything().prop_map(PortReply::Nothing),
+        said.prop_map(move |said| PortReply::Said(ip, said)),
     ]
 }
 
@@ -408,7 +410,7 @@ fn greeting() -> impl Strategy<Value = Greeting> {
 }
 
 fn gateway() -> impl Strategy<Value = Gateway> {
-    let answer = (any::<u16>(), any::<bool>()).prop_map(|(status, tdengine)| Answer { status, tdengine });
+    let answer = (any::<u16>(), any::<bool>()).prop_map(|(status, tdengine)| HttpReply { status, tdengine });
     let answer = prop_oneof![answer.prop_map(Ok), anything().prop_map(Err)];
     (proptest::collection::vec(anything(), 0..3), any::<bool>(), answer).prop_map(|(names, trusted, answer)| Gateway {
         names,
@@ -424,12 +426,12 @@ prop_compose! {
         failed in some(anything()),
         greeting in heard(greeting()),
         gateway in heard(gateway()),
-    ) -> Sight {
-        Sight { record, zones: failed.map_or(Ok(zones), Err), greeting, gateway }
+    ) -> EndpointFindings {
+        EndpointFindings { record, zones: failed.map_or(Ok(zones), Err), greeting, gateway }
     }
 }
 
-fn drafted(sights: &[Sight], ports: Ports) -> Draft {
+fn drafted(sights: &[EndpointFindings], ports: Ports) -> Draft {
     let (region, vpc_id, known, taken) = ("cn-hangzhou", "vpc-1", &BTreeMap::new(), BTreeSet::new());
     let allowed = &from_texts(&[("empty", "")], &Environment::default()).unwrap().config.hosts.allowed_ranges;
     let reach = Reach { allowed, families: Families { ipv4: true, ipv6: true } };
@@ -456,7 +458,7 @@ proptest! {
     #[test]
     fn every_draft_holds(sights in proptest::collection::vec(sight(), 0..6), port in 1..u16::MAX) {
         let mut ids = BTreeSet::new();
-        let sights: Vec<Sight> = sights.into_iter().filter(|s| ids.insert(s.record.id.clone())).collect();
+        let sights: Vec<EndpointFindings> = sights.into_iter().filter(|s| ids.insert(s.record.id.clone())).collect();
         let draft = drafted(&sights, Ports { matrixone: 6001, tdengine: port });
         for line in draft.config.lines() {
             prop_assert!(is_ours(line), "{line:?}");
@@ -521,13 +523,13 @@ fn ranges_that_are_drafted_allow_what_was_found() {
 #[test]
 fn a_draft_that_was_filled_in_holds() {
     let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-    let answer = |tdengine| Ok(Answer { status: 401, tdengine });
+    let answer = |tdengine| Ok(HttpReply { status: 401, tdengine });
     let gateway = |tdengine| {
         let names = vec!["gw.example.com".to_owned()];
-        Heard::Said(ip, Gateway { names, trusted: true, answer: answer(tdengine) })
+        PortReply::Said(ip, Gateway { names, trusted: true, answer: answer(tdengine) })
     };
     for (gateway, kind) in
-        [(gateway(true), Kind::Tdengine), (gateway(false), Kind::Https), (Heard::NotAsked, Kind::Unknown)]
+        [(gateway(true), Kind::Tdengine), (gateway(false), Kind::Https), (PortReply::NotAsked, Kind::Unknown)]
     {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let record = proptest::strategy::ValueTree::current(&record().new_tree(&mut runner).unwrap());
@@ -539,7 +541,7 @@ fn a_draft_that_was_filled_in_holds() {
             status: None,
             ..record
         };
-        let sight = Sight { record, zones: Ok(Vec::new()), greeting: Heard::NotAsked, gateway };
+        let sight = EndpointFindings { record, zones: Ok(Vec::new()), greeting: PortReply::NotAsked, gateway };
         let draft = drafted(&[sight], Ports::DEFAULT);
         assert_eq!(draft.endpoints[0].recognised.kind, kind);
         let on = |line: &str| match line.strip_prefix('#') {

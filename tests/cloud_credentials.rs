@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use privatelinkd::cloud::credentials::recipe::{Recipe, Role, StsPlace};
-use privatelinkd::cloud::credentials::{Credentials, Environment, Means, Provider, cli_config, ini};
+use privatelinkd::cloud::credentials::{Credentials, Environment, FetchContext, Provider, cli_config, ini};
 use privatelinkd::cloud::metadata::Metadata;
 use privatelinkd::cloud::openapi::KeySource;
-use privatelinkd::cloud::openapi::hosts::Origin;
+use privatelinkd::cloud::openapi::api_hosts::Origin;
 use privatelinkd::cloud::sign::Keys;
 use privatelinkd::sys::clock::Clock;
 use proptest::prelude::*;
@@ -18,10 +18,10 @@ use proptest::test_runner::TestRunner;
 use crate::cloud_rig::{Answer, Seen, Server, answer, closed, http, hurry, json, keys};
 use crate::support::{cases, damaged};
 
-fn means(metadata: Origin) -> Means {
+fn means(metadata: Origin) -> FetchContext {
     let (http, clock) = (http(&[], None), Clock::tokio());
     let metadata = Arc::new(Metadata::new(http.clone(), metadata, true, clock));
-    Means { http, metadata, clock, region: None }
+    FetchContext { http, metadata, clock, region: None }
 }
 
 fn chain(environment: Environment, metadata: Origin) -> Credentials {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use privatelinkd::cloud::metadata::{Facts, Metadata, MetadataError};
-use privatelinkd::cloud::openapi::hosts::Origin;
+use privatelinkd::cloud::metadata::{InstanceFacts, Metadata, MetadataError};
+use privatelinkd::cloud::openapi::api_hosts::Origin;
 use privatelinkd::sys::clock::Clock;
 
 use crate::cloud_rig::{Answer, Seen, Server, answer, closed, http, hurry};
@@ -47,9 +47,9 @@ fn hardened(seen: &Seen, _: usize) -> Answer {
     }
 }
 
-fn facts() -> Facts {
+fn facts() -> InstanceFacts {
     let zone = Some("cn-hangzhou-i".parse().unwrap());
-    Facts { region: Some("cn-hangzhou".into()), zone, vpc_id: None, instance_id: Some("i-bp1".into()) }
+    InstanceFacts { region: Some("cn-hangzhou".into()), zone, vpc_id: None, instance_id: Some("i-bp1".into()) }
 }
 
 #[tokio::test(start_paused = true)]

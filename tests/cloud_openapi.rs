@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use privatelink_sim::{HttpsService, Pki};
 
-use privatelinkd::cloud::openapi::hosts::{Hosts, Origin};
+use privatelinkd::cloud::openapi::api_hosts::{Hosts, Origin};
 use privatelinkd::cloud::openapi::refusal::Class;
-use privatelinkd::cloud::openapi::retry::Patience;
+use privatelinkd::cloud::openapi::retry::RetryPolicy;
 use privatelinkd::cloud::openapi::{Anonymous, Call, CallError, Client, KeySource, Malformed};
 use privatelinkd::cloud::reply::{LARGEST_BODY, TransportKind};
 use privatelinkd::cloud::sign::{Keys, Params};
@@ -146,7 +146,7 @@ async fn a_name_without_an_address_leads_to_the_second_host() {
     let server = Server::start(|_, _| json(200, "{}")).await;
     let named = |name: &str| Origin::parse(&format!("http://{name}:{}", server.address.port())).unwrap();
     let hosts = Hosts::of(named("privatelink-vpc.test"), vec![named("privatelink.test")]);
-    let client = Client::new(http(&["privatelink.test"], None), hosts, Patience::default(), Clock::tokio());
+    let client = Client::new(http(&["privatelink.test"], None), hosts, RetryPolicy::default(), Clock::tokio());
     ask(&client, &keys("LTAI")).await.unwrap();
     assert_eq!(client.counts()[&("ListVpcEndpoints", "dns")], 1);
     let host = format!("privatelink.test:{}", server.address.port());
@@ -199,7 +199,7 @@ async fn a_slow_drip_and_silence_meet_a_deadline() {
         _ => Answer::Silence,
     })
     .await;
-    let patience = Patience { rounds: 1, ..Patience::default() };
+    let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
     let client = Client::new(http(&[], None), only(&server), patience, Clock::tokio());
     for longest in [20, 10] {
         let started = Instant::now();
@@ -296,7 +296,7 @@ async fn certificates_are_verified_against_the_given_roots() {
     let trust = |der| Trust::File(Arc::new(TrustBundle { path: "ca.pem".into(), certificates: vec![der] }));
     let origin = |name: &str| Origin::parse(&format!("https://{name}:{}", address.port())).unwrap();
     let client = |trust, name| {
-        let patience = Patience { rounds: 1, ..Patience::default() };
+        let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
         let http = http(&["privatelink.test", "other.test"], Some(trust));
         Client::new(http, Hosts::of(origin(name), Vec::new()), patience, Clock::System)
     };

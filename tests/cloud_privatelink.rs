@@ -1,6 +1,6 @@
 //! Lists in pages, and parsers that survive whatever comes.
 
-use privatelinkd::cloud::openapi::hosts::Hosts;
+use privatelinkd::cloud::openapi::api_hosts::Hosts;
 use privatelinkd::cloud::openapi::refusal::{self, LONGEST_RETRY_AFTER};
 use privatelinkd::cloud::openapi::{CallError, Malformed};
 use privatelinkd::cloud::privatelink::parse::{self, Page};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use privatelinkd::cloud::http::{Http, Setup, Timeouts};
 use privatelinkd::cloud::openapi::Client;
-use privatelinkd::cloud::openapi::hosts::{Hosts, Origin};
-use privatelinkd::cloud::openapi::retry::Patience;
+use privatelinkd::cloud::openapi::api_hosts::{Hosts, Origin};
+use privatelinkd::cloud::openapi::retry::RetryPolicy;
 use privatelinkd::cloud::sign::Keys;
 use privatelinkd::model::{Secret, Trust};
 use privatelinkd::sys::clock::Clock;
@@ -171,7 +171,7 @@ pub(crate) fn http(names: &'static [&'static str], trust: Option<Trust>) -> Arc<
 }
 
 pub(crate) fn client(hosts: Hosts) -> Client {
-    Client::new(http(&[], None), hosts, Patience::default(), Clock::tokio())
+    Client::new(http(&[], None), hosts, RetryPolicy::default(), Clock::tokio())
 }
 
 pub(crate) fn keys(id: &str) -> Keys {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use privatelinkd::config::last_good::{self, Recalled};
+use privatelinkd::config::last_good::{self, LastGoodConfig};
 use privatelinkd::config::{Config, CredentialsConfig, Environment, Loaded, from_texts, load};
 use privatelinkd::model::{Identity, Wall};
 use proptest::collection::vec;
@@ -29,7 +29,7 @@ fn keep(state_dir: &Path, loaded: &Loaded) -> std::io::Result<()> {
     last_good::keep(state_dir, loaded.kept.clone(), here(), SAVED)
 }
 
-fn recall(state_dir: &Path) -> Recalled {
+fn recall(state_dir: &Path) -> LastGoodConfig {
     last_good::recall(state_dir, &with_owner(), &here()).unwrap().expect("nothing was kept")
 }
 
@@ -37,7 +37,7 @@ fn recall(state_dir: &Path) -> Recalled {
 fn comes_back(loaded: &Loaded) {
     let state = tempfile::tempdir().unwrap();
     keep(state.path(), loaded).unwrap();
-    let Recalled { loaded: recalled, path, saved, without } = recall(state.path());
+    let LastGoodConfig { loaded: recalled, path, saved, without } = recall(state.path());
     assert_eq!(path, state.path().join("config.json"));
     assert_eq!(without, Vec::<String>::new());
     assert_eq!(saved, SAVED);
@@ -85,7 +85,7 @@ fn credentials_that_are_gone_cost_the_api_and_nothing_else() {
     keep(state.path(), &loaded).unwrap();
     assert!(!fs::read_to_string(state.path().join("config.json")).unwrap().contains("hunter2"));
     fs::remove_file(&secret).unwrap();
-    let Recalled { loaded: recalled, without, .. } = recall(state.path());
+    let LastGoodConfig { loaded: recalled, without, .. } = recall(state.path());
     assert_eq!(recalled.config.cloud.credentials, CredentialsConfig::Lost);
     assert_eq!(recalled.config.endpoints, loaded.config.endpoints);
     let expected = "the cloud's API: no credentials, because of cloud.credentials.access_key_secret_file: expected a \

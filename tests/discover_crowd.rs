@@ -7,7 +7,7 @@ use std::time::Duration;
 use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
 use privatelinkd::config::from_toml;
 use privatelinkd::discover::rounds::{self, Cloud, Question, Said};
-use privatelinkd::discover::{EndpointDomains, Found, LookupPool, Source as _, SourceError};
+use privatelinkd::discover::{EndpointDomains, LookupPool, Source as _, SourceAnswer, SourceError};
 use privatelinkd::model::{Families, Inventory, SourceKind};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ async fn resolver() -> SocketAddr {
 struct Domains(EndpointDomains);
 
 impl Cloud for Domains {
-    async fn ask(&self, question: &Question) -> Option<Result<Found, SourceError>> {
+    async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
         Some(self.0.find(question.wanted()?).await)
     }
 }

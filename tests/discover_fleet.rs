@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use privatelinkd::discover::pace::{ApiPace, DnsPace, Fleet};
+use privatelinkd::discover::schedule::{ApiPace, DnsPace, Fleet};
 use privatelinkd::model::Boottime;
 
 /// Calls of one action a minute and account (the documented quota).

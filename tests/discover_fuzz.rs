@@ -10,13 +10,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::cloud::openapi::hosts::Hosts;
+use privatelinkd::cloud::openapi::api_hosts::Hosts;
 use privatelinkd::cloud::openapi::{CallError, Malformed};
 use privatelinkd::cloud::privatelink::parse::{self, MOST_PAGES, Pages};
 use privatelinkd::cloud::privatelink::record::Record;
 use privatelinkd::cloud::privatelink::{Listing, Page, PrivateLink};
 use privatelinkd::config::{Config, from_toml};
-use privatelinkd::discover::{Api, Found, Round, Source as _, SourceError, Wanted, from_records, in_list, merge};
+use privatelinkd::discover::{
+    Api, Round, Source as _, SourceAnswer, SourceError, Wanted, from_records, in_list, merge,
+};
 use privatelinkd::model::{
     Boottime, EndpointId, EndpointName, Families, Graces, HealthView, HostFacts, Inventory, Now, Overrides, Plan,
     Policy, SourceKind, Wall, Zone,
@@ -171,11 +173,11 @@ fn listed<T: Record>(
     Err(SourceError::NoApi("the next page never came".to_owned()))
 }
 
-fn found(replies: &Replies) -> Result<Found, SourceError> {
+fn found(replies: &Replies) -> Result<SourceAnswer, SourceError> {
     let id: EndpointId = ID.parse().unwrap();
     match in_list(&id, listed(&replies.endpoints, parse::endpoints)?)? {
         Some(record) => Ok(from_records(&record, listed(&replies.zones, parse::zones)?, FAMILIES)),
-        None => Ok(Found { gone: true, ..Found::default() }),
+        None => Ok(SourceAnswer { gone: true, ..SourceAnswer::default() }),
     }
 }
 
@@ -211,10 +213,10 @@ impl Story {
         Now { boottime: Boottime(Duration::from_secs(self.secs)), wall: Wall(self.secs * 1000) }
     }
 
-    fn hears(&mut self, said: Result<Found, SourceError>, later: u64) {
+    fn hears(&mut self, said: Result<SourceAnswer, SourceError>, later: u64) {
         self.secs += later;
         match &said {
-            Ok(Found { gone: true, .. }) => {
+            Ok(SourceAnswer { gone: true, .. }) => {
                 let since = *self.gone_since.get_or_insert(self.secs);
                 self.agreed = self.agreed.or((self.secs - since >= APART).then_some(self.secs));
             }
@@ -247,7 +249,7 @@ impl Story {
     }
 }
 
-fn gives(said: &Result<Found, SourceError>, zone: &Zone, address: IpAddr) -> bool {
+fn gives(said: &Result<SourceAnswer, SourceError>, zone: &Zone, address: IpAddr) -> bool {
     // Of an endpoint that is gone nothing else counts.
     let found = said.as_ref().ok().filter(|found| !found.gone);
     let given = found.and_then(|found| found.zones.get(zone)?.addresses.as_ref());
@@ -255,7 +257,7 @@ fn gives(said: &Result<Found, SourceError>, zone: &Zone, address: IpAddr) -> boo
 }
 
 /// Whether a pass says that this address is none any more: it tells others of the zone, or it is whole and lacks it.
-fn speaks_against(said: &Result<Found, SourceError>, zone: &Zone, address: IpAddr) -> bool {
+fn speaks_against(said: &Result<SourceAnswer, SourceError>, zone: &Zone, address: IpAddr) -> bool {
     let Ok(found) = said else { return false };
     match found.zones.get(zone) {
         _ if found.gone => false,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use privatelinkd::agent::steering::{Steering, Withdrawn};
 use privatelinkd::config::{Config, from_toml};
 use privatelinkd::discover::rounds::{Cloud, Question};
-use privatelinkd::discover::{Cache, Found, FoundZone, Runner, Setup, SourceError};
+use privatelinkd::discover::{Cache, FoundZone, Runner, Setup, SourceAnswer, SourceError};
 use privatelinkd::model::{
     AnswerReason, HealthView, HostFacts, Identity, Inventory, Plan, PlanState, SourceKind, Withdrawal, Zone,
 };
@@ -65,23 +65,23 @@ struct World {
 struct Scripted(Arc<Mutex<World>>);
 
 impl Scripted {
-    async fn said(says: Says) -> Result<Found, SourceError> {
+    async fn said(says: Says) -> Result<SourceAnswer, SourceError> {
         tokio::time::sleep(Duration::from_millis(50)).await;
         match says {
             Says::Hangs => std::future::pending().await,
             Says::Fails => Err(SourceError::NoApi("no answer".to_owned())),
-            Says::Gone => Ok(Found { gone: true, ..Found::default() }),
+            Says::Gone => Ok(SourceAnswer { gone: true, ..SourceAnswer::default() }),
             Says::Has(zones) => {
                 let zone = |id: &str| if id == "unknown" { Zone::Unknown } else { Zone::Known(id.parse().unwrap()) };
                 let of = |(id, ip): (&str, &str)| (zone(id), FoundZone::of([ip.parse().unwrap()]));
-                Ok(Found { zones: zones.into_iter().map(of).collect(), ..Found::default() })
+                Ok(SourceAnswer { zones: zones.into_iter().map(of).collect(), ..SourceAnswer::default() })
             }
         }
     }
 }
 
 impl Cloud for Scripted {
-    async fn ask(&self, question: &Question) -> Option<Result<Found, SourceError>> {
+    async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
         let says = {
             let mut world = self.0.lock().unwrap();
             match question.kind {

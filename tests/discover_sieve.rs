@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use privatelinkd::config::{Config, from_toml};
-use privatelinkd::discover::{Folded, Found, FoundZone, Round, fold, recalled};
+use privatelinkd::discover::{Folded, FoundZone, Round, SourceAnswer, fold, recalled};
 use privatelinkd::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped, ZONES_AN_ENDPOINT};
 use privatelinkd::model::{
     AddressEntry, Boottime, Endpoint, EventKind, Inventory, Now, SourceKind, Wall, Zone, ZoneEntry,
@@ -37,7 +37,7 @@ impl Story {
     fn hears(&mut self, kind: SourceKind, zones: &[(Zone, Vec<IpAddr>)]) -> &mut Self {
         self.secs += 30;
         let zones = zones.iter().map(|(zone, all)| (zone.clone(), FoundZone::of(all.iter().copied()))).collect();
-        let found = Found { zones, ..Found::default() };
+        let found = SourceAnswer { zones, ..SourceAnswer::default() };
         let round: Round = [(NAME.parse().unwrap(), [(kind, Ok(found))].into())].into();
         let now = Now { boottime: Boottime(Duration::from_secs(self.secs)), wall: Wall(0) };
         let Folded { inventory, events, capped } = fold(&self.inventory, &self.config, round, now);

@@ -4,19 +4,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use privatelinkd::config::from_toml;
-use privatelinkd::discover::{Found, FoundZone, Round, merge};
+use privatelinkd::discover::{FoundZone, Round, SourceAnswer, merge};
 use privatelinkd::model::{Boottime, Check, Inventory, Now, SourceKind, Wall, Zone};
-use privatelinkd::probe::Work;
+use privatelinkd::probe::TargetSet;
 use privatelinkd::probe::runner::{Probes, Probing};
 
 /// What the API says of the one endpoint.
-fn said(found: Found) -> Round {
+fn said(found: SourceAnswer) -> Round {
     [("e".parse().unwrap(), [(SourceKind::Api, Ok(found))].into())].into()
 }
 
-fn has(addresses: &[&str]) -> Found {
+fn has(addresses: &[&str]) -> SourceAnswer {
     let zone = (Zone::Known("h".parse().unwrap()), FoundZone::of(addresses.iter().map(|a| a.parse().unwrap())));
-    Found { zones: [zone].into(), ..Found::default() }
+    SourceAnswer { zones: [zone].into(), ..SourceAnswer::default() }
 }
 
 /// The last address is kept when the API lacks it, but it may be somebody else's by now (B1).
@@ -49,20 +49,20 @@ fn what_the_last_successful_discovery_lacks_is_sent_no_secret() {
         let all: Vec<Check> = spec.checks().map(|(check, _)| check).collect();
         let mut inventory = Inventory::default();
         let mut minutes = 0;
-        let mut checks = |found: Found| {
+        let mut checks = |found: SourceAnswer| {
             minutes += 10;
             let now = Now { boottime: Boottime(Duration::from_secs(minutes * 60)), wall: Wall(0) };
             inventory = merge(&inventory, &config.endpoints, &said(found), graces, now).0;
             assert!(inventory.endpoints.values().all(|e| e.has_addresses()), "{probe}");
-            let target = Work::of(&inventory, &probes).targets.into_values().next()?;
+            let target = TargetSet::of(&inventory, &probes).targets.into_values().next()?;
             let checks: Vec<Check> = target.probe.checks().map(|(check, _)| check).collect();
             assert!(checks == all || target.probe.kind.secret().is_none(), "{probe}");
             Some(checks)
         };
         let known = has(&["10.0.0.1"]);
         assert_eq!(checks(known.clone()), Some(all.clone()), "{probe}");
-        let gone = Found { gone: true, ..Found::default() };
-        for lacking in [Found::default(), has(&[]), gone.clone(), gone.clone(), gone] {
+        let gone = SourceAnswer { gone: true, ..SourceAnswer::default() };
+        for lacking in [SourceAnswer::default(), has(&[]), gone.clone(), gone.clone(), gone] {
             assert_eq!(checks(lacking.clone()), checks_without, "{probe}: {lacking:?}");
         }
         assert_eq!(checks(known), Some(all), "{probe}");

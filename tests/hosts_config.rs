@@ -7,7 +7,7 @@ use std::time::Duration;
 use privatelinkd::config::Environment;
 use privatelinkd::model::{PublishErrorKind, Receipt, Verdict};
 use privatelinkd::publish::hosts::policy::Folders;
-use privatelinkd::publish::hosts::writer::{ClaimFolders, FromConfig, Policies};
+use privatelinkd::publish::hosts::writer::{ClaimFolders, FromConfig, PolicySource};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 
 use crate::hosts_rig::{FOREIGN, Host, plan, until};
@@ -88,7 +88,7 @@ async fn soon<T>(f: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), f).await.expect("nothing told within the deadline")
 }
 
-fn names(policies: &impl Policies) -> Vec<String> {
+fn names(policies: &impl PolicySource) -> Vec<String> {
     policies.current().names.iter().map(ToString::to_string).collect()
 }
 
@@ -216,7 +216,7 @@ struct Unnoticed {
     rereads: Arc<AtomicU32>,
 }
 
-impl Policies for Unnoticed {
+impl PolicySource for Unnoticed {
     fn current(&self) -> Arc<HostsPolicy> {
         Arc::clone(&self.current)
     }

@@ -11,9 +11,11 @@ use privatelinkd::model::{
 };
 use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
 use privatelinkd::publish::hosts::file::Change;
+use privatelinkd::publish::hosts::life_file::LifeFile;
 use privatelinkd::publish::hosts::policy::{HostsPolicy, LastAdmitted};
-use privatelinkd::publish::hosts::sign::Sign;
-use privatelinkd::publish::hosts::writer::core::{Action, AssertError, Asserted, Core, Here, Input, Kept, Recalled};
+use privatelinkd::publish::hosts::writer::core::{
+    Action, AssertError, Asserted, Core, Input, LastGood, Recalled, ThisHost,
+};
 use privatelinkd::publish::hosts::{handover, shadow, writer};
 use proptest::prelude::*;
 
@@ -65,8 +67,8 @@ fn identities() -> impl Strategy<Value = Identity> {
     (part(), part()).prop_map(|(machine_id, region)| Identity { machine_id, region, ..Identity::default() })
 }
 
-fn kept() -> impl Strategy<Value = Kept> {
-    (identities(), answers(1)).prop_map(|(identity, answers)| Kept { identity, answers })
+fn kept() -> impl Strategy<Value = LastGood> {
+    (identities(), answers(1)).prop_map(|(identity, answers)| LastGood { identity, answers })
 }
 
 fn files() -> impl Strategy<Value = Vec<u8>> {
@@ -104,8 +106,8 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
     }
 }
 
-fn saved_block(kept: &Kept) -> Vec<u8> {
-    let Kept { identity, answers } = kept;
+fn saved_block(kept: &LastGood) -> Vec<u8> {
+    let LastGood { identity, answers } = kept;
     serde_json::to_vec(&serde_json::json!({ "format": 1, "identity": identity, "entries": answers })).unwrap()
 }
 
@@ -114,9 +116,9 @@ fn saved_policy(policy: &HostsPolicy) -> Vec<u8> {
 }
 
 /// The sign of life that was left at this time of the wall clock.
-fn sign(millis: u64) -> Sign {
+fn sign(millis: u64) -> LifeFile {
     let at = (i64::try_from(millis / 1000).unwrap(), 0);
-    Sign { file: (0, millis), modified: at, changed: at }
+    LifeFile { file: (0, millis), modified: at, changed: at }
 }
 
 fn hand_over(plan: &Plan) -> Handover {
@@ -172,7 +174,7 @@ proptest! {
             (Just(policy), damaged(json))
         }),
         receipt in damaged(serde_json::to_vec(&Core::new(
-            Arc::new(policy(BTreeSet::new())), Here::default(), Recalled::Nothing, Boottime::default()
+            Arc::new(policy(BTreeSet::new())), ThisHost::default(), Recalled::Nothing, Boottime::default()
         ).receipt(Now::default())).unwrap()),
         garbage in proptest::collection::vec(any::<u8>(), 0..64),
     ) {
@@ -225,7 +227,7 @@ proptest! {
     ) {
         let all = BTreeSet::from(["a.x", "b.x", "c.x"].map(|n| n.parse().unwrap()));
         let recalled = saved.map_or(Recalled::Nothing, Recalled::Own);
-        let mut core = Core::new(Arc::new(policy(all.clone())), Here::default(), recalled, Boottime::default());
+        let mut core = Core::new(Arc::new(policy(all.clone())), ThisHost::default(), recalled, Boottime::default());
         let mut file = b"127.0.0.1 localhost".to_vec();
         let mut at = Duration::ZERO;
         let mut seen = BTreeSet::new();
@@ -244,7 +246,7 @@ proptest! {
                 }
                 4 => Input::Policy(Arc::new(HostsPolicy { publish: millis % 2 == 0, ..policy(all.clone()) })),
                 5 => Input::NotSaved,
-                6 => Input::Life((millis % 3 == 0).then(|| sign(millis))),
+                6 => Input::AgentLiveness((millis % 3 == 0).then(|| sign(millis))),
                 _ => Input::Tick,
             };
             drive(&mut core, &mut file, at, input, millis % 5 == 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use privatelinkd::model::Families;
 use privatelinkd::model::{Answer, AnswerReason, Identity, Plan, Receipt};
-use privatelinkd::publish::hosts::writer::{self, Given, Here, Policies, Setup};
+use privatelinkd::publish::hosts::writer::{self, FixedPolicy, PolicySource, Setup, ThisHost};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
@@ -62,13 +62,13 @@ impl Host {
     }
     /// The writer with [`Self::policy`].
     pub(crate) fn start(&self) -> Running {
-        self.start_with(Given::new(watch::channel(Arc::new(self.policy())).1))
+        self.start_with(FixedPolicy::new(watch::channel(Arc::new(self.policy())).1))
     }
-    pub(crate) fn start_with(&self, policies: impl Policies + 'static) -> Running {
+    pub(crate) fn start_with(&self, policies: impl PolicySource + 'static) -> Running {
         let mut stages = Stages::new(Clock::System);
         let setup = Setup {
             policies,
-            here: Here::of_this_machine(),
+            here: ThisHost::of_this_machine(),
             clock: Clock::System,
             beat: stages.add("hosts", Duration::from_secs(30)),
             receipts: watch::Sender::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use privatelinkd::model::{Failure, FailureReason, HostFacts, IdentityPart, Zone};
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::metrics::{Format, render};
-use privatelinkd::sys::process::ProcessStats;
+use privatelinkd::sys::process_stats::ProcessStats;
 
 use crate::observe_fixture::{degraded, down, healthy, key, set_target, slow, up};
 

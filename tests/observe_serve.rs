@@ -6,7 +6,7 @@ use std::time::Duration;
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::metrics::Format;
 use privatelinkd::observe::serve::{Access, MAX_CONNECTIONS, http, status_socket};
-use privatelinkd::observe::status::{Report, State};
+use privatelinkd::observe::status::{State, StatusReport};
 use privatelinkd::sys::sockets::{listen_tcp, listen_unix};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -77,7 +77,7 @@ async fn each_path_has_its_answer() {
     assert!(head.contains("cache-control: no-store") && head.contains("x-content-type-options: nosniff"));
     let (code, head, body) = server.ask("GET", "/status", "").await;
     assert!(code == 200 && head.contains("content-type: application/json\r\n"), "{head}");
-    assert_eq!(serde_json::from_str::<Report>(&body).unwrap().state, State::Ok);
+    assert_eq!(serde_json::from_str::<StatusReport>(&body).unwrap().state, State::Ok);
     let (_, _, index) = server.ask("GET", "/", "").await;
     for path in ["/metrics", "/healthz", "/readyz", "/status"] {
         assert!(index.contains(path));
@@ -210,7 +210,7 @@ async fn the_status_socket_tells_and_never_listens() {
     let _ = stream.write_all(b"DROP TABLE names;").await;
     let mut json = Vec::new();
     let _ = stream.read_to_end(&mut json).await;
-    let report: Report = serde_json::from_slice(&json).unwrap();
+    let report: StatusReport = serde_json::from_slice(&json).unwrap();
     assert_eq!((report.schema, report.state), (1, State::Degraded));
     token.cancel();
     task.await.unwrap();

@@ -8,7 +8,7 @@ use privatelinkd::model::{
     PublishErrorKind, Receipts, SourceKind, TargetHealth, Verdict,
 };
 use privatelinkd::observe::Snapshot;
-use privatelinkd::observe::status::{Report, State, Style, healthy as is_healthy, ready, report, table};
+use privatelinkd::observe::status::{State, StatusReport, Style, healthy as is_healthy, ready, report, table};
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -106,7 +106,7 @@ fn the_report_survives_json() {
     for snapshot in [healthy(), degraded()] {
         let report = report(&snapshot);
         let json = serde_json::to_string(&report).unwrap();
-        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        assert_eq!(serde_json::from_str::<StatusReport>(&json).unwrap(), report);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["schema"], 1);
         let orders = &value["endpoints"]["orders"];
@@ -301,7 +301,7 @@ proptest! {
             let at = at.index(json.len());
             json[at] = byte;
         }
-        if let Ok(report) = serde_json::from_slice::<Report>(&json) {
+        if let Ok(report) = serde_json::from_slice::<StatusReport>(&json) {
             let shown = table(&report, Style { color: false, events: true });
             prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
         }

@@ -1,4 +1,4 @@
-//! The MySQL probers against servers that play a script: each thing that the airlock lets pass, and each that it
+//! The MySQL probers against servers that play a script: each thing that the login relay lets pass, and each that it
 //! doesn't.
 
 use std::future::Future;

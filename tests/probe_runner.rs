@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use privatelinkd::health::{Bearing, Rules, Tracker};
+use privatelinkd::health::{Relevance, Rules, Tracker};
 use privatelinkd::model::{
     AddressEntry, Boottime, Certificate, Check, CheckState, Endpoint, EndpointIdentity, EventKind, Failure,
     FailureReason, HealthView, HostFacts, Inventory, Now, Observation, Overrides, Plan, Policy, Presence, ProbeKind,
@@ -152,7 +152,7 @@ proptest! {
         let checks: Vec<_> = keys(&inventory).into_iter().flat_map(|k| [(k.clone(), Check::Path), (k, Check::Deep)]).collect();
         let rules = Rules { check: Check::Path, schedule: SCHEDULE, hold: Duration::from_secs(2), in_flight: 2, returns: Default::default() };
         let mut trackers: Vec<_> = checks.iter().map(|(_, check)| Tracker::new(Rules { check: *check, ..rules }, at(0))).collect();
-        let (mut view, mut bearing, mut ms) = (HealthView::default(), Bearing::default(), 0);
+        let (mut view, mut relevance, mut ms) = (HealthView::default(), Relevance::default(), 0);
         for ((key, check), tracker) in checks.iter().zip(&trackers) {
             let health: &mut Arc<TargetHealth> = view.targets.entry(key.clone()).or_default();
             Arc::make_mut(health).checks.insert(*check, tracker.health());
@@ -176,7 +176,7 @@ proptest! {
             let (key, check) = &checks[result.of];
             let known = Arc::make_mut(view.targets.get_mut(key).unwrap()).checks.get_mut(check).unwrap();
             let after = trackers[result.of].health();
-            let bears = bearing.of(*check, known, &after);
+            let bears = relevance.of(*check, known, &after);
             *known = after;
             always.look(&inventory, &view, now);
             if bears {

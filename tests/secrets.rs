@@ -16,7 +16,7 @@ use privatelink_sim::{
     HttpsMode, HttpsService, Identity, MatrixoneMode, MatrixoneService, MatrixoneSetup, Pki, SqlError, TdengineMode,
     TdengineService, TdengineSetup, free_address,
 };
-use privatelinkd::observe::status::Report;
+use privatelinkd::observe::status::StatusReport;
 
 use crate::agent_rig::{Rig, until};
 
@@ -311,7 +311,7 @@ impl Scene {
         }
     }
 
-    async fn reload(&mut self, config: &str) -> Report {
+    async fn reload(&mut self, config: &str) -> StatusReport {
         self.rig.write_config(config);
         self.rig.reload().await
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use privatelinkd::agent::steering;
 use privatelinkd::config::Config;
-use privatelinkd::discover::{Cached, Found, FoundZone, Round, judge, merge};
+use privatelinkd::discover::{Cached, FoundZone, Round, SourceAnswer, judge, merge};
 use privatelinkd::model::{
     AddressEntry, Answer, AnswerReason, Boottime, Endpoint, EndpointIdentity, Freshness, HealthView, HostFacts,
     HostName, Identity, IdentityPart, Inventory, Missing, Now, Overrides, Plan, Presence, SourceKind, Wall, Withdrawal,
@@ -151,7 +151,7 @@ fn start(inventory: &Inventory, previous: Option<&Plan>, answering: bool, at: Bo
     let mut round = Round::new();
     for (name, endpoint) in CONFIG.endpoints.iter().filter(|_| answering) {
         let of = |(zone, all): (&_, &Vec<_>)| (Zone::Known(Clone::clone(zone)), FoundZone::of(all.iter().copied()));
-        let found = Found { zones: endpoint.addresses.iter().map(of).collect(), ..Found::default() };
+        let found = SourceAnswer { zones: endpoint.addresses.iter().map(of).collect(), ..SourceAnswer::default() };
         round.entry(name.clone()).or_default().insert(SourceKind::Fixed, Ok(found));
     }
     let policy = steering::policy(&CONFIG);

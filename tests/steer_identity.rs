@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::config::Config;
-use privatelinkd::discover::{Found, FoundZone, Round, merge};
+use privatelinkd::discover::{FoundZone, Round, SourceAnswer, merge};
 use privatelinkd::model::{
     AnswerReason, Boottime, Check, CheckHealth, CheckState, HealthView, HostFacts, HostName, Inventory, Now, Overrides,
     Plan, Policy, SourceKind, TargetHealth, Wall, Zone,
 };
-use privatelinkd::probe::Work;
+use privatelinkd::probe::TargetSet;
 use privatelinkd::probe::runner::{Probes, Probing};
 use privatelinkd::steer::{Inputs, Steered, steer};
 
@@ -58,7 +58,7 @@ impl World {
             (None, true) => (SourceKind::EndpointDomain, "unknown"),
         };
         let zone = if zone == "h" { Zone::Known("cn-hangzhou-h".parse().unwrap()) } else { Zone::Unknown };
-        let found = Found { zones: [(zone, FoundZone::of([ip(address)]))].into(), ..Found::default() };
+        let found = SourceAnswer { zones: [(zone, FoundZone::of([ip(address)]))].into(), ..SourceAnswer::default() };
         self.fold(&[(label.parse().unwrap(), [(kind, Ok(found))].into())].into());
     }
 
@@ -71,11 +71,11 @@ impl World {
         self.health.targets.retain(|key, _| work.targets.contains_key(key));
     }
 
-    fn work(&self) -> Work {
+    fn work(&self) -> TargetSet {
         let probing =
             |e: &privatelinkd::config::EndpointConfig| Some(Probing { identity: e.identity(), spec: e.probe.clone()? });
         let probes: Probes = self.config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), probing(e)?))).collect();
-        Work::of(&self.inventory, &probes)
+        TargetSet::of(&self.inventory, &probes)
     }
 
     fn probed(&self) -> Vec<IpAddr> {
@@ -308,7 +308,7 @@ fn the_domain_of_the_old_one_never_leads_to_the_new_one() {
     let own: HostName = "ep-1.epsrv-1.cn-hangzhou.privatelink.aliyuncs.com".parse().unwrap();
     let mut world = World::new(&what("ep-1"));
     let zones = BTreeMap::from([(Zone::Known("cn-hangzhou-h".parse().unwrap()), FoundZone::of([ip(OLD)]))]);
-    let found = Found { zones, domain: Some(own.clone()), ..Found::default() };
+    let found = SourceAnswer { zones, domain: Some(own.clone()), ..SourceAnswer::default() };
     world.fold(&[("db".parse().unwrap(), [(SourceKind::Api, Ok(found))].into())].into());
     world.passes(OLD);
     let at = |world: &mut World| {

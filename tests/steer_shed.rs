@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::config::Config;
-use privatelinkd::discover::{Found, FoundZone, Round, merge};
+use privatelinkd::discover::{FoundZone, Round, SourceAnswer, merge};
 use privatelinkd::health::{Rules, Tracker};
 use privatelinkd::model::{
     Boottime, Check, Failure, FailureReason, HealthView, HostFacts, HostName, Inventory, Now, Observation, Overload,
@@ -46,7 +46,7 @@ impl Fleet {
         let mut round = Round::new();
         for (label, zone, address) in zones {
             let said = round.entry(label.parse().unwrap()).or_default();
-            let found = said.entry(SourceKind::Fixed).or_insert_with(|| Ok(Found::default()));
+            let found = said.entry(SourceKind::Fixed).or_insert_with(|| Ok(SourceAnswer::default()));
             let zone = Zone::Known(zone.parse().unwrap());
             found.as_mut().unwrap().zones.insert(zone, FoundZone::of([*address]));
         }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cloud::credentials::{self, Credentials, Environment, Means};
+use crate::cloud::credentials::{self, Credentials, Environment, FetchContext};
 use crate::cloud::http::{Http, Setup, Timeouts};
 use crate::cloud::metadata::{self, Metadata};
 use crate::cloud::openapi::Client;
-use crate::cloud::openapi::hosts::{Hosts, Origin, OriginError};
-use crate::cloud::openapi::retry::Patience;
+use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
+use crate::cloud::openapi::retry::RetryPolicy;
 use crate::cloud::privatelink::PrivateLink;
 use crate::cloud::resolve::{Resolver, ResolverSetup};
 use crate::config::Config;
@@ -22,14 +22,14 @@ const FILES: &str = "/etc/privatelinkd";
 
 /// What there is beside the variables of this process: whose eyes credentials are looked for with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Surroundings {
+pub enum CredentialScope {
     /// The service's: files in `/etc/privatelinkd`, no home directory unless a variable names a file there.
     Unit,
     /// A person's shell: the official tools' files at home.
     Shell,
 }
 
-impl Surroundings {
+impl CredentialScope {
     /// Those of this process: systemd gives every run of a unit an id.
     #[must_use]
     pub fn of_this_process() -> Self {
@@ -53,7 +53,7 @@ impl Surroundings {
 
 /// Makes the askers anew for each config and host.
 pub(super) fn connect(
-    surroundings: Surroundings,
+    scope: CredentialScope,
     clock: Clock,
 ) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
     // One for all configs: those before may still have lookups under way.
@@ -61,7 +61,7 @@ pub(super) fn connect(
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
-        let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, surroundings, clock)));
+        let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, scope, clock)));
         let dns = resolver.map(|resolver| {
             let zones = ZoneDomains { resolver: resolver.clone(), pool: pool.clone(), families };
             (zones, EndpointDomains { resolver, pool: pool.clone(), families })
@@ -74,11 +74,11 @@ pub(super) fn connect(
 ///
 /// # Errors
 /// Why there can't be one.
-pub(super) fn metadata(config: &Config, surroundings: Surroundings, clock: Clock) -> Result<Metadata, SourceError> {
+pub(super) fn metadata(config: &Config, scope: CredentialScope, clock: Clock) -> Result<Metadata, SourceError> {
     let origin = Origin::parse(&config.cloud.metadata_endpoint).map_err(unusable)?;
     let resolver = resolver(config)?;
     let http = Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });
-    Ok(Metadata::new(Arc::new(http), origin, !surroundings.environment().plain_metadata_disabled, clock))
+    Ok(Metadata::new(Arc::new(http), origin, !scope.environment().plain_metadata_disabled, clock))
 }
 
 fn resolver(config: &Config) -> Result<Resolver, SourceError> {
@@ -89,7 +89,7 @@ fn resolver(config: &Config) -> Result<Resolver, SourceError> {
 fn api(
     config: &Config,
     host: &HostFacts,
-    (resolver, surroundings, clock): (Resolver, Surroundings, Clock),
+    (resolver, scope, clock): (Resolver, CredentialScope, Clock),
 ) -> Result<Api<Credentials>, SourceError> {
     const NO_REGION: &str =
         "the region is not known: the metadata service has not told it yet, and [host] region is not set";
@@ -101,12 +101,12 @@ fn api(
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
     let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
-    let metadata = Arc::new(metadata(config, surroundings, clock)?);
-    let means = Means { http: http.clone(), metadata, clock, region: Some(region.clone()) };
-    let (providers, environment) = credentials::configured(&config.cloud.credentials, surroundings.environment());
+    let metadata = Arc::new(metadata(config, scope, clock)?);
+    let means = FetchContext { http: http.clone(), metadata, clock, region: Some(region.clone()) };
+    let (providers, environment) = credentials::configured(&config.cloud.credentials, scope.environment());
     let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
-    let patience = Patience { rounds: 1, ..Patience::default() };
+    let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
     let client = Client::new(http, hosts, patience, clock);
     Ok(Api { client: PrivateLink::new(client, region), keys, families: config.hosts.families })
 }

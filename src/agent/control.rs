@@ -13,7 +13,7 @@ use super::host_facts;
 use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use crate::config::{
-    self, Complaints, Config, CredentialsConfig, Environment, Kept, Loaded, Sources, Texts, last_good,
+    self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Sources, Texts, last_good,
 };
 use crate::model::{Event, EventKind, LogLevel};
 use crate::observe::ConfigState;
@@ -42,7 +42,7 @@ pub(super) struct Control {
     pub(super) without: Vec<String>,
     pub(super) secret_files: SecretFiles,
     /// What was accepted and is not kept yet.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<RedactedConfig>,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) events: EventSender,

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::cloud::{self, Surroundings};
+use super::cloud::{self, CredentialScope};
 use super::host_facts;
 use super::settings::Settings;
-use crate::cloud::metadata::Facts;
+use crate::cloud::metadata::InstanceFacts;
 use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{Event, EventKind, HostFacts, Identity};
@@ -32,7 +32,7 @@ pub(super) struct Finder {
     pub(super) cache: Arc<Cache>,
     /// Who wrote down what was found in the cache.
     pub(super) written_by: Option<Identity>,
-    pub(super) surroundings: Surroundings,
+    pub(super) scope: CredentialScope,
     pub(super) clock: Clock,
     pub(super) beat: Beat,
     pub(super) events: EventSender,
@@ -49,13 +49,12 @@ impl Finder {
             let asks = self.settings.told.borrow().is_none() && needs_to_ask(&present);
             if asks && next <= Instant::now() {
                 let answer = async {
-                    let metadata =
-                        cloud::metadata(&present, self.surroundings, self.clock).map_err(|e| e.to_string())?;
+                    let metadata = cloud::metadata(&present, self.scope, self.clock).map_err(|e| e.to_string())?;
                     metadata.facts().await.map_err(|e| e.to_string())
                 };
                 match answer.await {
                     // Whatever answers there without a region is no metadata service.
-                    Ok(Facts { region: None, .. }) => tracing::debug!("the metadata service tells no region"),
+                    Ok(InstanceFacts { region: None, .. }) => tracing::debug!("the metadata service tells no region"),
                     Ok(facts) => self.tell(facts),
                     Err(error) => tracing::debug!(%error, "the metadata service does not tell where we are"),
                 }
@@ -71,7 +70,7 @@ impl Finder {
         }
     }
 
-    fn tell(&self, facts: Facts) {
+    fn tell(&self, facts: InstanceFacts) {
         let config = self.settings.config.borrow().clone();
         let host = host_facts(&config, Some(&facts));
         let foreign_cache = self.written_by.as_ref().and_then(|by| host.identity.mismatch(by));

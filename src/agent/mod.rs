@@ -4,17 +4,17 @@
 //! one sender of what it finds (`wire`); a stage that ends without being told to is a fault that ends the agent, and
 //! systemd starts it anew. What is published stays meanwhile.
 
-mod ask;
+mod api_accounting;
 mod cloud;
 mod control;
 mod host;
 mod listen;
-pub mod once;
-mod report;
+pub mod oneshot;
 mod secret_files;
 mod settings;
 pub mod steering;
 mod stub;
+mod systemd_status;
 mod wire;
 mod withdrawn;
 
@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use cloud::Surroundings;
+pub use cloud::CredentialScope;
 
-use crate::cloud::metadata::Facts;
+use crate::cloud::metadata::InstanceFacts;
 use crate::config::{Complaints, Config, Environment, Loaded};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
@@ -53,7 +53,7 @@ pub struct Options {
     /// What the check needs to know of the machine, for reloads.
     pub environment: Environment,
     /// Where credentials are looked for.
-    pub surroundings: Surroundings,
+    pub scope: CredentialScope,
     /// Overrides `[log].level`, also over reloads.
     pub level: Option<LogLevel>,
     /// Where the log goes.
@@ -98,9 +98,9 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
 
 /// What the config tells of the machine, what the metadata service does of the rest, and what the machine tells of
 /// itself.
-fn host_facts(config: &Config, told: Option<&Facts>) -> HostFacts {
+fn host_facts(config: &Config, told: Option<&InstanceFacts>) -> HostFacts {
     let host = &config.host;
-    let or_told = |written: &Option<String>, of: fn(&Facts) -> &Option<String>| {
+    let or_told = |written: &Option<String>, of: fn(&InstanceFacts) -> &Option<String>| {
         written.clone().or_else(|| told.and_then(|told| of(told).clone()))
     };
     let region = or_told(&host.region, |told| &told.region);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::cloud::metadata::Facts;
+use crate::cloud::metadata::InstanceFacts;
 use crate::config::{Config, EndpointConfig};
 use crate::model::HostFacts;
 use crate::observe::ConfigState;
@@ -20,7 +20,7 @@ pub(super) struct Settings {
     pub(super) state: watch::Sender<Arc<ConfigState>>,
     pub(super) host: watch::Sender<Arc<HostFacts>>,
     /// What the metadata service told, once it did.
-    pub(super) told: watch::Sender<Option<Arc<Facts>>>,
+    pub(super) told: watch::Sender<Option<Arc<InstanceFacts>>>,
     pub(super) probes: watch::Sender<Arc<Probes>>,
     pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
     /// How many hosts share secrets and servers with this one.

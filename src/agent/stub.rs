@@ -96,7 +96,7 @@ impl Stub {
         let (listeners, handed) = mpsc::channel(HANDING);
         let (ended, reports) = mpsc::unbounded_channel();
         let thread = thread(server::run(handed, shared, ended, token.clone()))?;
-        let desk = Desk {
+        let table = ListenerTable {
             stub: self,
             listeners,
             reports,
@@ -106,7 +106,7 @@ impl Stub {
         };
         tokio::select! {
             () = self.publish(answers, served, &token) => Ok(()),
-            () = desk.run() => Ok(()),
+            () = table.run() => Ok(()),
             () = thread => Err(io::Error::other("the stub's thread ended")),
         }
     }
@@ -161,7 +161,7 @@ fn thread(work: impl Future<Output = ()> + Send + 'static) -> io::Result<impl Fu
 }
 
 /// What listens, and what is to.
-struct Desk<'s> {
+struct ListenerTable<'s> {
     stub: &'s Stub,
     listeners: mpsc::Sender<Listener>,
     reports: mpsc::UnboundedReceiver<Ended>,
@@ -175,7 +175,7 @@ enum State {
     Failed(String),
 }
 
-impl Desk<'_> {
+impl ListenerTable<'_> {
     async fn run(mut self) {
         if self.served.wait_for(Option::is_some).await.is_err() {
             return;

@@ -7,16 +7,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::ask::Ledger;
+use super::api_accounting::ApiAccounting;
 use super::control::{self, Control};
 use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
 use super::withdrawn::Withdrawn;
-use super::{Options, Recalled, cloud, host, listen, report};
+use super::{Options, Recalled, cloud, host, listen, systemd_status};
 use crate::config::{Config, Loaded};
-use crate::daemon::service::{self, Report};
+use crate::daemon::service::{self, ServiceStatus};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
 use crate::model::limits::CapCounts;
@@ -26,7 +26,7 @@ use crate::probe::runner::Runner;
 use crate::probe::{FleetSize, Probers};
 use crate::publish::dns::Counters;
 use crate::publish::hosts::handover;
-use crate::publish::hosts::writer::{self, Given, Here};
+use crate::publish::hosts::writer::{self, FixedPolicy, ThisHost};
 use crate::publish::receipts::ReceiptFollower;
 use crate::publish::{self, HostsPublisher, Told};
 use crate::sys::clock::Clock;
@@ -203,8 +203,8 @@ impl Wiring {
     /// The privileged half, where it is no process of its own.
     fn wire_writer(&self, beat: Beat, supervisor: &mut Supervisor) {
         let setup = writer::Setup {
-            policies: Given::new(self.settings.policy.subscribe()),
-            here: Here::of_this_machine(),
+            policies: FixedPolicy::new(self.settings.policy.subscribe()),
+            here: ThisHost::of_this_machine(),
             clock: self.clock,
             beat,
             // Read back from where others read them.
@@ -218,8 +218,8 @@ impl Wiring {
         if !service.listens() {
             return;
         }
-        let (said, heard) = watch::channel(Report::default());
-        supervisor.add("report", report::run(views.clone(), said, supervisor.token()));
+        let (said, heard) = watch::channel(ServiceStatus::default());
+        supervisor.add("report", systemd_status::run(views.clone(), said, supervisor.token()));
         supervisor.add("service", service::run(service, heard, self.stages.clone(), supervisor.token()));
     }
 
@@ -228,7 +228,7 @@ impl Wiring {
             settings: self.settings.clone(),
             cache: self.cache.clone(),
             written_by: self.written_by.clone(),
-            surroundings: self.options.surroundings,
+            scope: self.options.scope,
             clock: self.clock,
             beat,
             events: self.events.clone(),
@@ -293,8 +293,8 @@ impl Wiring {
             beat: discover,
             seed: seed(&self.cache),
             connect: {
-                let connect = cloud::connect(self.options.surroundings, self.clock);
-                let ledger = Ledger::new(self.api.clone());
+                let connect = cloud::connect(self.options.scope, self.clock);
+                let ledger = ApiAccounting::new(self.api.clone());
                 move |config: &Config, host: &HostFacts| ledger.take(connect(config, host), config)
             },
             config: self.settings.config.subscribe(),

@@ -20,7 +20,7 @@ pub(super) struct Args {
 
 /// The answer as JSON.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct CheckOutput<'a> {
     ok: bool,
     complaints: &'a [Complaint],
     /// Complaints beyond those listed.
@@ -39,7 +39,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
     let effective = effective.filter(|_| args.show);
     if args.output.json {
         let Complaints { complaints, omitted } = &complaints;
-        output::json(&Answer { ok, complaints, omitted: *omitted, effective })?;
+        output::json(&CheckOutput { ok, complaints, omitted: *omitted, effective })?;
     } else {
         output::complain(&complaints.to_string());
         match effective {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{Exit, Failed, Output, once, output};
 use crate::agent;
-use crate::preview::discovery::Seen;
-use crate::preview::{Discovery, Host};
+use crate::preview::discover_report::Seen;
+use crate::preview::{DiscoverReport, Host};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,9 +18,9 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
     let eyes = once::open_eyes(as_unit, path)?;
     let config = once::load(path, args.endpoint.as_deref())?;
-    let found = once::block_on(agent::once::discover(&config, eyes))?;
+    let found = once::block_on(agent::oneshot::discover(&config, eyes))?;
     let report = once::running_agent(&config);
-    let discovery = Discovery::new(Seen {
+    let discovery = DiscoverReport::new(Seen {
         host: &Host::new(&found.at.host, found.at.error.as_deref()),
         round: &found.round,
         inventory: &found.inventory,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Exit, Failed, Output, output, process, refused};
 use crate::config::LogConfig;
 use crate::config::{self, Environment};
+use crate::daemon::hosts_writer;
 use crate::daemon::sole::{Claim, Role};
 use crate::model::{LogFormat, LogLevel, LogTarget};
 use crate::publish::hosts::file::FileError;
@@ -15,7 +16,6 @@ use crate::publish::hosts::inspect::{self, InspectError};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::clock::Clock;
 use crate::sys::log_queue;
-use crate::writer;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -69,7 +69,10 @@ fn run(config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
         identifier: "privatelinkd-hosts",
     };
     process::run(output, |log, service, orders| {
-        writer::run(writer::Options { path: config.to_owned(), environment, level, log, service, claim }, orders)
+        hosts_writer::run(
+            hosts_writer::Options { path: config.to_owned(), environment, level, log, service, claim },
+            orders,
+        )
     })
 }
 

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exit, Failed, Output, eyes, io_exit, once, output, refused};
+use super::{Exit, Failed, Output, io_exit, once, output, refused, run_as};
 use crate::agent;
-use crate::agent::once::{Eyes, Whereabouts};
+use crate::agent::oneshot::{LookupContext, Whereabouts};
 use crate::cloud::openapi::CallError;
 use crate::cloud::openapi::refusal::Class;
 use crate::config::{self, Config, Environment};
@@ -72,7 +72,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     if args.write {
         has_room(path)?;
     }
-    let answer = match eyes::service_user() {
+    let answer = match run_as::service_user() {
         // What only root may write has to be drafted by somebody who may do less.
         Some(_) if args.write && !as_unit => ask_another(args, path)?,
         _ => Ok(ask(args, path, as_unit)?),
@@ -126,8 +126,8 @@ fn main_file(path: &Path) -> PathBuf {
     folder.and_then(Path::parent).map_or_else(|| path.to_owned(), |beside| beside.join("config.toml"))
 }
 
-async fn look(config: &Config, ports: Option<Ports>, eyes: Eyes) -> Result<(String, String, Survey), Failed> {
-    let Whereabouts { host, error } = agent::once::whereabouts_for_all(config, eyes).await;
+async fn look(config: &Config, ports: Option<Ports>, eyes: LookupContext) -> Result<(String, String, Survey), Failed> {
+    let Whereabouts { host, error } = agent::oneshot::whereabouts_for_all(config, eyes).await;
     let unknown = |what: &str, key: &str| {
         let why = error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
         let help = "this must be an ECS instance, or --config name a file";
@@ -135,7 +135,7 @@ async fn look(config: &Config, ports: Option<Ports>, eyes: Eyes) -> Result<(Stri
     };
     let region = host.region.clone().ok_or_else(|| unknown("region", "region"))?;
     let vpc_id = host.vpc_id.clone().ok_or_else(|| unknown("VPC", "vpc_id"))?;
-    let api = agent::once::api(config, &host, eyes)
+    let api = agent::oneshot::api(config, &host, eyes)
         .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", advice::sentence(&error))))?;
     let survey = survey(&api, &vpc_id, ports).await.map_err(|error| unanswered(&error))?;
     Ok((region, vpc_id, survey))
@@ -186,7 +186,7 @@ fn ask_another(args: &Args, path: &Path) -> Result<Result<Answer, Exit>, Failed>
 
 /// Whole or not at all, and never over anything.
 fn write(path: &Path, config: &str) -> Result<(), Failed> {
-    let group = eyes::service_user().map(|(_, gid)| gid);
+    let group = run_as::service_user().map(|(_, gid)| gid);
     match atomic_file::create(path, config.as_bytes(), MODE, group) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(in_the_way(path)),
         other => other.map_err(|e| unusable(path, e)),

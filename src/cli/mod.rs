@@ -1,9 +1,7 @@
 //! The commands: one file each. A command gathers, calls the rooms and prints; it holds no rule and renders little.
 
-mod ask;
 mod check;
 mod discover;
-mod eyes;
 mod hosts;
 mod init;
 mod once;
@@ -13,7 +11,9 @@ mod probe;
 mod process;
 mod route;
 mod run;
+mod run_as;
 mod status;
+mod status_client;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

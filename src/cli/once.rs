@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::path::Path;
 
-use super::{Exit, Failed, ask, eyes, refused};
-use crate::agent::once::Eyes;
+use super::{Exit, Failed, refused, run_as, status_client};
+use crate::agent::oneshot::LookupContext;
 use crate::config::{self, Config, Environment};
 use crate::model::EndpointName;
-use crate::observe::status::Report;
+use crate::observe::status::StatusReport;
 use crate::sys::clock::Clock;
 
 /// Becomes who is to look, if need be.
-pub(super) fn open_eyes(as_unit: bool, config: &Path) -> Result<Eyes, Failed> {
-    Ok(Eyes { surroundings: eyes::take(as_unit, config)?, clock: Clock::System })
+pub(super) fn open_eyes(as_unit: bool, config: &Path) -> Result<LookupContext, Failed> {
+    Ok(LookupContext { scope: run_as::take(as_unit, config)?, clock: Clock::System })
 }
 
 /// The config as the agent would load it, with this endpoint alone if one is named.
@@ -43,7 +43,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> 
 }
 
 /// What the running agent knows, or why it does not say.
-pub(super) fn running_agent(config: &Config) -> Result<Report, String> {
-    let answer = ask::agent(&config.host.run_dir.join("status.sock"));
+pub(super) fn running_agent(config: &Config) -> Result<StatusReport, String> {
+    let answer = status_client::agent(&config.host.run_dir.join("status.sock"));
     answer.map(|(report, _)| report).map_err(|failed| format!("{:#}", failed.error))
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Exit, Failed, Output, once, output};
-use crate::agent::{self, once::Planned};
+use crate::agent::{self, oneshot::Planned};
 use crate::config::Config;
 use crate::model::{EventKind, Plan};
-use crate::preview::decision::{Decided, Hosts};
-use crate::preview::{Decision, Host};
+use crate::preview::plan_report::{Decided, Hosts};
+use crate::preview::{Host, PlanReport};
 use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 
@@ -21,7 +21,7 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
     let eyes = once::open_eyes(as_unit, path)?;
     let config = once::load(path, None)?;
-    let planned = once::block_on(agent::once::plan(&config, eyes))?;
+    let planned = once::block_on(agent::oneshot::plan(&config, eyes))?;
     let report = once::running_agent(&config);
     let Planned { found, health, plan, events } = &planned;
     let decided = Decided {
@@ -32,7 +32,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
         plan,
         agent: report.as_ref().map_err(String::as_str),
     };
-    let decision = Decision::new(decided, found_earlier(events), hosts(&config, plan, eyes.clock));
+    let decision = PlanReport::new(decided, found_earlier(events), hosts(&config, plan, eyes.clock));
     if args.output.json {
         output::json(&decision)?;
     } else {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{Exit, Failed, Output, once, output};
-use crate::agent::{self, once::Examined};
-use crate::preview::examination::Looked;
-use crate::preview::{Examination, Host};
+use crate::agent::{self, oneshot::Examined};
+use crate::preview::probe_report::Looked;
+use crate::preview::{Host, ProbeReport};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,13 +18,13 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
     let eyes = once::open_eyes(as_unit, path)?;
     let config = once::load(path, args.endpoint.as_deref())?;
-    let Examined { found, probed } = once::block_on(agent::once::examine(&config, eyes))?;
+    let Examined { found, probed } = once::block_on(agent::oneshot::examine(&config, eyes))?;
     let report = once::running_agent(&config);
     let kinds = config.endpoints.iter().filter_map(|(name, e)| {
         let probe = e.probe.as_ref()?;
         Some((name.clone(), format!("{}:{}", probe.kind.label(), probe.port)))
     });
-    let examination = Examination::new(Looked {
+    let examination = ProbeReport::new(Looked {
         host: &Host::new(&found.at.host, found.at.error.as_deref()),
         inventory: &found.inventory,
         kinds: &kinds.collect(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Exit, Failed, counted, output, process, refused};
-use crate::agent::{self, Options, Recalled, Surroundings};
+use crate::agent::{self, CredentialScope, Options, Recalled};
 use crate::config::{self, Complaints, Config, Environment, Folders, Loaded, last_good};
 use crate::daemon::sole::{Claim, Role};
 use crate::model::LogLevel;
@@ -43,9 +43,9 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     };
     process::run(output, |log, service, orders| {
         let (path, all_in_one) = (path.to_owned(), args.all_in_one);
-        let surroundings = Surroundings::of_this_process();
+        let scope = CredentialScope::of_this_process();
         let options =
-            Options { path, loaded, recalled, environment, surroundings, level, log, service, handed_over, all_in_one };
+            Options { path, loaded, recalled, environment, scope, level, log, service, handed_over, all_in_one };
         agent::run(options, orders)
     })
 }
@@ -74,7 +74,7 @@ fn folders(config: &Config) -> Folders {
 fn recall(path: &Path, environment: &Environment, complaints: Complaints) -> Result<(Loaded, Recalled), Failed> {
     let state_dir = config::folders(path).state_dir;
     match last_good::recall(&state_dir, environment, &identity::local()) {
-        Ok(Some(last_good::Recalled { loaded, path, saved, without })) => {
+        Ok(Some(last_good::LastGoodConfig { loaded, path, saved, without })) => {
             output::complain(&complaints.to_string());
             let counted = counted(&complaints);
             output::complain(&format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Exit, Failed, Output, ask, output};
+use super::{Exit, Failed, Output, output, status_client};
 use crate::config;
 use crate::model::Verdict;
 use crate::observe::status::{State, Style, table};
@@ -53,7 +53,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
-    let (report, bytes) = ask::agent(socket)?;
+    let (report, bytes) = status_client::agent(socket)?;
     let clear = if args.watch && !args.output.json { CLEAR } else { "" };
     if args.output.json {
         output::print(&bytes)?;

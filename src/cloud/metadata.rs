@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::credentials::reply::{self, ReplyError, Temporary};
 use super::http::{Http, Request, Timeouts, Verb};
-use super::openapi::hosts::Origin;
+use super::openapi::api_hosts::Origin;
 use super::reply::{Reply, TransportError};
 use crate::model::{Boottime, Secret, ZoneId};
 use crate::sys::clock::Clock;
@@ -32,7 +32,7 @@ const LONGEST_VALUE: usize = 4096;
 
 /// Where we are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct InstanceFacts {
     /// Such as `cn-hangzhou`.
     pub region: Option<String>,
     /// Such as `cn-hangzhou-i`.
@@ -106,8 +106,8 @@ impl Metadata {
     ///
     /// # Errors
     /// [`MetadataError`] of the first question that fails.
-    pub async fn facts(&self) -> Result<Facts, MetadataError> {
-        Ok(Facts {
+    pub async fn facts(&self) -> Result<InstanceFacts, MetadataError> {
+        Ok(InstanceFacts {
             region: self.id("region-id").await?,
             zone: match self.id("zone-id").await? {
                 Some(zone) => Some(zone.parse().map_err(|_| odd("zone-id"))?),

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::document::{Document, HIDDEN};
-use super::hidden::{HEADERS, names_a_place};
 use super::raw::{Entry, Node, Origin, Value};
+use super::redaction::{HEADERS, names_a_place};
+use super::source_text::{HIDDEN, SourceText};
 
 /// Every value, in the order in which the rules took them. Its `Display` is one line a value, each with its origin
 /// as a comment; secrets show as `[secret]`.
@@ -61,7 +61,7 @@ impl Effective {
 }
 
 /// The short form of a place: `config.toml:12`, `conf.d/10-zone.toml:3`.
-pub(crate) fn place(texts: &[Document], origin: &Origin) -> String {
+pub(crate) fn place(texts: &[SourceText], origin: &Origin) -> String {
     let Some(text) = texts.get(origin.file) else { return String::new() };
     let main = texts.first().map_or("", |t| t.name.as_str());
     let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);

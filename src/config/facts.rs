@@ -69,7 +69,7 @@ impl Access {
 
 /// A file of the configuration itself, or a folder that it lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct FileOwnership {
     /// As it is shown.
     pub(crate) name: String,
     pub(crate) kind: Kind,
@@ -78,7 +78,7 @@ pub(crate) struct Standing {
     pub(crate) acl: bool,
 }
 
-/// What a [`Standing`] is of.
+/// What a [`FileOwnership`] is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The main file or a drop-in.
@@ -90,7 +90,7 @@ pub(crate) enum Kind {
 }
 
 /// What was found at each path that the configuration names.
-pub(crate) type Facts = BTreeMap<PathBuf, FileFacts>;
+pub(crate) type OutsideFacts = BTreeMap<PathBuf, FileFacts>;
 
 /// What was found at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::complaint::{Complaint, Complaints, Severity};
-use super::document::{Document, quote};
-use super::hidden::Hidden;
 use super::keys;
 use super::merge::Repeat;
 use super::raw::{Mistake, Origin};
+use super::redaction::Redaction;
+use super::source_text::{SourceText, quote};
 
 /// One thing that a rule found.
 #[derive(Debug, Clone)]
@@ -118,7 +118,12 @@ impl Findings {
     }
 
     /// Everything found, and every place where a text is not TOML, as complaints in the order of the files.
-    pub(crate) fn into_complaints(self, texts: &[Document], mistakes: &[Vec<Mistake>], hidden: &Hidden) -> Complaints {
+    pub(crate) fn into_complaints(
+        self,
+        texts: &[SourceText],
+        mistakes: &[Vec<Mistake>],
+        hidden: &Redaction,
+    ) -> Complaints {
         let broken = Broken::new(texts, mistakes);
         let mut omitted = if broken.any() { 0 } else { self.omitted };
         let mut placed: Vec<(Option<Origin>, Complaint)> = Vec::new();
@@ -154,7 +159,7 @@ fn syntax(mistake: &Mistake, at: Origin) -> Finding {
     }
 }
 
-fn complaint(finding: Finding, texts: &[Document], hidden: &[Range<usize>]) -> Complaint {
+fn complaint(finding: Finding, texts: &[SourceText], hidden: &[Range<usize>]) -> Complaint {
     let Finding { severity, key, expected, found, help, at, about: _ } = finding;
     let place = at.and_then(|at| texts.get(at.file).map(|text| (text, at)));
     let file = place.as_ref().map(|(text, _)| *text).or(texts.first()).map(|t| t.name.clone()).unwrap_or_default();
@@ -165,14 +170,14 @@ fn complaint(finding: Finding, texts: &[Document], hidden: &[Range<usize>]) -> C
 
 /// Where the texts are not TOML: what the parser made of such a place is its own invention.
 struct Broken<'t> {
-    texts: &'t [Document],
+    texts: &'t [SourceText],
     /// By file: the lines that can't be trusted.
     lines: Vec<Vec<Range<usize>>>,
 }
 
 impl<'t> Broken<'t> {
-    fn new(texts: &'t [Document], mistakes: &[Vec<Mistake>]) -> Self {
-        let of_file = |(text, list): (&Document, &Vec<Mistake>)| list.iter().map(|m| region(text, m)).collect();
+    fn new(texts: &'t [SourceText], mistakes: &[Vec<Mistake>]) -> Self {
+        let of_file = |(text, list): (&SourceText, &Vec<Mistake>)| list.iter().map(|m| region(text, m)).collect();
         Self { texts, lines: texts.iter().zip(mistakes).map(of_file).collect() }
     }
 
@@ -193,7 +198,7 @@ impl<'t> Broken<'t> {
 }
 
 /// The lines that one mistake spoils.
-fn region(text: &Document, mistake: &Mistake) -> Range<usize> {
+fn region(text: &SourceText, mistake: &Mistake) -> Range<usize> {
     let from = text.line_of(mistake.span.start);
     let mut to = text.line_of(mistake.span.end).max(from) + 1;
     // Behind a broken table header every key may have landed in the wrong table.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::complaint::{Complaint, Complaints};
-use super::document::{Document, plain};
 use super::facts::Environment;
-use super::kept::Kept;
 use super::loader::{self, Loaded};
+use super::redacted_config::RedactedConfig;
 use super::rotation::Texts;
+use super::source_text::{SourceText, plain};
 use super::sources::Sources;
 use crate::model::{Identity, Wall};
 use crate::sys::atomic_file::{self, Durability};
@@ -46,7 +46,7 @@ struct Versioned {
 
 /// A configuration that was kept.
 #[derive(Debug, Clone)]
-pub struct Recalled {
+pub struct LastGoodConfig {
     /// It. Its sources are the secrets alone, so that they never report another change.
     pub loaded: Loaded,
     /// Where it was kept.
@@ -68,9 +68,9 @@ fn path_in(state_dir: &Path) -> PathBuf {
 /// # Errors
 /// What the file system says; `InvalidData` for a configuration of more than 4 MiB. Then the one before it is still
 /// kept.
-pub fn keep(state_dir: &Path, kept: Kept, here: Identity, saved: Wall) -> io::Result<()> {
+pub fn keep(state_dir: &Path, kept: RedactedConfig, here: Identity, saved: Wall) -> io::Result<()> {
     let path = path_in(state_dir);
-    let Kept { toml, left_out } = kept;
+    let RedactedConfig { toml, left_out } = kept;
     let saved = Saved { format: FORMAT, identity: here, saved, left_out, config: toml };
     let json = serde_json::to_vec(&saved).map_err(io::Error::other)?;
     let told = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
@@ -95,7 +95,7 @@ pub fn keep(state_dir: &Path, kept: Kept, here: Identity, saved: Wall) -> io::Re
 /// # Errors
 /// Why it can't be used, by place and never by content. A file that is not of this version is put aside as
 /// `config.json.unusable`.
-pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> Result<Option<Recalled>, String> {
+pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> Result<Option<LastGoodConfig>, String> {
     let path = path_in(state_dir);
     let shown = plain(&path.to_string_lossy());
     let bytes = match regular_file::read(&path, LARGEST) {
@@ -107,14 +107,14 @@ pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> R
     if let Some(part) = here.mismatch(&identity) {
         return Err(format!("{shown}: expected a configuration of this machine, found another one's ({part} differs)"));
     }
-    let texts = [Document::new(shown.clone(), config)];
+    let texts = [SourceText::new(shown.clone(), config)];
     let mut not_compared = Sources::default();
     match loader::judge(&texts, environment, &mut not_compared, Some(&left_out)) {
         Ok((loaded, without)) => {
-            let kept = Kept { left_out: left_out.clone(), ..loaded.kept };
+            let kept = RedactedConfig { left_out: left_out.clone(), ..loaded.kept };
             let texts = Texts::new(texts.to_vec(), left_out);
             let loaded = Loaded { kept, texts, sources: not_compared.secrets_only(), ..loaded };
-            Ok(Some(Recalled { loaded, path, saved, without }))
+            Ok(Some(LastGoodConfig { loaded, path, saved, without }))
         }
         Err(complaints) => Err(format!("{shown}: {}", places(&complaints))),
     }

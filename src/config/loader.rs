@@ -10,16 +10,16 @@ use std::path::Path;
 
 use self::files::Texts;
 pub use self::writer::{LoadedWriter, load_writer};
-use super::check::{self, Checked, World, standing};
+use super::check::{self, Checked, World, file_ownership};
 use super::complaint::{Complaint, Complaints};
-use super::document::Document;
 use super::effective::Effective;
-use super::facts::{Environment, SERVICE_USER, ServiceUser, Standing};
+use super::facts::{Environment, FileOwnership, SERVICE_USER, ServiceUser};
 use super::findings::{Finding, Findings};
-use super::hidden::Hidden;
-use super::kept::Kept;
 use super::merge::{Flaws, Merged};
+use super::redacted_config::RedactedConfig;
+use super::redaction::Redaction;
 use super::rotation;
+use super::source_text::SourceText;
 use super::sources::Sources;
 use super::{Config, Folders};
 use crate::sys::identity;
@@ -36,7 +36,7 @@ pub struct Loaded {
     /// What is probably not meant so, although it holds.
     pub warnings: Vec<Complaint>,
     /// What [`super::last_good::keep`] writes down.
-    pub kept: Kept,
+    pub kept: RedactedConfig,
     /// What it was made of, for secrets that change while it is in force.
     pub texts: rotation::Texts,
 }
@@ -95,9 +95,9 @@ fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints>
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
     let mut of_files = untrusted(&mut standing, &sources, environment);
-    let closed = environment.service.map(|service| standing::closed_to(&standing, service));
+    let closed = environment.service.map(|service| file_ownership::closed_to(&standing, service));
     of_files.extend(closed.into_iter().flatten());
-    let warnings = standing::refused_by_services(&standing, identity::effective_uid());
+    let warnings = file_ownership::refused_by_services(&standing, identity::effective_uid());
     let warnings = if environment.is_for_services { warnings } else { Vec::new() };
     let judged = judge(&documents, environment, &mut sources, None);
     let judged = judged.map(|(mut judged, without)| {
@@ -116,11 +116,11 @@ fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints>
 
 /// What somebody else than the keeper could change. The agent and the hosts writer judge alike: what one of them
 /// follows and the other refuses would be published by neither. The folders are added to `standing`.
-fn untrusted(standing: &mut Vec<Standing>, sources: &Sources, environment: &Environment) -> Vec<Complaint> {
+fn untrusted(standing: &mut Vec<FileOwnership>, sources: &Sources, environment: &Environment) -> Vec<Complaint> {
     let (folders, mut complaints) = files::folders(sources);
     standing.extend(folders);
     let keeper = environment.keeper.unwrap_or_else(identity::effective_uid);
-    complaints.extend(standing::others_may_write(standing, keeper));
+    complaints.extend(file_ownership::others_may_write(standing, keeper));
     complaints
 }
 
@@ -145,7 +145,7 @@ pub fn folders(path: &Path) -> Folders {
 /// # Errors
 /// As [`load`].
 pub fn from_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Complaints> {
-    let document = |(name, text): &(&str, &str)| Document::new((*name).to_owned(), (*text).to_owned());
+    let document = |(name, text): &(&str, &str)| SourceText::new((*name).to_owned(), (*text).to_owned());
     let documents: Vec<_> = texts.iter().map(document).collect();
     let mut sources = Sources::default();
     let (loaded, _) = judge(&documents, environment, &mut sources, None)?;
@@ -163,13 +163,13 @@ pub fn from_toml(text: &str) -> Result<Config, Complaints> {
 /// Judges texts, and reads the files that they name, which `sources` takes down. `left_out` is for a configuration
 /// that was kept: see [`World`]. Gives no sources and no texts, but what a kept configuration has to do without.
 pub(super) fn judge(
-    texts: &[Document],
+    texts: &[SourceText],
     environment: &Environment,
     sources: &mut Sources,
     left_out: Option<&BTreeSet<String>>,
 ) -> Result<(Loaded, Vec<String>), Complaints> {
     let Merged { tree, flaws, hidden } = Merged::of(texts);
-    let kept = Kept::of(&tree, &hidden);
+    let kept = RedactedConfig::of(&tree, &hidden);
     let facts = files::gather(&tree, sources);
     let world = World { environment, facts: Some(&facts), left_out };
     let Checked { config, effective, findings, without } = check::check(tree, texts, world);
@@ -183,8 +183,8 @@ pub(super) fn judge(
 fn settle<T>(
     made: Option<T>,
     mut findings: Findings,
-    texts: &[Document],
-    (flaws, hidden): (Flaws, &Hidden),
+    texts: &[SourceText],
+    (flaws, hidden): (Flaws, &Redaction),
 ) -> (Option<T>, Complaints) {
     let Flaws { mistakes, repeats } = flaws;
     repeats.into_iter().for_each(|repeat| findings.add(Finding::from(repeat)));

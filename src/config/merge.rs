@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::document::Document;
-use super::hidden::Hidden;
 use super::keys::join;
 use super::raw::{self, Mistake, Node, Origin, Table, Value};
+use super::redaction::Redaction;
+use super::source_text::SourceText;
 
 /// Several texts as one tree, and what the texts alone tell.
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) tree: Table,
     pub(crate) flaws: Flaws,
-    pub(crate) hidden: Hidden,
+    pub(crate) hidden: Redaction,
 }
 
 /// What is wrong with texts before any rule looks at what they say.
@@ -28,8 +28,8 @@ pub(crate) struct Flaws {
 
 impl Merged {
     /// Reads the texts, the first as the main one, and lays them over one another.
-    pub(crate) fn of(texts: &[Document]) -> Self {
-        let (mut roots, mut flaws, mut hidden) = (Vec::new(), Flaws::default(), Hidden::default());
+    pub(crate) fn of(texts: &[SourceText]) -> Self {
+        let (mut roots, mut flaws, mut hidden) = (Vec::new(), Flaws::default(), Redaction::default());
         for (file, text) in texts.iter().enumerate() {
             let parsed = raw::parse(file, &text.text);
             hidden.add_file(&parsed.root);

@@ -5,26 +5,26 @@
 //! apart key by key and either hands out a `Config` or every [`Complaint`] at once. `loader` reads the files, for the
 //! agent and, more tolerant and more distrustful, for the hosts writer; `last_good` keeps what was accepted last;
 //! `rotation` takes secrets over whose files are written anew.
-//! `keys` is the one table of all keys and defaults. `findings`, `hidden`, `document` and `complaint` turn what the
-//! rules found into messages that show the line and never a secret.
+//! `keys` is the one table of all keys and defaults. `findings`, `redaction`, `source_text` and `complaint` turn what
+//! the rules found into messages that show the line and never a secret.
 
 mod check;
 mod complaint;
 mod credentials;
-mod document;
 mod drop_ins;
 mod effective;
 mod facts;
 mod findings;
-mod hidden;
-mod kept;
 pub mod keys;
 pub mod last_good;
 mod loader;
 mod merge;
 mod own_domains;
 mod raw;
+mod redacted_config;
+mod redaction;
 mod rotation;
+mod source_text;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +39,9 @@ pub use complaint::{Complaint, Complaints, Severity};
 pub use credentials::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
 pub use effective::{Effective, EffectiveValue};
 pub use facts::{Environment, SERVICE_USER, ServiceUser};
-pub use kept::Kept;
 pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
 pub use own_domains::OwnDomains;
+pub use redacted_config::RedactedConfig;
 pub use rotation::{Renewed, Texts};
 pub use sources::Sources;
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::document::quote;
+use super::source_text::quote;
 
 /// Where something stands: a file, by its number, and the bytes in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

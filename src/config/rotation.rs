@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use super::complaint::Complaints;
 use super::credentials::CredentialsConfig;
-use super::document::Document;
 use super::facts::Environment;
 use super::loader;
+use super::source_text::SourceText;
 use super::sources::Sources;
 use super::{Config, EndpointConfig};
 
 /// What a configuration was made of.
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
-    documents: Arc<[Document]>,
+    documents: Arc<[SourceText]>,
     /// Endpoints that lost a header value when the configuration was kept.
     left_out: BTreeSet<String>,
 }
@@ -35,7 +35,7 @@ pub struct Renewed {
 }
 
 impl Texts {
-    pub(super) fn new(documents: Vec<Document>, left_out: BTreeSet<String>) -> Self {
+    pub(super) fn new(documents: Vec<SourceText>, left_out: BTreeSet<String>) -> Self {
         Self { documents: documents.into(), left_out }
     }
 

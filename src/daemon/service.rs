@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the process says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ServiceStatus {
     /// Whether it does what it is for.
     pub ready: bool,
     /// Its state in a sentence.
@@ -38,7 +38,7 @@ struct Told {
 
 impl Told {
     /// What is new. `late` once [`READY_AT_LATEST`] is over.
-    fn news(&mut self, report: &Report, late: bool) -> Vec<Word> {
+    fn news(&mut self, report: &ServiceStatus, late: bool) -> Vec<Word> {
         let mut words = Vec::new();
         let ready = self.ready || report.ready || late;
         if ready && (!self.ready || report.reloads != self.reloads) {
@@ -69,7 +69,7 @@ impl Appointments {
     }
 
     /// What is to be told now; `well` while no stage is overdue.
-    fn words(&mut self, now: Instant, report: &Report, well: bool) -> Vec<Word> {
+    fn words(&mut self, now: Instant, report: &ServiceStatus, well: bool) -> Vec<Word> {
         let mut words = Vec::new();
         if now >= self.quiet_until {
             words = self.told.news(report, now >= self.late_at);
@@ -96,7 +96,7 @@ impl Appointments {
 /// Runs until cancelled; says then that the end has begun.
 pub async fn run(
     manager: ServiceManager,
-    mut reports: watch::Receiver<Report>,
+    mut reports: watch::Receiver<ServiceStatus>,
     stages: Stages,
     token: CancellationToken,
 ) {
@@ -119,7 +119,7 @@ pub async fn run(
 }
 
 /// Ends when there is another report, and the time for it.
-async fn news(reports: &mut watch::Receiver<Report>, quiet_until: Instant) {
+async fn news(reports: &mut watch::Receiver<ServiceStatus>, quiet_until: Instant) {
     sleep_until(quiet_until).await;
     if reports.changed().await.is_err() {
         // Who reports ends only with the process.
@@ -138,8 +138,8 @@ async fn until(at: Option<Instant>) {
 mod tests {
     use super::*;
 
-    fn report(ready: bool, status: &str, reloads: u64) -> Report {
-        Report { ready, status: status.to_owned(), reloads }
+    fn report(ready: bool, status: &str, reloads: u64) -> ServiceStatus {
+        ServiceStatus { ready, status: status.to_owned(), reloads }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Found, FoundZone, Source, SourceError, Wanted};
+use super::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
 use crate::cloud::openapi::KeySource;
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, PrivateLink, ZoneRecord};
 use crate::model::Families;
@@ -29,12 +29,12 @@ impl<K: KeySource + Send> Source for Api<K> {
 
     /// Filtered by the id, so that a VPC with a thousand endpoints costs no more, and an endpoint of another VPC of the
     /// account is found, too.
-    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
         let id = wanted.config.id.as_ref().ok_or(SourceError::NotConfigured("id"))?;
         let endpoints = self.client.endpoints(&self.keys, Filter { id: Some(id), ..Filter::default() }).await?;
         match in_list(id, endpoints)? {
             Some(record) => Ok(from_records(&record, self.client.zones(&self.keys, id).await?, self.families)),
-            None => Ok(Found { gone: true, ..Found::default() }),
+            None => Ok(SourceAnswer { gone: true, ..SourceAnswer::default() }),
         }
     }
 }
@@ -53,7 +53,7 @@ pub fn in_list(id: &EndpointId, endpoints: Listing<EndpointRecord>) -> Result<Op
 
 /// What the API's records say (pure).
 #[must_use]
-pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, families: Families) -> Found {
+pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, families: Families) -> SourceAnswer {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let untold = String::new;
     let cloud = CloudFacts {
@@ -64,7 +64,8 @@ pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, famil
         region: text(&endpoint.region),
         vpc_id: text(&endpoint.vpc_id),
     };
-    let mut found = Found { gone: cloud.is_deleted(), domain: endpoint.domain.clone(), ..Found::default() };
+    let mut found =
+        SourceAnswer { gone: cloud.is_deleted(), domain: endpoint.domain.clone(), ..SourceAnswer::default() };
     found.cloud = Some(cloud);
     found.incomplete = (!zones.complete).then_some(SourceError::IncompleteList);
     for record in zones.items {
@@ -107,7 +108,7 @@ mod tests {
 
     const V4: Families = Families { ipv4: true, ipv6: false };
 
-    fn found(endpoint: &str, zones: &str, families: Families) -> Found {
+    fn found(endpoint: &str, zones: &str, families: Families) -> SourceAnswer {
         let record = parse::endpoint(endpoint.as_bytes()).unwrap();
         let mut pages = parse::Pages::default();
         assert_eq!(pages.add(parse::zones(zones.as_bytes()).unwrap()).unwrap(), None);
@@ -117,7 +118,7 @@ mod tests {
     const ACTIVE: &str = r#"{"EndpointId":"ep-1","EndpointStatus":"Active","EndpointBusinessStatus":"Normal",
         "ConnectionStatus":"Connected","EndpointDomain":"ep-1.epsrv-1.r.privatelink.aliyuncs.com"}"#;
 
-    fn addresses(found: &Found, zone: &str) -> Option<Vec<String>> {
+    fn addresses(found: &SourceAnswer, zone: &str) -> Option<Vec<String>> {
         let zone = &found.zones[&Zone::Known(zone.parse().unwrap())];
         zone.addresses.as_ref().map(|all| all.iter().map(ToString::to_string).collect())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Found, FoundZone, LookupPool, Source, SourceError, Wanted};
+use super::{FoundZone, LookupPool, Source, SourceAnswer, SourceError, Wanted};
 use crate::cloud::resolve::{Family, ResolveError, Resolver};
 use crate::model::Families;
 use crate::model::{HostName, SourceKind, Zone, ZoneId};
@@ -32,14 +32,14 @@ impl Source for ZoneDomains {
         !zone_domains(wanted).is_empty()
     }
 
-    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
         let mut lookups = JoinSet::new();
         for (zone, domain) in zone_domains(wanted) {
             let (lookup, urgent) = (Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() }, wanted.urgent);
             let families = self.families;
             lookups.spawn(async move { (zone, lookup.addresses(&domain, families, urgent).await) });
         }
-        let mut found = Found::default();
+        let mut found = SourceAnswer::default();
         while let Some(ended) = lookups.join_next().await {
             // A lookup that panicked is a fault of the agent's.
             let (zone, said) = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
@@ -53,7 +53,7 @@ impl Source for ZoneDomains {
         }
         match found.incomplete.take() {
             Some(error) if found.zones.is_empty() => Err(error),
-            incomplete => Ok(Found { incomplete, ..found }),
+            incomplete => Ok(SourceAnswer { incomplete, ..found }),
         }
     }
 }
@@ -78,12 +78,12 @@ impl Source for EndpointDomains {
         domain(wanted).is_some()
     }
 
-    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
         let domain = domain(wanted).ok_or(SourceError::NotConfigured("domain"))?;
         let lookup = Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() };
         let (addresses, ttl) = lookup.addresses(domain, self.families, wanted.urgent).await?;
         let zones = [(Zone::Unknown, FoundZone::of(addresses))].into();
-        Ok(Found { zones, ttl: Some(ttl), ..Found::default() })
+        Ok(SourceAnswer { zones, ttl: Some(ttl), ..SourceAnswer::default() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The source that reads the config's own `addresses`.
 
-use super::{Found, FoundZone, Source, SourceError, Wanted};
+use super::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
 use crate::config::EndpointConfig;
 use crate::model::{SourceKind, Zone, ZoneId};
 
@@ -13,7 +13,7 @@ impl Source for Fixed {
         SourceKind::Fixed
     }
 
-    async fn find(&self, wanted: Wanted<'_>) -> Result<Found, SourceError> {
+    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
         Self::given(wanted.config)
     }
 }
@@ -23,12 +23,12 @@ impl Fixed {
     ///
     /// # Errors
     /// [`SourceError::NotConfigured`] if that is nothing.
-    pub fn given(config: &EndpointConfig) -> Result<Found, SourceError> {
+    pub fn given(config: &EndpointConfig) -> Result<SourceAnswer, SourceError> {
         let addresses = &config.addresses;
         if addresses.is_empty() {
             return Err(SourceError::NotConfigured("addresses"));
         }
         let zone = |(zone, list): (&ZoneId, &Vec<_>)| (Zone::Known(zone.clone()), FoundZone::of(list.iter().copied()));
-        Ok(Found { zones: addresses.iter().map(zone).collect(), ..Found::default() })
+        Ok(SourceAnswer { zones: addresses.iter().map(zone).collect(), ..SourceAnswer::default() })
     }
 }

@@ -12,10 +12,10 @@ mod keeper;
 mod lookup_pool;
 mod merge;
 mod news;
-pub mod pace;
 mod rebase;
 pub mod rounds;
 mod runner;
+pub mod schedule;
 mod sieve;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,7 +53,7 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// [`SourceError`] if it can't tell at present. "The endpoint has no address" is an answer, not an error.
-    fn find(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<Found, SourceError>> + Send;
+    fn find(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<SourceAnswer, SourceError>> + Send;
 }
 
 /// What a source goes by.
@@ -69,7 +69,7 @@ pub struct Wanted<'a> {
 
 /// What a source says of one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct SourceAnswer {
     /// By zone.
     pub zones: BTreeMap<Zone, FoundZone>,
     /// What the API says of the endpoint as a whole.

@@ -107,8 +107,8 @@ macro_rules! by_field {
 by_field! {
     Inventory { endpoints, disowned }
     Endpoint {
-        identity, id, domain, names, leaving, priority, zones, probed, proves_itself, presence, sources, cloud, missing, not_found,
-        left_out, barred
+        identity, id, domain, names, leaving, priority, zones, probed, proves_itself, presence, sources, cloud,
+        missing, not_found, left_out, barred
     }
     EndpointIdentity { id, domain, region }
     CloudFacts { status, business, connection, service_name, region, vpc_id }
@@ -129,8 +129,8 @@ macro_rules! timeless {
 }
 
 timeless! {
-    bool, i32, String, Vec<IpAddr>, BTreeSet<HostName>, BTreeSet<IpAddr>, BTreeSet<SourceKind>, AnswerReason, BadAddress, BusinessStatus,
-    ConnectionStatus, EndpointId, EndpointStatus, HostName, LeftOut, SourceKind, Wall, Withdrawal, ZoneStatus,
+    bool, i32, String, Vec<IpAddr>, BTreeSet<HostName>, BTreeSet<IpAddr>, BTreeSet<SourceKind>, AnswerReason, BadAddress,
+    BusinessStatus, ConnectionStatus, EndpointId, EndpointStatus, HostName, LeftOut, SourceKind, Wall, Withdrawal, ZoneStatus,
 }
 
 #[cfg(test)]

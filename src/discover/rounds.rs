@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::lookup_pool::SOCKETS;
-use super::{Api, EndpointDomains, Fixed, Found, Round, Source, SourceError, Wanted, ZoneDomains};
+use super::{Api, EndpointDomains, Fixed, Round, Source, SourceAnswer, SourceError, Wanted, ZoneDomains};
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::openapi::{CallError, KeySource};
 use crate::config::Config;
@@ -21,7 +21,7 @@ use crate::model::{EndpointName, Inventory, SourceKind};
 /// Whom the runner asks. Each call is one attempt; the runner owns when, in which order and how often.
 pub trait Cloud: Clone + Send + Sync + 'static {
     /// What one source says of one endpoint; `None` if it has nothing to go by.
-    fn ask(&self, question: &Question) -> impl Future<Output = Option<Result<Found, SourceError>>> + Send;
+    fn ask(&self, question: &Question) -> impl Future<Output = Option<Result<SourceAnswer, SourceError>>> + Send;
 }
 
 /// What one source is asked of one endpoint.
@@ -71,7 +71,7 @@ pub struct Said {
     /// To what.
     pub question: Question,
     /// What was said.
-    pub said: Result<Found, SourceError>,
+    pub said: Result<SourceAnswer, SourceError>,
 }
 
 /// What the answers of a round have in common.
@@ -86,7 +86,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    fn note(&mut self, said: &Result<Found, SourceError>) {
+    fn note(&mut self, said: &Result<SourceAnswer, SourceError>) {
         let error = match said {
             Ok(found) => found.incomplete.as_ref(),
             Err(error) => Some(error),
@@ -193,7 +193,7 @@ impl<K> Clone for Askers<K> {
 }
 
 impl<K: KeySource + Send + 'static> Cloud for Askers<K> {
-    async fn ask(&self, question: &Question) -> Option<Result<Found, SourceError>> {
+    async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
         let wanted = question.wanted()?;
         match (question.kind, &self.api, &self.dns) {
             (SourceKind::Api, Ok(api), _) => find(api.as_ref(), wanted).await,
@@ -207,7 +207,7 @@ impl<K: KeySource + Send + 'static> Cloud for Askers<K> {
     }
 }
 
-async fn find<S: Source + Sync>(source: &S, wanted: Wanted<'_>) -> Option<Result<Found, SourceError>> {
+async fn find<S: Source + Sync>(source: &S, wanted: Wanted<'_>) -> Option<Result<SourceAnswer, SourceError>> {
     if source.applies(wanted) { Some(source.find(wanted).await) } else { None }
 }
 

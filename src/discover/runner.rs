@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
 use super::news::{has_news, lacking};
-use super::pace::{ApiPace, DnsPace, Fleet};
 use super::rounds::{self, Cloud, Said, Summary};
+use super::schedule::{ApiPace, DnsPace, Fleet};
 use super::{Cache, Folded, Round, drop_former, fold, next_expiry};
 use crate::config::Config;
 use crate::model::limits::CapCounts;

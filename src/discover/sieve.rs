@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::merge::MOST_FORMER;
-use super::{Found, FoundZone};
+use super::{FoundZone, SourceAnswer};
 use crate::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
 use crate::model::{Endpoint, Inventory, SourceKind, Zone, ZoneEntry};
@@ -23,7 +23,7 @@ const WITH_RETIRED: usize = 2 * ADDRESSES_A_NAME;
 
 /// What an address is to an endpoint that is let in beside others; the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+enum RangeVerdict {
     InUse,
     Retired,
     New,
@@ -40,19 +40,19 @@ fn bar(address: IpAddr, source: SourceKind, allowed: &[IpNet]) -> Option<BadAddr
 }
 
 /// Takes out of an answer what is not let in, and notes it there.
-pub(super) fn let_in(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>, allowed: &[IpNet]) {
+pub(super) fn let_in(found: &mut SourceAnswer, kind: SourceKind, known: Option<&Endpoint>, allowed: &[IpNet]) {
     cap_zones(found, known);
     refuse_bad(found, kind, allowed);
     cap_addresses(found, kind, known);
 }
 
 /// Counts what was left out because there was too much of it.
-pub(super) fn count(found: &Found, counts: &mut CapCounts) {
+pub(super) fn count(found: &SourceAnswer, counts: &mut CapCounts) {
     counts.add(Capped::Addresses, found.left_out.addresses as u64);
     counts.add(Capped::Zones, found.left_out.zones as u64);
 }
 
-fn cap_zones(found: &mut Found, known: Option<&Endpoint>) {
+fn cap_zones(found: &mut SourceAnswer, known: Option<&Endpoint>) {
     // What is in no zone takes no zone's place.
     let is_known = |zone: &Zone| *zone == Zone::Unknown || known.is_some_and(|e| e.zones.contains_key(zone));
     let there = known.map_or(0, |e| e.zones.keys().filter(|zone| **zone != Zone::Unknown).count());
@@ -67,8 +67,8 @@ fn cap_zones(found: &mut Found, known: Option<&Endpoint>) {
     found.left_out.zones = before - found.zones.len();
 }
 
-fn refuse_bad(found: &mut Found, kind: SourceKind, allowed: &[IpNet]) {
-    let Found { zones, left_out, keeps, .. } = found;
+fn refuse_bad(found: &mut SourceAnswer, kind: SourceKind, allowed: &[IpNet]) {
+    let SourceAnswer { zones, left_out, keeps, .. } = found;
     for FoundZone { addresses, .. } in zones.values_mut() {
         let Some(all) = addresses else { continue };
         let before = all.len();
@@ -87,7 +87,7 @@ fn refuse_bad(found: &mut Found, kind: SourceKind, allowed: &[IpNet]) {
     }
 }
 
-fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) {
+fn cap_addresses(found: &mut SourceAnswer, kind: SourceKind, known: Option<&Endpoint>) {
     let entries = || known.into_iter().flat_map(|e| e.zones.values()).flat_map(|z| &z.addresses);
     let given = || found.zones.values().filter_map(|z| z.addresses.as_ref()).flatten().copied();
     let said: BTreeSet<IpAddr> = given().collect();
@@ -104,22 +104,22 @@ fn cap_addresses(found: &mut Found, kind: SourceKind, known: Option<&Endpoint>) 
     let whole = said.len() <= ADDRESSES_A_NAME && own + new <= WITH_RETIRED;
     let stay = live.iter().filter(|ip| !whole || others.contains(ip) || said.contains(ip)).count();
     let standing = |ip: &IpAddr| match (live.contains(ip), all.contains(ip)) {
-        (true, _) => Standing::InUse,
-        (false, true) => Standing::Retired,
-        (false, false) => Standing::New,
+        (true, _) => RangeVerdict::InUse,
+        (false, true) => RangeVerdict::Retired,
+        (false, false) => RangeVerdict::New,
     };
-    let mut ranked: Vec<(Standing, IpAddr)> = said.iter().map(|ip| (standing(ip), *ip)).collect();
+    let mut ranked: Vec<(RangeVerdict, IpAddr)> = said.iter().map(|ip| (standing(ip), *ip)).collect();
     ranked.sort_unstable();
     let mut room = ADDRESSES_A_NAME.saturating_sub(stay);
     let mut room_for_new = WITH_RETIRED.saturating_sub(own);
     ranked.retain(|(standing, _)| {
         let stays = match standing {
-            Standing::InUse => return true,
-            Standing::Retired => room > 0,
-            Standing::New => room > 0 && room_for_new > 0,
+            RangeVerdict::InUse => return true,
+            RangeVerdict::Retired => room > 0,
+            RangeVerdict::New => room > 0 && room_for_new > 0,
         };
         room -= usize::from(stays);
-        room_for_new -= usize::from(stays && *standing == Standing::New);
+        room_for_new -= usize::from(stays && *standing == RangeVerdict::New);
         stays
     });
     let kept: BTreeSet<IpAddr> = ranked.into_iter().map(|(_, ip)| ip).collect();

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use tokio::task::JoinSet;
 
-use super::look::Looker;
-use super::sight::{Heard, Ports, Sight};
+use super::findings::{EndpointFindings, PortReply, Ports};
+use super::port_scan::PortScanner;
 use crate::cloud::openapi::{CallError, KeySource};
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, ZoneRecord};
 use crate::discover::Api;
@@ -20,7 +20,7 @@ const MOST_ASKED: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Survey {
     /// What was seen of each, in the order of their ids.
-    pub sights: Vec<Sight>,
+    pub sights: Vec<EndpointFindings>,
     /// Whether the API's list was complete.
     pub complete: bool,
 }
@@ -47,9 +47,9 @@ pub async fn survey<K: KeySource>(api: &Api<K>, vpc_id: &str, ports: Option<Port
 
 type Seen = (EndpointRecord, Result<Vec<ZoneRecord>, String>);
 
-async fn look_at_all(seen: Vec<Seen>, ports: Option<Ports>) -> Vec<Sight> {
-    let looker = Looker::new().await;
-    let mut looks: JoinSet<(usize, Sight)> = JoinSet::new();
+async fn look_at_all(seen: Vec<Seen>, ports: Option<Ports>) -> Vec<EndpointFindings> {
+    let looker = PortScanner::new().await;
+    let mut looks: JoinSet<(usize, EndpointFindings)> = JoinSet::new();
     let mut sights = Vec::new();
     for (n, seen) in seen.into_iter().enumerate() {
         if looks.len() >= AT_ONCE {
@@ -63,16 +63,16 @@ async fn look_at_all(seen: Vec<Seen>, ports: Option<Ports>) -> Vec<Sight> {
     sights.into_iter().map(|(_, sight)| sight).collect()
 }
 
-async fn look_at(looker: &Looker, (record, zones): Seen, ports: Option<Ports>) -> Sight {
+async fn look_at(looker: &PortScanner, (record, zones): Seen, ports: Option<Ports>) -> EndpointFindings {
     let addresses = zones.as_ref().map(|zones| addresses(zones)).unwrap_or_default();
-    let (mut greeting, mut gateway) = (Heard::NotAsked, Heard::NotAsked);
+    let (mut greeting, mut gateway) = (PortReply::NotAsked, PortReply::NotAsked);
     if let Some(Ports { matrixone, tdengine }) = ports {
         (greeting, gateway) = tokio::join!(
             looker.greeting(&addresses, matrixone),
             looker.gateway(&addresses, tdengine, record.domain.as_ref())
         );
     }
-    Sight { record, zones, greeting, gateway }
+    EndpointFindings { record, zones, greeting, gateway }
 }
 
 /// Those of connected zones first.

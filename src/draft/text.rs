@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::findings::{EndpointFindings, Gateway, HttpReply, PortReply, Ports};
 use super::label;
 use super::recognise::{Certainty, Kind, Recognised, recognise};
-use super::sight::{Answer, Gateway, Heard, Ports, Sight};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
 use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, Families, HostName, ranges};
 
@@ -79,7 +79,7 @@ const FILL_IN: &str = "FILL IN";
 
 /// Drafts a config for all that was seen.
 #[must_use]
-pub fn draft(sights: &[Sight], mut place: Place<'_>) -> Draft {
+pub fn draft(sights: &[EndpointFindings], mut place: Place<'_>) -> Draft {
     let mut page = Page::default();
     let Place { region, vpc_id, .. } = &place;
     let version = env!("CARGO_PKG_VERSION");
@@ -98,7 +98,7 @@ pub fn draft(sights: &[Sight], mut place: Place<'_>) -> Draft {
 
 /// Ranges for addresses that the config would not have probed or published. Off: which addresses an endpoint may have
 /// is the admin's word, not the API's.
-fn allow(page: &mut Page, sights: &[Sight], place: &Place<'_>) {
+fn allow(page: &mut Page, sights: &[EndpointFindings], place: &Place<'_>) {
     let drafted = sights.iter().filter(|sight| left_out(&sight.record, place).is_none());
     let outside: BTreeSet<IpAddr> = drafted.flat_map(|sight| outside(sight, place)).collect();
     let Some(first) = outside.first() else { return };
@@ -114,7 +114,7 @@ fn allow(page: &mut Page, sights: &[Sight], place: &Place<'_>) {
 }
 
 /// Addresses of an endpoint that are outside of what is allowed, without those that no range could allow.
-fn outside(sight: &Sight, place: &Place<'_>) -> Vec<IpAddr> {
+fn outside(sight: &EndpointFindings, place: &Place<'_>) -> Vec<IpAddr> {
     let Reach { allowed, families } = place.reach;
     let zones = sight.zones.iter().flatten();
     let all = zones.flat_map(|zone| [zone.ipv4.map(IpAddr::from), zone.ipv6.map(IpAddr::from)]).flatten();
@@ -129,7 +129,7 @@ fn around(address: IpAddr) -> IpNet {
     wide.filter(|net| ranges::judge(address, &[*net]).is_ok()).unwrap_or_else(|| address.into())
 }
 
-fn endpoint(page: &mut Page, sight: &Sight, place: &mut Place<'_>) -> Drafted {
+fn endpoint(page: &mut Page, sight: &EndpointFindings, place: &mut Place<'_>) -> Drafted {
     let record = &sight.record;
     let recognised = recognise(sight);
     page.text.push('\n');
@@ -168,7 +168,7 @@ fn left_out(record: &EndpointRecord, place: &Place<'_>) -> Option<String> {
 }
 
 /// What the API tells of it.
-fn about(page: &mut Page, sight: &Sight) {
+fn about(page: &mut Page, sight: &EndpointFindings) {
     let record = &sight.record;
     let name = record.name.as_deref().unwrap_or("without a name");
     page.comment(&format!("{name}: {}", record.id));
@@ -234,9 +234,9 @@ fn matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certainty, pla
     Vec::new()
 }
 
-fn tdengine(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
+fn tdengine(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec<String> {
     let names = match &sight.gateway {
-        Heard::Said(_, Gateway { names, .. }) if !names.is_empty() => {
+        PortReply::Said(_, Gateway { names, .. }) if !names.is_empty() => {
             format!(" Its certificate is for {}.", names.join(", "))
         }
         _ => String::new(),
@@ -253,14 +253,14 @@ fn tdengine(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
     vec!["private_dns".to_owned(), "probe".to_owned()]
 }
 
-fn other(page: &mut Page, sight: &Sight, place: &Place<'_>) -> Vec<String> {
+fn other(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec<String> {
     let zones_own = "The cloud's API does not tell the names of a provider's private zone.";
     page.comment(&format!(
         "{FILL_IN} private_dns: the names that clients on this host use. {zones_own} If they use the endpoint's own \
          domain, it is publish_domain = true."
     ));
     page.line(&["#private_dns = [\"db.example.com\"]"]);
-    if let Heard::Said(_, Gateway { names, answer: Ok(_), .. }) = &sight.gateway {
+    if let PortReply::Said(_, Gateway { names, answer: Ok(_), .. }) = &sight.gateway {
         let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
         page.comment(&format!(
             "{FILL_IN} probe: it speaks HTTPS, under a certificate for {names}. Which request shows that it works only \
@@ -290,9 +290,9 @@ fn probe(page: &mut Page, on: bool, (kind, port, default): (&str, u16, u16)) {
 }
 
 /// A request of an HTTPS probe, off. The status is the one that was seen, where it is no failure.
-fn https(page: &mut Page, sight: &Sight, (method, path, status): (&str, &str, u16), place: &Place<'_>) {
+fn https(page: &mut Page, sight: &EndpointFindings, (method, path, status): (&str, &str, u16), place: &Place<'_>) {
     let seen = match &sight.gateway {
-        Heard::Said(_, Gateway { answer: Ok(Answer { status, .. }), .. }) => Some(*status),
+        PortReply::Said(_, Gateway { answer: Ok(HttpReply { status, .. }), .. }) => Some(*status),
         _ => None,
     };
     let status = seen.filter(|seen| method == "POST" && (200..500).contains(seen)).unwrap_or(status);

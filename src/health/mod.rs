@@ -15,15 +15,15 @@
 //! - Results count in the order in which their probes began. A fault of our own is no result.
 //! - A success after failures, and each step down, makes the siblings prove themselves: [`Signal::concerns`].
 
-mod bearing;
 mod flaps;
-mod fold;
 mod load;
 mod loss;
 mod pace;
+mod relevance;
+mod result_history;
 pub mod slow;
 mod tracker;
 
-pub use bearing::Bearing;
 pub use pace::{Pace, Sparing};
+pub use relevance::Relevance;
 pub use tracker::{Next, Rules, Signal, Step, Tracker};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::flaps::Flaps;
-use super::fold::{Fold, Run, Runs};
 use super::load::Loads;
 use super::loss::LossCounter;
 use super::pace::{Pace, Sparing};
+use super::result_history::{ResultHistory, Run, Runs};
 use crate::model::{
     Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
     Returns, Schedule,
@@ -59,7 +59,7 @@ pub enum Next {
 #[derive(Debug, Clone)]
 pub struct Tracker {
     rules: Rules,
-    fold: Fold,
+    fold: ResultHistory,
     loads: Loads,
     run: Run,
     state: CheckState,
@@ -102,7 +102,7 @@ impl Tracker {
     pub fn new(rules: Rules, now: Now) -> Self {
         Self {
             rules,
-            fold: Fold::default(),
+            fold: ResultHistory::default(),
             loads: Loads::of(rules.check),
             run: Run::default(),
             state: CheckState::Unknown,

@@ -6,11 +6,11 @@
 //! [`serve`] carries the renderings to whoever asks, on listeners that are handed in. [`events`] keeps what happened
 //! and turns it into log lines.
 
-pub(crate) mod columns;
 pub mod events;
 pub mod metrics;
 pub mod serve;
 pub mod status;
+pub(crate) mod text_table;
 
 mod snapshot;
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::model::{CloudFacts, Endpoint, EndpointName, Zone};
-use crate::observe::status::{CloudReport, EndpointReport, Report};
+use crate::observe::status::{CloudReport, EndpointReport, StatusReport};
 
 /// Whether an agent answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,7 +20,7 @@ pub struct AgentAnswer {
 impl AgentAnswer {
     /// Of what it said, or of why it said nothing.
     #[must_use]
-    pub fn of(agent: Result<&Report, &str>) -> Self {
+    pub fn of(agent: Result<&StatusReport, &str>) -> Self {
         Self { answers: agent.is_ok(), error: agent.err().map(str::to_owned) }
     }
 }
@@ -46,7 +46,7 @@ impl Comparison {
 }
 
 /// Of one endpoint.
-pub(super) fn compare(name: &EndpointName, endpoint: &Endpoint, agent: &Report) -> Comparison {
+pub(super) fn compare(name: &EndpointName, endpoint: &Endpoint, agent: &StatusReport) -> Comparison {
     let Some(known) = agent.endpoints.get(name).filter(|known| !known.leaving) else {
         return Comparison::of(vec!["the agent does not know it: it runs on another config".to_owned()]);
     };

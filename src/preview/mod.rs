@@ -1,25 +1,25 @@
 //! What one round found and what the agent would make of it, as reports: for scripts as JSON, for people as a table,
 //! and beside what the running agent knows. All pure.
 //!
-//! [`discovery`] is what `discover` answers, [`examination`] what `probe` does, [`decision`] what `plan` does. A
-//! failure is told in the source's own sentence, with what to do about it where that is known ([`advice`]).
+//! [`discover_report`] is what `discover` answers, [`probe_report`] what `probe` does, [`plan_report`] what `plan`
+//! does. A failure is told in the source's own sentence, with what to do about it where that is known ([`advice`]).
 
 pub mod advice;
 mod agent;
-pub mod decision;
-pub mod discovery;
-pub mod examination;
+pub mod discover_report;
+pub mod plan_report;
+pub mod probe_report;
 mod text;
 
 use serde::Serialize;
 
 pub use agent::{AgentAnswer, Comparison};
-pub use decision::Decision;
-pub use discovery::Discovery;
-pub use examination::Examination;
+pub use discover_report::DiscoverReport;
+pub use plan_report::PlanReport;
+pub use probe_report::ProbeReport;
 
 use crate::model::{HostFacts, ZoneId};
-use crate::observe::columns::{Cell, line};
+use crate::observe::text_table::{Cell, line};
 
 /// The version of the reports' shape: it changes when something is renamed or removed.
 pub const SCHEMA: u32 = 1;

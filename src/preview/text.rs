@@ -1,6 +1,6 @@
 //! What both tables have in common.
 
-use crate::observe::columns::{Cell, Tone, line};
+use crate::observe::text_table::{Cell, Tone, line};
 
 /// A line about something that is not as it should be.
 pub(super) fn trouble(out: &mut String, indent: &str, text: &str, color: bool) {

@@ -167,7 +167,8 @@ pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connecte
 
 fn unconnected(error: &io::Error) -> Failure {
     let failure = failure("connect", error);
-    // A route that prohibits, `IPAddressDeny=`, a filter of a control group: rules for addresses, unlike a lack of sockets.
+    // A route that prohibits, `IPAddressDeny=`, a filter of a control group: rules for addresses, unlike a lack of
+    // sockets.
     let rules = [Errno::EACCES, Errno::EPERM].map(|errno| errno as i32);
     if error.raw_os_error().is_some_and(|number| rules.contains(&number)) { failure.forbidden() } else { failure }
 }

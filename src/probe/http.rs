@@ -50,7 +50,7 @@ pub(super) enum Wanted {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Response {
     /// The status code.
     pub(super) status: u16,
     /// The body; empty if it was not wanted.
@@ -94,7 +94,7 @@ impl Exchange {
     ///
     /// # Errors
     /// No answer, no HTTP, or a body that breaks off where it was wanted.
-    pub(super) async fn run<S>(&self, stream: &mut S, wanted: Wanted, deadline: Deadline) -> Result<Answer, Failure>
+    pub(super) async fn run<S>(&self, stream: &mut S, wanted: Wanted, deadline: Deadline) -> Result<Response, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -107,7 +107,7 @@ impl Exchange {
             let send = async { sender.send_request(self.0.clone()).await.map_err(|e| failure_of(&e)) };
             let response = deadline.cover("no HTTP answer", send).await?;
             let (took, status) = (started.elapsed(), response.status().as_u16());
-            let mut answer = Answer { status, body: Vec::new(), cut: false, took, whole: took };
+            let mut answer = Response { status, body: Vec::new(), cut: false, took, whole: took };
             match wanted {
                 Wanted::Head => {
                     let _ = timeout_at(deadline.at_most(GRACE), read(response.into_body(), MAX_HEAD)).await;

@@ -26,7 +26,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
-use super::http::{self, Answer, Wanted};
+use super::http::{self, Response, Wanted};
 use super::remote::Remote;
 use super::tls::{Sessions, TrustSet, lock};
 use super::{Overlap, Prober};
@@ -232,7 +232,7 @@ impl Exchange {
         Ok(answer.took)
     }
 
-    async fn ask<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Answer, Failure>
+    async fn ask<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Response, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -240,7 +240,7 @@ impl Exchange {
         self.exchange.run(stream, wanted, deadline).await
     }
 
-    fn judge(&self, answer: &Answer) -> Result<(), Failure> {
+    fn judge(&self, answer: &Response) -> Result<(), Failure> {
         judge(answer.status, &self.expect)?;
         match &self.pattern {
             Some(pattern) => judge_body(&answer.body, pattern),

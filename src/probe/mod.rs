@@ -22,27 +22,27 @@ use tdengine::TdengineProber;
 mod backoff;
 pub mod certificate;
 mod chain;
+mod check_task;
 pub mod dial;
 mod fleet;
 mod http;
 pub mod https;
 pub mod mysql;
-mod refused;
 pub mod remote;
 pub mod runner;
+mod secret_guard;
+mod session_store;
 mod simple_certificate;
-mod target;
+mod target_set;
 pub mod tcp;
 pub mod tdengine;
-mod tickets;
 pub mod tls;
 mod verifier;
-mod work;
 
 pub use fleet::FleetSize;
 pub use mysql::TlsBudget;
-pub use refused::{RefusedSecrets, Turn, Word};
-pub use work::Work;
+pub use secret_guard::{LoginResult, SecretGuard, Turn};
+pub use target_set::TargetSet;
 
 /// One attempt at one check of one target. The runner owns the schedule; a prober makes one attempt and never
 /// retries.
@@ -170,8 +170,8 @@ impl Prober for AnyProber {
 #[derive(Debug)]
 pub struct Probers {
     trust: tls::TrustSets,
-    refused: Arc<RefusedSecrets>,
-    gates: mysql::Gates,
+    refused: Arc<SecretGuard>,
+    gates: mysql::HandshakeLimits,
     fleet: FleetSize,
     tls_budget: Arc<TlsBudget>,
 }
@@ -186,11 +186,11 @@ impl Probers {
     /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.
     #[must_use]
     pub fn of_fleet(clock: Clock, fleet: FleetSize) -> Self {
-        let refused = Arc::new(RefusedSecrets::new(clock, fleet.clone()));
+        let refused = Arc::new(SecretGuard::new(clock, fleet.clone()));
         Self {
             trust: tls::TrustSets::default(),
             refused,
-            gates: mysql::Gates::default(),
+            gates: mysql::HandshakeLimits::default(),
             fleet,
             tls_budget: Arc::new(TlsBudget::in_memory(clock)),
         }
@@ -204,7 +204,7 @@ impl Probers {
 
     /// What the probers of databases are in the middle of, for the end of the agent.
     #[must_use]
-    pub fn handshakes(&self) -> mysql::Gates {
+    pub fn handshakes(&self) -> mysql::HandshakeLimits {
         self.gates.clone()
     }
 

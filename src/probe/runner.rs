@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::target::{Calls, Report, Shared, Target};
-use super::{Prober, Work};
-use crate::health::{Bearing, Signal, slow};
+use super::check_task::{CheckResult, CheckTask, ProbeRequests, Shared};
+use super::{Prober, TargetSet};
+use crate::health::{Relevance, Signal, slow};
 use crate::model::{
     Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now,
     ProbeSpec, Slowness, TargetHealth, TargetKey, TargetSpec,
@@ -71,17 +71,17 @@ struct Running<P> {
 
 /// How a task is reached.
 struct Handle<P> {
-    calls: Arc<Calls>,
+    calls: Arc<ProbeRequests>,
     prober: Shared<P>,
 }
 
 /// The collector's state.
 struct Collector<P> {
     running: BTreeMap<TargetKey, Running<P>>,
-    work: Work,
-    bearing: Bearing,
+    work: TargetSet,
+    relevance: Relevance,
     tasks: JoinSet<()>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<CheckResult>,
 }
 
 impl<F, P> Runner<F>
@@ -103,8 +103,8 @@ where
         let (reports, mut incoming) = mpsc::unbounded_channel();
         let mut collector = Collector {
             running: BTreeMap::new(),
-            work: Work::default(),
-            bearing: Bearing::default(),
+            work: TargetSet::default(),
+            relevance: Relevance::default(),
             tasks: JoinSet::new(),
             reports,
         };
@@ -128,7 +128,7 @@ where
 
     /// Stops what left, starts what came, leaves the rest alone.
     fn reconcile(&mut self, collector: &mut Collector<P>) {
-        let work = Work::of(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
+        let work = TargetSet::of(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
         let grid = work.grid();
         let mut view = HealthView::clone(&self.view.borrow());
         collector.running.retain(|key, r| {
@@ -181,9 +181,9 @@ where
     fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector<P>) -> Running<P> {
         let (tag, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
-            let calls = Arc::new(Calls::default());
+            let calls = Arc::new(ProbeRequests::default());
             let prober = Shared::new((self.make)(spec, check));
-            let target = Target {
+            let target = CheckTask {
                 prober: prober.clone(),
                 spec: tag.clone(),
                 check,
@@ -203,7 +203,12 @@ where
 
     /// Takes in all results that wait, in one go, so that nobody sees half. The view always has the latest of each
     /// target; its readers are woken only if a decision could depend on one.
-    fn take_all(&self, collector: &mut Collector<P>, first: Report, incoming: &mut mpsc::UnboundedReceiver<Report>) {
+    fn take_all(
+        &self,
+        collector: &mut Collector<P>,
+        first: CheckResult,
+        incoming: &mut mpsc::UnboundedReceiver<CheckResult>,
+    ) {
         self.view.send_if_modified(|view| {
             // A copy only while some reader holds the one before.
             let view = Arc::make_mut(view);
@@ -218,7 +223,7 @@ where
     }
 
     /// Takes one result in; true if a decision could depend on it. One of an older spec is dropped.
-    fn take(&self, collector: &mut Collector<P>, view: &mut HealthView, report: Report) -> bool {
+    fn take(&self, collector: &mut Collector<P>, view: &mut HealthView, report: CheckResult) -> bool {
         let key = &report.spec.key;
         if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.tag, &report.spec)) {
             return false;
@@ -229,7 +234,7 @@ where
         };
         let is_slow = |slow: Option<Slowness>| slow.is_some_and(|slow| slow.until.is_none());
         let turned = is_slow(slow) != is_slow(known.slow);
-        let bears = collector.bearing.of(report.check, known, &report.health) || turned;
+        let bears = collector.relevance.of(report.check, known, &report.health) || turned;
         *known = CheckHealth { slow, ..report.health };
         if let Some(slow) = slow.filter(|_| turned) {
             self.tell_slow(key, report.check, (report.at, slow));
@@ -293,14 +298,14 @@ fn siblings<'a, P>(
     (collector, view): (&'a Collector<P>, &'a HealthView),
     (key, check): (&'a TargetKey, Check),
     stands: impl Fn(CheckState) -> bool + 'a,
-) -> impl Iterator<Item = &'a Calls> {
+) -> impl Iterator<Item = &'a ProbeRequests> {
     let stands = move |key: &TargetKey| view.targets.get(key)?.checks.get(&check).map(|health| stands(health.state));
     let asked = collector.work.siblings(key).filter(move |sibling| stands(sibling) == Some(true));
     asked.filter_map(move |sibling| Some(&*collector.running.get(sibling)?.checks.get(&check)?.calls))
 }
 
 /// Whether the check that a report is of is much slower than the same one of its siblings.
-fn slowness<P>(collector: &Collector<P>, view: &HealthView, report: &Report) -> Option<Slowness> {
+fn slowness<P>(collector: &Collector<P>, view: &HealthView, report: &CheckResult) -> Option<Slowness> {
     let health = |key: &TargetKey| view.targets.get(key)?.checks.get(&report.check);
     let (key, median) = (&report.spec.key, report.health.load.median);
     let before = health(key).and_then(|before| before.slow);

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::chain::Authorities;
-use super::tickets;
+use super::session_store;
 use super::verifier::Verifier;
 use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
 
@@ -177,7 +177,7 @@ impl Sessions {
                 let mut config = shared.clone();
                 let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
                 config.dangerous().set_certificate_verifier(Arc::new(verifier));
-                config.resumption = tickets::of_one_server();
+                config.resumption = session_store::of_one_server();
                 let config = Arc::new(config);
                 *current = Some(Current { config: config.clone(), since: Instant::now() });
                 Ok(config)

@@ -5,8 +5,8 @@
 //! Neither side asks the other: plans go one way, receipts the other, both as files.
 
 pub mod dns;
+mod file_watcher;
 pub mod hosts;
-mod lookout;
 pub mod receipts;
 
 use std::collections::BTreeSet;

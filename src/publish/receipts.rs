@@ -7,9 +7,9 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::HostsPublisher;
+use super::file_watcher::FileWatcher;
 use super::hosts::handover;
-use super::hosts::sign::Sign;
-use super::lookout::Lookout;
+use super::hosts::life_file::LifeFile;
 use crate::model::{Event, EventKind, Receipt, Receipts, Verdict};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
@@ -21,7 +21,7 @@ pub struct ReceiptFollower {
     clock: Clock,
     known: Option<Receipt>,
     /// What the writer left last.
-    sign: Option<Sign>,
+    sign: Option<LifeFile>,
 }
 
 impl ReceiptFollower {
@@ -36,7 +36,7 @@ impl ReceiptFollower {
     /// Puts every new receipt and every sign of life into `receipts`, and what receipts tell into `events`, until
     /// cancelled. A receipt that can't be read leaves the last one in force, and is told once.
     pub async fn run(mut self, receipts: watch::Sender<Receipts>, events: EventSender, token: CancellationToken) {
-        let mut lookout = Lookout::new(vec![handover::receipt_path(&self.run_dir)]).await;
+        let mut watcher = FileWatcher::new(vec![handover::receipt_path(&self.run_dir)]).await;
         let mut told: Option<String> = None;
         // The one that is there already may be a dead writer's: it has as long as any to show life.
         receipts.send_modify(|receipts| {
@@ -62,7 +62,7 @@ impl ReceiptFollower {
             tokio::select! {
                 biased;
                 () = token.cancelled() => return,
-                _ = lookout.changed() => {}
+                _ = watcher.changed() => {}
             }
         }
     }
@@ -77,17 +77,17 @@ impl ReceiptFollower {
     }
 
     /// Whatever changed of the file, the writer did it: nobody else may write in its folder.
-    fn heed(&mut self, sign: Option<Sign>, receipts: &watch::Sender<Receipts>) {
+    fn heed(&mut self, sign: Option<LifeFile>, receipts: &watch::Sender<Receipts>) {
         if let Some(sign) = sign.filter(|sign| self.sign != Some(*sign)) {
             self.sign = Some(sign);
             receipts.send_modify(|receipts| receipts.hosts_alive = self.clock.now().boottime);
         }
     }
 
-    async fn look(&self) -> (Option<Sign>, Result<Option<Receipt>, String>) {
+    async fn look(&self) -> (Option<LifeFile>, Result<Option<Receipt>, String>) {
         let dir = self.run_dir.clone();
         let look = move || {
-            let sign = Sign::at(&handover::receipt_path(&dir));
+            let sign = LifeFile::at(&handover::receipt_path(&dir));
             (sign, handover::read_receipt(&dir).map_err(|e| e.to_string()))
         };
         spawn_blocking(look).await.unwrap_or_else(|e| (None, Err(e.to_string())))

@@ -10,7 +10,7 @@ use super::link::{self, LINK, Program, Registered, Step};
 use super::{Registration, RouteError};
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
-use crate::sys::{program, regular_file};
+use crate::sys::{regular_file, subprocess};
 
 /// How long one call may take. systemd-resolved answers at once, but for while it starts.
 const CALL: Duration = Duration::from_secs(10);
@@ -195,11 +195,11 @@ impl Host {
         Err(RouteError::Failed { call: call_text(name, arguments), said: ended.err })
     }
 
-    fn call(&self, name: &'static str, arguments: &[String]) -> Result<program::Ended, RouteError> {
+    fn call(&self, name: &'static str, arguments: &[String]) -> Result<subprocess::Ended, RouteError> {
         let path = self.programs.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
         let path = path.ok_or(RouteError::NoProgram { name })?;
         let failed = |e: io::Error| RouteError::Failed { call: call_text(name, arguments), said: e.to_string() };
-        program::run(&path, arguments, CALL).map_err(failed)
+        subprocess::run(&path, arguments, CALL).map_err(failed)
     }
 }
 

@@ -33,7 +33,7 @@ use serde::Serialize;
 pub use choice::{Obstacle, Resolver, Way, choose, most_names};
 pub use host::Host;
 pub use link::Registered;
-pub use report::{Name, Report, Server};
+pub use report::{Name, RouteReport, Server};
 pub use stub::Names;
 
 use crate::config::{DnsConfig, RouteMode};
@@ -207,11 +207,11 @@ pub fn remove(host: &Host) -> Result<bool, RouteError> {
 ///
 /// # Errors
 /// What is registered can't be told.
-pub fn show(host: &Host, dns: &DnsConfig, names: Names) -> Result<Report, RouteError> {
+pub fn show(host: &Host, dns: &DnsConfig, names: Names) -> Result<RouteReport, RouteError> {
     let resolver = host.look();
     let asked = choice::servers(&dns.listen);
     let round = if dns.publish { stub::ask(&asked, &names.planned) } else { stub::Round::default() };
-    Ok(Report::new(report::Facts {
+    Ok(RouteReport::new(report::RouteInputs {
         dns,
         resolver,
         choice: choose(dns.route, resolver, &dns.listen),

@@ -17,7 +17,7 @@ const SCHEMA: u32 = 1;
 
 /// Everything that it is made of.
 #[derive(Debug, Clone)]
-pub(super) struct Facts<'a> {
+pub(super) struct RouteInputs<'a> {
     pub(super) dns: &'a DnsConfig,
     pub(super) resolver: Resolver,
     pub(super) choice: Result<Way, Obstacle>,
@@ -31,7 +31,7 @@ pub(super) struct Facts<'a> {
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct RouteReport {
     /// The version of this shape.
     pub schema: u32,
     /// `[dns] publish`
@@ -90,9 +90,9 @@ pub(super) fn label(mode: RouteMode) -> &'static str {
     }
 }
 
-impl Report {
-    pub(super) fn new(facts: Facts<'_>) -> Self {
-        let Facts { dns, resolver, choice, registered, servers, served, planned, without_answer } = facts;
+impl RouteReport {
+    pub(super) fn new(facts: RouteInputs<'_>) -> Self {
+        let RouteInputs { dns, resolver, choice, registered, servers, served, planned, without_answer } = facts;
         let (way, told) = registered.map_or((None, Registered::default()), |(way, told)| (Some(way), told));
         let all: BTreeSet<&HostName> = planned.iter().chain(&without_answer).chain(&told.names).collect();
         let name = |name: &HostName| Name {
@@ -205,9 +205,9 @@ mod tests {
         all.iter().map(|n| n.parse().unwrap()).collect()
     }
 
-    fn facts(dns: &DnsConfig) -> Facts<'_> {
+    fn facts(dns: &DnsConfig) -> RouteInputs<'_> {
         let told = Registered { servers: dns.listen.clone(), names: names(&["a.x"]) };
-        Facts {
+        RouteInputs {
             dns,
             resolver: Resolver { version: Some(257), active: true, used: true },
             choice: Ok(Way::Resolved),
@@ -222,39 +222,39 @@ mod tests {
     #[test]
     fn all_is_in_order_only_if_all_is() {
         let auto = dns(true, RouteMode::Auto);
-        let report = Report::new(facts(&auto));
+        let report = RouteReport::new(facts(&auto));
         assert!(report.in_order && report.advice.is_none());
         let said = report.text();
         assert!(said.contains("registered   resolved\nwanted       auto: resolved\n"), "{said}");
         assert!(said.contains("stub         127.0.0.153:53 answers\nname         a.x registered\n"), "{said}");
-        let late = Facts { without_answer: names(&["b.x"]), ..facts(&auto) };
-        let late = Report::new(late);
+        let late = RouteInputs { without_answer: names(&["b.x"]), ..facts(&auto) };
+        let late = RouteReport::new(late);
         assert!(late.in_order, "a name without an answer is the agent's trouble");
         assert!(late.text().contains("b.x not registered, the agent has no answer for it"), "{}", late.text());
         for bad in [
-            Facts { registered: None, ..facts(&auto) },
-            Facts { planned: names(&["a.x", "b.x"]), ..facts(&auto) },
-            Facts { served: names(&[]), ..facts(&auto) },
-            Facts { planned: names(&[]), served: names(&[]), ..facts(&auto) },
-            Facts { choice: Err(Obstacle::Inactive), ..facts(&auto) },
+            RouteInputs { registered: None, ..facts(&auto) },
+            RouteInputs { planned: names(&["a.x", "b.x"]), ..facts(&auto) },
+            RouteInputs { served: names(&[]), ..facts(&auto) },
+            RouteInputs { planned: names(&[]), served: names(&[]), ..facts(&auto) },
+            RouteInputs { choice: Err(Obstacle::Inactive), ..facts(&auto) },
         ] {
-            assert!(!Report::new(bad.clone()).in_order, "{bad:?}");
+            assert!(!RouteReport::new(bad.clone()).in_order, "{bad:?}");
         }
     }
 
     #[test]
     fn where_nothing_can_be_registered_the_admin_is_told_what_to_do() {
         let auto = dns(true, RouteMode::Auto);
-        let none = Facts { choice: Err(Obstacle::NoResolved), registered: None, ..facts(&auto) };
-        let report = Report::new(none.clone());
+        let none = RouteInputs { choice: Err(Obstacle::NoResolved), registered: None, ..facts(&auto) };
+        let report = RouteReport::new(none.clone());
         assert!(report.in_order, "auto means: if it can be");
         assert!(report.advice.is_some_and(|a| a.contains("server=/a.x/127.0.0.153#53")));
         let resolved = dns(true, RouteMode::Resolved);
-        assert!(!Report::new(Facts { dns: &resolved, ..none.clone() }).in_order, "this was asked for");
+        assert!(!RouteReport::new(RouteInputs { dns: &resolved, ..none.clone() }).in_order, "this was asked for");
         let off = dns(false, RouteMode::Auto);
-        let report = Report::new(Facts { dns: &off, ..none.clone() });
+        let report = RouteReport::new(RouteInputs { dns: &off, ..none.clone() });
         assert!(report.in_order && report.advice.is_none() && report.chosen.is_none());
-        let left = Report::new(Facts { dns: &off, ..facts(&auto) });
+        let left = RouteReport::new(RouteInputs { dns: &off, ..facts(&auto) });
         assert!(!left.in_order && left.text().contains("nothing: [dns] publish is false"), "{}", left.text());
     }
 }

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Inputs;
-use super::candidate::{Candidate, Candidates, Standing};
+use super::candidate::{Candidate, CandidateState, Candidates};
 use super::shed::{self, Shed};
 use super::slow;
 use super::unproven;
@@ -124,7 +124,7 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let list: Vec<_> = list.iter().filter(|c| c.leaves_at.is_none_or(|at| at > now)).collect();
     let live = |c: &&Candidate| !c.is_retired();
     let gives_way = |c: &Candidate| unproven::gives_way(c, list.iter().copied().filter(live));
-    let waits = |c: &&Candidate| c.standing == Standing::Unknown && is_published(c) && !gives_way(c);
+    let waits = |c: &&Candidate| c.standing == CandidateState::Unknown && is_published(c) && !gives_way(c);
     let hope = list.iter().copied().filter(live).any(|c| waits(&c));
     let good = good(&list, published, hope);
     let connecting: Vec<_> = match good.is_empty() && !hope {
@@ -139,11 +139,11 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
                     let replaced = good.iter().any(|other| c.yields_to(other, now));
                     is_published(c) && !replaced && (c.former.is_some() || connecting.is_empty())
                 }
-                Standing::Unknown => (is_published(c) && !gives_way(c)) || published.is_none(),
-                Standing::Down | Standing::Recovering => {
+                CandidateState::Unknown => (is_published(c) && !gives_way(c)) || published.is_none(),
+                CandidateState::Down | CandidateState::Recovering => {
                     is_published(c) && !proving.iter().any(|other| c.is_disproved_by(other, inputs))
                 }
-                Standing::Trusted | Standing::Up | Standing::Holding(_) => false,
+                CandidateState::Trusted | CandidateState::Up | CandidateState::Holding(_) => false,
             }
     };
     let beside = |proving: &[&Candidate]| list.iter().copied().filter(|c| stays(c, proving)).collect::<Vec<_>>();
@@ -164,27 +164,29 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let joins = |c: &Candidate| c.unproven && !(c.unheard || c.failing);
     let firm = |c: &Candidate| match c.standing {
-        Standing::Trusted | Standing::Up => published.is_none() || is_published(c) || !(c.unheard || c.failing),
-        Standing::Holding(_) => is_published(c) || joins(c),
-        Standing::Recovering => !is_published(c) && joins(c),
-        Standing::Unknown | Standing::Down => false,
+        CandidateState::Trusted | CandidateState::Up => {
+            published.is_none() || is_published(c) || !(c.unheard || c.failing)
+        }
+        CandidateState::Holding(_) => is_published(c) || joins(c),
+        CandidateState::Recovering => !is_published(c) && joins(c),
+        CandidateState::Unknown | CandidateState::Down => false,
     };
-    let lesser: [fn(Standing) -> bool; 3] =
-        [|s| s == Standing::Up, |s| matches!(s, Standing::Holding(_)), |s| s == Standing::Recovering];
+    let lesser: [fn(CandidateState) -> bool; 3] =
+        [|s| s == CandidateState::Up, |s| matches!(s, CandidateState::Holding(_)), |s| s == CandidateState::Recovering];
     let live = || list.iter().copied().filter(|c| !c.is_retired());
     let mut firm: Vec<_> = live().filter(|c| firm(c)).collect();
-    let of = |lesser: fn(Standing) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
+    let of = |lesser: fn(CandidateState) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
     if !firm.is_empty() && firm.iter().all(|c| c.overloaded) {
         // Who is on hold is better than nothing but overload.
-        let held = of(|s| matches!(s, Standing::Holding(_)));
+        let held = of(|s| matches!(s, CandidateState::Holding(_)));
         firm.extend(held.into_iter().filter(|c| !is_published(c)));
     }
     if !firm.is_empty() || hope {
         return firm;
     }
     let mut found = lesser.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default();
-    // One that fails just now may be met by the same fault of this host as what is published: that stays until one of them
-    // answers.
+    // One that fails just now may be met by the same fault of this host as what is published: that stays until one of
+    // them answers.
     if live().any(is_published) {
         found.retain(|c| !c.failing);
     }
@@ -193,7 +195,7 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
 
 /// True if a drain is not what keeps it out.
 fn is_sick(c: &Candidate) -> bool {
-    matches!(c.standing, Standing::Down | Standing::Recovering)
+    matches!(c.standing, CandidateState::Down | CandidateState::Recovering)
 }
 
 /// Leaves out what this host keeps away from, as long as something else serves.

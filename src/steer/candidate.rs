@@ -35,7 +35,7 @@ pub(super) struct Candidate {
     pub(super) local: bool,
     pub(super) stale: bool,
     pub(super) drained: bool,
-    pub(super) standing: Standing,
+    pub(super) standing: CandidateState,
     /// Its deep check has neither passed nor failed decidedly since the agent began: what was known of it is forgotten,
     /// and it may have been left for just that.
     pub(super) unheard: bool,
@@ -68,7 +68,7 @@ pub(super) struct Candidate {
 
 /// How a candidate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CandidateState {
     /// Nothing probes it: taken at its word.
     Trusted,
     /// Probed, not yet judged.
@@ -86,7 +86,7 @@ pub(super) enum Standing {
 impl Candidate {
     /// True if nothing but choice keeps it from being published.
     pub(super) fn serves(&self) -> bool {
-        matches!(self.standing, Standing::Trusted | Standing::Up)
+        matches!(self.standing, CandidateState::Trusted | CandidateState::Up)
     }
 
     /// True for an address that its source dropped, that is another endpoint's by now, or that may not be used any
@@ -203,9 +203,9 @@ fn finish(list: &mut [Candidate]) {
 
 /// When something about these candidates changes by itself.
 pub(super) fn next_change(candidates: &Candidates, inputs: &Inputs<'_>) -> Option<Boottime> {
-    let unprobed = candidates.list.iter().any(|c| c.standing == Standing::Trusted);
+    let unprobed = candidates.list.iter().any(|c| c.standing == CandidateState::Trusted);
     let times = candidates.list.iter().flat_map(|c| {
-        let hold = if let Standing::Holding(until) = c.standing { Some(until) } else { None };
+        let hold = if let CandidateState::Holding(until) = c.standing { Some(until) } else { None };
         let trust = c.charge.filter(|_| unprobed).map(|charge| charge.trust_at());
         [hold, trust, c.leaves_at, c.former]
     });
@@ -295,17 +295,17 @@ fn drain_ends(zone: &ZoneId, drain: &Drain, inputs: &Inputs<'_>) -> Boottime {
     }
 }
 
-fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Standing {
+fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> CandidateState {
     let Some(health) = health else {
-        return if probed { Standing::Unknown } else { Standing::Trusted };
+        return if probed { CandidateState::Unknown } else { CandidateState::Trusted };
     };
     let telling = telling(health);
     match TargetHealth::summary_of(telling.iter().copied()) {
-        CheckState::Unknown => Standing::Unknown,
-        CheckState::Up { hold_until: Some(until) } if until > now => Standing::Holding(until),
-        CheckState::Up { .. } => Standing::Up,
-        CheckState::Down { .. } if telling.iter().all(|c| c.successes_in_a_row > 0) => Standing::Recovering,
-        CheckState::Down { .. } => Standing::Down,
+        CheckState::Unknown => CandidateState::Unknown,
+        CheckState::Up { hold_until: Some(until) } if until > now => CandidateState::Holding(until),
+        CheckState::Up { .. } => CandidateState::Up,
+        CheckState::Down { .. } if telling.iter().all(|c| c.successes_in_a_row > 0) => CandidateState::Recovering,
+        CheckState::Down { .. } => CandidateState::Down,
     }
 }
 

@@ -18,7 +18,7 @@
 use std::time::Duration;
 
 use super::Inputs;
-use super::candidate::{Candidate, Standing};
+use super::candidate::{Candidate, CandidateState};
 use crate::model::{Boottime, Check, CheckHealth, CheckState, Span, TargetHealth};
 
 /// A charge lasts so long before an address that nothing probes is taken to be better.
@@ -34,8 +34,8 @@ pub(super) struct Charge {
     failures: Span,
 }
 
-/// The gravest charge against an address, if there is one. Whoever has logged in since the path's latest failure has been
-/// reached: that failure says nothing of now.
+/// The gravest charge against an address, if there is one. Whoever has logged in since the path's latest failure has
+/// been reached: that failure says nothing of now.
 pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
     let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
         (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {
@@ -66,7 +66,7 @@ impl Charge {
     /// True if `other`, an address of the same name that nothing speaks against, proves it.
     pub(super) fn is_proven_by(&self, other: &Candidate, inputs: &Inputs<'_>) -> bool {
         let Some(health) = &other.health else {
-            let trusted = other.standing == Standing::Trusted && self.trust_at() <= inputs.now.boottime;
+            let trusted = other.standing == CandidateState::Trusted && self.trust_at() <= inputs.now.boottime;
             return trusted && reaches_anybody(inputs, self.decided);
         };
         let same = health.checks.get(&self.check);

@@ -76,7 +76,8 @@ impl<'a> Place<'a> {
         zones.flat_map(|(zone, entry)| entry.addresses.keys().map(move |address| (zone, *address)))
     }
 
-    /// Whether the endpoint itself answers at one of its addresses, or has not been asked yet by this life of the agent.
+    /// Whether the endpoint itself answers at one of its addresses, or has not been asked yet by this life of the
+    /// agent.
     fn proves_itself(self, inputs: &Inputs<'_>) -> bool {
         let (name, endpoint) = self.endpoint;
         let answers = |(zone, address): (&Zone, IpAddr)| {

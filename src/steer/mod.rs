@@ -4,9 +4,9 @@
 //! that carries the name), gives each a standing, decides which of them belong into the
 //! answer (`answer`), and names the reason (`reason`). The previous plan is its only memory.
 //!
-//! What a decision has to hold are the promises B1 to B6, B16 and B17 of the crate. Who is dead is told by `evidence`, who
-//! may be published and what is preferred by `answer`, what a first start may leave sooner by `unproven`, what the cloud
-//! no longer has by `gone`. Between equals nothing moves.
+//! What a decision has to hold are the promises B1 to B6, B16 and B17 of the crate. Who is dead is told by `evidence`,
+//! who may be published and what is preferred by `answer`, what a first start may leave sooner by `unproven`, what the
+//! cloud no longer has by `gone`. Between equals nothing moves.
 //!
 //! An overload moves nothing, except that a fleet is shed from one that lasts, by a rule of its own (`shed`): a
 //! preference for what does better, which never empties an answer and takes nobody for dead.

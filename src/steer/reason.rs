@@ -22,7 +22,7 @@ use std::net::IpAddr;
 
 use super::Inputs;
 use super::answer::{self, Chosen};
-use super::candidate::{Candidate, Candidates, Standing};
+use super::candidate::{Candidate, CandidateState, Candidates};
 use crate::model::{Answer, AnswerReason, Answers, CheckHealth, CheckState, TargetHealth};
 
 pub(super) fn of(
@@ -37,7 +37,7 @@ pub(super) fn of(
     let published: Vec<_> = list.iter().copied().filter(|c| is_published(c)).collect();
     let any = |is: &dyn Fn(&Candidate) -> bool| published.iter().any(|c| is(c));
     let all = |is: &dyn Fn(&Candidate) -> bool| !published.is_empty() && published.iter().all(|c| is(c));
-    let all_down = !list.is_empty() && list.iter().all(|c| c.standing == Standing::Down);
+    let all_down = !list.is_empty() && list.iter().all(|c| c.standing == CandidateState::Down);
     let rules: [(AnswerReason, &dyn Fn() -> bool); 12] = [
         // Also of a name that the config has elsewhere by now, where nothing answers yet.
         (AnswerReason::RemovalPending, &|| {
@@ -48,7 +48,7 @@ pub(super) fn of(
         (AnswerReason::DrainedButNeeded, &|| chosen.drained_but_needed),
         (AnswerReason::Drained, &|| chosen.drained),
         (AnswerReason::FailedOver, &|| {
-            any(&|c| c.standing != Standing::Down) && has_failed_over(candidates, chosen, left)
+            any(&|c| c.standing != CandidateState::Down) && has_failed_over(candidates, chosen, left)
         }),
         // Nothing that another address would mend, and no success either.
         (AnswerReason::AllDownKept, &|| all(&is_down)),
@@ -56,8 +56,8 @@ pub(super) fn of(
         (AnswerReason::Pinned, &|| candidates.pinned),
         // What is published and known by no source any more is as stale as can be.
         (AnswerReason::Stale, &|| published.is_empty() || any(&|c| c.stale)),
-        (AnswerReason::Unprobed, &|| any(&|c| c.standing == Standing::Unknown)),
-        (AnswerReason::Fixed, &|| all(&|c| c.standing == Standing::Trusted)),
+        (AnswerReason::Unprobed, &|| any(&|c| c.standing == CandidateState::Unknown)),
+        (AnswerReason::Fixed, &|| all(&|c| c.standing == CandidateState::Trusted)),
     ];
     rules.iter().find(|(_, holds)| holds()).map_or(AnswerReason::Healthy, |(reason, _)| *reason)
 }
@@ -69,7 +69,7 @@ fn is_down(c: &Candidate) -> bool {
 
 /// Left out because it is dead, on hold or overloaded.
 fn is_away(c: &Candidate, chosen: &Chosen) -> bool {
-    let sick = matches!(c.standing, Standing::Down | Standing::Holding(_) | Standing::Recovering);
+    let sick = matches!(c.standing, CandidateState::Down | CandidateState::Holding(_) | CandidateState::Recovering);
     let never_worked = c.unproven && c.never_reached.is_some();
     (sick || never_worked || chosen.shed.contains(&c.key)) && !chosen.addresses.contains(&c.key.address)
 }

@@ -32,7 +32,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Inputs;
-use super::candidate::{Candidate, Candidates, Standing};
+use super::candidate::{Candidate, CandidateState, Candidates};
 use crate::model::{
     Boottime, Check, CheckHealth, CheckState, EndpointName, HostFacts, Load, OVERLOAD_RAMP, Overload, OverloadRun,
     TargetKey,
@@ -172,7 +172,7 @@ fn overloaded<'a>(group: &Group<'a>) -> Option<(Check, (&'a Load, OverloadRun))>
     };
     [Check::Path, Check::Deep].into_iter().find_map(|check| {
         // One that is dead besides says nothing of the others.
-        let tells = |c: &&&'a Candidate| c.standing != Standing::Down || lasting(c, check).is_some();
+        let tells = |c: &&&'a Candidate| c.standing != CandidateState::Down || lasting(c, check).is_some();
         let asked = group.members.iter().filter(tells);
         let known = |health: &CheckHealth| health.state != CheckState::Unknown || health.load.overload.is_some();
         let asked = asked.filter(|c| c.health.as_ref().is_some_and(|h| h.checks.get(&check).is_some_and(known)));
@@ -195,7 +195,7 @@ fn serves(c: &Candidate, check: Check, (load, run): (&Load, OverloadRun), kind: 
     let theirs = c.health.as_ref()?.checks.get(&check)?;
     let passing_since = theirs.load.passing_since?;
     let younger = theirs.last_success_started.is_some_and(|started| started >= run.first);
-    let better = c.standing == Standing::Up && !c.drained && younger && !theirs.load.slow;
+    let better = c.standing == CandidateState::Up && !c.drained && younger && !theirs.load.slow;
     let counts_since = match kind {
         Overload::NoComputeNode => passing_since.max(alternate(&load.starts, &theirs.load.starts)?),
         Overload::WholeAdapter | Overload::Passing => passing_since,

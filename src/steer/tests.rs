@@ -407,7 +407,8 @@ fn a_login_that_takes_longer_to_fail_than_others_are_asked_is_left_all_the_same(
     }
     // Each failure of the one ends after the next success of the other has begun.
     world.set_check(1, Check::Deep, fails(900, 940));
-    // Decided at 903, since when the other one was called and has proved itself; or it was so before, or is again since.
+    // Decided at 903, since when the other one was called and has proved itself; or it was so before, or is again
+    // since.
     for (proved, left) in [(None, false), (Some(902), false), (Some(903), true), (Some(940), true), (Some(945), false)]
     {
         world.set_check(2, Check::Deep, CheckHealth { proved: proved.map(|secs| now(secs).boottime), ..up(950) });

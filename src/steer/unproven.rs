@@ -1,10 +1,11 @@
-//! A cold start: the first answer of a name is given before anything has been probed, so that nobody waits, and may hold
-//! an address that has never worked.
+//! A cold start: the first answer of a name is given before anything has been probed, so that nobody waits, and may
+//! hold an address that has never worked.
 //!
-//! Who is published so is *unproven* until a probe has succeeded. One that nobody has reached leaves as soon as a sibling
-//! is up: its latest attempt to connect, seen at or after a success of the sibling, was refused or has been unanswered for
-//! `fast_interval`. That is less than a charge (`evidence`), and enough where there is no past to set against it; what
-//! connects, and is slow to greet, stays until it is judged. It comes in with its first success, without `rise` and hold.
+//! Who is published so is *unproven* until a probe has succeeded. One that nobody has reached leaves as soon as a
+//! sibling is up: its latest attempt to connect, seen at or after a success of the sibling, was refused or has been
+//! unanswered for `fast_interval`. That is less than a charge (`evidence`), and enough where there is no past to set
+//! against it; what connects, and is slow to greet, stays until it is judged. It comes in with its first success,
+//! without `rise` and hold.
 //!
 //! A restart of the agent is no cold start: the plan in force is the past, and keeps who is unproven.
 
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::answer::Chosen;
-use super::candidate::{Candidate, Candidates, Standing};
+use super::candidate::{Candidate, CandidateState, Candidates};
 use crate::model::{Boottime, Check, TargetHealth};
 
 /// When it was last seen that nobody has ever reached it.
@@ -25,7 +26,7 @@ pub(super) fn gives_way<'a>(c: &Candidate, mut others: impl Iterator<Item = &'a 
     let Some(seen) = c.never_reached.filter(|_| c.unproven) else { return false };
     let works = |other: &Candidate| {
         let path = other.health.as_ref().and_then(|health| health.checks.get(&Check::Path)?.successes);
-        other.standing == Standing::Up && path.is_some_and(|run| run.first <= seen)
+        other.standing == CandidateState::Up && path.is_some_and(|run| run.first <= seen)
     };
     others.any(|other| other.key.address != c.key.address && works(other))
 }

@@ -89,11 +89,15 @@ pub(super) const ROOMS: &[Room] = &[
     pure("publish::hosts::shadow", &["model", "publish::hosts::block"], "who else names a name is a function of bytes"),
     room(
         "publish::hosts::handover",
-        &["model", "sys::*", "publish::hosts::distrust", "publish::hosts::sign"],
+        &["model", "sys::*", "publish::hosts::untrusted_file", "publish::hosts::life_file"],
         "the hand-over carries closed types between two processes",
     ),
-    room("publish::hosts::sign", &["model"], "a sign of life is a file and its times, whoever leaves it"),
-    room("publish::hosts::distrust", &["model", "sys::*"], "a file of another user is read without knowing what for"),
+    room("publish::hosts::life_file", &["model"], "a sign of life is a file and its times, whoever leaves it"),
+    room(
+        "publish::hosts::untrusted_file",
+        &["model", "sys::*"],
+        "a file of another user is read without knowing what for",
+    ),
     pure(
         "publish::hosts::policy",
         &["model", "config", "publish::hosts::block"],
@@ -112,7 +116,7 @@ pub(super) const ROOMS: &[Room] = &[
             "publish::hosts::file",
             "publish::hosts::policy",
             "publish::hosts::handover",
-            "publish::hosts::sign",
+            "publish::hosts::life_file",
         ],
         "the writer decides on values; its loop touches the world",
     ),
@@ -183,7 +187,7 @@ pub(super) const ROOMS: &[Room] = &[
     pure("observe::metrics", RENDERERS_MAY, "a renderer is a function of a snapshot"),
     pure("observe::status", RENDERERS_MAY, "a renderer is a function of a snapshot"),
     pure("observe::page", RENDERERS_MAY, "a renderer is a function of a snapshot"),
-    pure("observe::columns", &["model"], "a text is a function of values"),
+    pure("observe::text_table", &["model"], "a text is a function of values"),
     room(
         "observe::events",
         &["model", "sys::*", "observe"],
@@ -196,7 +200,7 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     pure(
         "preview",
-        &["model", "discover", "observe::columns", "observe::status"],
+        &["model", "discover", "observe::text_table", "observe::status"],
         "what was found once is shown beside what the agent says; a report is a function of both",
     ),
     room(
@@ -204,16 +208,16 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "sys::*", "cloud::*", "discover", "probe", "draft::*"],
         "a config is drafted of what the API and the ports say, before there is any stage",
     ),
-    pure("draft::sight", &["model", "cloud::privatelink::record"], "what was seen of an endpoint is a value"),
+    pure("draft::findings", &["model", "cloud::privatelink::record"], "what was seen of an endpoint is a value"),
     pure(
         "draft::recognise",
-        &["model", "cloud::privatelink::record", "draft::sight"],
+        &["model", "cloud::privatelink::record", "draft::findings"],
         "a guess is read off what was seen",
     ),
     pure("draft::label", &["model"], "a label is a function of a name"),
     pure(
         "draft::text",
-        &["model", "cloud::privatelink::record", "draft::sight", "draft::recognise", "draft::label"],
+        &["model", "cloud::privatelink::record", "draft::findings", "draft::recognise", "draft::label"],
         "a text is a function of what was seen",
     ),
     pure(
@@ -222,16 +226,16 @@ pub(super) const ROOMS: &[Room] = &[
         "what to do about an error is read off the error",
     ),
     room("sys", &["model"], "calls to the operating system know nothing of what they are for"),
-    room("sys::program", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
+    room("sys::subprocess", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("sys::file_lock", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("sys::heartbeat", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
-    room("sys::process", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
+    room("sys::process_stats", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("sys::clock", &["model"], "calls to the operating system know nothing of what they are for"),
     room("sys::service_manager", &["model"], "calls to the operating system know nothing of what they are for"),
     room("sys::log_queue", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("daemon", &["model", "sys::*"], "what both processes share knows neither of them"),
     room(
-        "writer",
+        "daemon::hosts_writer",
         &["model", "sys::*", "config::*", "publish::*", "observe::*", "daemon::*"],
         "the privileged process is the hosts writer and nothing else",
     ),
@@ -271,7 +275,7 @@ pub(super) const ROOMS: &[Room] = &[
             "preview::*",
             "draft::*",
             "daemon::*",
-            "writer",
+            "daemon::hosts_writer",
             "agent",
         ],
         "commands may use every room",
@@ -290,10 +294,10 @@ const RENDERERS_MAY: &[&str] = &[
     "observe",
     "observe::snapshot",
     "observe::status",
-    "observe::columns",
+    "observe::text_table",
     "observe::events",
     "sys::heartbeat",
-    "sys::process",
+    "sys::process_stats",
 ];
 
 /// Things that only some rooms may name.
@@ -358,7 +362,7 @@ pub(super) const BANS: &[Ban] = &[
         why: "a pure room gets values and returns values: no I/O, no clock, no chance, no runtime, no log",
     },
     Ban {
-        what: &["crate::sys::clock", "crate::sys::process::ProcessStats::read", "crate::sys::heartbeat::Stages"],
+        what: &["crate::sys::clock", "crate::sys::process_stats::ProcessStats::read", "crate::sys::heartbeat::Stages"],
         but: &[],
         rooms: Rooms::Pure,
         in_tests: false,
@@ -378,7 +382,7 @@ pub(super) const BANS: &[Ban] = &[
             "sys::*",
             "publish::hosts::file",
             "publish::hosts::handover",
-            "publish::hosts::distrust",
+            "publish::hosts::untrusted_file",
         ]),
         in_tests: false,
         why: "sys is the home of calls to the operating system; only those that open files somebody else may have \

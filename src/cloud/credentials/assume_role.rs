@@ -1,12 +1,12 @@
 //! A role taken on with other keys.
 
 use super::recipe::{Role, WhyNot};
-use super::{Got, Means, sts};
+use super::{FetchContext, Got, sts};
 use crate::cloud::openapi::Call;
 use crate::cloud::sign::Keys;
 
 /// The role's keys.
-pub(super) async fn fetch(role: &Role, keys: &Keys, means: &Means) -> Result<Got, WhyNot> {
+pub(super) async fn fetch(role: &Role, keys: &Keys, means: &FetchContext) -> Result<Got, WhyNot> {
     let mut params = sts::params(role, means);
     if let Some(id) = &role.external_id {
         params.insert("ExternalId".to_owned(), id.clone());

@@ -1,10 +1,10 @@
 //! The role that is attached to this ECS instance.
 
 use super::recipe::WhyNot;
-use super::{Got, Means};
+use super::{FetchContext, Got};
 
 /// The role's keys.
-pub(super) async fn fetch(role: Option<&str>, means: &Means) -> Result<Got, WhyNot> {
+pub(super) async fn fetch(role: Option<&str>, means: &FetchContext) -> Result<Got, WhyNot> {
     let failed = |e: crate::cloud::metadata::MetadataError| WhyNot::Failed(e.to_string());
     let name = match role {
         Some(name) => Some(name.to_owned()),

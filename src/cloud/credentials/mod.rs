@@ -40,7 +40,7 @@ use recipe::WhyNot;
 
 /// What recipes are followed with.
 #[derive(Debug, Clone)]
-pub struct Means {
+pub struct FetchContext {
     /// For STS and credentials URIs.
     pub http: Arc<Http>,
     /// For the role of the instance.
@@ -65,7 +65,7 @@ struct Got {
 pub struct Credentials {
     providers: Vec<Provider>,
     environment: Environment,
-    means: Means,
+    means: FetchContext,
     state: Mutex<State>,
     /// Held by whoever gets new keys.
     turn: tokio::sync::Mutex<()>,
@@ -95,7 +95,7 @@ struct Held {
 
 /// What people want to know. Holds no secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ProviderReport {
     /// The provider whose keys are in use.
     pub answered: Option<&'static str>,
     /// The AccessKey id in use.
@@ -111,19 +111,19 @@ pub struct Report {
 impl Credentials {
     /// Asks these providers in this order; [`Provider::CHAIN`] is the official one. Asks nobody yet.
     #[must_use]
-    pub fn new(providers: Vec<Provider>, environment: Environment, means: Means) -> Self {
+    pub fn new(providers: Vec<Provider>, environment: Environment, means: FetchContext) -> Self {
         let (state, turn) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { providers, environment, means, state, turn }
     }
 
     /// Which provider answered, and what the others said.
     #[must_use]
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ProviderReport {
         let state = self.state();
         let tried = state.tried.iter().map(|(label, why)| (*label, why.to_string())).collect();
         match &state.held {
-            None => Report { tried, ..Report::default() },
-            Some(held) => Report {
+            None => ProviderReport { tried, ..ProviderReport::default() },
+            Some(held) => ProviderReport {
                 answered: self.providers.get(held.provider).map(Provider::label),
                 key_id: Some(held.keys.id.clone()),
                 expires: held.expires,

@@ -6,12 +6,12 @@ use zeroize::Zeroizing;
 
 use super::file;
 use super::recipe::{Role, WhyNot};
-use super::{Got, Means, sts};
+use super::{FetchContext, Got, sts};
 use crate::cloud::openapi::{Anonymous, Call};
 use crate::cloud::sign::{Params, encoded_query};
 
 /// The role's keys. The token is read anew, because whoever put it there replaces it.
-pub(super) async fn fetch(role: &Role, provider: &str, token_file: &Path, means: &Means) -> Result<Got, WhyNot> {
+pub(super) async fn fetch(role: &Role, provider: &str, token_file: &Path, means: &FetchContext) -> Result<Got, WhyNot> {
     let token = file::text(token_file).await?;
     let mut params = sts::params(role, means);
     let mut set = |name: &str, value: &str| drop(params.insert(name.to_owned(), value.to_owned()));

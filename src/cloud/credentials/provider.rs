@@ -1,7 +1,7 @@
 //! The providers of the chain.
 
 use super::recipe::{Recipe, WhyNot};
-use super::{Environment, Got, Means, assume_role, cli_config, ecs_role, file, ini, oidc_role, uri};
+use super::{Environment, FetchContext, Got, assume_role, cli_config, ecs_role, file, ini, oidc_role, uri};
 
 /// Somebody who may know how keys are got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Provider {
     }
 
     /// Keys, or why there are none.
-    pub(super) async fn fetch(&self, environment: &Environment, means: &Means) -> Result<Got, WhyNot> {
+    pub(super) async fn fetch(&self, environment: &Environment, means: &FetchContext) -> Result<Got, WhyNot> {
         let recipe = environment.settle(self.recipe(environment).await?)?;
         follow(&recipe, means).await
     }
@@ -76,7 +76,7 @@ impl Provider {
 }
 
 /// Follows a recipe: from the bottom of a stack of roles to its top.
-async fn follow(recipe: &Recipe, means: &Means) -> Result<Got, WhyNot> {
+async fn follow(recipe: &Recipe, means: &FetchContext) -> Result<Got, WhyNot> {
     let (mut bottom, mut roles) = (recipe, Vec::new());
     while let Recipe::AssumeRole { base, role } = bottom {
         roles.push(role);

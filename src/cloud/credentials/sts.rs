@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::recipe::{Role, StsPlace, WhyNot};
 use super::reply::{self, Temporary};
-use super::{Got, Means};
-use crate::cloud::openapi::hosts::{Hosts, Origin, OriginError};
-use crate::cloud::openapi::retry::Patience;
+use super::{FetchContext, Got};
+use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
+use crate::cloud::openapi::retry::RetryPolicy;
 use crate::cloud::openapi::{Call, Client, KeySource, Malformed};
 use crate::cloud::sign::Params;
 
@@ -18,7 +18,7 @@ pub(super) const VERSION: &str = "2015-04-01";
 /// How long keys last if nobody says, in seconds.
 const SECONDS: u32 = 3600;
 /// Whoever needs keys waits for them, so there is one second try and not much time.
-const PATIENCE: Patience = Patience {
+const PATIENCE: RetryPolicy = RetryPolicy {
     rounds: 2,
     first_backoff: Duration::from_secs(1),
     longest_backoff: Duration::from_secs(1),
@@ -26,7 +26,7 @@ const PATIENCE: Patience = Patience {
 };
 
 /// The parameters that both ways to take on a role share.
-pub(super) fn params(role: &Role, means: &Means) -> Params {
+pub(super) fn params(role: &Role, means: &FetchContext) -> Params {
     let made_up = || format!("privatelinkd-{}", means.clock.now().wall.0 / 1000);
     let mut params = Params::new();
     let mut set = |name: &str, value: String| drop(params.insert(name.to_owned(), value));
@@ -44,7 +44,7 @@ pub(super) async fn ask(
     place: &StsPlace,
     keys: &impl KeySource,
     call: &Call<'_>,
-    means: &Means,
+    means: &FetchContext,
 ) -> Result<Got, WhyNot> {
     let failed = |error: String| WhyNot::Failed(format!("{}: {error}", call.action));
     let hosts = hosts(place, means.region.as_deref()).map_err(|e| failed(e.to_string()))?;

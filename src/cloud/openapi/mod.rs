@@ -4,8 +4,8 @@
 //! what an error means, [`retry`] says whether and when to try again and what to change first, [`hosts`] knows where
 //! a product answers.
 
+pub mod api_hosts;
 pub mod error;
-pub mod hosts;
 pub mod refusal;
 pub mod retry;
 
@@ -25,8 +25,8 @@ use super::reply::{Reply, TransportError, TransportKind};
 use super::sign::{Keys, Moment, Params, Rpc, Signed};
 use crate::model::{Boottime, Now, Secret, Wall};
 use crate::sys::clock::Clock;
-use hosts::{Hosts, Origin};
-use retry::{Change, Patience, Retry, Step};
+use api_hosts::{Hosts, Origin};
+use retry::{Change, Retry, RetryPolicy, Step};
 
 /// Where the keys of a call come from.
 pub trait KeySource: Sync {
@@ -79,7 +79,7 @@ pub struct Call<'a> {
 pub struct Client {
     http: Arc<Http>,
     hosts: Hosts,
-    patience: Patience,
+    patience: RetryPolicy,
     clock: Clock,
     random: SystemRandom,
     state: Mutex<State>,
@@ -110,12 +110,12 @@ impl ServerClock {
 impl Client {
     /// A client. Opens nothing yet.
     #[must_use]
-    pub fn new(http: Arc<Http>, hosts: Hosts, patience: Patience, clock: Clock) -> Self {
+    pub fn new(http: Arc<Http>, hosts: Hosts, patience: RetryPolicy, clock: Clock) -> Self {
         Self { http, hosts, patience, clock, random: SystemRandom::new(), state: Mutex::default() }
     }
 
     /// Asks, and reads the answer with `read`. An answer that can't be read is asked for again. The deadline of the
-    /// [`Patience`] covers attempts and waits; a refresh of the keys comes on top and has its own.
+    /// [`RetryPolicy`] covers attempts and waits; a refresh of the keys comes on top and has its own.
     ///
     /// # Errors
     /// The failure of the last attempt.

@@ -11,7 +11,7 @@ use crate::model::{Boottime, Wall};
 
 /// How patient a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Rounds over the hosts, the first included. A throttled attempt counts as any other.
     pub rounds: u32,
     /// The longest first back-off; it doubles from round to round.
@@ -22,7 +22,7 @@ pub struct Patience {
     pub deadline: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             rounds: 4,
@@ -66,7 +66,7 @@ pub enum Change {
 /// One call's tries so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    patience: Patience,
+    patience: RetryPolicy,
     hosts: usize,
     /// When the patience ends.
     until: Boottime,
@@ -83,7 +83,7 @@ pub struct Retry {
 impl Retry {
     /// A call that begins at `now` and may go to `hosts` hosts.
     #[must_use]
-    pub fn new(patience: Patience, hosts: usize, now: Boottime) -> Self {
+    pub fn new(patience: RetryPolicy, hosts: usize, now: Boottime) -> Self {
         Self {
             patience,
             hosts,
@@ -198,7 +198,7 @@ mod tests {
     const START: Boottime = Boottime(Duration::from_secs(1000));
 
     fn retry() -> Retry {
-        Retry::new(Patience::default(), 2, START)
+        Retry::new(RetryPolicy::default(), 2, START)
     }
 
     fn refused(class: Class) -> CallError {
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn back_off_has_full_jitter_and_a_ceiling() {
-        let patience = Patience { rounds: 40, deadline: secs(10_000), ..Patience::default() };
+        let patience = RetryPolicy { rounds: 40, deadline: secs(10_000), ..RetryPolicy::default() };
         let mut retry = Retry::new(patience, 1, START);
         for expected in [1, 2, 4, 8, 16, 20, 20, 20] {
             let mut other = retry;

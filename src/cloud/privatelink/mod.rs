@@ -6,7 +6,7 @@ pub mod record;
 pub use parse::{Listing, Page};
 pub use record::{EndpointRecord, ZoneRecord};
 
-use super::openapi::hosts::{Hosts, OriginError};
+use super::openapi::api_hosts::{Hosts, OriginError};
 use super::openapi::{Call, CallError, Client, KeySource, Malformed};
 use super::sign::Params;
 use crate::model::{EndpointId, EndpointType};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::section::{Bad, Read, Section};
-use super::{Desk, credentials, read};
+use super::{CheckContext, credentials, read};
 use crate::config::CloudConfig;
 use crate::config::raw::Node;
 use crate::model::HostName;
@@ -16,18 +16,18 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const DNS: u16 = 53;
 
 /// `[cloud]`
-pub(super) fn cloud(mut section: Section, desk: &mut Desk<'_>) -> Option<CloudConfig> {
+pub(super) fn cloud(mut section: Section, context: &mut CheckContext<'_>) -> Option<CloudConfig> {
     let written = section.has("api_endpoint");
-    let api_endpoint = section.take(desk, "api_endpoint", |n| origin(n, Scheme::Https));
-    let metadata_endpoint = section.take(desk, "metadata_endpoint", |n| origin(n, Scheme::Http));
-    let refresh_interval = section.take(desk, "refresh_interval", |n| read::duration(n, SECOND..=DAY));
-    let dns_interval = section.take(desk, "dns_interval", |n| read::duration(n, SECOND..=60 * MINUTE));
-    let resolvers = section.take(desk, "resolvers", |n| read::filled_list(n, resolver));
-    let connect_timeout = section.take(desk, "connect_timeout", |n| read::duration(n, SECOND / 10..=MINUTE));
-    let read_timeout = section.take(desk, "read_timeout", |n| read::duration(n, SECOND / 10..=MINUTE));
-    let gone_grace = section.take(desk, "gone_grace", |n| read::duration(n, Duration::ZERO..=7 * DAY));
-    let credentials = credentials::credentials(section.section(desk, "credentials"), desk);
-    section.finish(desk);
+    let api_endpoint = section.take(context, "api_endpoint", |n| origin(n, Scheme::Https));
+    let metadata_endpoint = section.take(context, "metadata_endpoint", |n| origin(n, Scheme::Http));
+    let refresh_interval = section.take(context, "refresh_interval", |n| read::duration(n, SECOND..=DAY));
+    let dns_interval = section.take(context, "dns_interval", |n| read::duration(n, SECOND..=60 * MINUTE));
+    let resolvers = section.take(context, "resolvers", |n| read::filled_list(n, resolver));
+    let connect_timeout = section.take(context, "connect_timeout", |n| read::duration(n, SECOND / 10..=MINUTE));
+    let read_timeout = section.take(context, "read_timeout", |n| read::duration(n, SECOND / 10..=MINUTE));
+    let gone_grace = section.take(context, "gone_grace", |n| read::duration(n, Duration::ZERO..=7 * DAY));
+    let credentials = credentials::credentials(section.section(context, "credentials"), context);
+    section.finish(context);
     Some(CloudConfig {
         api_endpoint: if written { Some(api_endpoint?.value) } else { None },
         metadata_endpoint: metadata_endpoint?.value,

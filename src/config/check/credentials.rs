@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cloud::{self, Scheme};
 use super::section::{Bad, Read, Section};
-use super::{Desk, read, secret};
+use super::{CheckContext, read, secret};
 use crate::config::keys;
 use crate::config::raw::Node;
 use crate::config::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
@@ -41,53 +41,53 @@ const WORDS: &[(&str, Provider)] = &[
 ];
 
 /// `[cloud.credentials]`. Of a configuration that was kept, keys that are gone cost the API alone.
-pub(super) fn credentials(mut section: Section, desk: &mut Desk<'_>) -> Option<CredentialsConfig> {
-    if desk.world.left_out.is_none() {
-        return take(&mut section, desk);
+pub(super) fn credentials(mut section: Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
+    if context.world.left_out.is_none() {
+        return take(&mut section, context);
     }
-    let (taken, findings) = desk.aside(|desk| take(&mut section, desk));
+    let (taken, findings) = context.aside(|context| take(&mut section, context));
     match findings.first_error() {
         None => {
-            desk.findings.append(findings);
+            context.findings.append(findings);
             taken
         }
         Some(error) => {
             let why = format!("expected {}, found {}", error.expected, error.found);
-            desk.without.push(format!("the cloud's API: no credentials, because of {}: {why}", error.key));
+            context.without.push(format!("the cloud's API: no credentials, because of {}: {why}", error.key));
             Some(CredentialsConfig::Lost)
         }
     }
 }
 
-fn take(section: &mut Section, desk: &mut Desk<'_>) -> Option<CredentialsConfig> {
-    let provider = section.take(desk, "provider", |n| read::word(n, WORDS)).map(|p| p.value);
+fn take(section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
+    let provider = section.take(context, "provider", |n| read::word(n, WORDS)).map(|p| p.value);
     let config = match provider {
-        Some(provider) => of(provider, section, desk),
+        Some(provider) => of(provider, section, context),
         None => {
             // Which keys belong here is not known: only those of no provider at all are unknown.
             keys::PROVIDERS.iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
-    section.finish_rest(desk);
+    section.finish_rest(context);
     config
 }
 
-fn of(provider: Provider, section: &mut Section, desk: &mut Desk<'_>) -> Option<CredentialsConfig> {
+fn of(provider: Provider, section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
     Some(match provider {
         Provider::Auto => CredentialsConfig::Auto,
         Provider::Environment => CredentialsConfig::Environment,
-        Provider::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, desk)?),
-        Provider::CliConfig => CredentialsConfig::CliConfig(profile(section, desk)?),
-        Provider::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, desk)?),
-        Provider::EcsRole => CredentialsConfig::EcsRole { name: optional(section, desk, "role_name", role_name)? },
-        Provider::Uri => CredentialsConfig::Uri { url: optional(section, desk, "url", url)? },
-        Provider::AccessKey => CredentialsConfig::AccessKey(access_key(section, desk)?),
+        Provider::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, context)?),
+        Provider::CliConfig => CredentialsConfig::CliConfig(profile(section, context)?),
+        Provider::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, context)?),
+        Provider::EcsRole => CredentialsConfig::EcsRole { name: optional(section, context, "role_name", role_name)? },
+        Provider::Uri => CredentialsConfig::Uri { url: optional(section, context, "url", url)? },
+        Provider::AccessKey => CredentialsConfig::AccessKey(access_key(section, context)?),
         Provider::RamRoleArn => {
-            let base = base(section, desk);
-            let arn = section.required(desk, "role_arn", role_arn);
-            let external_id = optional(section, desk, "external_id", |n| plain(n, "an external id", 1224));
-            let role = role(section, desk);
+            let base = base(section, context);
+            let arn = section.required(context, "role_arn", role_arn);
+            let external_id = optional(section, context, "external_id", |n| plain(n, "an external id", 1224));
+            let role = role(section, context);
             let role = RoleConfig { external_id: external_id?, ..role? };
             CredentialsConfig::RamRoleArn { base: base?, arn: arn?.value, role }
         }
@@ -97,22 +97,22 @@ fn of(provider: Provider, section: &mut Section, desk: &mut Desk<'_>) -> Option<
 /// A key that may be absent: `None` only if it is wrong, which was said.
 fn optional<T>(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     name: &str,
     read: impl FnOnce(&Node) -> Read<T>,
 ) -> Option<Option<T>> {
     let written = section.has(name);
-    let taken = section.take(desk, name, read).map(|l| l.value);
+    let taken = section.take(context, name, read).map(|l| l.value);
     (taken.is_some() || !written).then_some(taken)
 }
 
 /// Keys if any of theirs is there, else the role of the instance.
-fn base(section: &mut Section, desk: &mut Desk<'_>) -> Option<BaseConfig> {
+fn base(section: &mut Section, context: &mut CheckContext<'_>) -> Option<BaseConfig> {
     let of_a_key = ["access_key_id", "access_key_secret_file", "security_token_file"];
     if of_a_key.iter().any(|name| section.has(name)) {
-        let key = access_key(section, desk);
+        let key = access_key(section, context);
         let also = section.has("role_name");
-        let name = section.take(desk, "role_name", role_name);
+        let name = section.take(context, "role_name", role_name);
         if also {
             let bad = Bad {
                 expected: "keys or the role of the instance".to_owned(),
@@ -120,46 +120,46 @@ fn base(section: &mut Section, desk: &mut Desk<'_>) -> Option<BaseConfig> {
                 help: Some("the role is taken on with the keys, or with what `role_name` gives".to_owned()),
                 at: name.and_then(|n| n.at),
             };
-            desk.complain(&keys::join(KEY, "role_name"), bad);
+            context.complain(&keys::join(KEY, "role_name"), bad);
         }
         return key.map(BaseConfig::AccessKey);
     }
     for name in of_a_key {
         // Only for `check --show`: none of them is there.
-        let _ = section.take(desk, name, |_| Read::Ok(()));
+        let _ = section.take(context, name, |_| Read::Ok(()));
     }
-    Some(BaseConfig::EcsRole { name: optional(section, desk, "role_name", role_name)? })
+    Some(BaseConfig::EcsRole { name: optional(section, context, "role_name", role_name)? })
 }
 
-fn access_key(section: &mut Section, desk: &mut Desk<'_>) -> Option<AccessKeyConfig> {
-    let world = desk.world;
-    let id = section.required(desk, "access_key_id", |n| plain(n, "an AccessKey id", 128));
-    let secret = section.required(desk, "access_key_secret_file", |n| secret::in_file(n, world));
-    let token = optional(section, desk, "security_token_file", |n| secret::in_file(n, world));
+fn access_key(section: &mut Section, context: &mut CheckContext<'_>) -> Option<AccessKeyConfig> {
+    let world = context.world;
+    let id = section.required(context, "access_key_id", |n| plain(n, "an AccessKey id", 128));
+    let secret = section.required(context, "access_key_secret_file", |n| secret::in_file(n, world));
+    let token = optional(section, context, "security_token_file", |n| secret::in_file(n, world));
     Some(AccessKeyConfig { id: id?.value, secret: secret?.value, token: token? })
 }
 
-fn profile(section: &mut Section, desk: &mut Desk<'_>) -> Option<ProfileConfig> {
-    let file = optional(section, desk, "file", read::path);
-    let profile = optional(section, desk, "profile", |n| plain(n, "the name of a profile", 128));
+fn profile(section: &mut Section, context: &mut CheckContext<'_>) -> Option<ProfileConfig> {
+    let file = optional(section, context, "file", read::path);
+    let profile = optional(section, context, "profile", |n| plain(n, "the name of a profile", 128));
     Some(ProfileConfig { file: file?, profile: profile? })
 }
 
-fn oidc_role(section: &mut Section, desk: &mut Desk<'_>) -> Option<OidcRoleConfig> {
-    let arn = optional(section, desk, "role_arn", role_arn);
-    let provider_arn = optional(section, desk, "oidc_provider_arn", |n| {
+fn oidc_role(section: &mut Section, context: &mut CheckContext<'_>) -> Option<OidcRoleConfig> {
+    let arn = optional(section, context, "role_arn", role_arn);
+    let provider_arn = optional(section, context, "oidc_provider_arn", |n| {
         self::arn(n, ":oidc-provider/", "the ARN of an OIDC provider, \"acs:ram::ACCOUNT:oidc-provider/NAME\"")
     });
-    let token_file = optional(section, desk, "oidc_token_file", read::path);
-    let role = role(section, desk);
+    let token_file = optional(section, context, "oidc_token_file", read::path);
+    let role = role(section, context);
     Some(OidcRoleConfig { arn: arn?, provider_arn: provider_arn?, token_file: token_file?, role: role? })
 }
 
-fn role(section: &mut Section, desk: &mut Desk<'_>) -> Option<RoleConfig> {
-    let session = optional(section, desk, "role_session_name", session_name);
-    let duration = section.take(desk, "duration", |n| read::duration(n, SESSION));
-    let policy = optional(section, desk, "policy", policy);
-    let sts_endpoint = optional(section, desk, "sts_endpoint", sts_endpoint);
+fn role(section: &mut Section, context: &mut CheckContext<'_>) -> Option<RoleConfig> {
+    let session = optional(section, context, "role_session_name", session_name);
+    let duration = section.take(context, "duration", |n| read::duration(n, SESSION));
+    let policy = optional(section, context, "policy", policy);
+    let sts_endpoint = optional(section, context, "sts_endpoint", sts_endpoint);
     // The range fits.
     let seconds = u32::try_from(duration?.value.as_secs()).ok()?;
     Some(RoleConfig { session: session?, seconds, policy: policy?, external_id: None, sts_endpoint: sts_endpoint? })

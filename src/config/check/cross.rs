@@ -8,9 +8,9 @@ use super::endpoint::Draft;
 use super::general::HostDraft;
 use super::hosts::HostsDraft;
 use super::section::Bad;
-use super::{Desk, Located};
-use crate::config::document::quote;
+use super::{CheckContext, Located};
 use crate::config::raw::Origin;
+use crate::config::source_text::quote;
 use crate::model::limits::{ADDRESSES_A_NAME, NAMES_A_CONFIG, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
 use crate::model::{HostName, ZoneId};
@@ -20,25 +20,25 @@ fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>
 }
 
 /// What endpoints that share a name must agree on; zones without addresses, endpoints without names.
-pub(super) fn endpoints(drafts: &[Draft], desk: &mut Desk<'_>) {
+pub(super) fn endpoints(drafts: &[Draft], context: &mut CheckContext<'_>) {
     for draft in drafts {
-        zones_have_addresses(draft, desk);
-        endpoints_fit(draft, desk);
+        zones_have_addresses(draft, context);
+        endpoints_fit(draft, context);
         let nameless = draft.names.is_empty() && draft.zones.is_empty() && !draft.publishes_its_domain();
-        if nameless && !desk.findings.has_errors() {
+        if nameless && !context.findings.has_errors() {
             let help = "it is probed and reported, but nothing points at it; add `private_dns`";
-            desk.warn("endpoint", bad("a name to publish", "none", draft.at.clone()).help(help));
+            context.warn("endpoint", bad("a name to publish", "none", draft.at.clone()).help(help));
         }
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
-    shared_names_agree(&enabled, desk);
-    second_choices_are_checked_as_well(&enabled, desk);
-    secrets_are_apart(&enabled, desk);
+    shared_names_agree(&enabled, context);
+    second_choices_are_checked_as_well(&enabled, context);
+    secrets_are_apart(&enabled, context);
 }
 
 /// Warns where one password or token opens two endpoints: whoever takes it from one has the other. Endpoints that share
 /// a name lead to the same database.
-fn secrets_are_apart(drafts: &[&Draft], desk: &mut Desk<'_>) {
+fn secrets_are_apart(drafts: &[&Draft], context: &mut CheckContext<'_>) {
     let share_a_name = |a: &Draft, b: &Draft| a.names.iter().any(|n| b.names.iter().any(|m| n.value == m.value));
     let mut first: BTreeMap<&str, &Draft> = BTreeMap::new();
     for draft in drafts {
@@ -49,33 +49,33 @@ fn secrets_are_apart(drafts: &[&Draft], desk: &mut Desk<'_>) {
             let expected = format!("a secret of its own, not that of endpoint {}", quote(of));
             let found = show(&secret.path);
             let help = "when it is refused in one place, it is used in the other no more either";
-            desk.warn("endpoint.probe", bad(expected, found, draft.at.clone()).help(help));
+            context.warn("endpoint.probe", bad(expected, found, draft.at.clone()).help(help));
         }
     }
 }
 
 /// Names that an endpoint and one of its zones, or several zones, lay claim to.
-pub(super) fn names(drafts: &[Draft], desk: &mut Desk<'_>) {
+pub(super) fn names(drafts: &[Draft], context: &mut CheckContext<'_>) {
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
-    pinned_names_are_pinned_once(&enabled, desk);
-    names_fit(&enabled, desk);
+    pinned_names_are_pinned_once(&enabled, context);
+    names_fit(&enabled, context);
 }
 
 /// As many as one hand-over may have.
-fn names_fit(drafts: &[&Draft], desk: &mut Desk<'_>) {
+fn names_fit(drafts: &[&Draft], context: &mut CheckContext<'_>) {
     let mut names: BTreeSet<&HostName> = BTreeSet::new();
     for draft in drafts {
         let of_zones = draft.zones.iter().flat_map(|(_, names)| names);
         names.extend(draft.names.iter().chain(of_zones).map(|n| &n.value));
         if names.len() > NAMES_A_CONFIG {
             let found = bad(format!("at most {NAMES_A_CONFIG} names in all"), "more", draft.at.clone());
-            return desk.complain("endpoint.private_dns", found);
+            return context.complain("endpoint.private_dns", found);
         }
     }
 }
 
 /// More of one endpoint would be refused where discovery takes it in.
-fn endpoints_fit(draft: &Draft, desk: &mut Desk<'_>) {
+fn endpoints_fit(draft: &Draft, context: &mut CheckContext<'_>) {
     let zones: BTreeSet<&ZoneId> = draft.addresses.keys().chain(draft.zones.iter().map(|(id, _)| &id.value)).collect();
     let addresses: BTreeSet<IpAddr> = draft.addresses.values().flatten().map(|a| a.value).collect();
     for (key, most, of, found) in [
@@ -84,23 +84,23 @@ fn endpoints_fit(draft: &Draft, desk: &mut Desk<'_>) {
     ] {
         if found > most {
             let expected = format!("at most {most} {of} of one endpoint");
-            desk.complain(key, bad(expected, found.to_string(), draft.at.clone()));
+            context.complain(key, bad(expected, found.to_string(), draft.at.clone()));
         }
     }
 }
 
-fn zones_have_addresses(draft: &Draft, desk: &mut Desk<'_>) {
+fn zones_have_addresses(draft: &Draft, context: &mut CheckContext<'_>) {
     // What is found out has more zones than the config knows of. Without any address the complaint was about that.
     let without = draft.zones.iter().filter(|(zone, _)| !draft.addresses.contains_key(&zone.value));
     for (zone, _) in without.filter(|_| !draft.discovered && !draft.addresses.is_empty()) {
         let zones: Vec<String> = draft.addresses.keys().map(|z| quote(z.as_str())).collect();
         let found = quote(zone.value.as_str());
         let expected = format!("a zone that `addresses` has: {}", zones.join(", "));
-        desk.complain("endpoint.zone.id", bad(expected, found, zone.at.clone()));
+        context.complain("endpoint.zone.id", bad(expected, found, zone.at.clone()));
     }
 }
 
-fn shared_names_agree(drafts: &[&Draft], desk: &mut Desk<'_>) {
+fn shared_names_agree(drafts: &[&Draft], context: &mut CheckContext<'_>) {
     let mut first: BTreeMap<&HostName, (&Draft, &'static str)> = BTreeMap::new();
     for draft in drafts {
         let Some(kind) = draft.probe_kind else { continue };
@@ -111,14 +111,14 @@ fn shared_names_agree(drafts: &[&Draft], desk: &mut Desk<'_>) {
                 let expected =
                     format!("the probe kind of endpoint {}, which has this name too: {other_kind}", quote(of));
                 let help = "endpoints that share a name must agree on what healthy means";
-                desk.complain("endpoint.private_dns", bad(expected, kind, name.at.clone()).help(help));
+                context.complain("endpoint.private_dns", bad(expected, kind, name.at.clone()).help(help));
             }
         }
     }
 }
 
 /// Warns where a name falls back on an endpoint of which less is known to work than of the first choice.
-fn second_choices_are_checked_as_well(drafts: &[&Draft], desk: &mut Desk<'_>) {
+fn second_choices_are_checked_as_well(drafts: &[&Draft], context: &mut CheckContext<'_>) {
     for draft in drafts {
         let Some((priority, false)) = draft.choice() else { continue };
         let shares = |other: &Draft| draft.names.iter().any(|n| other.names.iter().any(|m| n.value == m.value));
@@ -127,12 +127,12 @@ fn second_choices_are_checked_as_well(drafts: &[&Draft], desk: &mut Desk<'_>) {
             let of = other.name.as_ref().map_or("another one", |n| n.as_str());
             let expected = format!("a login, as that of endpoint {}, which comes first for the same name", quote(of));
             let help = "the name moves here on the word of the path check alone, which says nothing of the database";
-            desk.warn("endpoint.probe", bad(expected, "none", draft.at.clone()).help(help));
+            context.warn("endpoint.probe", bad(expected, "none", draft.at.clone()).help(help));
         }
     }
 }
 
-fn pinned_names_are_pinned_once(drafts: &[&Draft], desk: &mut Desk<'_>) {
+fn pinned_names_are_pinned_once(drafts: &[&Draft], context: &mut CheckContext<'_>) {
     let whole: BTreeSet<&HostName> = drafts.iter().flat_map(|d| &d.names).map(|n| &n.value).collect();
     let mut pinned: BTreeMap<&HostName, &ZoneId> = BTreeMap::new();
     for (zone, names) in drafts.iter().flat_map(|d| &d.zones) {
@@ -146,25 +146,25 @@ fn pinned_names_are_pinned_once(drafts: &[&Draft], desk: &mut Desk<'_>) {
                 (*other != zone.value).then_some(("a name of one zone", elsewhere))
             };
             if let Some((expected, found)) = complaint {
-                desk.complain("endpoint.zone.private_dns", bad(expected, found, name.at.clone()));
+                context.complain("endpoint.zone.private_dns", bad(expected, found, name.at.clone()));
             }
         }
     }
 }
 
 /// Addresses that the writer would never write. Those that would not even be probed are mistakes.
-pub(super) fn addresses(drafts: &[Draft], hosts: &HostsDraft, desk: &mut Desk<'_>) {
+pub(super) fn addresses(drafts: &[Draft], hosts: &HostsDraft, context: &mut CheckContext<'_>) {
     for address in drafts.iter().flat_map(|d| d.addresses.values()).flatten() {
         let found = || (quote(&address.value.to_string()), address.at.clone());
         if let Some((expected, help)) = refusal(address.value, hosts) {
             let (found, at) = found();
-            desk.complain("endpoint.addresses", bad(expected, found, at).help(help));
+            context.complain("endpoint.addresses", bad(expected, found, at).help(help));
         } else if ranges::judge(address.value, &hosts.config.allowed_ranges).is_err() {
             let ranges = hosts.config.allowed_ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             let (found, at) = found();
             let help = "it is probed but never published; widen hosts.allowed_ranges if it is right";
             let expected = format!("an address in hosts.allowed_ranges ({ranges})");
-            desk.warn("endpoint.addresses", bad(expected, found, at).help(help));
+            context.warn("endpoint.addresses", bad(expected, found, at).help(help));
         }
     }
 }
@@ -188,7 +188,7 @@ fn refusal(address: IpAddr, hosts: &HostsDraft) -> Option<(String, &'static str)
 }
 
 /// Folders of two processes that must not meddle with each other's.
-pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, desk: &mut Desk<'_>) {
+pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &mut CheckContext<'_>) {
     let folders = [
         ("host.state_dir", &host.state_dir),
         ("host.run_dir", &host.run_dir),
@@ -204,20 +204,20 @@ pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, desk: &mut Desk<'_>) {
                 let (here, there) =
                     if swap { ((other_key, *other), (key, *folder)) } else { ((key, *folder), (other_key, *other)) };
                 let expected = format!("a folder apart from `{}` ({})", there.0, show(&there.1.value));
-                desk.complain(here.0, bad(expected, show(&here.1.value), here.1.at.clone()));
+                context.complain(here.0, bad(expected, show(&here.1.value), here.1.at.clone()));
             }
         }
     }
     for (key, folder) in folders {
-        hosts_file_outside(key, folder, &hosts.path, desk);
+        hosts_file_outside(key, folder, &hosts.path, context);
     }
 }
 
-fn hosts_file_outside(key: &str, folder: &Located<PathBuf>, path: &Located<PathBuf>, desk: &mut Desk<'_>) {
+fn hosts_file_outside(key: &str, folder: &Located<PathBuf>, path: &Located<PathBuf>, context: &mut CheckContext<'_>) {
     if path.value.starts_with(&folder.value) {
         let expected = format!("a file outside `{key}` ({})", show(&folder.value));
         let at = path.at.clone().or_else(|| folder.at.clone());
-        desk.complain("hosts.path", bad(expected, show(&path.value), at));
+        context.complain("hosts.path", bad(expected, show(&path.value), at));
     }
 }
 

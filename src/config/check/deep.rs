@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::section::{Bad, Section};
-use super::{Desk, Located, read};
-use crate::config::document::quote;
+use super::{CheckContext, Located, read};
+use crate::config::source_text::quote;
 use crate::model::{DeepSpec, Depth, Schedule};
 
 /// How the words of `depth` are meant.
@@ -32,7 +32,7 @@ pub(super) struct Around {
 }
 
 /// What a kind can say of its login.
-pub(super) struct Means {
+pub(super) struct SecretUse {
     /// Whether there is a secret, so that a deep check is the default.
     pub(super) has_secret: bool,
     /// What is needed to log in, if it lacks.
@@ -44,44 +44,44 @@ pub(super) struct Means {
 /// The deep check, if there is one. The outer `None` if something was wrong.
 pub(super) fn deep(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     around: &Around,
-    means: &Means,
+    means: &SecretUse,
 ) -> Option<Option<DeepSpec>> {
-    let depth = depth(section, desk, means);
+    let depth = depth(section, context, means);
     let interval = if section.has("deep_interval") {
-        section.take(desk, "deep_interval", |n| read::duration(n, SHORTEST..=DAY)).map(|l| l.value)
+        section.take(context, "deep_interval", |n| read::duration(n, SHORTEST..=DAY)).map(|l| l.value)
     } else {
-        section.derived(desk, "deep_interval", &quote(around.interval), "default of this kind");
+        section.derived(context, "deep_interval", &quote(around.interval), "default of this kind");
         humantime::parse_duration(around.interval).ok()
     };
-    let timeout = section.take(desk, "deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
+    let timeout = section.take(context, "deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
     let schedule = schedule(interval?, timeout?.value, around.path?, around.fleet_size);
     Some(depth?.map(|depth| DeepSpec { depth, schedule }))
 }
 
-fn depth(section: &mut Section, desk: &mut Desk<'_>, means: &Means) -> Option<Option<Depth>> {
+fn depth(section: &mut Section, context: &mut CheckContext<'_>, means: &SecretUse) -> Option<Option<Depth>> {
     let written = section.has("depth");
-    let read = section.take(desk, "depth", |n| read::word(n, &DEPTHS));
+    let read = section.take(context, "depth", |n| read::word(n, &DEPTHS));
     let depth = match read {
         Some(depth) => depth,
         None if written => return None,
         None => {
             let (word, depth) = if means.has_secret { ("\"query\"", Some(Depth::Query)) } else { ("\"none\"", None) };
-            section.derived(desk, "depth", word, "\"query\" if a secret is given");
+            section.derived(context, "depth", word, "\"query\" if a secret is given");
             Located { value: depth, at: None }
         }
     };
     if let Some(lacks) = means.lacks.filter(|_| depth.value.is_some()) {
         let bad = Bad { expected: lacks.to_owned(), found: "none".to_owned(), help: None, at: depth.at };
-        desk.complain("endpoint.probe.depth", bad);
+        context.complain("endpoint.probe.depth", bad);
         return None;
     }
     if depth.value != Some(Depth::Query) {
         for name in means.of_query.iter().filter(|name| section.has(name)) {
             let word = DEPTHS.iter().find(|(_, other)| *other == depth.value).map_or("another", |(word, _)| *word);
             let help = "nothing is asked: give a secret, and no other `depth`";
-            section.clash(desk, "depth", (format!("\"query\" beside `{name}`"), &quote(word)), help);
+            section.clash(context, "depth", (format!("\"query\" beside `{name}`"), &quote(word)), help);
         }
     }
     Some(depth.value)

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::cloud::resolver;
 use super::section::{Bad, Read, Section};
-use super::{Desk, Located, read};
-use crate::config::document::quote;
+use super::{CheckContext, Located, read};
 use crate::config::raw::Node;
+use crate::config::source_text::quote;
 use crate::config::{DnsConfig, RouteMode};
 
 /// A stub that is asked anew for each connection is cheap; one that is not asked for an hour moves nobody.
@@ -21,22 +21,22 @@ const ROUTES: &[(&str, RouteMode)] = &[
 ];
 
 /// `[dns]`
-pub(super) fn dns(mut section: Section, desk: &mut Desk<'_>) -> Option<DnsConfig> {
-    let publish = section.take(desk, "publish", read::boolean);
-    let listen = section.take(desk, "listen", |n| read::filled_list(n, listen));
-    let ttl = section.take(desk, "ttl", ttl);
-    let route = section.take(desk, "route", |n| read::word(n, ROUTES));
-    let forward = section.take(desk, "forward", |n| read::list(n, resolver));
-    section.finish(desk);
+pub(super) fn dns(mut section: Section, context: &mut CheckContext<'_>) -> Option<DnsConfig> {
+    let publish = section.take(context, "publish", read::boolean);
+    let listen = section.take(context, "listen", |n| read::filled_list(n, listen));
+    let ttl = section.take(context, "ttl", ttl);
+    let route = section.take(context, "route", |n| read::word(n, ROUTES));
+    let forward = section.take(context, "forward", |n| read::list(n, resolver));
+    section.finish(context);
     let (listen, forward) = (listen?.value, forward?.value);
-    each_once("dns.listen", &listen, desk);
-    each_once("dns.forward", &forward, desk);
+    each_once("dns.listen", &listen, context);
+    each_once("dns.forward", &forward, context);
     for loops in forward.iter().filter(|f| listen.iter().any(|l| l.value == f.value)) {
         let help = "queries for other names would go round in circles";
         let found = format!("{}, where the stub itself listens", quote(&loops.value.to_string()));
         let bad =
             Bad { expected: "another resolver".to_owned(), found, help: Some(help.to_owned()), at: loops.at.clone() };
-        desk.complain("dns.forward", bad);
+        context.complain("dns.forward", bad);
     }
     let values = |all: Vec<Located<SocketAddr>>| all.into_iter().map(|l| l.value).collect();
     Some(DnsConfig {
@@ -66,12 +66,12 @@ fn ttl(node: &Node) -> Read<Duration> {
     if ttl.subsec_nanos() == 0 { Ok(ttl) } else { Err(vec![Bad::new("a duration of whole seconds", node)]) }
 }
 
-fn each_once(key: &str, all: &[Located<SocketAddr>], desk: &mut Desk<'_>) {
+fn each_once(key: &str, all: &[Located<SocketAddr>], context: &mut CheckContext<'_>) {
     for (i, address) in all.iter().enumerate() {
         if all[..i].iter().any(|other| other.value == address.value) {
             let expected = "each address once".to_owned();
             let found = quote(&address.value.to_string());
-            desk.complain(key, Bad { expected, found, help: None, at: address.at.clone() });
+            context.complain(key, Bad { expected, found, help: None, at: address.at.clone() });
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::probe::{Around, Fallback};
 use super::section::{Bad, Read, Section};
-use super::{Desk, Located, general, names, probe, read};
-use crate::config::document::quote;
+use super::{CheckContext, Located, general, names, probe, read};
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
+use crate::config::source_text::quote;
 use crate::config::{EndpointConfig, HostConfig, OwnDomains};
 use crate::model::limits::ENDPOINTS_A_CONFIG;
 use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Returns, Steering, ZoneId};
@@ -63,9 +63,9 @@ impl Draft {
 }
 
 /// Every `[[endpoint]]`; `shared` is the steering and the fleet size where an endpoint has none of its own.
-pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, shared: (Steering, u32)) -> Vec<Draft> {
+pub(super) fn endpoints(root: &mut Section, context: &mut CheckContext<'_>, shared: (Steering, u32)) -> Vec<Draft> {
     let written = root.has("endpoint");
-    let mut sections = root.sections(desk, "endpoint");
+    let mut sections = root.sections(context, "endpoint");
     if let Some(first_too_many) = sections.get(ENDPOINTS_A_CONFIG) {
         let bad = Bad {
             expected: format!("at most {ENDPOINTS_A_CONFIG} endpoints"),
@@ -73,37 +73,37 @@ pub(super) fn endpoints(root: &mut Section, desk: &mut Desk<'_>, shared: (Steeri
             help: None,
             at: first_too_many.at.clone(),
         };
-        desk.complain("endpoint", bad);
+        context.complain("endpoint", bad);
         sections.truncate(ENDPOINTS_A_CONFIG);
     }
     if sections.is_empty() && !written {
         let help = Some("add an [[endpoint]] table; see config/examples".to_owned());
-        desk.warn("endpoint", Bad { expected: "an endpoint".into(), found: "none".into(), help, at: None });
+        context.warn("endpoint", Bad { expected: "an endpoint".into(), found: "none".into(), help, at: None });
     }
-    sections.into_iter().map(|section| endpoint(section, desk, shared)).collect()
+    sections.into_iter().map(|section| endpoint(section, context, shared)).collect()
 }
 
-fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (Steering, u32)) -> Draft {
+fn endpoint(mut section: Section, context: &mut CheckContext<'_>, (steering, fleet_size): (Steering, u32)) -> Draft {
     section.label_by("name");
     let at = section.at.clone();
-    let world = desk.world;
-    let name = section.required(desk, "name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
-    let enabled = section.take(desk, "enabled", read::boolean).is_none_or(|l| l.value);
+    let world = context.world;
+    let name = section.required(context, "name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
+    let enabled = section.take(context, "enabled", read::boolean).is_none_or(|l| l.value);
     let (without_domain, without_id) = (!section.has("domain"), !section.has("id"));
     if without_domain && without_id && !section.has("addresses") {
         const HELP: &str = "`id` is found through the cloud's API, `domain` through DNS; `addresses` are fixed";
-        section.lack(desk, "addresses", "`id`, `domain` or `addresses`".to_owned(), Some(HELP));
+        section.lack(context, "addresses", "`id`, `domain` or `addresses`".to_owned(), Some(HELP));
     }
-    let id = section.take(desk, "id", |n| read::name::<EndpointId>(n, "an endpoint id")).map(|l| l.value);
-    let domain = section.take(desk, "domain", read::host_name);
+    let id = section.take(context, "id", |n| read::name::<EndpointId>(n, "an endpoint id")).map(|l| l.value);
+    let domain = section.take(context, "domain", read::host_name);
     if let (Some(id), Some(domain)) = (&id, &domain) {
-        is_of_one_endpoint(id, domain, desk);
+        is_of_one_endpoint(id, domain, context);
     }
-    let publish_domain = section.take(desk, "publish_domain", read::boolean);
-    let addresses = section.take(desk, "addresses", addresses).map(|l| l.value).unwrap_or_default();
-    let names = section.take(desk, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
-    let priority = section.take(desk, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
-    let zones = section.sections(desk, "zone").into_iter().filter_map(|z| zone(z, desk)).collect::<Vec<_>>();
+    let publish_domain = section.take(context, "publish_domain", read::boolean);
+    let addresses = section.take(context, "addresses", addresses).map(|l| l.value).unwrap_or_default();
+    let names = section.take(context, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
+    let priority = section.take(context, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
+    let zones = section.sections(context, "zone").into_iter().filter_map(|z| zone(z, context)).collect::<Vec<_>>();
     let fallback = match (names.as_ref().map(|n| n.value.first().or(domain.as_ref())), &domain) {
         (Some(Some(name)), _) => Fallback::Name(name.value.clone()),
         (Some(None), None) if without_domain => Fallback::Nothing,
@@ -114,18 +114,18 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
     let publishes = publish_domain.as_ref().is_some_and(|p| p.value);
     if let Some(publish) = publish_domain.filter(|p| p.value) {
         let known = !(without_domain && without_id);
-        names.extend(domain_to_publish(&publish, (known, domain.as_ref()), desk));
+        names.extend(domain_to_publish(&publish, (known, domain.as_ref()), context));
     }
     let who = name.as_ref().filter(|_| enabled);
     let (probe, probe_kind) = match world.left_out {
-        Some(left_out) => spare_probe(desk, (who, left_out), |desk| take_probe(&mut section, desk, &around)),
-        None => take_probe(&mut section, desk, &around),
+        Some(left_out) => spare_probe(context, (who, left_out), |context| take_probe(&mut section, context, &around)),
+        None => take_probe(&mut section, context, &around),
     };
-    let steering = match section.optional_section(desk, "steering") {
-        Some(over) => general::steering_over(over, desk, steering),
+    let steering = match section.optional_section(context, "steering") {
+        Some(over) => general::steering_over(over, context, steering),
         None => steering,
     };
-    section.finish(desk);
+    section.finish(context);
     let config = priority.map(|priority| EndpointConfig {
         id,
         domain: domain.map(|l| l.value),
@@ -146,27 +146,27 @@ fn endpoint(mut section: Section, desk: &mut Desk<'_>, (steering, fleet_size): (
 fn domain_to_publish(
     publish: &Located<bool>,
     (known, domain): (bool, Option<&Located<HostName>>),
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
 ) -> Option<Located<HostName>> {
     if known {
-        return domain.and_then(|domain| published_domain(domain, desk));
+        return domain.and_then(|domain| published_domain(domain, context));
     }
     let at = publish.at.clone();
     let bad = Bad { expected: "`domain` or `id` beside it".into(), found: "none".into(), help: None, at };
-    desk.complain("endpoint.publish_domain", bad);
+    context.complain("endpoint.publish_domain", bad);
     None
 }
 
 /// Complains of a domain that begins with the id of another endpoint than `id`: what both give would be published
 /// together.
-fn is_of_one_endpoint(id: &EndpointId, domain: &Located<HostName>, desk: &mut Desk<'_>) {
+fn is_of_one_endpoint(id: &EndpointId, domain: &Located<HostName>, context: &mut CheckContext<'_>) {
     let Some(label) = id_label(&domain.value) else { return };
     let own = label.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     if !own {
         let expected = format!("the domain of endpoint {}, as `id` says", quote(id.as_str()));
         let found = format!("{}, which is that of another one", quote(domain.value.as_str()));
         let help = Some("take the wrong one of the two away: what both of them give is published together".to_owned());
-        desk.complain("endpoint.domain", Bad { expected, found, help, at: domain.at.clone() });
+        context.complain("endpoint.domain", Bad { expected, found, help, at: domain.at.clone() });
     }
 }
 
@@ -188,23 +188,23 @@ fn pinned((zone, names): &(Located<ZoneId>, Vec<Located<HostName>>)) -> (ZoneId,
 }
 
 /// The domain as a name to publish, if it can be one.
-fn published_domain(domain: &Located<HostName>, desk: &mut Desk<'_>) -> Option<Located<HostName>> {
-    let Some((expected, help)) = names::refusal(&domain.value, desk.world.environment) else {
+fn published_domain(domain: &Located<HostName>, context: &mut CheckContext<'_>) -> Option<Located<HostName>> {
+    let Some((expected, help)) = names::refusal(&domain.value, context.world.environment) else {
         return Some(domain.clone());
     };
     let (found, at) = (quote(domain.value.as_str()), domain.at.clone());
-    desk.complain("endpoint.domain", Bad { expected: expected.into(), found, help: Some(help.into()), at });
+    context.complain("endpoint.domain", Bad { expected: expected.into(), found, help: Some(help.into()), at });
     None
 }
 
 /// The probe, if there is one and it could be read, and the word for it as in [`Draft::probe_kind`].
 type TakenProbe = (Option<Arc<ProbeSpec>>, Option<&'static str>);
 
-fn take_probe(section: &mut Section, desk: &mut Desk<'_>, around: &Around) -> TakenProbe {
+fn take_probe(section: &mut Section, context: &mut CheckContext<'_>, around: &Around) -> TakenProbe {
     let written = section.has("probe");
-    match section.optional_section(desk, "probe") {
+    match section.optional_section(context, "probe") {
         Some(probe) => {
-            let spec = probe::probe(probe, desk, around);
+            let spec = probe::probe(probe, context, around);
             let kind = spec.as_ref().map(|s| s.kind.label());
             (spec.map(Arc::new), kind)
         }
@@ -215,21 +215,21 @@ fn take_probe(section: &mut Section, desk: &mut Desk<'_>, around: &Around) -> Ta
 /// Of a configuration that was kept: a probe that can't be set up any more is left out and named, because the names
 /// of its endpoint are worth more than it. `who` is the endpoint, `left_out` those that lost a header value.
 fn spare_probe(
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     (who, left_out): (Option<&EndpointName>, &BTreeSet<String>),
-    take: impl FnOnce(&mut Desk<'_>) -> TakenProbe,
+    take: impl FnOnce(&mut CheckContext<'_>) -> TakenProbe,
 ) -> TakenProbe {
-    let (taken, findings) = desk.aside(take);
+    let (taken, findings) = context.aside(take);
     let incomplete = who.is_some_and(|name| left_out.contains(name.as_str()));
     let why = match findings.first_error() {
         Some(error) => format!("of {}: expected {}, found {}", error.key, error.expected, error.found),
         None if incomplete => "a header value that stands in the config itself is not kept".to_owned(),
         None => {
-            desk.findings.append(findings);
+            context.findings.append(findings);
             return taken;
         }
     };
-    desk.without.extend(who.map(|name| format!("endpoint {name}: no probe, because {why}")));
+    context.without.extend(who.map(|name| format!("endpoint {name}: no probe, because {why}")));
     (None, None)
 }
 
@@ -277,11 +277,12 @@ fn twice(all: &Addresses) -> Vec<Bad> {
     repeated.map(bad).collect()
 }
 
-fn zone(mut section: Section, desk: &mut Desk<'_>) -> Option<(Located<ZoneId>, Vec<Located<HostName>>)> {
+fn zone(mut section: Section, context: &mut CheckContext<'_>) -> Option<(Located<ZoneId>, Vec<Located<HostName>>)> {
     section.label_by("id");
-    let environment = desk.world.environment;
-    let id = section.required(desk, "id", read::zone_id);
-    let names = section.required(desk, "private_dns", |n| read::filled_list(n, |n| names::published(n, environment)));
-    section.finish(desk);
+    let environment = context.world.environment;
+    let id = section.required(context, "id", read::zone_id);
+    let names =
+        section.required(context, "private_dns", |n| read::filled_list(n, |n| names::published(n, environment)));
+    section.finish(context);
     Some((id?, names.map(|n| n.value).unwrap_or_default()))
 }

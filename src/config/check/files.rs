@@ -7,11 +7,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::World;
+use super::file_ownership::{self, Refusal};
 use super::section::{Bad, Read};
-use super::standing::{self, Refusal};
-use crate::config::document::quote;
 use crate::config::facts::{Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
+use crate::config::source_text::quote;
 use crate::model::{Secret, TrustBundle, Wall};
 
 /// Nobody but the owner writes, nobody outside the group reads.
@@ -78,7 +78,7 @@ fn ownership(path: &Path, file: &RegularFile, environment: &Environment) -> Vec<
 
 /// The service user can't read it, whoever we are.
 fn unreadable(path: &Path, file: &RegularFile, node: &Node, environment: &Environment) -> Option<Bad> {
-    let Refusal { expected, found, help } = standing::closed(Kind::File, file.access, environment.service?)?;
+    let Refusal { expected, found, help } = file_ownership::closed(Kind::File, file.access, environment.service?)?;
     Some(bad(&expected, format!("{found} on {}", shown(path)), node).help(help))
 }
 

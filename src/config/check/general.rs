@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::{Bad, Read, Section};
-use super::{Desk, Located, read};
-use crate::config::document::quote;
+use super::{CheckContext, Located, read};
 use crate::config::keys;
 use crate::config::raw::Node;
+use crate::config::source_text::quote;
 use crate::config::{HostConfig, LogConfig, MetricsConfig};
 use crate::model::{Answers, Damping, HostName, Prefer, Steering};
 use crate::model::{LogFormat, LogLevel, LogTarget};
@@ -30,16 +30,16 @@ impl HostDraft {
 }
 
 /// `[host]`
-pub(super) fn host(mut section: Section, desk: &mut Desk<'_>) -> Option<HostDraft> {
-    let zone = section.take(desk, "zone", read::zone_id).map(|l| l.value);
-    let region = section.take(desk, "region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
-    let vpc_id = section.take(desk, "vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
+pub(super) fn host(mut section: Section, context: &mut CheckContext<'_>) -> Option<HostDraft> {
+    let zone = section.take(context, "zone", read::zone_id).map(|l| l.value);
+    let region = section.take(context, "region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
+    let vpc_id = section.take(context, "vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
     let instance_id =
-        section.take(desk, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
-    let state_dir = section.take(desk, "state_dir", read::path);
-    let run_dir = section.take(desk, "run_dir", read::path);
-    let fleet_size = section.take(desk, "fleet_size", |n| read::integer(n, 1..=1_000_000));
-    section.finish(desk);
+        section.take(context, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
+    let state_dir = section.take(context, "state_dir", read::path);
+    let run_dir = section.take(context, "run_dir", read::path);
+    let fleet_size = section.take(context, "fleet_size", |n| read::integer(n, 1..=1_000_000));
+    section.finish(context);
     let (state_dir, run_dir) = (state_dir?, run_dir?);
     let config = HostConfig {
         zone,
@@ -65,73 +65,73 @@ fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
 }
 
 /// `[steering]`
-pub(super) fn steering(mut section: Section, desk: &mut Desk<'_>) -> Option<Steering> {
-    let prefer = section.take(desk, "prefer", prefer);
-    let answers = section.take(desk, "answers", answers);
-    let damping = damping(&mut section, desk, None);
-    section.finish(desk);
+pub(super) fn steering(mut section: Section, context: &mut CheckContext<'_>) -> Option<Steering> {
+    let prefer = section.take(context, "prefer", prefer);
+    let answers = section.take(context, "answers", answers);
+    let damping = damping(&mut section, context, None);
+    section.finish(context);
     Some(Steering { prefer: prefer?.value, answers: answers?.value, damping: damping? })
 }
 
 /// `[endpoint.steering]`: what it lacks is taken from `[steering]`.
-pub(super) fn steering_over(mut section: Section, desk: &mut Desk<'_>, base: Steering) -> Steering {
-    let prefer = section.take(desk, "prefer", prefer).map(|l| l.value).unwrap_or_else(|| {
-        section.derived(desk, "prefer", if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" }, FROM);
+pub(super) fn steering_over(mut section: Section, context: &mut CheckContext<'_>, base: Steering) -> Steering {
+    let prefer = section.take(context, "prefer", prefer).map(|l| l.value).unwrap_or_else(|| {
+        section.derived(context, "prefer", if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" }, FROM);
         base.prefer
     });
-    let answers = section.take(desk, "answers", answers).map(|l| l.value).unwrap_or_else(|| {
-        section.derived(desk, "answers", if base.answers == Answers::All { "\"all\"" } else { "\"one\"" }, FROM);
+    let answers = section.take(context, "answers", answers).map(|l| l.value).unwrap_or_else(|| {
+        section.derived(context, "answers", if base.answers == Answers::All { "\"all\"" } else { "\"one\"" }, FROM);
         base.answers
     });
-    let damping = damping(&mut section, desk, Some(base.damping)).unwrap_or(base.damping);
-    section.finish(desk);
+    let damping = damping(&mut section, context, Some(base.damping)).unwrap_or(base.damping);
+    section.finish(context);
     Steering { prefer, answers, damping }
 }
 
 const FROM: &str = "from [steering]";
 
 /// The keys `flap_…`; what is not here is taken from `base`, if there is one.
-fn damping(section: &mut Section, desk: &mut Desk<'_>, base: Option<Damping>) -> Option<Damping> {
-    let penalty = flaps(section, desk, ("flap_penalty", 0), base.map(|b| b.penalty));
-    let suppress = flaps(section, desk, ("flap_suppress", 2), base.map(|b| b.suppress));
-    let reuse = flaps(section, desk, ("flap_reuse", 1), base.map(|b| b.reuse));
-    let half_life = flap_time(section, desk, "flap_half_life", base.map(|b| b.half_life));
-    let max = flap_time(section, desk, "flap_max", base.map(|b| b.max));
+fn damping(section: &mut Section, context: &mut CheckContext<'_>, base: Option<Damping>) -> Option<Damping> {
+    let penalty = flaps(section, context, ("flap_penalty", 0), base.map(|b| b.penalty));
+    let suppress = flaps(section, context, ("flap_suppress", 2), base.map(|b| b.suppress));
+    let reuse = flaps(section, context, ("flap_reuse", 1), base.map(|b| b.reuse));
+    let half_life = flap_time(section, context, "flap_half_life", base.map(|b| b.half_life));
+    let max = flap_time(section, context, "flap_max", base.map(|b| b.max));
     let (suppress, reuse) = (suppress?, reuse?);
     if reuse >= suppress {
         let expected = format!("less than `flap_suppress`, which is {suppress}");
         let help = "an address stays out until its penalty has decayed from the one to the other";
-        section.clash(desk, "flap_reuse", (expected, &reuse.to_string()), help);
+        section.clash(context, "flap_reuse", (expected, &reuse.to_string()), help);
     }
     Some(Damping { penalty: penalty?, suppress, reuse, half_life: half_life?, max: max? })
 }
 
 fn flaps(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     (name, least): (&'static str, i64),
     base: Option<u32>,
 ) -> Option<u32> {
     const MOST: i64 = 1_000_000;
     if let (Some(base), false) = (base, section.has(name)) {
-        section.derived(desk, name, &base.to_string(), FROM);
+        section.derived(context, name, &base.to_string(), FROM);
         return Some(base);
     }
-    section.take(desk, name, |n| read::integer(n, least..=MOST)).map(|l| l.value)
+    section.take(context, name, |n| read::integer(n, least..=MOST)).map(|l| l.value)
 }
 
 fn flap_time(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     name: &'static str,
     base: Option<Duration>,
 ) -> Option<Duration> {
     const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
     if let (Some(base), false) = (base, section.has(name)) {
-        section.derived(desk, name, &quote(&humantime::format_duration(base).to_string()), FROM);
+        section.derived(context, name, &quote(&humantime::format_duration(base).to_string()), FROM);
         return Some(base);
     }
-    section.take(desk, name, |n| read::duration(n, RANGE)).map(|l| l.value)
+    section.take(context, name, |n| read::duration(n, RANGE)).map(|l| l.value)
 }
 
 fn prefer(node: &Node) -> Read<Prefer> {
@@ -143,10 +143,10 @@ fn answers(node: &Node) -> Read<Answers> {
 }
 
 /// `[metrics]`
-pub(super) fn metrics(mut section: Section, desk: &mut Desk<'_>) -> Option<MetricsConfig> {
-    let listen = section.take(desk, "listen", read::listen);
-    let expose = section.take(desk, "expose", |n| read::list(n, exposed));
-    section.finish(desk);
+pub(super) fn metrics(mut section: Section, context: &mut CheckContext<'_>) -> Option<MetricsConfig> {
+    let listen = section.take(context, "listen", read::listen);
+    let expose = section.take(context, "expose", |n| read::list(n, exposed));
+    section.finish(context);
     let (listen, expose) = (listen?.value, expose?.value);
     let expose_status = expose.iter().any(|e| e.value.is_none());
     Some(MetricsConfig { listen, expose_status, expose_hosts: expose.into_iter().filter_map(|e| e.value).collect() })
@@ -172,12 +172,12 @@ fn exposed(node: &Node) -> Read<Option<HostName>> {
 }
 
 /// `[log]`
-pub(super) fn log(mut section: Section, desk: &mut Desk<'_>) -> Option<LogConfig> {
-    let level = section.take(desk, "level", |n| read::word(n, LEVELS));
-    let target = section.take(desk, "target", |n| read::word(n, TARGETS));
+pub(super) fn log(mut section: Section, context: &mut CheckContext<'_>) -> Option<LogConfig> {
+    let level = section.take(context, "level", |n| read::word(n, LEVELS));
+    let target = section.take(context, "target", |n| read::word(n, TARGETS));
     let format =
-        section.take(desk, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
-    section.finish(desk);
+        section.take(context, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+    section.finish(context);
     Some(LogConfig { level: level?.value, target: target?.value, format: format?.value })
 }
 

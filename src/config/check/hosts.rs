@@ -6,9 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::section::{Bad, Section};
-use super::{Desk, Located, read};
+use super::{CheckContext, Located, read};
 use crate::config::HostsConfig;
-use crate::config::document::quote;
+use crate::config::source_text::quote;
 use crate::model::Families;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -33,21 +33,22 @@ impl HostsDraft {
 }
 
 /// `[hosts]`
-pub(super) fn hosts(mut section: Section, desk: &mut Desk<'_>) -> Option<HostsDraft> {
-    let publish = section.take(desk, "publish", read::boolean);
-    let path = section.take(desk, "path", read::path);
-    let ranges = section.take(desk, "allowed_ranges", |n| read::filled_list(n, read::network));
-    let families = section.take(desk, "families", |n| {
+pub(super) fn hosts(mut section: Section, context: &mut CheckContext<'_>) -> Option<HostsDraft> {
+    let publish = section.take(context, "publish", read::boolean);
+    let path = section.take(context, "path", read::path);
+    let ranges = section.take(context, "allowed_ranges", |n| read::filled_list(n, read::network));
+    let families = section.take(context, "families", |n| {
         read::filled_list(n, |n| read::word(n, &[("ipv4", Family::V4), ("ipv6", Family::V6)]))
     });
-    let reassert_interval = section.take(desk, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
-    let removal_grace = section.take(desk, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
-    let agent_lost_after = section.take(desk, "agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
-    let run_dir = section.take(desk, "run_dir", read::path);
-    let state_dir = section.take(desk, "state_dir", read::path);
-    section.finish(desk);
+    let reassert_interval =
+        section.take(context, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
+    let removal_grace = section.take(context, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
+    let agent_lost_after = section.take(context, "agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
+    let run_dir = section.take(context, "run_dir", read::path);
+    let state_dir = section.take(context, "state_dir", read::path);
+    section.finish(context);
     for range in ranges.iter().flat_map(|r| &r.value) {
-        warn_of_default_route(range, desk);
+        warn_of_default_route(range, context);
     }
     let (path, run_dir, state_dir, families) = (path?, run_dir?, state_dir?, families?.value);
     let has = |family: Family| families.iter().any(|f| f.value == family);
@@ -71,7 +72,7 @@ enum Family {
     V6,
 }
 
-fn warn_of_default_route(range: &Located<IpNet>, desk: &mut Desk<'_>) {
+fn warn_of_default_route(range: &Located<IpNet>, context: &mut CheckContext<'_>) {
     if range.value.prefix_len() == 0 {
         let bad = Bad {
             expected: "networks of your own".to_owned(),
@@ -79,6 +80,6 @@ fn warn_of_default_route(range: &Located<IpNet>, desk: &mut Desk<'_>) {
             help: Some("this switches the protection against foreign addresses off".to_owned()),
             at: range.at.clone(),
         };
-        desk.warn("hosts.allowed_ranges", bad);
+        context.warn("hosts.allowed_ranges", bad);
     }
 }

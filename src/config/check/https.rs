@@ -3,9 +3,9 @@
 use super::endpoint::named_values;
 use super::probe::Fallback;
 use super::section::{Bad, Read, Section};
-use super::{Desk, World, files, read, secret, tls};
-use crate::config::document::quote;
+use super::{CheckContext, World, files, read, secret, tls};
 use crate::config::raw::{Node, Value, toml_key};
+use crate::config::source_text::quote;
 use crate::model::{HeaderValue, HttpsSpec, Secret};
 
 const MOST_HEADERS: usize = 32;
@@ -30,17 +30,17 @@ const OURS: &[&str] = &[
 ];
 
 /// The keys of this kind.
-pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HttpsSpec> {
-    let world = desk.world;
-    let tls = tls::verified(section, desk, fallback);
-    let method = section.take(desk, "method", method);
-    let path = take_path(section, desk, path, ("/", "default of https"));
-    let headers = section.take(desk, "headers", |n| headers(n, world));
-    let body = section.take(desk, "body", |n| read::bounded_text(n, LARGEST_BODY));
+pub(super) fn https(section: &mut Section, context: &mut CheckContext<'_>, fallback: &Fallback) -> Option<HttpsSpec> {
+    let world = context.world;
+    let tls = tls::verified(section, context, fallback);
+    let method = section.take(context, "method", method);
+    let path = take_path(section, context, path, ("/", "default of https"));
+    let headers = section.take(context, "headers", |n| headers(n, world));
+    let body = section.take(context, "body", |n| read::bounded_text(n, LARGEST_BODY));
     let expect_status =
-        section.take(desk, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
+        section.take(context, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
     let without_pattern = !section.has("expect_body");
-    let expect_body = section.take(desk, "expect_body", pattern);
+    let expect_body = section.take(context, "expect_body", pattern);
     Some(HttpsSpec {
         tls: tls?,
         method: method?.value,
@@ -55,14 +55,14 @@ pub(super) fn https(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallb
 /// The request's path as `read` takes it, or the default of a kind, with where that comes from.
 pub(super) fn take_path(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     read: impl FnOnce(&Node) -> Read<String>,
     (default, of_kind): (&str, &'static str),
 ) -> Option<String> {
     if section.has("path") {
-        return section.take(desk, "path", read).map(|l| l.value);
+        return section.take(context, "path", read).map(|l| l.value);
     }
-    section.derived(desk, "path", &quote(default), of_kind);
+    section.derived(context, "path", &quote(default), of_kind);
     Some(default.to_owned())
 }
 
@@ -156,7 +156,7 @@ fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
     let table = node.table().into_iter().flatten();
     let unknown = table.clone().filter(|(name, _)| *name != "file").map(|(name, entry)| Bad {
         expected: "only `file`".to_owned(),
-        found: format!("`{}`", toml_key(&crate::config::document::plain(name))),
+        found: format!("`{}`", toml_key(&crate::config::source_text::plain(name))),
         help: None,
         at: entry.key.clone(),
     });

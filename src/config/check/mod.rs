@@ -10,6 +10,7 @@ mod cross;
 mod deep;
 mod dns;
 mod endpoint;
+pub(super) mod file_ownership;
 mod files;
 mod general;
 mod hosts;
@@ -22,7 +23,6 @@ mod read;
 mod room;
 mod secret;
 mod section;
-pub(super) mod standing;
 mod tdengine;
 mod tls;
 
@@ -34,11 +34,11 @@ use self::general::HostDraft;
 use self::hosts::HostsDraft;
 use self::section::{Bad, Section};
 use super::complaint::Severity;
-use super::document::Document;
 use super::effective::{Effective, Source, place};
-use super::facts::{Environment, Facts};
+use super::facts::{Environment, OutsideFacts};
 use super::findings::{About, Finding, Findings};
 use super::raw::{Node, Origin, Table, parse_value};
+use super::source_text::SourceText;
 use super::{CloudConfig, Config, DnsConfig, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
 
@@ -54,29 +54,29 @@ struct Located<T> {
 pub(crate) struct World<'i> {
     pub(crate) environment: &'i Environment,
     /// What was found at each path that the tree names; `None` if nobody may look.
-    pub(crate) facts: Option<&'i Facts>,
+    pub(crate) facts: Option<&'i OutsideFacts>,
     /// `Some` if the tree is that of a configuration that was kept: the names of the endpoints that lost a header
     /// value by that. A probe that can't be set up then costs the endpoint its probe alone.
     pub(crate) left_out: Option<&'i BTreeSet<String>>,
 }
 
 /// What every rule has at hand: what it may look at, and where it writes down what it finds.
-struct Desk<'i> {
+struct CheckContext<'i> {
     world: World<'i>,
-    texts: &'i [Document],
+    texts: &'i [SourceText],
     findings: Findings,
     effective: Effective,
     /// What a kept configuration has to do without.
     without: Vec<String>,
 }
 
-impl<'i> Desk<'i> {
-    fn new(world: World<'i>, texts: &'i [Document], findings: Findings) -> Self {
+impl<'i> CheckContext<'i> {
+    fn new(world: World<'i>, texts: &'i [SourceText], findings: Findings) -> Self {
         Self { world, texts, findings, effective: Effective::default(), without: Vec::new() }
     }
 }
 
-impl Desk<'_> {
+impl CheckContext<'_> {
     /// Takes a complaint down.
     fn complain(&mut self, key: &str, bad: Bad) {
         self.find(Severity::Error, key, bad);
@@ -123,27 +123,27 @@ pub(crate) struct Checked {
 }
 
 /// Judges a merged tree.
-pub(crate) fn check(tree: Table, texts: &[Document], world: World<'_>) -> Checked {
-    let mut desk = Desk::new(world, texts, Findings::default());
-    let config = config(Drafts::read(tree, &mut desk), &mut desk);
-    let Desk { findings, effective, without, .. } = desk;
+pub(crate) fn check(tree: Table, texts: &[SourceText], world: World<'_>) -> Checked {
+    let mut context = CheckContext::new(world, texts, Findings::default());
+    let config = config(Drafts::read(tree, &mut context), &mut context);
+    let CheckContext { findings, effective, without, .. } = context;
     Checked { config: config.filter(|_| !findings.has_errors()), effective, findings, without }
 }
 
 /// Judges what the hosts writer needs of a merged tree, by the same rules: what they find elsewhere is dropped.
 pub(crate) fn check_for_writer(
     tree: Table,
-    texts: &[Document],
+    texts: &[SourceText],
     environment: &Environment,
 ) -> (Option<WriterConfig>, Findings) {
     // No file that the tree names is looked at; they concern probes alone.
     let world = World { environment, facts: None, left_out: None };
-    let mut desk = Desk::new(world, texts, Findings::for_writer());
-    let drafts = Drafts::read(tree, &mut desk);
-    let ((), of_agent) = desk.aside(|desk| drafts.check_probes_and_addresses(desk));
-    desk.findings.tolerate(&of_agent);
-    let config = writer_config(drafts, &mut desk);
-    (config.filter(|_| !desk.findings.has_errors()), desk.findings)
+    let mut context = CheckContext::new(world, texts, Findings::for_writer());
+    let drafts = Drafts::read(tree, &mut context);
+    let ((), of_agent) = context.aside(|context| drafts.check_probes_and_addresses(context));
+    context.findings.tolerate(&of_agent);
+    let config = writer_config(drafts, &mut context);
+    (config.filter(|_| !context.findings.has_errors()), context.findings)
 }
 
 /// What each section says.
@@ -159,42 +159,42 @@ struct Drafts {
 }
 
 impl Drafts {
-    fn read(tree: Table, desk: &mut Desk<'_>) -> Self {
+    fn read(tree: Table, context: &mut CheckContext<'_>) -> Self {
         let mut root = Section::root(tree);
-        let host = general::host(root.section(desk, "host"), desk);
-        let cloud = cloud::cloud(root.section(desk, "cloud"), desk);
-        let steering = general::steering(root.section(desk, "steering"), desk);
+        let host = general::host(root.section(context, "host"), context);
+        let cloud = cloud::cloud(root.section(context, "cloud"), context);
+        let steering = general::steering(root.section(context, "steering"), context);
         let fleet_size = host.as_ref().map_or(1, HostDraft::fleet_size);
-        let endpoints = endpoint::endpoints(&mut root, desk, (steering.unwrap_or_default(), fleet_size));
-        let hosts = hosts::hosts(root.section(desk, "hosts"), desk);
-        let dns = dns::dns(root.section(desk, "dns"), desk);
-        let metrics = general::metrics(root.section(desk, "metrics"), desk);
-        let log = general::log(root.section(desk, "log"), desk);
-        root.finish(desk);
+        let endpoints = endpoint::endpoints(&mut root, context, (steering.unwrap_or_default(), fleet_size));
+        let hosts = hosts::hosts(root.section(context, "hosts"), context);
+        let dns = dns::dns(root.section(context, "dns"), context);
+        let metrics = general::metrics(root.section(context, "metrics"), context);
+        let log = general::log(root.section(context, "log"), context);
+        root.finish(context);
         Self { host, cloud, steering, endpoints, hosts, dns, metrics, log }
     }
 
     /// Rules that concern the agent alone.
-    fn check_probes_and_addresses(&self, desk: &mut Desk<'_>) {
-        cross::endpoints(&self.endpoints, desk);
+    fn check_probes_and_addresses(&self, context: &mut CheckContext<'_>) {
+        cross::endpoints(&self.endpoints, context);
         if let Some(hosts) = &self.hosts {
-            cross::addresses(&self.endpoints, hosts, desk);
-            room::names(&self.endpoints, hosts, desk);
+            cross::addresses(&self.endpoints, hosts, context);
+            room::names(&self.endpoints, hosts, context);
         }
     }
 
     /// Rules that hold whatever is probed and discovered.
-    fn check_names_and_paths(&self, desk: &mut Desk<'_>) {
-        cross::names(&self.endpoints, desk);
+    fn check_names_and_paths(&self, context: &mut CheckContext<'_>) {
+        cross::names(&self.endpoints, context);
         if let (Some(host), Some(hosts)) = (&self.host, &self.hosts) {
-            cross::paths(host, hosts, desk);
+            cross::paths(host, hosts, context);
         }
     }
 }
 
-fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
-    drafts.check_probes_and_addresses(desk);
-    drafts.check_names_and_paths(desk);
+fn config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<Config> {
+    drafts.check_probes_and_addresses(context);
+    drafts.check_names_and_paths(context);
     let Drafts { host, cloud, steering, endpoints, hosts, dns, metrics, log } = drafts;
     let host = host?.value();
     let region = host.region.as_deref();
@@ -210,8 +210,8 @@ fn config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<Config> {
     })
 }
 
-fn writer_config(drafts: Drafts, desk: &mut Desk<'_>) -> Option<WriterConfig> {
-    drafts.check_names_and_paths(desk);
+fn writer_config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<WriterConfig> {
+    drafts.check_names_and_paths(context);
     let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::probe::Fallback;
 use super::section::{Bad, Section};
-use super::{Desk, deep, matrixone_user, read, secret, tls};
-use crate::config::document::quote;
+use super::{CheckContext, deep, matrixone_user, read, secret, tls};
+use crate::config::source_text::quote;
 use crate::model::{DeepSpec, FileSecret, MysqlLogin, MysqlSpec, MysqlTls};
 
 const LONGEST_QUERY: usize = 4_000;
@@ -48,39 +48,39 @@ const ADMINS: [&str; 6] = ["root", "admin", "accountadmin", "moadmin", "sysadmin
 /// The keys of these kinds; a server of kind `mysql` is only asked by who can log in.
 pub(super) fn mysql(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     fallback: &Fallback,
     (user_needed, around): (bool, &deep::Around),
 ) -> Option<(MysqlSpec, Option<DeepSpec>)> {
-    let login = login(section, desk, user_needed);
+    let login = login(section, context, user_needed);
     // What was complained about is taken for given.
     let given = |is: fn(&MysqlLogin) -> bool| login.as_ref().is_none_or(|l| l.as_ref().is_some_and(is));
-    let means = deep::Means {
+    let means = deep::SecretUse {
         has_secret: given(|login| login.password.is_some()),
         lacks: (!given(|_| true)).then_some("`user` and `password_file` beside it"),
         of_query: ["query", "expect"],
     };
-    let deep = deep::deep(section, desk, around, &means);
-    let tls = take_tls(section, desk, fallback);
-    let query = section.take(desk, "query", |n| read::bounded_text(n, LONGEST_QUERY));
-    let expect = take_expect(section, desk);
+    let deep = deep::deep(section, context, around, &means);
+    let tls = take_tls(section, context, fallback);
+    let query = section.take(context, "query", |n| read::bounded_text(n, LONGEST_QUERY));
+    let expect = take_expect(section, context);
     let (tls, expiry_warning) = tls?;
     let spec = MysqlSpec { tls, expiry_warning, login: login?, query: query?.value, expect: expect? };
     Some((spec, deep?))
 }
 
 /// Who logs in. The outer `None` if something was wrong.
-fn login(section: &mut Section, desk: &mut Desk<'_>, user_needed: bool) -> Option<Option<MysqlLogin>> {
+fn login(section: &mut Section, context: &mut CheckContext<'_>, user_needed: bool) -> Option<Option<MysqlLogin>> {
     let (has_user, has_password) = (section.has("user"), section.has("password_file"));
     if !has_user && (user_needed || has_password) {
         let help = if has_password { None } else { Some("an unfinished login would get this host blocked") };
-        section.miss(desk, "user", help);
+        section.miss(context, "user", help);
     }
     if has_user && !has_password && !user_needed {
-        section.miss(desk, "password_file", Some("without a secret nothing logs in: leave `user` out, too"));
+        section.miss(context, "password_file", Some("without a secret nothing logs in: leave `user` out, too"));
     }
-    let user = take_user(section, desk, if user_needed { Names::Plain } else { Names::Matrixone });
-    let password = take_secret(section, desk, "password_file");
+    let user = take_user(section, context, if user_needed { Names::Plain } else { Names::Matrixone });
+    let password = take_secret(section, context, "password_file");
     match (has_user, has_password) {
         (false, false) => (!user_needed).then_some(None),
         (true, false) if user_needed => Some(Some(MysqlLogin { user: user?, password: None })),
@@ -89,8 +89,8 @@ fn login(section: &mut Section, desk: &mut Desk<'_>, user_needed: bool) -> Optio
 }
 
 /// The name of who logs in; warns of administrators, and of who belongs to no account of MatrixOne.
-pub(super) fn take_user(section: &mut Section, desk: &mut Desk<'_>, names: Names) -> Option<String> {
-    let user = section.take(desk, "user", |n| {
+pub(super) fn take_user(section: &mut Section, context: &mut CheckContext<'_>, names: Names) -> Option<String> {
+    let user = section.take(context, "user", |n| {
         let text = read::bounded_text(n, LONGEST_USER)?;
         let clean = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
         match matrixone_user::malformed(&text).filter(|_| names == Names::Matrixone) {
@@ -104,12 +104,12 @@ pub(super) fn take_user(section: &mut Section, desk: &mut Desk<'_>, names: Names
                     \"sys:…\" where that is meant";
         let (found, at) = (quote(&user.value), user.at.clone());
         let bad = Bad { expected: MATRIXONE_NAME.to_owned(), found, help: Some(help.to_owned()), at };
-        desk.warn("endpoint.probe.user", bad);
+        context.warn("endpoint.probe.user", bad);
     }
     if is_admin(&user.value) {
         let help = "a user with no right but to log in is enough; its password lies on every host".to_owned();
         let (expected, found) = ("a user without an admin's rights".to_owned(), quote(&user.value));
-        desk.warn("endpoint.probe.user", Bad { expected, found, help: Some(help), at: user.at });
+        context.warn("endpoint.probe.user", Bad { expected, found, help: Some(help), at: user.at });
     }
     Some(user.value)
 }
@@ -123,64 +123,64 @@ fn is_admin(user: &str) -> bool {
 }
 
 /// A secret file, if the key is there.
-pub(super) fn take_secret(section: &mut Section, desk: &mut Desk<'_>, name: &str) -> Option<FileSecret> {
-    let world = desk.world;
-    section.take(desk, name, |n| secret::file(n, world)).map(|l| l.value)
+pub(super) fn take_secret(section: &mut Section, context: &mut CheckContext<'_>, name: &str) -> Option<FileSecret> {
+    let world = context.world;
+    section.take(context, name, |n| secret::file(n, world)).map(|l| l.value)
 }
 
 /// What is expected of the first column. The outer `None` if it was wrong.
-pub(super) fn take_expect(section: &mut Section, desk: &mut Desk<'_>) -> Option<Option<String>> {
+pub(super) fn take_expect(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Option<String>> {
     let absent = !section.has("expect");
-    let expect = section.take(desk, "expect", |n| read::bounded_text(n, LONGEST_VALUE));
+    let expect = section.take(context, "expect", |n| read::bounded_text(n, LONGEST_VALUE));
     if absent { Some(None) } else { expect.map(|e| Some(e.value)) }
 }
 
 fn take_tls(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     fallback: &Fallback,
 ) -> Option<(MysqlTls, std::time::Duration)> {
-    let Some(mode) = section.take(desk, "tls", |n| read::word(n, &MODES)) else {
+    let Some(mode) = section.take(context, "tls", |n| read::word(n, &MODES)) else {
         section.forget(&tls::VERIFIED);
-        let _ = tls::expiry_warning(section, desk);
+        let _ = tls::expiry_warning(section, context);
         return None;
     };
     let tls = match mode.value {
         Mode::Verify => {
-            let spec = tls::verified(section, desk, fallback)?;
+            let spec = tls::verified(section, context, fallback)?;
             let expiry_warning = spec.expiry_warning;
             return Some((MysqlTls::Verify(spec), expiry_warning));
         }
-        Mode::VerifyCa => return verify_ca(section, desk),
+        Mode::VerifyCa => return verify_ca(section, context),
         Mode::Off => MysqlTls::Off,
         Mode::Preferred => MysqlTls::Preferred,
         Mode::Required => MysqlTls::Required,
     };
     let help = "no other mode looks at who signed the certificate, and for whom";
-    refuse_beside(section, desk, (mode.value, &tls::VERIFIED), help);
+    refuse_beside(section, context, (mode.value, &tls::VERIFIED), help);
     section.forget(&tls::VERIFIED);
-    Some((tls, tls::expiry_warning(section, desk)?))
+    Some((tls, tls::expiry_warning(section, context)?))
 }
 
 /// Who signed the certificate is looked at, and not for whom: for servers that made their certificates themselves.
-fn verify_ca(section: &mut Section, desk: &mut Desk<'_>) -> Option<(MysqlTls, std::time::Duration)> {
+fn verify_ca(section: &mut Section, context: &mut CheckContext<'_>) -> Option<(MysqlTls, std::time::Duration)> {
     if !section.has("ca_file") {
         let help = "whoever has a certificate of a public authority, for any name, would pass without";
-        section.miss(desk, "ca_file", Some(help));
+        section.miss(context, "ca_file", Some(help));
     }
-    refuse_beside(section, desk, (Mode::VerifyCa, &["server_name"]), "verify_ca does not look at the name");
+    refuse_beside(section, context, (Mode::VerifyCa, &["server_name"]), "verify_ca does not look at the name");
     section.forget(&["server_name"]);
-    let bundle = tls::ca_file(section, desk);
-    let expiry_warning = tls::expiry_warning(section, desk)?;
+    let bundle = tls::ca_file(section, context);
+    let expiry_warning = tls::expiry_warning(section, context)?;
     Some((MysqlTls::VerifyCa(Arc::new(bundle?)), expiry_warning))
 }
 
 /// Complains of keys that only `verify` has.
-fn refuse_beside(section: &mut Section, desk: &mut Desk<'_>, (mode, keys): (Mode, &[&str]), help: &str) {
+fn refuse_beside(section: &mut Section, context: &mut CheckContext<'_>, (mode, keys): (Mode, &[&str]), help: &str) {
     for name in keys.iter().filter(|name| section.has(name)) {
         let word = MODES.iter().find(|(_, other)| *other == mode).map_or("another", |(word, _)| *word);
         let modes = if *name == "ca_file" { "\"verify\" or \"verify_ca\"" } else { "\"verify\"" };
-        section.clash(desk, "tls", (format!("{modes} beside `{name}`"), &quote(word)), help);
+        section.clash(context, "tls", (format!("{modes} beside `{name}`"), &quote(word)), help);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::section::{Bad, Section};
-use super::{Desk, Located, deep, https, mysql, read, tdengine};
+use super::{CheckContext, Located, deep, https, mysql, read, tdengine};
 use crate::config::{keys, spread};
 use crate::model::{DeepSpec, HostName, ProbeKind, ProbeSpec, Returns, Schedule};
 
@@ -53,20 +53,20 @@ pub(super) struct Around {
 }
 
 /// `[endpoint.probe]`
-pub(super) fn probe(mut section: Section, desk: &mut Desk<'_>, around: &Around) -> Option<ProbeSpec> {
-    let kind = take_kind(&mut section, desk);
-    let port = take_port(&mut section, desk, kind);
-    let path = schedule(&mut section, desk);
-    let hold = section.take(desk, "hold", |n| read::duration(n, Duration::ZERO..=HOUR));
+pub(super) fn probe(mut section: Section, context: &mut CheckContext<'_>, around: &Around) -> Option<ProbeSpec> {
+    let kind = take_kind(&mut section, context);
+    let port = take_port(&mut section, context, kind);
+    let path = schedule(&mut section, context);
+    let hold = section.take(context, "hold", |n| read::duration(n, Duration::ZERO..=HOUR));
     let asked = match kind {
-        Some(kind) => asked(kind, &mut section, desk, (around, path)),
+        Some(kind) => asked(kind, &mut section, context, (around, path)),
         None => {
             // Which keys belong here is not known: only those of no kind at all are unknown.
             keys::PROBE_KINDS.iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
-    section.finish(desk);
+    section.finish(context);
     let (kind, deep) = asked?;
     let returns = returns(&kind, around.fleet_size);
     Some(ProbeSpec { kind, port: port?, path: path?, deep, hold: hold?.value, returns })
@@ -89,32 +89,32 @@ type Asked = (ProbeKind, Option<DeepSpec>);
 fn asked(
     kind: Kind,
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     (around, path): (&Around, Option<Schedule>),
 ) -> Option<Asked> {
     let deep_around = |interval| deep::Around { interval, fleet_size: around.fleet_size, path };
     match kind {
         Kind::Tcp => Some((ProbeKind::Tcp, None)),
-        Kind::Https => https::https(section, desk, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
-        Kind::Matrixone => mysql::mysql(section, desk, &around.name, (false, &deep_around("5m")))
+        Kind::Https => https::https(section, context, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
+        Kind::Matrixone => mysql::mysql(section, context, &around.name, (false, &deep_around("5m")))
             .map(|(spec, deep)| (ProbeKind::Matrixone(spec), deep)),
-        Kind::Mysql => mysql::mysql(section, desk, &around.name, (true, &deep_around("1m")))
+        Kind::Mysql => mysql::mysql(section, context, &around.name, (true, &deep_around("1m")))
             .map(|(spec, deep)| (ProbeKind::Mysql(spec), deep)),
-        Kind::Tdengine => tdengine::tdengine(section, desk, &around.name, &deep_around("1m"))
+        Kind::Tdengine => tdengine::tdengine(section, context, &around.name, &deep_around("1m"))
             .map(|(spec, deep)| (ProbeKind::Tdengine(spec), deep)),
     }
 }
 
-fn take_port(section: &mut Section, desk: &mut Desk<'_>, kind: Option<Kind>) -> Option<u16> {
+fn take_port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<Kind>) -> Option<u16> {
     let (absent, default) = (!section.has("port"), kind.and_then(default_port));
     if kind == Some(Kind::Tcp) && absent {
-        section.miss(desk, "port", Some("tcp has no port of its own"));
+        section.miss(context, "port", Some("tcp has no port of its own"));
     }
-    let port = section.take(desk, "port", |n| read::integer::<u16>(n, 1..=65_535));
+    let port = section.take(context, "port", |n| read::integer::<u16>(n, 1..=65_535));
     match (kind, default) {
-        (Some(Kind::Tcp), _) => tcp_port(port?, desk),
+        (Some(Kind::Tcp), _) => tcp_port(port?, context),
         (_, Some(default)) if absent => {
-            section.derived(desk, "port", &default.to_string(), "default of this kind");
+            section.derived(context, "port", &default.to_string(), "default of this kind");
             Some(default)
         }
         _ => port.map(|p| p.value),
@@ -130,27 +130,27 @@ fn default_port(kind: Kind) -> Option<u16> {
     }
 }
 
-fn take_kind(section: &mut Section, desk: &mut Desk<'_>) -> Option<Kind> {
-    section.required(desk, "kind", |n| read::word(n, &KINDS)).map(|k| k.value)
+fn take_kind(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Kind> {
+    section.required(context, "kind", |n| read::word(n, &KINDS)).map(|k| k.value)
 }
 
-fn tcp_port(port: Located<u16>, desk: &mut Desk<'_>) -> Option<u16> {
+fn tcp_port(port: Located<u16>, context: &mut CheckContext<'_>) -> Option<u16> {
     if DATABASE_PORTS.contains(&port.value) {
         let help = "an aborted handshake counts against this host until the database blocks it; \
                     the kinds \"mysql\" and \"matrixone\" know how to ask";
         let (expected, found) = ("a port that is no database's".to_owned(), port.value.to_string());
-        desk.complain("endpoint.probe.port", Bad { expected, found, help: Some(help.to_owned()), at: port.at });
+        context.complain("endpoint.probe.port", Bad { expected, found, help: Some(help.to_owned()), at: port.at });
         return None;
     }
     Some(port.value)
 }
 
-fn schedule(section: &mut Section, desk: &mut Desk<'_>) -> Option<Schedule> {
-    let interval = section.take(desk, "interval", |n| read::duration(n, SHORTEST..=HOUR));
-    let fast_interval = section.take(desk, "fast_interval", |n| read::duration(n, SHORTEST..=MINUTE));
-    let timeout = section.take(desk, "timeout", |n| read::duration(n, SHORTEST..=MINUTE));
-    let rise = section.take(desk, "rise", |n| read::integer(n, 1..=20));
-    let fall = section.take(desk, "fall", |n| read::integer(n, 1..=20));
+fn schedule(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Schedule> {
+    let interval = section.take(context, "interval", |n| read::duration(n, SHORTEST..=HOUR));
+    let fast_interval = section.take(context, "fast_interval", |n| read::duration(n, SHORTEST..=MINUTE));
+    let timeout = section.take(context, "timeout", |n| read::duration(n, SHORTEST..=MINUTE));
+    let rise = section.take(context, "rise", |n| read::integer(n, 1..=20));
+    let fall = section.take(context, "fall", |n| read::integer(n, 1..=20));
     let (interval, fast_interval) = (interval?, fast_interval?);
     if fast_interval.value > interval.value {
         let show = |d: Duration| humantime::format_duration(d).to_string();
@@ -161,7 +161,7 @@ fn schedule(section: &mut Section, desk: &mut Desk<'_>) -> Option<Schedule> {
             help: None,
             at: fast_interval.at.or(interval.at),
         };
-        desk.complain("endpoint.probe.fast_interval", bad);
+        context.complain("endpoint.probe.fast_interval", bad);
     }
     Some(Schedule {
         interval: interval.value,

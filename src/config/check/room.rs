@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Desk;
+use super::CheckContext;
 use super::endpoint::Draft;
 use super::hosts::HostsDraft;
 use super::section::Bad;
@@ -30,7 +30,7 @@ struct Lengths {
 
 /// Where names are published by the hosts file: complains of more than fit into its block, and warns of names that will
 /// hardly fit. The stub has room for those of every config.
-pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, desk: &mut Desk<'_>) {
+pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, context: &mut CheckContext<'_>) {
     if !hosts.config.publish {
         return;
     }
@@ -48,10 +48,10 @@ pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, desk: &mut Desk<'_>) {
         at: drafts.iter().rfind(|d| d.enabled).and_then(|d| d.at.clone()),
     };
     if at_least > BLOCK_BYTES {
-        desk.complain("endpoint", bad(format!("take {at_least} at least")));
+        context.complain("endpoint", bad(format!("take {at_least} at least")));
     } else if likely > BLOCK_BYTES {
         let found = format!("take about {likely} with {USUAL_ZONES} zones: the last ones would be refused");
-        desk.warn("endpoint", bad(found));
+        context.warn("endpoint", bad(found));
     }
 }
 

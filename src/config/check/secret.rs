@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::section::{Bad, Read};
 use super::{World, files, read};
-use crate::config::document::HIDDEN;
-use crate::config::hidden::names_a_place;
 use crate::config::raw::Node;
+use crate::config::redaction::names_a_place;
+use crate::config::source_text::HIDDEN;
 use crate::model::{FileSecret, Secret};
 
 /// The path of a secret file; `form` is how it is written.

@@ -1,12 +1,12 @@
 //! A table that is taken apart key by key: what no taker took is unknown.
 
-use super::{Desk, Located};
+use super::{CheckContext, Located};
 use crate::config::complaint::Severity;
-use crate::config::document::quote;
 use crate::config::effective::Source;
 use crate::config::findings::{About, Finding};
 use crate::config::keys::{self, join};
 use crate::config::raw::{Node, Origin, Table, Value, parse_value};
+use crate::config::source_text::quote;
 
 /// Why a value is not what a taker wants.
 #[derive(Debug, Clone)]
@@ -51,8 +51,8 @@ impl Section {
     }
 
     /// A section of this one; empty if it is absent, so that its defaults are taken.
-    pub(super) fn section(&mut self, desk: &mut Desk<'_>, name: &str) -> Self {
-        self.optional_section(desk, name).unwrap_or_else(|| Self {
+    pub(super) fn section(&mut self, context: &mut CheckContext<'_>, name: &str) -> Self {
+        self.optional_section(context, name).unwrap_or_else(|| Self {
             pattern: join(&self.pattern, name),
             label: join(&self.label, name),
             at: self.at.clone(),
@@ -61,26 +61,26 @@ impl Section {
     }
 
     /// A section of this one, if it is there.
-    pub(super) fn optional_section(&mut self, desk: &mut Desk<'_>, name: &str) -> Option<Self> {
+    pub(super) fn optional_section(&mut self, context: &mut CheckContext<'_>, name: &str) -> Option<Self> {
         let entry = self.rest.remove(name)?;
         let (pattern, label) = (join(&self.pattern, name), join(&self.label, name));
         match entry.node.value {
             Value::Table(rest) => Some(Self { pattern, label, at: entry.node.at.or(entry.key), rest }),
             _ => {
-                desk.complain(&pattern, Bad::of_type(format!("a table [{pattern}]"), &entry.node));
+                context.complain(&pattern, Bad::of_type(format!("a table [{pattern}]"), &entry.node));
                 None
             }
         }
     }
 
     /// The sections of a list of tables.
-    pub(super) fn sections(&mut self, desk: &mut Desk<'_>, name: &str) -> Vec<Self> {
+    pub(super) fn sections(&mut self, context: &mut CheckContext<'_>, name: &str) -> Vec<Self> {
         let Some(entry) = self.rest.remove(name) else { return Vec::new() };
         let (pattern, label) = (join(&self.pattern, name), join(&self.label, name));
         let expected = || format!("tables [[{pattern}]]");
         let Value::List(items) = entry.node.value else {
             let bad = Bad::of_type(expected(), &entry.node).help("write it with two brackets on each side");
-            desk.complain(&pattern, bad);
+            context.complain(&pattern, bad);
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -88,7 +88,7 @@ impl Section {
             let label = format!("{label}.{i}");
             match item.value {
                 Value::Table(rest) => sections.push(Self { pattern: pattern.clone(), label, at: item.at, rest }),
-                _ => desk.complain(&pattern, Bad::of_type(expected(), &item)),
+                _ => context.complain(&pattern, Bad::of_type(expected(), &item)),
             }
         }
         sections
@@ -116,7 +116,7 @@ impl Section {
     /// was said).
     pub(super) fn take<T>(
         &mut self,
-        desk: &mut Desk<'_>,
+        context: &mut CheckContext<'_>,
         name: &str,
         read: impl FnOnce(&Node) -> Read<T>,
     ) -> Option<Located<T>> {
@@ -130,14 +130,14 @@ impl Section {
             }
             None => (key.and_then(|k| k.default).and_then(parse_value), Source::Default),
         };
-        desk.show(&join(&self.label, name), &path, node.as_ref(), source);
+        context.show(&join(&self.label, name), &path, node.as_ref(), source);
         let node = node?;
         match read(&node) {
             Ok(value) => Some(Located { value, at: node.at }),
             Err(all) => {
                 for bad in all {
                     let at = bad.at.clone().or_else(|| node.at.clone());
-                    desk.complain(&path, Bad { at, ..bad });
+                    context.complain(&path, Bad { at, ..bad });
                 }
                 None
             }
@@ -147,25 +147,25 @@ impl Section {
     /// Takes a value that must be there; says so if it is not.
     pub(super) fn required<T>(
         &mut self,
-        desk: &mut Desk<'_>,
+        context: &mut CheckContext<'_>,
         name: &str,
         read: impl FnOnce(&Node) -> Read<T>,
     ) -> Option<Located<T>> {
         if !self.has(name) {
-            self.miss(desk, name, None);
+            self.miss(context, name, None);
         }
-        self.take(desk, name, read)
+        self.take(context, name, read)
     }
 
     /// Says that a key lacks.
-    pub(super) fn miss(&self, desk: &mut Desk<'_>, name: &str, help: Option<&str>) {
+    pub(super) fn miss(&self, context: &mut CheckContext<'_>, name: &str, help: Option<&str>) {
         let kind = keys::find(&join(&self.pattern, name)).map_or("a value", |k| k.kind);
-        self.lack(desk, name, format!("`{name}`, {kind}"), help);
+        self.lack(context, name, format!("`{name}`, {kind}"), help);
     }
 
     /// Says that something lacks that `name`, among others, could give.
-    pub(super) fn lack(&self, desk: &mut Desk<'_>, name: &str, expected: String, help: Option<&str>) {
-        desk.findings.add(Finding {
+    pub(super) fn lack(&self, context: &mut CheckContext<'_>, name: &str, expected: String, help: Option<&str>) {
+        context.findings.add(Finding {
             severity: Severity::Error,
             expected,
             key: join(&self.pattern, name),
@@ -177,14 +177,20 @@ impl Section {
     }
 
     /// Complains of the value of `name` where another key asks for a different one.
-    pub(super) fn clash(&self, desk: &mut Desk<'_>, name: &str, (expected, found): (String, &str), help: &str) {
+    pub(super) fn clash(
+        &self,
+        context: &mut CheckContext<'_>,
+        name: &str,
+        (expected, found): (String, &str),
+        help: &str,
+    ) {
         let bad = Bad { expected, found: found.to_owned(), help: Some(help.to_owned()), at: self.at.clone() };
-        desk.complain(&join(&self.pattern, name), bad);
+        context.complain(&join(&self.pattern, name), bad);
     }
 
     /// Says a value that was derived from others, for `check --show`.
-    pub(super) fn derived(&self, desk: &mut Desk<'_>, name: &str, value: &str, from: &'static str) {
-        desk.derive(&join(&self.label, name), value, from);
+    pub(super) fn derived(&self, context: &mut CheckContext<'_>, name: &str, value: &str, from: &'static str) {
+        context.derive(&join(&self.label, name), value, from);
     }
 
     /// Drops keys that can't be judged.
@@ -193,16 +199,16 @@ impl Section {
     }
 
     /// Complains of every key that no taker took.
-    pub(super) fn finish(mut self, desk: &mut Desk<'_>) {
-        self.finish_rest(desk);
+    pub(super) fn finish(mut self, context: &mut CheckContext<'_>) {
+        self.finish_rest(context);
     }
 
     /// The same, where the section is only lent.
-    pub(super) fn finish_rest(&mut self, desk: &mut Desk<'_>) {
+    pub(super) fn finish_rest(&mut self, context: &mut CheckContext<'_>) {
         for (name, entry) in std::mem::take(&mut self.rest) {
-            let help = if desk.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
+            let help = if context.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
-            desk.findings.add(Finding {
+            context.findings.add(Finding {
                 severity: Severity::Error,
                 key: self.pattern.clone(),
                 expected: expected.to_owned(),

@@ -2,8 +2,8 @@
 
 use super::probe::Fallback;
 use super::section::Section;
-use super::{Desk, deep, https, mysql, read, tls};
-use crate::config::document::quote;
+use super::{CheckContext, deep, https, mysql, read, tls};
+use crate::config::source_text::quote;
 use crate::model::{DeepSpec, TdengineLogin, TdengineSpec};
 
 const LONGEST_SQL: usize = 4_000;
@@ -11,47 +11,47 @@ const LONGEST_SQL: usize = 4_000;
 /// The keys of this kind.
 pub(super) fn tdengine(
     section: &mut Section,
-    desk: &mut Desk<'_>,
+    context: &mut CheckContext<'_>,
     fallback: &Fallback,
     around: &deep::Around,
 ) -> Option<(TdengineSpec, Option<DeepSpec>)> {
-    let login = login(section, desk);
+    let login = login(section, context);
     // What was complained about is taken for given.
     let has_login = login.as_ref().is_none_or(Option::is_some);
-    let means = deep::Means {
+    let means = deep::SecretUse {
         has_secret: has_login,
         lacks: (!has_login).then_some("`token_file`, or `user` and `password_file`, beside it"),
         of_query: ["sql", "expect"],
     };
-    let deep = deep::deep(section, desk, around, &means);
-    let tls = tls::verified(section, desk, fallback);
-    let path = https::take_path(section, desk, https::no_query, ("/rest/sql", "default of tdengine"));
-    let sql = section.take(desk, "sql", |n| read::bounded_text(n, LONGEST_SQL));
-    let expect = mysql::take_expect(section, desk);
+    let deep = deep::deep(section, context, around, &means);
+    let tls = tls::verified(section, context, fallback);
+    let path = https::take_path(section, context, https::no_query, ("/rest/sql", "default of tdengine"));
+    let sql = section.take(context, "sql", |n| read::bounded_text(n, LONGEST_SQL));
+    let expect = mysql::take_expect(section, context);
     let spec = TdengineSpec { tls: tls?, path: path?, login: login?, sql: sql?.value, expect: expect? };
     Some((spec, deep?))
 }
 
 /// Who asks: a token, or a user and a password. The outer `None` if something was wrong.
-fn login(section: &mut Section, desk: &mut Desk<'_>) -> Option<Option<TdengineLogin>> {
+fn login(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Option<TdengineLogin>> {
     let [token, user, password] = ["token_file", "user", "password_file"].map(|name| section.has(name));
     if token && (user || password) {
         let help = "the cloud takes a token, a server of your own takes a user and a password";
         let expected = "`token_file`, or `user` and `password_file`".to_owned();
-        section.clash(desk, "token_file", (expected, "both"), help);
+        section.clash(context, "token_file", (expected, "both"), help);
         section.forget(&["token_file", "user", "password_file"]);
         return None;
     }
     if user != password {
-        section.miss(desk, if user { "password_file" } else { "user" }, None);
+        section.miss(context, if user { "password_file" } else { "user" }, None);
     }
-    let by_token = mysql::take_secret(section, desk, "token_file").map(TdengineLogin::Token);
-    let name = mysql::take_user(section, desk, mysql::Names::Plain);
-    let secret = mysql::take_secret(section, desk, "password_file");
+    let by_token = mysql::take_secret(section, context, "token_file").map(TdengineLogin::Token);
+    let name = mysql::take_user(section, context, mysql::Names::Plain);
+    let secret = mysql::take_secret(section, context, "password_file");
     match (token, user && password) {
         (true, _) => by_token.map(Some),
         (false, true) => {
-            let user = name.filter(|user| has_no_colon(user, section, desk))?;
+            let user = name.filter(|user| has_no_colon(user, section, context))?;
             Some(Some(TdengineLogin::Basic { user, password: secret? }))
         }
         (false, false) => (user == password).then_some(None),
@@ -59,11 +59,11 @@ fn login(section: &mut Section, desk: &mut Desk<'_>) -> Option<Option<TdengineLo
 }
 
 /// HTTP's Basic authentication can't carry a user with a colon (RFC 7617, section 2).
-fn has_no_colon(user: &str, section: &Section, desk: &mut Desk<'_>) -> bool {
+fn has_no_colon(user: &str, section: &Section, context: &mut CheckContext<'_>) -> bool {
     let fits = !user.contains(':');
     if !fits {
         let help = "Basic authentication ends the user's name at the first one";
-        section.clash(desk, "user", ("a user without `:`".to_owned(), &quote(user)), help);
+        section.clash(context, "user", ("a user without `:`".to_owned(), &quote(user)), help);
     }
     fits
 }

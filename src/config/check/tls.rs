@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::probe::Fallback;
 use super::section::Section;
-use super::{Desk, files, read};
-use crate::config::document::quote;
+use super::{CheckContext, files, read};
+use crate::config::source_text::quote;
 use crate::model::{HostName, TlsSpec, Trust, TrustBundle};
 
 /// The keys that only a verified session needs.
@@ -15,14 +15,14 @@ pub(super) const VERIFIED: [&str; 2] = ["server_name", "ca_file"];
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A session whose certificate is verified.
-pub(super) fn verified(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<TlsSpec> {
-    let server_name = server_name(section, desk, fallback);
+pub(super) fn verified(section: &mut Section, context: &mut CheckContext<'_>, fallback: &Fallback) -> Option<TlsSpec> {
+    let server_name = server_name(section, context, fallback);
     let system_roots = !section.has("ca_file");
-    let ca_file = ca_file(section, desk);
+    let ca_file = ca_file(section, context);
     if system_roots {
-        section.derived(desk, "ca_file", "\"\"", "the system's roots");
+        section.derived(context, "ca_file", "\"\"", "the system's roots");
     }
-    let expiry_warning = expiry_warning(section, desk);
+    let expiry_warning = expiry_warning(section, context);
     Some(TlsSpec {
         server_name: server_name?,
         trust: ca_file.map_or(Trust::System, |bundle| Trust::File(Arc::new(bundle))),
@@ -31,25 +31,25 @@ pub(super) fn verified(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fa
 }
 
 /// The certificates of a file, if the key is there.
-pub(super) fn ca_file(section: &mut Section, desk: &mut Desk<'_>) -> Option<TrustBundle> {
-    let world = desk.world;
-    section.take(desk, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world)).map(|l| l.value)
+pub(super) fn ca_file(section: &mut Section, context: &mut CheckContext<'_>) -> Option<TrustBundle> {
+    let world = context.world;
+    section.take(context, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world)).map(|l| l.value)
 }
 
 /// How long before its end a certificate is complained about.
-pub(super) fn expiry_warning(section: &mut Section, desk: &mut Desk<'_>) -> Option<Duration> {
-    section.take(desk, "expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR)).map(|l| l.value)
+pub(super) fn expiry_warning(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Duration> {
+    section.take(context, "expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR)).map(|l| l.value)
 }
 
-fn server_name(section: &mut Section, desk: &mut Desk<'_>, fallback: &Fallback) -> Option<HostName> {
+fn server_name(section: &mut Section, context: &mut CheckContext<'_>, fallback: &Fallback) -> Option<HostName> {
     let absent = !section.has("server_name");
     if absent && matches!(fallback, Fallback::Nothing) {
-        section.miss(desk, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
+        section.miss(context, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
     }
-    let written = section.take(desk, "server_name", read::host_name).map(|l| l.value);
+    let written = section.take(context, "server_name", read::host_name).map(|l| l.value);
     match fallback {
         Fallback::Name(name) if absent => {
-            section.derived(desk, "server_name", &quote(name.as_str()), "from private_dns or domain");
+            section.derived(context, "server_name", &quote(name.as_str()), "from private_dns or domain");
             Some(name.clone())
         }
         _ => written,

@@ -12,10 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::config::check;
 use crate::config::complaint::{Complaint, Complaints};
-use crate::config::document::{Document, plain};
 use crate::config::drop_ins::drop_ins;
-use crate::config::facts::{Access, Facts, FileFacts, Kind, MISSING, RegularFile, Standing, reason};
+use crate::config::facts::{Access, FileFacts, FileOwnership, Kind, MISSING, OutsideFacts, RegularFile, reason};
 use crate::config::raw::Table;
+use crate::config::source_text::{SourceText, plain};
 use crate::config::sources::{Fingerprint, Sources};
 use crate::model::Wall;
 use crate::sys::atomic_file;
@@ -26,9 +26,9 @@ const LARGEST: u64 = 1 << 20;
 
 /// The main file and its drop-ins.
 pub(super) struct Texts {
-    pub(super) documents: Vec<Document>,
+    pub(super) documents: Vec<SourceText>,
     /// Of each of them.
-    pub(super) standing: Vec<Standing>,
+    pub(super) standing: Vec<FileOwnership>,
     /// What can't be read of them.
     pub(super) unreadable: Vec<Complaint>,
     pub(super) sources: Sources,
@@ -37,7 +37,7 @@ pub(super) struct Texts {
 /// As [`read_texts`], where a main file that is not there says nothing.
 pub(super) fn read_texts_that_exist(path: &Path) -> Texts {
     let missing = fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
-    read(path, missing.then(|| Document::new(show(path), String::new())))
+    read(path, missing.then(|| SourceText::new(show(path), String::new())))
 }
 
 /// Reads the main file at `path`, and the drop-ins beside it.
@@ -46,7 +46,7 @@ pub(super) fn read_texts(path: &Path) -> Texts {
 }
 
 /// `main` stands for the main file, if it is not to be read.
-fn read(path: &Path, main: Option<Document>) -> Texts {
+fn read(path: &Path, main: Option<SourceText>) -> Texts {
     let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
     let to_read = main.is_none().then(|| path.to_owned());
     let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ fn read(path: &Path, main: Option<Document>) -> Texts {
     Texts { documents, standing, unreadable, sources }
 }
 
-fn read_text(path: &Path, sources: &mut Sources) -> Result<(Document, Standing), Complaints> {
+fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Complaints> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
     let complaint =
         |expected: &str, found, help| Complaints::from(Complaint::of_file(show(path), expected, found, help));
@@ -84,14 +84,14 @@ fn read_text(path: &Path, sources: &mut Sources) -> Result<(Document, Standing),
         complaint("UTF-8 text", format!("another byte on line {line}, after {good} bytes"), None)
     })?;
     let acl = regular_file::acl(&file).map_or(true, |acl| !acl.is_empty());
-    let standing = Standing { name: show(path), kind: Kind::File, access: Access::of(&status), acl };
-    Ok((Document::new(show(path), text), standing))
+    let standing = FileOwnership { name: show(path), kind: Kind::File, access: Access::of(&status), acl };
+    Ok((SourceText::new(show(path), text), standing))
 }
 
 /// The folders that decide what the sources are: those of the main file and of the drop-ins, and where one is a
 /// symbolic link those of all that it leads through. Who may change a folder further up can put other folders in
 /// place of these, but can't make them or what is in them root's own.
-pub(super) fn folders(sources: &Sources) -> (Vec<Standing>, Vec<Complaint>) {
+pub(super) fn folders(sources: &Sources) -> (Vec<FileOwnership>, Vec<Complaint>) {
     let (mut found, mut unknown) = (Vec::new(), Vec::new());
     let of_drop_ins = sources.folder().filter(|folder| folder.exists());
     let listed = of_drop_ins.map(|folder| (folder.to_owned(), Kind::DropIns));
@@ -106,7 +106,7 @@ pub(super) fn folders(sources: &Sources) -> (Vec<Standing>, Vec<Complaint>) {
         match fs::metadata(&folder) {
             Ok(status) => {
                 let acl = regular_file::has_acl(&folder);
-                found.push(Standing { name: show(&folder), kind, access: Access::of(&status), acl });
+                found.push(FileOwnership { name: show(&folder), kind, access: Access::of(&status), acl });
             }
             // Then the file in it is not there either, which is told elsewhere if it matters.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -131,7 +131,7 @@ fn folders_to(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Looks at every file that the tree names.
-pub(super) fn gather(tree: &Table, sources: &mut Sources) -> Facts {
+pub(super) fn gather(tree: &Table, sources: &mut Sources) -> OutsideFacts {
     let secrets = check::secrets(tree);
     let look = |path: PathBuf| {
         let facts = look_at(&path, sources);

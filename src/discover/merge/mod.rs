@@ -1,14 +1,14 @@
 //! The inventory that follows from the last one, the config and what the sources said (pure).
 
+mod apply_source;
 mod identity;
-mod taken;
 
 pub(super) use identity::MOST_FORMER;
 pub use identity::drop_former;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Found, SourceError};
+use super::{SourceAnswer, SourceError};
 use crate::config::EndpointConfig;
 use crate::model::{
     AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Graces, HostName, Inventory, Now, Presence,
@@ -16,7 +16,7 @@ use crate::model::{
 };
 
 /// What each source said of each endpoint. A source that was not asked this time is absent.
-pub type Round = BTreeMap<EndpointName, BTreeMap<SourceKind, Result<Found, SourceError>>>;
+pub type Round = BTreeMap<EndpointName, BTreeMap<SourceKind, Result<SourceAnswer, SourceError>>>;
 
 /// Folds a round into the inventory. An address that no source gives any more is retired, and dropped after its grace;
 /// an endpoint that left the config likewise.
@@ -36,10 +36,10 @@ pub fn merge(
         for (kind, said) in round.get(name).into_iter().flatten() {
             events.extend(take(&mut endpoint, (name, *kind), said, now));
         }
-        taken::settle(&mut endpoint, old, now.boottime);
+        apply_source::settle(&mut endpoint, old, now.boottime);
         endpoint.names.extend(endpoint.domain.clone().filter(|_| wanted.publish_domain));
         endpoint.leaving.retain(|name, _| !endpoint.names.contains(name));
-        events.extend(taken::news(name, old, &endpoint));
+        events.extend(apply_source::news(name, old, &endpoint));
         expire(&mut endpoint, graces, now.boottime);
         inventory.endpoints.insert(name.clone(), endpoint);
     }
@@ -118,7 +118,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
     };
     let mut turned = was.as_ref().map(|was| identity::turned(was, wanted)).unwrap_or_default();
     if was.as_ref().is_some_and(|was| was.domain != wanted.domain) {
-        taken::forget_how_it_went(&mut endpoint, SourceKind::EndpointDomain);
+        apply_source::forget_how_it_went(&mut endpoint, SourceKind::EndpointDomain);
     }
     if was.is_some_and(|was| was.id != wanted.id || was.domain != wanted.domain)
         && !wanted.has_source(SourceKind::Fixed)
@@ -131,7 +131,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         .into_iter()
         .filter(|kind| !wanted.has_source(*kind) || turned.contains(kind) || (!same && *kind == SourceKind::Api))
     {
-        taken::forget(&mut endpoint, kind);
+        apply_source::forget(&mut endpoint, kind);
     }
     endpoint
 }
@@ -157,18 +157,18 @@ fn leaving(
 fn take(
     endpoint: &mut Endpoint,
     (name, kind): (&EndpointName, SourceKind),
-    said: &Result<Found, SourceError>,
+    said: &Result<SourceAnswer, SourceError>,
     now: Now,
 ) -> Option<EventKind> {
     let before = endpoint.sources.get(&kind).cloned();
     let was_stale = before.as_ref().is_some_and(Freshness::is_stale);
     let error = match said {
         Ok(found) => {
-            taken::take(endpoint, kind, found, now.boottime);
+            apply_source::take(endpoint, kind, found, now.boottime);
             found.incomplete.as_ref()
         }
         Err(error) => {
-            taken::note_failure(endpoint, kind, error);
+            apply_source::note_failure(endpoint, kind, error);
             Some(error)
         }
     };

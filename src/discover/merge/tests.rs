@@ -117,11 +117,11 @@ fn what_expires_in_an_endpoint_that_left_the_config_expires_once() {
 }
 
 /// What the tests say in place of the cloud: one source's answer about the one endpoint.
-fn told(kind: SourceKind, said: Result<Found, SourceError>) -> Round {
+fn told(kind: SourceKind, said: Result<SourceAnswer, SourceError>) -> Round {
     [("e".parse().unwrap(), [(kind, said)].into())].into()
 }
 
-fn failure() -> Result<Found, SourceError> {
+fn failure() -> Result<SourceAnswer, SourceError> {
     Err(SourceError::NotConfigured("addresses"))
 }
 
@@ -130,14 +130,14 @@ fn zone(id: &str) -> Zone {
     if id == "unknown" { Zone::Unknown } else { Zone::Known(id.parse().unwrap()) }
 }
 
-fn found(zones: &[(&str, &[&str])]) -> Found {
+fn found(zones: &[(&str, &[&str])]) -> SourceAnswer {
     let of =
         |(id, addresses): &(&str, &[&str])| (zone(id), FoundZone::of(addresses.iter().map(|a| a.parse().unwrap())));
-    Found { zones: zones.iter().map(of).collect(), ..Found::default() }
+    SourceAnswer { zones: zones.iter().map(of).collect(), ..SourceAnswer::default() }
 }
 
 /// As the API says it: with statuses.
-fn of_api(zones: &[(&str, &[&str])]) -> Result<Found, SourceError> {
+fn of_api(zones: &[(&str, &[&str])]) -> Result<SourceAnswer, SourceError> {
     let mut found = found(zones);
     found.cloud = Some(CloudFacts {
         status: EndpointStatus::Active,
@@ -153,8 +153,8 @@ fn of_api(zones: &[(&str, &[&str])]) -> Result<Found, SourceError> {
     Ok(found)
 }
 
-fn gone() -> Result<Found, SourceError> {
-    Ok(Found { gone: true, ..Found::default() })
+fn gone() -> Result<SourceAnswer, SourceError> {
+    Ok(SourceAnswer { gone: true, ..SourceAnswer::default() })
 }
 
 /// An endpoint that is found out.
@@ -179,7 +179,7 @@ impl Story {
         Self { config, inventory: Inventory::default(), events: Vec::new(), secs: 0 }
     }
 
-    fn hears(&mut self, kind: SourceKind, said: Result<Found, SourceError>) -> &mut Self {
+    fn hears(&mut self, kind: SourceKind, said: Result<SourceAnswer, SourceError>) -> &mut Self {
         self.secs += 60;
         let (inventory, events) = merge(&self.inventory, &self.config, &told(kind, said), GRACES, now(self.secs));
         (self.inventory, self.events) = (inventory, events);
@@ -483,7 +483,7 @@ fn another_status_is_told_once() {
 }
 
 /// What any source may say at any time.
-fn saying() -> impl Strategy<Value = (SourceKind, Result<Found, SourceError>, u64)> {
+fn saying() -> impl Strategy<Value = (SourceKind, Result<SourceAnswer, SourceError>, u64)> {
     let address = || select(vec!["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.1.2"]);
     let given = proptest::collection::vec(proptest::option::of(proptest::collection::vec(address(), 0..3)), 3);
     let zones = (subsequence(vec!["h", "i", "unknown"], 0..=3), given);
@@ -498,7 +498,7 @@ fn saying() -> impl Strategy<Value = (SourceKind, Result<Found, SourceError>, u6
         let said = match luck {
             0..3 => failure(),
             3 if kind == API => gone(),
-            _ => Ok(Found { zones, ..Found::default() }),
+            _ => Ok(SourceAnswer { zones, ..SourceAnswer::default() }),
         };
         (kind, said, secs)
     })

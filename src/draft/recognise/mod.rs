@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::sight::{Gateway, Greeting, Heard, Sight};
+use super::findings::{EndpointFindings, Gateway, Greeting, PortReply};
 
 /// What a service is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,35 +71,35 @@ const MATRIXONE_WORDS: [&str; 2] = ["matrixone", "matrixorigin"];
 
 /// What an endpoint leads to.
 #[must_use]
-pub fn recognise(sight: &Sight) -> Recognised {
+pub fn recognise(sight: &EndpointFindings) -> Recognised {
     let found = [matrixone(sight), tdengine(sight)].into_iter().flatten();
     // The surer one; of two alike the first.
     let best = found.reduce(|a, b| if b.certainty > a.certainty { b } else { a });
     best.or_else(|| https(sight)).unwrap_or_else(|| unknown(sight))
 }
 
-fn matrixone(sight: &Sight) -> Option<Recognised> {
+fn matrixone(sight: &EndpointFindings) -> Option<Recognised> {
     let kind = Kind::Matrixone;
     let hint = hint(sight, &MATRIXONE_WORDS);
     match &sight.greeting {
-        Heard::Said(ip, Greeting::MySql(version)) if version.to_ascii_lowercase().contains("matrixone") => {
+        PortReply::Said(ip, Greeting::MySql(version)) if version.to_ascii_lowercase().contains("matrixone") => {
             let why = vec![format!("{ip} greets as {version}")];
             Some(Recognised { kind, certainty: Certainty::Sure, why })
         }
-        Heard::Said(ip, Greeting::Refusal(number, text)) if hint.is_some() => {
+        PortReply::Said(ip, Greeting::Refusal(number, text)) if hint.is_some() => {
             let said = format!("{ip} refuses as MySQL does: {number} {text}");
             Some(Recognised { kind, certainty: Certainty::Likely, why: hint.into_iter().chain([said]).collect() })
         }
         // Another server's greeting is no MatrixOne, whatever people call it.
-        Heard::Said(_, Greeting::MySql(_)) => None,
+        PortReply::Said(_, Greeting::MySql(_)) => None,
         _ => hint.map(|hint| Recognised { kind, certainty: Certainty::Guess, why: vec![hint] }),
     }
 }
 
-fn tdengine(sight: &Sight) -> Option<Recognised> {
+fn tdengine(sight: &EndpointFindings) -> Option<Recognised> {
     let kind = Kind::Tdengine;
     let hint = hint(sight, &TDENGINE_WORDS);
-    let Heard::Said(ip, Gateway { names, trusted, answer }) = &sight.gateway else {
+    let PortReply::Said(ip, Gateway { names, trusted, answer }) = &sight.gateway else {
         return hint.map(|hint| Recognised { kind, certainty: Certainty::Guess, why: vec![hint] });
     };
     let of_vendor = names.iter().find(|name| TDENGINE_DOMAINS.iter().any(|domain| name.ends_with(domain)));
@@ -119,8 +119,8 @@ fn tdengine(sight: &Sight) -> Option<Recognised> {
     Some(Recognised { kind, certainty, why: said.into_iter().chain(certificate).chain(hint).collect() })
 }
 
-fn https(sight: &Sight) -> Option<Recognised> {
-    let Heard::Said(ip, Gateway { answer, .. }) = &sight.gateway else { return None };
+fn https(sight: &EndpointFindings) -> Option<Recognised> {
+    let PortReply::Said(ip, Gateway { answer, .. }) = &sight.gateway else { return None };
     let said = match answer {
         Ok(answer) => format!("{ip} speaks TLS and HTTP, status {} to a statement of TDengine's", answer.status),
         Err(error) => format!("{ip} speaks TLS, and no HTTP: {error}"),
@@ -128,26 +128,28 @@ fn https(sight: &Sight) -> Option<Recognised> {
     Some(Recognised { kind: Kind::Https, certainty: Certainty::Likely, why: vec![said] })
 }
 
-fn unknown(sight: &Sight) -> Recognised {
+fn unknown(sight: &EndpointFindings) -> Recognised {
     let greeting = match &sight.greeting {
-        Heard::Said(ip, Greeting::MySql(version)) => Some(format!("{ip} speaks MySQL and is no MatrixOne: {version}")),
-        Heard::Said(ip, Greeting::Refusal(number, text)) => {
+        PortReply::Said(ip, Greeting::MySql(version)) => {
+            Some(format!("{ip} speaks MySQL and is no MatrixOne: {version}"))
+        }
+        PortReply::Said(ip, Greeting::Refusal(number, text)) => {
             Some(format!("{ip} refuses as MySQL does: {number} {text}"))
         }
-        Heard::Said(ip, Greeting::Other) => Some(format!("{ip} greets as nothing that is known here")),
-        Heard::Nothing(error) => Some(format!("where MatrixOne would be: {error}")),
-        Heard::NotAsked => None,
+        PortReply::Said(ip, Greeting::Other) => Some(format!("{ip} greets as nothing that is known here")),
+        PortReply::Nothing(error) => Some(format!("where MatrixOne would be: {error}")),
+        PortReply::NotAsked => None,
     };
     let gateway = match &sight.gateway {
-        Heard::Nothing(error) => Some(format!("where TDengine would be: {error}")),
-        Heard::Said(..) | Heard::NotAsked => None,
+        PortReply::Nothing(error) => Some(format!("where TDengine would be: {error}")),
+        PortReply::Said(..) | PortReply::NotAsked => None,
     };
     let why = greeting.into_iter().chain(gateway).collect();
     Recognised { kind: Kind::Unknown, certainty: Certainty::Sure, why }
 }
 
 /// What people call it.
-fn hint(sight: &Sight, words: &[&str]) -> Option<String> {
+fn hint(sight: &EndpointFindings, words: &[&str]) -> Option<String> {
     let record = &sight.record;
     let texts = [("name", &record.name), ("description", &record.description), ("service", &record.service_name)];
     texts.into_iter().find_map(|(what, text)| {

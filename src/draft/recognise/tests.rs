@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::cloud::privatelink::record::EndpointRecord;
-use crate::draft::sight::Answer;
+use crate::draft::findings::HttpReply;
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
@@ -28,20 +28,20 @@ fn record(name: &str) -> EndpointRecord {
     }
 }
 
-fn sight(name: &str, greeting: Heard<Greeting>, gateway: Heard<Gateway>) -> Sight {
-    Sight { record: record(name), zones: Ok(Vec::new()), greeting, gateway }
+fn sight(name: &str, greeting: PortReply<Greeting>, gateway: PortReply<Gateway>) -> EndpointFindings {
+    EndpointFindings { record: record(name), zones: Ok(Vec::new()), greeting, gateway }
 }
 
-fn nothing<T>() -> Heard<T> {
-    Heard::Nothing("10.0.0.1:1: refused: connect: Connection refused".to_owned())
+fn nothing<T>() -> PortReply<T> {
+    PortReply::Nothing("10.0.0.1:1: refused: connect: Connection refused".to_owned())
 }
 
-fn mysql(version: &str) -> Heard<Greeting> {
-    Heard::Said(IP, Greeting::MySql(version.to_owned()))
+fn mysql(version: &str) -> PortReply<Greeting> {
+    PortReply::Said(IP, Greeting::MySql(version.to_owned()))
 }
 
-fn gateway(name: &str, trusted: bool, status: u16, tdengine: bool) -> Heard<Gateway> {
-    Heard::Said(IP, Gateway { names: vec![name.to_owned()], trusted, answer: Ok(Answer { status, tdengine }) })
+fn gateway(name: &str, trusted: bool, status: u16, tdengine: bool) -> PortReply<Gateway> {
+    PortReply::Said(IP, Gateway { names: vec![name.to_owned()], trusted, answer: Ok(HttpReply { status, tdengine }) })
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn what_is_said_counts_for_more_than_what_it_is_called() {
     use Kind::{Https, Matrixone, Tdengine, Unknown};
     const VENDOR: &str = "*.cloud.taosdata.com";
     let mo = "8.0.30-MatrixOne-v2.0.3";
-    let full = || Heard::Said(IP, Greeting::Refusal(1040, "Too many connections".to_owned()));
+    let full = || PortReply::Said(IP, Greeting::Refusal(1040, "Too many connections".to_owned()));
     for (name, greeting, gateway, kind, certainty) in [
         ("ledger", mysql(mo), nothing(), Matrixone, Sure),
         ("my-tdengine", mysql(mo), nothing(), Matrixone, Sure),
@@ -59,7 +59,7 @@ fn what_is_said_counts_for_more_than_what_it_is_called() {
         ("matrixone", mysql("8.0.36"), nothing(), Unknown, Sure),
         ("ledger", full(), nothing(), Unknown, Sure),
         ("ledger", mysql("10.11.6-MariaDB"), nothing(), Unknown, Sure),
-        ("ledger", Heard::Said(IP, Greeting::Other), nothing(), Unknown, Sure),
+        ("ledger", PortReply::Said(IP, Greeting::Other), nothing(), Unknown, Sure),
         ("orders", nothing(), gateway("gw.example.com", true, 401, true), Tdengine, Sure),
         ("orders", nothing(), gateway(VENDOR, true, 404, false), Tdengine, Sure),
         ("orders", nothing(), gateway(VENDOR, false, 401, false), Tdengine, Likely),
@@ -68,14 +68,14 @@ fn what_is_said_counts_for_more_than_what_it_is_called() {
         ("TDengine", nothing(), nothing(), Tdengine, Guess),
         ("orders", nothing(), gateway("gw.example.com", true, 401, false), Https, Likely),
         ("orders", nothing(), nothing(), Unknown, Sure),
-        ("orders", Heard::NotAsked, Heard::NotAsked, Unknown, Sure),
+        ("orders", PortReply::NotAsked, PortReply::NotAsked, Unknown, Sure),
         // Somebody's name for it, and what it says.
         ("matrixone", nothing(), gateway("gw.example.com", true, 401, true), Tdengine, Sure),
     ] {
         let sight = sight(name, greeting, gateway);
         let found = recognise(&sight);
         assert_eq!((found.kind, found.certainty), (kind, certainty), "{sight:?}");
-        let asked = sight.greeting != Heard::NotAsked;
+        let asked = sight.greeting != PortReply::NotAsked;
         assert_eq!(found.why.is_empty(), !asked, "{found:?}");
     }
 }

@@ -273,7 +273,7 @@ proptest! {
         })
     ) {
         let reason = |o: u8| [None, Some(Refused), Some(Auth), Some(Local)][o as usize];
-        let (mut sorted, mut shuffled) = (Fold::default(), Fold::default());
+        let (mut sorted, mut shuffled) = (ResultHistory::default(), ResultHistory::default());
         for (i, o) in outcomes.iter().enumerate() {
             sorted.insert(&seen(i as u64, 1000, reason(*o)));
         }

@@ -13,7 +13,7 @@ use crate::model::{
 };
 use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
-use crate::sys::process::ProcessStats;
+use crate::sys::process_stats::ProcessStats;
 
 /// Every family, in the order in which they are shown.
 pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {

@@ -10,7 +10,7 @@ mod openmetrics;
 mod text;
 
 use super::Snapshot;
-use crate::sys::process::ProcessStats;
+use crate::sys::process_stats::ProcessStats;
 
 /// An exposition format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::deadline::WriteDeadline;
 use super::request::{Access, Ends, Route, route};
 use super::{CLIENT_DEADLINE, Connections, pause, report_json};
 use crate::observe::{Views, metrics, status};
-use crate::sys::process::ProcessStats;
+use crate::sys::process_stats::ProcessStats;
 
 /// hyper's smallest buffer; it bounds the headers of a request, too.
 const BUFFER: usize = 8 * 1024;

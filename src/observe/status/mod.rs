@@ -1,6 +1,6 @@
 //! `status`: what the running agent knows, for people and scripts.
 //!
-//! [`Report`] is the contract (`/status`, `status.sock`, `status --json`); [`report`] makes it from a snapshot,
+//! [`StatusReport`] is the contract (`/status`, `status.sock`, `status --json`); [`report`] makes it from a snapshot,
 //! [`table`] shows it to a human, [`ready`] and [`healthy`] are its yes or no. All pure.
 
 mod credentials;
@@ -31,12 +31,12 @@ pub use table::{Style, table};
 
 pub(super) use problems::hosts_in_sync;
 
-/// The version of [`Report`]'s shape: it changes when something is renamed or removed.
+/// The version of [`StatusReport`]'s shape: it changes when something is renamed or removed.
 pub const SCHEMA: u32 = 1;
 
 /// What the agent knows at one instant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct StatusReport {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The agent's version.

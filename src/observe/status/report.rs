@@ -1,4 +1,4 @@
-//! The snapshot as a [`Report`].
+//! The snapshot as a [`StatusReport`].
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
-    EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, Report, SCHEMA, SourceReport,
-    StageReport, State, When, credentials, dns, former, problems,
+    EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, SCHEMA, SourceReport, StageReport,
+    State, StatusReport, When, credentials, dns, former, problems,
 };
 use crate::model::{
     AddressEntry, Answer, Boottime, Certificate, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
@@ -21,7 +21,7 @@ const HOSTS: &str = "hosts";
 
 /// The report of a snapshot.
 #[must_use]
-pub fn report(snapshot: &Snapshot) -> Report {
+pub fn report(snapshot: &Snapshot) -> StatusReport {
     // In full, so that a new part has to be thought of here. Lost log lines and counts are metrics.
     let Snapshot {
         build,
@@ -43,7 +43,7 @@ pub fn report(snapshot: &Snapshot) -> Report {
     let problems = problems::all(snapshot);
     let answers = plan.plan.iter().flat_map(|p| &p.answers);
     let withdrawn = plan.plan.iter().flat_map(|p| &p.withdrawn);
-    Report {
+    StatusReport {
         schema: SCHEMA,
         version: build.version.to_owned(),
         started: when(*started, *now),

@@ -2,10 +2,10 @@
 
 use super::{
     AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReport, Placed,
-    Report, State, When,
+    State, StatusReport, When,
 };
 use crate::model::{Check, HostName, Verdict};
-use crate::observe::columns::{Cell, Tone, columns, head, line, reason_tone};
+use crate::observe::text_table::{Cell, Tone, columns, head, line, reason_tone};
 
 /// Fewer days than these of a certificate are worth a word.
 const SOON_DAYS: i64 = 60;
@@ -21,7 +21,7 @@ pub struct Style {
 
 /// The report as text, with a final newline.
 #[must_use]
-pub fn table(report: &Report, style: Style) -> String {
+pub fn table(report: &StatusReport, style: Style) -> String {
     let mut out = String::new();
     headline(&mut out, report, style);
     out.push('\n');
@@ -39,8 +39,8 @@ pub fn table(report: &Report, style: Style) -> String {
     out
 }
 
-fn headline(out: &mut String, report: &Report, style: Style) {
-    let Report { version, started, state, problems, host, config, names, endpoints, .. } = report;
+fn headline(out: &mut String, report: &StatusReport, style: Style) {
+    let StatusReport { version, started, state, problems, host, config, names, endpoints, .. } = report;
     let (tone, verdict) = match state {
         State::Ok => {
             (Tone::Good, format!("all is well: {}, {}", count(names.len(), "name"), count(endpoints.len(), "endpoint")))
@@ -67,7 +67,7 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-fn addresses(report: &Report) -> Vec<[Cell; 7]> {
+fn addresses(report: &StatusReport) -> Vec<[Cell; 7]> {
     let mut rows = vec![head(["ENDPOINT", "PROBE", "ZONE", "ADDRESS", "STATE", "SINCE", "LATENCY, NOTES"])];
     for (name, endpoint) in &report.endpoints {
         let mut first = (name.to_string(), endpoint.probe.clone().unwrap_or_else(|| "none".to_owned()));
@@ -134,7 +134,7 @@ fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
     notes.join("; ")
 }
 
-fn names(report: &Report) -> Vec<[Cell; 5]> {
+fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
     let mut rows = vec![head(["NAME", "POINTS AT", "WHY", "CHANGED", "PUBLISHED"])];
     for (name, answer) in &report.names {
         rows.extend(name_rows(name, answer));
@@ -187,7 +187,7 @@ fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
     rows
 }
 
-fn events(report: &Report) -> Vec<[Cell; 4]> {
+fn events(report: &StatusReport) -> Vec<[Cell; 4]> {
     let mut rows = vec![head(["WHEN", "AGO", "SEVERITY", "EVENT"])];
     rows.extend(report.events.iter().map(|EventReport { when, severity, event: _, text }| {
         let tone = match severity.as_str() {

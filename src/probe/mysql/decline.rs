@@ -19,9 +19,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::gate::{Gate, Turn};
 use super::goodbye;
 use super::greeting::{Greeting, MOST};
+use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::{Failure, FailureReason};
 use crate::probe::tls::lock;
@@ -93,12 +93,12 @@ impl Refusals {
 
 /// A decline that is not answered in time, and in the way of others as long as it lives.
 struct Awaited {
-    gate: Arc<Gate>,
+    gate: Arc<HandshakeLimit>,
 }
 
 impl Awaited {
     /// One more.
-    fn new(gate: &Arc<Gate>) -> Self {
+    fn new(gate: &Arc<HandshakeLimit>) -> Self {
         lock(&gate.refusals.0).awaited += 1;
         Self { gate: gate.clone() }
     }
@@ -152,7 +152,7 @@ pub(super) struct Handshake<'a, S> {
 
 /// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its
 /// turn, if it takes longer than a verdict should wait.
-pub(super) async fn decline<S>(handshake: Handshake<'_, S>, gate: &Arc<Gate>, turn: Option<Turn>)
+pub(super) async fn decline<S>(handshake: Handshake<'_, S>, gate: &Arc<HandshakeLimit>, turn: Option<Turn>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -5,7 +5,7 @@
 
 use super::server::Product;
 use crate::model::{Failure, FailureReason, Overload, Secret, hide};
-use crate::probe::Word;
+use crate::probe::LoginResult;
 use numbers::Class;
 
 mod numbers;
@@ -87,12 +87,12 @@ impl ServerError {
     /// is final, since servers count them; a locked account and an expired password end even the slow tries, at
     /// MatrixOne, which says so by texts, as at MySQL.
     #[must_use]
-    pub fn word_on_the_secret(&self) -> Option<Word> {
+    pub fn word_on_the_secret(&self) -> Option<LoginResult> {
         match self.code {
             1045 | 20000.. if texts::word(&self.text).is_some() => texts::word(&self.text),
-            1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(Word::Wrong),
+            1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(LoginResult::Wrong),
             // Locked: after wrong passwords (MySQL, MariaDB), by an admin. Expired.
-            3955 | 4151 | 3118 | 1862 | 1820 => Some(Word::Closed),
+            3955 | 4151 | 3118 | 1862 | 1820 => Some(LoginResult::Closed),
             _ => None,
         }
     }

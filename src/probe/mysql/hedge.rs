@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::gate::Turn;
-use super::late::{Phase, Progress};
+use super::handshake_limit::Turn;
+use super::inflight_attempt::{Phase, Progress};
 use super::server::Server;
 use super::{Ended, LoginProber};
 use crate::model::{Failure, Schedule, Timings};

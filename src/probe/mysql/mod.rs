@@ -9,18 +9,19 @@
 //! hedge is the exception to the pace: a late ping has one second connection, which ends in a refused login although
 //! the user works.
 //!
-//! - `packet`, `line`: packets over a connection, plain or within TLS
+//! - `packet`, `transport`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
-//! - `seal`: TLS, and whose certificate will do; a bad one breaks no handshake off
+//! - `tls_mode`: TLS, and whose certificate will do; a bad one breaks no handshake off
 //! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept;
 //!   `tls_guard`: what a prober makes of it; `upgrade`: the step itself
-//! - `airlock`, `statement`: mysql_async logs in and asks, and each packet is judged on its way
-//! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and is sealed
+//! - `login_relay`, `query_relay`: mysql_async logs in and asks, and each packet is judged on its way
+//! - `session`: a connection that is logged in; `server`: how to get one; `opening`: one that has greeted and speaks
+//!   TLS
 //! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is
 //!   ended that nobody goes on with
-//! - `late`: attempts are awaited beyond their probe; `gate`: what all probers of a server share, and that there is one
-//!   handshake at a time, beside those that a refusal is still to end; `silence`, `pauses`: when a server, or a login,
-//!   is left alone for a while
+//! - `inflight_attempt`: attempts are awaited beyond their probe; `handshake_limit`: what all probers of a server
+//!   share, and that there is one handshake at a time, beside those that a refusal is still to end; `silence`,
+//!   `pauses`: when a server, or a login, is left alone for a while
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -29,32 +30,32 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
-mod airlock;
 mod decline;
 mod errors;
-mod gate;
 mod goodbye;
 mod greeting;
+mod handshake_limit;
 mod hedge;
-mod late;
-mod line;
+mod inflight_attempt;
+mod login_relay;
 mod opening;
 mod packet;
 mod path;
 mod pauses;
-mod seal;
+mod query_relay;
 mod server;
 mod session;
 mod silence;
-mod statement;
 pub mod tls_book;
 mod tls_budget;
 mod tls_guard;
 mod tls_ledger;
+mod tls_mode;
+mod transport;
 mod upgrade;
 
 pub use errors::{ServerError, Stage};
-pub use gate::Gates;
+pub use handshake_limit::HandshakeLimits;
 pub use server::{Product, Shared};
 pub use tls_budget::TlsBudget;
 
@@ -65,14 +66,14 @@ use crate::health::Pace;
 use crate::model::{
     Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Schedule, Secret, Timings, hide,
 };
-use airlock::{Driver, Found};
 use greeting::Greeting;
 use hedge::Hedges;
-use late::{Late, Phase, Progress};
+use inflight_attempt::{InflightAttempt, Phase, Progress};
+use login_relay::{Driver, FirstRow};
 use packet::Packets;
-use seal::Secrecy;
 use server::{HOLD, Server, overdue};
 use session::{LoggedIn, Session};
+use tls_mode::Secrecy;
 
 /// What a deep check says on a connection without TLS once it is open: a login, then a statement. For streams that
 /// somebody else has opened.
@@ -110,7 +111,7 @@ impl GreetingProber {
     }
 
     fn look_is_due(&self) -> bool {
-        !self.server.seal.never() && lock(&self.looked).is_none_or(|at| at.elapsed() >= Sessions::LIFETIME)
+        !self.server.tls.never() && lock(&self.looked).is_none_or(|at| at.elapsed() >= Sessions::LIFETIME)
     }
 }
 
@@ -120,7 +121,7 @@ impl Prober for GreetingProber {
     }
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
-        self.server.seal.certificate()
+        self.server.tls.certificate()
     }
 
     fn pace(&self) -> Pace {
@@ -140,7 +141,7 @@ impl Prober for GreetingProber {
         if certificate {
             self.server.prepare(deadline).await?;
             // A ticket would hide the certificate.
-            self.server.seal.forget();
+            self.server.tls.forget();
         }
         let outcome = self.server.look(Deadline::after(deadline), certificate).await;
         match outcome {
@@ -158,10 +159,10 @@ impl Prober for GreetingProber {
 pub struct LoginProber {
     server: Arc<Server>,
     question: Question,
-    late: Late<Ended>,
+    late: InflightAttempt<Ended>,
     /// Of a path check.
     hedges: Option<Hedges>,
-    knock: Late<Result<Timings, Failure>>,
+    knock: InflightAttempt<Result<Timings, Failure>>,
     /// How the latest attempt ended, and when; held by whoever awaits the one under way.
     latest: tokio::sync::Mutex<Option<(Instant, Result<Timings, Failure>)>>,
     kept: Mutex<Option<Session>>,
@@ -224,9 +225,9 @@ impl LoginProber {
         Self {
             server: Arc::new(server),
             question,
-            late: Late::new(),
+            late: InflightAttempt::new(),
             hedges: None,
-            knock: Late::new(),
+            knock: InflightAttempt::new(),
             latest: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
             no_login: Mutex::default(),
@@ -286,7 +287,7 @@ impl Prober for LoginProber {
     }
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
-        self.server.seal.certificate()
+        self.server.tls.certificate()
     }
 
     fn pace(&self) -> Pace {
@@ -356,13 +357,13 @@ async fn fresh(
 }
 
 /// Whether a statement gave what it should: a row at least. No message repeats the secret.
-fn judge(found: Found, expect: Option<&str>, secret: Option<&Secret>) -> Result<(), Failure> {
+fn judge(found: FirstRow, expect: Option<&str>, secret: Option<&Secret>) -> Result<(), Failure> {
     let found = match (found, expect) {
-        (Found::Nothing, _) => "no row".to_owned(),
+        (FirstRow::Nothing, _) => "no row".to_owned(),
         (_, None) => return Ok(()),
-        (Found::Text(text), Some(expected)) if text == expected => return Ok(()),
-        (Found::Text(text), Some(_)) => format!("{:?}", hide(&text, secret.map(Secret::expose))),
-        (Found::Null, Some(_)) => "NULL".to_owned(),
+        (FirstRow::Text(text), Some(expected)) if text == expected => return Ok(()),
+        (FirstRow::Text(text), Some(_)) => format!("{:?}", hide(&text, secret.map(Secret::expose))),
+        (FirstRow::Null, Some(_)) => "NULL".to_owned(),
     };
     let expected = expect.map_or_else(|| "a row".to_owned(), |expected| format!("{expected:?}"));
     Err(Failure::new(FailureReason::Result, format_args!("expected {expected}, found {found}")))
@@ -374,15 +375,15 @@ mod tests {
 
     #[test]
     fn a_result_is_the_expected_one_or_says_what_it_is() {
-        let text = |text: &str| Found::Text(text.to_owned());
+        let text = |text: &str| FirstRow::Text(text.to_owned());
         assert_eq!(judge(text("1"), None, None), Ok(()));
-        assert_eq!(judge(Found::Null, None, None), Ok(()));
+        assert_eq!(judge(FirstRow::Null, None, None), Ok(()));
         assert_eq!(judge(text("1"), Some("1"), None), Ok(()));
         let said = |found, expect| judge(found, expect, Some(&Secret::new("hunter2".into()))).unwrap_err().to_string();
-        assert_eq!(said(Found::Nothing, None), "result: expected a row, found no row");
-        assert_eq!(said(Found::Nothing, Some("1")), "result: expected \"1\", found no row");
+        assert_eq!(said(FirstRow::Nothing, None), "result: expected a row, found no row");
+        assert_eq!(said(FirstRow::Nothing, Some("1")), "result: expected \"1\", found no row");
         assert_eq!(said(text("2"), Some("1")), "result: expected \"1\", found \"2\"");
         assert_eq!(said(text("hunter2"), Some("1")), "result: expected \"1\", found \"[secret]\"");
-        assert_eq!(said(Found::Null, Some("1")), "result: expected \"1\", found NULL");
+        assert_eq!(said(FirstRow::Null, Some("1")), "result: expected \"1\", found NULL");
     }
 }

@@ -6,16 +6,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::decline::{Handshake, decline};
-use super::gate::Turn;
 use super::greeting::{Greeting, MOST};
-use super::late::{Phase, Progress};
-use super::line::Line;
+use super::handshake_limit::Turn;
+use super::inflight_attempt::{Phase, Progress};
 use super::packet::Packets;
-use super::seal::Secrecy;
 use super::server::{Product, Server, abandoned, overdue};
 use super::session::NoLogin;
 use super::silence::GREETING;
 use super::tls_guard::Next;
+use super::tls_mode::Secrecy;
+use super::transport::Transport;
 use super::upgrade::{self, Unopened};
 use crate::model::{Failure, FailureReason, Timings};
 use crate::probe::dial::{Connected, Deadline, Resent};
@@ -27,7 +27,7 @@ const ASK: Duration = Duration::from_secs(1);
 
 /// A connection that has greeted, and is sealed if it was to be.
 pub(super) struct Opened {
-    pub(super) packets: Packets<Line>,
+    pub(super) packets: Packets<Transport>,
     pub(super) greeting: Greeting,
     pub(super) secrecy: Secrecy,
     /// How long each phase took.
@@ -50,7 +50,7 @@ impl Server {
         self.note_turned_away(false);
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
         let mut timings = resent.look(packets.stream()).during(timings);
-        if certificate && self.seal.wanted(&greeting)? {
+        if certificate && self.tls.wanted(&greeting)? {
             // Boxed, so that most attempts need no room for a handshake.
             let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
             timings.tls = tls;
@@ -79,7 +79,7 @@ impl Server {
 
     async fn open_once(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Unopened> {
         let greeted = self.greet_on(allowed, progress, turn).await?;
-        let wanted = match self.seal.wanted(&greeted.greeting) {
+        let wanted = match self.tls.wanted(&greeted.greeting) {
             Ok(wanted) => wanted,
             Err(failure) => {
                 self.turn_away(greeted).await;
@@ -132,7 +132,7 @@ impl Server {
         let connected = self.remote.connect(Deadline::after(allowed)).await;
         // What does not even accept connections counts none.
         let Connected { stream, took: tcp, mut resent } = connected.inspect_err(|_| self.gate.silence.end())?;
-        let line = Line::Plain(stream);
+        let line = Transport::Plain(stream);
         line.give_up_after(GONE, ASK);
         progress.enter(Phase::Greeting);
         let greeted = self.greeting_in_time(Packets::new(line)).await;
@@ -143,7 +143,10 @@ impl Server {
     }
 
     /// The greeting, unless none comes for so long that the server has ended the connection, or counted it, itself.
-    async fn greeting_in_time(&self, packets: Packets<Line>) -> Result<(Packets<Line>, Greeting, Duration), Failure> {
+    async fn greeting_in_time(
+        &self,
+        packets: Packets<Transport>,
+    ) -> Result<(Packets<Transport>, Greeting, Duration), Failure> {
         let Ok(greeted) = timeout(GREETING, self.greeting(packets)).await else {
             self.gate.silence.note();
             return Err(overdue("no greeting", GREETING));

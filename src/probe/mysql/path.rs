@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Ended;
 use super::decline::Refusals;
-use super::late::{Phase, Progress};
+use super::inflight_attempt::{Phase, Progress};
 use super::server::Server;
 use super::session::{LoggedIn, NoLogin, PingFault, Session};
 use crate::model::{Failure, Timings};

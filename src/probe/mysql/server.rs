@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::airlock::{Driver, LoginFault};
 use super::decline;
-use super::gate::{Gate, Gates, Turn};
-use super::late::{Phase, Progress};
+use super::handshake_limit::{HandshakeLimit, HandshakeLimits, Turn};
+use super::inflight_attempt::{Phase, Progress};
+use super::login_relay::{Driver, LoginFault};
 use super::opening::Opened;
 use super::pauses::LoginKey;
-use super::seal::Seal;
 use super::session::{LoggedIn, NoLogin, Session};
 use super::tls_budget::TlsBudget;
 use super::tls_guard::TlsGuard;
+use super::tls_mode::TlsMode;
 use crate::health::{Pace, Sparing};
 use crate::model::{Failure, FailureReason, FileSecret, MysqlLogin, MysqlSpec, Secret, Timings};
 use crate::probe::remote::Remote;
 use crate::probe::tls::TrustSets;
-use crate::probe::{FleetSize, RefusedSecrets, Turn as SecretTurn};
+use crate::probe::{FleetSize, SecretGuard, Turn as SecretTurn};
 
 /// How long a server may take for a TLS handshake, for the answer to a login, or for the result of a statement. A login
 /// is waited for beyond its probe, since one that is accepted late must be ended politely.
@@ -42,9 +42,9 @@ pub struct Shared<'a> {
     /// Roots.
     pub trust: &'a TrustSets,
     /// What was refused.
-    pub refused: &'a Arc<RefusedSecrets>,
+    pub refused: &'a Arc<SecretGuard>,
     /// Whose turn it is.
-    pub gates: &'a Gates,
+    pub gates: &'a HandshakeLimits,
     /// With how many others.
     pub fleet: &'a FleetSize,
     /// How many TLS handshakes may break off.
@@ -56,12 +56,12 @@ pub struct Shared<'a> {
 pub(super) struct Server {
     pub(super) remote: Remote,
     pub(super) product: Product,
-    pub(super) seal: Seal,
+    pub(super) tls: TlsMode,
     pub(super) guard: TlsGuard,
     login: Option<MysqlLogin>,
     key: LoginKey,
-    pub(super) gate: Arc<Gate>,
-    refused: Arc<RefusedSecrets>,
+    pub(super) gate: Arc<HandshakeLimit>,
+    refused: Arc<SecretGuard>,
     fleet: FleetSize,
     /// Whether its latest greeting was declined for what the next one will show again: its TLS, its product.
     turned_away: AtomicBool,
@@ -74,7 +74,7 @@ impl Server {
         Self {
             remote: Remote::new(address),
             product,
-            seal: Seal::new(address, &spec.tls, shared.trust),
+            tls: TlsMode::new(address, &spec.tls, shared.trust),
             guard: TlsGuard::new(address, &spec.tls, (shared.tls_budget, shared.fleet)),
             login: spec.login.clone(),
             key: LoginKey::new(spec.login.as_ref(), &spec.tls),
@@ -96,7 +96,7 @@ impl Server {
     /// # Errors
     /// A spec or roots that can't be used; a slow disk is never the target's fault.
     pub(super) async fn prepare(&self, allowed: Duration) -> Result<(), Failure> {
-        match timeout(allowed, self.seal.prepare()).await {
+        match timeout(allowed, self.tls.prepare()).await {
             Ok(prepared) => prepared,
             Err(_) => Err(Failure::new(FailureReason::Local, "root certificates not loaded in time")),
         }
@@ -317,7 +317,7 @@ impl Server {
         greeted: &Timings,
     ) -> NoLogin {
         // At an edge the certificate is asked for again, and no stale ticket can be what fails.
-        self.seal.forget();
+        self.tls.forget();
         let failure = match fault {
             LoginFault::Failed(failure) if failure.reason.is_of_our_login() => failure,
             LoginFault::Failed(failure) => return NoLogin::Failed(failure),

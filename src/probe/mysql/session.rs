@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::airlock::{Driver, Found, LoginFault};
 use super::errors::{ServerError, Stage};
-use super::line::Line;
+use super::login_relay::{Driver, FirstRow, LoginFault};
 use super::packet::{Packets, protocol};
+use super::transport::Transport;
 use crate::model::{Failure, Secret, Timings};
 use crate::probe::dial::{Again, Resent};
 
@@ -21,7 +21,7 @@ const ASK: Duration = Duration::from_secs(10);
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
-    packets: Packets<Line>,
+    packets: Packets<Transport>,
     resent: Resent,
     /// What no message may repeat.
     secret: Option<Secret>,
@@ -85,7 +85,7 @@ impl From<NoLogin> for Failure {
 
 impl Session {
     /// Of a connection of which that was last known of what had to be sent again.
-    pub(super) fn new(packets: Packets<Line>, resent: Resent, secret: Option<Secret>) -> Self {
+    pub(super) fn new(packets: Packets<Transport>, resent: Resent, secret: Option<Secret>) -> Self {
         Self { packets, resent, secret }
     }
 
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// One statement, by mysql_async.
-    pub(super) async fn ask(&mut self, driver: &mut Driver, sql: &str) -> Result<(Found, Duration), LoginFault> {
+    pub(super) async fn ask(&mut self, driver: &mut Driver, sql: &str) -> Result<(FirstRow, Duration), LoginFault> {
         driver.ask(&mut self.packets, sql).await
     }
 }

@@ -37,13 +37,13 @@ const NOTED_EVERY: u64 = 6 * 3600 * 1000;
 #[serde(deny_unknown_fields)]
 pub struct TlsBook {
     format: u32,
-    servers: BTreeMap<SocketAddr, Standing>,
+    servers: BTreeMap<SocketAddr, ServerBudget>,
 }
 
 /// What is remembered of one server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Standing {
+struct ServerBudget {
     /// Whether TLS with it was ever completed, whatever the config and the greeting are now.
     completed: bool,
     /// How TLS is used with it, by digests of what configs say.
@@ -260,7 +260,7 @@ impl TlsBook {
     }
 }
 
-impl Standing {
+impl ServerBudget {
     /// When anybody last wanted TLS with it.
     fn seen(&self) -> Option<Wall> {
         self.ways.values().map(|way| way.seen).max()

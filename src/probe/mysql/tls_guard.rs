@@ -8,10 +8,10 @@ use ring::digest::{SHA256, digest};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::greeting::Greeting;
-use super::seal::ShakeFault;
 use super::tls_book::{End, Wish};
 use super::tls_budget::{Begun, Permit, TlsBudget};
 use super::tls_ledger::Want;
+use super::tls_mode::ShakeFault;
 use crate::model::{Failure, FailureReason, MysqlTls, Trust};
 use crate::probe::FleetSize;
 use crate::probe::tls::lock;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::late::joined;
+use super::inflight_attempt::joined;
 use super::tls_book::TlsBook;
 use crate::model::Wall;
 use crate::probe::tls::lock;

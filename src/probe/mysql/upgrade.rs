@@ -7,14 +7,14 @@ use tokio::time::timeout_at;
 
 use super::goodbye::{GRACE, leave};
 use super::greeting::Greeting;
-use super::late::{Phase, Progress};
-use super::line::Line;
+use super::inflight_attempt::{Phase, Progress};
 use super::packet::Packets;
-use super::seal::{Secrecy, ShakeFault};
 use super::server::{HOLD, Server};
 use super::session::NoLogin;
 use super::tls_budget::Begun;
 use super::tls_guard::{Next, TlsGuard};
+use super::tls_mode::{Secrecy, ShakeFault};
+use super::transport::Transport;
 use crate::model::{Failure, FailureReason};
 use crate::probe::dial::Deadline;
 
@@ -55,7 +55,7 @@ pub(super) async fn look(
     let Ok(Next::Handshake(begun)) = beginning else { return Ok(None) };
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
-        server.seal.shake(packets.into_stream()?, deadline).await
+        server.tls.shake(packets.into_stream()?, deadline).await
     };
     let shaken = shaking.await;
     // Nor does the disk hold the verdict up: who has begun to tell the end has told it.
@@ -82,15 +82,15 @@ pub(super) async fn look(
 /// From plain to TLS.
 pub(super) async fn upgrade(
     server: &Server,
-    (mut packets, greeting): (Packets<Line>, &Greeting),
+    (mut packets, greeting): (Packets<Transport>, &Greeting),
     begun: Begun,
     progress: &Progress,
-) -> Result<(Packets<Line>, Secrecy, Duration), Unopened> {
+) -> Result<(Packets<Transport>, Secrecy, Duration), Unopened> {
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
         match packets.into_stream()? {
-            Line::Plain(stream) => server.seal.shake(stream, Deadline::after(HOLD)).await,
-            Line::Sealed(_) => Err(Failure::new(FailureReason::Local, "sealed twice").into()),
+            Transport::Plain(stream) => server.tls.shake(stream, Deadline::after(HOLD)).await,
+            Transport::Sealed(_) => Err(Failure::new(FailureReason::Local, "sealed twice").into()),
         }
     };
     progress.enter(Phase::Tls);
@@ -103,7 +103,7 @@ pub(super) async fn upgrade(
     }
     progress.enter(Phase::Tls);
     match shaken {
-        Ok((stream, secrecy, took)) => Ok((Packets::new(Line::Sealed(Box::new(stream))), secrecy, took)),
+        Ok((stream, secrecy, took)) => Ok((Packets::new(Transport::Sealed(Box::new(stream))), secrecy, took)),
         Err(ShakeFault::Broken { lack: true, failure }) => Err(Unopened::Lacking(failure)),
         Err(ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure)) => Err(failure.into()),
     }

@@ -32,10 +32,10 @@ pub use answer::{Question, Refusal, Text, judge};
 
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
-use super::http::{self, Answer, Exchange, Wanted};
+use super::http::{self, Exchange, Response, Wanted};
 use super::remote::Remote;
 use super::tls::{Sessions, TrustSet, lock};
-use super::{Overlap, Prober, RefusedSecrets, Turn, Word};
+use super::{LoginResult, Overlap, Prober, SecretGuard, Turn};
 use crate::model::{
     Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
 };
@@ -70,7 +70,7 @@ async fn answered<S>(
     (exchange, question): (&Exchange, &Question),
     forms: &[Secret],
     deadline: Deadline,
-) -> Result<Answer, Refusal>
+) -> Result<Response, Refusal>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -86,13 +86,13 @@ where
 pub struct TdengineProber {
     remote: Remote,
     sessions: Sessions,
-    refused: Arc<RefusedSecrets>,
+    refused: Arc<SecretGuard>,
     /// For a login that is refused without a word on the secret.
     backoff: Backoff,
     /// What is sent after the login, if the check logs in.
     secret: Option<FileSecret>,
     /// What it means if the database does not know it.
-    word: Word,
+    word: LoginResult,
     /// Every form in which the secret goes out, so that it is known where it comes back.
     forms: Vec<Secret>,
     /// The tickets under which the gateway has answered; a stranger asks under no others twice.
@@ -112,14 +112,14 @@ struct Asked {
 impl TdengineProber {
     /// The path check of one address and port, beside a deep check.
     #[must_use]
-    pub fn path(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<RefusedSecrets>) -> Self {
+    pub fn path(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<SecretGuard>) -> Self {
         Self {
             remote: Remote::new(address),
             sessions: Sessions::new(trust),
             refused,
             backoff: Backoff::default(),
             secret: None,
-            word: Word::Wrong,
+            word: LoginResult::Wrong,
             forms: Vec::new(),
             proven: Mutex::default(),
             asked: asked(spec, Ok(None)),
@@ -129,12 +129,7 @@ impl TdengineProber {
 
     /// The path check of one address and port that no deep check stands beside.
     #[must_use]
-    pub fn stranger(
-        address: SocketAddr,
-        spec: &TdengineSpec,
-        trust: Arc<TrustSet>,
-        refused: Arc<RefusedSecrets>,
-    ) -> Self {
+    pub fn stranger(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<SecretGuard>) -> Self {
         let exchange = request(spec, address.port(), None, HEARTBEAT);
         let asked = asked(spec, exchange.map(|exchange| Some((exchange, Question::Anonymous))));
         Self { asked, ..Self::path(address, spec, trust, refused) }
@@ -147,15 +142,15 @@ impl TdengineProber {
         spec: &TdengineSpec,
         depth: Depth,
         trust: Arc<TrustSet>,
-        refused: Arc<RefusedSecrets>,
+        refused: Arc<SecretGuard>,
     ) -> Self {
         let secret = spec.login.as_ref().map(|login| match login {
             TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => secret.clone(),
         });
         // A valid token may be refused while the password behind it changes; passwords are counted.
         let word = match &spec.login {
-            Some(TdengineLogin::Token(_)) => Word::Unsure,
-            Some(TdengineLogin::Basic { .. }) | None => Word::Wrong,
+            Some(TdengineLogin::Token(_)) => LoginResult::Unsure,
+            Some(TdengineLogin::Basic { .. }) | None => LoginResult::Wrong,
         };
         let question = match depth {
             Depth::Login => Question::Login,

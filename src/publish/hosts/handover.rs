@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
-use super::distrust::{self, ReadError};
+use super::untrusted_file::{self, ReadError};
 use crate::model::limits::HANDOVER_BYTES;
 use crate::model::{Digest, HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt, Withdrawn};
 use crate::sys::atomic_file::{self, Durability};
@@ -147,7 +147,7 @@ pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
 /// It can't be read, is not what it should be, or not whole.
 pub fn read(agent_run_dir: &Path) -> Result<Option<Handover>, ReadError> {
     let path = plan_path(agent_run_dir);
-    let Some(bytes) = distrust::read(&path, HANDOVER_BYTES)? else { return Ok(None) };
+    let Some(bytes) = untrusted_file::read(&path, HANDOVER_BYTES)? else { return Ok(None) };
     parse(&path, &bytes).map(Some)
 }
 
@@ -156,7 +156,7 @@ pub fn read(agent_run_dir: &Path) -> Result<Option<Handover>, ReadError> {
 /// # Errors
 /// It is not what it should be, or not whole.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
-    let handover: Handover = distrust::parse(path, bytes)?;
+    let handover: Handover = untrusted_file::parse(path, bytes)?;
     if digest_of(&handover.plan, &handover.withdrawn) != handover.digest {
         return Err(ReadError::Digest(path.to_owned()));
     }
@@ -187,7 +187,7 @@ pub fn touch_receipt(writer_run_dir: &Path) -> io::Result<()> {
 /// It can't be read or is not what it should be.
 pub fn read_receipt(writer_run_dir: &Path) -> Result<Option<Receipt>, ReadError> {
     let path = receipt_path(writer_run_dir);
-    match distrust::read(&path, RECEIPT_BYTES)? {
+    match untrusted_file::read(&path, RECEIPT_BYTES)? {
         Some(bytes) => parse_receipt(&path, &bytes).map(Some),
         None => Ok(None),
     }
@@ -198,7 +198,7 @@ pub fn read_receipt(writer_run_dir: &Path) -> Result<Option<Receipt>, ReadError>
 /// # Errors
 /// It is not what it should be.
 pub fn parse_receipt(path: &Path, bytes: &[u8]) -> Result<Receipt, ReadError> {
-    distrust::parse(path, bytes)
+    untrusted_file::parse(path, bytes)
 }
 
 fn put(path: &Path, value: &impl serde::Serialize, most: u64) -> io::Result<()> {
@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Answer, AnswerReason, Withdrawal};
-    use crate::publish::hosts::sign::Sign;
+    use crate::publish::hosts::life_file::LifeFile;
 
     fn plan() -> Plan {
         let answer =
@@ -350,17 +350,17 @@ mod tests {
         let alive = dir.0.path().join("alive");
         let file = std::fs::File::options().write(true).open(&alive).unwrap();
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
-        let old = Sign::at(&alive);
+        let old = LifeFile::at(&alive);
         touch_alive(dir.0.path()).unwrap();
         assert!(std::fs::metadata(&alive).unwrap().mtime() > 1_700_000_000);
-        assert_ne!(Sign::at(&alive), old);
+        assert_ne!(LifeFile::at(&alive), old);
 
         let receipt = receipt_path(dir.0.path());
         assert_eq!(touch_receipt(dir.0.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::os::unix::fs::symlink(&alive, &receipt).unwrap();
-        let alive_was = Sign::at(&alive);
+        let alive_was = LifeFile::at(&alive);
         touch_receipt(dir.0.path()).unwrap();
-        assert_eq!(Sign::at(&alive), alive_was, "what a link leads to is not touched");
-        assert_eq!(Sign::at(&receipt), None, "a link is no sign");
+        assert_eq!(LifeFile::at(&alive), alive_was, "what a link leads to is not touched");
+        assert_eq!(LifeFile::at(&receipt), None, "a link is no sign");
     }
 }

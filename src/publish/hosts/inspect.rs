@@ -8,10 +8,10 @@ use super::ReadError;
 use super::block;
 use super::file::{self, FileError, NoHook};
 use super::handover;
+use super::life_file::LifeFile;
 use super::policy::{HostsPolicy, LastAdmitted, Refusal};
-use super::sign::Sign;
-use super::writer::core::{Action, Core, Here, Input, Origin, Recalled};
-use super::writer::{self, perform, store};
+use super::writer::core::{Action, Core, Input, Origin, Recalled, ThisHost};
+use super::writer::{self, apply, store};
 use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt};
 use crate::sys::clock::Clock;
 
@@ -95,7 +95,7 @@ pub fn diff(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<String, InspectEr
 /// # Errors
 /// The file can't be read.
 pub fn diff_of(policy: &Arc<HostsPolicy>, plan: &Plan, clock: Clock) -> Result<String, InspectError> {
-    let here = Here::of_this_machine();
+    let here = ThisHost::of_this_machine();
     let known = handed_over(&policy.agent_run_dir, Some(policy));
     let handover = handover::make(&handover::fitting(plan, &known), &here.boot_id, &here.identity);
     let (recalled, _) = writer::recall(policy, &here);
@@ -148,7 +148,7 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
     let mut actions = VecDeque::from(core.step_all(inputs, clock.now()));
     while let Some(action) = actions.pop_front() {
         match action {
-            Action::Assert(job) => actions.extend(core.step(perform::look(&job, &mut NoHook), clock.now())),
+            Action::Assert(job) => actions.extend(core.step(apply::look(&job, &mut NoHook), clock.now())),
             Action::Save(kept) => store::save_block(&policy.state_dir, &kept).map_err(io(&policy.state_dir))?,
             // Given back instead, or told by the running writer.
             Action::Tell(_) | Action::Turned(_) => {}
@@ -159,19 +159,19 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
 
 /// A core that remembers what the writer would, and what it would hear first.
 fn begin(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<(Core, [Input; 2]), InspectError> {
-    let here = Here::of_this_machine();
+    let here = ThisHost::of_this_machine();
     let handover = handover::read(&policy.agent_run_dir)?;
     let origin = handover.as_ref().map(|h| here.origin(h));
     if let Some(Origin::OtherMachine(part)) = origin {
         return Err(InspectError::Foreign { path: handover::plan_path(&policy.agent_run_dir), part });
     }
     let (recalled, _) = writer::recall(policy, &here);
-    if recalled == Recalled::Nothing && origin != Some(Origin::Here) {
+    if recalled == Recalled::Nothing && origin != Some(Origin::ThisHost) {
         return Err(nothing(policy));
     }
-    let life = Sign::at(&handover::alive_path(&policy.agent_run_dir));
+    let life = LifeFile::at(&handover::alive_path(&policy.agent_run_dir));
     let core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
-    Ok((core, [Input::Life(life), Input::Handover(Ok(handover))]))
+    Ok((core, [Input::AgentLiveness(life), Input::Handover(Ok(handover))]))
 }
 
 fn nothing(policy: &HostsPolicy) -> InspectError {

@@ -12,14 +12,14 @@
 //! its folder; [`handover`] is the boundary between two processes, each of which distrusts the other.
 
 pub mod block;
-mod distrust;
 pub mod file;
 pub mod handover;
 pub mod inspect;
+pub mod life_file;
 pub mod policy;
 pub mod shadow;
-pub mod sign;
+mod untrusted_file;
 pub mod writer;
 
-pub use distrust::ReadError;
 pub use policy::HostsPolicy;
+pub use untrusted_file::ReadError;

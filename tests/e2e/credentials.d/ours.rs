@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, io};
 
-use privatelinkd::cloud::credentials::{Credentials, Environment, Means, configured};
+use privatelinkd::cloud::credentials::{Credentials, Environment, FetchContext, configured};
 use privatelinkd::cloud::http::{Http, Setup, Timeouts};
 use privatelinkd::cloud::metadata::{self, Metadata};
 use privatelinkd::cloud::openapi::KeySource as _;
-use privatelinkd::cloud::openapi::hosts::Origin;
+use privatelinkd::cloud::openapi::api_hosts::Origin;
 use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
 use privatelinkd::config::CredentialsConfig;
 use privatelinkd::model::{Secret, Trust, TrustBundle};
@@ -48,7 +48,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn means(ca: &Path, resolver: SocketAddr, environment: &Environment) -> io::Result<Means> {
+fn means(ca: &Path, resolver: SocketAddr, environment: &Environment) -> io::Result<FetchContext> {
     let certificate = CertificateDer::from_pem_file(ca).map_err(io::Error::other)?;
     let bundle = TrustBundle { path: ca.to_owned(), certificates: vec![certificate.to_vec()] };
     let setup = ResolverSetup { servers: vec![resolver], timeout: Duration::from_secs(2) };
@@ -61,5 +61,5 @@ fn means(ca: &Path, resolver: SocketAddr, environment: &Environment) -> io::Resu
     let origin = Origin::parse(metadata::ADDRESS).map_err(io::Error::other)?;
     let clock = Clock::System;
     let metadata = Metadata::new(Arc::new(Http::new(plain)), origin, !environment.plain_metadata_disabled, clock);
-    Ok(Means { http, metadata: Arc::new(metadata), clock, region: None })
+    Ok(FetchContext { http, metadata: Arc::new(metadata), clock, region: None })
 }

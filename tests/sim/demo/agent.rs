@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use privatelinkd::agent::{self, Options, Surroundings};
+use privatelinkd::agent::{self, CredentialScope, Options};
 use privatelinkd::config::{self, Environment};
 use privatelinkd::daemon::Orders;
 use privatelinkd::sys::log_queue::{Lines, LogQueue, Style};
@@ -78,7 +78,7 @@ impl Agent {
             loaded,
             recalled: None,
             environment,
-            surroundings: Surroundings::Shell,
+            scope: CredentialScope::Shell,
             level: None,
             log: log.clone(),
             service,

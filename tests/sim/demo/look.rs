@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use privatelinkd::observe::status::Report;
+use privatelinkd::observe::status::StatusReport;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The report of the status socket, as `privatelinkd status` gets it.
-pub(crate) async fn status(socket: &Path) -> io::Result<Report> {
+pub(crate) async fn status(socket: &Path) -> io::Result<StatusReport> {
     let ask = async {
         let mut bytes = Vec::new();
         UnixStream::connect(socket).await?.read_to_end(&mut bytes).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use privatelinkd::model::AnswerReason;
-use privatelinkd::observe::status::Report;
+use privatelinkd::observe::status::StatusReport;
 
 use crate::agent::{HOLD, REFRESH, promise};
 use crate::hosts::Mark;
@@ -210,7 +210,7 @@ impl Script<'_> {
         self.world.throttle();
         let from = now();
         self.screen.act(SCENE, "The API refuses every call: too many of them, it says.");
-        let stale = |report: &Report| report.problems.iter().any(|p| p.contains("Throttling"));
+        let stale = |report: &StatusReport| report.problems.iter().any(|p| p.contains("Throttling"));
         self.status_shows("status to say that the API throttles", stale).await?;
         let took = now().since(from);
         // For some more refused rounds.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use privatelinkd::model::{AnswerReason, Boottime};
-use privatelinkd::observe::status::{AddressState, Report, State};
+use privatelinkd::observe::status::{AddressState, State, StatusReport};
 use privatelinkd::sys::clock::Clock;
 use tokio::time::{Instant, sleep};
 
@@ -95,7 +95,7 @@ impl Script<'_> {
     }
 
     /// Waits until the agent itself says so.
-    pub(super) async fn status_shows(&self, what: &str, is_so: impl Fn(&Report) -> bool) -> anyhow::Result<()> {
+    pub(super) async fn status_shows(&self, what: &str, is_so: impl Fn(&StatusReport) -> bool) -> anyhow::Result<()> {
         let socket = self.folder.status_socket();
         let ask = async {
             // Until the agent has opened its socket there is no answer.
@@ -108,7 +108,7 @@ impl Script<'_> {
     }
 
     pub(super) async fn reason_is(&self, name: &str, reason: AnswerReason) -> anyhow::Result<()> {
-        let is_so = |report: &Report| report.names.iter().any(|(n, r)| n.as_str() == name && r.reason == reason);
+        let is_so = |report: &StatusReport| report.names.iter().any(|(n, r)| n.as_str() == name && r.reason == reason);
         self.status_shows(&format!("the reason {reason} for {name}"), is_so).await
     }
 
@@ -121,7 +121,7 @@ pub(super) fn now() -> Boottime {
     Clock::System.now().boottime
 }
 
-fn all_is_well(report: &Report) -> bool {
+fn all_is_well(report: &StatusReport) -> bool {
     let zones = report.endpoints.values().flat_map(|e| e.zones.values());
     let mut current = zones.flat_map(|z| z.values()).filter(|a| !a.retired);
     report.state == State::Ok

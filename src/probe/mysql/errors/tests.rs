@@ -80,7 +80,7 @@ fn only_a_wrong_password_refuses_the_secret() {
         (20101, "ask the administrator to unlock"),
     ];
     for (code, text) in closed {
-        assert_eq!(error(code, text).word_on_the_secret(), Some(Word::Closed), "{code} {text}");
+        assert_eq!(error(code, text).word_on_the_secret(), Some(LoginResult::Closed), "{code} {text}");
     }
     let others = [
         (1064, "near 'user is locked'"),
@@ -94,13 +94,13 @@ fn only_a_wrong_password_refuses_the_secret() {
         (1040, "Too many connections"),
     ];
     for (code, text) in wrong {
-        assert_eq!(error(code, text).word_on_the_secret(), Some(Word::Wrong), "{code} {text}");
+        assert_eq!(error(code, text).word_on_the_secret(), Some(LoginResult::Wrong), "{code} {text}");
     }
     for (code, text) in others {
         assert_eq!(error(code, text).word_on_the_secret(), None, "{code} {text}");
     }
     for code in [3955, 4151, 3118, 1862, 1820] {
-        assert_eq!(error(code, "").word_on_the_secret(), Some(Word::Closed), "{code}");
+        assert_eq!(error(code, "").word_on_the_secret(), Some(LoginResult::Closed), "{code}");
     }
 }
 
@@ -147,7 +147,7 @@ fn what_depends_on_our_user_or_statement_at_matrixone_moves_no_name() {
     for (code, text, reason) in table {
         assert_eq!(error(code, text).reason(Stage::Statement(Product::Matrixone)), reason, "{code} {text}");
         assert!(!reason.moves_a_name(), "{code} {text}");
-        let word = text.contains("password has expired").then_some(Word::Closed);
+        let word = text.contains("password has expired").then_some(LoginResult::Closed);
         assert_eq!(error(code, text).word_on_the_secret(), word, "{code} {text}");
     }
 }

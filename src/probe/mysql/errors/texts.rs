@@ -2,7 +2,7 @@
 //! cloud's front end reports suspensions under the number of a wrong password.
 
 use crate::model::FailureReason;
-use crate::probe::Word;
+use crate::probe::LoginResult;
 
 /// Parts of a text, in lower case, and what it means if it has them all. The first that fits decides.
 const KNOWN: &[(&[&str], FailureReason)] = &[
@@ -36,11 +36,11 @@ const KNOWN: &[(&[&str], FailureReason)] = &[
 const BUSY: &[&str] = &["cn servers are busy"];
 
 /// What a text says of the secret itself. The first that fits decides.
-const WORDS: &[(&[&str], Word)] = &[
-    (&["user is locked"], Word::Closed),
-    (&["administrator to unlock"], Word::Closed),
-    (&["password has expired"], Word::Closed),
-    (&["check password failed"], Word::Wrong),
+const WORDS: &[(&[&str], LoginResult)] = &[
+    (&["user is locked"], LoginResult::Closed),
+    (&["administrator to unlock"], LoginResult::Closed),
+    (&["password has expired"], LoginResult::Closed),
+    (&["check password failed"], LoginResult::Wrong),
 ];
 
 /// Words of a server that is in trouble itself, whatever else it speaks of.
@@ -72,7 +72,7 @@ pub(super) fn known(text: &str) -> Option<FailureReason> {
 }
 
 /// What a text of MatrixOne's says of the secret, if it does.
-pub(super) fn word(text: &str) -> Option<Word> {
+pub(super) fn word(text: &str) -> Option<LoginResult> {
     let text = text.to_ascii_lowercase();
     WORDS.iter().find(|(parts, _)| has(&text, parts)).map(|(_, word)| *word)
 }

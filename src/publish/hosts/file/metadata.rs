@@ -43,14 +43,14 @@ impl Print {
 
 /// What tells a changed file from an unchanged one, and what a replacement must have too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct FileMetadata {
     /// Its `ctime` makes any change of content or metadata show.
     pub(super) print: Print,
     mode: u32,
     owner: (u32, u32),
 }
 
-impl Facts {
+impl FileMetadata {
     /// Of an open file, which must be a regular one.
     pub(super) fn of(file: &File, path: &Path) -> Result<Self, FileError> {
         let m = file.metadata().map_err(FileError::io("examine", path))?;
@@ -174,7 +174,7 @@ fn attributes(file: &File, path: &Path) -> Result<BTreeMap<CString, Vec<u8>>, Fi
 
 /// Sets the modification time to now, never to the future, and to another one than the old file has: Go looks at
 /// nothing else when the size is the same. Gives the second.
-pub(super) fn stamp(file: &File, old: Option<&Facts>, path: &Path) -> Result<u64, FileError> {
+pub(super) fn stamp(file: &File, old: Option<&FileMetadata>, path: &Path) -> Result<u64, FileError> {
     /// The kernel stamps with the time of its last tick, 1 to 10 ms.
     const TRIES: u32 = 20;
     let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
@@ -182,7 +182,7 @@ pub(super) fn stamp(file: &File, old: Option<&Facts>, path: &Path) -> Result<u64
     let mut tries = 0;
     loop {
         rustix::fs::futimens(file, &times).map_err(FileError::io("stamp the new", path))?;
-        let has = Facts::of(file, path)?.print.mtime;
+        let has = FileMetadata::of(file, path)?.print.mtime;
         tries += 1;
         if old.is_none_or(|o| o.print.mtime != has) || tries == TRIES {
             return Ok(u64::try_from(has.0).unwrap_or(0));

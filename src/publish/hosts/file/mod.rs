@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use self::metadata::Facts;
+use self::metadata::FileMetadata;
 pub use self::metadata::Print;
 use crate::model::PublishErrorKind;
 use crate::sys::atomic_file::{self, Temp};
@@ -252,7 +252,12 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
 }
 
 /// One attempt; `None` if somebody else changed the file meanwhile.
-fn swap(place: &Place, old: Option<&Found>, new: &[u8], steps: &mut dyn Steps) -> Result<Option<Outcome>, FileError> {
+fn swap(
+    place: &Place,
+    old: Option<&FileFound>,
+    new: &[u8],
+    steps: &mut dyn Steps,
+) -> Result<Option<Outcome>, FileError> {
     let path = &place.path;
     if let Some(old) = old {
         old.facts.replaceable(&old.file, path)?;
@@ -326,10 +331,10 @@ struct Place {
 }
 
 /// A file that was there.
-struct Found {
+struct FileFound {
     file: File,
     bytes: Vec<u8>,
-    facts: Facts,
+    facts: FileMetadata,
 }
 
 impl Place {
@@ -352,7 +357,7 @@ impl Place {
         Ok(Self { path: real, dir, name })
     }
 
-    fn open(&self) -> Result<Option<Found>, FileError> {
+    fn open(&self) -> Result<Option<FileFound>, FileError> {
         // Not blocking, so that a pipe in its place can't hold us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file: File = match rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty()) {
@@ -363,13 +368,13 @@ impl Place {
             }
             Err(e) => return Err(FileError::io("open", &self.path)(e)),
         };
-        let facts = Facts::of(&file, &self.path)?;
+        let facts = FileMetadata::of(&file, &self.path)?;
         let bytes = read_bounded(&mut file, &self.path)?;
-        Ok(Some(Found { file, bytes, facts }))
+        Ok(Some(FileFound { file, bytes, facts }))
     }
 
     /// True if the file that was found is still there, unchanged in content and metadata.
-    fn is_still(&self, old: Option<&Found>) -> Result<bool, FileError> {
+    fn is_still(&self, old: Option<&FileFound>) -> Result<bool, FileError> {
         let now = self.open()?;
         Ok(match (old, now) {
             (None, None) => true,

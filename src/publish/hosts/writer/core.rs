@@ -6,29 +6,29 @@
 //! With `publish = false` the writer is idle: the file stays as it is, block included, nothing is looked at, and every
 //! name is `pending`. What the hand-over says is still judged, so that switching on again publishes at once.
 
-mod admitted;
+mod agent_liveness;
 mod conflict;
+mod desired;
 mod file_state;
-mod life;
-mod origin;
+mod provenance;
 mod rate;
 mod receipt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::admitted::Admitted;
+use self::agent_liveness::AgentLiveness;
+pub use self::agent_liveness::AgentTurn;
+use self::desired::Desired;
 use self::file_state::FileState;
-use self::life::Life;
-pub use self::life::Turn;
-pub use self::origin::{Here, Kept, Origin, Recalled};
+pub use self::provenance::{LastGood, Origin, Recalled, ThisHost};
 pub(super) use self::rate::Rate;
 pub(super) use self::receipt::is_news;
 use crate::model::{Boottime, Handover, HostName, Now, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::{Block, Present};
 use crate::publish::hosts::file::{Change, Print};
+use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::publish::hosts::sign::Sign;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub enum Input {
     /// `plan.json` was read, or the error in a sentence. A missing file is no news.
     Handover(Result<Option<Handover>, String>),
     /// What is there as the agent's sign of life was looked at. Only such a look makes the agent lost or found (B17).
-    Life(Option<Sign>),
+    AgentLiveness(Option<LifeFile>),
     /// The hosts file may have been changed.
     FileTouched,
     /// The job of the last [`Action::Assert`] is done.
@@ -61,11 +61,11 @@ pub enum Action {
     /// Make the file say this, and come back with [`Input::Asserted`] or [`Input::FoundTheSame`] before anything else.
     Assert(Job),
     /// Keep this as last known good.
-    Save(Kept),
+    Save(LastGood),
     /// Put this receipt in place.
     Tell(Receipt),
     /// Say that the agent is lost, or back.
-    Turned(Turn),
+    Turned(AgentTurn),
 }
 
 /// One look at the file, and a write if it says something else.
@@ -108,18 +108,18 @@ pub struct AssertError {
 pub struct Core {
     policy: Arc<HostsPolicy>,
     config_trouble: Option<String>,
-    here: Here,
-    admitted: Admitted,
-    life: Life,
+    here: ThisHost,
+    admitted: Desired,
+    life: AgentLiveness,
     file: FileState,
-    saved: Option<Kept>,
+    saved: Option<LastGood>,
     told: Option<Receipt>,
 }
 
 impl Core {
     /// Begins with what is remembered.
     #[must_use]
-    pub fn new(policy: Arc<HostsPolicy>, here: Here, recalled: Recalled, now: Boottime) -> Self {
+    pub fn new(policy: Arc<HostsPolicy>, here: ThisHost, recalled: Recalled, now: Boottime) -> Self {
         let saved = match &recalled {
             Recalled::Own(kept) => Some(kept.clone()),
             Recalled::Nothing | Recalled::InFile(_) | Recalled::Foreign(_) => None,
@@ -128,8 +128,8 @@ impl Core {
             policy,
             config_trouble: None,
             here,
-            admitted: Admitted::new(recalled),
-            life: Life::new(now),
+            admitted: Desired::new(recalled),
+            life: AgentLiveness::new(now),
             file: FileState::default(),
             saved,
             told: None,
@@ -178,7 +178,7 @@ impl Core {
                     self.judge(at);
                 }
             }
-            Input::Life(sign) => return self.take_life(sign, now),
+            Input::AgentLiveness(sign) => return self.take_life(sign, now),
             Input::FileTouched => self.file.touch(at),
             Input::Asserted(result) => self.file.take(result, self.admitted.digest(), at),
             Input::FoundTheSame => self.file.found_the_same(at),
@@ -204,7 +204,7 @@ impl Core {
     /// True if this hand-over counts here and has a name that the policy lacks: a newer config might have it.
     #[must_use]
     pub fn would_miss_a_name(&self, handover: &Handover) -> bool {
-        self.here.origin(handover) == Origin::Here && self.policy.lacks_a_name_of(handover, &self.admitted.last)
+        self.here.origin(handover) == Origin::ThisHost && self.policy.lacks_a_name_of(handover, &self.admitted.last)
     }
 
     /// True if no name has ever been admitted, or all are gone.
@@ -227,7 +227,7 @@ impl Core {
     }
 
     /// An idle writer has nobody to lose.
-    fn take_life(&mut self, sign: Option<Sign>, now: Now) -> Option<Action> {
+    fn take_life(&mut self, sign: Option<LifeFile>, now: Now) -> Option<Action> {
         self.life.look(sign, now);
         let patience = self.policy.publish.then_some(self.policy.agent_lost_after);
         let turn = self.life.judge(patience, now.boottime)?;
@@ -264,7 +264,7 @@ impl Core {
         }
         let (identity, answers) = (&self.here.identity, &self.admitted.last.answers);
         if self.file.holds(self.wanted()) && self.saved.as_ref().is_none_or(|saved| !saved.same(identity, answers)) {
-            let kept = Kept { identity: identity.clone(), answers: answers.clone() };
+            let kept = LastGood { identity: identity.clone(), answers: answers.clone() };
             self.saved = Some(kept.clone());
             actions.push(Action::Save(kept));
         }
@@ -299,7 +299,7 @@ impl Core {
     }
 
     fn verdicts(&self) -> BTreeMap<HostName, Verdict> {
-        let facts = receipt::Facts {
+        let facts = receipt::ReceiptInputs {
             publish: self.policy.publish,
             wanted: self.wanted(),
             says: self.file.says.as_ref(),

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use super::policies::Policies;
+use super::log_once::LogOnce;
+use super::policy_source::PolicySource;
 use super::store::{self, Loaded};
-use super::voice::Voice;
 use crate::config::{self, Complaint, Complaints, Environment, LoadedWriter, Severity, Sources};
+use crate::publish::file_watcher::FileWatcher;
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
-use crate::publish::lookout::Lookout;
 
 /// Between two looks at the files behind the watch: for what no watch can see, and for what failed.
 const POLL: Duration = Duration::from_secs(10);
@@ -39,10 +39,10 @@ pub struct FromConfig {
     /// The files behind the policy; `None` while they can't be used.
     sources: Option<Sources>,
     trouble: Option<String>,
-    lookout: Lookout,
+    watcher: FileWatcher,
     watches_drop_ins: bool,
     next_poll: Instant,
-    voice: Voice,
+    log_once: LogOnce,
 }
 
 impl FromConfig {
@@ -73,7 +73,7 @@ impl FromConfig {
         };
         let mut this = Self {
             current: Arc::new(saved.clone().unwrap_or_else(|| HostsPolicy::idle(folders))),
-            lookout: Lookout::new(watched(&path, false)).await,
+            watcher: FileWatcher::new(watched(&path, false)).await,
             has_policy: saved.is_some(),
             path,
             environment,
@@ -83,7 +83,7 @@ impl FromConfig {
             trouble: None,
             watches_drop_ins: false,
             next_poll: Instant::now(),
-            voice: Voice::default(),
+            log_once: LogOnce::default(),
         };
         this.reread().await;
         this
@@ -95,7 +95,7 @@ impl FromConfig {
         let there = spawn_blocking(move || folder.is_dir()).await.unwrap_or(false);
         if there != self.watches_drop_ins {
             self.watches_drop_ins = there;
-            self.lookout = Lookout::new(watched(&self.path, there)).await;
+            self.watcher = FileWatcher::new(watched(&self.path, there)).await;
         }
     }
 
@@ -111,7 +111,7 @@ impl FromConfig {
             return self.refuse((why.clone(), why), 1);
         }
         (self.sources, self.trouble) = (Some(sources), None);
-        self.voice.tell("taking over the config", None);
+        self.log_once.tell("taking over the config", None);
         if self.saved.as_ref() != Some(&policy) {
             self.save(policy.clone()).await;
         }
@@ -124,7 +124,7 @@ impl FromConfig {
             store::save_policy(&policy).map(|()| policy)
         };
         let result = spawn_blocking(work).await.map_err(|e| e.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
-        self.voice.tell("keeping the policy for the next start", result.as_ref().err().cloned());
+        self.log_once.tell("keeping the policy for the next start", result.as_ref().err().cloned());
         self.saved = result.ok();
     }
 
@@ -138,7 +138,7 @@ impl FromConfig {
             true => "the last good policy stays in force",
             false => "nothing is published until it can be used",
         };
-        self.voice.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
+        self.log_once.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
         self.trouble = Some(format!("the config can't be used: {place}{more}; {meanwhile}"));
         self.sources = None;
     }
@@ -154,7 +154,7 @@ impl FromConfig {
     }
 }
 
-impl Policies for FromConfig {
+impl PolicySource for FromConfig {
     fn current(&self) -> Arc<HostsPolicy> {
         Arc::clone(&self.current)
     }
@@ -162,7 +162,7 @@ impl Policies for FromConfig {
     async fn changed(&mut self) {
         loop {
             tokio::select! {
-                _ = self.lookout.changed() => return,
+                _ = self.watcher.changed() => return,
                 () = sleep_until(self.next_poll) => {}
             }
             if self.is_due().await {

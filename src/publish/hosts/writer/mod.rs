@@ -2,27 +2,27 @@
 //!
 //! [`core`] decides, on values; this file only waits, reads and carries out, one thing at a time. The same code over
 //! the same files runs inside the agent (`run --all-in-one`) and as a privileged process of its own: only where the
-//! policy comes from differs ([`Policies`]).
+//! policy comes from differs ([`PolicySource`]).
 
+pub(crate) mod apply;
 pub mod core;
+mod event_loop;
 mod from_config;
-pub(crate) mod perform;
-mod policies;
+mod log_once;
+mod policy_source;
 pub(crate) mod store;
-mod turns;
-mod voice;
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::core::Here;
 use self::core::Recalled;
+pub use self::core::ThisHost;
+use self::event_loop::Writer;
 pub use self::from_config::{ClaimFolders, FromConfig};
-pub use self::policies::{Given, Policies};
+pub use self::policy_source::{FixedPolicy, PolicySource};
 pub use self::store::{parse_block, parse_policy};
-use self::turns::Writer;
 use super::block;
 use super::file;
 use super::policy::HostsPolicy;
@@ -41,7 +41,7 @@ pub struct Setup<P> {
     /// Where its policy comes from.
     pub policies: P,
     /// The machine and boot that it runs in.
-    pub here: Here,
+    pub here: ThisHost,
     /// The clock that decisions go by.
     pub clock: Clock,
     /// Its sign of life, given at least every [`TICK`] unless a file operation hangs.
@@ -58,7 +58,7 @@ pub enum WriterError {
     Panicked(#[from] tokio::task::JoinError),
 }
 
-impl Here {
+impl ThisHost {
     /// This machine and this boot, as far as this process may read them. Blocks.
     #[must_use]
     pub fn of_this_machine() -> Self {
@@ -74,7 +74,7 @@ impl Here {
 ///
 /// # Errors
 /// Only a fault of ours ends it.
-pub async fn run<P: Policies>(setup: Setup<P>, token: CancellationToken) -> Result<(), WriterError> {
+pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) -> Result<(), WriterError> {
     let mut writer = Writer::start(setup).await?;
     loop {
         writer.beat.now();
@@ -89,7 +89,7 @@ pub async fn run<P: Policies>(setup: Setup<P>, token: CancellationToken) -> Resu
 
 /// Finds the last known good: our own, else what the block in the file says; and why our own is not used, if it is
 /// there and can't be. Changes nothing.
-pub(crate) fn recall(policy: &HostsPolicy, here: &Here) -> (Recalled, Option<String>) {
+pub(crate) fn recall(policy: &HostsPolicy, here: &ThisHost) -> (Recalled, Option<String>) {
     let unusable = match store::load_block(&policy.state_dir) {
         store::Loaded::Good(kept) => {
             let part = here.identity.mismatch(&kept.identity);

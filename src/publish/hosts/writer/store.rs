@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::core::Kept;
+use super::core::LastGood;
 use crate::model::limits::ADDRESSES_A_NAME;
 use crate::model::{Answer, HostName, Identity};
 use crate::publish::hosts::block;
@@ -94,7 +94,7 @@ pub(crate) fn put_aside(path: &Path) {
 }
 
 /// Reads the last known good.
-pub(crate) fn load_block(state_dir: &Path) -> Loaded<Kept> {
+pub(crate) fn load_block(state_dir: &Path) -> Loaded<LastGood> {
     load(&block_path(state_dir), parse_block)
 }
 
@@ -116,7 +116,7 @@ fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Loade
 ///
 /// # Errors
 /// Why it can't be used.
-pub fn parse_block(bytes: &[u8]) -> Result<Kept, String> {
+pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
     let SavedBlock { format: _, identity, entries: answers } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
     let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
@@ -125,7 +125,7 @@ pub fn parse_block(bytes: &[u8]) -> Result<Kept, String> {
             let (found, standby) = (a.addresses.len(), a.standby.len());
             Err(format!("{name}: expected 1 to {ADDRESSES_A_NAME} addresses, found {found} and {standby} for standby"))
         }
-        None => Ok(Kept { identity, answers }),
+        None => Ok(LastGood { identity, answers }),
     }
 }
 
@@ -151,8 +151,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> 
 }
 
 /// Keeps the last known good (0600, synced).
-pub(crate) fn save_block(state_dir: &Path, kept: &Kept) -> io::Result<()> {
-    let Kept { identity, answers } = kept.clone();
+pub(crate) fn save_block(state_dir: &Path, kept: &LastGood) -> io::Result<()> {
+    let LastGood { identity, answers } = kept.clone();
     save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries: answers })
 }
 
@@ -184,14 +184,14 @@ mod tests {
     use crate::model::AnswerReason;
     use crate::publish::hosts::policy::Folders;
 
-    fn kept() -> Kept {
+    fn kept() -> LastGood {
         let answer = Answer {
             addresses: vec!["10.0.0.1".parse().unwrap()],
             standby: vec!["10.0.0.2".parse().unwrap()],
             reason: AnswerReason::Healthy,
         };
         let identity = Identity { machine_id: Some("m".into()), ..Identity::default() };
-        Kept { identity, answers: [("a.x".parse().unwrap(), answer)].into() }
+        LastGood { identity, answers: [("a.x".parse().unwrap(), answer)].into() }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One check of one target at work on virtual time: what the agent's task for it does (`probe::target`), around the
+//! One check of one target at work on virtual time: what the agent's task for it does (`probe::check_task`), around the
 //! same tracker.
 
 use std::rc::Rc;

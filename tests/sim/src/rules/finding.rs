@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use privatelinkd::cloud::resolve::ResolveError;
 use privatelinkd::config::Config;
-use privatelinkd::discover::pace::{ApiPace, DnsPace, Fleet};
-use privatelinkd::discover::{Found, FoundZone, Round, SourceError, fold, next_expiry, rounds};
+use privatelinkd::discover::schedule::{ApiPace, DnsPace, Fleet};
+use privatelinkd::discover::{FoundZone, Round, SourceAnswer, SourceError, fold, next_expiry, rounds};
 use privatelinkd::model::{
     Boottime, BusinessStatus, CloudFacts, ConnectionStatus, EndpointName, EndpointStatus, HostName, Inventory,
     SourceKind, Zone, ZoneFacts, ZoneStatus,
@@ -198,7 +198,7 @@ pub(super) fn index(name: &EndpointName) -> Option<usize> {
 }
 
 /// What one source says of one endpoint, by the names that the agent has for its parts.
-fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKind, Result<Found, SourceError>> {
+fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKind, Result<SourceAnswer, SourceError>> {
     let incomplete = world.is_incomplete(source);
     let Some(zones) = world.tells(source, endpoint) else {
         return silence(source);
@@ -212,16 +212,16 @@ fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKi
         }
         SourceName::Dns => {
             let of = |(spot, place): (&Spot, &Place)| (zone(*spot), FoundZone::of([address(*spot, *place)]));
-            let by_zone = Found { zones: zones.iter().map(of).collect(), ..Found::default() };
+            let by_zone = SourceAnswer { zones: zones.iter().map(of).collect(), ..SourceAnswer::default() };
             let all = FoundZone::of(zones.iter().map(|(spot, place)| address(*spot, *place)));
-            let whole = Found { zones: [(Zone::Unknown, all)].into(), ..Found::default() };
+            let whole = SourceAnswer { zones: [(Zone::Unknown, all)].into(), ..SourceAnswer::default() };
             [(SourceKind::ZoneDomain, Ok(by_zone)), (SourceKind::EndpointDomain, Ok(whole))].into()
         }
     }
 }
 
 /// What a source says that does not answer.
-fn silence(source: SourceName) -> BTreeMap<SourceKind, Result<Found, SourceError>> {
+fn silence(source: SourceName) -> BTreeMap<SourceKind, Result<SourceAnswer, SourceError>> {
     let silent = || SourceError::Resolve(ResolveError::Failed("x".to_owned(), "no answer".to_owned()));
     match source {
         SourceName::Api => [(SourceKind::Api, Err(SourceError::NoApi("no answer".to_owned())))].into(),
@@ -231,7 +231,7 @@ fn silence(source: SourceName) -> BTreeMap<SourceKind, Result<Found, SourceError
     }
 }
 
-fn by_api(endpoint: usize, zones: &BTreeMap<Spot, Place>, incomplete: bool) -> Found {
+fn by_api(endpoint: usize, zones: &BTreeMap<Spot, Place>, incomplete: bool) -> SourceAnswer {
     let of = |(spot, place): (&Spot, &Place)| {
         let facts = ZoneFacts {
             status: ZoneStatus::Connected,
@@ -249,13 +249,13 @@ fn by_api(endpoint: usize, zones: &BTreeMap<Spot, Place>, incomplete: bool) -> F
         vpc_id: String::new(),
     };
     let gone = zones.is_empty() && !incomplete;
-    Found {
+    SourceAnswer {
         zones: zones.iter().map(of).collect(),
         cloud: (!gone).then_some(cloud),
         gone,
         incomplete: incomplete.then_some(SourceError::IncompleteList),
         domain: domain(&format!("ep-bp1search{endpoint}")),
-        ..Found::default()
+        ..SourceAnswer::default()
     }
 }
 
@@ -271,7 +271,7 @@ fn zone(spot: Spot) -> Zone {
 fn passed(
     source: SourceName,
     name: &EndpointName,
-    said: &BTreeMap<SourceKind, Result<Found, SourceError>>,
+    said: &BTreeMap<SourceKind, Result<SourceAnswer, SourceError>>,
 ) -> Option<Pass> {
     let endpoint = index(name)?;
     let found = said.values().next()?.as_ref().ok().filter(|found| found.incomplete.is_none());

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use privatelinkd::config::Config;
-use privatelinkd::health::{Bearing, Signal};
+use privatelinkd::health::{Relevance, Signal};
 use privatelinkd::model::{
     Check, CheckHealth, CheckState, FailureReason, HealthView, Inventory, TargetHealth, TargetKey, TargetSpec,
 };
-use privatelinkd::probe::Work;
+use privatelinkd::probe::TargetSet;
 use privatelinkd::probe::runner::{Probes, Probing as HowProbed};
 
 use super::check::CheckTask;
@@ -22,8 +22,8 @@ use super::world::World;
 pub(super) struct Probing {
     tasks: Vec<CheckTask>,
     running: BTreeMap<TargetKey, TargetSpec>,
-    work: Work,
-    bearing: Bearing,
+    work: TargetSet,
+    relevance: Relevance,
     pub(super) view: HealthView,
     rng: Rng,
     vault: Option<Rc<Vault>>,
@@ -53,8 +53,8 @@ impl Probing {
         Self {
             tasks: Vec::new(),
             running: BTreeMap::new(),
-            work: Work::default(),
-            bearing: Bearing::default(),
+            work: TargetSet::default(),
+            relevance: Relevance::default(),
             view: HealthView::default(),
             rng,
             vault,
@@ -80,7 +80,7 @@ impl Probing {
             Some(HowProbed { identity: e.identity(), spec: e.probe.clone()? })
         };
         let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), how(e)?))).collect();
-        let work = Work::of(inventory, &probes);
+        let work = TargetSet::of(inventory, &probes);
         let grid = work.grid();
         self.renew(&work, clock, now);
         self.running.retain(|key, spec| work.targets.get(key) == Some(spec));
@@ -104,9 +104,9 @@ impl Probing {
         self.work = work;
     }
 
-    /// Targets of which only the secret is another one go on with that, and are asked at once; unless it may be what was
-    /// wrong: those begin anew.
-    fn renew(&mut self, work: &Work, clock: HostClock, now: Ms) {
+    /// Targets of which only the secret is another one go on with that, and are asked at once; unless it may be what
+    /// was wrong: those begin anew.
+    fn renew(&mut self, work: &TargetSet, clock: HostClock, now: Ms) {
         for (key, running) in &mut self.running {
             let Some(spec) = work.targets.get(key).filter(|spec| *spec != running) else { continue };
             let checks = self.view.targets.get(key).into_iter().flat_map(|health| health.checks.values());
@@ -152,7 +152,7 @@ impl Probing {
         let Some(known) = self.view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&check)) else {
             return false;
         };
-        let bears = self.bearing.of(check, known, &health);
+        let bears = self.relevance.of(check, known, &health);
         *known = health;
         bears
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use privatelinkd::model::{Failure, FailureReason, FileSecret};
-use privatelinkd::probe::{FleetSize, RefusedSecrets, Word};
+use privatelinkd::probe::{FleetSize, LoginResult, SecretGuard};
 use privatelinkd::sys::clock::Clock;
 use tokio::runtime::Runtime;
 
@@ -38,13 +38,13 @@ impl Time {
 pub(super) struct Vault {
     time: Rc<Time>,
     fleet: u32,
-    book: RefusedSecrets,
+    book: SecretGuard,
 }
 
 impl Vault {
     /// Of a host that takes itself for one of so many.
     pub(super) fn new(time: Rc<Time>, fleet: u32) -> Self {
-        let book = time.at(0, async { RefusedSecrets::new(Clock::tokio(), FleetSize::new(fleet)) });
+        let book = time.at(0, async { SecretGuard::new(Clock::tokio(), FleetSize::new(fleet)) });
         Self { time, fleet, book }
     }
 
@@ -70,7 +70,7 @@ impl Vault {
             let said = login();
             match said {
                 Err(reason @ FailureReason::Auth) => {
-                    turn.refused(secret, &Failure::new(reason, "x"), Word::Wrong);
+                    turn.refused(secret, &Failure::new(reason, "x"), LoginResult::Wrong);
                 }
                 Ok(()) => turn.accepted(),
                 Err(_) => {}

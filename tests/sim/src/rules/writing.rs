@@ -9,7 +9,7 @@ use privatelinkd::config::Config;
 use privatelinkd::model::{Handover, Identity, Plan};
 use privatelinkd::publish::hosts::block::{self, Block};
 use privatelinkd::publish::hosts::file::Change;
-use privatelinkd::publish::hosts::writer::core::{Action, Asserted, Core, Here, Input, Job, Kept, Recalled};
+use privatelinkd::publish::hosts::writer::core::{Action, Asserted, Core, Input, Job, LastGood, Recalled, ThisHost};
 use privatelinkd::publish::hosts::{HostsPolicy, handover, shadow};
 
 use super::clock::HostClock;
@@ -28,7 +28,7 @@ pub(super) struct Writing {
     policy: Arc<HostsPolicy>,
     identity: Identity,
     boot_id: String,
-    kept: Option<Kept>,
+    kept: Option<LastGood>,
     pub(super) file: Vec<u8>,
     foreign: &'static [u8],
     /// What went wrong, in a sentence.
@@ -46,7 +46,7 @@ impl Writing {
     ) -> Self {
         let foreign = usize::try_from(seed % 4).ok().and_then(|n| FOREIGN.get(n)).copied().unwrap_or_default();
         let policy = Arc::new(HostsPolicy::new(config.for_writer()));
-        let here = Here { identity: identity.clone(), boot_id: boot_id.clone() };
+        let here = ThisHost { identity: identity.clone(), boot_id: boot_id.clone() };
         let core = Core::new(Arc::clone(&policy), here, Recalled::Nothing, clock.at(now).boottime);
         Self { core, policy, identity, boot_id, kept: None, file: foreign.to_vec(), foreign, fault: None, writes: 0 }
     }
@@ -54,7 +54,7 @@ impl Writing {
     /// Begins anew with what it kept.
     pub(super) fn restart(&mut self, boot_id: String, clock: HostClock, now: Ms) {
         self.boot_id = boot_id;
-        let here = Here { identity: self.identity.clone(), boot_id: self.boot_id.clone() };
+        let here = ThisHost { identity: self.identity.clone(), boot_id: self.boot_id.clone() };
         let recalled = self.kept.clone().map_or(Recalled::Nothing, Recalled::Own);
         self.core = Core::new(Arc::clone(&self.policy), here, recalled, clock.at(now).boottime);
         self.take(Input::Tick, clock, now);

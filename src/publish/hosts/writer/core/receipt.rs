@@ -61,7 +61,7 @@ pub(super) fn left_out(all: &BTreeMap<HostName, LeftOut>) -> BTreeMap<HostName, 
 }
 
 /// What the verdict of a name depends on.
-pub(super) struct Facts<'c> {
+pub(super) struct ReceiptInputs<'c> {
     pub(super) publish: bool,
     pub(super) wanted: &'c Block,
     pub(super) says: Option<&'c Block>,
@@ -72,7 +72,7 @@ pub(super) struct Facts<'c> {
     pub(super) refused: &'c BTreeMap<HostName, Refusal>,
 }
 
-impl Facts<'_> {
+impl ReceiptInputs<'_> {
     pub(super) fn verdict(&self, name: &HostName) -> Verdict {
         let addresses = |block: &Block| block.entries.get(name).map(|e| e.addresses.clone());
         let in_force = self.says.is_some_and(|says| addresses(says) == addresses(self.wanted));

@@ -37,8 +37,8 @@ fn block(pairs: &[(&str, &str)]) -> Block {
 }
 
 /// What is kept of these, on a machine of no identity.
-fn kept(pairs: &[(&str, &str)]) -> Kept {
-    Kept { identity: Identity::default(), answers: plan(pairs).answers }
+fn kept(pairs: &[(&str, &str)]) -> LastGood {
+    LastGood { identity: Identity::default(), answers: plan(pairs).answers }
 }
 
 /// A core with a make-believe file: it carries out assertions at once.
@@ -48,18 +48,18 @@ struct World {
     fails: Option<PublishErrorKind>,
     writes: Vec<Duration>,
     looks: usize,
-    saved: Vec<Kept>,
+    saved: Vec<LastGood>,
     receipts: Vec<Receipt>,
-    turns: Vec<Turn>,
+    turns: Vec<AgentTurn>,
     now: Duration,
 }
 
 impl World {
-    fn new(saved: Option<Kept>) -> Self {
-        Self::at(Here::default(), saved.map_or(Recalled::Nothing, Recalled::Own))
+    fn new(saved: Option<LastGood>) -> Self {
+        Self::at(ThisHost::default(), saved.map_or(Recalled::Nothing, Recalled::Own))
     }
 
-    fn at(here: Here, recalled: Recalled) -> Self {
+    fn at(here: ThisHost, recalled: Recalled) -> Self {
         Self {
             core: Core::new(Arc::new(policy()), here, recalled, Boottime::default()),
             file: Present::Absent,
@@ -404,7 +404,7 @@ mod whose;
 fn what_is_seen_together_is_done_once() {
     let mut w = World::new(Some(kept(&[("a.x", "10.0.0.9")])));
     let arrived = arrives(&plan(&[("a.x", "10.0.0.1")]));
-    let actions = w.core.step_all([Input::ConfigTrouble(None), Input::Life(None), arrived], w.now());
+    let actions = w.core.step_all([Input::ConfigTrouble(None), Input::AgentLiveness(None), arrived], w.now());
     let [Action::Assert(job)] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!(job.wanted, block(&[("a.x", "10.0.0.1")]));
 }

@@ -7,10 +7,10 @@ use super::tally::{Moved, Peaks};
 
 /// Logins a second at one server.
 const LOGINS: f64 = 10.0;
-/// The logins of so many seconds come beside, within a second, ten and a minute, when a silent zone answers again: those
-/// that were on their way, whose connections TCP opens as it sends again. It does so 1, 3, 7 and 15 s after they began,
-/// by when they are over: who began in the latest second comes within one, who began in the two before within two, and
-/// so on.
+/// The logins of so many seconds come beside, within a second, ten and a minute, when a silent zone answers again:
+/// those that were on their way, whose connections TCP opens as it sends again. It does so 1, 3, 7 and 15 s after they
+/// began, by when they are over: who began in the latest second comes within one, who began in the two before within
+/// two, and so on.
 const LATE: [f64; 3] = [4.0, 15.0, 15.0];
 /// Hosts that return to a zone in a second: each adds 10 ms to the time that they share, a minute at most.
 const RETURNS: f64 = 100.0;

@@ -103,8 +103,8 @@ impl Oracle {
         works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
     }
 
-    /// `fall` failures in a row, or many among few, and a sibling passed meanwhile: once since the first began, or without
-    /// a failure from before the last until after it.
+    /// `fall` failures in a row, or many among few, and a sibling passed meanwhile: once since the first began, or
+    /// without a failure from before the last until after it.
     fn is_disproved(&self, gone: IpAddr, check: Check, siblings: &[IpAddr]) -> bool {
         let in_a_row: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).collect();
         let recent: Vec<_> = self.log.of(gone, check).rev().take(LOSSY).filter(|e| e.found == Found::Bad).collect();

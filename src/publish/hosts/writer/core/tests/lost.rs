@@ -3,9 +3,9 @@
 use super::*;
 
 /// How the sign of life looks that was left at this second.
-fn sign(at: u64) -> Option<Sign> {
+fn sign(at: u64) -> Option<LifeFile> {
     let at = i64::try_from(at).unwrap();
-    Some(Sign { file: (1, 1), modified: (at, 0), changed: (at, 0) })
+    Some(LifeFile { file: (1, 1), modified: (at, 0), changed: (at, 0) })
 }
 
 /// `a.x` with one address and one for standby, `b.x` without; the agent shows life at 0 s.
@@ -13,17 +13,17 @@ fn living() -> World {
     let mut w = World::new(None);
     let mut plan = plan(&[("a.x", "10.0.0.1"), ("b.x", "10.0.0.5")]);
     plan.answers.get_mut(&"a.x".parse().unwrap()).unwrap().standby.push("10.0.0.2".parse().unwrap());
-    w.take(Input::Life(sign(0)));
+    w.take(Input::AgentLiveness(sign(0)));
     w.take(arrives(&plan));
     w
 }
 
 /// Looks at this sign every 5 s up to `until`.
-fn look_until(w: &mut World, until: u64, sign: Option<Sign>) {
+fn look_until(w: &mut World, until: u64, sign: Option<LifeFile>) {
     while w.now < secs(until) {
         let next = (w.now + secs(5)).min(secs(until));
         w.run_until(next);
-        w.take(Input::Life(sign));
+        w.take(Input::AgentLiveness(sign));
     }
 }
 
@@ -44,10 +44,10 @@ fn standby_addresses_come_and_go_with_the_agents_silence() {
     assert!(block.entries.values().all(|e| e.reason == EntryReason::AgentLost));
     assert_eq!((w.verdict("a.x"), w.verdict("b.x")), (Verdict::AgentLost, Verdict::AgentLost));
     look_until(&mut w, 300, sign(0));
-    assert_eq!((w.writes.len(), w.turns.as_slice()), (2, &[Turn::Lost(secs(120))][..]), "told once");
+    assert_eq!((w.writes.len(), w.turns.as_slice()), (2, &[AgentTurn::Lost(secs(120))][..]), "told once");
     look_until(&mut w, 305, sign(301));
     assert_eq!(pairs(&w), ["10.0.0.1 a.x", "10.0.0.5 b.x"]);
-    assert_eq!((w.turns.last(), w.verdict("a.x")), (Some(&Turn::Back), Verdict::Published));
+    assert_eq!((w.turns.last(), w.verdict("a.x")), (Some(&AgentTurn::Back), Verdict::Published));
     // What was saved knows which addresses are standby, lost or not: it never changed.
     assert_eq!(w.saved.len(), 1);
     assert_eq!(w.saved[0].answers[&"a.x".parse().unwrap()].standby.len(), 1);
@@ -57,16 +57,16 @@ fn standby_addresses_come_and_go_with_the_agents_silence() {
 fn any_change_of_the_file_is_a_sign_and_its_absence_is_none() {
     let mut w = living();
     look_until(&mut w, 100, sign(0));
-    w.take(Input::Life(Some(Sign { file: (1, 2), ..sign(0).unwrap() })));
+    w.take(Input::AgentLiveness(Some(LifeFile { file: (1, 2), ..sign(0).unwrap() })));
     look_until(&mut w, 215, None);
     assert_eq!(w.turns, []);
     look_until(&mut w, 220, None);
-    assert_eq!(w.turns, [Turn::Lost(secs(120))]);
+    assert_eq!(w.turns, [AgentTurn::Lost(secs(120))]);
     // The very file of before tells nothing new.
-    w.take(Input::Life(Some(Sign { file: (1, 2), ..sign(0).unwrap() })));
+    w.take(Input::AgentLiveness(Some(LifeFile { file: (1, 2), ..sign(0).unwrap() })));
     assert_eq!(w.turns.len(), 1);
-    w.take(Input::Life(sign(3)));
-    assert_eq!(w.turns.last(), Some(&Turn::Back));
+    w.take(Input::AgentLiveness(sign(3)));
+    assert_eq!(w.turns.last(), Some(&AgentTurn::Back));
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn a_wall_clock_that_jumps_and_a_host_that_sleeps_lose_nobody() {
     for wall in [0, u64::MAX, 1_000_000] {
         w.now += secs(5);
         let now = Now { wall: Wall(wall), ..w.now() };
-        assert!(w.core.step(Input::Life(sign(0)), now).iter().all(|a| !matches!(a, Action::Turned(_))));
+        assert!(w.core.step(Input::AgentLiveness(sign(0)), now).iter().all(|a| !matches!(a, Action::Turned(_))));
     }
     w.run_until(secs(100_000));
-    w.take(Input::Life(sign(0)));
+    w.take(Input::AgentLiveness(sign(0)));
     assert_eq!(w.turns, [], "nobody looked in all that time");
     let from = w.now.as_secs();
     look_until(&mut w, from + 100, sign(0));

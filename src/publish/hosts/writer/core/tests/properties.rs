@@ -34,11 +34,11 @@ fn inputs() -> impl Strategy<Value = Input> {
     let plan = (btree_map(names(), answer, 0..4), withdrawn)
         .prop_map(|(answers, withdrawn)| arrives(&Plan { answers, withdrawn, ..Plan::default() }));
     let sign = proptest::option::of(0..3u64)
-        .prop_map(|at| at.map(|at| Sign { file: (0, at), modified: (0, 0), changed: (0, 0) }));
+        .prop_map(|at| at.map(|at| LifeFile { file: (0, at), modified: (0, 0), changed: (0, 0) }));
     prop_oneof![
         4 => plan,
         2 => policies().prop_map(|p| Input::Policy(Arc::new(p))),
-        4 => sign.prop_map(Input::Life),
+        4 => sign.prop_map(Input::AgentLiveness),
         1 => Just(Input::Handover(Ok(None))),
         1 => Just(Input::FileTouched),
         1 => Just(Input::Tick),

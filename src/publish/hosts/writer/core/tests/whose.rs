@@ -6,8 +6,8 @@ fn machine(id: &str) -> Identity {
     Identity { machine_id: Some(id.into()), ..Identity::default() }
 }
 
-fn here() -> Here {
-    Here { identity: machine("here"), boot_id: "now".into() }
+fn here() -> ThisHost {
+    ThisHost { identity: machine("here"), boot_id: "now".into() }
 }
 
 fn arrives_from(identity: &Identity, boot: &str, pairs: &[(&str, &str)]) -> Input {
@@ -30,7 +30,8 @@ fn a_hand_over_of_another_machine_is_refused_whole() {
 
 #[test]
 fn a_hand_over_of_another_boot_is_no_news() {
-    let mut w = World::at(here(), Recalled::Own(Kept { identity: machine("here"), ..kept(&[("a.x", "10.0.0.9")]) }));
+    let mut w =
+        World::at(here(), Recalled::Own(LastGood { identity: machine("here"), ..kept(&[("a.x", "10.0.0.9")]) }));
     w.take(arrives_from(&machine("here"), "then", &[("a.x", "10.0.0.1")]));
     assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.9")])));
     assert_eq!((w.receipt().error, w.receipt().digest.clone(), w.verdict("a.x")), (None, None, Verdict::Published));
@@ -49,7 +50,11 @@ fn what_another_machine_left_goes_unless_this_ones_plan_wants_it() {
     w.file = left.clone();
     w.take(Input::Handover(Ok(None)));
     assert_eq!((&w.file, w.receipt().names.len()), (&Present::Whole(Block::default()), 0));
-    assert_eq!(w.saved, [Kept { identity: machine("here"), answers: BTreeMap::new() }], "from now on it is this one's");
+    assert_eq!(
+        w.saved,
+        [LastGood { identity: machine("here"), answers: BTreeMap::new() }],
+        "from now on it is this one's"
+    );
 
     let mut w = World::at(here(), foreign.clone());
     w.file = left.clone();
@@ -69,7 +74,7 @@ fn what_another_machine_left_goes_unless_this_ones_plan_wants_it() {
 fn what_is_kept_is_of_this_machine_and_knows_more_of_it_later() {
     let mut w = World::at(here(), Recalled::Own(kept(&[("a.x", "10.0.0.9")])));
     w.take(Input::Handover(Ok(None)));
-    assert_eq!(w.saved, [Kept { identity: machine("here"), ..kept(&[("a.x", "10.0.0.9")]) }]);
+    assert_eq!(w.saved, [LastGood { identity: machine("here"), ..kept(&[("a.x", "10.0.0.9")]) }]);
     w.run_until(secs(60));
     assert_eq!(w.saved.len(), 1);
 }

@@ -1,0 +1,39 @@
+//! Asks the running agent over its socket.
+
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Exit, Failed, io_exit};
+use crate::observe::status::StatusReport;
+
+/// An agent that lives answers at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Far more than any report.
+const LARGEST: u64 = 64 << 20;
+
+/// What it knows, and the bytes that said so.
+pub(super) fn agent(socket: &Path) -> Result<(StatusReport, Vec<u8>), Failed> {
+    let bytes = ask(socket).map_err(|e| {
+        let exit = io_exit(&e, Exit::Unavailable);
+        let context = format!("no agent answers on {}", socket.display());
+        Failed::new(exit, anyhow::Error::from(e).context(context))
+    })?;
+    let report = serde_json::from_slice(&bytes).map_err(|e| {
+        let context = format!("the agent on {} speaks another version", socket.display());
+        Failed::new(Exit::Unavailable, anyhow::Error::from(e).context(context))
+    })?;
+    Ok((report, bytes))
+}
+
+fn ask(socket: &Path) -> io::Result<Vec<u8>> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut bytes = Vec::new();
+    stream.take(LARGEST).read_to_end(&mut bytes)?;
+    if bytes.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection without an answer"));
+    }
+    Ok(bytes)
+}

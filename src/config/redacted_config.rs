@@ -1,0 +1,107 @@
+//! A merged configuration as text again, without its secrets: what is left when the files are gone or broken.
+
+use std::collections::BTreeSet;
+
+use super::raw::{Entry, Node, Table, Value, toml_key, written_order};
+use super::redaction::Redaction;
+
+/// What can be kept of a configuration: see [`super::last_good`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedactedConfig {
+    /// Everything but what [`Redaction`] hides, in the order in which it was written. Says the same to the rules only
+    /// if they took the tree: what they take nowhere, such as dates, is not kept.
+    pub(crate) toml: String,
+    /// The endpoints that lost something by that.
+    pub(crate) left_out: BTreeSet<String>,
+}
+
+impl RedactedConfig {
+    /// Of a merged tree.
+    pub(crate) fn of(tree: &Table, hidden: &Redaction) -> Self {
+        let mut kept = Self::default();
+        for (name, entry) in written_order(tree) {
+            let value = match &entry.node.value {
+                Value::List(endpoints) if name == "endpoint" => Some(kept.endpoints(endpoints, hidden)),
+                _ => Writer { hidden, dropped: 0 }.value(&entry.node),
+            };
+            kept.toml.extend(value.map(|value| format!("{} = {value}\n", toml_key(name))));
+        }
+        kept
+    }
+
+    /// One on each line, for people who look.
+    fn endpoints(&mut self, endpoints: &[Node], hidden: &Redaction) -> String {
+        let mut lines = Vec::new();
+        for endpoint in endpoints {
+            let mut writer = Writer { hidden, dropped: 0 };
+            lines.extend(writer.value(endpoint).map(|value| format!("\n  {value}")));
+            let name = endpoint.table().and_then(|t| t.get("name")?.node.text());
+            self.left_out.extend(name.filter(|_| writer.dropped > 0).map(str::to_owned));
+        }
+        format!("[{}\n]", lines.join(","))
+    }
+}
+
+/// Writes one value.
+struct Writer<'h> {
+    hidden: &'h Redaction,
+    /// How many values were hidden.
+    dropped: usize,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, node: &Node) -> Option<String> {
+        if node.at.as_ref().is_some_and(|at| self.hidden.hides(at)) {
+            self.dropped += 1;
+            return None;
+        }
+        match &node.value {
+            Value::List(items) => {
+                let items: Vec<_> = items.iter().filter_map(|item| self.value(item)).collect();
+                Some(format!("[{}]", items.join(", ")))
+            }
+            Value::Table(table) => {
+                let pair = |(name, entry): (&String, &Entry)| {
+                    Some(format!("{} = {}", toml_key(name), self.value(&entry.node)?))
+                };
+                let pairs: Vec<_> = written_order(table).into_iter().filter_map(pair).collect();
+                Some(format!("{{ {} }}", pairs.join(", ")))
+            }
+            _ => Some(node.to_toml()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::merge::Merged;
+    use crate::config::source_text::SourceText;
+
+    fn kept(texts: &[&str]) -> RedactedConfig {
+        let documents: Vec<_> = texts.iter().map(|t| SourceText::new("x".into(), (*t).into())).collect();
+        let Merged { tree, hidden, .. } = Merged::of(&documents);
+        RedactedConfig::of(&tree, &hidden)
+    }
+
+    #[test]
+    fn everything_is_kept_in_its_order_but_what_is_hidden() {
+        let main = "log.level = \"info\"\n[[endpoint]]\nname = \"a\"\npriority = -3\n\
+                    [endpoint.probe]\nheaders = { z = { file = \"/z\" }, \"b!\" = \"hunter2\", a = { file = \"/a\" } }\n\
+                    [[endpoint]]\nname = \"q\\\"\"\nprivate_dns = [\"x\", \"y\"]\n";
+        let drop_in = "[log]\nlevel = \"warn\"\n[[endpoint]]\nname = \"a\"\nprobe.headers.z = { file = \"/zz\" }\n";
+        let RedactedConfig { toml, left_out } = kept(&[main, drop_in]);
+        let expected = "log = { level = \"warn\" }\nendpoint = [\n  \
+                        { priority = -3, name = \"a\", probe = { headers = { a = { file = \"/a\" }, z = { file = \"/zz\" } } } },\n  \
+                        { name = \"q\\\"\", private_dns = [\"x\", \"y\"] }\n]\n";
+        assert_eq!(toml, expected);
+        assert_eq!(left_out.into_iter().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(kept(&[&toml]).toml, expected, "kept once more it stays as it is");
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        assert_eq!(kept(&[""]), RedactedConfig::default());
+        assert_eq!(kept(&["endpoint = []"]).toml, "endpoint = [\n]\n");
+    }
+}

@@ -1,0 +1,58 @@
+//! Which results could change a decision: pure.
+//!
+//! Nearly every result confirms what is known. Whoever decides need not look again for those, and with a thousand
+//! targets that is most of what there is to do.
+
+use crate::model::{Boottime, Check, CheckHealth, CheckState, FailureReason};
+
+/// Tells the results that a decision could depend on from those that only confirm. One for all checks of all targets,
+/// shown each of their results.
+///
+/// A decision goes by the state of a check, by whether its latest result was a success, and by overload
+/// (`steer::shed`); by whether its latest success was begun before or after some failure, of whatever target: after one
+/// that decided (B4), or after the first of a run (B5); and by whether a failure that another address could mend was
+/// begun before or after the same, or some success: the first of a run (which it then lies beside), or, of a login, the
+/// latest one.
+#[derive(Debug, Clone, Default)]
+pub struct Relevance {
+    /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
+    /// too late a time costs a look, too early a one would miss evidence.
+    failed: Option<Boottime>,
+    /// The same for failures: when the latest run of successes began, or the check that it belongs to came up.
+    came_up: Option<Boottime>,
+    /// The same for failures of deep checks alone: when the latest login that succeeded began.
+    logged_in: Option<Boottime>,
+}
+
+impl Relevance {
+    /// True if a decision could change because a check of this kind that stood as `before` stands as `after` now.
+    pub fn of(&mut self, check: Check, before: &CheckHealth, after: &CheckHealth) -> bool {
+        self.note(check, after);
+        let success = before.last_success_started;
+        let is_evidence = success < after.last_success_started && success < self.failed;
+        let logged_in = self.logged_in.filter(|_| check == Check::Deep);
+        let failure = before.moving.map(|run| run.last);
+        let is_beside = before.moving != after.moving && failure < self.failed.max(self.came_up).max(logged_in);
+        is_evidence || is_beside || Self::facts(before) != Self::facts(after)
+    }
+
+    /// Keeps the times that later results are compared with.
+    fn note(&mut self, check: Check, after: &CheckHealth) {
+        let decided = if let CheckState::Down { decided } = after.state { decided } else { None };
+        self.failed = self.failed.max(decided).max(after.failing_since).max(after.moving.map(|run| run.first));
+        let up_since = matches!(after.state, CheckState::Up { .. }).then_some(after.since.boottime);
+        self.came_up = self.came_up.max(up_since).max(after.successes.map(|run| run.first));
+        if check == Check::Deep {
+            self.logged_in = self.logged_in.max(after.last_success_started);
+        }
+    }
+
+    /// What a decision goes by as it stands.
+    fn facts(check: &CheckHealth) -> impl PartialEq + use<> {
+        let overload = check.load.overload.map(|run| (run.kind, run.first, run.third, run.lasts));
+        let says = check.last.as_ref().and_then(|last| last.outcome.as_ref().err()).map(|failure| failure.reason);
+        let load = (overload, says == Some(FailureReason::Overloaded), check.load.passing_since.is_some());
+        let runs = (check.successes.map(|run| run.first), check.moving.map(|run| run.first), check.on_the_way);
+        (check.state, check.failing_since, check.successes_in_a_row > 0, check.never_reached, runs, load)
+    }
+}

@@ -1,0 +1,134 @@
+//! The latest results in the order in which their probes started.
+
+use std::collections::VecDeque;
+
+use crate::model::{Boottime, FailureReason, Observation, Span};
+
+/// Probes overlap at an edge, so results arrive out of order. They are kept sorted by start and every run is counted
+/// on the sorted list: whatever the order of arrival, the same results give the same runs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ResultHistory {
+    results: VecDeque<Entry>,
+    /// Start of the first result of the run that the oldest kept one belongs to, if that is longer than what is kept.
+    began: Option<Boottime>,
+    /// The same of the run of results with the same verdict.
+    like_began: Option<Boottime>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    started: Boottime,
+    verdict: Verdict,
+    on_the_way: bool,
+}
+
+impl Entry {
+    fn succeeded(self) -> bool {
+        self.verdict == Verdict::Success
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Success,
+    /// A failure that another zone can mend.
+    Moving,
+    /// One that it can't: a wrong password, an overload.
+    Staying,
+}
+
+/// The results up to the latest-begun one that are all alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Run {
+    pub(super) successes: u32,
+    pub(super) failures: u32,
+    /// The latest of the failures, as far back as another zone could mend each of them.
+    pub(super) moving: u32,
+    /// The latest of the failures, as far back as no other zone could mend any of them.
+    pub(super) staying: u32,
+    /// Each of `moving` was met on the way to what is checked.
+    pub(super) on_the_way: bool,
+    /// Start of the first failure of the run.
+    pub(super) failing_since: Option<Boottime>,
+}
+
+/// The latest run of either kind, as far back as results are remembered, over or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Runs {
+    pub(super) successes: Option<Span>,
+    /// Of failures that another zone could mend, one right after the other.
+    pub(super) moving: Option<Span>,
+}
+
+impl ResultHistory {
+    /// More than any threshold plus all that can be in flight (both at most 20).
+    const KEEP: usize = 64;
+
+    /// Takes a result in that says something about the target.
+    pub(super) fn insert(&mut self, observation: &Observation) {
+        let verdict = match &observation.outcome {
+            Ok(_) => Verdict::Success,
+            // Of our own only what holds for this one address is said of it.
+            Err(f) if f.reason.moves_a_name() || f.reason == FailureReason::Local => Verdict::Moving,
+            Err(_) => Verdict::Staying,
+        };
+        let at = self.results.partition_point(|e| e.started <= observation.started);
+        let on_the_way = observation.outcome.as_ref().is_err_and(|f| f.is_on_the_way());
+        self.results.insert(at, Entry { started: observation.started, verdict, on_the_way });
+        if self.results.len() > Self::KEEP {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(forgotten) = self.results.pop_front() else { return };
+        let Some(oldest) = self.results.front() else { return };
+        let began = |same: bool, began: Option<Boottime>| same.then(|| began.unwrap_or(forgotten.started));
+        self.began = began(oldest.succeeded() == forgotten.succeeded(), self.began);
+        self.like_began = began(oldest.verdict == forgotten.verdict, self.like_began);
+    }
+
+    pub(super) fn run(&self) -> Run {
+        let mut run = Run::default();
+        for entry in self.results.iter().rev() {
+            match entry.verdict {
+                Verdict::Success if run.failures > 0 => break,
+                Verdict::Success => run.successes += 1,
+                _ if run.successes > 0 => break,
+                failure => {
+                    let (moving, staying) =
+                        (u32::from(failure == Verdict::Moving), u32::from(failure == Verdict::Staying));
+                    if failure == Verdict::Moving && run.moving == run.failures {
+                        run.on_the_way = entry.on_the_way && (run.on_the_way || run.moving == 0);
+                    }
+                    run.moving += moving * u32::from(run.moving == run.failures);
+                    run.staying += staying * u32::from(run.staying == run.failures);
+                    run.failures += 1;
+                    run.failing_since = Some(entry.started);
+                }
+            }
+        }
+        if run.failures > 0 && run.failures as usize == self.results.len() {
+            run.failing_since = self.began.or(run.failing_since);
+        }
+        run
+    }
+
+    pub(super) fn runs(&self) -> Runs {
+        Runs { successes: self.latest_run(Verdict::Success), moving: self.latest_run(Verdict::Moving) }
+    }
+
+    /// The latest results of this verdict, one right after the other.
+    fn latest_run(&self, of: Verdict) -> Option<Span> {
+        let end = self.results.iter().rposition(|entry| entry.verdict == of)?;
+        let first = self.results.range(..end).rposition(|entry| entry.verdict != of).map_or(0, |before| before + 1);
+        // A run that is longer than what is kept has its beginning all the same.
+        let began = self.like_began.filter(|_| first == 0).unwrap_or(self.results[first].started);
+        Some(Span { first: began, last: self.results[end].started })
+    }
+
+    /// Start of the latest-begun success that is remembered.
+    pub(super) fn last_success_started(&self) -> Option<Boottime> {
+        self.results.iter().rev().find(|e| e.verdict == Verdict::Success).map(|e| e.started)
+    }
+}

@@ -1,0 +1,264 @@
+//! Attempts that outlive the probe that began them.
+//!
+//! A server that is frozen for a while finds, when it thaws, every handshake that was broken off meanwhile, and counts
+//! each. So an attempt is not dropped with its probe once a server has been reached: it lives in a task of its own, the
+//! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is
+//! gone, or we when the server has had its time (`silence`, `server`).
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::model::{Failure, FailureReason};
+use crate::probe::Turn;
+use crate::probe::tls::lock;
+
+/// What an attempt is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// For the first login with the same secret, elsewhere, to be answered.
+    Secret,
+    /// For another handshake with the same server to end.
+    Turn,
+    /// For the TCP handshake.
+    Connect,
+    /// For the greeting.
+    Greeting,
+    /// For our own disk, where what is known of TLS with the server stands.
+    Book,
+    /// For the TLS handshake.
+    Tls,
+    /// For the answer to the login.
+    Login,
+    /// For the answer to a login that was never accepted, or not since it was refused.
+    FirstLogin,
+    /// For the result of the statement.
+    Statement,
+    /// For the answer to a ping.
+    Ping,
+}
+
+impl Phase {
+    const ALL: [Self; 10] = [
+        Self::Secret,
+        Self::Turn,
+        Self::Connect,
+        Self::Greeting,
+        Self::Book,
+        Self::Tls,
+        Self::Login,
+        Self::FirstLogin,
+        Self::Statement,
+        Self::Ping,
+    ];
+
+    fn of(stored: &AtomicU8) -> Self {
+        Self::ALL.get(usize::from(stored.load(Ordering::Relaxed))).copied().unwrap_or(Self::Turn)
+    }
+
+    fn unfinished(self) -> &'static str {
+        match self {
+            Self::Secret => Turn::AWAITED,
+            Self::Turn => "an earlier handshake with this server not finished",
+            Self::Connect => "no answer to the TCP handshake",
+            Self::Greeting => "no greeting",
+            Self::Book => "what is known of TLS with this server not read or written",
+            Self::Tls => "TLS handshake not finished",
+            Self::Login => "no answer to the login",
+            Self::FirstLogin => {
+                "the server may delay logins that may be wrong: no answer to one that was never accepted"
+            }
+            Self::Statement => "no result of the statement",
+            Self::Ping => "no answer to a ping",
+        }
+    }
+
+    /// Whether it comes before what a login is about.
+    fn is_on_the_way(self) -> bool {
+        matches!(self, Self::Connect | Self::Greeting)
+    }
+
+    /// Why an attempt that still waits for it has failed.
+    fn reason(self) -> FailureReason {
+        match self {
+            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
+            // (`connection_control`).
+            Self::Secret | Self::Book | Self::FirstLogin => FailureReason::Local,
+            _ => FailureReason::Timeout,
+        }
+    }
+
+    /// The failure of an attempt that has waited for it so long.
+    pub(super) fn overdue(self, waited: Duration) -> Failure {
+        let waited = humantime::format_duration(waited);
+        let failure = Failure::new(self.reason(), format_args!("{} after {waited}", self.unfinished()));
+        if self.is_on_the_way() { failure.met_on_the_way() } else { failure }
+    }
+}
+
+/// Where an attempt has got to.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    /// An attempt that has not begun.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicU8::new(Phase::Turn as u8)))
+    }
+
+    /// It now waits for this.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// True if nobody waits for the attempt any more, nor ever will.
+    pub(super) fn abandoned(&self) -> bool {
+        // The other one is with the prober.
+        Arc::strong_count(&self.0) == 1
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::of(&self.0)
+    }
+}
+
+/// The one attempt under way, if there is one.
+#[derive(Debug)]
+pub(super) struct InflightAttempt<T> {
+    attempt: tokio::sync::Mutex<Option<Attempt<T>>>,
+    /// Of the latest, for whoever does not wait for it himself.
+    latest: Mutex<Option<Latest>>,
+}
+
+#[derive(Debug)]
+struct Latest {
+    began: Instant,
+    phase: Weak<AtomicU8>,
+}
+
+#[derive(Debug)]
+struct Attempt<T> {
+    task: JoinHandle<T>,
+    progress: Progress,
+}
+
+impl<T: Send + 'static> InflightAttempt<T> {
+    /// None is under way.
+    pub(super) fn new() -> Self {
+        Self { attempt: tokio::sync::Mutex::new(None), latest: Mutex::new(None) }
+    }
+
+    /// What the attempt under way is waiting for.
+    pub(super) fn phase(&self) -> Option<Phase> {
+        let phase = lock(&self.latest).as_ref()?.phase.upgrade()?;
+        Some(Phase::of(&phase))
+    }
+
+    /// When the attempt under way began.
+    pub(super) fn began(&self) -> Option<Instant> {
+        let latest = lock(&self.latest);
+        latest.as_ref().filter(|latest| latest.phase.strong_count() > 0).map(|latest| latest.began)
+    }
+
+    /// The end of the attempt under way, or of a new one. What ended before now is no evidence of now: `begin` gets it
+    /// for what else it holds.
+    ///
+    /// # Errors
+    /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where what is waited for says nothing of the target,
+    /// when the time allowed has passed: the attempt goes on.
+    pub(super) async fn end(
+        &self,
+        allowed: Duration,
+        begin: impl FnOnce(Option<T>, Progress) -> JoinHandle<T>,
+    ) -> Result<T, Failure> {
+        let mut current = self.attempt.lock().await;
+        let stale = match current.take_if(|attempt| attempt.task.is_finished()) {
+            Some(attempt) => joined(attempt.task.await).ok(),
+            None => None,
+        };
+        let attempt = current.get_or_insert_with(|| {
+            let progress = Progress::new();
+            *lock(&self.latest) = Some(Latest { began: Instant::now(), phase: Arc::downgrade(&progress.0) });
+            Attempt { task: begin(stale, progress.clone()), progress }
+        });
+        match timeout(allowed, &mut attempt.task).await {
+            Ok(ended) => {
+                *current = None;
+                joined(ended)
+            }
+            Err(_) => Err(attempt.progress.phase().overdue(allowed)),
+        }
+    }
+}
+
+/// A task that panicked is a fault of ours; one that was cancelled went with the runtime.
+pub(super) fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Failure::new(FailureReason::Local, "the agent is stopping"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_attempt_is_joined_by_the_next_probe() {
+        let late = InflightAttempt::new();
+        let begin = |name: &'static str, stale: Option<&'static str>, progress: Progress| {
+            assert_eq!(stale, None);
+            progress.enter(Phase::Login);
+            tokio::spawn(async move {
+                tokio::time::sleep(3 * SECOND).await;
+                name
+            })
+        };
+        let first = late.end(2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
+        assert_eq!(first.unwrap_err().to_string(), "timeout: no answer to the login after 2s");
+        let second = late.end(2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
+        assert_eq!(second, Ok("first"));
+        let third = late.end(4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
+        assert_eq!(third, Ok("third"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_knows_when_nobody_waits_any_more() {
+        let late = InflightAttempt::new();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let begin = |_, progress: Progress| {
+            tokio::spawn(async move {
+                let before = progress.abandoned();
+                tokio::time::sleep(3 * SECOND).await;
+                let _ = tell.send((before, progress.abandoned()));
+            })
+        };
+        assert!(late.end(SECOND, begin).await.is_err());
+        drop(late);
+        assert_eq!(told.await, Ok((false, true)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ended_between_two_probes_is_no_evidence() {
+        let late = InflightAttempt::new();
+        let slow = |_, _| {
+            tokio::spawn(async {
+                tokio::time::sleep(3 * SECOND).await;
+                "old"
+            })
+        };
+        assert!(late.end(SECOND, slow).await.is_err());
+        tokio::time::sleep(5 * SECOND).await;
+        let begin = |stale, _| {
+            assert_eq!(stale, Some("old"), "what it holds is not lost");
+            tokio::spawn(async { "new" })
+        };
+        assert_eq!(late.end(SECOND, begin).await, Ok("new"));
+    }
+}

@@ -1,0 +1,370 @@
+//! Between a server and mysql_async: every packet is judged on its way, and what mysql_async hears is well-formed.
+//!
+//! mysql_async logs in and asks. It would, if it were let onto the network, also send a password in clear over TLS of
+//! which nobody has proved anything, encrypt it under a key that comes from the wire, and panic on lengths and keys
+//! that no honest server sends. So it gets one end of a private local socket. On the other end stands this module:
+//! it relays a login and the answer to one statement, packet by packet, and lets pass what the protocol has at that
+//! point and no more. A password in clear passes only into TLS with a server that has proved its name (B7).
+//!
+//! The socket is one in the abstract namespace with a random name, listening for one connection; whoever connects
+//! must be this process.
+
+use std::io;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, timeout};
+
+use super::errors::{ServerError, Stage};
+use super::greeting::{Greeting, LARGEST, SCRAMBLE};
+use super::packet::{Packet, Packets, protocol};
+use super::query_relay;
+use super::server::Product;
+use super::tls_mode::Secrecy;
+use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
+use crate::probe::LoginResult;
+
+/// The longest packet of a login.
+const MOST_LOGIN: usize = 4096;
+/// How long the server's word on a login that we break off is waited for.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
+
+pub(super) const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
+const NATIVE: &[u8] = b"mysql_native_password";
+const SHA2: &[u8] = b"caching_sha2_password";
+const CLEAR: &[u8] = b"mysql_clear_password";
+
+/// Why a login was not accepted, or is of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LoginFault {
+    /// For a reason that may pass.
+    Failed(Failure),
+    /// The secret itself was refused, with this word on it.
+    SecretRefused(Failure, LoginResult),
+    /// The user has as many connections as it may have.
+    Crowded(Failure),
+    /// The server wants something that it does not get from us, now or later.
+    Unanswerable(Failure),
+}
+
+impl From<Failure> for LoginFault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<LoginFault> for Failure {
+    fn from(fault: LoginFault) -> Self {
+        match fault {
+            LoginFault::Failed(failure)
+            | LoginFault::Crowded(failure)
+            | LoginFault::SecretRefused(failure, _)
+            | LoginFault::Unanswerable(failure) => failure,
+        }
+    }
+}
+
+/// mysql_async, logged in, and our end of the socket to it.
+#[derive(Debug)]
+pub(super) struct Driver {
+    conn: Conn,
+    inner: Packets<UnixStream>,
+    /// What no message may repeat.
+    secret: Option<Secret>,
+    product: Product,
+}
+
+/// What a statement gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FirstRow {
+    /// No row.
+    Nothing,
+    /// The first column of the first row is NULL.
+    Null,
+    /// The first column of the first row.
+    Text(String),
+}
+
+impl Driver {
+    /// Logs in on a connection that has greeted, and has been sealed if it was to be. Returns how long the server took.
+    pub(super) async fn log_in<S>(
+        server: &mut Packets<S>,
+        greeting: &Greeting,
+        secrecy: &Secrecy,
+        login: &MysqlLogin,
+    ) -> Result<(Self, Duration), LoginFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let door = RelaySocket::open().map_err(|e| local("private socket", &e))?;
+        let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Verified);
+        let conn = Conn::new(opts(&door.name, login, proven));
+        let relay = async {
+            let inner = door.admit().await.map_err(|e| local("private socket", &e))?;
+            let relay = LoginRelay { login, server, inner: Packets::new(inner), greeting, tls, proven, plugin: None };
+            relay.run().await
+        };
+        let failed = |e: mysql_async::Error| LoginFault::Failed(driver_failure(&e, login.secret(), Stage::Login));
+        let conn = async { conn.await.map_err(failed) };
+        let ((inner, took), conn) = tokio::try_join!(relay, conn)?;
+        Ok((Self { conn, inner, secret: login.secret().cloned(), product: greeting.product() }, took))
+    }
+
+    /// Puts one statement to the server. Returns what it gave, and how long the server took.
+    ///
+    /// # Errors
+    /// [`LoginFault::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
+    /// this.
+    pub(super) async fn ask<S>(
+        &mut self,
+        server: &mut Packets<S>,
+        sql: &str,
+    ) -> Result<(FirstRow, Duration), LoginFault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (secret, stage) = (self.secret.as_ref(), Stage::Statement(self.product));
+        let relay = query_relay::relay(server, &mut self.inner, (sql, secret, stage));
+        let rows = async {
+            let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e, secret, stage))?;
+            Ok(match row.as_ref().and_then(|row| row.as_ref(0)) {
+                None => FirstRow::Nothing,
+                Some(Value::NULL) => FirstRow::Null,
+                Some(Value::Bytes(text)) => FirstRow::Text(String::from_utf8_lossy(text).into_owned()),
+                // The text protocol has no others.
+                Some(other) => FirstRow::Text(other.as_sql(true)),
+            })
+        };
+        let (took, found) = tokio::try_join!(relay, rows)?;
+        Ok((found, took))
+    }
+
+    /// mysql_async says its goodbye; it ends here, since the connection may be kept.
+    pub(super) async fn dismiss(self) {
+        let _ = self.conn.disconnect().await;
+    }
+}
+
+/// A listening socket that only this process finds.
+struct RelaySocket {
+    listener: UnixListener,
+    name: String,
+}
+
+impl RelaySocket {
+    fn open() -> io::Result<Self> {
+        let name = format!("\0privatelinkd-{:032x}", fastrand::u128(..));
+        Ok(Self { listener: UnixListener::bind(&name)?, name })
+    }
+
+    /// The connection of this process; others are turned away. Nobody is listened to any more then.
+    async fn admit(self) -> io::Result<UnixStream> {
+        let own = i32::try_from(std::process::id()).ok();
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            if stream.peer_cred()?.pid() == own {
+                return Ok(stream);
+            }
+        }
+    }
+}
+
+fn opts(socket: &str, login: &MysqlLogin, proven: bool) -> Opts {
+    OptsBuilder::default()
+        .socket(Some(socket))
+        .prefer_socket(false)
+        .user(Some(login.user.as_str()))
+        .pass(login.password.as_ref().map(|password| password.secret.expose()))
+        .enable_cleartext_plugin(proven)
+        .secure_auth(true)
+        // Both spare a statement at each login.
+        .max_allowed_packet(Some(LARGEST as usize))
+        .wait_timeout(Some(60))
+        .stmt_cache_size(0)
+        .into()
+}
+
+/// Where mysql_async gave up although the relay had let everything pass. Its texts name no secret; its values might,
+/// and are not shown.
+fn driver_failure(error: &mysql_async::Error, secret: Option<&Secret>, stage: Stage) -> Failure {
+    match error {
+        mysql_async::Error::Server(error) => {
+            let (code, text) = (error.code, error.message.clone());
+            ServerError { code, state: Some(error.state.clone()), text }.without(secret).failure(stage)
+        }
+        other => protocol(format_args!("expected what MySQL sends: {other}")),
+    }
+}
+
+fn local(doing: &str, error: &io::Error) -> Failure {
+    Failure::new(FailureReason::Local, format_args!("{doing}: {error}"))
+}
+
+/// One login on its way. Numbers of packets differ by one on the two sides, once TLS has taken one.
+struct LoginRelay<'a, S> {
+    login: &'a MysqlLogin,
+    server: &'a mut Packets<S>,
+    inner: Packets<UnixStream>,
+    greeting: &'a Greeting,
+    tls: bool,
+    proven: bool,
+    /// The method that the server has switched to.
+    plugin: Option<&'static [u8]>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
+    async fn run(mut self) -> Result<(Packets<UnixStream>, Duration), LoginFault> {
+        self.inner.write(0, &self.greeting.for_driver()).await?;
+        let login = self.inner.read(MOST_LOGIN).await?.at(1)?;
+        let said = self.greeting.driver_caps().to_le_bytes();
+        let Some(rest) = login.strip_prefix(&said) else {
+            return Err(Failure::new(FailureReason::Local, "mysql_async speaks otherwise than it was told to").into());
+        };
+        // Where methods have no names, none ends the login.
+        let name = [self.greeting.driver_plugin(), &[0]].concat();
+        let rest = if self.greeting.names_methods() { rest } else { rest.strip_suffix(&*name).unwrap_or(rest) };
+        let login = [&self.greeting.spoken(self.tls).to_le_bytes(), rest].concat();
+        let mut number = 1 + u8::from(self.tls);
+        let started = Instant::now();
+        self.server.write(number, &login).await?;
+        loop {
+            let packet = self.server.read(MOST_LOGIN).await?;
+            if packet.is_error() {
+                return Err(refusal(&packet, self.login.secret()));
+            }
+            number += 1;
+            let payload = packet.at(number)?;
+            match &*payload {
+                [0x00, ..] => {
+                    let took = started.elapsed();
+                    self.tell(number, &OK).await?;
+                    return Ok((self.inner, took));
+                }
+                [0xfe, request @ ..] if self.plugin.is_none() && !request.is_empty() => {
+                    self.switch(number, request).await?;
+                    number = self.answer(number).await?;
+                }
+                // What servers before 4.1 kept of passwords, and what some users still have.
+                [0xfe] if self.plugin.is_none() => {
+                    return Err(self.decline(number, &[0], not_ours("mysql_old_password")).await);
+                }
+                [0x01, 0x03] if self.caching() => self.tell(number, &payload).await?,
+                [0x01, 0x04] if self.caching() && self.proven => {
+                    self.tell(number, &payload).await?;
+                    number = self.answer(number).await?;
+                }
+                // Whole, and over TLS that nobody has proved, or none: an empty one is what it gets.
+                [0x01, 0x04] if self.caching() => return Err(self.decline(number, &[0], clear_wanted()).await),
+                _ => return Err(protocol("expected the answer to a login, found another packet").into()),
+            }
+        }
+    }
+
+    /// Whether the login goes by caching_sha2_password.
+    fn caching(&self) -> bool {
+        self.plugin.unwrap_or_else(|| self.greeting.driver_plugin()) == SHA2
+    }
+
+    /// Passes a packet on to mysql_async.
+    async fn tell(&mut self, number: u8, payload: &[u8]) -> Result<(), Failure> {
+        self.inner.write(number - u8::from(self.tls), payload).await
+    }
+
+    /// Passes mysql_async's answer to packet `number` on to the server.
+    async fn answer(&mut self, number: u8) -> Result<u8, Failure> {
+        let answer = self.inner.read(MOST_LOGIN).await?.at(number + 1 - u8::from(self.tls))?;
+        self.server.write(number + 1, &answer).await?;
+        Ok(number + 1)
+    }
+
+    /// The server wants another method of login.
+    async fn switch(&mut self, number: u8, request: &[u8]) -> Result<(), LoginFault> {
+        let end = request.iter().position(|byte| *byte == 0).unwrap_or(request.len());
+        let (name, data) = request.split_at(end);
+        let plugin = match name {
+            NATIVE => NATIVE,
+            SHA2 => SHA2,
+            CLEAR if self.proven => CLEAR,
+            CLEAR => return Err(self.decline(number, &[0], clear_wanted()).await),
+            other => {
+                let name = hide(&String::from_utf8_lossy(other), self.login.secret().map(Secret::expose));
+                return Err(self.decline(number, &[], not_ours(&name)).await);
+            }
+        };
+        self.plugin = Some(plugin);
+        let mut told = [&[0xfe], plugin, &[0]].concat();
+        if plugin != CLEAR {
+            let scramble = data.get(1..=SCRAMBLE).filter(|scramble| scramble.iter().any(|byte| *byte != 0));
+            let rest = data.get(1 + SCRAMBLE..).unwrap_or_default();
+            let (Some(scramble), [] | [0]) = (scramble, rest) else {
+                self.refuse(number, &[]).await;
+                return Err(protocol("the server asks for a password without a proper scramble").into());
+            };
+            told.extend_from_slice(scramble);
+            told.push(0);
+        }
+        self.tell(number, &told).await?;
+        Ok(())
+    }
+
+    /// Ends a login that we don't go on with: `answer` is no secret, and the server refuses it. It does not count a
+    /// refusal towards blocking this host, as it would a connection that breaks off.
+    async fn decline(&mut self, number: u8, answer: &[u8], failure: Failure) -> LoginFault {
+        self.refuse(number, answer).await;
+        LoginFault::Unanswerable(failure)
+    }
+
+    async fn refuse(&mut self, number: u8, answer: &[u8]) {
+        if self.server.write(number + 1, answer).await.is_ok() {
+            let _ = timeout(FAREWELL, self.server.read(MOST_LOGIN)).await;
+        }
+    }
+}
+
+fn not_ours(plugin: &str) -> Failure {
+    Failure::new(
+        FailureReason::Misconfigured,
+        format_args!(
+            "the user logs in by {plugin:?}, which a probe can't; give it mysql_native_password or \
+             caching_sha2_password"
+        ),
+    )
+}
+
+fn clear_wanted() -> Failure {
+    Failure::new(
+        FailureReason::Auth,
+        "the server wants the password in clear, which goes only over verified TLS: set tls = \"verify\" or \
+         \"verify_ca\", or give the user mysql_native_password",
+    )
+}
+
+fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
+    let Some(error) = ServerError::parse(&packet.payload) else {
+        return LoginFault::Failed(protocol("an error without a number"));
+    };
+    let failure = error.clone().without(secret).failure(Stage::Login);
+    match error.word_on_the_secret() {
+        Some(word) => LoginFault::SecretRefused(failure, word),
+        // Whichever of the user's limits it is: no other address has more room for it.
+        None if matches!(error.code, 1203 | 1226) => LoginFault::Crowded(failure),
+        None => LoginFault::Failed(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_door_opens_for_this_process_and_once() {
+        let door = RelaySocket::open().unwrap();
+        let name = door.name.clone();
+        let (ours, theirs) = tokio::join!(door.admit(), UnixStream::connect(&name));
+        assert!(ours.is_ok() && theirs.is_ok());
+        assert!(UnixStream::connect(&name).await.is_err(), "nobody listens any more");
+    }
+}

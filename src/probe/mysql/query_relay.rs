@@ -1,0 +1,147 @@
+//! The second half of the login relay: one statement on its way to a server, and the one result that it may have.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout};
+
+use super::errors::{ServerError, Stage};
+use super::greeting::LARGEST;
+use super::login_relay::{FAREWELL, LoginFault, OK};
+use super::packet::{Packets, protocol};
+use crate::model::{Failure, FailureReason, Secret};
+use crate::probe::LoginResult;
+
+/// The longest packet of an answer. mysql_async takes no longer one either.
+const MOST_ANSWER: usize = LARGEST as usize - 1;
+/// The most bytes of an answer, and the most columns: mysql_async keeps the columns and the first row, and asks for
+/// memory as the number of columns says.
+const MOST_BYTES: usize = 1 << 20;
+const MOST_COLUMNS: usize = 1024;
+
+const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
+
+/// Relays one statement and the one result that it may have; no message repeats the secret. Returns how long the server
+/// took.
+pub(super) async fn relay<S>(
+    server: &mut Packets<S>,
+    inner: &mut Packets<UnixStream>,
+    (sql, secret, stage): (&str, Option<&Secret>, Stage),
+) -> Result<Duration, LoginFault>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let command = inner.read(MOST_ANSWER).await?.at(0)?;
+    if command.strip_prefix(&[3]) != Some(sql.as_bytes()) {
+        return Err(Failure::new(FailureReason::Local, "mysql_async asks something else than it was told to").into());
+    }
+    let started = Instant::now();
+    server.write(0, &command).await?;
+    let mut answer = QueryReply { server, secret, stage, number: 0, left: MOST_BYTES };
+    let first = answer.next().await?;
+    match &*first {
+        [0x00, ..] => inner.write(answer.number, &OK).await?,
+        [0xfb, ..] => {
+            // The empty packet is how a client declines.
+            let number = answer.number.wrapping_add(1);
+            if answer.server.write(number, &[]).await.is_ok() {
+                let _ = timeout(FAREWELL, answer.server.read(MOST_ANSWER)).await;
+            }
+            return Err(protocol("the server asked for a file of this host (LOCAL INFILE) and got none").into());
+        }
+        _ => {
+            let columns = columns(&first).ok_or_else(|| protocol("expected a number of columns"))?;
+            inner.write(answer.number, &first).await?;
+            for _ in 0..columns {
+                let column = answer.next().await?;
+                if !column.starts_with(b"\x03def") {
+                    return Err(protocol("expected the description of a column").into());
+                }
+                inner.write(answer.number, &column).await?;
+            }
+            let end = answer.next().await?;
+            if !is_eof(&end) {
+                return Err(protocol("expected the end of the columns").into());
+            }
+            inner.write(answer.number, &EOF).await?;
+            loop {
+                let row = answer.next().await?;
+                if is_eof(&row) {
+                    // Said anew: no further result follows, whatever the server's flags say.
+                    inner.write(answer.number, &EOF).await?;
+                    break;
+                }
+                inner.write(answer.number, &row).await?;
+            }
+        }
+    }
+    let took = started.elapsed();
+    // Nothing more comes: should mysql_async wait for it, it sees the end.
+    let _ = inner.stream_mut().shutdown().await;
+    Ok(took)
+}
+
+/// The packets of an answer, in order and bounded.
+struct QueryReply<'a, S> {
+    server: &'a mut Packets<S>,
+    secret: Option<&'a Secret>,
+    stage: Stage,
+    number: u8,
+    left: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> QueryReply<'_, S> {
+    async fn next(&mut self) -> Result<Bytes, LoginFault> {
+        let packet = self.server.read(MOST_ANSWER).await?;
+        if packet.is_error() {
+            let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
+            // Only that its time is over: a statement may be denied something for other reasons than the password.
+            let closed = error.word_on_the_secret() == Some(LoginResult::Closed);
+            let failure = error.without(self.secret).failure(self.stage);
+            return Err(if closed { LoginFault::SecretRefused(failure, LoginResult::Closed) } else { failure.into() });
+        }
+        self.number = self.number.wrapping_add(1);
+        let payload = packet.at(self.number)?;
+        let Some(left) = self.left.checked_sub(payload.len() + 4).filter(|_| !payload.is_empty()) else {
+            let most = MOST_BYTES >> 20;
+            return Err(Failure::new(
+                FailureReason::Misconfigured,
+                format_args!("the statement's result is larger than {most} MiB: a probe should ask for one row"),
+            )
+            .into());
+        };
+        self.left = left;
+        Ok(payload)
+    }
+}
+
+fn is_eof(payload: &[u8]) -> bool {
+    payload.first() == Some(&0xfe) && payload.len() < 9
+}
+
+/// The number of columns, where that is all a packet says.
+fn columns(payload: &[u8]) -> Option<usize> {
+    let count = match *payload {
+        [count @ 1..=250] => usize::from(count),
+        [0xfc, low, high] => usize::from(u16::from_le_bytes([low, high])),
+        _ => return None,
+    };
+    (1..=MOST_COLUMNS).contains(&count).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_number_of_columns_is_one() {
+        assert_eq!(columns(&[1]), Some(1));
+        assert_eq!(columns(&[0xfc, 0, 4]), Some(1024));
+        let huge = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        for bad in [&[][..], &[0], &[251], &[1, 2], &[0xfc, 0, 0], &[0xfc, 1, 4], &[0xfc, 1], &[0xfd, 1, 0, 0], &huge] {
+            assert_eq!(columns(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! TLS of a MySQL connection: whether it is used, and whose certificate will do.
+//!
+//! A handshake that breaks off counts against this host at a real MySQL server, and enough of them block it, with all
+//! its applications. So a certificate is judged here without breaking the handshake off: the session is finished, the
+//! verdict stands beside it, and whoever gets a bad one ends the conversation with a login that says nothing.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig, Error as TlsError};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::greeting::Greeting;
+use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
+use crate::probe::dial::{self, Deadline};
+use crate::probe::session_store;
+use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets, lock};
+use crate::probe::verifier::{Demands, Verifier};
+
+/// How the connections to one target are sealed.
+#[derive(Debug)]
+pub(super) struct TlsMode {
+    demand: Demand,
+    /// SNI, unless it is an address, and what the certificate must be for, if it is judged.
+    name: Result<ServerName<'static>, Failure>,
+    /// Who may have signed; anybody, if there is none. Then whether the name matters, too.
+    trust: Option<(Arc<TrustSet>, bool)>,
+    shown: Shown,
+    /// As with [`Sessions`]: tickets of this address alone, for a while.
+    tickets: Mutex<Option<Tickets>>,
+    /// A verdict belongs to the handshake that is going on.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Never,
+    IfOffered,
+    Always,
+}
+
+#[derive(Debug, Clone)]
+struct Tickets {
+    config: Arc<ClientConfig>,
+    judge: Arc<Verifier>,
+    since: Instant,
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum ShakeFault {
+    /// The handshake broke off, by our doing or the server's. `lack`: what the server wants, our library lacks.
+    Broken { lack: bool, failure: Failure },
+    /// Nobody broke it off.
+    Lost(Failure),
+}
+
+impl From<Failure> for ShakeFault {
+    fn from(failure: Failure) -> Self {
+        Self::Lost(failure)
+    }
+}
+
+impl From<ShakeFault> for Failure {
+    fn from(fault: ShakeFault) -> Self {
+        match fault {
+            ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure) => failure,
+        }
+    }
+}
+
+impl ShakeFault {
+    /// The server's word that there is nothing that both can do is our library's lack, too: the server's own clients
+    /// can.
+    fn new(error: &io::Error) -> Self {
+        let failure = dial::failure("TLS handshake", error);
+        match dial::tls_of(error) {
+            Some(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) => {
+                let reason = FailureReason::Misconfigured;
+                Self::Broken { lack: true, failure: Failure::new(reason, failure.detail) }
+            }
+            Some(_) if failure.reason != FailureReason::Local => {
+                Self::Broken { lack: failure.reason == FailureReason::Misconfigured, failure }
+            }
+            _ => Self::Lost(failure),
+        }
+    }
+}
+
+/// How far a connection can be trusted with a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Secrecy {
+    /// No TLS.
+    Open,
+    /// TLS with nobody knows whom: the certificate was not judged.
+    Unchecked,
+    /// TLS with a server whose certificate is what is asked for. Only this one is trusted with a password in clear.
+    Verified,
+    /// TLS with a server whose certificate is no good; says why.
+    Disproven(Failure),
+}
+
+impl TlsMode {
+    /// What a spec asks for.
+    pub(super) fn new(address: SocketAddr, tls: &MysqlTls, sets: &TrustSets) -> Self {
+        let demand = match tls {
+            MysqlTls::Off => Demand::Never,
+            MysqlTls::Preferred => Demand::IfOffered,
+            MysqlTls::Required => Demand::Always,
+            MysqlTls::VerifyCa(_) | MysqlTls::Verify(_) => Demand::Always,
+        };
+        let named = |spec: &TlsSpec| {
+            ServerName::try_from(spec.server_name.as_str().to_owned()).map_err(|e| {
+                Failure::new(FailureReason::Misconfigured, format_args!("server_name {}: {e}", spec.server_name))
+            })
+        };
+        let (name, trust) = match tls {
+            MysqlTls::Off | MysqlTls::Preferred | MysqlTls::Required => (Ok(ServerName::from(address.ip())), None),
+            MysqlTls::VerifyCa(bundle) => {
+                (Ok(ServerName::from(address.ip())), Some((sets.of(&Trust::File(bundle.clone())), false)))
+            }
+            MysqlTls::Verify(spec) => (named(spec), Some((sets.of(&spec.trust), true))),
+        };
+        Self {
+            demand,
+            name,
+            trust,
+            shown: Shown::default(),
+            tickets: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Whether TLS is to follow a greeting.
+    ///
+    /// # Errors
+    /// It is asked for and not offered.
+    pub(super) fn wanted(&self, greeting: &Greeting) -> Result<bool, Failure> {
+        match self.demand {
+            Demand::Never => Ok(false),
+            Demand::IfOffered => Ok(greeting.offers_tls()),
+            Demand::Always if greeting.offers_tls() => Ok(true),
+            Demand::Always => Err(greeting.lacks_tls()),
+        }
+    }
+
+    /// Whether TLS is never used.
+    pub(super) fn never(&self) -> bool {
+        self.demand == Demand::Never
+    }
+
+    /// What must be right before anybody is dialled.
+    ///
+    /// # Errors
+    /// A name that is none, or no usable roots.
+    pub(super) async fn prepare(&self) -> Result<(), Failure> {
+        self.name.as_ref().map_err(Clone::clone)?;
+        if let Some((trust, _)) = &self.trust {
+            trust.authorities().await?;
+        }
+        Ok(())
+    }
+
+    /// TLS on a stream whose server expects it. Returns the session, how far it can be trusted, and how long it took.
+    ///
+    /// # Errors
+    /// Why there is no session. A bad certificate is none of the reasons.
+    pub(super) async fn shake(
+        &self,
+        stream: TcpStream,
+        deadline: Deadline,
+    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), ShakeFault> {
+        let turn = async { Ok(self.turn.lock().await) };
+        let _turn = deadline.cover("TLS handshake not finished", turn).await?;
+        let name = self.name.as_ref().map_err(Clone::clone)?;
+        let Tickets { config, judge, .. } = self.tickets().await?;
+        judge.take_fault();
+        // TLS writes twice in a row, which Nagle's algorithm holds up. Only costs latency if it fails.
+        let _ = stream.set_nodelay(true);
+        let started = Instant::now();
+        let shaking = async { Ok(TlsConnector::from(config).connect(name.clone(), stream).await) };
+        let shaken = deadline.cover("TLS handshake not finished", shaking).await;
+        let shaken = shaken.map_err(ShakeFault::from).and_then(|shaken| shaken.map_err(|e| ShakeFault::new(&e)));
+        let stream = shaken.inspect_err(|_| self.forget())?;
+        let took = started.elapsed();
+        let secrecy = match (judge.take_fault(), &self.trust) {
+            (Some(error), _) => {
+                self.forget();
+                let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                Secrecy::Disproven(dial::failure("TLS handshake", &error))
+            }
+            (None, Some(_)) => Secrecy::Verified,
+            (None, None) => Secrecy::Unchecked,
+        };
+        Ok((stream, secrecy, took))
+    }
+
+    /// The certificate that was shown last, whatever it is worth.
+    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.shown.last()
+    }
+
+    /// Throws the tickets away: the next handshake shows the certificate.
+    pub(super) fn forget(&self) {
+        *lock(&self.tickets) = None;
+    }
+
+    async fn tickets(&self) -> Result<Tickets, Failure> {
+        if let Some(tickets) = lock(&self.tickets).as_ref().filter(|t| t.since.elapsed() < Sessions::LIFETIME) {
+            return Ok(tickets.clone());
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let local = |e: &dyn std::fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
+        let demands = match &self.trust {
+            Some((trust, name)) => Some(Demands { authorities: trust.authorities().await?.clone(), name: *name }),
+            None => None,
+        };
+        let verifiable = provider.signature_verification_algorithms.supported_schemes();
+        let judge = Arc::new(Verifier::lenient(demands, verifiable, self.shown.clone()));
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(judge.clone());
+        let mut config = builder.with_no_client_auth();
+        config.resumption = session_store::of_one_server();
+        let tickets = Tickets { config: Arc::new(config), judge, since: Instant::now() };
+        *lock(&self.tickets) = Some(tickets.clone());
+        Ok(tickets)
+    }
+}

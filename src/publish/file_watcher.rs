@@ -1,0 +1,130 @@
+//! Notices changes of files for as long as it lives, with a watch where one can be had and by polling besides.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use crate::sys::atomic_file::parent;
+use crate::sys::dir_watch::{Changes, DirWatch};
+
+/// Between two polls behind a watch: for what no watch can see.
+const BEHIND_A_WATCH: Duration = Duration::from_secs(15);
+/// Between two polls where no watch could be made.
+const WITHOUT_A_WATCH: Duration = Duration::from_millis(100);
+
+/// Looks after some files, whatever becomes of their folders.
+pub(super) struct FileWatcher {
+    files: Vec<PathBuf>,
+    watch: Option<DirWatch>,
+    seen: Vec<Option<Print>>,
+    next_poll: Instant,
+}
+
+/// What tells one state of a file from another: inode, time of the last change of any kind, size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Print(u64, i64, i64, u64);
+
+impl FileWatcher {
+    /// Begins to look. A watch that can't be made is tried again at each poll.
+    pub(super) async fn new(files: Vec<PathBuf>) -> Self {
+        let (watch, seen) = open(files.clone()).await;
+        let mut watcher = Self { files, watch, seen, next_poll: Instant::now() };
+        watcher.rest();
+        watcher
+    }
+
+    /// Waits until some file may have changed since the last call, and says which, in the order they were named in.
+    /// May be dropped at any time without losing a change.
+    pub(super) async fn changed(&mut self) -> Changes {
+        loop {
+            let told = match &mut self.watch {
+                Some(watch) => tokio::select! {
+                    changes = watch.changed() => changes,
+                    () = tokio::time::sleep_until(self.next_poll) => Changes::NONE,
+                },
+                None => {
+                    tokio::time::sleep_until(self.next_poll).await;
+                    Changes::NONE
+                }
+            };
+            if !told.is_empty() {
+                if self.watch.as_ref().is_some_and(DirWatch::is_broken) {
+                    // Not at once: the folder may come back a moment later.
+                    self.watch = None;
+                    self.rest();
+                }
+                return told;
+            }
+            let polled = self.poll().await;
+            if !polled.is_empty() {
+                return polled;
+            }
+        }
+    }
+
+    async fn poll(&mut self) -> Changes {
+        let seen = if self.watch.is_some() {
+            let files = self.files.clone();
+            spawn_blocking(move || prints(&files)).await.unwrap_or_default()
+        } else {
+            let (watch, seen) = open(self.files.clone()).await;
+            self.watch = watch;
+            seen
+        };
+        let changed = |i: &usize| self.seen.get(*i) != seen.get(*i);
+        let changes = (0..self.files.len()).filter(changed).fold(Changes::NONE, |all, i| all.and(Changes::one(i)));
+        self.seen = seen;
+        self.rest();
+        changes
+    }
+
+    fn rest(&mut self) {
+        let pause = if self.watch.is_some() { BEHIND_A_WATCH } else { WITHOUT_A_WATCH };
+        self.next_poll = Instant::now() + pause;
+    }
+}
+
+/// The watch first, so that no change falls between it and the first look. Making one costs a thread: not for a folder
+/// that is not there.
+async fn open(files: Vec<PathBuf>) -> (Option<DirWatch>, Vec<Option<Print>>) {
+    let work = move || {
+        let there = files.iter().all(|file| parent(file).is_dir());
+        (there.then(|| DirWatch::new(&files).ok()).flatten(), prints(&files))
+    };
+    spawn_blocking(work).await.unwrap_or_default()
+}
+
+fn prints(files: &[PathBuf]) -> Vec<Option<Print>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let print = |m: std::fs::Metadata| Print(m.ino(), m.ctime(), m.ctime_nsec(), m.size());
+    files.iter().map(|f| std::fs::metadata(f).ok().map(print)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn soon<T>(f: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(20), f).await.expect("nothing told within the deadline")
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_comes_later_and_goes_is_coped_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("run");
+        let file = inner.join("plan.json");
+        let mut watcher = FileWatcher::new(vec![file.clone()]).await;
+        assert!(watcher.watch.is_none());
+        for round in 0..2 {
+            std::fs::create_dir(&inner).unwrap();
+            std::fs::write(&file, format!("{round}")).unwrap();
+            assert!(soon(watcher.changed()).await.has(0));
+            std::fs::remove_dir_all(&inner).unwrap();
+            while std::fs::exists(&file).unwrap() || watcher.watch.is_some() {
+                soon(watcher.changed()).await;
+            }
+        }
+    }
+}
