@@ -97,6 +97,17 @@ LIST
     diff <(echo "$expected") <(echo "$found")
 }
 
+# manual_is_there COMMAND…: lists the package's files. Each page is one of them, and its text is that of its source.
+manual_is_there() {
+    local listed page installed
+    listed=$("$@")
+    for page in packaging/man/*.7; do
+        installed=/usr/share/man/man7/${page##*/}.gz
+        grep -qxF "$installed" <<<"$listed" || { printf 'expected %s, found\n%s\n' "$installed" "$listed"; return 1; }
+        gzip -dc "$root$installed" | cmp - "$page"
+    done
+}
+
 # Warnings are about other units of the container, too: only ours count.
 units_verify() {
     local said
@@ -165,6 +176,7 @@ print(unit, sorted({line["PRIORITY"] for line in ours}))
 scene_install() {
     check 'the deb installs, both services start and are enabled' install_deb
     check 'folders and config have the promised owners and modes' folders
+    check 'the deb has every page of the manual' manual_is_there inside dpkg -L privatelinkd
     check 'systemd finds nothing to say about the units, nor did it at boot' units_verify
     check 'the agent scores at most 1.4' score "$agent" 1.4
     figure "exposure of the agent: $(cat "$work/score")"

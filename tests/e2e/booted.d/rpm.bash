@@ -40,6 +40,7 @@ scene_rpm() {
     check 'another container boots' boot
     check 'the rpm installs, both services start' install_rpm
     check 'folders and config have the promised owners and modes' folders
+    check 'the rpm has every page of the manual' manual_is_there inside rpm -ql privatelinkd
     network up
     zones start
     check 'a config is taken, getent finds the names' takes_config
