@@ -9,6 +9,8 @@ use fastrand::Rng;
 use privatelinkd::model::AnswerReason;
 use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
 
+use crate::manual;
+
 const NAME: &str = "db.example.internal";
 const NOBODY: &str = "# BEGIN privatelinkd (managed by nobody any more";
 
@@ -336,4 +338,11 @@ fn a_hosts_file_that_two_folders_name_is_handled_once() {
     let (told, _) = succeeds("leave_all", Path::new(&folders));
     assert_eq!(told.matches("To delete it: ").count(), 1, "{told}");
     assert!(folder.read().windows(NOBODY.len()).any(|bytes| bytes == NOBODY.as_bytes()));
+}
+
+#[test]
+fn the_manual_has_the_line_that_deletes_a_block() {
+    let (line, _) = succeeds("how_to_delete", Path::new("/etc/hosts"));
+    let page = manual::page("privatelinkd-operations.7");
+    assert!(manual::examples(&page).contains(&line), "{line}");
 }

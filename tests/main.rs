@@ -52,6 +52,7 @@ mod hosts_hostile;
 mod hosts_rig;
 mod hosts_writer;
 mod leaving;
+mod manual;
 mod observe_fixture;
 mod observe_metrics;
 mod observe_serve;

@@ -1,17 +1,23 @@
 //! `/metrics`: exact families, well-formed in both formats, bounded, and free of what has no business there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::model::{Failure, FailureReason, HostFacts, IdentityPart, Zone};
+use privatelinkd::model::{
+    BusinessStatus, Certificate, CheckHealth, CloudFacts, ConnectionStatus, DnsCode, DnsCounts, DnsTransport,
+    EndpointStatus, Failure, FailureReason, HostFacts, IdentityPart, Zone, ZoneFacts, ZoneStatus,
+};
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::metrics::{Format, render};
 use privatelinkd::sys::process_stats::ProcessStats;
 
-use crate::observe_fixture::{degraded, down, healthy, key, set_target, slow, up};
+use crate::config_files::root;
+use crate::manual;
+use crate::observe_fixture::{at, degraded, down, healthy, key, set_target, slow, up};
 
 const PROCESS: ProcessStats = ProcessStats {
     cpu: Some(Duration::from_millis(1500)),
@@ -330,5 +336,117 @@ fn a_slow_address_has_a_series_while_it_is_slow() {
         let mut s = healthy();
         set_target(&mut s, &key(1, 0), check);
         assert_eq!(read(&s).series.get(series), value);
+    }
+}
+
+/// A snapshot in which every family has a series.
+fn everything() -> Snapshot {
+    let mut s = degraded();
+    let (target, other) = (key(0, 0), key(0, 1));
+    let inventory = Arc::make_mut(&mut s.inventory);
+    let endpoint = inventory.endpoints.get_mut(&target.endpoint).unwrap();
+    endpoint.cloud = Some(CloudFacts {
+        status: EndpointStatus::Active,
+        business: BusinessStatus::Normal,
+        connection: ConnectionStatus::Connected,
+        service_name: String::new(),
+        region: String::new(),
+        vpc_id: String::new(),
+    });
+    let facts = ZoneFacts { status: ZoneStatus::Connected, eni_id: None, domain: None };
+    endpoint.zones.get_mut(&target.zone).unwrap().cloud = Some(facts);
+    let certificate = Certificate {
+        names: Vec::new(),
+        issuer: String::new(),
+        not_before: at(0).wall,
+        not_after: at(9000).wall,
+        ends_earlier: None,
+        unused: Vec::new(),
+    };
+    set_target(&mut s, &other, CheckHealth { certificate: Some(Arc::new(certificate)), ..slow(None) });
+    let answered = BTreeMap::from([((DnsTransport::Udp, DnsCode::NoError), 1)]);
+    s.dns = Some(DnsCounts { answered, ..DnsCounts::default() });
+    s
+}
+
+/// A family, as the manual tells it and as it is.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    kind: String,
+    labels: BTreeSet<String>,
+    meaning: String,
+}
+
+/// The table of privatelinkd-operations(7), an item a family: its tag is the name, its first line `type | unit | labels`,
+/// and after a break what it means, which begins with the code's own words.
+fn told() -> BTreeMap<String, (Told, String)> {
+    let page = manual::page("privatelinkd-operations.7");
+    let mut table = BTreeMap::new();
+    for item in manual::section(&page, "METRICS").split("\n.TP\n").skip(1) {
+        let lines: Vec<&str> = item.lines().take(4).collect();
+        let [tag, row, ".br", meaning] = lines[..] else { panic!("no row of the table: {item}") };
+        let name = tag.strip_prefix(".B ").unwrap_or_else(|| panic!("no name: {item}"));
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [kind, unit, labels] = cells[..] else { panic!("no type, unit and labels: {item}") };
+        let labels = if labels == "none" { BTreeSet::new() } else { labels.split(", ").map(str::to_owned).collect() };
+        let told = Told { kind: kind.to_owned(), labels, meaning: manual::plain(meaning) };
+        let before = table.insert(name.to_owned(), (told, unit.to_owned()));
+        assert!(before.is_none(), "{name} is told twice");
+    }
+    table
+}
+
+/// Every family that is rendered.
+fn exposed(s: &Snapshot) -> BTreeMap<String, Told> {
+    let text = render(s, &PROCESS, Format::Text);
+    let found = parse(&text, Format::Text);
+    let helps = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
+    let helps: BTreeMap<&str, &str> = helps.collect();
+    let mut all = BTreeMap::new();
+    for (name, kind) in &found.families {
+        let told = Told { kind: kind.clone(), labels: BTreeSet::new(), meaning: helps[name.as_str()].to_owned() };
+        all.insert(name.clone(), told);
+    }
+    for series in found.series.keys() {
+        let (name, labels) = series.split_once('{').unwrap_or((series.as_str(), "}"));
+        let known = |suffix: &&str| name.strip_suffix(*suffix).filter(|family| all.contains_key(*family));
+        let family = ["", "_bucket", "_sum", "_count"].iter().find_map(known).unwrap();
+        let labels = label_pairs(labels.strip_suffix('}').unwrap()).into_iter().map(|(label, _)| label);
+        all.get_mut(family).unwrap().labels.extend(labels.filter(|label| label != "le"));
+    }
+    all
+}
+
+/// The names of families in the code.
+fn written() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(root().join("src/observe/metrics")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let names_it = |word: &&str| word.starts_with("privatelink_") || word.starts_with("process_");
+        let is_name = |word: &&str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        names.extend(text.split('"').filter(names_it).filter(is_name).map(str::to_owned));
+    }
+    names
+}
+
+#[test]
+fn the_manual_tells_of_every_family_and_of_no_other() {
+    let (told, exposed) = (told(), exposed(&everything()));
+    assert_eq!(exposed.keys().cloned().collect::<BTreeSet<_>>(), written(), "`everything` lacks a family");
+    assert_eq!(told.keys().collect::<Vec<_>>(), exposed.keys().collect::<Vec<_>>(), "manual and code");
+    for (name, (told, unit)) in &told {
+        assert_eq!(told, &exposed[name], "{name}: manual and code");
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        let expected = if name.ends_with("_timestamp_seconds") || name == "process_start_time_seconds" {
+            "seconds since 1970"
+        } else if name.ends_with("_seconds") {
+            "seconds"
+        } else if name.ends_with("_bytes") {
+            "bytes"
+        } else {
+            assert!(!unit.contains("seconds") && !unit.contains("bytes"), "{name}: {unit}");
+            unit.as_str()
+        };
+        assert_eq!(unit, expected, "{name}");
     }
 }
