@@ -12,6 +12,8 @@ use privatelinkd::config::{
 };
 use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
 
+use crate::manual;
+
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -109,18 +111,25 @@ pub(crate) fn with_secrets(text: &str) -> (tempfile::TempDir, String) {
     (folder, text)
 }
 
-/// The fenced TOML of the README, its indentation taken off.
-pub(crate) fn configs_of_the_readme() -> Vec<String> {
+/// What the documents show of a config: the fenced TOML of the README, and the examples of the manual that have a line
+/// that begins with `[`, as a table does.
+pub(crate) fn documented_configs() -> Vec<String> {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let fenced = |text: &str| text.split("```").next().unwrap().to_owned();
-    readme.split("```toml").skip(1).map(fenced).collect()
+    let mut configs: Vec<String> = readme.split("```toml").skip(1).map(fenced).collect();
+    assert!(!configs.is_empty(), "the README has none");
+    let of_readme = configs.len();
+    for (_, page) in manual::pages() {
+        let has_table = |text: &String| text.lines().any(|line| line.trim_start().starts_with('['));
+        configs.extend(manual::examples(&page).into_iter().filter(has_table));
+    }
+    assert!(configs.len() >= of_readme + 3, "the manual has too few");
+    configs
 }
 
 #[test]
-fn every_config_in_the_readme_holds() {
-    let configs = configs_of_the_readme();
-    assert!(!configs.is_empty());
-    configs.iter().for_each(|config| holds(config));
+fn every_documented_config_holds() {
+    documented_configs().iter().for_each(|config| holds(config));
 }
 
 fn sample() -> String {

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
 use crate::config_files::{
-    ENDPOINT, authority, configs_of_the_readme, environment, folder, root, sample_switched_on, with_owner, with_secrets,
+    ENDPOINT, authority, documented_configs, environment, folder, root, sample_switched_on, with_owner, with_secrets,
 };
 use crate::config_fuzz::run;
 use crate::support::damaged;
@@ -55,7 +55,7 @@ fn comes_back(loaded: &Loaded) {
 fn every_shipped_and_documented_config_comes_back() {
     let dir = folder(&[("ca.pem", &authority())]);
     let ca = dir.path().join("ca.pem").display().to_string();
-    let mut texts = configs_of_the_readme();
+    let mut texts = documented_configs();
     // A literal header value is not kept, and that has a test of its own.
     let sample = sample_switched_on().replace("/etc/privatelinkd/ca.pem", &ca);
     texts.push(sample.lines().filter(|line| !line.starts_with("headers = ")).collect::<Vec<_>>().join("\n"));

@@ -1,7 +1,7 @@
 //! Many hosts against the one quota of their account (B14), in virtual time: how often all of them together call the
 //! API, whatever happens to them, and how soon they learn that an address changed.
 //!
-//! The table is printed with `cargo test discover_fleet -- --show-output`; the README shows it.
+//! The table is printed with `cargo test discover_fleet -- --show-output`; privatelinkd-guides(7) shows it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,4 @@
-//! What a fleet of some size has been promised, in numbers of the README and of `src/promises.md` alone, and what of it
+//! What a fleet of some size has been promised, in numbers of the manual and of `src/promises.md` alone, and what of it
 //! does not hold. It shares no code with the rules: it is told the true number of hosts, whatever their config says.
 
 use super::super::history::{Ms, SECOND};
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_returns_are_those_of_the_readme() {
+    fn the_bounds_of_returns_are_those_of_the_manual() {
         assert_eq!(Fleet(50).returns(Course::Path), (21.0, 50.0));
         assert_eq!(Fleet(300).returns(Course::Path), (26.0, 100.0));
         assert_eq!(Fleet(60_000).returns(Course::Path), (140.0, 1000.0));
