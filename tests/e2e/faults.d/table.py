@@ -1,8 +1,14 @@
-"""The table: of what was measured, and as the README has it."""
+"""The table: of what was measured, and as the documents have it."""
+
+import re
 
 HEAD = ("what is done to zone a", "kinds", "verdict", "the name",
         "fault to verdict, s", "first failure to verdict, s", "verdict to hosts file, ms", "end to back, s", "bad attempts")
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+# With times, and without.
+TIMES, PAGE = "tests/e2e/faults.d/README.md", "packaging/man/privatelinkd-operations.7"
+DOCUMENTS = TIMES, PAGE
+PAGE_BEGIN, PAGE_END = '.\\" faults: begin\n', '.\\" faults: end\n'
 
 
 def fate(row):
@@ -58,12 +64,28 @@ def lines(courses):
         yield "| " + " | ".join((*cells(group), *times)) + " |"
 
 
-def differences(readme, rows):
-    """How the README's table differs in what it says of kinds, faults, verdicts and names."""
-    with open(readme, encoding="utf-8") as file:
-        text = file.read()
+def told_in_markdown(text):
     inside = text.partition(BEGIN)[2].partition(END)[0]
-    told = [tuple(cell.strip() for cell in line.strip("|").split("|"))[:4] for line in inside.strip().splitlines()[2:]]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|"))[:4] for line in inside.strip().splitlines()[2:]]
+
+
+def told_in_page(text):
+    """An item a row: its tag is the fault, its text the other cells."""
+    inside = text.partition(PAGE_BEGIN)[2].partition(PAGE_END)[0]
+    # Verdicts are bold.
+    items = re.sub(r"\\f[BR]", "`", inside).split(".TP\n")[1:]
+    found = []
+    for item in items:
+        tag, *lines = item.splitlines()
+        found.append((tag.removeprefix(".B "), *" ".join(lines).split(" | ")))
+    return found
+
+
+def differences(document, rows):
+    """How the table of a document differs in what it says of kinds, faults, verdicts and names."""
+    with open(document, encoding="utf-8") as file:
+        text = file.read()
+    told = told_in_page(text) if document == PAGE else told_in_markdown(text)
     expected = [cells(group) for group in groups(rows).items()]
-    return [f"not in the README: {row}" for row in expected if row not in told] + \
-        [f"only in the README: {row}" for row in told if row not in expected]
+    return [f"not in {document}: {row}" for row in expected if row not in told] + \
+        [f"only in {document}: {row}" for row in told if row not in expected]

@@ -239,8 +239,8 @@ def tell(found):
     for met, what in report.aims(found):
         print(f"{'ok' if met else 'FAILED'} {what}")
         passed, failed = passed + met, failed + (not met)
-    wrong = report.differences("README.md", places(all_scenes(False)))
-    print("FAILED the README's table" if wrong else "ok the README's table has the same rows")
+    wrong = report.differences(places(all_scenes(False)))
+    print(f"FAILED the table of {report.DOCUMENT}" if wrong else f"ok the table of {report.DOCUMENT} has the same rows")
     for line in wrong:
         print(f"   {line}")
     passed, failed = passed + (not wrong), failed + bool(wrong)

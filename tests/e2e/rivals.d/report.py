@@ -2,6 +2,8 @@
 
 from steerers import OURS
 
+# Where the table is told.
+DOCUMENT = "tests/e2e/rivals.d/README.md"
 BEGIN, END = "<!-- rivals: begin -->", "<!-- rivals: end -->"
 # Our defaults: of every kind.
 BACK, FLAPPING = 15.0, 5.0
@@ -33,14 +35,14 @@ def table(found, steerers):
         yield f"| {place.scene.title} | {place.kind} | " + " | ".join(cell(of[label]) for label in steerers) + " |"
 
 
-def differences(readme, places):
-    """Which rows the README's table lacks or has too many of."""
-    with open(readme, encoding="utf-8") as file:
+def differences(places):
+    """Which rows the table of the document lacks or has too many of."""
+    with open(DOCUMENT, encoding="utf-8") as file:
         inside = file.read().partition(BEGIN)[2].partition(END)[0]
     told = [tuple(cell.strip() for cell in line.strip("|").split("|"))[:2] for line in inside.strip().splitlines()[2:]]
     expected = [(place.scene.title, place.kind) for place in places]
-    return [f"not in the README: {row}" for row in expected if row not in told] + \
-        [f"only in the README: {row}" for row in told if row not in expected]
+    return [f"not in {DOCUMENT}: {row}" for row in expected if row not in told] + \
+        [f"only in {DOCUMENT}: {row}" for row in told if row not in expected]
 
 
 def aims(found):
