@@ -340,7 +340,7 @@ scene_route() {
     check "$1: the package goes, and nothing stays registered" package_removed
 }
 
-# As the README says, with the address of a bridge besides.
+# As privatelinkd-guides(7) says, with the address of a bridge besides.
 sockets_on() {
     mkdir -p "$root/etc/systemd/system/privatelinkd.socket.d"
     printf '[Socket]\nListenDatagram=%s:53\nListenStream=%s:53\n' "$bridge" "$bridge" \
