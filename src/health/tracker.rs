@@ -9,7 +9,7 @@ use super::pace::{Pace, Sparing};
 use super::result_history::{ResultHistory, Run, Runs};
 use crate::model::{
     Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
-    Returns, Schedule,
+    Returns, Schedule, Span,
 };
 
 mod rhythm;
@@ -75,6 +75,10 @@ pub struct Tracker {
     packets: LossCounter,
     /// Attempts in a row that this host forbade.
     forbidden: u32,
+    /// When an attempt last ended by a fault of this host's own: what passed before says nothing of the time until then.
+    interrupted: Option<Boottime>,
+    /// Decidedly down, and failing since by what no other zone mends: what fails from now on has to be decided anew.
+    undecided: bool,
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
     last_success_started: Option<Boottime>,
@@ -113,6 +117,8 @@ impl Tracker {
             retries: 0,
             packets: LossCounter::default(),
             forbidden: 0,
+            interrupted: None,
+            undecided: false,
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
@@ -203,7 +209,9 @@ impl Tracker {
         self.stats.count(&observation.outcome);
         self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
         let is_ours = self.is_ours(observation);
-        if !is_ours {
+        if is_ours {
+            self.interrupted = Some(observation.ended);
+        } else {
             self.fold.insert(observation);
         }
         self.loads.observe(observation, now.boottime);
@@ -251,9 +259,9 @@ impl Tracker {
             failing_since: self.run.failing_since,
             successes_in_a_row: self.run.successes,
             last_success_started: self.last_success_started,
-            successes,
+            successes: successes.map(|run| self.without_interruption(run)),
             proved: self.proved,
-            moving,
+            moving: moving.filter(|_| !self.undecided),
             on_the_way: self.run.on_the_way,
             never_reached: self.unreached.filter(|_| self.state == CheckState::Unknown),
             last: self.last.clone(),
@@ -264,6 +272,11 @@ impl Tracker {
             remark: None,
             stats: self.stats.clone(),
         }
+    }
+
+    /// What of a run of successes is known to have been one.
+    fn without_interruption(&self, run: Span) -> Span {
+        Span { first: self.interrupted.map_or(run.first, |at| run.first.max(at)).min(run.last), ..run }
     }
 
     /// A probe that began then has succeeded.
@@ -304,8 +317,10 @@ impl Tracker {
         let moved = self.run.moving >= fall;
         if let CheckState::Down { decided } = self.state {
             self.retries = self.retries.saturating_add(1);
+            let open = decided.is_none() || self.undecided;
+            self.undecided = decided.is_some() && (self.undecided || self.run.staying > 0) && !moved;
             return match decided {
-                None if moved => {
+                _ if open && moved => {
                     self.state = CheckState::Down { decided: Some(ended) };
                     self.leaves(now);
                     Some(Signal::WentDown(failure.clone()))
@@ -318,6 +333,7 @@ impl Tracker {
                 None | Some(_) => None,
             };
         }
+        self.undecided = false;
         self.loss += Self::LEAK;
         let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {

@@ -45,7 +45,7 @@ pub(super) struct Candidate {
     pub(super) unproven: bool,
     /// When it was last seen that nobody has ever reached it.
     pub(super) never_reached: Option<Boottime>,
-    /// Some check that is up has met a failure just now.
+    /// Some check that is not down has met a failure just now.
     pub(super) failing: bool,
     /// It says that it is overloaded, by some check.
     pub(super) overloaded: bool,
@@ -259,7 +259,12 @@ fn connects(health: Option<&TargetHealth>) -> bool {
 }
 
 fn is_failing(health: Option<&TargetHealth>) -> bool {
-    let fails = |c: &CheckHealth| matches!(c.state, CheckState::Up { .. }) && c.successes_in_a_row == 0;
+    let fails = |c: &CheckHealth| match c.state {
+        CheckState::Up { .. } => c.successes_in_a_row == 0,
+        // A login may pass at an address that is too slow for its path check.
+        CheckState::Unknown => c.failing_since.is_some(),
+        CheckState::Down { .. } => false,
+    };
     // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes away.
     health.is_some_and(|health| evidence::in_force(health).any(|(_, check)| fails(check)))
 }

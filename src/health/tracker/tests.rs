@@ -376,3 +376,43 @@ fn what_rests_is_not_probed_before_the_time_for_any_reason() {
     t.pace(Pace::Scheduled, at(16_000));
     assert_eq!(t.wait(at(16_000)), Duration::ZERO);
 }
+
+#[test]
+fn what_passed_before_a_fault_of_our_own_is_no_run_with_what_passes_after() {
+    let mut t = Tracker::new(rules(), at(0));
+    for ms in [1000, 2000] {
+        probe(&mut t, ms, None);
+    }
+    let run = |t: &Tracker| t.health().successes.map(|run| (run.first, run.last));
+    let span = |first, last| Some((at(first).boottime, at(last).boottime));
+    assert_eq!(run(&t), span(1000, 2000));
+    t.begin(at(3000), Duration::ZERO);
+    t.observe(&seen(3000, 400_000, Some(Local)), at(400_000));
+    assert_eq!(run(&t), span(2000, 2000));
+    probe(&mut t, 400_500, None);
+    probe(&mut t, 401_000, None);
+    assert_eq!(run(&t), span(400_000, 401_000));
+    assert_eq!(t.health().successes_in_a_row, 4, "the verdict goes on");
+}
+
+#[test]
+fn after_a_failure_that_moves_nobody_the_next_ones_have_to_be_decided_anew() {
+    let mut t = Tracker::new(rules(), at(0));
+    for ms in [1, 2, 3] {
+        probe(&mut t, ms, Some(Refused));
+    }
+    let decided = |t: &Tracker| match t.health().state {
+        CheckState::Down { decided } => decided,
+        _ => None,
+    };
+    assert!(t.health().moving.is_some());
+    probe(&mut t, 4, Some(Auth));
+    assert_eq!(decided(&t), Some(at(3).boottime), "who was left stays out");
+    for ms in [5, 6] {
+        assert_eq!(probe(&mut t, ms, Some(Refused)).signal, None);
+        assert_eq!(t.health().moving, None, "and is charged with nothing yet");
+    }
+    assert!(matches!(probe(&mut t, 7, Some(Refused)).signal, Some(Signal::WentDown(_))));
+    assert_eq!(decided(&t), Some(at(7).boottime));
+    assert!(t.health().moving.is_some());
+}

@@ -49,10 +49,12 @@ impl Oracle {
                 return Some((promise, format!("{}: {came} {why}", change())));
             }
         }
+        let down = |gone: &IpAddr| self.fails(*gone) || self.log.up_since(*gone).is_none();
+        let down: Vec<_> = before.difference(&after).copied().filter(down).map(|gone| (gone, case.now)).collect();
         let deaths: Vec<_> = before.difference(&after).copied().filter(|gone| self.fails(*gone)).collect();
         let watch = self.names.entry(case.name.to_owned()).or_default();
-        for gone in deaths {
-            watch.left.insert(gone, case.now);
+        watch.left.extend(down);
+        for _ in deaths {
             watch.departures.push(case.now);
         }
         None

@@ -43,7 +43,7 @@ impl Oracle {
             case.world.address(spot).is_none_or(|address| self.truth.is_given_up(spot, address, case.world))
         };
         let mut asked = self.truth.spots.iter().filter(|(spot, _)| !is_given_up(**spot));
-        let everybody = asked.all(|(_, s)| s.state.is_dead());
+        let everybody = asked.all(|(_, s)| s.state.is_dead() || s.state == State::Noisy);
         match new.reason {
             AnswerReason::FailedOver if all_well && !held => false_("nothing is dead"),
             AnswerReason::FailedOver if !left_out && !held => false_("nothing that is dead was left out"),
