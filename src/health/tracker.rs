@@ -276,7 +276,8 @@ impl Tracker {
 
     /// What of a run of successes is known to have been one.
     fn without_interruption(&self, run: Span) -> Span {
-        Span { first: self.interrupted.map_or(run.first, |at| run.first.max(at)).min(run.last), ..run }
+        let since = self.interrupted.filter(|at| *at <= run.last);
+        Span { first: since.map_or(run.first, |at| run.first.max(at)), ..run }
     }
 
     /// A probe that began then has succeeded.
