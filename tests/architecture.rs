@@ -3,6 +3,7 @@
 //!
 //! To judge another checkout: build this test, then run its binary with `CARGO_MANIFEST_DIR` set to that folder.
 
+mod guides;
 mod promises;
 mod rules;
 mod walk;
