@@ -8,7 +8,7 @@ mod writer;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use self::files::Texts;
+use self::files::ConfigFiles;
 pub use self::writer::{LoadedWriter, load_writer};
 use super::check::{self, Checked, World, file_ownership};
 use super::complaint::{Complaint, Complaints};
@@ -18,10 +18,9 @@ use super::findings::{Finding, Findings};
 use super::merge::{Flaws, Merged};
 use super::redacted_config::RedactedConfig;
 use super::redaction::Redaction;
-use super::rotation;
-use super::source_text::SourceText;
+use super::source_text::{SourceText, Texts};
 use super::sources::Sources;
-use super::{Config, Folders};
+use super::types::{Config, Folders};
 use crate::sys::identity;
 
 /// A configuration that holds, and where it came from.
@@ -38,7 +37,7 @@ pub struct Loaded {
     /// What [`super::last_good::keep`] writes down.
     pub kept: RedactedConfig,
     /// What it was made of, for secrets that change while it is in force.
-    pub texts: rotation::Texts,
+    pub texts: Texts,
 }
 
 impl Environment {
@@ -89,8 +88,8 @@ pub fn load_what_exists(path: &Path, environment: &Environment) -> Result<Loaded
     loaded(files::read_texts_that_exist(path), environment)
 }
 
-fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints> {
-    let Texts { documents, mut standing, unreadable, mut sources } = texts;
+fn loaded(files: ConfigFiles, environment: &Environment) -> Result<Loaded, Complaints> {
+    let ConfigFiles { documents, mut standing, unreadable, mut sources } = files;
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
@@ -106,7 +105,7 @@ fn loaded(texts: Texts, environment: &Environment) -> Result<Loaded, Complaints>
     });
     match judged {
         Ok((judged, _)) if of_files.is_empty() => {
-            let texts = rotation::Texts::new(documents, BTreeSet::new());
+            let texts = Texts::new(documents, BTreeSet::new());
             Ok(Loaded { sources, texts, ..judged })
         }
         Ok((judged, _)) => Err(join(of_files, Complaints { complaints: judged.warnings, omitted: 0 })),
@@ -149,7 +148,7 @@ pub fn from_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<L
     let documents: Vec<_> = texts.iter().map(document).collect();
     let mut sources = Sources::default();
     let (loaded, _) = judge(&documents, environment, &mut sources, None)?;
-    Ok(Loaded { sources, texts: rotation::Texts::new(documents, BTreeSet::new()), ..loaded })
+    Ok(Loaded { sources, texts: Texts::new(documents, BTreeSet::new()), ..loaded })
 }
 
 /// The configuration of one text, on this machine. For tests and demos.
@@ -173,9 +172,9 @@ pub(super) fn judge(
     let facts = files::gather(&tree, sources);
     let world = World { environment, facts: Some(&facts), left_out };
     let Checked { config, effective, findings, without } = check::check(tree, texts, world);
-    let (config, complaints) = settle(config, findings, texts, (flaws, &hidden));
+    let (config, complaints) = settle(config, findings, texts, flaws, &hidden);
     let Some(config) = config else { return Err(complaints) };
-    let (sources, texts) = (Sources::default(), rotation::Texts::default());
+    let (sources, texts) = (Sources::default(), Texts::default());
     Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept, texts }, without))
 }
 
@@ -184,7 +183,8 @@ fn settle<T>(
     made: Option<T>,
     mut findings: Findings,
     texts: &[SourceText],
-    (flaws, hidden): (Flaws, &Redaction),
+    flaws: Flaws,
+    hidden: &Redaction,
 ) -> (Option<T>, Complaints) {
     let Flaws { mistakes, repeats } = flaws;
     repeats.into_iter().for_each(|repeat| findings.add(Finding::from(repeat)));

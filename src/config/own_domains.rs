@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::HostConfig;
 use crate::model::{HostName, ZoneId};
 
 /// Of an endpoint with an `id` and `publish_domain`. A domain or region that is not known may be anything that has the
@@ -21,10 +20,15 @@ pub struct OwnDomains {
 }
 
 impl OwnDomains {
-    /// An endpoint is in the region of the host that uses it.
-    pub(super) fn new(domain: Option<HostName>, zones: BTreeSet<ZoneId>, host: &HostConfig) -> Self {
-        let named = host.zone.iter().chain(&zones).find_map(region_of);
-        Self { domain, region: host.region.clone().or(named), zones }
+    /// `region` and `zone` are those of the host: an endpoint is in the region of the host that uses it.
+    pub(super) fn new(
+        domain: Option<HostName>,
+        zones: BTreeSet<ZoneId>,
+        region: Option<String>,
+        zone: Option<&ZoneId>,
+    ) -> Self {
+        let named = zone.into_iter().chain(&zones).find_map(region_of);
+        Self { domain, region: region.or(named), zones }
     }
 }
 

@@ -4,24 +4,15 @@
 //! are judged once more, by the same rules as ever, with what their secret files hold now, and of the outcome only
 //! secrets are taken.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::complaint::Complaints;
 use super::credentials::CredentialsConfig;
 use super::facts::Environment;
 use super::loader;
-use super::source_text::SourceText;
+use super::source_text::Texts;
 use super::sources::Sources;
-use super::{Config, EndpointConfig};
-
-/// What a configuration was made of.
-#[derive(Debug, Clone, Default)]
-pub struct Texts {
-    documents: Arc<[SourceText]>,
-    /// Endpoints that lost a header value when the configuration was kept.
-    left_out: BTreeSet<String>,
-}
+use super::types::{Config, EndpointConfig};
 
 /// A configuration with the secrets that its files hold now.
 #[derive(Debug)]
@@ -35,10 +26,6 @@ pub struct Renewed {
 }
 
 impl Texts {
-    pub(super) fn new(documents: Vec<SourceText>, left_out: BTreeSet<String>) -> Self {
-        Self { documents: documents.into(), left_out }
-    }
-
     /// The configuration `running`, which these texts made, with the secrets that its files hold now. A file that can't
     /// be used costs its own endpoint, or the cloud's API, the new secret, and no other. Blocks.
     ///

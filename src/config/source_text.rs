@@ -1,6 +1,8 @@
 //! One file of the configuration as text: where its lines are, and how a piece of it is shown to a person.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A file's name and text.
 #[derive(Debug, Clone)]
@@ -11,6 +13,20 @@ pub(crate) struct SourceText {
     pub(crate) text: String,
     /// Where each line begins.
     starts: Vec<usize>,
+}
+
+/// What a configuration was made of.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    pub(super) documents: Arc<[SourceText]>,
+    /// Endpoints that lost a header value when the configuration was kept.
+    pub(super) left_out: BTreeSet<String>,
+}
+
+impl Texts {
+    pub(super) fn new(documents: Vec<SourceText>, left_out: BTreeSet<String>) -> Self {
+        Self { documents: documents.into(), left_out }
+    }
 }
 
 /// A piece of one line as it is shown: control characters escaped, secrets hidden, cut to a sane width.

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::cloud::{self, Scheme};
-use super::section::{Bad, Read, Section};
-use super::{CheckContext, read, secret};
+use super::context::{Bad, CheckContext, Read};
+use super::origin::{self, Scheme};
+use super::section::Section;
+use super::{read, secret};
+use crate::config::credentials::{
+    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig,
+};
 use crate::config::keys;
 use crate::config::raw::Node;
-use crate::config::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
 
 const KEY: &str = "cloud.credentials";
 /// What STS takes at all; a role may allow less than the longest.
@@ -43,13 +46,13 @@ const WORDS: &[(&str, Provider)] = &[
 /// `[cloud.credentials]`. Of a configuration that was kept, keys that are gone cost the API alone.
 pub(super) fn credentials(mut section: Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
     if context.world.left_out.is_none() {
-        return take(&mut section, context);
+        return provider(&mut section, context);
     }
-    let (taken, findings) = context.aside(|context| take(&mut section, context));
+    let (config, findings) = context.aside(|context| provider(&mut section, context));
     match findings.first_error() {
         None => {
             context.findings.append(findings);
-            taken
+            config
         }
         Some(error) => {
             let why = format!("expected {}, found {}", error.expected, error.found);
@@ -59,51 +62,43 @@ pub(super) fn credentials(mut section: Section, context: &mut CheckContext<'_>) 
     }
 }
 
-fn take(section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
-    let provider = section.take(context, "provider", |n| read::word(n, WORDS)).map(|p| p.value);
+fn provider(section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
+    let provider = section.value(context, "provider", |n| read::word(n, WORDS));
     let config = match provider {
-        Some(provider) => of(provider, section, context),
+        Some(provider) => provider_keys(provider, section, context),
         None => {
             // Which keys belong here is not known: only those of no provider at all are unknown.
             keys::PROVIDERS.iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
-    section.finish_rest(context);
+    section.finish(context);
     config
 }
 
-fn of(provider: Provider, section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
+fn provider_keys(
+    provider: Provider,
+    section: &mut Section,
+    context: &mut CheckContext<'_>,
+) -> Option<CredentialsConfig> {
     Some(match provider {
         Provider::Auto => CredentialsConfig::Auto,
         Provider::Environment => CredentialsConfig::Environment,
         Provider::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, context)?),
         Provider::CliConfig => CredentialsConfig::CliConfig(profile(section, context)?),
         Provider::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, context)?),
-        Provider::EcsRole => CredentialsConfig::EcsRole { name: optional(section, context, "role_name", role_name)? },
-        Provider::Uri => CredentialsConfig::Uri { url: optional(section, context, "url", url)? },
+        Provider::EcsRole => CredentialsConfig::EcsRole { name: section.optional(context, "role_name", role_name)? },
+        Provider::Uri => CredentialsConfig::Uri { url: section.optional(context, "url", url)? },
         Provider::AccessKey => CredentialsConfig::AccessKey(access_key(section, context)?),
         Provider::RamRoleArn => {
             let base = base(section, context);
             let arn = section.required(context, "role_arn", role_arn);
-            let external_id = optional(section, context, "external_id", |n| plain(n, "an external id", 1224));
+            let external_id = section.optional(context, "external_id", |n| plain(n, "an external id", 1224));
             let role = role(section, context);
             let role = RoleConfig { external_id: external_id?, ..role? };
             CredentialsConfig::RamRoleArn { base: base?, arn: arn?.value, role }
         }
     })
-}
-
-/// A key that may be absent: `None` only if it is wrong, which was said.
-fn optional<T>(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    name: &str,
-    read: impl FnOnce(&Node) -> Read<T>,
-) -> Option<Option<T>> {
-    let written = section.has(name);
-    let taken = section.take(context, name, read).map(|l| l.value);
-    (taken.is_some() || !written).then_some(taken)
 }
 
 /// Keys if any of theirs is there, else the role of the instance.
@@ -112,7 +107,7 @@ fn base(section: &mut Section, context: &mut CheckContext<'_>) -> Option<BaseCon
     if of_a_key.iter().any(|name| section.has(name)) {
         let key = access_key(section, context);
         let also = section.has("role_name");
-        let name = section.take(context, "role_name", role_name);
+        let name = section.read(context, "role_name", role_name);
         if also {
             let bad = Bad {
                 expected: "keys or the role of the instance".to_owned(),
@@ -126,49 +121,49 @@ fn base(section: &mut Section, context: &mut CheckContext<'_>) -> Option<BaseCon
     }
     for name in of_a_key {
         // Only for `check --show`: none of them is there.
-        let _ = section.take(context, name, |_| Read::Ok(()));
+        let _ = section.read(context, name, |_| Read::Ok(()));
     }
-    Some(BaseConfig::EcsRole { name: optional(section, context, "role_name", role_name)? })
+    Some(BaseConfig::EcsRole { name: section.optional(context, "role_name", role_name)? })
 }
 
 fn access_key(section: &mut Section, context: &mut CheckContext<'_>) -> Option<AccessKeyConfig> {
     let world = context.world;
     let id = section.required(context, "access_key_id", |n| plain(n, "an AccessKey id", 128));
     let secret = section.required(context, "access_key_secret_file", |n| secret::in_file(n, world));
-    let token = optional(section, context, "security_token_file", |n| secret::in_file(n, world));
+    let token = section.optional(context, "security_token_file", |n| secret::in_file(n, world));
     Some(AccessKeyConfig { id: id?.value, secret: secret?.value, token: token? })
 }
 
 fn profile(section: &mut Section, context: &mut CheckContext<'_>) -> Option<ProfileConfig> {
-    let file = optional(section, context, "file", read::path);
-    let profile = optional(section, context, "profile", |n| plain(n, "the name of a profile", 128));
+    let file = section.optional(context, "file", read::path);
+    let profile = section.optional(context, "profile", |n| plain(n, "the name of a profile", 128));
     Some(ProfileConfig { file: file?, profile: profile? })
 }
 
 fn oidc_role(section: &mut Section, context: &mut CheckContext<'_>) -> Option<OidcRoleConfig> {
-    let arn = optional(section, context, "role_arn", role_arn);
-    let provider_arn = optional(section, context, "oidc_provider_arn", |n| {
+    let arn = section.optional(context, "role_arn", role_arn);
+    let provider_arn = section.optional(context, "oidc_provider_arn", |n| {
         self::arn(n, ":oidc-provider/", "the ARN of an OIDC provider, \"acs:ram::ACCOUNT:oidc-provider/NAME\"")
     });
-    let token_file = optional(section, context, "oidc_token_file", read::path);
+    let token_file = section.optional(context, "oidc_token_file", read::path);
     let role = role(section, context);
     Some(OidcRoleConfig { arn: arn?, provider_arn: provider_arn?, token_file: token_file?, role: role? })
 }
 
 fn role(section: &mut Section, context: &mut CheckContext<'_>) -> Option<RoleConfig> {
-    let session = optional(section, context, "role_session_name", session_name);
-    let duration = section.take(context, "duration", |n| read::duration(n, SESSION));
-    let policy = optional(section, context, "policy", policy);
-    let sts_endpoint = optional(section, context, "sts_endpoint", sts_endpoint);
+    let session = section.optional(context, "role_session_name", session_name);
+    let duration = section.value(context, "duration", |n| read::duration(n, SESSION));
+    let policy = section.optional(context, "policy", policy);
+    let sts_endpoint = section.optional(context, "sts_endpoint", sts_endpoint);
     // The range fits.
-    let seconds = u32::try_from(duration?.value.as_secs()).ok()?;
+    let seconds = u32::try_from(duration?.as_secs()).ok()?;
     Some(RoleConfig { session: session?, seconds, policy: policy?, external_id: None, sts_endpoint: sts_endpoint? })
 }
 
 fn sts_endpoint(node: &Node) -> Read<String> {
     const EXPECTED: &str = "an https URL without a path, such as \"https://sts-vpc.cn-hangzhou.aliyuncs.com\"";
     let said = |bad: Bad| Bad { expected: EXPECTED.to_owned(), ..bad };
-    cloud::origin(node, Scheme::Https).map_err(|all| all.into_iter().map(said).collect())
+    origin::origin(node, Scheme::Https).map_err(|all| all.into_iter().map(said).collect())
 }
 
 /// Printable ASCII without spaces.
@@ -227,7 +222,7 @@ fn url(node: &Node) -> Read<String> {
         let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
         t.len() <= 2_000
             && t.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-            && host.and_then(cloud::host_of).is_some()
+            && host.and_then(origin::host_of).is_some()
     };
     let bad = || vec![Bad::new("a URL, such as \"http://127.0.0.1:8080/credentials\"", node)];
     node.text().filter(good).map(str::to_owned).ok_or_else(bad)

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::context::{Bad, CheckContext, Located};
 use super::endpoint::Draft;
 use super::general::HostDraft;
 use super::hosts::HostsDraft;
-use super::section::Bad;
-use super::{CheckContext, Located};
 use crate::config::raw::Origin;
 use crate::config::source_text::quote;
 use crate::model::limits::{ADDRESSES_A_NAME, NAMES_A_CONFIG, ZONES_AN_ENDPOINT};

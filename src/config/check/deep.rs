@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::section::{Bad, Section};
-use super::{CheckContext, Located, read};
+use super::context::{Bad, CheckContext, Located};
+use super::read;
+use super::section::{Conflict, Section};
 use crate::config::source_text::quote;
 use crate::model::{DeepSpec, Depth, Schedule};
 
@@ -50,25 +51,25 @@ pub(super) fn deep(
 ) -> Option<Option<DeepSpec>> {
     let depth = depth(section, context, means);
     let interval = if section.has("deep_interval") {
-        section.take(context, "deep_interval", |n| read::duration(n, SHORTEST..=DAY)).map(|l| l.value)
+        section.value(context, "deep_interval", |n| read::duration(n, SHORTEST..=DAY))
     } else {
-        section.derived(context, "deep_interval", &quote(around.interval), "default of this kind");
+        section.show_derived(context, "deep_interval", &quote(around.interval), "default of this kind");
         humantime::parse_duration(around.interval).ok()
     };
-    let timeout = section.take(context, "deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
-    let schedule = schedule(interval?, timeout?.value, around.path?, around.fleet_size);
+    let timeout = section.value(context, "deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
+    let schedule = schedule(interval?, timeout?, around.path?, around.fleet_size);
     Some(depth?.map(|depth| DeepSpec { depth, schedule }))
 }
 
 fn depth(section: &mut Section, context: &mut CheckContext<'_>, means: &SecretUse) -> Option<Option<Depth>> {
     let written = section.has("depth");
-    let read = section.take(context, "depth", |n| read::word(n, &DEPTHS));
+    let read = section.read(context, "depth", |n| read::word(n, &DEPTHS));
     let depth = match read {
         Some(depth) => depth,
         None if written => return None,
         None => {
             let (word, depth) = if means.has_secret { ("\"query\"", Some(Depth::Query)) } else { ("\"none\"", None) };
-            section.derived(context, "depth", word, "\"query\" if a secret is given");
+            section.show_derived(context, "depth", word, "\"query\" if a secret is given");
             Located { value: depth, at: None }
         }
     };
@@ -81,7 +82,8 @@ fn depth(section: &mut Section, context: &mut CheckContext<'_>, means: &SecretUs
         for name in means.of_query.iter().filter(|name| section.has(name)) {
             let word = DEPTHS.iter().find(|(_, other)| *other == depth.value).map_or("another", |(word, _)| *word);
             let help = "nothing is asked: give a secret, and no other `depth`";
-            section.clash(context, "depth", (format!("\"query\" beside `{name}`"), &quote(word)), help);
+            let expected = format!("\"query\" beside `{name}`");
+            section.report_conflict(context, "depth", Conflict { expected, found: &quote(word), help });
         }
     }
     Some(depth.value)

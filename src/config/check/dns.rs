@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cloud::resolver;
-use super::section::{Bad, Read, Section};
-use super::{CheckContext, Located, read};
+use super::context::{Bad, CheckContext, Located, Read};
+use super::read;
+use super::section::Section;
 use crate::config::raw::Node;
 use crate::config::source_text::quote;
-use crate::config::{DnsConfig, RouteMode};
+use crate::config::types::{DnsConfig, RouteMode};
 
 /// A stub that is asked anew for each connection is cheap; one that is not asked for an hour moves nobody.
 const LONGEST_TTL: Duration = Duration::from_secs(3600);
@@ -22,13 +22,13 @@ const ROUTES: &[(&str, RouteMode)] = &[
 
 /// `[dns]`
 pub(super) fn dns(mut section: Section, context: &mut CheckContext<'_>) -> Option<DnsConfig> {
-    let publish = section.take(context, "publish", read::boolean);
-    let listen = section.take(context, "listen", |n| read::filled_list(n, listen));
-    let ttl = section.take(context, "ttl", ttl);
-    let route = section.take(context, "route", |n| read::word(n, ROUTES));
-    let forward = section.take(context, "forward", |n| read::list(n, resolver));
+    let publish = section.value(context, "publish", read::boolean);
+    let listen = section.value(context, "listen", |n| read::filled_list(n, listen));
+    let ttl = section.value(context, "ttl", ttl);
+    let route = section.value(context, "route", |n| read::word(n, ROUTES));
+    let forward = section.value(context, "forward", |n| read::list(n, read::resolver));
     section.finish(context);
-    let (listen, forward) = (listen?.value, forward?.value);
+    let (listen, forward) = (listen?, forward?);
     each_once("dns.listen", &listen, context);
     each_once("dns.forward", &forward, context);
     for loops in forward.iter().filter(|f| listen.iter().any(|l| l.value == f.value)) {
@@ -39,19 +39,13 @@ pub(super) fn dns(mut section: Section, context: &mut CheckContext<'_>) -> Optio
         context.complain("dns.forward", bad);
     }
     let values = |all: Vec<Located<SocketAddr>>| all.into_iter().map(|l| l.value).collect();
-    Some(DnsConfig {
-        publish: publish?.value,
-        listen: values(listen),
-        ttl: ttl?.value,
-        route: route?.value,
-        forward: values(forward),
-    })
+    Some(DnsConfig { publish: publish?, listen: values(listen), ttl: ttl?, route: route?, forward: values(forward) })
 }
 
 /// One address of this host, present or to come: from a wildcard address an answer might leave with another one than
 /// was asked.
 fn listen(node: &Node) -> Read<SocketAddr> {
-    match resolver(node) {
+    match read::resolver(node) {
         Ok(address) => Ok(address),
         Err(_) => {
             let expected = "one address of this host, with or without a port, such as \"127.0.0.153:53\"";

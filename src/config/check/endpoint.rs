@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::probe::{Around, Fallback};
-use super::section::{Bad, Read, Section};
-use super::{CheckContext, Located, general, names, probe, read};
-use crate::config::raw::{Node, Origin, Table, Value, written_order};
+use super::context::{Bad, CheckContext, Located, Read};
+use super::probe::Around;
+use super::section::Section;
+use super::tls::NameFallback;
+use super::{general, names, probe, read};
+use crate::config::own_domains::OwnDomains;
+use crate::config::raw::{Node, Origin, Value};
 use crate::config::source_text::quote;
-use crate::config::{EndpointConfig, HostConfig, OwnDomains};
+use crate::config::types::{EndpointConfig, HostConfig};
 use crate::model::limits::ENDPOINTS_A_CONFIG;
 use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Returns, Steering, ZoneId};
 
@@ -62,8 +65,17 @@ impl Draft {
     }
 }
 
-/// Every `[[endpoint]]`; `shared` is the steering and the fleet size where an endpoint has none of its own.
-pub(super) fn endpoints(root: &mut Section, context: &mut CheckContext<'_>, shared: (Steering, u32)) -> Vec<Draft> {
+/// What other sections say that every endpoint goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Shared {
+    /// `[steering]`, where an endpoint has none of its own.
+    pub(super) steering: Steering,
+    /// `[host] fleet_size`.
+    pub(super) fleet_size: u32,
+}
+
+/// Every `[[endpoint]]`.
+pub(super) fn endpoints(root: &mut Section, context: &mut CheckContext<'_>, shared: Shared) -> Vec<Draft> {
     let written = root.has("endpoint");
     let mut sections = root.sections(context, "endpoint");
     if let Some(first_too_many) = sections.get(ENDPOINTS_A_CONFIG) {
@@ -83,43 +95,43 @@ pub(super) fn endpoints(root: &mut Section, context: &mut CheckContext<'_>, shar
     sections.into_iter().map(|section| endpoint(section, context, shared)).collect()
 }
 
-fn endpoint(mut section: Section, context: &mut CheckContext<'_>, (steering, fleet_size): (Steering, u32)) -> Draft {
+fn endpoint(mut section: Section, context: &mut CheckContext<'_>, Shared { steering, fleet_size }: Shared) -> Draft {
     section.label_by("name");
     let at = section.at.clone();
     let world = context.world;
     let name = section.required(context, "name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
-    let enabled = section.take(context, "enabled", read::boolean).is_none_or(|l| l.value);
+    let enabled = section.value(context, "enabled", read::boolean).unwrap_or(true);
     let (without_domain, without_id) = (!section.has("domain"), !section.has("id"));
     if without_domain && without_id && !section.has("addresses") {
         const HELP: &str = "`id` is found through the cloud's API, `domain` through DNS; `addresses` are fixed";
-        section.lack(context, "addresses", "`id`, `domain` or `addresses`".to_owned(), Some(HELP));
+        section.report_absence(context, "addresses", "`id`, `domain` or `addresses`".to_owned(), Some(HELP));
     }
-    let id = section.take(context, "id", |n| read::name::<EndpointId>(n, "an endpoint id")).map(|l| l.value);
-    let domain = section.take(context, "domain", read::host_name);
+    let id = section.value(context, "id", |n| read::name::<EndpointId>(n, "an endpoint id"));
+    let domain = section.read(context, "domain", read::host_name);
     if let (Some(id), Some(domain)) = (&id, &domain) {
-        is_of_one_endpoint(id, domain, context);
+        refuse_domain_of_another(id, domain, context);
     }
-    let publish_domain = section.take(context, "publish_domain", read::boolean);
-    let addresses = section.take(context, "addresses", addresses).map(|l| l.value).unwrap_or_default();
-    let names = section.take(context, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
-    let priority = section.take(context, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
+    let publish_domain = section.read(context, "publish_domain", read::boolean);
+    let addresses = section.value(context, "addresses", addresses).unwrap_or_default();
+    let names = section.read(context, "private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
+    let priority = section.value(context, "priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
     let zones = section.sections(context, "zone").into_iter().filter_map(|z| zone(z, context)).collect::<Vec<_>>();
     let fallback = match (names.as_ref().map(|n| n.value.first().or(domain.as_ref())), &domain) {
-        (Some(Some(name)), _) => Fallback::Name(name.value.clone()),
-        (Some(None), None) if without_domain => Fallback::Nothing,
-        _ => Fallback::Unread,
+        (Some(Some(name)), _) => NameFallback::Name(name.value.clone()),
+        (Some(None), None) if without_domain => NameFallback::Nothing,
+        _ => NameFallback::Unread,
     };
     let around = Around { name: fallback, fleet_size };
     let mut names = names.map(|n| n.value).unwrap_or_default();
     let publishes = publish_domain.as_ref().is_some_and(|p| p.value);
     if let Some(publish) = publish_domain.filter(|p| p.value) {
         let known = !(without_domain && without_id);
-        names.extend(domain_to_publish(&publish, (known, domain.as_ref()), context));
+        names.extend(domain_to_publish(&publish, known, domain.as_ref(), context));
     }
     let who = name.as_ref().filter(|_| enabled);
     let (probe, probe_kind) = match world.left_out {
-        Some(left_out) => spare_probe(context, (who, left_out), |context| take_probe(&mut section, context, &around)),
-        None => take_probe(&mut section, context, &around),
+        Some(left_out) => spare_probe(context, who, left_out, |context| optional_probe(&mut section, context, &around)),
+        None => optional_probe(&mut section, context, &around),
     };
     let steering = match section.optional_section(context, "steering") {
         Some(over) => general::steering_over(over, context, steering),
@@ -134,7 +146,7 @@ fn endpoint(mut section: Section, context: &mut CheckContext<'_>, (steering, fle
         publish_domain: publishes,
         addresses: addresses.iter().map(|(z, all)| (z.clone(), all.iter().map(|a| a.value).collect())).collect(),
         zone_names: zones.iter().map(pinned).collect(),
-        priority: priority.value,
+        priority,
         probe: probe.map(|probe| damped(&probe, steering)),
         steering,
     });
@@ -145,7 +157,8 @@ fn endpoint(mut section: Section, context: &mut CheckContext<'_>, (steering, fle
 /// The domain as a published name, where `publish_domain` asks for it and there is one, or will be.
 fn domain_to_publish(
     publish: &Located<bool>,
-    (known, domain): (bool, Option<&Located<HostName>>),
+    known: bool,
+    domain: Option<&Located<HostName>>,
     context: &mut CheckContext<'_>,
 ) -> Option<Located<HostName>> {
     if known {
@@ -159,7 +172,7 @@ fn domain_to_publish(
 
 /// Complains of a domain that begins with the id of another endpoint than `id`: what both give would be published
 /// together.
-fn is_of_one_endpoint(id: &EndpointId, domain: &Located<HostName>, context: &mut CheckContext<'_>) {
+fn refuse_domain_of_another(id: &EndpointId, domain: &Located<HostName>, context: &mut CheckContext<'_>) {
     let Some(label) = id_label(&domain.value) else { return };
     let own = label.strip_prefix(id.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     if !own {
@@ -198,9 +211,9 @@ fn published_domain(domain: &Located<HostName>, context: &mut CheckContext<'_>) 
 }
 
 /// The probe, if there is one and it could be read, and the word for it as in [`Draft::probe_kind`].
-type TakenProbe = (Option<Arc<ProbeSpec>>, Option<&'static str>);
+type ReadProbe = (Option<Arc<ProbeSpec>>, Option<&'static str>);
 
-fn take_probe(section: &mut Section, context: &mut CheckContext<'_>, around: &Around) -> TakenProbe {
+fn optional_probe(section: &mut Section, context: &mut CheckContext<'_>, around: &Around) -> ReadProbe {
     let written = section.has("probe");
     match section.optional_section(context, "probe") {
         Some(probe) => {
@@ -216,10 +229,11 @@ fn take_probe(section: &mut Section, context: &mut CheckContext<'_>, around: &Ar
 /// of its endpoint are worth more than it. `who` is the endpoint, `left_out` those that lost a header value.
 fn spare_probe(
     context: &mut CheckContext<'_>,
-    (who, left_out): (Option<&EndpointName>, &BTreeSet<String>),
-    take: impl FnOnce(&mut CheckContext<'_>) -> TakenProbe,
-) -> TakenProbe {
-    let (taken, findings) = context.aside(take);
+    who: Option<&EndpointName>,
+    left_out: &BTreeSet<String>,
+    read: impl FnOnce(&mut CheckContext<'_>) -> ReadProbe,
+) -> ReadProbe {
+    let (taken, findings) = context.aside(read);
     let incomplete = who.is_some_and(|name| left_out.contains(name.as_str()));
     let why = match findings.first_error() {
         Some(error) => format!("of {}: expected {}, found {}", error.key, error.expected, error.found),
@@ -237,7 +251,7 @@ fn addresses(node: &Node) -> Read<Addresses> {
     const EXPECTED: &str = "a table of zone id to address, such as { \"cn-hangzhou-h\" = \"10.0.1.15\" }";
     let table = node.table().filter(|t| !t.is_empty()).ok_or_else(|| vec![Bad::new(EXPECTED, node)])?;
     let (mut all, mut complaints) = (Addresses::new(), Vec::new());
-    for zone in named_values(table) {
+    for zone in read::named_values(table) {
         match addresses_of_zone(zone) {
             Ok((zone, addresses)) => drop(all.insert(zone, addresses)),
             Err(more) => complaints.extend(more),
@@ -257,12 +271,6 @@ fn addresses_of_zone((zone, node): (Node, &Node)) -> Read<(ZoneId, Vec<Located<I
         (Ok(id), Ok(addresses)) => Ok((id, addresses)),
         (id, addresses) => Err(id.err().into_iter().chain(addresses.err()).flatten().collect()),
     }
-}
-
-/// A table's keys, as nodes of their own, and values, as they were written down.
-pub(super) fn named_values(table: &Table) -> Vec<(Node, &Node)> {
-    let key = |name: &str, at: &Option<Origin>| Node { at: at.clone(), value: Value::Text(name.to_owned()) };
-    written_order(table).into_iter().map(|(name, e)| (key(name, &e.key), &e.node)).collect()
 }
 
 fn twice(all: &Addresses) -> Vec<Bad> {

@@ -6,9 +6,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::World;
+use super::context::{Bad, Read, World};
 use super::file_ownership::{self, Refusal};
-use super::section::{Bad, Read};
 use crate::config::facts::{Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
 use crate::config::source_text::quote;

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::section::{Bad, Read, Section};
-use super::{CheckContext, Located, read};
+use super::context::{Bad, CheckContext, Located, Read};
+use super::read;
+use super::section::{Conflict, Section};
 use crate::config::keys;
 use crate::config::raw::Node;
 use crate::config::source_text::quote;
-use crate::config::{HostConfig, LogConfig, MetricsConfig};
+use crate::config::types::{HostConfig, LogConfig, MetricsConfig};
 use crate::model::{Answers, Damping, HostName, Prefer, Steering};
 use crate::model::{LogFormat, LogLevel, LogTarget};
 
@@ -19,37 +20,27 @@ pub(super) struct HostDraft {
     pub(super) run_dir: Located<PathBuf>,
 }
 
-impl HostDraft {
-    pub(super) fn fleet_size(&self) -> u32 {
-        self.config.fleet_size
-    }
-
-    pub(super) fn value(self) -> HostConfig {
-        self.config
-    }
-}
-
 /// `[host]`
 pub(super) fn host(mut section: Section, context: &mut CheckContext<'_>) -> Option<HostDraft> {
-    let zone = section.take(context, "zone", read::zone_id).map(|l| l.value);
-    let region = section.take(context, "region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
-    let vpc_id = section.take(context, "vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
+    let zone = section.value(context, "zone", read::zone_id);
+    let region = section.value(context, "region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
+    let vpc_id = section.value(context, "vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
     let instance_id =
-        section.take(context, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
-    let state_dir = section.take(context, "state_dir", read::path);
-    let run_dir = section.take(context, "run_dir", read::path);
-    let fleet_size = section.take(context, "fleet_size", |n| read::integer(n, 1..=1_000_000));
+        section.value(context, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
+    let state_dir = section.read(context, "state_dir", read::path);
+    let run_dir = section.read(context, "run_dir", read::path);
+    let fleet_size = section.value(context, "fleet_size", |n| read::integer(n, 1..=1_000_000));
     section.finish(context);
     let (state_dir, run_dir) = (state_dir?, run_dir?);
     let config = HostConfig {
         zone,
-        region: region.map(|l| l.value),
-        vpc_id: vpc_id.map(|l| l.value),
-        instance_id: instance_id.map(|l| l.value),
+        region,
+        vpc_id,
+        instance_id,
         state_dir: state_dir.value.clone(),
         run_dir: run_dir.value.clone(),
         // A wrong one is complained of, and is nothing to the hosts writer.
-        fleet_size: fleet_size.map_or(1, |l| l.value),
+        fleet_size: fleet_size.unwrap_or(1),
     };
     Some(HostDraft { config, state_dir, run_dir })
 }
@@ -66,21 +57,31 @@ fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
 
 /// `[steering]`
 pub(super) fn steering(mut section: Section, context: &mut CheckContext<'_>) -> Option<Steering> {
-    let prefer = section.take(context, "prefer", prefer);
-    let answers = section.take(context, "answers", answers);
+    let prefer = section.value(context, "prefer", prefer);
+    let answers = section.value(context, "answers", answers);
     let damping = damping(&mut section, context, None);
     section.finish(context);
-    Some(Steering { prefer: prefer?.value, answers: answers?.value, damping: damping? })
+    Some(Steering { prefer: prefer?, answers: answers?, damping: damping? })
 }
 
 /// `[endpoint.steering]`: what it lacks is taken from `[steering]`.
 pub(super) fn steering_over(mut section: Section, context: &mut CheckContext<'_>, base: Steering) -> Steering {
-    let prefer = section.take(context, "prefer", prefer).map(|l| l.value).unwrap_or_else(|| {
-        section.derived(context, "prefer", if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" }, FROM);
+    let prefer = section.value(context, "prefer", prefer).unwrap_or_else(|| {
+        section.show_derived(
+            context,
+            "prefer",
+            if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" },
+            FROM,
+        );
         base.prefer
     });
-    let answers = section.take(context, "answers", answers).map(|l| l.value).unwrap_or_else(|| {
-        section.derived(context, "answers", if base.answers == Answers::All { "\"all\"" } else { "\"one\"" }, FROM);
+    let answers = section.value(context, "answers", answers).unwrap_or_else(|| {
+        section.show_derived(
+            context,
+            "answers",
+            if base.answers == Answers::All { "\"all\"" } else { "\"one\"" },
+            FROM,
+        );
         base.answers
     });
     let damping = damping(&mut section, context, Some(base.damping)).unwrap_or(base.damping);
@@ -92,16 +93,16 @@ const FROM: &str = "from [steering]";
 
 /// The keys `flap_…`; what is not here is taken from `base`, if there is one.
 fn damping(section: &mut Section, context: &mut CheckContext<'_>, base: Option<Damping>) -> Option<Damping> {
-    let penalty = flaps(section, context, ("flap_penalty", 0), base.map(|b| b.penalty));
-    let suppress = flaps(section, context, ("flap_suppress", 2), base.map(|b| b.suppress));
-    let reuse = flaps(section, context, ("flap_reuse", 1), base.map(|b| b.reuse));
+    let penalty = flaps(section, context, "flap_penalty", 0, base.map(|b| b.penalty));
+    let suppress = flaps(section, context, "flap_suppress", 2, base.map(|b| b.suppress));
+    let reuse = flaps(section, context, "flap_reuse", 1, base.map(|b| b.reuse));
     let half_life = flap_time(section, context, "flap_half_life", base.map(|b| b.half_life));
     let max = flap_time(section, context, "flap_max", base.map(|b| b.max));
     let (suppress, reuse) = (suppress?, reuse?);
     if reuse >= suppress {
         let expected = format!("less than `flap_suppress`, which is {suppress}");
         let help = "an address stays out until its penalty has decayed from the one to the other";
-        section.clash(context, "flap_reuse", (expected, &reuse.to_string()), help);
+        section.report_conflict(context, "flap_reuse", Conflict { expected, found: &reuse.to_string(), help });
     }
     Some(Damping { penalty: penalty?, suppress, reuse, half_life: half_life?, max: max? })
 }
@@ -109,15 +110,16 @@ fn damping(section: &mut Section, context: &mut CheckContext<'_>, base: Option<D
 fn flaps(
     section: &mut Section,
     context: &mut CheckContext<'_>,
-    (name, least): (&'static str, i64),
+    name: &'static str,
+    least: i64,
     base: Option<u32>,
 ) -> Option<u32> {
     const MOST: i64 = 1_000_000;
     if let (Some(base), false) = (base, section.has(name)) {
-        section.derived(context, name, &base.to_string(), FROM);
+        section.show_derived(context, name, &base.to_string(), FROM);
         return Some(base);
     }
-    section.take(context, name, |n| read::integer(n, least..=MOST)).map(|l| l.value)
+    section.value(context, name, |n| read::integer(n, least..=MOST))
 }
 
 fn flap_time(
@@ -128,10 +130,10 @@ fn flap_time(
 ) -> Option<Duration> {
     const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
     if let (Some(base), false) = (base, section.has(name)) {
-        section.derived(context, name, &quote(&humantime::format_duration(base).to_string()), FROM);
+        section.show_derived(context, name, &quote(&humantime::format_duration(base).to_string()), FROM);
         return Some(base);
     }
-    section.take(context, name, |n| read::duration(n, RANGE)).map(|l| l.value)
+    section.value(context, name, |n| read::duration(n, RANGE))
 }
 
 fn prefer(node: &Node) -> Read<Prefer> {
@@ -144,10 +146,10 @@ fn answers(node: &Node) -> Read<Answers> {
 
 /// `[metrics]`
 pub(super) fn metrics(mut section: Section, context: &mut CheckContext<'_>) -> Option<MetricsConfig> {
-    let listen = section.take(context, "listen", read::listen);
-    let expose = section.take(context, "expose", |n| read::list(n, exposed));
+    let listen = section.value(context, "listen", read::listen);
+    let expose = section.value(context, "expose", |n| read::list(n, exposed));
     section.finish(context);
-    let (listen, expose) = (listen?.value, expose?.value);
+    let (listen, expose) = (listen?, expose?);
     let expose_status = expose.iter().any(|e| e.value.is_none());
     Some(MetricsConfig { listen, expose_status, expose_hosts: expose.into_iter().filter_map(|e| e.value).collect() })
 }
@@ -173,12 +175,12 @@ fn exposed(node: &Node) -> Read<Option<HostName>> {
 
 /// `[log]`
 pub(super) fn log(mut section: Section, context: &mut CheckContext<'_>) -> Option<LogConfig> {
-    let level = section.take(context, "level", |n| read::word(n, LEVELS));
-    let target = section.take(context, "target", |n| read::word(n, TARGETS));
+    let level = section.value(context, "level", |n| read::word(n, LEVELS));
+    let target = section.value(context, "target", |n| read::word(n, TARGETS));
     let format =
-        section.take(context, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+        section.value(context, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
     section.finish(context);
-    Some(LogConfig { level: level?.value, target: target?.value, format: format?.value })
+    Some(LogConfig { level: level?, target: target?, format: format? })
 }
 
 const TARGETS: &[(&str, LogTarget)] =

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::section::{Bad, Section};
-use super::{CheckContext, Located, read};
-use crate::config::HostsConfig;
+use super::context::{Bad, CheckContext, Located};
+use super::read;
+use super::section::Section;
 use crate::config::source_text::quote;
+use crate::config::types::HostsConfig;
 use crate::model::Families;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,40 +27,34 @@ pub(super) struct HostsDraft {
     pub(super) state_dir: Located<PathBuf>,
 }
 
-impl HostsDraft {
-    pub(super) fn value(self) -> HostsConfig {
-        self.config
-    }
-}
-
 /// `[hosts]`
 pub(super) fn hosts(mut section: Section, context: &mut CheckContext<'_>) -> Option<HostsDraft> {
-    let publish = section.take(context, "publish", read::boolean);
-    let path = section.take(context, "path", read::path);
-    let ranges = section.take(context, "allowed_ranges", |n| read::filled_list(n, read::network));
-    let families = section.take(context, "families", |n| {
+    let publish = section.value(context, "publish", read::boolean);
+    let path = section.read(context, "path", read::path);
+    let ranges = section.value(context, "allowed_ranges", |n| read::filled_list(n, read::network));
+    let families = section.value(context, "families", |n| {
         read::filled_list(n, |n| read::word(n, &[("ipv4", Family::V4), ("ipv6", Family::V6)]))
     });
     let reassert_interval =
-        section.take(context, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
-    let removal_grace = section.take(context, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
-    let agent_lost_after = section.take(context, "agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
-    let run_dir = section.take(context, "run_dir", read::path);
-    let state_dir = section.take(context, "state_dir", read::path);
+        section.value(context, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
+    let removal_grace = section.value(context, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
+    let agent_lost_after = section.value(context, "agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
+    let run_dir = section.read(context, "run_dir", read::path);
+    let state_dir = section.read(context, "state_dir", read::path);
     section.finish(context);
-    for range in ranges.iter().flat_map(|r| &r.value) {
+    for range in ranges.iter().flatten() {
         warn_of_default_route(range, context);
     }
-    let (path, run_dir, state_dir, families) = (path?, run_dir?, state_dir?, families?.value);
+    let (path, run_dir, state_dir, families) = (path?, run_dir?, state_dir?, families?);
     let has = |family: Family| families.iter().any(|f| f.value == family);
     let config = HostsConfig {
-        publish: publish?.value,
+        publish: publish?,
         path: path.value.clone(),
-        allowed_ranges: ranges?.value.into_iter().map(|r| r.value).collect(),
+        allowed_ranges: ranges?.into_iter().map(|r| r.value).collect(),
         families: Families { ipv4: has(Family::V4), ipv6: has(Family::V6) },
-        reassert_interval: reassert_interval?.value,
-        removal_grace: removal_grace?.value,
-        agent_lost_after: agent_lost_after?.value,
+        reassert_interval: reassert_interval?,
+        removal_grace: removal_grace?,
+        agent_lost_after: agent_lost_after?,
         run_dir: run_dir.value.clone(),
         state_dir: state_dir.value.clone(),
     };

@@ -1,9 +1,9 @@
 //! `[endpoint.probe]` of kind `https`: the request. Nothing that is taken here can make two requests out of one.
 
-use super::endpoint::named_values;
-use super::probe::Fallback;
-use super::section::{Bad, Read, Section};
-use super::{CheckContext, World, files, read, secret, tls};
+use super::context::{Bad, CheckContext, Read, World};
+use super::section::Section;
+use super::tls::NameFallback;
+use super::{files, read, secret, tls};
 use crate::config::raw::{Node, Value, toml_key};
 use crate::config::source_text::quote;
 use crate::model::{HeaderValue, HttpsSpec, Secret};
@@ -29,41 +29,53 @@ const OURS: &[&str] = &[
     "upgrade",
 ];
 
+const DEFAULT_PATH: DefaultPath = DefaultPath { path: "/", from: "default of https" };
+
+/// The request's path of a kind where none is written.
+pub(super) struct DefaultPath {
+    pub(super) path: &'static str,
+    /// For `check --show`.
+    pub(super) from: &'static str,
+}
+
 /// The keys of this kind.
-pub(super) fn https(section: &mut Section, context: &mut CheckContext<'_>, fallback: &Fallback) -> Option<HttpsSpec> {
+pub(super) fn https(
+    section: &mut Section,
+    context: &mut CheckContext<'_>,
+    fallback: &NameFallback,
+) -> Option<HttpsSpec> {
     let world = context.world;
     let tls = tls::verified(section, context, fallback);
-    let method = section.take(context, "method", method);
-    let path = take_path(section, context, path, ("/", "default of https"));
-    let headers = section.take(context, "headers", |n| headers(n, world));
-    let body = section.take(context, "body", |n| read::bounded_text(n, LARGEST_BODY));
+    let method = section.value(context, "method", method);
+    let path = path_or(section, context, path, DEFAULT_PATH);
+    let headers = section.value(context, "headers", |n| headers(n, world));
+    let body = section.value(context, "body", |n| read::bounded_text(n, LARGEST_BODY));
     let expect_status =
-        section.take(context, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
-    let without_pattern = !section.has("expect_body");
-    let expect_body = section.take(context, "expect_body", pattern);
+        section.value(context, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
+    let expect_body = section.optional(context, "expect_body", pattern);
     Some(HttpsSpec {
         tls: tls?,
-        method: method?.value,
+        method: method?,
         path: path?,
-        headers: headers?.value,
-        body: body?.value,
-        expect_status: expect_status?.value.into_iter().map(|s| s.value).collect(),
-        expect_body: if without_pattern { None } else { Some(expect_body?.value) },
+        headers: headers?,
+        body: body?,
+        expect_status: expect_status?.into_iter().map(|s| s.value).collect(),
+        expect_body: expect_body?,
     })
 }
 
-/// The request's path as `read` takes it, or the default of a kind, with where that comes from.
-pub(super) fn take_path(
+/// The request's path as `read` takes it, or the default of a kind.
+pub(super) fn path_or(
     section: &mut Section,
     context: &mut CheckContext<'_>,
     read: impl FnOnce(&Node) -> Read<String>,
-    (default, of_kind): (&str, &'static str),
+    default: DefaultPath,
 ) -> Option<String> {
     if section.has("path") {
-        return section.take(context, "path", read).map(|l| l.value);
+        return section.value(context, "path", read);
     }
-    section.derived(context, "path", &quote(default), of_kind);
-    Some(default.to_owned())
+    section.show_derived(context, "path", &quote(default.path), default.from);
+    Some(default.path.to_owned())
 }
 
 fn pattern(node: &Node) -> Read<String> {
@@ -92,7 +104,7 @@ fn path(node: &Node) -> Read<String> {
 }
 
 /// A path behind which a query of ours is put.
-pub(super) fn no_query(node: &Node) -> Read<String> {
+pub(super) fn path_without_query(node: &Node) -> Read<String> {
     match path(node)? {
         path if path.contains('?') => Err(vec![Bad::new("a path without `?`", node)]),
         path => Ok(path),
@@ -109,7 +121,7 @@ fn headers(node: &Node, world: World<'_>) -> Read<Headers> {
         return Err(vec![Bad::of_type(format!("at most {MOST_HEADERS} headers"), node)]);
     }
     let (mut headers, mut complaints) = (Headers::new(), Vec::new());
-    for (name, value) in named_values(table) {
+    for (name, value) in read::named_values(table) {
         match (header_name(&name, &headers), header_value(value, world)) {
             (Ok(name), Ok(value)) => headers.push((name, value)),
             (name, value) => complaints.extend(name.err().into_iter().chain(value.err()).flatten()),

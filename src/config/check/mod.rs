@@ -5,6 +5,7 @@
 //! in one go, and a `Config` comes out only if there was none.
 
 mod cloud;
+mod context;
 mod credentials;
 mod cross;
 mod deep;
@@ -18,6 +19,7 @@ mod https;
 mod matrixone_user;
 mod mysql;
 mod names;
+mod origin;
 mod probe;
 mod read;
 mod room;
@@ -29,88 +31,19 @@ mod tls;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use self::endpoint::Draft;
+use self::context::CheckContext;
+pub(crate) use self::context::World;
+use self::endpoint::{Draft, Shared};
 use self::general::HostDraft;
 use self::hosts::HostsDraft;
-use self::section::{Bad, Section};
-use super::complaint::Severity;
-use super::effective::{Effective, Source, place};
-use super::facts::{Environment, OutsideFacts};
-use super::findings::{About, Finding, Findings};
-use super::raw::{Node, Origin, Table, parse_value};
+use self::section::Section;
+use super::effective::Effective;
+use super::facts::Environment;
+use super::findings::Findings;
+use super::raw::{Table, Value, parse_value};
 use super::source_text::SourceText;
 use super::{CloudConfig, Config, DnsConfig, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
-
-/// A value and where it stands.
-#[derive(Debug, Clone)]
-struct Located<T> {
-    value: T,
-    at: Option<Origin>,
-}
-
-/// What was gathered beforehand.
-#[derive(Clone, Copy)]
-pub(crate) struct World<'i> {
-    pub(crate) environment: &'i Environment,
-    /// What was found at each path that the tree names; `None` if nobody may look.
-    pub(crate) facts: Option<&'i OutsideFacts>,
-    /// `Some` if the tree is that of a configuration that was kept: the names of the endpoints that lost a header
-    /// value by that. A probe that can't be set up then costs the endpoint its probe alone.
-    pub(crate) left_out: Option<&'i BTreeSet<String>>,
-}
-
-/// What every rule has at hand: what it may look at, and where it writes down what it finds.
-struct CheckContext<'i> {
-    world: World<'i>,
-    texts: &'i [SourceText],
-    findings: Findings,
-    effective: Effective,
-    /// What a kept configuration has to do without.
-    without: Vec<String>,
-}
-
-impl<'i> CheckContext<'i> {
-    fn new(world: World<'i>, texts: &'i [SourceText], findings: Findings) -> Self {
-        Self { world, texts, findings, effective: Effective::default(), without: Vec::new() }
-    }
-}
-
-impl CheckContext<'_> {
-    /// Takes a complaint down.
-    fn complain(&mut self, key: &str, bad: Bad) {
-        self.find(Severity::Error, key, bad);
-    }
-
-    /// Takes a warning down.
-    fn warn(&mut self, key: &str, bad: Bad) {
-        self.find(Severity::Warning, key, bad);
-    }
-
-    fn find(&mut self, severity: Severity, key: &str, bad: Bad) {
-        let Bad { expected, found, help, at } = bad;
-        self.findings.add(Finding { severity, key: key.to_owned(), expected, found, help, at, about: About::Written });
-    }
-
-    /// Does something, and hands out what it finds instead of taking it down.
-    fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Findings) {
-        let before = std::mem::take(&mut self.findings);
-        let result = work(self);
-        (result, std::mem::replace(&mut self.findings, before))
-    }
-
-    fn show(&mut self, label: &str, pattern: &str, node: Option<&Node>, source: Source) {
-        let origin = match source {
-            Source::Default => "default".to_owned(),
-            Source::Written(origin) => place(self.texts, &origin),
-        };
-        self.effective.add(label, pattern, node, origin);
-    }
-
-    fn derive(&mut self, label: &str, value: &str, from: &str) {
-        self.effective.derive(label, value, from);
-    }
-}
 
 /// What the rules made of a tree.
 pub(crate) struct Checked {
@@ -164,8 +97,9 @@ impl Drafts {
         let host = general::host(root.section(context, "host"), context);
         let cloud = cloud::cloud(root.section(context, "cloud"), context);
         let steering = general::steering(root.section(context, "steering"), context);
-        let fleet_size = host.as_ref().map_or(1, HostDraft::fleet_size);
-        let endpoints = endpoint::endpoints(&mut root, context, (steering.unwrap_or_default(), fleet_size));
+        let fleet_size = host.as_ref().map_or(1, |host| host.config.fleet_size);
+        let shared = Shared { steering: steering.unwrap_or_default(), fleet_size };
+        let endpoints = endpoint::endpoints(&mut root, context, shared);
         let hosts = hosts::hosts(root.section(context, "hosts"), context);
         let dns = dns::dns(root.section(context, "dns"), context);
         let metrics = general::metrics(root.section(context, "metrics"), context);
@@ -196,14 +130,14 @@ fn config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<Config> {
     drafts.check_probes_and_addresses(context);
     drafts.check_names_and_paths(context);
     let Drafts { host, cloud, steering, endpoints, hosts, dns, metrics, log } = drafts;
-    let host = host?.value();
+    let host = host?.config;
     let region = host.region.as_deref();
     Some(Config {
         endpoints: endpoints.into_iter().filter_map(|draft| draft.into_config(region)).collect(),
         host,
         cloud: cloud?,
         steering: steering?,
-        hosts: hosts?.value(),
+        hosts: hosts?.config,
         dns: dns?,
         metrics: metrics?,
         log: log?,
@@ -215,9 +149,9 @@ fn writer_config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<Write
     let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);
     let of_zones = enabled().flat_map(|e| &e.zones).flat_map(|(_, names)| names);
-    let host = host?.value();
+    let host = host?.config;
     Some(WriterConfig {
-        hosts: hosts?.value(),
+        hosts: hosts?.config,
         own_domains: enabled().filter_map(|e| e.own_domains(&host)).collect(),
         agent_run_dir: host.run_dir,
         names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
@@ -266,7 +200,7 @@ pub(crate) fn secrets(tree: &Table) -> BTreeSet<PathBuf> {
 /// The table of each probe.
 fn probes(tree: &Table) -> impl Iterator<Item = &Table> {
     let endpoints = match tree.get("endpoint").map(|e| &e.node.value) {
-        Some(super::raw::Value::List(endpoints)) => endpoints.as_slice(),
+        Some(Value::List(endpoints)) => endpoints.as_slice(),
         _ => &[],
     };
     endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table())

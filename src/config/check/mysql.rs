@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::probe::Fallback;
-use super::section::{Bad, Section};
-use super::{CheckContext, deep, matrixone_user, read, secret, tls};
+use super::context::{Bad, CheckContext};
+use super::section::{Conflict, Section};
+use super::tls::NameFallback;
+use super::{deep, matrixone_user, read, secret, tls};
 use crate::config::source_text::quote;
 use crate::model::{DeepSpec, FileSecret, MysqlLogin, MysqlSpec, MysqlTls};
 
@@ -13,12 +14,12 @@ const LONGEST_VALUE: usize = 1_000;
 /// MatrixOne's are longer than MySQL's 32: an account's UUID, user and role.
 const LONGEST_USER: usize = 300;
 
-/// How the name of who logs in is written.
+/// Whose rules the name of the user who logs in follows, and whether the probe needs a login.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Names {
-    /// As one likes.
+pub(super) enum LoginRules {
+    /// Any name; a probe of kind `mysql` can do nothing without one.
     Plain,
-    /// As MatrixOne reads it.
+    /// As MatrixOne reads names; a probe of kind `matrixone` can do without a login.
     Matrixone,
 }
 
@@ -45,14 +46,15 @@ const MATRIXONE_NAME: &str = "account:user or account:user:role";
 /// Users and roles that may do everything: more than a probe needs.
 const ADMINS: [&str; 6] = ["root", "admin", "accountadmin", "moadmin", "sysadmin", "dump"];
 
-/// The keys of these kinds; a server of kind `mysql` is only asked by who can log in.
+/// The keys of these kinds.
 pub(super) fn mysql(
     section: &mut Section,
     context: &mut CheckContext<'_>,
-    fallback: &Fallback,
-    (user_needed, around): (bool, &deep::Around),
+    fallback: &NameFallback,
+    rules: LoginRules,
+    around: &deep::Around,
 ) -> Option<(MysqlSpec, Option<DeepSpec>)> {
-    let login = login(section, context, user_needed);
+    let login = login(section, context, rules);
     // What was complained about is taken for given.
     let given = |is: fn(&MysqlLogin) -> bool| login.as_ref().is_none_or(|l| l.as_ref().is_some_and(is));
     let means = deep::SecretUse {
@@ -61,26 +63,31 @@ pub(super) fn mysql(
         of_query: ["query", "expect"],
     };
     let deep = deep::deep(section, context, around, &means);
-    let tls = take_tls(section, context, fallback);
-    let query = section.take(context, "query", |n| read::bounded_text(n, LONGEST_QUERY));
-    let expect = take_expect(section, context);
+    let tls = tls(section, context, fallback);
+    let query = section.value(context, "query", |n| read::bounded_text(n, LONGEST_QUERY));
+    let expect = expected_value(section, context);
     let (tls, expiry_warning) = tls?;
-    let spec = MysqlSpec { tls, expiry_warning, login: login?, query: query?.value, expect: expect? };
+    let spec = MysqlSpec { tls, expiry_warning, login: login?, query: query?, expect: expect? };
     Some((spec, deep?))
 }
 
 /// Who logs in. The outer `None` if something was wrong.
-fn login(section: &mut Section, context: &mut CheckContext<'_>, user_needed: bool) -> Option<Option<MysqlLogin>> {
+fn login(section: &mut Section, context: &mut CheckContext<'_>, rules: LoginRules) -> Option<Option<MysqlLogin>> {
+    let user_needed = rules == LoginRules::Plain;
     let (has_user, has_password) = (section.has("user"), section.has("password_file"));
     if !has_user && (user_needed || has_password) {
         let help = if has_password { None } else { Some("an unfinished login would get this host blocked") };
-        section.miss(context, "user", help);
+        section.report_missing(context, "user", help);
     }
     if has_user && !has_password && !user_needed {
-        section.miss(context, "password_file", Some("without a secret nothing logs in: leave `user` out, too"));
+        section.report_missing(
+            context,
+            "password_file",
+            Some("without a secret nothing logs in: leave `user` out, too"),
+        );
     }
-    let user = take_user(section, context, if user_needed { Names::Plain } else { Names::Matrixone });
-    let password = take_secret(section, context, "password_file");
+    let user = user(section, context, rules);
+    let password = file_secret(section, context, "password_file");
     match (has_user, has_password) {
         (false, false) => (!user_needed).then_some(None),
         (true, false) if user_needed => Some(Some(MysqlLogin { user: user?, password: None })),
@@ -89,17 +96,17 @@ fn login(section: &mut Section, context: &mut CheckContext<'_>, user_needed: boo
 }
 
 /// The name of who logs in; warns of administrators, and of who belongs to no account of MatrixOne.
-pub(super) fn take_user(section: &mut Section, context: &mut CheckContext<'_>, names: Names) -> Option<String> {
-    let user = section.take(context, "user", |n| {
+pub(super) fn user(section: &mut Section, context: &mut CheckContext<'_>, rules: LoginRules) -> Option<String> {
+    let user = section.read(context, "user", |n| {
         let text = read::bounded_text(n, LONGEST_USER)?;
         let clean = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
-        match matrixone_user::malformed(&text).filter(|_| names == Names::Matrixone) {
+        match matrixone_user::malformed(&text).filter(|_| rules == LoginRules::Matrixone) {
             _ if !clean => Err(vec![Bad::new("a user's name", n)]),
             Some(why) => Err(vec![Bad::new(MATRIXONE_NAME, n).help(why)]),
             None => Ok(text),
         }
     })?;
-    if names == Names::Matrixone && matrixone_user::lacks_account(&user.value) {
+    if rules == LoginRules::Matrixone && matrixone_user::lacks_account(&user.value) {
         let help = "MatrixOne looks for it in its provider's own account, and logs each login there that fails; write \
                     \"sys:…\" where that is meant";
         let (found, at) = (quote(&user.value), user.at.clone());
@@ -123,24 +130,22 @@ fn is_admin(user: &str) -> bool {
 }
 
 /// A secret file, if the key is there.
-pub(super) fn take_secret(section: &mut Section, context: &mut CheckContext<'_>, name: &str) -> Option<FileSecret> {
+pub(super) fn file_secret(section: &mut Section, context: &mut CheckContext<'_>, name: &str) -> Option<FileSecret> {
     let world = context.world;
-    section.take(context, name, |n| secret::file(n, world)).map(|l| l.value)
+    section.value(context, name, |n| secret::file(n, world))
 }
 
 /// What is expected of the first column. The outer `None` if it was wrong.
-pub(super) fn take_expect(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Option<String>> {
-    let absent = !section.has("expect");
-    let expect = section.take(context, "expect", |n| read::bounded_text(n, LONGEST_VALUE));
-    if absent { Some(None) } else { expect.map(|e| Some(e.value)) }
+pub(super) fn expected_value(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Option<String>> {
+    section.optional(context, "expect", |n| read::bounded_text(n, LONGEST_VALUE))
 }
 
-fn take_tls(
+fn tls(
     section: &mut Section,
     context: &mut CheckContext<'_>,
-    fallback: &Fallback,
+    fallback: &NameFallback,
 ) -> Option<(MysqlTls, std::time::Duration)> {
-    let Some(mode) = section.take(context, "tls", |n| read::word(n, &MODES)) else {
+    let Some(mode) = section.read(context, "tls", |n| read::word(n, &MODES)) else {
         section.forget(&tls::VERIFIED);
         let _ = tls::expiry_warning(section, context);
         return None;
@@ -157,7 +162,7 @@ fn take_tls(
         Mode::Required => MysqlTls::Required,
     };
     let help = "no other mode looks at who signed the certificate, and for whom";
-    refuse_beside(section, context, (mode.value, &tls::VERIFIED), help);
+    refuse_beside(section, context, mode.value, &tls::VERIFIED, help);
     section.forget(&tls::VERIFIED);
     Some((tls, tls::expiry_warning(section, context)?))
 }
@@ -166,9 +171,9 @@ fn take_tls(
 fn verify_ca(section: &mut Section, context: &mut CheckContext<'_>) -> Option<(MysqlTls, std::time::Duration)> {
     if !section.has("ca_file") {
         let help = "whoever has a certificate of a public authority, for any name, would pass without";
-        section.miss(context, "ca_file", Some(help));
+        section.report_missing(context, "ca_file", Some(help));
     }
-    refuse_beside(section, context, (Mode::VerifyCa, &["server_name"]), "verify_ca does not look at the name");
+    refuse_beside(section, context, Mode::VerifyCa, &["server_name"], "verify_ca does not look at the name");
     section.forget(&["server_name"]);
     let bundle = tls::ca_file(section, context);
     let expiry_warning = tls::expiry_warning(section, context)?;
@@ -176,11 +181,12 @@ fn verify_ca(section: &mut Section, context: &mut CheckContext<'_>) -> Option<(M
 }
 
 /// Complains of keys that only `verify` has.
-fn refuse_beside(section: &mut Section, context: &mut CheckContext<'_>, (mode, keys): (Mode, &[&str]), help: &str) {
+fn refuse_beside(section: &Section, context: &mut CheckContext<'_>, mode: Mode, keys: &[&str], help: &str) {
     for name in keys.iter().filter(|name| section.has(name)) {
         let word = MODES.iter().find(|(_, other)| *other == mode).map_or("another", |(word, _)| *word);
         let modes = if *name == "ca_file" { "\"verify\" or \"verify_ca\"" } else { "\"verify\"" };
-        section.clash(context, "tls", (format!("{modes} beside `{name}`"), &quote(word)), help);
+        let expected = format!("{modes} beside `{name}`");
+        section.report_conflict(context, "tls", Conflict { expected, found: &quote(word), help });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names that may be published, and those that must not be.
 
+use super::context::{Bad, Read};
 use super::read;
-use super::section::{Bad, Read};
 use crate::config::facts::Environment;
 use crate::config::raw::Node;
 use crate::model::HostName;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::section::{Bad, Section};
-use super::{CheckContext, Located, deep, https, mysql, read, tdengine};
-use crate::config::{keys, spread};
-use crate::model::{DeepSpec, HostName, ProbeKind, ProbeSpec, Returns, Schedule};
+use super::context::{Bad, CheckContext, Located};
+use super::mysql::LoginRules;
+use super::section::Section;
+use super::tls::NameFallback;
+use super::{deep, https, mysql, read, tdengine};
+use crate::config::keys;
+use crate::config::types::spread;
+use crate::model::{DeepSpec, ProbeKind, ProbeSpec, Returns, Schedule};
 
 const SHORTEST: Duration = Duration::from_millis(50);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -35,31 +39,22 @@ const KINDS: [(&str, Kind); 5] = [
     ("tcp", Kind::Tcp),
 ];
 
-/// The name to use where `server_name` gives none.
-pub(super) enum Fallback {
-    Name(HostName),
-    /// The endpoint has no names.
-    Nothing,
-    /// Its names could not be read, which was said.
-    Unread,
-}
-
 /// What of the rest of the configuration a probe depends on.
 pub(super) struct Around {
     /// The name where none is given.
-    pub(super) name: Fallback,
+    pub(super) name: NameFallback,
     /// `[host] fleet_size`.
     pub(super) fleet_size: u32,
 }
 
 /// `[endpoint.probe]`
 pub(super) fn probe(mut section: Section, context: &mut CheckContext<'_>, around: &Around) -> Option<ProbeSpec> {
-    let kind = take_kind(&mut section, context);
-    let port = take_port(&mut section, context, kind);
+    let kind = kind(&mut section, context);
+    let port = port(&mut section, context, kind);
     let path = schedule(&mut section, context);
-    let hold = section.take(context, "hold", |n| read::duration(n, Duration::ZERO..=HOUR));
+    let hold = section.value(context, "hold", |n| read::duration(n, Duration::ZERO..=HOUR));
     let asked = match kind {
-        Some(kind) => asked(kind, &mut section, context, (around, path)),
+        Some(kind) => kind_and_deep_check(kind, &mut section, context, around, path),
         None => {
             // Which keys belong here is not known: only those of no kind at all are unknown.
             keys::PROBE_KINDS.iter().for_each(|(_, keys)| section.forget(keys));
@@ -69,7 +64,7 @@ pub(super) fn probe(mut section: Section, context: &mut CheckContext<'_>, around
     section.finish(context);
     let (kind, deep) = asked?;
     let returns = returns(&kind, around.fleet_size);
-    Some(ProbeSpec { kind, port: port?, path: path?, deep, hold: hold?.value, returns })
+    Some(ProbeSpec { kind, port: port?, path: path?, deep, hold: hold?, returns })
 }
 
 /// How a target comes back; damping is the steering's.
@@ -86,35 +81,36 @@ fn returns(kind: &ProbeKind, fleet_size: u32) -> Returns {
 /// What is asked of a target: the kind with its own keys, and the deep check.
 type Asked = (ProbeKind, Option<DeepSpec>);
 
-fn asked(
+fn kind_and_deep_check(
     kind: Kind,
     section: &mut Section,
     context: &mut CheckContext<'_>,
-    (around, path): (&Around, Option<Schedule>),
+    around: &Around,
+    path: Option<Schedule>,
 ) -> Option<Asked> {
     let deep_around = |interval| deep::Around { interval, fleet_size: around.fleet_size, path };
     match kind {
         Kind::Tcp => Some((ProbeKind::Tcp, None)),
         Kind::Https => https::https(section, context, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
-        Kind::Matrixone => mysql::mysql(section, context, &around.name, (false, &deep_around("5m")))
+        Kind::Matrixone => mysql::mysql(section, context, &around.name, LoginRules::Matrixone, &deep_around("5m"))
             .map(|(spec, deep)| (ProbeKind::Matrixone(spec), deep)),
-        Kind::Mysql => mysql::mysql(section, context, &around.name, (true, &deep_around("1m")))
+        Kind::Mysql => mysql::mysql(section, context, &around.name, LoginRules::Plain, &deep_around("1m"))
             .map(|(spec, deep)| (ProbeKind::Mysql(spec), deep)),
         Kind::Tdengine => tdengine::tdengine(section, context, &around.name, &deep_around("1m"))
             .map(|(spec, deep)| (ProbeKind::Tdengine(spec), deep)),
     }
 }
 
-fn take_port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<Kind>) -> Option<u16> {
+fn port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<Kind>) -> Option<u16> {
     let (absent, default) = (!section.has("port"), kind.and_then(default_port));
     if kind == Some(Kind::Tcp) && absent {
-        section.miss(context, "port", Some("tcp has no port of its own"));
+        section.report_missing(context, "port", Some("tcp has no port of its own"));
     }
-    let port = section.take(context, "port", |n| read::integer::<u16>(n, 1..=65_535));
+    let port = section.read(context, "port", |n| read::integer::<u16>(n, 1..=65_535));
     match (kind, default) {
         (Some(Kind::Tcp), _) => tcp_port(port?, context),
         (_, Some(default)) if absent => {
-            section.derived(context, "port", &default.to_string(), "default of this kind");
+            section.show_derived(context, "port", &default.to_string(), "default of this kind");
             Some(default)
         }
         _ => port.map(|p| p.value),
@@ -130,7 +126,7 @@ fn default_port(kind: Kind) -> Option<u16> {
     }
 }
 
-fn take_kind(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Kind> {
+fn kind(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Kind> {
     section.required(context, "kind", |n| read::word(n, &KINDS)).map(|k| k.value)
 }
 
@@ -146,11 +142,11 @@ fn tcp_port(port: Located<u16>, context: &mut CheckContext<'_>) -> Option<u16> {
 }
 
 fn schedule(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Schedule> {
-    let interval = section.take(context, "interval", |n| read::duration(n, SHORTEST..=HOUR));
-    let fast_interval = section.take(context, "fast_interval", |n| read::duration(n, SHORTEST..=MINUTE));
-    let timeout = section.take(context, "timeout", |n| read::duration(n, SHORTEST..=MINUTE));
-    let rise = section.take(context, "rise", |n| read::integer(n, 1..=20));
-    let fall = section.take(context, "fall", |n| read::integer(n, 1..=20));
+    let interval = section.read(context, "interval", |n| read::duration(n, SHORTEST..=HOUR));
+    let fast_interval = section.read(context, "fast_interval", |n| read::duration(n, SHORTEST..=MINUTE));
+    let timeout = section.value(context, "timeout", |n| read::duration(n, SHORTEST..=MINUTE));
+    let rise = section.value(context, "rise", |n| read::integer(n, 1..=20));
+    let fall = section.value(context, "fall", |n| read::integer(n, 1..=20));
     let (interval, fast_interval) = (interval?, fast_interval?);
     if fast_interval.value > interval.value {
         let show = |d: Duration| humantime::format_duration(d).to_string();
@@ -166,8 +162,8 @@ fn schedule(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Sch
     Some(Schedule {
         interval: interval.value,
         fast_interval: fast_interval.value,
-        timeout: timeout?.value,
-        rise: rise?.value,
-        fall: fall?.value,
+        timeout: timeout?,
+        rise: rise?,
+        fall: fall?,
     })
 }

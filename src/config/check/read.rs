@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::Located;
-use super::section::{Bad, Read};
+use super::context::{Bad, Located, Read};
 use crate::config::keys;
-use crate::config::raw::{Node, Value};
+use crate::config::raw::{Node, Origin, Table, Value, written_order};
 use crate::model::{HostName, NameError, ZoneId};
+
+/// The port of a resolver that names none.
+const DNS_PORT: u16 = 53;
 
 fn bad<T>(expected: impl Into<String>, node: &Node) -> Read<T> {
     Err(vec![Bad::new(expected, node)])
@@ -166,4 +168,19 @@ pub(super) fn listen(node: &Node) -> Read<Option<SocketAddr>> {
         Some(text) if text.parse::<SocketAddr>().is_ok() => Ok(text.parse().ok()),
         _ => bad("an address and port such as \"127.0.0.1:9965\", or \"\" for off", node),
     }
+}
+
+/// A table's keys, as nodes of their own, and values, as they were written down.
+pub(super) fn named_values(table: &Table) -> Vec<(Node, &Node)> {
+    let key = |name: &str, at: &Option<Origin>| Node { at: at.clone(), value: Value::Text(name.to_owned()) };
+    written_order(table).into_iter().map(|(name, e)| (key(name, &e.key), &e.node)).collect()
+}
+
+/// An address of a resolver; without a port it is that of DNS.
+pub(super) fn resolver(node: &Node) -> Read<SocketAddr> {
+    let expected = "the address of a resolver, such as \"100.100.2.136\" or \"127.0.0.53:53\"";
+    let text = node.text().unwrap_or_default();
+    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT)).or_else(|_| text.parse());
+    let usable = |a: &SocketAddr| a.port() != 0 && !a.ip().is_unspecified() && !a.ip().is_multicast();
+    address.ok().filter(usable).ok_or_else(|| vec![Bad::new(expected, node)])
 }

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::CheckContext;
+use super::context::{Bad, CheckContext};
 use super::endpoint::Draft;
 use super::hosts::HostsDraft;
-use super::section::Bad;
 use crate::model::limits::{BLOCK_BYTES, entry_bytes};
 use crate::model::{HostName, ZoneId};
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::section::{Bad, Read};
-use super::{World, files, read};
+use super::context::{Bad, Read, World};
+use super::{files, read};
 use crate::config::raw::Node;
 use crate::config::redaction::names_a_place;
 use crate::config::source_text::HIDDEN;

@@ -1,35 +1,12 @@
-//! A table that is taken apart key by key: what no taker took is unknown.
+//! A table that is taken apart key by key: what no rule read is an unknown key.
 
-use super::{CheckContext, Located};
+use super::context::{Bad, CheckContext, Located, Read};
 use crate::config::complaint::Severity;
 use crate::config::effective::Source;
 use crate::config::findings::{About, Finding};
 use crate::config::keys::{self, join};
 use crate::config::raw::{Node, Origin, Table, Value, parse_value};
 use crate::config::source_text::quote;
-
-/// Why a value is not what a taker wants.
-#[derive(Debug, Clone)]
-pub(super) struct Bad {
-    pub(super) expected: String,
-    pub(super) found: String,
-    pub(super) help: Option<String>,
-    /// The element that is meant, if it is not the whole value.
-    pub(super) at: Option<Origin>,
-}
-
-impl Bad {
-    pub(super) fn new(expected: impl Into<String>, node: &Node) -> Self {
-        Self { expected: expected.into(), found: node.found(), help: None, at: node.at.clone() }
-    }
-
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
-    }
-}
-
-/// A value, or everything that is wrong with it.
-pub(super) type Read<T> = Result<T, Vec<Bad>>;
 
 /// A table being taken apart.
 #[derive(Debug)]
@@ -40,8 +17,15 @@ pub(super) struct Section {
     label: String,
     /// Where it stands; `None` if it is absent or was put together from several places.
     pub(super) at: Option<Origin>,
-    /// What no taker took yet.
+    /// What was not read yet.
     rest: Table,
+}
+
+/// Why two keys do not go together.
+pub(super) struct Conflict<'c> {
+    pub(super) expected: String,
+    pub(super) found: &'c str,
+    pub(super) help: &'c str,
 }
 
 impl Section {
@@ -50,7 +34,7 @@ impl Section {
         Self { pattern: String::new(), label: String::new(), at: None, rest }
     }
 
-    /// A section of this one; empty if it is absent, so that its defaults are taken.
+    /// A section of this one; empty if it is absent, so that its defaults count.
     pub(super) fn section(&mut self, context: &mut CheckContext<'_>, name: &str) -> Self {
         self.optional_section(context, name).unwrap_or_else(|| Self {
             pattern: join(&self.pattern, name),
@@ -102,19 +86,19 @@ impl Section {
         }
     }
 
-    /// True if the key is there and was not taken yet.
+    /// True if the key is there and was not read yet.
     pub(super) fn has(&self, name: &str) -> bool {
         self.rest.contains_key(name)
     }
 
-    /// A text, without taking it.
+    /// A text, which stays to be read.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.rest.get(name)?.node.text()
     }
 
-    /// Takes a value, or its default. `None` if it is absent and has none, or if it is not what is wanted (then that
-    /// was said).
-    pub(super) fn take<T>(
+    /// Reads a value, or its default, and keeps it no longer. `None` if it is absent and has no default, or if it is
+    /// not what is wanted, which was complained about then.
+    pub(super) fn read<T>(
         &mut self,
         context: &mut CheckContext<'_>,
         name: &str,
@@ -144,7 +128,30 @@ impl Section {
         }
     }
 
-    /// Takes a value that must be there; says so if it is not.
+    /// As [`Section::read`], without the place.
+    pub(super) fn value<T>(
+        &mut self,
+        context: &mut CheckContext<'_>,
+        name: &str,
+        read: impl FnOnce(&Node) -> Read<T>,
+    ) -> Option<T> {
+        self.read(context, name, read).map(|located| located.value)
+    }
+
+    /// Reads a value that may be absent and has no default: `Some(None)` if it is. The outer `None` if it is wrong,
+    /// which was complained about.
+    pub(super) fn optional<T>(
+        &mut self,
+        context: &mut CheckContext<'_>,
+        name: &str,
+        read: impl FnOnce(&Node) -> Read<T>,
+    ) -> Option<Option<T>> {
+        let written = self.has(name);
+        let value = self.value(context, name, read);
+        (value.is_some() || !written).then_some(value)
+    }
+
+    /// As [`Section::read`], and complains if the value is absent.
     pub(super) fn required<T>(
         &mut self,
         context: &mut CheckContext<'_>,
@@ -152,19 +159,25 @@ impl Section {
         read: impl FnOnce(&Node) -> Read<T>,
     ) -> Option<Located<T>> {
         if !self.has(name) {
-            self.miss(context, name, None);
+            self.report_missing(context, name, None);
         }
-        self.take(context, name, read)
+        self.read(context, name, read)
     }
 
-    /// Says that a key lacks.
-    pub(super) fn miss(&self, context: &mut CheckContext<'_>, name: &str, help: Option<&str>) {
+    /// Complains that a key is missing.
+    pub(super) fn report_missing(&self, context: &mut CheckContext<'_>, name: &str, help: Option<&str>) {
         let kind = keys::find(&join(&self.pattern, name)).map_or("a value", |k| k.kind);
-        self.lack(context, name, format!("`{name}`, {kind}"), help);
+        self.report_absence(context, name, format!("`{name}`, {kind}"), help);
     }
 
-    /// Says that something lacks that `name`, among others, could give.
-    pub(super) fn lack(&self, context: &mut CheckContext<'_>, name: &str, expected: String, help: Option<&str>) {
+    /// Complains that something is missing that `name`, among others, could give.
+    pub(super) fn report_absence(
+        &self,
+        context: &mut CheckContext<'_>,
+        name: &str,
+        expected: String,
+        help: Option<&str>,
+    ) {
         context.findings.add(Finding {
             severity: Severity::Error,
             expected,
@@ -177,19 +190,14 @@ impl Section {
     }
 
     /// Complains of the value of `name` where another key asks for a different one.
-    pub(super) fn clash(
-        &self,
-        context: &mut CheckContext<'_>,
-        name: &str,
-        (expected, found): (String, &str),
-        help: &str,
-    ) {
+    pub(super) fn report_conflict(&self, context: &mut CheckContext<'_>, name: &str, conflict: Conflict<'_>) {
+        let Conflict { expected, found, help } = conflict;
         let bad = Bad { expected, found: found.to_owned(), help: Some(help.to_owned()), at: self.at.clone() };
         context.complain(&join(&self.pattern, name), bad);
     }
 
-    /// Says a value that was derived from others, for `check --show`.
-    pub(super) fn derived(&self, context: &mut CheckContext<'_>, name: &str, value: &str, from: &'static str) {
+    /// Has `check --show` tell a value that was derived from others.
+    pub(super) fn show_derived(&self, context: &mut CheckContext<'_>, name: &str, value: &str, from: &'static str) {
         context.derive(&join(&self.label, name), value, from);
     }
 
@@ -198,13 +206,8 @@ impl Section {
         names.iter().for_each(|name| drop(self.rest.remove(*name)));
     }
 
-    /// Complains of every key that no taker took.
-    pub(super) fn finish(mut self, context: &mut CheckContext<'_>) {
-        self.finish_rest(context);
-    }
-
-    /// The same, where the section is only lent.
-    pub(super) fn finish_rest(&mut self, context: &mut CheckContext<'_>) {
+    /// Complains of every key that was not read.
+    pub(super) fn finish(&mut self, context: &mut CheckContext<'_>) {
         for (name, entry) in std::mem::take(&mut self.rest) {
             let help = if context.findings.is_full() { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
@@ -218,12 +221,5 @@ impl Section {
                 about: About::Unknown,
             });
         }
-    }
-}
-
-impl Bad {
-    /// For a value of the wrong type: does not show its text.
-    pub(super) fn of_type(expected: impl Into<String>, node: &Node) -> Self {
-        Self { found: node.type_name().to_owned(), ..Self::new(expected, node) }
     }
 }

@@ -1,18 +1,20 @@
 //! `[endpoint.probe]` of kind `tdengine`: who asks, where, and what.
 
-use super::probe::Fallback;
-use super::section::Section;
-use super::{CheckContext, deep, https, mysql, read, tls};
+use super::context::CheckContext;
+use super::section::{Conflict, Section};
+use super::tls::NameFallback;
+use super::{deep, https, mysql, read, tls};
 use crate::config::source_text::quote;
 use crate::model::{DeepSpec, TdengineLogin, TdengineSpec};
 
+const DEFAULT_PATH: https::DefaultPath = https::DefaultPath { path: "/rest/sql", from: "default of tdengine" };
 const LONGEST_SQL: usize = 4_000;
 
 /// The keys of this kind.
 pub(super) fn tdengine(
     section: &mut Section,
     context: &mut CheckContext<'_>,
-    fallback: &Fallback,
+    fallback: &NameFallback,
     around: &deep::Around,
 ) -> Option<(TdengineSpec, Option<DeepSpec>)> {
     let login = login(section, context);
@@ -25,10 +27,10 @@ pub(super) fn tdengine(
     };
     let deep = deep::deep(section, context, around, &means);
     let tls = tls::verified(section, context, fallback);
-    let path = https::take_path(section, context, https::no_query, ("/rest/sql", "default of tdengine"));
-    let sql = section.take(context, "sql", |n| read::bounded_text(n, LONGEST_SQL));
-    let expect = mysql::take_expect(section, context);
-    let spec = TdengineSpec { tls: tls?, path: path?, login: login?, sql: sql?.value, expect: expect? };
+    let path = https::path_or(section, context, https::path_without_query, DEFAULT_PATH);
+    let sql = section.value(context, "sql", |n| read::bounded_text(n, LONGEST_SQL));
+    let expect = mysql::expected_value(section, context);
+    let spec = TdengineSpec { tls: tls?, path: path?, login: login?, sql: sql?, expect: expect? };
     Some((spec, deep?))
 }
 
@@ -38,16 +40,16 @@ fn login(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Option
     if token && (user || password) {
         let help = "the cloud takes a token, a server of your own takes a user and a password";
         let expected = "`token_file`, or `user` and `password_file`".to_owned();
-        section.clash(context, "token_file", (expected, "both"), help);
+        section.report_conflict(context, "token_file", Conflict { expected, found: "both", help });
         section.forget(&["token_file", "user", "password_file"]);
         return None;
     }
     if user != password {
-        section.miss(context, if user { "password_file" } else { "user" }, None);
+        section.report_missing(context, if user { "password_file" } else { "user" }, None);
     }
-    let by_token = mysql::take_secret(section, context, "token_file").map(TdengineLogin::Token);
-    let name = mysql::take_user(section, context, mysql::Names::Plain);
-    let secret = mysql::take_secret(section, context, "password_file");
+    let by_token = mysql::file_secret(section, context, "token_file").map(TdengineLogin::Token);
+    let name = mysql::user(section, context, mysql::LoginRules::Plain);
+    let secret = mysql::file_secret(section, context, "password_file");
     match (token, user && password) {
         (true, _) => by_token.map(Some),
         (false, true) => {
@@ -63,7 +65,8 @@ fn has_no_colon(user: &str, section: &Section, context: &mut CheckContext<'_>) -
     let fits = !user.contains(':');
     if !fits {
         let help = "Basic authentication ends the user's name at the first one";
-        section.clash(context, "user", ("a user without `:`".to_owned(), &quote(user)), help);
+        let expected = "a user without `:`".to_owned();
+        section.report_conflict(context, "user", Conflict { expected, found: &quote(user), help });
     }
     fits
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::probe::Fallback;
+use super::context::CheckContext;
 use super::section::Section;
-use super::{CheckContext, files, read};
+use super::{files, read};
 use crate::config::source_text::quote;
 use crate::model::{HostName, TlsSpec, Trust, TrustBundle};
 
@@ -14,13 +14,27 @@ pub(super) const VERIFIED: [&str; 2] = ["server_name", "ca_file"];
 
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// The name that a server must prove where `server_name` gives none.
+pub(super) enum NameFallback {
+    /// The first of `private_dns`, else the domain.
+    Name(HostName),
+    /// The endpoint has no names.
+    Nothing,
+    /// Its names could not be read, which was complained about.
+    Unread,
+}
+
 /// A session whose certificate is verified.
-pub(super) fn verified(section: &mut Section, context: &mut CheckContext<'_>, fallback: &Fallback) -> Option<TlsSpec> {
+pub(super) fn verified(
+    section: &mut Section,
+    context: &mut CheckContext<'_>,
+    fallback: &NameFallback,
+) -> Option<TlsSpec> {
     let server_name = server_name(section, context, fallback);
     let system_roots = !section.has("ca_file");
     let ca_file = ca_file(section, context);
     if system_roots {
-        section.derived(context, "ca_file", "\"\"", "the system's roots");
+        section.show_derived(context, "ca_file", "\"\"", "the system's roots");
     }
     let expiry_warning = expiry_warning(section, context);
     Some(TlsSpec {
@@ -33,23 +47,27 @@ pub(super) fn verified(section: &mut Section, context: &mut CheckContext<'_>, fa
 /// The certificates of a file, if the key is there.
 pub(super) fn ca_file(section: &mut Section, context: &mut CheckContext<'_>) -> Option<TrustBundle> {
     let world = context.world;
-    section.take(context, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world)).map(|l| l.value)
+    section.value(context, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world))
 }
 
 /// How long before its end a certificate is complained about.
 pub(super) fn expiry_warning(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Duration> {
-    section.take(context, "expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR)).map(|l| l.value)
+    section.value(context, "expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR))
 }
 
-fn server_name(section: &mut Section, context: &mut CheckContext<'_>, fallback: &Fallback) -> Option<HostName> {
+fn server_name(section: &mut Section, context: &mut CheckContext<'_>, fallback: &NameFallback) -> Option<HostName> {
     let absent = !section.has("server_name");
-    if absent && matches!(fallback, Fallback::Nothing) {
-        section.miss(context, "server_name", Some("it is the first of private_dns, else the domain: give one of them"));
+    if absent && matches!(fallback, NameFallback::Nothing) {
+        section.report_missing(
+            context,
+            "server_name",
+            Some("it is the first of private_dns, else the domain: give one of them"),
+        );
     }
-    let written = section.take(context, "server_name", read::host_name).map(|l| l.value);
+    let written = section.value(context, "server_name", read::host_name);
     match fallback {
-        Fallback::Name(name) if absent => {
-            section.derived(context, "server_name", &quote(name.as_str()), "from private_dns or domain");
+        NameFallback::Name(name) if absent => {
+            section.show_derived(context, "server_name", &quote(name.as_str()), "from private_dns or domain");
             Some(name.clone())
         }
         _ => written,

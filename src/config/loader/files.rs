@@ -25,7 +25,7 @@ use crate::sys::regular_file::{self, OpenError};
 const LARGEST: u64 = 1 << 20;
 
 /// The main file and its drop-ins.
-pub(super) struct Texts {
+pub(super) struct ConfigFiles {
     pub(super) documents: Vec<SourceText>,
     /// Of each of them.
     pub(super) standing: Vec<FileOwnership>,
@@ -35,18 +35,18 @@ pub(super) struct Texts {
 }
 
 /// As [`read_texts`], where a main file that is not there says nothing.
-pub(super) fn read_texts_that_exist(path: &Path) -> Texts {
+pub(super) fn read_texts_that_exist(path: &Path) -> ConfigFiles {
     let missing = fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
     read(path, missing.then(|| SourceText::new(show(path), String::new())))
 }
 
 /// Reads the main file at `path`, and the drop-ins beside it.
-pub(super) fn read_texts(path: &Path) -> Texts {
+pub(super) fn read_texts(path: &Path) -> ConfigFiles {
     read(path, None)
 }
 
 /// `main` stands for the main file, if it is not to be read.
-fn read(path: &Path, main: Option<SourceText>) -> Texts {
+fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
     let folder = path.parent().unwrap_or(Path::new("")).join("conf.d");
     let to_read = main.is_none().then(|| path.to_owned());
     let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
@@ -65,7 +65,7 @@ fn read(path: &Path, main: Option<SourceText>) -> Texts {
             Err(more) => unreadable.extend(more.complaints),
         }
     }
-    Texts { documents, standing, unreadable, sources }
+    ConfigFiles { documents, standing, unreadable, sources }
 }
 
 fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Complaints> {

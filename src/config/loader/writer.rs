@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use super::files::{self, Texts};
+use super::files::{self, ConfigFiles};
 use super::{settle, untrusted};
-use crate::config::WriterConfig;
 use crate::config::check;
 use crate::config::complaint::Complaints;
 use crate::config::facts::Environment;
 use crate::config::merge::Merged;
 use crate::config::sources::Sources;
+use crate::config::types::WriterConfig;
 
 /// The writer's part of a configuration, and where it came from.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub struct LoadedWriter {
 /// Everything that is wrong with it, at once, in the words of [`super::load`]; no warnings. Of files that somebody
 /// else could change no more is said than that.
 pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWriter, Complaints> {
-    let Texts { documents, mut standing, mut unreadable, sources } = files::read_texts(path);
+    let ConfigFiles { documents, mut standing, mut unreadable, sources } = files::read_texts(path);
     unreadable.extend(untrusted(&mut standing, &sources, environment));
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
@@ -43,7 +43,7 @@ pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWrite
     let Merged { tree, flaws, hidden } = Merged::of(&documents);
     let (config, findings) = check::check_for_writer(tree, &documents, environment);
     let whole = flaws.repeats.is_empty() && !findings.has_tolerated();
-    match settle(config, findings, &documents, (flaws, &hidden)) {
+    match settle(config, findings, &documents, flaws, &hidden) {
         (Some(config), _) => Ok(LoadedWriter { config, whole, sources }),
         (None, complaints) => Err(complaints),
     }
