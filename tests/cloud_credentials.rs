@@ -11,6 +11,7 @@ use privatelinkd::cloud::metadata::Metadata;
 use privatelinkd::cloud::openapi::KeySource;
 use privatelinkd::cloud::openapi::api_hosts::Origin;
 use privatelinkd::cloud::sign::Keys;
+use privatelinkd::config::ProviderName;
 use privatelinkd::sys::clock::Clock;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -29,7 +30,11 @@ fn chain(environment: Environment, metadata: Origin) -> Credentials {
 }
 
 fn configured(recipe: Recipe, metadata: Origin) -> Credentials {
-    Credentials::new(vec![Provider::Configured("config", Box::new(recipe))], Environment::default(), means(metadata))
+    Credentials::new(
+        vec![Provider::Configured(ProviderName::RamRoleArn, Box::new(recipe))],
+        Environment::default(),
+        means(metadata),
+    )
 }
 
 /// Keys that end so many seconds after the tests' clock began.

@@ -150,8 +150,8 @@ fn sample_of(provider: &str, kind: &str) -> String {
         }
         let key = line.split(" = ").next().unwrap();
         match table.as_str() {
-            "cloud.credentials" => is_of(keys::PROVIDERS, provider, key),
-            "endpoint.probe" => is_of(keys::PROBE_KINDS, kind, key),
+            "cloud.credentials" => is_of(&keys::providers(), provider, key),
+            "endpoint.probe" => is_of(&keys::probe_kinds(), kind, key),
             _ => true,
         }
     };
@@ -161,7 +161,7 @@ fn sample_of(provider: &str, kind: &str) -> String {
 }
 
 /// Whether `owner` has a key; all have what is nobody's own.
-fn is_of(owners: &[(&str, &[&str])], owner: &str, key: &str) -> bool {
+fn is_of(owners: &[keys::Owner], owner: &str, key: &str) -> bool {
     let (_, own) = owners.iter().find(|(word, _)| *word == owner).unwrap();
     own.contains(&key) || !owners.iter().any(|(_, keys)| keys.contains(&key))
 }
@@ -245,13 +245,13 @@ fn the_table_of_keys_the_sample_and_the_code_agree() {
         taken.extend(keys.iter().cloned());
         theirs.into_iter().map(str::to_owned).collect::<BTreeSet<String>>()
     };
-    for (provider, own) in keys::PROVIDERS {
+    for (provider, own) in keys::providers() {
         let theirs = take("cloud.credentials.", provider, (own, "provider"), of_provider(provider));
         assert_eq!(theirs.len(), own.len() + 1, "{provider}: {theirs:?}");
     }
-    for (kind, own) in keys::PROBE_KINDS {
+    for (kind, own) in keys::probe_kinds() {
         let theirs = take("endpoint.probe.", kind, (own, "kind"), of_kind(kind));
-        let of_others = theirs.iter().filter(|key| !is_of(keys::PROBE_KINDS, kind, key));
+        let of_others = theirs.iter().filter(|key| !is_of(&keys::probe_kinds(), kind, key));
         assert_eq!(of_others.collect::<Vec<_>>(), [] as [&String; 0], "{kind}");
     }
     assert_eq!(taken.iter().map(String::as_str).collect::<BTreeSet<_>>(), table, "code and table");

@@ -1,12 +1,12 @@
-//! Every key of the configuration: the one table that the takers, the help of complaints, the packaged sample and
+//! Every key of the configuration: the one table that the rules, the help of complaints, the packaged sample and
 //! the tests agree on.
 //!
-//! A taker asks this table for the default of its key, so a default is written down once. What the table lacks is an
+//! A rule asks this table for the default of its key, so a default is written down once. What the table lacks is an
 //! unknown key.
 
 mod owners;
 
-pub use owners::{PROBE_KINDS, PROVIDERS};
+pub use owners::{Owner, probe_kinds, providers};
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,7 +258,7 @@ pub const KEYS: &[Key] = &[
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
 const LATER: &[&str] = &["host.admin_dir", "privatezone", "hosts.adopt", "hosts.in_place", "metrics.histograms"];
 
-/// Where [`PROVIDERS`] are chosen.
+/// Where one of [`providers`] is chosen.
 const CREDENTIALS: &str = "cloud.credentials";
 
 /// Keys that name files with secrets in them, read when the configuration is loaded. A value of theirs that is no path
@@ -300,8 +300,8 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     }
     if find(&path).is_some() {
         return Some(match section {
-            CREDENTIALS => whose("provider", PROVIDERS, name),
-            _ => whose("kind of probe", PROBE_KINDS, name),
+            CREDENTIALS => owners_of("provider", &providers(), name),
+            _ => owners_of("kind of probe", &probe_kinds(), name),
         });
     }
     if find(&format!("{path}_file")).is_some() {
@@ -315,7 +315,7 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
 }
 
 /// Which providers, or kinds of probe, have a key.
-fn whose(what: &str, all: &[(&str, &[&str])], name: &str) -> String {
+fn owners_of(what: &str, all: &[Owner], name: &str) -> String {
     let theirs = all.iter().filter(|(_, keys)| keys.contains(&name));
     let theirs: Vec<_> = theirs.map(|(owner, _)| format!("\"{owner}\"")).collect();
     format!("this key belongs to another {what}: {}", theirs.join(" or "))
@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn every_key_of_the_credentials_belongs_to_a_provider() {
         let of_table = |name: &str| format!("{CREDENTIALS}.{name}");
-        let owned: Vec<_> = PROVIDERS.iter().flat_map(|(_, keys)| *keys).map(|name| of_table(name)).collect();
+        let owned: Vec<_> = providers().into_iter().flat_map(|(_, keys)| keys).map(|name| of_table(name)).collect();
         assert!(owned.iter().all(|path| find(path).is_some()), "{owned:?}");
         for key in KEYS.iter().filter(|k| below(k.path, CREDENTIALS).is_some_and(|name| name != "provider")) {
             assert!(owned.iter().any(|path| path == key.path), "{}", key.path);
@@ -420,9 +420,13 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_keys_that_there_are() {
-        for name in PROBE_KINDS.iter().flat_map(|(_, keys)| *keys) {
-            assert!(find(&format!("endpoint.probe.{name}")).is_some(), "{name}");
+    fn every_kind_has_keys_that_there_are_and_is_told() {
+        let told = find("endpoint.probe.kind").unwrap().kind;
+        for (kind, keys) in probe_kinds() {
+            assert!(told.contains(&format!("\"{kind}\"")), "{kind}");
+            for name in keys {
+                assert!(find(&format!("endpoint.probe.{name}")).is_some(), "{name}");
+            }
         }
     }
 

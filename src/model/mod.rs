@@ -26,6 +26,7 @@ mod probe;
 pub mod ranges;
 mod secret;
 mod time;
+mod words;
 
 pub use api::{ApiCounts, ApiState, CredentialsState};
 pub use certificate::{Certificate, Intermediate};
@@ -60,3 +61,5 @@ pub use probe::{
 pub use ranges::Families;
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};
+pub use words::ProbeKindName;
+pub(crate) use words::words;

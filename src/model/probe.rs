@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Damping, EndpointName, HostName, Secret, Wall, Zone};
+use super::{Damping, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone};
 
 mod secrets;
 
@@ -189,16 +189,22 @@ impl ProbeKind {
         }
     }
 
+    /// Its name in the config.
+    #[must_use]
+    pub fn name(&self) -> ProbeKindName {
+        match self {
+            Self::Tcp => ProbeKindName::Tcp,
+            Self::Https(_) => ProbeKindName::Https,
+            Self::Matrixone(_) => ProbeKindName::Matrixone,
+            Self::Mysql(_) => ProbeKindName::Mysql,
+            Self::Tdengine(_) => ProbeKindName::Tdengine,
+        }
+    }
+
     /// The word in the config and in status.
     #[must_use]
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Https(_) => "https",
-            Self::Matrixone(_) => "matrixone",
-            Self::Mysql(_) => "mysql",
-            Self::Tdengine(_) => "tdengine",
-        }
+        self.name().label()
     }
 }
 

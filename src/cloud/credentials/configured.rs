@@ -2,10 +2,13 @@
 //!
 //! What it does not say is taken from the environment, as the official providers do.
 
+use super::environment::Environment;
+use super::provider::Provider;
 use super::recipe::{Recipe, Role, StsPlace};
-use super::{Environment, Provider};
 use crate::cloud::sign::Keys;
-use crate::config::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
+use crate::config::{
+    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, ProviderName, RoleConfig,
+};
 
 /// The providers to ask, in their order, and the environment that they find.
 #[must_use]
@@ -33,27 +36,27 @@ pub fn configured(config: &CredentialsConfig, environment: Environment) -> (Vec<
             (vec![Provider::Uri], Environment { credentials_uri, ..environment })
         }
         CredentialsConfig::AccessKey(key) => {
-            (vec![Provider::Configured("access_key", Box::new(given(key)))], environment)
+            (vec![Provider::Configured(ProviderName::AccessKey, Box::new(given_keys(key)))], environment)
         }
         CredentialsConfig::RamRoleArn { base, arn, role } => {
             let base = match base {
-                BaseConfig::AccessKey(key) => given(key),
+                BaseConfig::AccessKey(key) => given_keys(key),
                 BaseConfig::EcsRole { name } => Recipe::EcsRole { role: name.clone() },
             };
             let recipe =
-                Recipe::AssumeRole { base: Box::new(base), role: taken_on(arn.clone(), role, environment.sts()) };
-            (vec![Provider::Configured("ram_role_arn", Box::new(recipe))], environment)
+                Recipe::AssumeRole { base: Box::new(base), role: role_to_assume(arn.clone(), role, environment.sts()) };
+            (vec![Provider::Configured(ProviderName::RamRoleArn, Box::new(recipe))], environment)
         }
         CredentialsConfig::Lost => (vec![Provider::Lost], environment),
     }
 }
 
-fn given(key: &AccessKeyConfig) -> Recipe {
+fn given_keys(key: &AccessKeyConfig) -> Recipe {
     let AccessKeyConfig { id, secret, token } = key.clone();
     Recipe::Given(Keys { id, secret, token })
 }
 
-fn taken_on(arn: String, config: &RoleConfig, sts: StsPlace) -> Role {
+fn role_to_assume(arn: String, config: &RoleConfig, sts: StsPlace) -> Role {
     let RoleConfig { session, seconds, policy, external_id, sts_endpoint } = config.clone();
     let sts = StsPlace { endpoint: sts_endpoint.or(sts.endpoint), ..sts };
     Role { arn, session, seconds: Some(seconds), policy, external_id, sts }
@@ -69,9 +72,9 @@ fn oidc_role(config: &OidcRoleConfig, environment: Environment) -> (Vec<Provider
     };
     let provider = match environment.oidc_role() {
         Ok(Recipe::OidcRole { role: found, provider_arn, token_file }) => {
-            let role = taken_on(found.arn, &role, environment.sts());
+            let role = role_to_assume(found.arn, &role, environment.sts());
             let recipe = Recipe::OidcRole { role, provider_arn, token_file };
-            Provider::Configured(Provider::OidcRole.label(), Box::new(recipe))
+            Provider::Configured(ProviderName::OidcRole, Box::new(recipe))
         }
         // It says which variable lacks.
         _ => Provider::OidcRole,
@@ -127,7 +130,9 @@ mod tests {
     fn a_service_accounts_role_is_put_together_from_both() {
         let config = OidcRoleConfig { arn: None, provider_arn: None, token_file: Some("/t".into()), role: role() };
         let (providers, _) = configured(&CredentialsConfig::OidcRole(config.clone()), environment());
-        let [Provider::Configured("oidc_role", recipe)] = providers.as_slice() else { panic!("{providers:?}") };
+        let [Provider::Configured(ProviderName::OidcRole, recipe)] = providers.as_slice() else {
+            panic!("{providers:?}")
+        };
         let Recipe::OidcRole { role, provider_arn, .. } = recipe.as_ref() else { panic!("{recipe:?}") };
         assert_eq!(
             (role.arn.as_str(), provider_arn.as_str()),
@@ -143,12 +148,14 @@ mod tests {
     fn a_role_stands_on_keys_or_on_the_instances_role() {
         let key = AccessKeyConfig { id: "LTAI".into(), secret: Secret::new("hunter2".into()), token: None };
         for (base, expected) in [
-            (BaseConfig::AccessKey(key.clone()), given(&key)),
+            (BaseConfig::AccessKey(key.clone()), given_keys(&key)),
             (BaseConfig::EcsRole { name: None }, Recipe::EcsRole { role: None }),
         ] {
             let config = CredentialsConfig::RamRoleArn { base, arn: "acs:ram::1:role/r".into(), role: role() };
             let (providers, _) = configured(&config, environment());
-            let [Provider::Configured("ram_role_arn", recipe)] = providers.as_slice() else { panic!("{providers:?}") };
+            let [Provider::Configured(ProviderName::RamRoleArn, recipe)] = providers.as_slice() else {
+                panic!("{providers:?}")
+            };
             let Recipe::AssumeRole { base, role } = recipe.as_ref() else { panic!("{recipe:?}") };
             assert_eq!((base.as_ref(), role.sts.region.as_deref()), (&expected, Some("cn-beijing")));
             assert!(!format!("{providers:?}").contains("hunter2"));

@@ -6,66 +6,39 @@
 //! nobody.
 //!
 //! [`configured`](configured()) says who is asked. [`environment`], [`cli_config`] and [`ini`] say how keys are got
-//! ([`recipe`]), [`lease`] when they are replaced; these are pure. The rest follows recipes.
+//! ([`recipe`]), [`lease`] when they are replaced; these are pure. `fetch` follows recipes.
 
-mod assume_role;
 pub mod cli_config;
 mod configured;
-mod ecs_role;
 pub mod environment;
+mod fetch;
 mod file;
 pub mod ini;
 pub mod lease;
-mod oidc_role;
 mod provider;
 pub mod recipe;
 pub mod reply;
-mod sts;
-mod uri;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use configured::configured;
 pub use environment::Environment;
+pub use fetch::FetchContext;
 pub use provider::Provider;
 
-use super::http::Http;
-use super::metadata::Metadata;
 use super::openapi::KeySource;
 use super::sign::Keys;
 use crate::model::{Boottime, Wall};
-use crate::sys::clock::Clock;
+use fetch::FetchedKeys;
 use lease::{Due, Lease};
 use recipe::WhyNot;
-
-/// What recipes are followed with.
-#[derive(Debug, Clone)]
-pub struct FetchContext {
-    /// For STS and credentials URIs.
-    pub http: Arc<Http>,
-    /// For the role of the instance.
-    pub metadata: Arc<Metadata>,
-    /// The clock.
-    pub clock: Clock,
-    /// Where we are, if known: the internal STS host of that region is tried, too.
-    pub region: Option<String>,
-}
-
-/// Keys, and how long they last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Got {
-    keys: Keys,
-    expires: Option<Wall>,
-    /// They may be replaced well before their end.
-    rotated: bool,
-}
 
 /// Keys from the first provider that has some, kept fresh.
 #[derive(Debug)]
 pub struct Credentials {
     providers: Vec<Provider>,
     environment: Environment,
-    means: FetchContext,
+    context: FetchContext,
     state: Mutex<State>,
     /// Held by whoever gets new keys.
     turn: tokio::sync::Mutex<()>,
@@ -111,9 +84,9 @@ pub struct ProviderReport {
 impl Credentials {
     /// Asks these providers in this order; [`Provider::CHAIN`] is the official one. Asks nobody yet.
     #[must_use]
-    pub fn new(providers: Vec<Provider>, environment: Environment, means: FetchContext) -> Self {
+    pub fn new(providers: Vec<Provider>, environment: Environment, context: FetchContext) -> Self {
         let (state, turn) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { providers, environment, means, state, turn }
+        Self { providers, environment, context, state, turn }
     }
 
     /// Which provider answered, and what the others said.
@@ -135,7 +108,7 @@ impl Credentials {
 
     /// What is held, and what to do about it.
     fn due(&self) -> (Option<Held>, Due) {
-        let now = self.means.clock.now().boottime;
+        let now = self.context.clock.now().boottime;
         let state = self.state();
         let due = state.held.as_ref().map_or(Due::Over, |held| held.lease.due(now));
         // Not again so soon after a failure.
@@ -146,7 +119,7 @@ impl Credentials {
     /// Newer keys from the provider that has answered.
     async fn refresh(&self, number: usize) {
         let Some(provider) = self.providers.get(number) else { return };
-        match provider.fetch(&self.environment, &self.means).await {
+        match provider.fetch(&self.environment, &self.context).await {
             Ok(got) => self.hold(number, got, None),
             Err(why) => self.failed(|state| state.failing = Some(why)),
         }
@@ -156,7 +129,7 @@ impl Credentials {
     async fn walk(&self) {
         let mut tried = Vec::new();
         for (number, provider) in self.providers.iter().enumerate() {
-            match provider.fetch(&self.environment, &self.means).await {
+            match provider.fetch(&self.environment, &self.context).await {
                 Ok(got) => return self.hold(number, got, Some(tried)),
                 Err(why) => tried.push((provider.label(), why)),
             }
@@ -165,9 +138,9 @@ impl Credentials {
         self.failed(|state| (state.held, state.failing, state.tried) = (None, None, tried));
     }
 
-    fn hold(&self, provider: usize, got: Got, tried: Option<Vec<(&'static str, WhyNot)>>) {
-        let Got { keys, expires, rotated } = got;
-        let now = self.means.clock.now();
+    fn hold(&self, provider: usize, got: FetchedKeys, tried: Option<Vec<(&'static str, WhyNot)>>) {
+        let FetchedKeys { keys, expires, rotated } = got;
+        let now = self.context.clock.now();
         let lease = expires.map_or(Lease::FOREVER, |e| Lease::new(e, now, rotated, fastrand::f64()));
         let mut state = self.state();
         let tried = tried.unwrap_or_else(|| std::mem::take(&mut state.tried));
@@ -175,7 +148,7 @@ impl Credentials {
     }
 
     fn failed(&self, note: impl FnOnce(&mut State)) {
-        let now = self.means.clock.now().boottime;
+        let now = self.context.clock.now().boottime;
         let mut state = self.state();
         note(&mut state);
         state.failures = state.failures.saturating_add(1);
@@ -213,7 +186,7 @@ impl KeySource for Credentials {
             },
             _ => {
                 let _turn = self.turn.lock().await;
-                let paused = self.means.clock.now().boottime < self.state().next_try;
+                let paused = self.context.clock.now().boottime < self.state().next_try;
                 // Whoever waited for the turn may find that it is done, or has just failed.
                 if self.served().is_none() && !paused {
                     self.walk().await;

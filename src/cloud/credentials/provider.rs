@@ -1,7 +1,10 @@
 //! The providers of the chain.
 
+use super::environment::Environment;
+use super::fetch::{FetchContext, FetchedKeys, follow};
 use super::recipe::{Recipe, WhyNot};
-use super::{Environment, FetchContext, Got, assume_role, cli_config, ecs_role, file, ini, oidc_role, uri};
+use super::{cli_config, file, ini};
+use crate::config::ProviderName;
 
 /// Somebody who may know how keys are got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub enum Provider {
     EcsRole,
     /// A URI, named by a variable.
     Uri,
-    /// Our own config, with the word that it has there.
-    Configured(&'static str, Box<Recipe>),
+    /// Our own config, which names this provider.
+    Configured(ProviderName, Box<Recipe>),
     /// Our own config, of which what gives the keys is gone.
     Lost,
 }
@@ -33,21 +36,21 @@ impl Provider {
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Environment => "environment",
-            Self::OidcRole => "oidc_role",
-            Self::CliConfig => "cli_config",
-            Self::CredentialsFile => "credentials_file",
-            Self::EcsRole => "ecs_role",
-            Self::Uri => "uri",
-            Self::Configured(word, _) => word,
+            Self::Environment => ProviderName::Environment.label(),
+            Self::OidcRole => ProviderName::OidcRole.label(),
+            Self::CliConfig => ProviderName::CliConfig.label(),
+            Self::CredentialsFile => ProviderName::CredentialsFile.label(),
+            Self::EcsRole => ProviderName::EcsRole.label(),
+            Self::Uri => ProviderName::Uri.label(),
+            Self::Configured(name, _) => name.label(),
             Self::Lost => "config",
         }
     }
 
     /// Keys, or why there are none.
-    pub(super) async fn fetch(&self, environment: &Environment, means: &FetchContext) -> Result<Got, WhyNot> {
+    pub(super) async fn fetch(&self, environment: &Environment, context: &FetchContext) -> Result<FetchedKeys, WhyNot> {
         let recipe = environment.settle(self.recipe(environment).await?)?;
-        follow(&recipe, means).await
+        follow(&recipe, context).await
     }
 
     async fn recipe(&self, environment: &Environment) -> Result<Recipe, WhyNot> {
@@ -73,27 +76,4 @@ impl Provider {
             Self::Lost => Err(WhyNot::Failed("what the config names for it is gone".to_owned())),
         }
     }
-}
-
-/// Follows a recipe: from the bottom of a stack of roles to its top.
-async fn follow(recipe: &Recipe, means: &FetchContext) -> Result<Got, WhyNot> {
-    let (mut bottom, mut roles) = (recipe, Vec::new());
-    while let Recipe::AssumeRole { base, role } = bottom {
-        roles.push(role);
-        bottom = base;
-    }
-    let mut got = match bottom {
-        Recipe::Given(keys) => Got { keys: keys.clone(), expires: None, rotated: false },
-        Recipe::EcsRole { role } => ecs_role::fetch(role.as_deref(), means).await?,
-        Recipe::Uri(uri) => uri::fetch(uri, means).await?,
-        Recipe::OidcRole { role, provider_arn, token_file } => {
-            oidc_role::fetch(role, provider_arn, token_file, means).await?
-        }
-        // The loop above leaves none.
-        Recipe::AssumeRole { .. } => return Err(WhyNot::Failed("roles without a base".to_owned())),
-    };
-    while let Some(role) = roles.pop() {
-        got = assume_role::fetch(role, &got.keys, means).await?;
-    }
-    Ok(got)
 }

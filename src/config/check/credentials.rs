@@ -7,7 +7,7 @@ use super::origin::{self, Scheme};
 use super::section::Section;
 use super::{read, secret};
 use crate::config::credentials::{
-    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig,
+    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, ProviderName, RoleConfig,
 };
 use crate::config::keys;
 use crate::config::raw::Node;
@@ -17,31 +17,6 @@ const KEY: &str = "cloud.credentials";
 const SESSION: std::ops::RangeInclusive<Duration> = Duration::from_secs(900)..=Duration::from_secs(12 * 3600);
 /// The longest policy that STS takes is shorter.
 const LONGEST_POLICY: usize = 8_000;
-
-#[derive(Clone, Copy)]
-enum Provider {
-    Auto,
-    Environment,
-    OidcRole,
-    CliConfig,
-    CredentialsFile,
-    EcsRole,
-    Uri,
-    AccessKey,
-    RamRoleArn,
-}
-
-const WORDS: &[(&str, Provider)] = &[
-    ("auto", Provider::Auto),
-    ("environment", Provider::Environment),
-    ("oidc_role", Provider::OidcRole),
-    ("cli_config", Provider::CliConfig),
-    ("credentials_file", Provider::CredentialsFile),
-    ("ecs_role", Provider::EcsRole),
-    ("uri", Provider::Uri),
-    ("access_key", Provider::AccessKey),
-    ("ram_role_arn", Provider::RamRoleArn),
-];
 
 /// `[cloud.credentials]`. Of a configuration that was kept, keys that are gone cost the API alone.
 pub(super) fn credentials(mut section: Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
@@ -63,12 +38,12 @@ pub(super) fn credentials(mut section: Section, context: &mut CheckContext<'_>) 
 }
 
 fn provider(section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
-    let provider = section.value(context, "provider", |n| read::word(n, WORDS));
+    let provider = section.value(context, "provider", |n| read::word(n, ProviderName::WORDS));
     let config = match provider {
         Some(provider) => provider_keys(provider, section, context),
         None => {
             // Which keys belong here is not known: only those of no provider at all are unknown.
-            keys::PROVIDERS.iter().for_each(|(_, keys)| section.forget(keys));
+            keys::providers().iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
@@ -77,20 +52,22 @@ fn provider(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Cre
 }
 
 fn provider_keys(
-    provider: Provider,
+    provider: ProviderName,
     section: &mut Section,
     context: &mut CheckContext<'_>,
 ) -> Option<CredentialsConfig> {
     Some(match provider {
-        Provider::Auto => CredentialsConfig::Auto,
-        Provider::Environment => CredentialsConfig::Environment,
-        Provider::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, context)?),
-        Provider::CliConfig => CredentialsConfig::CliConfig(profile(section, context)?),
-        Provider::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, context)?),
-        Provider::EcsRole => CredentialsConfig::EcsRole { name: section.optional(context, "role_name", role_name)? },
-        Provider::Uri => CredentialsConfig::Uri { url: section.optional(context, "url", url)? },
-        Provider::AccessKey => CredentialsConfig::AccessKey(access_key(section, context)?),
-        Provider::RamRoleArn => {
+        ProviderName::Auto => CredentialsConfig::Auto,
+        ProviderName::Environment => CredentialsConfig::Environment,
+        ProviderName::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, context)?),
+        ProviderName::CliConfig => CredentialsConfig::CliConfig(profile(section, context)?),
+        ProviderName::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, context)?),
+        ProviderName::EcsRole => {
+            CredentialsConfig::EcsRole { name: section.optional(context, "role_name", role_name)? }
+        }
+        ProviderName::Uri => CredentialsConfig::Uri { url: section.optional(context, "url", url)? },
+        ProviderName::AccessKey => CredentialsConfig::AccessKey(access_key(section, context)?),
+        ProviderName::RamRoleArn => {
             let base = base(section, context);
             let arn = section.required(context, "role_arn", role_arn);
             let external_id = section.optional(context, "external_id", |n| plain(n, "an external id", 1224));
@@ -235,12 +212,6 @@ mod tests {
 
     fn text(text: &str) -> Node {
         Node { at: None, value: Value::Text(text.to_owned()) }
-    }
-
-    #[test]
-    fn the_words_are_those_of_the_table() {
-        let words: Vec<_> = WORDS.iter().map(|(word, _)| *word).collect();
-        assert_eq!(words, keys::PROVIDERS.iter().map(|(word, _)| *word).collect::<Vec<_>>());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::tls::NameFallback;
 use super::{deep, https, mysql, read, tdengine};
 use crate::config::keys;
 use crate::config::types::spread;
-use crate::model::{DeepSpec, ProbeKind, ProbeSpec, Returns, Schedule};
+use crate::model::{DeepSpec, ProbeKind, ProbeKindName, ProbeSpec, Returns, Schedule};
 
 const SHORTEST: Duration = Duration::from_millis(50);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -20,24 +20,6 @@ const DATABASE_PORTS: [u16; 2] = [MYSQL_PORT, MATRIXONE_PORT];
 const MYSQL_PORT: u16 = 3306;
 const MATRIXONE_PORT: u16 = 6001;
 const HTTPS_PORT: u16 = 443;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Matrixone,
-    Mysql,
-    Tdengine,
-    Https,
-    Tcp,
-}
-
-/// The words for them.
-const KINDS: [(&str, Kind); 5] = [
-    ("matrixone", Kind::Matrixone),
-    ("mysql", Kind::Mysql),
-    ("tdengine", Kind::Tdengine),
-    ("https", Kind::Https),
-    ("tcp", Kind::Tcp),
-];
 
 /// What of the rest of the configuration a probe depends on.
 pub(super) struct Around {
@@ -57,7 +39,7 @@ pub(super) fn probe(mut section: Section, context: &mut CheckContext<'_>, around
         Some(kind) => kind_and_deep_check(kind, &mut section, context, around, path),
         None => {
             // Which keys belong here is not known: only those of no kind at all are unknown.
-            keys::PROBE_KINDS.iter().for_each(|(_, keys)| section.forget(keys));
+            keys::probe_kinds().iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
@@ -82,7 +64,7 @@ fn returns(kind: &ProbeKind, fleet_size: u32) -> Returns {
 type Asked = (ProbeKind, Option<DeepSpec>);
 
 fn kind_and_deep_check(
-    kind: Kind,
+    kind: ProbeKindName,
     section: &mut Section,
     context: &mut CheckContext<'_>,
     around: &Around,
@@ -90,25 +72,27 @@ fn kind_and_deep_check(
 ) -> Option<Asked> {
     let deep_around = |interval| deep::Around { interval, fleet_size: around.fleet_size, path };
     match kind {
-        Kind::Tcp => Some((ProbeKind::Tcp, None)),
-        Kind::Https => https::https(section, context, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
-        Kind::Matrixone => mysql::mysql(section, context, &around.name, LoginRules::Matrixone, &deep_around("5m"))
-            .map(|(spec, deep)| (ProbeKind::Matrixone(spec), deep)),
-        Kind::Mysql => mysql::mysql(section, context, &around.name, LoginRules::Plain, &deep_around("1m"))
+        ProbeKindName::Tcp => Some((ProbeKind::Tcp, None)),
+        ProbeKindName::Https => https::https(section, context, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
+        ProbeKindName::Matrixone => {
+            mysql::mysql(section, context, &around.name, LoginRules::Matrixone, &deep_around("5m"))
+                .map(|(spec, deep)| (ProbeKind::Matrixone(spec), deep))
+        }
+        ProbeKindName::Mysql => mysql::mysql(section, context, &around.name, LoginRules::Plain, &deep_around("1m"))
             .map(|(spec, deep)| (ProbeKind::Mysql(spec), deep)),
-        Kind::Tdengine => tdengine::tdengine(section, context, &around.name, &deep_around("1m"))
+        ProbeKindName::Tdengine => tdengine::tdengine(section, context, &around.name, &deep_around("1m"))
             .map(|(spec, deep)| (ProbeKind::Tdengine(spec), deep)),
     }
 }
 
-fn port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<Kind>) -> Option<u16> {
+fn port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<ProbeKindName>) -> Option<u16> {
     let (absent, default) = (!section.has("port"), kind.and_then(default_port));
-    if kind == Some(Kind::Tcp) && absent {
+    if kind == Some(ProbeKindName::Tcp) && absent {
         section.report_missing(context, "port", Some("tcp has no port of its own"));
     }
     let port = section.read(context, "port", |n| read::integer::<u16>(n, 1..=65_535));
     match (kind, default) {
-        (Some(Kind::Tcp), _) => tcp_port(port?, context),
+        (Some(ProbeKindName::Tcp), _) => tcp_port(port?, context),
         (_, Some(default)) if absent => {
             section.show_derived(context, "port", &default.to_string(), "default of this kind");
             Some(default)
@@ -117,17 +101,17 @@ fn port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<Kind
     }
 }
 
-fn default_port(kind: Kind) -> Option<u16> {
+fn default_port(kind: ProbeKindName) -> Option<u16> {
     match kind {
-        Kind::Matrixone => Some(MATRIXONE_PORT),
-        Kind::Mysql => Some(MYSQL_PORT),
-        Kind::Tdengine | Kind::Https => Some(HTTPS_PORT),
-        Kind::Tcp => None,
+        ProbeKindName::Matrixone => Some(MATRIXONE_PORT),
+        ProbeKindName::Mysql => Some(MYSQL_PORT),
+        ProbeKindName::Tdengine | ProbeKindName::Https => Some(HTTPS_PORT),
+        ProbeKindName::Tcp => None,
     }
 }
 
-fn kind(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Kind> {
-    section.required(context, "kind", |n| read::word(n, &KINDS)).map(|k| k.value)
+fn kind(section: &mut Section, context: &mut CheckContext<'_>) -> Option<ProbeKindName> {
+    section.required(context, "kind", |n| read::word(n, ProbeKindName::WORDS)).map(|k| k.value)
 }
 
 fn tcp_port(port: Located<u16>, context: &mut CheckContext<'_>) -> Option<u16> {

@@ -1,12 +1,27 @@
 //! Keys that not every provider, or not every kind of probe, has.
 
-/// The providers of `[cloud.credentials]`, each with the keys that are its own.
-pub const PROVIDERS: &[(&str, &[&str])] = &[
-    ("auto", &[]),
-    ("environment", &[]),
-    (
-        "oidc_role",
-        &[
+use crate::config::credentials::ProviderName;
+use crate::model::ProbeKindName;
+
+/// The word of a provider, or kind of probe, and the keys that not all of them have.
+pub type Owner = (&'static str, &'static [&'static str]);
+
+/// The providers of `[cloud.credentials]`; each key belongs to some of them.
+#[must_use]
+pub fn providers() -> Vec<Owner> {
+    ProviderName::WORDS.iter().map(|(word, provider)| (*word, provider_keys(*provider))).collect()
+}
+
+/// The kinds of `[endpoint.probe]`.
+#[must_use]
+pub fn probe_kinds() -> Vec<Owner> {
+    ProbeKindName::WORDS.iter().map(|(word, kind)| (*word, probe_keys(*kind))).collect()
+}
+
+fn provider_keys(provider: ProviderName) -> &'static [&'static str] {
+    match provider {
+        ProviderName::Auto | ProviderName::Environment => &[],
+        ProviderName::OidcRole => &[
             "role_arn",
             "oidc_provider_arn",
             "oidc_token_file",
@@ -15,15 +30,11 @@ pub const PROVIDERS: &[(&str, &[&str])] = &[
             "policy",
             "sts_endpoint",
         ],
-    ),
-    ("cli_config", &["file", "profile"]),
-    ("credentials_file", &["file", "profile"]),
-    ("ecs_role", &["role_name"]),
-    ("uri", &["url"]),
-    ("access_key", &["access_key_id", "access_key_secret_file", "security_token_file"]),
-    (
-        "ram_role_arn",
-        &[
+        ProviderName::CliConfig | ProviderName::CredentialsFile => &["file", "profile"],
+        ProviderName::EcsRole => &["role_name"],
+        ProviderName::Uri => &["url"],
+        ProviderName::AccessKey => &["access_key_id", "access_key_secret_file", "security_token_file"],
+        ProviderName::RamRoleArn => &[
             "access_key_id",
             "access_key_secret_file",
             "security_token_file",
@@ -35,16 +46,25 @@ pub const PROVIDERS: &[(&str, &[&str])] = &[
             "external_id",
             "sts_endpoint",
         ],
-    ),
-];
+    }
+}
 
-/// The kinds of `[endpoint.probe]`, each with the keys that not every kind has.
-pub const PROBE_KINDS: &[(&str, &[&str])] = &[
-    ("matrixone", MYSQL_KEYS),
-    ("mysql", MYSQL_KEYS),
-    (
-        "tdengine",
-        &[
+fn probe_keys(kind: ProbeKindName) -> &'static [&'static str] {
+    match kind {
+        ProbeKindName::Matrixone | ProbeKindName::Mysql => &[
+            "server_name",
+            "ca_file",
+            "expiry_warning",
+            "depth",
+            "deep_interval",
+            "deep_timeout",
+            "user",
+            "password_file",
+            "tls",
+            "query",
+            "expect",
+        ],
+        ProbeKindName::Tdengine => &[
             "server_name",
             "path",
             "ca_file",
@@ -58,10 +78,7 @@ pub const PROBE_KINDS: &[(&str, &[&str])] = &[
             "sql",
             "expect",
         ],
-    ),
-    (
-        "https",
-        &[
+        ProbeKindName::Https => &[
             "server_name",
             "method",
             "path",
@@ -72,20 +89,6 @@ pub const PROBE_KINDS: &[(&str, &[&str])] = &[
             "ca_file",
             "expiry_warning",
         ],
-    ),
-    ("tcp", &[]),
-];
-
-const MYSQL_KEYS: &[&str] = &[
-    "server_name",
-    "ca_file",
-    "expiry_warning",
-    "depth",
-    "deep_interval",
-    "deep_timeout",
-    "user",
-    "password_file",
-    "tls",
-    "query",
-    "expect",
-];
+        ProbeKindName::Tcp => &[],
+    }
+}
