@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Exit, Failed, Output, counted, output};
+use super::exit::{Exit, Failed};
+use super::output::{self, Output, count_of};
 use crate::config::{self, Complaint, Complaints, Effective, Environment};
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
         match effective {
             Some(effective) => output::answer(&effective.to_string())?,
             None if ok => output::answer(&format!("{}: fine\n", path.display()))?,
-            None => output::complain(&format!("privatelinkd: {}: {}\n", path.display(), counted(&complaints))),
+            None => output::complain(&format!("privatelinkd: {}: {}\n", path.display(), count_of(&complaints))),
         }
     }
     Ok(if ok { Exit::Fine } else { Exit::Config })

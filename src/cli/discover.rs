@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Exit, Failed, Output, once, output};
+use super::exit::{Exit, Failed};
+use super::once;
+use super::output::{self, Output};
 use crate::agent;
 use crate::preview::discover_report::Seen;
 use crate::preview::{DiscoverReport, Host};

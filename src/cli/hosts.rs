@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Exit, Failed, Output, output, process, refused};
+use super::exit::{Exit, Failed};
+use super::output::{self, Output, refuse_config};
+use super::process;
 use crate::config::LogConfig;
 use crate::config::{self, Environment};
 use crate::daemon::hosts_writer;
@@ -48,7 +50,7 @@ pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) ->
 
 /// The policy that the writer would have.
 fn policy(config: &Path) -> Result<Arc<HostsPolicy>, Failed> {
-    let loaded = config::load_writer(config, &Environment::current()).map_err(refused)?;
+    let loaded = config::load_writer(config, &Environment::current()).map_err(refuse_config)?;
     Ok(Arc::new(HostsPolicy::new(loaded.config)))
 }
 

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Exit, Failed, Output, io_exit, once, output, refused, run_as};
+use super::exit::{Exit, Failed, io_exit};
+use super::output::{self, Output, refuse_config};
+use super::{once, run_as};
 use crate::agent;
 use crate::agent::oneshot::{LookupContext, Whereabouts};
 use crate::cloud::openapi::CallError;
@@ -105,7 +107,7 @@ fn summary(endpoints: &[Drafted], indent: &str) -> String {
 fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
     let eyes = once::open_eyes(as_unit, path)?;
     // What there is of a config says who is asked, and which endpoints are known.
-    let config = config::load_what_exists(&main_file(path), &Environment::current()).map_err(refused)?.config;
+    let config = config::load_what_exists(&main_file(path), &Environment::current()).map_err(refuse_config)?.config;
     let ports = Ports { matrixone: args.matrixone_port, tdengine: args.tdengine_port };
     let looked_at = (!args.no_look).then_some(ports);
     let (region, vpc_id, Survey { sights, complete }) = once::block_on(look(&config, looked_at, eyes))??;
@@ -173,7 +175,7 @@ fn ask_another(args: &Args, path: &Path) -> Result<Result<Answer, Exit>, Failed>
     command.args(args.no_look.then_some("--no-look"));
     let ended = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|e| internal(e.into()))?;
     if !ended.status.success() {
-        return Ok(Err(ended.status.code().map_or(Exit::Internal, Exit::of_code)));
+        return Ok(Err(ended.status.code().map_or(Exit::Internal, Exit::from_code)));
     }
     let answer: Answer = serde_json::from_slice(&ended.stdout).map_err(|e| internal(e.into()))?;
     // What the agent's user says is written by root's hand.

@@ -2,6 +2,7 @@
 
 mod check;
 mod discover;
+mod exit;
 mod hosts;
 mod init;
 mod once;
@@ -20,10 +21,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::Complaints;
 use crate::model::LogLevel;
 use crate::sys::privileges;
-use output::Output;
+use exit::{Exit, Failed};
 
 /// The heading of options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
@@ -101,46 +101,6 @@ impl From<Level> for LogLevel {
     }
 }
 
-/// How a command ends (sysexits.h where there is a word for it).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    Fine = 0,
-    No = 1,
-    Usage = 2,
-    Unavailable = 69,
-    Internal = 70,
-    Permission = 77,
-    Config = 78,
-}
-
-impl Exit {
-    /// How a command of ours that ran elsewhere ended.
-    fn of_code(code: i32) -> Self {
-        let all =
-            [Self::Fine, Self::No, Self::Usage, Self::Unavailable, Self::Internal, Self::Permission, Self::Config];
-        all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(Self::Internal)
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
-
-/// Why a command could not answer.
-#[derive(Debug)]
-struct Failed {
-    exit: Exit,
-    error: anyhow::Error,
-}
-
-impl Failed {
-    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into() }
-    }
-}
-
 /// Parses the arguments, runs the command, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -176,20 +136,4 @@ pub fn main() -> ExitCode {
             exit.into()
         }
     }
-}
-
-/// What ends a command: a config that can't be used.
-fn refused(complaints: Complaints) -> Failed {
-    output::complain(&complaints.to_string());
-    Failed::new(Exit::Config, anyhow::anyhow!("the config can't be used: {}", counted(&complaints)))
-}
-
-fn counted(complaints: &Complaints) -> String {
-    let n = complaints.complaints.len() + complaints.omitted;
-    format!("{n} complaint{}", if n == 1 { "" } else { "s" })
-}
-
-/// A permission problem has an exit code of its own.
-fn io_exit(error: &std::io::Error, otherwise: Exit) -> Exit {
-    if error.kind() == std::io::ErrorKind::PermissionDenied { Exit::Permission } else { otherwise }
 }

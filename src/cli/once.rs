@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::path::Path;
 
-use super::{Exit, Failed, refused, run_as, status_client};
+use super::exit::{Exit, Failed};
+use super::output::refuse_config;
+use super::{run_as, status_client};
 use crate::agent::oneshot::LookupContext;
 use crate::config::{self, Config, Environment};
 use crate::model::EndpointName;
@@ -17,7 +19,7 @@ pub(super) fn open_eyes(as_unit: bool, config: &Path) -> Result<LookupContext, F
 
 /// The config as the agent would load it, with this endpoint alone if one is named.
 pub(super) fn load(path: &Path, only: Option<&str>) -> Result<Config, Failed> {
-    let mut config = config::load(path, &Environment::current()).map_err(refused)?.config;
+    let mut config = config::load(path, &Environment::current()).map_err(refuse_config)?.config;
     if let Some(only) = only {
         if !config.endpoints.keys().any(|name| name.as_str() == only) {
             return Err(Failed::new(Exit::Usage, anyhow::anyhow!("no endpoint {only:?}: {}", known(&config))));

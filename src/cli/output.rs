@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use super::{Exit, Failed};
+use super::exit::{Exit, Failed};
+use crate::config::Complaints;
 
 /// Text or JSON.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -44,4 +45,16 @@ pub(super) fn complain(text: &str) {
 /// Colours only on a terminal, and only if nobody objects (no-color.org).
 pub(super) fn color() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Prints what is wrong with a config that can't be used, which ends the command.
+pub(super) fn refuse_config(complaints: Complaints) -> Failed {
+    complain(&complaints.to_string());
+    Failed::new(Exit::Config, anyhow::anyhow!("the config can't be used: {}", count_of(&complaints)))
+}
+
+/// "1 complaint", "2 complaints".
+pub(super) fn count_of(complaints: &Complaints) -> String {
+    let n = complaints.complaints.len() + complaints.omitted;
+    format!("{n} complaint{}", if n == 1 { "" } else { "s" })
 }

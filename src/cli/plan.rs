@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Exit, Failed, Output, once, output};
+use super::exit::{Exit, Failed};
+use super::once;
+use super::output::{self, Output};
 use crate::agent::{self, oneshot::Planned};
 use crate::config::Config;
 use crate::model::{EventKind, Plan};

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Exit, Failed, Output, once, output};
+use super::exit::{Exit, Failed};
+use super::once;
+use super::output::{self, Output};
 use crate::agent::{self, oneshot::Examined};
 use crate::preview::probe_report::Looked;
 use crate::preview::{Host, ProbeReport};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failed};
+use super::exit::{Exit, Failed};
 use crate::daemon::{Fault, Orders};
 use crate::sys::log_queue::{LogQueue, Output};
 use crate::sys::program_code;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Exit, Failed, Output, io_exit, output, refused};
+use super::exit::{Exit, Failed, io_exit};
+use super::output::{self, Output, refuse_config};
 use crate::config::{self, DnsConfig, Environment, WriterConfig};
 use crate::model::HostName;
 use crate::publish::hosts::{HostsPolicy, handover};
@@ -37,7 +38,7 @@ pub(super) fn main(command: &Command, config: &Path) -> Result<Exit, Failed> {
 
 /// The part of the config that root's side may know: it names no secret's content, and must be root's.
 fn load(config: &Path) -> Result<WriterConfig, Failed> {
-    config::load_writer(config, &Environment::current()).map(|loaded| loaded.config).map_err(refused)
+    config::load_writer(config, &Environment::current()).map(|loaded| loaded.config).map_err(refuse_config)
 }
 
 fn install(config: WriterConfig, output: Output) -> Result<Exit, Failed> {

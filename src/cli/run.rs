@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Exit, Failed, counted, output, process, refused};
+use super::exit::{Exit, Failed};
+use super::output::{self, count_of, refuse_config};
+use super::process;
 use crate::agent::{self, CredentialScope, Options, Recalled};
 use crate::config::{self, Complaints, Config, Environment, Folders, Loaded, last_good};
 use crate::daemon::sole::{Claim, Role};
@@ -76,16 +78,16 @@ fn recall(path: &Path, environment: &Environment, complaints: Complaints) -> Res
     match last_good::recall(&state_dir, environment, &identity::local()) {
         Ok(Some(last_good::LastGoodConfig { loaded, path, saved, without })) => {
             output::complain(&complaints.to_string());
-            let counted = counted(&complaints);
+            let counted = count_of(&complaints);
             output::complain(&format!(
                 "privatelinkd: the config can't be used: {counted}; starting on the one that was accepted at {saved}\n"
             ));
             Ok((loaded, Recalled { complaints, path, accepted: saved, without }))
         }
-        Ok(None) => Err(refused(complaints)),
+        Ok(None) => Err(refuse_config(complaints)),
         Err(why) => {
             output::complain(&format!("privatelinkd: the config that was accepted last can't be used either: {why}\n"));
-            Err(refused(complaints))
+            Err(refuse_config(complaints))
         }
     }
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::{Exit, Failed, output};
+use super::exit::{Exit, Failed};
+use super::output;
 use crate::agent::CredentialScope;
 use crate::config::{self, SERVICE_USER};
 use crate::sys::{identity, peer, privileges};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Exit, Failed, Output, output, status_client};
+use super::exit::{Exit, Failed};
+use super::output::{self, Output};
+use super::status_client;
 use crate::config;
 use crate::model::Verdict;
 use crate::observe::status::{State, Style, table};

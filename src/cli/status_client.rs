@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Exit, Failed, io_exit};
+use super::exit::{Exit, Failed, io_exit};
 use crate::observe::status::StatusReport;
 
 /// An agent that lives answers at once.
