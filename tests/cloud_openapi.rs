@@ -44,7 +44,7 @@ fn transport(error: CallError) -> TransportKind {
 }
 
 fn only(server: &Server) -> Hosts {
-    Hosts::of(server.origin(), Vec::new())
+    Hosts::new(server.origin(), Vec::new())
 }
 
 const THROTTLED: &str = r#"{"Code":"Throttling.User","Message":"flow control","RequestId":"R"}"#;
@@ -131,7 +131,7 @@ async fn a_clock_that_is_off_is_set_by_the_servers_once_and_for_good() {
 async fn the_second_host_is_asked_when_the_first_cannot_be_reached() {
     hurry();
     let server = Server::start(|_, _| json(200, "{}")).await;
-    let client = client(Hosts::of(closed().await, vec![server.origin()]));
+    let client = client(Hosts::new(closed().await, vec![server.origin()]));
     let started = Instant::now();
     ask(&client, &keys("LTAI")).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
@@ -145,7 +145,7 @@ async fn a_name_without_an_address_leads_to_the_second_host() {
     hurry();
     let server = Server::start(|_, _| json(200, "{}")).await;
     let named = |name: &str| Origin::parse(&format!("http://{name}:{}", server.address.port())).unwrap();
-    let hosts = Hosts::of(named("privatelink-vpc.test"), vec![named("privatelink.test")]);
+    let hosts = Hosts::new(named("privatelink-vpc.test"), vec![named("privatelink.test")]);
     let client = Client::new(http(&["privatelink.test"], None), hosts, RetryPolicy::default(), Clock::tokio());
     ask(&client, &keys("LTAI")).await.unwrap();
     assert_eq!(client.counts()[&("ListVpcEndpoints", "dns")], 1);
@@ -158,7 +158,7 @@ async fn an_error_of_the_first_host_is_an_answer() {
     hurry();
     let first = Server::start(|_, _| json(400, r#"{"Code":"EndpointNotFound"}"#)).await;
     let second = Server::start(|_, _| json(200, "{}")).await;
-    let client = client(Hosts::of(first.origin(), vec![second.origin()]));
+    let client = client(Hosts::new(first.origin(), vec![second.origin()]));
     assert_eq!(refusal(ask(&client, &keys("LTAI")).await.unwrap_err()), Class::NotFound);
     assert!(second.seen().is_empty());
 }
@@ -298,7 +298,7 @@ async fn certificates_are_verified_against_the_given_roots() {
     let client = |trust, name| {
         let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
         let http = http(&["privatelink.test", "other.test"], Some(trust));
-        Client::new(http, Hosts::of(origin(name), Vec::new()), patience, Clock::System)
+        Client::new(http, Hosts::new(origin(name), Vec::new()), patience, Clock::System)
     };
     ask(&client(trust(pki.ca_der()), "privatelink.test"), &keys("LTAI")).await.unwrap();
     let wrong_name = ask(&client(trust(pki.ca_der()), "other.test"), &keys("LTAI")).await.unwrap_err();

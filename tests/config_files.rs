@@ -232,7 +232,10 @@ fn the_table_of_keys_the_sample_and_the_code_agree() {
             assert_eq!(on[key.path], default, "{}", key.path);
         }
     }
-    // What the takers take: each is shown by `check --show`, by its name there.
+    for (word, _) in keys::providers().into_iter().chain(keys::probe_kinds()) {
+        assert!(sample().contains(&format!("\"{word}\"")), "the sample does not name {word}");
+    }
+    // What the rules read: each is shown by `check --show`, by its name there.
     let plain = |key: &str| key.replace("endpoint.orders", "endpoint").replace("zone.cn-hangzhou-h", "zone");
     let mut taken = BTreeSet::new();
     let mut take = |table: &str, owner: &str, (own, chosen): (&[&str], &str), loaded: Result<Loaded, Complaints>| {

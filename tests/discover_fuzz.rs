@@ -350,7 +350,7 @@ fn no_connection_hangs_the_source() {
             hurry();
             let answers = std::sync::Mutex::new(answers.into_iter());
             let server = Server::start(move |_, _| answers.lock().unwrap().next().unwrap_or(Answer::Silence)).await;
-            let client = PrivateLink::new(client(Hosts::of(server.origin(), Vec::new())), "cn-hangzhou".to_owned());
+            let client = PrivateLink::new(client(Hosts::new(server.origin(), Vec::new())), "cn-hangzhou".to_owned());
             let api = Api { client, keys: keys("LTAI"), families: FAMILIES };
             let config = Arc::new(config());
             let endpoint = config.endpoints.values().next().unwrap();

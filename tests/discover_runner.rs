@@ -73,7 +73,7 @@ impl Scripted {
             Says::Gone => Ok(SourceAnswer { gone: true, ..SourceAnswer::default() }),
             Says::Has(zones) => {
                 let zone = |id: &str| if id == "unknown" { Zone::Unknown } else { Zone::Known(id.parse().unwrap()) };
-                let of = |(id, ip): (&str, &str)| (zone(id), FoundZone::of([ip.parse().unwrap()]));
+                let of = |(id, ip): (&str, &str)| (zone(id), FoundZone::from_addresses([ip.parse().unwrap()]));
                 Ok(SourceAnswer { zones: zones.into_iter().map(of).collect(), ..SourceAnswer::default() })
             }
         }

@@ -36,7 +36,8 @@ impl Story {
 
     fn hears(&mut self, kind: SourceKind, zones: &[(Zone, Vec<IpAddr>)]) -> &mut Self {
         self.secs += 30;
-        let zones = zones.iter().map(|(zone, all)| (zone.clone(), FoundZone::of(all.iter().copied()))).collect();
+        let zones =
+            zones.iter().map(|(zone, all)| (zone.clone(), FoundZone::from_addresses(all.iter().copied()))).collect();
         let found = SourceAnswer { zones, ..SourceAnswer::default() };
         let round: Round = [(NAME.parse().unwrap(), [(kind, Ok(found))].into())].into();
         let now = Now { boottime: Boottime(Duration::from_secs(self.secs)), wall: Wall(0) };

@@ -15,7 +15,8 @@ fn said(found: SourceAnswer) -> Round {
 }
 
 fn has(addresses: &[&str]) -> SourceAnswer {
-    let zone = (Zone::Known("h".parse().unwrap()), FoundZone::of(addresses.iter().map(|a| a.parse().unwrap())));
+    let zone =
+        (Zone::Known("h".parse().unwrap()), FoundZone::from_addresses(addresses.iter().map(|a| a.parse().unwrap())));
     SourceAnswer { zones: [zone].into(), ..SourceAnswer::default() }
 }
 

@@ -150,7 +150,9 @@ fn start(inventory: &Inventory, previous: Option<&Plan>, answering: bool, at: Bo
     let now = Now { boottime: at, wall: Wall(0) };
     let mut round = Round::new();
     for (name, endpoint) in CONFIG.endpoints.iter().filter(|_| answering) {
-        let of = |(zone, all): (&_, &Vec<_>)| (Zone::Known(Clone::clone(zone)), FoundZone::of(all.iter().copied()));
+        let of = |(zone, all): (&_, &Vec<_>)| {
+            (Zone::Known(Clone::clone(zone)), FoundZone::from_addresses(all.iter().copied()))
+        };
         let found = SourceAnswer { zones: endpoint.addresses.iter().map(of).collect(), ..SourceAnswer::default() };
         round.entry(name.clone()).or_default().insert(SourceKind::Fixed, Ok(found));
     }

@@ -58,7 +58,10 @@ impl World {
             (None, true) => (SourceKind::EndpointDomain, "unknown"),
         };
         let zone = if zone == "h" { Zone::Known("cn-hangzhou-h".parse().unwrap()) } else { Zone::Unknown };
-        let found = SourceAnswer { zones: [(zone, FoundZone::of([ip(address)]))].into(), ..SourceAnswer::default() };
+        let found = SourceAnswer {
+            zones: [(zone, FoundZone::from_addresses([ip(address)]))].into(),
+            ..SourceAnswer::default()
+        };
         self.fold(&[(label.parse().unwrap(), [(kind, Ok(found))].into())].into());
     }
 
@@ -307,7 +310,7 @@ fn the_domain_of_the_old_one_never_leads_to_the_new_one() {
     let what = |id: &str| config("cn-hangzhou", &format!("id = \"{id}\"\npublish_domain = true"));
     let own: HostName = "ep-1.epsrv-1.cn-hangzhou.privatelink.aliyuncs.com".parse().unwrap();
     let mut world = World::new(&what("ep-1"));
-    let zones = BTreeMap::from([(Zone::Known("cn-hangzhou-h".parse().unwrap()), FoundZone::of([ip(OLD)]))]);
+    let zones = BTreeMap::from([(Zone::Known("cn-hangzhou-h".parse().unwrap()), FoundZone::from_addresses([ip(OLD)]))]);
     let found = SourceAnswer { zones, domain: Some(own.clone()), ..SourceAnswer::default() };
     world.fold(&[("db".parse().unwrap(), [(SourceKind::Api, Ok(found))].into())].into());
     world.passes(OLD);

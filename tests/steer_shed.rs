@@ -48,7 +48,7 @@ impl Fleet {
             let said = round.entry(label.parse().unwrap()).or_default();
             let found = said.entry(SourceKind::Fixed).or_insert_with(|| Ok(SourceAnswer::default()));
             let zone = Zone::Known(zone.parse().unwrap());
-            found.as_mut().unwrap().zones.insert(zone, FoundZone::of([*address]));
+            found.as_mut().unwrap().zones.insert(zone, FoundZone::from_addresses([*address]));
         }
         let inventory = merge(&Inventory::default(), &config.endpoints, &round, config.graces(), now(0)).0;
         let keys: Vec<_> = zones

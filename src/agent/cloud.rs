@@ -95,7 +95,7 @@ fn api(
         "the region is not known: the metadata service has not told it yet, and [host] region is not set";
     let region = host.region.clone().ok_or_else(|| SourceError::NoApi(NO_REGION.to_owned()))?;
     let hosts = match &config.cloud.api_endpoint {
-        Some(origin) => Hosts::of(Origin::parse(origin).map_err(unusable)?, Vec::new()),
+        Some(origin) => Hosts::new(Origin::parse(origin).map_err(unusable)?, Vec::new()),
         None => PrivateLink::hosts(&region).map_err(unusable)?,
     };
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);

@@ -18,7 +18,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Failed> {
-    let eyes = once::open_eyes(as_unit, path)?;
+    let eyes = once::lookup_context(as_unit, path)?;
     let config = once::load(path, args.endpoint.as_deref())?;
     let found = once::block_on(agent::oneshot::discover(&config, eyes))?;
     let report = once::running_agent(&config);

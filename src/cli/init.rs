@@ -105,7 +105,7 @@ fn summary(endpoints: &[Drafted], indent: &str) -> String {
 }
 
 fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
-    let eyes = once::open_eyes(as_unit, path)?;
+    let eyes = once::lookup_context(as_unit, path)?;
     // What there is of a config says who is asked, and which endpoints are known.
     let config = config::load_what_exists(&main_file(path), &Environment::current()).map_err(refuse_config)?.config;
     let ports = Ports { matrixone: args.matrixone_port, tdengine: args.tdengine_port };
@@ -138,7 +138,7 @@ async fn look(config: &Config, ports: Option<Ports>, eyes: LookupContext) -> Res
     let region = host.region.clone().ok_or_else(|| unknown("region", "region"))?;
     let vpc_id = host.vpc_id.clone().ok_or_else(|| unknown("VPC", "vpc_id"))?;
     let api = agent::oneshot::api(config, &host, eyes)
-        .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", advice::sentence(&error))))?;
+        .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", advice::error_with_advice(&error))))?;
     let survey = survey(&api, &vpc_id, ports).await.map_err(|error| unanswered(&error))?;
     Ok((region, vpc_id, survey))
 }
@@ -148,11 +148,11 @@ fn unanswered(error: &CallError) -> Failed {
         CallError::Refused(refusal) if matches!(refusal.class, Class::Denied { .. }) => Exit::Permission,
         _ => Exit::Unavailable,
     };
-    let advice = advice::of_call(error).map(|advice| format!(": {advice}")).unwrap_or_default();
+    let advice = advice::advise_on_call(error).map(|advice| format!(": {advice}")).unwrap_or_default();
     Failed::new(exit, anyhow::anyhow!("the endpoints can't be listed: {error}{advice}"))
 }
 
-/// Whether the file can be made, before anybody is asked for it.
+/// Whether the file can be made; found out before the API is asked.
 fn has_room(path: &Path) -> Result<(), Failed> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Err(in_the_way(path)),
@@ -165,7 +165,7 @@ fn has_room(path: &Path) -> Result<(), Failed> {
     }
 }
 
-/// Has this very command run without `--write`, by whoever it becomes then. It says itself what goes wrong.
+/// Runs this very command without `--write`, which then becomes the service user. It says itself what goes wrong.
 fn ask_another(args: &Args, path: &Path) -> Result<Result<Answer, Exit>, Failed> {
     let internal = |e: anyhow::Error| Failed::new(Exit::Internal, e.context("can't ask as the service user"));
     let mut command = Command::new("/proc/self/exe");

@@ -1,4 +1,4 @@
-//! What `discover`, `probe`, `plan` and `init` have in common: a config, somebody's eyes, and a moment of a runtime.
+//! What `discover`, `probe`, `plan` and `init` have in common: a config, credentials to look with, and a runtime.
 
 use std::future::Future;
 use std::path::Path;
@@ -12,9 +12,9 @@ use crate::model::EndpointName;
 use crate::observe::status::StatusReport;
 use crate::sys::clock::Clock;
 
-/// Becomes who is to look, if need be.
-pub(super) fn open_eyes(as_unit: bool, config: &Path) -> Result<LookupContext, Failed> {
-    Ok(LookupContext { scope: run_as::take(as_unit, config)?, clock: Clock::System })
+/// With whose credentials to look; run as root, the program first begins anew as the service user.
+pub(super) fn lookup_context(as_unit: bool, config: &Path) -> Result<LookupContext, Failed> {
+    Ok(LookupContext { scope: run_as::credential_scope(as_unit, config)?, clock: Clock::System })
 }
 
 /// The config as the agent would load it, with this endpoint alone if one is named.
@@ -22,14 +22,17 @@ pub(super) fn load(path: &Path, only: Option<&str>) -> Result<Config, Failed> {
     let mut config = config::load(path, &Environment::current()).map_err(refuse_config)?.config;
     if let Some(only) = only {
         if !config.endpoints.keys().any(|name| name.as_str() == only) {
-            return Err(Failed::new(Exit::Usage, anyhow::anyhow!("no endpoint {only:?}: {}", known(&config))));
+            return Err(Failed::new(
+                Exit::Usage,
+                anyhow::anyhow!("no endpoint {only:?}: {}", known_endpoints(&config)),
+            ));
         }
         config.endpoints.retain(|name, _| name.as_str() == only);
     }
     Ok(config)
 }
 
-fn known(config: &Config) -> String {
+fn known_endpoints(config: &Config) -> String {
     let names: Vec<&str> = config.endpoints.keys().map(EndpointName::as_str).collect();
     if names.is_empty() { "the config has none".to_owned() } else { format!("the config has {}", names.join(", ")) }
 }
@@ -46,6 +49,6 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> 
 
 /// What the running agent knows, or why it does not say.
 pub(super) fn running_agent(config: &Config) -> Result<StatusReport, String> {
-    let answer = status_client::agent(&config.host.run_dir.join("status.sock"));
+    let answer = status_client::ask_agent(&config.host.run_dir.join("status.sock"));
     answer.map(|(report, _)| report).map_err(|failed| format!("{:#}", failed.error))
 }

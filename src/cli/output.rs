@@ -42,7 +42,7 @@ pub(super) fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Colours only on a terminal, and only if nobody objects (no-color.org).
+/// Colours only on a terminal, and only if NO_COLOR is not set (no-color.org).
 pub(super) fn color() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }

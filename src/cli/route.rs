@@ -49,7 +49,7 @@ fn install(config: WriterConfig, output: Output) -> Result<Exit, Failed> {
     if output.json {
         output::json(&installed)?;
     } else {
-        output::answer(&said(&installed))?;
+        output::answer(&installed_text(&installed))?;
         complain_of(&installed);
     }
     Ok(Exit::Fine)
@@ -98,7 +98,7 @@ fn names(policy: &HostsPolicy) -> Names {
     Names { planned, without_answer }
 }
 
-fn said(installed: &Installed) -> String {
+fn installed_text(installed: &Installed) -> String {
     match (&installed.registered, &installed.finding) {
         (Some(way), _) => {
             let n = installed.names.len();

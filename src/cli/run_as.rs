@@ -20,7 +20,7 @@ const OF_THE_UNIT: [&str; 3] = ["CREDENTIALS_DIRECTORY", "SSL_CERT_DIR", "SSL_CE
 const OF_CREDENTIALS: &str = "ALIBABA_CLOUD_";
 
 /// Where credentials are to be looked for; run as root, this program first begins anew as the service user.
-pub(super) fn take(as_unit: bool, config: &Path) -> Result<CredentialScope, Failed> {
+pub(super) fn credential_scope(as_unit: bool, config: &Path) -> Result<CredentialScope, Failed> {
     if as_unit {
         return Ok(CredentialScope::Unit);
     }

@@ -55,7 +55,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
 const CLEAR: &str = "\x1b[H\x1b[J";
 
 fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
-    let (report, bytes) = status_client::agent(socket)?;
+    let (report, bytes) = status_client::ask_agent(socket)?;
     let clear = if args.watch && !args.output.json { CLEAR } else { "" };
     if args.output.json {
         output::print(&bytes)?;

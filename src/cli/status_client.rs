@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Far more than any report.
 const LARGEST: u64 = 64 << 20;
 
-/// What it knows, and the bytes that said so.
-pub(super) fn agent(socket: &Path) -> Result<(StatusReport, Vec<u8>), Failed> {
+/// What the agent knows, and the bytes of its answer.
+pub(super) fn ask_agent(socket: &Path) -> Result<(StatusReport, Vec<u8>), Failed> {
     let bytes = ask(socket).map_err(|e| {
         let exit = io_exit(&e, Exit::Unavailable);
         let context = format!("no agent answers on {}", socket.display());

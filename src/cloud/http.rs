@@ -37,7 +37,7 @@ pub struct Timeouts {
 /// What an [`Http`] is made of.
 #[derive(Clone)]
 pub struct Setup {
-    /// Whose certificates count; nobody's for the metadata service, which has none: it must work on a host without
+    /// Whose certificates count; `None` for the metadata service, which has no TLS: it must work on a host without
     /// root certificates, too.
     pub trust: Option<Trust>,
     /// Who turns names into addresses; never `/etc/hosts`, which we write.

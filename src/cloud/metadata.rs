@@ -60,7 +60,7 @@ pub enum MetadataError {
     /// It gives no token, and asking without one is forbidden.
     #[error("metadata service: expected a token, found {0}; asking without one is disabled")]
     NoToken(String),
-    /// It says something that makes no sense, or somebody else does.
+    /// Its answer makes no sense, or another server answers in its place.
     #[error("metadata service: expected {expected} at {path}, found something else")]
     Odd {
         /// What was asked.
@@ -71,9 +71,9 @@ pub enum MetadataError {
     /// The role's credentials are none.
     #[error("metadata service: role {role}: {error}")]
     Credentials {
-        /// Whose.
+        /// The role.
         role: String,
-        /// Why not.
+        /// What is wrong with them.
         error: ReplyError,
     },
 }

@@ -9,7 +9,7 @@ use crate::model::Wall;
 /// The largest body that is read. A full page of 50 endpoints is about 100 KB.
 pub const LARGEST_BODY: usize = 1024 * 1024;
 
-/// The parts of a reply that anybody looks at.
+/// The parts of a reply that callers look at.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Reply {
     /// The status code.
@@ -38,7 +38,7 @@ pub struct TransportError {
     pub kind: TransportKind,
     /// Who was asked.
     pub host: String,
-    /// In the words of whoever noticed. Never a URL or a header.
+    /// What went wrong, in the words of the library that noticed. Never a URL or a header.
     pub detail: String,
 }
 

@@ -44,7 +44,7 @@ pub struct Complaint {
 
 impl Complaint {
     /// A complaint about a file as a whole.
-    pub(crate) fn of_file(file: String, expected: &str, found: String, help: Option<String>) -> Self {
+    pub(crate) fn about_file(file: String, expected: &str, found: String, help: Option<String>) -> Self {
         Self {
             severity: Severity::Error,
             file,
@@ -99,7 +99,7 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// More than these help nobody.
+    /// How many are told; the rest is counted. More than these help no reader.
     pub const LIMIT: usize = 100;
 
     /// True if at least one of them is an error.
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_line_is_named() {
-        let complaint = Complaint::of_file("/x".into(), "a file", "none".into(), None);
+        let complaint = Complaint::about_file("/x".into(), "a file", "none".into(), None);
         assert_eq!(complaint.to_string(), "error: expected a file, found none\n  --> /x\n");
     }
 }

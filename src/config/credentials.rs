@@ -47,7 +47,7 @@ pub enum CredentialsConfig {
         /// `role_name`; looked up if it is not given.
         name: Option<String>,
     },
-    /// Whatever a URI answers.
+    /// What a URI answers.
     Uri {
         /// `url`
         url: Option<String>,
@@ -56,14 +56,14 @@ pub enum CredentialsConfig {
     AccessKey(AccessKeyConfig),
     /// A role taken on with other keys.
     RamRoleArn {
-        /// Whose.
+        /// The keys that the role is taken on with.
         base: BaseConfig,
         /// `role_arn`
         arn: String,
         /// The rest of the role.
         role: RoleConfig,
     },
-    /// Of a configuration that was kept: what it names is gone, so there are no keys. Nobody else is asked instead.
+    /// Of a configuration that was kept: what it names is gone, so there are no keys. No other provider is asked instead.
     Lost,
 }
 
@@ -81,7 +81,7 @@ pub struct AccessKeyConfig {
 /// Whose keys a role is taken on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseConfig {
-    /// These.
+    /// Keys that the config names.
     AccessKey(AccessKeyConfig),
     /// Those of the instance's role.
     EcsRole {

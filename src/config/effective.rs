@@ -38,7 +38,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) fn at(origin: Option<&Origin>) -> Self {
+    pub(crate) fn from_origin(origin: Option<&Origin>) -> Self {
         origin.map_or(Self::Default, |o| Self::Written(o.clone()))
     }
 }

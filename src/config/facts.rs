@@ -23,7 +23,7 @@ pub struct Environment {
     pub service: Option<ServiceUser>,
     /// Who may own the files of the configuration, beside root; `None` stands for the user we run as.
     pub keeper: Option<u32>,
-    /// Whether it is somebody else than we for whom the configuration is meant: the services, which take root's alone.
+    /// Whether the configuration is meant for the services, and not for the user we run as: they take root's alone.
     pub is_for_services: bool,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(crate) fn of(status: &Metadata) -> Self {
+    pub(crate) fn from_metadata(status: &Metadata) -> Self {
         Self { owner: status.uid(), group: status.gid(), mode: status.mode() & 0o7777 }
     }
 

@@ -64,7 +64,7 @@ impl Findings {
         Self { for_writer: true, ..Self::default() }
     }
 
-    /// Adds what somebody else found.
+    /// Adds what was found aside.
     pub(crate) fn append(&mut self, other: Self) {
         let errors = self.errors + other.errors;
         self.omitted += other.omitted;
@@ -107,7 +107,7 @@ impl Findings {
         }
     }
 
-    /// True once more are only counted, so that nobody needs to think about their words.
+    /// True once more are only counted, so that their words are not needed.
     pub(crate) fn is_full(&self) -> bool {
         self.kept.len() >= Complaints::LIMIT
     }
@@ -134,12 +134,12 @@ impl Findings {
         for (file, (text, list)) in texts.iter().zip(mistakes).enumerate() {
             for mistake in list {
                 let at = Origin { file, span: mistake.span.clone() };
-                let hide = || hidden.of_broken_line(file, text, mistake.span.start);
+                let hide = || hidden.ranges_in_broken_line(file, text, mistake.span.start);
                 place(Some(at.clone()), &|| complaint(syntax(mistake, at.clone()), texts, &hide()));
             }
         }
         for finding in self.kept.into_iter().filter(|f| broken.trusts(f)) {
-            let hide = hidden.of(finding.at.as_ref().map_or(0, |at| at.file));
+            let hide = hidden.ranges_in(finding.at.as_ref().map_or(0, |at| at.file));
             place(finding.at.clone(), &|| complaint(finding.clone(), texts, hide));
         }
         placed.sort_by_key(|(at, _)| at.as_ref().map_or((0, 0), |a| (a.file, a.span.start)));

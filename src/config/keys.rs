@@ -292,7 +292,7 @@ fn is_later(path: &str) -> bool {
     LATER.contains(&path)
 }
 
-/// What to tell somebody who wrote the unknown key `name` into the table `section` (`""` at the top).
+/// What to tell an admin who wrote the unknown key `name` into the table `section` (`""` at the top).
 pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     let path = join(section, name);
     if is_later(&path) {

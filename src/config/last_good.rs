@@ -46,7 +46,7 @@ struct Versioned {
 /// A configuration that was kept.
 #[derive(Debug, Clone)]
 pub struct LastGoodConfig {
-    /// It. Its sources are the secrets alone, so that they never report another change.
+    /// The configuration. Its sources are the secrets alone, so that they never report another change.
     pub loaded: Loaded,
     /// Where it was kept.
     pub path: PathBuf,

@@ -45,13 +45,13 @@ impl Environment {
     /// (which may block).
     #[must_use]
     pub fn current() -> Self {
-        Self { service: None, is_for_services: false, ..Self::of_agent() }
+        Self { service: None, is_for_services: false, ..Self::for_agent() }
     }
 
     /// As [`Environment::current`]; but run as root it judges with the eyes of the service user, where there is one,
     /// so that a person is told what the agent will meet.
     #[must_use]
-    pub fn of_agent() -> Self {
+    pub fn for_agent() -> Self {
         let own = identity::effective_uid();
         let user = identity::user(SERVICE_USER).map(|(uid, gid)| ServiceUser { uid, gid });
         let service = user.filter(|_| own == 0);
@@ -59,20 +59,20 @@ impl Environment {
         // Beside the service user's agent there is root's hosts writer, which obeys root alone.
         let keeper = user.filter(|user| user.uid == own).map(|_| 0);
         let is_for_services = user.is_some_and(|user| user.uid != own) && own != 0;
-        Self { trusted_uids, service, keeper, is_for_services, ..Self::of_writer() }
+        Self { trusted_uids, service, keeper, is_for_services, ..Self::for_writer() }
     }
 
     /// What [`load_writer`] needs, who reads no secret: this machine's host name.
     #[must_use]
-    pub fn of_writer() -> Self {
+    pub fn for_writer() -> Self {
         Self { hostname: identity::hostname().and_then(|name| name.parse().ok()), ..Self::default() }
     }
 }
 
 /// Reads the configuration at `path` with the drop-ins in `conf.d/` beside it, and judges it. Blocks.
 ///
-/// The files, and the folders that they lie in, must be root's or the keeper's ([`Environment::keeper`]), and nobody
-/// else's to change.
+/// The files, and the folders that they lie in, must be root's or the keeper's ([`Environment::keeper`]), and no
+/// other user may be able to change them.
 ///
 /// # Errors
 /// Everything that is wrong, at once; warnings are among it.
@@ -80,7 +80,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Complaints
     loaded(files::read_texts(path), environment)
 }
 
-/// As [`load`], where a main file that is not there says nothing: for whoever wants to make it. Blocks.
+/// As [`load`], where a main file that is not there says nothing: for `init`, which makes it. Blocks.
 ///
 /// # Errors
 /// As [`load`].
@@ -113,7 +113,7 @@ fn loaded(files: ConfigFiles, environment: &Environment) -> Result<Loaded, Compl
     }
 }
 
-/// What somebody else than the keeper could change. The agent and the hosts writer judge alike: what one of them
+/// What another user than the keeper could change. The agent and the hosts writer judge alike: what one of them
 /// follows and the other refuses would be published by neither. The folders are added to `standing`.
 fn untrusted(standing: &mut Vec<FileOwnership>, sources: &Sources, environment: &Environment) -> Vec<Complaint> {
     let (folders, mut complaints) = files::folders(sources);
@@ -135,7 +135,7 @@ fn join(mut of_files: Vec<Complaint>, others: Complaints) -> Complaints {
 /// there can be found. Blocks; opens no secret.
 #[must_use]
 pub fn folders(path: &Path) -> Folders {
-    check::folders(&Merged::of(&files::read_texts(path).documents).tree)
+    check::folders(&Merged::from_texts(&files::read_texts(path).documents).tree)
 }
 
 /// Judges texts that lie in no file: the first is the main one, the others are laid over it as drop-ins are. Files
@@ -167,19 +167,19 @@ pub(super) fn judge(
     sources: &mut Sources,
     left_out: Option<&BTreeSet<String>>,
 ) -> Result<(Loaded, Vec<String>), Complaints> {
-    let Merged { tree, flaws, hidden } = Merged::of(texts);
-    let kept = RedactedConfig::of(&tree, &hidden);
+    let Merged { tree, flaws, hidden } = Merged::from_texts(texts);
+    let kept = RedactedConfig::new(&tree, &hidden);
     let facts = files::gather(&tree, sources);
     let world = World { environment, facts: Some(&facts), left_out };
     let Checked { config, effective, findings, without } = check::check(tree, texts, world);
-    let (config, complaints) = settle(config, findings, texts, flaws, &hidden);
+    let (config, complaints) = conclude(config, findings, texts, flaws, &hidden);
     let Some(config) = config else { return Err(complaints) };
     let (sources, texts) = (Sources::default(), Texts::default());
     Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept, texts }, without))
 }
 
 /// What the rules made, if the texts have no flaws beside; and everything that was found.
-fn settle<T>(
+fn conclude<T>(
     made: Option<T>,
     mut findings: Findings,
     texts: &[SourceText],

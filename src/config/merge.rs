@@ -28,7 +28,7 @@ pub(crate) struct Flaws {
 
 impl Merged {
     /// Reads the texts, the first as the main one, and lays them over one another.
-    pub(crate) fn of(texts: &[SourceText]) -> Self {
+    pub(crate) fn from_texts(texts: &[SourceText]) -> Self {
         let (mut roots, mut flaws, mut hidden) = (Vec::new(), Flaws::default(), Redaction::default());
         for (file, text) in texts.iter().enumerate() {
             let parsed = raw::parse(file, &text.text);
@@ -103,18 +103,18 @@ fn merge(files: impl IntoIterator<Item = Node>) -> Table {
     let mut merged = Table::new();
     for file in files {
         if let Value::Table(table) = file.value {
-            lay_table(&mut merged, table, "");
+            overlay_table(&mut merged, table, "");
         }
     }
     merged
 }
 
-fn lay_table(base: &mut Table, over: Table, path: &str) {
+fn overlay_table(base: &mut Table, over: Table, path: &str) {
     for (name, entry) in over {
         let path = join(path, &name);
         match base.get_mut(&name) {
             Some(old) => {
-                lay(&mut old.node, entry.node, &path);
+                overlay(&mut old.node, entry.node, &path);
                 old.key = entry.key;
             }
             None => {
@@ -124,10 +124,10 @@ fn lay_table(base: &mut Table, over: Table, path: &str) {
     }
 }
 
-fn lay(base: &mut Node, over: Node, path: &str) {
+fn overlay(base: &mut Node, over: Node, path: &str) {
     match (&mut base.value, over.value, identity_key(path)) {
-        (Value::Table(base), Value::Table(over), _) => lay_table(base, over, path),
-        (Value::List(base), Value::List(over), Some(key)) => lay_list(base, over, path, key),
+        (Value::Table(base), Value::Table(over), _) => overlay_table(base, over, path),
+        (Value::List(base), Value::List(over), Some(key)) => overlay_list(base, over, path, key),
         (base_value, over_value, _) => {
             *base_value = over_value;
             base.at = over.at;
@@ -135,7 +135,7 @@ fn lay(base: &mut Node, over: Node, path: &str) {
     }
 }
 
-fn lay_list(base: &mut Vec<Node>, over: Vec<Node>, path: &str, key: &str) {
+fn overlay_list(base: &mut Vec<Node>, over: Vec<Node>, path: &str, key: &str) {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (place, item) in base.iter().enumerate() {
         if let Some((identity, _)) = identity(item, key) {
@@ -145,7 +145,7 @@ fn lay_list(base: &mut Vec<Node>, over: Vec<Node>, path: &str, key: &str) {
     for item in over {
         let place = identity(&item, key).and_then(|(identity, _)| places.get(identity)).copied();
         match place.and_then(|p| base.get_mut(p)) {
-            Some(old) => lay(old, item, path),
+            Some(old) => overlay(old, item, path),
             None => base.push(item),
         }
     }

@@ -17,7 +17,7 @@ pub struct RedactedConfig {
 
 impl RedactedConfig {
     /// Of a merged tree.
-    pub(crate) fn of(tree: &Table, hidden: &Redaction) -> Self {
+    pub(crate) fn new(tree: &Table, hidden: &Redaction) -> Self {
         let mut kept = Self::default();
         for (name, entry) in written_order(tree) {
             let value = match &entry.node.value {
@@ -80,8 +80,8 @@ mod tests {
 
     fn kept(texts: &[&str]) -> RedactedConfig {
         let documents: Vec<_> = texts.iter().map(|t| SourceText::new("x".into(), (*t).into())).collect();
-        let Merged { tree, hidden, .. } = Merged::of(&documents);
-        RedactedConfig::of(&tree, &hidden)
+        let Merged { tree, hidden, .. } = Merged::from_texts(&documents);
+        RedactedConfig::new(&tree, &hidden)
     }
 
     #[test]

@@ -26,25 +26,25 @@ impl Redaction {
     }
 
     /// What to hide in a file, where it was understood.
-    pub(crate) fn of(&self, file: usize) -> &[Range<usize>] {
+    pub(crate) fn ranges_in(&self, file: usize) -> &[Range<usize>] {
         self.0.get(file).map_or(&[], Vec::as_slice)
     }
 
     /// True if a value is hidden.
     pub(crate) fn hides(&self, at: &Origin) -> bool {
-        let spans = self.of(at.file);
+        let spans = self.ranges_in(at.file);
         spans.binary_search_by_key(&(at.span.start, at.span.end), |s| (s.start, s.end)).is_ok()
     }
 
     /// What to hide on a line that is not TOML: the tree may lack parts of it, so that the text itself must tell.
-    pub(crate) fn of_broken_line(&self, file: usize, text: &SourceText, offset: usize) -> Vec<Range<usize>> {
+    pub(crate) fn ranges_in_broken_line(&self, file: usize, text: &SourceText, offset: usize) -> Vec<Range<usize>> {
         let line = text.line_of(offset);
         let range = text.line_range(line);
         let cut = match secret_from(text, line) {
             Some(column) => range.start + column..range.end.max(range.start + column + 1),
-            None => return self.of(file).to_vec(),
+            None => return self.ranges_in(file).to_vec(),
         };
-        let before = self.of(file).iter().take_while(|h| h.start < cut.start);
+        let before = self.ranges_in(file).iter().take_while(|h| h.start < cut.start);
         let mut hidden: Vec<_> = before.map(|h| h.start..h.end.min(cut.start)).collect();
         hidden.push(cut);
         hidden
@@ -190,7 +190,7 @@ mod tests {
     fn hidden_texts(text: &str) -> Vec<&str> {
         let mut hidden = Redaction::default();
         hidden.add_file(&parse(0, text).root);
-        hidden.of(0).iter().map(|s| &text[s.clone()]).collect()
+        hidden.ranges_in(0).iter().map(|s| &text[s.clone()]).collect()
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let mut hidden = Redaction::default();
         hidden.add_file(&parse(0, text).root);
         let at = text.find(needle).unwrap();
-        document.excerpt(&(at..at + 1), &hidden.of_broken_line(0, &document, at)).text
+        document.excerpt(&(at..at + 1), &hidden.ranges_in_broken_line(0, &document, at)).text
     }
 
     #[test]

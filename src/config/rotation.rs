@@ -17,7 +17,7 @@ use super::types::{Config, EndpointConfig};
 /// A configuration with the secrets that its files hold now.
 #[derive(Debug)]
 pub struct Renewed {
-    /// It; the same as before in all other respects.
+    /// The configuration; the same as before in all other respects.
     pub config: Config,
     /// The files that were read, for [`Sources::renew_secrets`].
     sources: Sources,

@@ -31,7 +31,7 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(super) fn of(status: &Metadata) -> Self {
+    pub(super) fn from_metadata(status: &Metadata) -> Self {
         Self {
             device: status.dev(),
             inode: status.ino(),
@@ -108,7 +108,7 @@ fn is_another((path, read): &(PathBuf, Option<Fingerprint>)) -> bool {
 }
 
 fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    std::fs::metadata(path).ok().as_ref().map(Fingerprint::of)
+    std::fs::metadata(path).ok().as_ref().map(Fingerprint::from_metadata)
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ pub enum RouteMode {
     DnsDelegate,
     /// A link of its own with routing domains.
     Resolved,
-    /// Not at all: the admin does it, or nobody needs it.
+    /// Not at all: the admin does it, or no client needs it.
     None,
 }
 

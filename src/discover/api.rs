@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
+use super::source::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
 use crate::cloud::openapi::KeySource;
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, PrivateLink, ZoneRecord};
 use crate::model::Families;
@@ -69,7 +69,7 @@ pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, famil
     found.cloud = Some(cloud);
     found.incomplete = (!zones.complete).then_some(SourceError::IncompleteList);
     for record in zones.items {
-        let said = of_zone(&record, families);
+        let said = found_zone(&record, families);
         let known = found.zones.entry(Zone::Known(record.zone)).or_default();
         // Two network interfaces in one zone are unheard of, and no reason to lose one.
         known.addresses = match (known.addresses.take(), said.addresses) {
@@ -86,7 +86,7 @@ pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, famil
 }
 
 /// A zone that is on its way keeps what it had until it tells an address; one that is taken down has none.
-fn of_zone(record: &ZoneRecord, families: Families) -> FoundZone {
+fn found_zone(record: &ZoneRecord, families: Families) -> FoundZone {
     let status = record.status.clone().unwrap_or_else(|| ZoneStatus::from(String::new()));
     let down = matches!(status, ZoneStatus::Disconnected | ZoneStatus::Deleting | ZoneStatus::Deleted);
     let all = [record.ipv4.map(IpAddr::from), record.ipv6.map(IpAddr::from)];

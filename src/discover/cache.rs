@@ -81,7 +81,7 @@ pub enum Cached<T> {
     },
     /// It is no cache of ours, or of another version.
     Unusable {
-        /// Why.
+        /// What is wrong with it.
         error: String,
     },
 }
@@ -99,16 +99,16 @@ impl Cache {
     /// What the machine is known by.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.known().clone()
+        self.lock_identity().clone()
     }
 
     /// More is known of the machine, and goes into what is written from now on.
     pub fn learn(&self, identity: Identity) {
-        *self.known() = identity;
+        *self.lock_identity() = identity;
     }
 
     /// A poisoned lock is taken over: it holds whole values only.
-    fn known(&self) -> MutexGuard<'_, Identity> {
+    fn lock_identity(&self) -> MutexGuard<'_, Identity> {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -208,7 +208,7 @@ impl Cache {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Cached::Missing,
             Err(e) => return Cached::Unusable { error: format!("{}: {e}", path.display()) },
         };
-        let mut cached = judge(&bytes, &self.known(), &self.boot_id);
+        let mut cached = judge(&bytes, &self.lock_identity(), &self.boot_id);
         if let Cached::Good { content, same_boot, identity: _ } = &mut cached {
             Rebase::rebase(content, Epoch { same_boot: *same_boot, now });
         }

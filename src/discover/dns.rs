@@ -1,5 +1,5 @@
 //! The sources that ask the VPC's resolvers for the domain names of an endpoint and of its zones. They need no
-//! credentials, and nobody's quota.
+//! credentials, and no quota.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{FoundZone, LookupPool, Source, SourceAnswer, SourceError, Wanted};
+use super::lookup_pool::LookupPool;
+use super::source::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
 use crate::cloud::resolve::{Family, ResolveError, Resolver};
 use crate::model::Families;
 use crate::model::{HostName, SourceKind, Zone, ZoneId};
@@ -46,7 +47,7 @@ impl Source for ZoneDomains {
             match said {
                 Ok((addresses, ttl)) => {
                     found.ttl = found.ttl.into_iter().chain([ttl]).min();
-                    found.zones.insert(Zone::Known(zone), FoundZone::of(addresses));
+                    found.zones.insert(Zone::Known(zone), FoundZone::from_addresses(addresses));
                 }
                 Err(error) => found.incomplete = Some(error.into()),
             }
@@ -82,7 +83,7 @@ impl Source for EndpointDomains {
         let domain = domain(wanted).ok_or(SourceError::NotConfigured("domain"))?;
         let lookup = Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() };
         let (addresses, ttl) = lookup.addresses(domain, self.families, wanted.urgent).await?;
-        let zones = [(Zone::Unknown, FoundZone::of(addresses))].into();
+        let zones = [(Zone::Unknown, FoundZone::from_addresses(addresses))].into();
         Ok(SourceAnswer { zones, ttl: Some(ttl), ..SourceAnswer::default() })
     }
 }

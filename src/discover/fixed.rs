@@ -1,6 +1,6 @@
 //! The source that reads the config's own `addresses`.
 
-use super::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
+use super::source::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
 use crate::config::EndpointConfig;
 use crate::model::{SourceKind, Zone, ZoneId};
 
@@ -19,7 +19,7 @@ impl Source for Fixed {
 }
 
 impl Fixed {
-    /// What the config gives of an endpoint. Asks nobody.
+    /// What the config gives of an endpoint. Asks no server.
     ///
     /// # Errors
     /// [`SourceError::NotConfigured`] if that is nothing.
@@ -28,7 +28,9 @@ impl Fixed {
         if addresses.is_empty() {
             return Err(SourceError::NotConfigured("addresses"));
         }
-        let zone = |(zone, list): (&ZoneId, &Vec<_>)| (Zone::Known(zone.clone()), FoundZone::of(list.iter().copied()));
+        let zone = |(zone, list): (&ZoneId, &Vec<_>)| {
+            (Zone::Known(zone.clone()), FoundZone::from_addresses(list.iter().copied()))
+        };
         Ok(SourceAnswer { zones: addresses.iter().map(zone).collect(), ..SourceAnswer::default() })
     }
 }

@@ -1,6 +1,7 @@
 //! From what the sources said to the next inventory: what is let in of it, and what that changes (pure).
 
-use super::{Round, merge, sieve};
+use super::merge::Round;
+use super::{merge, sieve};
 use crate::config::Config;
 use crate::model::limits::CapCounts;
 use crate::model::{EventKind, Inventory, Now};

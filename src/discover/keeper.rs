@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Cache;
+use super::cache::Cache;
 use crate::model::{Boottime, Inventory, Now};
 
 /// Between two writes while answers come in.

@@ -2,7 +2,7 @@
 //!
 //! A resolver that does not answer for one name must not hold up the others. So a lookup keeps one of few slots only
 //! until it has waited for longer than answers usually take; then the next one begins, and this one goes on waiting.
-//! All together never have more than [`SOCKETS`] sockets. Lookups that somebody waits for have a few of both to
+//! All together never have more than [`SOCKETS`] sockets. Lookups that steering waits for have a few of both to
 //! themselves.
 
 use std::future::Future;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::config::Config;
 use crate::model::{EndpointName, Inventory, SourceKind};
 
-/// Endpoints of which no address is known, though there is somebody to ask.
+/// Endpoints of which no address is known, though there is a source to ask.
 pub(super) fn lacking(config: &Config, inventory: &Inventory) -> BTreeSet<EndpointName> {
     let known = |name: &EndpointName| {
         let zones = inventory.endpoints.get(name).into_iter().flat_map(|e| e.zones.values());

@@ -11,8 +11,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::api::Api;
+use super::dns::{EndpointDomains, ZoneDomains};
+use super::fixed::Fixed;
 use super::lookup_pool::SOCKETS;
-use super::{Api, EndpointDomains, Fixed, Round, Source, SourceAnswer, SourceError, Wanted, ZoneDomains};
+use super::merge::Round;
+use super::source::{Source, SourceAnswer, SourceError, Wanted};
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::openapi::{CallError, KeySource};
 use crate::config::Config;
@@ -35,7 +39,7 @@ pub struct Question {
     pub config: Arc<Config>,
     /// What was known then.
     pub known: Arc<Inventory>,
-    /// Whether somebody waits for the answer.
+    /// Whether steering waits for the answer.
     pub urgent: bool,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Fixed addresses are there at once. What has to be asked for is asked by tasks of its own, one round of the API and
 //! one of DNS at a time, so that an API that hangs holds up neither DNS nor a reload. Each answer is folded in when it
-//! lands, so that an endpoint about which nothing can be told holds up no other. What somebody waits for is asked
+//! lands, so that an endpoint about which nothing can be told holds up no other. What steering waits for is asked
 //! beside a round that is under way.
 
 use std::collections::BTreeSet;
@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cache::Cache;
+use super::fold::{Folded, fold};
 use super::keeper::Keeper;
+use super::merge::{Round, drop_former, next_expiry};
 use super::news::{has_news, lacking};
 use super::rounds::{self, Cloud, Said, Summary};
 use super::schedule::{ApiPace, DnsPace, Fleet};
-use super::{Cache, Folded, Round, drop_former, fold, next_expiry};
 use crate::config::Config;
 use crate::model::limits::CapCounts;
 use crate::model::{Boottime, EndpointName, Event, EventKind, HostFacts, Inventory, PlanState, SourceKind};
@@ -28,7 +30,7 @@ use crate::sys::heartbeat::Beat;
 
 /// However little happens, discovery shows life this often.
 const LOOK: Duration = Duration::from_secs(10);
-/// Answers that land within so long after the ones before are folded in together: each fold makes everybody look.
+/// Answers that land within so long after the ones before are folded in together: each fold makes every stage look.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// A change of the config has no more endpoints than these asked for beside a round that is under way.
@@ -90,7 +92,7 @@ pub struct Runner<M, C> {
 enum Flight {
     Api,
     Dns,
-    /// Of DNS, beside the other, for endpoints that somebody waits for.
+    /// Of DNS, beside the other, for endpoints that steering waits for.
     Urgent,
 }
 
@@ -107,7 +109,7 @@ where
     M: Fn(&Config, &HostFacts) -> C,
     C: Cloud,
 {
-    /// Asks nobody yet.
+    /// Asks no source yet.
     pub fn new(setup: Setup<M>) -> Self {
         let config = setup.config.borrow().clone();
         let cloud = (setup.connect)(&config, &setup.host.borrow());

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::merge::MOST_FORMER;
-use super::{FoundZone, SourceAnswer};
+use super::source::{FoundZone, SourceAnswer};
 use crate::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
 use crate::model::{Endpoint, Inventory, SourceKind, Zone, ZoneEntry};

@@ -9,9 +9,9 @@ const PERMISSIONS: &str = "privatelink:ListVpcEndpoints and privatelink:ListVpcE
 
 /// The error in a sentence, with what to do about it if that is known.
 #[must_use]
-pub fn sentence(error: &SourceError) -> String {
+pub fn error_with_advice(error: &SourceError) -> String {
     let advice = match error {
-        SourceError::Call(error) => of_call(error),
+        SourceError::Call(error) => advise_on_call(error),
         SourceError::IncompleteList | SourceError::NotConfigured(_) | SourceError::NoApi(_) => None,
         SourceError::Resolve(_) => None,
     };
@@ -20,7 +20,7 @@ pub fn sentence(error: &SourceError) -> String {
 
 /// What to do about a call without an answer.
 #[must_use]
-pub fn of_call(error: &CallError) -> Option<String> {
+pub fn advise_on_call(error: &CallError) -> Option<String> {
     let refusal = match error {
         CallError::NoKeys(_) => {
             return Some(format!("attach a RAM role to this instance whose policy allows {PERMISSIONS}"));
@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_named_even_where_the_service_does_not_say_which() {
-        let denied = |action: Option<&str>| sentence(&refused(Class::Denied { action: action.map(str::to_owned) }));
+        let denied =
+            |action: Option<&str>| error_with_advice(&refused(Class::Denied { action: action.map(str::to_owned) }));
         assert!(
             denied(Some("privatelink:ListVpcEndpointZones")).contains("allow privatelink:ListVpcEndpointZones on ")
         );
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn what_is_not_known_gets_no_advice() {
         let error = SourceError::IncompleteList;
-        assert_eq!(sentence(&error), error.to_string());
-        assert!(sentence(&refused(Class::Throttled { retry_after: None })).contains("fleet_size"));
+        assert_eq!(error_with_advice(&error), error.to_string());
+        assert!(error_with_advice(&refused(Class::Throttled { retry_after: None })).contains("fleet_size"));
     }
 }

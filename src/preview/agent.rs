@@ -13,14 +13,14 @@ use crate::observe::status::{CloudReport, EndpointReport, StatusReport};
 pub struct AgentAnswer {
     /// True if it does.
     pub answers: bool,
-    /// Why not.
+    /// Why it does not answer; `None` if it does.
     pub error: Option<String>,
 }
 
 impl AgentAnswer {
     /// Of what it said, or of why it said nothing.
     #[must_use]
-    pub fn of(agent: Result<&StatusReport, &str>) -> Self {
+    pub fn new(agent: Result<&StatusReport, &str>) -> Self {
         Self { answers: agent.is_ok(), error: agent.err().map(str::to_owned) }
     }
 }
@@ -35,7 +35,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    pub(super) fn of(differences: Vec<String>) -> Self {
+    pub(super) fn new(differences: Vec<String>) -> Self {
         Self { same: differences.is_empty(), differences }
     }
 
@@ -48,13 +48,13 @@ impl Comparison {
 /// Of one endpoint.
 pub(super) fn compare(name: &EndpointName, endpoint: &Endpoint, agent: &StatusReport) -> Comparison {
     let Some(known) = agent.endpoints.get(name).filter(|known| !known.leaving) else {
-        return Comparison::of(vec!["the agent does not know it: it runs on another config".to_owned()]);
+        return Comparison::new(vec!["the agent does not know it: it runs on another config".to_owned()]);
     };
     let (now, then) = (addresses_now(endpoint), addresses_then(known));
     let new = now.difference(&then).map(|(zone, ip)| format!("the agent does not have {ip} ({zone})"));
     let gone = then.difference(&now).map(|(zone, ip)| format!("the agent has {ip} ({zone}), which was not found now"));
     let status = statuses(endpoint.cloud.as_ref(), known.cloud.as_ref());
-    Comparison::of(new.chain(gone).chain(status).collect())
+    Comparison::new(new.chain(gone).chain(status).collect())
 }
 
 fn addresses_now(endpoint: &Endpoint) -> BTreeSet<(Zone, IpAddr)> {

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::advice::sentence;
-use super::agent::compare;
-use super::text::{count, trouble};
-use super::{AgentAnswer, Comparison, Host, SCHEMA};
+use super::advice::error_with_advice;
+use super::agent::{AgentAnswer, Comparison, compare};
+use super::common::{Host, SCHEMA, count, trouble};
 use crate::discover::{Round, SourceAnswer, SourceError};
 use crate::model::{CloudFacts, Endpoint, EndpointId, EndpointName, HostName, Inventory, SourceKind, Zone, ZoneEntry};
 use crate::observe::status::StatusReport;
@@ -83,7 +82,7 @@ pub struct Statuses {
 pub struct SourceSaid {
     /// True if it told all that it was asked for.
     pub ok: bool,
-    /// Why not, in a sentence.
+    /// Why not, in a error_with_advice.
     pub error: Option<String>,
 }
 
@@ -113,7 +112,7 @@ impl DiscoverReport {
             found: endpoints.values().all(|e| e.found),
             host: seen.host.clone(),
             endpoints,
-            agent: AgentAnswer::of(seen.agent),
+            agent: AgentAnswer::new(seen.agent),
         }
     }
 
@@ -171,7 +170,7 @@ fn source_said(said: &Result<SourceAnswer, SourceError>) -> SourceSaid {
         Ok(found) => found.incomplete.as_ref(),
         Err(error) => Some(error),
     };
-    SourceSaid { ok: error.is_none(), error: error.map(sentence) }
+    SourceSaid { ok: error.is_none(), error: error.map(error_with_advice) }
 }
 
 fn zone_found(entry: &ZoneEntry) -> ZoneFound {

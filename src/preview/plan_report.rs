@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::advice::sentence;
-use super::text::{count, trouble};
-use super::{AgentAnswer, Comparison, Host, SCHEMA};
+use super::advice::error_with_advice;
+use super::agent::{AgentAnswer, Comparison};
+use super::common::{Host, SCHEMA, count, trouble};
 use crate::discover::Round;
 use crate::model::{
     Answer, AnswerReason, Check, CheckHealth, CheckState, EndpointName, Failure, FailureReason, HealthView, HostName,
@@ -43,7 +43,7 @@ pub struct Hosts {
     pub publish: bool,
     /// What would change, as a unified diff; empty if nothing, `null` if that can't be told.
     pub diff: Option<String>,
-    /// Why not.
+    /// Why there is no diff; `None` if there is one.
     pub error: Option<String>,
     /// Names whose answer the hosts writer would refuse, and why.
     pub refused: BTreeMap<HostName, String>,
@@ -62,7 +62,7 @@ pub struct PlanReport {
     pub names: BTreeMap<HostName, NamePlanned>,
     /// Names that would be given up, and why.
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
-    /// Sources that could not tell, and what was found of an earlier agent, a sentence each.
+    /// Sources that could not tell, and what was found of an earlier agent, a error_with_advice each.
     pub problems: Vec<String>,
     /// The hosts file.
     pub hosts: Hosts,
@@ -98,7 +98,7 @@ pub struct NamePlanned {
     pub addresses: Vec<Placed>,
     /// Kept back by choice.
     pub standby: Vec<Placed>,
-    /// Why.
+    /// Why these addresses.
     pub reason: AnswerReason,
     /// The reason in words.
     pub why: &'static str,
@@ -116,7 +116,7 @@ impl PlanReport {
         for (endpoint, said) in round {
             for (kind, said) in said {
                 let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
-                problems.extend(error.map(|e| format!("endpoint {endpoint}: source {kind}: {}", sentence(e))));
+                problems.extend(error.map(|e| format!("endpoint {endpoint}: source {kind}: {}", error_with_advice(e))));
             }
         }
         for (name, endpoint) in &inventory.endpoints {
@@ -131,7 +131,7 @@ impl PlanReport {
             withdrawn: plan.withdrawn.clone(),
             problems,
             hosts,
-            agent: AgentAnswer::of(agent),
+            agent: AgentAnswer::new(agent),
         }
     }
 
@@ -186,13 +186,13 @@ fn placed(name: &HostName, address: IpAddr, inventory: &Inventory) -> Placed {
 
 fn compare(name: &HostName, answer: &Answer, agent: &StatusReport) -> Comparison {
     let Some(known) = agent.names.get(name) else {
-        return Comparison::of(vec!["the agent does not publish it".to_owned()]);
+        return Comparison::new(vec!["the agent does not publish it".to_owned()]);
     };
     let listed = |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let then: Vec<IpAddr> = known.addresses.iter().map(|p| p.address).collect();
     let addresses = (then != answer.addresses).then(|| format!("the agent answers {}", listed(&then)));
     let reason = (known.reason != answer.reason).then(|| format!("the agent's reason is {}", known.reason));
-    Comparison::of(addresses.into_iter().chain(reason).collect())
+    Comparison::new(addresses.into_iter().chain(reason).collect())
 }
 
 /// The reason of an answer in words.
@@ -228,7 +228,7 @@ fn checks(decided: Decided<'_>) -> Vec<CheckSaid> {
             for (address, _) in z.addresses.iter().filter(|(_, a)| a.retired.is_none()) {
                 let key = TargetKey { endpoint: endpoint.clone(), zone: zone.clone(), address: *address };
                 match decided.health.targets.get(&key) {
-                    Some(health) => all.extend(health.checks.iter().map(|(check, h)| said(&key, *check, h))),
+                    Some(health) => all.extend(health.checks.iter().map(|(check, h)| last_check(&key, *check, h))),
                     None => all.push(unprobed(&key)),
                 }
             }
@@ -250,7 +250,7 @@ fn unprobed(TargetKey { endpoint, zone, address }: &TargetKey) -> CheckSaid {
     }
 }
 
-fn said(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid {
+fn last_check(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid {
     let last = health.last.as_ref().map(|last| &last.outcome);
     let failure: Option<&Failure> = last.and_then(|last| last.as_ref().err());
     CheckSaid {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::text::trouble;
-use super::{AgentAnswer, Host, SCHEMA};
+use super::agent::AgentAnswer;
+use super::common::{Host, SCHEMA, trouble};
 use crate::model::{
     Certificate, Check, EndpointName, Failure, FailureReason, Inventory, Probed, TargetKey, Timings, Wall, Zone,
 };
@@ -27,7 +27,7 @@ pub struct Looked<'a> {
     pub probed: &'a [Probed],
     /// What the running agent says, or why it says nothing.
     pub agent: Result<&'a StatusReport, &'a str>,
-    /// When.
+    /// When the probes were made.
     pub now: Wall,
 }
 
@@ -128,7 +128,7 @@ impl ProbeReport {
             passed: endpoints.values().all(EndpointExamined::passed),
             host: looked.host.clone(),
             endpoints,
-            agent: AgentAnswer::of(looked.agent),
+            agent: AgentAnswer::new(looked.agent),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The environment that the official SDKs look at, gathered once.
 //!
-//! Nothing in here reads a variable or a folder by itself: which files count is for whoever fills this in. Under
+//! Nothing in here reads a variable or a folder by itself: which files count is for the caller that fills this in. Under
 //! systemd there is no home directory, and none is searched.
 
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct Environment {
     pub ecs_role: Option<String>,
     /// `ALIBABA_CLOUD_ECS_METADATA_DISABLED`.
     pub ecs_disabled: bool,
-    /// `ALIBABA_CLOUD_IMDSV1_DISABLED`: whoever makes the [`Metadata`](crate::cloud::metadata::Metadata) heeds it.
+    /// `ALIBABA_CLOUD_IMDSV1_DISABLED`: heeded where the [`Metadata`](crate::cloud::metadata::Metadata) is made.
     pub plain_metadata_disabled: bool,
     /// `ALIBABA_CLOUD_CREDENTIALS_URI`.
     pub credentials_uri: Option<String>,
@@ -117,11 +117,11 @@ impl Environment {
     }
 
     /// What a profile leaves open, and whether it may be followed here: the official providers look at the same
-    /// variables whoever makes them.
+    /// variables in every provider.
     ///
     /// # Errors
     /// If it stands on the role of the instance, and that is disabled.
-    pub fn settle(&self, mut recipe: Recipe) -> Result<Recipe, WhyNot> {
+    pub fn complete(&self, mut recipe: Recipe) -> Result<Recipe, WhyNot> {
         let mut bottom = &mut recipe;
         loop {
             bottom = match bottom {
@@ -210,14 +210,14 @@ mod tests {
         let role = || Role { arn: "acs:ram::1:role/r".into(), ..Role::default() };
         let chain = || Recipe::AssumeRole { base: Box::new(Recipe::EcsRole { role: None }), role: role() };
         let set = [("ALIBABA_CLOUD_ROLE_SESSION_NAME", "s"), ("ALIBABA_CLOUD_ECS_METADATA", "Reader")];
-        let Ok(Recipe::AssumeRole { base, role: taken }) = gather(&set, None).settle(chain()) else { panic!() };
+        let Ok(Recipe::AssumeRole { base, role: taken }) = gather(&set, None).complete(chain()) else { panic!() };
         assert_eq!(taken.session.as_deref(), Some("s"));
         assert_eq!(*base, Recipe::EcsRole { role: Some("Reader".into()) });
         let named = Role { session: Some("own".into()), ..role() };
         let oidc = Recipe::OidcRole { role: named, provider_arn: "p".into(), token_file: "/t".into() };
-        assert_eq!(gather(&set, None).settle(oidc.clone()), Ok(oidc));
+        assert_eq!(gather(&set, None).complete(oidc.clone()), Ok(oidc));
         let off = gather(&[("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")], None);
-        assert_eq!(off.settle(chain()), Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
+        assert_eq!(off.complete(chain()), Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
     }
 
     #[test]

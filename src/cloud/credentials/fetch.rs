@@ -177,12 +177,14 @@ fn sts_hosts(place: &StsPlace, here: Option<&str>) -> Result<Hosts, OriginError>
     let regional = |prefix: &str, region: &str| Origin::parse(&format!("{prefix}.{region}.aliyuncs.com"));
     let global = Origin::parse("sts.aliyuncs.com")?;
     Ok(match (&place.endpoint, &place.region, here) {
-        (Some(endpoint), ..) => Hosts::of(Origin::parse(endpoint)?, Vec::new()),
-        (None, Some(region), _) if place.vpc => Hosts::of(regional("sts-vpc", region)?, vec![regional("sts", region)?]),
-        (None, Some(region), _) => Hosts::of(regional("sts", region)?, vec![global]),
-        (None, None, Some(here)) if place.vpc => Hosts::of(regional("sts-vpc", here)?, vec![global]),
-        (None, None, Some(here)) => Hosts::of(global, vec![regional("sts-vpc", here)?]),
-        (None, None, None) => Hosts::of(global, Vec::new()),
+        (Some(endpoint), ..) => Hosts::new(Origin::parse(endpoint)?, Vec::new()),
+        (None, Some(region), _) if place.vpc => {
+            Hosts::new(regional("sts-vpc", region)?, vec![regional("sts", region)?])
+        }
+        (None, Some(region), _) => Hosts::new(regional("sts", region)?, vec![global]),
+        (None, None, Some(here)) if place.vpc => Hosts::new(regional("sts-vpc", here)?, vec![global]),
+        (None, None, Some(here)) => Hosts::new(global, vec![regional("sts-vpc", here)?]),
+        (None, None, None) => Hosts::new(global, Vec::new()),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::sys::regular_file;
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 256 * 1024;
-/// Permission to write, for everybody.
+/// The bit of a mode that lets every user write.
 const OTHERS_WRITE: u32 = 0o002;
 
 /// All of a file, on a thread that may block.

@@ -3,7 +3,7 @@
 //! The default chain of the official SDKs, in their order: keys in the environment, a service account's role, the
 //! command line tool's profile, the shared credentials file, the instance's role, a URI. The first that yields keys
 //! wins and is asked again before they end. What each of the others said is kept, because "no credentials" helps
-//! nobody.
+//! no admin.
 //!
 //! [`configured`](configured()) says who is asked. [`environment`], [`cli_config`] and [`ini`] say how keys are got
 //! ([`recipe`]), [`lease`] when they are replaced; these are pure. `fetch` follows recipes.
@@ -40,7 +40,7 @@ pub struct Credentials {
     environment: Environment,
     context: FetchContext,
     state: Mutex<State>,
-    /// Held by whoever gets new keys.
+    /// Held by the call that fetches new keys.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -62,7 +62,7 @@ struct Held {
     keys: Keys,
     expires: Option<Wall>,
     lease: Lease,
-    /// Which provider.
+    /// The provider that gave them, by its number in the chain.
     provider: usize,
 }
 
@@ -82,7 +82,7 @@ pub struct ProviderReport {
 }
 
 impl Credentials {
-    /// Asks these providers in this order; [`Provider::CHAIN`] is the official one. Asks nobody yet.
+    /// Asks these providers in this order; [`Provider::CHAIN`] is the official one. Asks none yet.
     #[must_use]
     pub fn new(providers: Vec<Provider>, environment: Environment, context: FetchContext) -> Self {
         let (state, turn) = (Mutex::default(), tokio::sync::Mutex::default());

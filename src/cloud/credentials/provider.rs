@@ -6,7 +6,7 @@ use super::recipe::{Recipe, WhyNot};
 use super::{cli_config, file, ini};
 use crate::config::ProviderName;
 
-/// Somebody who may know how keys are got.
+/// One way to find out how keys are got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provider {
     /// Keys in variables.
@@ -49,7 +49,7 @@ impl Provider {
 
     /// Keys, or why there are none.
     pub(super) async fn fetch(&self, environment: &Environment, context: &FetchContext) -> Result<FetchedKeys, WhyNot> {
-        let recipe = environment.settle(self.recipe(environment).await?)?;
+        let recipe = environment.complete(self.recipe(environment).await?)?;
         follow(&recipe, context).await
     }
 

@@ -1,4 +1,4 @@
-//! How keys are got, once somebody has said it: an environment, a profile or the config.
+//! How keys are got, as an environment, a profile or the config says it.
 //!
 //! A recipe is a value; following it is another matter.
 
@@ -9,14 +9,14 @@ use crate::cloud::sign::Keys;
 /// How keys are got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {
-    /// These are they.
+    /// These keys.
     Given(Keys),
     /// Those of the role that is attached to this ECS instance.
     EcsRole {
-        /// Its name; looked up if not given.
+        /// The role's name; looked up if not given.
         role: Option<String>,
     },
-    /// Whatever a URI answers.
+    /// What a URI answers.
     Uri(String),
     /// A role is taken on, with keys that are got first.
     AssumeRole {
@@ -76,9 +76,9 @@ pub enum WhyNot {
     /// A file can't be read.
     #[error("{}: {reason}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Why it can't be read.
         reason: String,
     },
     /// A part of a profile is missing.

@@ -89,12 +89,12 @@ impl Hosts {
     pub fn regional(product: &str, region: &str) -> Result<Self, OriginError> {
         let public = Origin::parse(&format!("{product}.{region}.aliyuncs.com"))?;
         let vpc = Origin::parse(&format!("{product}-vpc.{region}.aliyuncs.com"))?;
-        Ok(Self::of(vpc, vec![public]))
+        Ok(Self::new(vpc, vec![public]))
     }
 
     /// These and no others.
     #[must_use]
-    pub fn of(first: Origin, others: Vec<Origin>) -> Self {
+    pub fn new(first: Origin, others: Vec<Origin>) -> Self {
         let mut origins = vec![first];
         origins.extend(others);
         Self { origins, at: AtomicUsize::new(0) }

@@ -101,7 +101,7 @@ struct ServerClock {
 }
 
 impl ServerClock {
-    fn at(self, now: Now) -> Wall {
+    fn now(self, now: Now) -> Wall {
         let passed = u64::try_from(now.boottime.since(self.at).as_millis()).unwrap_or(u64::MAX);
         Wall(self.said.0.saturating_add(passed))
     }
@@ -169,7 +169,7 @@ impl Client {
     #[must_use]
     pub fn clock_ahead_ms(&self) -> Option<i64> {
         let now = self.clock.now();
-        let server = self.state().server_clock?.at(now);
+        let server = self.state().server_clock?.now(now);
         i64::try_from(i128::from(now.wall.0) - i128::from(server.0)).ok()
     }
 
@@ -222,7 +222,7 @@ impl Client {
 
     fn date(&self) -> Wall {
         let now = self.clock.now();
-        self.state().server_clock.map_or(now.wall, |clock| clock.at(now))
+        self.state().server_clock.map_or(now.wall, |clock| clock.now(now))
     }
 
     fn set_clock(&self, said: Wall) {
@@ -262,6 +262,6 @@ mod tests {
     fn the_servers_clock_runs_on_by_boot_time() {
         let clock = ServerClock { said: Wall(1_000_000), at: Boottime(Duration::from_secs(5)) };
         let now = Now { boottime: Boottime(Duration::from_secs(7)), wall: Wall(9) };
-        assert_eq!(clock.at(now), Wall(1_002_000));
+        assert_eq!(clock.now(now), Wall(1_002_000));
     }
 }

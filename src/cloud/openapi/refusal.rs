@@ -14,7 +14,7 @@ use crate::model::{Secret, Wall, hide};
 
 /// The longest wait that a service may ask for; the SDK's own ceiling.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
-/// The longest text of somebody else's that goes into a message, in characters.
+/// The longest text of a server that goes into a message, in characters.
 const LONGEST_TEXT: usize = 500;
 
 /// The service answered, with an error.
@@ -127,11 +127,11 @@ impl fmt::Display for Class {
     }
 }
 
-/// What an error reply says; also of one that is cut short, or was written by somebody in between. Should it repeat one
+/// What an error reply says; also of one that is cut short, or was written by a proxy. Should it repeat one
 /// of these secrets, that is hidden.
 #[must_use]
 pub fn read(reply: &Reply, secrets: &[Secret]) -> Refusal {
-    let said = said(reply, secrets);
+    let said = error_text(reply, secrets);
     let class = match retry_after(reply) {
         Some(wait) => Class::Throttled { retry_after: Some(wait) },
         None => match class_of(&said.code) {
@@ -141,7 +141,7 @@ pub fn read(reply: &Reply, secrets: &[Secret]) -> Refusal {
             class => class,
         },
     };
-    let Said { code, message, request_id, .. } = said;
+    let ErrorText { code, message, request_id, .. } = said;
     Refusal { class, status: reply.status, code, message, request_id, date: reply.date }
 }
 
@@ -193,14 +193,14 @@ fn ends_with_not_found(code: &str) -> bool {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
+struct ErrorText {
     code: String,
     message: String,
     request_id: Option<String>,
     action: Option<String>,
 }
 
-fn said(reply: &Reply, secrets: &[Secret]) -> Said {
+fn error_text(reply: &Reply, secrets: &[Secret]) -> ErrorText {
     let text = String::from_utf8_lossy(&reply.body);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let xml = text.starts_with('<') || reply.content_type.as_deref().is_some_and(|t| t.starts_with("text/xml"));
@@ -216,7 +216,7 @@ fn said(reply: &Reply, secrets: &[Secret]) -> Said {
     };
     let tidy = |text: &String| tidy(&hide(text, secrets.iter().map(Secret::expose)));
     let clean = |name| find(name).as_ref().map(tidy).filter(|text| !text.is_empty());
-    Said {
+    ErrorText {
         code: clean("Code").unwrap_or_default(),
         message: clean("Message").unwrap_or_default(),
         request_id: clean("RequestId"),
@@ -256,7 +256,7 @@ fn cut_json_text(text: &str, name: &str) -> Option<String> {
     (!inner.contains('\\')).then(|| inner.to_owned())
 }
 
-/// Somebody else's text, fit for one line of a log.
+/// A server's text, fit for one line of a log.
 fn tidy(text: &str) -> String {
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     text.trim().chars().map(visible).take(LONGEST_TEXT).collect()

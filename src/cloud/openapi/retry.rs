@@ -41,7 +41,7 @@ const SHORTEST_THROTTLE: Duration = Duration::from_millis(100);
 pub enum Step {
     /// Change something, wait, and ask again.
     Again {
-        /// What.
+        /// What to change before.
         change: Change,
         /// How long.
         wait: Duration,

@@ -1,7 +1,7 @@
 //! Replies of the PrivateLink API, read leniently: counters may be numbers or texts, states come in any case, and a
 //! field that makes no sense is as good as absent (the published sample has the text `false` for an IPv6 address).
 //!
-//! Strict in one thing: a list that is not there is no empty list. Whoever took one for the other would take names
+//! Strict in one thing: a list that is not there is no empty list. To take one for the other would take names
 //! away (B1).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::cloud::openapi::error::Malformed;
 
 /// The most pages that are read of one list: five times as many endpoints as a VPC may have.
 pub const MOST_PAGES: usize = 100;
-/// The longest text of somebody else's that is kept, in characters.
+/// The longest text of the API that is kept, in characters.
 const LONGEST_TEXT: usize = 256;
 
 /// One page of a list.

@@ -96,7 +96,7 @@ impl Bad {
     }
 
     /// For a value of the wrong type: does not show its text.
-    pub(super) fn of_type(expected: impl Into<String>, node: &Node) -> Self {
+    pub(super) fn wrong_type(expected: impl Into<String>, node: &Node) -> Self {
         Self { found: node.type_name().to_owned(), ..Self::new(expected, node) }
     }
 

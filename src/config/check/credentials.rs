@@ -188,7 +188,7 @@ fn policy(node: &Node) -> Read<String> {
     let good = |t: &&str| {
         t.len() <= LONGEST_POLICY && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(t).is_ok()
     };
-    let bad = || vec![Bad::of_type("a policy in JSON, such as '{\"Version\": \"1\", \"Statement\": []}'", node)];
+    let bad = || vec![Bad::wrong_type("a policy in JSON, such as '{\"Version\": \"1\", \"Statement\": []}'", node)];
     node.text().filter(good).map(str::to_owned).ok_or_else(bad)
 }
 

@@ -35,7 +35,7 @@ pub(super) fn endpoints(drafts: &[Draft], context: &mut CheckContext<'_>) {
     secrets_are_apart(&enabled, context);
 }
 
-/// Warns where one password or token opens two endpoints: whoever takes it from one has the other. Endpoints that share
+/// Warns where one password or token opens two endpoints: a thief who takes it from one has the other. Endpoints that share
 /// a name lead to the same database.
 fn secrets_are_apart(drafts: &[&Draft], context: &mut CheckContext<'_>) {
     let share_a_name = |a: &Draft, b: &Draft| a.names.iter().any(|n| b.names.iter().any(|m| n.value == m.value));

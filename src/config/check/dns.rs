@@ -10,7 +10,7 @@ use crate::config::raw::Node;
 use crate::config::source_text::quote;
 use crate::config::types::{DnsConfig, RouteMode};
 
-/// A stub that is asked anew for each connection is cheap; one that is not asked for an hour moves nobody.
+/// A stub that is asked anew for each connection is cheap; one that is not asked for an hour moves no client.
 const LONGEST_TTL: Duration = Duration::from_secs(3600);
 
 const ROUTES: &[(&str, RouteMode)] = &[

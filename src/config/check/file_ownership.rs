@@ -10,8 +10,8 @@ pub(super) struct Refusal {
     pub(super) help: String,
 }
 
-/// What must not stand if the configuration is to count as root's own: files and folders that somebody beside root
-/// and the user `me` could change. An ACL that lets others write shows in the group's bits of the mode (acl(5)).
+/// What must not stand if the configuration is to count as root's own: files and folders that another user than root
+/// and `me` could change. An ACL that lets others write shows in the group's bits of the mode (acl(5)).
 pub(crate) fn others_may_write(all: &[FileOwnership], me: u32) -> Vec<Complaint> {
     all.iter().flat_map(|s| [foreign(s, me), loose(s)]).flatten().collect()
 }
@@ -23,8 +23,9 @@ fn foreign(standing: &FileOwnership, me: u32) -> Option<Complaint> {
         0 => format!("a {} owned by root", noun(*kind)),
         me => format!("a {} owned by root or by uid {me}", noun(*kind)),
     };
-    (owner != 0 && owner != me)
-        .then(|| Complaint::of_file(name.clone(), &expected, format!("owner {owner}"), Some("chown root".to_owned())))
+    (owner != 0 && owner != me).then(|| {
+        Complaint::about_file(name.clone(), &expected, format!("owner {owner}"), Some("chown root".to_owned()))
+    })
 }
 
 fn loose(standing: &FileOwnership) -> Option<Complaint> {
@@ -33,7 +34,7 @@ fn loose(standing: &FileOwnership) -> Option<Complaint> {
     let expected = format!("a {} that only its owner can write", noun(*kind));
     let found = format!("mode {:04o}", access.mode);
     (access.mode & OTHERS_WRITE != 0)
-        .then(|| Complaint::of_file(name.clone(), &expected, found, Some("chmod go-w".to_owned())))
+        .then(|| Complaint::about_file(name.clone(), &expected, found, Some("chmod go-w".to_owned())))
 }
 
 /// Warns of what `me`, who is neither root nor a service, may own if only he reads it.
@@ -41,7 +42,7 @@ pub(crate) fn refused_by_services(all: &[FileOwnership], me: u32) -> Vec<Complai
     let warning = |standing: &FileOwnership| Complaint {
         severity: Severity::Warning,
         help: Some("chown root; who reads it as a service refuses it otherwise".to_owned()),
-        ..Complaint::of_file(
+        ..Complaint::about_file(
             standing.name.clone(),
             &format!("a {} owned by root", noun(standing.kind)),
             format!("owner {me}, who is you"),
@@ -55,7 +56,7 @@ pub(crate) fn refused_by_services(all: &[FileOwnership], me: u32) -> Vec<Complai
 pub(crate) fn closed_to(all: &[FileOwnership], service: ServiceUser) -> Vec<Complaint> {
     let complaint = |s: &FileOwnership| {
         let Refusal { expected, found, help } = closed(s.kind, s.access, service)?;
-        Some(Complaint::of_file(s.name.clone(), &expected, found, Some(help)))
+        Some(Complaint::about_file(s.name.clone(), &expected, found, Some(help)))
     };
     all.iter().filter(|s| !s.acl).filter_map(complaint).collect()
 }

@@ -13,12 +13,12 @@ use crate::config::raw::Node;
 use crate::config::source_text::quote;
 use crate::model::{Secret, TrustBundle, Wall};
 
-/// Nobody but the owner writes, nobody outside the group reads.
+/// Only the owner writes, only the owner and the group read.
 const SECRET_MODE: u32 = 0o640;
 /// Longest secret: HTTP servers refuse longer header lines.
 const LONGEST_SECRET: usize = 8_000;
 
-/// The trimmed content of a secret file, if nobody else can read or change it. Complaints never show content.
+/// The trimmed content of a secret file, if no other user can read or change it. Complaints never show content.
 pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret> {
     let file = regular(path, node, world)?;
     let mut all = ownership(path, file, world.environment);
@@ -75,7 +75,7 @@ fn ownership(path: &Path, file: &RegularFile, environment: &Environment) -> Vec<
     }]
 }
 
-/// The service user can't read it, whoever we are.
+/// Why the service user can't read the file, if so; whichever user we run as.
 fn unreadable(path: &Path, file: &RegularFile, node: &Node, environment: &Environment) -> Option<Bad> {
     let Refusal { expected, found, help } = file_ownership::closed(Kind::File, file.access, environment.service?)?;
     Some(bad(&expected, format!("{found} on {}", shown(path)), node).help(help))
@@ -94,7 +94,7 @@ fn lets_others_read(acl: &[u8]) -> bool {
     })
 }
 
-/// The certificates of a PEM file that nobody but its owner can change.
+/// The certificates of a PEM file that only its owner can change.
 pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<TrustBundle> {
     let file = regular(path, node, world)?;
     if file.access.mode & 0o022 != 0 {

@@ -115,10 +115,10 @@ type Headers = Vec<(String, HeaderValue)>;
 
 fn headers(node: &Node, world: World<'_>) -> Read<Headers> {
     let Some(table) = node.table() else {
-        return Err(vec![Bad::of_type("a table of header name to value", node)]);
+        return Err(vec![Bad::wrong_type("a table of header name to value", node)]);
     };
     if table.len() > MOST_HEADERS {
-        return Err(vec![Bad::of_type(format!("at most {MOST_HEADERS} headers"), node)]);
+        return Err(vec![Bad::wrong_type(format!("at most {MOST_HEADERS} headers"), node)]);
     }
     let (mut headers, mut complaints) = (Headers::new(), Vec::new());
     for (name, value) in read::named_values(table) {

@@ -38,5 +38,5 @@ pub(super) fn credential(node: &Node, form: &str) -> Bad {
 /// A complaint that shows nothing of what may be a secret.
 pub(super) fn hidden(expected: &str, node: &Node) -> Bad {
     let found = if node.text().is_some() { HIDDEN } else { node.type_name() };
-    Bad { found: found.to_owned(), ..Bad::of_type(expected, node) }
+    Bad { found: found.to_owned(), ..Bad::wrong_type(expected, node) }
 }

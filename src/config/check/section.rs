@@ -51,7 +51,7 @@ impl Section {
         match entry.node.value {
             Value::Table(rest) => Some(Self { pattern, label, at: entry.node.at.or(entry.key), rest }),
             _ => {
-                context.complain(&pattern, Bad::of_type(format!("a table [{pattern}]"), &entry.node));
+                context.complain(&pattern, Bad::wrong_type(format!("a table [{pattern}]"), &entry.node));
                 None
             }
         }
@@ -63,7 +63,7 @@ impl Section {
         let (pattern, label) = (join(&self.pattern, name), join(&self.label, name));
         let expected = || format!("tables [[{pattern}]]");
         let Value::List(items) = entry.node.value else {
-            let bad = Bad::of_type(expected(), &entry.node).help("write it with two brackets on each side");
+            let bad = Bad::wrong_type(expected(), &entry.node).help("write it with two brackets on each side");
             context.complain(&pattern, bad);
             return Vec::new();
         };
@@ -72,7 +72,7 @@ impl Section {
             let label = format!("{label}.{i}");
             match item.value {
                 Value::Table(rest) => sections.push(Self { pattern: pattern.clone(), label, at: item.at, rest }),
-                _ => context.complain(&pattern, Bad::of_type(expected(), &item)),
+                _ => context.complain(&pattern, Bad::wrong_type(expected(), &item)),
             }
         }
         sections
@@ -80,7 +80,7 @@ impl Section {
 
     /// Lets `check --show` call this section by what `name` says, instead of a number.
     pub(super) fn label_by(&mut self, name: &str) {
-        if let Some(text) = self.text(name).map(str::to_owned) {
+        if let Some(text) = self.peek_text(name).map(str::to_owned) {
             let parent = self.label.rsplit_once('.').map_or("", |(parent, _)| parent);
             self.label = join(parent, &crate::config::raw::toml_key(&text));
         }
@@ -92,7 +92,7 @@ impl Section {
     }
 
     /// A text, which stays to be read.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn peek_text(&self, name: &str) -> Option<&str> {
         self.rest.get(name)?.node.text()
     }
 
@@ -109,7 +109,7 @@ impl Section {
         debug_assert!(key.is_some(), "{path} is not in the table of keys");
         let (node, source) = match self.rest.remove(name) {
             Some(entry) => {
-                let source = Source::at(entry.node.at.as_ref().or(entry.key.as_ref()));
+                let source = Source::from_origin(entry.node.at.as_ref().or(entry.key.as_ref()));
                 (Some(entry.node), source)
             }
             None => (key.and_then(|k| k.default).and_then(parse_value), Source::Default),

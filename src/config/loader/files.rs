@@ -52,7 +52,7 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
     let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
     let mut sources = Sources::default();
     let drop_ins = drop_ins(&folder).unwrap_or_else(|found| {
-        unreadable.push(Complaint::of_file(show(&folder), "a readable folder of drop-ins", found, None));
+        unreadable.push(Complaint::about_file(show(&folder), "a readable folder of drop-ins", found, None));
         Vec::new()
     });
     sources.note_folder(&folder, &drop_ins);
@@ -71,7 +71,7 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
 fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Complaints> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
     let complaint =
-        |expected: &str, found, help| Complaints::from(Complaint::of_file(show(path), expected, found, help));
+        |expected: &str, found, help| Complaints::from(Complaint::about_file(show(path), expected, found, help));
     let unusable = |found: String| {
         let help = (found == MISSING).then(|| HELP.to_owned());
         complaint("a readable configuration file", found, help)
@@ -84,7 +84,7 @@ fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwne
         complaint("UTF-8 text", format!("another byte on line {line}, after {good} bytes"), None)
     })?;
     let acl = regular_file::acl(&file).map_or(true, |acl| !acl.is_empty());
-    let standing = FileOwnership { name: show(path), kind: Kind::File, access: Access::of(&status), acl };
+    let standing = FileOwnership { name: show(path), kind: Kind::File, access: Access::from_metadata(&status), acl };
     Ok((SourceText::new(show(path), text), standing))
 }
 
@@ -106,11 +106,11 @@ pub(super) fn folders(sources: &Sources) -> (Vec<FileOwnership>, Vec<Complaint>)
         match fs::metadata(&folder) {
             Ok(status) => {
                 let acl = regular_file::has_acl(&folder);
-                found.push(FileOwnership { name: show(&folder), kind, access: Access::of(&status), acl });
+                found.push(FileOwnership { name: show(&folder), kind, access: Access::from_metadata(&status), acl });
             }
             // Then the file in it is not there either, which is told elsewhere if it matters.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => unknown.push(Complaint::of_file(show(&folder), "a folder", reason(&e), None)),
+            Err(e) => unknown.push(Complaint::about_file(show(&folder), "a folder", reason(&e), None)),
         }
     }
     (found, unknown)
@@ -149,7 +149,7 @@ fn look_at(path: &Path, sources: &mut Sources) -> FileFacts {
         let (mut file, status) = open(path, sources)?;
         let content = Zeroizing::new(read_bounded(&mut file, status.len())?);
         let acl = regular_file::acl(&file).map_err(|e| format!("an ACL that can't be read ({})", reason(&e)))?;
-        Ok(RegularFile { access: Access::of(&status), acl, modified: modified(&status), content })
+        Ok(RegularFile { access: Access::from_metadata(&status), acl, modified: modified(&status), content })
     };
     look(sources).map_or_else(FileFacts::Unusable, FileFacts::Regular)
 }
@@ -162,7 +162,7 @@ fn modified(status: &fs::Metadata) -> Wall {
 /// Opens a regular file, and notes its fingerprint.
 fn open(path: &Path, sources: &mut Sources) -> Result<(File, fs::Metadata), String> {
     let opened = regular_file::open(path);
-    let fingerprint = opened.as_ref().ok().map(|(_, status)| Fingerprint::of(status));
+    let fingerprint = opened.as_ref().ok().map(|(_, status)| Fingerprint::from_metadata(status));
     sources.note_file(path, fingerprint);
     opened.map_err(|e| match e {
         OpenError::Folder => "a folder".to_owned(),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::files::{self, ConfigFiles};
-use super::{settle, untrusted};
+use super::{conclude, untrusted};
 use crate::config::check;
 use crate::config::complaint::Complaints;
 use crate::config::facts::Environment;
@@ -32,18 +32,18 @@ pub struct LoadedWriter {
 /// files, and the folders that they lie in, are judged as [`super::load`] judges them.
 ///
 /// # Errors
-/// Everything that is wrong with it, at once, in the words of [`super::load`]; no warnings. Of files that somebody
-/// else could change no more is said than that.
+/// Everything that is wrong with it, at once, in the words of [`super::load`]; no warnings. Of files that another
+/// user could change no more is said than that.
 pub fn load_writer(path: &Path, environment: &Environment) -> Result<LoadedWriter, Complaints> {
     let ConfigFiles { documents, mut standing, mut unreadable, sources } = files::read_texts(path);
     unreadable.extend(untrusted(&mut standing, &sources, environment));
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
-    let Merged { tree, flaws, hidden } = Merged::of(&documents);
+    let Merged { tree, flaws, hidden } = Merged::from_texts(&documents);
     let (config, findings) = check::check_for_writer(tree, &documents, environment);
     let whole = flaws.repeats.is_empty() && !findings.has_tolerated();
-    match settle(config, findings, &documents, flaws, &hidden) {
+    match conclude(config, findings, &documents, flaws, &hidden) {
         (Some(config), _) => Ok(LoadedWriter { config, whole, sources }),
         (None, complaints) => Err(complaints),
     }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::cloud::resolve::ResolveError;
-use crate::discover::{FoundZone, SourceAnswer, SourceError};
+use crate::discover::source::{FoundZone, SourceAnswer, SourceError};
 use crate::model::{
     AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Missing, SourceKind, Zone, ZoneEntry,
 };
@@ -18,8 +18,8 @@ use crate::model::{
 /// Two passes of the API that agree on an absence must lie so far apart (B1).
 const APART: Duration = Duration::from_secs(300);
 
-/// Takes in what a source says.
-pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &SourceAnswer, now: Boottime) {
+/// Applies what a source answered.
+pub(super) fn apply(endpoint: &mut Endpoint, kind: SourceKind, found: &SourceAnswer, now: Boottime) {
     endpoint.left_out.remove(&kind);
     if !found.left_out.is_empty() {
         endpoint.left_out.insert(kind, found.left_out.clone());
@@ -33,7 +33,7 @@ pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &SourceAnsw
         }
         endpoint.cloud.clone_from(&found.cloud);
         endpoint.domain = endpoint.domain.take().or_else(|| found.domain.clone());
-        take_zone_facts(endpoint, found, now);
+        apply_zone_facts(endpoint, found, now);
         if !found.keeps {
             drop_what_no_zone_domain_confirms(endpoint, found);
         }
@@ -46,7 +46,7 @@ pub(super) fn take(endpoint: &mut Endpoint, kind: SourceKind, found: &SourceAnsw
     // Domain names of zones are asked zone by zone, and a list that lacks something proves no absence.
     let whole = kind != SourceKind::ZoneDomain && found.incomplete.is_none();
     if !found.keeps {
-        drop_what_is_not_given(endpoint, (kind, whole), &said);
+        drop_what_is_not_given(endpoint, kind, whole, &said);
     }
     add(endpoint, kind, said);
 }
@@ -101,9 +101,9 @@ pub(super) fn forget_how_it_went(endpoint: &mut Endpoint, kind: SourceKind) {
     endpoint.not_found.remove(&kind);
 }
 
-/// Retires what nobody gives, unless nothing else is left. What was another endpoint's is kept by being published, not
+/// Retires what no source gives, unless nothing else is left. What was another endpoint's is kept by being published, not
 /// by being probed.
-pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boottime) {
+pub(super) fn retire_what_is_not_given(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boottime) {
     for zone in endpoint.zones.values_mut().filter(|z| is_fixed(z)) {
         zone.addresses.values_mut().for_each(|a| a.given.retain(|kind| *kind == SourceKind::Fixed));
     }
@@ -125,7 +125,7 @@ pub(super) fn settle(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boott
 }
 
 /// What the cloud says now and did not say before.
-pub(super) fn news(name: &EndpointName, old: Option<&Endpoint>, new: &Endpoint) -> Vec<EventKind> {
+pub(super) fn cloud_events(name: &EndpointName, old: Option<&Endpoint>, new: &Endpoint) -> Vec<EventKind> {
     let mut events = Vec::new();
     let said = |e: &Endpoint| e.cloud.as_ref().map(crate::model::CloudFacts::words);
     let (before, now) = (old.and_then(said), said(new));
@@ -180,17 +180,17 @@ fn note_pass(endpoint: &mut Endpoint, found: &SourceAnswer, now: Boottime) {
     let fresh = |kind: &SourceKind| endpoint.sources.get(kind).is_some_and(|f| !f.is_stale());
     let given = endpoint.zones.values().flat_map(|z| z.addresses.values()).flat_map(|a| &a.given);
     let vouched = given.filter(|kind| **kind != SourceKind::Api).any(fresh);
-    endpoint.missing = counted(endpoint.missing, found.gone && !vouched, now);
+    endpoint.missing = next_missing(endpoint.missing, found.gone && !vouched, now);
 }
 
-fn counted(missing: Option<Missing>, gone: bool, now: Boottime) -> Option<Missing> {
+fn next_missing(missing: Option<Missing>, gone: bool, now: Boottime) -> Option<Missing> {
     let Missing { first, confirmed, latest: _ } = missing.filter(|_| gone).or(gone.then(Missing::default))?;
     let first = first.unwrap_or(now);
     let agreed = (now.since(first) >= APART).then_some(now);
     Some(Missing { first: Some(first), confirmed: confirmed.or(agreed), latest: Some(now) })
 }
 
-fn take_zone_facts(endpoint: &mut Endpoint, found: &SourceAnswer, now: Boottime) {
+fn apply_zone_facts(endpoint: &mut Endpoint, found: &SourceAnswer, now: Boottime) {
     let listed = found.zones.keys().cloned().collect::<Vec<_>>();
     for zone in listed {
         endpoint.zones.entry(zone).or_default();
@@ -201,7 +201,7 @@ fn take_zone_facts(endpoint: &mut Endpoint, found: &SourceAnswer, now: Boottime)
             continue;
         }
         let gone = said.is_none_or(|z| z.gone);
-        entry.missing = counted(entry.missing, gone && !is_fixed(entry), now);
+        entry.missing = next_missing(entry.missing, gone && !is_fixed(entry), now);
         entry.cloud = said.and_then(|z| z.cloud.clone());
     }
 }
@@ -241,7 +241,8 @@ fn zone_of(endpoint: &Endpoint, address: IpAddr) -> Option<Zone> {
 
 fn drop_what_is_not_given(
     endpoint: &mut Endpoint,
-    (kind, whole): (SourceKind, bool),
+    kind: SourceKind,
+    whole: bool,
     said: &BTreeMap<Zone, Option<BTreeSet<IpAddr>>>,
 ) {
     for (zone, entry) in &mut endpoint.zones {

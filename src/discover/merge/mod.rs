@@ -8,7 +8,7 @@ pub use identity::drop_former;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{SourceAnswer, SourceError};
+use super::source::{SourceAnswer, SourceError};
 use crate::config::EndpointConfig;
 use crate::model::{
     AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Graces, HostName, Inventory, Now, Presence,
@@ -34,12 +34,12 @@ pub fn merge(
         let old = previous.endpoints.get(name);
         let mut endpoint = described(wanted, old, now.boottime);
         for (kind, said) in round.get(name).into_iter().flatten() {
-            events.extend(take(&mut endpoint, (name, *kind), said, now));
+            events.extend(apply_answer(&mut endpoint, name, *kind, said, now));
         }
-        apply_source::settle(&mut endpoint, old, now.boottime);
+        apply_source::retire_what_is_not_given(&mut endpoint, old, now.boottime);
         endpoint.names.extend(endpoint.domain.clone().filter(|_| wanted.publish_domain));
         endpoint.leaving.retain(|name, _| !endpoint.names.contains(name));
-        events.extend(apply_source::news(name, old, &endpoint));
+        events.extend(apply_source::cloud_events(name, old, &endpoint));
         expire(&mut endpoint, graces, now.boottime);
         inventory.endpoints.insert(name.clone(), endpoint);
     }
@@ -85,7 +85,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         };
         let known = ZoneEntry {
             names: BTreeSet::new(),
-            leaving: leaving((&entry.names, &entry.leaving), still.unwrap_or(&BTreeSet::new()), now),
+            leaving: leaving(&entry.names, &entry.leaving, still.unwrap_or(&BTreeSet::new()), now),
             addresses: entry.addresses.clone(),
             cloud: entry.cloud.clone().filter(|_| same),
             missing: entry.missing.filter(|_| same),
@@ -101,7 +101,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         identity: wanted.identity(),
         id: wanted.id.clone(),
         domain: wanted.domain.clone().or_else(|| told?.domain.clone()),
-        leaving: old.map(|o| leaving((&o.names, &o.leaving), &wanted.names, now)).unwrap_or_default(),
+        leaving: old.map(|o| leaving(&o.names, &o.leaving, &wanted.names, now)).unwrap_or_default(),
         names: wanted.names.clone(),
         priority: wanted.priority,
         zones,
@@ -146,7 +146,8 @@ fn proves_itself(wanted: &EndpointConfig) -> bool {
 
 /// Names that were there, or were on their way already, and are wanted no more.
 fn leaving(
-    (names, leaving): (&BTreeSet<HostName>, &BTreeMap<HostName, Boottime>),
+    names: &BTreeSet<HostName>,
+    leaving: &BTreeMap<HostName, Boottime>,
     wanted: &BTreeSet<HostName>,
     now: Boottime,
 ) -> BTreeMap<HostName, Boottime> {
@@ -154,9 +155,10 @@ fn leaving(
     known.filter(|(n, _)| !wanted.contains(*n)).map(|(n, since)| (n.clone(), since)).collect()
 }
 
-fn take(
+fn apply_answer(
     endpoint: &mut Endpoint,
-    (name, kind): (&EndpointName, SourceKind),
+    name: &EndpointName,
+    kind: SourceKind,
     said: &Result<SourceAnswer, SourceError>,
     now: Now,
 ) -> Option<EventKind> {
@@ -164,7 +166,7 @@ fn take(
     let was_stale = before.as_ref().is_some_and(Freshness::is_stale);
     let error = match said {
         Ok(found) => {
-            apply_source::take(endpoint, kind, found, now.boottime);
+            apply_source::apply(endpoint, kind, found, now.boottime);
             found.incomplete.as_ref()
         }
         Err(error) => {

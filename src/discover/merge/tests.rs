@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::discover::FoundZone;
+use crate::discover::source::FoundZone;
 use crate::model::{
     BusinessStatus, CloudFacts, ConnectionStatus, EndpointStatus, Missing, Wall, ZoneFacts, ZoneStatus,
 };
@@ -131,8 +131,9 @@ fn zone(id: &str) -> Zone {
 }
 
 fn found(zones: &[(&str, &[&str])]) -> SourceAnswer {
-    let of =
-        |(id, addresses): &(&str, &[&str])| (zone(id), FoundZone::of(addresses.iter().map(|a| a.parse().unwrap())));
+    let of = |(id, addresses): &(&str, &[&str])| {
+        (zone(id), FoundZone::from_addresses(addresses.iter().map(|a| a.parse().unwrap())))
+    };
     SourceAnswer { zones: zones.iter().map(of).collect(), ..SourceAnswer::default() }
 }
 

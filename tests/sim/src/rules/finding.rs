@@ -211,9 +211,9 @@ fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKi
             [(SourceKind::ZoneDomain, Err(none())), (SourceKind::EndpointDomain, Err(none()))].into()
         }
         SourceName::Dns => {
-            let of = |(spot, place): (&Spot, &Place)| (zone(*spot), FoundZone::of([address(*spot, *place)]));
+            let of = |(spot, place): (&Spot, &Place)| (zone(*spot), FoundZone::from_addresses([address(*spot, *place)]));
             let by_zone = SourceAnswer { zones: zones.iter().map(of).collect(), ..SourceAnswer::default() };
-            let all = FoundZone::of(zones.iter().map(|(spot, place)| address(*spot, *place)));
+            let all = FoundZone::from_addresses(zones.iter().map(|(spot, place)| address(*spot, *place)));
             let whole = SourceAnswer { zones: [(Zone::Unknown, all)].into(), ..SourceAnswer::default() };
             [(SourceKind::ZoneDomain, Ok(by_zone)), (SourceKind::EndpointDomain, Ok(whole))].into()
         }
@@ -238,7 +238,7 @@ fn by_api(endpoint: usize, zones: &BTreeMap<Spot, Place>, incomplete: bool) -> S
             eni_id: Some(format!("eni-{}-{}", spot.zone, place.generation)),
             domain: domain(&format!("{}.ep-bp1search{endpoint}", zone_id(spot.zone))),
         };
-        (zone(*spot), FoundZone { cloud: Some(facts), ..FoundZone::of([address(*spot, *place)]) })
+        (zone(*spot), FoundZone { cloud: Some(facts), ..FoundZone::from_addresses([address(*spot, *place)]) })
     };
     let cloud = CloudFacts {
         status: EndpointStatus::Active,
