@@ -9,12 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{Exit, Failed};
 use crate::daemon::{Fault, Orders};
 use crate::sys::log_queue::{LogQueue, Output};
-use crate::sys::program_code;
 use crate::sys::service_manager::{ServiceManager, Word};
 use crate::sys::signals::{Asked, Signals};
 
-/// By then the start is over: the process is ready, and has done everything once that it does all the time.
-const STARTED: Duration = Duration::from_secs(5);
 /// How long the last log lines may take.
 const FLUSH: Duration = Duration::from_millis(500);
 
@@ -33,7 +30,6 @@ where
         let (reload, orders) = mpsc::channel(1);
         let (stop, service) = (CancellationToken::new(), ServiceManager::from_environment());
         tokio::spawn(obey(signals, stop.clone(), reload, service.clone()));
-        tokio::spawn(slim_down());
         let orders = Orders { stop, reload: orders };
         work(log.clone(), service, orders).await.map_err(|fault| Failed::new(Exit::Internal, fault))
     });
@@ -41,15 +37,6 @@ where
     runtime.shutdown_background();
     let _ = log.flush(FLUSH);
     result.map(|()| Exit::Fine)
-}
-
-/// Once the start is over, what it alone needed leaves the memory.
-async fn slim_down() {
-    tokio::time::sleep(STARTED).await;
-    let done = tokio::task::spawn_blocking(program_code::give_back).await;
-    if let Err(error) = done.unwrap_or_else(|e| Err(e.into())) {
-        tracing::debug!(%error, "the memory of the start can't be given back");
-    }
 }
 
 /// Turns signals into orders. A reload that comes while one is asked for already is the same one.

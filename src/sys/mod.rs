@@ -12,7 +12,6 @@ pub mod log_queue;
 pub mod peer;
 pub mod privileges;
 pub mod process_stats;
-pub mod program_code;
 pub mod regular_file;
 pub mod service_manager;
 pub mod signals;
