@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use privatelinkd::model::PublishErrorKind;
-use privatelinkd::publish::hosts::file::{self, Change, FileError, NoHook, Outcome, Print, Step, Steps, Target};
+use privatelinkd::publish::hosts::file::{self, Change, FileError, NoHook, Outcome, Step, Steps, Target};
+use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
 
 struct Room {
@@ -88,8 +89,8 @@ fn content_mode_owner_and_attributes_are_kept() {
     let before = std::fs::metadata(&hosts).unwrap();
     let outcome = room.replace(&mut NoHook).unwrap();
     let after = std::fs::metadata(&hosts).unwrap();
-    let (print, content) = (Print::at(&room.hosts()), b"127.0.0.1 localhost\nours\n".to_vec());
-    assert_eq!(outcome, Outcome { change: Change::Written, content, print });
+    let (stamp, content) = (FileStamp::read(&room.hosts()), b"127.0.0.1 localhost\nours\n".to_vec());
+    assert_eq!(outcome, Outcome { change: Change::Written, content, stamp });
     assert_eq!(room.read(), "127.0.0.1 localhost\nours\n");
     assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
     assert_ne!(after.ino(), before.ino(), "resolvers look for a new inode");

@@ -17,6 +17,7 @@ use privatelinkd::publish::hosts::writer::core::{
     Action, AssertError, Asserted, Core, Input, LastGood, Recalled, ThisHost,
 };
 use privatelinkd::publish::hosts::{handover, shadow, writer};
+use privatelinkd::sys::file_stamp::FileStamp;
 use proptest::prelude::*;
 
 use crate::support::{cases, damaged};
@@ -118,7 +119,7 @@ fn saved_policy(policy: &HostsPolicy) -> Vec<u8> {
 /// The sign of life that was left at this time of the wall clock.
 fn sign(millis: u64) -> LifeFile {
     let at = (i64::try_from(millis / 1000).unwrap(), 0);
-    LifeFile { file: (0, millis), modified: at, changed: at }
+    LifeFile(FileStamp { file: (0, millis), size: 0, modified: at, changed: at })
 }
 
 fn hand_over(plan: &Plan) -> Handover {
@@ -286,7 +287,7 @@ fn drive(core: &mut Core, file: &mut Vec<u8>, at: Duration, input: Input, fail: 
             let change = if new == *file { Change::Unchanged } else { Change::Written };
             *file = new;
             let shadowed = shadow::shadowed(file, job.wanted.entries.keys());
-            inputs.push(Input::Asserted(Ok(Asserted { found, change, shadowed, print: None })));
+            inputs.push(Input::Asserted(Ok(Asserted { found, change, shadowed, stamp: None })));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Asks the cloud, and tells observers what came of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
@@ -10,6 +10,7 @@ use crate::config::{Config, CredentialsConfig};
 use crate::discover::rounds::{Askers, Cloud, Question};
 use crate::discover::{SourceAnswer, SourceError};
 use crate::model::{ApiCounts, ApiState, CredentialsState, SourceKind};
+use crate::sys::lock::lock;
 
 /// What observers see of the API, over all configs.
 #[derive(Debug, Clone)]
@@ -86,11 +87,6 @@ impl ApiReport {
         *counted = counts;
         new
     }
-}
-
-/// A poisoned lock is taken over: each holder writes whole values only.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cloud for ApiReport {

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -15,16 +14,13 @@ use super::settings::{Settings, policy, probes};
 use crate::config::{
     self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Sources, Texts, last_good,
 };
-use crate::model::{Event, EventKind, LogLevel};
+use crate::model::{EventKind, LogLevel};
 use crate::observe::ConfigState;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
-use crate::sys::heartbeat::Beat;
+use crate::sys::heartbeat::{Beat, LOOK};
 use crate::sys::identity;
 use crate::sys::log_queue::LogQueue;
-
-/// How often the files are compared with what was loaded.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// The control stage.
 pub(super) struct Control {
@@ -199,8 +195,7 @@ impl Control {
     }
 
     fn tell(&self, kind: EventKind) {
-        // Without a listener there is nobody to tell.
-        let _ = self.events.send(Event { at: self.clock.now(), kind });
+        self.events.tell(self.clock.now(), kind);
     }
 }
 

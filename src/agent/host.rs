@@ -15,16 +15,14 @@ use super::settings::Settings;
 use crate::cloud::metadata::InstanceFacts;
 use crate::config::Config;
 use crate::discover::Cache;
-use crate::model::{Event, EventKind, HostFacts, Identity};
+use crate::model::{EventKind, HostFacts, Identity};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
-use crate::sys::heartbeat::Beat;
+use crate::sys::heartbeat::{Beat, LOOK};
 
 /// Between two questions that were not answered: the first pause, doubled up to the last. On a host that is no ECS
 /// instance nobody ever answers.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// However little happens, this stage shows life.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// Finds out where we are.
 pub(super) struct Finder {
@@ -75,8 +73,7 @@ impl Finder {
         let host = host_facts(&config, Some(&facts));
         let foreign_cache = self.written_by.as_ref().and_then(|by| host.identity.mismatch(by));
         if let Some(part) = foreign_cache {
-            // Without a listener there is nobody to tell.
-            let _ = self.events.send(Event { at: self.clock.now(), kind: EventKind::CacheForeign { part } });
+            self.events.tell(self.clock.now(), EventKind::CacheForeign { part });
         }
         self.cache.learn(host.identity.clone());
         self.settings.told.send_replace(Some(Arc::new(facts)));

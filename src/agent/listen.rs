@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, MetricsConfig};
-use crate::model::{Event, EventKind};
+use crate::model::EventKind;
 use crate::observe::Views;
 use crate::observe::serve::{self, Access};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::sockets::{self, ListenError};
+use crate::sys::tell_once::TellOnce;
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub(super) struct Listeners {
 impl Listeners {
     /// `[metrics]`, until cancelled. A reload that leaves the section as it is leaves the listener alone.
     pub(super) async fn http(mut self, token: CancellationToken) {
-        let mut told = None;
+        let mut told = TellOnce::default();
         while !token.is_cancelled() {
             let settings = self.config.borrow_and_update().metrics.clone();
             let serving = token.child_token();
@@ -49,7 +50,7 @@ impl Listeners {
     fn http_server(
         &self,
         settings: &MetricsConfig,
-        told: &mut Option<String>,
+        told: &mut TellOnce,
         token: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let listener = settings.listen.map(sockets::listen_tcp);
@@ -71,7 +72,7 @@ impl Listeners {
     /// `status.sock`, until cancelled.
     pub(super) async fn status(self, token: CancellationToken) {
         let path = self.config.borrow().host.run_dir.join("status.sock");
-        let mut told = None;
+        let mut told = TellOnce::default();
         while !token.is_cancelled() {
             let listener = sockets::listen_unix(&path).await;
             self.tell(&path.display().to_string(), listener.as_ref().err(), &mut told);
@@ -91,14 +92,10 @@ impl Listeners {
     }
 
     /// Tells a failure once, until it is another one or none.
-    fn tell(&self, listener: &str, error: Option<&ListenError>, told: &mut Option<String>) {
-        let error = error.map(ToString::to_string);
-        if let Some(error) = error.clone().filter(|e| told.as_ref() != Some(e)) {
-            let kind = EventKind::ListenerFailed { listener: listener.to_owned(), error };
-            // Without a listener there is nobody to tell.
-            let _ = self.events.send(Event { at: self.clock.now(), kind });
+    fn tell(&self, listener: &str, error: Option<&ListenError>, told: &mut TellOnce) {
+        if let Some(error) = told.new_fault(error.map(ToString::to_string)) {
+            self.events.tell(self.clock.now(), EventKind::ListenerFailed { listener: listener.to_owned(), error });
         }
-        *told = error;
     }
 }
 

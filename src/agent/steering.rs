@@ -15,17 +15,15 @@ use super::withdrawn::Word;
 use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{
-    AnswerHistory, EndpointName, Event, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
+    AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
     PlanState, Policy, Receipts, Withdrawal,
 };
 use crate::publish::hosts::handover;
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
-use crate::sys::heartbeat::Beat;
-
-/// However little happens, steering looks this often.
-const LOOK: Duration = Duration::from_secs(10);
+use crate::sys::heartbeat::{Beat, LOOK};
+use crate::sys::tell_once::TellOnce;
 
 /// The steering stage.
 pub struct Steering {
@@ -131,8 +129,7 @@ impl Steering {
         let put_off = put_off.map(|endpoint| EventKind::GonePutOff { endpoint }).collect::<Vec<_>>();
         self.put_off = steered.put_off;
         for kind in steered.events.into_iter().chain(kept).chain(put_off) {
-            // Without a listener there is nobody to tell.
-            let _ = self.events.send(Event { at: now, kind });
+            self.events.tell(now, kind);
         }
         if !steered.ask.is_empty() {
             let _ = self.ask.try_send(steered.ask);
@@ -185,7 +182,8 @@ pub async fn keep(
     token: CancellationToken,
 ) {
     let mut saved: Option<Arc<Plan>> = None;
-    let mut told: Option<String> = None;
+    // A full disk is told once, not with every plan.
+    let mut told = TellOnce::default();
     loop {
         tokio::select! {
             () = token.cancelled() => return,
@@ -194,15 +192,12 @@ pub async fn keep(
         let latest = plan.borrow_and_update().plan.clone();
         let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else { continue };
         let now = clock.now();
-        match cache.clone().save_plan(latest.clone(), now).await {
-            Ok(()) => (saved, told) = (Some(latest), None),
-            // A full disk is told once, not with every plan.
-            Err(error) => {
-                let error = error.to_string();
-                if told.replace(error.clone()).as_ref() != Some(&error) {
-                    let _ = events.send(Event { at: now, kind: EventKind::StateNotSaved { error } });
-                }
-            }
+        let result = cache.clone().save_plan(latest.clone(), now).await;
+        if result.is_ok() {
+            saved = Some(latest);
+        }
+        if let Some(error) = told.new_fault(result.err().map(|error| error.to_string())) {
+            events.tell(now, EventKind::StateNotSaved { error });
         }
     }
 }

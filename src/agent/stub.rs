@@ -17,13 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings;
 use crate::config::{Config, DnsConfig};
-use crate::model::{Digest, DnsReceipt, DnsTransport, Event, EventKind, Identity, PlanState, Receipts};
+use crate::model::{Digest, DnsReceipt, DnsTransport, EventKind, Identity, PlanState, Receipts};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
 use crate::publish::{self};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
-use crate::sys::heartbeat::Beat;
+use crate::sys::heartbeat::{Beat, LOOK};
 use crate::sys::sockets::{self, HandedOver, ListenError};
 
 /// Between two tries to bind.
@@ -79,7 +79,7 @@ impl Stub {
     async fn beat_on(&self) {
         loop {
             self.beat.now();
-            tokio::time::sleep(publish::ALIVE_INTERVAL).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -241,9 +241,7 @@ impl ListenerTable<'_> {
         let before = self.open.insert(key, State::Failed(error.clone()));
         if !matches!(before, Some(State::Failed(told)) if told == error) {
             let listener = format!("[dns] listen {} ({})", key.0, key.1);
-            // Without a listener there is nobody to tell.
-            let kind = EventKind::ListenerFailed { listener, error };
-            let _ = self.stub.events.send(Event { at: self.stub.clock.now(), kind });
+            self.stub.events.tell(self.stub.clock.now(), EventKind::ListenerFailed { listener, error });
         }
     }
 

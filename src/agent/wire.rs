@@ -20,7 +20,7 @@ use crate::daemon::service::{self, ServiceStatus};
 use crate::daemon::supervise::Supervisor;
 use crate::discover::{self, Cache, Memory};
 use crate::model::limits::CapCounts;
-use crate::model::{ApiState, Event, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
+use crate::model::{ApiState, EventKind, HealthView, HostFacts, Identity, Inventory, Now, PlanState, Receipts};
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
 use crate::probe::runner::Runner;
 use crate::probe::{FleetSize, Probers};
@@ -79,10 +79,7 @@ impl Wiring {
         let config = Arc::new(options.loaded.config.clone());
         let started = clock.now();
         let (events, heard) = event_queue::queue();
-        let say = |kind| {
-            // The receiver is ours.
-            let _ = events.send(Event { at: started, kind });
-        };
+        let say = |kind| events.tell(started, kind);
         let (config_state, news) = config_at_start(&options, started);
         say(EventKind::Started { version: Build::THIS.version });
         news.into_iter().for_each(say);

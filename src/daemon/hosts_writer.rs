@@ -5,7 +5,7 @@
 //! who hears what it did, and the reload that it hardly needs, since it reads the config by itself when that changes.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -16,7 +16,7 @@ use crate::daemon::service::{self, ServiceStatus};
 use crate::daemon::sole::{Claim, Role};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
-use crate::model::{Event, EventKind, LogLevel, Receipt, Verdict};
+use crate::model::{EventKind, LogLevel, Receipt, Verdict};
 use crate::observe::{Build, events};
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
 use crate::publish::hosts::writer::{self, ClaimFolders, FromConfig, PolicySource, ThisHost};
@@ -24,6 +24,7 @@ use crate::publish::receipts::receipt_events;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::{self, EventSender};
 use crate::sys::heartbeat::Stages;
+use crate::sys::lock::lock;
 use crate::sys::log_queue::LogQueue;
 use crate::sys::service_manager::ServiceManager;
 
@@ -62,7 +63,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
     let (receipts, told) = watch::channel(None);
     let (said, report) = watch::channel(ServiceStatus::default());
     let (sender, heard) = event_queue::queue();
-    let _ = sender.send(Event { at: clock.now(), kind: EventKind::Started { version: Build::THIS.version } });
+    sender.tell(clock.now(), EventKind::Started { version: Build::THIS.version });
     let claim = claiming(options.claim, sender.clone(), clock);
     let policies = Reloadable {
         policies: follow(options.path, options.environment, claim).await,
@@ -97,11 +98,11 @@ async fn follow(path: PathBuf, environment: Environment, claim: ClaimFolders) ->
 fn claiming(claim: Claim, events: EventSender, clock: Clock) -> ClaimFolders {
     let claim = Mutex::new(claim);
     Arc::new(move |policy| {
-        let mut claim = claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claim = lock(&claim);
         let known = claim.unlocked().len();
         claim.add(Role::Writer, &policy.run_dir, &policy.state_dir).map_err(|another| another.to_string())?;
         for what in &claim.unlocked()[known..] {
-            let _ = events.send(Event { at: clock.now(), kind: EventKind::NotLocked { what: what.clone() } });
+            events.tell(clock.now(), EventKind::NotLocked { what: what.clone() });
         }
         Ok(())
     })
@@ -151,13 +152,12 @@ async fn tell(
         }
         let Some(receipt) = told.borrow_and_update().clone() else { continue };
         for kind in receipt_events(last.as_ref(), &receipt) {
-            let _ = events.send(Event { at: clock.now(), kind });
+            events.tell(clock.now(), kind);
         }
         said.send_modify(|report| (report.ready, report.status) = (true, sentence(&receipt)));
         last = Some(receipt);
     }
-    // The log ends after us.
-    let _ = events.send(Event { at: clock.now(), kind: EventKind::Stopping });
+    events.tell(clock.now(), EventKind::Stopping);
 }
 
 /// One true sentence about the latest work.

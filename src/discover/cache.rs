@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::rebase::{Epoch, Rebase};
 use crate::model::{EventKind, Identity, Inventory, Now, Plan, Wall, Withdrawal};
 use crate::sys::atomic_file::{self, Durability};
+use crate::sys::lock::lock;
 use crate::sys::regular_file;
 
 /// The format that this version writes and reads.
@@ -107,9 +108,8 @@ impl Cache {
         *self.lock_identity() = identity;
     }
 
-    /// A poisoned lock is taken over: it holds whole values only.
     fn lock_identity(&self) -> MutexGuard<'_, Identity> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.identity)
     }
 
     /// Reads both files, and puts aside what can't be used. Blocks.

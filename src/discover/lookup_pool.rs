@@ -7,9 +7,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::sys::lock::lock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -95,9 +96,8 @@ impl LookupPool {
         }
     }
 
-    /// A poisoned lock is taken over: it holds whole values only.
     fn with_usual<T>(&self, work: impl FnOnce(&mut Usual) -> T) -> T {
-        work(&mut self.0.usual.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut lock(&self.0.usual))
     }
 }
 

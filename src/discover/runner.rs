@@ -23,13 +23,11 @@ use super::rounds::{self, Cloud, Said, Summary};
 use super::schedule::{ApiPace, DnsPace, Fleet};
 use crate::config::Config;
 use crate::model::limits::CapCounts;
-use crate::model::{Boottime, EndpointName, Event, EventKind, HostFacts, Inventory, PlanState, SourceKind};
+use crate::model::{Boottime, EndpointName, EventKind, HostFacts, Inventory, PlanState, SourceKind};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
-use crate::sys::heartbeat::Beat;
+use crate::sys::heartbeat::{Beat, LOOK};
 
-/// However little happens, discovery shows life this often.
-const LOOK: Duration = Duration::from_secs(10);
 /// Answers that land within so long after the ones before are folded in together: each fold makes every stage look.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -373,8 +371,7 @@ where
     }
 
     fn tell_event(&self, kind: EventKind) {
-        // Without a listener there is nobody to tell.
-        let _ = self.setup.events.send(Event { at: self.setup.clock.now(), kind });
+        self.setup.events.tell(self.setup.clock.now(), kind);
     }
 }
 

@@ -6,7 +6,7 @@
 //! and taken as it is.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use super::findings::{Gateway, Greeting, HttpReply, PortReply};
 use crate::model::{Failure, FailureReason, HostName};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::tls;
+use crate::sys::lock::lock;
 
 /// A look takes no longer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ impl PortScanner {
         let connected = dial::connect(address, deadline).await?;
         let (stream, _) = dial::handshake(connected.stream, &sni, self.config(witness.clone())?, deadline).await?;
         let answer = ask(stream, &sni.to_str(), deadline).await.map_err(|failure| failure.to_string());
-        let Certificate { names, trusted } = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Certificate { names, trusted } = lock(&witness.seen).clone();
         Ok(Gateway { names, trusted, answer })
     }
 
@@ -197,7 +198,7 @@ impl ServerCertVerifier for Witness {
             None => false,
         };
         let names = names(end_entity);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Certificate { names, trusted };
+        *lock(&self.seen) = Certificate { names, trusted };
         Ok(ServerCertVerified::assertion())
     }
 

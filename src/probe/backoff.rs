@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::tls::lock;
 use crate::model::{Failure, FailureReason};
+use crate::sys::lock::lock;
 
 /// After the first refusal, and at most: ten minutes of wrong answers are no burglary yet.
 const FIRST: Duration = Duration::from_secs(30);

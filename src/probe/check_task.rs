@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::tls::lock;
 use super::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
 use crate::model::{
     Boottime, Check, CheckHealth, Failure, FailureReason, Now, Observation, Returns, Schedule, TargetSpec, Timings,
 };
 use crate::sys::clock::Clock;
+use crate::sys::lock::lock;
 
 /// A timer may be this late without anybody having stood still.
 const STALL: Duration = Duration::from_secs(1);

@@ -28,9 +28,10 @@ use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
 use super::http::{self, Response, Wanted};
 use super::remote::Remote;
-use super::tls::{Sessions, TrustSet, lock};
+use super::tls::{Sessions, TrustSet};
 use super::{Overlap, Prober};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
+use crate::sys::lock::lock;
 
 /// How long a polite end is waited for.
 const GRACE: Duration = Duration::from_millis(100);

@@ -12,15 +12,12 @@ use super::check_task::{CheckResult, CheckTask, ProbeRequests, Shared};
 use super::{Prober, TargetSet};
 use crate::health::{Relevance, Signal, slow};
 use crate::model::{
-    Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, Event, EventKind, HealthView, Inventory, Now,
-    ProbeSpec, Slowness, TargetHealth, TargetKey, TargetSpec,
+    Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, EventKind, HealthView, Inventory, Now, ProbeSpec,
+    Slowness, TargetHealth, TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
-use crate::sys::heartbeat::Beat;
-
-/// However little happens, the collector shows life this often.
-const LOOK: Duration = Duration::from_secs(10);
+use crate::sys::heartbeat::{Beat, LOOK};
 
 /// How each endpoint is probed. An endpoint that is missing here is not.
 pub type Probes = BTreeMap<EndpointName, Probing>;
@@ -258,8 +255,7 @@ where
             None => EventKind::TargetSlow { target, check, median, beside },
             Some(_) => EventKind::TargetSlowOver { target, check },
         };
-        // Without a listener there is nobody to tell.
-        let _ = self.events.send(Event { at, kind });
+        self.events.tell(at, kind);
     }
 
     /// Nudges the siblings, and tells what happened.
@@ -288,8 +284,7 @@ where
             Signal::Answers => return,
             Signal::CameUp { recovered } => EventKind::TargetUp { target, check, recovered },
         };
-        // Without a listener there is nobody to tell.
-        let _ = self.events.send(Event { at, kind });
+        self.events.tell(at, kind);
     }
 }
 

@@ -18,7 +18,7 @@
 //! secret, at once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use super::FleetSize;
 use crate::model::{Failure, FileSecret, Secret, Wall};
 use crate::sys::clock::Clock;
+use crate::sys::lock::lock;
 
 /// How often a secret that was accepted before is tried again.
 const TRIES: u8 = 3;
@@ -197,9 +198,8 @@ impl SecretGuard {
         WINDOW.max(WINDOW_A_HOST.saturating_mul(self.fleet.get()))
     }
 
-    /// A poisoned lock is taken over: each holder writes whole values only.
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

@@ -6,11 +6,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use crate::sys::lock::lock;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
-
-use super::tls::lock;
 
 /// Tickets kept: one for the next probe, and one for that which begins before it has ended.
 const KEPT: usize = 2;

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustls::client::Resumption;
@@ -23,6 +23,7 @@ use super::chain::Authorities;
 use super::session_store;
 use super::verifier::Verifier;
 use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
+use crate::sys::lock::lock;
 
 /// The trust sets in use, one for each distinct [`Trust`].
 #[derive(Debug, Default)]
@@ -195,11 +196,6 @@ impl Sessions {
     pub fn forget(&self) {
         *lock(&self.current) = None;
     }
-}
-
-/// A poisoned lock is taken over: each holder writes whole values only.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use rustls::{DigitallySignedStruct, Error as TlsError, SignatureScheme};
 
 use super::certificate;
 use super::chain::{Authorities, Sent};
-use super::tls::{Shown, lock};
+use super::tls::Shown;
+use crate::sys::lock::lock;
 
 /// Kinds of signatures that we can't verify, but a server's key may be good for no other: they come last. After those
 /// of keys on P-521 and Ed448 stand those of RSA keys that are for RSA-PSS alone.

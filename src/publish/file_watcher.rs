@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::sys::atomic_file::parent;
 use crate::sys::dir_watch::{Changes, DirWatch};
+use crate::sys::file_stamp::FileStamp;
 
 /// Between two polls behind a watch: for what no watch can see.
 const BEHIND_A_WATCH: Duration = Duration::from_secs(15);
@@ -18,13 +19,9 @@ const WITHOUT_A_WATCH: Duration = Duration::from_millis(100);
 pub(super) struct FileWatcher {
     files: Vec<PathBuf>,
     watch: Option<DirWatch>,
-    seen: Vec<Option<Print>>,
+    seen: Vec<Option<FileStamp>>,
     next_poll: Instant,
 }
-
-/// What tells one state of a file from another: inode, time of the last change of any kind, size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Print(u64, i64, i64, u64);
 
 impl FileWatcher {
     /// Begins to look. A watch that can't be made is tried again at each poll.
@@ -67,7 +64,7 @@ impl FileWatcher {
     async fn poll(&mut self) -> Changes {
         let seen = if self.watch.is_some() {
             let files = self.files.clone();
-            spawn_blocking(move || prints(&files)).await.unwrap_or_default()
+            spawn_blocking(move || stamps(&files)).await.unwrap_or_default()
         } else {
             let (watch, seen) = open(self.files.clone()).await;
             self.watch = watch;
@@ -88,18 +85,16 @@ impl FileWatcher {
 
 /// The watch first, so that no change falls between it and the first look. Making one costs a thread: not for a folder
 /// that is not there.
-async fn open(files: Vec<PathBuf>) -> (Option<DirWatch>, Vec<Option<Print>>) {
+async fn open(files: Vec<PathBuf>) -> (Option<DirWatch>, Vec<Option<FileStamp>>) {
     let work = move || {
         let there = files.iter().all(|file| parent(file).is_dir());
-        (there.then(|| DirWatch::new(&files).ok()).flatten(), prints(&files))
+        (there.then(|| DirWatch::new(&files).ok()).flatten(), stamps(&files))
     };
     spawn_blocking(work).await.unwrap_or_default()
 }
 
-fn prints(files: &[PathBuf]) -> Vec<Option<Print>> {
-    use std::os::unix::fs::MetadataExt as _;
-    let print = |m: std::fs::Metadata| Print(m.ino(), m.ctime(), m.ctime_nsec(), m.size());
-    files.iter().map(|f| std::fs::metadata(f).ok().map(print)).collect()
+fn stamps(files: &[PathBuf]) -> Vec<Option<FileStamp>> {
+    files.iter().map(|file| FileStamp::read(file)).collect()
 }
 
 #[cfg(test)]

@@ -23,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::hosts::HostsPolicy;
 use crate::model::limits::{CapCounts, Capped};
-use crate::model::{CutShort, Event, EventKind, HostName, Identity, Plan, PlanState, Receipts};
+use crate::model::{CutShort, EventKind, HostName, Identity, Plan, PlanState, Receipts};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
+use crate::sys::tell_once::TellOnce;
 
 /// Between two signs of life.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -80,20 +81,18 @@ impl<P: Publisher> Runner<P> {
     pub async fn run(self, token: CancellationToken) {
         let Self { publisher, plan: mut plans, events, clock, beat } = self;
         let mut feed = Feed { publisher, done: None, next_life: Instant::now() };
-        let mut told: Option<String> = None;
+        let mut told = TellOnce::default();
         let mut pause = RETRY;
         loop {
             beat.now();
             let plan = plans.borrow_and_update().plan.clone();
             let error = feed.turn(plan).await.err().map(|e| e.to_string());
-            if let Some(error) = error.clone().filter(|_| error != told) {
-                let kind = EventKind::PublishFailed { publisher: feed.publisher.name(), error };
-                // Nobody listens any more only when the process is about to end.
-                let _ = events.send(Event { at: clock.now(), kind });
+            let failed = error.is_some();
+            if let Some(error) = told.new_fault(error) {
+                events.tell(clock.now(), EventKind::PublishFailed { publisher: feed.publisher.name(), error });
             }
-            let wake = if error.is_some() { Instant::now() + pause } else { feed.next_life };
-            pause = if error.is_some() { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
-            told = error;
+            let wake = if failed { Instant::now() + pause } else { feed.next_life };
+            pause = if failed { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
             tokio::select! {
                 biased;
                 () = token.cancelled() => return,
@@ -201,8 +200,7 @@ impl HostsPublisher {
         if left_out != 0 && left_out != before && told.policy.borrow().publish {
             told.capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
             let kind = EventKind::HandoverFull { names: plan.answers.len(), left_out };
-            // Whoever listens has gone only when all stop.
-            let _ = told.events.send(Event { at: told.clock.now(), kind });
+            told.events.tell(told.clock.now(), kind);
         }
     }
 

@@ -10,9 +10,10 @@ use super::HostsPublisher;
 use super::file_watcher::FileWatcher;
 use super::hosts::handover;
 use super::hosts::life_file::LifeFile;
-use crate::model::{Event, EventKind, Receipt, Receipts, Verdict};
+use crate::model::{EventKind, Receipt, Receipts, Verdict};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
+use crate::sys::tell_once::TellOnce;
 
 /// Follows the hosts writer's receipts.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl ReceiptFollower {
     /// cancelled. A receipt that can't be read leaves the last one in force, and is told once.
     pub async fn run(mut self, receipts: watch::Sender<Receipts>, events: EventSender, token: CancellationToken) {
         let mut watcher = FileWatcher::new(vec![handover::receipt_path(&self.run_dir)]).await;
-        let mut told: Option<String> = None;
+        let mut told = TellOnce::default();
         // The one that is there already may be a dead writer's: it has as long as any to show life.
         receipts.send_modify(|receipts| {
             receipts.hosts = self.known.clone();
@@ -48,17 +49,11 @@ impl ReceiptFollower {
             self.heed(sign, &receipts);
             let (kinds, error) = match read {
                 Ok(new) => (self.take(new, &receipts), None),
-                Err(error) => {
-                    let failed = EventKind::PublishFailed { publisher: HostsPublisher::NAME, error: error.clone() };
-                    let news = told.as_ref() != Some(&error);
-                    (if news { vec![failed] } else { Vec::new() }, Some(error))
-                }
+                Err(error) => (Vec::new(), Some(error)),
             };
-            told = error;
-            for kind in kinds {
-                // Nobody listens any more only when the process is about to end.
-                let _ = events.send(Event { at: self.clock.now(), kind });
-            }
+            let failed = told.new_fault(error);
+            let failed = failed.map(|error| EventKind::PublishFailed { publisher: HostsPublisher::NAME, error });
+            kinds.into_iter().chain(failed).for_each(|kind| events.tell(self.clock.now(), kind));
             tokio::select! {
                 biased;
                 () = token.cancelled() => return,
@@ -87,7 +82,7 @@ impl ReceiptFollower {
     async fn look(&self) -> (Option<LifeFile>, Result<Option<Receipt>, String>) {
         let dir = self.run_dir.clone();
         let look = move || {
-            let sign = LifeFile::at(&handover::receipt_path(&dir));
+            let sign = LifeFile::read(&handover::receipt_path(&dir));
             (sign, handover::read_receipt(&dir).map_err(|e| e.to_string()))
         };
         spawn_blocking(look).await.unwrap_or_else(|e| (None, Err(e.to_string())))

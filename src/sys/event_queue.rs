@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::model::Event;
+use crate::model::{Event, EventKind, Now};
 
 /// Events that wait at most: more than the largest config has names, each of which may change in one moment.
 pub const CAPACITY: usize = 16_384;
@@ -50,6 +50,12 @@ pub fn queue() -> (EventSender, EventReceiver) {
 }
 
 impl EventSender {
+    /// Tells what happened, and when. Where the queue is full that is counted; where the log has ended, the process is
+    /// about to end as well: in neither case the stage that tells has anything to do.
+    pub fn tell(&self, at: Now, kind: EventKind) {
+        let _ = self.send(Event { at, kind });
+    }
+
     /// Puts one into the queue, without waiting.
     ///
     /// # Errors
@@ -102,7 +108,6 @@ impl EventReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EventKind, Now};
 
     #[tokio::test]
     async fn what_finds_it_full_is_lost_and_counted_and_what_waits_stays() {

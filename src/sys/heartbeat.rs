@@ -10,6 +10,9 @@ use std::time::Duration;
 use super::clock::Clock;
 use crate::model::Boottime;
 
+/// However little happens, each stage looks around, and gives a sign of life, this often.
+pub const LOOK: Duration = Duration::from_secs(10);
+
 /// The stages of one agent and how long each may be silent. Clones share the stamps, not later additions: add every
 /// stage before handing clones out.
 #[derive(Debug, Clone)]

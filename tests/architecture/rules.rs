@@ -92,7 +92,11 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "sys::*", "publish::hosts::untrusted_file", "publish::hosts::life_file"],
         "the hand-over carries closed types between two processes",
     ),
-    room("publish::hosts::life_file", &["model"], "a sign of life is a file and its times, whoever leaves it"),
+    room(
+        "publish::hosts::life_file",
+        &["model", "sys::file_stamp"],
+        "a sign of life is a file and its times, whoever leaves it",
+    ),
     room(
         "publish::hosts::untrusted_file",
         &["model", "sys::*"],
@@ -117,6 +121,7 @@ pub(super) const ROOMS: &[Room] = &[
             "publish::hosts::policy",
             "publish::hosts::handover",
             "publish::hosts::life_file",
+            "sys::file_stamp",
         ],
         "the writer decides on values; its loop touches the world",
     ),
@@ -138,7 +143,7 @@ pub(super) const ROOMS: &[Room] = &[
     pure("publish::dns::answer", &["model", "publish::dns::zone"], "an answer is a function of a zone and a question"),
     pure(
         "publish::dns::reference",
-        &["model", "publish::dns::zone", "publish::dns::question", "publish::dns::answer"],
+        &["model", "publish::dns::zone", "publish::dns::question", "publish::dns::answer", "sys::lock"],
         "a reply is a function of the names and a packet",
     ),
     pure(
@@ -227,11 +232,13 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     room("sys", &["model"], "calls to the operating system know nothing of what they are for"),
     room("sys::subprocess", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
+    room("sys::file_stamp", &[], "calls to the operating system know nothing of what they are for"),
     room("sys::file_lock", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("sys::heartbeat", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("sys::process_stats", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("sys::clock", &["model"], "calls to the operating system know nothing of what they are for"),
     room("sys::service_manager", &["model"], "calls to the operating system know nothing of what they are for"),
+    pure("sys::lock", &[], "a lock is taken in the same way whatever it is for"),
     room("sys::log_queue", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),
     room("daemon", &["model", "sys::*"], "what both processes share knows neither of them"),
     room(

@@ -19,7 +19,7 @@ mod provider;
 pub mod recipe;
 pub mod reply;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 pub use configured::configured;
 pub use environment::Environment;
@@ -29,6 +29,7 @@ pub use provider::Provider;
 use super::openapi::KeySource;
 use super::sign::Keys;
 use crate::model::{Boottime, Wall};
+use crate::sys::lock::lock;
 use fetch::FetchedKeys;
 use lease::{Due, Lease};
 use recipe::WhyNot;
@@ -169,9 +170,8 @@ impl Credentials {
         said.collect::<Vec<_>>().join("; ")
     }
 
-    /// A poisoned lock is taken over: each holder writes whole values only.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -12,7 +12,7 @@ pub mod retry;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
@@ -25,6 +25,7 @@ use super::reply::{Reply, TransportError, TransportKind};
 use super::sign::{Keys, Moment, Params, Rpc, Signed};
 use crate::model::{Boottime, Now, Secret, Wall};
 use crate::sys::clock::Clock;
+use crate::sys::lock::lock;
 use api_hosts::{Hosts, Origin};
 use retry::{Change, Retry, RetryPolicy, Step};
 
@@ -234,9 +235,8 @@ impl Client {
         *self.state().counts.entry((action, outcome)).or_default() += 1;
     }
 
-    /// A poisoned lock is taken over: each holder writes whole values only.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -24,7 +24,7 @@ use super::greeting::{Greeting, MOST};
 use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::{Failure, FailureReason};
-use crate::probe::tls::lock;
+use crate::sys::lock::lock;
 
 /// How many declines a second a whole fleet may make at one server.
 pub(super) const A_SECOND: u32 = 10;

@@ -14,7 +14,7 @@ use super::decline::Refusals;
 use super::pauses::Pauses;
 use super::silence::Silence;
 use crate::model::{Failure, FailureReason};
-use crate::probe::tls::lock;
+use crate::sys::lock::lock;
 
 /// What a handshake that works needs to end is some round trips; one that hangs must not hold up the end of the agent.
 const SETTLING: Duration = Duration::from_secs(1);

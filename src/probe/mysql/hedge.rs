@@ -17,7 +17,7 @@ use super::inflight_attempt::{Phase, Progress};
 use super::server::Server;
 use super::{Ended, LoginProber};
 use crate::model::{Failure, Schedule, Timings};
-use crate::probe::tls::lock;
+use crate::sys::lock::lock;
 
 /// What is known of the hedges of one path check.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::model::{Failure, FailureReason};
 use crate::probe::Turn;
-use crate::probe::tls::lock;
+use crate::sys::lock::lock;
 
 /// What an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,12 +60,13 @@ pub use server::{Product, Shared};
 pub use tls_budget::TlsBudget;
 
 use super::dial::Deadline;
-use super::tls::{Sessions, lock};
+use super::tls::Sessions;
 use super::{Overlap, Prober};
 use crate::health::Pace;
 use crate::model::{
     Certificate, Depth, Failure, FailureReason, MysqlLogin, MysqlSpec, Schedule, Secret, Timings, hide,
 };
+use crate::sys::lock::lock;
 use greeting::Greeting;
 use hedge::Hedges;
 use inflight_attempt::{InflightAttempt, Phase, Progress};

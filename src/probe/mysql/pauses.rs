@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::model::{Failure, MysqlLogin, MysqlTls};
-use crate::probe::tls::lock;
+use crate::sys::lock::lock;
 
 /// The shortest pause.
 const PAUSE: Duration = Duration::from_secs(60);

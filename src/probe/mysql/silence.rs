@@ -4,9 +4,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::sys::lock::lock;
 use tokio::time::Instant;
-
-use crate::probe::tls::lock;
 
 /// How long a greeting is waited for. A server that sends none for so long has ended the connection on its side, or
 /// counted it, by then.

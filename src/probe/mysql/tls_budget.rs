@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::tls_book::{Advice, End, Note, TlsBook, Wish};
 use super::tls_ledger::{Ledger, Want, Wanted};
 use crate::model::{Failure, FailureReason};
-use crate::probe::tls::lock;
 use crate::sys::clock::Clock;
+use crate::sys::lock::lock;
 
 /// The budget.
 #[derive(Debug)]

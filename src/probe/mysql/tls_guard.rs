@@ -14,7 +14,7 @@ use super::tls_ledger::Want;
 use super::tls_mode::ShakeFault;
 use crate::model::{Failure, FailureReason, MysqlTls, Trust};
 use crate::probe::FleetSize;
-use crate::probe::tls::lock;
+use crate::sys::lock::lock;
 
 /// What one prober knows of TLS with its server.
 #[derive(Debug)]

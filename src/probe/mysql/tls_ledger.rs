@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 use super::inflight_attempt::joined;
 use super::tls_book::TlsBook;
 use crate::model::Wall;
-use crate::probe::tls::lock;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::clock::Clock;
+use crate::sys::lock::lock;
 use crate::sys::{file_lock, regular_file};
 
 /// Larger files are not ours.

@@ -20,8 +20,9 @@ use super::greeting::Greeting;
 use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::session_store;
-use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets, lock};
+use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets};
 use crate::probe::verifier::{Demands, Verifier};
+use crate::sys::lock::lock;
 
 /// How the connections to one target are sealed.
 #[derive(Debug)]

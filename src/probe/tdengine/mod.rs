@@ -34,11 +34,12 @@ use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
 use super::http::{self, Exchange, Response, Wanted};
 use super::remote::Remote;
-use super::tls::{Sessions, TrustSet, lock};
+use super::tls::{Sessions, TrustSet};
 use super::{LoginResult, Overlap, Prober, SecretGuard, Turn};
 use crate::model::{
     Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
 };
+use crate::sys::lock::lock;
 
 /// How long a polite end is waited for.
 const GRACE: Duration = Duration::from_millis(100);

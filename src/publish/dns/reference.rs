@@ -7,7 +7,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use hickory_server::net::NetError;
@@ -23,6 +23,7 @@ use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder};
 use super::answer::{self, Reply};
 use super::question;
 use super::zone::{Place, Zones};
+use crate::sys::lock::lock;
 
 /// How a question came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Capture {
     }
 
     fn take(&self) -> Option<Written> {
-        self.reply.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.reply).take()
     }
 
     /// An encoder that knows the question's name, so that owners become pointers to it. hickory-server 0.26.3 remembers
@@ -218,7 +219,7 @@ impl ResponseHandler for Capture {
         if info.truncation {
             self.cut(&mut bytes, edns)?;
         }
-        *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(Written { code: info.response_code, bytes });
+        *lock(&self.reply) = Some(Written { code: info.response_code, bytes });
         Ok(info)
     }
 }

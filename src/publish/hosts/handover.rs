@@ -350,17 +350,17 @@ mod tests {
         let alive = dir.0.path().join("alive");
         let file = std::fs::File::options().write(true).open(&alive).unwrap();
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
-        let old = LifeFile::at(&alive);
+        let old = LifeFile::read(&alive);
         touch_alive(dir.0.path()).unwrap();
         assert!(std::fs::metadata(&alive).unwrap().mtime() > 1_700_000_000);
-        assert_ne!(LifeFile::at(&alive), old);
+        assert_ne!(LifeFile::read(&alive), old);
 
         let receipt = receipt_path(dir.0.path());
         assert_eq!(touch_receipt(dir.0.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::os::unix::fs::symlink(&alive, &receipt).unwrap();
-        let alive_was = LifeFile::at(&alive);
+        let alive_was = LifeFile::read(&alive);
         touch_receipt(dir.0.path()).unwrap();
-        assert_eq!(LifeFile::at(&alive), alive_was, "what a link leads to is not touched");
-        assert_eq!(LifeFile::at(&receipt), None, "a link is no sign");
+        assert_eq!(LifeFile::read(&alive), alive_was, "what a link leads to is not touched");
+        assert_eq!(LifeFile::read(&receipt), None, "a link is no sign");
     }
 }

@@ -169,7 +169,7 @@ fn begin(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<(Core, [Input; 2]), 
     if recalled == Recalled::Nothing && origin != Some(Origin::ThisHost) {
         return Err(nothing(policy));
     }
-    let life = LifeFile::at(&handover::alive_path(&policy.agent_run_dir));
+    let life = LifeFile::read(&handover::alive_path(&policy.agent_run_dir));
     let core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
     Ok((core, [Input::AgentLiveness(life), Input::Handover(Ok(handover))]))
 }

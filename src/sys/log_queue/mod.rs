@@ -33,6 +33,7 @@ use self::limiter::{Limiter, Verdict};
 use self::maker::{Kind, Maker};
 use super::clock::Clock;
 use crate::model::{LogFormat, LogLevel, LogTarget, Now};
+use crate::sys::lock::lock;
 
 /// Records that wait at most.
 pub const CAPACITY: usize = 1024;
@@ -216,7 +217,7 @@ impl LogQueue {
     #[must_use]
     pub fn flush(&self, deadline: Duration) -> bool {
         let goal = self.shared.queued.load(Ordering::Acquire);
-        let written = self.shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = lock(&self.shared.written);
         let waited = self.shared.progress.wait_timeout_while(written, deadline, |written| *written < goal);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
@@ -241,7 +242,7 @@ impl Shared {
     }
 
     fn limiter(&self) -> MutexGuard<'_, OthersLimiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.limiter)
     }
 
     /// A record of this making no longer waits.

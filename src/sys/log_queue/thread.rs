@@ -1,6 +1,5 @@
 //! The log thread: takes records out of the queue and puts them into the sink, until the layer is gone.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
@@ -10,6 +9,7 @@ use super::limiter::{self, Summary};
 use super::{Queued, Record, Sample, Shared, Sink, Value};
 use crate::model::{Boottime, Wall};
 use crate::sys::clock::Clock;
+use crate::sys::lock::lock;
 
 /// Longest text of a line that stands in a summary, in characters.
 const MAX_SAMPLE: usize = 200;
@@ -61,7 +61,7 @@ impl<S: Sink> Thread<'_, S> {
         if self.sink.put(record).is_err() {
             self.shared.overflow();
         }
-        *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        *lock(&self.shared.written) += 1;
         self.shared.progress.notify_all();
     }
 

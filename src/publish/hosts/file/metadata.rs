@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -11,41 +11,13 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, StatxAttributes, StatxFlags, Time
 use rustix::io::Errno;
 
 use super::FileError;
-
-/// What tells one state of a file from another without reading it. Only a change within the same tick of the kernel's
-/// clock (1 to 10 ms) as the one before it can go unseen, if it keeps the size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Print {
-    device: u64,
-    inode: u64,
-    size: u64,
-    ctime: (i64, i64),
-    mtime: (i64, i64),
-}
-
-impl Print {
-    /// Of the file at `path`, where links lead; `None` if there is none that could be asked. Opens nothing.
-    #[must_use]
-    pub fn at(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().as_ref().map(Self::of)
-    }
-
-    fn of(m: &Metadata) -> Self {
-        Self {
-            device: m.dev(),
-            inode: m.ino(),
-            size: m.size(),
-            ctime: (m.ctime(), m.ctime_nsec()),
-            mtime: (m.mtime(), m.mtime_nsec()),
-        }
-    }
-}
+use crate::sys::file_stamp::FileStamp;
 
 /// What tells a changed file from an unchanged one, and what a replacement must have too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileMetadata {
-    /// Its `ctime` makes any change of content or metadata show.
-    pub(super) print: Print,
+    /// Its `changed` makes any change of content or metadata show.
+    pub(super) stamp: FileStamp,
     mode: u32,
     owner: (u32, u32),
 }
@@ -58,7 +30,7 @@ impl FileMetadata {
             FileType::RegularFile => {}
             other => return Err(FileError::NotRegular { path: path.to_owned(), found: describe(other) }),
         }
-        Ok(Self { print: Print::of(&m), mode: m.mode() & 0o7777, owner: (m.uid(), m.gid()) })
+        Ok(Self { stamp: FileStamp::from(&m), mode: m.mode() & 0o7777, owner: (m.uid(), m.gid()) })
     }
 
     /// Fails if the file can't be replaced by a rename, or forbids it.
@@ -182,9 +154,9 @@ pub(super) fn stamp(file: &File, old: Option<&FileMetadata>, path: &Path) -> Res
     let mut tries = 0;
     loop {
         rustix::fs::futimens(file, &times).map_err(FileError::io("stamp the new", path))?;
-        let has = FileMetadata::of(file, path)?.print.mtime;
+        let has = FileMetadata::of(file, path)?.stamp.modified;
         tries += 1;
-        if old.is_none_or(|o| o.print.mtime != has) || tries == TRIES {
+        if old.is_none_or(|o| o.stamp.modified != has) || tries == TRIES {
             return Ok(u64::try_from(has.0).unwrap_or(0));
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -23,10 +23,10 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use self::metadata::FileMetadata;
-pub use self::metadata::Print;
 use crate::model::PublishErrorKind;
 use crate::sys::atomic_file::{self, Temp};
 use crate::sys::clock::Clock;
+use crate::sys::file_stamp::FileStamp;
 
 /// Largest file that is written, in bytes, unless it was as large before. Name lookups would take a second each long
 /// before.
@@ -113,7 +113,7 @@ pub struct Outcome {
     /// What it was seen to hold at the end: what was wanted, unless somebody changed it right after.
     pub content: Vec<u8>,
     /// Of the file that held it; `None` if there is none.
-    pub print: Option<Print>,
+    pub stamp: Option<FileStamp>,
 }
 
 /// Whether the file was replaced.
@@ -228,8 +228,8 @@ pub fn replace(
         hook(steps, Step::Read, &place)?;
         let content = old.as_ref().map_or(&[][..], |f| &f.bytes);
         let Some(new) = wanted(content) else {
-            let print = old.as_ref().map(|f| f.facts.print);
-            return Ok(Outcome { change: Change::Unchanged, content: content.to_vec(), print });
+            let stamp = old.as_ref().map(|f| f.facts.stamp);
+            return Ok(Outcome { change: Change::Unchanged, content: content.to_vec(), stamp });
         };
         if new.len() as u64 > MAX_FILE && new.len() > content.len() {
             return Err(FileError::TooLarge(place.path));
@@ -292,9 +292,9 @@ fn swap(
     rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
     hook(steps, Step::DirSynced, place)?;
     // Somebody may have been faster than this look: that is an edit after ours, for the next round.
-    let (content, print) = place.open()?.map_or_else(Default::default, |now| (now.bytes, Some(now.facts.print)));
+    let (content, stamp) = place.open()?.map_or_else(Default::default, |now| (now.bytes, Some(now.facts.stamp)));
     hook(steps, Step::ReadBack, place)?;
-    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content, print }))
+    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content, stamp }))
 }
 
 fn hook(steps: &mut dyn Steps, step: Step, place: &Place) -> Result<(), FileError> {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use super::core::{AssertError, Asserted, Input, Job};
 use super::store;
 use crate::publish::hosts::block::{self, Present};
-use crate::publish::hosts::file::{self, FileError, Print, Steps, Target};
+use crate::publish::hosts::file::{self, FileError, Steps, Target};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
+use crate::sys::file_stamp::FileStamp;
 
 /// The lock that all writers of ours take: the loop, and `hosts apply`.
 pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
@@ -16,7 +17,7 @@ pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
 
 /// One look at the file, and a write if it says something else than wanted. A file that the job knows is not read.
 pub(crate) fn look(job: &Job, steps: &mut dyn Steps) -> Input {
-    if job.known.is_some() && job.known == Print::at(&job.policy.path) {
+    if job.known.is_some() && job.known == FileStamp::read(&job.policy.path) {
         return Input::FoundTheSame;
     }
     Input::Asserted(assert(job, steps))
@@ -39,7 +40,7 @@ fn assert(job: &Job, steps: &mut dyn Steps) -> Result<Asserted, AssertError> {
         }
     })?;
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
-    Ok(Asserted { found, change: outcome.change, shadowed, print: outcome.print })
+    Ok(Asserted { found, change: outcome.change, shadowed, stamp: outcome.stamp })
 }
 
 impl From<FileError> for AssertError {

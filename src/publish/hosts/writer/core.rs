@@ -26,9 +26,10 @@ pub(super) use self::rate::Rate;
 pub(super) use self::receipt::is_news;
 use crate::model::{Boottime, Handover, HostName, Now, PublishErrorKind, Receipt, Verdict};
 use crate::publish::hosts::block::{Block, Present};
-use crate::publish::hosts::file::{Change, Print};
+use crate::publish::hosts::file::Change;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::sys::file_stamp::FileStamp;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -75,8 +76,8 @@ pub struct Job {
     pub wanted: Block,
     /// What we last made it say, if we did.
     pub last: Option<Block>,
-    /// A file with this print is known to say what is wanted: it need not be read.
-    pub known: Option<Print>,
+    /// A file with this stamp is known to say what is wanted: it need not be read.
+    pub known: Option<FileStamp>,
     /// Where everything is.
     pub policy: Arc<HostsPolicy>,
 }
@@ -91,7 +92,7 @@ pub struct Asserted {
     /// Names that stand in foreign lines too.
     pub shadowed: BTreeSet<HostName>,
     /// Of the file as it was read last.
-    pub print: Option<Print>,
+    pub stamp: Option<FileStamp>,
 }
 
 /// A job that did not.

@@ -9,9 +9,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::core::{Action, AgentTurn, Core, Input, LastGood, Rate, Recalled, ThisHost, is_news};
-use super::log_once::LogOnce;
 use super::policy_source::PolicySource;
-use super::{Setup, TICK, WriterError, apply, recall, store};
+use super::{FaultLog, Setup, TICK, WriterError, apply, recall, store};
 use crate::model::{Boottime, Digest, Handover, Receipt};
 use crate::publish::file_watcher::FileWatcher;
 use crate::publish::hosts::file::{self, NoHook, Target};
@@ -58,7 +57,7 @@ pub(super) struct Writer<P> {
     rereads: Rate,
     /// For which hand-over the config was read again, and when.
     reread: Option<(Digest, Boottime)>,
-    log_once: LogOnce,
+    faults: FaultLog,
 }
 
 impl<P: PolicySource> Writer<P> {
@@ -82,7 +81,7 @@ impl<P: PolicySource> Writer<P> {
             hears: Rate::LOOKS,
             rereads: Rate::LOOKS,
             reread: None,
-            log_once: LogOnce::default(),
+            faults: FaultLog::default(),
         };
         writer.settle().await?;
         writer.recall().await?;
@@ -236,8 +235,8 @@ impl<P: PolicySource> Writer<P> {
             ]
         };
         let [prepared, cleared, hosts] = spawn_blocking(work).await?;
-        self.log_once.tell("making its folders", prepared);
-        self.log_once.tell("clearing old temporary files", cleared.or(hosts));
+        self.faults.tell("making its folders", prepared);
+        self.faults.tell("clearing old temporary files", cleared.or(hosts));
         Ok(())
     }
 
@@ -295,7 +294,7 @@ impl<P: PolicySource> Writer<P> {
         };
         let fault = spawn_blocking(work).await?.err().map(|e| format!("{}: {e}", self.policy.state_dir.display()));
         let again = fault.is_some().then_some(Input::NotSaved);
-        self.log_once.tell("keeping the last known good", fault);
+        self.faults.tell("keeping the last known good", fault);
         Ok(again)
     }
 
@@ -315,7 +314,7 @@ impl<P: PolicySource> Writer<P> {
         };
         let fault = spawn_blocking(work).await?.err().map(|e| format!("{}: {e}", self.policy.run_dir.display()));
         let again = fault.is_some().then_some(Input::NotTold);
-        self.log_once.tell("writing the receipt", fault);
+        self.faults.tell("writing the receipt", fault);
         Ok(again)
     }
 }
@@ -336,7 +335,7 @@ async fn read_plan(policy: &HostsPolicy) -> Result<Result<Option<Handover>, Stri
 
 async fn look_at_life(policy: &HostsPolicy) -> Result<Input, WriterError> {
     let dir = policy.agent_run_dir.clone();
-    Ok(Input::AgentLiveness(spawn_blocking(move || LifeFile::at(&handover::alive_path(&dir))).await?))
+    Ok(Input::AgentLiveness(spawn_blocking(move || LifeFile::read(&handover::alive_path(&dir))).await?))
 }
 
 async fn look_at_agent(policy: &HostsPolicy) -> FileWatcher {

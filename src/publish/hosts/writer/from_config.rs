@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use super::log_once::LogOnce;
+use super::FaultLog;
 use super::policy_source::PolicySource;
 use super::store::{self, Loaded};
 use crate::config::{self, Complaint, Complaints, Environment, LoadedWriter, Severity, Sources};
@@ -42,7 +42,7 @@ pub struct FromConfig {
     watcher: FileWatcher,
     watches_drop_ins: bool,
     next_poll: Instant,
-    log_once: LogOnce,
+    faults: FaultLog,
 }
 
 impl FromConfig {
@@ -83,7 +83,7 @@ impl FromConfig {
             trouble: None,
             watches_drop_ins: false,
             next_poll: Instant::now(),
-            log_once: LogOnce::default(),
+            faults: FaultLog::default(),
         };
         this.reread().await;
         this
@@ -111,7 +111,7 @@ impl FromConfig {
             return self.refuse((why.clone(), why), 1);
         }
         (self.sources, self.trouble) = (Some(sources), None);
-        self.log_once.tell("taking over the config", None);
+        self.faults.tell("taking over the config", None);
         if self.saved.as_ref() != Some(&policy) {
             self.save(policy.clone()).await;
         }
@@ -124,7 +124,7 @@ impl FromConfig {
             store::save_policy(&policy).map(|()| policy)
         };
         let result = spawn_blocking(work).await.map_err(|e| e.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
-        self.log_once.tell("keeping the policy for the next start", result.as_ref().err().cloned());
+        self.faults.tell("keeping the policy for the next start", result.as_ref().err().cloned());
         self.saved = result.ok();
     }
 
@@ -138,7 +138,7 @@ impl FromConfig {
             true => "the last good policy stays in force",
             false => "nothing is published until it can be used",
         };
-        self.log_once.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
+        self.faults.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
         self.trouble = Some(format!("the config can't be used: {place}{more}; {meanwhile}"));
         self.sources = None;
     }

@@ -8,10 +8,10 @@ pub(crate) mod apply;
 pub mod core;
 mod event_loop;
 mod from_config;
-mod log_once;
 mod policy_source;
 pub(crate) mod store;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -30,6 +30,7 @@ use crate::model::Receipt;
 use crate::sys::clock::Clock;
 use crate::sys::heartbeat::Beat;
 use crate::sys::identity;
+use crate::sys::tell_once::{FaultNews, TellOnce};
 
 /// Between two looks at what tells no change by itself: the agent's sign of life, and whether our own files are there.
 /// However little there is to do, the core is asked this often: level, not edge.
@@ -63,6 +64,24 @@ impl ThisHost {
     #[must_use]
     pub fn of_this_machine() -> Self {
         Self { identity: identity::local(), boot_id: identity::boot_id() }
+    }
+}
+
+/// Logs what goes wrong, once: not again until something else does, or until it works again.
+#[derive(Debug, Default)]
+struct FaultLog {
+    /// By kind of work.
+    told: BTreeMap<&'static str, TellOnce>,
+}
+
+impl FaultLog {
+    /// The work named `what` failed with this fault, or worked.
+    fn tell(&mut self, what: &'static str, fault: Option<String>) {
+        match self.told.entry(what).or_default().news(fault) {
+            Some(FaultNews::Fails(fault)) => tracing::warn!("hosts writer: {what} failed: {fault}"),
+            Some(FaultNews::WorksAgain) => tracing::info!("hosts writer: {what} works again"),
+            None => {}
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl Writing {
             }
         };
         let shadowed = shadow::shadowed(&self.file, job.wanted.entries.keys());
-        Asserted { found, change, shadowed, print: None }
+        Asserted { found, change, shadowed, stamp: None }
     }
 
     fn judge(&mut self, new: &[u8], wanted: &Block) {

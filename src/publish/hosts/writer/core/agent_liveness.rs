@@ -67,11 +67,12 @@ impl AgentLiveness {
 mod tests {
     use super::*;
     use crate::model::Wall;
+    use crate::sys::file_stamp::FileStamp;
 
     const PATIENCE: Option<Duration> = Some(Duration::from_secs(120));
 
     fn sign(modified: i64) -> Option<LifeFile> {
-        Some(LifeFile { file: (1, 1), modified: (modified, 0), changed: (modified, 0) })
+        Some(LifeFile(FileStamp { file: (1, 1), size: 0, modified: (modified, 0), changed: (modified, 0) }))
     }
 
     /// The first look at `sign`, `up` seconds after the boot, when the wall clock says `wall` seconds.

@@ -8,7 +8,8 @@ use super::rate::Rate;
 use super::{AssertError, Asserted};
 use crate::model::{Boottime, Digest, HostName};
 use crate::publish::hosts::block::{Block, Present};
-use crate::publish::hosts::file::{Change, Print};
+use crate::publish::hosts::file::Change;
+use crate::sys::file_stamp::FileStamp;
 
 /// After a change of the file by somebody else we wait until it has been quiet for this long, since many editors
 /// empty a file first and fill it then.
@@ -18,7 +19,7 @@ const QUIET_AT_MOST: Duration = Duration::from_millis(120);
 /// Between two attempts after a failed one; doubled each time up to [`RETRY_AT_MOST`].
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_AT_MOST: Duration = Duration::from_secs(5);
-/// A file that was read so long after its print was first seen can't have been changed since without another print:
+/// A file that was read so long after its stamp was first seen can't have been changed since without another stamp:
 /// the kernel's clock has ticked in between.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -49,10 +50,10 @@ pub(super) struct FileState {
 /// The file as it was read last.
 #[derive(Debug, Clone, Copy)]
 struct Read {
-    print: Print,
-    /// When this print was first seen.
+    stamp: FileStamp,
+    /// When this stamp was first seen.
     since: Boottime,
-    /// The print alone tells that the file still is what was read.
+    /// The stamp alone tells that the file still is what was read.
     settled: bool,
 }
 
@@ -127,12 +128,12 @@ impl FileState {
         self.says.as_ref().is_some_and(|says| says.same_pairs(wanted))
     }
 
-    /// Begins a look. Gives the print by which the file need not be read again, if nothing else speaks for reading.
-    pub(super) fn begin(&mut self, wanted: &Block) -> Option<Print> {
+    /// Begins a look. Gives the stamp by which the file need not be read again, if nothing else speaks for reading.
+    pub(super) fn begin(&mut self, wanted: &Block) -> Option<FileStamp> {
         let only_time = self.touched.is_none() && self.error.is_none() && self.holds(wanted);
         self.touched = None;
         self.running = Some(wanted.clone());
-        self.read.filter(|read| only_time && read.settled).map(|read| read.print)
+        self.read.filter(|read| only_time && read.settled).map(|read| read.stamp)
     }
 
     /// The look found the very file that was read before.
@@ -160,7 +161,7 @@ impl FileState {
     }
 
     fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
-        let Asserted { found, change, shadowed, print } = asserted;
+        let Asserted { found, change, shadowed, stamp } = asserted;
         let says = |block: &Block| match &found {
             Present::Whole(there) => there.same_pairs(block),
             Present::Absent => block.entries.is_empty(),
@@ -176,9 +177,9 @@ impl FileState {
             self.written_for = Some(digest);
             self.written = Some(now);
         }
-        self.read = print.map(|print| match self.read.filter(|read| read.print == print) {
+        self.read = stamp.map(|stamp| match self.read.filter(|read| read.stamp == stamp) {
             Some(read) => Read { settled: read.settled || now.since(read.since) >= SETTLED, ..read },
-            None => Read { print, since: now, settled: false },
+            None => Read { stamp, since: now, settled: false },
         });
         self.says = Some(wanted);
         self.shadowed = shadowed;

@@ -102,7 +102,7 @@ impl World {
             self.writes.push(self.now);
         }
         let change = if same { Change::Unchanged } else { Change::Written };
-        Ok(Asserted { found, change, shadowed: BTreeSet::new(), print: None })
+        Ok(Asserted { found, change, shadowed: BTreeSet::new(), stamp: None })
     }
 
     /// Lets time pass up to `until`, waking whenever the core asks for it.

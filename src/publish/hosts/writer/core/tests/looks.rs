@@ -2,13 +2,13 @@
 
 use super::*;
 
-/// The next look, `after` so many seconds: what it knows of the file. It is then read with this print.
-fn look(w: &mut World, print: Option<Print>, after: u64) -> Option<Print> {
+/// The next look, `after` so many seconds: what it knows of the file. It is then read with this stamp.
+fn look(w: &mut World, stamp: Option<FileStamp>, after: u64) -> Option<FileStamp> {
     w.now += secs(after);
     let actions = w.core.step(Input::Tick, w.now());
     let [Action::Assert(job)] = actions.as_slice() else { panic!("{actions:?}") };
     let wanted = Present::Whole(job.wanted.clone());
-    let asserted = Asserted { found: wanted, change: Change::Unchanged, shadowed: BTreeSet::new(), print };
+    let asserted = Asserted { found: wanted, change: Change::Unchanged, shadowed: BTreeSet::new(), stamp };
     w.take(Input::Asserted(Ok(asserted)));
     job.known
 }
@@ -17,21 +17,21 @@ fn look(w: &mut World, print: Option<Print>, after: u64) -> Option<Print> {
 fn a_file_that_is_known_is_not_read_until_anything_speaks_for_it() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("hosts"), "").unwrap();
-    let print = Print::at(&dir.path().join("hosts"));
+    let stamp = FileStamp::read(&dir.path().join("hosts"));
     let mut w = published();
-    assert_eq!(look(&mut w, print, 5), None, "never seen");
-    assert_eq!(look(&mut w, print, 5), None, "may have changed in the same tick as it was first seen");
-    assert_eq!(look(&mut w, print, 5), print);
+    assert_eq!(look(&mut w, stamp, 5), None, "never seen");
+    assert_eq!(look(&mut w, stamp, 5), None, "may have changed in the same tick as it was first seen");
+    assert_eq!(look(&mut w, stamp, 5), stamp);
     // Somebody touched it.
     w.core.step(Input::FileTouched, w.now());
-    assert_eq!(look(&mut w, print, 1), None);
-    assert_eq!(look(&mut w, print, 5), print);
+    assert_eq!(look(&mut w, stamp, 1), None);
+    assert_eq!(look(&mut w, stamp, 5), stamp);
     // Something else is wanted.
     let actions = w.core.step(arrives(&plan(&[("a.x", "10.0.0.2")])), w.now());
     assert!(matches!(actions.as_slice(), [Action::Assert(Job { known: None, .. })]), "{actions:?}");
     w.take(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
-    assert_eq!(look(&mut w, print, 5), None, "it failed");
-    assert_eq!(look(&mut w, print, 5), print);
+    assert_eq!(look(&mut w, stamp, 5), None, "it failed");
+    assert_eq!(look(&mut w, stamp, 5), stamp);
     // Nothing was read, and the next look comes all the same.
     w.now += secs(5);
     assert!(matches!(w.core.step(Input::Tick, w.now()).as_slice(), [Action::Assert(_)]));

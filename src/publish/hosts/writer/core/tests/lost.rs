@@ -5,7 +5,7 @@ use super::*;
 /// How the sign of life looks that was left at this second.
 fn sign(at: u64) -> Option<LifeFile> {
     let at = i64::try_from(at).unwrap();
-    Some(LifeFile { file: (1, 1), modified: (at, 0), changed: (at, 0) })
+    Some(LifeFile(FileStamp { file: (1, 1), size: 0, modified: (at, 0), changed: (at, 0) }))
 }
 
 /// `a.x` with one address and one for standby, `b.x` without; the agent shows life at 0 s.
@@ -57,13 +57,13 @@ fn standby_addresses_come_and_go_with_the_agents_silence() {
 fn any_change_of_the_file_is_a_sign_and_its_absence_is_none() {
     let mut w = living();
     look_until(&mut w, 100, sign(0));
-    w.take(Input::AgentLiveness(Some(LifeFile { file: (1, 2), ..sign(0).unwrap() })));
+    w.take(Input::AgentLiveness(Some(LifeFile(FileStamp { file: (1, 2), ..sign(0).unwrap().0 }))));
     look_until(&mut w, 215, None);
     assert_eq!(w.turns, []);
     look_until(&mut w, 220, None);
     assert_eq!(w.turns, [AgentTurn::Lost(secs(120))]);
     // The very file of before tells nothing new.
-    w.take(Input::AgentLiveness(Some(LifeFile { file: (1, 2), ..sign(0).unwrap() })));
+    w.take(Input::AgentLiveness(Some(LifeFile(FileStamp { file: (1, 2), ..sign(0).unwrap().0 }))));
     assert_eq!(w.turns.len(), 1);
     w.take(Input::AgentLiveness(sign(3)));
     assert_eq!(w.turns.last(), Some(&AgentTurn::Back));

@@ -34,7 +34,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     let plan = (btree_map(names(), answer, 0..4), withdrawn)
         .prop_map(|(answers, withdrawn)| arrives(&Plan { answers, withdrawn, ..Plan::default() }));
     let sign = proptest::option::of(0..3u64)
-        .prop_map(|at| at.map(|at| LifeFile { file: (0, at), modified: (0, 0), changed: (0, 0) }));
+        .prop_map(|at| at.map(|at| LifeFile(FileStamp { file: (0, at), ..FileStamp::default() })));
     prop_oneof![
         4 => plan,
         2 => policies().prop_map(|p| Input::Policy(Arc::new(p))),
