@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use privatelinkd::config::Environment;
 use privatelinkd::model::{PublishErrorKind, Receipt, Verdict};
+use privatelinkd::publish::hosts::HostsPolicy;
 use privatelinkd::publish::hosts::policy::Folders;
 use privatelinkd::publish::hosts::writer::{ClaimFolders, FromConfig, PolicySource};
-use privatelinkd::publish::hosts::{HostsPolicy, handover};
 
 use crate::hosts_rig::{FOREIGN, Host, plan, until};
 
@@ -89,7 +89,7 @@ async fn soon<T>(f: impl Future<Output = T>) -> T {
 }
 
 fn names(policies: &impl PolicySource) -> Vec<String> {
-    policies.current().names.iter().map(ToString::to_string).collect()
+    policies.current().rules.names.iter().map(ToString::to_string).collect()
 }
 
 #[tokio::test]
@@ -236,7 +236,8 @@ impl PolicySource for Unnoticed {
 async fn the_config_is_read_again_before_a_name_is_refused_but_not_for_ever() {
     let host = Host::new();
     let rereads = Arc::new(AtomicU32::new(0));
-    let current = HostsPolicy { names: ["a.x".parse().unwrap()].into(), ..host.policy() };
+    let mut current = host.policy();
+    current.rules.names = ["a.x".parse().unwrap()].into();
     let policies =
         Unnoticed { current: Arc::new(current), newer: Arc::new(host.policy()), rereads: Arc::clone(&rereads) };
     let writer = host.start_with(policies);
@@ -246,7 +247,7 @@ async fn the_config_is_read_again_before_a_name_is_refused_but_not_for_ever() {
     assert_eq!(rereads.load(Ordering::Relaxed), 0);
     let both = plan(&[("a.x", &["10.0.0.1"]), ("b.x", &["10.0.0.2"])]);
     host.hand_over(&both);
-    let digest = handover::digest(&both);
+    let digest = both.digest();
     // Each new receipt replaces the one before: the first that speaks of this plan is looked at, or a later one.
     let told = |r: &Option<Receipt>| r.as_ref().is_some_and(|r| r.digest.as_ref() == Some(&digest));
     let receipt = soon(receipts.wait_for(told)).await.unwrap().clone().unwrap();
@@ -257,7 +258,7 @@ async fn the_config_is_read_again_before_a_name_is_refused_but_not_for_ever() {
     for i in 0..40 {
         let unknown = plan(&[(&format!("u{i}.x"), &["10.0.0.1"])]);
         host.hand_over(&unknown);
-        let digest = handover::digest(&unknown);
+        let digest = unknown.digest();
         let refused = |r: &Option<Receipt>| {
             r.as_ref().is_some_and(|r| r.digest.as_ref() == Some(&digest) && r.error == Some(PublishErrorKind::Refused))
         };

@@ -9,10 +9,11 @@ use privatelinkd::model::Families;
 use privatelinkd::model::{
     Answer, AnswerReason, Boottime, Digest, Handover, HostName, Identity, Now, Plan, PublishErrorKind, Wall, Withdrawal,
 };
+use privatelinkd::publish::admission::{AdmissionRules, LastAdmitted};
+use privatelinkd::publish::hosts::HostsPolicy;
 use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
 use privatelinkd::publish::hosts::file::Change;
 use privatelinkd::publish::hosts::life_file::LifeFile;
-use privatelinkd::publish::hosts::policy::{HostsPolicy, LastAdmitted};
 use privatelinkd::publish::hosts::writer::core::{
     Action, AssertError, Asserted, Core, Input, LastGood, Recalled, ThisHost,
 };
@@ -93,15 +94,17 @@ fn files() -> impl Strategy<Value = Vec<u8>> {
 fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
     HostsPolicy {
         publish: true,
-        names,
-        allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
-        families: Families { ipv4: true, ipv6: true },
+        rules: AdmissionRules {
+            names,
+            own_domains: Default::default(),
+            allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
+            families: Families { ipv4: true, ipv6: true },
+            removal_grace: Duration::from_secs(60),
+        },
         path: "/h".into(),
         reassert_interval: Duration::from_secs(5),
-        removal_grace: Duration::from_secs(60),
         agent_run_dir: "/ra".into(),
         agent_lost_after: Duration::from_secs(120),
-        own_domains: Default::default(),
         run_dir: "/rw".into(),
         state_dir: "/sw".into(),
     }
@@ -206,14 +209,14 @@ proptest! {
         let last = LastAdmitted { answers: last, lacking: Default::default() };
         let now = Boottime(Duration::from_secs(at));
         let handover = Handover { digest: Digest::from_bytes(&[0; 16]), ..hand_over(&plan) };
-        let admission = policy.admit(Some(&handover), &last, now);
+        let admission = policy.rules.admit(Some(&handover), &last, now);
         for (name, answer) in &admission.admitted.answers {
             let kept = last.answers.get(name) == Some(answer);
-            let fine = |a: &IpAddr| policy.allowed_ranges.iter().any(|r| r.contains(a));
+            let fine = |a: &IpAddr| policy.rules.allowed_ranges.iter().any(|r| r.contains(a));
             prop_assert!(kept || answer.addresses.iter().chain(&answer.standby).all(fine), "{name}: {answer:?}");
             prop_assert!(kept || answer.standby.iter().all(|a| !answer.addresses.contains(a)));
             prop_assert!(!answer.addresses.is_empty());
-            prop_assert!(policy.names.contains(name) || last.answers.contains_key(name));
+            prop_assert!(policy.rules.names.contains(name) || last.answers.contains_key(name));
         }
         for name in last.answers.keys() {
             let withdrawn = plan.withdrawn.contains_key(name);

@@ -132,8 +132,8 @@ impl Siege {
         let policy = self.host.policy();
         let Present::Whole(block) = block::present(&file) else { panic!("{after}: {}", self.host.text()) };
         for (address, name) in block.pairs() {
-            assert!(policy.names.contains(name), "{after}: {name}");
-            assert!(policy.allowed_ranges.iter().any(|r| r.contains(&address)), "{after}: {address}");
+            assert!(policy.rules.names.contains(name), "{after}: {name}");
+            assert!(policy.rules.allowed_ranges.iter().any(|r| r.contains(&address)), "{after}: {address}");
         }
         let mut seen = vec![("hosts file".to_owned(), file)];
         for dir in [policy.run_dir, policy.state_dir] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use privatelinkd::model::Families;
 use privatelinkd::model::{Answer, AnswerReason, Identity, Plan, Receipt};
+use privatelinkd::publish::admission::AdmissionRules;
 use privatelinkd::publish::hosts::writer::{self, FixedPolicy, PolicySource, Setup, ThisHost};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
@@ -38,15 +39,17 @@ impl Host {
     pub(crate) fn policy(&self) -> HostsPolicy {
         HostsPolicy {
             publish: true,
-            names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
-            allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
-            families: Families { ipv4: true, ipv6: false },
+            rules: AdmissionRules {
+                names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
+                own_domains: Default::default(),
+                allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
+                families: Families { ipv4: true, ipv6: false },
+                removal_grace: Duration::from_secs(600),
+            },
             path: self.hosts(),
             reassert_interval: Duration::from_secs(5),
-            removal_grace: Duration::from_secs(600),
             agent_run_dir: self.run_dir(),
             agent_lost_after: Duration::from_secs(120),
-            own_domains: Default::default(),
             run_dir: self.dir.path().join("run-hosts"),
             state_dir: self.dir.path().join("state"),
         }

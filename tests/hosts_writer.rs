@@ -6,10 +6,11 @@ use std::time::Duration;
 use privatelinkd::model::{
     Boottime, EventKind, Identity, Plan, PlanState, PublishErrorKind, Receipt, Receipts, Verdict,
 };
+use privatelinkd::publish;
+use privatelinkd::publish::hosts::publisher::HostsPublisher;
+use privatelinkd::publish::hosts::receipts::ReceiptFollower;
 use privatelinkd::publish::hosts::writer::FixedPolicy;
 use privatelinkd::publish::hosts::{HostsPolicy, block, file, handover, inspect};
-use privatelinkd::publish::receipts::ReceiptFollower;
-use privatelinkd::publish::{self, HostsPublisher};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue::{self, EventSender};
 use privatelinkd::sys::heartbeat::Stages;
@@ -21,7 +22,7 @@ use crate::hosts_rig::{FOREIGN, Host, plan, until};
 
 /// True if the writer has this very plan in force, every name of it, without an error.
 fn in_sync(plan: &Plan, receipt: &Receipt) -> bool {
-    let digest = handover::digest(plan);
+    let digest = plan.digest();
     let in_force = |name| receipt.verdict(name, Some(&digest)) == Verdict::Published;
     receipt.error.is_none() && plan.answers.keys().all(in_force)
 }
@@ -92,13 +93,13 @@ async fn what_is_wrong_is_told_and_the_block_stays() {
     let bad = plan(&[("a.x", &["8.8.8.8"]), ("unknown.x", &["10.0.0.1"])]);
     host.hand_over(&bad);
     until("refused", || host.receipt().is_some_and(error(PublishErrorKind::Refused))).await;
-    let (receipt, digest) = (host.receipt().unwrap(), handover::digest(&bad));
+    let (receipt, digest) = (host.receipt().unwrap(), bad.digest());
     assert!(bad.answers.keys().all(|name| receipt.verdict(name, Some(&digest)) == Verdict::Refused));
     assert_eq!(host.text(), file);
 
     // A policy that allows it takes effect without a new hand-over.
     let mut policy = host.policy();
-    policy.allowed_ranges.push("8.0.0.0/8".parse().unwrap());
+    policy.rules.allowed_ranges.push("8.0.0.0/8".parse().unwrap());
     settings.send_replace(Arc::new(policy));
     until("allowed now", || host.text().contains("\n8.8.8.8 a.x\n")).await;
     std::fs::write(host.hosts(), [FOREIGN, b"\n1.1.1.1 other A.X\n"].concat()).unwrap();

@@ -18,7 +18,6 @@ use crate::model::{
     AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
     PlanState, Policy, Receipts, Withdrawal,
 };
-use crate::publish::hosts::handover;
 use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
@@ -118,7 +117,7 @@ impl Steering {
             let plan = Arc::new(steered.plan);
             self.plan.send_modify(|state| {
                 state.history = history(&state.history, previous.as_deref(), &plan, now);
-                state.digest = Some(handover::digest(&plan));
+                state.digest = Some(plan.digest());
                 state.plan = Some(plan);
             });
         }

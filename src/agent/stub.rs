@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings;
 use crate::config::{Config, DnsConfig};
-use crate::model::{Digest, DnsReceipt, DnsTransport, EventKind, Identity, PlanState, Receipts};
+use crate::model::{Digest, DnsReceipt, DnsTransport, EventKind, PlanState, Receipts};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
 use crate::publish::{self};
@@ -40,7 +40,6 @@ pub(super) struct Stub {
     pub(super) counters: Arc<Counters>,
     /// From the service manager.
     pub(super) handed_over: Vec<HandedOver>,
-    pub(super) identity: Identity,
     pub(super) clock: Clock,
     pub(super) beat: Beat,
     pub(super) events: EventSender,
@@ -119,7 +118,7 @@ impl Stub {
             let how = how(&now);
             let shared = (Arc::clone(answers), served.clone());
             let runner = publish::Runner {
-                publisher: DnsPublisher::new(how.clone(), self.identity.clone(), self.clock, shared),
+                publisher: DnsPublisher::new(how.clone(), self.clock, shared),
                 plan: self.plan.clone(),
                 events: self.events.clone(),
                 clock: self.clock,
@@ -135,7 +134,7 @@ impl Stub {
 }
 
 fn how(config: &Config) -> How {
-    How { policy: settings::policy(config), ttl: config.dns.ttl, forward: config.dns.forward.clone() }
+    How { rules: settings::policy(config).rules, ttl: config.dns.ttl, forward: config.dns.forward.clone() }
 }
 
 /// Waits until `[dns].publish` is another one.

@@ -24,11 +24,11 @@ use crate::model::{ApiState, EventKind, HealthView, HostFacts, Identity, Invento
 use crate::observe::{Build, ConfigState, DnsMeter, EventLog, Views, events};
 use crate::probe::runner::Runner;
 use crate::probe::{FleetSize, Probers};
+use crate::publish;
 use crate::publish::dns::Counters;
-use crate::publish::hosts::handover;
+use crate::publish::hosts::publisher::{HandoverReporting, HostsPublisher};
+use crate::publish::hosts::receipts::ReceiptFollower;
 use crate::publish::hosts::writer::{self, FixedPolicy, ThisHost};
-use crate::publish::receipts::ReceiptFollower;
-use crate::publish::{self, HostsPublisher, Told};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::{self, EventReceiver, EventSender};
 use crate::sys::heartbeat::{Beat, Stages};
@@ -86,7 +86,7 @@ impl Wiring {
         memory.events.into_iter().for_each(say);
         let inventory = discover::recalled(memory.inventory, &config);
         let known = PlanState {
-            digest: memory.plan.as_ref().map(handover::digest),
+            digest: memory.plan.as_ref().map(crate::model::Plan::digest),
             plan: memory.plan.map(Arc::new),
             ..PlanState::default()
         };
@@ -164,15 +164,15 @@ impl Wiring {
         let (clock, token) = (self.clock, supervisor.token());
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity();
-        let told = Told {
+        let reporting = HandoverReporting {
             policy: self.settings.policy.subscribe(),
             receipts: self.receipts.clone(),
             capped: self.capped.clone(),
             events: self.events.clone(),
             clock,
         };
-        let publisher =
-            HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity).telling(told);
+        let publisher = HostsPublisher::new(config.host.run_dir.clone(), self.cache.boot_id.clone(), identity)
+            .reporting_to(reporting);
         let follower = ReceiptFollower::new(config.hosts.run_dir.clone(), clock).await;
         let (plan, events) = (self.plan.subscribe(), self.events.clone());
         let runner = publish::Runner { publisher, plan, events: events.clone(), clock, beat };
@@ -189,7 +189,6 @@ impl Wiring {
             receipts: self.receipts.clone(),
             counters: Arc::clone(&self.dns),
             handed_over: std::mem::take(&mut self.options.handed_over),
-            identity: self.cache.identity(),
             clock: self.clock,
             beat,
             events: self.events.clone(),

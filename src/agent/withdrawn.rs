@@ -25,14 +25,14 @@ impl Withdrawn {
     /// lacked the name for `removal_grace`: then the writer, whenever it comes, lets go by itself.
     pub(super) fn forget(&mut self, state: &PlanState, word: &Word<'_>) -> Option<Plan> {
         let plan = state.plan.as_ref()?;
-        self.0.retain(|name, _| plan.withdrawn.contains_key(name) && !word.policy.has_name(name));
-        for name in plan.withdrawn.keys().filter(|name| !word.policy.has_name(name)) {
+        self.0.retain(|name, _| plan.withdrawn.contains_key(name) && !word.policy.rules.has_name(name));
+        for name in plan.withdrawn.keys().filter(|name| !word.policy.rules.has_name(name)) {
             self.0.entry(name.clone()).or_insert(word.now);
         }
         if !word.stub_has_heard(state) {
             return None;
         }
-        let is_over = |since: &Boottime| word.now.since(*since) >= word.policy.removal_grace;
+        let is_over = |since: &Boottime| word.now.since(*since) >= word.policy.rules.removal_grace;
         let goes = |name: &HostName| word.writer_let_go(state, name) || self.0.get(name).is_some_and(is_over);
         let withdrawn: BTreeMap<_, _> =
             plan.withdrawn.iter().filter(|(name, _)| !goes(name)).map(|(name, why)| (name.clone(), *why)).collect();
@@ -66,7 +66,6 @@ mod tests {
     use super::*;
     use crate::model::limits::CapCounts;
     use crate::model::{CutShort, Digest, DnsReceipt, HANDOVER_FORMAT, Receipt, Verdict, Wall, Withdrawal};
-    use crate::publish::hosts::handover;
 
     const GONE: &str = "gone.example.com";
     const REMOVED: &str = "removed.example.com";
@@ -76,7 +75,7 @@ mod tests {
         let name = |text: &str| text.parse().unwrap();
         let withdrawn = [(name(GONE), Withdrawal::Gone), (name(REMOVED), Withdrawal::Removed)].into();
         let plan = Plan { withdrawn, ..Plan::default() };
-        PlanState { digest: Some(handover::digest(&plan)), plan: Some(Arc::new(plan)), ..PlanState::default() }
+        PlanState { digest: Some(plan.digest()), plan: Some(Arc::new(plan)), ..PlanState::default() }
     }
 
     fn config(more: &str) -> Config {

@@ -93,8 +93,8 @@ fn dns(config: &WriterConfig) -> Result<DnsConfig, Failed> {
 fn names(policy: &HostsPolicy) -> Names {
     // One that can't be read is no plan; the agent replaces it.
     let plan = handover::read(&policy.agent_run_dir).ok().flatten().map(|h| h.plan).unwrap_or_default();
-    let planned: BTreeSet<HostName> = plan.into_keys().filter(|name| policy.has_name(name)).collect();
-    let without_answer = policy.names.difference(&planned).cloned().collect();
+    let planned: BTreeSet<HostName> = plan.into_keys().filter(|name| policy.rules.has_name(name)).collect();
+    let without_answer = policy.rules.names.difference(&planned).cloned().collect();
     Names { planned, without_answer }
 }
 
@@ -158,8 +158,8 @@ mod tests {
         let at = || dir.path().to_owned();
         let mut policy = HostsPolicy::idle(Folders { agent_run_dir: at(), run_dir: at(), state_dir: at() });
         let set = |all: &[&str]| -> BTreeSet<HostName> { all.iter().map(|n| n.parse().unwrap()).collect() };
-        policy.names = set(&["a.x", "b.x"]);
-        policy.own_domains = [("ep-bp1".parse().unwrap(), OwnDomains::default())].into();
+        policy.rules.names = set(&["a.x", "b.x"]);
+        policy.rules.own_domains = [("ep-bp1".parse().unwrap(), OwnDomains::default())].into();
         let nothing = Names { planned: set(&[]), without_answer: set(&["a.x", "b.x"]) };
         assert_eq!(names(&policy), nothing, "no agent yet");
         let answer =

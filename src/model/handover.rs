@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DnsReceipt;
 use super::limits::CapCounts;
-use super::{Answer, Boottime, HostName, Identity, Wall, Withdrawal};
+use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
 pub const HANDOVER_FORMAT: u32 = 1;
@@ -23,6 +23,15 @@ impl Digest {
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 16]) -> Self {
         Self(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>().into())
+    }
+
+    /// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.
+    fn of_content(answers: &BTreeMap<HostName, Answer>, withdrawn: &[Withdrawn]) -> Self {
+        // Serialising closed types with string keys into memory can't fail.
+        let json = serde_json::to_vec(&(answers, withdrawn)).unwrap_or_default();
+        let mut short = [0; 16];
+        short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, &json).as_ref()[..16]);
+        Self::from_bytes(&short)
     }
 
     /// The digits.
@@ -72,6 +81,28 @@ pub struct Handover {
     pub plan: BTreeMap<HostName, Answer>,
     /// Names that must go.
     pub withdrawn: Vec<Withdrawn>,
+}
+
+impl Handover {
+    /// True if its digest is that of its content.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.digest == Digest::of_content(&self.plan, &self.withdrawn)
+    }
+}
+
+impl Plan {
+    /// The digest of the plan, which its hand-over carries and its receipt echoes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of_content(&self.answers, &self.withdrawn_names())
+    }
+
+    /// The names that must go, as a hand-over has them.
+    #[must_use]
+    pub fn withdrawn_names(&self) -> Vec<Withdrawn> {
+        self.withdrawn.iter().map(|(name, why)| Withdrawn { name: name.clone(), why: *why }).collect()
+    }
 }
 
 /// One name that must go, and why.

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+use super::HostName;
 
 /// Addresses that one name may have, standby ones included, and those of one endpoint likewise. More are a mistake, and
 /// small resolvers read only 48.
@@ -23,6 +26,8 @@ pub const NAMES_A_HANDOVER: usize = NAMES_A_CONFIG;
 pub const HANDOVER_BYTES: u64 = 2 << 20;
 /// Bytes of our block in the hosts file, which every lookup on the host reads.
 pub const BLOCK_BYTES: usize = 1 << 20;
+/// Most of them that its markers take up.
+pub const BLOCK_MARKERS: usize = 256;
 
 /// Bytes of a name's entry in the block: a line with the name and the reason, and one with the name for each address.
 /// All are lengths of texts.
@@ -32,6 +37,16 @@ pub fn entry_bytes(name: usize, reason: usize, addresses: impl IntoIterator<Item
     const LINE: usize = " \n".len();
     let lines: usize = addresses.into_iter().map(|address| address + name + LINE).sum();
     COMMENT + name + reason + lines
+}
+
+/// Length of the longest reason that an entry of the block gives, in bytes, with some to spare.
+pub const LONGEST_REASON: usize = 24;
+
+/// Most bytes that the entry of a name with these addresses takes up in the block, whatever its reason.
+#[must_use]
+pub fn entry_size<'a>(name: &HostName, addresses: impl IntoIterator<Item = &'a IpAddr>) -> usize {
+    let lengths = addresses.into_iter().map(|address| address.to_string().len());
+    entry_bytes(name.as_str().len(), LONGEST_REASON, lengths)
 }
 
 /// What there can be too much of.

@@ -80,7 +80,7 @@ pub(super) const ROOMS: &[Room] = &[
     room("publish", &["model", "sys::*"], "a publisher gets a plan; it asks no stage how that came about"),
     room(
         "publish::hosts",
-        &["model", "sys::*", "config", "publish"],
+        &["model", "sys::*", "config", "publish", "publish::admission"],
         "a publisher gets a plan; it asks no stage how that came about",
     ),
     pure("publish::hosts::block", &["model"], "rendering and splicing are functions of bytes and a plan"),
@@ -103,19 +103,25 @@ pub(super) const ROOMS: &[Room] = &[
         "a file of another user is read without knowing what for",
     ),
     pure(
+        "publish::admission",
+        &["model", "config"],
+        "what is let in is a function of a plan, of the config and of what was let in before",
+    ),
+    pure(
         "publish::hosts::policy",
-        &["model", "config", "publish::hosts::block"],
+        &["model", "config", "publish::admission"],
         "the privileged side judges by its own config; it trusts nothing that the network side computed",
     ),
     room(
         "publish::hosts::writer",
-        &["model", "sys::*", "config::*", "publish", "publish::hosts::*"],
+        &["model", "sys::*", "config::*", "publish", "publish::admission", "publish::hosts::*"],
         "the privileged loop faces the hand-over and the file, nothing else",
     ),
     pure(
         "publish::hosts::writer::core",
         &[
             "model",
+            "publish::admission",
             "publish::hosts::block",
             "publish::hosts::file",
             "publish::hosts::policy",
@@ -127,15 +133,7 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     room(
         "publish::dns",
-        &[
-            "model",
-            "sys::*",
-            "config",
-            "publish",
-            "publish::hosts::handover",
-            "publish::hosts::policy",
-            "publish::dns::*",
-        ],
+        &["model", "sys::*", "config", "publish", "publish::admission", "publish::dns::*"],
         "the stub answers from the plan alone, as the hosts writer admits it",
     ),
     pure("publish::dns::zone", &["model"], "a zone is a function of a plan"),

@@ -29,9 +29,8 @@ use self::reference::{Reference, Written};
 use self::wire::Images;
 use self::zone::Zones;
 use super::Publisher;
-use super::hosts::handover;
-use super::hosts::policy::{Admission, HostsPolicy, LastAdmitted};
-use crate::model::{Digest, Identity, Plan};
+use super::admission::{Admission, AdmissionRules, LastAdmitted};
+use crate::model::{Digest, Plan};
 use crate::sys::clock::Clock;
 
 /// What the stub answers from: replaced as a whole.
@@ -68,7 +67,7 @@ pub type Answers = Arc<ArcSwap<Published>>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct How {
     /// What the hosts writer would admit.
-    pub policy: HostsPolicy,
+    pub rules: AdmissionRules,
     /// How long clients may keep an answer.
     pub ttl: Duration,
     /// Who is asked for names of others.
@@ -77,13 +76,12 @@ pub struct How {
 
 /// Publishes by way of the stub: makes its answers of each plan.
 ///
-/// A plan is admitted by the policy of the hosts writer, so that both always say the same: addresses outside of
+/// A plan is admitted by the rules of the hosts writer, so that both always say the same: addresses outside of
 /// `hosts.allowed_ranges` are served no more than they are written. Only which names there may be is not judged here,
 /// since no other user's file lies between, nor how many: there is no block that every lookup has to read.
 #[derive(Debug)]
 pub struct DnsPublisher {
     how: How,
-    identity: Identity,
     clock: Clock,
     admitted: LastAdmitted,
     answers: Answers,
@@ -98,23 +96,17 @@ impl DnsPublisher {
     /// Makes one that serves `answers`, and tells which plan they are of. What `answers` holds already goes on being
     /// served.
     #[must_use]
-    pub fn new(
-        how: How,
-        identity: Identity,
-        clock: Clock,
-        (answers, served): (Answers, watch::Sender<Option<Digest>>),
-    ) -> Self {
-        Self { how, identity, clock, admitted: LastAdmitted::default(), answers, served }
+    pub fn new(how: How, clock: Clock, (answers, served): (Answers, watch::Sender<Option<Digest>>)) -> Self {
+        Self { how, clock, admitted: LastAdmitted::default(), answers, served }
     }
 
     fn admit(&mut self, plan: &Plan) -> Digest {
-        let handover = handover::make(plan, "", &self.identity);
-        let policy = &mut self.how.policy;
-        policy.names.extend(plan.answers.keys().cloned());
+        let rules = &mut self.how.rules;
+        rules.names.extend(plan.answers.keys().cloned());
         let now = self.clock.now().boottime;
-        let Admission { admitted, .. } = policy.admit_without_block(&handover, &self.admitted, now);
+        let Admission { admitted, .. } = rules.admit_without_block(plan, &self.admitted, now);
         self.admitted = admitted;
-        handover.digest
+        plan.digest()
     }
 }
 
@@ -137,14 +129,6 @@ impl Publisher for DnsPublisher {
         self.served.send_replace(Some(digest));
         Ok(())
     }
-
-    async fn stands(&mut self) -> io::Result<bool> {
-        Ok(true)
-    }
-
-    async fn show_life(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -157,7 +141,6 @@ mod tests {
     use super::*;
     use crate::model::Families;
     use crate::model::{Answer, AnswerReason};
-    use crate::publish::hosts::policy::Folders;
 
     fn plan(addresses: &[&str]) -> Arc<Plan> {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
@@ -174,13 +157,12 @@ mod tests {
 
     fn publisher() -> (DnsPublisher, Answers, watch::Sender<Option<Digest>>) {
         let allowed: IpNet = "10.0.0.0/8".parse().unwrap();
-        let folders = Folders { agent_run_dir: "/a".into(), run_dir: "/b".into(), state_dir: "/c".into() };
         let families = Families { ipv4: true, ipv6: false };
-        let policy = HostsPolicy { allowed_ranges: vec![allowed], families, ..HostsPolicy::idle(folders) };
+        let rules = AdmissionRules { allowed_ranges: vec![allowed], families, ..AdmissionRules::default() };
         let (answers, served_plan) = (Answers::default(), watch::Sender::default());
-        let how = How { policy, ttl: Duration::from_secs(5), forward: Vec::new() };
+        let how = How { rules, ttl: Duration::from_secs(5), forward: Vec::new() };
         let shared = (Arc::clone(&answers), served_plan.clone());
-        (DnsPublisher::new(how, Identity::default(), Clock::System, shared), answers, served_plan)
+        (DnsPublisher::new(how, Clock::System, shared), answers, served_plan)
     }
 
     /// Neither the room in a hand-over nor that in the block of the hosts file binds the stub.
@@ -191,7 +173,7 @@ mod tests {
         let answer = plan(&["10.0.0.1"]).answers.values().next().unwrap().clone();
         let name = |n: usize| format!("n{n:05}.{long}").parse().unwrap();
         let large = Plan { answers: (0..12_000).map(|n| (name(n), answer.clone())).collect(), ..Plan::default() };
-        let digest = handover::digest(&large);
+        let digest = large.digest();
         publisher.publish(Arc::new(large)).await.unwrap();
         assert_eq!(*served_plan.borrow(), Some(digest));
         let last: LowerName = Name::from_ascii(format!("n11999.{long}.")).unwrap().into();
@@ -208,7 +190,7 @@ mod tests {
         let first = plan(&["10.0.0.1", "10.0.0.1"]);
         publisher.publish(Arc::clone(&first)).await.unwrap();
         assert_eq!(served(&answers), ok);
-        assert_eq!(*served_plan.borrow(), Some(handover::digest(&first)));
+        assert_eq!(*served_plan.borrow(), Some(first.digest()));
         publisher.publish(plan(&["9.9.9.9", "8.8.8.8"])).await.unwrap();
         assert_eq!(served(&answers), ok, "the last admitted answer stays where none is left");
         publisher.publish(plan(&["10.0.0.1", "8.8.8.8"])).await.unwrap();

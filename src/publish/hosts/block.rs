@@ -25,7 +25,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::model::limits::entry_bytes;
 use crate::model::{Answer, AnswerReason, HostName};
 
 const BEGIN: &[u8] = b"# BEGIN privatelinkd";
@@ -33,8 +32,6 @@ const BEGIN_NOTE: &[u8] = b"# BEGIN privatelinkd (managed by ";
 const ABANDONED: &[u8] = b"# BEGIN privatelinkd (managed by nobody";
 const END: &[u8] = b"# END privatelinkd";
 const NEWLINE_NOTE: &[u8] = b"; newline added at ";
-/// Of [`EntryReason::label`], in bytes, with some to spare.
-const LONGEST_REASON: usize = 24;
 
 /// What we want a block to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,6 +92,19 @@ impl From<Entry> for Answer {
 }
 
 impl Block {
+    /// What the file should say of these answers; with the standby addresses if the agent is lost (B17).
+    #[must_use]
+    pub fn from_answers(answers: &BTreeMap<HostName, Answer>, agent_lost: bool) -> Self {
+        let entry = |answer: &Answer| match agent_lost {
+            false => Entry::from(answer),
+            true => Entry {
+                addresses: [answer.addresses.as_slice(), &answer.standby].concat(),
+                reason: EntryReason::AgentLost,
+            },
+        };
+        Self { entries: answers.iter().map(|(name, answer)| (name.clone(), entry(answer))).collect() }
+    }
+
     /// Every (address, name) pair, in the order of the lines.
     pub fn pairs(&self) -> impl Iterator<Item = (IpAddr, &HostName)> {
         self.entries.iter().flat_map(|(name, e)| e.addresses.iter().map(move |a| (*a, name)))
@@ -136,13 +146,6 @@ impl Block {
         out.push(b'\n');
         out
     }
-}
-
-/// Most bytes that the entry of a name with these addresses takes up in a block, whatever its reason.
-#[must_use]
-pub fn entry_size<'a>(name: &HostName, addresses: impl IntoIterator<Item = &'a IpAddr>) -> usize {
-    let lengths = addresses.into_iter().map(|address| address.to_string().len());
-    entry_bytes(name.as_str().len(), LONGEST_REASON, lengths)
 }
 
 /// What of ours a file holds.

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 use super::untrusted_file::{self, ReadError};
 use crate::model::limits::HANDOVER_BYTES;
-use crate::model::{Digest, HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt, Withdrawn};
+use crate::model::{HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt};
 use crate::sys::atomic_file::{self, Durability};
 
 /// Largest receipt that is written and read, in bytes: it speaks of every name of a hand-over and of the block.
@@ -42,24 +42,6 @@ pub fn receipt_path(writer_run_dir: &Path) -> PathBuf {
     writer_run_dir.join("receipt.json")
 }
 
-/// The digest of a plan, which its hand-over carries and its receipt echoes.
-#[must_use]
-pub fn digest(plan: &Plan) -> Digest {
-    digest_of(&plan.answers, &withdrawn(plan))
-}
-
-fn withdrawn(plan: &Plan) -> Vec<Withdrawn> {
-    plan.withdrawn.iter().map(|(name, why)| Withdrawn { name: name.clone(), why: *why }).collect()
-}
-
-/// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.
-fn digest_of(answers: &impl serde::Serialize, withdrawn: &[Withdrawn]) -> Digest {
-    let json = json(&(answers, withdrawn));
-    let mut short = [0; 16];
-    short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, &json).as_ref()[..16]);
-    Digest::from_bytes(&short)
-}
-
 /// Serialising closed types with string keys into memory can't fail.
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
@@ -83,7 +65,7 @@ pub fn fitting<'p>(plan: &'p Plan, known: &BTreeSet<HostName>) -> Cow<'p, Plan> 
 
 /// More than a hand-over of this plan takes, by what is beside the plan.
 fn size(plan: &Plan) -> u64 {
-    (BESIDE + json(&(&plan.answers, withdrawn(plan))).len()) as u64
+    (BESIDE + json(&(&plan.answers, plan.withdrawn_names())).len()) as u64
 }
 
 /// For what is beside the plan in a hand-over, in bytes: identity, digest and braces.
@@ -116,9 +98,9 @@ pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
         format: HANDOVER_FORMAT,
         boot_id: boot_id.to_owned(),
         identity: identity.clone(),
-        digest: digest(plan),
+        digest: plan.digest(),
         plan: plan.answers.clone(),
-        withdrawn: withdrawn(plan),
+        withdrawn: plan.withdrawn_names(),
     }
 }
 
@@ -157,7 +139,7 @@ pub fn read(agent_run_dir: &Path) -> Result<Option<Handover>, ReadError> {
 /// It is not what it should be, or not whole.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
     let handover: Handover = untrusted_file::parse(path, bytes)?;
-    if digest_of(&handover.plan, &handover.withdrawn) != handover.digest {
+    if !handover.is_whole() {
         return Err(ReadError::Digest(path.to_owned()));
     }
     Ok(handover)
@@ -252,7 +234,7 @@ mod tests {
         assert_eq!(std::fs::metadata(dir.plan()).unwrap().mode() & 0o7777, 0o644);
         let mut other = plan();
         other.withdrawn.clear();
-        assert_ne!(digest(&other), sent.digest);
+        assert_ne!(other.digest(), sent.digest);
     }
 
     fn long(what: char, n: usize) -> HostName {
@@ -274,7 +256,7 @@ mod tests {
         let dir = Dir::new();
         write(dir.0.path(), &make(&fit, "boot", &Identity::default())).unwrap();
         let read = dir.read().unwrap().unwrap();
-        assert_eq!((&read.plan, read.digest), (&fit.answers, digest(&fit)));
+        assert_eq!((&read.plan, read.digest), (&fit.answers, fit.digest()));
     }
 
     /// Newcomers that sort before all others, and a crowd of names that go, displace nobody.

@@ -9,10 +9,11 @@ use super::block;
 use super::file::{self, FileError, NoHook};
 use super::handover;
 use super::life_file::LifeFile;
-use super::policy::{HostsPolicy, LastAdmitted, Refusal};
+use super::policy::HostsPolicy;
 use super::writer::core::{Action, Core, Input, Origin, Recalled, ThisHost};
 use super::writer::{self, apply, store};
 use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt};
+use crate::publish::admission::{LastAdmitted, Refusal};
 use crate::sys::clock::Clock;
 
 /// Why there is nothing to show.
@@ -74,7 +75,7 @@ pub fn handed_over(agent_run_dir: &Path, policy: Option<&HostsPolicy>) -> BTreeS
 #[must_use]
 pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
     let mut block = block::salvage(&file::read(&policy.path).ok()??)?;
-    block.entries.retain(|name, _| policy.has_name(name));
+    block.entries.retain(|name, _| policy.rules.has_name(name));
     let answers = block.entries.into_iter().map(|(name, entry)| (name, entry.into())).collect();
     Some(Plan { answers, ..Plan::default() })
 }
@@ -109,15 +110,13 @@ pub fn diff_of(policy: &Arc<HostsPolicy>, plan: &Plan, clock: Clock) -> Result<S
 pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<HostName, Refusal> {
     let known = handed_over(&policy.agent_run_dir, Some(policy));
     let handover = handover::make(&handover::fitting(plan, &known), "", &Identity::default());
-    policy.admit(Some(&handover), &LastAdmitted::default(), clock.now().boottime).refused
+    policy.rules.admit(Some(&handover), &LastAdmitted::default(), clock.now().boottime).refused
 }
 
 fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
     let saved = match store::load_block(&policy.state_dir) {
-        store::Loaded::Good(kept) => {
-            Some(LastAdmitted { answers: kept.answers, ..LastAdmitted::default() }.block(false))
-        }
+        store::Loaded::Good(kept) => Some(block::Block::from_answers(&kept.answers, false)),
         store::Loaded::Nothing | store::Loaded::Unusable(_) => None,
     };
     let new = block::splice(&old, core.wanted(), saved.as_ref());

@@ -17,6 +17,8 @@ pub mod handover;
 pub mod inspect;
 pub mod life_file;
 pub mod policy;
+pub mod publisher;
+pub mod receipts;
 pub mod shadow;
 mod untrusted_file;
 pub mod writer;

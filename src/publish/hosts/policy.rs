@@ -1,50 +1,29 @@
-//! What the writer lets into the file. Pure.
-//!
-//! The writer trusts its own config and nothing that the agent wrote. It judges name by name, never plan by plan, and
-//! address by address: a bad address is left out and costs its name nothing else. Only where none is left the name
-//! keeps its last admitted answer. Absence removes nothing (B1): a name goes when the hand-over withdraws it, or once
-//! the config has lacked it for `removal_grace`.
-
-mod domain;
-mod room;
+//! What the hosts writer needs of the config.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use self::domain::Tails;
-use self::room::Room;
-use super::block::{Block, Entry, EntryReason};
 use crate::config::{OwnDomains, WriterConfig};
-use crate::model::limits::{ADDRESSES_A_NAME, BLOCK_BYTES, CapCounts, Capped, NAMES_A_HANDOVER};
-use crate::model::ranges::{self, BadAddress};
-use crate::model::{Answer, Boottime, EndpointId, Families, Handover, HostName, LeftOut};
+use crate::model::{EndpointId, Families, HostName};
+use crate::publish::admission::AdmissionRules;
 
 /// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
 /// used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "SavedPolicy", into = "SavedPolicy")]
 pub struct HostsPolicy {
     /// Whether to publish at all. Without it the writer is idle: what is in the file stays as it is.
     pub publish: bool,
-    /// Names that may be published.
-    pub names: BTreeSet<HostName>,
-    /// Endpoints whose own domain, and whose zones' domains, may be published too; and what is known of these.
-    pub own_domains: BTreeMap<EndpointId, OwnDomains>,
-    /// Addresses outside are refused.
-    pub allowed_ranges: Vec<IpNet>,
-    /// Addresses of other families are left out.
-    pub families: Families,
+    /// Which names and addresses are let in.
+    pub rules: AdmissionRules,
     /// The file; empty while none is known.
     pub path: PathBuf,
     /// How often the file is looked at without any event.
     pub reassert_interval: Duration,
-    /// How long a name that left the config stays; [`Duration::MAX`] while it isn't sure that it left.
-    pub removal_grace: Duration,
     /// After so long without a sign of life the agent counts as lost (B17).
     pub agent_lost_after: Duration,
     /// Where the agent puts `plan.json` and `alive`.
@@ -53,6 +32,66 @@ pub struct HostsPolicy {
     pub run_dir: PathBuf,
     /// Where the writer keeps its last known good and `hosts.orig`.
     pub state_dir: PathBuf,
+}
+
+/// A policy as it is on disk.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedPolicy {
+    publish: bool,
+    names: BTreeSet<HostName>,
+    own_domains: BTreeMap<EndpointId, OwnDomains>,
+    allowed_ranges: Vec<IpNet>,
+    families: Families,
+    path: PathBuf,
+    reassert_interval: Duration,
+    removal_grace: Duration,
+    agent_lost_after: Duration,
+    agent_run_dir: PathBuf,
+    run_dir: PathBuf,
+    state_dir: PathBuf,
+}
+
+impl From<SavedPolicy> for HostsPolicy {
+    fn from(saved: SavedPolicy) -> Self {
+        Self {
+            publish: saved.publish,
+            rules: AdmissionRules {
+                names: saved.names,
+                own_domains: saved.own_domains,
+                allowed_ranges: saved.allowed_ranges,
+                families: saved.families,
+                removal_grace: saved.removal_grace,
+            },
+            path: saved.path,
+            reassert_interval: saved.reassert_interval,
+            agent_lost_after: saved.agent_lost_after,
+            agent_run_dir: saved.agent_run_dir,
+            run_dir: saved.run_dir,
+            state_dir: saved.state_dir,
+        }
+    }
+}
+
+impl From<HostsPolicy> for SavedPolicy {
+    fn from(policy: HostsPolicy) -> Self {
+        let HostsPolicy { publish, rules, path, reassert_interval, agent_lost_after, .. } = policy;
+        let AdmissionRules { names, own_domains, allowed_ranges, families, removal_grace } = rules;
+        Self {
+            publish,
+            names,
+            own_domains,
+            allowed_ranges,
+            families,
+            path,
+            reassert_interval,
+            removal_grace,
+            agent_lost_after,
+            agent_run_dir: policy.agent_run_dir,
+            run_dir: policy.run_dir,
+            state_dir: policy.state_dir,
+        }
+    }
 }
 
 /// Where the writer works: known even if the rest of the config can't be used.
@@ -74,13 +113,9 @@ impl HostsPolicy {
         let Folders { agent_run_dir, run_dir, state_dir } = folders;
         Self {
             publish: false,
-            names: BTreeSet::new(),
-            own_domains: BTreeMap::new(),
-            allowed_ranges: Vec::new(),
-            families: Families { ipv4: true, ipv6: true },
+            rules: AdmissionRules::default(),
             path: PathBuf::new(),
             reassert_interval: Duration::from_secs(5),
-            removal_grace: Duration::MAX,
             agent_lost_after: Duration::MAX,
             agent_run_dir,
             run_dir,
@@ -94,13 +129,15 @@ impl HostsPolicy {
         let WriterConfig { hosts, agent_run_dir, names, own_domains, dns: _, log: _ } = config;
         Self {
             publish: hosts.publish,
-            names,
-            own_domains,
-            allowed_ranges: hosts.allowed_ranges,
-            families: hosts.families,
+            rules: AdmissionRules {
+                names,
+                own_domains,
+                allowed_ranges: hosts.allowed_ranges,
+                families: hosts.families,
+                removal_grace: hosts.removal_grace,
+            },
             path: hosts.path,
             reassert_interval: hosts.reassert_interval,
-            removal_grace: hosts.removal_grace,
             agent_lost_after: hosts.agent_lost_after,
             agent_run_dir,
             run_dir: hosts.run_dir,
@@ -108,242 +145,9 @@ impl HostsPolicy {
         }
     }
 
-    /// Takes no name away that an earlier policy let in, for as long as the agent refuses the config and so goes on
-    /// with that name (B13).
-    pub fn hold_on_to(&mut self, earlier: &Self) {
-        self.names.extend(earlier.names.iter().cloned());
-        for (id, own) in &earlier.own_domains {
-            self.own_domains.entry(id.clone()).or_insert_with(|| own.clone());
-        }
-        // And none that was on its way out already: an editor may have emptied the file first.
-        self.removal_grace = Duration::MAX;
-    }
-
     /// True if it takes no name away, however long it lacks it.
     #[must_use]
     pub fn holds_every_name(&self) -> bool {
-        !self.publish || self.removal_grace == Duration::MAX
-    }
-
-    /// True for a name of the config, and for what may be the domain, or a zone's, of an endpoint that publishes these.
-    #[must_use]
-    pub fn has_name(&self, name: &HostName) -> bool {
-        self.names.contains(name) || domain::find(name, &self.own_domains).is_some()
-    }
-
-    /// True if [`Self::admit`] would refuse a name of this hand-over because the config lacks it.
-    #[must_use]
-    pub fn lacks_a_name_of(&self, handover: &Handover, last: &LastAdmitted) -> bool {
-        handover.plan.keys().any(|name| !self.may_have(name, last))
-    }
-
-    /// A name that is on its way out may still move.
-    fn may_have(&self, name: &HostName, last: &LastAdmitted) -> bool {
-        self.has_name(name) || last.lacking.contains_key(name)
-    }
-
-    /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
-    #[must_use]
-    pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
-        let next = self.without_what_goes(handover, last, now);
-        let room = Room::taken_by(&next.answers);
-        self.admit_into(next, room, handover)
-    }
-
-    /// As [`Self::admit`], for whoever keeps no block that names might have no room in.
-    #[must_use]
-    pub fn admit_without_block(&self, handover: &Handover, last: &LastAdmitted, now: Boottime) -> Admission {
-        let next = self.without_what_goes(Some(handover), last, now);
-        self.admit_into(next, Room::endless(), Some(handover))
-    }
-
-    fn admit_into(&self, mut next: LastAdmitted, mut room: Room, handover: Option<&Handover>) -> Admission {
-        let mut refused = BTreeMap::new();
-        let mut tails = Tails::of(&next.answers, &self.own_domains);
-        // Who is there already comes before newcomers, whatever room that takes.
-        let answers = || handover.into_iter().flat_map(|h| &h.plan);
-        let (known, new): (Vec<_>, Vec<_>) = answers().partition(|(name, _)| next.answers.contains_key(*name));
-        let (mut left_out, mut capped) = (BTreeMap::new(), CapCounts::default());
-        for (name, answer) in known.into_iter().chain(new) {
-            let fitting = self.judge(name, answer, &next).and_then(|(answer, what)| {
-                self.judge_domain(name, &mut tails)?;
-                room.put(name, next.answers.get(name), &answer).map(|()| (answer, what))
-            });
-            match fitting {
-                Ok((answer, what)) => {
-                    capped.add(Capped::Addresses, what.addresses as u64);
-                    if !what.is_empty() {
-                        left_out.insert(name.clone(), what);
-                    }
-                    next.answers.insert(name.clone(), answer);
-                }
-                Err(refusal) => drop(refused.insert(name.clone(), refusal)),
-            }
-        }
-        let next_deadline = next.lacking.values().map(|since| since.after(self.removal_grace)).min();
-        Admission { admitted: next, refused, left_out, capped, next_deadline }
-    }
-
-    /// What was admitted last, but for what the hand-over withdraws and what the config has lacked for long enough.
-    fn without_what_goes(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> LastAdmitted {
-        let mut next = last.clone();
-        for w in handover.into_iter().flat_map(|h| &h.withdrawn) {
-            // A name that the plan has too is wanted: never empty by accident.
-            if handover.is_none_or(|h| !h.plan.contains_key(&w.name)) {
-                next.answers.remove(&w.name);
-            }
-        }
-        next.lacking.retain(|name, _| next.answers.contains_key(name) && !self.has_name(name));
-        for name in next.answers.keys().filter(|n| !self.has_name(n)) {
-            next.lacking.entry(name.clone()).or_insert(now);
-        }
-        // The grace is for what may come back. What no room was ever meant for would keep out what is wanted.
-        let overfull = self.removal_grace != Duration::MAX && Room::taken_by(&next.answers).is_overfull();
-        let grace = if overfull { Duration::ZERO } else { self.removal_grace };
-        next.answers.retain(|name, _| next.lacking.get(name).is_none_or(|since| now.since(*since) < grace));
-        next.lacking.retain(|name, _| next.answers.contains_key(name));
-        next
-    }
-
-    /// An endpoint's own names all end alike. A name of the config itself may end as it likes.
-    fn judge_domain(&self, name: &HostName, tails: &mut Tails) -> Result<(), Refusal> {
-        match domain::find(name, &self.own_domains).filter(|_| !self.names.contains(name)) {
-            Some(domain) => tails.admit(domain).map_err(|tail| Refusal::OtherDomain { tail }),
-            None => Ok(()),
-        }
-    }
-
-    fn judge(&self, name: &HostName, answer: &Answer, admitted: &LastAdmitted) -> Result<(Answer, LeftOut), Refusal> {
-        if !self.may_have(name, admitted) {
-            return Err(Refusal::UnknownName);
-        }
-        let Answer { addresses, standby, reason } = answer;
-        let mut left_out = LeftOut::default();
-        let mut seen: BTreeSet<IpAddr> = BTreeSet::new();
-        let mut good = |all: &[IpAddr]| {
-            let mut good = all.to_vec();
-            good.retain(|address| match ranges::judge(*address, &self.allowed_ranges) {
-                Ok(()) => self.families.has(*address) && seen.insert(*address),
-                Err(why) => {
-                    left_out.add_bad(*address, why);
-                    false
-                }
-            });
-            good
-        };
-        let (mut addresses, mut standby) = (good(addresses), good(standby));
-        if addresses.is_empty() {
-            return Err(left_out.bad.map_or(Refusal::NoAddress, |(address, why, _)| Refusal::Address { address, why }));
-        }
-        left_out.addresses = keep_within_cap(&mut addresses, &mut standby, admitted.answers.get(name));
-        Ok((Answer { addresses, standby, reason: *reason }, left_out))
+        !self.publish || self.rules.removal_grace == Duration::MAX
     }
 }
-
-/// Leaves out what is over the cap: standby addresses first, newcomers before what is published already, and of those
-/// the numerically last. Says how many.
-fn keep_within_cap(addresses: &mut Vec<IpAddr>, standby: &mut Vec<IpAddr>, published: Option<&Answer>) -> usize {
-    let over = (addresses.len() + standby.len()).saturating_sub(ADDRESSES_A_NAME);
-    if over == 0 {
-        return 0;
-    }
-    let known =
-        |address: &IpAddr| published.is_some_and(|p| p.addresses.contains(address) || p.standby.contains(address));
-    let mut ranked: Vec<(bool, bool, IpAddr)> = Vec::new();
-    for (all, second) in [(&*addresses, false), (&*standby, true)] {
-        ranked.extend(all.iter().map(|address| (second, !known(address), *address)));
-    }
-    ranked.sort_unstable();
-    let kept: BTreeSet<IpAddr> = ranked.into_iter().take(ADDRESSES_A_NAME).map(|(.., address)| address).collect();
-    addresses.retain(|address| kept.contains(address));
-    standby.retain(|address| kept.contains(address));
-    over
-}
-
-/// What was admitted up to now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LastAdmitted {
-    /// By name. The addresses of each are never empty, and none of its standby addresses repeats one.
-    pub answers: BTreeMap<HostName, Answer>,
-    /// Names of it that the config lacks, and since when this process has seen that.
-    pub lacking: BTreeMap<HostName, Boottime>,
-}
-
-impl LastAdmitted {
-    /// What the file should say of it; with the standby addresses if the agent is lost (B17).
-    #[must_use]
-    pub fn block(&self, agent_lost: bool) -> Block {
-        let entry = |answer: &Answer| match agent_lost {
-            false => Entry::from(answer),
-            true => Entry {
-                addresses: [answer.addresses.as_slice(), &answer.standby].concat(),
-                reason: EntryReason::AgentLost,
-            },
-        };
-        Block { entries: self.answers.iter().map(|(name, answer)| (name.clone(), entry(answer))).collect() }
-    }
-}
-
-/// What [`HostsPolicy::admit`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admission {
-    /// What is admitted from now on.
-    pub admitted: LastAdmitted,
-    /// Names of the hand-over whose answer was refused; what was admitted of them before stays.
-    pub refused: BTreeMap<HostName, Refusal>,
-    /// What was left out of answers that were admitted otherwise.
-    pub left_out: BTreeMap<HostName, LeftOut>,
-    /// What there was too much of.
-    pub capped: CapCounts,
-    /// When a name will have been lacking for the whole grace.
-    pub next_deadline: Option<Boottime>,
-}
-
-/// Why an answer was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The config does not have the name.
-    #[error("the config has no such name")]
-    UnknownName,
-    /// Its endpoint has another domain.
-    #[error("the names of its endpoint end in {tail}; if that is wrong, set its domain in the config")]
-    OtherDomain {
-        /// How those end that were admitted before.
-        tail: String,
-    },
-    /// More than [`NAMES_A_HANDOVER`].
-    #[error("expected at most {NAMES_A_HANDOVER} names, and there are as many already")]
-    TooManyNames,
-    /// More than [`BLOCK_BYTES`].
-    #[error("expected a block of at most {BLOCK_BYTES} bytes, and there is no room for {bytes} more")]
-    NoRoom {
-        /// How much it takes up.
-        bytes: usize,
-    },
-    /// Nothing to publish.
-    #[error("expected an address of a published family, found none")]
-    NoAddress,
-    /// Every address is bad. One of them:
-    #[error("{address} is {why}")]
-    Address {
-        /// Which.
-        address: IpAddr,
-        /// What is wrong with it.
-        why: BadAddress,
-    },
-}
-
-impl Refusal {
-    /// What there was too much of, if that is why.
-    #[must_use]
-    pub fn capped(&self) -> Option<Capped> {
-        match self {
-            Self::TooManyNames => Some(Capped::Names),
-            Self::NoRoom { .. } => Some(Capped::Block),
-            Self::UnknownName | Self::OtherDomain { .. } | Self::NoAddress | Self::Address { .. } => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::limits::{BLOCK_MARKERS, LONGEST_REASON, entry_size};
 
 fn block(entries: &[(&str, &[&str])]) -> Block {
     let entry = |addresses: &[&str]| Entry {
@@ -57,6 +58,7 @@ fn an_entry_takes_up_no_more_than_was_reckoned() {
         let reckoned: usize = block.entries.iter().map(|(name, e)| entry_size(name, &e.addresses)).sum();
         let lines: usize = block.lines().iter().map(|line| line.len() + 1).sum();
         assert!(lines <= reckoned && reckoned <= lines + LONGEST_REASON, "{reason:?}: {lines} {reckoned}");
+        assert!(block.render(Some(usize::MAX)).len() - lines <= BLOCK_MARKERS);
     }
 }
 
@@ -230,4 +232,22 @@ proptest! {
         prop_assert!(all == kept || all == [&kept[..], b"\n"].concat());
         prop_assert!(is_subsequence(&kept, &splice(&file, &wanted, None)));
     }
+}
+
+#[test]
+fn a_lost_agents_standby_addresses_stand_behind_the_others() {
+    let answer = |addresses: &[&str], standby: &[&str]| {
+        let all = |texts: &[&str]| texts.iter().map(|a| a.parse().unwrap()).collect();
+        Answer { addresses: all(addresses), standby: all(standby), reason: AnswerReason::Healthy }
+    };
+    let answers: BTreeMap<HostName, Answer> = [
+        ("a.x".parse().unwrap(), answer(&["10.0.0.2"], &["10.0.0.1"])),
+        ("b.x".parse().unwrap(), answer(&["10.0.0.3"], &[])),
+    ]
+    .into();
+    let pairs = |block: &Block| block.pairs().map(|(a, n)| format!("{a} {n}")).collect::<Vec<_>>();
+    assert_eq!(pairs(&Block::from_answers(&answers, false)), ["10.0.0.2 a.x", "10.0.0.3 b.x"]);
+    let lost = Block::from_answers(&answers, true);
+    assert_eq!(pairs(&lost), ["10.0.0.2 a.x", "10.0.0.1 a.x", "10.0.0.3 b.x"]);
+    assert!(lost.entries.values().all(|e| e.reason == EntryReason::AgentLost));
 }

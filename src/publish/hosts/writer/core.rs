@@ -205,7 +205,8 @@ impl Core {
     /// True if this hand-over counts here and has a name that the policy lacks: a newer config might have it.
     #[must_use]
     pub fn would_miss_a_name(&self, handover: &Handover) -> bool {
-        self.here.origin(handover) == Origin::ThisHost && self.policy.lacks_a_name_of(handover, &self.admitted.last)
+        self.here.origin(handover) == Origin::ThisHost
+            && self.policy.rules.lacks_a_name_of(handover, &self.admitted.last)
     }
 
     /// True if no name has ever been admitted, or all are gone.

@@ -103,7 +103,7 @@ impl FromConfig {
         let LoadedWriter { config, whole, sources } = loaded;
         let mut policy = HostsPolicy::new(config);
         if !whole {
-            policy.hold_on_to(&self.current);
+            policy.rules.hold_on_to(&self.current.rules);
         }
         let (claim, folders) = (Arc::clone(&self.claim), policy.clone());
         let claimed = spawn_blocking(move || claim(&folders)).await;

@@ -182,6 +182,7 @@ mod tests {
     use super::*;
     use crate::config::OwnDomains;
     use crate::model::AnswerReason;
+    use crate::publish::admission::AdmissionRules;
     use crate::publish::hosts::policy::Folders;
 
     fn kept() -> LastGood {
@@ -208,9 +209,12 @@ mod tests {
         let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: dir.path().into() };
         let policy = HostsPolicy {
             publish: true,
-            names: ["a.x".parse().unwrap()].into(),
-            own_domains: [("ep-1".parse().unwrap(), OwnDomains::default())].into(),
-            allowed_ranges: vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()],
+            rules: AdmissionRules {
+                names: ["a.x".parse().unwrap()].into(),
+                own_domains: [("ep-1".parse().unwrap(), OwnDomains::default())].into(),
+                allowed_ranges: vec!["10.0.0.0/8".parse().unwrap(), "fc00::/7".parse().unwrap()],
+                ..AdmissionRules::default()
+            },
             ..HostsPolicy::idle(folders)
         };
         assert_eq!(load_policy(dir.path()), Loaded::Nothing);

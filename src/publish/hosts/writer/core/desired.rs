@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::provenance::{Origin, Recalled, ThisHost};
 use crate::model::limits::CapCounts;
 use crate::model::{Boottime, Digest, Handover, HostName, LeftOut};
+use crate::publish::admission::{LastAdmitted, Refusal};
 use crate::publish::hosts::block::Block;
-use crate::publish::hosts::policy::{HostsPolicy, LastAdmitted, Refusal};
+use crate::publish::hosts::policy::HostsPolicy;
 
 /// What was admitted up to now, and why not more.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ impl Desired {
 
     /// Judges all anew; true if the file should say something else now.
     pub(super) fn judge(&mut self, policy: &HostsPolicy, agent_lost: bool, now: Boottime) -> bool {
-        let admission = policy.admit(self.handover.as_ref(), &self.last, now);
+        let admission = policy.rules.admit(self.handover.as_ref(), &self.last, now);
         self.last = admission.admitted;
         for (name, refusal) in &admission.refused {
             let news = self.refused.get(name) != Some(refusal);
@@ -107,7 +108,7 @@ impl Desired {
 
     /// Says it with the standby addresses or without; true if the file should say something else now.
     pub(super) fn show(&mut self, agent_lost: bool) -> bool {
-        let before = std::mem::replace(&mut self.wanted, self.last.block(agent_lost));
+        let before = std::mem::replace(&mut self.wanted, Block::from_answers(&self.last.answers, agent_lost));
         !before.same_pairs(&self.wanted)
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::AssertError;
 use crate::model::{HostName, LeftOut, PublishErrorKind, Receipt, Verdict};
+use crate::publish::admission::Refusal;
 use crate::publish::hosts::block::Block;
-use crate::publish::hosts::policy::Refusal;
 
 /// Longest error text, in characters.
 const MAX_DETAIL: usize = 500;

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{Answer, AnswerReason, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
+use crate::publish::admission::AdmissionRules;
 use crate::publish::hosts::block::{Entry, EntryReason};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::Folders;
@@ -10,14 +11,23 @@ fn policy() -> HostsPolicy {
     let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: "/sw".into() };
     HostsPolicy {
         publish: true,
-        names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
-        allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
+        rules: AdmissionRules {
+            names: ["a.x", "b.x"].iter().map(|n| n.parse().unwrap()).collect(),
+            allowed_ranges: vec!["10.0.0.0/8".parse().unwrap()],
+            removal_grace: secs(600),
+            ..AdmissionRules::default()
+        },
         path: "/h".into(),
         reassert_interval: secs(5),
-        removal_grace: secs(600),
         agent_lost_after: secs(120),
         ..HostsPolicy::idle(folders)
     }
+}
+
+/// The policy of the tests with these names alone.
+fn policy_with(names: &[&str]) -> HostsPolicy {
+    let names = names.iter().map(|n| n.parse().unwrap()).collect();
+    HostsPolicy { rules: AdmissionRules { names, ..policy().rules }, ..policy() }
 }
 
 fn answer(address: &str) -> Answer {
@@ -151,7 +161,7 @@ fn a_plan_is_written_saved_and_told_at_once() {
     assert_eq!(w.writes, [Duration::ZERO]);
     assert_eq!(w.saved, [kept(&[("a.x", "10.0.0.1")])]);
     assert_eq!((w.receipts.len(), w.verdict("a.x"), w.receipt().changed), (1, Verdict::Published, true));
-    assert_eq!(w.receipt().digest, Some(handover::digest(&plan(&[("a.x", "10.0.0.1")]))));
+    assert_eq!(w.receipt().digest, Some(plan(&[("a.x", "10.0.0.1")]).digest()));
 }
 
 #[test]
@@ -358,8 +368,7 @@ fn switched_off_the_writer_is_idle_and_the_block_stays() {
 #[test]
 fn a_name_that_left_the_policy_goes_after_the_grace() {
     let mut w = published();
-    let names = ["b.x".parse().unwrap()].into();
-    w.take(Input::Policy(Arc::new(HostsPolicy { names, ..policy() })));
+    w.take(Input::Policy(Arc::new(policy_with(&["b.x"]))));
     w.run_until(secs(599));
     assert_eq!(w.file, Present::Whole(block(&[("a.x", "10.0.0.1")])));
     w.run_until(secs(600));
@@ -369,11 +378,11 @@ fn a_name_that_left_the_policy_goes_after_the_grace() {
 #[test]
 fn a_name_stays_while_its_removal_is_not_sure_and_goes_after_the_grace_from_then() {
     let mut w = published();
-    let without = || HostsPolicy { names: ["b.x".parse().unwrap()].into(), ..policy() };
+    let without = || policy_with(&["b.x"]);
     // As while an editor has emptied the file.
-    w.take(Input::Policy(Arc::new(HostsPolicy { names: BTreeSet::new(), ..policy() })));
+    w.take(Input::Policy(Arc::new(policy_with(&[]))));
     let mut refused = without();
-    refused.hold_on_to(&HostsPolicy { names: BTreeSet::new(), ..policy() });
+    refused.rules.hold_on_to(&policy_with(&[]).rules);
     w.take(Input::Policy(Arc::new(refused)));
     w.run_until(secs(5000));
     w.take(arrives(&plan(&[("a.x", "10.0.0.2")])));

@@ -21,8 +21,7 @@ fn policies() -> impl Strategy<Value = HostsPolicy> {
         .prop_map(|ranges| ranges.into_iter().map(|range| range.parse().unwrap()).collect());
     (any::<bool>(), btree_set(names(), 0..4), ranges).prop_map(|(publish, names, allowed_ranges)| HostsPolicy {
         publish,
-        names,
-        allowed_ranges,
+        rules: AdmissionRules { names, allowed_ranges, ..policy().rules },
         ..policy()
     })
 }
@@ -63,11 +62,11 @@ proptest! {
             w.take(input);
             let now = &w.core.admitted.last.answers;
             for (name, answer) in now {
-                prop_assert!(in_force.has_name(name) || known.answers.contains_key(name), "{}", name);
+                prop_assert!(in_force.rules.has_name(name) || known.answers.contains_key(name), "{}", name);
                 let before = known.answers.get(name);
                 for address in answer.addresses.iter().chain(&answer.standby) {
                     let old = before.is_some_and(|b| b.addresses.contains(address) || b.standby.contains(address));
-                    let fine = in_force.allowed_ranges.iter().any(|range| range.contains(address));
+                    let fine = in_force.rules.allowed_ranges.iter().any(|range| range.contains(address));
                     prop_assert!(old || fine, "{} {}", address, name);
                 }
             }

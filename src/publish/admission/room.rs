@@ -3,12 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Refusal;
-use crate::model::limits::{BLOCK_BYTES, NAMES_A_HANDOVER};
+use crate::model::limits::{BLOCK_BYTES, BLOCK_MARKERS, NAMES_A_HANDOVER, entry_size};
 use crate::model::{Answer, HostName};
-use crate::publish::hosts::block;
-
-/// For the markers, in bytes.
-const MARKERS: usize = 256;
 
 /// What is taken up.
 #[derive(Debug, Default)]
@@ -31,7 +27,7 @@ impl Room {
 
     /// True if more is taken up than there is room for: it was let in by another policy, or another version.
     pub(super) fn is_overfull(&self) -> bool {
-        self.names > NAMES_A_HANDOVER || self.bytes > BLOCK_BYTES - MARKERS
+        self.names > NAMES_A_HANDOVER || self.bytes > BLOCK_BYTES - BLOCK_MARKERS
     }
 
     /// Puts an answer in the place of the name's `old` one.
@@ -47,7 +43,7 @@ impl Room {
             return Err(Refusal::TooManyNames);
         }
         let bytes = self.bytes.saturating_sub(before).saturating_add(after);
-        if after > before && bytes > BLOCK_BYTES - MARKERS {
+        if after > before && bytes > BLOCK_BYTES - BLOCK_MARKERS {
             return Err(Refusal::NoRoom { bytes: after });
         }
         self.bytes = bytes;
@@ -58,7 +54,7 @@ impl Room {
 
 /// With the standby addresses: they are published, too, when the agent is lost.
 fn size(name: &HostName, answer: &Answer) -> usize {
-    block::entry_size(name, answer.addresses.iter().chain(&answer.standby))
+    entry_size(name, answer.addresses.iter().chain(&answer.standby))
 }
 
 #[cfg(test)]

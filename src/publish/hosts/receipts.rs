@@ -6,11 +6,11 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::HostsPublisher;
-use super::file_watcher::FileWatcher;
-use super::hosts::handover;
-use super::hosts::life_file::LifeFile;
+use super::handover;
+use super::life_file::LifeFile;
+use super::publisher::HostsPublisher;
 use crate::model::{EventKind, Receipt, Receipts, Verdict};
+use crate::publish::file_watcher::FileWatcher;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::tell_once::TellOnce;
