@@ -3,6 +3,7 @@
 //!
 //! To judge another checkout: build this test, then run its binary with `CARGO_MANIFEST_DIR` set to that folder.
 
+mod circles;
 mod guides;
 mod promises;
 mod rules;
@@ -39,6 +40,21 @@ fn every_file_has_a_room_and_keeps_to_its_budget() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn no_files_import_each_other_in_circles() {
+    let house = House::read(&sources());
+    let known: Vec<&[&str]> = circles::KNOWN.iter().map(|(files, _)| *files).collect();
+    let found = circles::circles(&house);
+    let new: Vec<_> = found
+        .iter()
+        .filter(|circle| !known.iter().any(|known| circle.iter().all(|f| known.contains(&f.as_str()))))
+        .collect();
+    assert!(new.is_empty(), "{} circles of imports:\n{new:#?}", new.len());
+    let gone =
+        known.iter().filter(|known| !found.iter().any(|circle| circle.iter().all(|f| known.contains(&f.as_str()))));
+    assert_eq!(gone.collect::<Vec<_>>(), Vec::<&&[&str]>::new(), "these are circles no more");
 }
 
 /// The package's folder.
@@ -317,6 +333,29 @@ fn a_violation_names_place_arrow_and_reason() {
         judge(&[("src/steer/mod.rs", "//! Doc.\n\nuse crate::probe::dial;\nuse crate::probe::dial as again;\n")]);
     let line = "src/steer/mod.rs:3: steer → crate::probe::dial: a plan is a function of its inputs (and 1 more)";
     assert_eq!(found, [line]);
+}
+
+#[test]
+fn circles_of_imports_are_found_and_front_doors_are_none() {
+    let found = |sources: &[(&str, &str)]| {
+        let sources: Vec<_> = sources.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        circles::circles(&House::read(&sources))
+    };
+    let child = ("src/steer/a.rs", "use super::T; pub struct A(T); pub fn f() {}");
+    let circle = [["src/steer/a.rs", "src/steer/mod.rs"]];
+    for parent in ["mod a; use self::a::A; pub struct T;", "mod a; pub use a::f; pub struct T; fn g() { f() }"] {
+        assert_eq!(found(&[("src/steer/mod.rs", parent), child]), circle, "{parent}");
+    }
+    for parent in ["mod a; pub use self::a::A; pub struct T;", "pub mod a; pub struct T; #[cfg(test)] use a::A;"] {
+        assert_eq!(found(&[("src/steer/mod.rs", parent), child]), [[""; 0]; 0], "{parent}");
+    }
+    let three = [
+        ("src/steer/mod.rs", "mod a; mod b; mod c; pub use a::A;"),
+        ("src/steer/a.rs", "use super::b::B; pub struct A;"),
+        ("src/steer/b.rs", "pub struct B; fn f() { super::c::g() }"),
+        ("src/steer/c.rs", "use crate::steer::A; pub fn g() {}"),
+    ];
+    assert_eq!(found(&three), [["src/steer/a.rs", "src/steer/b.rs", "src/steer/c.rs"]]);
 }
 
 #[test]

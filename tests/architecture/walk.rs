@@ -32,6 +32,8 @@ pub(super) struct Mention {
 pub(super) struct House {
     scopes: BTreeMap<Path, Scope>,
     test_modules: BTreeSet<Path>,
+    /// By module.
+    files: BTreeMap<Path, String>,
     written: Vec<Written>,
 }
 
@@ -50,6 +52,8 @@ struct Written {
     module: Path,
     path: Path,
     kind: Kind,
+    /// The name under which a `pub use` hands it on.
+    re_exported: Option<String>,
     test: bool,
 }
 
@@ -69,11 +73,35 @@ impl House {
         let mut house = Self::default();
         for (file, text) in sources {
             let parsed = syn::parse_file(text).unwrap_or_else(|e| panic!("{file}:{}: {e}", e.span().start().line));
-            let mut walker = Walker { house: &mut house, file, module: module_of(file), test: false };
+            house.files.insert(module_of(file), file.clone());
+            let mut walker =
+                Walker { house: &mut house, file, module: module_of(file), re_exports: false, test: false };
             walker.enter_scope();
             walker.visit_file(&parsed);
         }
         house
+    }
+
+    /// By file: the other files that its code leads to, in the end. See [`super::circles`] for what doesn't count.
+    pub(super) fn imports(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut graph: BTreeMap<String, BTreeSet<String>> =
+            self.files.values().map(|file| (file.clone(), BTreeSet::new())).collect();
+        for w in self.written.iter().filter(|w| !w.test && !self.is_test(&w.module)) {
+            let Some(target) = self.resolve(w).and_then(|mention| mention.chain.last().cloned()) else { continue };
+            let front_door =
+                w.re_exported.as_ref().is_some_and(|name| target.starts_with(&w.module) && !self.uses(&w.module, name));
+            let file = (1..=target.len()).rev().find_map(|n| self.files.get(&target[..n]));
+            if let Some(file) = file.filter(|file| **file != w.file && !front_door) {
+                graph.entry(w.file.clone()).or_default().insert(file.clone());
+            }
+        }
+        graph
+    }
+
+    /// Whether the code of a module itself begins a path with this name.
+    fn uses(&self, module: &Path, name: &str) -> bool {
+        let mut inline = self.written.iter().filter(|w| w.kind == Kind::Inline && !w.test && w.module == *module);
+        inline.any(|w| w.path[0] == name)
     }
 
     /// Every mention, resolved.
@@ -210,6 +238,8 @@ struct Walker<'a> {
     house: &'a mut House,
     file: &'a str,
     module: Path,
+    /// Within a `pub use`.
+    re_exports: bool,
     test: bool,
 }
 
@@ -220,7 +250,7 @@ impl Walker<'_> {
 
     fn mention(&mut self, path: Path, kind: Kind, span: Span) {
         let (file, line, module) = (self.file.to_owned(), span.start().line, self.module.clone());
-        self.house.written.push(Written { file, line, module, path, kind, test: self.test });
+        self.house.written.push(Written { file, line, module, path, kind, re_exported: None, test: self.test });
     }
 
     /// Something that is no path, told as if it were one.
@@ -245,10 +275,14 @@ impl Walker<'_> {
         let itself = name == "self" && !prefix.is_empty();
         let path = if itself { prefix.to_vec() } else { child(prefix, &name.to_string()) };
         let alias = if itself && alias == "self" { path.last().cloned() } else { Some(alias.to_string()) };
-        if let Some(alias) = alias.filter(|a| a != "_") {
-            self.enter_scope().imports.insert(alias, path.clone());
+        let alias = alias.filter(|a| a != "_");
+        if let Some(alias) = &alias {
+            self.enter_scope().imports.insert(alias.clone(), path.clone());
         }
         self.mention(path, Kind::Use, name.span());
+        if let Some(written) = self.house.written.last_mut().filter(|_| self.re_exports) {
+            written.re_exported = alias;
+        }
     }
 
     /// Paths in tokens that nothing parses: `a::b`, `a::{b, c::d}`, `a::*`.
@@ -333,7 +367,9 @@ impl<'ast> Visit<'ast> for Walker<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.re_exports = !matches!(item.vis, syn::Visibility::Inherited);
         self.use_tree(&[], &item.tree);
+        self.re_exports = false;
     }
 
     fn visit_item_extern_crate(&mut self, item: &'ast syn::ItemExternCrate) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::family::{Family, Histogram, Labels, labels};
 use crate::model::limits::{CapCounts, Capped};
 use crate::model::{
-    AddressEntry, AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, Endpoint,
-    EndpointName, HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt, TargetHealth, TargetKey,
-    Verdict, Zone,
+    AddressEntry, AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts,
+    DNS_DURATION_BUCKETS, DnsCounts, Endpoint, EndpointName, HealthView, HostFacts, HostName, Inventory, Now,
+    PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
 };
 use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
@@ -46,7 +46,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
     all.extend([in_sync(snapshot)]);
     all.extend(receipts.hosts.iter().flat_map(hosts));
-    all.extend(dns.iter().flat_map(super::dns::families));
+    all.extend(dns.iter().flat_map(dns_families));
     all.extend(config_families(config));
     all.push(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
     all.extend(process_families(process, *started));
@@ -335,6 +335,21 @@ fn hosts(receipt: &Receipt) -> [Family; 3] {
             .value(*conflicts),
         Family::gauge("privatelink_hosts_shadowed", "1 if another line for the name stands before ours or beside it.")
             .samples(shadowed),
+    ]
+}
+
+/// Those of the stub.
+fn dns_families(counts: &DnsCounts) -> [Family; 3] {
+    let DnsCounts { answered, dropped, durations, seconds } = counts;
+    let queries = answered
+        .iter()
+        .map(|((transport, code), n)| (labels([("transport", transport), ("rcode", &code.label())]), *n));
+    let took = Histogram { sum: seconds.as_secs_f64(), bounds: &DNS_DURATION_BUCKETS, counts: durations.to_vec() };
+    [
+        Family::counter("privatelink_dns_queries_total", "Queries that the stub replied to.").samples(queries),
+        Family::counter("privatelink_dns_dropped_total", "Packets that the stub did not reply to.").value(*dropped),
+        Family::histogram("privatelink_dns_query_duration_seconds", "From reading a query to sending the reply.")
+            .value(took),
     ]
 }
 

@@ -3,7 +3,6 @@
 //! `families` turns the snapshot into metric families, one small function each; `openmetrics` and `text` write
 //! those. There is no registry that lives on: a target that is gone from the snapshot is gone from the next scrape.
 
-mod dns;
 mod families;
 mod family;
 mod openmetrics;

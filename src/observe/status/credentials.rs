@@ -1,6 +1,6 @@
 //! Whose keys sign the calls to the cloud: what there is to tell, and what is not well.
 
-use super::{CredentialsReport, TriedReport};
+use super::schema::{CredentialsReport, TriedReport};
 use crate::model::{ApiState, CredentialsState, Now};
 
 /// `credentials` of the report; nothing where nobody asks the API.

@@ -1,6 +1,6 @@
 //! The stub among the publishers.
 
-use super::PublisherReport;
+use super::schema::PublisherReport;
 use crate::model::{DnsReceipt, Verdict};
 use crate::observe::Snapshot;
 

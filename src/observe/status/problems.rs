@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::report::failure;
+use super::target::latest_failure;
 use super::{credentials, discovery, dns, evidence, former};
 use crate::model::{
     CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict,
@@ -195,7 +195,7 @@ fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
         return None;
     }
     let TargetKey { endpoint, zone, address } = key;
-    let why = failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
+    let why = latest_failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
     Some(format!("{endpoint}: {address} in {zone} is down{why}"))
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
-use super::{
+use super::schema::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
-    EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, SCHEMA, SourceReport, StageReport,
-    State, StatusReport, When, credentials, dns, former, problems,
+    EventReport, HostReport, NameReport, Placed, PublisherReport, SCHEMA, SourceReport, StageReport, State,
+    StatusReport,
 };
+use super::target::{hold, latency, latest_failure, millis, since, when};
+use super::{credentials, dns, former, problems};
 use crate::model::{
-    AddressEntry, Answer, Boottime, Certificate, Check, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName,
-    Event, Freshness, HostFacts, HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
+    AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness,
+    HostFacts, HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
 };
 use crate::observe::{ConfigState, Snapshot, events};
 use crate::sys::heartbeat::StageLife;
@@ -59,14 +60,6 @@ pub fn report(snapshot: &Snapshot) -> StatusReport {
         stages: stages.iter().map(stage_report).collect(),
         events: events.iter().map(|e| event_report(e, *now)).collect(),
     }
-}
-
-fn when(then: Now, now: Now) -> When {
-    When { at: then.wall.to_string(), ago_ms: millis(now.boottime.since(then.boottime)) }
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn host_report(host: &HostFacts) -> HostReport {
@@ -178,7 +171,7 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
         state,
         since: target.and_then(since).map(|t| when(t, now)),
         latency_ms: target.and_then(latency).map(|d| d.as_secs_f64() * 1000.0),
-        last_failure: target.and_then(|t| failure(t, now)),
+        last_failure: target.and_then(|t| latest_failure(t, now)),
         hold_ms: target.and_then(|t| hold(t, now.boottime)).map(millis),
         retired: retired.is_some(),
         source: *source,
@@ -207,37 +200,6 @@ fn certificate_report(certificate: &Certificate, now: Now) -> CertificateReport 
         days_left: ends.days_after(now.wall),
         ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
         unused_and_ended: ended.map(|other| other.name.clone()).collect(),
-    }
-}
-
-/// Down since its first check went down; up or unknown since the last one became so.
-fn since(target: &TargetHealth) -> Option<Now> {
-    let summary = target.summary().label();
-    let deciding = target.checks.values().filter(|c| c.state.label() == summary).map(|c| c.since);
-    match target.summary() {
-        CheckState::Down { .. } => deciding.min_by_key(|t| t.boottime),
-        CheckState::Up { .. } | CheckState::Unknown => deciding.max_by_key(|t| t.boottime),
-    }
-}
-
-/// Of the path check, if its latest probe succeeded.
-fn latency(target: &TargetHealth) -> Option<Duration> {
-    let last = target.checks.get(&Check::Path)?.last.as_ref()?;
-    Some(last.outcome.as_ref().ok()?.total)
-}
-
-/// The latest failure of any check.
-pub(super) fn failure(target: &TargetHealth, now: Now) -> Option<FailureReport> {
-    let failures = target.checks.iter().filter_map(|(check, h)| Some((*check, h.last_failure.as_ref()?)));
-    let (check, (at, failure)) = failures.max_by_key(|(_, (at, _))| at.boottime)?;
-    let detail = failure.detail.to_string();
-    Some(FailureReport { check, when: when(*at, now), reason: failure.reason, detail })
-}
-
-fn hold(target: &TargetHealth, now: Boottime) -> Option<Duration> {
-    match target.summary() {
-        CheckState::Up { hold_until: Some(until) } if until > now => Some(until.since(now)),
-        _ => None,
     }
 }
 

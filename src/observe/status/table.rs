@@ -1,6 +1,6 @@
 //! The report for a human at 3 a.m.: first whether all is well, then what is not, then the details.
 
-use super::{
+use super::schema::{
     AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReport, Placed,
     State, StatusReport, When,
 };
