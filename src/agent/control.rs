@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::host_facts;
 use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
+use super::start::host_facts;
 use crate::config::{
     self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Sources, Texts, last_good,
 };

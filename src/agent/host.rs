@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, CredentialScope};
-use super::host_facts;
 use super::settings::Settings;
+use super::start::host_facts;
 use crate::cloud::metadata::InstanceFacts;
 use crate::config::Config;
 use crate::discover::Cache;

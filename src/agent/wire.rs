@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::api_accounting::ApiAccounting;
 use super::control::{self, Control};
+use super::options::{Options, Recalled};
 use super::secret_files::SecretFiles;
 use super::settings::{Settings, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
 use super::withdrawn::Withdrawn;
-use super::{Options, Recalled, cloud, host, listen, systemd_status};
+use super::{cloud, host, listen, start, systemd_status};
 use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, ServiceStatus};
 use crate::daemon::supervise::Supervisor;
@@ -244,7 +245,7 @@ impl Wiring {
     }
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
-        let budget = super::tls_budget(&self.settings.config.borrow(), self.clock);
+        let budget = start::tls_budget(&self.settings.config.borrow(), self.clock);
         let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
         let handshakes = probers.handshakes();
         let runner = Runner {

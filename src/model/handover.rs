@@ -6,63 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::DnsReceipt;
+use super::digest::Digest;
+use super::dns::DnsReceipt;
 use super::limits::CapCounts;
 use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
 pub const HANDOVER_FORMAT: u32 = 1;
-
-/// A digest of a plan: 32 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest(Box<str>);
-
-impl Digest {
-    /// Takes 16 bytes.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8; 16]) -> Self {
-        Self(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>().into())
-    }
-
-    /// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.
-    fn of_content(answers: &BTreeMap<HostName, Answer>, withdrawn: &[Withdrawn]) -> Self {
-        // Serialising closed types with string keys into memory can't fail.
-        let json = serde_json::to_vec(&(answers, withdrawn)).unwrap_or_default();
-        let mut short = [0; 16];
-        short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, &json).as_ref()[..16]);
-        Self::from_bytes(&short)
-    }
-
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Digest {
-    type Error = &'static str;
-    fn try_from(s: String) -> Result<Self, Self::Error> {
-        if s.len() == 32 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            Ok(Self(s.into()))
-        } else {
-            Err("expected 32 lower-case hexadecimal digits")
-        }
-    }
-}
-
-impl From<Digest> for String {
-    fn from(d: Digest) -> Self {
-        d.0.into()
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
 
 /// `plan.json`: what the agent wants published. The order of hand-overs is the order of renames; there is no counter.
 /// Absence of a name removes nothing; only `withdrawn` does.
@@ -87,7 +37,7 @@ impl Handover {
     /// True if its digest is that of its content.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.digest == Digest::of_content(&self.plan, &self.withdrawn)
+        self.digest == Digest::of_json(&(&self.plan, &self.withdrawn))
     }
 }
 
@@ -95,7 +45,7 @@ impl Plan {
     /// The digest of the plan, which its hand-over carries and its receipt echoes.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of_content(&self.answers, &self.withdrawn_names())
+        Digest::of_json(&(&self.answers, self.withdrawn_names()))
     }
 
     /// The names that must go, as a hand-over has them.

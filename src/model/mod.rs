@@ -7,6 +7,7 @@ mod api;
 mod certificate;
 mod checks;
 mod cloud_status;
+mod digest;
 mod dns;
 mod event;
 mod failure;
@@ -32,12 +33,11 @@ pub use api::{ApiCounts, ApiState, CredentialsState};
 pub use certificate::{Certificate, Intermediate};
 pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
+pub use digest::Digest;
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
 pub use event::{Event, EventKind, Severity};
 pub use failure::{Failure, FailureReason, Overload};
-pub use handover::{
-    CutShort, Digest, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn,
-};
+pub use handover::{CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
 pub use health::{
     CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
     Slowness, Span, TargetHealth,

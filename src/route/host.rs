@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::choice::{Resolver, Way, leads_to_resolved, version};
 use super::delegate::{self, FILE};
 use super::link::{self, LINK, Program, Registered, Step};
-use super::{Registration, RouteError};
+use super::registration::{Registration, RouteError};
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
 use crate::sys::{regular_file, subprocess};

@@ -20,12 +20,12 @@ mod delegate;
 mod host;
 mod link;
 mod question;
+mod registration;
 mod report;
 mod stub;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -33,64 +33,12 @@ use serde::Serialize;
 pub use choice::{Obstacle, Resolver, Way, choose, most_names};
 pub use host::Host;
 pub use link::Registered;
+pub use registration::RouteError;
 pub use report::{Name, RouteReport, Server};
 pub use stub::Names;
 
 use crate::config::{DnsConfig, RouteMode};
 use crate::model::HostName;
-
-/// Something that is registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Registration {
-    pub(crate) way: Way,
-    pub(crate) what: Registered,
-}
-
-/// Why nothing was registered, or withdrawn.
-#[derive(Debug, thiserror::Error)]
-pub enum RouteError {
-    /// What the admin asked for can't be.
-    #[error("[dns] route = \"{wanted}\" can't be: {obstacle}")]
-    Obstacle {
-        /// The word of the config.
-        wanted: &'static str,
-        /// What is in the way.
-        obstacle: Obstacle,
-    },
-    /// The agent has handed no plan over.
-    #[error("the agent has no answer for any name yet")]
-    NoPlan,
-    /// The stub does not serve what the plan has.
-    #[error("the stub serves none of {names} name{} at {}", if *.names == 1 { "" } else { "s" }, list(servers))]
-    Unanswered {
-        /// How many names the plan has.
-        names: usize,
-        /// Where it was asked.
-        servers: Vec<SocketAddr>,
-    },
-    /// A program that is needed is missing.
-    #[error("expected the program {name} on this host, found none")]
-    NoProgram {
-        /// Its name.
-        name: &'static str,
-    },
-    /// A program said no.
-    #[error("{call}: {said}")]
-    Failed {
-        /// How it was called.
-        call: String,
-        /// What it said.
-        said: String,
-    },
-    /// A file or folder.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
 
 /// What `install` came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -221,8 +169,4 @@ pub fn show(host: &Host, dns: &DnsConfig, names: Names) -> Result<RouteReport, R
         planned: names.planned,
         without_answer: names.without_answer,
     }))
-}
-
-fn list(servers: &[SocketAddr]) -> String {
-    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, CredentialScope};
 use super::settings::{self, probes};
-use super::{cache, host, host_facts, recall, steering, tls_budget};
+use super::start::{cache, host_facts, recall, tls_budget};
+use super::{host, steering};
 use crate::cloud::credentials::Credentials;
 use crate::cloud::metadata::InstanceFacts;
 use crate::config::Config;

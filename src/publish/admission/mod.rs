@@ -6,6 +6,7 @@
 //! config has lacked it for `removal_grace`.
 
 mod domain;
+mod refusal;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +16,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::domain::Tails;
+pub use self::refusal::Refusal;
 use self::room::Room;
 use crate::config::OwnDomains;
-use crate::model::limits::{ADDRESSES_A_NAME, BLOCK_BYTES, CapCounts, Capped, NAMES_A_HANDOVER};
-use crate::model::ranges::{self, BadAddress};
+use crate::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped};
+use crate::model::ranges;
 use crate::model::{Answer, Boottime, EndpointId, Families, Handover, HostName, LeftOut, Plan};
 
 /// What the config says of names and addresses that may be published.
@@ -246,52 +248,6 @@ pub struct Admission {
     pub capped: CapCounts,
     /// When a name will have been lacking for the whole grace.
     pub next_deadline: Option<Boottime>,
-}
-
-/// Why an answer was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The config does not have the name.
-    #[error("the config has no such name")]
-    UnknownName,
-    /// Its endpoint has another domain.
-    #[error("the names of its endpoint end in {tail}; if that is wrong, set its domain in the config")]
-    OtherDomain {
-        /// How those end that were admitted before.
-        tail: String,
-    },
-    /// More than [`NAMES_A_HANDOVER`].
-    #[error("expected at most {NAMES_A_HANDOVER} names, and there are as many already")]
-    TooManyNames,
-    /// More than [`BLOCK_BYTES`].
-    #[error("expected a block of at most {BLOCK_BYTES} bytes, and there is no room for {bytes} more")]
-    NoRoom {
-        /// How much it takes up.
-        bytes: usize,
-    },
-    /// Nothing to publish.
-    #[error("expected an address of a published family, found none")]
-    NoAddress,
-    /// Every address is bad. One of them:
-    #[error("{address} is {why}")]
-    Address {
-        /// Which.
-        address: IpAddr,
-        /// What is wrong with it.
-        why: BadAddress,
-    },
-}
-
-impl Refusal {
-    /// What there was too much of, if that is why.
-    #[must_use]
-    pub fn capped(&self) -> Option<Capped> {
-        match self {
-            Self::TooManyNames => Some(Capped::Names),
-            Self::NoRoom { .. } => Some(Capped::Block),
-            Self::UnknownName | Self::OtherDomain { .. } | Self::NoAddress | Self::Address { .. } => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::model::limits::{BLOCK_BYTES, BLOCK_MARKERS, NAMES_A_HANDOVER, entry_size};
 use crate::model::{Answer, HostName};
 

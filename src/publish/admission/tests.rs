@@ -1,5 +1,6 @@
 use super::*;
-use crate::model::limits::{BLOCK_MARKERS, entry_size};
+use crate::model::limits::{BLOCK_BYTES, BLOCK_MARKERS, NAMES_A_HANDOVER, entry_size};
+use crate::model::ranges::BadAddress;
 use crate::model::{AnswerReason, Digest, HANDOVER_FORMAT, Identity, Withdrawal, Withdrawn};
 
 const GRACE: Duration = Duration::from_secs(600);

@@ -5,18 +5,18 @@
 //! packets and nobody else does.
 
 mod forward;
+mod shared;
 mod tcp;
 mod udp;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answers, Counters};
+pub use self::shared::Shared;
 use crate::model::DnsTransport;
 
 /// A bound socket.
@@ -59,15 +59,6 @@ pub struct Ended {
     pub transport: DnsTransport,
     /// Why.
     pub error: io::Error,
-}
-
-/// What the loops share with the agent.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    /// What is answered.
-    pub answers: Answers,
-    /// What is counted.
-    pub counters: Arc<Counters>,
 }
 
 /// Within a [`LocalSet`](tokio::task::LocalSet), serves each listener that comes until its token or `token` is

@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Shared, forward};
+use super::forward;
+use super::shared::Shared;
 use crate::publish::dns::counters::Tally;
 use crate::publish::dns::reference::{Transport, Written};
 

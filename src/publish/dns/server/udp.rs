@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Shared, forward};
+use super::forward;
+use super::shared::Shared;
 use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;
 use crate::publish::dns::reference::Transport;

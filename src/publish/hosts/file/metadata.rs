@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, StatxAttributes, StatxFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::FileError;
+use super::error::FileError;
 use crate::sys::file_stamp::FileStamp;
 
 /// What tells a changed file from an unchanged one, and what a replacement must have too.

@@ -10,26 +10,26 @@ mod agent_liveness;
 mod conflict;
 mod desired;
 mod file_state;
+mod job;
 mod provenance;
 mod rate;
 mod receipt;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::agent_liveness::AgentLiveness;
 pub use self::agent_liveness::AgentTurn;
 use self::desired::Desired;
 use self::file_state::FileState;
+pub use self::job::{AssertError, Asserted, Job};
 pub use self::provenance::{LastGood, Origin, Recalled, ThisHost};
 pub(super) use self::rate::Rate;
 pub(super) use self::receipt::is_news;
-use crate::model::{Boottime, Handover, HostName, Now, PublishErrorKind, Receipt, Verdict};
-use crate::publish::hosts::block::{Block, Present};
-use crate::publish::hosts::file::Change;
+use crate::model::{Boottime, Handover, HostName, Now, Receipt, Verdict};
+use crate::publish::hosts::block::Block;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::sys::file_stamp::FileStamp;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -67,41 +67,6 @@ pub enum Action {
     Tell(Receipt),
     /// Say that the agent is lost, or back.
     Turned(AgentTurn),
-}
-
-/// One look at the file, and a write if it says something else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    /// What the file should say.
-    pub wanted: Block,
-    /// What we last made it say, if we did.
-    pub last: Option<Block>,
-    /// A file with this stamp is known to say what is wanted: it need not be read.
-    pub known: Option<FileStamp>,
-    /// Where everything is.
-    pub policy: Arc<HostsPolicy>,
-}
-
-/// A job that worked: now the file says what was wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asserted {
-    /// What of ours was there before.
-    pub found: Present,
-    /// Whether it had to be written.
-    pub change: Change,
-    /// Names that stand in foreign lines too.
-    pub shadowed: BTreeSet<HostName>,
-    /// Of the file as it was read last.
-    pub stamp: Option<FileStamp>,
-}
-
-/// A job that did not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AssertError {
-    /// The closed kind.
-    pub kind: PublishErrorKind,
-    /// For people.
-    pub detail: String,
 }
 
 /// The writer's state.

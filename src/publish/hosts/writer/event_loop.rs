@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::core::{Action, AgentTurn, Core, Input, LastGood, Rate, Recalled, ThisHost, is_news};
 use super::policy_source::PolicySource;
@@ -29,7 +30,7 @@ const PLAN: usize = 0;
 const ALIVE: usize = 1;
 
 /// What may have changed.
-pub(super) enum News {
+enum News {
     Policy,
     Agent(Changes),
     Hosts,
@@ -37,9 +38,9 @@ pub(super) enum News {
 }
 
 /// A writer at work.
-pub(super) struct Writer<P> {
+struct Writer<P> {
     policies: P,
-    pub(super) beat: Beat,
+    beat: Beat,
     /// The agent's folder. A watcher of its own, so that a folder that is missing does not slow down the other's.
     agent: FileWatcher,
     /// The hosts file.
@@ -62,7 +63,7 @@ pub(super) struct Writer<P> {
 
 impl<P: PolicySource> Writer<P> {
     /// Begins with the last known good and what is in `/run`, the hand-over counting for more.
-    pub(super) async fn start(setup: Setup<P>) -> Result<Self, WriterError> {
+    async fn start(setup: Setup<P>) -> Result<Self, WriterError> {
         let Setup { policies, here, clock, beat, receipts } = setup;
         let policy = policies.current();
         let (agent, hosts) = (look_at_agent(&policy).await, look_at_hosts(&policy).await?);
@@ -98,7 +99,7 @@ impl<P: PolicySource> Writer<P> {
     }
 
     /// Waits for what the writer goes by to change, but for no longer than it may wait.
-    pub(super) async fn news(&mut self) -> News {
+    async fn news(&mut self) -> News {
         let now = self.clock.now().boottime;
         let [hears, rereads] = [&self.hears, &self.rereads].map(|rate| rate.next().since(now));
         let pause = self.pause();
@@ -113,7 +114,7 @@ impl<P: PolicySource> Writer<P> {
     }
 
     /// Takes in what there is.
-    pub(super) async fn heed(&mut self, news: News) -> Result<(), WriterError> {
+    async fn heed(&mut self, news: News) -> Result<(), WriterError> {
         match news {
             News::Policy => self.reread_policy().await,
             News::Agent(changes) => self.hear(changes).await,
@@ -142,7 +143,7 @@ impl<P: PolicySource> Writer<P> {
     }
 
     /// Ends a turn, whatever began it: does what time brings.
-    pub(super) async fn turn(&mut self) -> Result<(), WriterError> {
+    async fn turn(&mut self) -> Result<(), WriterError> {
         let now = self.clock.now().boottime;
         if now >= self.next_tick {
             self.next_tick = now.after(TICK);
@@ -316,6 +317,27 @@ impl<P: PolicySource> Writer<P> {
         let again = fault.is_some().then_some(Input::NotTold);
         self.faults.tell("writing the receipt", fault);
         Ok(again)
+    }
+}
+
+/// Runs until cancelled.
+///
+/// First the last known good and the plan in `/run` are read, the plan counting for more, and the file made to say
+/// the result; then it follows changes of the plan, the agent's sign of life, the file and the policy, and looks at
+/// the file every `reassert_interval` in any case. What goes wrong is told in the receipt and tried again.
+///
+/// # Errors
+/// Only a fault of ours ends it.
+pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) -> Result<(), WriterError> {
+    let mut writer = Writer::start(setup).await?;
+    loop {
+        writer.beat.now();
+        let news = tokio::select! {
+            () = token.cancelled() => return Ok(()),
+            news = writer.news() => news,
+        };
+        writer.heed(news).await?;
+        writer.turn().await?;
     }
 }
 

@@ -15,11 +15,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use self::core::Recalled;
 pub use self::core::ThisHost;
-use self::event_loop::Writer;
+pub use self::event_loop::run;
 pub use self::from_config::{ClaimFolders, FromConfig};
 pub use self::policy_source::{FixedPolicy, PolicySource};
 pub use self::store::{parse_block, parse_policy};
@@ -82,27 +81,6 @@ impl FaultLog {
             Some(FaultNews::WorksAgain) => tracing::info!("hosts writer: {what} works again"),
             None => {}
         }
-    }
-}
-
-/// Runs until cancelled.
-///
-/// First the last known good and the plan in `/run` are read, the plan counting for more, and the file made to say
-/// the result; then it follows changes of the plan, the agent's sign of life, the file and the policy, and looks at
-/// the file every `reassert_interval` in any case. What goes wrong is told in the receipt and tried again.
-///
-/// # Errors
-/// Only a fault of ours ends it.
-pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) -> Result<(), WriterError> {
-    let mut writer = Writer::start(setup).await?;
-    loop {
-        writer.beat.now();
-        let news = tokio::select! {
-            () = token.cancelled() => return Ok(()),
-            news = writer.news() => news,
-        };
-        writer.heed(news).await?;
-        writer.turn().await?;
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::conflict::Conflict;
+use super::job::{AssertError, Asserted};
 use super::rate::Rate;
-use super::{AssertError, Asserted};
 use crate::model::{Boottime, Digest, HostName};
 use crate::publish::hosts::block::{Block, Present};
 use crate::publish::hosts::file::Change;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::AssertError;
+use super::job::AssertError;
 use crate::model::{HostName, LeftOut, PublishErrorKind, Receipt, Verdict};
 use crate::publish::admission::Refusal;
 use crate::publish::hosts::block::Block;

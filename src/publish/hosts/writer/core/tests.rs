@@ -1,11 +1,17 @@
 use std::time::Duration;
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::model::PublishErrorKind;
 use crate::model::{Answer, AnswerReason, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
 use crate::publish::admission::AdmissionRules;
+use crate::publish::hosts::block::Present;
 use crate::publish::hosts::block::{Entry, EntryReason};
+use crate::publish::hosts::file::Change;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::Folders;
+use crate::sys::file_stamp::FileStamp;
 
 fn policy() -> HostsPolicy {
     let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: "/sw".into() };

@@ -1,0 +1,64 @@
+//! What is registered with the resolver, and why nothing is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::choice::{Obstacle, Way};
+use super::link::Registered;
+
+/// Something that is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Registration {
+    pub(crate) way: Way,
+    pub(crate) what: Registered,
+}
+
+/// Why nothing was registered, or withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// What the admin asked for can't be.
+    #[error("[dns] route = \"{wanted}\" can't be: {obstacle}")]
+    Obstacle {
+        /// The word of the config.
+        wanted: &'static str,
+        /// What is in the way.
+        obstacle: Obstacle,
+    },
+    /// The agent has handed no plan over.
+    #[error("the agent has no answer for any name yet")]
+    NoPlan,
+    /// The stub does not serve what the plan has.
+    #[error("the stub serves none of {names} name{} at {}", if *.names == 1 { "" } else { "s" }, list(servers))]
+    Unanswered {
+        /// How many names the plan has.
+        names: usize,
+        /// Where it was asked.
+        servers: Vec<SocketAddr>,
+    },
+    /// A program that is needed is missing.
+    #[error("expected the program {name} on this host, found none")]
+    NoProgram {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A program said no.
+    #[error("{call}: {said}")]
+    Failed {
+        /// How it was called.
+        call: String,
+        /// What it said.
+        said: String,
+    },
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+fn list(servers: &[SocketAddr]) -> String {
+    servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
