@@ -36,9 +36,9 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "sys::*", "config::*"],
         "what was accepted is kept and read back by the one that loads",
     ),
-    room("config::drop_ins", &["model", "sys::*", "config::*"], "which files count is asked of the folder"),
-    room("config::sources", &["model", "sys::*", "config::*"], "whether the files changed is asked of the files alone"),
-    room("cloud", &["model", "sys::*", "config"], "a client of the cloud knows neither health nor publishing"),
+    room("config::drop_ins", &["model", "config::*"], "which files count is asked of the folder"),
+    room("config::sources", &["model", "config::*"], "whether the files changed is asked of the files alone"),
+    room("cloud", &["model", "sys::*"], "a client of the cloud knows neither health nor publishing"),
     pure("cloud::sign", &["model"], "a signature is a function of a request, a date and a nonce"),
     pure("cloud::reply", &["model"], "what came back is a value"),
     pure("cloud::openapi::refusal", &["model", "cloud::reply"], "what an error means is read off the reply"),
@@ -80,11 +80,10 @@ pub(super) const ROOMS: &[Room] = &[
     room("publish", &["model", "sys::*"], "a publisher gets a plan; it asks no stage how that came about"),
     room(
         "publish::hosts",
-        &["model", "sys::*", "config", "publish", "publish::admission"],
+        &["model", "sys::*", "publish", "publish::admission"],
         "a publisher gets a plan; it asks no stage how that came about",
     ),
     pure("publish::hosts::block", &["model"], "rendering and splicing are functions of bytes and a plan"),
-    pure("publish::hosts::merge", &["model", "publish::hosts::block"], "merging is a function of bytes"),
     room("publish::hosts::file", &["model", "sys::*"], "the file discipline is about one file; it reads no config"),
     pure("publish::hosts::shadow", &["model", "publish::hosts::block"], "who else names a name is a function of bytes"),
     room(
@@ -133,7 +132,7 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     room(
         "publish::dns",
-        &["model", "sys::*", "config", "publish", "publish::admission", "publish::dns::*"],
+        &["model", "sys::*", "publish", "publish::admission", "publish::dns::*"],
         "the stub answers from the plan alone, as the hosts writer admits it",
     ),
     pure("publish::dns::zone", &["model"], "a zone is a function of a plan"),
@@ -155,11 +154,6 @@ pub(super) const ROOMS: &[Room] = &[
         "the server shares only answers and counters",
     ),
     room(
-        "publish::privatezone",
-        &["model", "sys::*", "config", "cloud::*", "publish"],
-        "the only publisher that uses the cloud",
-    ),
-    room(
         "route",
         &["model", "sys::*", "config", "route::*"],
         "the way to the stub is set up without knowing what it answers",
@@ -174,33 +168,25 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "config", "route::advice", "route::choice", "route::link"],
         "a report is a function of what was seen",
     ),
-    room(
-        "doctor",
-        &["model", "sys::*", "config::*", "cloud::*", "discover", "probe"],
-        "evidence is gathered here, judged beside",
-    ),
-    pure("doctor::rules", &["model", "doctor"], "a finding is a function of evidence"),
-    pure("doctor::text", &["model", "doctor", "doctor::rules"], "a text is a function of findings"),
-    room("observe", &["model", "sys::*", "config"], "observe watches and may not speak: it gets values, never a stage"),
+    room("observe", &["model"], "observe watches and may not speak: it gets values, never a stage"),
     room(
         "observe::snapshot",
         &["model", "sys::*", "config", "observe", "observe::events"],
         "a snapshot is taken out of read-only receivers; it asks no stage",
     ),
-    pure("observe::metrics", RENDERERS_MAY, "a renderer is a function of a snapshot"),
-    pure("observe::status", RENDERERS_MAY, "a renderer is a function of a snapshot"),
-    pure("observe::page", RENDERERS_MAY, "a renderer is a function of a snapshot"),
+    pure(
+        "observe::metrics",
+        &["model", "observe", "observe::snapshot", "observe::status", "sys::process_stats"],
+        "a renderer is a function of a snapshot",
+    ),
+    pure(
+        "observe::status",
+        &["model", "observe", "observe::snapshot", "observe::text_table", "observe::events", "sys::heartbeat"],
+        "a renderer is a function of a snapshot",
+    ),
     pure("observe::text_table", &["model"], "a text is a function of values"),
-    room(
-        "observe::events",
-        &["model", "sys::*", "observe"],
-        "the event log takes events from everyone and asks nobody",
-    ),
-    room(
-        "observe::serve",
-        &["model", "sys::*", "config", "observe::*"],
-        "a listener serves what the renderers give it",
-    ),
+    room("observe::events", &["model", "sys::*"], "the event log takes events from everyone and asks nobody"),
+    room("observe::serve", &["model", "sys::*", "observe::*"], "a listener serves what the renderers give it"),
     pure(
         "preview",
         &["model", "discover", "observe::text_table", "observe::status"],
@@ -254,10 +240,8 @@ pub(super) const ROOMS: &[Room] = &[
             "cloud::*",
             "discover",
             "probe",
-            "health",
             "steer",
             "publish::*",
-            "route",
             "observe::*",
         ],
         "the composition root is called by cli, and not the other way round",
@@ -269,13 +253,8 @@ pub(super) const ROOMS: &[Room] = &[
             "sys::*",
             "config::*",
             "cloud::*",
-            "discover",
-            "probe",
-            "health",
-            "steer",
             "publish::*",
             "route",
-            "doctor::*",
             "observe::*",
             "preview::*",
             "draft::*",
@@ -291,19 +270,6 @@ pub(super) const ROOMS: &[Room] = &[
 
 /// What says how keys are got.
 const RECIPES_MAY: &[&str] = &["model", "cloud::sign", "cloud::credentials::recipe"];
-
-/// A snapshot holds values of the log of events, of this process and of the stages' signs of life.
-const RENDERERS_MAY: &[&str] = &[
-    "model",
-    "config",
-    "observe",
-    "observe::snapshot",
-    "observe::status",
-    "observe::text_table",
-    "observe::events",
-    "sys::heartbeat",
-    "sys::process_stats",
-];
 
 /// Things that only some rooms may name.
 pub(super) struct Ban {
@@ -396,14 +362,14 @@ pub(super) const BANS: &[Ban] = &[
     Ban {
         what: &["anyhow"],
         but: &[],
-        rooms: Rooms::NotIn(&["cli", "main"]),
+        rooms: Rooms::NotIn(&["cli"]),
         in_tests: true,
         why: "errors are situations in small enums; only a command may lump them together",
     },
     Ban {
         what: &["std::process::exit", "std::process::abort"],
         but: &[],
-        rooms: Rooms::NotIn(&["main"]),
+        rooms: Rooms::Everywhere,
         in_tests: true,
         why: "who exits below main skips the drain",
     },
@@ -433,14 +399,7 @@ pub(super) const BANS: &[Ban] = &[
             "tokio::sync::broadcast::channel",
         ],
         but: &[],
-        rooms: Rooms::In(&[
-            "observe",
-            "observe::snapshot",
-            "observe::metrics",
-            "observe::status",
-            "observe::page",
-            "observe::serve",
-        ]),
+        rooms: Rooms::In(&["observe", "observe::snapshot", "observe::metrics", "observe::status", "observe::serve"]),
         in_tests: false,
         why: "observe may not speak: only observe::events holds a sender, of the event log",
     },

@@ -11,8 +11,9 @@ use tracing::{Dispatch, Level, Metadata, Subscriber, level_filters::LevelFilter}
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
+use super::record::{Record, Value};
+use super::sink::Sink;
 use super::style::Plain;
-use super::{Record, Sink, Value};
 
 /// The journal shows these fields as `PRIVATELINKD_…`, in capitals.
 const PREFIX: &str = "PRIVATELINKD";

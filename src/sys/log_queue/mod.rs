@@ -12,25 +12,30 @@ mod journal;
 mod limiter;
 mod maker;
 mod record;
+mod shared;
+mod sink;
 mod style;
 mod thread;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::{Event, Level, Metadata, Subscriber, level_filters::LevelFilter};
+use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::layer::{Context, Layer};
 
 pub use self::maker::PROVOKED;
 pub use self::record::{Record, Value};
+pub use self::shared::Drops;
+pub use self::sink::{Lines, Sink};
 pub use self::style::Style;
 
 use self::journal::Journal;
-use self::limiter::{Limiter, Verdict};
+use self::limiter::Verdict;
 use self::maker::{Kind, Maker};
+use self::shared::{Queued, Sample, Shared};
 use super::clock::Clock;
 use crate::model::{LogFormat, LogLevel, LogTarget, Now};
 use crate::sys::lock::lock;
@@ -40,25 +45,6 @@ pub const CAPACITY: usize = 1024;
 /// How many of them may be of others' making, such as hundreds of targets that go down together. The other places are
 /// for ours alone.
 const CAPACITY_FOR_OTHERS: usize = CAPACITY / 2;
-/// Ours are logged from the configured level on, other crates' only from here on.
-const OTHERS: LevelFilter = LevelFilter::WARN;
-
-/// How many records were dropped; clones share the count.
-#[derive(Debug, Clone, Default)]
-pub struct Drops(Arc<AtomicU64>);
-
-impl Drops {
-    /// Since the start.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// The handle on the queue and its thread.
 #[derive(Debug, Clone)]
 pub struct LogQueue {
@@ -71,67 +57,6 @@ pub struct QueueLayer {
     shared: Arc<Shared>,
     queue: SyncSender<Queued>,
     clock: Clock,
-}
-
-/// What goes through the queue.
-#[derive(Debug)]
-enum Queued {
-    Record(Record, Maker),
-    /// Lines were left out: their number is to be told.
-    LeftOut,
-}
-
-/// What an event of others' making is limited by, and what tells of it.
-type OthersLimiter = Limiter<Kind, Sample>;
-
-/// What a summary says of the lines that it stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Sample {
-    level: Level,
-    target: &'static str,
-    message: String,
-}
-
-#[derive(Debug)]
-struct Shared {
-    level: AtomicU8,
-    /// All that were not written.
-    drops: Drops,
-    /// Those of them that the queue or the sink had no room for.
-    overflowed: AtomicU64,
-    limiter: Mutex<OthersLimiter>,
-    /// A summary is owed.
-    left_out: AtomicBool,
-    /// Records of others' making that wait.
-    of_others: AtomicUsize,
-    queued: AtomicU64,
-    written: Mutex<u64>,
-    progress: Condvar,
-}
-
-/// Where the log thread puts records. It may block.
-pub trait Sink: Send + 'static {
-    /// Puts one away.
-    ///
-    /// # Errors
-    /// It is lost.
-    fn put(&mut self, record: &Record) -> io::Result<()>;
-}
-
-/// Lines of text.
-#[derive(Debug)]
-pub struct Lines<W> {
-    /// How they look.
-    pub style: Style,
-    /// Where they go; each is flushed.
-    pub to: W,
-}
-
-impl<W: Write + Send + 'static> Sink for Lines<W> {
-    fn put(&mut self, record: &Record) -> io::Result<()> {
-        self.to.write_all(self.style.line(record).as_bytes())?;
-        self.to.flush()
-    }
 }
 
 /// What [`LogQueue::install`] is to do.
@@ -223,42 +148,6 @@ impl LogQueue {
     }
 }
 
-impl Shared {
-    fn level(&self) -> LevelFilter {
-        const LEVELS: [(LogLevel, LevelFilter); 5] = [
-            (LogLevel::Error, LevelFilter::ERROR),
-            (LogLevel::Warn, LevelFilter::WARN),
-            (LogLevel::Info, LevelFilter::INFO),
-            (LogLevel::Debug, LevelFilter::DEBUG),
-            (LogLevel::Trace, LevelFilter::TRACE),
-        ];
-        let stored = self.level.load(Ordering::Relaxed);
-        LEVELS.iter().find(|(level, _)| *level as u8 == stored).map_or(LevelFilter::TRACE, |(_, filter)| *filter)
-    }
-
-    fn wants(&self, metadata: &Metadata<'_>) -> bool {
-        let filter = if maker::is_ours(metadata) { self.level() } else { self.level().min(OTHERS) };
-        *metadata.level() <= filter
-    }
-
-    fn limiter(&self) -> MutexGuard<'_, OthersLimiter> {
-        lock(&self.limiter)
-    }
-
-    /// A record of this making no longer waits.
-    fn forget(&self, maker: Maker) {
-        match maker {
-            Maker::Us => {}
-            Maker::Others => _ = self.of_others.fetch_sub(1, Ordering::AcqRel),
-        }
-    }
-
-    fn overflow(&self) {
-        self.overflowed.fetch_add(1, Ordering::Relaxed);
-        self.drops.add_one();
-    }
-}
-
 impl QueueLayer {
     fn put(&self, record: Record, maker: Maker) {
         match self.queue.try_send(Queued::Record(record, maker)) {
@@ -319,8 +208,10 @@ fn wants_journal(output: Output) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::mpsc;
 
+    use tracing::Level;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;

@@ -6,20 +6,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use tracing::Level;
 
 use super::limiter::{self, Summary};
-use super::{Queued, Record, Sample, Shared, Sink, Value};
+use super::record::{Record, Value};
+use super::shared::{Queued, Sample, Shared};
+use super::sink::Sink;
 use crate::model::{Boottime, Wall};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
-
-/// Longest text of a line that stands in a summary, in characters.
-const MAX_SAMPLE: usize = 200;
-
-impl Sample {
-    pub(super) fn new(record: &Record) -> Self {
-        let Record { at: _, level, target, message, fields: _ } = record;
-        Self { level: *level, target, message: message.chars().take(MAX_SAMPLE).collect() }
-    }
-}
 
 pub(super) fn run(queue: &Receiver<Queued>, shared: &Shared, sink: impl Sink) {
     let mut thread = Thread { shared, sink, clock: Clock::System, told: 0, summaries_at: None };
