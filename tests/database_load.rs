@@ -88,7 +88,7 @@ fn without_a_login_a_fleet_greets_a_server_ten_times_a_second_at_most() {
             Now::default(),
         );
         let pace = Pace::Sparing(Sparing { apart: FleetSize::new(hosts).apart(10) });
-        tracker.pace(pace, Now::default());
+        tracker.set_pace(pace, Now::default());
         tracker.begin(Now::default(), Duration::ZERO);
         let answered = Observation {
             started: Now::default().boottime,

@@ -176,7 +176,7 @@ proptest! {
             let (key, check) = &checks[result.of];
             let known = Arc::make_mut(view.targets.get_mut(key).unwrap()).checks.get_mut(check).unwrap();
             let after = trackers[result.of].health();
-            let bears = relevance.of(*check, known, &after);
+            let bears = relevance.changes_a_decision(*check, known, &after);
             *known = after;
             always.look(&inventory, &view, now);
             if bears {

@@ -135,7 +135,7 @@ impl Host {
                 self.targets[i].due = self.appointment(ms, step.next);
                 // Neighbours are the zones of one endpoint.
                 let sibling = self.targets[i ^ 1].tracker.health().state;
-                if step.signal.is_some_and(|s| s.concerns(sibling)) {
+                if step.signal.is_some_and(|s| s.calls_for_sibling(sibling)) {
                     self.targets[i ^ 1].nudged = true;
                 }
                 ended = true;

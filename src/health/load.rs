@@ -8,7 +8,7 @@ use crate::model::{Boottime, Check, FailureReason, Load, OVERLOAD_RAMP, Observat
 
 /// What a result says of the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum LoadSign {
     Passed,
     Overloaded(Overload),
     /// Any other failure, or an overload that soon passes.
@@ -20,55 +20,57 @@ enum Said {
 pub(super) struct Loads {
     /// How many results are remembered.
     keep: usize,
-    run: Option<Said>,
+    /// What each result of the present run says; absent before the first result.
+    run: Option<LoadSign>,
     /// Start of the first result of the run.
-    began: Boottime,
+    began_at: Boottime,
     /// Starts of the latest results of the run, the oldest first.
     starts: VecDeque<Boottime>,
     /// When the third in turn of the run was known.
-    third: Option<Boottime>,
+    third_at: Option<Boottime>,
+    /// The latest run of overload, over or not; absent without one since all hosts are back.
     overload: Option<OverloadRun>,
-    /// Of the latest successes, in microseconds, the oldest first.
-    took: VecDeque<u32>,
+    /// How long the latest successes took, in microseconds, the oldest first.
+    durations: VecDeque<u32>,
 }
 
 impl Loads {
-    /// Of the deep check, by which alone a whole endpoint is overloaded: enough to see three of another endpoint's in
-    /// turn, which may run ten times as rarely.
+    /// Results kept of the deep check, by which alone a whole endpoint is overloaded: enough to see three of another
+    /// endpoint's in turn, which may run ten times as rarely.
     const KEEP_DEEP: usize = 40;
-    /// Of the path check: enough for a median.
+    /// Results kept of the path check: enough for a median.
     const KEEP_PATH: usize = 10;
     /// How many of the latest successes tell how quick a target is.
     const MEDIAN_OF: usize = Self::KEEP_PATH;
-    /// In turn, here and there.
+    /// How many like results in turn count, of this target and of its siblings.
     const IN_TURN: usize = 3;
     /// A server that takes so much longer than before is no worse for it, however fast it was.
     const SLOWER: Duration = Duration::from_millis(500);
 
-    pub(super) fn of(check: Check) -> Self {
+    pub(super) fn for_check(check: Check) -> Self {
         let keep = match check {
             Check::Path => Self::KEEP_PATH,
             Check::Deep => Self::KEEP_DEEP,
         };
-        let (starts, took) = (VecDeque::new(), VecDeque::new());
-        Self { keep, run: None, began: Boottime::default(), starts, third: None, overload: None, took }
+        let (starts, durations) = (VecDeque::new(), VecDeque::new());
+        Self { keep, run: None, began_at: Boottime::default(), starts, third_at: None, overload: None, durations }
     }
 
     /// Takes a result in. A fault of our own says nothing, and one that was overtaken comes too late.
     pub(super) fn observe(&mut self, observation: &Observation, now: Boottime) {
         let said = match &observation.outcome {
-            Ok(_) => Said::Passed,
+            Ok(_) => LoadSign::Passed,
             Err(failure) if failure.reason == FailureReason::Local => return,
             Err(failure) => match failure.overload() {
-                Some(kind @ (Overload::NoComputeNode | Overload::WholeAdapter)) => Said::Overloaded(kind),
-                Some(Overload::Passing) | None => Said::Failed,
+                Some(kind @ (Overload::NoComputeNode | Overload::WholeAdapter)) => LoadSign::Overloaded(kind),
+                Some(Overload::Passing) | None => LoadSign::Failed,
             },
         };
         if self.starts.back().is_some_and(|last| *last > observation.started) {
             return;
         }
         if self.run != Some(said) {
-            (self.run, self.began, self.third) = (Some(said), observation.started, None);
+            (self.run, self.began_at, self.third_at) = (Some(said), observation.started, None);
             self.starts.clear();
             if let Some(run) = &mut self.overload {
                 run.lasts = false;
@@ -76,16 +78,16 @@ impl Loads {
         }
         push(&mut self.starts, observation.started, self.keep);
         if self.starts.len() == Self::IN_TURN {
-            self.third = self.third.or(Some(now));
+            self.third_at = self.third_at.or(Some(now));
         }
-        if let Said::Overloaded(kind) = said {
+        if let LoadSign::Overloaded(kind) = said {
             let first = self.overload.filter(|run| run.lasts).map_or(observation.started, |run| run.first);
-            self.overload = Some(OverloadRun { kind, first, third: self.third, lasts: true });
+            self.overload = Some(OverloadRun { kind, first, third: self.third_at, lasts: true });
         }
         if let Ok(timings) = &observation.outcome {
             let micros = u32::try_from(timings.total.as_micros()).unwrap_or(u32::MAX);
-            push(&mut self.took, micros, self.keep);
-            if observation.started.since(self.began) >= OVERLOAD_RAMP {
+            push(&mut self.durations, micros, self.keep);
+            if observation.started.since(self.began_at) >= OVERLOAD_RAMP {
                 // All hosts that left are back: what fails next has nothing to do with it.
                 self.overload = None;
             }
@@ -95,27 +97,27 @@ impl Loads {
     pub(super) fn load(&self) -> Load {
         Load {
             overload: self.overload,
-            passing_since: self.third.filter(|_| self.run == Some(Said::Passed)),
-            slow: self.slow(),
+            passing_since: self.third_at.filter(|_| self.run == Some(LoadSign::Passed)),
+            slow: self.is_slower_than_before(),
             median: self.median(),
             starts: self.starts.iter().copied().collect(),
         }
     }
 
-    /// Of the latest ten successes, once there are as many.
+    /// The median time of the latest ten successes; absent before there are as many.
     fn median(&self) -> Option<Duration> {
-        let latest = self.took.len().checked_sub(Self::MEDIAN_OF)?;
-        let mut latest: Vec<u32> = self.took.range(latest..).copied().collect();
+        let latest = self.durations.len().checked_sub(Self::MEDIAN_OF)?;
+        let mut latest: Vec<u32> = self.durations.range(latest..).copied().collect();
         latest.sort_unstable();
         latest.get(Self::MEDIAN_OF / 2).map(|micros| Duration::from_micros(u64::from(*micros)))
     }
 
     /// Whether one of the latest three successes took more than twice the median of those before, and more than half a
     /// second more than it.
-    fn slow(&self) -> bool {
+    fn is_slower_than_before(&self) -> bool {
         let (mut before, latest): (Vec<u32>, Vec<u32>) = {
-            let at = self.took.len().saturating_sub(Self::IN_TURN);
-            (self.took.range(..at).copied().collect(), self.took.range(at..).copied().collect())
+            let at = self.durations.len().saturating_sub(Self::IN_TURN);
+            (self.durations.range(..at).copied().collect(), self.durations.range(at..).copied().collect())
         };
         before.sort_unstable();
         let usual = u64::from(before.get(before.len() / 2).copied().unwrap_or_default());
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_run_of_overload_is_told_from_its_beginning_and_remembered() {
-        let mut loads = Loads::of(Check::Deep);
+        let mut loads = Loads::for_check(Check::Deep);
         assert_eq!(loads.load(), Load::default());
         for secs in [1, 2, 3] {
             assert_eq!(loads.load().passing_since, None);
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_median_is_that_of_the_latest_ten() {
-        let mut loads = Loads::of(Check::Path);
+        let mut loads = Loads::for_check(Check::Path);
         for n in 1..=9 {
             seen(&mut loads, n, Ok(1));
             assert_eq!(loads.load().median, None);
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_overload_is_forgotten_once_all_are_back() {
-        let mut loads = Loads::of(Check::Deep);
+        let mut loads = Loads::for_check(Check::Deep);
         seen(&mut loads, 10, dead());
         for secs in (20..320).step_by(60) {
             seen(&mut loads, secs, Ok(1));
@@ -208,9 +210,9 @@ mod tests {
 
     #[test]
     fn a_path_check_remembers_no_more_than_a_median_needs() {
-        let mut loads = Loads::of(Check::Path);
+        let mut loads = Loads::for_check(Check::Path);
         (0..100).for_each(|secs| seen(&mut loads, secs, Ok(1)));
-        assert_eq!((loads.starts.len(), loads.took.len()), (Loads::KEEP_PATH, Loads::KEEP_PATH));
+        assert_eq!((loads.starts.len(), loads.durations.len()), (Loads::KEEP_PATH, Loads::KEEP_PATH));
         assert_eq!(loads.load().passing_since, Some(at(2)));
     }
 
@@ -224,7 +226,7 @@ mod tests {
             (&[2000, 2000][..], [4000, 4000, 4000], false),
             (&[2000, 2000][..], [2000, 4001, 2000], true),
         ] {
-            let mut loads = Loads::of(Check::Deep);
+            let mut loads = Loads::for_check(Check::Deep);
             for (secs, ms) in (1..).zip(before.iter().chain(&latest)) {
                 seen(&mut loads, secs, Ok(*ms));
             }

@@ -22,11 +22,11 @@ pub(super) struct LossCounter {
     /// Full at `fall` times [`Self::WORST`].
     level: u32,
     /// Since when the link is taken for one that loses packets: from full until half full.
-    losing: Option<Boottime>,
+    losing_since: Option<Boottime>,
     /// When a sibling last showed loss.
-    excused: Option<Boottime>,
+    sibling_lost_at: Option<Boottime>,
     /// The latest success took a tail-loss probe.
-    probed: bool,
+    took_tail_loss_probe: bool,
     /// Something got through since the level was last 0.
     heard: bool,
     /// Probes with a sign and all probes since the level was last 0, for people.
@@ -46,7 +46,7 @@ impl LossCounter {
 
     /// Takes a result in. Returns the failure that a success is on a link that loses too much.
     pub(super) fn observe(&mut self, observation: &Observation, now: Boottime, fall: u32) -> Option<Failure> {
-        if self.excused.is_some_and(|at| now < at.after(Self::BESIDE)) {
+        if self.sibling_lost_at.is_some_and(|at| now < at.after(Self::BESIDE)) {
             return None;
         }
         let (again, failed) = (observation.retransmissions(), observation.outcome.is_err());
@@ -56,38 +56,46 @@ impl LossCounter {
             // Says nothing of loss.
             return None;
         }
-        self.probed = observation.took_a_tail_loss_probe();
+        self.took_tail_loss_probe = observation.took_a_tail_loss_probe();
         let full = Self::WORST.saturating_mul(fall);
         if !failed && !self.heard && self.level == full {
-            *self = Self { excused: self.excused, probed: self.probed, ..Self::default() };
+            *self = Self {
+                sibling_lost_at: self.sibling_lost_at,
+                took_tail_loss_probe: self.took_tail_loss_probe,
+                ..Self::default()
+            };
         }
         self.heard |= !failed;
         self.probes += 1;
         self.signs += u32::from(again > 0 || failed);
         self.level = match (again, failed) {
-            (0, false) if self.probed => self.level,
+            (0, false) if self.took_tail_loss_probe => self.level,
             (0, false) => self.level.saturating_sub(Self::CLEAN),
             (1, false) => self.level + Self::ONCE,
             _ => self.level + Self::WORST,
         };
         self.level = self.level.min(full);
         if self.level == full && self.heard {
-            self.losing = self.losing.or(Some(now));
+            self.losing_since = self.losing_since.or(Some(now));
         } else if self.level <= full / 2 {
-            self.losing = None;
+            self.losing_since = None;
         }
-        let verdict = (again > 0 && !failed && self.losing.is_some()).then(|| self.failure());
+        let verdict = (again > 0 && !failed && self.losing_since.is_some()).then(|| self.failure());
         if self.level == 0 {
-            *self = Self { excused: self.excused, probed: self.probed, ..Self::default() };
+            *self = Self {
+                sibling_lost_at: self.sibling_lost_at,
+                took_tail_loss_probe: self.took_tail_loss_probe,
+                ..Self::default()
+            };
         }
         verdict
     }
 
     /// A sibling showed loss: what was seen here meanwhile may be this host's. A link that was found out before that
     /// stays so.
-    pub(super) fn excuse(&mut self, now: Boottime) {
-        if self.losing.is_none_or(|since| now < since.after(Self::BESIDE)) {
-            *self = Self { excused: Some(now), ..Self::default() };
+    pub(super) fn note_sibling_loss(&mut self, now: Boottime) {
+        if self.losing_since.is_none_or(|since| now < since.after(Self::BESIDE)) {
+            *self = Self { sibling_lost_at: Some(now), ..Self::default() };
         }
     }
 
@@ -95,12 +103,12 @@ impl LossCounter {
     /// but the next probe is not to wait for its interval, since on a kept connection every other sign comes behind
     /// one.
     pub(super) fn suspects(&self) -> bool {
-        self.level > 0 || self.probed
+        self.level > 0 || self.took_tail_loss_probe
     }
 
     /// True while the link is taken for one that loses packets.
     pub(super) fn is_losing(&self) -> bool {
-        self.losing.is_some()
+        self.losing_since.is_some()
     }
 
     fn failure(&self) -> Failure {

@@ -10,10 +10,9 @@
 //! - Who comes back stays on hold. Each departure within an hour of the latest return doubles the next hold, up to five
 //!   minutes, and an hour of clean time halves it; a penalty for each departure decays, and keeps who has earned too
 //!   much of it on hold until it has. While down and answering, and in the first seconds up again, probes follow
-//!   each other fast; a login that failed is tried
-//!   again after twice the time before.
+//!   each other fast; a login that failed is tried again after twice the time before.
 //! - Results count in the order in which their probes began. A fault of our own is no result.
-//! - A success after failures, and each step down, makes the siblings prove themselves: [`Signal::concerns`].
+//! - A success after failures, and each step down, makes the siblings prove themselves: [`Signal::calls_for_sibling`].
 
 mod flaps;
 mod load;

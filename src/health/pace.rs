@@ -20,7 +20,8 @@ pub enum Pace {
 /// a sibling fell into trouble, and once a minute from then on; never more often than the schedule has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sparing {
-    /// Between an attempt that was answered and the next one, at least: so that the attempts of a whole fleet stay few.
+    /// The time between an attempt that was answered and the next one, at least: so that the attempts of a whole fleet
+    /// stay few.
     pub apart: Duration,
 }
 
@@ -29,13 +30,13 @@ impl Sparing {
     const DOWN: Duration = Duration::from_secs(5);
     const HOPEFUL: Duration = Duration::from_secs(120);
 
-    /// Between two attempts while nothing is amiss.
-    pub(super) fn settled(self, interval: Duration) -> Duration {
+    /// The time between two attempts while nothing is amiss.
+    pub(super) fn interval_while_settled(self, interval: Duration) -> Duration {
         Self::SETTLED.max(interval).max(self.apart)
     }
 
-    /// Between two attempts at a target that has been down, or asked for, since so long.
-    pub(super) fn down(since: Duration) -> Duration {
+    /// The time between two attempts at a target that has been down, or asked for, since so long.
+    pub(super) fn interval_while_down(since: Duration) -> Duration {
         if since < Self::HOPEFUL { Self::DOWN } else { Self::SETTLED }
     }
 }

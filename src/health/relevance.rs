@@ -1,6 +1,6 @@
 //! Which results could change a decision: pure.
 //!
-//! Nearly every result confirms what is known. Whoever decides need not look again for those, and with a thousand
+//! Nearly every result confirms what is known. Steering need not look again for those, and with a thousand
 //! targets that is most of what there is to do.
 
 use crate::model::{Boottime, Check, CheckHealth, CheckState, FailureReason};
@@ -17,41 +17,42 @@ use crate::model::{Boottime, Check, CheckHealth, CheckState, FailureReason};
 pub struct Relevance {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
     /// too late a time costs a look, too early a one would miss evidence.
-    failed: Option<Boottime>,
-    /// The same for failures: when the latest run of successes began, or the check that it belongs to came up.
-    came_up: Option<Boottime>,
-    /// The same for failures of deep checks alone: when the latest login that succeeded began.
-    logged_in: Option<Boottime>,
+    failed_at: Option<Boottime>,
+    /// The latest of the times that a failure may have to be begun after: when the latest run of successes began, or
+    /// the check that it belongs to came up.
+    came_up_at: Option<Boottime>,
+    /// As `came_up_at`, for failures of deep checks alone: when the latest login that succeeded began.
+    logged_in_at: Option<Boottime>,
 }
 
 impl Relevance {
     /// True if a decision could change because a check of this kind that stood as `before` stands as `after` now.
-    pub fn of(&mut self, check: Check, before: &CheckHealth, after: &CheckHealth) -> bool {
-        self.note(check, after);
+    pub fn changes_a_decision(&mut self, check: Check, before: &CheckHealth, after: &CheckHealth) -> bool {
+        self.remember(check, after);
         let success = before.last_success_started;
-        let is_evidence = success < after.last_success_started && success < self.failed;
-        let logged_in = self.logged_in.filter(|_| check == Check::Deep);
+        let is_evidence = success < after.last_success_started && success < self.failed_at;
+        let logged_in = self.logged_in_at.filter(|_| check == Check::Deep);
         let failure = before.moving.map(|run| run.last);
-        let is_beside = before.moving != after.moving && failure < self.failed.max(self.came_up).max(logged_in);
-        is_evidence || is_beside || Self::facts(before) != Self::facts(after)
+        let is_beside = before.moving != after.moving && failure < self.failed_at.max(self.came_up_at).max(logged_in);
+        is_evidence || is_beside || Self::decision_inputs(before) != Self::decision_inputs(after)
     }
 
     /// Keeps the times that later results are compared with.
-    fn note(&mut self, check: Check, after: &CheckHealth) {
+    fn remember(&mut self, check: Check, after: &CheckHealth) {
         let decided = if let CheckState::Down { decided } = after.state { decided } else { None };
-        self.failed = self.failed.max(decided).max(after.failing_since).max(after.moving.map(|run| run.first));
+        self.failed_at = self.failed_at.max(decided).max(after.failing_since).max(after.moving.map(|run| run.first));
         let up_since = matches!(after.state, CheckState::Up { .. }).then_some(after.since.boottime);
-        self.came_up = self.came_up.max(up_since).max(after.successes.map(|run| run.first));
+        self.came_up_at = self.came_up_at.max(up_since).max(after.successes.map(|run| run.first));
         if check == Check::Deep {
-            self.logged_in = self.logged_in.max(after.last_success_started);
+            self.logged_in_at = self.logged_in_at.max(after.last_success_started);
         }
     }
 
     /// What a decision goes by as it stands.
-    fn facts(check: &CheckHealth) -> impl PartialEq + use<> {
+    fn decision_inputs(check: &CheckHealth) -> impl PartialEq + use<> {
         let overload = check.load.overload.map(|run| (run.kind, run.first, run.third, run.lasts));
-        let says = check.last.as_ref().and_then(|last| last.outcome.as_ref().err()).map(|failure| failure.reason);
-        let load = (overload, says == Some(FailureReason::Overloaded), check.load.passing_since.is_some());
+        let failure = check.last.as_ref().and_then(|last| last.outcome.as_ref().err()).map(|failure| failure.reason);
+        let load = (overload, failure == Some(FailureReason::Overloaded), check.load.passing_since.is_some());
         let runs = (check.successes.map(|run| run.first), check.moving.map(|run| run.first), check.on_the_way);
         (check.state, check.failing_since, check.successes_in_a_row > 0, check.never_reached, runs, load)
     }

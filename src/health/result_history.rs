@@ -12,7 +12,7 @@ pub(super) struct ResultHistory {
     /// Start of the first result of the run that the oldest kept one belongs to, if that is longer than what is kept.
     began: Option<Boottime>,
     /// The same of the run of results with the same verdict.
-    like_began: Option<Boottime>,
+    verdict_began: Option<Boottime>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,10 +85,10 @@ impl ResultHistory {
         let Some(oldest) = self.results.front() else { return };
         let began = |same: bool, began: Option<Boottime>| same.then(|| began.unwrap_or(forgotten.started));
         self.began = began(oldest.succeeded() == forgotten.succeeded(), self.began);
-        self.like_began = began(oldest.verdict == forgotten.verdict, self.like_began);
+        self.verdict_began = began(oldest.verdict == forgotten.verdict, self.verdict_began);
     }
 
-    pub(super) fn run(&self) -> Run {
+    pub(super) fn present_run(&self) -> Run {
         let mut run = Run::default();
         for entry in self.results.iter().rev() {
             match entry.verdict {
@@ -114,16 +114,17 @@ impl ResultHistory {
         run
     }
 
-    pub(super) fn runs(&self) -> Runs {
+    pub(super) fn latest_runs(&self) -> Runs {
         Runs { successes: self.latest_run(Verdict::Success), moving: self.latest_run(Verdict::Moving) }
     }
 
     /// The latest results of this verdict, one right after the other.
-    fn latest_run(&self, of: Verdict) -> Option<Span> {
-        let end = self.results.iter().rposition(|entry| entry.verdict == of)?;
-        let first = self.results.range(..end).rposition(|entry| entry.verdict != of).map_or(0, |before| before + 1);
+    fn latest_run(&self, verdict: Verdict) -> Option<Span> {
+        let end = self.results.iter().rposition(|entry| entry.verdict == verdict)?;
+        let first =
+            self.results.range(..end).rposition(|entry| entry.verdict != verdict).map_or(0, |before| before + 1);
         // A run that is longer than what is kept has its beginning all the same.
-        let began = self.like_began.filter(|_| first == 0).unwrap_or(self.results[first].started);
+        let began = self.verdict_began.filter(|_| first == 0).unwrap_or(self.results[first].started);
         Some(Span { first: began, last: self.results[end].started })
     }
 

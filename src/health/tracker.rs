@@ -59,10 +59,12 @@ pub enum Next {
 #[derive(Debug, Clone)]
 pub struct Tracker {
     rules: Rules,
-    fold: ResultHistory,
+    history: ResultHistory,
     loads: Loads,
+    /// The latest results that are all alike.
     run: Run,
     state: CheckState,
+    /// When it came to this state.
     since: Now,
     /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
     /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
@@ -70,29 +72,31 @@ pub struct Tracker {
     flaps: Flaps,
     /// It has been up since it was last decidedly down.
     was_up: bool,
-    /// Failures since it went down, or since somebody called for a probe.
+    /// Failures since the target went down, or since a probe was last called for.
     retries: u32,
     packets: LossCounter,
     /// Attempts in a row that this host forbade.
-    forbidden: u32,
-    /// When an attempt last ended by a fault of this host's own: what passed before says nothing of the time until then.
+    forbidden_in_a_row: u32,
+    /// When an attempt last ended by a fault of this host: what passed before says nothing of the time until then.
     interrupted: Option<Boottime>,
     /// Decidedly down, and failing since by what no other zone mends: what fails from now on has to be decided anew.
     undecided: bool,
+    /// Starts of the probes that have not ended.
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
+    /// Start of the latest-begun success; absent before the first.
     last_success_started: Option<Boottime>,
     pace: Pace,
-    /// When the pace was last told.
-    paced: Boottime,
+    /// When `pace` was last set.
+    pace_set_at: Boottime,
     /// Start of the latest-begun probe to which the other side said something.
     last_answered: Option<Boottime>,
-    /// When a sibling last was in trouble.
-    roused: Option<Boottime>,
-    /// Start of the first success since then, or of that after an earlier call.
+    /// When a sibling last was in trouble, or the secret changed; absent before that.
+    proof_wanted_since: Option<Boottime>,
+    /// Start of the first success since `proof_wanted_since`, or of that after an earlier call.
     proved: Option<Boottime>,
-    /// When the latest attempt was seen to have no connection.
-    unreached: Option<Boottime>,
+    /// When the latest attempt was seen to have no connection; absent if it has one, or that can't be told.
+    unconnected_since: Option<Boottime>,
     last: Option<LastResult>,
     last_failure: Option<(Now, Failure)>,
     stats: CheckStats,
@@ -106,28 +110,28 @@ impl Tracker {
     pub fn new(rules: Rules, now: Now) -> Self {
         Self {
             rules,
-            fold: ResultHistory::default(),
-            loads: Loads::of(rules.check),
+            history: ResultHistory::default(),
+            loads: Loads::for_check(rules.check),
             run: Run::default(),
             state: CheckState::Unknown,
             since: now,
             loss: 0,
-            flaps: Flaps::of(rules.returns.damping),
+            flaps: Flaps::new(rules.returns.damping),
             was_up: false,
             retries: 0,
             packets: LossCounter::default(),
-            forbidden: 0,
+            forbidden_in_a_row: 0,
             interrupted: None,
             undecided: false,
             in_flight: Vec::new(),
             last_begun: now.boottime,
             last_success_started: None,
             pace: Pace::Scheduled,
-            paced: now.boottime,
+            pace_set_at: now.boottime,
             last_answered: None,
-            roused: None,
+            proof_wanted_since: None,
             proved: None,
-            unreached: None,
+            unconnected_since: None,
             last: None,
             last_failure: None,
             stats: CheckStats::default(),
@@ -141,19 +145,19 @@ impl Tracker {
     }
 
     /// How often probes may begin from now on, as the latest one has shown. Say so before its result is told.
-    pub fn pace(&mut self, pace: Pace, now: Now) {
-        (self.pace, self.paced) = (pace, now.boottime);
+    pub fn set_pace(&mut self, pace: Pace, now: Now) {
+        (self.pace, self.pace_set_at) = (pace, now.boottime);
     }
 
     /// Whether the latest attempt has got a connection, if that can be told. Say so before its result is told.
-    pub fn reached(&mut self, reached: Option<bool>, now: Now) {
-        self.unreached = (reached == Some(false)).then_some(now.boottime);
+    pub fn note_connection(&mut self, reached: Option<bool>, now: Now) {
+        self.unconnected_since = (reached == Some(false)).then_some(now.boottime);
     }
 
     /// A sibling is in trouble, or there is another secret: a probe is called for. Returns how long it may be put off
     /// at random, so that a fleet does not come at one instant.
-    pub fn rouse(&mut self, now: Now) -> Duration {
-        self.roused = Some(now.boottime);
+    pub fn call_for_proof(&mut self, now: Now) -> Duration {
+        self.proof_wanted_since = Some(now.boottime);
         self.retries = 0;
         let own = if self.rules.check == Check::Deep { self.rules.returns.apart } else { Duration::ZERO };
         if let Pace::Sparing(Sparing { apart }) = self.pace { apart.max(own) } else { own }
@@ -162,13 +166,13 @@ impl Tracker {
     /// A sibling has lost packets. Returns how long a probe that is called for by that is put off: they go at no faster
     /// pace than at an edge.
     pub fn sibling_lost(&mut self, now: Now) -> Duration {
-        self.packets.excuse(now.boottime);
+        self.packets.note_sibling_loss(now.boottime);
         self.last_begun.after(self.rules.schedule.fast_interval).since(now.boottime)
     }
 
     /// How long a probe that is called for has to wait yet.
     #[must_use]
-    pub fn wait(&self, now: Now) -> Duration {
+    pub fn wait_before_called_probe(&self, now: Now) -> Duration {
         match self.pace {
             Pace::Scheduled if self.rules.check == Check::Deep => {
                 self.last_begun.after(self.rules.returns.apart).since(now.boottime)
@@ -178,7 +182,7 @@ impl Tracker {
                 let fast = self.rules.schedule.fast_interval.max(apart);
                 self.last_answered.map_or(Duration::ZERO, |at| at.after(fast).since(now.boottime))
             }
-            Pace::Resting(rest) => self.paced.after(rest).since(now.boottime),
+            Pace::Resting(rest) => self.pace_set_at.after(rest).since(now.boottime),
         }
     }
 
@@ -192,7 +196,7 @@ impl Tracker {
 
     /// A probe ended.
     pub fn observe(&mut self, observation: &Observation, now: Now) -> Step {
-        let lost = observation.retransmissions() > 0 && !self.down();
+        let lost = observation.retransmissions() > 0 && !self.is_down();
         match self.packets.observe(observation, now.boottime, self.rules.schedule.fall) {
             Some(failure) => Step { lost, ..self.fold_in(&Observation { outcome: Err(failure), ..*observation }, now) },
             None => Step { lost, ..self.fold_in(observation, now) },
@@ -208,22 +212,22 @@ impl Tracker {
         }
         self.stats.count(&observation.outcome);
         self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
-        let is_ours = self.is_ours(observation);
-        if is_ours {
+        let is_local_fault = self.is_local_fault(observation);
+        if is_local_fault {
             self.interrupted = Some(observation.ended);
         } else {
-            self.fold.insert(observation);
+            self.history.insert(observation);
         }
         self.loads.observe(observation, now.boottime);
-        let before = std::mem::replace(&mut self.run, self.fold.run());
+        let before = std::mem::replace(&mut self.run, self.history.present_run());
         let signal = match &observation.outcome {
             Ok(_) => {
-                self.prove(observation.started);
+                self.note_proof(observation.started);
                 self.succeeded(now, before)
             }
             Err(f) => {
                 self.last_failure = Some((now, f.clone()));
-                if is_ours { None } else { self.failed(f, observation.ended, now, before) }
+                if is_local_fault { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
         Step { next: self.next(now.boottime), signal, lost: false }
@@ -232,26 +236,26 @@ impl Tracker {
     /// True for a fault of this host's own, which says nothing about the target; unless it has forbidden connections to
     /// this one address for `fall` attempts: that will not pass by itself, and only an address that may be connected to
     /// serves.
-    fn is_ours(&mut self, observation: &Observation) -> bool {
+    fn is_local_fault(&mut self, observation: &Observation) -> bool {
         let local = observation.outcome.as_ref().err().filter(|failure| failure.reason == FailureReason::Local);
-        self.forbidden = match local {
-            Some(failure) if failure.is_forbidden() => self.forbidden.saturating_add(1),
-            Some(_) => self.forbidden,
+        self.forbidden_in_a_row = match local {
+            Some(failure) if failure.is_forbidden() => self.forbidden_in_a_row.saturating_add(1),
+            Some(_) => self.forbidden_in_a_row,
             None => 0,
         };
-        local.is_some_and(|failure| !failure.is_forbidden() || self.forbidden < self.rules.schedule.fall)
+        local.is_some_and(|failure| !failure.is_forbidden() || self.forbidden_in_a_row < self.rules.schedule.fall)
     }
 
     /// The verdict as it stands.
     #[must_use]
     pub fn health(&self) -> CheckHealth {
-        let (rise, fall) = (self.rise(), self.rules.schedule.fall);
+        let (rise, fall) = (self.successes_to_rise(), self.rules.schedule.fall);
         let to_change = match self.state {
             CheckState::Unknown => 1,
             CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
             CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
         };
-        let Runs { successes, moving } = self.fold.runs();
+        let Runs { successes, moving } = self.history.latest_runs();
         CheckHealth {
             state: self.state,
             since: self.since,
@@ -263,7 +267,7 @@ impl Tracker {
             proved: self.proved,
             moving: moving.filter(|_| !self.undecided),
             on_the_way: self.run.on_the_way,
-            never_reached: self.unreached.filter(|_| self.state == CheckState::Unknown),
+            never_reached: self.unconnected_since.filter(|_| self.state == CheckState::Unknown),
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
             load: self.loads.load(),
@@ -281,27 +285,27 @@ impl Tracker {
     }
 
     /// A probe that began then has succeeded.
-    fn prove(&mut self, started: Boottime) {
-        if self.roused.is_some_and(|called| started >= called) && self.proved < self.roused {
+    fn note_proof(&mut self, started: Boottime) {
+        if self.proof_wanted_since.is_some_and(|called| started >= called) && self.proved < self.proof_wanted_since {
             self.proved = Some(started);
         }
     }
 
     fn succeeded(&mut self, now: Now, before: Run) -> Option<Signal> {
-        self.last_success_started = self.last_success_started.max(self.fold.last_success_started());
+        self.last_success_started = self.last_success_started.max(self.history.last_success_started());
         self.loss = self.loss.saturating_sub(1);
         match self.state {
             CheckState::Unknown => {
                 self.was_up = true;
-                self.become_(CheckState::Up { hold_until: None }, now);
+                self.set_state(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
-            CheckState::Down { .. } if self.run.successes >= self.rise() && !self.packets.is_losing() => {
+            CheckState::Down { .. } if self.run.successes >= self.successes_to_rise() && !self.packets.is_losing() => {
                 // From what moved no name there is no return.
                 let stayed = std::mem::replace(&mut self.was_up, true);
                 let hold = if stayed { Duration::ZERO } else { self.hold_of_return(now.boottime) };
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
-                self.become_(CheckState::Up { hold_until }, now);
+                self.set_state(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
                 self.loss = Self::LEAK * self.rules.schedule.fall;
                 self.stats.transitions += 1;
@@ -323,7 +327,7 @@ impl Tracker {
             return match decided {
                 _ if open && moved => {
                     self.state = CheckState::Down { decided: Some(ended) };
-                    self.leaves(now);
+                    self.count_departure(now);
                     Some(Signal::WentDown(failure.clone()))
                 }
                 // What it fails by now no other zone would mend: nothing is decided any more.
@@ -340,10 +344,10 @@ impl Tracker {
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
             self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
-            self.become_(CheckState::Down { decided }, now);
+            self.set_state(CheckState::Down { decided }, now);
             self.retries = 0;
             if decided.is_some() {
-                self.leaves(now);
+                self.count_departure(now);
             }
             return Some(Signal::WentDown(failure.clone()));
         }
@@ -352,7 +356,7 @@ impl Tracker {
     }
 
     /// Successes in a row that end an outage. One login proves a database; more would only be more logins.
-    fn rise(&self) -> u32 {
+    fn successes_to_rise(&self) -> u32 {
         match self.rules.check {
             Check::Path => self.rules.schedule.rise,
             Check::Deep => 1,
@@ -360,27 +364,27 @@ impl Tracker {
     }
 
     /// Decidedly down: a departure, if it was up before.
-    fn leaves(&mut self, now: Now) {
+    fn count_departure(&mut self, now: Now) {
         if std::mem::take(&mut self.was_up) {
-            self.flaps.left(now.boottime);
+            self.flaps.note_departure(now.boottime);
         }
     }
 
     fn hold_of_return(&mut self, now: Boottime) -> Duration {
-        self.flaps.returns(self.rules.hold, now) + self.rules.returns.spread
+        self.flaps.hold_after_return(self.rules.hold, now) + self.rules.returns.spread
     }
 
-    fn become_(&mut self, state: CheckState, now: Now) {
+    fn set_state(&mut self, state: CheckState, now: Now) {
         self.state = state;
         self.since = now;
     }
 
     /// Down, and the latest result was a success.
-    fn rising(&self) -> bool {
-        self.down() && self.run.successes > 0
+    fn is_rising(&self) -> bool {
+        self.is_down() && self.run.successes > 0
     }
 
-    fn down(&self) -> bool {
+    fn is_down(&self) -> bool {
         matches!(self.state, CheckState::Down { .. })
     }
 }

@@ -184,7 +184,7 @@ impl<P: Prober> CheckTask<P> {
         if called.is_none_or(|at| at > now) {
             return false;
         }
-        let wait = tracker.wait(self.clock.now());
+        let wait = tracker.wait_before_called_probe(self.clock.now());
         *called = Some(now + wait);
         wait.is_zero()
     }
@@ -209,8 +209,8 @@ impl<P: Prober> CheckTask<P> {
     fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
         let prober = self.prober.get();
-        tracker.pace(prober.pace(), at);
-        tracker.reached(prober.is_reached(), at);
+        tracker.set_pace(prober.pace(), at);
+        tracker.note_connection(prober.is_reached(), at);
         let step = tracker.observe(observation, at);
         self.report(tracker, (step.signal, step.lost), at);
         step.next
@@ -219,7 +219,7 @@ impl<P: Prober> CheckTask<P> {
     /// The first attempt has gone on for `fast_interval`.
     fn look(&self, tracker: &mut Tracker) {
         let now = self.clock.now();
-        tracker.reached(self.prober.get().is_reached(), now);
+        tracker.note_connection(self.prober.get().is_reached(), now);
         if tracker.health().never_reached.is_some() {
             self.report(tracker, (None, false), now);
         }
@@ -237,10 +237,10 @@ impl<P: Prober> CheckTask<P> {
         let now = self.clock.now();
         let (lost, prove) = self.calls.take();
         // What the prober before found out may not hold for this one.
-        tracker.pace(self.prober.get().pace(), now);
+        tracker.set_pace(self.prober.get().pace(), now);
         // Two that lose packets must not call each other without a pause.
         let lost = lost.then(|| tracker.sibling_lost(now));
-        let wait = if prove { Some(tracker.rouse(now).mul_f64(rng.f64())) } else { lost };
+        let wait = if prove { Some(tracker.call_for_proof(now).mul_f64(rng.f64())) } else { lost };
         wait.map(|wait| Instant::now() + wait)
     }
 

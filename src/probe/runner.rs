@@ -231,7 +231,7 @@ where
         };
         let is_slow = |slow: Option<Slowness>| slow.is_some_and(|slow| slow.until.is_none());
         let turned = is_slow(slow) != is_slow(known.slow);
-        let bears = collector.relevance.of(report.check, known, &report.health) || turned;
+        let bears = collector.relevance.changes_a_decision(report.check, known, &report.health) || turned;
         *known = CheckHealth { slow, ..report.health };
         if let Some(slow) = slow.filter(|_| turned) {
             self.tell_slow(key, report.check, (report.at, slow));
@@ -268,12 +268,12 @@ where
     ) {
         let own = view.targets.get(key).and_then(|health| health.checks.get(&Check::Deep));
         if check == Check::Path
-            && own.is_some_and(|deep| signal.asks_deeper(deep.state))
+            && own.is_some_and(|deep| signal.calls_for_deep_check(deep.state))
             && let Some(handle) = collector.running.get(key).and_then(|r| r.checks.get(&Check::Deep))
         {
             handle.calls.prove();
         }
-        for calls in siblings((collector, view), (key, check), |state| signal.concerns(state)) {
+        for calls in siblings((collector, view), (key, check), |state| signal.calls_for_sibling(state)) {
             calls.prove();
         }
         let target = key.clone();

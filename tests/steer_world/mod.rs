@@ -348,7 +348,7 @@ impl World {
         let observation = Observation { started: at(began).boottime, ended: at(self.ms).boottime, outcome };
         // Nobody gets as far as a connection where the path is dead.
         let reached = !self.cut && self.truth[&self.tasks[i].letter].path.is_none();
-        self.tasks[i].tracker.reached(Some(reached), at(self.ms));
+        self.tasks[i].tracker.note_connection(Some(reached), at(self.ms));
         let step = self.tasks[i].tracker.observe(&observation, at(self.ms));
         self.tasks[i].due = self.appointment(step.next);
         let Some(signal) = step.signal else { return };
@@ -358,14 +358,15 @@ impl World {
             .filter(|j| self.tasks[*j].check == check && self.tasks[*j].key != key)
             .filter(|j| !names(&self.tasks[*j].key).is_disjoint(names(&key)))
             .collect();
-        let own = |t: &Task| t.key == key && t.check == Check::Deep && signal.asks_deeper(t.tracker.health().state);
+        let own =
+            |t: &Task| t.key == key && t.check == Check::Deep && signal.calls_for_deep_check(t.tracker.health().state);
         if let Some(deep) = (0..self.tasks.len()).find(|j| check == Check::Path && own(&self.tasks[*j])) {
-            self.tasks[deep].tracker.rouse(now);
+            self.tasks[deep].tracker.call_for_proof(now);
             self.tasks[deep].called = true;
         }
         for j in siblings {
-            if signal.concerns(self.tasks[j].tracker.health().state) {
-                self.tasks[j].tracker.rouse(now);
+            if signal.calls_for_sibling(self.tasks[j].tracker.health().state) {
+                self.tasks[j].tracker.call_for_proof(now);
                 self.tasks[j].called = true;
             }
         }

@@ -136,7 +136,7 @@ fn a_siblings_loss_is_this_hosts_for_ten_seconds_before_and_after() {
         seen(&mut counter, n, 2);
     }
     assert!(counter.is_losing());
-    counter.excuse(at(9_999));
+    counter.note_sibling_loss(at(9_999));
     assert!(!counter.is_losing() && !counter.suspects());
     for n in 0..9 {
         assert_eq!(seen(&mut counter, 10_000 + n * 1000, 2), None);
@@ -146,7 +146,7 @@ fn a_siblings_loss_is_this_hosts_for_ten_seconds_before_and_after() {
         seen(&mut counter, 19_999 + n, 2);
     }
     assert!(counter.is_losing());
-    counter.excuse(at(30_001));
+    counter.note_sibling_loss(at(30_001));
     assert!(counter.is_losing(), "what was found out before stays so");
 }
 

@@ -13,7 +13,7 @@ impl Tracker {
             _ if !self.may_begin() => Next::OnAnswer,
             Pace::Sparing(sparing) => self.sparing(sparing, now),
             Pace::Resting(rest) => {
-                let rest = self.paced.after(rest).since(now);
+                let rest = self.pace_set_at.after(rest).since(now);
                 match self.scheduled(now) {
                     Next::Regular(wait) if wait > rest => Next::Regular(wait),
                     Next::Regular(_) | Next::Edge(_) | Next::OnAnswer => Next::Edge(rest),
@@ -29,13 +29,13 @@ impl Tracker {
             let apart = self.last_answered.map_or(now, |at| at.after(sparing.apart));
             self.last_begun.after(wait).max(apart).since(now)
         };
-        if self.rising() || (!self.down() && self.run.failures > 0) {
+        if self.is_rising() || (!self.is_down() && self.run.failures > 0) {
             Next::Edge(until(fast_interval))
-        } else if self.down() {
-            let since = self.since.boottime.max(self.roused.unwrap_or_default());
-            Next::Regular(until(Sparing::down(now.since(since)).max(interval)))
+        } else if self.is_down() {
+            let since = self.since.boottime.max(self.proof_wanted_since.unwrap_or_default());
+            Next::Regular(until(Sparing::interval_while_down(now.since(since)).max(interval)))
         } else {
-            Next::Regular(until(sparing.settled(interval)))
+            Next::Regular(until(sparing.interval_while_settled(interval)))
         }
     }
 
@@ -47,10 +47,10 @@ impl Tracker {
         let newest_success = self.last_success_started;
         let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
         let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
-        let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.down()));
+        let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.is_down()));
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
-        } else if self.rising() || hedged || self.suspects_loss() {
+        } else if self.is_rising() || hedged || self.suspects_loss() {
             Next::Edge(until(fast_interval))
         } else if self.proves_itself(now) {
             Next::Edge(until(interval.min(2 * fast_interval)))
@@ -76,6 +76,6 @@ impl Tracker {
 
     /// True while the next results tell whether the link loses packets.
     fn suspects_loss(&self) -> bool {
-        self.packets.suspects() && !self.down()
+        self.packets.suspects() && !self.is_down()
     }
 }

@@ -23,13 +23,13 @@ impl Signal {
     /// True if the deep check of the same target, which stands so, should be made at once, of what the path check
     /// found: it answers again.
     #[must_use]
-    pub fn asks_deeper(&self, deep: CheckState) -> bool {
+    pub fn calls_for_deep_check(&self, deep: CheckState) -> bool {
         matches!(self, Self::Answers | Self::CameUp { .. }) && matches!(deep, CheckState::Down { .. })
     }
 
     /// True if a sibling whose check stands so should be probed at once.
     #[must_use]
-    pub fn concerns(&self, sibling: CheckState) -> bool {
+    pub fn calls_for_sibling(&self, sibling: CheckState) -> bool {
         match self {
             Self::EdgeBegan(_) | Self::WentDown(_) => true,
             // With `rise` 1, or from unknown, the latter is the first success.

@@ -166,14 +166,14 @@ fn what_was_proved_when_it_was_called_for_stays_known_until_the_next_call_is_ans
     probe(&mut t, 1, None);
     assert_eq!(proved(&t), None, "nobody has called");
     t.begin(at(2), Duration::ZERO);
-    t.rouse(at(3));
+    t.call_for_proof(at(3));
     t.observe(&seen(2, 4, None), at(4));
     assert_eq!(proved(&t), None, "begun before");
     for ms in [5, 6] {
         probe(&mut t, ms, None);
         assert_eq!(proved(&t), Some(5));
     }
-    t.rouse(at(7));
+    t.call_for_proof(at(7));
     probe(&mut t, 8, Some(Refused));
     assert_eq!(proved(&t), Some(5));
     probe(&mut t, 9, None);
@@ -185,11 +185,17 @@ fn logins_that_are_called_for_are_as_far_apart_as_the_fleet_is_large() {
     let returns = Returns { apart: 7000 * MS, ..Returns::default() };
     let mut t = Tracker::new(Rules { check: Check::Deep, returns, ..rules() }, at(0));
     probe(&mut t, 10_000, None);
-    assert_eq!(t.rouse(at(11_000)), 7000 * MS, "at random within as much");
-    assert_eq!((t.wait(at(11_000)), t.wait(at(17_000))), (6000 * MS, Duration::ZERO));
+    assert_eq!(t.call_for_proof(at(11_000)), 7000 * MS, "at random within as much");
+    assert_eq!(
+        (t.wait_before_called_probe(at(11_000)), t.wait_before_called_probe(at(17_000))),
+        (6000 * MS, Duration::ZERO)
+    );
     let mut path = Tracker::new(Rules { returns, ..rules() }, at(0));
     probe(&mut path, 10_000, None);
-    assert_eq!((path.rouse(at(11_000)), path.wait(at(11_000))), (Duration::ZERO, Duration::ZERO));
+    assert_eq!(
+        (path.call_for_proof(at(11_000)), path.wait_before_called_probe(at(11_000))),
+        (Duration::ZERO, Duration::ZERO)
+    );
 }
 
 #[test]
@@ -280,8 +286,8 @@ proptest! {
         for i in order {
             shuffled.insert(&seen(i as u64, 1000, reason(outcomes[i])));
         }
-        prop_assert_eq!(sorted.run(), shuffled.run());
-        prop_assert_eq!(sorted.runs(), shuffled.runs());
+        prop_assert_eq!(sorted.present_run(), shuffled.present_run());
+        prop_assert_eq!(sorted.latest_runs(), shuffled.latest_runs());
         prop_assert_eq!(sorted.last_success_started(), shuffled.last_success_started());
     }
 
@@ -325,7 +331,7 @@ fn a_run_of_failures_keeps_its_beginning_however_long() {
 
 /// Sparing attempts: ends a probe at once and tells when the next one is due.
 fn spare(t: &mut Tracker, ms: u64, reason: Option<FailureReason>, apart: u64) -> Next {
-    t.pace(Pace::Sparing(Sparing { apart: Duration::from_millis(apart) }), at(ms));
+    t.set_pace(Pace::Sparing(Sparing { apart: Duration::from_millis(apart) }), at(ms));
     probe(t, ms, reason).next
 }
 
@@ -343,8 +349,8 @@ fn attempts_that_leave_a_trace_are_few_while_all_is_well_and_fast_within_an_edge
     assert_eq!(spare(&mut t, 240_900, Some(Refused), 100), Next::Regular(5000 * MS));
     assert_eq!(spare(&mut t, 241_000, Some(Refused), 100), Next::Regular(60_000 * MS));
     // A sibling's trouble is another two minutes of hope.
-    assert_eq!(t.rouse(at(250_000)), 100 * MS);
-    assert_eq!(t.wait(at(250_000)), Duration::ZERO, "what does not answer has no trace of ours");
+    assert_eq!(t.call_for_proof(at(250_000)), 100 * MS);
+    assert_eq!(t.wait_before_called_probe(at(250_000)), Duration::ZERO, "what does not answer has no trace of ours");
     assert_eq!(spare(&mut t, 250_000, Some(Refused), 100), Next::Regular(5000 * MS));
     // Proving itself.
     for ms in [255_000, 255_500] {
@@ -359,8 +365,8 @@ fn attempts_of_a_fleet_that_leave_a_trace_are_as_far_apart_as_the_fleet_is_large
     let mut t = Tracker::new(rules(), at(0));
     assert_eq!(spare(&mut t, 0, None, HOSTS_3000), Next::Regular(300_000 * MS));
     // A sibling fell: at a random time within as much, and not before this one's turn.
-    assert_eq!(t.rouse(at(100_000)), 300_000 * MS);
-    assert_eq!(t.wait(at(100_000)), 200_000 * MS);
+    assert_eq!(t.call_for_proof(at(100_000)), 300_000 * MS);
+    assert_eq!(t.wait_before_called_probe(at(100_000)), 200_000 * MS);
     // What gets no answer leaves no trace.
     assert_eq!(spare(&mut t, 300_000, Some(Refused), HOSTS_3000), Next::Edge(500 * MS));
     // What answers with the wrong thing does.
@@ -370,11 +376,11 @@ fn attempts_of_a_fleet_that_leave_a_trace_are_as_far_apart_as_the_fleet_is_large
 #[test]
 fn what_rests_is_not_probed_before_the_time_for_any_reason() {
     let mut t = Tracker::new(rules(), at(0));
-    t.pace(Pace::Resting(15_000 * MS), at(1000));
+    t.set_pace(Pace::Resting(15_000 * MS), at(1000));
     assert_eq!(probe(&mut t, 1000, Some(Timeout)).next, Next::Edge(15_000 * MS));
-    assert_eq!((t.rouse(at(5000)), t.wait(at(5000))), (Duration::ZERO, 11_000 * MS));
-    t.pace(Pace::Scheduled, at(16_000));
-    assert_eq!(t.wait(at(16_000)), Duration::ZERO);
+    assert_eq!((t.call_for_proof(at(5000)), t.wait_before_called_probe(at(5000))), (Duration::ZERO, 11_000 * MS));
+    t.set_pace(Pace::Scheduled, at(16_000));
+    assert_eq!(t.wait_before_called_probe(at(16_000)), Duration::ZERO);
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl CheckTask {
 
     /// A sibling is in trouble.
     pub(super) fn nudge(&mut self, clock: HostClock, now: Ms) {
-        let put_off = self.tracker.rouse(clock.at(now)).mul_f64(self.rng.f64());
+        let put_off = self.tracker.call_for_proof(clock.at(now)).mul_f64(self.rng.f64());
         let at = after(now, put_off);
         self.called = Some(self.called.map_or(at, |earlier| earlier.min(at)));
     }
@@ -203,7 +203,7 @@ impl CheckTask {
             Err(reason) => Err(Failure::new(reason, "x").met_on_the_way()),
         };
         let (started, at) = (clock.at(flight.began).boottime, clock.at(now));
-        self.tracker.reached(Some(flight.is_reached || outcome.is_ok()), at);
+        self.tracker.note_connection(Some(flight.is_reached || outcome.is_ok()), at);
         let step = self.tracker.observe(&Observation { started, ended: at.boottime, outcome: observed }, at);
         self.due = self.appointment(step.next, clock, now);
         Landed { began: flight.began, outcome: outcome.map(|_| ()), step }
@@ -236,7 +236,7 @@ impl CheckTask {
         if self.called.is_none_or(|at| at > now) {
             return false;
         }
-        let wait = self.tracker.wait(clock.at(now));
+        let wait = self.tracker.wait_before_called_probe(clock.at(now));
         self.called = Some(after(now, wait));
         wait.is_zero()
     }

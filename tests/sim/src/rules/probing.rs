@@ -152,20 +152,20 @@ impl Probing {
         let Some(known) = self.view.targets.get_mut(key).and_then(|h| Arc::make_mut(h).checks.get_mut(&check)) else {
             return false;
         };
-        let bears = self.relevance.of(check, known, &health);
+        let bears = self.relevance.changes_a_decision(check, known, &health);
         *known = health;
         bears
     }
 
     fn nudge_siblings(&mut self, (key, check): (&TargetKey, Check), signal: &Signal, clock: HostClock, now: Ms) {
         let deep = self.view.targets.get(key).and_then(|health| health.checks.get(&Check::Deep));
-        if check == Check::Path && deep.is_some_and(|deep| signal.asks_deeper(deep.state)) {
+        if check == Check::Path && deep.is_some_and(|deep| signal.calls_for_deep_check(deep.state)) {
             let own = self.tasks.iter_mut().filter(|task| task.key == *key && task.check == Check::Deep);
             own.for_each(|task| task.nudge(clock, now));
         }
         for sibling in self.work.siblings(key) {
             let health = self.view.targets.get(sibling).and_then(|health| health.checks.get(&check));
-            if !health.is_some_and(|health| signal.concerns(health.state)) {
+            if !health.is_some_and(|health| signal.calls_for_sibling(health.state)) {
                 continue;
             }
             let tasks = self.tasks.iter_mut().filter(|task| task.key == *sibling && task.check == check);
