@@ -55,7 +55,7 @@ fn what_the_last_successful_discovery_lacks_is_sent_no_secret() {
             let now = Now { boottime: Boottime(Duration::from_secs(minutes * 60)), wall: Wall(0) };
             inventory = merge(&inventory, &config.endpoints, &said(found), graces, now).0;
             assert!(inventory.endpoints.values().all(|e| e.has_addresses()), "{probe}");
-            let target = TargetSet::of(&inventory, &probes).targets.into_values().next()?;
+            let target = TargetSet::from_inventory(&inventory, &probes).targets.into_values().next()?;
             let checks: Vec<Check> = target.probe.checks().map(|(check, _)| check).collect();
             assert!(checks == all || target.probe.kind.secret().is_none(), "{probe}");
             Some(checks)

@@ -207,7 +207,7 @@ fn any_tls_reply_gets_a_verdict_in_time() {
     let runtime = paused();
     let pki = privatelink_sim::Pki::new("test").unwrap();
     let bundle = TrustBundle { path: "ca.pem".into(), certificates: vec![pki.ca_der()] };
-    let sessions = Sessions::new(TrustSets::default().of(&Trust::File(Arc::new(bundle))));
+    let sessions = Sessions::new(TrustSets::default().for_trust(&Trust::File(Arc::new(bundle))));
     let config = runtime.block_on(sessions.config()).unwrap();
     let name = "gw.example.com".try_into().unwrap();
     let run = |script: Script| async {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use privatelink_sim::{TcpMode, TcpService, free_address};
 use privatelinkd::model::{Check, ProbeKind};
 use privatelinkd::probe::Prober as _;
-use privatelinkd::probe::dial::{Again, Connected, Deadline, connect};
+use privatelinkd::probe::dial::{Connected, Deadline, ResentSinceLook, connect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::probe_tcp::{PATIENT, probers, target};
@@ -102,8 +102,8 @@ fn inside() {
             }
             stream.write_all(&[7]).await.unwrap();
             stream.read_exact(&mut [0]).await.unwrap();
-            let again = Again { by_a_timer, tail_loss_probe: lost == 1 };
-            assert_eq!(resent.look(&stream), again, "of {lost} lost");
+            let again = ResentSinceLook { by_a_timer, tail_loss_probe: lost == 1 };
+            assert_eq!(resent.since_last_look(&stream), again, "of {lost} lost");
             if lost > 0 {
                 run("nft", &["delete", "table", "inet", "loss"], "").unwrap();
             }

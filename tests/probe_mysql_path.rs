@@ -112,7 +112,7 @@ async fn a_login_that_works_again_is_used_again() {
 #[tokio::test]
 async fn a_fleet_makes_ten_declines_a_second_at_most() {
     let server = refusing(&[REFUSED]).await;
-    let probers = Probers::of_fleet(Clock::System, FleetSize::new(3000));
+    let probers = Probers::for_fleet(Clock::System, FleetSize::new(3000));
     let prober = probers.prober(&deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))), Check::Path);
     prober.probe(PATIENT).await.unwrap();
     assert_eq!(prober.pace(), Pace::Sparing(Sparing { apart: Duration::from_secs(300) }));

@@ -88,7 +88,7 @@ const REFUSED: &[u8] = b"\xff\x15\x04#28000Access denied";
 
 /// The probers of a process that was just started.
 fn started(state: &Path) -> Probers {
-    Probers::new(Clock::System).within(TlsBudget::kept(state.join("tls_budget.json"), Clock::System))
+    Probers::new(Clock::System).with_tls_budget(TlsBudget::kept(state.join("tls_budget.json"), Clock::System))
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn what_the_network_ends_costs_nothing() {
 #[tokio::test]
 async fn a_fleet_does_not_find_out_at_one_instant() {
     let server = Breaking::start("8.0.36", NOTHING_IN_COMMON, 0).await;
-    let probers = Probers::of_fleet(Clock::System, FleetSize::new(1_000_000));
+    let probers = Probers::for_fleet(Clock::System, FleetSize::new(1_000_000));
     let prober = |check| probers.prober(&deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))), check);
     prober(Check::Path).probe(PATIENT).await.unwrap();
     assert_eq!(prober(Check::Deep).probe(PATIENT).await.unwrap_err().reason, R::Local);

@@ -78,7 +78,7 @@ impl World {
         let probing =
             |e: &privatelinkd::config::EndpointConfig| Some(Probing { identity: e.identity(), spec: e.probe.clone()? });
         let probes: Probes = self.config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), probing(e)?))).collect();
-        TargetSet::of(&self.inventory, &probes)
+        TargetSet::from_inventory(&self.inventory, &probes)
     }
 
     fn probed(&self) -> Vec<IpAddr> {

@@ -246,7 +246,7 @@ impl Wiring {
 
     fn wire_probe(&self, beat: Beat, supervisor: &mut Supervisor) {
         let budget = start::tls_budget(&self.settings.config.borrow(), self.clock);
-        let probers = Probers::of_fleet(self.clock, self.settings.fleet.clone()).within(budget);
+        let probers = Probers::for_fleet(self.clock, self.settings.fleet.clone()).with_tls_budget(budget);
         let handshakes = probers.handshakes();
         let runner = Runner {
             make: move |spec: &crate::model::TargetSpec, check| probers.prober(spec, check),
@@ -261,7 +261,7 @@ impl Wiring {
         let token = supervisor.token();
         supervisor.add_fallible("probe", async move {
             let ended = runner.run(token).await;
-            handshakes.settled().await;
+            handshakes.wait_until_idle().await;
             ended
         });
     }

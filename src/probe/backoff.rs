@@ -13,7 +13,7 @@ use crate::sys::lock::lock;
 const FIRST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Of one check of one target.
+/// How long one check of one target logs in no more.
 #[derive(Debug, Default)]
 pub(super) struct Backoff(Mutex<Option<Pause>>);
 
@@ -40,7 +40,7 @@ impl Backoff {
     }
 
     /// It was refused again: the pause doubles. Once for attempts that overlap.
-    fn refused(&self, said: &Failure) {
+    fn note_refused(&self, said: &Failure) {
         let mut pause = lock(&self.0);
         if pause.as_ref().is_some_and(|pause| Instant::now() < pause.until) {
             return;
@@ -53,9 +53,9 @@ impl Backoff {
 
     /// How an attempt with the login has ended. One that was not answered, or by something in front of a backend that
     /// is gone, says nothing of the login, and so ends no pause.
-    pub(super) fn note<T>(&self, outcome: &Result<T, Failure>) {
+    pub(super) fn note_outcome<T>(&self, outcome: &Result<T, Failure>) {
         match outcome {
-            Err(failure) if failure.reason == FailureReason::Auth => self.refused(failure),
+            Err(failure) if failure.reason == FailureReason::Auth => self.note_refused(failure),
             Err(failure) if !failure.reason.is_an_answer() || failure.reason == FailureReason::BackendDown => {}
             _ => *lock(&self.0) = None,
         }
@@ -73,7 +73,7 @@ mod tests {
         for second in 0..3600 {
             if backoff.check().is_ok() {
                 asked.push(second);
-                backoff.refused(&Failure::new(FailureReason::Auth, "HTTP 401 with a page"));
+                backoff.note_refused(&Failure::new(FailureReason::Auth, "HTTP 401 with a page"));
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
@@ -82,13 +82,13 @@ mod tests {
         let said = backoff.check().unwrap_err();
         assert_eq!(said.to_string(), "auth: no login for 10m after HTTP 401 with a page");
         for reason in [FailureReason::Timeout, FailureReason::Reset, FailureReason::BackendDown] {
-            backoff.note::<()>(&Err(Failure::new(reason, "x")));
+            backoff.note_outcome::<()>(&Err(Failure::new(reason, "x")));
             assert!(backoff.check().is_err(), "{reason} is no word on the login");
         }
-        backoff.note(&Ok(()));
+        backoff.note_outcome(&Ok(()));
         assert!(backoff.check().is_ok());
-        backoff.refused(&said);
-        backoff.refused(&said);
+        backoff.note_refused(&said);
+        backoff.note_refused(&said);
         assert!(backoff.check().unwrap_err().detail.starts_with("no login for 30s after "));
     }
 }

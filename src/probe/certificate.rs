@@ -33,7 +33,7 @@ pub fn read(der: &[u8]) -> Option<Certificate> {
     let body = parsed.tbs_certificate();
     Some(Certificate {
         names: names(&parsed),
-        issuer: holder(body.issuer()),
+        issuer: name_of_holder(body.issuer()),
         not_before: wall(body.validity().not_before),
         not_after: wall(body.validity().not_after),
         ends_earlier: None,
@@ -60,7 +60,7 @@ pub fn read_with_path<'a>(
 pub fn intermediate(der: &[u8]) -> Option<Intermediate> {
     let parsed = Parsed::from_der(der).ok()?;
     let body = parsed.tbs_certificate();
-    Some(Intermediate { name: holder(body.subject()), not_after: wall(body.validity().not_after) })
+    Some(Intermediate { name: name_of_holder(body.subject()), not_after: wall(body.validity().not_after) })
 }
 
 /// Who, beside the server itself, must have issued `der`, if none of `others` did: what a server has forgotten to send,
@@ -76,13 +76,13 @@ pub fn missing_issuer<'a>(der: &[u8], others: impl Iterator<Item = &'a [u8]>) ->
         }
         match others.iter().position(|other| other.tbs_certificate().subject() == body.issuer()) {
             Some(next) => top = others.swap_remove(next),
-            None => return Some(holder(body.issuer())),
+            None => return Some(name_of_holder(body.issuer())),
         }
     }
 }
 
-/// Whom a name names.
-fn holder(name: &Name) -> String {
+/// The common name, or else the organisation, that a name names; empty if it has neither.
+fn name_of_holder(name: &Name) -> String {
     attribute(name, COMMON_NAME).or_else(|| attribute(name, ORGANISATION)).unwrap_or_default()
 }
 
@@ -91,30 +91,30 @@ fn names(parsed: &Parsed) -> Vec<String> {
         return Vec::new();
     };
     let text = |name: &GeneralName| match name {
-        GeneralName::DnsName(name) => Some(clean(name.as_str())),
-        GeneralName::IpAddress(ip) => address(ip.as_bytes()),
+        GeneralName::DnsName(name) => Some(bounded_and_printable(name.as_str())),
+        GeneralName::IpAddress(ip) => ip_address(ip.as_bytes()),
         _ => None,
     };
     names.iter().filter_map(text).take(MOST_NAMES).collect()
 }
 
-fn address(bytes: &[u8]) -> Option<String> {
+fn ip_address(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string());
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string())).ok()
 }
 
 fn attribute(name: &Name, oid: &str) -> Option<String> {
     let mut all = name.iter().filter(|attribute| attribute.oid.to_string() == oid);
-    all.find_map(|attribute| text(&attribute.value))
+    all.find_map(|attribute| attribute_text(&attribute.value))
 }
 
-fn text(value: &Any) -> Option<String> {
-    let utf8 = value.decode_as::<Utf8StringRef<'_>>().map(|s| clean(s.as_str()));
-    utf8.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|s| clean(s.as_str()))).ok()
+fn attribute_text(value: &Any) -> Option<String> {
+    let utf8 = value.decode_as::<Utf8StringRef<'_>>().map(|s| bounded_and_printable(s.as_str()));
+    utf8.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|s| bounded_and_printable(s.as_str()))).ok()
 }
 
 /// Bounded and printable, since anybody may have made it.
-fn clean(text: &str) -> String {
+fn bounded_and_printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
@@ -148,9 +148,9 @@ mod tests {
 
     #[test]
     fn text_is_bounded_and_printable() {
-        assert_eq!(clean("a\x1b[31m"), "a [31m");
-        assert_eq!(clean(&"x".repeat(500)).len(), LONGEST);
-        assert_eq!(address(&[10, 0, 0, 1]).as_deref(), Some("10.0.0.1"));
-        assert_eq!(address(&[1; 5]), None);
+        assert_eq!(bounded_and_printable("a\x1b[31m"), "a [31m");
+        assert_eq!(bounded_and_printable(&"x".repeat(500)).len(), LONGEST);
+        assert_eq!(ip_address(&[10, 0, 0, 1]).as_deref(), Some("10.0.0.1"));
+        assert_eq!(ip_address(&[1; 5]), None);
     }
 }

@@ -66,7 +66,7 @@ impl Authorities {
         name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> (Option<Certificate>, Result<(), TlsError>) {
-        match self.way(sent, now) {
+        match self.path_to_root(sent, now) {
             Ok(path) => {
                 let ders = |on_it: bool| {
                     let all = sent.others.iter().map(|other| &**other);
@@ -83,7 +83,7 @@ impl Authorities {
     }
 
     /// The certificates between the server's own and a root.
-    fn way<'a>(&self, sent: Sent<'a>, now: UnixTime) -> Result<Vec<&'a [u8]>, TlsError> {
+    fn path_to_root<'a>(&self, sent: Sent<'a>, now: UnixTime) -> Result<Vec<&'a [u8]>, TlsError> {
         if let Ok(own) = EndEntityCert::try_from(sent.own) {
             let all = self.algorithms.all;
             let verified =
@@ -101,7 +101,7 @@ impl Authorities {
             verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, sent.others, now, self.algorithms.all)
         });
         match verdict {
-            Err(error) => Err(explained(error, sent)),
+            Err(error) => Err(name_certificate_at_fault(error, sent)),
             // The same library has just said otherwise.
             Ok(()) => Err(TlsError::General("the certificate was judged in two ways".to_owned())),
         }
@@ -113,7 +113,7 @@ impl Authorities {
     }
 
     /// Whether this kind of signature can be verified: a server may have been told of more.
-    fn knows(&self, dss: &DigitallySignedStruct) -> Result<(), TlsError> {
+    fn check_scheme(&self, dss: &DigitallySignedStruct) -> Result<(), TlsError> {
         if self.algorithms.mapping.iter().any(|(scheme, _)| *scheme == dss.scheme) {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Authorities {
         own: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.knows(dss)?;
+        self.check_scheme(dss)?;
         let verdict = verify_tls12_signature(message, own, dss, &self.algorithms);
         let Some(key) = key_of_unreadable(&verdict, own) else { return verdict };
         let Ok(raw) = RawPublicKeyEntity::try_from(&key) else { return verdict };
@@ -147,7 +147,7 @@ impl Authorities {
         own: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.knows(dss)?;
+        self.check_scheme(dss)?;
         let verdict = verify_tls13_signature(message, own, dss, &self.algorithms);
         match key_of_unreadable(&verdict, own) {
             Some(key) => verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms),
@@ -163,7 +163,7 @@ fn key_of_unreadable<T>(
 ) -> Option<SubjectPublicKeyInfoDer<'static>> {
     match verdict {
         Err(TlsError::InvalidCertificate(CertificateError::BadEncoding | CertificateError::Other(_))) => {
-            simple_certificate::key(own)
+            simple_certificate::public_key(own)
         }
         _ => None,
     }
@@ -174,7 +174,7 @@ fn untrusted(reason: FailureReason, detail: String) -> TlsError {
 }
 
 /// Names the certificate that is at fault, where it is not the server's own.
-fn explained(error: TlsError, sent: Sent<'_>) -> TlsError {
+fn name_certificate_at_fault(error: TlsError, sent: Sent<'_>) -> TlsError {
     let others = || sent.others.iter().map(|other| &**other);
     match &error {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {

@@ -37,30 +37,30 @@ pub(super) struct CheckResult {
 #[derive(Debug, Default)]
 pub(super) struct ProbeRequests {
     wake: Notify,
-    prove: AtomicBool,
+    proof_wanted: AtomicBool,
     sibling_lost: AtomicBool,
 }
 
 impl ProbeRequests {
     /// A probe is wanted now.
-    pub(super) fn prove(&self) {
-        self.prove.store(true, Ordering::Release);
+    pub(super) fn ask_for_proof(&self) {
+        self.proof_wanted.store(true, Ordering::Release);
         self.wake.notify_one();
     }
 
     /// A sibling has lost packets. A probe is wanted soon, which will tell whether they are lost here as well.
-    pub(super) fn sibling_lost(&self) {
+    pub(super) fn tell_of_sibling_loss(&self) {
         self.sibling_lost.store(true, Ordering::Release);
         self.wake.notify_one();
     }
 
-    async fn called(&self) {
+    async fn wait_for_request(&self) {
         self.wake.notified().await;
     }
 
     /// Whether a sibling has lost packets, and whether a probe is wanted for another reason.
     fn take(&self) -> (bool, bool) {
-        (self.sibling_lost.swap(false, Ordering::AcqRel), self.prove.swap(false, Ordering::AcqRel))
+        (self.sibling_lost.swap(false, Ordering::AcqRel), self.proof_wanted.swap(false, Ordering::AcqRel))
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) struct CheckTask<P> {
     pub(super) clock: Clock,
     /// Of this host: gives each (host, target, check) a phase of its own.
     pub(super) seed: u64,
-    pub(super) calls: Arc<ProbeRequests>,
+    pub(super) requests: Arc<ProbeRequests>,
     pub(super) reports: mpsc::UnboundedSender<CheckResult>,
 }
 
@@ -92,7 +92,7 @@ impl<P> Shared<P> {
         *lock(&self.0) = Arc::new(prober);
     }
 
-    fn get(&self) -> Arc<P> {
+    fn current(&self) -> Arc<P> {
         lock(&self.0).clone()
     }
 }
@@ -131,8 +131,8 @@ impl<P: Prober> CheckTask<P> {
         let mut called: Option<Instant> = None;
         // Kept, since most turns of the loop leave it as it is.
         let alarm = tokio::time::sleep(first);
-        let (look, mut looked) = (tokio::time::sleep(first + self.schedule.fast_interval), false);
-        tokio::pin!(alarm, look);
+        let (first_look, mut has_looked) = (tokio::time::sleep(first + self.schedule.fast_interval), false);
+        tokio::pin!(alarm, first_look);
         loop {
             let alarmed = due.map(|due| due.at).into_iter().chain(called).min();
             if let Some(at) = alarmed.filter(|at| *at != alarm.deadline()) {
@@ -144,17 +144,17 @@ impl<P: Prober> CheckTask<P> {
                 Some(ended) = probes.join_next() => {
                     // A probe that panicked is a fault of the agent, not of the target.
                     let observation = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
-                    Some(self.ended(&mut tracker, &observation))
+                    Some(self.take_result(&mut tracker, &observation))
                 }
                 // A sibling is in trouble, or there is another secret.
-                () = self.calls.called() => {
-                    called = called.into_iter().chain(self.call(&mut tracker, &mut rng)).min();
+                () = self.requests.wait_for_request() => {
+                    called = called.into_iter().chain(self.handle_request(&mut tracker, &mut rng)).min();
                     None
                 }
                 // The first attempt has had its time to get a connection.
-                () = &mut look, if !looked => {
-                    looked = true;
-                    self.look(&mut tracker);
+                () = &mut first_look, if !has_looked => {
+                    has_looked = true;
+                    self.check_first_connection(&mut tracker);
                     None
                 }
                 // The next probe is due.
@@ -164,12 +164,12 @@ impl<P: Prober> CheckTask<P> {
                 due = self.appointment(next, &mut rng);
             }
             let is_due = due.is_some_and(|d| d.at <= Instant::now());
-            let is_called = self.is_called(&mut called, &tracker);
-            if (is_due || is_called) && tracker.may_begin() {
+            let requested_probe_is_due = self.requested_probe_is_due(&mut called, &tracker);
+            if (is_due || requested_probe_is_due) && tracker.may_begin() {
                 let late = due.filter(|d| is_due && d.regular).map_or(Duration::ZERO, |d| d.at.elapsed());
                 let now = self.clock.now();
                 let next = tracker.begin(now, late);
-                self.begin(&mut probes, now);
+                self.begin_probe(&mut probes, now);
                 called = None;
                 due = self.appointment(next, &mut rng);
             } else if is_due {
@@ -179,7 +179,7 @@ impl<P: Prober> CheckTask<P> {
     }
 
     /// Whether a probe that was called for may begin now; it is put off if not yet.
-    fn is_called(&self, called: &mut Option<Instant>, tracker: &Tracker) -> bool {
+    fn requested_probe_is_due(&self, called: &mut Option<Instant>, tracker: &Tracker) -> bool {
         let now = Instant::now();
         if called.is_none_or(|at| at > now) {
             return false;
@@ -189,8 +189,8 @@ impl<P: Prober> CheckTask<P> {
         wait.is_zero()
     }
 
-    fn begin(&self, probes: &mut JoinSet<Observation>, started: Now) {
-        let (prober, clock, deadline, check) = (self.prober.get(), self.clock, self.schedule.timeout, self.check);
+    fn begin_probe(&self, probes: &mut JoinSet<Observation>, started: Now) {
+        let (prober, clock, deadline, check) = (self.prober.current(), self.clock, self.schedule.timeout, self.check);
         probes.spawn(async move {
             // The prober keeps the deadline; this is for one that doesn't.
             let outcome = tokio::time::timeout(deadline * 2, prober.probe(deadline)).await.unwrap_or_else(|_| {
@@ -200,15 +200,15 @@ impl<P: Prober> CheckTask<P> {
                 ))
             });
             let ended = clock.now().boottime;
-            let outcome = stalled(outcome, ended.since(started.boottime), deadline);
+            let outcome = local_if_stalled(outcome, ended.since(started.boottime), deadline);
             let outcome = if check == Check::Deep { without_retransmissions(outcome) } else { outcome };
             Observation { started: started.boottime, ended, outcome }
         });
     }
 
-    fn ended(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
+    fn take_result(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
-        let prober = self.prober.get();
+        let prober = self.prober.current();
         tracker.set_pace(prober.pace(), at);
         tracker.note_connection(prober.is_reached(), at);
         let step = tracker.observe(observation, at);
@@ -217,27 +217,27 @@ impl<P: Prober> CheckTask<P> {
     }
 
     /// The first attempt has gone on for `fast_interval`.
-    fn look(&self, tracker: &mut Tracker) {
+    fn check_first_connection(&self, tracker: &mut Tracker) {
         let now = self.clock.now();
-        tracker.note_connection(self.prober.get().is_reached(), now);
+        tracker.note_connection(self.prober.current().is_reached(), now);
         if tracker.health().never_reached.is_some() {
             self.report(tracker, (None, false), now);
         }
     }
 
     fn report(&self, tracker: &Tracker, (signal, lost): (Option<Signal>, bool), at: Now) {
-        let prober = self.prober.get();
+        let prober = self.prober.current();
         let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(CheckResult { spec: self.spec.clone(), check: self.check, health, signal, lost, at });
     }
 
     /// A sibling is in trouble, or there is another secret: when the target has to prove itself.
-    fn call(&self, tracker: &mut Tracker, rng: &mut fastrand::Rng) -> Option<Instant> {
+    fn handle_request(&self, tracker: &mut Tracker, rng: &mut fastrand::Rng) -> Option<Instant> {
         let now = self.clock.now();
-        let (lost, prove) = self.calls.take();
+        let (lost, prove) = self.requests.take();
         // What the prober before found out may not hold for this one.
-        tracker.set_pace(self.prober.get().pace(), now);
+        tracker.set_pace(self.prober.current().pace(), now);
         // Two that lose packets must not call each other without a pause.
         let lost = lost.then(|| tracker.sibling_lost(now));
         let wait = if prove { Some(tracker.call_for_proof(now).mul_f64(rng.f64())) } else { lost };
@@ -245,7 +245,7 @@ impl<P: Prober> CheckTask<P> {
     }
 
     fn rules(&self, rng: &mut fastrand::Rng) -> Rules {
-        let in_flight = match self.prober.get().overlap() {
+        let in_flight = match self.prober.current().overlap() {
             Overlap::Hedged => self.schedule.fall,
             Overlap::OneAwaited => 1,
         };
@@ -262,7 +262,7 @@ impl<P: Prober> CheckTask<P> {
             Next::Regular(wait) => {
                 let boottime = self.clock.now().boottime;
                 let at = boottime.after(wait.mul_f64(0.9 + 0.2 * rng.f64()));
-                let at = aligned(at, self.grid, self.schedule.interval);
+                let at = rounded_to_grid(at, self.grid, self.schedule.interval);
                 Some(Due { at: now + at.since(boottime), regular: true })
             }
             Next::Edge(wait) => Some(Due { at: now + wait, regular: false }),
@@ -279,7 +279,7 @@ impl<P: Prober> CheckTask<P> {
 
 /// A timeout that is noticed long after its time says that this host stood still (a suspended or migrated machine, no
 /// CPU to be had), not that the target is silent.
-fn stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration) -> Result<Timings, Failure> {
+fn local_if_stalled(outcome: Result<Timings, Failure>, took: Duration, deadline: Duration) -> Result<Timings, Failure> {
     match outcome {
         Err(f) if f.reason == FailureReason::Timeout && took > deadline * 2 + STALL => {
             Err(Failure::new(FailureReason::Local, format_args!("this host stood still: {took:?} for {deadline:?}")))
@@ -298,7 +298,7 @@ fn without_retransmissions(outcome: Result<Timings, Failure>) -> Result<Timings,
 
 /// Rounds to a grid that is counted from the boot of each host, and so brings no two hosts into step. Never coarser
 /// than a tenth of the interval: nothing would be left of the jitter.
-fn aligned(at: Boottime, grid: Duration, interval: Duration) -> Boottime {
+fn rounded_to_grid(at: Boottime, grid: Duration, interval: Duration) -> Boottime {
     let grid = grid.min(interval / 10).as_nanos().max(1);
     let at = (at.0.as_nanos() + grid / 2) / grid * grid;
     Boottime(Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)))
@@ -312,10 +312,10 @@ mod tests {
     fn a_timeout_long_after_its_time_is_our_own_fault() {
         let timeout = || Err(Failure::new(FailureReason::Timeout, "x"));
         let (deadline, second) = (Duration::from_secs(2), Duration::from_secs(1));
-        let reason = |took| stalled(timeout(), took, deadline).unwrap_err().reason;
+        let reason = |took| local_if_stalled(timeout(), took, deadline).unwrap_err().reason;
         assert_eq!(reason(deadline + second), FailureReason::Timeout);
         assert_eq!(reason(deadline * 20), FailureReason::Local);
-        assert!(stalled(Ok(Timings::default()), deadline * 20, deadline).is_ok());
+        assert!(local_if_stalled(Ok(Timings::default()), deadline * 20, deadline).is_ok());
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
             (0, [(0, 0), (1, 1), (49, 49), (50, 50), (123_456, 123_456)]),
         ] {
             for (at, expected) in table {
-                let found = aligned(Boottime(ms(at)), ms(500), ms(interval));
+                let found = rounded_to_grid(Boottime(ms(at)), ms(500), ms(interval));
                 assert_eq!(found, Boottime(ms(expected)), "{at} ms, every {interval} ms");
             }
         }

@@ -90,17 +90,17 @@ pub struct Resent {
 
 /// What had to be sent again between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub struct ResentSinceLook {
     /// Segments, where a timer ran out.
     pub by_a_timer: u32,
     /// No timer did, and yet something was sent again.
     pub tail_loss_probe: bool,
 }
 
-impl Again {
+impl ResentSinceLook {
     /// The times of what succeeded meanwhile.
     #[must_use]
-    pub fn during(self, timings: Timings) -> Timings {
+    pub fn add_to_timings(self, timings: Timings) -> Timings {
         let Self { by_a_timer, tail_loss_probe } = self;
         Timings {
             retransmissions: timings.retransmissions.saturating_add(by_a_timer),
@@ -112,24 +112,24 @@ impl Again {
 
 impl Resent {
     /// Looks at a connection that is just open, or not yet.
-    fn of_the_syn(stream: &TcpStream) -> Self {
+    fn after_connecting(stream: &TcpStream) -> Self {
         let looked = SentAgain::on(stream).unwrap_or_default();
         Self { times: looked.of_the_syn(), looked }
     }
 
     /// Looks again. Returns what was sent again, from the SYN on at the first look and since the look before at any
     /// other.
-    pub fn look(&mut self, stream: &TcpStream) -> Again {
+    pub fn since_last_look(&mut self, stream: &TcpStream) -> ResentSinceLook {
         let now = SentAgain::on(stream).unwrap_or(self.looked);
         let since = now.by_a_timer_since(self.looked);
         let tail_loss_probe = since == 0 && now.since(self.looked) > 0;
         self.looked = now;
-        Again { by_a_timer: std::mem::take(&mut self.times).saturating_add(since), tail_loss_probe }
+        ResentSinceLook { by_a_timer: std::mem::take(&mut self.times).saturating_add(since), tail_loss_probe }
     }
 
     /// What an attempt failed with whose connection is lost, with what had to be sent again before.
     #[must_use]
-    pub fn failed(&self, failure: Failure) -> Failure {
+    pub fn add_to_failure(&self, failure: Failure) -> Failure {
         failure.with_retransmissions(self.times)
     }
 
@@ -137,9 +137,11 @@ impl Resent {
     ///
     /// # Errors
     /// Those of the attempt.
-    pub fn told(mut self, outcome: Result<Timings, Failure>, stream: &TcpStream) -> Result<Timings, Failure> {
-        let again = self.look(stream);
-        outcome.map(|timings| again.during(timings)).map_err(|failure| failure.with_retransmissions(again.by_a_timer))
+    pub fn add_to_outcome(mut self, outcome: Result<Timings, Failure>, stream: &TcpStream) -> Result<Timings, Failure> {
+        let again = self.since_last_look(stream);
+        outcome
+            .map(|timings| again.add_to_timings(timings))
+            .map_err(|failure| failure.with_retransmissions(again.by_a_timer))
     }
 }
 
@@ -155,7 +157,7 @@ pub async fn connect(address: SocketAddr, deadline: Deadline) -> Result<Connecte
         connected.map_err(|e| unconnected(&e))
     };
     let ended = deadline.cover("no answer to the TCP handshake", work).await;
-    let (took, resent) = (started.elapsed(), Resent::of_the_syn(&stream));
+    let (took, resent) = (started.elapsed(), Resent::after_connecting(&stream));
     ended.map_err(|failure| failure.with_retransmissions(resent.times).met_on_the_way())?;
     // On a host's own address the kernel may pick the probed port as our own and join the socket to itself.
     if stream.local_addr().is_ok_and(|own| own == address) {

@@ -1,5 +1,5 @@
-//! How many hosts put the same questions to the same servers, as everybody who shares something with them wants to
-//! know.
+//! How many hosts put the same questions to the same servers, as every prober that shares something with them wants
+//! to know.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

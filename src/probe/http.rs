@@ -110,10 +110,10 @@ impl Exchange {
             let mut answer = Response { status, body: Vec::new(), cut: false, took, whole: took };
             match wanted {
                 Wanted::Head => {
-                    let _ = timeout_at(deadline.at_most(GRACE), read(response.into_body(), MAX_HEAD)).await;
+                    let _ = timeout_at(deadline.at_most(GRACE), read_body(response.into_body(), MAX_HEAD)).await;
                 }
                 Wanted::Body => {
-                    let body = read(response.into_body(), MAX_BODY);
+                    let body = read_body(response.into_body(), MAX_BODY);
                     (answer.body, answer.cut) = deadline.cover("the answer's body has no end", body).await?;
                     answer.whole = started.elapsed();
                 }
@@ -123,7 +123,7 @@ impl Exchange {
         let outcome = tokio::select! {
             biased;
             outcome = ask => outcome,
-            never = drive(connection) => match never {},
+            never = run_connection(connection) => match never {},
         };
         if outcome.is_ok() {
             let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
@@ -133,13 +133,13 @@ impl Exchange {
 }
 
 /// Moves bytes until the connection ends. How it ended is told to the waiting request.
-async fn drive(connection: impl Future<Output = hyper::Result<()>>) -> Infallible {
+async fn run_connection(connection: impl Future<Output = hyper::Result<()>>) -> Infallible {
     let _ = connection.await;
     pending().await
 }
 
 /// Reads a body of at most `most` bytes to its end, and the beginning of a longer one, of which it says so.
-async fn read(mut body: Incoming, most: usize) -> Result<(Vec<u8>, bool), Failure> {
+async fn read_body(mut body: Incoming, most: usize) -> Result<(Vec<u8>, bool), Failure> {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| failure_of(&e))?;
@@ -159,7 +159,7 @@ async fn read(mut body: Incoming, most: usize) -> Result<(Vec<u8>, bool), Failur
 /// What a status says that moves no name, because every zone would say it: HTTP itself calls it the request's or its
 /// sender's fault, or says where else to ask and how. Not so a 404, or a redirect that makes a page for browsers of the
 /// request: a front says that, too, that has lost what was behind it.
-pub(super) fn fault_of_request(status: u16) -> Option<FailureReason> {
+pub(super) fn reason_of_request_fault(status: u16) -> Option<FailureReason> {
     Some(match status {
         401 => FailureReason::Auth,
         402 => FailureReason::Suspended,
@@ -175,7 +175,7 @@ pub(super) fn fault_of_request(status: u16) -> Option<FailureReason> {
 ///
 /// # Errors
 /// [`FailureReason::Misconfigured`] if it can't be one.
-pub(super) fn host(name: &str, port: u16) -> Result<header::HeaderValue, Failure> {
+pub(super) fn host_header(name: &str, port: u16) -> Result<header::HeaderValue, Failure> {
     let host = if port == 443 { name.to_owned() } else { format!("{name}:{port}") };
     header::HeaderValue::try_from(host)
         .map_err(|e| Failure::new(FailureReason::Misconfigured, format_args!("server_name: {e}")))

@@ -43,12 +43,12 @@ pub struct HttpsProber {
     sessions: Sessions,
     /// What is done where its secret is refused, if it has one.
     refusal: Option<Refusal>,
-    /// The failure if the spec can't be asked at all.
-    question: Result<Question, Failure>,
+    /// What is asked, or the failure if the spec can't be asked at all.
+    request: Result<Request, Failure>,
 }
 
 #[derive(Debug)]
-struct Question {
+struct Request {
     name: ServerName<'static>,
     exchange: Exchange,
 }
@@ -69,18 +69,18 @@ impl HttpsProber {
     /// A prober of one address and port.
     #[must_use]
     pub fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
-        let question = || {
+        let request = || {
             let name = ServerName::try_from(spec.tls.server_name.as_str().to_owned())
                 .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.tls.server_name)))?;
-            Ok(Question { name, exchange: Exchange::new(spec, address.port())? })
+            Ok(Request { name, exchange: Exchange::new(spec, address.port())? })
         };
         let has_secret = spec.headers.iter().any(|(_, value)| value.is_secret());
         let refusal = has_secret.then(|| Refusal::new(spec, address.port()));
-        Self { remote: Remote::new(address), sessions: Sessions::new(trust), refusal, question: question() }
+        Self { remote: Remote::new(address), sessions: Sessions::new(trust), refusal, request: request() }
     }
 
-    async fn ask(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let Question { name, exchange } = self.question.as_ref().map_err(Clone::clone)?;
+    async fn attempt(&self, deadline: Duration) -> Result<Timings, Failure> {
+        let Request { name, exchange } = self.request.as_ref().map_err(Clone::clone)?;
         // Slow only where our own disk is, at the first probe: never the target's fault.
         let Ok(config) = timeout(deadline, self.sessions.config()).await else {
             return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
@@ -88,7 +88,7 @@ impl HttpsProber {
         let (config, deadline) = (config?, Deadline::after(deadline));
         let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
         let shaken = dial::handshake(stream, name, config.clone(), deadline).await;
-        let (mut stream, tls) = shaken.map_err(|failure| resent.failed(failure))?;
+        let (mut stream, tls) = shaken.map_err(|failure| resent.add_to_failure(failure))?;
         let answered = match &self.refusal {
             Some(refusal) => refusal.answer(&mut stream, exchange, &config, deadline).await,
             None => exchange.run(&mut stream, deadline).await.map(Some),
@@ -97,7 +97,7 @@ impl HttpsProber {
             let total = tcp + tls + answer.unwrap_or_default();
             Timings { tcp, tls: Some(tls), answer, total, ..Timings::default() }
         };
-        resent.told(answered.map(timings), stream.get_ref().0)
+        resent.add_to_outcome(answered.map(timings), stream.get_ref().0)
     }
 }
 
@@ -123,10 +123,10 @@ impl Refusal {
         }
         let answer = exchange.ask(stream, deadline).await;
         let judged = answer.as_ref().map_err(Clone::clone).and_then(|answer| exchange.judge(answer));
-        self.backoff.note(&judged);
+        self.backoff.note_outcome(&judged);
         match (judged, answer) {
             (Err(refused), Ok(answer)) if refused.reason == FailureReason::Auth => {
-                self.say(&refused);
+                self.set_remark(&refused);
                 *lock(&self.answered) = Arc::downgrade(config);
                 Ok(Some(answer.took))
             }
@@ -144,7 +144,7 @@ impl Refusal {
         (refused, config): (&Failure, &Arc<ClientConfig>),
         deadline: Deadline,
     ) -> Result<Option<Duration>, Failure> {
-        self.say(refused);
+        self.set_remark(refused);
         if Weak::as_ptr(&lock(&self.answered)) == Arc::as_ptr(config) {
             // Nothing more is wanted; how it ends does not matter.
             let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
@@ -152,7 +152,7 @@ impl Refusal {
         }
         let exchange = self.anonymous.as_ref().map_err(Clone::clone)?;
         let answer = exchange.run(stream, Wanted::Head, deadline).await?;
-        match fault(answer.status) {
+        match reason_of_status(answer.status) {
             FailureReason::BackendDown => Err(Failure::new(
                 FailureReason::BackendDown,
                 format_args!("found {} for a request without the secret", answer.status),
@@ -164,7 +164,7 @@ impl Refusal {
         }
     }
 
-    fn say(&self, refused: &Failure) {
+    fn set_remark(&self, refused: &Failure) {
         let remark = format!("its secret is refused, and only TLS and an answer are looked at: {refused}");
         *lock(&self.remark) = Some(remark.into());
     }
@@ -188,10 +188,10 @@ impl Prober for HttpsProber {
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let outcome = self.ask(deadline).await;
+        let outcome = self.attempt(deadline).await;
         if outcome.is_err() {
             // At an edge the certificate is asked for again, and no stale ticket can be what fails.
-            self.sessions.forget();
+            self.sessions.forget_tickets();
         }
         outcome
     }
@@ -242,7 +242,7 @@ impl Exchange {
     }
 
     fn judge(&self, answer: &Response) -> Result<(), Failure> {
-        judge(answer.status, &self.expect)?;
+        judge_status(answer.status, &self.expect)?;
         match &self.pattern {
             Some(pattern) => judge_body(&answer.body, pattern),
             None => Ok(()),
@@ -270,24 +270,24 @@ fn headers(spec: &HttpsSpec, port: u16) -> Result<HeaderMap, Failure> {
         value.set_sensitive(secret);
         headers.append(parsed, value);
     }
-    headers.entry(header::HOST).or_insert(http::host(spec.tls.server_name.as_str(), port)?);
+    headers.entry(header::HOST).or_insert(http::host_header(spec.tls.server_name.as_str(), port)?);
     Ok(headers)
 }
 
 /// What a status says that is not the right one.
-fn fault(status: u16) -> FailureReason {
-    http::fault_of_request(status).unwrap_or(match status {
+fn reason_of_status(status: u16) -> FailureReason {
+    http::reason_of_request_fault(status).unwrap_or(match status {
         502..=504 => FailureReason::BackendDown,
         _ => FailureReason::Result,
     })
 }
 
 /// What a status says about the target.
-fn judge(found: u16, expect: &[u16]) -> Result<(), Failure> {
+fn judge_status(found: u16, expect: &[u16]) -> Result<(), Failure> {
     if expect.contains(&found) {
         return Ok(());
     }
-    let reason = fault(found);
+    let reason = reason_of_status(found);
     let expected = expect.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
     Err(Failure::new(reason, format_args!("expected {expected}, found {found}")))
 }
@@ -349,10 +349,10 @@ mod tests {
             (404, R::Result),
         ];
         for (status, reason) in table {
-            assert_eq!(judge(status, &[200]).unwrap_err().reason, reason, "{status}");
-            assert_eq!(judge(status, &[200, status]), Ok(()));
+            assert_eq!(judge_status(status, &[200]).unwrap_err().reason, reason, "{status}");
+            assert_eq!(judge_status(status, &[200, status]), Ok(()));
         }
-        assert_eq!(&*judge(500, &[200, 204]).unwrap_err().detail, "expected 200 or 204, found 500");
+        assert_eq!(&*judge_status(500, &[200, 204]).unwrap_err().detail, "expected 200 or 204, found 500");
     }
 
     #[test]

@@ -170,8 +170,8 @@ impl Prober for AnyProber {
 #[derive(Debug)]
 pub struct Probers {
     trust: tls::TrustSets,
-    refused: Arc<SecretGuard>,
-    gates: mysql::HandshakeLimits,
+    secret_guard: Arc<SecretGuard>,
+    handshake_limits: mysql::HandshakeLimits,
     fleet: FleetSize,
     tls_budget: Arc<TlsBudget>,
 }
@@ -180,17 +180,17 @@ impl Probers {
     /// A factory that shares nothing yet.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self::of_fleet(clock, FleetSize::default())
+        Self::for_fleet(clock, FleetSize::default())
     }
 
     /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.
     #[must_use]
-    pub fn of_fleet(clock: Clock, fleet: FleetSize) -> Self {
-        let refused = Arc::new(SecretGuard::new(clock, fleet.clone()));
+    pub fn for_fleet(clock: Clock, fleet: FleetSize) -> Self {
+        let secret_guard = Arc::new(SecretGuard::new(clock, fleet.clone()));
         Self {
             trust: tls::TrustSets::default(),
-            refused,
-            gates: mysql::HandshakeLimits::default(),
+            secret_guard,
+            handshake_limits: mysql::HandshakeLimits::default(),
             fleet,
             tls_budget: Arc::new(TlsBudget::in_memory(clock)),
         }
@@ -198,14 +198,14 @@ impl Probers {
 
     /// The same with a budget of broken TLS handshakes that others share.
     #[must_use]
-    pub fn within(self, tls_budget: TlsBudget) -> Self {
+    pub fn with_tls_budget(self, tls_budget: TlsBudget) -> Self {
         Self { tls_budget: Arc::new(tls_budget), ..self }
     }
 
     /// What the probers of databases are in the middle of, for the end of the agent.
     #[must_use]
     pub fn handshakes(&self) -> mysql::HandshakeLimits {
-        self.gates.clone()
+        self.handshake_limits.clone()
     }
 
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's
@@ -217,16 +217,16 @@ impl Probers {
         match &spec.probe.kind {
             ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
             ProbeKind::Https(https) => {
-                let trust = self.trust.of(&https.tls.trust);
+                let trust = self.trust.for_trust(&https.tls.trust);
                 AnyProber::Https(Box::new(https::HttpsProber::new(address, https, trust)))
             }
             ProbeKind::Tdengine(tdengine) => {
-                let (trust, refused) = (self.trust.of(&tdengine.tls.trust), self.refused.clone());
+                let (trust, secret_guard) = (self.trust.for_trust(&tdengine.tls.trust), self.secret_guard.clone());
                 AnyProber::Tdengine(Box::new(match (check, deep) {
-                    (Check::Path, None) => TdengineProber::stranger(address, tdengine, trust, refused),
-                    (Check::Path, Some(_)) => TdengineProber::path(address, tdengine, trust, refused),
+                    (Check::Path, None) => TdengineProber::path_with_statement(address, tdengine, trust, secret_guard),
+                    (Check::Path, Some(_)) => TdengineProber::path(address, tdengine, trust, secret_guard),
                     (Check::Deep, deep) => {
-                        TdengineProber::deep(address, tdengine, deep.unwrap_or(Depth::Login), trust, refused)
+                        TdengineProber::deep(address, tdengine, deep.unwrap_or(Depth::Login), trust, secret_guard)
                     }
                 }))
             }
@@ -245,8 +245,8 @@ impl Probers {
         let address: SocketAddr = (target.key.address, target.probe.port).into();
         let shared = mysql::Shared {
             trust: &self.trust,
-            refused: &self.refused,
-            gates: &self.gates,
+            secret_guard: &self.secret_guard,
+            handshake_limits: &self.handshake_limits,
             fleet: &self.fleet,
             tls_budget: &self.tls_budget,
         };
@@ -256,9 +256,13 @@ impl Probers {
             (Check::Path, Product::Matrixone) => {
                 AnyProber::Greeting(Box::new(mysql::GreetingProber::new(address, spec, &shared)))
             }
-            (Check::Path, Product::Any) => login(mysql::LoginProber::ping(address, spec, &target.probe.path, &shared)),
-            (Check::Deep, Product::Any) => login(mysql::LoginProber::mysql(address, spec, depth, &shared)),
-            (Check::Deep, Product::Matrixone) => login(mysql::LoginProber::matrixone(address, spec, depth, &shared)),
+            (Check::Path, Product::Any) => {
+                login(mysql::LoginProber::mysql_path(address, spec, &target.probe.path, &shared))
+            }
+            (Check::Deep, Product::Any) => login(mysql::LoginProber::mysql_deep(address, spec, depth, &shared)),
+            (Check::Deep, Product::Matrixone) => {
+                login(mysql::LoginProber::matrixone_deep(address, spec, depth, &shared))
+            }
         }
     }
 }

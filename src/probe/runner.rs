@@ -22,16 +22,17 @@ use crate::sys::heartbeat::{Beat, LOOK};
 /// How each endpoint is probed. An endpoint that is missing here is not.
 pub type Probes = BTreeMap<EndpointName, Probing>;
 
-/// How an endpoint is probed, and which: nothing of this is sent to addresses that were found for another one.
+/// How an endpoint is probed, and which endpoint that is: nothing of this is sent to addresses that were found for
+/// another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probing {
-    /// What the config that says so calls it.
+    /// The endpoint that the config means by the name.
     pub identity: EndpointIdentity,
-    /// How.
+    /// The checks, their rhythm and what they ask.
     pub spec: Arc<ProbeSpec>,
 }
 
-/// A target's task ended although nobody told it to.
+/// A target's task ended although the runner did not tell it to.
 #[derive(Debug, thiserror::Error)]
 #[error("a probe task ended by itself")]
 pub struct TaskEnded;
@@ -46,13 +47,13 @@ pub struct Runner<F> {
     pub beat: Beat,
     /// Of this host: gives every (host, target) a phase of its own.
     pub seed: u64,
-    /// What there is.
+    /// The endpoints and their addresses.
     pub inventory: watch::Receiver<Arc<Inventory>>,
-    /// How to probe it.
+    /// How each endpoint is probed.
     pub probes: watch::Receiver<Arc<Probes>>,
-    /// What was found.
+    /// Where the health of all targets is published.
     pub view: watch::Sender<Arc<HealthView>>,
-    /// What happened.
+    /// Where events are told.
     pub events: EventSender,
 }
 
@@ -60,7 +61,7 @@ pub struct Runner<F> {
 struct Running<P> {
     /// How it is probed now.
     spec: TargetSpec,
-    /// What its reports carry.
+    /// The spec that its results carry: those of an older one are dropped.
     tag: Arc<TargetSpec>,
     checks: BTreeMap<Check, Handle<P>>,
     token: CancellationToken,
@@ -68,14 +69,14 @@ struct Running<P> {
 
 /// How a task is reached.
 struct Handle<P> {
-    calls: Arc<ProbeRequests>,
+    requests: Arc<ProbeRequests>,
     prober: Shared<P>,
 }
 
 /// The collector's state.
 struct Collector<P> {
     running: BTreeMap<TargetKey, Running<P>>,
-    work: TargetSet,
+    targets: TargetSet,
     relevance: Relevance,
     tasks: JoinSet<()>,
     reports: mpsc::UnboundedSender<CheckResult>,
@@ -100,23 +101,23 @@ where
         let (reports, mut incoming) = mpsc::unbounded_channel();
         let mut collector = Collector {
             running: BTreeMap::new(),
-            work: TargetSet::default(),
+            targets: TargetSet::default(),
             relevance: Relevance::default(),
             tasks: JoinSet::new(),
             reports,
         };
         self.reconcile(&mut collector);
-        let mut look = tokio::time::interval(LOOK);
+        let mut beat_due = tokio::time::interval(LOOK);
         loop {
             self.beat.now();
             tokio::select! {
                 // Some target has a result.
-                Some(report) = incoming.recv() => self.take_all(&mut collector, report, &mut incoming),
+                Some(report) = incoming.recv() => self.apply_results(&mut collector, report, &mut incoming),
                 // There is something else to probe, or another way to.
                 Ok(()) = self.inventory.changed() => self.reconcile(&mut collector),
                 Ok(()) = self.probes.changed() => self.reconcile(&mut collector),
                 // However little happens, it is time for a sign of life.
-                _ = look.tick() => {}
+                _ = beat_due.tick() => {}
                 // A task ended: one that was cancelled, or a fault.
                 Some(ended) = collector.tasks.join_next() => if ended.is_err() { return Err(TaskEnded) },
             }
@@ -125,28 +126,28 @@ where
 
     /// Stops what left, starts what came, leaves the rest alone.
     fn reconcile(&mut self, collector: &mut Collector<P>) {
-        let work = TargetSet::of(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
-        let grid = work.grid();
+        let wanted = TargetSet::from_inventory(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
+        let grid = wanted.grid();
         let mut view = HealthView::clone(&self.view.borrow());
         collector.running.retain(|key, r| {
-            let stays = work.targets.get(key).is_some_and(|spec| self.stays(r, spec, view.targets.get(key)));
+            let stays = wanted.targets.get(key).is_some_and(|spec| self.stays(r, spec, view.targets.get(key)));
             if !stays {
                 r.token.cancel();
                 view.targets.remove(key);
             }
             stays
         });
-        for spec in work.targets.values() {
+        for spec in wanted.targets.values() {
             if collector.running.contains_key(&spec.key) {
                 continue;
             }
-            let started = self.start(spec, grid, collector);
+            let started = self.start_target(spec, grid, collector);
             collector.running.insert(spec.key.clone(), started);
             let unknown = |(check, _)| (check, CheckHealth::unknown(self.clock.now()));
             let health = TargetHealth { checks: spec.probe.checks().map(unknown).collect() };
             view.targets.insert(spec.key.clone(), Arc::new(health));
         }
-        collector.work = work;
+        collector.targets = wanted;
         self.view.send_replace(Arc::new(view));
     }
 
@@ -167,18 +168,18 @@ where
             && spec.probe.with_secrets_of(&running.spec.probe) == *running.spec.probe;
         if same {
             running.spec = spec.clone();
-            for (check, Handle { calls, prober }) in &running.checks {
+            for (check, Handle { requests, prober }) in &running.checks {
                 prober.replace((self.make)(spec, *check));
-                calls.prove();
+                requests.ask_for_proof();
             }
         }
         same
     }
 
-    fn start(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector<P>) -> Running<P> {
+    fn start_target(&self, spec: &TargetSpec, grid: Duration, collector: &mut Collector<P>) -> Running<P> {
         let (tag, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
-            let calls = Arc::new(ProbeRequests::default());
+            let requests = Arc::new(ProbeRequests::default());
             let prober = Shared::new((self.make)(spec, check));
             let target = CheckTask {
                 prober: prober.clone(),
@@ -188,11 +189,11 @@ where
                 grid,
                 clock: self.clock,
                 seed: self.seed,
-                calls: calls.clone(),
+                requests: requests.clone(),
                 reports: collector.reports.clone(),
             };
             collector.tasks.spawn(target.run(token.clone()));
-            (check, Handle { calls, prober })
+            (check, Handle { requests, prober })
         };
         let checks = spec.probe.checks().map(&mut start).collect();
         Running { spec: spec.clone(), tag, checks, token }
@@ -200,7 +201,7 @@ where
 
     /// Takes in all results that wait, in one go, so that nobody sees half. The view always has the latest of each
     /// target; its readers are woken only if a decision could depend on one.
-    fn take_all(
+    fn apply_results(
         &self,
         collector: &mut Collector<P>,
         first: CheckResult,
@@ -209,18 +210,18 @@ where
         self.view.send_if_modified(|view| {
             // A copy only while some reader holds the one before.
             let view = Arc::make_mut(view);
-            let mut bears = false;
+            let mut matters = false;
             let mut next = Some(first);
             while let Some(report) = next {
-                bears |= self.take(collector, view, report);
+                matters |= self.apply_result(collector, view, report);
                 next = incoming.try_recv().ok();
             }
-            bears
+            matters
         });
     }
 
     /// Takes one result in; true if a decision could depend on it. One of an older spec is dropped.
-    fn take(&self, collector: &mut Collector<P>, view: &mut HealthView, report: CheckResult) -> bool {
+    fn apply_result(&self, collector: &mut Collector<P>, view: &mut HealthView, report: CheckResult) -> bool {
         let key = &report.spec.key;
         if !collector.running.get(key).is_some_and(|r| Arc::ptr_eq(&r.tag, &report.spec)) {
             return false;
@@ -231,25 +232,25 @@ where
         };
         let is_slow = |slow: Option<Slowness>| slow.is_some_and(|slow| slow.until.is_none());
         let turned = is_slow(slow) != is_slow(known.slow);
-        let bears = collector.relevance.changes_a_decision(report.check, known, &report.health) || turned;
+        let matters = collector.relevance.changes_a_decision(report.check, known, &report.health) || turned;
         *known = CheckHealth { slow, ..report.health };
         if let Some(slow) = slow.filter(|_| turned) {
-            self.tell_slow(key, report.check, (report.at, slow));
+            self.announce_slowness(key, report.check, (report.at, slow));
         }
         if report.lost {
             // What is down shows no loss that could be this host's.
             let is_heard = |state| !matches!(state, CheckState::Down { .. });
-            for calls in siblings((collector, view), (key, report.check), is_heard) {
-                calls.sibling_lost();
+            for requests in siblings((collector, view), (key, report.check), is_heard) {
+                requests.tell_of_sibling_loss();
             }
         }
         if let Some(signal) = report.signal {
-            self.tell((collector, view), &report.spec.key, report.check, (report.at, signal));
+            self.announce_signal((collector, view), &report.spec.key, report.check, (report.at, signal));
         }
-        bears
+        matters
     }
 
-    fn tell_slow(&self, key: &TargetKey, check: Check, (at, slow): (Now, Slowness)) {
+    fn announce_slowness(&self, key: &TargetKey, check: Check, (at, slow): (Now, Slowness)) {
         let (target, Slowness { median, beside, until, .. }) = (key.clone(), slow);
         let kind = match until {
             None => EventKind::TargetSlow { target, check, median, beside },
@@ -259,7 +260,7 @@ where
     }
 
     /// Nudges the siblings, and tells what happened.
-    fn tell(
+    fn announce_signal(
         &self,
         (collector, view): (&Collector<P>, &HealthView),
         key: &TargetKey,
@@ -271,10 +272,10 @@ where
             && own.is_some_and(|deep| signal.calls_for_deep_check(deep.state))
             && let Some(handle) = collector.running.get(key).and_then(|r| r.checks.get(&Check::Deep))
         {
-            handle.calls.prove();
+            handle.requests.ask_for_proof();
         }
-        for calls in siblings((collector, view), (key, check), |state| signal.calls_for_sibling(state)) {
-            calls.prove();
+        for requests in siblings((collector, view), (key, check), |state| signal.calls_for_sibling(state)) {
+            requests.ask_for_proof();
         }
         let target = key.clone();
         let kind = match signal {
@@ -295,8 +296,8 @@ fn siblings<'a, P>(
     stands: impl Fn(CheckState) -> bool + 'a,
 ) -> impl Iterator<Item = &'a ProbeRequests> {
     let stands = move |key: &TargetKey| view.targets.get(key)?.checks.get(&check).map(|health| stands(health.state));
-    let asked = collector.work.siblings(key).filter(move |sibling| stands(sibling) == Some(true));
-    asked.filter_map(move |sibling| Some(&*collector.running.get(sibling)?.checks.get(&check)?.calls))
+    let asked = collector.targets.siblings(key).filter(move |sibling| stands(sibling) == Some(true));
+    asked.filter_map(move |sibling| Some(&*collector.running.get(sibling)?.checks.get(&check)?.requests))
 }
 
 /// Whether the check that a report is of is much slower than the same one of its siblings.
@@ -304,11 +305,11 @@ fn slowness<P>(collector: &Collector<P>, view: &HealthView, report: &CheckResult
     let health = |key: &TargetKey| view.targets.get(key)?.checks.get(&report.check);
     let (key, median) = (&report.spec.key, report.health.load.median);
     let before = health(key).and_then(|before| before.slow);
-    // Nearly always nobody's times need to be looked at.
+    // Nearly always no sibling's times need to be looked at.
     if before.is_none() && median.is_none_or(|median| median <= slow::NEVER_BELOW) {
         return None;
     }
     let up = |health: &&CheckHealth| matches!(health.state, CheckState::Up { .. });
-    let siblings = collector.work.siblings(key).filter_map(health).filter(up);
+    let siblings = collector.targets.siblings(key).filter_map(health).filter(up);
     slow::judge(before, median, siblings.filter_map(|health| health.load.median).min(), report.at.boottime)
 }

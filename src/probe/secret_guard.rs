@@ -42,7 +42,7 @@ pub struct SecretGuard {
     clock: Clock,
     fleet: FleetSize,
     known: Mutex<Known>,
-    /// Something about some secret is otherwise.
+    /// Told when something about some secret has changed.
     changed: Notify,
 }
 
@@ -68,13 +68,15 @@ pub enum LoginResult {
 /// What servers have said to a secret.
 #[derive(Debug, Clone, Default)]
 struct SecretState {
+    /// The latest refusal; absent if the secret was accepted since, or never refused.
     refusal: Option<Refusal>,
     /// Turns given when an accepted secret was first doubted: one that was given later decides.
     doubted: Option<u64>,
-    /// Since it was last refused or doubted, if ever.
+    /// Whether a server has accepted it since it was last refused or doubted.
     accepted: bool,
-    /// Whether it was at all.
+    /// Whether a server has ever accepted it.
     once_accepted: bool,
+    /// The probe whose turn it is to send the secret; absent if none waits for an answer.
     holder: Option<Holder>,
 }
 
@@ -85,7 +87,9 @@ struct Refusal {
     until: Wall,
     /// Turns given by then: one that was given later knew of it.
     turns: u64,
+    /// What the server said.
     said: Failure,
+    /// The tries that are left; absent for a secret that was never accepted, or that no try will help.
     again: Option<Tries>,
 }
 
@@ -109,7 +113,7 @@ struct Holder {
 #[derive(Debug)]
 #[must_use]
 pub struct Turn<'a> {
-    of: &'a SecretGuard,
+    guard: &'a SecretGuard,
     key: [u8; 32],
     number: u64,
     /// Whether it is one of the few tries of a refused secret.
@@ -117,12 +121,12 @@ pub struct Turn<'a> {
 }
 
 /// Who may send a secret.
-enum Next {
-    Us {
+enum NextTurn {
+    Ours {
         number: u64,
         is_try: bool,
     },
-    /// Somebody else does, until then at most.
+    /// Another probe has the turn, until then at most.
     Later(Instant),
 }
 
@@ -138,8 +142,8 @@ impl SecretGuard {
     /// # Errors
     /// The server's word, if the secret was refused since its file was last written, and no try is due.
     pub fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
-        match self.lock().secrets.get(&key(&secret.secret)) {
-            Some(standing) => standing.check(secret, Instant::now()),
+        match self.lock().secrets.get(&secret_digest(&secret.secret)) {
+            Some(state) => state.check(secret, Instant::now()),
             None => Ok(()),
         }
     }
@@ -149,15 +153,15 @@ impl SecretGuard {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn turn(&self, secret: &FileSecret, allowed: Duration) -> Result<Turn<'_>, Failure> {
-        let key = key(&secret.secret);
+    pub async fn wait_for_turn(&self, secret: &FileSecret, allowed: Duration) -> Result<Turn<'_>, Failure> {
+        let key = secret_digest(&secret.secret);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From before the look on, so that no change is missed.
             changed.as_mut().enable();
-            match self.next(key, secret, allowed)? {
-                Next::Us { number, is_try } => return Ok(Turn { of: self, key, number, is_try }),
-                Next::Later(lapses) => tokio::select! {
+            match self.next_turn(key, secret, allowed)? {
+                NextTurn::Ours { number, is_try } => return Ok(Turn { guard: self, key, number, is_try }),
+                NextTurn::Later(lapses) => tokio::select! {
                     // Whoever has the turn is through with it.
                     () = changed => {}
                     // It takes too long.
@@ -168,33 +172,33 @@ impl SecretGuard {
     }
 
     /// A server has let the secret in and said then that its time is over: no try will help.
-    pub fn close(&self, secret: &FileSecret, failure: &Failure) {
+    pub fn note_account_closed(&self, secret: &FileSecret, failure: &Failure) {
         let until = self.clock.now().wall.max(secret.written);
         let mut known = self.lock();
         let turns = known.turns;
-        let standing = known.secrets.entry(key(&secret.secret)).or_default();
-        (standing.accepted, standing.doubted) = (false, None);
-        standing.refusal = Some(Refusal { until, turns, said: failure.clone(), again: None });
+        let state = known.secrets.entry(secret_digest(&secret.secret)).or_default();
+        (state.accepted, state.doubted) = (false, None);
+        state.refusal = Some(Refusal { until, turns, said: failure.clone(), again: None });
     }
 
-    fn next(&self, key: [u8; 32], secret: &FileSecret, allowed: Duration) -> Result<Next, Failure> {
+    fn next_turn(&self, key: [u8; 32], secret: &FileSecret, allowed: Duration) -> Result<NextTurn, Failure> {
         let now = Instant::now();
         let mut known = self.lock();
         let Known { secrets, turns } = &mut *known;
-        let standing = secrets.entry(key).or_default();
-        standing.check(secret, now)?;
-        if !standing.accepted {
-            if let Some(Holder { lapses, .. }) = standing.holder.filter(|holder| now < holder.lapses) {
-                return Ok(Next::Later(lapses));
+        let state = secrets.entry(key).or_default();
+        state.check(secret, now)?;
+        if !state.accepted {
+            if let Some(Holder { lapses, .. }) = state.holder.filter(|holder| now < holder.lapses) {
+                return Ok(NextTurn::Later(lapses));
             }
-            standing.holder = Some(Holder { turn: *turns + 1, lapses: now + allowed / 2 });
+            state.holder = Some(Holder { turn: *turns + 1, lapses: now + allowed / 2 });
         }
         *turns += 1;
-        Ok(Next::Us { number: *turns, is_try: standing.begin_try(secret, now) })
+        Ok(NextTurn::Ours { number: *turns, is_try: state.begin_try(secret, now) })
     }
 
     /// From how long the time of a first try is drawn.
-    fn window(&self) -> Duration {
+    fn first_window(&self) -> Duration {
         WINDOW.max(WINDOW_A_HOST.saturating_mul(self.fleet.get()))
     }
 
@@ -218,12 +222,12 @@ impl SecretState {
         let refusal = self.refusal.as_mut().filter(|refusal| refusal.stands_for(secret));
         let Some(tries) = refusal.and_then(|refusal| refusal.again.as_mut()) else { return false };
         let window = tries.window * 2;
-        *tries = Tries { left: tries.left.saturating_sub(1), due: now + drawn(window), window };
+        *tries = Tries { left: tries.left.saturating_sub(1), due: now + random_within(window), window };
         true
     }
 
     /// A turn with this number was refused; true if that counts.
-    fn refused(&mut self, number: u64, word: LoginResult, turns: u64) -> bool {
+    fn counts_refusal(&mut self, number: u64, word: LoginResult, turns: u64) -> bool {
         let certain = !self.once_accepted || self.doubted.is_some_and(|doubted| doubted < number);
         // A try of a refused secret is beyond doubt.
         if word == LoginResult::Unsure && !certain && self.refusal.is_none() {
@@ -254,7 +258,7 @@ impl Refusal {
 }
 
 /// A time within a window, such that the hosts of a fleet share it out.
-fn drawn(window: Duration) -> Duration {
+fn random_within(window: Duration) -> Duration {
     window.mul_f64(fastrand::f64())
 }
 
@@ -267,8 +271,8 @@ impl Turn<'_> {
     /// # Errors
     /// The server's word, if the secret was refused since.
     pub fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
-        let known = self.of.lock();
-        let refusal = known.secrets.get(&self.key).and_then(|standing| standing.refusal.as_ref());
+        let known = self.guard.lock();
+        let refusal = known.secrets.get(&self.key).and_then(|state| state.refusal.as_ref());
         match refusal.filter(|refusal| refusal.turns >= self.number && refusal.stands_for(secret)) {
             Some(refusal) => Err(refusal.failure(secret)),
             None => Ok(()),
@@ -278,67 +282,67 @@ impl Turn<'_> {
     /// True if some server has accepted the secret since it was last refused or doubted.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        self.of.lock().secrets.get(&self.key).is_some_and(|standing| standing.accepted)
+        self.guard.lock().secrets.get(&self.key).is_some_and(|state| state.accepted)
     }
 
     /// A server accepted the secret: nobody needs to wait with it any more.
-    pub fn accepted(self) {
-        let mut known = self.of.lock();
-        let Some(standing) = known.secrets.get_mut(&self.key) else { return };
-        standing.once_accepted = true;
+    pub fn note_accepted(self) {
+        let mut known = self.guard.lock();
+        let Some(state) = known.secrets.get_mut(&self.key) else { return };
+        state.once_accepted = true;
         // An answer to what was sent before a refusal is older than that.
-        standing.refusal.take_if(|refusal| refusal.turns < self.number);
-        standing.doubted.take_if(|doubted| *doubted < self.number);
-        standing.accepted = standing.refusal.is_none() && standing.doubted.is_none();
+        state.refusal.take_if(|refusal| refusal.turns < self.number);
+        state.doubted.take_if(|doubted| *doubted < self.number);
+        state.accepted = state.refusal.is_none() && state.doubted.is_none();
     }
 
     /// A server refused the secret with this failure. True if that counts for everybody; else it is this target's
     /// alone, for now.
-    pub fn refused(self, secret: &FileSecret, failure: &Failure, word: LoginResult) -> bool {
+    pub fn note_refused(self, secret: &FileSecret, failure: &Failure, word: LoginResult) -> bool {
         // Other files may hold the same secret, so their times don't matter; but this clock may be behind this one's.
-        let until = self.of.clock.now().wall.max(secret.written);
-        let (window, now) = (self.of.window(), Instant::now());
-        let mut known = self.of.lock();
+        let until = self.guard.clock.now().wall.max(secret.written);
+        let (window, now) = (self.guard.first_window(), Instant::now());
+        let mut known = self.guard.lock();
         let turns = known.turns;
-        let standing = known.secrets.entry(self.key).or_default();
-        if !standing.refused(self.number, word, turns) {
+        let state = known.secrets.entry(self.key).or_default();
+        if !state.counts_refusal(self.number, word, turns) {
             return false;
         }
-        let before = standing.refusal.take().filter(|refusal| refusal.stands_for(secret));
+        let before = state.refusal.take().filter(|refusal| refusal.stands_for(secret));
         let again = match before {
-            _ if word == LoginResult::Closed || !standing.once_accepted => None,
+            _ if word == LoginResult::Closed || !state.once_accepted => None,
             // A try of one that was refused, or a second word on it.
             Some(refusal) => refusal.again,
-            None => Some(Tries { left: TRIES, due: now + drawn(window), window }),
+            None => Some(Tries { left: TRIES, due: now + random_within(window), window }),
         };
-        standing.refusal = Some(Refusal { until, turns, said: failure.clone(), again });
+        state.refusal = Some(Refusal { until, turns, said: failure.clone(), again });
         true
     }
 
-    /// Nothing was sent: it is somebody's turn again.
-    pub fn unused(self) {
+    /// Nothing was sent: the turn is the next probe's.
+    pub fn give_back_unused(self) {
         if !self.is_try {
             return;
         }
-        let mut known = self.of.lock();
-        let refusal = known.secrets.get_mut(&self.key).and_then(|standing| standing.refusal.as_mut());
+        let mut known = self.guard.lock();
+        let refusal = known.secrets.get_mut(&self.key).and_then(|state| state.refusal.as_mut());
         if let Some(tries) = refusal.and_then(|refusal| refusal.again.as_mut()) {
             let window = tries.window / 2;
-            *tries = Tries { left: (tries.left + 1).min(TRIES), due: Instant::now() + drawn(window), window };
+            *tries = Tries { left: (tries.left + 1).min(TRIES), due: Instant::now() + random_within(window), window };
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(standing) = self.of.lock().secrets.get_mut(&self.key) {
-            standing.holder.take_if(|holder| holder.turn == self.number);
+        if let Some(state) = self.guard.lock().secrets.get_mut(&self.key) {
+            state.holder.take_if(|holder| holder.turn == self.number);
         }
-        self.of.changed.notify_waiters();
+        self.guard.changed.notify_waiters();
     }
 }
 
-fn key(secret: &Secret) -> [u8; 32] {
+fn secret_digest(secret: &Secret) -> [u8; 32] {
     let mut key = [0; 32];
     key.copy_from_slice(digest(&SHA256, secret.expose().as_bytes()).as_ref());
     key

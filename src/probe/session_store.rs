@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 const KEPT: usize = 2;
 
 /// A store for whoever talks to one server under one name; names are not looked at.
-pub(crate) fn of_one_server() -> Resumption {
+pub(crate) fn for_one_server() -> Resumption {
     Resumption::store(Arc::new(OneServer::default()))
 }
 
@@ -24,9 +24,11 @@ struct OneServer(Mutex<CachedSession>);
 
 #[derive(Default)]
 struct CachedSession {
+    /// The key exchange that the server takes; absent before the first handshake.
     group: Option<NamedGroup>,
+    /// The session before TLS 1.3 to resume; absent if there is none.
     tls12: Option<Tls12ClientSessionValue>,
-    /// The oldest first.
+    /// The tickets of TLS 1.3, the oldest first.
     tls13: Vec<Tls13ClientSessionValue>,
 }
 

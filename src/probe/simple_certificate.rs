@@ -14,7 +14,7 @@ use x509_cert::der::asn1::AnyRef;
 use x509_cert::der::{Decode as _, Encode as _};
 
 /// The public key of a certificate, as far as that can be found.
-pub(super) fn key(certificate: &[u8]) -> Option<SubjectPublicKeyInfoDer<'static>> {
+pub(super) fn public_key(certificate: &[u8]) -> Option<SubjectPublicKeyInfoDer<'static>> {
     let parsed = Parsed::from_der(certificate).ok()?;
     Some(parsed.tbs_certificate().subject_public_key_info().to_der().ok()?.into())
 }
@@ -40,7 +40,8 @@ pub(super) fn is_trusted(
 fn is_signed_by(parsed: &Parsed, root: &[u8], algorithms: &[&dyn SignatureVerificationAlgorithm]) -> bool {
     let body = parsed.tbs_certificate();
     let issued = Parsed::from_der(root).is_ok_and(|root| root.tbs_certificate().subject() == body.issuer());
-    let (Ok(signed), Ok(wanted), Some(key)) = (body.to_der(), parsed.signature_algorithm().to_der(), key(root)) else {
+    let (Ok(signed), Ok(wanted), Some(key)) = (body.to_der(), parsed.signature_algorithm().to_der(), public_key(root))
+    else {
         return false;
     };
     let (Ok(wanted), Ok(key)) = (AnyRef::from_der(&wanted), RawPublicKeyEntity::try_from(&key)) else { return false };

@@ -12,7 +12,7 @@ use crate::model::{AddressEntry, HostName, Inventory, Presence, TargetKey, Targe
 /// The targets of an inventory. What it holds grows with names and addresses, not with the square of either.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetSet {
-    /// By key.
+    /// What is probed, and how, by key.
     pub targets: BTreeMap<TargetKey, TargetSpec>,
     /// Targets that share a published name, across endpoints: no group twice.
     groups: Vec<Box<[TargetKey]>>,
@@ -32,18 +32,19 @@ impl TargetSet {
     /// probes come at their own times after a reload: while they speak of different endpoints nothing is probed. What
     /// the last successful discovery lacks is probed by what takes no secret, if anything does.
     #[must_use]
-    pub fn of(inventory: &Inventory, probes: &Probes) -> Self {
+    pub fn from_inventory(inventory: &Inventory, probes: &Probes) -> Self {
         let mut targets = BTreeMap::new();
         let mut by_name: BTreeMap<&HostName, BTreeSet<TargetKey>> = BTreeMap::new();
         for (name, endpoint) in inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured) {
             let Some(probing) = probes.get(name).filter(|p| p.identity == endpoint.identity) else { continue };
             let may_be_probed =
                 |ip: &IpAddr, a: &AddressEntry| a.retired.is_none() && !endpoint.barred.contains_key(ip);
-            let careful = LazyCell::new(|| probing.spec.without_secrets().map(Arc::new));
+            let without_secrets = LazyCell::new(|| probing.spec.without_secrets().map(Arc::new));
             for (zone, entry) in &endpoint.zones {
                 for (address, known) in entry.addresses.iter().filter(|(ip, a)| may_be_probed(ip, a)) {
                     let vouched = endpoint.vouches_for(known);
-                    let Some(probe) = (if vouched { Some(probing.spec.clone()) } else { careful.clone() }) else {
+                    let Some(probe) = (if vouched { Some(probing.spec.clone()) } else { without_secrets.clone() })
+                    else {
                         continue;
                     };
                     let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address: *address };
@@ -54,12 +55,12 @@ impl TargetSet {
                 }
             }
         }
-        Self::grouped(targets, by_name.into_values())
+        Self::from_groups(targets, by_name.into_values())
     }
 
-    /// Of these targets and the groups that they form.
+    /// The set of these targets and of the groups that they form.
     #[must_use]
-    pub fn grouped(
+    pub fn from_groups(
         targets: BTreeMap<TargetKey, TargetSpec>,
         groups: impl IntoIterator<Item = BTreeSet<TargetKey>>,
     ) -> Self {
@@ -140,8 +141,10 @@ mod tests {
             address: std::net::Ipv4Addr::from(n).into(),
         };
         let group = |range: std::ops::Range<u32>| range.map(key).collect::<BTreeSet<_>>();
-        let work =
-            TargetSet::grouped(BTreeMap::new(), [group(0..4000), group(0..4000), group(0..4000), group(4000..4002)]);
+        let work = TargetSet::from_groups(
+            BTreeMap::new(),
+            [group(0..4000), group(0..4000), group(0..4000), group(4000..4002)],
+        );
         assert_eq!(work.groups.iter().map(|g| g.len()).sum::<usize>(), 4002);
         assert_eq!(work.member_of.values().map(Vec::len).sum::<usize>(), 4002);
         assert_eq!(work.siblings(&key(7)).count(), 3999);

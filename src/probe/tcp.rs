@@ -35,6 +35,6 @@ impl Prober for TcpProber {
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
         let Connected { stream, took: tcp, resent } = self.remote.connect(Deadline::after(deadline)).await?;
-        resent.told(Ok(Timings { tcp, total: tcp, ..Timings::default() }), &stream)
+        resent.add_to_outcome(Ok(Timings { tcp, total: tcp, ..Timings::default() }), &stream)
     }
 }

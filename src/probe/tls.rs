@@ -30,9 +30,9 @@ use crate::sys::lock::lock;
 pub struct TrustSets(Mutex<HashMap<Trust, Weak<TrustSet>>>);
 
 impl TrustSets {
-    /// The set for `trust`: the one in use, or a new one. Reads nothing yet.
+    /// The trust set of `trust`: the one in use, or a new one. Reads nothing yet.
     #[must_use]
-    pub fn of(&self, trust: &Trust) -> Arc<TrustSet> {
+    pub fn for_trust(&self, trust: &Trust) -> Arc<TrustSet> {
         let mut sets = lock(&self.0);
         if let Some(set) = sets.get(trust).and_then(Weak::upgrade) {
             return set;
@@ -61,7 +61,7 @@ impl fmt::Debug for TrustSet {
 impl TrustSet {
     /// What all its targets share. A failed attempt is made anew the next time, so that roots installed later count.
     async fn config(&self) -> Result<&ClientConfig, Failure> {
-        let make = || async { config(self.authorities().await?.clone()) };
+        let make = || async { client_config(self.authorities().await?.clone()) };
         self.config.get_or_try_init(make).await
     }
 
@@ -109,13 +109,13 @@ fn bundle_roots(bundle: &TrustBundle) -> Result<(RootCertStore, Vec<CertificateD
     }
 }
 
-fn config(authorities: Arc<Authorities>) -> Result<ClientConfig, Failure> {
+fn client_config(authorities: Arc<Authorities>) -> Result<ClientConfig, Failure> {
     let local = |e: &dyn fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
     // Passed explicitly: a process-wide default is state that nobody owns.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
-    let verifier = Arc::new(Verifier::strict(authorities, Shown::default()));
+    let verifier = Arc::new(Verifier::strict(authorities, ShownCertificate::default()));
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::disabled();
@@ -124,11 +124,11 @@ fn config(authorities: Arc<Authorities>) -> Result<ClientConfig, Failure> {
 
 /// The certificate that a server has shown last, whatever became of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Shown(Arc<Mutex<Option<Arc<Certificate>>>>);
+pub(crate) struct ShownCertificate(Arc<Mutex<Option<Arc<Certificate>>>>);
 
-impl Shown {
+impl ShownCertificate {
     /// Takes one down, if it could be read; else the one before stays.
-    pub(crate) fn note(&self, read: Option<Certificate>) {
+    pub(crate) fn record(&self, read: Option<Certificate>) {
         if let Some(read) = read {
             *lock(&self.0) = Some(Arc::new(read));
         }
@@ -144,12 +144,12 @@ impl Shown {
 #[derive(Debug)]
 pub struct Sessions {
     trust: Arc<TrustSet>,
-    shown: Shown,
-    current: Mutex<Option<Current>>,
+    shown: ShownCertificate,
+    tickets: Mutex<Option<Tickets>>,
 }
 
 #[derive(Debug)]
-struct Current {
+struct Tickets {
     config: Arc<ClientConfig>,
     since: Instant,
 }
@@ -161,7 +161,7 @@ impl Sessions {
     /// Tickets for one target.
     #[must_use]
     pub fn new(trust: Arc<TrustSet>) -> Self {
-        Self { trust, shown: Shown::default(), current: Mutex::new(None) }
+        Self { trust, shown: ShownCertificate::default(), tickets: Mutex::new(None) }
     }
 
     /// What the next handshake uses.
@@ -171,16 +171,16 @@ impl Sessions {
     /// certificate.
     pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
         let (authorities, shared) = (self.trust.authorities().await?, self.trust.config().await?);
-        let mut current = lock(&self.current);
-        match &*current {
-            Some(Current { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
+        let mut tickets = lock(&self.tickets);
+        match &*tickets {
+            Some(Tickets { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
             _ => {
                 let mut config = shared.clone();
                 let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
                 config.dangerous().set_certificate_verifier(Arc::new(verifier));
-                config.resumption = session_store::of_one_server();
+                config.resumption = session_store::for_one_server();
                 let config = Arc::new(config);
-                *current = Some(Current { config: config.clone(), since: Instant::now() });
+                *tickets = Some(Tickets { config: config.clone(), since: Instant::now() });
                 Ok(config)
             }
         }
@@ -193,8 +193,8 @@ impl Sessions {
     }
 
     /// Throws the tickets away: the next handshake is a full one.
-    pub fn forget(&self) {
-        *lock(&self.current) = None;
+    pub fn forget_tickets(&self) {
+        *lock(&self.tickets) = None;
     }
 }
 
@@ -217,17 +217,18 @@ mod tests {
     #[test]
     fn equal_trust_is_shared_and_forgotten_when_unused() {
         let sets = TrustSets::default();
-        let (a, b, c) = (sets.of(&bundle("/a.pem")), sets.of(&bundle("/a.pem")), sets.of(&bundle("/c.pem")));
+        let (a, b, c) =
+            (sets.for_trust(&bundle("/a.pem")), sets.for_trust(&bundle("/a.pem")), sets.for_trust(&bundle("/c.pem")));
         assert!(Arc::ptr_eq(&a, &b));
         assert!(!Arc::ptr_eq(&a, &c));
         drop((a, b));
-        let _d = sets.of(&bundle("/d.pem"));
+        let _d = sets.for_trust(&bundle("/d.pem"));
         assert_eq!(lock(&sets.0).len(), 2, "/c.pem and /d.pem");
     }
 
     #[tokio::test]
     async fn a_bundle_that_does_not_parse_is_misconfigured() {
-        let sessions = Sessions::new(TrustSets::default().of(&bundle("/etc/ca.pem")));
+        let sessions = Sessions::new(TrustSets::default().for_trust(&bundle("/etc/ca.pem")));
         let failure = sessions.config().await.unwrap_err();
         assert_eq!(failure.reason, FailureReason::Misconfigured);
         assert!(failure.detail.contains("/etc/ca.pem"), "{failure}");
@@ -244,7 +245,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         let second = sessions.config().await.unwrap();
         assert!(!Arc::ptr_eq(&first, &second));
-        sessions.forget();
+        sessions.forget_tickets();
         assert!(!Arc::ptr_eq(&second, &sessions.config().await.unwrap()));
     }
 }

@@ -13,7 +13,7 @@ use rustls::{DigitallySignedStruct, Error as TlsError, SignatureScheme};
 
 use super::certificate;
 use super::chain::{Authorities, Sent};
-use super::tls::Shown;
+use super::tls::ShownCertificate;
 use crate::sys::lock::lock;
 
 /// Kinds of signatures that we can't verify, but a server's key may be good for no other: they come last. After those
@@ -42,7 +42,7 @@ pub(super) struct Demands {
 pub(super) struct Verifier {
     demands: Option<Demands>,
     schemes: Vec<SignatureScheme>,
-    shown: Shown,
+    shown: ShownCertificate,
     on_fault: OnFault,
 }
 
@@ -56,14 +56,14 @@ enum OnFault {
 
 impl Verifier {
     /// Breaks a handshake off with whoever is not signed by these authorities, for its name.
-    pub(super) fn strict(authorities: Arc<Authorities>, shown: Shown) -> Self {
+    pub(super) fn strict(authorities: Arc<Authorities>, shown: ShownCertificate) -> Self {
         let schemes = authorities.schemes();
         Self { demands: Some(Demands { authorities, name: true }), schemes, shown, on_fault: OnFault::BreakOff }
     }
 
     /// Lets every handshake pass, and keeps what is wrong with its certificate. Without demands nothing is ever wrong.
     /// `verifiable` are the kinds of signatures that we know.
-    pub(super) fn lenient(demands: Option<Demands>, verifiable: Vec<SignatureScheme>, shown: Shown) -> Self {
+    pub(super) fn lenient(demands: Option<Demands>, verifiable: Vec<SignatureScheme>, shown: ShownCertificate) -> Self {
         let schemes = verifiable.into_iter().chain(UNVERIFIABLE).collect();
         Self { demands, schemes, shown, on_fault: OnFault::Keep(Mutex::default()) }
     }
@@ -110,11 +110,11 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         match &self.demands {
-            None => self.shown.note(certificate::read(end_entity)),
+            None => self.shown.record(certificate::read(end_entity)),
             Some(Demands { authorities, name }) => {
                 let sent = Sent { own: end_entity, others: intermediates };
                 let (read, verdict) = authorities.judge(sent, name.then_some(server_name), now);
-                self.shown.note(read);
+                self.shown.record(read);
                 self.settle(verdict)?;
             }
         }

@@ -136,8 +136,8 @@ pub async fn examine(config: &Config, context: LookupContext) -> Examined {
     // Where the agent sends no secret, none goes from here either.
     known.endpoints.retain(|_, endpoint| endpoint.missing.is_some());
     let found = look_round(config, at, known, context).await;
-    let probers = Probers::new(context.clock).within(tls_budget(config, context.clock));
-    let probed = probe_once(&TargetSet::of(&found.inventory, &probes(config)), &probers).await;
+    let probers = Probers::new(context.clock).with_tls_budget(tls_budget(config, context.clock));
+    let probed = probe_once(&TargetSet::from_inventory(&found.inventory, &probes(config)), &probers).await;
     Examined { found, probed }
 }
 
@@ -231,11 +231,11 @@ async fn look_round(config: &Config, at: Whereabouts, known: Inventory, context:
 /// Probes as the agent does after its start, until every target has a verdict.
 async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthView {
     let probes = probes(config);
-    let work = TargetSet::of(inventory, &probes);
+    let work = TargetSet::from_inventory(inventory, &probes);
     let patience = patience(&probes).min(PATIENCE);
     let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
     let view = watch::Sender::<Arc<HealthView>>::default();
-    let probers = Probers::new(clock).within(tls_budget(config, clock));
+    let probers = Probers::new(clock).with_tls_budget(tls_budget(config, clock));
     let runner = Runner {
         make: move |spec: &TargetSpec, check| probers.prober(spec, check),
         clock,

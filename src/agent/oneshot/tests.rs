@@ -28,7 +28,7 @@ fn spec() -> ProbeSpec {
 
 fn work() -> TargetSet {
     let targets = ["h", "i"].map(|z| (key(z), TargetSpec { key: key(z), probe: Arc::new(spec()) }));
-    TargetSet::grouped(targets.into(), [[key("h"), key("i")].into()])
+    TargetSet::from_groups(targets.into(), [[key("h"), key("i")].into()])
 }
 
 fn view(h: CheckHealth, i: CheckHealth) -> HealthView {
@@ -79,7 +79,7 @@ fn a_verdict_is_waited_for_and_then_the_evidence_of_the_others() {
 #[test]
 fn a_success_of_anybody_since_the_first_failure_is_waited_for() {
     let failing = |since| CheckHealth { failing_since: Some(at(since)), ..down(Some(since + 1)) };
-    let alone = TargetSet::grouped(work().targets, []);
+    let alone = TargetSet::from_groups(work().targets, []);
     for (h, i, judged) in [
         (failing(3), up(2), false),
         (failing(3), up(3), true),

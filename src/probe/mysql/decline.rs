@@ -20,14 +20,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::goodbye;
-use super::greeting::{Greeting, MOST};
+use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::{Failure, FailureReason};
 use crate::sys::lock::lock;
 
 /// How many declines a second a whole fleet may make at one server.
-pub(super) const A_SECOND: u32 = 10;
+pub(super) const FLEET_RATE: u32 = 10;
 /// By how much later than the quickest refusal one comes that is held back on purpose.
 const LATE: Duration = Duration::from_millis(500);
 /// How long a verdict, and the next handshake, wait for a decline to end; most take one round trip.
@@ -46,8 +46,11 @@ pub(super) struct Refusals(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
+    /// How long the quickest refusal took; absent before the first.
     quickest: Option<Duration>,
+    /// How long the latest refusal took.
     latest: Duration,
+    /// Whether refusals are held back on purpose.
     delays: bool,
     /// Declines that are in the way of others.
     awaited: u32,
@@ -68,14 +71,14 @@ impl Refusals {
     ///
     /// # Errors
     /// [`FailureReason::Local`], since it says nothing of the server, while an earlier one is not answered.
-    pub(super) fn check(&self) -> Result<(), Failure> {
+    pub(super) fn check_none_awaited(&self) -> Result<(), Failure> {
         if lock(&self.0).awaited == 0 {
             return Ok(());
         }
         Err(Failure::new(FailureReason::Local, format_args!("{}; the last refusal is still awaited", Self::DELAYED)))
     }
 
-    fn refused(&self, took: Duration, normal: Duration) {
+    fn note_refused(&self, took: Duration, normal: Duration) {
         let mut known = lock(&self.0);
         let quickest = known.quickest.map_or(took, |quickest| quickest.min(took));
         // Where every refusal is held back, the greeting shows how quick the server is.
@@ -93,24 +96,24 @@ impl Refusals {
 
 /// A decline that is not answered in time, and in the way of others as long as it lives.
 struct Awaited {
-    gate: Arc<HandshakeLimit>,
+    limit: Arc<HandshakeLimit>,
 }
 
 impl Awaited {
     /// One more.
-    fn new(gate: &Arc<HandshakeLimit>) -> Self {
-        lock(&gate.refusals.0).awaited += 1;
-        Self { gate: gate.clone() }
+    fn new(limit: &Arc<HandshakeLimit>) -> Self {
+        lock(&limit.refusals.0).awaited += 1;
+        Self { limit: limit.clone() }
     }
 
     /// Waits for the end of a conversation that began then, and whose answers take so long normally.
-    async fn end(
+    async fn wait_for_refusal(
         self,
         conversation: impl Future<Output = Result<(), Failure>>,
         (started, normal): (Instant, Duration),
     ) {
-        let gate = self.gate.clone();
-        let (refusals, patience) = (&gate.refusals, gate.refusals.patience());
+        let limit = self.limit.clone();
+        let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
         tokio::pin!(conversation);
         let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
         if ended.is_err() {
@@ -126,14 +129,14 @@ impl Awaited {
             ended = timeout_at(started + patience * KEPT, &mut conversation).await;
         }
         if let Ok(Ok(())) = ended {
-            refusals.refused(started.elapsed(), normal);
+            refusals.note_refused(started.elapsed(), normal);
         }
     }
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let mut known = lock(&self.gate.refusals.0);
+        let mut known = lock(&self.limit.refusals.0);
         known.awaited = known.awaited.saturating_sub(1);
     }
 }
@@ -152,7 +155,7 @@ pub(super) struct Handshake<'a, S> {
 
 /// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its
 /// turn, if it takes longer than a verdict should wait.
-pub(super) async fn decline<S>(handshake: Handshake<'_, S>, gate: &Arc<HandshakeLimit>, turn: Option<Turn>)
+pub(super) async fn decline<S>(handshake: Handshake<'_, S>, limit: &Arc<HandshakeLimit>, turn: Option<Turn>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -162,21 +165,21 @@ where
         return drop(turn);
     };
     let started = Instant::now();
-    let mut conversation = Box::pin(async move { converse(&mut packets, &login, tls).await });
+    let mut conversation = Box::pin(async move { send_declining_login(&mut packets, &login, tls).await });
     match timeout(GRACE, &mut conversation).await {
-        Ok(Ok(())) => gate.refusals.refused(started.elapsed(), normal),
+        Ok(Ok(())) => limit.refusals.note_refused(started.elapsed(), normal),
         // The peer has gone; that is the next attempt's to find out.
         Ok(Err(_)) => {}
         Err(_) => {
-            let awaited = Awaited::new(gate);
-            tokio::spawn(async move { awaited.end(conversation, (started, normal)).await });
+            let awaited = Awaited::new(limit);
+            tokio::spawn(async move { awaited.wait_for_refusal(conversation, (started, normal)).await });
         }
     }
     drop(turn);
 }
 
 /// A login that is refused, and the answers to it.
-async fn converse<S>(packets: &mut Packets<S>, login: &[u8], tls: bool) -> Result<(), Failure>
+async fn send_declining_login<S>(packets: &mut Packets<S>, login: &[u8], tls: bool) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -184,13 +187,13 @@ where
     packets.write(number, login).await?;
     // The refusal, or a question for another kind of password first.
     for _ in 0..2 {
-        let packet = packets.read(MOST).await?;
+        let packet = packets.read(MAX_GREETING).await?;
         match packet.payload.first() {
             Some(0xfe) => {
                 number += 2;
                 packets.write(number, &[]).await?;
             }
-            // It takes everybody.
+            // It lets any login in.
             Some(0x00) => return packets.write(0, &[1]).await,
             _ => return Ok(()),
         }
@@ -206,7 +209,7 @@ mod tests {
     fn a_refusal_that_comes_much_later_than_others_is_held_back() {
         let (ms, refusals) = (Duration::from_millis, Refusals::default());
         for (took, delays) in [(40, false), (530, false), (541, true), (2, false), (503, true), (501, false)] {
-            refusals.refused(ms(took), ms(30));
+            refusals.note_refused(ms(took), ms(30));
             assert_eq!(refusals.delays(), delays, "{took} ms");
         }
     }
@@ -221,7 +224,7 @@ mod tests {
         lock(&refusals.0).endless = u32::MAX;
         assert_eq!(refusals.patience(), MOST_PATIENCE);
         for (took, expected) in [(1, 300), (149, 300), (151, 302), (600, 1200), (50_000, 43_200)] {
-            refusals.refused(s(took), s(0));
+            refusals.note_refused(s(took), s(0));
             assert_eq!(refusals.patience(), s(expected), "after one that took {took} s");
         }
     }

@@ -48,7 +48,7 @@ impl ServerError {
 
     /// As it may be shown, should the server repeat the secret.
     #[must_use]
-    pub fn without(self, secret: Option<&Secret>) -> Self {
+    pub fn without_secret(self, secret: Option<&Secret>) -> Self {
         Self { text: hide(&self.text, secret.map(Secret::expose)), ..self }
     }
 
@@ -87,9 +87,9 @@ impl ServerError {
     /// is final, since servers count them; a locked account and an expired password end even the slow tries, at
     /// MatrixOne, which says so by texts, as at MySQL.
     #[must_use]
-    pub fn word_on_the_secret(&self) -> Option<LoginResult> {
+    pub fn verdict_on_secret(&self) -> Option<LoginResult> {
         match self.code {
-            1045 | 20000.. if texts::word(&self.text).is_some() => texts::word(&self.text),
+            1045 | 20000.. if texts::verdict_on_secret(&self.text).is_some() => texts::verdict_on_secret(&self.text),
             1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(LoginResult::Wrong),
             // Locked: after wrong passwords (MySQL, MariaDB), by an admin. Expired.
             3955 | 4151 | 3118 | 1862 | 1820 => Some(LoginResult::Closed),
@@ -122,11 +122,11 @@ impl ServerError {
     pub fn reason(&self, stage: Stage) -> FailureReason {
         // MatrixOne's is any raw error of its own; elsewhere it is the unknown error, which a statement can raise, too.
         let unknown = self.code == 1105 && stage == Stage::Statement(Product::Any);
-        if let Some(reason) = self.by_text().or_else(|| numbers::known(self.code)).filter(|_| !unknown) {
+        if let Some(reason) = self.reason_by_text().or_else(|| numbers::known_reason(self.code)).filter(|_| !unknown) {
             return reason;
         }
         let of_statement = matches!(stage, Stage::Statement(_));
-        match numbers::class(self.code, self.state.as_deref(), of_statement) {
+        match numbers::class_of(self.code, self.state.as_deref(), of_statement) {
             Class::Ours(reason) => reason,
             Class::Internal if texts::speaks_of_us(&self.text) => FailureReason::Misconfigured,
             Class::Internal | Class::Theirs if of_statement => FailureReason::Query,
@@ -137,11 +137,13 @@ impl ServerError {
 
     /// MatrixOne's own. Other servers echo statements, names and data in their texts, so only the codes that
     /// MatrixOne uses for these are looked into.
-    fn by_text(&self) -> Option<FailureReason> {
+    fn reason_by_text(&self) -> Option<FailureReason> {
         match self.code {
-            1045 | 20000.. => texts::known(&self.text),
+            1045 | 20000.. => texts::known_reason(&self.text),
             // Any raw error of a login; a refusal only where the front end says so.
-            1815 if self.text.starts_with("Auth failed:") => texts::known(&self.text).or(Some(FailureReason::Auth)),
+            1815 if self.text.starts_with("Auth failed:") => {
+                texts::known_reason(&self.text).or(Some(FailureReason::Auth))
+            }
             _ => None,
         }
     }

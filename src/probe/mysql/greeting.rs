@@ -11,7 +11,7 @@ use super::server::Product;
 use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// The longest greeting: versions and plugins are short names.
-pub(super) const MOST: usize = 1024;
+pub(super) const MAX_GREETING: usize = 1024;
 /// The length of a scramble; a shorter one would protect no password.
 pub(super) const SCRAMBLE: usize = 20;
 /// Methods of login.
@@ -34,11 +34,15 @@ const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTI
 /// A server's greeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Greeting {
-    /// Printable, but see [`Self::shown`].
+    /// Printable, but see [`Self::printable`].
     version: String,
+    /// The connection's number at the server.
     connection: u32,
+    /// What the server mixes into hashes of passwords.
     scramble: [u8; SCRAMBLE],
+    /// What the server can do.
     caps: Caps,
+    /// The method of login that the server asks for; empty if it names none.
     plugin: Vec<u8>,
     /// What no message may repeat: the server may know it from an earlier login.
     secret: Option<Secret>,
@@ -49,10 +53,10 @@ impl Greeting {
     ///
     /// # Errors
     /// The server's own error, or what is wrong with its greeting.
-    pub(super) fn of(packet: &Packet, secret: Option<&Secret>) -> Result<Self, Failure> {
+    pub(super) fn read(packet: &Packet, secret: Option<&Secret>) -> Result<Self, Failure> {
         let payload = &*packet.payload;
         if let Some(error) = ServerError::parse(payload) {
-            return Err(error.without(secret).failure(Stage::Login));
+            return Err(error.without_secret(secret).failure(Stage::Login));
         }
         if packet.sequence != 0 {
             return Err(protocol(format_args!("expected a greeting, found packet number {}", packet.sequence)));
@@ -67,7 +71,7 @@ impl Greeting {
     }
 
     /// Whether a packet is meant to be a greeting that a login may follow, however badly it is made.
-    pub(super) fn is_one(packet: &Packet) -> bool {
+    pub(super) fn is_greeting(packet: &Packet) -> bool {
         packet.sequence == 0 && packet.payload.first() == Some(&10)
     }
 
@@ -101,29 +105,29 @@ impl Greeting {
     }
 
     /// A text of the server's as it may be shown: short, without the secret.
-    fn shown(&self, text: &str) -> String {
+    fn printable(&self, text: &str) -> String {
         hide(text, self.secret.as_ref().map(Secret::expose)).chars().take(80).collect()
     }
 
     /// Whether a login is possible.
-    pub(super) fn able(&self) -> Result<(), Failure> {
+    pub(super) fn check_login_possible(&self) -> Result<(), Failure> {
         if self.caps.contains(NEEDED) {
             return Ok(());
         }
-        let version = self.shown(&self.version);
+        let version = self.printable(&self.version);
         let detail = format_args!("{version:?} lacks the login of MySQL 4.1, and a probe has no other");
         Err(Failure::new(FailureReason::Misconfigured, detail))
     }
 
-    /// Whose greeting it is.
+    /// The product that the version names.
     pub(super) fn product(&self) -> Product {
         if self.version.starts_with(MATRIXONE) { Product::Matrixone } else { Product::Any }
     }
 
     /// Whether it is MatrixOne that speaks, and asks for a login that its clients can do.
-    pub(super) fn matrixone(&self) -> Result<(), Failure> {
+    pub(super) fn check_is_matrixone(&self) -> Result<(), Failure> {
         if self.product() != Product::Matrixone {
-            let version = self.shown(&self.version);
+            let version = self.printable(&self.version);
             return Err(protocol(format_args!(
                 "expected MatrixOne, found {version:?}; for MySQL or MariaDB set kind = \"mysql\""
             )));
@@ -132,7 +136,7 @@ impl Greeting {
         if [NATIVE, SHA2].contains(&&*self.plugin) {
             return Ok(());
         }
-        let (version, plugin) = (self.shown(&self.version), self.shown(&String::from_utf8_lossy(&self.plugin)));
+        let (version, plugin) = (self.printable(&self.version), self.printable(&String::from_utf8_lossy(&self.plugin)));
         Err(protocol(format_args!("{version:?} asks for a login by {plugin:?}, which no client of MatrixOne does")))
     }
 
@@ -142,17 +146,17 @@ impl Greeting {
     }
 
     /// What the server says of itself, the same in each greeting until it is another.
-    pub(super) fn character(&self) -> Vec<u8> {
+    pub(super) fn identity(&self) -> Vec<u8> {
         [self.version.as_bytes(), b"\0", &self.caps.bits().to_le_bytes(), &self.plugin].concat()
     }
 
     /// The failure where TLS is asked for and not offered.
     pub(super) fn lacks_tls(&self) -> Failure {
-        Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.shown(&self.version)))
+        Failure::new(FailureReason::TlsHandshake, format_args!("{:?} offers no TLS", self.printable(&self.version)))
     }
 
     /// The capabilities of our login; before and within TLS they must be the same.
-    pub(super) fn spoken(&self, tls: bool) -> u32 {
+    pub(super) fn login_capabilities(&self, tls: bool) -> u32 {
         let spoken = (self.caps & SPOKEN).bits();
         if tls { spoken | Caps::CLIENT_SSL.bits() } else { spoken }
     }
@@ -166,7 +170,7 @@ impl Greeting {
     /// The packet that asks for TLS.
     pub(super) fn tls_request(&self) -> [u8; 32] {
         let mut request = [0; 32];
-        request[..4].copy_from_slice(&self.spoken(true).to_le_bytes());
+        request[..4].copy_from_slice(&self.login_capabilities(true).to_le_bytes());
         request[4..8].copy_from_slice(&LARGEST.to_le_bytes());
         request[8] = CHARSET;
         request
@@ -183,12 +187,12 @@ impl Greeting {
             return None;
         }
         let mut login = Vec::with_capacity(96);
-        login.extend_from_slice(&self.spoken(tls).to_le_bytes());
+        login.extend_from_slice(&self.login_capabilities(tls).to_le_bytes());
         login.extend_from_slice(&LARGEST.to_le_bytes());
         login.push(CHARSET);
         login.extend_from_slice(&[0; 23]);
         login.extend_from_slice(b"privatelinkd-declines\0\0");
-        if self.names_methods() {
+        if self.knows_method_names() {
             login.extend_from_slice(NATIVE);
             login.push(0);
         }
@@ -197,23 +201,23 @@ impl Greeting {
 
     /// The method of login that mysql_async begins with; a server that wants another says so.
     pub(super) fn driver_plugin(&self) -> &'static [u8] {
-        if self.names_methods() && &*self.plugin == SHA2 { SHA2 } else { NATIVE }
+        if self.knows_method_names() && &*self.plugin == SHA2 { SHA2 } else { NATIVE }
     }
 
     /// The capabilities of mysql_async's login. It always names its method; where the server has no names, that is cut
-    /// off on the way ([`Self::names_methods`]).
-    pub(super) fn driver_caps(&self) -> u32 {
-        self.spoken(false) | Caps::CLIENT_PLUGIN_AUTH.bits()
+    /// off on the way ([`Self::knows_method_names`]).
+    pub(super) fn driver_capabilities(&self) -> u32 {
+        self.login_capabilities(false) | Caps::CLIENT_PLUGIN_AUTH.bits()
     }
 
     /// Whether a login to this server may name its method.
-    pub(super) fn names_methods(&self) -> bool {
+    pub(super) fn knows_method_names(&self) -> bool {
         self.caps.contains(Caps::CLIENT_PLUGIN_AUTH)
     }
 
     /// The greeting that mysql_async gets: what it needs of the real one, and nothing that it could stumble over.
     pub(super) fn for_driver(&self) -> Vec<u8> {
-        let [a, b, c, d] = self.driver_caps().to_le_bytes();
+        let [a, b, c, d] = self.driver_capabilities().to_le_bytes();
         let mut greeting = b"\x0a8.0.30\0".to_vec();
         greeting.extend_from_slice(&self.connection.to_le_bytes());
         greeting.extend_from_slice(&self.scramble[..8]);
@@ -246,17 +250,17 @@ mod tests {
         greeting
     }
 
-    fn of_version(version: &[u8]) -> Vec<u8> {
+    fn with_version(version: &[u8]) -> Vec<u8> {
         let rest = matrixone().split_off(MATRIXONE.len() + 1 + "-v2.0.3".len());
         [b"\x0a", version, &rest].concat()
     }
 
-    fn read(payload: Vec<u8>) -> Result<Greeting, Failure> {
-        knowing(None, payload)
+    fn parsed(payload: Vec<u8>) -> Result<Greeting, Failure> {
+        parsed_with_secret(None, payload)
     }
 
-    fn knowing(secret: Option<&Secret>, payload: Vec<u8>) -> Result<Greeting, Failure> {
-        Greeting::of(&Packet { sequence: 0, payload: Bytes::from(payload) }, secret)
+    fn parsed_with_secret(secret: Option<&Secret>, payload: Vec<u8>) -> Result<Greeting, Failure> {
+        Greeting::read(&Packet { sequence: 0, payload: Bytes::from(payload) }, secret)
     }
 
     #[test]
@@ -269,21 +273,21 @@ mod tests {
             plugin: plugin.to_vec(),
             secret: None,
         };
-        assert!(with(NATIVE).matrixone().is_ok() && with(SHA2).matrixone().is_ok());
+        assert!(with(NATIVE).check_is_matrixone().is_ok() && with(SHA2).check_is_matrixone().is_ok());
         for other in [&b""[..], b"mysql_clear_password", b"\xff"] {
-            assert_eq!(with(other).matrixone().unwrap_err().reason, FailureReason::Protocol);
+            assert_eq!(with(other).check_is_matrixone().unwrap_err().reason, FailureReason::Protocol);
         }
     }
 
     #[test]
     fn matrixone_is_known_by_its_version() {
-        let greeting = read(matrixone()).unwrap();
+        let greeting = parsed(matrixone()).unwrap();
         assert_eq!(greeting.version, "8.0.30-MatrixOne-v2.0.3");
         assert_eq!((greeting.connection, &greeting.scramble), (1000, b"abcdefghijklmnopqrst"));
         assert_eq!(greeting.plugin, b"mysql_native_password");
         assert!(!greeting.offers_tls());
-        assert_eq!(greeting.matrixone(), Ok(()));
-        let failure = read(of_version(b"8.0.36")).unwrap().matrixone().unwrap_err();
+        assert_eq!(greeting.check_is_matrixone(), Ok(()));
+        let failure = parsed(with_version(b"8.0.36")).unwrap().check_is_matrixone().unwrap_err();
         assert_eq!(failure.reason, FailureReason::Protocol);
         assert!(failure.detail.starts_with("expected MatrixOne, found \"8.0.36\""), "{failure}");
     }
@@ -291,17 +295,17 @@ mod tests {
     #[test]
     fn nobody_declines_at_matrixone() {
         for version in ["8.0.30-MatrixOne-v2.0.3", "8.0.30-MatrixOne-v4.2.0", "8.0.30-MatrixOne-"] {
-            let greeting = read(of_version(version.as_bytes())).unwrap();
+            let greeting = parsed(with_version(version.as_bytes())).unwrap();
             assert_eq!((greeting.declining_login(false), greeting.declining_login(true)), (None, None), "{version}");
         }
         for version in ["8.0.30", "8.0.36", "5.5.5-10.11.6-MariaDB", "11.8.3-MatrixOne"] {
-            let login = read(of_version(version.as_bytes())).unwrap().declining_login(false).unwrap();
+            let login = parsed(with_version(version.as_bytes())).unwrap().declining_login(false).unwrap();
             assert!(login.ends_with(b"privatelinkd-declines\0\0mysql_native_password\0"), "{version}");
         }
-        let mut other = of_version(b"8.0.30-MatrixOne-v3");
+        let mut other = with_version(b"8.0.30-MatrixOne-v3");
         other.truncate(other.len() - NATIVE.len() - 1);
         other.extend_from_slice(b"caching_sha2_password\0");
-        assert!(read(other).unwrap().declining_login(true).is_some(), "no MatrixOne asks so");
+        assert!(parsed(other).unwrap().declining_login(true).is_some(), "no MatrixOne asks so");
     }
 
     #[test]
@@ -310,16 +314,17 @@ mod tests {
         let long = "x".repeat(175);
         let error = [b"\xff\x10\x04#08004", long.as_bytes(), b"hunter2"].concat();
         let version = format!("8.0.36-{}hun\u{1}ter2", "x".repeat(68));
-        let mut plugin = of_version(MATRIXONE.as_bytes());
+        let mut plugin = with_version(MATRIXONE.as_bytes());
         plugin.truncate(plugin.len() - NATIVE.len() - 1);
         plugin.extend_from_slice(b"hunter2\0");
-        let version = of_version(version.as_bytes());
+        let version = with_version(version.as_bytes());
         for payload in [error, version.clone(), plugin] {
-            let judged = |secret| knowing(secret, payload.clone()).and_then(|g| g.matrixone()).unwrap_err();
+            let judged =
+                |secret| parsed_with_secret(secret, payload.clone()).and_then(|g| g.check_is_matrixone()).unwrap_err();
             assert!(judged(None).detail.contains("hun"), "what would be repeated");
             assert!(!judged(Some(&secret)).detail.contains("hun"));
         }
-        let failure = knowing(Some(&secret), version).unwrap().lacks_tls();
+        let failure = parsed_with_secret(Some(&secret), version).unwrap().lacks_tls();
         assert!(!failure.detail.contains("hun"), "{failure}");
     }
 
@@ -327,7 +332,7 @@ mod tests {
     fn a_secret_that_stands_in_every_greeting_changes_no_verdict() {
         for secret in ["8", "MatrixOne", "mysql_native_password"] {
             let secret = Secret::new(secret.into());
-            assert_eq!(knowing(Some(&secret), matrixone()).unwrap().matrixone(), Ok(()));
+            assert_eq!(parsed_with_secret(Some(&secret), matrixone()).unwrap().check_is_matrixone(), Ok(()));
         }
     }
 
@@ -338,9 +343,9 @@ mod tests {
         let caps = payload.iter().position(|byte| *byte == 0x8f).unwrap();
         payload[caps] = 0xff;
         payload[caps + 1] = 0xff;
-        let greeting = read(payload).unwrap();
+        let greeting = parsed(payload).unwrap();
         assert!(greeting.offers_tls());
-        let heard = read(greeting.for_driver()).unwrap();
+        let heard = parsed(greeting.for_driver()).unwrap();
         assert_eq!((heard.connection, heard.scramble), (greeting.connection, greeting.scramble));
         for never in [Caps::CLIENT_SSL, Caps::CLIENT_COMPRESS, Caps::CLIENT_LOCAL_FILES, Caps::CLIENT_MULTI_RESULTS] {
             assert!(!heard.caps.intersects(never), "{never:?}");
@@ -361,17 +366,17 @@ mod tests {
             (b"\x0a8.0.30", FailureReason::Protocol, "the greeting is cut short or has no scramble"),
         ];
         for (payload, reason, detail) in table {
-            assert_eq!(read(payload.to_vec()), Err(Failure::new(reason, detail)));
+            assert_eq!(parsed(payload.to_vec()), Err(Failure::new(reason, detail)));
         }
         let whole = matrixone();
         for length in 0..whole.len() - 35 {
-            assert!(read(whole[..length].to_vec()).is_err(), "{length}");
+            assert!(parsed(whole[..length].to_vec()).is_err(), "{length}");
         }
         let mut empty = whole;
         for half in [&b"abcdefgh"[..], b"ijklmnopqrst"] {
             let at = empty.windows(half.len()).position(|part| part == half).unwrap();
             empty[at..at + half.len()].fill(0);
         }
-        assert!(read(empty).is_err(), "an empty scramble");
+        assert!(parsed(empty).is_err(), "an empty scramble");
     }
 }

@@ -19,11 +19,11 @@ use crate::sys::lock::lock;
 /// What a handshake that works needs to end is some round trips; one that hangs must not hold up the end of the agent.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// A gate for each server in use. Copies share them.
+/// A limit for each server in use. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct HandshakeLimits(Arc<Mutex<HashMap<SocketAddr, Weak<HandshakeLimit>>>>);
 
-/// The way to one server.
+/// What the probers of one server share: its one turn, and what it has shown of its manners.
 #[derive(Debug)]
 pub struct HandshakeLimit {
     turns: Arc<Semaphore>,
@@ -40,15 +40,15 @@ pub struct HandshakeLimit {
 }
 
 impl HandshakeLimits {
-    /// The gate of a server.
+    /// The limit of a server: the one in use, or a new one.
     #[must_use]
-    pub fn of(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
-        let mut gates = lock(&self.0);
-        if let Some(gate) = gates.get(&server).and_then(Weak::upgrade) {
-            return gate;
+    pub fn for_server(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
+        let mut limits = lock(&self.0);
+        if let Some(limit) = limits.get(&server).and_then(Weak::upgrade) {
+            return limit;
         }
-        gates.retain(|_, gate| gate.strong_count() > 0);
-        let gate = Arc::new(HandshakeLimit {
+        limits.retain(|_, limit| limit.strong_count() > 0);
+        let limit = Arc::new(HandshakeLimit {
             turns: Arc::new(Semaphore::new(1)),
             greeted: AtomicBool::default(),
             crowded: AtomicBool::default(),
@@ -56,17 +56,17 @@ impl HandshakeLimits {
             silence: Silence::default(),
             pauses: Pauses::default(),
         });
-        gates.insert(server, Arc::downgrade(&gate));
-        gate
+        limits.insert(server, Arc::downgrade(&limit));
+        limit
     }
 
     /// Waits until no handshake is under way, for a second at most: one that ends with the process counts at its server
-    /// as broken off (B7). For when nobody begins another.
-    pub async fn settled(&self) {
+    /// as broken off (B7). For when no prober begins another.
+    pub async fn wait_until_idle(&self) {
         let in_use: Vec<_> = lock(&self.0).values().filter_map(Weak::upgrade).collect();
         let all = async {
-            for gate in in_use {
-                drop(gate.turn().await);
+            for limit in in_use {
+                drop(limit.wait_for_turn().await);
             }
         };
         let _ = timeout(SETTLING, all).await;
@@ -75,7 +75,7 @@ impl HandshakeLimits {
 
 impl HandshakeLimit {
     /// Whoever shakes hands holds the one turn there is. Each handshake ends by itself, so that nobody waits for ever.
-    pub(super) async fn turn(&self) -> Turn {
+    pub(super) async fn wait_for_turn(&self) -> Turn {
         // Never closed.
         let turn = Turn(self.turns.clone().acquire_owned().await.ok());
         self.greeted.store(false, Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl HandshakeLimit {
     }
 
     /// The server has greeted whoever has the turn.
-    pub(super) fn greeted(&self) {
+    pub(super) fn note_greeted(&self) {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
@@ -100,7 +100,7 @@ impl HandshakeLimit {
     }
 
     /// What an attempt was told: a failure, or that all is well. Silence is no word.
-    pub(super) fn heard(&self, failure: Option<&Failure>) {
+    pub(super) fn note_answer(&self, failure: Option<&Failure>) {
         match failure.map(|failure| failure.reason) {
             Some(reason) if !reason.is_an_answer() => {}
             reason => self.crowded.store(reason == Some(FailureReason::Overloaded), Ordering::Relaxed),
@@ -123,12 +123,12 @@ mod tests {
 
     #[test]
     fn a_server_has_one_gate_as_long_as_somebody_uses_it() {
-        let gates = HandshakeLimits::default();
+        let limits = HandshakeLimits::default();
         let [a, b] = ["127.0.0.1:3306", "127.0.0.1:3307"].map(|address| address.parse().unwrap());
-        let (first, again, other) = (gates.of(a), gates.of(a), gates.of(b));
+        let (first, again, other) = (limits.for_server(a), limits.for_server(a), limits.for_server(b));
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
         drop((first, again));
-        let _third = gates.of("127.0.0.1:3308".parse().unwrap());
-        assert_eq!(lock(&gates.0).len(), 2);
+        let _third = limits.for_server("127.0.0.1:3308".parse().unwrap());
+        assert_eq!(lock(&limits.0).len(), 2);
     }
 }

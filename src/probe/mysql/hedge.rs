@@ -50,13 +50,13 @@ impl LoginProber {
     /// to hedge, or nobody may.
     pub(super) async fn turn_to_hedge(&self) -> Turn {
         let never = std::future::pending;
-        let Some((hedges, began)) = self.hedges.as_ref().zip(self.late.began()) else { return never().await };
+        let Some((hedges, began)) = self.hedges.as_ref().zip(self.attempt.began()) else { return never().await };
         tokio::time::sleep_until(began + hedges.late_after).await;
-        if self.late.phase() != Some(Phase::Ping) || !hedges.is_due() || !self.server.may_be_greeted() {
+        if self.attempt.phase() != Some(Phase::Ping) || !hedges.is_due() || !self.server.may_be_greeted() {
             return never().await;
         }
         // Whoever has the turn will be heard of.
-        let Some(turn) = self.server.gate.turn_if_free() else { return never().await };
+        let Some(turn) = self.server.limit.turn_if_free() else { return never().await };
         *lock(&hedges.begun) = Some(Instant::now());
         turn
     }
@@ -64,19 +64,20 @@ impl LoginProber {
     /// Hedges. A connection on which nothing is said lives on beyond `allowed`, as any.
     pub(super) async fn hedge(&self, turn: Turn, (began, allowed): (Instant, Duration)) -> Result<Timings, Failure> {
         let server = self.server.clone();
-        let knock = |_, progress: Progress| tokio::spawn(async move { server.knock(allowed, &progress, turn).await });
+        let begin =
+            |_, progress: Progress| tokio::spawn(async move { server.greet_as_hedge(allowed, &progress, turn).await });
         // The caller's own deadline is the earlier one.
-        let outcome = match timeout_at(began + allowed, self.knock.end(allowed * 2, knock)).await {
+        let outcome = match timeout_at(began + allowed, self.hedge_attempt.join_or_begin(allowed * 2, begin)).await {
             Ok(ended) => ended.and_then(|outcome| outcome),
-            Err(_) => Err(self.knock.phase().unwrap_or(Phase::Greeting).overdue(allowed)),
+            Err(_) => Err(self.hedge_attempt.phase().unwrap_or(Phase::Greeting).overdue(allowed)),
         };
-        outcome.inspect_err(|failure| self.server.gate.heard(Some(failure)))
+        outcome.inspect_err(|failure| self.server.limit.note_answer(Some(failure)))
     }
 
     /// Keeps what an attempt has left.
-    pub(super) fn keep(&self, ended: Ended) -> Result<Timings, Failure> {
+    pub(super) fn keep_rest(&self, ended: Ended) -> Result<Timings, Failure> {
         let Ended { session, no_login, outcome } = ended;
-        self.server.gate.heard(no_login.as_ref().or(outcome.as_ref().err()));
+        self.server.limit.note_answer(no_login.as_ref().or(outcome.as_ref().err()));
         *lock(&self.kept) = session;
         *lock(&self.no_login) = no_login;
         outcome
@@ -85,8 +86,8 @@ impl LoginProber {
 
 impl Server {
     /// The greeting, without TLS, politely left.
-    async fn knock(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Timings, Failure> {
-        let opened = self.greet_on(allowed, progress, turn).await?;
+    async fn greet_as_hedge(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Timings, Failure> {
+        let opened = self.open_until_greeting(allowed, progress, turn).await?;
         let timings = opened.timings;
         self.decline(opened).await;
         Ok(timings)

@@ -56,7 +56,7 @@ impl Phase {
         Self::Ping,
     ];
 
-    fn of(stored: &AtomicU8) -> Self {
+    fn load_from(stored: &AtomicU8) -> Self {
         Self::ALL.get(usize::from(stored.load(Ordering::Relaxed))).copied().unwrap_or(Self::Turn)
     }
 
@@ -115,14 +115,14 @@ impl Progress {
         self.0.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// True if nobody waits for the attempt any more, nor ever will.
-    pub(super) fn abandoned(&self) -> bool {
+    /// True if no probe waits for the attempt any more, nor ever will.
+    pub(super) fn is_abandoned(&self) -> bool {
         // The other one is with the prober.
         Arc::strong_count(&self.0) == 1
     }
 
     fn phase(&self) -> Phase {
-        Phase::of(&self.0)
+        Phase::load_from(&self.0)
     }
 }
 
@@ -155,7 +155,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
     /// What the attempt under way is waiting for.
     pub(super) fn phase(&self) -> Option<Phase> {
         let phase = lock(&self.latest).as_ref()?.phase.upgrade()?;
-        Some(Phase::of(&phase))
+        Some(Phase::load_from(&phase))
     }
 
     /// When the attempt under way began.
@@ -170,14 +170,14 @@ impl<T: Send + 'static> InflightAttempt<T> {
     /// # Errors
     /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where what is waited for says nothing of the target,
     /// when the time allowed has passed: the attempt goes on.
-    pub(super) async fn end(
+    pub(super) async fn join_or_begin(
         &self,
         allowed: Duration,
         begin: impl FnOnce(Option<T>, Progress) -> JoinHandle<T>,
     ) -> Result<T, Failure> {
         let mut current = self.attempt.lock().await;
         let stale = match current.take_if(|attempt| attempt.task.is_finished()) {
-            Some(attempt) => joined(attempt.task.await).ok(),
+            Some(attempt) => finished_task(attempt.task.await).ok(),
             None => None,
         };
         let attempt = current.get_or_insert_with(|| {
@@ -188,7 +188,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
         match timeout(allowed, &mut attempt.task).await {
             Ok(ended) => {
                 *current = None;
-                joined(ended)
+                finished_task(ended)
             }
             Err(_) => Err(attempt.progress.phase().overdue(allowed)),
         }
@@ -196,7 +196,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
 }
 
 /// A task that panicked is a fault of ours; one that was cancelled went with the runtime.
-pub(super) fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
+pub(super) fn finished_task<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
     ended.map_err(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Failure::new(FailureReason::Local, "the agent is stopping"),
@@ -220,11 +220,11 @@ mod tests {
                 name
             })
         };
-        let first = late.end(2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
+        let first = late.join_or_begin(2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
         assert_eq!(first.unwrap_err().to_string(), "timeout: no answer to the login after 2s");
-        let second = late.end(2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
+        let second = late.join_or_begin(2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
         assert_eq!(second, Ok("first"));
-        let third = late.end(4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
+        let third = late.join_or_begin(4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
         assert_eq!(third, Ok("third"));
     }
 
@@ -234,12 +234,12 @@ mod tests {
         let (tell, told) = tokio::sync::oneshot::channel();
         let begin = |_, progress: Progress| {
             tokio::spawn(async move {
-                let before = progress.abandoned();
+                let before = progress.is_abandoned();
                 tokio::time::sleep(3 * SECOND).await;
-                let _ = tell.send((before, progress.abandoned()));
+                let _ = tell.send((before, progress.is_abandoned()));
             })
         };
-        assert!(late.end(SECOND, begin).await.is_err());
+        assert!(late.join_or_begin(SECOND, begin).await.is_err());
         drop(late);
         assert_eq!(told.await, Ok((false, true)));
     }
@@ -253,12 +253,12 @@ mod tests {
                 "old"
             })
         };
-        assert!(late.end(SECOND, slow).await.is_err());
+        assert!(late.join_or_begin(SECOND, slow).await.is_err());
         tokio::time::sleep(5 * SECOND).await;
         let begin = |stale, _| {
             assert_eq!(stale, Some("old"), "what it holds is not lost");
             tokio::spawn(async { "new" })
         };
-        assert_eq!(late.end(SECOND, begin).await, Ok("new"));
+        assert_eq!(late.join_or_begin(SECOND, begin).await, Ok("new"));
     }
 }

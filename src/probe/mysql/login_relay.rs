@@ -1,7 +1,7 @@
 //! Between a server and mysql_async: every packet is judged on its way, and what mysql_async hears is well-formed.
 //!
 //! mysql_async logs in and asks. It would, if it were let onto the network, also send a password in clear over TLS of
-//! which nobody has proved anything, encrypt it under a key that comes from the wire, and panic on lengths and keys
+//! which nothing is proved, encrypt it under a key that comes from the wire, and panic on lengths and keys
 //! that no honest server sends. So it gets one end of a private local socket. On the other end stands this module:
 //! it relays a login and the answer to one statement, packet by packet, and lets pass what the protocol has at that
 //! point and no more. A password in clear passes only into TLS with a server that has proved its name (B7).
@@ -71,7 +71,7 @@ impl From<LoginFault> for Failure {
 #[derive(Debug)]
 pub(super) struct Driver {
     conn: Conn,
-    inner: Packets<UnixStream>,
+    to_driver: Packets<UnixStream>,
     /// What no message may repeat.
     secret: Option<Secret>,
     product: Product,
@@ -99,18 +99,19 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let door = RelaySocket::open().map_err(|e| local("private socket", &e))?;
+        let socket = RelaySocket::open().map_err(|e| local_failure("private socket", &e))?;
         let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Verified);
-        let conn = Conn::new(opts(&door.name, login, proven));
+        let conn = Conn::new(driver_options(&socket.name, login, proven));
         let relay = async {
-            let inner = door.admit().await.map_err(|e| local("private socket", &e))?;
-            let relay = LoginRelay { login, server, inner: Packets::new(inner), greeting, tls, proven, plugin: None };
+            let to_driver = socket.accept_own_process().await.map_err(|e| local_failure("private socket", &e))?;
+            let relay =
+                LoginRelay { login, server, to_driver: Packets::new(to_driver), greeting, tls, proven, plugin: None };
             relay.run().await
         };
         let failed = |e: mysql_async::Error| LoginFault::Failed(driver_failure(&e, login.secret(), Stage::Login));
         let conn = async { conn.await.map_err(failed) };
-        let ((inner, took), conn) = tokio::try_join!(relay, conn)?;
-        Ok((Self { conn, inner, secret: login.secret().cloned(), product: greeting.product() }, took))
+        let ((to_driver, took), conn) = tokio::try_join!(relay, conn)?;
+        Ok((Self { conn, to_driver, secret: login.secret().cloned(), product: greeting.product() }, took))
     }
 
     /// Puts one statement to the server. Returns what it gave, and how long the server took.
@@ -127,7 +128,7 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (secret, stage) = (self.secret.as_ref(), Stage::Statement(self.product));
-        let relay = query_relay::relay(server, &mut self.inner, (sql, secret, stage));
+        let relay = query_relay::relay(server, &mut self.to_driver, (sql, secret, stage));
         let rows = async {
             let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e, secret, stage))?;
             Ok(match row.as_ref().and_then(|row| row.as_ref(0)) {
@@ -160,8 +161,8 @@ impl RelaySocket {
         Ok(Self { listener: UnixListener::bind(&name)?, name })
     }
 
-    /// The connection of this process; others are turned away. Nobody is listened to any more then.
-    async fn admit(self) -> io::Result<UnixStream> {
+    /// The connection of this process; others are turned away. The socket listens no more then.
+    async fn accept_own_process(self) -> io::Result<UnixStream> {
         let own = i32::try_from(std::process::id()).ok();
         loop {
             let (stream, _) = self.listener.accept().await?;
@@ -172,7 +173,7 @@ impl RelaySocket {
     }
 }
 
-fn opts(socket: &str, login: &MysqlLogin, proven: bool) -> Opts {
+fn driver_options(socket: &str, login: &MysqlLogin, proven: bool) -> Opts {
     OptsBuilder::default()
         .socket(Some(socket))
         .prefer_socket(false)
@@ -193,13 +194,13 @@ fn driver_failure(error: &mysql_async::Error, secret: Option<&Secret>, stage: St
     match error {
         mysql_async::Error::Server(error) => {
             let (code, text) = (error.code, error.message.clone());
-            ServerError { code, state: Some(error.state.clone()), text }.without(secret).failure(stage)
+            ServerError { code, state: Some(error.state.clone()), text }.without_secret(secret).failure(stage)
         }
         other => protocol(format_args!("expected what MySQL sends: {other}")),
     }
 }
 
-fn local(doing: &str, error: &io::Error) -> Failure {
+fn local_failure(doing: &str, error: &io::Error) -> Failure {
     Failure::new(FailureReason::Local, format_args!("{doing}: {error}"))
 }
 
@@ -207,7 +208,7 @@ fn local(doing: &str, error: &io::Error) -> Failure {
 struct LoginRelay<'a, S> {
     login: &'a MysqlLogin,
     server: &'a mut Packets<S>,
-    inner: Packets<UnixStream>,
+    to_driver: Packets<UnixStream>,
     greeting: &'a Greeting,
     tls: bool,
     proven: bool,
@@ -217,81 +218,83 @@ struct LoginRelay<'a, S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
     async fn run(mut self) -> Result<(Packets<UnixStream>, Duration), LoginFault> {
-        self.inner.write(0, &self.greeting.for_driver()).await?;
-        let login = self.inner.read(MOST_LOGIN).await?.at(1)?;
-        let said = self.greeting.driver_caps().to_le_bytes();
+        self.to_driver.write(0, &self.greeting.for_driver()).await?;
+        let login = self.to_driver.read(MOST_LOGIN).await?.payload_at(1)?;
+        let said = self.greeting.driver_capabilities().to_le_bytes();
         let Some(rest) = login.strip_prefix(&said) else {
             return Err(Failure::new(FailureReason::Local, "mysql_async speaks otherwise than it was told to").into());
         };
         // Where methods have no names, none ends the login.
         let name = [self.greeting.driver_plugin(), &[0]].concat();
-        let rest = if self.greeting.names_methods() { rest } else { rest.strip_suffix(&*name).unwrap_or(rest) };
-        let login = [&self.greeting.spoken(self.tls).to_le_bytes(), rest].concat();
+        let rest = if self.greeting.knows_method_names() { rest } else { rest.strip_suffix(&*name).unwrap_or(rest) };
+        let login = [&self.greeting.login_capabilities(self.tls).to_le_bytes(), rest].concat();
         let mut number = 1 + u8::from(self.tls);
         let started = Instant::now();
         self.server.write(number, &login).await?;
         loop {
             let packet = self.server.read(MOST_LOGIN).await?;
             if packet.is_error() {
-                return Err(refusal(&packet, self.login.secret()));
+                return Err(login_refusal(&packet, self.login.secret()));
             }
             number += 1;
-            let payload = packet.at(number)?;
+            let payload = packet.payload_at(number)?;
             match &*payload {
                 [0x00, ..] => {
                     let took = started.elapsed();
-                    self.tell(number, &OK).await?;
-                    return Ok((self.inner, took));
+                    self.send_to_driver(number, &OK).await?;
+                    return Ok((self.to_driver, took));
                 }
                 [0xfe, request @ ..] if self.plugin.is_none() && !request.is_empty() => {
-                    self.switch(number, request).await?;
-                    number = self.answer(number).await?;
+                    self.switch_method(number, request).await?;
+                    number = self.relay_driver_answer(number).await?;
                 }
                 // What servers before 4.1 kept of passwords, and what some users still have.
                 [0xfe] if self.plugin.is_none() => {
-                    return Err(self.decline(number, &[0], not_ours("mysql_old_password")).await);
+                    return Err(self.decline(number, &[0], unknown_method("mysql_old_password")).await);
                 }
-                [0x01, 0x03] if self.caching() => self.tell(number, &payload).await?,
-                [0x01, 0x04] if self.caching() && self.proven => {
-                    self.tell(number, &payload).await?;
-                    number = self.answer(number).await?;
+                [0x01, 0x03] if self.uses_caching_sha2() => self.send_to_driver(number, &payload).await?,
+                [0x01, 0x04] if self.uses_caching_sha2() && self.proven => {
+                    self.send_to_driver(number, &payload).await?;
+                    number = self.relay_driver_answer(number).await?;
                 }
                 // Whole, and over TLS that nobody has proved, or none: an empty one is what it gets.
-                [0x01, 0x04] if self.caching() => return Err(self.decline(number, &[0], clear_wanted()).await),
+                [0x01, 0x04] if self.uses_caching_sha2() => {
+                    return Err(self.decline(number, &[0], clear_password_wanted()).await);
+                }
                 _ => return Err(protocol("expected the answer to a login, found another packet").into()),
             }
         }
     }
 
     /// Whether the login goes by caching_sha2_password.
-    fn caching(&self) -> bool {
+    fn uses_caching_sha2(&self) -> bool {
         self.plugin.unwrap_or_else(|| self.greeting.driver_plugin()) == SHA2
     }
 
     /// Passes a packet on to mysql_async.
-    async fn tell(&mut self, number: u8, payload: &[u8]) -> Result<(), Failure> {
-        self.inner.write(number - u8::from(self.tls), payload).await
+    async fn send_to_driver(&mut self, number: u8, payload: &[u8]) -> Result<(), Failure> {
+        self.to_driver.write(number - u8::from(self.tls), payload).await
     }
 
     /// Passes mysql_async's answer to packet `number` on to the server.
-    async fn answer(&mut self, number: u8) -> Result<u8, Failure> {
-        let answer = self.inner.read(MOST_LOGIN).await?.at(number + 1 - u8::from(self.tls))?;
+    async fn relay_driver_answer(&mut self, number: u8) -> Result<u8, Failure> {
+        let answer = self.to_driver.read(MOST_LOGIN).await?.payload_at(number + 1 - u8::from(self.tls))?;
         self.server.write(number + 1, &answer).await?;
         Ok(number + 1)
     }
 
     /// The server wants another method of login.
-    async fn switch(&mut self, number: u8, request: &[u8]) -> Result<(), LoginFault> {
+    async fn switch_method(&mut self, number: u8, request: &[u8]) -> Result<(), LoginFault> {
         let end = request.iter().position(|byte| *byte == 0).unwrap_or(request.len());
         let (name, data) = request.split_at(end);
         let plugin = match name {
             NATIVE => NATIVE,
             SHA2 => SHA2,
             CLEAR if self.proven => CLEAR,
-            CLEAR => return Err(self.decline(number, &[0], clear_wanted()).await),
+            CLEAR => return Err(self.decline(number, &[0], clear_password_wanted()).await),
             other => {
                 let name = hide(&String::from_utf8_lossy(other), self.login.secret().map(Secret::expose));
-                return Err(self.decline(number, &[], not_ours(&name)).await);
+                return Err(self.decline(number, &[], unknown_method(&name)).await);
             }
         };
         self.plugin = Some(plugin);
@@ -306,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
             told.extend_from_slice(scramble);
             told.push(0);
         }
-        self.tell(number, &told).await?;
+        self.send_to_driver(number, &told).await?;
         Ok(())
     }
 
@@ -324,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
     }
 }
 
-fn not_ours(plugin: &str) -> Failure {
+fn unknown_method(plugin: &str) -> Failure {
     Failure::new(
         FailureReason::Misconfigured,
         format_args!(
@@ -334,7 +337,7 @@ fn not_ours(plugin: &str) -> Failure {
     )
 }
 
-fn clear_wanted() -> Failure {
+fn clear_password_wanted() -> Failure {
     Failure::new(
         FailureReason::Auth,
         "the server wants the password in clear, which goes only over verified TLS: set tls = \"verify\" or \
@@ -342,12 +345,12 @@ fn clear_wanted() -> Failure {
     )
 }
 
-fn refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
+fn login_refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
     let Some(error) = ServerError::parse(&packet.payload) else {
         return LoginFault::Failed(protocol("an error without a number"));
     };
-    let failure = error.clone().without(secret).failure(Stage::Login);
-    match error.word_on_the_secret() {
+    let failure = error.clone().without_secret(secret).failure(Stage::Login);
+    match error.verdict_on_secret() {
         Some(word) => LoginFault::SecretRefused(failure, word),
         // Whichever of the user's limits it is: no other address has more room for it.
         None if matches!(error.code, 1203 | 1226) => LoginFault::Crowded(failure),
@@ -361,9 +364,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_door_opens_for_this_process_and_once() {
-        let door = RelaySocket::open().unwrap();
-        let name = door.name.clone();
-        let (ours, theirs) = tokio::join!(door.admit(), UnixStream::connect(&name));
+        let socket = RelaySocket::open().unwrap();
+        let name = socket.name.clone();
+        let (ours, theirs) = tokio::join!(socket.accept_own_process(), UnixStream::connect(&name));
         assert!(ours.is_ok() && theirs.is_ok());
         assert!(UnixStream::connect(&name).await.is_err(), "nobody listens any more");
     }

@@ -86,8 +86,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut packets = Packets::new(stream);
-    let greeting = Greeting::of(&packets.read(greeting::MOST).await?, login.secret())?;
-    greeting.able()?;
+    let greeting = Greeting::read(&packets.read(greeting::MAX_GREETING).await?, login.secret())?;
+    greeting.check_login_possible()?;
     let (mut driver, _) = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await?;
     let asked = driver.ask(&mut packets, sql).await;
     driver.dismiss().await;
@@ -101,18 +101,22 @@ where
 pub struct GreetingProber {
     server: Server,
     /// When the certificate was last found good.
-    looked: Mutex<Option<Instant>>,
+    certificate_good_since: Mutex<Option<Instant>>,
 }
 
 impl GreetingProber {
     /// A prober of one address and port.
     #[must_use]
     pub fn new(address: SocketAddr, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
-        Self { server: Server::new(address, Product::Matrixone, spec, shared), looked: Mutex::default() }
+        Self {
+            server: Server::new(address, Product::Matrixone, spec, shared),
+            certificate_good_since: Mutex::default(),
+        }
     }
 
     fn look_is_due(&self) -> bool {
-        !self.server.tls.never() && lock(&self.looked).is_none_or(|at| at.elapsed() >= Sessions::LIFETIME)
+        !self.server.tls.is_never_used()
+            && lock(&self.certificate_good_since).is_none_or(|at| at.elapsed() >= Sessions::LIFETIME)
     }
 }
 
@@ -126,7 +130,7 @@ impl Prober for GreetingProber {
     }
 
     fn pace(&self) -> Pace {
-        if self.server.turns_away() { self.server.sparing() } else { Pace::Scheduled }
+        if self.server.turns_away() { self.server.sparing_pace() } else { Pace::Scheduled }
     }
 
     fn is_reached(&self) -> Option<bool> {
@@ -142,14 +146,16 @@ impl Prober for GreetingProber {
         if certificate {
             self.server.prepare(deadline).await?;
             // A ticket would hide the certificate.
-            self.server.tls.forget();
+            self.server.tls.forget_tickets();
         }
-        let outcome = self.server.look(Deadline::after(deadline), certificate).await;
+        let outcome = self.server.greet_and_look(Deadline::after(deadline), certificate).await;
         match outcome {
-            Ok(timings) if certificate && timings.tls.is_some() => *lock(&self.looked) = Some(Instant::now()),
+            Ok(timings) if certificate && timings.tls.is_some() => {
+                *lock(&self.certificate_good_since) = Some(Instant::now());
+            }
             Ok(_) => {}
             // At an edge the certificate is asked for again.
-            Err(_) => *lock(&self.looked) = None,
+            Err(_) => *lock(&self.certificate_good_since) = None,
         }
         outcome
     }
@@ -160,10 +166,10 @@ impl Prober for GreetingProber {
 pub struct LoginProber {
     server: Arc<Server>,
     question: Question,
-    late: InflightAttempt<Ended>,
+    attempt: InflightAttempt<Ended>,
     /// Of a path check.
     hedges: Option<Hedges>,
-    knock: InflightAttempt<Result<Timings, Failure>>,
+    hedge_attempt: InflightAttempt<Result<Timings, Failure>>,
     /// How the latest attempt ended, and when; held by whoever awaits the one under way.
     latest: tokio::sync::Mutex<Option<(Instant, Result<Timings, Failure>)>>,
     kept: Mutex<Option<Session>>,
@@ -204,7 +210,7 @@ impl Ended {
 impl LoginProber {
     /// The path check of MySQL: a ping on a kept connection.
     #[must_use]
-    pub fn ping(address: SocketAddr, spec: &MysqlSpec, schedule: &Schedule, shared: &Shared<'_>) -> Self {
+    pub fn mysql_path(address: SocketAddr, spec: &MysqlSpec, schedule: &Schedule, shared: &Shared<'_>) -> Self {
         let server = Server::new(address, Product::Any, spec, shared);
         let hedges = Hedges::new(schedule, server.between_refusals());
         Self { hedges: Some(hedges), ..Self::new(server, Question::Ping) }
@@ -212,23 +218,23 @@ impl LoginProber {
 
     /// The deep check of MySQL.
     #[must_use]
-    pub fn mysql(address: SocketAddr, spec: &MysqlSpec, depth: Depth, shared: &Shared<'_>) -> Self {
-        Self::new(Server::new(address, Product::Any, spec, shared), Question::of(spec, depth))
+    pub fn mysql_deep(address: SocketAddr, spec: &MysqlSpec, depth: Depth, shared: &Shared<'_>) -> Self {
+        Self::new(Server::new(address, Product::Any, spec, shared), Question::fresh_login(spec, depth))
     }
 
     /// The deep check of MatrixOne.
     #[must_use]
-    pub fn matrixone(address: SocketAddr, spec: &MysqlSpec, depth: Depth, shared: &Shared<'_>) -> Self {
-        Self::new(Server::new(address, Product::Matrixone, spec, shared), Question::of(spec, depth))
+    pub fn matrixone_deep(address: SocketAddr, spec: &MysqlSpec, depth: Depth, shared: &Shared<'_>) -> Self {
+        Self::new(Server::new(address, Product::Matrixone, spec, shared), Question::fresh_login(spec, depth))
     }
 
     fn new(server: Server, question: Question) -> Self {
         Self {
             server: Arc::new(server),
             question,
-            late: InflightAttempt::new(),
+            attempt: InflightAttempt::new(),
             hedges: None,
-            knock: InflightAttempt::new(),
+            hedge_attempt: InflightAttempt::new(),
             latest: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
             no_login: Mutex::default(),
@@ -243,7 +249,7 @@ impl LoginProber {
             match question {
                 Question::Ping => path::check(&server, kept, allowed, &progress).await,
                 Question::Fresh(statement) => {
-                    Ended::new(fresh(&server, statement.as_deref(), allowed, &progress).await)
+                    Ended::new(log_in_and_ask(&server, statement.as_deref(), allowed, &progress).await)
                 }
             }
         })
@@ -252,7 +258,7 @@ impl LoginProber {
 
 impl LoginProber {
     /// How the attempt under way ends, or a new one, unless one has ended since then.
-    async fn answer(
+    async fn share_answer(
         &self,
         mut latest: tokio::sync::MutexGuard<'_, Option<(Instant, Result<Timings, Failure>)>>,
         (began, allowed): (Instant, Duration),
@@ -262,8 +268,9 @@ impl LoginProber {
             return outcome.clone().map(|timings| Timings { retransmissions: 0, tail_loss_probe: true, ..timings });
         }
         // The caller's own deadline is the earlier one.
-        let ended = self.late.end(allowed * 2, |stale, progress| self.begin(stale, allowed, progress)).await?;
-        let outcome = self.keep(ended);
+        let ended =
+            self.attempt.join_or_begin(allowed * 2, |stale, progress| self.begin(stale, allowed, progress)).await?;
+        let outcome = self.keep_rest(ended);
         *latest = Some((Instant::now(), outcome.clone()));
         outcome
     }
@@ -271,9 +278,9 @@ impl LoginProber {
     /// The failure of an attempt that goes on. That somebody of us has the turn, whom the server has greeted, is no
     /// fault of the path's.
     fn unfinished(&self, waited: Duration) -> Failure {
-        let phase = self.late.phase().unwrap_or(Phase::Turn);
+        let phase = self.attempt.phase().unwrap_or(Phase::Turn);
         let failure = phase.overdue(waited);
-        let is_ours = phase == Phase::Turn && self.server.gate.is_greeted();
+        let is_ours = phase == Phase::Turn && self.server.limit.is_greeted();
         if is_ours { Failure::new(FailureReason::Local, failure.detail) } else { failure }
     }
 }
@@ -292,10 +299,10 @@ impl Prober for LoginProber {
     }
 
     fn pace(&self) -> Pace {
-        if let Some(rest) = self.server.rest().filter(|_| lock(&self.kept).is_none()) {
+        if let Some(rest) = self.server.rest_after_silence().filter(|_| lock(&self.kept).is_none()) {
             Pace::Resting(rest)
         } else if lock(&self.no_login).is_some() || self.server.turns_away() {
-            self.server.sparing()
+            self.server.sparing_pace()
         } else {
             Pace::Scheduled
         }
@@ -317,7 +324,7 @@ impl Prober for LoginProber {
             // Who comes second shares what the first hears, or tells more.
             tokio::select! {
                 biased;
-                latest = self.latest.lock() => Ok(self.answer(latest, (began, deadline)).await),
+                latest = self.latest.lock() => Ok(self.share_answer(latest, (began, deadline)).await),
                 turn = self.turn_to_hedge() => Err(turn),
             }
         });
@@ -330,14 +337,14 @@ impl Prober for LoginProber {
 }
 
 impl Question {
-    fn of(spec: &MysqlSpec, depth: Depth) -> Self {
+    fn fresh_login(spec: &MysqlSpec, depth: Depth) -> Self {
         let statement = || Arc::new(Statement { sql: spec.query.clone(), expect: spec.expect.clone() });
         Self::Fresh((depth == Depth::Query).then(statement))
     }
 }
 
 /// A login, a statement where there is one, and a goodbye.
-async fn fresh(
+async fn log_in_and_ask(
     server: &Server,
     statement: Option<&Statement>,
     allowed: Duration,
@@ -348,17 +355,17 @@ async fn fresh(
         progress.enter(Phase::Statement);
         let asking = timeout(HOLD, session.ask(&mut driver, &statement.sql)).await;
         let asked = asking.unwrap_or_else(|_| Err(overdue("no result of the statement", HOLD).into()));
-        let (found, took) = asked.map_err(|fault| server.note_in_session(fault))?;
+        let (found, took) = asked.map_err(|fault| server.note_failed_statement(fault))?;
         timings.query = Some(took);
         timings.total += took;
-        judge(found, statement.expect.as_deref(), server.secret())?;
+        check_row(found, statement.expect.as_deref(), server.secret())?;
     }
     let _ = timeout(HOLD, driver.dismiss()).await;
     Ok(timings)
 }
 
 /// Whether a statement gave what it should: a row at least. No message repeats the secret.
-fn judge(found: FirstRow, expect: Option<&str>, secret: Option<&Secret>) -> Result<(), Failure> {
+fn check_row(found: FirstRow, expect: Option<&str>, secret: Option<&Secret>) -> Result<(), Failure> {
     let found = match (found, expect) {
         (FirstRow::Nothing, _) => "no row".to_owned(),
         (_, None) => return Ok(()),
@@ -377,10 +384,11 @@ mod tests {
     #[test]
     fn a_result_is_the_expected_one_or_says_what_it_is() {
         let text = |text: &str| FirstRow::Text(text.to_owned());
-        assert_eq!(judge(text("1"), None, None), Ok(()));
-        assert_eq!(judge(FirstRow::Null, None, None), Ok(()));
-        assert_eq!(judge(text("1"), Some("1"), None), Ok(()));
-        let said = |found, expect| judge(found, expect, Some(&Secret::new("hunter2".into()))).unwrap_err().to_string();
+        assert_eq!(check_row(text("1"), None, None), Ok(()));
+        assert_eq!(check_row(FirstRow::Null, None, None), Ok(()));
+        assert_eq!(check_row(text("1"), Some("1"), None), Ok(()));
+        let said =
+            |found, expect| check_row(found, expect, Some(&Secret::new("hunter2".into()))).unwrap_err().to_string();
         assert_eq!(said(FirstRow::Nothing, None), "result: expected a row, found no row");
         assert_eq!(said(FirstRow::Nothing, Some("1")), "result: expected \"1\", found no row");
         assert_eq!(said(text("2"), Some("1")), "result: expected \"1\", found \"2\"");

@@ -6,14 +6,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::decline::{Handshake, decline};
-use super::greeting::{Greeting, MOST};
+use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::Turn;
 use super::inflight_attempt::{Phase, Progress};
 use super::packet::Packets;
 use super::server::{Product, Server, abandoned, overdue};
 use super::session::NoLogin;
 use super::silence::GREETING;
-use super::tls_guard::Next;
+use super::tls_guard::AfterGreeting;
 use super::tls_mode::Secrecy;
 use super::transport::Transport;
 use super::upgrade::{self, Unopened};
@@ -42,17 +42,17 @@ impl Server {
     ///
     /// # Errors
     /// What was seen instead.
-    pub(super) async fn look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
+    pub(super) async fn greet_and_look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
         self.may_turn_away()?;
         let Connected { stream, took: tcp, mut resent } = self.remote.connect(deadline).await?;
         let greet = self.greeting(Packets::new(stream));
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
         self.note_turned_away(false);
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        let mut timings = resent.look(packets.stream()).during(timings);
-        if certificate && self.tls.wanted(&greeting)? {
+        let mut timings = resent.since_last_look(packets.stream()).add_to_timings(timings);
+        if certificate && self.tls.is_wanted(&greeting)? {
             // Boxed, so that most attempts need no room for a handshake.
-            let tls = Box::pin(upgrade::look(self, packets, &greeting, deadline)).await?;
+            let tls = Box::pin(upgrade::look_at_certificate(self, packets, &greeting, deadline)).await?;
             timings.tls = tls;
             timings.total += tls.unwrap_or_default();
         }
@@ -63,12 +63,13 @@ impl Server {
     /// second one is made of what that leaves.
     ///
     /// # Errors
-    /// Why there is none. [`NoLogin::Ours`] where the greeting has come and nobody may go on; it is politely left then.
+    /// Why there is none. [`NoLogin::LoginAtFault`] where the greeting has come and nobody may go on; it is politely
+    /// left then.
     pub(super) async fn open(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, NoLogin> {
         match self.open_once(allowed, progress, turn).await {
             Err(Unopened::Lacking(_)) => {
-                let turn = self.turn(progress).await;
-                if progress.abandoned() {
+                let turn = self.handshake_turn(progress).await;
+                if progress.is_abandoned() {
                     return Err(abandoned().into());
                 }
                 Ok(self.open_once(allowed, progress, turn).await?)
@@ -78,8 +79,8 @@ impl Server {
     }
 
     async fn open_once(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Unopened> {
-        let greeted = self.greet_on(allowed, progress, turn).await?;
-        let wanted = match self.tls.wanted(&greeted.greeting) {
+        let greeted = self.open_until_greeting(allowed, progress, turn).await?;
+        let wanted = match self.tls.is_wanted(&greeted.greeting) {
             Ok(wanted) => wanted,
             Err(failure) => {
                 self.turn_away(greeted).await;
@@ -87,18 +88,18 @@ impl Server {
             }
         };
         progress.enter(Phase::Book);
-        let next = self.guard.next(wanted, &greeted.greeting).await;
+        let next = self.guard.after_greeting(wanted, &greeted.greeting).await;
         progress.enter(Phase::Greeting);
         let begun = match next {
-            Next::Handshake(begun) => begun,
-            Next::Plain => {
+            AfterGreeting::Handshake(begun) => begun,
+            AfterGreeting::Plain => {
                 self.note_turned_away(false);
                 return Ok(greeted);
             }
-            Next::Stop(failure) => {
+            AfterGreeting::Stop(failure) => {
                 let timings = greeted.timings;
                 self.turn_away(greeted).await;
-                return Err(Unopened::No(NoLogin::Ours(failure, Box::new(timings))));
+                return Err(Unopened::No(NoLogin::LoginAtFault(failure, Box::new(timings))));
             }
         };
         let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
@@ -117,28 +118,33 @@ impl Server {
                 self.turn_away(opened).await;
                 // What our library can't judge is the same at every address: the greeting stays the verdict.
                 let ours = failure.reason == FailureReason::Misconfigured;
-                Err(if ours { Unopened::No(NoLogin::Ours(failure, Box::new(timings))) } else { failure.into() })
+                Err(if ours { Unopened::No(NoLogin::LoginAtFault(failure, Box::new(timings))) } else { failure.into() })
             }
         }
     }
 
     /// A connection that has greeted, without TLS as yet.
-    pub(super) async fn greet_on(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, Failure> {
-        if let Some(rest) = self.gate.silence.rest() {
-            return Err(resting(rest));
+    pub(super) async fn open_until_greeting(
+        &self,
+        allowed: Duration,
+        progress: &Progress,
+        turn: Turn,
+    ) -> Result<Opened, Failure> {
+        if let Some(rest) = self.limit.silence.remaining_rest() {
+            return Err(not_greeted_lately(rest));
         }
         self.may_turn_away()?;
         progress.enter(Phase::Connect);
         let connected = self.remote.connect(Deadline::after(allowed)).await;
         // What does not even accept connections counts none.
-        let Connected { stream, took: tcp, mut resent } = connected.inspect_err(|_| self.gate.silence.end())?;
+        let Connected { stream, took: tcp, mut resent } = connected.inspect_err(|_| self.limit.silence.clear())?;
         let line = Transport::Plain(stream);
         line.give_up_after(GONE, ASK);
         progress.enter(Phase::Greeting);
         let greeted = self.greeting_in_time(Packets::new(line)).await;
-        let (packets, greeting, answer) = greeted.map_err(|failure| resent.failed(failure).met_on_the_way())?;
+        let (packets, greeting, answer) = greeted.map_err(|failure| resent.add_to_failure(failure).met_on_the_way())?;
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        let timings = resent.look(packets.stream().tcp()).during(timings);
+        let timings = resent.since_last_look(packets.stream().tcp()).add_to_timings(timings);
         Ok(Opened { packets, greeting, secrecy: Secrecy::Open, timings, resent, turn })
     }
 
@@ -148,11 +154,11 @@ impl Server {
         packets: Packets<Transport>,
     ) -> Result<(Packets<Transport>, Greeting, Duration), Failure> {
         let Ok(greeted) = timeout(GREETING, self.greeting(packets)).await else {
-            self.gate.silence.note();
+            self.limit.silence.note_silence();
             return Err(overdue("no greeting", GREETING));
         };
-        self.gate.silence.end();
-        self.gate.greeted();
+        self.limit.silence.clear();
+        self.limit.note_greeted();
         greeted
     }
 
@@ -162,20 +168,20 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let started = Instant::now();
-        let packet = packets.read(MOST).await?;
+        let packet = packets.read(MAX_GREETING).await?;
         let took = started.elapsed();
-        let (greeting, fault) = match Greeting::of(&packet, self.secret()) {
+        let (greeting, fault) = match Greeting::read(&packet, self.secret()) {
             Ok(greeting) if self.product == Product::Any => return Ok((packets, greeting, took)),
-            Ok(greeting) => match greeting.able().and_then(|()| greeting.matrixone()) {
+            Ok(greeting) => match greeting.check_login_possible().and_then(|()| greeting.check_is_matrixone()) {
                 Ok(()) => return Ok((packets, greeting, took)),
                 Err(failure) => (greeting, failure),
             },
-            Err(failure) if Greeting::is_one(&packet) => (Greeting::unreadable(), failure),
+            Err(failure) if Greeting::is_greeting(&packet) => (Greeting::unreadable(), failure),
             Err(failure) => return Err(failure),
         };
         // A real MySQL would count this connection as one that broke off.
         self.note_turned_away(true);
-        decline(Handshake { packets, greeting: &greeting, tls: false, normal: took }, &self.gate, None).await;
+        decline(Handshake { packets, greeting: &greeting, tls: false, normal: took }, &self.limit, None).await;
         Err(fault)
     }
 
@@ -189,11 +195,11 @@ impl Server {
     pub(super) async fn decline(&self, opened: Opened) {
         let Opened { packets, greeting, secrecy, timings, resent: _, turn } = opened;
         let (tls, normal) = (secrecy != Secrecy::Open, timings.answer.unwrap_or(timings.tcp));
-        decline(Handshake { packets, greeting: &greeting, tls, normal }, &self.gate, Some(turn)).await;
+        decline(Handshake { packets, greeting: &greeting, tls, normal }, &self.limit, Some(turn)).await;
     }
 }
 
-fn resting(rest: Duration) -> Failure {
+fn not_greeted_lately(rest: Duration) -> Failure {
     let rest = humantime::format_duration(Duration::from_secs(rest.as_secs() + 1));
     Failure::new(FailureReason::Local, format_args!("the server has not greeted; it is tried again in {rest}"))
 }

@@ -22,7 +22,7 @@ pub(super) struct Packet {
 
 impl Packet {
     /// The payload, if the packet has its right place.
-    pub(super) fn at(self, sequence: u8) -> Result<Bytes, Failure> {
+    pub(super) fn payload_at(self, sequence: u8) -> Result<Bytes, Failure> {
         if self.sequence == sequence {
             return Ok(self.payload);
         }
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_packet_has_one_place() {
         let packet = Packet { sequence: 2, payload: Bytes::from_static(b"x") };
-        assert_eq!(packet.clone().at(2).unwrap(), "x");
-        assert_eq!(&*packet.at(1).unwrap_err().detail, "packets out of order: expected number 1, found 2");
+        assert_eq!(packet.clone().payload_at(2).unwrap(), "x");
+        assert_eq!(&*packet.payload_at(1).unwrap_err().detail, "packets out of order: expected number 1, found 2");
     }
 }

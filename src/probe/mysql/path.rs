@@ -28,7 +28,7 @@ pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Durat
         match ping(session, progress).await {
             Ok((session, timings)) => return Ended { session: Some(session), ..Ended::new(Ok(timings)) },
             Err(PingFault::Said(failure)) => return Ended::new(Err(failure)),
-            Err(PingFault::Unfit(failure)) => server.pause(&failure),
+            Err(PingFault::Unfit(failure)) => server.pause_login(&failure),
             Err(PingFault::Gone) => {}
         }
     }
@@ -36,12 +36,12 @@ pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Durat
         Ok(LoggedIn { session, driver, timings }) => {
             let _ = timeout(GOODBYE, driver.dismiss()).await;
             // So that within one probe a dead connection is noticed and a new one tried.
-            session.keep((allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)));
+            session.give_up_when_peer_gone((allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)));
             Ended { session: Some(session), ..Ended::new(Ok(timings)) }
         }
-        Err(NoLogin::Ours(why, timings)) => Ended { no_login: Some(why), ..Ended::new(Ok(*timings)) },
+        Err(NoLogin::LoginAtFault(why, timings)) => Ended { no_login: Some(why), ..Ended::new(Ok(*timings)) },
         Err(NoLogin::Unusable(why)) => {
-            Ended { no_login: Some(why), ..Ended::new(server.greet(allowed, progress).await) }
+            Ended { no_login: Some(why), ..Ended::new(server.greet_and_leave(allowed, progress).await) }
         }
         Err(NoLogin::Failed(failure)) => Ended::new(Err(failure)),
     }
@@ -50,7 +50,11 @@ pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Durat
 async fn ping(mut session: Session, progress: &Progress) -> Result<(Session, Timings), PingFault> {
     progress.enter(Phase::Ping);
     let took = timeout(PING, session.ping()).await.unwrap_or(Err(PingFault::Gone))?;
-    let timings = session.resent().during(Timings { answer: Some(took), total: took, ..Timings::default() });
+    let timings = session.resent_since_last_look().add_to_timings(Timings {
+        answer: Some(took),
+        total: took,
+        ..Timings::default()
+    });
     Ok((session, timings))
 }
 

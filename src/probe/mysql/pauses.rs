@@ -18,7 +18,7 @@ use crate::sys::lock::lock;
 /// The shortest pause.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Which login, sealed how.
+/// A login under a TLS setting, by a hash of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LoginKey(u64);
 
@@ -43,7 +43,7 @@ struct Pause {
 
 impl Pauses {
     /// A login was in vain. The next one is made a minute later, or `apart` if that is longer.
-    pub(super) fn note(&self, key: LoginKey, why: Failure, apart: Duration) {
+    pub(super) fn pause_login(&self, key: LoginKey, why: Failure, apart: Duration) {
         let (mut pauses, now) = (lock(&self.0), Instant::now());
         pauses.retain(|_, pause| now < pause.until);
         pauses.insert(key, Pause { until: now + PAUSE.max(apart), why });
@@ -73,7 +73,7 @@ mod tests {
         let (pauses, ours) = (Pauses::default(), key("probe", MysqlTls::Preferred));
         let why = Failure::new(FailureReason::Auth, "in clear");
         for (hosts_of_ten, pause) in [(0, 60), (0, 60), (59, 60), (300, 300)] {
-            pauses.note(ours, why.clone(), Duration::from_secs(hosts_of_ten));
+            pauses.pause_login(ours, why.clone(), Duration::from_secs(hosts_of_ten));
             assert_eq!(pauses.check(ours), Err(why.clone()));
             for other in [key("probe", MysqlTls::Required), key("other", MysqlTls::Preferred)] {
                 assert_eq!(pauses.check(other), Ok(()));

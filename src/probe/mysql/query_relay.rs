@@ -27,22 +27,22 @@ const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 /// took.
 pub(super) async fn relay<S>(
     server: &mut Packets<S>,
-    inner: &mut Packets<UnixStream>,
+    to_driver: &mut Packets<UnixStream>,
     (sql, secret, stage): (&str, Option<&Secret>, Stage),
 ) -> Result<Duration, LoginFault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let command = inner.read(MOST_ANSWER).await?.at(0)?;
+    let command = to_driver.read(MOST_ANSWER).await?.payload_at(0)?;
     if command.strip_prefix(&[3]) != Some(sql.as_bytes()) {
         return Err(Failure::new(FailureReason::Local, "mysql_async asks something else than it was told to").into());
     }
     let started = Instant::now();
     server.write(0, &command).await?;
-    let mut answer = QueryReply { server, secret, stage, number: 0, left: MOST_BYTES };
-    let first = answer.next().await?;
+    let mut answer = QueryReply { server, secret, stage, number: 0, bytes_left: MOST_BYTES };
+    let first = answer.next_packet().await?;
     match &*first {
-        [0x00, ..] => inner.write(answer.number, &OK).await?,
+        [0x00, ..] => to_driver.write(answer.number, &OK).await?,
         [0xfb, ..] => {
             // The empty packet is how a client declines.
             let number = answer.number.wrapping_add(1);
@@ -52,34 +52,34 @@ where
             return Err(protocol("the server asked for a file of this host (LOCAL INFILE) and got none").into());
         }
         _ => {
-            let columns = columns(&first).ok_or_else(|| protocol("expected a number of columns"))?;
-            inner.write(answer.number, &first).await?;
+            let columns = column_count(&first).ok_or_else(|| protocol("expected a number of columns"))?;
+            to_driver.write(answer.number, &first).await?;
             for _ in 0..columns {
-                let column = answer.next().await?;
+                let column = answer.next_packet().await?;
                 if !column.starts_with(b"\x03def") {
                     return Err(protocol("expected the description of a column").into());
                 }
-                inner.write(answer.number, &column).await?;
+                to_driver.write(answer.number, &column).await?;
             }
-            let end = answer.next().await?;
+            let end = answer.next_packet().await?;
             if !is_eof(&end) {
                 return Err(protocol("expected the end of the columns").into());
             }
-            inner.write(answer.number, &EOF).await?;
+            to_driver.write(answer.number, &EOF).await?;
             loop {
-                let row = answer.next().await?;
+                let row = answer.next_packet().await?;
                 if is_eof(&row) {
                     // Said anew: no further result follows, whatever the server's flags say.
-                    inner.write(answer.number, &EOF).await?;
+                    to_driver.write(answer.number, &EOF).await?;
                     break;
                 }
-                inner.write(answer.number, &row).await?;
+                to_driver.write(answer.number, &row).await?;
             }
         }
     }
     let took = started.elapsed();
     // Nothing more comes: should mysql_async wait for it, it sees the end.
-    let _ = inner.stream_mut().shutdown().await;
+    let _ = to_driver.stream_mut().shutdown().await;
     Ok(took)
 }
 
@@ -89,22 +89,22 @@ struct QueryReply<'a, S> {
     secret: Option<&'a Secret>,
     stage: Stage,
     number: u8,
-    left: usize,
+    bytes_left: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> QueryReply<'_, S> {
-    async fn next(&mut self) -> Result<Bytes, LoginFault> {
+    async fn next_packet(&mut self) -> Result<Bytes, LoginFault> {
         let packet = self.server.read(MOST_ANSWER).await?;
         if packet.is_error() {
             let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
             // Only that its time is over: a statement may be denied something for other reasons than the password.
-            let closed = error.word_on_the_secret() == Some(LoginResult::Closed);
-            let failure = error.without(self.secret).failure(self.stage);
+            let closed = error.verdict_on_secret() == Some(LoginResult::Closed);
+            let failure = error.without_secret(self.secret).failure(self.stage);
             return Err(if closed { LoginFault::SecretRefused(failure, LoginResult::Closed) } else { failure.into() });
         }
         self.number = self.number.wrapping_add(1);
-        let payload = packet.at(self.number)?;
-        let Some(left) = self.left.checked_sub(payload.len() + 4).filter(|_| !payload.is_empty()) else {
+        let payload = packet.payload_at(self.number)?;
+        let Some(bytes_left) = self.bytes_left.checked_sub(payload.len() + 4).filter(|_| !payload.is_empty()) else {
             let most = MOST_BYTES >> 20;
             return Err(Failure::new(
                 FailureReason::Misconfigured,
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> QueryReply<'_, S> {
             )
             .into());
         };
-        self.left = left;
+        self.bytes_left = bytes_left;
         Ok(payload)
     }
 }
@@ -122,7 +122,7 @@ fn is_eof(payload: &[u8]) -> bool {
 }
 
 /// The number of columns, where that is all a packet says.
-fn columns(payload: &[u8]) -> Option<usize> {
+fn column_count(payload: &[u8]) -> Option<usize> {
     let count = match *payload {
         [count @ 1..=250] => usize::from(count),
         [0xfc, low, high] => usize::from(u16::from_le_bytes([low, high])),
@@ -137,11 +137,11 @@ mod tests {
 
     #[test]
     fn only_a_plain_number_of_columns_is_one() {
-        assert_eq!(columns(&[1]), Some(1));
-        assert_eq!(columns(&[0xfc, 0, 4]), Some(1024));
+        assert_eq!(column_count(&[1]), Some(1));
+        assert_eq!(column_count(&[0xfc, 0, 4]), Some(1024));
         let huge = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         for bad in [&[][..], &[0], &[251], &[1, 2], &[0xfc, 0, 0], &[0xfc, 1, 4], &[0xfc, 1], &[0xfd, 1, 0, 0], &huge] {
-            assert_eq!(columns(bad), None, "{bad:?}");
+            assert_eq!(column_count(bad), None, "{bad:?}");
         }
     }
 }

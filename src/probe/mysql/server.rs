@@ -39,13 +39,13 @@ pub enum Product {
 /// What all probers of a process share.
 #[derive(Debug)]
 pub struct Shared<'a> {
-    /// Roots.
+    /// The certificate authorities in use.
     pub trust: &'a TrustSets,
-    /// What was refused.
-    pub refused: &'a Arc<SecretGuard>,
-    /// Whose turn it is.
-    pub gates: &'a HandshakeLimits,
-    /// With how many others.
+    /// The secrets that servers have refused or accepted.
+    pub secret_guard: &'a Arc<SecretGuard>,
+    /// The limit of unfinished handshakes with each server.
+    pub handshake_limits: &'a HandshakeLimits,
+    /// How many hosts put the same questions to the same servers.
     pub fleet: &'a FleetSize,
     /// How many TLS handshakes may break off.
     pub tls_budget: &'a Arc<TlsBudget>,
@@ -59,9 +59,9 @@ pub(super) struct Server {
     pub(super) tls: TlsMode,
     pub(super) guard: TlsGuard,
     login: Option<MysqlLogin>,
-    key: LoginKey,
-    pub(super) gate: Arc<HandshakeLimit>,
-    refused: Arc<SecretGuard>,
+    login_key: LoginKey,
+    pub(super) limit: Arc<HandshakeLimit>,
+    secret_guard: Arc<SecretGuard>,
     fleet: FleetSize,
     /// Whether its latest greeting was declined for what the next one will show again: its TLS, its product.
     turned_away: AtomicBool,
@@ -77,9 +77,9 @@ impl Server {
             tls: TlsMode::new(address, &spec.tls, shared.trust),
             guard: TlsGuard::new(address, &spec.tls, (shared.tls_budget, shared.fleet)),
             login: spec.login.clone(),
-            key: LoginKey::new(spec.login.as_ref(), &spec.tls),
-            gate: shared.gates.of(address),
-            refused: shared.refused.clone(),
+            login_key: LoginKey::new(spec.login.as_ref(), &spec.tls),
+            limit: shared.handshake_limits.for_server(address),
+            secret_guard: shared.secret_guard.clone(),
             fleet: shared.fleet.clone(),
             turned_away: AtomicBool::default(),
             accepted: AtomicBool::default(),
@@ -91,12 +91,12 @@ impl Server {
         self.login.as_ref().and_then(MysqlLogin::secret)
     }
 
-    /// What must be right before anybody is dialled.
+    /// What must be right before the server is dialled.
     ///
     /// # Errors
     /// A spec or roots that can't be used; a slow disk is never the target's fault.
     pub(super) async fn prepare(&self, allowed: Duration) -> Result<(), Failure> {
-        match timeout(allowed, self.tls.prepare()).await {
+        match timeout(allowed, self.tls.load_authorities()).await {
             Ok(prepared) => prepared,
             Err(_) => Err(Failure::new(FailureReason::Local, "root certificates not loaded in time")),
         }
@@ -106,7 +106,7 @@ impl Server {
     /// a server may take that is to be left politely.
     ///
     /// # Errors
-    /// Why nobody is logged in.
+    /// Why there is no login.
     pub(super) async fn log_in(&self, allowed: Duration, progress: &Progress) -> Result<LoggedIn, NoLogin> {
         let login = self.usable_login()?;
         progress.enter(Phase::Secret);
@@ -119,50 +119,52 @@ impl Server {
         let Opened { mut packets, greeting, secrecy, mut timings, resent, turn } = match ready {
             Ok(opened) => opened,
             Err(why) => {
-                secret.into_iter().for_each(SecretTurn::unused);
+                secret.into_iter().for_each(SecretTurn::give_back_unused);
                 return Err(why);
             }
         };
         // MatrixOne holds no answer back on purpose: there silence is the backend's.
-        let knows = greeting.product() == Product::Matrixone || self.knows_login(secret.as_ref());
+        let knows = greeting.product() == Product::Matrixone || self.login_is_known_good(secret.as_ref());
         let phase = if knows { Phase::Login } else { Phase::FirstLogin };
         progress.enter(phase);
         let logging_in = Driver::log_in(&mut packets, &greeting, &secrecy, login);
         let logged_in = timeout(HOLD, logging_in).await.unwrap_or_else(|_| {
             // It may have been accepted elsewhere meanwhile.
-            Err(self.unanswered(if self.knows_login(secret.as_ref()) { Phase::Login } else { phase }))
+            Err(self.login_unanswered(if self.login_is_known_good(secret.as_ref()) { Phase::Login } else { phase }))
         });
         drop(turn);
         let (driver, took) = match logged_in {
             Ok(logged_in) => logged_in,
-            Err(fault) => return Err(self.note(login, secret, fault, &timings)),
+            Err(fault) => return Err(self.note_failed_login(login, secret, fault, &timings)),
         };
-        secret.into_iter().for_each(SecretTurn::accepted);
+        secret.into_iter().for_each(SecretTurn::note_accepted);
         self.accepted.store(true, Ordering::Relaxed);
         progress.enter(Phase::Book);
-        self.guard.logged_in().await;
+        self.guard.note_login().await;
         timings.login = Some(took);
         timings.total += took;
         let mut session = Session::new(packets, resent, login.secret().cloned());
-        let timings = session.resent().during(timings);
+        let timings = session.resent_since_last_look().add_to_timings(timings);
         Ok(LoggedIn { session, driver, timings })
     }
 
     /// The turn to shake hands.
-    pub(super) async fn turn(&self, progress: &Progress) -> Turn {
+    pub(super) async fn handshake_turn(&self, progress: &Progress) -> Turn {
         progress.enter(Phase::Turn);
-        self.gate.turn().await
+        self.limit.wait_for_turn().await
     }
 
     /// Whether nothing speaks against another greeting: it has room, has not just been silent, and has answered our
     /// latest decline.
     pub(super) fn may_be_greeted(&self) -> bool {
-        !self.gate.is_crowded() && self.rest().is_none() && self.gate.refusals.check().is_ok()
+        !self.limit.is_crowded()
+            && self.rest_after_silence().is_none()
+            && self.limit.refusals.check_none_awaited().is_ok()
     }
 
     /// How long this host leaves between two refused logins, so that those of the whole fleet stay few.
     pub(super) fn between_refusals(&self) -> Duration {
-        self.fleet.apart(decline::A_SECOND)
+        self.fleet.apart(decline::FLEET_RATE)
     }
 
     /// A connection that the login, with this secret, may be sent on.
@@ -172,16 +174,18 @@ impl Server {
         allowed: Duration,
         progress: &Progress,
     ) -> Result<Opened, NoLogin> {
-        let turn = self.turn(progress).await;
+        let turn = self.handshake_turn(progress).await;
         self.may_go_on(secret, progress)?;
         let opened = self.open(allowed, progress, turn).await?;
         let timings = opened.timings;
-        let able = || opened.greeting.able().map_err(|failure| NoLogin::Ours(failure, Box::new(timings)));
+        let able = || {
+            opened.greeting.check_login_possible().map_err(|failure| NoLogin::LoginAtFault(failure, Box::new(timings)))
+        };
         if let Err(why) = able() {
             self.turn_away(opened).await;
             return Err(why);
         }
-        match self.may_go_on(secret, progress).map_err(|why| why.after(timings)) {
+        match self.may_go_on(secret, progress).map_err(|why| why.after_greeting(timings)) {
             Ok(()) => Ok(opened),
             Err(why) => {
                 self.decline(opened).await;
@@ -191,24 +195,24 @@ impl Server {
     }
 
     /// Whether the login is known to be a right one: else a server may hold its answer back on purpose.
-    fn knows_login(&self, secret: Option<&SecretTurn<'_>>) -> bool {
+    fn login_is_known_good(&self, secret: Option<&SecretTurn<'_>>) -> bool {
         secret.map_or_else(|| self.accepted.load(Ordering::Relaxed), SecretTurn::is_accepted)
     }
 
     /// The server has had its time for the answer to a login. Where it may hold that back, which says nothing of its
     /// health, the login rests: each further one would be one more that it counts.
-    fn unanswered(&self, phase: Phase) -> LoginFault {
+    fn login_unanswered(&self, phase: Phase) -> LoginFault {
         let failure = phase.overdue(HOLD);
         if failure.reason == FailureReason::Local {
-            self.pause(&failure);
+            self.pause_login(&failure);
         }
         LoginFault::Failed(failure)
     }
 
-    /// Whether a login is still wanted, and its secret may still be sent, after a wait: the address may be somebody
-    /// else's by now, and others may have been refused.
+    /// Whether a login is still wanted, and its secret may still be sent, after a wait: the address may be another
+    /// server's by now, and others may have been refused.
     fn may_go_on(&self, secret: Option<&SecretTurn<'_>>, progress: &Progress) -> Result<(), NoLogin> {
-        if progress.abandoned() {
+        if progress.is_abandoned() {
             return Err(abandoned().into());
         }
         let login = self.usable_login()?;
@@ -222,13 +226,13 @@ impl Server {
     ///
     /// # Errors
     /// What was seen instead; or [`FailureReason::Local`] while an earlier one is not over.
-    pub(super) async fn greet(&self, allowed: Duration, progress: &Progress) -> Result<Timings, Failure> {
-        self.gate.refusals.check()?;
-        let turn = self.turn(progress).await;
-        if progress.abandoned() {
+    pub(super) async fn greet_and_leave(&self, allowed: Duration, progress: &Progress) -> Result<Timings, Failure> {
+        self.limit.refusals.check_none_awaited()?;
+        let turn = self.handshake_turn(progress).await;
+        if progress.is_abandoned() {
             return Err(abandoned());
         }
-        self.gate.refusals.check()?;
+        self.limit.refusals.check_none_awaited()?;
         match self.open(allowed, progress, turn).await {
             Ok(opened) => {
                 let timings = opened.timings;
@@ -236,19 +240,19 @@ impl Server {
                 Ok(timings)
             }
             // Left politely already; the greeting has proved the path.
-            Err(NoLogin::Ours(_, timings)) => Ok(*timings),
+            Err(NoLogin::LoginAtFault(_, timings)) => Ok(*timings),
             Err(why) => Err(why.into()),
         }
     }
 
     /// How often the next attempts may be made, if they are made without a login.
-    pub(super) fn sparing(&self) -> Pace {
+    pub(super) fn sparing_pace(&self) -> Pace {
         Pace::Sparing(Sparing { apart: self.between_refusals() })
     }
 
     /// The turn to send a secret, if it may be sent.
     async fn secret_turn(&self, password: &FileSecret, allowed: Duration) -> Result<SecretTurn<'_>, NoLogin> {
-        match timeout(HOLD, self.refused.turn(password, allowed)).await {
+        match timeout(HOLD, self.secret_guard.wait_for_turn(password, allowed)).await {
             Ok(turn) => turn.map_err(NoLogin::Unusable),
             Err(_) => Err(Failure::new(FailureReason::Local, SecretTurn::AWAITED).into()),
         }
@@ -259,16 +263,16 @@ impl Server {
     fn usable_login(&self) -> Result<&MysqlLogin, NoLogin> {
         let none = || NoLogin::Unusable(Failure::new(FailureReason::Misconfigured, "no login may be sent there"));
         let login = self.login.as_ref().ok_or_else(none)?;
-        self.gate.pauses.check(self.key).map_err(NoLogin::Unusable)?;
+        self.limit.pauses.check(self.login_key).map_err(NoLogin::Unusable)?;
         Ok(login)
     }
 
     /// Keeps what follows from a failed statement for the next logins.
-    pub(super) fn note_in_session(&self, fault: LoginFault) -> Failure {
+    pub(super) fn note_failed_statement(&self, fault: LoginFault) -> Failure {
         let password = self.login.as_ref().and_then(|login| login.password.as_ref());
         match (fault, password) {
             (LoginFault::SecretRefused(failure, _), Some(password)) => {
-                self.refused.close(password, &failure);
+                self.secret_guard.note_account_closed(password, &failure);
                 failure
             }
             (fault, _) => fault.into(),
@@ -276,8 +280,8 @@ impl Server {
     }
 
     /// The login is of no use for now.
-    pub(super) fn pause(&self, why: &Failure) {
-        self.gate.pauses.note(self.key, why.clone(), self.between_refusals());
+    pub(super) fn pause_login(&self, why: &Failure) {
+        self.limit.pauses.pause_login(self.login_key, why.clone(), self.between_refusals());
     }
 
     /// What became of the latest greeting ([`Self::turns_away`]).
@@ -295,21 +299,21 @@ impl Server {
     /// # Errors
     /// [`FailureReason::Local`] while an earlier decline is not answered.
     pub(super) fn may_turn_away(&self) -> Result<(), Failure> {
-        if self.turns_away() { self.gate.refusals.check() } else { Ok(()) }
+        if self.turns_away() { self.limit.refusals.check_none_awaited() } else { Ok(()) }
     }
 
     /// How long the server is left alone, since it does not greet.
-    pub(super) fn rest(&self) -> Option<Duration> {
-        self.gate.silence.rest()
+    pub(super) fn rest_after_silence(&self) -> Option<Duration> {
+        self.limit.silence.remaining_rest()
     }
 
     /// Whether it holds its refusals back.
     pub(super) fn delays_refusals(&self) -> bool {
-        self.gate.refusals.delays()
+        self.limit.refusals.delays()
     }
 
     /// Keeps what follows from a failed login for the next ones.
-    fn note(
+    fn note_failed_login(
         &self,
         login: &MysqlLogin,
         secret: Option<SecretTurn<'_>>,
@@ -317,7 +321,7 @@ impl Server {
         greeted: &Timings,
     ) -> NoLogin {
         // At an edge the certificate is asked for again, and no stale ticket can be what fails.
-        self.tls.forget();
+        self.tls.forget_tickets();
         let failure = match fault {
             LoginFault::Failed(failure) if failure.reason.is_of_our_login() => failure,
             LoginFault::Failed(failure) => return NoLogin::Failed(failure),
@@ -325,20 +329,20 @@ impl Server {
             LoginFault::SecretRefused(failure, word) => {
                 self.accepted.store(false, Ordering::Relaxed);
                 if let (Some(password), Some(secret)) = (&login.password, secret) {
-                    secret.refused(password, &failure, word);
+                    secret.note_refused(password, &failure, word);
                 }
                 failure
             }
             LoginFault::Unanswerable(failure) => {
-                self.pause(&failure);
+                self.pause_login(&failure);
                 failure
             }
         };
-        NoLogin::Ours(failure, Box::new(*greeted))
+        NoLogin::LoginAtFault(failure, Box::new(*greeted))
     }
 }
 
-/// Nobody waits for the attempt any more.
+/// The failure of an attempt that no probe waits for any more.
 pub(super) fn abandoned() -> Failure {
     Failure::new(FailureReason::Local, "the target has gone")
 }

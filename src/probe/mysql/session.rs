@@ -9,7 +9,7 @@ use super::login_relay::{Driver, FirstRow, LoginFault};
 use super::packet::{Packets, protocol};
 use super::transport::Transport;
 use crate::model::{Failure, Secret, Timings};
-use crate::probe::dial::{Again, Resent};
+use crate::probe::dial::{Resent, ResentSinceLook};
 
 /// The command that asks for a sign of life.
 const PING: [u8; 1] = [0x0e];
@@ -42,29 +42,29 @@ pub(super) enum PingFault {
 pub(super) struct LoggedIn {
     /// The session.
     pub(super) session: Session,
-    /// Who asks in it.
+    /// The driver that asks in it.
     pub(super) driver: Driver,
     /// How long each phase took.
     pub(super) timings: Timings,
 }
 
-/// Why nobody is logged in.
+/// Why there is no login.
 #[derive(Debug)]
 pub(super) enum NoLogin {
-    /// There is no login that may be tried now; nobody was asked.
+    /// There is no login that may be tried now; no server was asked.
     Unusable(Failure),
-    /// The server greeted, in so long, and the fault is our login's alone.
-    Ours(Failure, Box<Timings>),
+    /// The server greeted, in these times, and the fault is our login's alone.
+    LoginAtFault(Failure, Box<Timings>),
     /// Something else was wrong.
     Failed(Failure),
 }
 
 impl NoLogin {
-    /// The same once the server has greeted, in so long.
-    pub(super) fn after(self, greeted: Timings) -> Self {
+    /// The same once the server has greeted, in these times.
+    pub(super) fn after_greeting(self, greeted: Timings) -> Self {
         match self {
-            Self::Unusable(failure) => Self::Ours(failure, Box::new(greeted)),
-            Self::Ours(..) | Self::Failed(_) => self,
+            Self::Unusable(failure) => Self::LoginAtFault(failure, Box::new(greeted)),
+            Self::LoginAtFault(..) | Self::Failed(_) => self,
         }
     }
 }
@@ -78,25 +78,25 @@ impl From<Failure> for NoLogin {
 impl From<NoLogin> for Failure {
     fn from(why: NoLogin) -> Self {
         match why {
-            NoLogin::Unusable(failure) | NoLogin::Ours(failure, _) | NoLogin::Failed(failure) => failure,
+            NoLogin::Unusable(failure) | NoLogin::LoginAtFault(failure, _) | NoLogin::Failed(failure) => failure,
         }
     }
 }
 
 impl Session {
-    /// Of a connection of which that was last known of what had to be sent again.
+    /// A session on a connection; `resent` is what was last known of what had to be sent again.
     pub(super) fn new(packets: Packets<Transport>, resent: Resent, secret: Option<Secret>) -> Self {
         Self { packets, resent, secret }
     }
 
     /// What TCP had to send again since that was last asked for.
-    pub(super) fn resent(&mut self) -> Again {
-        self.resent.look(self.packets.stream().tcp())
+    pub(super) fn resent_since_last_look(&mut self) -> ResentSinceLook {
+        self.resent.since_last_look(self.packets.stream().tcp())
     }
 
     /// How long the peer may be gone before this connection is given up. A dead path would else hold the next login
     /// up for a quarter of an hour; a frozen server is not gone, since its kernel answers.
-    pub(super) fn keep(&self, gone: Duration) {
+    pub(super) fn give_up_when_peer_gone(&self, gone: Duration) {
         self.packets.stream().give_up_after(gone, ASK);
     }
 
@@ -115,7 +115,7 @@ impl Session {
         if let Some(error) = ServerError::parse(&packet.payload) {
             // Some servers say why they hang up, before the ping that finds it out.
             let (gone, unfit) = (error.ends_only_this_connection(), error.ends_every_connection());
-            let failure = error.without(self.secret.as_ref()).failure(Stage::Ping);
+            let failure = error.without_secret(self.secret.as_ref()).failure(Stage::Ping);
             return Err(match (gone, unfit) {
                 (true, _) => PingFault::Gone,
                 (_, true) => PingFault::Unfit(failure),
@@ -123,7 +123,7 @@ impl Session {
             });
         }
         let took = started.elapsed();
-        match packet.at(1) {
+        match packet.payload_at(1) {
             Ok(payload) if payload.first() == Some(&0) => Ok(took),
             Ok(_) => Err(PingFault::Said(protocol("expected the answer to a ping, found another packet"))),
             Err(failure) => Err(PingFault::Said(failure)),

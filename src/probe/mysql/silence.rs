@@ -26,19 +26,19 @@ struct Silent {
 
 impl Silence {
     /// Nothing has come for [`GREETING`].
-    pub(super) fn note(&self) {
+    pub(super) fn note_silence(&self) {
         let mut silent = lock(&self.0);
         let rest = silent.map_or(FIRST, |before| (before.rest * 2).min(LONGEST));
         *silent = Some(Silent { rest, until: Instant::now() + rest });
     }
 
     /// It has said something, or does not accept connections any more.
-    pub(super) fn end(&self) {
+    pub(super) fn clear(&self) {
         *lock(&self.0) = None;
     }
 
     /// How long the server is left alone yet.
-    pub(super) fn rest(&self) -> Option<Duration> {
+    pub(super) fn remaining_rest(&self) -> Option<Duration> {
         let rest = (*lock(&self.0))?.until.saturating_duration_since(Instant::now());
         (!rest.is_zero()).then_some(rest)
     }
@@ -51,15 +51,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_server_is_left_alone_for_longer_and_longer_until_it_speaks() {
         let silence = Silence::default();
-        assert_eq!(silence.rest(), None);
+        assert_eq!(silence.remaining_rest(), None);
         for expected in [15, 30, 60, 60] {
-            silence.note();
-            assert_eq!(silence.rest(), Some(Duration::from_secs(expected)));
+            silence.note_silence();
+            assert_eq!(silence.remaining_rest(), Some(Duration::from_secs(expected)));
             tokio::time::advance(Duration::from_secs(expected)).await;
-            assert_eq!(silence.rest(), None);
+            assert_eq!(silence.remaining_rest(), None);
         }
-        silence.end();
-        silence.note();
-        assert_eq!(silence.rest(), Some(FIRST));
+        silence.clear();
+        silence.note_silence();
+        assert_eq!(silence.remaining_rest(), Some(FIRST));
     }
 }

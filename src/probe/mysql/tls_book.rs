@@ -77,7 +77,7 @@ struct Fault {
     detail: String,
 }
 
-/// A handshake that somebody wants to begin.
+/// A handshake that a prober wants to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wish {
     pub(super) server: SocketAddr,
@@ -120,7 +120,7 @@ pub(super) enum End {
     Completed,
     /// It broke off, by our doing or by the server's; `lack` if our library lacks what the server wants.
     Broken { lack: bool, detail: String },
-    /// Nobody broke it off: the time was over, or the network failed.
+    /// Neither side broke it off: the time was over, or the network failed.
     Lost,
 }
 
@@ -140,20 +140,20 @@ impl TlsBook {
         struct Format {
             format: u32,
         }
-        let at = |e: &serde_json::Error| format!("found an error at {}:{}", e.line(), e.column());
+        let position = |e: &serde_json::Error| format!("found an error at {}:{}", e.line(), e.column());
         match serde_json::from_slice::<Format>(bytes) {
             Ok(Format { format: FORMAT }) => {}
             Ok(Format { format }) => return Err(format!("expected format {FORMAT}, found {format}")),
-            Err(e) => return Err(format!("expected JSON with a format, {}", at(&e))),
+            Err(e) => return Err(format!("expected JSON with a format, {}", position(&e))),
         }
-        serde_json::from_slice(bytes).map_err(|e| format!("expected the shape of format {FORMAT}, {}", at(&e)))
+        serde_json::from_slice(bytes).map_err(|e| format!("expected the shape of format {FORMAT}, {}", position(&e)))
     }
 
     /// What may be done, where nothing needs to be noted for that.
-    pub(super) fn settled(&self, wish: &Wish, now: Wall) -> Option<Advice> {
-        let standing = self.servers.get(&wish.server)?;
-        standing.ways.get(&wish.config).filter(|way| now.0.abs_diff(way.seen.0) < NOTED_EVERY)?;
-        standing.settled(wish)
+    pub(super) fn settled_advice(&self, wish: &Wish, now: Wall) -> Option<Advice> {
+        let budget = self.servers.get(&wish.server)?;
+        budget.ways.get(&wish.config).filter(|way| now.0.abs_diff(way.seen.0) < NOTED_EVERY)?;
+        budget.settled_advice(wish)
     }
 
     /// What may be done, where probers want TLS with the server in the `wanted` ways; a handshake that would count if
@@ -162,12 +162,12 @@ impl TlsBook {
         if !self.servers.contains_key(&wish.server) && !self.has_room() {
             return Advice::Stop(local("TLS with too many servers has failed to try it with one more"));
         }
-        let standing = self.servers.entry(wish.server).or_default();
-        standing.enrol(wanted, now);
-        if let Some(advice) = standing.settled(wish) {
+        let budget = self.servers.entry(wish.server).or_default();
+        budget.note_wanted(wanted, now);
+        if let Some(advice) = budget.settled_advice(wish) {
             return advice;
         }
-        match standing.fault(&wish.greeting) {
+        match budget.fault_for_greeting(&wish.greeting) {
             Some(fault) if wish.counts => fault.open = fault.open.saturating_add(1),
             Some(_) => return Advice::Begin(Note::New),
             None => return Advice::Stop(local("the server greets in too many ways to try TLS with each")),
@@ -176,65 +176,65 @@ impl TlsBook {
     }
 
     /// How a handshake ended that was begun so.
-    pub(super) fn end(&mut self, wish: &Wish, note: Note, end: &End) {
-        let Some(standing) = self.servers.get_mut(&wish.server) else { return };
+    pub(super) fn note_end(&mut self, wish: &Wish, note: Note, end: &End) {
+        let Some(budget) = self.servers.get_mut(&wish.server) else { return };
         if note == Note::Open
-            && let Some(fault) = standing.fault(&wish.greeting)
+            && let Some(fault) = budget.fault_for_greeting(&wish.greeting)
         {
             fault.open = fault.open.saturating_sub(1);
         }
         match end {
             End::Completed => {
-                standing.completed = true;
-                if let Some(way) = standing.ways.get_mut(&wish.config) {
+                budget.completed = true;
+                if let Some(way) = budget.ways.get_mut(&wish.config) {
                     way.proven = Some(wish.mode.to_owned());
                 }
             }
             End::Broken { lack, detail } => {
                 // What never went well so says nothing of what does in another way.
-                if standing.is_proven(&wish.config) {
-                    standing.ways.values_mut().for_each(|way| way.proven = None);
+                if budget.is_proven(&wish.config) {
+                    budget.ways.values_mut().for_each(|way| way.proven = None);
                 }
-                if let Some(fault) = standing.fault(&wish.greeting) {
+                if let Some(fault) = budget.fault_for_greeting(&wish.greeting) {
                     fault.broken = fault.broken.saturating_add(1);
                     (fault.lack, fault.detail) = (*lack, detail.clone());
                 }
             }
             End::Lost => {}
         }
-        standing.faults.retain(|fault| fault.broken > 0 || fault.open > 0 || fault.lack);
+        budget.faults.retain(|fault| fault.broken > 0 || fault.open > 0 || fault.lack);
     }
 
     /// Whether a login has something to set back.
     pub(super) fn has_broken(&self, server: SocketAddr) -> bool {
         let counts = |fault: &Fault| fault.broken > 0 || fault.open > 0;
-        self.servers.get(&server).is_some_and(|standing| standing.faults.iter().any(counts))
+        self.servers.get(&server).is_some_and(|budget| budget.faults.iter().any(counts))
     }
 
     /// A login succeeded: the server has set its count back, also of what was begun and never ended, as by a process
     /// that was killed. What our library lacks, it still lacks.
-    pub(super) fn logged_in(&mut self, server: SocketAddr) {
-        let Some(standing) = self.servers.get_mut(&server) else { return };
-        standing.faults.iter_mut().for_each(|fault| (fault.broken, fault.open) = (0, 0));
-        standing.faults.retain(|fault| fault.lack);
+    pub(super) fn note_login(&mut self, server: SocketAddr) {
+        let Some(budget) = self.servers.get_mut(&server) else { return };
+        budget.faults.iter_mut().for_each(|fault| (fault.broken, fault.open) = (0, 0));
+        budget.faults.retain(|fault| fault.lack);
     }
 
     /// Whether TLS with a server was completed in a mode, with no fault since.
     pub(super) fn is_proven(&self, server: SocketAddr, mode: &str) -> bool {
         let proven = |way: &Way| way.proven.as_deref() == Some(mode);
-        self.servers.get(&server).is_some_and(|standing| standing.ways.values().any(proven))
+        self.servers.get(&server).is_some_and(|budget| budget.ways.values().any(proven))
     }
 
     /// Whether TLS with a server was ever completed.
     pub(super) fn was_completed(&self, server: SocketAddr) -> bool {
-        self.servers.get(&server).is_some_and(|standing| standing.completed)
+        self.servers.get(&server).is_some_and(|budget| budget.completed)
     }
 
     /// Probers want TLS in these ways with servers, of which those count that are known.
-    pub(super) fn enrol(&mut self, wanted: &BTreeMap<SocketAddr, BTreeSet<String>>, now: Wall) {
-        for (server, standing) in &mut self.servers {
+    pub(super) fn note_wanted(&mut self, wanted: &BTreeMap<SocketAddr, BTreeSet<String>>, now: Wall) {
+        for (server, budget) in &mut self.servers {
             if let Some(wanted) = wanted.get(server) {
-                standing.enrol(wanted, now);
+                budget.note_wanted(wanted, now);
             }
         }
     }
@@ -254,15 +254,15 @@ impl TlsBook {
         if self.servers.len() < MOST_SERVERS {
             return true;
         }
-        let well = self.servers.iter().filter(|(_, standing)| standing.faults.is_empty());
-        let least = well.min_by_key(|(_, standing)| (standing.completed, standing.seen())).map(|(server, _)| *server);
+        let well = self.servers.iter().filter(|(_, budget)| budget.faults.is_empty());
+        let least = well.min_by_key(|(_, budget)| (budget.completed, budget.last_wanted())).map(|(server, _)| *server);
         least.is_some_and(|server| self.servers.remove(&server).is_some())
     }
 }
 
 impl ServerBudget {
-    /// When anybody last wanted TLS with it.
-    fn seen(&self) -> Option<Wall> {
+    /// When a prober last wanted TLS with it.
+    fn last_wanted(&self) -> Option<Wall> {
         self.ways.values().map(|way| way.seen).max()
     }
 
@@ -272,8 +272,8 @@ impl ServerBudget {
 
     /// Probers want TLS in these ways. One that is new, or that others took the place of a day ago, is a change, which
     /// may have mended everything.
-    fn enrol(&mut self, wanted: &BTreeSet<String>, now: Wall) {
-        let seen = self.seen();
+    fn note_wanted(&mut self, wanted: &BTreeSet<String>, now: Wall) {
+        let seen = self.last_wanted();
         let is_old = |way: &Way| now.0.saturating_sub(way.seen.0) >= REMEMBERED;
         let is_change = |config| self.ways.get(config).is_none_or(|way| is_old(way) && Some(way.seen) < seen);
         if wanted.iter().any(is_change) {
@@ -292,7 +292,7 @@ impl ServerBudget {
     }
 
     /// What may be done, where nothing needs to be noted for that.
-    fn settled(&self, wish: &Wish) -> Option<Advice> {
+    fn settled_advice(&self, wish: &Wish) -> Option<Advice> {
         if self.is_proven(&wish.config) { Some(Advice::Begin(Note::Proven)) } else { self.objection(&wish.greeting) }
     }
 
@@ -330,7 +330,7 @@ impl ServerBudget {
             }
         }
         for theirs in &other.faults {
-            let Some(ours) = self.fault(&theirs.greeting) else { continue };
+            let Some(ours) = self.fault_for_greeting(&theirs.greeting) else { continue };
             (ours.broken, ours.open) = (ours.broken.max(theirs.broken), ours.open.max(theirs.open));
             if theirs.broken > 0 || theirs.lack {
                 (ours.lack, ours.detail) = (theirs.lack, theirs.detail.clone());
@@ -339,7 +339,7 @@ impl ServerBudget {
     }
 
     /// The faults while the server greets so; none if it has greeted in too many other ways.
-    fn fault(&mut self, greeting: &str) -> Option<&mut Fault> {
+    fn fault_for_greeting(&mut self, greeting: &str) -> Option<&mut Fault> {
         if let Some(at) = self.faults.iter().position(|fault| fault.greeting == greeting) {
             return self.faults.get_mut(at);
         }

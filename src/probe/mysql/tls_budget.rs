@@ -21,7 +21,7 @@ use crate::sys::lock::lock;
 pub struct TlsBudget {
     ledger: Arc<Ledger>,
     /// When the first handshake with a server in a mode is due.
-    firsts: Mutex<HashMap<(SocketAddr, &'static str), Instant>>,
+    first_due: Mutex<HashMap<(SocketAddr, &'static str), Instant>>,
 }
 
 /// What may be done about TLS.
@@ -36,7 +36,7 @@ pub(super) enum Permit {
 }
 
 impl Default for Permit {
-    /// Where nobody is left to ask.
+    /// The answer while the agent stops.
     fn default() -> Self {
         Self::Stop(Failure::new(FailureReason::Local, "the agent is stopping"))
     }
@@ -57,7 +57,7 @@ impl Begun {
     pub(super) async fn end(mut self, end: End) {
         let (Some(wish), note) = (self.wish.take(), self.note) else { return };
         if is_news(note, &end) {
-            self.ledger.exchange(move |book, _, _| book.end(&wish, note, &end)).await;
+            self.ledger.exchange(move |book, _, _| book.note_end(&wish, note, &end)).await;
         }
     }
 }
@@ -69,7 +69,7 @@ impl Drop for Begun {
             && is_news(note, &End::Lost)
         {
             let ledger = self.ledger.clone();
-            runtime.spawn_blocking(move || ledger.exchange_now(|book, _, _| book.end(&wish, note, &End::Lost)));
+            runtime.spawn_blocking(move || ledger.exchange_now(|book, _, _| book.note_end(&wish, note, &End::Lost)));
         }
     }
 }
@@ -87,18 +87,18 @@ impl TlsBudget {
     /// One that ends with this process.
     #[must_use]
     pub fn in_memory(clock: Clock) -> Self {
-        Self { ledger: Arc::new(Ledger::new(None, clock)), firsts: Mutex::default() }
+        Self { ledger: Arc::new(Ledger::new(None, clock)), first_due: Mutex::default() }
     }
 
     /// One that is kept in `path`. Reads nothing yet.
     #[must_use]
     pub fn kept(path: PathBuf, clock: Clock) -> Self {
-        Self { ledger: Arc::new(Ledger::new(Some(path), clock)), firsts: Mutex::default() }
+        Self { ledger: Arc::new(Ledger::new(Some(path), clock)), first_due: Mutex::default() }
     }
 
     /// A prober wants TLS with a server in this way, for as long as it holds what is returned.
-    pub(super) fn want(&self, server: SocketAddr, config: &str) -> Want {
-        self.ledger.want(server, config)
+    pub(super) fn register_want(&self, server: SocketAddr, config: &str) -> Want {
+        self.ledger.register_want(server, config)
     }
 
     /// Whether a handshake may begin. In a mode that is not proven yet the first one comes at a random time within
@@ -106,15 +106,15 @@ impl TlsBudget {
     pub(super) async fn begin(&self, wish: Wish, spread: Duration) -> Permit {
         self.ledger.refresh().await;
         // What could not be written is tried again.
-        let settled = match self.ledger.unkept() {
-            None => self.ledger.look(|book| book.settled(&wish, self.ledger.now())),
+        let settled = match self.ledger.unsaved() {
+            None => self.ledger.with_book(|book| book.settled_advice(&wish, self.ledger.now())),
             Some(_) => None,
         };
         if let Some(advice) = settled {
             return permit(advice, wish, &self.ledger);
         }
-        if let Some(wait) = self.wait(&wish, spread) {
-            return Permit::Stop(waiting(wait));
+        if let Some(wait) = self.wait_before_first(&wish, spread) {
+            return Permit::Stop(first_is_spread(wait));
         }
         let ledger = self.ledger.clone();
         let begin = move |book: &mut TlsBook, wanted: &Wanted, now| {
@@ -126,35 +126,35 @@ impl TlsBudget {
     }
 
     /// A login to this server has succeeded.
-    pub(super) async fn logged_in(&self, server: SocketAddr) {
-        if self.ledger.look(|book| book.has_broken(server)) {
-            self.ledger.exchange(move |book, _, _| book.logged_in(server)).await;
+    pub(super) async fn note_login(&self, server: SocketAddr) {
+        if self.ledger.with_book(|book| book.has_broken(server)) {
+            self.ledger.exchange(move |book, _, _| book.note_login(server)).await;
         }
     }
 
     /// Whether TLS with a server was ever completed.
     pub(super) async fn was_completed(&self, server: SocketAddr) -> bool {
         self.ledger.refresh().await;
-        self.ledger.look(|book| book.was_completed(server))
+        self.ledger.with_book(|book| book.was_completed(server))
     }
 
     /// Whether TLS with a server was completed in a mode, with no fault since.
     pub(super) fn is_proven(&self, server: SocketAddr, mode: &str) -> bool {
-        self.ledger.look(|book| book.is_proven(server, mode))
+        self.ledger.with_book(|book| book.is_proven(server, mode))
     }
 
     /// Why what is known will be forgotten when this process ends, if it will against the plan.
-    pub(super) fn unkept(&self) -> Option<Arc<str>> {
-        self.ledger.unkept()
+    pub(super) fn unsaved(&self) -> Option<Arc<str>> {
+        self.ledger.unsaved()
     }
 
     /// How long the first handshake with a server in a mode has to wait yet.
-    fn wait(&self, wish: &Wish, spread: Duration) -> Option<Duration> {
+    fn wait_before_first(&self, wish: &Wish, spread: Duration) -> Option<Duration> {
         if spread.is_zero() || self.is_proven(wish.server, wish.mode) {
             return None;
         }
         let draw = || Instant::now() + spread.mul_f64(fastrand::f64());
-        let due = *lock(&self.firsts).entry((wish.server, wish.mode)).or_insert_with(draw);
+        let due = *lock(&self.first_due).entry((wish.server, wish.mode)).or_insert_with(draw);
         Some(due.saturating_duration_since(Instant::now())).filter(|wait| !wait.is_zero())
     }
 }
@@ -167,7 +167,7 @@ fn permit(advice: Advice, wish: Wish, ledger: &Arc<Ledger>) -> Permit {
     }
 }
 
-fn waiting(wait: Duration) -> Failure {
+fn first_is_spread(wait: Duration) -> Failure {
     let wait = humantime::format_duration(Duration::from_secs(wait.as_secs() + 1));
     Failure::new(
         FailureReason::Local,

@@ -20,7 +20,9 @@ use crate::sys::lock::lock;
 #[derive(Debug)]
 pub(super) struct TlsGuard {
     server: SocketAddr,
+    /// A digest of what the config says of TLS.
     config: String,
+    /// `off`, `preferred`, `required`, `verify_ca` or `verify`.
     mode: &'static str,
     budget: Arc<TlsBudget>,
     /// For as long as TLS is wanted so; never read.
@@ -28,13 +30,13 @@ pub(super) struct TlsGuard {
     fleet: FleetSize,
     /// Held by a look at the certificate while TLS is not proven.
     looking: Semaphore,
-    /// What people should know of it.
+    /// What the admin should know of it; absent while all is well.
     remark: Mutex<Option<Arc<str>>>,
 }
 
 /// How a connection goes on after its greeting.
 #[derive(Debug)]
-pub(super) enum Next {
+pub(super) enum AfterGreeting {
     /// With a handshake, whose end must be told.
     Handshake(Begun),
     /// Without TLS.
@@ -45,14 +47,14 @@ pub(super) enum Next {
 
 /// The turn to look at a certificate, until it is dropped.
 pub(super) struct Look<'a> {
-    /// None where nobody has to wait.
+    /// The permit; absent where looks need no turns.
     _turn: Option<SemaphorePermit<'a>>,
 }
 
 impl TlsGuard {
     pub(super) fn new(server: SocketAddr, tls: &MysqlTls, (budget, fleet): (&Arc<TlsBudget>, &FleetSize)) -> Self {
-        let (mode, config) = (mode(tls), config(tls));
-        let want = (*tls != MysqlTls::Off).then(|| budget.want(server, &config));
+        let (mode, config) = (mode_name(tls), config_digest(tls));
+        let want = (*tls != MysqlTls::Off).then(|| budget.register_want(server, &config));
         Self {
             server,
             config,
@@ -66,49 +68,49 @@ impl TlsGuard {
     }
 
     /// How a connection goes on after its greeting, which offers TLS if that is `wanted`.
-    pub(super) async fn next(&self, wanted: bool, greeting: &Greeting) -> Next {
-        if wanted { self.begin(greeting).await } else { self.without().await }
+    pub(super) async fn after_greeting(&self, wanted: bool, greeting: &Greeting) -> AfterGreeting {
+        if wanted { self.begin(greeting).await } else { self.without_offer().await }
     }
 
     /// Whether TLS may follow a greeting that offers it.
-    pub(super) async fn begin(&self, greeting: &Greeting) -> Next {
+    pub(super) async fn begin(&self, greeting: &Greeting) -> AfterGreeting {
         let wish = Wish {
             server: self.server,
             config: self.config.clone(),
             mode: self.mode,
-            greeting: hex(&greeting.character()),
+            greeting: short_digest(&greeting.identity()),
             counts: greeting.counts_break_offs(),
         };
         match self.budget.begin(wish, self.fleet.spread()).await {
-            Permit::Begin(begun) => Next::Handshake(begun),
+            Permit::Begin(begun) => AfterGreeting::Handshake(begun),
             Permit::Plain(failure) if self.mode == "preferred" => {
-                self.say(format_args!("login without TLS: {}", failure.detail));
-                Next::Plain
+                self.set_remark(format_args!("login without TLS: {}", failure.detail));
+                AfterGreeting::Plain
             }
             Permit::Plain(failure) | Permit::Stop(failure) => {
                 if failure.reason != FailureReason::Local {
-                    self.say(format_args!("TLS is left alone: {}", failure.detail));
+                    self.set_remark(format_args!("TLS is left alone: {}", failure.detail));
                 }
-                Next::Stop(failure)
+                AfterGreeting::Stop(failure)
             }
         }
     }
 
     /// Whether a login may follow a greeting that offers no TLS. Where TLS was completed before, somebody in the middle
     /// may have taken the offer out; if it was the server's administrator, ours says so in the config.
-    async fn without(&self) -> Next {
+    async fn without_offer(&self) -> AfterGreeting {
         if self.mode == "off" || !self.budget.was_completed(self.server).await {
-            return Next::Plain;
+            return AfterGreeting::Plain;
         }
         let text = "the server offers no TLS any more, and it was completed before: no login goes without it; if it was \
                     switched off there, set tls = \"off\"";
-        self.say(format_args!("{text}"));
-        Next::Stop(Failure::new(FailureReason::TlsHandshake, text))
+        self.set_remark(format_args!("{text}"));
+        AfterGreeting::Stop(Failure::new(FailureReason::TlsHandshake, text))
     }
 
     /// The turn to look at the certificate: looks that overlap would spend the budget of a server that is not proven at
-    /// once. None if it is another's.
-    pub(super) fn look(&self) -> Option<Look<'_>> {
+    /// once. None while another prober has it.
+    pub(super) fn turn_to_look(&self) -> Option<Look<'_>> {
         match self.looking.try_acquire() {
             Ok(turn) => Some(Look { _turn: Some(turn) }),
             Err(_) => self.budget.is_proven(self.server, self.mode).then_some(Look { _turn: None }),
@@ -116,7 +118,7 @@ impl TlsGuard {
     }
 
     /// A handshake has succeeded.
-    pub(super) async fn completed(&self, begun: Begun) {
+    pub(super) async fn note_completed(&self, begun: Begun) {
         *lock(&self.remark) = None;
         begun.end(End::Completed).await;
     }
@@ -126,7 +128,7 @@ impl TlsGuard {
     /// and MariaDB send an alert before they close. What closes without a word is a server that ends, or a load
     /// balancer with nothing behind it; were that counted, two restarts would leave TLS alone until a login, which
     /// needs TLS.
-    pub(super) async fn failed(begun: Begun, fault: &ShakeFault) {
+    pub(super) async fn note_failed(begun: Begun, fault: &ShakeFault) {
         let end = match fault {
             ShakeFault::Broken { lack, failure } => End::Broken { lack: *lack, detail: failure.detail.to_string() },
             ShakeFault::Lost(_) => End::Lost,
@@ -135,24 +137,24 @@ impl TlsGuard {
     }
 
     /// A login has succeeded.
-    pub(super) async fn logged_in(&self) {
-        self.budget.logged_in(self.server).await;
+    pub(super) async fn note_login(&self) {
+        self.budget.note_login(self.server).await;
     }
 
     /// What people should know.
     pub(super) fn remark(&self) -> Option<Arc<str>> {
-        match (lock(&self.remark).clone(), self.budget.unkept()) {
-            (Some(said), Some(unkept)) => Some(format!("{said}; {unkept}").into()),
-            (said, unkept) => said.or(unkept),
+        match (lock(&self.remark).clone(), self.budget.unsaved()) {
+            (Some(said), Some(unsaved)) => Some(format!("{said}; {unsaved}").into()),
+            (said, unsaved) => said.or(unsaved),
         }
     }
 
-    fn say(&self, text: std::fmt::Arguments<'_>) {
+    fn set_remark(&self, text: std::fmt::Arguments<'_>) {
         *lock(&self.remark) = Some(text.to_string().into());
     }
 }
 
-fn mode(tls: &MysqlTls) -> &'static str {
+fn mode_name(tls: &MysqlTls) -> &'static str {
     match tls {
         MysqlTls::Off => "off",
         MysqlTls::Preferred => "preferred",
@@ -163,8 +165,8 @@ fn mode(tls: &MysqlTls) -> &'static str {
 }
 
 /// A digest of what the config says of TLS, the same in every version of this program.
-fn config(tls: &MysqlTls) -> String {
-    let mut said = mode(tls).as_bytes().to_vec();
+fn config_digest(tls: &MysqlTls) -> String {
+    let mut said = mode_name(tls).as_bytes().to_vec();
     let bundle = match tls {
         MysqlTls::Off | MysqlTls::Preferred | MysqlTls::Required => None,
         MysqlTls::VerifyCa(bundle) => Some(bundle),
@@ -180,11 +182,11 @@ fn config(tls: &MysqlTls) -> String {
         said.push(0);
         said.extend_from_slice(digest(&SHA256, certificate).as_ref());
     }
-    hex(&said)
+    short_digest(&said)
 }
 
 /// Enough of a digest to tell some few things apart.
-fn hex(said: &[u8]) -> String {
+fn short_digest(said: &[u8]) -> String {
     let mut hex = String::new();
     for byte in digest(&SHA256, said).as_ref().iter().take(8) {
         // Writing to a string can't fail.

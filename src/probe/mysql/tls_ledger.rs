@@ -1,8 +1,8 @@
 //! The book of TLS handshakes that broke off, in this process and in a file that others share.
 //!
 //! The file is the truth: each change is made to what stands there, under its lock. Where it can't be written, what
-//! this process knows goes on counting, is written as soon as that works, and people are told. Nobody who only looks at
-//! the memory waits for the disk.
+//! this process knows goes on counting, is written as soon as that works, and people are told. Who only looks at
+//! the memory does not wait for the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
-use super::inflight_attempt::joined;
+use super::inflight_attempt::finished_task;
 use super::tls_book::TlsBook;
 use crate::model::Wall;
 use crate::sys::atomic_file::{self, Durability};
@@ -32,7 +32,7 @@ pub(super) type Wanted = BTreeMap<SocketAddr, BTreeSet<String>>;
 #[derive(Debug)]
 pub(super) struct Ledger {
     clock: Clock,
-    /// Where it is kept, if it is.
+    /// Where the book is kept; absent if it ends with this process.
     path: Option<PathBuf>,
     memory: Mutex<Memory>,
     /// Held through a change, the disk included; only by threads that may block.
@@ -49,9 +49,9 @@ struct Memory {
     version: u64,
     wants: HashMap<(SocketAddr, String), Weak<(SocketAddr, String)>>,
     /// The file that the book was last read from or written to.
-    stamp: Option<Stamp>,
+    file_version: Option<FileVersion>,
     /// Why the file does not have what the book has.
-    unkept: Option<Arc<str>>,
+    unsaved: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ struct Turn {
 }
 
 /// What tells one version of the file from another: each is a file of its own.
-type Stamp = (u64, SystemTime);
+type FileVersion = (u64, SystemTime);
 
 impl Ledger {
     pub(super) fn new(path: Option<PathBuf>, clock: Clock) -> Self {
@@ -74,7 +74,7 @@ impl Ledger {
     }
 
     /// A prober wants TLS with a server in this way.
-    pub(super) fn want(&self, server: SocketAddr, config: &str) -> Want {
+    pub(super) fn register_want(&self, server: SocketAddr, config: &str) -> Want {
         let key = (server, config.to_owned());
         let mut memory = lock(&self.memory);
         if let Some(want) = memory.wants.get(&key).and_then(Weak::upgrade) {
@@ -87,13 +87,13 @@ impl Ledger {
     }
 
     /// Looks at what is known.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&TlsBook) -> T) -> T {
+    pub(super) fn with_book<T>(&self, look: impl FnOnce(&TlsBook) -> T) -> T {
         look(&lock(&self.memory).book)
     }
 
     /// Why what is known will be forgotten when this process ends, if it will against the plan.
-    pub(super) fn unkept(&self) -> Option<Arc<str>> {
-        lock(&self.memory).unkept.clone()
+    pub(super) fn unsaved(&self) -> Option<Arc<str>> {
+        lock(&self.memory).unsaved.clone()
     }
 
     /// Takes in what another process has written.
@@ -104,7 +104,7 @@ impl Ledger {
         let ledger = self.clone();
         let look = move || ledger.path.as_deref().is_none_or(|path| ledger.take_in(path, Damaged::Stays));
         // It ends early only with the runtime.
-        let _ = joined(tokio::task::spawn_blocking(look).await);
+        let _ = finished_task(tokio::task::spawn_blocking(look).await);
     }
 
     /// Changes the book. Whoever stops waiting for that does not stop it.
@@ -116,7 +116,7 @@ impl Ledger {
             return self.change(change).0;
         }
         let ledger = self.clone();
-        joined(tokio::task::spawn_blocking(move || ledger.exchange_now(change)).await).unwrap_or_default()
+        finished_task(tokio::task::spawn_blocking(move || ledger.exchange_now(change)).await).unwrap_or_default()
     }
 
     /// The same at once, by a thread that may block.
@@ -131,11 +131,11 @@ impl Ledger {
         let (result, unwritten) = self.change(change);
         if let Some(book) = unwritten {
             let written = locked.as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()));
-            let written = written.and_then(|_| write(path, &book)).and_then(|()| stamp(path));
+            let written = written.and_then(|_| write(path, &book)).and_then(|()| file_version(path));
             let mut memory = lock(&self.memory);
             match written {
-                Ok(stamp) => (memory.stamp, memory.unkept) = (Some(stamp), None),
-                Err(e) => memory.unkept = Some(unkept(path, &e)),
+                Ok(file_version) => (memory.file_version, memory.unsaved) = (Some(file_version), None),
+                Err(e) => memory.unsaved = Some(unsaved(path, &e)),
             }
         }
         result
@@ -150,10 +150,10 @@ impl Ledger {
         for (server, config) in memory.wants.values().filter_map(Weak::upgrade).map(|want| (*want).clone()) {
             wanted.entry(server).or_default().insert(config);
         }
-        memory.book.enrol(&wanted, now);
+        memory.book.note_wanted(&wanted, now);
         let result = change(&mut memory.book, &wanted, now);
         memory.version += 1;
-        let is_unwritten = memory.book != before || memory.stamp.is_none() || memory.unkept.is_some();
+        let is_unwritten = memory.book != before || memory.file_version.is_none() || memory.unsaved.is_some();
         let unwritten = (is_unwritten && self.path.is_some()).then(|| memory.book.clone());
         (result, unwritten)
     }
@@ -164,16 +164,16 @@ impl Ledger {
     fn take_in(&self, path: &Path, damaged: Damaged) -> bool {
         let (version, known) = {
             let memory = lock(&self.memory);
-            (memory.version, memory.stamp)
+            (memory.version, memory.file_version)
         };
-        let found = match stamp(path) {
-            Ok(stamp) if known != Some(stamp) => match read(path) {
-                Ok(book) => Some((book, Some(stamp))),
+        let found = match file_version(path) {
+            Ok(file_version) if known != Some(file_version) => match read(path) {
+                Ok(book) => Some((book, Some(file_version))),
                 Err(e) => {
                     if e.kind() == io::ErrorKind::InvalidData && damaged == Damaged::GoesAside {
                         let _ = std::fs::rename(path, path.with_extension("json.unusable"));
-                        // Nobody deleted it.
-                        lock(&self.memory).stamp = None;
+                        // The file was not deleted.
+                        lock(&self.memory).file_version = None;
                     }
                     None
                 }
@@ -181,27 +181,27 @@ impl Ledger {
             Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => Some((TlsBook::default(), None)),
             _ => None,
         };
-        let Some((mut book, stamp)) = found else { return true };
+        let Some((mut book, file_version)) = found else { return true };
         let mut memory = lock(&self.memory);
         if memory.version != version {
             return false;
         }
-        if memory.unkept.is_some() {
+        if memory.unsaved.is_some() {
             book.merge(&memory.book);
         }
-        (memory.book, memory.stamp) = (book, stamp);
+        (memory.book, memory.file_version) = (book, file_version);
         memory.version += 1;
         true
     }
 }
 
-fn unkept(path: &Path, error: &io::Error) -> Arc<str> {
+fn unsaved(path: &Path, error: &io::Error) -> Arc<str> {
     let path = path.display();
     format!("how many TLS handshakes with MySQL servers broke off is forgotten with this process: {path}: {error}")
         .into()
 }
 
-fn stamp(path: &Path) -> io::Result<Stamp> {
+fn file_version(path: &Path) -> io::Result<FileVersion> {
     let found = std::fs::symlink_metadata(path)?;
     Ok((found.ino(), found.modified()?))
 }
@@ -209,7 +209,7 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 /// What becomes of a file that is none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damaged {
-    /// It is somebody's who may be about to write another one: only looked at.
+    /// It is another process's, which may be about to write another one: only looked at.
     Stays,
     /// We have the lock, so nobody else writes there.
     GoesAside,

@@ -20,7 +20,7 @@ use super::greeting::Greeting;
 use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::session_store;
-use crate::probe::tls::{Sessions, Shown, TrustSet, TrustSets};
+use crate::probe::tls::{Sessions, ShownCertificate, TrustSet, TrustSets};
 use crate::probe::verifier::{Demands, Verifier};
 use crate::sys::lock::lock;
 
@@ -30,9 +30,9 @@ pub(super) struct TlsMode {
     demand: Demand,
     /// SNI, unless it is an address, and what the certificate must be for, if it is judged.
     name: Result<ServerName<'static>, Failure>,
-    /// Who may have signed; anybody, if there is none. Then whether the name matters, too.
+    /// Who may have signed, and whether the name matters, too; absent if any certificate will do.
     trust: Option<(Arc<TrustSet>, bool)>,
-    shown: Shown,
+    shown: ShownCertificate,
     /// As with [`Sessions`]: tickets of this address alone, for a while.
     tickets: Mutex<Option<Tickets>>,
     /// A verdict belongs to the handshake that is going on.
@@ -58,7 +58,7 @@ struct Tickets {
 pub(super) enum ShakeFault {
     /// The handshake broke off, by our doing or the server's. `lack`: what the server wants, our library lacks.
     Broken { lack: bool, failure: Failure },
-    /// Nobody broke it off.
+    /// Neither side broke it off: the time was over, or the network failed.
     Lost(Failure),
 }
 
@@ -99,7 +99,7 @@ impl ShakeFault {
 pub(super) enum Secrecy {
     /// No TLS.
     Open,
-    /// TLS with nobody knows whom: the certificate was not judged.
+    /// TLS with a server whose certificate was not judged.
     Unchecked,
     /// TLS with a server whose certificate is what is asked for. Only this one is trusted with a password in clear.
     Verified,
@@ -124,15 +124,15 @@ impl TlsMode {
         let (name, trust) = match tls {
             MysqlTls::Off | MysqlTls::Preferred | MysqlTls::Required => (Ok(ServerName::from(address.ip())), None),
             MysqlTls::VerifyCa(bundle) => {
-                (Ok(ServerName::from(address.ip())), Some((sets.of(&Trust::File(bundle.clone())), false)))
+                (Ok(ServerName::from(address.ip())), Some((sets.for_trust(&Trust::File(bundle.clone())), false)))
             }
-            MysqlTls::Verify(spec) => (named(spec), Some((sets.of(&spec.trust), true))),
+            MysqlTls::Verify(spec) => (named(spec), Some((sets.for_trust(&spec.trust), true))),
         };
         Self {
             demand,
             name,
             trust,
-            shown: Shown::default(),
+            shown: ShownCertificate::default(),
             tickets: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
@@ -142,7 +142,7 @@ impl TlsMode {
     ///
     /// # Errors
     /// It is asked for and not offered.
-    pub(super) fn wanted(&self, greeting: &Greeting) -> Result<bool, Failure> {
+    pub(super) fn is_wanted(&self, greeting: &Greeting) -> Result<bool, Failure> {
         match self.demand {
             Demand::Never => Ok(false),
             Demand::IfOffered => Ok(greeting.offers_tls()),
@@ -152,15 +152,15 @@ impl TlsMode {
     }
 
     /// Whether TLS is never used.
-    pub(super) fn never(&self) -> bool {
+    pub(super) fn is_never_used(&self) -> bool {
         self.demand == Demand::Never
     }
 
-    /// What must be right before anybody is dialled.
+    /// What must be right before the server is dialled.
     ///
     /// # Errors
     /// A name that is none, or no usable roots.
-    pub(super) async fn prepare(&self) -> Result<(), Failure> {
+    pub(super) async fn load_authorities(&self) -> Result<(), Failure> {
         self.name.as_ref().map_err(Clone::clone)?;
         if let Some((trust, _)) = &self.trust {
             trust.authorities().await?;
@@ -172,7 +172,7 @@ impl TlsMode {
     ///
     /// # Errors
     /// Why there is no session. A bad certificate is none of the reasons.
-    pub(super) async fn shake(
+    pub(super) async fn shake_hands(
         &self,
         stream: TcpStream,
         deadline: Deadline,
@@ -188,11 +188,11 @@ impl TlsMode {
         let shaking = async { Ok(TlsConnector::from(config).connect(name.clone(), stream).await) };
         let shaken = deadline.cover("TLS handshake not finished", shaking).await;
         let shaken = shaken.map_err(ShakeFault::from).and_then(|shaken| shaken.map_err(|e| ShakeFault::new(&e)));
-        let stream = shaken.inspect_err(|_| self.forget())?;
+        let stream = shaken.inspect_err(|_| self.forget_tickets())?;
         let took = started.elapsed();
         let secrecy = match (judge.take_fault(), &self.trust) {
             (Some(error), _) => {
-                self.forget();
+                self.forget_tickets();
                 let error = io::Error::new(io::ErrorKind::InvalidData, error);
                 Secrecy::Disproven(dial::failure("TLS handshake", &error))
             }
@@ -208,7 +208,7 @@ impl TlsMode {
     }
 
     /// Throws the tickets away: the next handshake shows the certificate.
-    pub(super) fn forget(&self) {
+    pub(super) fn forget_tickets(&self) {
         *lock(&self.tickets) = None;
     }
 
@@ -228,7 +228,7 @@ impl TlsMode {
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(judge.clone());
         let mut config = builder.with_no_client_auth();
-        config.resumption = session_store::of_one_server();
+        config.resumption = session_store::for_one_server();
         let tickets = Tickets { config: Arc::new(config), judge, since: Instant::now() };
         *lock(&self.tickets) = Some(tickets.clone());
         Ok(tickets)

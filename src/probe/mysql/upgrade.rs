@@ -12,7 +12,7 @@ use super::packet::Packets;
 use super::server::{HOLD, Server};
 use super::session::NoLogin;
 use super::tls_budget::Begun;
-use super::tls_guard::{Next, TlsGuard};
+use super::tls_guard::{AfterGreeting, TlsGuard};
 use super::tls_mode::{Secrecy, ShakeFault};
 use super::transport::Transport;
 use crate::model::{Failure, FailureReason};
@@ -42,27 +42,27 @@ impl From<Unopened> for NoLogin {
 }
 
 /// The certificate behind a greeting. Returns how long the handshake took, if there was one.
-pub(super) async fn look(
+pub(super) async fn look_at_certificate(
     server: &Server,
     mut packets: Packets<TcpStream>,
     greeting: &Greeting,
     deadline: Deadline,
 ) -> Result<Option<Duration>, Failure> {
-    let Some(_turn) = server.guard.look() else { return Ok(None) };
+    let Some(_turn) = server.guard.turn_to_look() else { return Ok(None) };
     let beginning = timeout_at(deadline.at_most(deadline.allowed()), server.guard.begin(greeting)).await;
     // Without TLS the greeting has proved what it proves. A disk that is too slow for the book says nothing of the
     // server, and what begins too late is ended with its permit.
-    let Ok(Next::Handshake(begun)) = beginning else { return Ok(None) };
+    let Ok(AfterGreeting::Handshake(begun)) = beginning else { return Ok(None) };
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
-        server.tls.shake(packets.into_stream()?, deadline).await
+        server.tls.shake_hands(packets.into_stream()?, deadline).await
     };
     let shaken = shaking.await;
     // Nor does the disk hold the verdict up: who has begun to tell the end has told it.
     let told = async {
         match &shaken {
-            Ok(_) => server.guard.completed(begun).await,
-            Err(fault) => TlsGuard::failed(begun, fault).await,
+            Ok(_) => server.guard.note_completed(begun).await,
+            Err(fault) => TlsGuard::note_failed(begun, fault).await,
         }
     };
     let _ = timeout_at(deadline.at_most(deadline.allowed()), told).await;
@@ -89,7 +89,7 @@ pub(super) async fn upgrade(
     let shaking = async {
         packets.write(1, &greeting.tls_request()).await?;
         match packets.into_stream()? {
-            Transport::Plain(stream) => server.tls.shake(stream, Deadline::after(HOLD)).await,
+            Transport::Plain(stream) => server.tls.shake_hands(stream, Deadline::after(HOLD)).await,
             Transport::Sealed(_) => Err(Failure::new(FailureReason::Local, "sealed twice").into()),
         }
     };
@@ -98,8 +98,8 @@ pub(super) async fn upgrade(
     // What the disk takes is no time of the server's.
     progress.enter(Phase::Book);
     match &shaken {
-        Ok(_) => server.guard.completed(begun).await,
-        Err(fault) => TlsGuard::failed(begun, fault).await,
+        Ok(_) => server.guard.note_completed(begun).await,
+        Err(fault) => TlsGuard::note_failed(begun, fault).await,
     }
     progress.enter(Phase::Tls);
     match shaken {

@@ -96,16 +96,16 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
         (Some(reply), Question::Anonymous) if text.status == 200 && meaning::is_about_login(reply.code) => Ok(()),
         (Some(reply), Question::Anonymous | Question::Login) if text.status == 200 && reply.code == 0 => Ok(()),
         (Some(reply), Question::Query { expect }) if text.status == 200 && reply.code == 0 => {
-            result(text, reply, expect.as_deref()).map_err(|failure| Refusal { failure, of_secret: false })
+            check_first_row(text, reply, expect.as_deref()).map_err(|failure| Refusal { failure, of_secret: false })
         }
-        (Some(reply), _) => Err(of_code(text, reply)),
+        (Some(reply), _) => Err(refusal_with_code(text, reply)),
         // A stranger's statement is ours, and has no long result.
         (None, Question::Login | Question::Query { .. }) if text.status == 200 && text.cut && is_result(text.body) => {
             let most = text.body.len();
             let detail = format_args!("the statement returns too much for a probe: more than {most} bytes");
             Err(refusal(means(FailureReason::Misconfigured), detail))
         }
-        (None, _) => Err(without_code(text)),
+        (None, _) => Err(refusal_without_code(text)),
     }
 }
 
@@ -137,7 +137,7 @@ fn begins(body: &[u8], tokens: &[&str]) -> bool {
 }
 
 /// A result has a row, and its first column is the expected one.
-fn result(text: &Text<'_>, reply: &Reply, expect: Option<&str>) -> Result<(), Failure> {
+fn check_first_row(text: &Text<'_>, reply: &Reply, expect: Option<&str>) -> Result<(), Failure> {
     let said = |expected: String, found: String| {
         Err(Failure::new(FailureReason::Result, format_args!("expected {expected}, found {found}")))
     };
@@ -145,14 +145,14 @@ fn result(text: &Text<'_>, reply: &Reply, expect: Option<&str>) -> Result<(), Fa
         return said("a row".to_owned(), "none".to_owned());
     };
     let Some(expected) = expect else { return Ok(()) };
-    match first.as_array().and_then(|row| row.first()).map(plain) {
+    match first.as_array().and_then(|row| row.first()).map(value_as_text) {
         Some(found) if found == expected => Ok(()),
         Some(found) => said(format!("{expected:?}"), format!("{:?}", text.shown(&found))),
         None => said(format!("{expected:?}"), "a row without columns".to_owned()),
     }
 }
 
-fn plain(value: &Value) -> String {
+fn value_as_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "NULL".to_owned(),
@@ -161,7 +161,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A reply with a code. A code that says something goes before the status, which depends on the server's settings.
-fn of_code(text: &Text<'_>, Reply { code, desc, .. }: &Reply) -> Refusal {
+fn refusal_with_code(text: &Text<'_>, Reply { code, desc, .. }: &Reply) -> Refusal {
     let (status, words) = (text.status, object::<Words>(text.body).unwrap_or_default());
     let desc = desc.as_deref().filter(|desc| !desc.is_empty()).or_else(|| words.text()).unwrap_or_default();
     // A gateway may say its status once more.
@@ -174,7 +174,7 @@ fn of_code(text: &Text<'_>, Reply { code, desc, .. }: &Reply) -> Refusal {
 }
 
 /// Anything but an object with a code: a bare string, a gateway's page, half of a reply.
-fn without_code(text: &Text<'_>) -> Refusal {
+fn refusal_without_code(text: &Text<'_>) -> Refusal {
     let Text { status, body, cut, .. } = *text;
     let words: Words = object(body).unwrap_or_default();
     if is_of_tdengine_2(body) {

@@ -59,9 +59,9 @@ pub async fn converse<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let forms = spec.login.as_ref().map(forms).unwrap_or_default();
+    let secret_forms = spec.login.as_ref().map(secret_forms).unwrap_or_default();
     let exchange = request(spec, 443, spec.login.as_ref(), &spec.sql)?;
-    let answered = answered(stream, (&exchange, question), &forms, deadline).await;
+    let answered = answered(stream, (&exchange, question), &secret_forms, deadline).await;
     answered.map(drop).map_err(|refusal| refusal.failure)
 }
 
@@ -69,7 +69,7 @@ where
 async fn answered<S>(
     stream: &mut S,
     (exchange, question): (&Exchange, &Question),
-    forms: &[Secret],
+    secret_forms: &[Secret],
     deadline: Deadline,
 ) -> Result<Response, Refusal>
 where
@@ -77,7 +77,7 @@ where
 {
     let answer = exchange.run(stream, Wanted::Body, deadline).await;
     let answer = answer.map_err(|failure| Refusal { failure, of_secret: false })?;
-    let text = Text { status: answer.status, body: &answer.body, cut: answer.cut, secrets: forms };
+    let text = Text { status: answer.status, body: &answer.body, cut: answer.cut, secrets: secret_forms };
     judge(&text, question)?;
     Ok(answer)
 }
@@ -87,18 +87,18 @@ where
 pub struct TdengineProber {
     remote: Remote,
     sessions: Sessions,
-    refused: Arc<SecretGuard>,
+    secret_guard: Arc<SecretGuard>,
     /// For a login that is refused without a word on the secret.
     backoff: Backoff,
     /// What is sent after the login, if the check logs in.
     secret: Option<FileSecret>,
     /// What it means if the database does not know it.
-    word: LoginResult,
+    unknown_means: LoginResult,
     /// Every form in which the secret goes out, so that it is known where it comes back.
-    forms: Vec<Secret>,
+    secret_forms: Vec<Secret>,
     /// The tickets under which the gateway has answered; a stranger asks under no others twice.
     proven: Mutex<Weak<ClientConfig>>,
-    /// The failure if the spec can't be asked at all.
+    /// What is asked, or the failure if the spec can't be asked at all.
     asked: Result<Asked, Failure>,
     check: Check,
 }
@@ -113,15 +113,20 @@ struct Asked {
 impl TdengineProber {
     /// The path check of one address and port, beside a deep check.
     #[must_use]
-    pub fn path(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<SecretGuard>) -> Self {
+    pub fn path(
+        address: SocketAddr,
+        spec: &TdengineSpec,
+        trust: Arc<TrustSet>,
+        secret_guard: Arc<SecretGuard>,
+    ) -> Self {
         Self {
             remote: Remote::new(address),
             sessions: Sessions::new(trust),
-            refused,
+            secret_guard,
             backoff: Backoff::default(),
             secret: None,
-            word: LoginResult::Wrong,
-            forms: Vec::new(),
+            unknown_means: LoginResult::Wrong,
+            secret_forms: Vec::new(),
             proven: Mutex::default(),
             asked: asked(spec, Ok(None)),
             check: Check::Path,
@@ -130,10 +135,15 @@ impl TdengineProber {
 
     /// The path check of one address and port that no deep check stands beside.
     #[must_use]
-    pub fn stranger(address: SocketAddr, spec: &TdengineSpec, trust: Arc<TrustSet>, refused: Arc<SecretGuard>) -> Self {
+    pub fn path_with_statement(
+        address: SocketAddr,
+        spec: &TdengineSpec,
+        trust: Arc<TrustSet>,
+        secret_guard: Arc<SecretGuard>,
+    ) -> Self {
         let exchange = request(spec, address.port(), None, HEARTBEAT);
         let asked = asked(spec, exchange.map(|exchange| Some((exchange, Question::Anonymous))));
-        Self { asked, ..Self::path(address, spec, trust, refused) }
+        Self { asked, ..Self::path(address, spec, trust, secret_guard) }
     }
 
     /// The deep check of one address and port.
@@ -143,13 +153,13 @@ impl TdengineProber {
         spec: &TdengineSpec,
         depth: Depth,
         trust: Arc<TrustSet>,
-        refused: Arc<SecretGuard>,
+        secret_guard: Arc<SecretGuard>,
     ) -> Self {
         let secret = spec.login.as_ref().map(|login| match login {
             TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => secret.clone(),
         });
         // A valid token may be refused while the password behind it changes; passwords are counted.
-        let word = match &spec.login {
+        let unknown_means = match &spec.login {
             Some(TdengineLogin::Token(_)) => LoginResult::Unsure,
             Some(TdengineLogin::Basic { .. }) | None => LoginResult::Wrong,
         };
@@ -159,14 +169,21 @@ impl TdengineProber {
         };
         let exchange = request(spec, address.port(), spec.login.as_ref(), &spec.sql);
         let asked = asked(spec, exchange.map(|exchange| Some((exchange, question))));
-        let forms = spec.login.as_ref().map(forms).unwrap_or_default();
-        Self { secret, word, forms, asked, check: Check::Deep, ..Self::path(address, spec, trust, refused) }
+        let secret_forms = spec.login.as_ref().map(secret_forms).unwrap_or_default();
+        Self {
+            secret,
+            unknown_means,
+            secret_forms,
+            asked,
+            check: Check::Deep,
+            ..Self::path(address, spec, trust, secret_guard)
+        }
     }
 
-    async fn ask(&self, allowed: Duration) -> Result<Timings, Failure> {
+    async fn attempt(&self, allowed: Duration) -> Result<Timings, Failure> {
         let Asked { name, exchange } = self.asked.as_ref().map_err(Clone::clone)?;
         if let Some(secret) = &self.secret {
-            self.refused.check(secret)?;
+            self.secret_guard.check(secret)?;
             self.backoff.check()?;
         }
         // Slow only where our own disk is, at the first probe: never the target's fault.
@@ -178,7 +195,7 @@ impl TdengineProber {
         let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || !self.is_proven(&config));
         let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
         let shaken = dial::handshake(stream, name, config.clone(), deadline).await;
-        let (mut stream, tls) = shaken.map_err(|failure| resent.failed(failure))?;
+        let (mut stream, tls) = shaken.map_err(|failure| resent.add_to_failure(failure))?;
         let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
         let outcome = match exchange {
             None => {
@@ -190,7 +207,7 @@ impl TdengineProber {
                 answered.inspect(|_| *lock(&self.proven) = Arc::downgrade(&config))
             }
         };
-        resent.told(outcome, stream.get_ref().0)
+        resent.add_to_outcome(outcome, stream.get_ref().0)
     }
 
     fn is_proven(&self, config: &Arc<ClientConfig>) -> bool {
@@ -198,8 +215,8 @@ impl TdengineProber {
     }
 
     /// The turn to send a secret. It is not this target's fault if another one doesn't answer.
-    async fn turn<'a>(&'a self, secret: &FileSecret, deadline: Deadline) -> Result<Turn<'a>, Failure> {
-        let turn = async { Ok(self.refused.turn(secret, deadline.allowed()).await) };
+    async fn secret_turn<'a>(&'a self, secret: &FileSecret, deadline: Deadline) -> Result<Turn<'a>, Failure> {
+        let turn = async { Ok(self.secret_guard.wait_for_turn(secret, deadline.allowed()).await) };
         match deadline.cover(Turn::AWAITED, turn).await {
             Ok(turn) => turn,
             Err(Failure { detail, .. }) => Err(Failure::new(FailureReason::Local, detail)),
@@ -214,15 +231,15 @@ impl TdengineProber {
         deadline: Deadline,
     ) -> Result<Timings, Failure> {
         let turn = match &self.secret {
-            Some(secret) => Some(self.turn(secret, deadline).await?),
+            Some(secret) => Some(self.secret_turn(secret, deadline).await?),
             None => None,
         };
-        let answer = match answered(stream, (exchange, question), &self.forms, deadline).await {
+        let answer = match answered(stream, (exchange, question), &self.secret_forms, deadline).await {
             Ok(answer) => answer,
-            Err(refusal) => return Err(self.refused(turn, refusal)),
+            Err(refusal) => return Err(self.note_refusal(turn, refusal)),
         };
-        turn.into_iter().for_each(Turn::accepted);
-        self.backoff.note(&Ok(()));
+        turn.into_iter().for_each(Turn::note_accepted);
+        self.backoff.note_outcome(&Ok(()));
         let (took, total) = (answer.took, timings.total + answer.whole);
         Ok(Timings { answer: Some(took), query: Some(answer.whole - took), total, ..timings })
     }
@@ -230,12 +247,12 @@ impl TdengineProber {
 
 impl TdengineProber {
     /// Takes down what a refusal says of the secret, if it does; else a refused login is this target's alone.
-    fn refused(&self, turn: Option<Turn<'_>>, Refusal { failure, of_secret }: Refusal) -> Failure {
+    fn note_refusal(&self, turn: Option<Turn<'_>>, Refusal { failure, of_secret }: Refusal) -> Failure {
         match (&self.secret, turn) {
             (Some(secret), Some(turn)) if of_secret => {
-                turn.refused(secret, &failure, self.word);
+                turn.note_refused(secret, &failure, self.unknown_means);
             }
-            _ => self.backoff.note::<()>(&Err(failure.clone())),
+            _ => self.backoff.note_outcome::<()>(&Err(failure.clone())),
         }
         failure
     }
@@ -259,10 +276,10 @@ impl Prober for TdengineProber {
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let outcome = self.ask(deadline).await;
+        let outcome = self.attempt(deadline).await;
         if outcome.is_err() {
             // At an edge the certificate is asked for again, and no stale ticket can be what fails.
-            self.sessions.forget();
+            self.sessions.forget_tickets();
         }
         outcome
     }
@@ -288,43 +305,45 @@ fn asked(spec: &TdengineSpec, exchange: Result<Option<(Exchange, Question)>, Fai
 /// The request of a statement; the token stands behind the path, as the vendor's clients put it.
 fn request(spec: &TdengineSpec, port: u16, login: Option<&TdengineLogin>, sql: &str) -> Result<Exchange, Failure> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::HOST, http::host(spec.tls.server_name.as_str(), port)?);
+    headers.insert(header::HOST, http::host_header(spec.tls.server_name.as_str(), port)?);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     let target = match login {
         Some(TdengineLogin::Token(token)) => {
-            format!("{}?token={}", spec.path, encoded(token.secret.expose()))
+            format!("{}?token={}", spec.path, url_encoded(token.secret.expose()))
         }
         _ => spec.path.clone(),
     };
     if let Some(TdengineLogin::Basic { user, password }) = login {
-        headers.insert(header::AUTHORIZATION, basic(user, password.secret.expose())?);
+        headers.insert(header::AUTHORIZATION, basic_auth_header(user, password.secret.expose())?);
     }
     Exchange::new("POST", &target, headers, Bytes::copy_from_slice(sql.as_bytes()))
 }
 
 /// A token as it stands in a URL.
-fn encoded(token: &str) -> PercentEncode<'_> {
+fn url_encoded(token: &str) -> PercentEncode<'_> {
     utf8_percent_encode(token, NON_ALPHANUMERIC)
 }
 
 /// What stands for a user and a password in a header.
-fn pair(user: &str, password: &str) -> Zeroizing<String> {
+fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
     let plain = Zeroizing::new(format!("{user}:{password}"));
     Zeroizing::new(BASE64_STANDARD.encode(plain.as_bytes()))
 }
 
 /// The secret of a login as it is, and as it crosses the wire.
-fn forms(login: &TdengineLogin) -> Vec<Secret> {
+fn secret_forms(login: &TdengineLogin) -> Vec<Secret> {
     let (plain, wire) = match login {
-        TdengineLogin::Token(token) => (token, encoded(token.secret.expose()).to_string()),
-        TdengineLogin::Basic { user, password } => (password, pair(user, password.secret.expose()).to_string()),
+        TdengineLogin::Token(token) => (token, url_encoded(token.secret.expose()).to_string()),
+        TdengineLogin::Basic { user, password } => {
+            (password, basic_credentials(user, password.secret.expose()).to_string())
+        }
     };
     vec![plain.secret.clone(), Secret::new(wire)]
 }
 
 /// Basic authentication (RFC 7617).
-fn basic(user: &str, password: &str) -> Result<HeaderValue, Failure> {
-    let value = HeaderValue::try_from(format!("Basic {}", pair(user, password).as_str()));
+fn basic_auth_header(user: &str, password: &str) -> Result<HeaderValue, Failure> {
+    let value = HeaderValue::try_from(format!("Basic {}", basic_credentials(user, password).as_str()));
     let mut value = value.map_err(|_| misconfigured(format_args!("user: HTTP can't carry it")))?;
     value.set_sensitive(true);
     Ok(value)

@@ -62,7 +62,7 @@ async fn main() -> Result<(), Error> {
     };
     let in_memory = || TlsBudget::in_memory(Clock::System);
     let budget = arguments.get("budget").map_or_else(in_memory, |path| TlsBudget::kept(path.into(), Clock::System));
-    let (probers, kind) = (Probers::new(Clock::System).within(budget), spec(&arguments)?);
+    let (probers, kind) = (Probers::new(Clock::System).with_tls_budget(budget), spec(&arguments)?);
     let mut running = Vec::new();
     for address in arguments.text("address", "").split(',') {
         let target = target(address.parse()?, kind.clone())?;

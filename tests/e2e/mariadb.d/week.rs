@@ -171,7 +171,7 @@ async fn live(
     tally: &mut Tally,
 ) -> Result<Arc<HealthView>, Error> {
     let (clock, motion) = (Clock::tokio(), Motion::new(std::mem::take(tally)));
-    let probers = Probers::new(clock).within(TlsBudget::kept(state.join("tls_budget.json"), clock));
+    let probers = Probers::new(clock).with_tls_budget(TlsBudget::kept(state.join("tls_budget.json"), clock));
     let of = motion.clone();
     let make =
         move |spec: &TargetSpec, check| Watched { prober: probers.prober(spec, check), check, motion: of.clone() };

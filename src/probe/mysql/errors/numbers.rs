@@ -19,7 +19,7 @@ pub(super) enum Class {
 }
 
 /// What a number says by itself, at whatever stage.
-pub(super) fn known(code: u16) -> Option<R> {
+pub(super) fn known_reason(code: u16) -> Option<R> {
     Some(match code {
         // Too many connections: of the server, of the user, of the user in this hour. No memory, no thread, no handle.
         // MatrixOne: no memory, and every backend is busy.
@@ -49,10 +49,10 @@ pub(super) fn known(code: u16) -> Option<R> {
     })
 }
 
-/// The class of a number that is not [`known`], and of its SQL state.
-pub(super) fn class(code: u16, state: Option<&str>, of_statement: bool) -> Class {
+/// The class of a number that is not [`known_reason`], and of its SQL state.
+pub(super) fn class_of(code: u16, state: Option<&str>, of_statement: bool) -> Class {
     match code {
-        20_000..=29_999 => matrixone(code),
+        20_000..=29_999 => class_of_matrixone(code),
         _ => match state.and_then(|state| state.get(..2)) {
             // Who logs in.
             Some("28") => Class::Ours(R::Auth),
@@ -64,14 +64,14 @@ pub(super) fn class(code: u16, state: Option<&str>, of_statement: bool) -> Class
             // Connections, rollbacks, cancellations; and 45000, which a routine raises on purpose.
             Some("08" | "40" | "45" | "70") => Class::Theirs,
             // The general state, or none. A login has nothing that could be wrong in so many ways.
-            _ if of_statement && mysql_asks(code) => Class::Ours(R::Misconfigured),
+            _ if of_statement && is_about_statement(code) => Class::Ours(R::Misconfigured),
             _ => Class::Theirs,
         },
     }
 }
 
 /// Whether a number is one of MySQL's or MariaDB's own, and none of a server that is in trouble itself.
-fn mysql_asks(code: u16) -> bool {
+fn is_about_statement(code: u16) -> bool {
     let in_trouble = matches!(code,
         // Files, disks, indexes, engines.
         1004 | 1009..=1021 | 1024..=1030 | 1032..=1036 | 1194..=1197 | 1257 | 1297 | 1412 | 1459 | 1547 | 1548 | 1577
@@ -89,7 +89,7 @@ fn mysql_asks(code: u16) -> bool {
     matches!(code, 1000..=1999 | 3000..=6999) && !in_trouble
 }
 
-fn matrixone(code: u16) -> Class {
+fn class_of_matrixone(code: u16) -> Class {
     match code {
         20_101 => Class::Internal,
         // Not done yet; not supported.

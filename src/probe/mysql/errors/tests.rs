@@ -80,7 +80,7 @@ fn only_a_wrong_password_refuses_the_secret() {
         (20101, "ask the administrator to unlock"),
     ];
     for (code, text) in closed {
-        assert_eq!(error(code, text).word_on_the_secret(), Some(LoginResult::Closed), "{code} {text}");
+        assert_eq!(error(code, text).verdict_on_secret(), Some(LoginResult::Closed), "{code} {text}");
     }
     let others = [
         (1064, "near 'user is locked'"),
@@ -94,13 +94,13 @@ fn only_a_wrong_password_refuses_the_secret() {
         (1040, "Too many connections"),
     ];
     for (code, text) in wrong {
-        assert_eq!(error(code, text).word_on_the_secret(), Some(LoginResult::Wrong), "{code} {text}");
+        assert_eq!(error(code, text).verdict_on_secret(), Some(LoginResult::Wrong), "{code} {text}");
     }
     for (code, text) in others {
-        assert_eq!(error(code, text).word_on_the_secret(), None, "{code} {text}");
+        assert_eq!(error(code, text).verdict_on_secret(), None, "{code} {text}");
     }
     for code in [3955, 4151, 3118, 1862, 1820] {
-        assert_eq!(error(code, "").word_on_the_secret(), Some(LoginResult::Closed), "{code}");
+        assert_eq!(error(code, "").verdict_on_secret(), Some(LoginResult::Closed), "{code}");
     }
 }
 
@@ -108,7 +108,7 @@ fn only_a_wrong_password_refuses_the_secret() {
 fn a_raw_error_of_a_login_moves_the_name_and_refuses_no_secret() {
     for text in ["read /shared/object: is a directory", "context deadline exceeded", "EOF", "", "auth failed: x"] {
         let raw = error(1815, text);
-        assert!(raw.reason(Stage::Login).moves_a_name() && raw.word_on_the_secret().is_none(), "{text}");
+        assert!(raw.reason(Stage::Login).moves_a_name() && raw.verdict_on_secret().is_none(), "{text}");
     }
     for (text, reason) in [
         ("Auth failed: info: connection rejected by policy", R::Auth),
@@ -118,7 +118,7 @@ fn a_raw_error_of_a_login_moves_the_name_and_refuses_no_secret() {
     ] {
         let refused = error(1815, text);
         assert_eq!(refused.reason(Stage::Login), reason, "{text}");
-        assert_eq!(refused.word_on_the_secret(), None, "{text}: it says nothing of the password");
+        assert_eq!(refused.verdict_on_secret(), None, "{text}: it says nothing of the password");
     }
 }
 
@@ -148,7 +148,7 @@ fn what_depends_on_our_user_or_statement_at_matrixone_moves_no_name() {
         assert_eq!(error(code, text).reason(Stage::Statement(Product::Matrixone)), reason, "{code} {text}");
         assert!(!reason.moves_a_name(), "{code} {text}");
         let word = text.contains("password has expired").then_some(LoginResult::Closed);
-        assert_eq!(error(code, text).word_on_the_secret(), word, "{code} {text}");
+        assert_eq!(error(code, text).verdict_on_secret(), word, "{code} {text}");
     }
 }
 

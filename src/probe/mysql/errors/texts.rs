@@ -36,7 +36,7 @@ const KNOWN: &[(&[&str], FailureReason)] = &[
 const BUSY: &[&str] = &["cn servers are busy"];
 
 /// What a text says of the secret itself. The first that fits decides.
-const WORDS: &[(&[&str], LoginResult)] = &[
+const VERDICTS: &[(&[&str], LoginResult)] = &[
     (&["user is locked"], LoginResult::Closed),
     (&["administrator to unlock"], LoginResult::Closed),
     (&["password has expired"], LoginResult::Closed),
@@ -66,15 +66,15 @@ const OURS: &[&str] = &[
 ];
 
 /// What a text of MatrixOne's is known to mean.
-pub(super) fn known(text: &str) -> Option<FailureReason> {
+pub(super) fn known_reason(text: &str) -> Option<FailureReason> {
     let text = text.to_ascii_lowercase();
     KNOWN.iter().find(|(parts, _)| has(&text, parts)).map(|(_, reason)| *reason)
 }
 
 /// What a text of MatrixOne's says of the secret, if it does.
-pub(super) fn word(text: &str) -> Option<LoginResult> {
+pub(super) fn verdict_on_secret(text: &str) -> Option<LoginResult> {
     let text = text.to_ascii_lowercase();
-    WORDS.iter().find(|(parts, _)| has(&text, parts)).map(|(_, word)| *word)
+    VERDICTS.iter().find(|(parts, _)| has(&text, parts)).map(|(_, verdict)| *verdict)
 }
 
 /// Whether a front end says that no compute node has room.

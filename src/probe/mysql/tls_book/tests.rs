@@ -37,7 +37,7 @@ fn reason(advice: Option<Advice>) -> (&'static str, FailureReason) {
 fn all_break_at(book: &mut TlsBook, wish: &Wish, wanted: &BTreeSet<String>, now: u64) -> usize {
     let mut count = 0;
     while let Advice::Begin(note) = book.begin(wish, wanted, Wall(now)) {
-        book.end(wish, note, &broken(false));
+        book.note_end(wish, note, &broken(false));
         count += 1;
         assert!(count < 100);
     }
@@ -53,13 +53,13 @@ fn two_may_break_off_whoever_begins_them_and_however_often_we_start() {
     let (mut book, both) = (TlsBook::default(), all(&["x", "y"]));
     let (a, b) = (wish("x", "g"), wish("y", "g"));
     assert_eq!(book.begin(&a, &both, Wall(0)), Advice::Begin(Note::Open));
-    book.end(&a, Note::Open, &broken(false));
+    book.note_end(&a, Note::Open, &broken(false));
     let mut book = TlsBook::read(&serde_json::to_vec(&book).unwrap()).unwrap();
     assert_eq!(all_break_at(&mut book, &b, &both, 1), 1);
     assert_eq!(all_break_at(&mut book, &a, &both, 2), 0);
     // A week later, too.
     assert_eq!(all_break_at(&mut book, &b, &both, 7 * 24 * HOUR), 0);
-    let Some(Advice::Stop(failure)) = book.settled(&a, Wall(7 * 24 * HOUR)) else { panic!("stopped") };
+    let Some(Advice::Stop(failure)) = book.settled_advice(&a, Wall(7 * 24 * HOUR)) else { panic!("stopped") };
     assert_eq!(failure.to_string(), "tls_handshake: not tried again before a login succeeds: alert");
 }
 
@@ -68,7 +68,7 @@ fn a_login_another_greeting_and_another_config_give_a_new_budget() {
     let mut book = TlsBook::default();
     assert_eq!(all_break(&mut book, &wish("x", "g")), 2);
     assert!(book.has_broken(wish("x", "g").server));
-    book.logged_in(wish("x", "g").server);
+    book.note_login(wish("x", "g").server);
     assert_eq!(all_break(&mut book, &wish("x", "g")), 2);
     assert_eq!(all_break(&mut book, &wish("x", "h")), 2);
     assert_eq!(all_break(&mut book, &wish("y", "h")), 2);
@@ -99,14 +99,14 @@ fn two_configs_that_take_turns_for_a_week_get_a_budget_each() {
 fn what_fails_in_a_new_way_stops_nothing_that_goes_well_in_another() {
     let (mut book, agent, command) = (TlsBook::default(), wish("x", "g"), wish("y", "g"));
     begin(&mut book, &agent, 0);
-    book.end(&agent, Note::Open, &End::Completed);
+    book.note_end(&agent, Note::Open, &End::Completed);
     assert_eq!(all_break(&mut book, &command), 2);
     assert_eq!(begin(&mut book, &agent, 0), Advice::Begin(Note::Proven));
     // Where TLS has gone well in all ways and ceases to, the server has changed: two in total.
     let mut book = TlsBook::default();
     for wish in [&agent, &command] {
         begin(&mut book, wish, 0);
-        book.end(wish, Note::Open, &End::Completed);
+        book.note_end(wish, Note::Open, &End::Completed);
     }
     assert_eq!(all_break(&mut book, &agent) + all_break(&mut book, &command), 2);
 }
@@ -124,24 +124,28 @@ fn a_server_that_greets_otherwise_each_time_gets_no_end_of_budgets() {
 fn what_our_library_lacks_lets_a_login_go_plain_unless_tls_was_ever_completed() {
     let (mut book, wish) = (TlsBook::default(), wish("x", "g"));
     assert_eq!(begin(&mut book, &wish, 0), Advice::Begin(Note::Open));
-    book.end(&wish, Note::Open, &broken(true));
-    assert_eq!(reason(book.settled(&wish, Wall(0))), ("plain", FailureReason::Misconfigured));
-    book.logged_in(wish.server);
-    assert_eq!(reason(book.settled(&wish, Wall(0))), ("plain", FailureReason::Misconfigured), "it still lacks it");
+    book.note_end(&wish, Note::Open, &broken(true));
+    assert_eq!(reason(book.settled_advice(&wish, Wall(0))), ("plain", FailureReason::Misconfigured));
+    book.note_login(wish.server);
+    assert_eq!(
+        reason(book.settled_advice(&wish, Wall(0))),
+        ("plain", FailureReason::Misconfigured),
+        "it still lacks it"
+    );
 
     let mut book = TlsBook::default();
     begin(&mut book, &wish, 0);
-    book.end(&wish, Note::Open, &End::Completed);
-    assert_eq!(book.settled(&wish, Wall(0)), Some(Advice::Begin(Note::Proven)));
-    book.end(&wish, Note::Proven, &broken(true));
-    assert_eq!(reason(book.settled(&wish, Wall(0))), ("stop", FailureReason::Misconfigured));
+    book.note_end(&wish, Note::Open, &End::Completed);
+    assert_eq!(book.settled_advice(&wish, Wall(0)), Some(Advice::Begin(Note::Proven)));
+    book.note_end(&wish, Note::Proven, &broken(true));
+    assert_eq!(reason(book.settled_advice(&wish, Wall(0))), ("stop", FailureReason::Misconfigured));
 }
 
 #[test]
 fn that_tls_was_completed_outlasts_greetings_and_configs() {
     let (mut book, first) = (TlsBook::default(), wish("x", "g"));
     begin(&mut book, &first, 0);
-    book.end(&first, Note::Open, &End::Completed);
+    book.note_end(&first, Note::Open, &End::Completed);
     for n in 0..20 {
         all_break(&mut book, &wish(&n.to_string(), &n.to_string()));
     }
@@ -154,7 +158,7 @@ fn what_nobody_broke_off_costs_nothing_and_who_is_killed_has_broken_off() {
     let (mut book, wish) = (TlsBook::default(), wish("x", "g"));
     for _ in 0..10 {
         assert_eq!(begin(&mut book, &wish, 0), Advice::Begin(Note::Open));
-        book.end(&wish, Note::Open, &End::Lost);
+        book.note_end(&wish, Note::Open, &End::Lost);
     }
     // Killed in the middle of each.
     for _ in 0..2 {
@@ -176,7 +180,7 @@ fn where_nobody_counts_what_is_never_ended_being_killed_costs_nothing() {
 fn of_two_books_the_higher_counts_hold() {
     let (mut ours, mut theirs, wish) = (TlsBook::default(), TlsBook::default(), wish("x", "g"));
     begin(&mut theirs, &wish, 5);
-    theirs.end(&wish, Note::Open, &End::Completed);
+    theirs.note_end(&wish, Note::Open, &End::Completed);
     all_break(&mut ours, &wish);
     assert!(theirs.is_proven(wish.server, wish.mode));
     theirs.merge(&ours);
@@ -199,7 +203,7 @@ fn there_are_bounds_and_who_did_tls_is_forgotten_last() {
     for n in 0..=u32::try_from(MOST_SERVERS).unwrap() {
         let wish = Wish { server: server(n), ..wish("x", "g") };
         begin(&mut book, &wish, u64::from(n));
-        book.end(&wish, Note::Open, if n == 0 { &End::Completed } else { &End::Lost });
+        book.note_end(&wish, Note::Open, if n == 0 { &End::Completed } else { &End::Lost });
     }
     assert_eq!(book.servers.len(), MOST_SERVERS);
     assert!(book.was_completed(server(0)) && !book.servers.contains_key(&server(1)));

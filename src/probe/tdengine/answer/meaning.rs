@@ -143,5 +143,5 @@ pub(super) fn of_status(status: u16) -> Option<Meaning> {
         201..=299 => Some(R::Misconfigured),
         _ => None,
     };
-    of_front.or_else(|| http::fault_of_request(status)).map(means)
+    of_front.or_else(|| http::reason_of_request_fault(status)).map(means)
 }

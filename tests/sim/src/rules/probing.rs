@@ -80,7 +80,7 @@ impl Probing {
             Some(HowProbed { identity: e.identity(), spec: e.probe.clone()? })
         };
         let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), how(e)?))).collect();
-        let work = TargetSet::of(inventory, &probes);
+        let work = TargetSet::from_inventory(inventory, &probes);
         let grid = work.grid();
         self.renew(&work, clock, now);
         self.running.retain(|key, spec| work.targets.get(key) == Some(spec));

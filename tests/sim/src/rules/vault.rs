@@ -66,13 +66,14 @@ impl Vault {
         login: impl FnOnce() -> Result<(), FailureReason>,
     ) -> Result<(), FailureReason> {
         self.time.at(now, async {
-            let turn = self.book.turn(secret, Duration::from_secs(1)).await.map_err(|failure| failure.reason)?;
+            let turn =
+                self.book.wait_for_turn(secret, Duration::from_secs(1)).await.map_err(|failure| failure.reason)?;
             let said = login();
             match said {
                 Err(reason @ FailureReason::Auth) => {
-                    turn.refused(secret, &Failure::new(reason, "x"), LoginResult::Wrong);
+                    turn.note_refused(secret, &Failure::new(reason, "x"), LoginResult::Wrong);
                 }
-                Ok(()) => turn.accepted(),
+                Ok(()) => turn.note_accepted(),
                 Err(_) => {}
             }
             said
