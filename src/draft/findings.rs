@@ -73,37 +73,8 @@ pub struct HttpReply {
     pub tdengine: bool,
 }
 
-impl Greeting {
-    /// Of the bytes that came first; `None` while there are too few. A packet has 3 bytes of length, one of sequence;
-    /// a greeting begins with the protocol's number 10 and the version, a refusal with 255 and an error number.
-    #[must_use]
-    pub fn read(bytes: &[u8]) -> Option<Self> {
-        /// No greeting is longer, and nothing that isn't one is waited for.
-        const LONGEST: usize = 1024;
-        let [a, b, c, _, payload @ ..] = bytes else { return None };
-        let length = usize::from(*a) | usize::from(*b) << 8 | usize::from(*c) << 16;
-        if length == 0 || length > LONGEST {
-            return Some(Self::Other);
-        }
-        let payload = payload.get(..length)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(match payload {
-            [10, rest @ ..] => match rest.iter().position(|byte| *byte == 0) {
-                Some(end) => Self::MySql(text(&rest[..end])),
-                None => Self::Other,
-            },
-            // `#` and five letters of the SQL state may stand before the text.
-            [255, low, high, rest @ ..] => {
-                let rest = if rest.first() == Some(&b'#') { rest.get(6..).unwrap_or_default() } else { rest };
-                Self::Refusal(u16::from_le_bytes([*low, *high]), text(rest))
-            }
-            _ => Self::Other,
-        })
-    }
-}
-
 impl HttpReply {
-    /// Of a status and a body.
+    /// Reads what was answered off a status and a body.
     #[must_use]
     pub fn read(status: u16, body: &[u8]) -> Self {
         let value = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
@@ -118,24 +89,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn packet(payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
-        [&length[..3], &[0], payload].concat()
-    }
-
-    #[test]
-    fn greetings_are_told_apart() {
-        let matrixone = packet(b"\x0a8.0.30-MatrixOne-v2.0.3\0\xe8\x03\0\0rest");
-        assert_eq!(Greeting::read(&matrixone), Some(Greeting::MySql("8.0.30-MatrixOne-v2.0.3".into())));
-        assert_eq!(Greeting::read(&matrixone[..20]), None, "too few bytes so far");
-        let full = Greeting::Refusal(1040, "Too many connections".into());
-        assert_eq!(Greeting::read(&packet(b"\xff\x10\x04#08004Too many connections")), Some(full.clone()));
-        assert_eq!(Greeting::read(&packet(b"\xff\x10\x04Too many connections")), Some(full));
-        for other in [&packet(b"\x0a8.0.30")[..], b"SSH-2.0-OpenSSH_9.2p1\r\n", b"\0\0\0\0", b"HTTP/1.1 400 Bad"] {
-            assert_eq!(Greeting::read(other), Some(Greeting::Other), "{other:?}");
-        }
-    }
 
     #[test]
     fn tdengine_answers_with_a_code_and_a_text() {
@@ -154,7 +107,6 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Greeting::read(&bytes);
             let _ = HttpReply::read(200, &bytes);
         }
     }

@@ -26,12 +26,12 @@ use crate::model::{Failure, FailureReason};
 /// The most of an answer's head that is read.
 const MAX_HEAD: usize = 8 * 1024;
 /// The most of a body that is kept.
-pub(super) const MAX_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 /// How long the end of an answer that is already judged is waited for, so that the server is not cut off.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A request, to be sent any number of times.
-pub(super) struct Exchange(Request<Full<Bytes>>);
+pub(crate) struct Exchange(Request<Full<Bytes>>);
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +41,7 @@ impl fmt::Debug for Exchange {
 
 /// How much of an answer's body is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// None: the status decides, whatever comes behind it.
     Head,
     /// All of it, up to [`MAX_BODY`].
@@ -50,17 +50,17 @@ pub(super) enum Wanted {
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Response {
+pub(crate) struct Response {
     /// The status code.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// The body; empty if it was not wanted.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Whether the body goes on after [`MAX_BODY`].
-    pub(super) cut: bool,
+    pub(crate) cut: bool,
     /// From the request to the end of the answer's head.
-    pub(super) took: Duration,
+    pub(crate) took: Duration,
     /// From the request to the end of the answer.
-    pub(super) whole: Duration,
+    pub(crate) whole: Duration,
 }
 
 impl Exchange {
@@ -68,7 +68,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`FailureReason::Misconfigured`] for a method or target that HTTP can't carry.
-    pub(super) fn new(method: &str, target: &str, headers: HeaderMap, body: Bytes) -> Result<Self, Failure> {
+    pub(crate) fn new(method: &str, target: &str, headers: HeaderMap, body: Bytes) -> Result<Self, Failure> {
         let wrong =
             |what: &str| Failure::new(FailureReason::Misconfigured, format_args!("{what}: HTTP can't carry it"));
         let mut request = Request::new(Full::new(body));
@@ -85,7 +85,7 @@ impl Exchange {
     }
 
     #[cfg(test)]
-    pub(super) fn header(&self, name: &header::HeaderName) -> &header::HeaderValue {
+    pub(crate) fn header(&self, name: &header::HeaderName) -> &header::HeaderValue {
         &self.0.headers()[name]
     }
 
@@ -94,7 +94,7 @@ impl Exchange {
     ///
     /// # Errors
     /// No answer, no HTTP, or a body that breaks off where it was wanted.
-    pub(super) async fn run<S>(&self, stream: &mut S, wanted: Wanted, deadline: Deadline) -> Result<Response, Failure>
+    pub(crate) async fn run<S>(&self, stream: &mut S, wanted: Wanted, deadline: Deadline) -> Result<Response, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -159,7 +159,7 @@ async fn read_body(mut body: Incoming, most: usize) -> Result<(Vec<u8>, bool), F
 /// What a status says that moves no name, because every zone would say it: HTTP itself calls it the request's or its
 /// sender's fault, or says where else to ask and how. Not so a 404, or a redirect that makes a page for browsers of the
 /// request: a front says that, too, that has lost what was behind it.
-pub(super) fn reason_of_request_fault(status: u16) -> Option<FailureReason> {
+pub(crate) fn reason_of_request_fault(status: u16) -> Option<FailureReason> {
     Some(match status {
         401 => FailureReason::Auth,
         402 => FailureReason::Suspended,
@@ -175,7 +175,7 @@ pub(super) fn reason_of_request_fault(status: u16) -> Option<FailureReason> {
 ///
 /// # Errors
 /// [`FailureReason::Misconfigured`] if it can't be one.
-pub(super) fn host_header(name: &str, port: u16) -> Result<header::HeaderValue, Failure> {
+pub(crate) fn host_header(name: &str, port: u16) -> Result<header::HeaderValue, Failure> {
     let host = if port == 443 { name.to_owned() } else { format!("{name}:{port}") };
     header::HeaderValue::try_from(host)
         .map_err(|e| Failure::new(FailureReason::Misconfigured, format_args!("server_name: {e}")))

@@ -21,11 +21,11 @@ use tdengine::TdengineProber;
 
 mod backoff;
 pub mod certificate;
-mod chain;
+pub(crate) mod chain;
 mod check_task;
 pub mod dial;
 mod fleet;
-mod http;
+pub(crate) mod http;
 pub mod https;
 pub mod mysql;
 pub mod remote;
@@ -37,7 +37,7 @@ mod target_set;
 pub mod tcp;
 pub mod tdengine;
 pub mod tls;
-mod verifier;
+pub(crate) mod verifier;
 
 pub use fleet::FleetSize;
 pub use mysql::TlsBudget;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::chain::Authorities;
 use super::session_store;
-use super::verifier::Verifier;
+use super::verifier::{ShownCertificate, Verifier};
 use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
 use crate::sys::lock::lock;
 
@@ -61,7 +61,13 @@ impl fmt::Debug for TrustSet {
 impl TrustSet {
     /// What all its targets share. A failed attempt is made anew the next time, so that roots installed later count.
     async fn config(&self) -> Result<&ClientConfig, Failure> {
-        let make = || async { client_config(self.authorities().await?.clone()) };
+        let make = || async {
+            let authorities = self.authorities().await?.clone();
+            let mut config = client_config(Arc::new(Verifier::strict(authorities, ShownCertificate::default())))?;
+            config.alpn_protocols = vec![HTTP.to_vec()];
+            config.resumption = Resumption::disabled();
+            Ok(config)
+        };
         self.config.get_or_try_init(make).await
     }
 
@@ -79,7 +85,7 @@ impl TrustSet {
 }
 
 /// The roots of the operating system.
-pub(crate) async fn system_roots() -> Result<RootCertStore, Failure> {
+async fn system_roots() -> Result<RootCertStore, Failure> {
     let local = |detail: String| Failure::new(FailureReason::Local, detail);
     let load = || {
         let found = rustls_native_certs::load_native_certs();
@@ -109,36 +115,17 @@ fn bundle_roots(bundle: &TrustBundle) -> Result<(RootCertStore, Vec<CertificateD
     }
 }
 
-fn client_config(authorities: Arc<Authorities>) -> Result<ClientConfig, Failure> {
-    let local = |e: &dyn fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
-    // Passed explicitly: a process-wide default is state that nobody owns.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
-    let verifier = Arc::new(Verifier::strict(authorities, ShownCertificate::default()));
-    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::disabled();
-    Ok(config)
+/// What every TLS connection of ours has in common, with this verifier of certificates.
+pub(crate) fn client_config(verifier: Arc<Verifier>) -> Result<ClientConfig, Failure> {
+    // Passed explicitly: a process-wide default is state that belongs to no room.
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|e| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}")))?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// The certificate that a server has shown last, whatever became of it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ShownCertificate(Arc<Mutex<Option<Arc<Certificate>>>>);
-
-impl ShownCertificate {
-    /// Takes one down, if it could be read; else the one before stays.
-    pub(crate) fn record(&self, read: Option<Certificate>) {
-        if let Some(read) = read {
-            *lock(&self.0) = Some(Arc::new(read));
-        }
-    }
-
-    /// The last one.
-    pub(crate) fn last(&self) -> Option<Arc<Certificate>> {
-        lock(&self.0).clone()
-    }
-}
+/// The one protocol that we speak within TLS, but to databases.
+pub(crate) const HTTP: &[u8] = b"http/1.1";
 
 /// The TLS side of one target: the shared trust, and tickets of its own.
 #[derive(Debug)]

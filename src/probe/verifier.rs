@@ -13,7 +13,7 @@ use rustls::{DigitallySignedStruct, Error as TlsError, SignatureScheme};
 
 use super::certificate;
 use super::chain::{Authorities, Sent};
-use super::tls::ShownCertificate;
+use crate::model::Certificate;
 use crate::sys::lock::lock;
 
 /// Kinds of signatures that we can't verify, but a server's key may be good for no other: they come last. After those
@@ -30,16 +30,16 @@ const UNVERIFIABLE: [SignatureScheme; 7] = [
 
 /// Who is asked for a verdict.
 #[derive(Debug)]
-pub(super) struct Demands {
+pub(crate) struct Demands {
     /// Who may have signed.
-    pub(super) authorities: Arc<Authorities>,
+    pub(crate) authorities: Arc<Authorities>,
     /// Whether the certificate must be for the server's name, too.
-    pub(super) name: bool,
+    pub(crate) name: bool,
 }
 
 /// Judges, and takes down what it was shown: also of a certificate that is refused people want to know when it ends.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub(crate) struct Verifier {
     demands: Option<Demands>,
     schemes: Vec<SignatureScheme>,
     shown: ShownCertificate,
@@ -56,20 +56,20 @@ enum OnFault {
 
 impl Verifier {
     /// Breaks a handshake off with whoever is not signed by these authorities, for its name.
-    pub(super) fn strict(authorities: Arc<Authorities>, shown: ShownCertificate) -> Self {
+    pub(crate) fn strict(authorities: Arc<Authorities>, shown: ShownCertificate) -> Self {
         let schemes = authorities.schemes();
         Self { demands: Some(Demands { authorities, name: true }), schemes, shown, on_fault: OnFault::BreakOff }
     }
 
     /// Lets every handshake pass, and keeps what is wrong with its certificate. Without demands nothing is ever wrong.
-    /// `verifiable` are the kinds of signatures that we know.
-    pub(super) fn lenient(demands: Option<Demands>, verifiable: Vec<SignatureScheme>, shown: ShownCertificate) -> Self {
+    pub(crate) fn lenient(demands: Option<Demands>, shown: ShownCertificate) -> Self {
+        let verifiable = rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes();
         let schemes = verifiable.into_iter().chain(UNVERIFIABLE).collect();
         Self { demands, schemes, shown, on_fault: OnFault::Keep(Mutex::default()) }
     }
 
     /// What was wrong since the last time, if the handshake went on all the same.
-    pub(super) fn take_fault(&self) -> Option<TlsError> {
+    pub(crate) fn take_fault(&self) -> Option<TlsError> {
         match &self.on_fault {
             OnFault::BreakOff => None,
             OnFault::Keep(fault) => lock(fault).take(),
@@ -97,6 +97,24 @@ impl Verifier {
             self.settle(judge(authorities))?;
         }
         Ok(HandshakeSignatureValid::assertion())
+    }
+}
+
+/// The certificate that a server has shown last, whatever became of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ShownCertificate(Arc<Mutex<Option<Arc<Certificate>>>>);
+
+impl ShownCertificate {
+    /// Takes one down, if it could be read; else the one before stays.
+    pub(crate) fn record(&self, read: Option<Certificate>) {
+        if let Some(read) = read {
+            *lock(&self.0) = Some(Arc::new(read));
+        }
+    }
+
+    /// The last one.
+    pub(crate) fn last(&self) -> Option<Arc<Certificate>> {
+        lock(&self.0).clone()
     }
 }
 

@@ -4,9 +4,10 @@
 //! gets to hear is said anew by us ([`Greeting::for_driver`]), and so always well-formed.
 
 use mysql_async::consts::CapabilityFlags as Caps;
+use tokio::io::AsyncRead;
 
 use super::errors::{ServerError, Stage};
-use super::packet::{Packet, protocol};
+use super::packet::{Packet, Packets, protocol};
 use super::server::Product;
 use crate::model::{Failure, FailureReason, Secret, hide};
 
@@ -30,6 +31,49 @@ const SPOKEN: Caps = Caps::CLIENT_LONG_PASSWORD
 /// What a server must be able to do: all since MySQL 4.1.1 can. Methods of login by name are newer, and some proxies
 /// lack them: a login by mysql_native_password needs no name.
 const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTION);
+
+/// What the first packet of a server is, whatever can be done with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstPacket {
+    /// A greeting of this version.
+    Greeting(String),
+    /// The server's refusal of the connection.
+    Error(ServerError),
+    /// Nothing that a MySQL server says first.
+    Other,
+}
+
+impl FirstPacket {
+    /// Reads the payload of the packet.
+    #[must_use]
+    pub fn read(payload: &[u8]) -> Self {
+        match (version(payload), ServerError::parse(payload)) {
+            (Some((version, _)), _) => Self::Greeting(String::from_utf8_lossy(version).into_owned()),
+            (None, Some(error)) => Self::Error(error),
+            (None, None) => Self::Other,
+        }
+    }
+
+    /// Waits for what the server says first, and says nothing.
+    ///
+    /// # Errors
+    /// Why nothing has come.
+    pub async fn receive<S: AsyncRead + Unpin>(stream: S) -> Result<Self, Failure> {
+        match Packets::new(stream).read(MAX_GREETING).await {
+            Ok(packet) => Ok(Self::read(&packet.payload)),
+            // Its header announces more than any greeting has.
+            Err(failure) if failure.reason == FailureReason::Protocol => Ok(Self::Other),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// The version in the payload of a greeting of protocol 10, and what follows it.
+fn version(payload: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = payload.strip_prefix(&[10])?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    Some((rest.get(..end)?, rest.get(end + 1..)?))
+}
 
 /// A server's greeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,9 +126,7 @@ impl Greeting {
     }
 
     fn parse(payload: &[u8], secret: Option<&Secret>) -> Option<Self> {
-        let rest = payload.get(1..)?;
-        let end = rest.iter().position(|byte| *byte == 0)?;
-        let (version, rest) = (rest.get(..end)?, rest.get(end + 1..)?);
+        let (version, rest) = version(payload)?;
         // Connection, 8 of scramble, 0, 2 of capabilities, charset, 2 of status, 2 of capabilities, length, 10 empty.
         let (fixed, rest) = rest.split_at_checked(31)?;
         let connection = u32::from_le_bytes(fixed.get(..4)?.try_into().ok()?);
@@ -349,6 +391,13 @@ mod tests {
         assert_eq!((heard.connection, heard.scramble), (greeting.connection, greeting.scramble));
         for never in [Caps::CLIENT_SSL, Caps::CLIENT_COMPRESS, Caps::CLIENT_LOCAL_FILES, Caps::CLIENT_MULTI_RESULTS] {
             assert!(!heard.caps.intersects(never), "{never:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_first_packet_is_too_odd(bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..64)) {
+            let _ = FirstPacket::read(&bytes);
         }
     }
 

@@ -55,6 +55,7 @@ mod transport;
 mod upgrade;
 
 pub use errors::{ServerError, Stage};
+pub use greeting::FirstPacket;
 pub use handshake_limit::HandshakeLimits;
 pub use server::{Product, Shared};
 pub use tls_budget::TlsBudget;

@@ -66,7 +66,7 @@ impl<S> Packets<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
+impl<S: AsyncRead + Unpin> Packets<S> {
     /// The next packet, of at most `most` bytes.
     pub(super) async fn read(&mut self, most: usize) -> Result<Packet, Failure> {
         // Most packets of a probe are far smaller.
@@ -100,7 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Packets<S> {
             }
         }
     }
+}
 
+impl<S: AsyncWrite + Unpin> Packets<S> {
     /// Sends a packet.
     pub(super) async fn write(&mut self, sequence: u8, payload: &[u8]) -> Result<(), Failure> {
         let packet = frame(sequence, payload);

@@ -20,8 +20,8 @@ use super::greeting::Greeting;
 use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
 use crate::probe::dial::{self, Deadline};
 use crate::probe::session_store;
-use crate::probe::tls::{Sessions, ShownCertificate, TrustSet, TrustSets};
-use crate::probe::verifier::{Demands, Verifier};
+use crate::probe::tls::{self, Sessions, TrustSet, TrustSets};
+use crate::probe::verifier::{Demands, ShownCertificate, Verifier};
 use crate::sys::lock::lock;
 
 /// How the connections to one target are sealed.
@@ -216,18 +216,12 @@ impl TlsMode {
         if let Some(tickets) = lock(&self.tickets).as_ref().filter(|t| t.since.elapsed() < Sessions::LIFETIME) {
             return Ok(tickets.clone());
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let local = |e: &dyn std::fmt::Display| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}"));
         let demands = match &self.trust {
             Some((trust, name)) => Some(Demands { authorities: trust.authorities().await?.clone(), name: *name }),
             None => None,
         };
-        let verifiable = provider.signature_verification_algorithms.supported_schemes();
-        let judge = Arc::new(Verifier::lenient(demands, verifiable, self.shown.clone()));
-        let builder = ClientConfig::builder_with_provider(provider);
-        let builder = builder.with_safe_default_protocol_versions().map_err(|e| local(&e))?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(judge.clone());
-        let mut config = builder.with_no_client_auth();
+        let judge = Arc::new(Verifier::lenient(demands, self.shown.clone()));
+        let mut config = tls::client_config(judge.clone())?;
         config.resumption = session_store::for_one_server();
         let tickets = Tickets { config: Arc::new(config), judge, since: Instant::now() };
         *lock(&self.tickets) = Some(tickets.clone());
