@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Overlap, Prober};
+use super::prober::{Overlap, Prober};
 use crate::health::{Next, Rules, Signal, Tracker};
 use crate::model::{
     Boottime, Check, CheckHealth, Failure, FailureReason, Now, Observation, Returns, Schedule, TargetSpec, Timings,
@@ -212,7 +212,7 @@ impl<P: Prober> CheckTask<P> {
         tracker.set_pace(prober.pace(), at);
         tracker.note_connection(prober.is_reached(), at);
         let step = tracker.observe(observation, at);
-        self.report(tracker, (step.signal, step.lost), at);
+        self.report(tracker, step.signal, step.lost, at);
         step.next
     }
 
@@ -221,11 +221,11 @@ impl<P: Prober> CheckTask<P> {
         let now = self.clock.now();
         tracker.note_connection(self.prober.current().is_reached(), now);
         if tracker.health().never_reached.is_some() {
-            self.report(tracker, (None, false), now);
+            self.report(tracker, None, false, now);
         }
     }
 
-    fn report(&self, tracker: &Tracker, (signal, lost): (Option<Signal>, bool), at: Now) {
+    fn report(&self, tracker: &Tracker, signal: Option<Signal>, lost: bool, at: Now) {
         let prober = self.prober.current();
         let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
         // The collector outlives its targets; if it is gone, so are we, soon.

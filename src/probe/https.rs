@@ -27,9 +27,9 @@ use tokio_rustls::client::TlsStream;
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
 use super::http::{self, Response, Wanted};
+use super::prober::{Overlap, Prober};
 use super::remote::Remote;
 use super::tls::{Sessions, TrustSet};
-use super::{Overlap, Prober};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 use crate::sys::lock::lock;
 
@@ -119,7 +119,7 @@ impl Refusal {
         deadline: Deadline,
     ) -> Result<Option<Duration>, Failure> {
         if let Err(refused) = self.backoff.check() {
-            return self.without_secret(stream, (&refused, config), deadline).await;
+            return self.without_secret(stream, &refused, config, deadline).await;
         }
         let answer = exchange.ask(stream, deadline).await;
         let judged = answer.as_ref().map_err(Clone::clone).and_then(|answer| exchange.judge(answer));
@@ -141,7 +141,8 @@ impl Refusal {
     async fn without_secret(
         &self,
         stream: &mut TlsStream<TcpStream>,
-        (refused, config): (&Failure, &Arc<ClientConfig>),
+        refused: &Failure,
+        config: &Arc<ClientConfig>,
         deadline: Deadline,
     ) -> Result<Option<Duration>, Failure> {
         self.set_remark(refused);

@@ -9,28 +9,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::check_task::{CheckResult, CheckTask, ProbeRequests, Shared};
-use super::{Prober, TargetSet};
+use super::prober::Prober;
+use super::target_set::TargetSet;
+pub use super::target_set::{Probes, Probing};
 use crate::health::{Relevance, Signal, slow};
 use crate::model::{
-    Check, CheckHealth, CheckState, EndpointIdentity, EndpointName, EventKind, HealthView, Inventory, Now, ProbeSpec,
-    Slowness, TargetHealth, TargetKey, TargetSpec,
+    Check, CheckHealth, CheckState, Event, EventKind, HealthView, Inventory, Now, Slowness, TargetHealth, TargetKey,
+    TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
-
-/// How each endpoint is probed. An endpoint that is missing here is not.
-pub type Probes = BTreeMap<EndpointName, Probing>;
-
-/// How an endpoint is probed, and which endpoint that is: nothing of this is sent to addresses that were found for
-/// another one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probing {
-    /// The endpoint that the config means by the name.
-    pub identity: EndpointIdentity,
-    /// The checks, their rhythm and what they ask.
-    pub spec: Arc<ProbeSpec>,
-}
 
 /// A target's task ended although the runner did not tell it to.
 #[derive(Debug, thiserror::Error)]
@@ -235,7 +224,7 @@ where
         let matters = collector.relevance.changes_a_decision(report.check, known, &report.health) || turned;
         *known = CheckHealth { slow, ..report.health };
         if let Some(slow) = slow.filter(|_| turned) {
-            self.announce_slowness(key, report.check, (report.at, slow));
+            self.announce_slowness(key, report.check, report.at, slow);
         }
         if report.lost {
             // What is down shows no loss that could be this host's.
@@ -250,7 +239,7 @@ where
         matters
     }
 
-    fn announce_slowness(&self, key: &TargetKey, check: Check, (at, slow): (Now, Slowness)) {
+    fn announce_slowness(&self, key: &TargetKey, check: Check, at: Now, slow: Slowness) {
         let (target, Slowness { median, beside, until, .. }) = (key.clone(), slow);
         let kind = match until {
             None => EventKind::TargetSlow { target, check, median, beside },

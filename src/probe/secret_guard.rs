@@ -25,7 +25,7 @@ use ring::digest::{SHA256, digest};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::FleetSize;
+use super::fleet::FleetSize;
 use crate::model::{Failure, FileSecret, Secret, Wall};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;

@@ -6,8 +6,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::runner::Probes;
-use crate::model::{AddressEntry, HostName, Inventory, Presence, TargetKey, TargetSpec};
+use crate::model::{
+    AddressEntry, EndpointIdentity, EndpointName, HostName, Inventory, Presence, ProbeSpec, TargetKey, TargetSpec,
+};
+
+/// How each endpoint is probed. An endpoint that is missing here is not.
+pub type Probes = BTreeMap<EndpointName, Probing>;
+
+/// How an endpoint is probed, and which endpoint that is: nothing of this is sent to addresses that were found for
+/// another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probing {
+    /// The endpoint that the config means by the name.
+    pub identity: EndpointIdentity,
+    /// The checks, their rhythm and what they ask.
+    pub spec: Arc<ProbeSpec>,
+}
 
 /// The targets of an inventory. What it holds grows with names and addresses, not with the square of either.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,7 +110,7 @@ impl TargetSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EndpointName, ProbeKind, ProbeSpec, Returns, Schedule, Zone};
+    use crate::model::{ProbeKind, Returns, Schedule, Zone};
 
     fn work(targets: u32, interval: Duration) -> TargetSet {
         let path = Schedule { interval, fast_interval: interval, timeout: interval, fall: 1, rise: 1 };

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::dial::{Connected, Deadline};
+use super::prober::{Overlap, Prober};
 use super::remote::Remote;
-use super::{Overlap, Prober};
 use crate::model::{Failure, Timings};
 
 /// Connects and hangs up.

@@ -3,9 +3,8 @@
 //! The sources of the rows are `matrixone_errors.md` beside the tests, and the error references of MySQL and MariaDB.
 //! Texts come before numbers, since MatrixOne has few numbers.
 
-use super::server::Product;
 use crate::model::{Failure, FailureReason, Overload, Secret, hide};
-use crate::probe::LoginResult;
+use crate::probe::secret_guard::LoginResult;
 use numbers::Class;
 
 mod numbers;
@@ -20,6 +19,15 @@ pub struct ServerError {
     pub state: Option<String>,
     /// The text, as sent.
     pub text: String,
+}
+
+/// The product whose greeting is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Product {
+    /// Whatever speaks the protocol.
+    Any,
+    /// MatrixOne alone.
+    Matrixone,
 }
 
 /// What the connection was doing when the error came.

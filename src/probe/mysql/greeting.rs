@@ -6,9 +6,8 @@
 use mysql_async::consts::CapabilityFlags as Caps;
 use tokio::io::AsyncRead;
 
-use super::errors::{ServerError, Stage};
+use super::errors::{Product, ServerError, Stage};
 use super::packet::{Packet, Packets, protocol};
-use super::server::Product;
 use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// The longest greeting: versions and plugins are short names.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::decline::Refusals;
 use super::pauses::Pauses;
+use super::refusals::Refusals;
 use super::silence::Silence;
 use crate::model::{Failure, FailureReason};
 use crate::sys::lock::lock;

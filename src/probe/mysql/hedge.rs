@@ -10,12 +10,11 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::handshake_limit::Turn;
-use super::inflight_attempt::{Phase, Progress};
+use super::inflight_attempt::Progress;
 use super::server::Server;
-use super::{Ended, LoginProber};
 use crate::model::{Failure, Schedule, Timings};
 use crate::sys::lock::lock;
 
@@ -23,9 +22,10 @@ use crate::sys::lock::lock;
 #[derive(Debug)]
 pub(super) struct Hedges {
     /// How late a ping is that is hedged.
-    late_after: Duration,
+    pub(super) late_after: Duration,
     /// Between two of them, at least: less than from one edge to the next.
     apart: Duration,
+    /// When the latest one began; absent before the first.
     begun: Mutex<Option<Instant>>,
 }
 
@@ -40,53 +40,25 @@ impl Hedges {
         }
     }
 
-    fn is_due(&self) -> bool {
+    /// True if the latest one is long enough ago for another.
+    pub(super) fn is_due(&self) -> bool {
         lock(&self.begun).is_none_or(|begun| begun.elapsed() >= self.apart)
     }
-}
 
-impl LoginProber {
-    /// Waits until the ping that another attempt awaits is late enough to be hedged. Never comes back if there is none
-    /// to hedge, or nobody may.
-    pub(super) async fn turn_to_hedge(&self) -> Turn {
-        let never = std::future::pending;
-        let Some((hedges, began)) = self.hedges.as_ref().zip(self.attempt.began()) else { return never().await };
-        tokio::time::sleep_until(began + hedges.late_after).await;
-        if self.attempt.phase() != Some(Phase::Ping) || !hedges.is_due() || !self.server.may_be_greeted() {
-            return never().await;
-        }
-        // Whoever has the turn will be heard of.
-        let Some(turn) = self.server.limit.turn_if_free() else { return never().await };
-        *lock(&hedges.begun) = Some(Instant::now());
-        turn
-    }
-
-    /// Hedges. A connection on which nothing is said lives on beyond `allowed`, as any.
-    pub(super) async fn hedge(&self, turn: Turn, (began, allowed): (Instant, Duration)) -> Result<Timings, Failure> {
-        let server = self.server.clone();
-        let begin =
-            |_, progress: Progress| tokio::spawn(async move { server.greet_as_hedge(allowed, &progress, turn).await });
-        // The caller's own deadline is the earlier one.
-        let outcome = match timeout_at(began + allowed, self.hedge_attempt.join_or_begin(allowed * 2, begin)).await {
-            Ok(ended) => ended.and_then(|outcome| outcome),
-            Err(_) => Err(self.hedge_attempt.phase().unwrap_or(Phase::Greeting).overdue(allowed)),
-        };
-        outcome.inspect_err(|failure| self.server.limit.note_answer(Some(failure)))
-    }
-
-    /// Keeps what an attempt has left.
-    pub(super) fn keep_rest(&self, ended: Ended) -> Result<Timings, Failure> {
-        let Ended { session, no_login, outcome } = ended;
-        self.server.limit.note_answer(no_login.as_ref().or(outcome.as_ref().err()));
-        *lock(&self.kept) = session;
-        *lock(&self.no_login) = no_login;
-        outcome
+    /// One begins now.
+    pub(super) fn note_begun(&self) {
+        *lock(&self.begun) = Some(Instant::now());
     }
 }
 
 impl Server {
     /// The greeting, without TLS, politely left.
-    async fn greet_as_hedge(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Timings, Failure> {
+    pub(super) async fn greet_as_hedge(
+        &self,
+        allowed: Duration,
+        progress: &Progress,
+        turn: Turn,
+    ) -> Result<Timings, Failure> {
         let opened = self.open_until_greeting(allowed, progress, turn).await?;
         let timings = opened.timings;
         self.decline(opened).await;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::model::{Failure, FailureReason};
-use crate::probe::Turn;
+use crate::probe::secret_guard::Turn;
 use crate::sys::lock::lock;
 
 /// What an attempt is waiting for.

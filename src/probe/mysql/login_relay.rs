@@ -18,54 +18,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, timeout};
 
-use super::errors::{ServerError, Stage};
+use super::errors::{Product, ServerError, Stage};
 use super::greeting::{Greeting, LARGEST, SCRAMBLE};
+use super::login_fault::{FAREWELL, LoginFault, OK};
 use super::packet::{Packet, Packets, protocol};
 use super::query_relay;
-use super::server::Product;
 use super::tls_mode::Secrecy;
 use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
-use crate::probe::LoginResult;
 
 /// The longest packet of a login.
 const MOST_LOGIN: usize = 4096;
-/// How long the server's word on a login that we break off is waited for.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
-
-pub(super) const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
 const NATIVE: &[u8] = b"mysql_native_password";
 const SHA2: &[u8] = b"caching_sha2_password";
 const CLEAR: &[u8] = b"mysql_clear_password";
-
-/// Why a login was not accepted, or is of no use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LoginFault {
-    /// For a reason that may pass.
-    Failed(Failure),
-    /// The secret itself was refused, with this word on it.
-    SecretRefused(Failure, LoginResult),
-    /// The user has as many connections as it may have.
-    Crowded(Failure),
-    /// The server wants something that it does not get from us, now or later.
-    Unanswerable(Failure),
-}
-
-impl From<Failure> for LoginFault {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<LoginFault> for Failure {
-    fn from(fault: LoginFault) -> Self {
-        match fault {
-            LoginFault::Failed(failure)
-            | LoginFault::Crowded(failure)
-            | LoginFault::SecretRefused(failure, _)
-            | LoginFault::Unanswerable(failure) => failure,
-        }
-    }
-}
 
 /// mysql_async, logged in, and our end of the socket to it.
 #[derive(Debug)]
@@ -128,7 +93,7 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (secret, stage) = (self.secret.as_ref(), Stage::Statement(self.product));
-        let relay = query_relay::relay(server, &mut self.to_driver, (sql, secret, stage));
+        let relay = query_relay::relay(server, &mut self.to_driver, sql, secret, stage);
         let rows = async {
             let row: Option<Row> = self.conn.query_first(sql).await.map_err(|e| driver_failure(&e, secret, stage))?;
             Ok(match row.as_ref().and_then(|row| row.as_ref(0)) {

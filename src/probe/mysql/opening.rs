@@ -6,11 +6,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::decline::{Handshake, decline};
+use super::errors::Product;
 use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::Turn;
 use super::inflight_attempt::{Phase, Progress};
 use super::packet::Packets;
-use super::server::{Product, Server, abandoned, overdue};
+use super::server::{Server, abandoned, overdue};
 use super::session::NoLogin;
 use super::silence::GREETING;
 use super::tls_guard::AfterGreeting;
@@ -38,7 +39,7 @@ pub(super) struct Opened {
 }
 
 impl Server {
-    /// The greeting, and at times the certificate; nobody logs in. For servers that don't mind.
+    /// The greeting, and at times the certificate; no login follows. For servers that don't mind.
     ///
     /// # Errors
     /// What was seen instead.
@@ -63,7 +64,7 @@ impl Server {
     /// second one is made of what that leaves.
     ///
     /// # Errors
-    /// Why there is none. [`NoLogin::LoginAtFault`] where the greeting has come and nobody may go on; it is politely
+    /// Why there is none. [`NoLogin::LoginAtFault`] where the greeting has come and no login may follow; it is politely
     /// left then.
     pub(super) async fn open(&self, allowed: Duration, progress: &Progress, turn: Turn) -> Result<Opened, NoLogin> {
         match self.open_once(allowed, progress, turn).await {
@@ -103,7 +104,7 @@ impl Server {
             }
         };
         let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
-        let (packets, secrecy, took) = upgrade::upgrade(self, (packets, &greeting), begun, progress).await?;
+        let (packets, secrecy, took) = upgrade::upgrade(self, packets, &greeting, begun, progress).await?;
         timings.tls = Some(took);
         timings.total += took;
         let disproven = if let Secrecy::Disproven(failure) = &secrecy { Some(failure.clone()) } else { None };

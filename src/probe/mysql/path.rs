@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Ended;
-use super::decline::Refusals;
 use super::inflight_attempt::{Phase, Progress};
+use super::refusals::Refusals;
 use super::server::Server;
 use super::session::{LoggedIn, NoLogin, PingFault, Session};
 use crate::model::{Failure, Timings};
@@ -21,6 +20,23 @@ use crate::model::{Failure, Timings};
 const PING: Duration = Duration::from_secs(15);
 /// How long a goodbye to mysql_async may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How an attempt ended, and what may be kept of it.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// The session to keep; absent if there is none.
+    pub(super) session: Option<Session>,
+    /// Why there was no login, where the greeting was all that was looked at.
+    pub(super) no_login: Option<Failure>,
+    pub(super) outcome: Result<Timings, Failure>,
+}
+
+impl Ended {
+    /// Nothing is left to keep.
+    pub(super) fn new(outcome: Result<Timings, Failure>) -> Self {
+        Self { session: None, no_login: None, outcome }
+    }
+}
 
 /// One path check. Where the kept connection has gone, there is one new login instead.
 pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Duration, progress: &Progress) -> Ended {

@@ -9,10 +9,10 @@ use tokio::time::{Instant, timeout};
 
 use super::errors::{ServerError, Stage};
 use super::greeting::LARGEST;
-use super::login_relay::{FAREWELL, LoginFault, OK};
+use super::login_fault::{FAREWELL, LoginFault, OK};
 use super::packet::{Packets, protocol};
 use crate::model::{Failure, FailureReason, Secret};
-use crate::probe::LoginResult;
+use crate::probe::secret_guard::LoginResult;
 
 /// The longest packet of an answer. mysql_async takes no longer one either.
 const MOST_ANSWER: usize = LARGEST as usize - 1;
@@ -28,7 +28,9 @@ const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 pub(super) async fn relay<S>(
     server: &mut Packets<S>,
     to_driver: &mut Packets<UnixStream>,
-    (sql, secret, stage): (&str, Option<&Secret>, Stage),
+    sql: &str,
+    secret: Option<&Secret>,
+    stage: Stage,
 ) -> Result<Duration, LoginFault>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::errors::{ServerError, Stage};
-use super::login_relay::{Driver, FirstRow, LoginFault};
+use super::login_fault::LoginFault;
+use super::login_relay::{Driver, FirstRow};
 use super::packet::{Packets, protocol};
 use super::transport::Transport;
 use crate::model::{Failure, Secret, Timings};

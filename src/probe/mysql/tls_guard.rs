@@ -13,7 +13,7 @@ use super::tls_budget::{Begun, Permit, TlsBudget};
 use super::tls_ledger::Want;
 use super::tls_mode::ShakeFault;
 use crate::model::{Failure, FailureReason, MysqlTls, Trust};
-use crate::probe::FleetSize;
+use crate::probe::fleet::FleetSize;
 use crate::sys::lock::lock;
 
 /// What one prober knows of TLS with its server.
@@ -52,7 +52,7 @@ pub(super) struct Look<'a> {
 }
 
 impl TlsGuard {
-    pub(super) fn new(server: SocketAddr, tls: &MysqlTls, (budget, fleet): (&Arc<TlsBudget>, &FleetSize)) -> Self {
+    pub(super) fn new(server: SocketAddr, tls: &MysqlTls, budget: &Arc<TlsBudget>, fleet: &FleetSize) -> Self {
         let (mode, config) = (mode_name(tls), config_digest(tls));
         let want = (*tls != MysqlTls::Off).then(|| budget.register_want(server, &config));
         Self {

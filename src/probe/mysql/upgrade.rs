@@ -82,7 +82,8 @@ pub(super) async fn look_at_certificate(
 /// From plain to TLS.
 pub(super) async fn upgrade(
     server: &Server,
-    (mut packets, greeting): (Packets<Transport>, &Greeting),
+    mut packets: Packets<Transport>,
+    greeting: &Greeting,
     begun: Begun,
     progress: &Progress,
 ) -> Result<(Packets<Transport>, Secrecy, Duration), Unopened> {

@@ -33,9 +33,10 @@ pub use answer::{Question, Refusal, Text, judge};
 use super::backoff::Backoff;
 use super::dial::{self, Connected, Deadline};
 use super::http::{self, Exchange, Response, Wanted};
+use super::prober::{Overlap, Prober};
 use super::remote::Remote;
+use super::secret_guard::{LoginResult, SecretGuard, Turn};
 use super::tls::{Sessions, TrustSet};
-use super::{LoginResult, Overlap, Prober, SecretGuard, Turn};
 use crate::model::{
     Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
 };
@@ -43,10 +44,10 @@ use crate::sys::lock::lock;
 
 /// How long a polite end is waited for.
 const GRACE: Duration = Duration::from_millis(100);
-/// What is asked where nobody logs in: the cheapest statement that there is.
+/// What is asked without a login: the cheapest statement that there is.
 const HEARTBEAT: &str = "select server_status()";
 
-/// What a deep check says on a connection that is sealed: one statement. For streams that somebody else has opened.
+/// What a deep check says on a connection that is sealed: one statement. For streams that the caller has opened.
 ///
 /// # Errors
 /// Why the answer is not the right one.
@@ -61,14 +62,15 @@ where
 {
     let secret_forms = spec.login.as_ref().map(secret_forms).unwrap_or_default();
     let exchange = request(spec, 443, spec.login.as_ref(), &spec.sql)?;
-    let answered = answered(stream, (&exchange, question), &secret_forms, deadline).await;
+    let answered = answered(stream, &exchange, question, &secret_forms, deadline).await;
     answered.map(drop).map_err(|refusal| refusal.failure)
 }
 
 /// The right answer to a question.
 async fn answered<S>(
     stream: &mut S,
-    (exchange, question): (&Exchange, &Question),
+    exchange: &Exchange,
+    question: &Question,
     secret_forms: &[Secret],
     deadline: Deadline,
 ) -> Result<Response, Refusal>
@@ -234,7 +236,7 @@ impl TdengineProber {
             Some(secret) => Some(self.secret_turn(secret, deadline).await?),
             None => None,
         };
-        let answer = match answered(stream, (exchange, question), &self.secret_forms, deadline).await {
+        let answer = match answered(stream, exchange, question, &self.secret_forms, deadline).await {
             Ok(answer) => answer,
             Err(refusal) => return Err(self.note_refusal(turn, refusal)),
         };

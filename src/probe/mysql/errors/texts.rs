@@ -2,7 +2,7 @@
 //! cloud's front end reports suspensions under the number of a wrong password.
 
 use crate::model::FailureReason;
-use crate::probe::LoginResult;
+use crate::probe::secret_guard::LoginResult;
 
 /// Parts of a text, in lower case, and what it means if it has them all. The first that fits decides.
 const KNOWN: &[(&[&str], FailureReason)] = &[
