@@ -110,8 +110,8 @@ fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
     let config = config::load_what_exists(&main_file(path), &Environment::current()).map_err(refuse_config)?.config;
     let ports = Ports { matrixone: args.matrixone_port, tdengine: args.tdengine_port };
     let looked_at = (!args.no_look).then_some(ports);
-    let (region, vpc_id, Survey { sights, complete }) = once::block_on(look(&config, looked_at, eyes))??;
-    if sights.is_empty() {
+    let (region, vpc_id, Survey { endpoints, complete }) = once::block_on(look(&config, looked_at, eyes))??;
+    if endpoints.is_empty() {
         return Err(Failed::new(Exit::No, anyhow::anyhow!("{vpc_id} in {region} has no interface endpoint")));
     }
     let known: BTreeMap<EndpointId, EndpointName> =
@@ -119,7 +119,7 @@ fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
     let taken: BTreeSet<EndpointName> = config.endpoints.keys().cloned().collect();
     let reach = Reach { allowed: &config.hosts.allowed_ranges, families: config.hosts.families };
     let place = Place { region: &region, vpc_id: &vpc_id, ports, reach, known: &known, taken, complete };
-    Ok(Answer { schema: SCHEMA, draft: draft(&sights, place), region, vpc_id, written: None })
+    Ok(Answer { schema: SCHEMA, draft: draft(&endpoints, place), region, vpc_id, written: None })
 }
 
 /// The config that the draft is to be a part of: where it is to be a drop-in, the one that it is laid over.

@@ -7,11 +7,13 @@ use crate::model::{EndpointId, EndpointName};
 /// The longest that leaves room for a number behind it; a label has 63 at most.
 const LONGEST: usize = 50;
 
-/// A label that nobody has: of the name that people gave the endpoint, else of its id. `None` only if the id is none.
+/// A label that no endpoint has: made of the name that people gave the endpoint, else of its id. `None` only if the id
+/// is none.
 ///
 /// It is the name in lower case, with a hyphen for whatever a label can't have. It is added to those that are `taken`.
-pub fn make(name: Option<&str>, id: &EndpointId, taken: &mut BTreeSet<EndpointName>) -> Option<EndpointName> {
-    let base = name.map(tame).filter(|tame| !tame.is_empty()).unwrap_or_else(|| tame(id.as_str()));
+pub fn unused_label(name: Option<&str>, id: &EndpointId, taken: &mut BTreeSet<EndpointName>) -> Option<EndpointName> {
+    let base =
+        name.map(label_characters).filter(|tame| !tame.is_empty()).unwrap_or_else(|| label_characters(id.as_str()));
     // One more than there are taken, so that one of them is free.
     let numbered = (1..=taken.len() + 1).map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") });
     let label = numbered.filter_map(|text| text.parse::<EndpointName>().ok()).find(|label| !taken.contains(label))?;
@@ -19,7 +21,7 @@ pub fn make(name: Option<&str>, id: &EndpointId, taken: &mut BTreeSet<EndpointNa
     Some(label)
 }
 
-fn tame(text: &str) -> String {
+fn label_characters(text: &str) -> String {
     let mut tame = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {
         if tame.len() == LONGEST {
@@ -45,7 +47,7 @@ mod tests {
     }
 
     fn made(name: &str) -> String {
-        make(Some(name), &id(), &mut BTreeSet::new()).unwrap().to_string()
+        unused_label(Some(name), &id(), &mut BTreeSet::new()).unwrap().to_string()
     }
 
     #[test]
@@ -61,14 +63,14 @@ mod tests {
         ] {
             assert_eq!(made(name), label, "{name:?}");
         }
-        assert_eq!(make(None, &id(), &mut BTreeSet::new()).unwrap().as_str(), "ep-bp1i2x3y4z");
+        assert_eq!(unused_label(None, &id(), &mut BTreeSet::new()).unwrap().as_str(), "ep-bp1i2x3y4z");
     }
 
     proptest! {
         #[test]
         fn every_endpoint_gets_a_label_of_its_own(names in proptest::collection::vec(".{0,80}|[a-c]{0,2}", 0..40)) {
             let mut taken = BTreeSet::new();
-            let labels: BTreeSet<_> = names.iter().map(|name| make(Some(name), &id(), &mut taken).unwrap()).collect();
+            let labels: BTreeSet<_> = names.iter().map(|name| unused_label(Some(name), &id(), &mut taken).unwrap()).collect();
             prop_assert_eq!(labels.len(), names.len());
         }
     }

@@ -3,7 +3,7 @@
 //! [`survey`] asks the API, [`port_scan`] the ports. What they bring home is a [`EndpointFindings`] of each endpoint;
 //! from there on all is pure: [`recognise`] guesses what the service is and says how sure that is, [`label`] makes a
 //! name of what people call it, [`text`](mod@text) writes TOML. Values in it are of closed types; everything that
-//! somebody else wrote goes into comments, from where it can't break out.
+//! others wrote goes into comments, from where it can't break out.
 
 pub mod findings;
 pub mod label;

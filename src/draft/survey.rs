@@ -20,7 +20,7 @@ const MOST_ASKED: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Survey {
     /// What was seen of each, in the order of their ids.
-    pub sights: Vec<EndpointFindings>,
+    pub endpoints: Vec<EndpointFindings>,
     /// Whether the API's list was complete.
     pub complete: bool,
 }
@@ -42,34 +42,34 @@ pub async fn survey<K: KeySource>(api: &Api<K>, vpc_id: &str, ports: Option<Port
         };
         seen.push((record, zones));
     }
-    Ok(Survey { sights: look_at_all(seen, ports).await, complete })
+    Ok(Survey { endpoints: scan_all(seen, ports).await, complete })
 }
 
 type Seen = (EndpointRecord, Result<Vec<ZoneRecord>, String>);
 
-async fn look_at_all(seen: Vec<Seen>, ports: Option<Ports>) -> Vec<EndpointFindings> {
-    let looker = PortScanner::new().await;
+async fn scan_all(seen: Vec<Seen>, ports: Option<Ports>) -> Vec<EndpointFindings> {
+    let scanner = PortScanner::new().await;
     let mut looks: JoinSet<(usize, EndpointFindings)> = JoinSet::new();
-    let mut sights = Vec::new();
+    let mut endpoints = Vec::new();
     for (n, seen) in seen.into_iter().enumerate() {
         if looks.len() >= AT_ONCE {
-            sights.extend(looks.join_next().await.and_then(Result::ok));
+            endpoints.extend(looks.join_next().await.and_then(Result::ok));
         }
-        let looker = looker.clone();
-        looks.spawn(async move { (n, look_at(&looker, seen, ports).await) });
+        let scanner = scanner.clone();
+        looks.spawn(async move { (n, scan_ports(&scanner, seen, ports).await) });
     }
-    sights.extend(looks.join_all().await);
-    sights.sort_by_key(|(n, _)| *n);
-    sights.into_iter().map(|(_, sight)| sight).collect()
+    endpoints.extend(looks.join_all().await);
+    endpoints.sort_by_key(|(n, _)| *n);
+    endpoints.into_iter().map(|(_, endpoint)| endpoint).collect()
 }
 
-async fn look_at(looker: &PortScanner, (record, zones): Seen, ports: Option<Ports>) -> EndpointFindings {
+async fn scan_ports(scanner: &PortScanner, (record, zones): Seen, ports: Option<Ports>) -> EndpointFindings {
     let addresses = zones.as_ref().map(|zones| addresses(zones)).unwrap_or_default();
     let (mut greeting, mut gateway) = (PortReply::NotAsked, PortReply::NotAsked);
     if let Some(Ports { matrixone, tdengine }) = ports {
         (greeting, gateway) = tokio::join!(
-            looker.greeting(&addresses, matrixone),
-            looker.gateway(&addresses, tdengine, record.domain.as_ref())
+            scanner.greeting(&addresses, matrixone),
+            scanner.gateway(&addresses, tdengine, record.domain.as_ref())
         );
     }
     EndpointFindings { record, zones, greeting, gateway }

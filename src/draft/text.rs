@@ -1,6 +1,6 @@
 //! The draft as TOML.
 //!
-//! Values are of closed types, which have nothing to escape. What somebody else wrote (names, descriptions, greetings,
+//! Values are of closed types, which have nothing to escape. What others wrote (names, descriptions, greetings,
 //! certificates) stands in comments only: taken apart at white space and joined with blanks, without control
 //! characters, it stays on its line.
 
@@ -68,13 +68,13 @@ pub struct Drafted {
     /// What it is taken for.
     #[serde(flatten)]
     pub recognised: Recognised,
-    /// The keys that somebody has to fill in.
+    /// The keys that the admin has to fill in.
     pub fill_in: Vec<String>,
 }
 
 /// The longest line of a comment.
 const WIDTH: usize = 118;
-/// What begins a line that needs somebody.
+/// What begins a line that the admin has to complete.
 const FILL_IN: &str = "FILL IN";
 
 /// Drafts a config for all that was seen.
@@ -91,30 +91,30 @@ pub fn draft(sights: &[EndpointFindings], mut place: Place<'_>) -> Draft {
     if !place.complete {
         page.comment("The API's list was not complete: there may be more endpoints.");
     }
-    allow(&mut page, sights, &place);
-    let endpoints = sights.iter().map(|sight| endpoint(&mut page, sight, &mut place)).collect();
+    write_allowed_ranges(&mut page, sights, &place);
+    let endpoints = sights.iter().map(|sight| write_endpoint(&mut page, sight, &mut place)).collect();
     Draft { endpoints, complete: place.complete, config: page.text }
 }
 
 /// Ranges for addresses that the config would not have probed or published. Off: which addresses an endpoint may have
 /// is the admin's word, not the API's.
-fn allow(page: &mut Page, sights: &[EndpointFindings], place: &Place<'_>) {
-    let drafted = sights.iter().filter(|sight| left_out(&sight.record, place).is_none());
-    let outside: BTreeSet<IpAddr> = drafted.flat_map(|sight| outside(sight, place)).collect();
+fn write_allowed_ranges(page: &mut Page, sights: &[EndpointFindings], place: &Place<'_>) {
+    let drafted = sights.iter().filter(|sight| reason_left_out(&sight.record, place).is_none());
+    let outside: BTreeSet<IpAddr> = drafted.flat_map(|sight| addresses_outside(sight, place)).collect();
     let Some(first) = outside.first() else { return };
     let more = if outside.len() > 1 { format!(" and {} more are", outside.len() - 1) } else { " is".to_owned() };
     page.comment(&format!(
         "{FILL_IN} allowed_ranges: {first}{more} outside of them, and so neither probed nor published. Best are the ranges \
          of the vSwitches that these endpoints are in."
     ));
-    let ranges: BTreeSet<IpNet> = outside.into_iter().map(around).collect();
+    let ranges: BTreeSet<IpNet> = outside.into_iter().map(surrounding_range).collect();
     let all: Vec<String> = place.reach.allowed.iter().chain(&ranges).map(|range| format!("\"{range}\"")).collect();
-    page.line(&["#[hosts]"]);
-    page.line(&["#allowed_ranges = [", &all.join(", "), "]"]);
+    page.toml_line(&["#[hosts]"]);
+    page.toml_line(&["#allowed_ranges = [", &all.join(", "), "]"]);
 }
 
 /// Addresses of an endpoint that are outside of what is allowed, without those that no range could allow.
-fn outside(sight: &EndpointFindings, place: &Place<'_>) -> Vec<IpAddr> {
+fn addresses_outside(sight: &EndpointFindings, place: &Place<'_>) -> Vec<IpAddr> {
     let Reach { allowed, families } = place.reach;
     let zones = sight.zones.iter().flatten();
     let all = zones.flat_map(|zone| [zone.ipv4.map(IpAddr::from), zone.ipv6.map(IpAddr::from)]).flatten();
@@ -123,42 +123,42 @@ fn outside(sight: &EndpointFindings, place: &Place<'_>) -> Vec<IpAddr> {
 }
 
 /// The neighbourhood of an address, if that allows it; of some special ones only their own network does.
-fn around(address: IpAddr) -> IpNet {
+fn surrounding_range(address: IpAddr) -> IpNet {
     let length = if address.is_ipv4() { 24 } else { 64 };
     let wide = IpNet::new(address, length).map(|net| net.trunc()).ok();
     wide.filter(|net| ranges::judge(address, &[*net]).is_ok()).unwrap_or_else(|| address.into())
 }
 
-fn endpoint(page: &mut Page, sight: &EndpointFindings, place: &mut Place<'_>) -> Drafted {
+fn write_endpoint(page: &mut Page, sight: &EndpointFindings, place: &mut Place<'_>) -> Drafted {
     let record = &sight.record;
     let recognised = recognise(sight);
     page.text.push('\n');
-    about(page, sight);
-    let left_out = left_out(record, place);
+    write_description(page, sight);
+    let left_out = reason_left_out(record, place);
     let name = match &left_out {
         Some(why) => {
             page.comment(&format!("Left out: {why}."));
             None
         }
-        None => label::make(record.name.as_deref(), &record.id, &mut place.taken),
+        None => label::unused_label(record.name.as_deref(), &record.id, &mut place.taken),
     };
     let mut fill_in = Vec::new();
     if let Some(name) = &name {
-        guess(page, &recognised);
-        page.line(&["[[endpoint]]"]);
-        page.line(&["name = \"", name.as_str(), "\""]);
-        page.line(&["id = \"", record.id.as_str(), "\""]);
+        write_guess(page, &recognised);
+        page.toml_line(&["[[endpoint]]"]);
+        page.toml_line(&["name = \"", name.as_str(), "\""]);
+        page.toml_line(&["id = \"", record.id.as_str(), "\""]);
         fill_in = match recognised.kind {
-            Kind::Matrixone => matrixone(page, record, recognised.certainty, place),
-            Kind::Tdengine => tdengine(page, sight, place),
-            Kind::Https | Kind::Unknown => other(page, sight, place),
+            Kind::Matrixone => write_matrixone(page, record, recognised.certainty, place),
+            Kind::Tdengine => write_tdengine(page, sight, place),
+            Kind::Https | Kind::Unknown => write_unrecognised(page, sight, place),
         };
-        fill_in.extend((!outside(sight, place).is_empty()).then(|| "allowed_ranges".to_owned()));
+        fill_in.extend((!addresses_outside(sight, place).is_empty()).then(|| "allowed_ranges".to_owned()));
     }
     Drafted { id: record.id.clone(), name, left_out, recognised, fill_in }
 }
 
-fn left_out(record: &EndpointRecord, place: &Place<'_>) -> Option<String> {
+fn reason_left_out(record: &EndpointRecord, place: &Place<'_>) -> Option<String> {
     if let Some(name) = place.known.get(&record.id) {
         return Some(format!("the config has it already, as \"{name}\""));
     }
@@ -168,7 +168,7 @@ fn left_out(record: &EndpointRecord, place: &Place<'_>) -> Option<String> {
 }
 
 /// What the API tells of it.
-fn about(page: &mut Page, sight: &EndpointFindings) {
+fn write_description(page: &mut Page, sight: &EndpointFindings) {
     let record = &sight.record;
     let name = record.name.as_deref().unwrap_or("without a name");
     page.comment(&format!("{name}: {}", record.id));
@@ -184,19 +184,19 @@ fn about(page: &mut Page, sight: &EndpointFindings) {
     let connection = word(record.connection.as_ref().map(ConnectionStatus::label));
     page.comment(&format!("Status: {status}, {business}, {connection}"));
     match &sight.zones {
-        Ok(zones) => zones.iter().for_each(|z| page.comment(&zone(z))),
+        Ok(zones) => zones.iter().for_each(|z| page.comment(&zone_line(z))),
         Err(error) => page.comment(&format!("Zones: {error}")),
     }
 }
 
-fn zone(record: &ZoneRecord) -> String {
+fn zone_line(record: &ZoneRecord) -> String {
     let ip = record.ipv4.map_or_else(|| "no address".to_owned(), |ip| ip.to_string());
     let eni = record.eni_id.as_ref().map(|id| format!(", {id}")).unwrap_or_default();
     let status = record.status.as_ref().map_or("unknown", |status| status.label());
     format!("Zone {}: {ip}{eni}, {status}", record.zone)
 }
 
-fn guess(page: &mut Page, recognised: &Recognised) {
+fn write_guess(page: &mut Page, recognised: &Recognised) {
     let Recognised { kind, certainty, why } = recognised;
     let why = if why.is_empty() { "nothing speaks for any service".to_owned() } else { why.join("; ") };
     match kind {
@@ -205,14 +205,14 @@ fn guess(page: &mut Page, recognised: &Recognised) {
     }
 }
 
-fn matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certainty, place: &Place<'_>) -> Vec<String> {
+fn write_matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certainty, place: &Place<'_>) -> Vec<String> {
     let domain = record.domain.as_ref().map_or("which the console shows", HostName::as_str);
     page.comment(&format!(
         "Clients of MatrixOne Cloud use the endpoint's own domain, {domain}, which is steered on this host. Names of your \
          own go into private_dns; the cloud's API tells none."
     ));
-    page.line(&["publish_domain = true"]);
-    page.line(&["#private_dns = [\"ledger-db.example.com\"]"]);
+    page.toml_line(&["publish_domain = true"]);
+    page.toml_line(&["#private_dns = [\"ledger-db.example.com\"]"]);
     let sure = certainty != Certainty::Guess;
     page.comment(if sure {
         "The probe reads the front end's greeting and sends nothing. With user and password_file of a user of its own it \
@@ -224,17 +224,17 @@ fn matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certainty, pla
         "A greeting was not heard, so the probe is off: what greets there may be a server that blocks hosts which only \
          read its greeting."
     });
-    probe(page, sure, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
+    write_probe(page, sure, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
     if sure {
-        page.line(&["#user = \"ACCOUNT:probe:readonly\""]);
-        page.line(&["#password_file = \"/etc/privatelinkd/ledger.pw\""]);
-        page.line(&["#query = \"SELECT ok FROM probe.alive LIMIT 1\""]);
-        page.line(&["#expect = \"1\""]);
+        page.toml_line(&["#user = \"ACCOUNT:probe:readonly\""]);
+        page.toml_line(&["#password_file = \"/etc/privatelinkd/ledger.pw\""]);
+        page.toml_line(&["#query = \"SELECT ok FROM probe.alive LIMIT 1\""]);
+        page.toml_line(&["#expect = \"1\""]);
     }
     Vec::new()
 }
 
-fn tdengine(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec<String> {
+fn write_tdengine(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec<String> {
     let names = match &sight.gateway {
         PortReply::Said(_, Gateway { names, .. }) if !names.is_empty() => {
             format!(" Its certificate is for {}.", names.join(", "))
@@ -245,61 +245,66 @@ fn tdengine(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec
         "{FILL_IN} private_dns: the private DNS name that the console of TDengine Cloud shows for this connection, which \
          clients use as the host. The cloud's API does not tell it.{names}"
     ));
-    page.line(&["#private_dns = [\"gw-orders.cloud.taosdata.com\"]"]);
+    page.toml_line(&["#private_dns = [\"gw-orders.cloud.taosdata.com\"]"]);
     page.comment(
         "The probe needs that name, too: TLS is verified under it. With token_file it also asks the database, every minute.",
     );
-    probe(page, false, ("tdengine", place.ports.tdengine, Ports::DEFAULT.tdengine));
+    write_probe(page, false, ("tdengine", place.ports.tdengine, Ports::DEFAULT.tdengine));
     vec!["private_dns".to_owned(), "probe".to_owned()]
 }
 
-fn other(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec<String> {
+fn write_unrecognised(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) -> Vec<String> {
     let zones_own = "The cloud's API does not tell the names of a provider's private zone.";
     page.comment(&format!(
         "{FILL_IN} private_dns: the names that clients on this host use. {zones_own} If they use the endpoint's own \
          domain, it is publish_domain = true."
     ));
-    page.line(&["#private_dns = [\"db.example.com\"]"]);
+    page.toml_line(&["#private_dns = [\"db.example.com\"]"]);
     if let PortReply::Said(_, Gateway { names, answer: Ok(_), .. }) = &sight.gateway {
         let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
         page.comment(&format!(
             "{FILL_IN} probe: it speaks HTTPS, under a certificate for {names}. Which request shows that it works only \
              you can know."
         ));
-        https(page, sight, ("GET", "/", 200), place);
+        write_https_probe(page, sight, ("GET", "/", 200), place);
     } else {
         page.comment(&format!(
             "{FILL_IN} probe: the port of the service. A connection that is accepted proves the port and no more; where it \
              speaks HTTPS, kind = \"https\" proves that it answers. Until then nothing probes the addresses."
         ));
-        page.line(&["#[endpoint.probe]"]);
-        page.line(&["#kind = \"tcp\""]);
-        page.line(&["#port = 5432"]);
+        page.toml_line(&["#[endpoint.probe]"]);
+        page.toml_line(&["#kind = \"tcp\""]);
+        page.toml_line(&["#port = 5432"]);
     }
     vec!["private_dns".to_owned(), "probe".to_owned()]
 }
 
 /// A probe of a database's own, switched on or off.
-fn probe(page: &mut Page, on: bool, (kind, port, default): (&str, u16, u16)) {
+fn write_probe(page: &mut Page, on: bool, (kind, port, default): (&str, u16, u16)) {
     let off = if on { "" } else { "#" };
-    page.line(&[off, "[endpoint.probe]"]);
-    page.line(&[off, "kind = \"", kind, "\""]);
+    page.toml_line(&[off, "[endpoint.probe]"]);
+    page.toml_line(&[off, "kind = \"", kind, "\""]);
     if port != default {
-        page.line(&[off, "port = ", &port.to_string()]);
+        page.toml_line(&[off, "port = ", &port.to_string()]);
     }
 }
 
 /// A request of an HTTPS probe, off. The status is the one that was seen, where it is no failure.
-fn https(page: &mut Page, sight: &EndpointFindings, (method, path, status): (&str, &str, u16), place: &Place<'_>) {
+fn write_https_probe(
+    page: &mut Page,
+    sight: &EndpointFindings,
+    (method, path, status): (&str, &str, u16),
+    place: &Place<'_>,
+) {
     let seen = match &sight.gateway {
         PortReply::Said(_, Gateway { answer: Ok(HttpReply { status, .. }), .. }) => Some(*status),
         _ => None,
     };
     let status = seen.filter(|seen| method == "POST" && (200..500).contains(seen)).unwrap_or(status);
-    probe(page, false, ("https", place.ports.tdengine, Ports::DEFAULT.tdengine));
-    page.line(&["#method = \"", method, "\""]);
-    page.line(&["#path = \"", path, "\""]);
-    page.line(&["#expect_status = [", &status.to_string(), "]"]);
+    write_probe(page, false, ("https", place.ports.tdengine, Ports::DEFAULT.tdengine));
+    page.toml_line(&["#method = \"", method, "\""]);
+    page.toml_line(&["#path = \"", path, "\""]);
+    page.toml_line(&["#expect_status = [", &status.to_string(), "]"]);
 }
 
 /// A text that grows line by line.
@@ -310,7 +315,7 @@ struct Page {
 
 impl Page {
     /// A line of TOML. For texts of ours and of closed types alone.
-    fn line(&mut self, parts: &[&str]) {
+    fn toml_line(&mut self, parts: &[&str]) {
         self.text.extend(parts.iter().copied());
         self.text.push('\n');
     }
@@ -318,7 +323,7 @@ impl Page {
     /// A comment of as many lines as it takes, whatever is in it.
     fn comment(&mut self, text: &str) {
         let mut width = 0;
-        let visible = |c: char| if c.is_control() || turns_text(c) { ' ' } else { c };
+        let visible = |c: char| if c.is_control() || turns_text_direction(c) { ' ' } else { c };
         let tame: String = text.chars().map(visible).collect();
         for word in tame.split_whitespace() {
             let length = word.chars().count();
@@ -336,7 +341,7 @@ impl Page {
 }
 
 /// Invisible characters that make a terminal show a line in another order than it has.
-fn turns_text(c: char) -> bool {
+fn turns_text_direction(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
