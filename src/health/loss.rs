@@ -6,8 +6,8 @@
 //! fifty, each way, hardly ever does in a year; four in ten do within some seven connections or a dozen pings, which go
 //! at `fast_interval` from the first sign on.
 //!
-//! A link over which nothing comes at all is cut, not lossy: what was counted while nobody was heard is forgotten with
-//! the first success.
+//! A link over which nothing comes at all is cut, not lossy: what was counted while the server was not heard is
+//! forgotten with the first success.
 //!
 //! Loss on this host's own side shows towards every address. So a sign of a sibling within ten seconds takes away what
 //! was counted here, and both are let off.

@@ -1,5 +1,5 @@
-//! A target that answers, and much more slowly than a sibling (pure). It is shown, and kills nobody: steering makes of
-//! it what it makes (`steer::slow`).
+//! A target that answers, and much more slowly than a sibling (pure). It is shown, and is not taken for down: steering
+//! makes of it what it makes (`steer::slow`).
 
 use std::time::Duration;
 

@@ -113,7 +113,7 @@ fn attribute_text(value: &Any) -> Option<String> {
     utf8.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|s| bounded_and_printable(s.as_str()))).ok()
 }
 
-/// Bounded and printable, since anybody may have made it.
+/// Bounded and printable, since the server may have made it up.
 fn bounded_and_printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }

@@ -18,7 +18,7 @@ use crate::model::{
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 
-/// A timer may be this late without anybody having stood still.
+/// A timer may be this late without this host having stood still.
 const STALL: Duration = Duration::from_secs(1);
 
 /// What a target's task tells the collector after each result.

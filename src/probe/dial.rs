@@ -316,7 +316,7 @@ fn reason_of_tls(error: &TlsError) -> FailureReason {
     }
 }
 
-/// What rustls says, where it says it to programmers, in words for whoever is on call.
+/// What rustls says, where it says it to programmers, in words for the admin.
 fn describe_tls(error: &TlsError) -> String {
     let certificate = match error {
         TlsError::InvalidCertificate(certificate) => certificate,

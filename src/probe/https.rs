@@ -3,12 +3,12 @@
 //! The status decides, and the body only if something is expected of it. No redirect is followed. Header values that
 //! are secret reach the wire only after the certificate has been verified, and a message never.
 //!
-//! Nobody knows what a service of any kind means by a 401: whether the secret is wrong, or whether this one front has
-//! lost the list of those it knows. So it counts for its target alone, and is risked again later and later. Failing
-//! over needs no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that nothing is
-//! behind the front. A request without the secret asks for it under each new session, which lasts five minutes, so that
-//! no front takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that is written anew
-//! is another secret, at once.
+//! There is no telling what a service of any kind means by a 401: whether the secret is wrong, or whether this one
+//! front has lost the list of those it knows. So it counts for its target alone, and is risked again later and later.
+//! Failing over needs no password: meanwhile the verdict is that of TLS and an answer, whatever it says but that
+//! nothing is behind the front. A request without the secret asks for it under each new session, which lasts five
+//! minutes, so that no front takes a fleet for a burglar; between two of them TLS is enough. That is said. A file that
+//! is written anew is another secret, at once.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -293,7 +293,7 @@ fn judge_status(found: u16, expect: &[u16]) -> Result<(), Failure> {
     Err(Failure::new(reason, format_args!("expected {expected}, found {found}")))
 }
 
-/// What the beginning of a body says about the target. The body itself is nobody's business.
+/// What the beginning of a body says about the target. No message shows the body itself.
 fn judge_body(body: &[u8], pattern: &Regex) -> Result<(), Failure> {
     if pattern.is_match(&String::from_utf8_lossy(body)) {
         return Ok(());

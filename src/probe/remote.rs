@@ -23,7 +23,7 @@ const FAILED: u8 = 2;
 const MADE: u8 = 3;
 
 impl Remote {
-    /// An address and port that nobody has tried.
+    /// An address and port that was not tried yet.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self { address, connection: AtomicU8::new(NONE) }
@@ -71,7 +71,7 @@ mod tests {
         drop(listener);
         remote.connect(soon()).await.unwrap_err();
         assert_eq!(remote.is_reached(), Some(false));
-        // Nobody takes from this queue, and there is room for one in it.
+        // No server takes from this queue, and there is room for one in it.
         let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         full.listen(0).unwrap();

@@ -140,9 +140,9 @@ where
         self.view.send_replace(Arc::new(view));
     }
 
-    /// Whether a target can go on as it is. One that only has another secret goes on with that: nobody forgets what is
-    /// known of it, and it is asked at once. Unless that may just be what was wrong: then it begins anew, and the first
-    /// success is enough.
+    /// Whether a target can go on as it is. One that only has another secret goes on with that: nothing is forgotten of
+    /// what is known of it, and it is asked at once. Unless that may just be what was wrong: then it begins anew, and
+    /// the first success is enough.
     fn stays(&self, running: &mut Running<P>, spec: &TargetSpec, health: Option<&Arc<TargetHealth>>) -> bool {
         if *spec == running.spec {
             return true;
@@ -188,7 +188,7 @@ where
         Running { spec: spec.clone(), tag, checks, token }
     }
 
-    /// Takes in all results that wait, in one go, so that nobody sees half. The view always has the latest of each
+    /// Takes in all results that wait, in one go, so that no reader sees half. The view always has the latest of each
     /// target; its readers are woken only if a decision could depend on one.
     fn apply_results(
         &self,

@@ -1,7 +1,7 @@
-//! Secrets that a server has refused: none is sent again, to anybody, before its file changes (B7).
+//! Secrets that a server has refused: none is sent again, to any server, before its file changes (B7).
 //!
 //! A database that counts wrong passwords would lock the account that applications use, too, if every host of a fleet
-//! went on with an old one. So nobody sends a secret that has never been accepted while somebody else waits for the
+//! went on with an old one. So no probe sends a secret that has never been accepted while another one waits for the
 //! answer to it: many targets with one wrong secret, probed at one instant, send it once.
 //!
 //! A server that keeps its answer back must not hold up the healthy ones for long: after half of the time that its
@@ -148,8 +148,8 @@ impl SecretGuard {
         }
     }
 
-    /// Waits for the turn to send a secret, and keeps it for half of the time `allowed` at most. Nobody waits once the
-    /// secret has been accepted anywhere. Waits for ever if servers do: bound it.
+    /// Waits for the turn to send a secret, and keeps it for half of the time `allowed` at most. No probe waits once
+    /// the secret has been accepted anywhere. Waits for ever if servers do: bound it.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -162,7 +162,7 @@ impl SecretGuard {
             match self.next_turn(key, secret, allowed)? {
                 NextTurn::Ours { number, is_try } => return Ok(Turn { guard: self, key, number, is_try }),
                 NextTurn::Later(lapses) => tokio::select! {
-                    // Whoever has the turn is through with it.
+                    // The probe that has the turn is through with it.
                     () = changed => {}
                     // It takes too long.
                     () = sleep_until(lapses) => {}
@@ -285,7 +285,7 @@ impl Turn<'_> {
         self.guard.lock().secrets.get(&self.key).is_some_and(|state| state.accepted)
     }
 
-    /// A server accepted the secret: nobody needs to wait with it any more.
+    /// A server accepted the secret: no probe needs to wait with it any more.
     pub fn note_accepted(self) {
         let mut known = self.guard.lock();
         let Some(state) = known.secrets.get_mut(&self.key) else { return };
@@ -296,7 +296,7 @@ impl Turn<'_> {
         state.accepted = state.refusal.is_none() && state.doubted.is_none();
     }
 
-    /// A server refused the secret with this failure. True if that counts for everybody; else it is this target's
+    /// A server refused the secret with this failure. True if that counts for every target; else it is this target's
     /// alone, for now.
     pub fn note_refused(self, secret: &FileSecret, failure: &Failure, word: LoginResult) -> bool {
         // Other files may hold the same secret, so their times don't matter; but this clock may be behind this one's.

@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 /// Tickets kept: one for the next probe, and one for that which begins before it has ended.
 const KEPT: usize = 2;
 
-/// A store for whoever talks to one server under one name; names are not looked at.
+/// A store for a client of one server under one name; names are not looked at.
 pub(crate) fn for_one_server() -> Resumption {
     Resumption::store(Arc::new(OneServer::default()))
 }

@@ -1,9 +1,9 @@
 //! Judges of certificates, as rustls asks them: one that breaks a handshake off, and one that never does.
 //!
 //! A handshake that breaks off counts against this host at a real MySQL server. So there whatever is wrong with a
-//! certificate is kept as a verdict beside the finished session. Where nobody asks for a verdict, nothing is judged at
-//! all, not even the signature of the handshake: whoever may show any certificate proves nothing by it, and a server's
-//! own clients know more forms of keys than we do.
+//! certificate is kept as a verdict beside the finished session. Where the config asks for no verdict, nothing is
+//! judged at all, not even the signature of the handshake: a server that may show any certificate proves nothing by it,
+//! and a server's own clients know more forms of keys than we do.
 
 use std::sync::{Arc, Mutex};
 
@@ -55,7 +55,7 @@ enum OnFault {
 }
 
 impl Verifier {
-    /// Breaks a handshake off with whoever is not signed by these authorities, for its name.
+    /// Breaks a handshake off with a server whose certificate is not signed by these authorities, for its name.
     pub(crate) fn strict(authorities: Arc<Authorities>, shown: ShownCertificate) -> Self {
         let schemes = authorities.schemes();
         Self { demands: Some(Demands { authorities, name: true }), schemes, shown, on_fault: OnFault::BreakOff }

@@ -10,7 +10,7 @@ pub enum Signal {
     /// The deciding failure. Siblings must be probed: only a probe begun from now on is evidence (B4).
     WentDown(Failure),
     /// The first success after a failure. Siblings that are down should be probed: what they failed by may have been a
-    /// fault of this host that is over now, and if not, they have to fail beside a success before anybody leaves them.
+    /// fault of this host that is over now, and if not, they have to fail beside a success before any name leaves them.
     Answers,
     /// Up; `recovered` if it had been down.
     CameUp {

@@ -91,7 +91,7 @@ impl ServerError {
         }
     }
 
-    /// What the server says of the secret itself, if it does: after that nobody goes on with it (B7). A wrong password
+    /// What the server says of the secret itself, if it does: after that no host goes on with it (B7). A wrong password
     /// is final, since servers count them; a locked account and an expired password end even the slow tries, at
     /// MatrixOne, which says so by texts, as at MySQL.
     #[must_use]
@@ -124,8 +124,8 @@ impl ServerError {
         matches!(self.code, 1152 | 1184 | 1927 | 3169 | 4031) && !self.ends_every_connection()
     }
 
-    /// The reason, by text, then by number, then by the class of the number, then by stage: where nobody knows what it
-    /// is, only what is not of our own making may move a name.
+    /// The reason, by text, then by number, then by the class of the number, then by stage: where it is not known what
+    /// it is, only what is not of our own making may move a name.
     #[must_use]
     pub fn reason(&self, stage: Stage) -> FailureReason {
         // MatrixOne's is any raw error of its own; elsewhere it is the unknown error, which a statement can raise, too.

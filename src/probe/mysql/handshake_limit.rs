@@ -1,4 +1,4 @@
-//! What all probers of one server share, whoever of us asks (B7): at most one unfinished handshake, beside refusals
+//! What all probers of one server share (B7): at most one unfinished handshake, beside refusals
 //! that are long in coming (`decline`), and what the server has shown of its manners.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub struct HandshakeLimits(Arc<Mutex<HashMap<SocketAddr, Weak<HandshakeLimit>>>>
 #[derive(Debug)]
 pub struct HandshakeLimit {
     turns: Arc<Semaphore>,
-    /// Whether whoever has the turn has been greeted.
+    /// Whether the prober that has the turn has been greeted.
     greeted: AtomicBool,
     /// Whether the server's last word was that it has no room for another connection.
     crowded: AtomicBool,
@@ -74,7 +74,8 @@ impl HandshakeLimits {
 }
 
 impl HandshakeLimit {
-    /// Whoever shakes hands holds the one turn there is. Each handshake ends by itself, so that nobody waits for ever.
+    /// The prober that shakes hands holds the one turn there is. Each handshake ends by itself, so that no prober waits
+    /// for ever.
     pub(super) async fn wait_for_turn(&self) -> Turn {
         // Never closed.
         let turn = Turn(self.turns.clone().acquire_owned().await.ok());
@@ -82,19 +83,19 @@ impl HandshakeLimit {
         turn
     }
 
-    /// The turn, if nobody has it.
+    /// The turn, if no other prober has it.
     pub(super) fn turn_if_free(&self) -> Option<Turn> {
         let turn = self.turns.clone().try_acquire_owned().ok()?;
         self.greeted.store(false, Ordering::Relaxed);
         Some(Turn(Some(turn)))
     }
 
-    /// The server has greeted whoever has the turn.
+    /// The server has greeted the prober that has the turn.
     pub(super) fn note_greeted(&self) {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
-    /// True if the server has greeted whoever has the turn: then waiting for it says nothing of the path.
+    /// True if the server has greeted the prober that has the turn: then waiting for it says nothing of the path.
     pub(super) fn is_greeted(&self) -> bool {
         self.greeted.load(Ordering::Relaxed)
     }

@@ -1,9 +1,9 @@
 //! A second question beside a ping that is not answered: one new connection, up to the greeting.
 //!
-//! Of a kept connection's silence nobody knows whether the server is silent or what lay between has lost the
+//! Of a kept connection's silence there is no telling whether the server is silent or what lay between has lost the
 //! connection. Another one, asked once the ping is as late as any other probe's hedge is begun, tells within a round
 //! trip, and a dead path is noticed as soon as by a check that may overlap. The ping stays awaited. There is one an
-//! edge; none while anybody of us shakes hands with the server, nor where its last word was that it has no room for
+//! edge; none while another prober shakes hands with the server, nor where its last word was that it has no room for
 //! connections. It ends in a refused login, so the hedges of a fleet are spread, too: where that takes longer than a
 //! ping is waited for, most hosts make none.
 

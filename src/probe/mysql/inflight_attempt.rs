@@ -130,7 +130,8 @@ impl Progress {
 #[derive(Debug)]
 pub(super) struct InflightAttempt<T> {
     attempt: tokio::sync::Mutex<Option<Attempt<T>>>,
-    /// Of the latest, for whoever does not wait for it himself.
+    /// When the latest attempt began and what it waits for, for probes that do not wait for it; absent before the
+    /// first.
     latest: Mutex<Option<Latest>>,
 }
 

@@ -28,7 +28,7 @@ pub struct LoginProber {
     /// Of a path check.
     hedges: Option<Hedges>,
     hedge_attempt: InflightAttempt<Result<Timings, Failure>>,
-    /// How the latest attempt ended, and when; held by whoever awaits the one under way.
+    /// How the latest attempt ended, and when; held by the probe that awaits the one under way.
     latest: tokio::sync::Mutex<Option<(Instant, Result<Timings, Failure>)>>,
     kept: Mutex<Option<Session>>,
     /// Why the latest path check went without a login, if it did.
@@ -100,7 +100,7 @@ impl LoginProber {
 
 impl LoginProber {
     /// Waits until the ping that another attempt awaits is late enough to be hedged. Never comes back if there is none
-    /// to hedge, or nobody may.
+    /// to hedge, or the server may not be greeted.
     async fn turn_to_hedge(&self) -> Turn {
         let never = std::future::pending;
         let Some((hedges, began)) = self.hedges.as_ref().zip(self.attempt.began()) else { return never().await };
@@ -108,7 +108,7 @@ impl LoginProber {
         if self.attempt.phase() != Some(Phase::Ping) || !hedges.is_due() || !self.server.may_be_greeted() {
             return never().await;
         }
-        // Whoever has the turn will be heard of.
+        // The prober that has the turn will be heard of.
         let Some(turn) = self.server.limit.turn_if_free() else { return never().await };
         hedges.note_begun();
         turn
@@ -155,7 +155,7 @@ impl LoginProber {
         outcome
     }
 
-    /// The failure of an attempt that goes on. That somebody of us has the turn, whom the server has greeted, is no
+    /// The failure of an attempt that goes on. That another prober has the turn, which the server has greeted, is no
     /// fault of the path's.
     fn unfinished(&self, waited: Duration) -> Failure {
         let phase = self.attempt.phase().unwrap_or(Phase::Turn);

@@ -6,8 +6,8 @@
 //! it relays a login and the answer to one statement, packet by packet, and lets pass what the protocol has at that
 //! point and no more. A password in clear passes only into TLS with a server that has proved its name (B7).
 //!
-//! The socket is one in the abstract namespace with a random name, listening for one connection; whoever connects
-//! must be this process.
+//! The socket is one in the abstract namespace with a random name, listening for one connection; the client that
+//! connects must be this process.
 
 use std::io;
 use std::time::Duration;
@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
                     self.send_to_driver(number, &payload).await?;
                     number = self.relay_driver_answer(number).await?;
                 }
-                // Whole, and over TLS that nobody has proved, or none: an empty one is what it gets.
+                // Whole, and over TLS that proves no name, or none: an empty one is what it gets.
                 [0x01, 0x04] if self.uses_caching_sha2() => {
                     return Err(self.decline(number, &[0], clear_password_wanted()).await);
                 }

@@ -4,20 +4,20 @@
 //! applications. MatrixOne's front end welcomes connections that only listen to its greeting. So there are two path
 //! checks ([`GreetingProber`], [`LoginProber`]), and a deep check that both kinds share. What can't be completed is
 //! ended by a login that is refused, but never at MatrixOne, where that is a failed login of its provider's own
-//! account. Whoever leaves such refusals behind asks at a gentle pace, whatever the verdict. While one is not answered
-//! there is no other one for five minutes, then for twice as long after each that never came, half a day at most. A
-//! hedge is the exception to the pace: a late ping has one second connection, which ends in a refused login although
-//! the user works.
+//! account. A prober that leaves such refusals behind asks at a gentle pace, whatever the verdict. While one is not
+//! answered there is no other one for five minutes, then for twice as long after each that never came, half a day at
+//! most. A hedge is the exception to the pace: a late ping has one second connection, which ends in a refused login
+//! although the user works.
 //!
 //! - `packet`, `transport`: packets over a connection, plain or within TLS
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
 //! - `tls_mode`: TLS, and whose certificate will do; a bad one breaks no handshake off
 //! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept;
 //!   `tls_guard`: what a prober makes of it; `upgrade`: the step itself
-//! - `login_relay`, `query_relay`: mysql_async logs in and asks, and each packet is judged on its way; `login_fault`: how
-//!   either fails
-//! - `session`: a connection that is logged in; `login`: how to get one; `opening`: one that has greeted and speaks TLS;
-//!   `server`: who logs in, and when the server may be greeted
+//! - `login_relay`, `query_relay`: mysql_async logs in and asks, and each packet is judged on its way; `login_fault`:
+//!   how either fails
+//! - `session`: a connection that is logged in; `login`: how to get one; `opening`: one that has greeted and speaks
+//!   TLS; `server`: who logs in, and when the server may be greeted
 //! - `login_prober`: the checks that log in
 //! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is
 //!   ended that no probe goes on with; `refusals`: how the server refuses that

@@ -1,4 +1,4 @@
-//! A connection on which a login was accepted. Whoever drops it says goodbye.
+//! A connection on which a login was accepted. Dropping it says goodbye.
 
 use std::time::Duration;
 

@@ -42,9 +42,9 @@ impl Default for Permit {
     }
 }
 
-/// A handshake that may begin. Dropped before its end is told, it was lost: whoever waited for the permit, or for the
-/// handshake with a server that counts none, has gone. What does count is never dropped but with the process, and then
-/// stands in the file as begun.
+/// A handshake that may begin. Dropped before its end is told, it was lost: the prober that waited for the permit, or
+/// for the handshake with a server that counts none, has gone. What does count is never dropped but with the process,
+/// and then stands in the file as begun.
 #[derive(Debug)]
 pub(super) struct Begun {
     wish: Option<Wish>,

@@ -96,8 +96,8 @@ impl TlsGuard {
         }
     }
 
-    /// Whether a login may follow a greeting that offers no TLS. Where TLS was completed before, somebody in the middle
-    /// may have taken the offer out; if it was the server's administrator, ours says so in the config.
+    /// Whether a login may follow a greeting that offers no TLS. Where TLS was completed before, an attacker in the
+    /// middle may have taken the offer out; if it was the server's administrator, ours says so in the config.
     async fn without_offer(&self) -> AfterGreeting {
         if self.mode == "off" || !self.budget.was_completed(self.server).await {
             return AfterGreeting::Plain;

@@ -107,7 +107,7 @@ impl Ledger {
         let _ = finished_task(tokio::task::spawn_blocking(look).await);
     }
 
-    /// Changes the book. Whoever stops waiting for that does not stop it.
+    /// Changes the book. A caller that stops waiting for that does not stop it.
     pub(super) async fn exchange<T: Default + Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut TlsBook, &Wanted, Wall) -> T + Send + 'static,
@@ -211,7 +211,7 @@ fn file_version(path: &Path) -> io::Result<FileVersion> {
 enum Damaged {
     /// It is another process's, which may be about to write another one: only looked at.
     Stays,
-    /// We have the lock, so nobody else writes there.
+    /// We have the lock, so no other process writes there.
     GoesAside,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A handshake that breaks off counts against this host at a real MySQL server, and enough of them block it, with all
 //! its applications. So a certificate is judged here without breaking the handshake off: the session is finished, the
-//! verdict stands beside it, and whoever gets a bad one ends the conversation with a login that says nothing.
+//! verdict stands beside it, and a prober that gets a bad one ends the conversation with a login that says nothing.
 
 use std::io;
 use std::net::SocketAddr;

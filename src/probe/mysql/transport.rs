@@ -64,7 +64,7 @@ impl Transport {
     }
 }
 
-/// Writes what the socket takes at once, without a runtime: for whoever is being dropped.
+/// Writes what the socket takes at once, without a runtime: for a session that is being dropped.
 struct Now<'a>(&'a TcpStream);
 
 impl Write for Now<'_> {

@@ -16,7 +16,7 @@ use crate::model::{Failure, FailureReason, Secret, hide};
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// A statement of nobody: being refused is right.
+    /// A statement without a login: being refused is right.
     Anonymous,
     /// Whether the login is accepted.
     Login,
@@ -52,7 +52,7 @@ impl Text<'_> {
 pub struct Refusal {
     /// What to report.
     pub failure: Failure,
-    /// True if the secret itself is wrong: nobody should send it again.
+    /// True if the secret itself is wrong: no target should send it again.
     pub of_secret: bool,
 }
 
@@ -91,7 +91,7 @@ fn is_of_tdengine_2(body: &[u8]) -> bool {
 pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
     let reply = reply(text.body);
     match (&reply, question) {
-        // Whoever refuses a stranger by any of its ways is there; so is who answers him.
+        // A gateway that refuses a stranger by any of its ways is there; so is one that answers.
         (_, Question::Anonymous) if matches!(text.status, 401 | 403) => Ok(()),
         (Some(reply), Question::Anonymous) if text.status == 200 && meaning::is_about_login(reply.code) => Ok(()),
         (Some(reply), Question::Anonymous | Question::Login) if text.status == 200 && reply.code == 0 => Ok(()),

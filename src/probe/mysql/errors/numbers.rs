@@ -12,7 +12,7 @@ use crate::model::FailureReason as R;
 pub(super) enum Class {
     /// Our user, statement or spelling.
     Ours(R),
-    /// The server's own trouble, or nobody knows whose.
+    /// The server's own trouble, or it is not known whose.
     Theirs,
     /// MatrixOne's internal error: its text must tell.
     Internal,

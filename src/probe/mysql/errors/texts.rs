@@ -89,7 +89,7 @@ fn has(text: &str, parts: &[&str]) -> bool {
     parts.iter().all(|part| before.contains(part) || after.contains(part))
 }
 
-/// Whether a text that nobody knows speaks of our user or statement, and of no trouble of the server's own.
+/// Whether an unknown text speaks of our user or statement, and of no trouble of the server's own.
 pub(super) fn speaks_of_us(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     let has = |part: &&str| text.contains(*part);

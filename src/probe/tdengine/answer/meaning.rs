@@ -1,7 +1,7 @@
 //! What a code, a status or a sentence says about the target (pure).
 //!
 //! Codes are the low 16 bits of those of the C library (`taoserror.h`): the high byte names the part that speaks. What
-//! speaks of our user, licence, statement or limits moves no name, in codes that nobody has listed, too: each part of
+//! speaks of our user, licence, statement or limits moves no name, in codes that are not listed here, too: each part of
 //! which that is the subject has a range here. What is known one by one goes first, then words, then ranges.
 
 use crate::model::{FailureReason, Overload};
@@ -23,7 +23,7 @@ pub(super) const fn means(reason: FailureReason) -> Meaning {
 
 const WRONG_SECRET: Meaning = Meaning { of_secret: true, ..means(FailureReason::Auth) };
 
-/// This one adapter refuses everybody, or every query, until its memory falls.
+/// This one adapter refuses every client, or every query, until its memory falls.
 const WHOLE_ADAPTER: Meaning = Meaning { overload: Overload::WholeAdapter, ..means(FailureReason::Overloaded) };
 
 /// A code with its text. `None` if it says nothing in particular.
@@ -59,7 +59,7 @@ fn known(code: i64) -> Option<Meaning> {
         // down.
         11 | 24 | 25 | 32 | 33 | 35 | 304 | 305 => means(R::BackendDown),
         // Names not resolved or modules ended behind the adapter, its connection gone or killed, no node to execute on,
-        // no leader, none ready yet; no word on a table from whoever should know.
+        // no leader, none ready yet; no word on a table from the part that should know.
         21 | 38 | 523 | 531 | 533 | 558 | 950 | 1032 | 1283 | 1312 | 1321 | 2307 | 2316 | 2321 | 2324 | 9826 => {
             means(R::BackendDown)
         }
@@ -132,8 +132,8 @@ pub(super) fn of_text(text: &str) -> Option<Meaning> {
 /// What becomes of a user and what proves him.
 const OVER: &[&str] = &["expired", "disabled", "locked"];
 
-/// A status. Whoever knows no such path has lost what was behind it: a sibling that knows it takes the name over, and
-/// where none does, nothing moves (B4).
+/// A status. A front that knows no such path has lost what was behind it: a sibling that knows it takes the name over,
+/// and where none does, nothing moves (B4).
 pub(super) fn of_status(status: u16) -> Option<Meaning> {
     use FailureReason as R;
     let of_front = match status {
