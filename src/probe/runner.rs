@@ -14,7 +14,7 @@ use super::target_set::TargetSet;
 pub use super::target_set::{Probes, Probing};
 use crate::health::{Relevance, Signal, slow};
 use crate::model::{
-    Check, CheckHealth, CheckState, Event, EventKind, HealthView, Inventory, Now, Slowness, TargetHealth, TargetKey,
+    Check, CheckHealth, CheckState, EventKind, HealthView, Inventory, Now, Slowness, TargetHealth, TargetKey,
     TargetSpec,
 };
 use crate::sys::clock::Clock;

@@ -11,7 +11,6 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-
 /// Tickets kept: one for the next probe, and one for that which begins before it has ended.
 const KEPT: usize = 2;
 

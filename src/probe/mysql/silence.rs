@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::sys::lock::lock;
 use tokio::time::Instant;
 
-
 /// How long a greeting is waited for. A server that sends none for so long has ended the connection on its side, or
 /// counted it, by then.
 pub(super) const GREETING: Duration = Duration::from_secs(15);

@@ -211,7 +211,8 @@ fn said(source: SourceName, endpoint: usize, world: &World) -> BTreeMap<SourceKi
             [(SourceKind::ZoneDomain, Err(none())), (SourceKind::EndpointDomain, Err(none()))].into()
         }
         SourceName::Dns => {
-            let of = |(spot, place): (&Spot, &Place)| (zone(*spot), FoundZone::from_addresses([address(*spot, *place)]));
+            let of =
+                |(spot, place): (&Spot, &Place)| (zone(*spot), FoundZone::from_addresses([address(*spot, *place)]));
             let by_zone = SourceAnswer { zones: zones.iter().map(of).collect(), ..SourceAnswer::default() };
             let all = FoundZone::from_addresses(zones.iter().map(|(spot, place)| address(*spot, *place)));
             let whole = SourceAnswer { zones: [(Zone::Unknown, all)].into(), ..SourceAnswer::default() };
