@@ -11,7 +11,7 @@ use privatelinkd::cloud::metadata::Metadata;
 use privatelinkd::cloud::openapi::KeySource;
 use privatelinkd::cloud::openapi::api_hosts::Origin;
 use privatelinkd::cloud::sign::Keys;
-use privatelinkd::config::ProviderName;
+use privatelinkd::model::ProviderName;
 use privatelinkd::sys::clock::Clock;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -203,7 +203,7 @@ async fn a_role_that_may_not_be_taken_on_says_so() {
     let error = id(&configured(recipe, closed().await)).await.unwrap_err();
     assert_eq!(
         error,
-        "config: AssumeRole: permission denied: NoPermission (status 403): You are not authorized, request R"
+        "ram_role_arn: AssumeRole: permission denied: NoPermission (status 403): You are not authorized, request R"
     );
 }
 
@@ -220,8 +220,8 @@ async fn a_uri_answers_or_not() {
     assert_eq!(id(&uri()).await.unwrap(), "STS.uri");
     let error = id(&uri()).await.unwrap_err();
     let odd = "expected credentials in JSON, found an error in line 1, column 1";
-    assert_eq!(error, format!("config: credentials URI: {odd}"));
-    assert_eq!(id(&uri()).await.unwrap_err(), "config: credentials URI: expected status 200, found 302");
+    assert_eq!(error, format!("ram_role_arn: credentials URI: {odd}"));
+    assert_eq!(id(&uri()).await.unwrap_err(), "ram_role_arn: credentials URI: expected status 200, found 302");
     assert_eq!(server.seen()[0].line, "GET /keys?user=1 HTTP/1.1");
 }
 

@@ -2,31 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{Secret, words};
-
-words! {
-    /// `provider` of `[cloud.credentials]`.
-    ProviderName {
-        /// The default chain of the official SDKs.
-        Auto = "auto",
-        /// Keys in variables.
-        Environment = "environment",
-        /// A role taken on with a service account's token.
-        OidcRole = "oidc_role",
-        /// A profile of the official command line tool.
-        CliConfig = "cli_config",
-        /// A profile of the shared credentials file.
-        CredentialsFile = "credentials_file",
-        /// The role of the instance.
-        EcsRole = "ecs_role",
-        /// What a URI answers.
-        Uri = "uri",
-        /// Keys whose files the config names.
-        AccessKey = "access_key",
-        /// A role taken on with other keys.
-        RamRoleArn = "ram_role_arn",
-    }
-}
+use crate::model::Secret;
 
 /// `[cloud.credentials]`. What a provider is not told here it takes from the environment, as the official SDKs do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

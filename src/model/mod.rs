@@ -61,5 +61,4 @@ pub use probe::{
 pub use ranges::Families;
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};
-pub use words::ProbeKindName;
-pub(crate) use words::words;
+pub use words::{ProbeKindName, ProviderName};

@@ -23,7 +23,6 @@ macro_rules! words {
         }
     };
 }
-pub(crate) use words;
 
 words! {
     /// `kind` of `[endpoint.probe]`: the name of a [`ProbeKind`](super::ProbeKind).
@@ -38,5 +37,29 @@ words! {
         Https = "https",
         /// Any server that a TCP connection says enough of.
         Tcp = "tcp",
+    }
+}
+
+words! {
+    /// `provider` of `[cloud.credentials]`.
+    ProviderName {
+        /// The default chain of the official SDKs.
+        Auto = "auto",
+        /// Keys in variables.
+        Environment = "environment",
+        /// A role taken on with a service account's token.
+        OidcRole = "oidc_role",
+        /// A profile of the official command line tool.
+        CliConfig = "cli_config",
+        /// A profile of the shared credentials file.
+        CredentialsFile = "credentials_file",
+        /// The role of the instance.
+        EcsRole = "ecs_role",
+        /// What a URI answers.
+        Uri = "uri",
+        /// Keys whose files the config names.
+        AccessKey = "access_key",
+        /// A role taken on with other keys.
+        RamRoleArn = "ram_role_arn",
     }
 }

@@ -21,8 +21,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Inputs;
 use super::candidate::{Candidate, CandidateState, Candidates};
+use super::inputs::Inputs;
 use super::shed::{self, Shed};
 use super::slow;
 use super::unproven;

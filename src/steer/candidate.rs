@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Inputs;
-use super::evidence::{self, Charge};
+use super::charge::{self, Charge};
 use super::gone::{self, Place};
-use super::shed;
-use super::unproven;
+use super::host_hash::host_hash;
+use super::inputs::Inputs;
 use crate::model::{
     AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
     Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
@@ -99,12 +98,6 @@ impl Candidate {
     /// sake of one that is second choice, except when nothing has come of the new endpoint for `removal_grace`.
     pub(super) fn yields_to(&self, other: &Self, now: Boottime) -> bool {
         self.former.is_none_or(|until| other.priority <= self.priority || until <= now)
-    }
-
-    /// True if `other` proves that what this one fails by is its own fault (B4).
-    pub(super) fn is_disproved_by(&self, other: &Self, inputs: &Inputs<'_>) -> bool {
-        let charge = self.charge.filter(|_| self.key.address != other.key.address);
-        charge.is_some_and(|charge| charge.is_proven_by(other, inputs))
     }
 }
 
@@ -235,8 +228,8 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
             unheard: is_unheard(health.as_deref()),
             unproven: unproven.is_some_and(|unproven| unproven.contains(address)),
-            never_reached: unproven::never_reached(health.as_deref()),
-            charge: evidence::charge(health.as_deref()),
+            never_reached: never_reached(health.as_deref()),
+            charge: charge::charge(health.as_deref()),
             failing: is_failing(health.as_deref()),
             overloaded: is_overloaded(health.as_deref()),
             connects: connects(health.as_deref()),
@@ -253,6 +246,11 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
     addresses.filter(|(_, (_, entry))| !only_former || former(entry)).map(|(zone, a)| candidate(zone, a)).collect()
 }
 
+/// When it was last seen that nobody has ever reached it.
+fn never_reached(health: Option<&TargetHealth>) -> Option<Boottime> {
+    health?.checks.get(&Check::Path)?.never_reached
+}
+
 fn connects(health: Option<&TargetHealth>) -> bool {
     let path = health.and_then(|health| health.checks.get(&Check::Path));
     path.is_some_and(|path| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0)
@@ -266,7 +264,7 @@ fn is_failing(health: Option<&TargetHealth>) -> bool {
         CheckState::Down { .. } => false,
     };
     // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes away.
-    health.is_some_and(|health| evidence::in_force(health).any(|(_, check)| fails(check)))
+    health.is_some_and(|health| charge::in_force(health).any(|(_, check)| fails(check)))
 }
 
 fn is_overloaded(health: Option<&TargetHealth>) -> bool {
@@ -296,7 +294,7 @@ fn drain_ends(zone: &ZoneId, drain: &Drain, inputs: &Inputs<'_>) -> Boottime {
     if spread.is_zero() {
         drain.until
     } else {
-        drain.until.after(spread.mul_f64(shed::hash(inputs.host, zone.as_str())))
+        drain.until.after(spread.mul_f64(host_hash(inputs.host, zone.as_str())))
     }
 }
 
@@ -318,6 +316,6 @@ fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> Candi
 /// password) must not stop failing over from dead addresses, so it counts only where nothing else is known.
 fn telling(health: &TargetHealth) -> Vec<&CheckHealth> {
     let tells = |c: &CheckHealth| c.state != CheckState::Down { decided: None };
-    let telling: Vec<_> = evidence::in_force(health).map(|(_, check)| check).filter(|c| tells(c)).collect();
+    let telling: Vec<_> = charge::in_force(health).map(|(_, check)| check).filter(|c| tells(c)).collect();
     if telling.iter().all(|c| c.state == CheckState::Unknown) { health.checks.values().collect() } else { telling }
 }

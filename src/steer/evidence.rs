@@ -1,4 +1,4 @@
-//! What speaks against an address, and what of another one proves that it is the address's own fault.
+//! What of another address proves that what an address fails by is its own fault.
 //!
 //! A *charge* is a check by which an address is decidedly down (its latest `fall` failures are of the kind that another
 //! address mends) and that goes on failing. It is proven by another address of the same name that passes
@@ -15,51 +15,17 @@
 //! path check comes up); where that one has none, its path check is the strongest evidence there can be. One that
 //! nothing probes proves a charge by having been there for a minute since.
 
-use std::time::Duration;
-
-use super::Inputs;
 use super::candidate::{Candidate, CandidateState};
+use super::charge::Charge;
+use super::inputs::Inputs;
 use crate::model::{Boottime, Check, CheckHealth, CheckState, Span, TargetHealth};
 
-/// A charge lasts so long before an address that nothing probes is taken to be better.
-const TRUST_AFTER: Duration = Duration::from_secs(60);
-
-/// A check by which an address is decidedly down and goes on failing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Charge {
-    check: Check,
-    /// When that was decided.
-    decided: Boottime,
-    /// The latest failures, as far back as each is of the kind that another address mends.
-    failures: Span,
-}
-
-/// The gravest charge against an address, if there is one. Whoever has logged in since the path's latest failure has
-/// been reached: that failure says nothing of now.
-pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
-    let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
-        (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {
-            Some(Charge { check, decided, failures })
-        }
-        _ => None,
-    };
-    let health = health?;
-    let logged_in = health.checks.get(&Check::Deep).and_then(|deep| deep.last_success_started);
-    let is_over = |charge: &Charge| charge.check == Check::Path && logged_in >= Some(charge.failures.last);
-    // In the order of the checks: what is nearer to the wire is graver.
-    in_force(health).filter_map(of).find(|charge| !is_over(charge))
-}
-
-/// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the
-/// path, and what it said is out of date once the path check has come up since.
-pub(super) fn in_force(health: &TargetHealth) -> impl Iterator<Item = (Check, &CheckHealth)> {
-    let path_up = health.checks.get(&Check::Path).and_then(|path| match path.state {
-        CheckState::Up { .. } => Some(path.since.boottime),
-        CheckState::Unknown | CheckState::Down { .. } => None,
-    });
-    let is_over = move |check: &CheckHealth| check.on_the_way && check.moving.map(|run| run.last) <= path_up;
-    let checks = health.checks.iter().map(|(check, health)| (*check, health));
-    checks.filter(move |(check, health)| *check == Check::Path || !is_over(health))
+impl Candidate {
+    /// True if `other` proves that what this one fails by is its own fault (B4).
+    pub(super) fn is_disproved_by(&self, other: &Self, inputs: &Inputs<'_>) -> bool {
+        let charge = self.charge.filter(|_| self.key.address != other.key.address);
+        charge.is_some_and(|charge| charge.is_proven_by(other, inputs))
+    }
 }
 
 impl Charge {
@@ -85,16 +51,6 @@ impl Charge {
             |run: Span| run.last >= self.decided && beside(run) && (!(same && self.check == Check::Deep) || again(run));
         let up = matches!(theirs.state, CheckState::Up { .. }) && theirs.successes_in_a_row > 0;
         up && theirs.successes.is_some_and(younger)
-    }
-
-    /// When an address that nothing probes is taken to be better.
-    pub(super) fn trust_at(&self) -> Boottime {
-        self.decided.after(TRUST_AFTER)
-    }
-
-    /// When the failures began that count.
-    pub(super) fn since(&self) -> Boottime {
-        self.failures.first
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Inputs;
+use super::inputs::Inputs;
 use crate::model::{
     Boottime, Check, CheckState, Endpoint, EndpointName, Missing, Plan, Presence, SourceKind, TargetKey, Zone,
 };

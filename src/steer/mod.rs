@@ -13,8 +13,11 @@
 
 mod answer;
 mod candidate;
+mod charge;
 mod evidence;
 mod gone;
+mod host_hash;
+mod inputs;
 mod reason;
 mod shed;
 mod slow;
@@ -22,48 +25,9 @@ mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{
-    Answer, AnswerReason, Boottime, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now,
-    Overrides, Plan, Policy, Withdrawal,
-};
+use crate::model::{Answer, AnswerReason, EndpointName, EventKind, HostName, Now, Plan, Withdrawal};
 use candidate::Candidates;
-
-/// All that a decision depends on.
-#[derive(Debug, Clone, Copy)]
-pub struct Inputs<'a> {
-    /// What there is.
-    pub inventory: &'a Inventory,
-    /// How it does.
-    pub health: &'a HealthView,
-    /// Where we are.
-    pub host: &'a HostFacts,
-    /// What an admin asked for.
-    pub overrides: &'a Overrides,
-    /// What an admin prefers.
-    pub policy: &'a Policy,
-    /// The plan in force, if any.
-    pub previous: Option<&'a Plan>,
-    /// When.
-    pub now: Now,
-}
-
-/// A decision.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Steered {
-    /// What to publish.
-    pub plan: Plan,
-    /// What changed against the previous plan.
-    pub events: Vec<EventKind>,
-    /// When to look again although nothing else changes: a hold or a grace ends, or this host's turn comes (`shed`).
-    pub wake_at: Option<Boottime>,
-    /// Endpoints that lost an address just now: discovery should look whether the cloud knows why.
-    pub ask: BTreeSet<EndpointName>,
-    /// Names that still lead to what their endpoint was before the config made another of it, though `removal_grace` is
-    /// over.
-    pub outstayed: BTreeSet<HostName>,
-    /// Endpoints that the cloud no longer has, and that are kept beyond the grace since they prove to be there.
-    pub put_off: BTreeSet<EndpointName>,
-}
+pub use inputs::{Inputs, Steered};
 
 /// Decides.
 #[must_use]
@@ -83,7 +47,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
         };
         let left = reason::left(candidates, &chosen, previous);
         let reason = reason::of(candidates, &chosen, &left, inputs);
-        let unproven = unproven::remaining(candidates, &chosen, previous.is_none());
+        let unproven = unproven::remaining(candidates, &chosen.addresses, previous.is_none());
         turns.extend(chosen.wake);
         plan.answers.insert(name.clone(), Answer { addresses: chosen.addresses, standby: chosen.standby, reason });
         if !left.is_empty() {

@@ -20,9 +20,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Inputs;
 use super::answer::{self, Chosen};
 use super::candidate::{Candidate, CandidateState, Candidates};
+use super::inputs::Inputs;
 use crate::model::{Answer, AnswerReason, Answers, CheckHealth, CheckState, TargetHealth};
 
 pub(super) fn of(

@@ -31,11 +31,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Inputs;
 use super::candidate::{Candidate, CandidateState, Candidates};
+use super::host_hash::host_hash;
+use super::inputs::Inputs;
 use crate::model::{
-    Boottime, Check, CheckHealth, CheckState, EndpointName, HostFacts, Load, OVERLOAD_RAMP, Overload, OverloadRun,
-    TargetKey,
+    Boottime, Check, CheckHealth, CheckState, EndpointName, Load, OVERLOAD_RAMP, Overload, OverloadRun, TargetKey,
 };
 
 /// No host whose hash is not below leaves.
@@ -83,7 +83,7 @@ pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: 
     let now = inputs.now.boottime;
     for group in groups(&candidates.list) {
         let pressure = pressure(&group);
-        let hash = hash(inputs.host, &group.target);
+        let hash = host_hash(inputs.host, &group.target);
         let in_use = published.is_none_or(|p| group.members.iter().any(|c| p.contains(&c.key.address)));
         let leaves = match (pressure, in_use) {
             (Pressure::Outward(since), true) if hash < MOST => {
@@ -209,16 +209,6 @@ fn alternate(failures: &[Boottime], successes: &[Boottime]) -> Option<Boottime> 
     all.sort_unstable();
     all.dedup_by_key(|(_, success)| *success);
     all.get(2 * IN_TURN - 1).map(|(at, _)| **at)
-}
-
-/// At or above 0, below 1.
-pub(super) fn hash(host: &HostFacts, target: &str) -> f64 {
-    let part = |part: &Option<String>| part.clone().unwrap_or_default();
-    let machine = || format!("{}\n{}", part(&host.identity.machine_id), part(&host.hostname));
-    let host = host.instance_id.clone().unwrap_or_else(machine);
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{host}\n{target}").as_bytes());
-    let first = digest.as_ref().iter().take(4).fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
-    f64::from(first) / 4_294_967_296.0
 }
 
 #[cfg(test)]

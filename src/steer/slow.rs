@@ -7,9 +7,10 @@
 
 use std::net::IpAddr;
 
-use super::Inputs;
 use super::candidate::Candidate;
-use super::shed::{MOST, Shed, hash, reached};
+use super::host_hash::host_hash;
+use super::inputs::Inputs;
+use super::shed::{MOST, Shed, reached};
 use crate::model::{Boottime, OVERLOAD_RAMP, Slowness};
 
 /// Decides for what is left of one name's pool before its preference chooses.
@@ -17,7 +18,7 @@ pub(super) fn of(choice: &[&Candidate], published: Option<&[IpAddr]>, inputs: &I
     let mut shed = Shed::default();
     for c in choice {
         let Some(slow) = slowness(c) else { continue };
-        let hash = hash(inputs.host, &c.key.to_string());
+        let hash = host_hash(inputs.host, &c.key.to_string());
         let turn = |since: Boottime| since.after(OVERLOAD_RAMP.mul_f64(hash));
         let in_use = published.is_none_or(|p| p.contains(&c.key.address));
         let better = |other: &&Candidate| {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    AddressEntry, Answers, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointIdentity, Freshness, Graces,
-    Missing, Prefer, Presence, SourceKind, Span, Steering, TargetKey, Zone, ZoneEntry,
+    AddressEntry, Answers, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointIdentity, Freshness,
+    Graces, HealthView, HostFacts, Inventory, Missing, Overrides, Policy, Prefer, Presence, SourceKind, Span, Steering,
+    TargetKey, Zone, ZoneEntry,
 };
 
 const GRACE: Duration = Duration::from_secs(600);

@@ -12,14 +12,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::answer::Chosen;
 use super::candidate::{Candidate, CandidateState, Candidates};
-use crate::model::{Boottime, Check, TargetHealth};
-
-/// When it was last seen that nobody has ever reached it.
-pub(super) fn never_reached(health: Option<&TargetHealth>) -> Option<Boottime> {
-    health?.checks.get(&Check::Path)?.never_reached
-}
+use crate::model::{Check, TargetHealth};
 
 /// True if it has to leave for one of these.
 pub(super) fn gives_way<'a>(c: &Candidate, mut others: impl Iterator<Item = &'a Candidate>) -> bool {
@@ -32,13 +26,13 @@ pub(super) fn gives_way<'a>(c: &Candidate, mut others: impl Iterator<Item = &'a 
 }
 
 /// Who is unproven from now on.
-pub(super) fn remaining(candidates: &Candidates, chosen: &Chosen, is_new: bool) -> BTreeSet<IpAddr> {
+pub(super) fn remaining(candidates: &Candidates, published: &[IpAddr], is_new: bool) -> BTreeSet<IpAddr> {
     let is_proven = |c: &Candidate| {
         let succeeded =
             |health: &TargetHealth| health.checks.values().any(|check| check.last_success_started.is_some());
-        let published = chosen.addresses.contains(&c.key.address);
-        c.serves() || (published && c.health.as_deref().is_some_and(succeeded))
+        let is_published = published.contains(&c.key.address);
+        c.serves() || (is_published && c.health.as_deref().is_some_and(succeeded))
     };
-    let was = |c: &&Candidate| c.unproven || (is_new && chosen.addresses.contains(&c.key.address));
+    let was = |c: &&Candidate| c.unproven || (is_new && published.contains(&c.key.address));
     candidates.list.iter().filter(was).filter(|c| !is_proven(c)).map(|c| c.key.address).collect()
 }

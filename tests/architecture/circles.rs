@@ -10,23 +10,6 @@ use super::walk::House;
 /// By file: the files that it mentions.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Where files still import each other: folders, each with the reason. The list may only shrink.
-pub(super) const KNOWN: &[(&str, &str)] = &[
-    (
-        "src/cli/",
-        "commands share their exit codes and the output with the parser of the command line, which calls them",
-    ),
-    ("src/cloud/credentials/", "each provider is called by what it gives its keys to"),
-    ("src/config/", "the sections of a check share their context with the check that calls them"),
-    ("src/probe/", "a handshake and its guards, and a prober and what it is made of, know each other"),
-    ("src/steer/", "the steps of a decision share its types with the decision"),
-];
-
-/// Whether all these files lie where circles are known.
-pub(super) fn is_known(circle: &[String]) -> bool {
-    KNOWN.iter().any(|(folder, _)| circle.iter().all(|file| file.starts_with(folder)))
-}
-
 /// The circles of a house; each is the files that reach each other, sorted.
 pub(super) fn circles(house: &House) -> Vec<Vec<String>> {
     let graph: Graph = house.imports();

@@ -194,7 +194,7 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     room(
         "draft",
-        &["model", "sys::*", "cloud::*", "discover", "probe", "draft::*"],
+        &["model", "cloud::*", "discover", "probe", "draft::*"],
         "a config is drafted of what the API and the ports say, before there is any stage",
     ),
     pure("draft::findings", &["model", "cloud::privatelink::record"], "what was seen of an endpoint is a value"),

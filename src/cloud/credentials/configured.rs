@@ -6,9 +6,8 @@ use super::environment::Environment;
 use super::provider::Provider;
 use super::recipe::{Recipe, Role, StsPlace};
 use crate::cloud::sign::Keys;
-use crate::config::{
-    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, ProviderName, RoleConfig,
-};
+use crate::config::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
+use crate::model::ProviderName;
 
 /// The providers to ask, in their order, and the environment that they find.
 #[must_use]

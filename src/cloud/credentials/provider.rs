@@ -4,7 +4,7 @@ use super::environment::Environment;
 use super::fetch::{FetchContext, FetchedKeys, follow};
 use super::recipe::{Recipe, WhyNot};
 use super::{cli_config, file, ini};
-use crate::config::ProviderName;
+use crate::model::ProviderName;
 
 /// One way to find out how keys are got.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use super::origin::{self, Scheme};
 use super::section::Section;
 use super::{read, secret};
 use crate::config::credentials::{
-    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, ProviderName, RoleConfig,
+    AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig,
 };
 use crate::config::keys;
 use crate::config::raw::Node;
+use crate::model::ProviderName;
 
 const KEY: &str = "cloud.credentials";
 /// What STS takes at all; a role may allow less than the longest.

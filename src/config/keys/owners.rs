@@ -1,7 +1,6 @@
 //! Keys that not every provider, or not every kind of probe, has.
 
-use crate::config::credentials::ProviderName;
-use crate::model::ProbeKindName;
+use crate::model::{ProbeKindName, ProviderName};
 
 /// The word of a provider, or kind of probe, and the keys that not all of them have.
 pub type Owner = (&'static str, &'static [&'static str]);

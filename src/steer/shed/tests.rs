@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    AddressEntry, AnswerReason, Endpoint, EndpointIdentity, Freshness, HealthView, HostName, Inventory, Now, Overrides,
-    Plan, Policy, Presence, SourceKind, Span, TargetHealth, Wall, Zone, ZoneEntry,
+    AddressEntry, AnswerReason, Endpoint, EndpointIdentity, Freshness, HealthView, HostFacts, HostName, Inventory, Now,
+    Overrides, Plan, Policy, Presence, SourceKind, Span, TargetHealth, Wall, Zone, ZoneEntry,
 };
 use crate::steer::{Steered, steer};
 
@@ -72,7 +72,7 @@ impl World {
     /// A host whose hash for this target is in this part of the range.
     fn host(mut self, target: &str, part: std::ops::Range<f64>) -> Self {
         let named = |i: u32| HostFacts { instance_id: Some(format!("i-{i}")), ..HostFacts::default() };
-        self.host = (0..10_000).map(named).find(|host| part.contains(&hash(host, target))).unwrap();
+        self.host = (0..10_000).map(named).find(|host| part.contains(&host_hash(host, target))).unwrap();
         self
     }
 
@@ -174,7 +174,7 @@ fn at_most_half_of_the_hosts_leave() {
     assert_eq!(world.answer(1270).0, [3]);
     let left = (0..1000).filter(|i| {
         let host = HostFacts { instance_id: Some(format!("i-{i}")), ..HostFacts::default() };
-        hash(&host, "e0") < 0.5
+        host_hash(&host, "e0") < 0.5
     });
     assert!(left.count().abs_diff(500) < 60);
 }
@@ -186,8 +186,8 @@ fn hosts_of_one_image_differ_by_their_names() {
         hostname: Some(hostname.to_owned()),
         ..HostFacts::default()
     };
-    assert!(hash(&host("a", None), "e0") != hash(&host("b", None), "e0"));
-    assert!(hash(&host("a", Some("i-1")), "e0") == hash(&host("b", Some("i-1")), "e0"));
+    assert!(host_hash(&host("a", None), "e0") != host_hash(&host("b", None), "e0"));
+    assert!(host_hash(&host("a", Some("i-1")), "e0") == host_hash(&host("b", Some("i-1")), "e0"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Slowness;
-use crate::steer::shed::hash;
+use crate::steer::host_hash::host_hash;
 
 /// Slow since then, until then if it is over.
 fn slow(since: u64, until: Option<u64>) -> CheckHealth {
@@ -21,7 +21,7 @@ fn world(prefer: Prefer, part: std::ops::Range<f64>) -> World {
         zone: Some("z0".parse().unwrap()),
         ..HostFacts::default()
     };
-    world.host = (0..10_000).map(host).find(|host| part.contains(&hash(host, &target))).unwrap();
+    world.host = (0..10_000).map(host).find(|host| part.contains(&host_hash(host, &target))).unwrap();
     world.policy.default = Steering { prefer, answers: Answers::All, ..Steering::default() };
     world.set(1, up(999));
     world.set(2, up(999));
