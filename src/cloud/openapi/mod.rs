@@ -1,7 +1,7 @@
 //! Calls of the OpenAPI: signed, bounded, retried where that helps.
 //!
 //! [`Client::call`] is the loop that touches the world. What it decides by is pure and beside it: [`refusal`] reads
-//! what an error means, [`retry`] says whether and when to try again and what to change first, [`hosts`] knows where
+//! what an error means, [`retry`] says whether and when to try again and what to change first, [`api_hosts`] knows where
 //! a product answers.
 
 pub mod api_hosts;
