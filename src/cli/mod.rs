@@ -45,7 +45,7 @@ struct Cli {
     /// How much to log, whatever [log] level says.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = EVERYWHERE)]
     log: Option<Level>,
-    /// Root's rights are given up already, and the environment is the service's: see `eyes`.
+    /// Root's rights are given up already, and the environment is the service's: see `run_as`.
     #[arg(long, hide = true)]
     as_unit: bool,
     #[command(subcommand)]
