@@ -12,7 +12,8 @@ use crate::model::{Boottime, Check, CheckHealth, CheckState, FailureReason};
 /// (`steer::shed`); by whether its latest success was begun before or after some failure, of whatever target: after one
 /// that decided (B4), or after the first of a run (B5); and by whether a failure that another address could mend was
 /// begun before or after the same, or some success: the first of a run (which it then lies beside), or, of a login, the
-/// latest one.
+/// latest one. A login that was begun after the path's latest failure ends what that says, and the path's next failure
+/// says it anew.
 #[derive(Debug, Clone, Default)]
 pub struct Relevance {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
@@ -23,6 +24,8 @@ pub struct Relevance {
     came_up_at: Option<Boottime>,
     /// As `came_up_at`, for failures of deep checks alone: when the latest login that succeeded began.
     logged_in_at: Option<Boottime>,
+    /// When the latest failure of a path check began that another address could mend: a login begun since ends it.
+    path_failed_at: Option<Boottime>,
 }
 
 impl Relevance {
@@ -34,7 +37,15 @@ impl Relevance {
         let logged_in = self.logged_in_at.filter(|_| check == Check::Deep);
         let failure = before.moving.map(|run| run.last);
         let is_beside = before.moving != after.moving && failure < self.failed_at.max(self.came_up_at).max(logged_in);
-        is_evidence || is_beside || Self::decision_inputs(before) != Self::decision_inputs(after)
+        let reaches = check == Check::Deep && success < after.last_success_started && success < self.path_failed_at;
+        let fails_again = check == Check::Path
+            && before.moving != after.moving
+            && self.logged_in_at.is_some_and(|login| failure <= Some(login));
+        is_evidence
+            || is_beside
+            || reaches
+            || fails_again
+            || Self::decision_inputs(before) != Self::decision_inputs(after)
     }
 
     /// Keeps the times that later results are compared with.
@@ -43,8 +54,9 @@ impl Relevance {
         self.failed_at = self.failed_at.max(decided).max(after.failing_since).max(after.moving.map(|run| run.first));
         let up_since = matches!(after.state, CheckState::Up { .. }).then_some(after.since.boottime);
         self.came_up_at = self.came_up_at.max(up_since).max(after.successes.map(|run| run.first));
-        if check == Check::Deep {
-            self.logged_in_at = self.logged_in_at.max(after.last_success_started);
+        match check {
+            Check::Deep => self.logged_in_at = self.logged_in_at.max(after.last_success_started),
+            Check::Path => self.path_failed_at = self.path_failed_at.max(after.moving.map(|run| run.last)),
         }
     }
 
