@@ -245,17 +245,20 @@ impl Oracle {
     /// Nothing is left that could change it without an event.
     fn is_final(&self, case: &Case<'_>, new: &Answer) -> bool {
         let is_noisy = |spot: &Spot| self.truth.spots.get(spot).is_none_or(|s| s.state == State::Noisy);
+        let is_well = |spot: &Spot| self.truth.spots.get(spot).is_some_and(|s| s.state == State::Healthy);
+        let nobody_well = !new.addresses.iter().filter_map(|a| case.world.spot(*a)).any(|(spot, _)| is_well(&spot));
         let undecided = |(spot, address): (Spot, IpAddr)| {
             let state = self.truth.spots.get(&spot).map(|s| s.state);
             // What fails in vain may come in yet, and what is unknown may turn up.
-            let may_come = state == Some(State::Vain) || self.may_be_held(case, spot, address);
+            // Where nobody is well, whoever can be reached is as good as those that are published.
+            let as_good = nobody_well && state.is_some_and(State::path_is_up);
+            let may_come = state == Some(State::Vain) || as_good || self.may_be_held(case, spot, address);
             (may_come && !new.addresses.contains(&address)) || !self.is_settled(case, spot)
         };
         // What comes first may take the place of what is published as soon as it is seen to work.
         let published =
             || new.addresses.iter().filter_map(|a| case.world.spot(*a)).map(|(spot, _)| self.key(spot, case));
-        let well = |spot: &&Spot| self.truth.spots.get(spot).is_some_and(|s| s.state == State::Healthy);
-        let first = case.claims.iter().filter(well).map(|spot| self.key(*spot, case)).min();
+        let first = case.claims.iter().filter(|spot| is_well(spot)).map(|spot| self.key(*spot, case)).min();
         let outranked = first.is_some_and(|first| published().any(|key| key > first));
         let all_known = new.addresses.iter().all(|a| case.addresses().any(|(_, known)| known == *a));
         let draining = self.truth.drains.values().any(|until| *until > case.now);
