@@ -82,18 +82,12 @@ fn fields(kind: &EventKind) -> Fields<'_> {
     match kind {
         EventKind::Started { .. } => plain("started"),
         EventKind::Stopping => plain("stopping"),
-        EventKind::EdgeBegan { target, check, failure } => Fields {
-            target: Some(target),
-            check: Some(check.label()),
-            reason: Some(failure.reason.label()),
-            ..plain("edge_began")
-        },
-        EventKind::TargetDown { target, check, failure } => Fields {
-            target: Some(target),
-            check: Some(check.label()),
-            reason: Some(failure.reason.label()),
-            ..plain("target_down")
-        },
+        EventKind::EdgeBegan { target, check, failure } => {
+            Fields { reason: Some(failure.reason.label()), ..of_check(Some(target), check, "edge_began") }
+        }
+        EventKind::TargetDown { target, check, failure } => {
+            Fields { reason: Some(failure.reason.label()), ..of_check(Some(target), check, "target_down") }
+        }
         EventKind::TargetUp { target, check, recovered: _ } => of_check(Some(target), check, "target_up"),
         EventKind::TargetSlow { target, check, median: _, beside: _ } => of_check(Some(target), check, "target_slow"),
         EventKind::TargetSlowOver { target, check } => of_check(Some(target), check, "target_slow_over"),

@@ -9,6 +9,7 @@
 //! another endpoint by now.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -47,16 +48,21 @@ pub(super) fn goes_at(missing: Option<Missing>, place: Place<'_>, inputs: &Input
     })
 }
 
-/// Endpoints with published addresses that would have gone if they did not prove themselves.
+/// Endpoints of which a published address would have gone, with them or with its zone, if it did not prove itself.
 pub(super) fn put_off(inputs: &Inputs<'_>, plan: &Plan) -> BTreeSet<EndpointName> {
-    let is_put_off = |(name, endpoint): (&EndpointName, &Endpoint)| {
-        let place = Place { endpoint: (name, endpoint), zone: None };
-        let fate = endpoint.missing.and_then(|missing| fate(missing, place, inputs));
-        endpoint.presence == Presence::Configured
-            && matches!(fate, Some(Fate::PutOff(_)))
-            && place.addresses().any(|(_, address)| plan.answers.values().any(|a| a.addresses.contains(&address)))
+    let published = |address: IpAddr| plan.answers.values().any(|answer| answer.addresses.contains(&address));
+    let is_put_off = |(place, missing): (Place<'_>, Option<Missing>)| {
+        let fate = missing.and_then(|missing| fate(missing, place, inputs));
+        matches!(fate, Some(Fate::PutOff(_))) && place.addresses().any(|(_, address)| published(address))
     };
-    inputs.inventory.endpoints.iter().filter(|of| is_put_off(*of)).map(|(name, _)| name.clone()).collect()
+    let configured = inputs.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
+    configured.filter(|of| places(*of).any(is_put_off)).map(|(name, _)| name.clone()).collect()
+}
+
+/// An endpoint and each of its zones, and since when the API lacks them.
+fn places<'a>(endpoint: (&'a EndpointName, &'a Endpoint)) -> impl Iterator<Item = (Place<'a>, Option<Missing>)> {
+    let zones = endpoint.1.zones.iter().map(move |(zone, entry)| (Place { endpoint, zone: Some(zone) }, entry.missing));
+    iter::once((Place { endpoint, zone: None }, endpoint.1.missing)).chain(zones)
 }
 
 fn fate(missing: Missing, place: Place<'_>, inputs: &Inputs<'_>) -> Option<Fate> {

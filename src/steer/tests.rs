@@ -479,6 +479,24 @@ fn an_endpoint_that_proves_to_be_there_is_kept_for_a_day_although_the_cloud_has_
 }
 
 #[test]
+fn a_zone_that_proves_to_be_there_is_kept_for_its_own_name_alike() {
+    let mut world = World::new(&[&[1]]);
+    let over = 990 + GRACE.as_secs();
+    world.now = now(over + 20);
+    world.set(1, up(over + 20));
+    let endpoint = world.endpoint(0);
+    endpoint.proves_itself = true;
+    endpoint.names.clear();
+    let entry = endpoint.zones.values_mut().next().unwrap();
+    (entry.names, entry.missing) = ([name("db.example")].into(), gone(over + 10));
+    let steered = world.steer(Some(&plan(&[1])));
+    assert_eq!(steered.plan.answers[&name("db.example")].addresses, ips(&[1]));
+    assert_eq!(steered.put_off, ["e0".parse().unwrap()].into(), "and it is said");
+    world.set(1, down(over, over + 9));
+    assert!(world.steer(Some(&plan(&[1]))).plan.answers.is_empty());
+}
+
+#[test]
 fn what_may_be_dead_is_not_preferred_to_what_may_be_dead_because_a_second_choice_answers() {
     let mut world = World::new(&[&[1, 2], &[3]]);
     world.endpoint(1).priority = 1;

@@ -77,24 +77,6 @@ pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
 fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> Endpoint {
     let was = old.map(identity::before);
     let same = was.as_ref().is_some_and(|was| identity::same_in_api(was, wanted));
-    let mut zones: BTreeMap<Zone, ZoneEntry> = BTreeMap::new();
-    for (zone, entry) in old.into_iter().flat_map(|o| &o.zones) {
-        let still = match zone {
-            Zone::Known(id) => wanted.zone_names.get(id),
-            Zone::Unknown => None,
-        };
-        let known = ZoneEntry {
-            names: BTreeSet::new(),
-            leaving: leaving(&entry.names, &entry.leaving, still.unwrap_or(&BTreeSet::new()), now),
-            addresses: entry.addresses.clone(),
-            cloud: entry.cloud.clone().filter(|_| same),
-            missing: entry.missing.filter(|_| same),
-        };
-        zones.insert(zone.clone(), known);
-    }
-    for (zone, names) in &wanted.zone_names {
-        zones.entry(Zone::Known(zone.clone())).or_default().names.clone_from(names);
-    }
     // One that the config gave goes with it; one that the API told stays.
     let told = old.filter(|_| same && was.as_ref().is_some_and(|was| was.domain.is_none()));
     let mut endpoint = Endpoint {
@@ -104,7 +86,7 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         leaving: old.map(|o| leaving(&o.names, &o.leaving, &wanted.names, now)).unwrap_or_default(),
         names: wanted.names.clone(),
         priority: wanted.priority,
-        zones,
+        zones: described_zones(wanted, old, same, now),
         probed: wanted.probe.is_some(),
         proves_itself: proves_itself(wanted),
         presence: Presence::Configured,
@@ -134,6 +116,35 @@ fn described(wanted: &EndpointConfig, old: Option<&Endpoint>, now: Boottime) -> 
         apply_source::forget(&mut endpoint, kind);
     }
     endpoint
+}
+
+/// The zones of an endpoint, known ones and those that the config names. What the cloud said of them counts while it is
+/// the `same` endpoint there.
+fn described_zones(
+    wanted: &EndpointConfig,
+    old: Option<&Endpoint>,
+    same: bool,
+    now: Boottime,
+) -> BTreeMap<Zone, ZoneEntry> {
+    let mut zones: BTreeMap<Zone, ZoneEntry> = BTreeMap::new();
+    for (zone, entry) in old.into_iter().flat_map(|o| &o.zones) {
+        let still = match zone {
+            Zone::Known(id) => wanted.zone_names.get(id),
+            Zone::Unknown => None,
+        };
+        let known = ZoneEntry {
+            names: BTreeSet::new(),
+            leaving: leaving(&entry.names, &entry.leaving, still.unwrap_or(&BTreeSet::new()), now),
+            addresses: entry.addresses.clone(),
+            cloud: entry.cloud.clone().filter(|_| same),
+            missing: entry.missing.filter(|_| same),
+        };
+        zones.insert(zone.clone(), known);
+    }
+    for (zone, names) in &wanted.zone_names {
+        zones.entry(Zone::Known(zone.clone())).or_default().names.clone_from(names);
+    }
+    zones
 }
 
 /// Whether each success of its path check tells that the endpoint itself has answered.
