@@ -12,6 +12,8 @@ use super::super::probing::Seen;
 pub(super) const FALL: usize = 3;
 /// Those that bring it up.
 pub(super) const RISE: usize = 3;
+/// Of so many results more than `fall` may tell of a link that loses packets.
+const LOSSY: usize = 40;
 /// Results kept of each check.
 const KEEP: usize = 128;
 
@@ -90,15 +92,15 @@ impl Log {
         run.fold(None, |sum: Option<(Ms, usize)>, e| Some((e.began, sum.map_or(0, |s| s.1) + 1)))
     }
 
-    /// When the first of those successes began that made its path one that is up, by `rise`, and after which it has not
-    /// gone down by `fall`.
+    /// When the last of those successes was known that made its path one that is up, by `rise`, and after which it has
+    /// not gone down by `fall`.
     pub(super) fn up_since(&self, address: IpAddr) -> Option<Ms> {
         let (mut passed, mut failed, mut since) = (Vec::new(), 0, None);
         for e in self.of(address, Check::Path) {
             if e.found == Found::Good {
                 failed = 0;
-                passed.push(e.began);
-                since = since.or(passed.first().copied().filter(|_| passed.len() >= RISE));
+                passed.push(e.ended);
+                since = since.or(passed.iter().max().copied().filter(|_| passed.len() >= RISE));
             } else {
                 failed += 1;
                 passed.clear();
@@ -106,6 +108,60 @@ impl Log {
             }
         }
         since
+    }
+
+    /// It has passed, and not failed so often since that it must be down.
+    pub(super) fn may_be_up(&self, address: IpAddr) -> bool {
+        let up = |check| self.failing(address, check).count() < FALL;
+        self.ever_passed(address) && (up(Check::Path) || self.passes(address, Check::Deep))
+    }
+
+    /// Failures that another address could mend and that took it down: `fall` of them, one right after the other, and
+    /// no rise since; or, of a link that loses packets, those among the latest results. The latest first.
+    pub(super) fn charge(&self, address: IpAddr, check: Check, loses: bool) -> Vec<Entry> {
+        let down = self.since_it_was_up(address, check);
+        let decides = |run: &[Entry]| run.iter().all(|e| e.found == Found::Bad);
+        if down.windows(FALL).any(decides) {
+            return down.into_iter().filter(|e| e.found == Found::Bad).collect();
+        }
+        let loses = loses || self.is_down_by_loss(address, check);
+        let recent = self.of(address, check).rev().take(LOSSY).filter(|e| loses && e.found == Found::Bad);
+        recent.collect()
+    }
+
+    /// The latest results, as far back as there is no rise among them. The latest first.
+    fn since_it_was_up(&self, address: IpAddr, check: Check) -> Vec<Entry> {
+        let rise = if check == Check::Path { RISE } else { 1 };
+        let mut passed = 0;
+        let below = |e: &Entry| {
+            passed = if e.found == Found::Good { passed + 1 } else { 0 };
+            passed < rise
+        };
+        self.of(address, check).rev().take_while(below).collect()
+    }
+
+    /// More than one result in nine has failed: the leaky counter is full, which is half full after each return. One
+    /// failure less than that takes is enough here, since results may be known in another order.
+    fn is_down_by_loss(&self, address: IpAddr, check: Check) -> bool {
+        const LEAK: usize = 8;
+        let rise = if check == Check::Path { RISE } else { 1 };
+        let (mut level, mut passed, mut failed) = (0_usize, 0, 0);
+        let (mut down, mut by_loss) = (false, false);
+        for e in self.of(address, check) {
+            if e.found == Found::Good {
+                (passed, failed) = (passed + 1, 0);
+                level = if down && passed >= rise { LEAK * FALL } else { level.saturating_sub(1) };
+                down &= passed < rise;
+            } else {
+                (passed, failed) = (0, failed + 1);
+                if !down {
+                    level += LEAK;
+                    by_loss = level >= LEAK * (2 * FALL - 1);
+                    down = by_loss || failed >= FALL;
+                }
+            }
+        }
+        down && by_loss
     }
 
     /// When the first probe began that it has ever passed.

@@ -115,6 +115,8 @@ impl Oracle {
     }
 
     pub(super) fn suffered(&mut self, event: Event, world: &World, now: Ms) {
+        // What fails by a cut that follows at once upon the end of another may have been seen to work in between.
+        let in_between = matches!(event, Event::Cut(_)) && now.saturating_sub(self.last_event) < SECOND;
         self.last_event = now;
         if let Event::Cut(_) | Event::NoSockets = event {
             self.cuts.push(now);
@@ -133,7 +135,7 @@ impl Oracle {
             _ => {}
         }
         for (name, watch) in &mut self.names {
-            if !leaves_alone(event, name, world) || !Truth::claims(name, world).is_disjoint(&undecided) {
+            if in_between || !leaves_alone(event, name, world) || !Truth::claims(name, world).is_disjoint(&undecided) {
                 watch.stable = None;
             }
         }

@@ -13,8 +13,8 @@ use crate::rules::history::{Kind, Ms, SECOND, Spot};
 /// From the last probe before a path dies: an interval with its jitter, `fall` probes, the deadline of the last one, a
 /// sibling's answer, and the next regular look.
 const SOON_GONE: Ms = 25 * SECOND;
-/// Of so many results more than `fall` may tell of a link that loses packets.
-const LOSSY: usize = 40;
+/// For so long a link that lost packets may still be known for it.
+const LOSSY: Ms = 600 * SECOND;
 /// Until things that were otherwise are noticed by everybody.
 const NOTICED: Ms = 60 * SECOND;
 const MOST_HOLD: Ms = 300 * SECOND;
@@ -45,6 +45,10 @@ impl Oracle {
             }
         }
         for came in after.difference(&before) {
+            if self.is_no_better(case, *came, &before) {
+                let text = format!("{}: {came} joins and fails, though what was given may stay", change());
+                return Some((Promise::NeedlessMove, text));
+            }
             if let Some((promise, why)) = self.premature(case, *came, &before, &after) {
                 return Some((promise, format!("{}: {came} {why}", change())));
             }
@@ -74,18 +78,38 @@ impl Oracle {
     ) -> Result<(), &'static str> {
         let Some((spot, _)) = case.world.spot(gone) else { return Ok(()) };
         let given_up = self.truth.is_given_up(spot, gone, case.world) || !case.claims.contains(&spot);
+        if given_up && !self.may_be_given_up(case, (spot, gone), after) {
+            return Err("is given up, though nothing that is left works, and it need not go yet");
+        }
         // The admin said otherwise just now.
         let told_so = case.now.saturating_sub(self.truth.settled) < SECOND || (case.world.setup.one && many > 1);
+        if told_so && !given_up && self.log.may_be_up(gone) && !after.iter().any(|a| self.log.may_be_up(*a)) {
+            return Err("leaves, and nothing that is left works");
+        }
         if given_up || told_so || self.is_outranked(case, spot, after) {
             return Ok(());
         }
         let siblings: Vec<_> = case.addresses().map(|(_, a)| a).filter(|a| *a != gone).collect();
         let checks = self.checks(spot, case.world);
-        let disproved = checks.iter().any(|check| self.is_disproved(gone, *check, &siblings));
+        let loses = self.was_noisy(spot, case.now.saturating_sub(LOSSY));
+        let disproved = checks.iter().any(|check| self.is_disproved((gone, loses), *check, &siblings));
         if disproved || self.never_worked(gone, &siblings) {
             return Ok(());
         }
         Err("leaves, and no failure of its own lies at or after a success of a sibling")
+    }
+
+    /// What is given up stays while nothing else may work, until its grace is over.
+    fn may_be_given_up(&self, case: &Case<'_>, (spot, gone): (Spot, IpAddr), after: &BTreeSet<IpAddr>) -> bool {
+        let over = case.world.removed.contains(&spot.endpoint)
+            || !case.claims.contains(&spot)
+            || self.truth.is_over(spot, case.world, case.now)
+            || self.truth.is_long_given_up((spot, gone), case.world, case.now);
+        let works = |address: &IpAddr| {
+            let noisy = case.world.spot(*address).is_some_and(|(spot, _)| self.was_noisy(spot, case.now));
+            noisy || self.log.may_be_up(*address)
+        };
+        over || after.iter().any(works)
     }
 
     /// It was given before anything was known, and failed while a sibling worked.
@@ -105,22 +129,31 @@ impl Oracle {
         works && !left.is_empty() && left.iter().all(|key| *key < self.key(spot, case))
     }
 
-    /// `fall` failures in a row, or many among few, and a sibling passed meanwhile: once since the first began, or
-    /// without a failure from before the last until after it.
-    fn is_disproved(&self, gone: IpAddr, check: Check, siblings: &[IpAddr]) -> bool {
-        let in_a_row: Vec<_> = self.log.failing(gone, check).filter(|e| e.found == Found::Bad).collect();
-        let recent: Vec<_> = self.log.of(gone, check).rev().take(LOSSY).filter(|e| e.found == Found::Bad).collect();
-        let bad = if in_a_row.len() >= FALL { in_a_row } else { recent };
+    /// A charge, and a sibling that passes and did so meanwhile: once since the first failure began, or without a
+    /// failure from before the last until after it.
+    fn is_disproved(&self, (gone, loses): (IpAddr, bool), check: Check, siblings: &[IpAddr]) -> bool {
+        let bad = self.log.charge(gone, check, loses);
         let (Some(first), Some(last), true) = (bad.last(), bad.first(), bad.len() >= FALL) else { return false };
         let (first, last) = (first.began, last.ended);
         let passed = |sibling: &IpAddr| {
-            [Check::Path, Check::Deep].iter().any(|own| {
+            [Check::Path, Check::Deep].iter().filter(|own| self.log.passes(*sibling, **own)).any(|own| {
                 let mut results = self.log.of(*sibling, *own);
                 let beside = self.log.passing(*sibling, *own).is_some_and(|(since, _)| since <= last);
                 results.any(|e| e.found == Found::Good && e.began >= first && (e.began <= last || beside))
             })
         };
         siblings.iter().any(passed)
+    }
+
+    /// Its path fails just now, and something that was given may stay.
+    fn is_no_better(&self, case: &Case<'_>, came: IpAddr, before: &BTreeSet<IpAddr>) -> bool {
+        let fails = self.log.failing(came, Check::Path).next().is_some_and(|e| e.found == Found::Bad);
+        let may_stay = |address: &IpAddr| {
+            let spot = case.world.spot(*address).filter(|(_, is_now)| *is_now).map(|(spot, _)| spot);
+            spot.is_some_and(|s| case.claims.contains(&s) && !self.truth.is_given_up(s, *address, case.world))
+        };
+        let told_so = case.now.saturating_sub(self.truth.settled) < SECOND;
+        fails && !told_so && before.iter().any(may_stay)
     }
 
     /// Whether an address joins, or comes back, before it should.
@@ -153,6 +186,12 @@ impl Oracle {
         let earned = is_new || self.log.up_since(came).is_some_and(|since| since + hold <= case.now);
         (!earned && case.world.kind(spot) != Kind::Deep)
             .then_some((Promise::EarnedReturn, "comes back before it has earned it, though another works"))
+    }
+
+    /// It has come and gone by chance since then, or does so.
+    fn was_noisy(&self, spot: Spot, since: Ms) -> bool {
+        let noisy = |own: &Since| own.state == State::Noisy || own.noisy_until.is_some_and(|until| until >= since);
+        self.truth.spots.get(&spot).is_some_and(noisy)
     }
 
     fn checks_pass(&self, case: &Case<'_>, address: IpAddr) -> bool {

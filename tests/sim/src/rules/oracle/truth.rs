@@ -9,6 +9,8 @@ use super::super::world::{Host, Place, SHARED, SourceName, World, address};
 
 /// Two passes of the API that agree on an absence lie so far apart.
 const APART: Ms = 300 * SECOND;
+/// How long what the config no longer has is kept.
+const REMOVAL: Ms = 600 * SECOND;
 
 /// What an address is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub(super) struct Truth {
     lacked_zone: BTreeMap<Spot, Vec<Ms>>,
     /// When the config began to lack an endpoint.
     removed: BTreeMap<usize, Ms>,
+    /// Since when an address has been given up.
+    given_up: BTreeMap<IpAddr, Ms>,
 }
 
 impl Truth {
@@ -88,6 +92,7 @@ impl Truth {
             lacked: BTreeMap::new(),
             lacked_zone: BTreeMap::new(),
             removed: BTreeMap::new(),
+            given_up: BTreeMap::new(),
         };
         truth.look(world, 0);
         truth
@@ -135,6 +140,7 @@ impl Truth {
             Event::Replace(spot) => {
                 self.known.remove(&spot);
                 self.spots.remove(&spot);
+                self.note_given_up(spot.endpoint, world, now);
             }
             _ => {}
         }
@@ -152,6 +158,7 @@ impl Truth {
             }
         }
         self.told.insert((pass.source, pass.endpoint), has.clone());
+        self.note_given_up(pass.endpoint, world, now);
         if pass.source != SourceName::Api {
             return;
         }
@@ -165,6 +172,25 @@ impl Truth {
             let lacked = self.lacked_zone.entry(*spot).or_default();
             if has.contains_key(spot) { lacked.clear() } else { lacked.push(now) }
         }
+    }
+
+    fn note_given_up(&mut self, endpoint: usize, world: &World, now: Ms) {
+        for (spot, place) in world.spots.iter().filter(|(spot, _)| spot.endpoint == endpoint) {
+            for generation in 0..=place.generation {
+                let of = address(*spot, Place { generation, ..*place });
+                if self.is_given_up(*spot, of, world) {
+                    self.given_up.entry(of).or_insert(now);
+                } else {
+                    self.given_up.remove(&of);
+                }
+            }
+        }
+    }
+
+    /// It has been given up for longer than what is retired is kept.
+    pub(super) fn is_long_given_up(&self, (spot, of): (Spot, IpAddr), world: &World, now: Ms) -> bool {
+        let grace = if world.is_cloud(spot.endpoint) { grace(world) } else { REMOVAL };
+        self.given_up.get(&of).is_some_and(|since| since + grace <= now)
     }
 
     /// Since when the host has known where the zone is, if it does.
@@ -197,11 +223,16 @@ impl Truth {
     /// The cloud's latest list lacks the whole endpoint, and not for so long that it may go: it stays as it was.
     pub(super) fn is_missed(&self, endpoint: usize, world: &World, now: Ms) -> bool {
         let lacks = self.told.get(&(SourceName::Api, endpoint)).is_some_and(BTreeMap::is_empty);
-        lacks && !self.is_over(endpoint, world, now)
+        lacks && !self.is_endpoint_over(endpoint, world, now)
     }
 
-    /// The cloud has lacked the endpoint for long enough.
-    fn is_over(&self, endpoint: usize, world: &World, now: Ms) -> bool {
+    /// The cloud has lacked the endpoint, or this zone of it, for long enough.
+    pub(super) fn is_over(&self, spot: Spot, world: &World, now: Ms) -> bool {
+        let zone = self.lacked_zone.get(&spot).is_some_and(|passes| is_over(passes, world, now));
+        zone || self.is_endpoint_over(spot.endpoint, world, now)
+    }
+
+    fn is_endpoint_over(&self, endpoint: usize, world: &World, now: Ms) -> bool {
         self.lacked.get(&endpoint).is_some_and(|passes| is_over(passes, world, now))
     }
 
@@ -220,7 +251,6 @@ impl Truth {
 
     /// Whether a name may go: the config has lacked each of its endpoints, or the cloud has, for long enough.
     pub(super) fn may_go(&self, name: &str, world: &World, now: Ms) -> bool {
-        let removal = 600 * SECOND;
         let carried = |n: usize, e: &super::super::history::EndpointSetup| {
             name == format!("e{n}.example.com")
                 || (e.shares && name == SHARED)
@@ -228,16 +258,24 @@ impl Truth {
         };
         let pinned = name.starts_with("z0.");
         world.setup.endpoints.iter().enumerate().filter(|(n, e)| carried(*n, e)).all(|(n, _)| {
-            let removed = self.removed.get(&n).is_some_and(|since| since + removal <= now);
-            let zone = self.lacked_zone.get(&Spot { endpoint: n, zone: 0 }).filter(|_| pinned);
-            removed || zone.is_some_and(|passes| is_over(passes, world, now)) || self.is_over(n, world, now)
+            let removed = self.removed.get(&n).is_some_and(|since| since + REMOVAL <= now);
+            let gone = match pinned {
+                true => self.is_over(Spot { endpoint: n, zone: 0 }, world, now),
+                false => self.is_endpoint_over(n, world, now),
+            };
+            removed || gone
         })
     }
 }
 
+/// How long what is gone or retired is kept.
+fn grace(world: &World) -> Ms {
+    if world.setup.short_graces { 300 * SECOND } else { 3600 * SECOND }
+}
+
 /// These passes agree on an absence, and so does one after the grace that follows.
 fn is_over(passes: &[Ms], world: &World, now: Ms) -> bool {
-    let grace = if world.setup.short_graces { 300 } else { 3600 } * SECOND;
+    let grace = grace(world);
     let first = passes.first().copied().unwrap_or(now);
     let over = passes.iter().find(|at| **at >= first + APART).map(|at| at + grace);
     over.is_some_and(|over| over <= now) && passes.last().copied() >= over
