@@ -60,55 +60,38 @@ pub enum AnyProber {
     Login(Box<mysql::LoginProber>),
 }
 
+impl AnyProber {
+    /// The prober as far as it tells of itself.
+    fn inner(&self) -> &dyn Prober {
+        match self {
+            Self::Tcp(prober) => prober,
+            Self::Https(prober) => &**prober,
+            Self::Tdengine(prober) => &**prober,
+            Self::Greeting(prober) => &**prober,
+            Self::Login(prober) => &**prober,
+        }
+    }
+}
+
 impl Prober for AnyProber {
     fn overlap(&self) -> Overlap {
-        match self {
-            Self::Tcp(prober) => prober.overlap(),
-            Self::Https(prober) => prober.overlap(),
-            Self::Tdengine(prober) => prober.overlap(),
-            Self::Greeting(prober) => prober.overlap(),
-            Self::Login(prober) => prober.overlap(),
-        }
+        self.inner().overlap()
     }
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
-        match self {
-            Self::Tcp(prober) => prober.certificate(),
-            Self::Https(prober) => prober.certificate(),
-            Self::Tdengine(prober) => prober.certificate(),
-            Self::Greeting(prober) => prober.certificate(),
-            Self::Login(prober) => prober.certificate(),
-        }
+        self.inner().certificate()
     }
 
     fn pace(&self) -> Pace {
-        match self {
-            Self::Tcp(prober) => prober.pace(),
-            Self::Https(prober) => prober.pace(),
-            Self::Tdengine(prober) => prober.pace(),
-            Self::Greeting(prober) => prober.pace(),
-            Self::Login(prober) => prober.pace(),
-        }
+        self.inner().pace()
     }
 
     fn remark(&self) -> Option<Arc<str>> {
-        match self {
-            Self::Tcp(prober) => prober.remark(),
-            Self::Https(prober) => prober.remark(),
-            Self::Tdengine(prober) => prober.remark(),
-            Self::Greeting(prober) => prober.remark(),
-            Self::Login(prober) => prober.remark(),
-        }
+        self.inner().remark()
     }
 
     fn is_reached(&self) -> Option<bool> {
-        match self {
-            Self::Tcp(prober) => prober.is_reached(),
-            Self::Https(prober) => prober.is_reached(),
-            Self::Tdengine(prober) => prober.is_reached(),
-            Self::Greeting(prober) => prober.is_reached(),
-            Self::Login(prober) => prober.is_reached(),
-        }
+        self.inner().is_reached()
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
