@@ -22,8 +22,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::chain::Untrusted;
+use super::faults::overdue;
 use crate::model::{Failure, FailureReason, Timings, Wall};
 use crate::sys::tcp_info::SentAgain;
+
+/// What a prober speaks over: a connection, plain or within TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// When one attempt has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +60,8 @@ impl Deadline {
         unfinished: &'static str,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        match tokio::time::timeout_at(self.at, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                let allowed = humantime::format_duration(self.allowed);
-                Err(Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {allowed}")))
-            }
-        }
+        let done = tokio::time::timeout_at(self.at, work).await;
+        done.unwrap_or_else(|_| Err(overdue(unfinished, self.allowed)))
     }
 
     /// The earlier of this deadline and `allowed` from now: for what must not hold a verdict up.
@@ -206,15 +207,12 @@ pub async fn handshake(
 ///
 /// # Errors
 /// Why there is no trusted session.
-pub async fn handshake_over<S>(
+pub async fn handshake_over<S: Stream>(
     stream: S,
     name: &ServerName<'static>,
     config: Arc<ClientConfig>,
     deadline: Deadline,
-) -> Result<(TlsStream<S>, Duration), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(TlsStream<S>, Duration), Failure> {
     let started = Instant::now();
     let connecting = TlsConnector::from(config).connect(name.clone(), stream);
     let work = async { connecting.await.map_err(|e| failure("TLS handshake", &e)) };

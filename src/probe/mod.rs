@@ -16,14 +16,16 @@ use crate::health::Pace;
 use crate::model::{Certificate, Check, Depth, Failure, MysqlSpec, ProbeKind, TargetSpec, Timings};
 use crate::sys::clock::Clock;
 use mysql::Product;
-use tdengine::TdengineProber;
+use tdengine::{Question, TdengineProber};
 
 mod backoff;
 pub mod certificate;
 pub(crate) mod chain;
 mod check_task;
 pub mod dial;
+mod faults;
 mod fleet;
+mod goodbye;
 pub(crate) mod http;
 pub mod https;
 pub mod mysql;
@@ -162,14 +164,15 @@ impl Probers {
                 AnyProber::Https(Box::new(https::HttpsProber::new(address, https, trust)))
             }
             ProbeKind::Tdengine(tdengine) => {
+                let question = match (check, deep) {
+                    (Check::Path, None) => Some(Question::Anonymous),
+                    (Check::Path, Some(_)) => None,
+                    (Check::Deep, None | Some(Depth::Login)) => Some(Question::Login),
+                    (Check::Deep, Some(Depth::Query)) => Some(Question::Query { expect: tdengine.expect.clone() }),
+                };
                 let (trust, secret_guard) = (self.trust.for_trust(&tdengine.tls.trust), self.secret_guard.clone());
-                AnyProber::Tdengine(Box::new(match (check, deep) {
-                    (Check::Path, None) => TdengineProber::path_with_statement(address, tdengine, trust, secret_guard),
-                    (Check::Path, Some(_)) => TdengineProber::path(address, tdengine, trust, secret_guard),
-                    (Check::Deep, deep) => {
-                        TdengineProber::deep(address, tdengine, deep.unwrap_or(Depth::Login), trust, secret_guard)
-                    }
-                }))
+                let prober = TdengineProber::new(address, tdengine, question, trust, secret_guard);
+                AnyProber::Tdengine(Box::new(prober))
             }
             ProbeKind::Matrixone(mysql) => self.mysql(spec, (Product::Matrixone, mysql), check, deep),
             ProbeKind::Mysql(mysql) => self.mysql(spec, (Product::Any, mysql), check, deep),

@@ -19,11 +19,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::goodbye;
 use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::Failure;
+use crate::probe::goodbye;
 
 /// How many declines a second a whole fleet may make at one server.
 pub(super) const FLEET_RATE: u32 = 10;

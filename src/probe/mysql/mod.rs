@@ -34,7 +34,6 @@ use tokio::time::Instant;
 
 mod decline;
 mod errors;
-mod goodbye;
 mod greeting;
 mod handshake_limit;
 mod hedge;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
-use super::goodbye::{GRACE, leave};
 use super::greeting::Greeting;
 use super::inflight_attempt::{Phase, Progress};
 use super::packet::Packets;
@@ -17,6 +16,7 @@ use super::tls_mode::{Secrecy, ShakeFault};
 use super::transport::Transport;
 use crate::model::{Failure, FailureReason};
 use crate::probe::dial::Deadline;
+use crate::probe::goodbye::{GRACE, leave};
 
 /// Why a connection was not opened.
 pub(super) enum Unopened {
