@@ -16,13 +16,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::Failure;
+use crate::probe::dial::Stream;
 use crate::probe::goodbye;
 
 /// How many declines a second a whole fleet may make at one server.
@@ -92,10 +92,11 @@ pub(super) struct Handshake<'a, S> {
 
 /// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its
 /// turn, if it takes longer than a verdict should wait.
-pub(super) async fn decline<S>(handshake: Handshake<'_, S>, limit: &Arc<HandshakeLimit>, turn: Option<Turn>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(super) async fn decline(
+    handshake: Handshake<'_, impl Stream + 'static>,
+    limit: &Arc<HandshakeLimit>,
+    turn: Option<Turn>,
+) {
     let Handshake { mut packets, greeting, tls, normal } = handshake;
     let Some(login) = greeting.declining_login(tls) else {
         let _ = timeout(goodbye::GRACE, goodbye::leave(packets.stream_mut())).await;
@@ -116,10 +117,7 @@ where
 }
 
 /// A login that is refused, and the answers to it.
-async fn send_declining_login<S>(packets: &mut Packets<S>, login: &[u8], tls: bool) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn send_declining_login(packets: &mut Packets<impl Stream>, login: &[u8], tls: bool) -> Result<(), Failure> {
     let mut number = 1 + u8::from(tls);
     packets.write(number, login).await?;
     // The refusal, or a question for another kind of password first.

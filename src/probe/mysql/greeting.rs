@@ -7,16 +7,17 @@ use mysql_async::consts::CapabilityFlags as Caps;
 use tokio::io::AsyncRead;
 
 use super::errors::{Product, ServerError, Stage};
-use super::packet::{Packet, Packets, protocol};
+use super::packet::{Packet, Packets};
 use crate::model::{Failure, FailureReason, Secret, hide};
+use crate::probe::faults::{misconfigured, protocol};
 
 /// The longest greeting: versions and plugins are short names.
 pub(super) const MAX_GREETING: usize = 1024;
 /// The length of a scramble; a shorter one would protect no password.
 pub(super) const SCRAMBLE: usize = 20;
 /// Methods of login.
-const NATIVE: &[u8] = b"mysql_native_password";
-const SHA2: &[u8] = b"caching_sha2_password";
+pub(super) const NATIVE: &[u8] = b"mysql_native_password";
+pub(super) const SHA2: &[u8] = b"caching_sha2_password";
 /// How the versions of MatrixOne begin.
 const MATRIXONE: &str = "8.0.30-MatrixOne";
 
@@ -156,8 +157,7 @@ impl Greeting {
             return Ok(());
         }
         let version = self.printable(&self.version);
-        let detail = format_args!("{version:?} lacks the login of MySQL 4.1, and a probe has no other");
-        Err(Failure::new(FailureReason::Misconfigured, detail))
+        Err(misconfigured(format_args!("{version:?} lacks the login of MySQL 4.1, and a probe has no other")))
     }
 
     /// The product that the version names.
@@ -169,9 +169,8 @@ impl Greeting {
     pub(super) fn check_is_matrixone(&self) -> Result<(), Failure> {
         if self.product() != Product::Matrixone {
             let version = self.printable(&self.version);
-            return Err(protocol(format_args!(
-                "expected MatrixOne, found {version:?}; for MySQL or MariaDB set kind = \"mysql\""
-            )));
+            let mend = "for MySQL or MariaDB set kind = \"mysql\"";
+            return Err(protocol(format_args!("expected MatrixOne, found {version:?}; {mend}")));
         }
         // The first is MatrixOne's; the second would be that of MySQL 8, whose version it bears.
         if [NATIVE, SHA2].contains(&&*self.plugin) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use super::pauses::Pauses;
@@ -24,9 +24,9 @@ const SETTLING: Duration = Duration::from_secs(1);
 pub struct HandshakeLimits(Arc<Mutex<HashMap<SocketAddr, Weak<HandshakeLimit>>>>);
 
 /// What the probers of one server share: its one turn, and what it has shown of its manners.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HandshakeLimit {
-    turns: Arc<Semaphore>,
+    turns: Arc<tokio::sync::Mutex<()>>,
     /// Whether the prober that has the turn has been greeted.
     greeted: AtomicBool,
     /// Whether the server's last word was that it has no room for another connection.
@@ -48,14 +48,7 @@ impl HandshakeLimits {
             return limit;
         }
         limits.retain(|_, limit| limit.strong_count() > 0);
-        let limit = Arc::new(HandshakeLimit {
-            turns: Arc::new(Semaphore::new(1)),
-            greeted: AtomicBool::default(),
-            crowded: AtomicBool::default(),
-            refusals: Refusals::default(),
-            silence: Silence::default(),
-            pauses: Pauses::default(),
-        });
+        let limit = Arc::new(HandshakeLimit::default());
         limits.insert(server, Arc::downgrade(&limit));
         limit
     }
@@ -77,17 +70,16 @@ impl HandshakeLimit {
     /// The prober that shakes hands holds the one turn there is. Each handshake ends by itself, so that no prober waits
     /// for ever.
     pub(super) async fn wait_for_turn(&self) -> Turn {
-        // Never closed.
-        let turn = Turn(self.turns.clone().acquire_owned().await.ok());
+        let turn = Turn(self.turns.clone().lock_owned().await);
         self.greeted.store(false, Ordering::Relaxed);
         turn
     }
 
     /// The turn, if no other prober has it.
     pub(super) fn turn_if_free(&self) -> Option<Turn> {
-        let turn = self.turns.clone().try_acquire_owned().ok()?;
+        let turn = Turn(self.turns.clone().try_lock_owned().ok()?);
         self.greeted.store(false, Ordering::Relaxed);
-        Some(Turn(Some(turn)))
+        Some(turn)
     }
 
     /// The server has greeted the prober that has the turn.
@@ -116,7 +108,7 @@ impl HandshakeLimit {
 
 /// The right to have an unfinished handshake with a server, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(#[expect(dead_code, reason = "what counts is when it is dropped")] Option<OwnedSemaphorePermit>);
+pub(super) struct Turn(#[expect(dead_code, reason = "what counts is when it is dropped")] OwnedMutexGuard<()>);
 
 #[cfg(test)]
 mod tests {

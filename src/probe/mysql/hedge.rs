@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::handshake_limit::Turn;
-use super::inflight_attempt::Progress;
+use super::inflight_attempt::Attempt;
 use super::server::Server;
 use crate::model::{Failure, Schedule, Timings};
 use crate::sys::lock::lock;
@@ -53,15 +53,8 @@ impl Hedges {
 
 impl Server {
     /// The greeting, without TLS, politely left.
-    pub(super) async fn greet_as_hedge(
-        &self,
-        allowed: Duration,
-        progress: &Progress,
-        turn: Turn,
-    ) -> Result<Timings, Failure> {
-        let opened = self.open_until_greeting(allowed, progress, turn).await?;
-        let timings = opened.timings;
-        self.decline(opened).await;
-        Ok(timings)
+    pub(super) async fn greet_as_hedge(&self, attempt: &Attempt, turn: Turn) -> Result<Timings, Failure> {
+        let opened = self.open_until_greeting(attempt, turn).await?;
+        Ok(self.decline(opened).await)
     }
 }

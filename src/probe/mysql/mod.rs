@@ -29,7 +29,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 mod decline;
@@ -63,10 +62,10 @@ pub use errors::{Product, ServerError, Stage};
 pub use greeting::FirstPacket;
 pub use handshake_limit::HandshakeLimits;
 pub use login_prober::LoginProber;
-pub use server::Shared;
-pub use tls_budget::TlsBudget;
+pub(crate) use server::Shared;
+pub use tls_ledger::TlsBudget;
 
-use super::dial::Deadline;
+use super::dial::{Deadline, Stream};
 use super::prober::{Overlap, Prober};
 use super::tls::Sessions;
 use crate::health::Pace;
@@ -83,10 +82,7 @@ use tls_mode::Secrecy;
 ///
 /// # Errors
 /// Why the statement has no result.
-pub async fn converse<S>(stream: S, login: &MysqlLogin, sql: &str) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn converse(stream: impl Stream, login: &MysqlLogin, sql: &str) -> Result<(), Failure> {
     let mut packets = Packets::new(stream);
     let greeting = Greeting::read(&packets.read(greeting::MAX_GREETING).await?, login.secret())?;
     greeting.check_login_possible()?;
@@ -108,8 +104,7 @@ pub struct GreetingProber {
 
 impl GreetingProber {
     /// A prober of one address and port.
-    #[must_use]
-    pub fn new(address: SocketAddr, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
+    pub(crate) fn new(address: SocketAddr, spec: &MysqlSpec, shared: &Shared) -> Self {
         Self {
             server: Server::new(address, Product::Matrixone, spec, shared),
             certificate_good_since: Mutex::default(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::inflight_attempt::{Phase, Progress};
+use super::inflight_attempt::{Attempt, Phase};
 use super::refusals::Refusals;
 use super::server::Server;
 use super::session::{LoggedIn, NoLogin, PingFault, Session};
@@ -39,38 +39,37 @@ impl Ended {
 }
 
 /// One path check. Where the kept connection has gone, there is one new login instead.
-pub(super) async fn check(server: &Server, kept: Option<Session>, allowed: Duration, progress: &Progress) -> Ended {
+pub(super) async fn check(server: &Server, kept: Option<Session>, attempt: &Attempt) -> Ended {
     if let Some(session) = kept {
-        match ping(session, progress).await {
+        match ping(session, attempt).await {
             Ok((session, timings)) => return Ended { session: Some(session), ..Ended::new(Ok(timings)) },
             Err(PingFault::Said(failure)) => return Ended::new(Err(failure)),
             Err(PingFault::Unfit(failure)) => server.pause_login(&failure),
             Err(PingFault::Gone) => {}
         }
     }
-    match server.log_in(allowed, progress).await {
+    match server.log_in(attempt).await {
         Ok(LoggedIn { session, driver, timings }) => {
             let _ = timeout(GOODBYE, driver.dismiss()).await;
             // So that within one probe a dead connection is noticed and a new one tried.
-            session.give_up_when_peer_gone((allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)));
+            session.give_up_when_peer_gone(
+                (attempt.allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)),
+            );
             Ended { session: Some(session), ..Ended::new(Ok(timings)) }
         }
         Err(NoLogin::LoginAtFault(why, timings)) => Ended { no_login: Some(why), ..Ended::new(Ok(*timings)) },
         Err(NoLogin::Unusable(why)) => {
-            Ended { no_login: Some(why), ..Ended::new(server.greet_and_leave(allowed, progress).await) }
+            Ended { no_login: Some(why), ..Ended::new(server.greet_and_leave(attempt).await) }
         }
-        Err(NoLogin::Failed(failure)) => Ended::new(Err(failure)),
+        Err(NoLogin::Lacking(failure) | NoLogin::Failed(failure)) => Ended::new(Err(failure)),
     }
 }
 
-async fn ping(mut session: Session, progress: &Progress) -> Result<(Session, Timings), PingFault> {
-    progress.enter(Phase::Ping);
+async fn ping(mut session: Session, attempt: &Attempt) -> Result<(Session, Timings), PingFault> {
+    attempt.enter(Phase::Ping);
     let took = timeout(PING, session.ping()).await.unwrap_or(Err(PingFault::Gone))?;
-    let timings = session.resent_since_last_look().add_to_timings(Timings {
-        answer: Some(took),
-        total: took,
-        ..Timings::default()
-    });
+    let timings = Timings { answer: Some(took), total: took, ..Timings::default() };
+    let timings = session.resent_since_last_look().add_to_timings(timings);
     Ok((session, timings))
 }
 
