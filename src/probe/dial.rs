@@ -100,8 +100,7 @@ pub struct ResentSinceLook {
 
 impl ResentSinceLook {
     /// The times of what succeeded meanwhile.
-    #[must_use]
-    pub fn add_to_timings(self, timings: Timings) -> Timings {
+    pub(super) fn add_to_timings(self, timings: Timings) -> Timings {
         let Self { by_a_timer, tail_loss_probe } = self;
         Timings {
             retransmissions: timings.retransmissions.saturating_add(by_a_timer),
@@ -129,8 +128,7 @@ impl Resent {
     }
 
     /// What an attempt failed with whose connection is lost, with what had to be sent again before.
-    #[must_use]
-    pub fn add_to_failure(&self, failure: Failure) -> Failure {
+    pub(super) fn add_to_failure(&self, failure: Failure) -> Failure {
         failure.with_retransmissions(self.times)
     }
 
@@ -222,8 +220,7 @@ pub async fn handshake_over<S: Stream>(
 }
 
 /// A failure of an I/O operation, with its reason: "`doing`: Connection refused".
-#[must_use]
-pub fn failure(doing: &str, error: &io::Error) -> Failure {
+pub(super) fn failure(doing: &str, error: &io::Error) -> Failure {
     let reason = reason_of(error);
     let seen = match (error.raw_os_error(), tls_of(error)) {
         (Some(number), _) => Errno::from_raw(number).desc().to_owned(),
@@ -242,8 +239,7 @@ fn without_address(sentence: &str) -> &str {
 
 /// Why an operation on a socket failed. What can't be laid at the target's door is [`FailureReason::Local`], which
 /// moves no name.
-#[must_use]
-pub fn reason_of(error: &io::Error) -> FailureReason {
+fn reason_of(error: &io::Error) -> FailureReason {
     if let Some(tls) = tls_of(error) {
         return reason_of_tls(tls);
     }

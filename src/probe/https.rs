@@ -68,8 +68,7 @@ struct Refusal {
 
 impl HttpsProber {
     /// A prober of one address and port.
-    #[must_use]
-    pub fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
+    pub(crate) fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
         let request =
             || Ok(Request { name: tls::server_name(&spec.tls)?, exchange: Exchange::new(spec, address.port())? });
         let has_secret = spec.headers.iter().any(|(_, value)| value.is_secret());

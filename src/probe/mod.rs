@@ -29,7 +29,7 @@ pub(crate) mod http;
 pub mod https;
 pub mod mysql;
 mod prober;
-pub mod remote;
+mod remote;
 pub mod runner;
 mod secret_guard;
 mod session_store;

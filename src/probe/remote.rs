@@ -9,7 +9,7 @@ use crate::sys::lock::lock;
 
 /// Where a prober's attempts go. Of attempts that overlap the one that was heard of last is told.
 #[derive(Debug)]
-pub struct Remote {
+pub(super) struct Remote {
     address: SocketAddr,
     /// Whether the latest attempt has got a connection, whatever came of that; absent before the first one.
     is_reached: Mutex<Option<bool>>,
@@ -17,8 +17,7 @@ pub struct Remote {
 
 impl Remote {
     /// An address and port that was not tried yet.
-    #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(address: SocketAddr) -> Self {
         Self { address, is_reached: Mutex::default() }
     }
 
@@ -26,7 +25,7 @@ impl Remote {
     ///
     /// # Errors
     /// Why there is no connection.
-    pub async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
+    pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
         *lock(&self.is_reached) = Some(false);
         let connected = dial::connect(self.address, deadline).await;
         *lock(&self.is_reached) = Some(connected.is_ok());
@@ -34,8 +33,7 @@ impl Remote {
     }
 
     /// Whether the latest attempt has got a connection; `None` before the first one.
-    #[must_use]
-    pub fn is_reached(&self) -> Option<bool> {
+    pub(super) fn is_reached(&self) -> Option<bool> {
         *lock(&self.is_reached)
     }
 }

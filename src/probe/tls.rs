@@ -143,13 +143,8 @@ pub(crate) const HTTP: &[u8] = b"http/1.1";
 pub struct Sessions {
     trust: Arc<TrustSet>,
     shown: ShownCertificate,
-    tickets: Mutex<Option<Tickets>>,
-}
-
-#[derive(Debug)]
-struct Tickets {
-    config: Arc<ClientConfig>,
-    since: Instant,
+    /// The configuration that holds the tickets, and since when it is used.
+    tickets: Mutex<Option<(Arc<ClientConfig>, Instant)>>,
 }
 
 impl Sessions {
@@ -170,18 +165,16 @@ impl Sessions {
     pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
         let (authorities, shared) = (self.trust.authorities().await?, self.trust.config().await?);
         let mut tickets = lock(&self.tickets);
-        match &*tickets {
-            Some(Tickets { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
-            _ => {
-                let mut config = shared.clone();
-                let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
-                config.dangerous().set_certificate_verifier(Arc::new(verifier));
-                config.resumption = session_store::for_one_server();
-                let config = Arc::new(config);
-                *tickets = Some(Tickets { config: config.clone(), since: Instant::now() });
-                Ok(config)
-            }
+        if let Some((config, _)) = tickets.as_ref().filter(|(_, since)| since.elapsed() < Self::LIFETIME) {
+            return Ok(config.clone());
         }
+        let mut config = shared.clone();
+        let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        config.resumption = session_store::for_one_server();
+        let config = Arc::new(config);
+        *tickets = Some((config.clone(), Instant::now()));
+        Ok(config)
     }
 
     /// The certificate that was shown last, trusted or not.

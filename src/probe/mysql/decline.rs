@@ -35,15 +35,13 @@ const UNANSWERED: Duration = Duration::from_secs(5);
 const KEPT: u32 = 5;
 
 /// A decline that is not answered in time, and in the way of others as long as it lives.
-struct Awaited {
-    limit: Arc<HandshakeLimit>,
-}
+struct Awaited(Arc<HandshakeLimit>);
 
 impl Awaited {
     /// One more.
     fn new(limit: &Arc<HandshakeLimit>) -> Self {
         limit.refusals.begin_wait();
-        Self { limit: limit.clone() }
+        Self(limit.clone())
     }
 
     /// Waits for the end of a conversation that began then, and whose answers take so long normally.
@@ -53,7 +51,7 @@ impl Awaited {
         started: Instant,
         normal: Duration,
     ) {
-        let limit = self.limit.clone();
+        let limit = self.0.clone();
         let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
         tokio::pin!(conversation);
         let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
@@ -74,7 +72,7 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.limit.refusals.end_wait();
+        self.0.refusals.end_wait();
     }
 }
 

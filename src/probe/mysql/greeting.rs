@@ -34,7 +34,7 @@ const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTI
 
 /// What the first packet of a server is, whatever can be done with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FirstPacket {
+pub(crate) enum FirstPacket {
     /// A greeting of this version.
     Greeting(String),
     /// The server's refusal of the connection.
@@ -45,8 +45,7 @@ pub enum FirstPacket {
 
 impl FirstPacket {
     /// Reads the payload of the packet.
-    #[must_use]
-    pub fn read(payload: &[u8]) -> Self {
+    fn read(payload: &[u8]) -> Self {
         match (version(payload), ServerError::parse(payload)) {
             (Some((version, _)), _) => Self::Greeting(String::from_utf8_lossy(version).into_owned()),
             (None, Some(error)) => Self::Error(error),
@@ -58,7 +57,7 @@ impl FirstPacket {
     ///
     /// # Errors
     /// Why nothing has come.
-    pub async fn receive<S: AsyncRead + Unpin>(stream: S) -> Result<Self, Failure> {
+    pub(crate) async fn receive<S: AsyncRead + Unpin>(stream: S) -> Result<Self, Failure> {
         match Packets::new(stream).read(MAX_GREETING).await {
             Ok(packet) => Ok(Self::read(&packet.payload)),
             // Its header announces more than any greeting has.

@@ -25,7 +25,7 @@ pub struct HandshakeLimits(Arc<Mutex<HashMap<SocketAddr, Weak<HandshakeLimit>>>>
 
 /// What the probers of one server share: its one turn, and what it has shown of its manners.
 #[derive(Debug, Default)]
-pub struct HandshakeLimit {
+pub(super) struct HandshakeLimit {
     turns: Arc<tokio::sync::Mutex<()>>,
     /// Whether the prober that has the turn has been greeted.
     greeted: AtomicBool,
@@ -41,8 +41,7 @@ pub struct HandshakeLimit {
 
 impl HandshakeLimits {
     /// The limit of a server: the one in use, or a new one.
-    #[must_use]
-    pub fn for_server(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
+    pub(super) fn for_server(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
         let mut limits = lock(&self.0);
         if let Some(limit) = limits.get(&server).and_then(Weak::upgrade) {
             return limit;

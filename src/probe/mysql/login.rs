@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::errors::Product;
 use super::inflight_attempt::{Attempt, Phase};
-use super::login_fault::LoginFault;
+use super::login_fault::{FaultKind, LoginFault};
 use super::login_relay::Driver;
 use super::opening::Opened;
 use super::server::{HOLD, Server, abandoned};
@@ -89,7 +89,7 @@ impl Server {
         if failure.reason == FailureReason::Local {
             self.pause_login(&failure);
         }
-        LoginFault::Failed(failure)
+        failure.into()
     }
 
     /// Whether a login is still wanted, and its secret may still be sent, after a wait: the address may be another
@@ -142,13 +142,10 @@ impl Server {
     /// Keeps what follows from a failed statement for the next logins.
     pub(super) fn note_failed_statement(&self, fault: LoginFault) -> Failure {
         let password = self.spec.login.as_ref().and_then(|login| login.password.as_ref());
-        match (fault, password) {
-            (LoginFault::SecretRefused(failure, _), Some(password)) => {
-                self.secret_guard.note_account_closed(password, &failure);
-                failure
-            }
-            (fault, _) => fault.into(),
+        if let (FaultKind::SecretRefused(_), Some(password)) = (fault.kind, password) {
+            self.secret_guard.note_account_closed(password, &fault.failure);
         }
+        fault.failure
     }
 
     /// Keeps what follows from a failed login for the next ones.
@@ -156,27 +153,22 @@ impl Server {
         &self,
         login: &MysqlLogin,
         secret: Option<SecretTurn<'_>>,
-        fault: LoginFault,
+        LoginFault { failure, kind }: LoginFault,
         greeted: &Timings,
     ) -> NoLogin {
         // At an edge the certificate is asked for again, and no stale ticket can be what fails.
         self.tls.forget_tickets();
-        let failure = match fault {
-            LoginFault::Failed(failure) if failure.reason.is_of_our_login() => failure,
-            LoginFault::Failed(failure) => return NoLogin::Failed(failure),
-            LoginFault::Crowded(failure) => failure,
-            LoginFault::SecretRefused(failure, word) => {
+        match kind {
+            FaultKind::MayPass if !failure.reason.is_of_our_login() => return NoLogin::Failed(failure),
+            FaultKind::MayPass | FaultKind::Crowded => {}
+            FaultKind::SecretRefused(word) => {
                 self.accepted.store(false, Ordering::Relaxed);
                 if let (Some(password), Some(secret)) = (&login.password, secret) {
                     secret.note_refused(password, &failure, word);
                 }
-                failure
             }
-            LoginFault::Unanswerable(failure) => {
-                self.pause_login(&failure);
-                failure
-            }
-        };
+            FaultKind::Unanswerable => self.pause_login(&failure),
+        }
         NoLogin::LoginAtFault(failure, Box::new(*greeted))
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use super::errors::{Product, ServerError, Stage};
 use super::greeting::{Greeting, LARGEST, NATIVE, SCRAMBLE, SHA2};
-use super::login_fault::{FAREWELL, LoginFault, OK};
+use super::login_fault::{FAREWELL, FaultKind, LoginFault, OK};
 use super::packet::{Packet, Packets};
 use super::query_relay;
 use super::tls_mode::Secrecy;
@@ -70,7 +70,7 @@ impl Driver {
                 LoginRelay { login, server, to_driver: Packets::new(to_driver), greeting, tls, proven, plugin: None };
             relay.run().await
         };
-        let failed = |e: mysql_async::Error| LoginFault::Failed(driver_failure(&e, login.secret(), Stage::Login));
+        let failed = |e: mysql_async::Error| LoginFault::from(driver_failure(&e, login.secret(), Stage::Login));
         let conn = async { conn.await.map_err(failed) };
         let ((to_driver, took), conn) = tokio::try_join!(relay, conn)?;
         Ok((Self { conn, to_driver, secret: login.secret().cloned(), product: greeting.product() }, took))
@@ -79,7 +79,7 @@ impl Driver {
     /// Puts one statement to the server. Returns what it gave, and how long the server took.
     ///
     /// # Errors
-    /// [`LoginFault::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
+    /// [`FaultKind::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
     /// this.
     pub(super) async fn ask(
         &mut self,
@@ -271,7 +271,7 @@ impl<S: Stream> LoginRelay<'_, S> {
     /// refusal towards blocking this host, as it would a connection that breaks off.
     async fn decline(&mut self, number: u8, answer: &[u8], failure: Failure) -> LoginFault {
         self.refuse(number, answer).await;
-        LoginFault::Unanswerable(failure)
+        LoginFault { failure, kind: FaultKind::Unanswerable }
     }
 
     async fn refuse(&mut self, number: u8, answer: &[u8]) {
@@ -297,15 +297,15 @@ fn clear_password_wanted() -> Failure {
 
 fn login_refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
     let Some(error) = ServerError::parse(&packet.payload) else {
-        return LoginFault::Failed(protocol("an error without a number"));
+        return protocol("an error without a number").into();
     };
-    let failure = error.clone().without_secret(secret).failure(Stage::Login);
-    match error.verdict_on_secret() {
-        Some(word) => LoginFault::SecretRefused(failure, word),
+    let kind = match error.verdict_on_secret() {
+        Some(word) => FaultKind::SecretRefused(word),
         // Whichever of the user's limits it is: no other address has more room for it.
-        None if matches!(error.code, 1203 | 1226) => LoginFault::Crowded(failure),
-        None => LoginFault::Failed(failure),
-    }
+        None if matches!(error.code, 1203 | 1226) => FaultKind::Crowded,
+        None => FaultKind::MayPass,
+    };
+    LoginFault { failure: error.without_secret(secret).failure(Stage::Login), kind }
 }
 
 #[cfg(test)]

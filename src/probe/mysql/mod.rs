@@ -58,11 +58,11 @@ mod tls_mode;
 mod transport;
 mod upgrade;
 
-pub use errors::{Product, ServerError, Stage};
-pub use greeting::FirstPacket;
+pub(super) use errors::Product;
+pub(crate) use greeting::FirstPacket;
 pub use handshake_limit::HandshakeLimits;
 pub use login_prober::LoginProber;
-pub(crate) use server::Shared;
+pub(super) use server::Shared;
 pub use tls_ledger::TlsBudget;
 
 use super::dial::{Deadline, Stream};
@@ -86,10 +86,11 @@ pub async fn converse(stream: impl Stream, login: &MysqlLogin, sql: &str) -> Res
     let mut packets = Packets::new(stream);
     let greeting = Greeting::read(&packets.read(greeting::MAX_GREETING).await?, login.secret())?;
     greeting.check_login_possible()?;
-    let (mut driver, _) = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await?;
+    let logged_in = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await;
+    let (mut driver, _) = logged_in.map_err(|fault| fault.failure)?;
     let asked = driver.ask(&mut packets, sql).await;
     driver.dismiss().await;
-    Ok(asked.map(drop)?)
+    asked.map(drop).map_err(|fault| fault.failure)
 }
 
 /// The path check of MatrixOne: its front end greets. Not a byte is sent, except that every five minutes its

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::errors::{ServerError, Stage};
 use super::greeting::LARGEST;
-use super::login_fault::{FAREWELL, LoginFault, OK};
+use super::login_fault::{FAREWELL, FaultKind, LoginFault, OK};
 use super::packet::Packets;
 use crate::model::Secret;
 use crate::probe::dial::Stream;
@@ -97,9 +97,11 @@ impl<S: Stream> QueryReply<'_, S> {
         if packet.is_error() {
             let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
             // Only that its time is over: a statement may be denied something for other reasons than the password.
-            let closed = error.verdict_on_secret() == Some(LoginResult::Closed);
-            let failure = error.without_secret(self.secret).failure(self.stage);
-            return Err(if closed { LoginFault::SecretRefused(failure, LoginResult::Closed) } else { failure.into() });
+            let kind = match error.verdict_on_secret() {
+                Some(word @ LoginResult::Closed) => FaultKind::SecretRefused(word),
+                _ => FaultKind::MayPass,
+            };
+            return Err(LoginFault { failure: error.without_secret(self.secret).failure(self.stage), kind });
         }
         self.number = self.number.wrapping_add(1);
         let payload = packet.payload_at(self.number)?;

@@ -176,22 +176,21 @@ impl TlsBudget {
             let memory = lock(&self.memory);
             (memory.version, memory.file_version)
         };
-        let found = match file_version(path) {
+        let (mut book, file_version) = match file_version(path) {
             Ok(file_version) if known != Some(file_version) => match read(path) {
-                Ok(book) => Some((book, Some(file_version))),
+                Ok(book) => (book, Some(file_version)),
                 Err(e) => {
                     if e.kind() == io::ErrorKind::InvalidData && damaged == Damaged::GoesAside {
                         let _ = std::fs::rename(path, path.with_extension("json.unusable"));
                         // The file was not deleted.
                         lock(&self.memory).file_version = None;
                     }
-                    None
+                    return true;
                 }
             },
-            Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => Some((TlsBook::default(), None)),
-            _ => None,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => (TlsBook::default(), None),
+            _ => return true,
         };
-        let Some((mut book, file_version)) = found else { return true };
         let mut memory = lock(&self.memory);
         if memory.version != version {
             return false;

@@ -107,8 +107,7 @@ struct Asked {
 impl TdengineProber {
     /// A check of one address and port that puts this question; without one it goes no further than TLS. What asks
     /// without a login is the path check that no deep check stands beside.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         address: SocketAddr,
         spec: &TdengineSpec,
         question: Option<Question>,
