@@ -206,13 +206,13 @@ impl Greeting {
         self.product() == Product::Any || self.plugin != NATIVE
     }
 
-    /// The packet that asks for TLS.
-    pub(super) fn tls_request(&self) -> [u8; 32] {
-        let mut request = [0; 32];
-        request[..4].copy_from_slice(&self.login_capabilities(true).to_le_bytes());
-        request[4..8].copy_from_slice(&LARGEST.to_le_bytes());
-        request[8] = CHARSET;
-        request
+    /// What a login of ours begins with; before TLS that is the packet that asks for it.
+    pub(super) fn login_head(&self, tls: bool) -> [u8; 32] {
+        let mut head = [0; 32];
+        head[..4].copy_from_slice(&self.login_capabilities(tls).to_le_bytes());
+        head[4..8].copy_from_slice(&LARGEST.to_le_bytes());
+        head[8] = CHARSET;
+        head
     }
 
     /// A login that is meant to be refused: ends a handshake that we don't want to go on with, without a word about
@@ -225,12 +225,7 @@ impl Greeting {
         if !self.counts_break_offs() {
             return None;
         }
-        let mut login = Vec::with_capacity(96);
-        login.extend_from_slice(&self.login_capabilities(tls).to_le_bytes());
-        login.extend_from_slice(&LARGEST.to_le_bytes());
-        login.push(CHARSET);
-        login.extend_from_slice(&[0; 23]);
-        login.extend_from_slice(b"privatelinkd-declines\0\0");
+        let mut login = [&self.login_head(tls)[..], b"privatelinkd-declines\0\0"].concat();
         if self.knows_method_names() {
             login.extend_from_slice(NATIVE);
             login.push(0);

@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::handshake_limit::Turn;
-use super::inflight_attempt::Attempt;
-use super::server::Server;
-use crate::model::{Failure, Schedule, Timings};
+use crate::model::Schedule;
 use crate::sys::lock::lock;
 
 /// What is known of the hedges of one path check.
@@ -48,13 +45,5 @@ impl Hedges {
     /// One begins now.
     pub(super) fn note_begun(&self) {
         *lock(&self.begun) = Some(Instant::now());
-    }
-}
-
-impl Server {
-    /// The greeting, without TLS, politely left.
-    pub(super) async fn greet_as_hedge(&self, attempt: &Attempt, turn: Turn) -> Result<Timings, Failure> {
-        let opened = self.open_until_greeting(attempt, turn).await?;
-        Ok(self.decline(opened).await)
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::model::{Failure, FailureReason};
-use crate::probe::faults::local;
+use crate::model::Failure;
+use crate::probe::faults::{local, overdue};
 use crate::probe::secret_guard::Turn;
 use crate::sys::lock::lock;
 
@@ -59,26 +59,17 @@ impl Phase {
         }
     }
 
-    /// Whether it comes before what a login is about.
-    fn is_on_the_way(self) -> bool {
-        matches!(self, Self::Connect | Self::Greeting)
-    }
-
-    /// Why an attempt that still waits for it has failed.
-    fn reason(self) -> FailureReason {
-        match self {
-            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
-            // (`connection_control`).
-            Self::Secret | Self::Book | Self::FirstLogin => FailureReason::Local,
-            _ => FailureReason::Timeout,
-        }
-    }
-
     /// The failure of an attempt that has waited for it so long.
     pub(super) fn overdue(self, waited: Duration) -> Failure {
-        let waited = humantime::format_duration(waited);
-        let failure = Failure::new(self.reason(), format_args!("{} after {waited}", self.unfinished()));
-        if self.is_on_the_way() { failure.met_on_the_way() } else { failure }
+        let failure = overdue(self.unfinished(), waited);
+        match self {
+            // They come before what a login is about.
+            Self::Connect | Self::Greeting => failure.met_on_the_way(),
+            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
+            // (`connection_control`).
+            Self::Secret | Self::Book | Self::FirstLogin => local(failure.detail),
+            Self::Turn | Self::Tls | Self::Login | Self::Statement | Self::Ping => failure,
+        }
     }
 }
 
@@ -147,7 +138,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
     /// no evidence of now: `begin` gets it for what else it holds.
     ///
     /// # Errors
-    /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where what is waited for says nothing of the target,
+    /// A time-out, or a local failure where what is waited for says nothing of the target,
     /// when it has been waited for `patience`: the attempt goes on.
     pub(super) async fn join_or_begin(
         &self,

@@ -71,10 +71,9 @@ impl Server {
         if let Err(failure) = opened.greeting.check_login_possible() {
             return Err(NoLogin::LoginAtFault(failure, Box::new(self.turn_away(opened).await)));
         }
-        match self.may_go_on(secret, attempt) {
-            Ok(()) => Ok(opened),
-            Err(why) => Err(why.after_greeting(self.decline(opened).await)),
-        }
+        let Err(why) = self.may_go_on(secret, attempt) else { return Ok(opened) };
+        let greeted = self.decline(opened).await;
+        Err(if let NoLogin::Unusable(why) = why { NoLogin::LoginAtFault(why, Box::new(greeted)) } else { why })
     }
 
     /// Whether the login is known to be a right one: else a server may hold its answer back on purpose.

@@ -59,6 +59,15 @@ impl Server {
         Ok(timings)
     }
 
+    /// The greeting, without TLS, politely left: what a hedge asks for.
+    ///
+    /// # Errors
+    /// What was seen instead.
+    pub(super) async fn greet_as_hedge(&self, attempt: &Attempt, turn: Turn) -> Result<Timings, Failure> {
+        let opened = self.open_until_greeting(attempt, turn).await?;
+        Ok(self.decline(opened).await)
+    }
+
     /// A connection that has greeted, sealed if it was to be. Where our library lacks what the server's TLS wants, a
     /// second one is made of what that leaves.
     ///

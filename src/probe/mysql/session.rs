@@ -63,16 +63,6 @@ pub(super) enum NoLogin {
     Failed(Failure),
 }
 
-impl NoLogin {
-    /// The same once the server has greeted, in these times.
-    pub(super) fn after_greeting(self, greeted: Timings) -> Self {
-        match self {
-            Self::Unusable(failure) => Self::LoginAtFault(failure, Box::new(greeted)),
-            other => other,
-        }
-    }
-}
-
 impl From<Failure> for NoLogin {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)

@@ -31,7 +31,7 @@ pub(super) async fn look_at_certificate(
     // server, and what begins too late is ended with its permit.
     let Ok(Ok(Some(begun))) = beginning else { return Ok(None) };
     let shaking = async {
-        packets.write(1, &greeting.tls_request()).await?;
+        packets.write(1, &greeting.login_head(true)).await?;
         server.tls.shake_hands(packets.into_stream()?, deadline).await
     };
     let shaken = shaking.await;
@@ -59,7 +59,7 @@ pub(super) async fn upgrade(
     attempt: &Attempt,
 ) -> Result<(Packets<Transport>, Secrecy, Duration), NoLogin> {
     let shaking = async {
-        packets.write(1, &greeting.tls_request()).await?;
+        packets.write(1, &greeting.login_head(true)).await?;
         match packets.into_stream()? {
             Transport::Left(stream) => server.tls.shake_hands(stream, Deadline::after(HOLD)).await,
             Transport::Right(_) => Err(local("sealed twice").into()),
