@@ -27,6 +27,7 @@ mod fleet;
 mod goodbye;
 pub(crate) mod http;
 pub mod https;
+mod in_use;
 pub mod mysql;
 mod prober;
 mod remote;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::chain::Authorities;
 use super::faults::{local, misconfigured};
+use super::in_use;
 use super::session_store;
 use super::verifier::{ShownCertificate, Verifier};
 use crate::model::{Certificate, Failure, TlsSpec, Trust, TrustBundle};
@@ -34,14 +35,8 @@ impl TrustSets {
     /// The trust set of `trust`: the one in use, or a new one. Reads nothing yet.
     #[must_use]
     pub fn for_trust(&self, trust: &Trust) -> Arc<TrustSet> {
-        let mut sets = lock(&self.0);
-        if let Some(set) = sets.get(trust).and_then(Weak::upgrade) {
-            return set;
-        }
-        sets.retain(|_, set| set.strong_count() > 0);
-        let set = Arc::new(TrustSet { source: trust.clone(), authorities: OnceCell::new(), config: OnceCell::new() });
-        sets.insert(trust.clone(), Arc::downgrade(&set));
-        set
+        let make = || TrustSet { source: trust.clone(), authorities: OnceCell::new(), config: OnceCell::new() };
+        in_use::get_or_make(&mut lock(&self.0), trust.clone(), make)
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
-use super::pauses::Pauses;
+use super::pauses::{Pauses, Silence};
 use super::refusals::Refusals;
-use super::silence::Silence;
 use crate::model::{Failure, FailureReason};
+use crate::probe::in_use;
 use crate::sys::lock::lock;
 
 /// What a handshake that works needs to end is some round trips; one that hangs must not hold up the end of the agent.
@@ -42,14 +42,7 @@ pub(super) struct HandshakeLimit {
 impl HandshakeLimits {
     /// The limit of a server: the one in use, or a new one.
     pub(super) fn for_server(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
-        let mut limits = lock(&self.0);
-        if let Some(limit) = limits.get(&server).and_then(Weak::upgrade) {
-            return limit;
-        }
-        limits.retain(|_, limit| limit.strong_count() > 0);
-        let limit = Arc::new(HandshakeLimit::default());
-        limits.insert(server, Arc::downgrade(&limit));
-        limit
+        in_use::get_or_make(&mut lock(&self.0), server, HandshakeLimit::default)
     }
 
     /// Waits until no handshake is under way, for a second at most: one that ends with the process counts at its server

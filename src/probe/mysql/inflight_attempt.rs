@@ -3,7 +3,7 @@
 //! A server that is frozen for a while finds, when it thaws, every handshake that was broken off meanwhile, and counts
 //! each. So an attempt is not dropped with its probe once a server has been reached: it lives in a task of its own, the
 //! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is
-//! gone, or we when the server has had its time (`silence`, `server`).
+//! gone, or we when the server has had its time (`pauses`, `server`).
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;

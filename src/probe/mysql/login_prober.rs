@@ -9,10 +9,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::errors::Product;
 use super::handshake_limit::Turn;
-use super::hedge::Hedges;
 use super::inflight_attempt::{Attempt, InflightAttempt, Phase};
 use super::login_relay::FirstRow;
-use super::path::{self, Ended};
+use super::path::{self, Ended, Hedges};
 use super::server::{HOLD, Server, Shared};
 use super::session::{LoggedIn, Session};
 use crate::health::Pace;

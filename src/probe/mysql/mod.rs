@@ -13,17 +13,17 @@
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
 //! - `tls_mode`: TLS, and whose certificate will do; a bad one breaks no handshake off
 //! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept;
-//!   `tls_guard`: what a prober makes of it; `upgrade`: the step itself
+//!   `tls_guard`: what a prober makes of it
 //! - `login_relay`, `query_relay`: mysql_async logs in and asks, and each packet is judged on its way; `login_fault`:
 //!   how either fails
 //! - `session`: a connection that is logged in; `login`: how to get one; `opening`: one that has greeted and speaks
 //!   TLS; `server`: who logs in, and when the server may be greeted
 //! - `login_prober`: the checks that log in
-//! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is
-//!   ended that no probe goes on with; `refusals`: how the server refuses that
+//! - `path`: the path check of MySQL, and a second question where its ping is late; `decline`: how a handshake is ended
+//!   that no probe goes on with; `refusals`: how the server refuses that
 //! - `inflight_attempt`: attempts are awaited beyond their probe; `handshake_limit`: what all probers of a server
-//!   share, and that there is one handshake at a time, beside those that a refusal is still to end; `silence`,
-//!   `pauses`: when a server, or a login, is left alone for a while
+//!   share, and that there is one handshake at a time, beside those that a refusal is still to end; `pauses`: when a
+//!   server, or a login, is left alone for a while
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,6 @@ mod decline;
 mod errors;
 mod greeting;
 mod handshake_limit;
-mod hedge;
 mod inflight_attempt;
 mod login;
 mod login_fault;
@@ -49,14 +48,12 @@ mod query_relay;
 mod refusals;
 mod server;
 mod session;
-mod silence;
 pub mod tls_book;
 mod tls_budget;
 mod tls_guard;
 mod tls_ledger;
 mod tls_mode;
 mod transport;
-mod upgrade;
 
 pub(super) use errors::Product;
 pub(crate) use greeting::FirstPacket;

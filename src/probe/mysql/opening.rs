@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::decline::{Handshake, decline};
 use super::errors::Product;
@@ -10,15 +10,16 @@ use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::Turn;
 use super::inflight_attempt::{Attempt, Phase};
 use super::packet::Packets;
-use super::server::{Server, abandoned};
+use super::pauses::GREETING;
+use super::server::{HOLD, Server, abandoned};
 use super::session::NoLogin;
-use super::silence::GREETING;
-use super::tls_mode::Secrecy;
+use super::tls_budget::Begun;
+use super::tls_mode::{Secrecy, ShakeFault, Shaken};
 use super::transport::{self, Transport};
-use super::upgrade;
 use crate::model::{Failure, FailureReason, Timings};
-use crate::probe::dial::{Connected, Deadline, Resent, Stream};
+use crate::probe::dial::{Connected, Deadline, Resent};
 use crate::probe::faults::local;
+use crate::probe::goodbye::{GRACE, leave};
 
 /// How long a peer may be gone in a handshake; a frozen one is not gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -37,6 +38,9 @@ pub(super) struct Opened {
     pub(super) turn: Turn,
 }
 
+/// A connection, what the server has greeted with, and how long that took to come.
+type Greeted = (Packets<Transport>, Greeting, Duration);
+
 impl Server {
     /// The greeting, and at times the certificate; no login follows. For servers that don't mind.
     ///
@@ -45,14 +49,14 @@ impl Server {
     pub(super) async fn greet_and_look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
         self.may_turn_away()?;
         let Connected { stream, took: tcp, mut resent } = self.remote.connect(deadline).await?;
-        let greet = self.greeting(Packets::new(stream));
+        let greet = self.greeting(Packets::new(Transport::Left(stream)));
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
         self.note_turned_away(false);
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
-        let mut timings = resent.since_last_look(packets.stream()).add_to_timings(timings);
+        let mut timings = resent.since_last_look(transport::tcp(packets.stream())).add_to_timings(timings);
         if certificate && self.tls.is_wanted(&greeting)? {
             // Boxed, so that most attempts need no room for a handshake.
-            let tls = Box::pin(upgrade::look_at_certificate(self, packets, &greeting, deadline)).await?;
+            let tls = Box::pin(self.look_at_certificate(packets, &greeting, deadline)).await?;
             timings.tls = tls;
             timings.total += tls.unwrap_or_default();
         }
@@ -108,7 +112,7 @@ impl Server {
             Err(failure) => return Err(NoLogin::LoginAtFault(failure, Box::new(self.turn_away(greeted).await))),
         };
         let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
-        let (packets, secrecy, took) = upgrade::upgrade(self, packets, &greeting, begun, attempt).await?;
+        let (packets, secrecy, took) = self.upgrade(packets, &greeting, begun, attempt).await?;
         timings.tls = Some(took);
         timings.total += took;
         let disproven = if let Secrecy::Disproven(failure) = &secrecy { Some(failure.clone()) } else { None };
@@ -121,6 +125,69 @@ impl Server {
         // What our library can't judge is the same at every address: the greeting stays the verdict.
         let ours = failure.reason == FailureReason::Misconfigured;
         Err(if ours { NoLogin::LoginAtFault(failure, Box::new(timings)) } else { failure.into() })
+    }
+
+    /// The certificate behind a greeting. Returns how long the handshake took, if there was one.
+    async fn look_at_certificate(
+        &self,
+        packets: Packets<Transport>,
+        greeting: &Greeting,
+        deadline: Deadline,
+    ) -> Result<Option<Duration>, Failure> {
+        let Some(_turn) = self.guard.turn_to_look() else { return Ok(None) };
+        let beginning = timeout_at(deadline.at_most(deadline.allowed()), self.guard.begin(greeting)).await;
+        // Without TLS the greeting has proved what it proves. A disk that is too slow for the book says nothing of the
+        // server, and what begins too late is ended with its permit.
+        let Ok(Ok(Some(begun))) = beginning else { return Ok(None) };
+        let shaken = self.shake_hands(packets, greeting, deadline).await;
+        // Nor does the disk hold the verdict up: who has begun to tell the end has told it.
+        let _ = timeout_at(deadline.at_most(deadline.allowed()), self.guard.note_end(begun, &shaken)).await;
+        let (mut stream, secrecy, tls) = match shaken {
+            Ok(shaken) => shaken,
+            Err(fault) if fault.is_lack() => return Ok(None),
+            Err(fault) => return Err(fault.failure),
+        };
+        let _ = timeout_at(deadline.at_most(GRACE), leave(&mut stream)).await;
+        match secrecy {
+            // What our library can't judge is the same at every address, and says nothing of this one.
+            Secrecy::Disproven(failure) if failure.reason != FailureReason::Misconfigured => Err(failure),
+            _ => Ok(Some(tls)),
+        }
+    }
+
+    /// From plain to TLS, within the budget of handshakes that may break off.
+    async fn upgrade(
+        &self,
+        packets: Packets<Transport>,
+        greeting: &Greeting,
+        begun: Begun,
+        attempt: &Attempt,
+    ) -> Result<(Packets<Transport>, Secrecy, Duration), NoLogin> {
+        attempt.enter(Phase::Tls);
+        let shaken = self.shake_hands(packets, greeting, Deadline::after(HOLD)).await;
+        // What the disk takes is no time of the server's.
+        attempt.enter(Phase::Book);
+        self.guard.note_end(begun, &shaken).await;
+        attempt.enter(Phase::Tls);
+        match shaken {
+            Ok((stream, secrecy, took)) => Ok((Packets::new(Transport::Right(Box::new(stream))), secrecy, took)),
+            Err(fault) if fault.is_lack() => Err(NoLogin::Lacking(fault.failure)),
+            Err(fault) => Err(fault.failure.into()),
+        }
+    }
+
+    /// Asks for TLS after a greeting, and shakes hands.
+    async fn shake_hands(
+        &self,
+        mut packets: Packets<Transport>,
+        greeting: &Greeting,
+        deadline: Deadline,
+    ) -> Result<Shaken, ShakeFault> {
+        packets.write(1, &greeting.login_head(true)).await?;
+        match packets.into_stream()? {
+            Transport::Left(stream) => self.tls.shake_hands(stream, deadline).await,
+            Transport::Right(_) => Err(local("sealed twice").into()),
+        }
     }
 
     /// A connection that has greeted, without TLS as yet.
@@ -145,10 +212,7 @@ impl Server {
     }
 
     /// The greeting, unless none comes for so long that the server has ended the connection, or counted it, itself.
-    async fn greeting_in_time(
-        &self,
-        packets: Packets<Transport>,
-    ) -> Result<(Packets<Transport>, Greeting, Duration), Failure> {
+    async fn greeting_in_time(&self, packets: Packets<Transport>) -> Result<Greeted, Failure> {
         let Ok(greeted) = timeout(GREETING, self.greeting(packets)).await else {
             self.limit.silence.note_silence();
             return Err(Phase::Greeting.overdue(GREETING));
@@ -159,10 +223,7 @@ impl Server {
     }
 
     /// Reads and judges the greeting. Returns it and how long it took to come.
-    async fn greeting<S: Stream + 'static>(
-        &self,
-        mut packets: Packets<S>,
-    ) -> Result<(Packets<S>, Greeting, Duration), Failure> {
+    async fn greeting(&self, mut packets: Packets<Transport>) -> Result<Greeted, Failure> {
         let started = Instant::now();
         let packet = packets.read(MAX_GREETING).await?;
         let took = started.elapsed();

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::inflight_attempt::finished_task;
 use super::tls_book::TlsBook;
 use crate::model::{Failure, Wall};
+use crate::probe::in_use;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
@@ -83,14 +84,7 @@ impl TlsBudget {
     /// A prober wants TLS with a server in this way, for as long as it holds what is returned.
     pub(super) fn register_want(&self, server: SocketAddr, config: &str) -> Want {
         let key = (server, config.to_owned());
-        let mut memory = lock(&self.memory);
-        if let Some(want) = memory.wants.get(&key).and_then(Weak::upgrade) {
-            return want;
-        }
-        memory.wants.retain(|_, want| want.strong_count() > 0);
-        let want = Arc::new(key.clone());
-        memory.wants.insert(key, Arc::downgrade(&want));
-        want
+        in_use::get_or_make(&mut lock(&self.memory).wants, key.clone(), || key)
     }
 
     /// Looks at what is known.

@@ -55,6 +55,9 @@ struct Tickets {
     since: Instant,
 }
 
+/// A session, how far it can be trusted, and how long the handshake took.
+pub(super) type Shaken = (TlsStream<TcpStream>, Secrecy, Duration);
+
 /// Why there is no session.
 #[derive(Debug)]
 pub(super) struct ShakeFault {
@@ -161,15 +164,11 @@ impl TlsMode {
         Ok(())
     }
 
-    /// TLS on a stream whose server expects it. Returns the session, how far it can be trusted, and how long it took.
+    /// TLS on a stream whose server expects it.
     ///
     /// # Errors
     /// Why there is no session. A bad certificate is none of the reasons.
-    pub(super) async fn shake_hands(
-        &self,
-        stream: TcpStream,
-        deadline: Deadline,
-    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), ShakeFault> {
+    pub(super) async fn shake_hands(&self, stream: TcpStream, deadline: Deadline) -> Result<Shaken, ShakeFault> {
         let turn = async { Ok(self.turn.lock().await) };
         let _turn = deadline.cover("TLS handshake not finished", turn).await?;
         let name = self.name.as_ref().map_err(Clone::clone)?;
