@@ -41,10 +41,3 @@ impl FleetSize {
         }
     }
 }
-
-impl Default for FleetSize {
-    /// This host alone.
-    fn default() -> Self {
-        Self::new(1)
-    }
-}

@@ -29,11 +29,11 @@ use crate::model::{Failure, FailureReason};
 const MAX_HEAD: usize = 8 * 1024;
 /// The most of a body that is kept.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
-/// How long the end of an answer that is already judged is waited for, so that the server is not cut off.
-const GRACE: Duration = Duration::from_millis(100);
+/// How long a polite end is waited for, so that the server is not cut off.
+pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 /// A request, to be sent any number of times.
-pub(crate) struct Exchange(Request<Full<Bytes>>);
+pub(crate) struct Exchange(pub(super) Request<Full<Bytes>>);
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,11 +83,6 @@ impl Exchange {
         request.headers_mut().entry(header::ACCEPT_ENCODING).or_insert(plain);
         request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
         Ok(Self(request))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn header(&self, name: &header::HeaderName) -> &header::HeaderValue {
-        &self.0.headers()[name]
     }
 
     /// Sends the request and reads the answer. Once enough is known the rest of a short answer is read and the stream

@@ -34,9 +34,6 @@ use super::tls::{self, Sessions, TrustSet};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 use crate::sys::lock::lock;
 
-/// How long a polite end is waited for.
-const GRACE: Duration = Duration::from_millis(100);
-
 /// One target's https check.
 #[derive(Debug)]
 pub struct HttpsProber {
@@ -44,14 +41,8 @@ pub struct HttpsProber {
     sessions: Sessions,
     /// What is done where its secret is refused, if it has one.
     refusal: Option<Refusal>,
-    /// What is asked, or the failure if the spec can't be asked at all.
-    request: Result<Request, Failure>,
-}
-
-#[derive(Debug)]
-struct Request {
-    name: ServerName<'static>,
-    exchange: Exchange,
+    /// Under which name what is asked, or the failure if the spec can't be asked at all.
+    request: Result<(ServerName<'static>, Exchange), Failure>,
 }
 
 /// A secret that may be refused.
@@ -69,15 +60,14 @@ struct Refusal {
 impl HttpsProber {
     /// A prober of one address and port.
     pub(crate) fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
-        let request =
-            || Ok(Request { name: tls::server_name(&spec.tls)?, exchange: Exchange::new(spec, address.port())? });
+        let request = || Ok((tls::server_name(&spec.tls)?, Exchange::new(spec, address.port())?));
         let has_secret = spec.headers.iter().any(|(_, value)| value.is_secret());
         let refusal = has_secret.then(|| Refusal::new(spec, address.port()));
         Self { remote: Remote::new(address), sessions: Sessions::new(trust), refusal, request: request() }
     }
 
     async fn attempt(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let Request { name, exchange } = self.request.as_ref().map_err(Clone::clone)?;
+        let (name, exchange) = self.request.as_ref().map_err(Clone::clone)?;
         let config = tls::loaded_in_time(deadline, self.sessions.config()).await?;
         let deadline = Deadline::after(deadline);
         let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
@@ -143,7 +133,7 @@ impl Refusal {
         self.set_remark(refused);
         if Weak::as_ptr(&lock(&self.answered)) == Arc::as_ptr(config) {
             // Nothing more is wanted; how it ends does not matter.
-            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+            let _ = timeout_at(deadline.at_most(http::GRACE), stream.shutdown()).await;
             return Ok(None);
         }
         let exchange = self.anonymous.as_ref().map_err(Clone::clone)?;
@@ -309,7 +299,7 @@ mod tests {
     }
 
     fn header_of(exchange: &Exchange, name: HeaderName) -> &str {
-        exchange.exchange.header(&name).to_str().unwrap()
+        exchange.exchange.0.headers()[&name].to_str().unwrap()
     }
 
     #[test]

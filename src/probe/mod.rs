@@ -114,10 +114,10 @@ impl Prober for AnyProber {
 pub struct Probers(mysql::Shared);
 
 impl Probers {
-    /// A factory that shares nothing yet.
+    /// A factory that shares nothing yet, on a host alone.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self::for_fleet(clock, FleetSize::default())
+        Self::for_fleet(clock, FleetSize::new(1))
     }
 
     /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.

@@ -40,8 +40,6 @@ use super::tls::{self, Sessions, TrustSet};
 use crate::model::{Certificate, Check, Failure, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings};
 use crate::sys::lock::lock;
 
-/// How long a polite end is waited for.
-const GRACE: Duration = Duration::from_millis(100);
 /// What is asked without a login: the cheapest statement that there is.
 const HEARTBEAT: &str = "select server_status()";
 
@@ -162,7 +160,7 @@ impl TdengineProber {
             None => {
                 // For its tickets: TLS 1.3 sends them after the handshake, and what is not read is not there the next
                 // time.
-                let _ = timeout_at(deadline.at_most(GRACE), leave(&mut stream)).await;
+                let _ = timeout_at(deadline.at_most(http::GRACE), leave(&mut stream)).await;
                 Ok(timings)
             }
             Some((exchange, question)) => {
