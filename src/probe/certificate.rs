@@ -43,8 +43,7 @@ pub fn read(der: &[u8]) -> Option<Certificate> {
 
 /// Reads a server's certificate with what leads from it to a trusted root: of the certificates sent beside it, `path`
 /// holds those that are on the verified way, `beside` all others.
-#[must_use]
-pub fn read_with_path<'a>(
+pub(super) fn read_with_path<'a>(
     der: &[u8],
     path: impl Iterator<Item = &'a [u8]>,
     beside: impl Iterator<Item = &'a [u8]>,
@@ -56,8 +55,7 @@ pub fn read_with_path<'a>(
 }
 
 /// Reads what matters of a certificate that stands beside a server's own.
-#[must_use]
-pub fn intermediate(der: &[u8]) -> Option<Intermediate> {
+pub(super) fn intermediate(der: &[u8]) -> Option<Intermediate> {
     let parsed = Parsed::from_der(der).ok()?;
     let body = parsed.tbs_certificate();
     Some(Intermediate { name: name_of_holder(body.subject()), not_after: wall(body.validity().not_after) })
@@ -65,8 +63,7 @@ pub fn intermediate(der: &[u8]) -> Option<Intermediate> {
 
 /// Who, beside the server itself, must have issued `der`, if none of `others` did: what a server has forgotten to send,
 /// or a root that is not trusted.
-#[must_use]
-pub fn missing_issuer<'a>(der: &[u8], others: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+pub(super) fn missing_issuer<'a>(der: &[u8], others: impl Iterator<Item = &'a [u8]>) -> Option<String> {
     let mut top = Parsed::from_der(der).ok()?;
     let mut others: Vec<Parsed> = others.filter_map(|der| Parsed::from_der(der).ok()).collect();
     loop {

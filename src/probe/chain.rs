@@ -180,13 +180,11 @@ fn name_certificate_at_fault(error: TlsError, sent: Sent<'_>) -> TlsError {
         TlsError::InvalidCertificate(CertificateError::UnknownIssuer) => {
             let Some(issuer) = certificate::missing_issuer(sent.own, others()) else { return error };
             let issuer: String = issuer.chars().take(60).collect();
-            untrusted(
-                FailureReason::TlsHandshake,
-                format!(
-                    "the certificate is signed by no trusted authority: the server sends no intermediate {issuer:?}, and \
-                     no trusted root is called so"
-                ),
-            )
+            let detail = format!(
+                "the certificate is signed by no trusted authority: the server sends no intermediate {issuer:?}, and no \
+                 trusted root is called so"
+            );
+            untrusted(FailureReason::TlsHandshake, detail)
         }
         TlsError::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
             let wall = |time: UnixTime| Wall(time.as_secs().saturating_mul(1000));
@@ -195,10 +193,9 @@ fn name_certificate_at_fault(error: TlsError, sent: Sent<'_>) -> TlsError {
             let found = others().filter_map(certificate::intermediate).find(|other| other.not_after == ended);
             let Some(intermediate) = found.filter(|_| !own) else { return error };
             let name: String = intermediate.name.chars().take(60).collect();
-            untrusted(
-                FailureReason::TlsExpired,
-                format!("the intermediate certificate {name:?} ran out at {ended}; it is {} here", wall(*time)),
-            )
+            let here = wall(*time);
+            let detail = format!("the intermediate certificate {name:?} ran out at {ended}; it is {here} here");
+            untrusted(FailureReason::TlsExpired, detail)
         }
         _ => error,
     }

@@ -1,10 +1,11 @@
 //! The task of one check of one target: begins probes when the tracker says so, and hands every result to it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,7 +17,6 @@ use crate::model::{
     Boottime, Check, CheckHealth, Failure, FailureReason, Now, Observation, Returns, Schedule, TargetSpec, Timings,
 };
 use crate::sys::clock::Clock;
-use crate::sys::lock::lock;
 
 /// A timer may be this late without this host having stood still.
 const STALL: Duration = Duration::from_secs(1);
@@ -54,12 +54,8 @@ impl ProbeRequests {
         self.wake.notify_one();
     }
 
-    async fn wait_for_request(&self) {
-        self.wake.notified().await;
-    }
-
     /// Whether a sibling has lost packets, and whether a probe is wanted for another reason.
-    fn take(&self) -> (bool, bool) {
+    fn take_requests(&self) -> (bool, bool) {
         (self.sibling_lost.swap(false, Ordering::AcqRel), self.proof_wanted.swap(false, Ordering::AcqRel))
     }
 }
@@ -71,36 +67,13 @@ pub(super) struct CheckTask<P> {
     pub(super) schedule: Schedule,
     /// Between two instants at which checks of this host begin ([`super::TargetSet::grid`]).
     pub(super) grid: Duration,
-    pub(super) prober: Shared<P>,
+    /// The prober of the next attempt: another one may take its place.
+    pub(super) prober: Arc<ArcSwap<P>>,
     pub(super) clock: Clock,
     /// Of this host: gives each (host, target, check) a phase of its own.
     pub(super) seed: u64,
     pub(super) requests: Arc<ProbeRequests>,
     pub(super) reports: mpsc::UnboundedSender<CheckResult>,
-}
-
-/// A prober that another one may take the place of.
-pub(super) struct Shared<P>(Arc<Mutex<Arc<P>>>);
-
-impl<P> Shared<P> {
-    pub(super) fn new(prober: P) -> Self {
-        Self(Arc::new(Mutex::new(Arc::new(prober))))
-    }
-
-    /// From the next attempt on.
-    pub(super) fn replace(&self, prober: P) {
-        *lock(&self.0) = Arc::new(prober);
-    }
-
-    fn current(&self) -> Arc<P> {
-        lock(&self.0).clone()
-    }
-}
-
-impl<P> Clone for Shared<P> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
 }
 
 /// When the next probe is due, and whether that was an ordinary appointment.
@@ -147,7 +120,7 @@ impl<P: Prober> CheckTask<P> {
                     Some(self.take_result(&mut tracker, &observation))
                 }
                 // A sibling is in trouble, or there is another secret.
-                () = self.requests.wait_for_request() => {
+                () = self.requests.wake.notified() => {
                     called = called.into_iter().chain(self.handle_request(&mut tracker, &mut rng)).min();
                     None
                 }
@@ -190,14 +163,12 @@ impl<P: Prober> CheckTask<P> {
     }
 
     fn begin_probe(&self, probes: &mut JoinSet<Observation>, started: Now) {
-        let (prober, clock, deadline, check) = (self.prober.current(), self.clock, self.schedule.timeout, self.check);
+        let (prober, clock, deadline, check) = (self.prober.load_full(), self.clock, self.schedule.timeout, self.check);
         probes.spawn(async move {
             // The prober keeps the deadline; this is for one that doesn't.
             let outcome = tokio::time::timeout(deadline * 2, prober.probe(deadline)).await.unwrap_or_else(|_| {
-                Err(Failure::new(
-                    FailureReason::Timeout,
-                    format_args!("no result after twice the {deadline:?} allowed"),
-                ))
+                let detail = format_args!("no result after twice the {deadline:?} allowed");
+                Err(Failure::new(FailureReason::Timeout, detail))
             });
             let ended = clock.now().boottime;
             let outcome = local_if_stalled(outcome, ended.since(started.boottime), deadline);
@@ -208,7 +179,7 @@ impl<P: Prober> CheckTask<P> {
 
     fn take_result(&self, tracker: &mut Tracker, observation: &Observation) -> Next {
         let at = self.clock.now();
-        let prober = self.prober.current();
+        let prober = self.prober.load_full();
         tracker.set_pace(prober.pace(), at);
         tracker.note_connection(prober.is_reached(), at);
         let step = tracker.observe(observation, at);
@@ -219,14 +190,14 @@ impl<P: Prober> CheckTask<P> {
     /// The first attempt has gone on for `fast_interval`.
     fn check_first_connection(&self, tracker: &mut Tracker) {
         let now = self.clock.now();
-        tracker.note_connection(self.prober.current().is_reached(), now);
+        tracker.note_connection(self.prober.load_full().is_reached(), now);
         if tracker.health().never_reached.is_some() {
             self.report(tracker, None, false, now);
         }
     }
 
     fn report(&self, tracker: &Tracker, signal: Option<Signal>, lost: bool, at: Now) {
-        let prober = self.prober.current();
+        let prober = self.prober.load_full();
         let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(CheckResult { spec: self.spec.clone(), check: self.check, health, signal, lost, at });
@@ -235,9 +206,9 @@ impl<P: Prober> CheckTask<P> {
     /// A sibling is in trouble, or there is another secret: when the target has to prove itself.
     fn handle_request(&self, tracker: &mut Tracker, rng: &mut fastrand::Rng) -> Option<Instant> {
         let now = self.clock.now();
-        let (lost, prove) = self.requests.take();
+        let (lost, prove) = self.requests.take_requests();
         // What the prober before found out may not hold for this one.
-        tracker.set_pace(self.prober.current().pace(), now);
+        tracker.set_pace(self.prober.load_full().pace(), now);
         // Two that lose packets must not call each other without a pause.
         let lost = lost.then(|| tracker.sibling_lost(now));
         let wait = if prove { Some(tracker.call_for_proof(now).mul_f64(rng.f64())) } else { lost };
@@ -245,7 +216,7 @@ impl<P: Prober> CheckTask<P> {
     }
 
     fn rules(&self, rng: &mut fastrand::Rng) -> Rules {
-        let in_flight = match self.prober.current().overlap() {
+        let in_flight = match self.prober.load_full().overlap() {
             Overlap::Hedged => self.schedule.fall,
             Overlap::OneAwaited => 1,
         };

@@ -22,8 +22,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::chain::Untrusted;
+use super::faults::overdue;
 use crate::model::{Failure, FailureReason, Timings, Wall};
 use crate::sys::tcp_info::SentAgain;
+
+/// What a prober speaks over: a connection, plain or within TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// When one attempt has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +60,8 @@ impl Deadline {
         unfinished: &'static str,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        match tokio::time::timeout_at(self.at, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                let allowed = humantime::format_duration(self.allowed);
-                Err(Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {allowed}")))
-            }
-        }
+        let done = tokio::time::timeout_at(self.at, work).await;
+        done.unwrap_or_else(|_| Err(overdue(unfinished, self.allowed)))
     }
 
     /// The earlier of this deadline and `allowed` from now: for what must not hold a verdict up.
@@ -99,8 +100,7 @@ pub struct ResentSinceLook {
 
 impl ResentSinceLook {
     /// The times of what succeeded meanwhile.
-    #[must_use]
-    pub fn add_to_timings(self, timings: Timings) -> Timings {
+    pub(super) fn add_to_timings(self, timings: Timings) -> Timings {
         let Self { by_a_timer, tail_loss_probe } = self;
         Timings {
             retransmissions: timings.retransmissions.saturating_add(by_a_timer),
@@ -128,8 +128,7 @@ impl Resent {
     }
 
     /// What an attempt failed with whose connection is lost, with what had to be sent again before.
-    #[must_use]
-    pub fn add_to_failure(&self, failure: Failure) -> Failure {
+    pub(super) fn add_to_failure(&self, failure: Failure) -> Failure {
         failure.with_retransmissions(self.times)
     }
 
@@ -206,15 +205,12 @@ pub async fn handshake(
 ///
 /// # Errors
 /// Why there is no trusted session.
-pub async fn handshake_over<S>(
+pub async fn handshake_over<S: Stream>(
     stream: S,
     name: &ServerName<'static>,
     config: Arc<ClientConfig>,
     deadline: Deadline,
-) -> Result<(TlsStream<S>, Duration), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(TlsStream<S>, Duration), Failure> {
     let started = Instant::now();
     let connecting = TlsConnector::from(config).connect(name.clone(), stream);
     let work = async { connecting.await.map_err(|e| failure("TLS handshake", &e)) };
@@ -224,8 +220,7 @@ where
 }
 
 /// A failure of an I/O operation, with its reason: "`doing`: Connection refused".
-#[must_use]
-pub fn failure(doing: &str, error: &io::Error) -> Failure {
+pub(super) fn failure(doing: &str, error: &io::Error) -> Failure {
     let reason = reason_of(error);
     let seen = match (error.raw_os_error(), tls_of(error)) {
         (Some(number), _) => Errno::from_raw(number).desc().to_owned(),
@@ -244,8 +239,7 @@ fn without_address(sentence: &str) -> &str {
 
 /// Why an operation on a socket failed. What can't be laid at the target's door is [`FailureReason::Local`], which
 /// moves no name.
-#[must_use]
-pub fn reason_of(error: &io::Error) -> FailureReason {
+fn reason_of(error: &io::Error) -> FailureReason {
     if let Some(tls) = tls_of(error) {
         return reason_of_tls(tls);
     }

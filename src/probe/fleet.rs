@@ -22,8 +22,7 @@ impl FleetSize {
     }
 
     /// How many there are now.
-    #[must_use]
-    pub fn get(&self) -> u32 {
+    pub(super) fn get(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -35,18 +34,10 @@ impl FleetSize {
 
     /// Within how long all hosts do once what they must not do at one instant: a second each; at once where there is
     /// but this one.
-    #[must_use]
-    pub fn spread(&self) -> Duration {
+    pub(super) fn spread(&self) -> Duration {
         match self.get() {
             1 => Duration::ZERO,
             hosts => Duration::from_secs(1) * hosts,
         }
-    }
-}
-
-impl Default for FleetSize {
-    /// This host alone.
-    fn default() -> Self {
-        Self::new(1)
     }
 }

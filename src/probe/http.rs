@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::{Future, pending};
 use std::io;
+use std::iter::successors;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,21 +18,22 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::{self, Deadline};
+use super::dial::{self, Deadline, Stream};
+use super::faults::{misconfigured, protocol};
 use crate::model::{Failure, FailureReason};
 
 /// The most of an answer's head that is read.
 const MAX_HEAD: usize = 8 * 1024;
 /// The most of a body that is kept.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
-/// How long the end of an answer that is already judged is waited for, so that the server is not cut off.
-const GRACE: Duration = Duration::from_millis(100);
+/// How long a polite end is waited for, so that the server is not cut off.
+pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 /// A request, to be sent any number of times.
-pub(crate) struct Exchange(Request<Full<Bytes>>);
+pub(crate) struct Exchange(pub(super) Request<Full<Bytes>>);
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,8 +71,7 @@ impl Exchange {
     /// # Errors
     /// [`FailureReason::Misconfigured`] for a method or target that HTTP can't carry.
     pub(crate) fn new(method: &str, target: &str, headers: HeaderMap, body: Bytes) -> Result<Self, Failure> {
-        let wrong =
-            |what: &str| Failure::new(FailureReason::Misconfigured, format_args!("{what}: HTTP can't carry it"));
+        let wrong = |what: &str| misconfigured(format_args!("{what}: HTTP can't carry it"));
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| wrong("method"))?;
         *request.uri_mut() = Uri::try_from(target).map_err(|_| wrong("path"))?;
@@ -84,20 +85,17 @@ impl Exchange {
         Ok(Self(request))
     }
 
-    #[cfg(test)]
-    pub(crate) fn header(&self, name: &header::HeaderName) -> &header::HeaderValue {
-        &self.0.headers()[name]
-    }
-
     /// Sends the request and reads the answer. Once enough is known the rest of a short answer is read and the stream
     /// shut down politely, 100 ms at most.
     ///
     /// # Errors
     /// No answer, no HTTP, or a body that breaks off where it was wanted.
-    pub(crate) async fn run<S>(&self, stream: &mut S, wanted: Wanted, deadline: Deadline) -> Result<Response, Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
+    pub(crate) async fn run(
+        &self,
+        stream: &mut impl Stream,
+        wanted: Wanted,
+        deadline: Deadline,
+    ) -> Result<Response, Failure> {
         let mut client = http1::Builder::new();
         client.max_buf_size(MAX_HEAD);
         let shaken = client.handshake::<_, Full<Bytes>>(TokioIo::new(&mut *stream)).await;
@@ -177,30 +175,24 @@ pub(crate) fn reason_of_request_fault(status: u16) -> Option<FailureReason> {
 /// [`FailureReason::Misconfigured`] if it can't be one.
 pub(crate) fn host_header(name: &str, port: u16) -> Result<header::HeaderValue, Failure> {
     let host = if port == 443 { name.to_owned() } else { format!("{name}:{port}") };
-    header::HeaderValue::try_from(host)
-        .map_err(|e| Failure::new(FailureReason::Misconfigured, format_args!("server_name: {e}")))
+    header::HeaderValue::try_from(host).map_err(|e| misconfigured(format_args!("server_name: {e}")))
 }
 
 /// The reason is somewhere down the chain of causes: an I/O error if there is one, else the innermost.
 fn failure_of(error: &hyper::Error) -> Failure {
-    let mut cause: &(dyn Error + 'static) = error;
-    loop {
-        match cause.downcast_ref::<io::Error>() {
-            // What hyper says of chunks, or of trailers, that are none; a socket's errors have numbers.
-            Some(io) if io.kind() == io::ErrorKind::InvalidInput && io.raw_os_error().is_none() => {
-                return Failure::new(FailureReason::Protocol, format_args!("HTTP exchange: {io}"));
-            }
-            Some(io) => return dial::failure("HTTP exchange", io),
-            None => {}
+    let causes = || successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source());
+    match causes().find_map(<dyn Error>::downcast_ref::<io::Error>) {
+        // What hyper says of chunks, or of trailers, that are none; a socket's errors have numbers.
+        Some(io) if io.kind() == io::ErrorKind::InvalidInput && io.raw_os_error().is_none() => {
+            return protocol(format_args!("HTTP exchange: {io}"));
         }
-        match cause.source() {
-            Some(source) => cause = source,
-            None => break,
-        }
+        Some(io) => return dial::failure("HTTP exchange", io),
+        None => {}
     }
-    let reason = match cause.downcast_ref::<hyper::Error>() {
+    let innermost = causes().last().unwrap_or(error);
+    let reason = match innermost.downcast_ref::<hyper::Error>() {
         Some(e) if e.is_incomplete_message() || e.is_closed() || e.is_canceled() => FailureReason::Reset,
         _ => FailureReason::Protocol,
     };
-    Failure::new(reason, format_args!("HTTP exchange: {cause}"))
+    Failure::new(reason, format_args!("HTTP exchange: {innermost}"))
 }

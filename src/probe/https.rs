@@ -19,22 +19,20 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use regex_lite::Regex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tokio_rustls::client::TlsStream;
 
 use super::backoff::Backoff;
-use super::dial::{self, Connected, Deadline};
+use super::dial::{self, Connected, Deadline, Stream};
+use super::faults::misconfigured;
 use super::http::{self, Response, Wanted};
 use super::prober::{Overlap, Prober};
 use super::remote::Remote;
-use super::tls::{Sessions, TrustSet};
+use super::tls::{self, Sessions, TrustSet};
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 use crate::sys::lock::lock;
-
-/// How long a polite end is waited for.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// One target's https check.
 #[derive(Debug)]
@@ -43,14 +41,8 @@ pub struct HttpsProber {
     sessions: Sessions,
     /// What is done where its secret is refused, if it has one.
     refusal: Option<Refusal>,
-    /// What is asked, or the failure if the spec can't be asked at all.
-    request: Result<Request, Failure>,
-}
-
-#[derive(Debug)]
-struct Request {
-    name: ServerName<'static>,
-    exchange: Exchange,
+    /// Under which name what is asked, or the failure if the spec can't be asked at all.
+    request: Result<(ServerName<'static>, Exchange), Failure>,
 }
 
 /// A secret that may be refused.
@@ -67,25 +59,17 @@ struct Refusal {
 
 impl HttpsProber {
     /// A prober of one address and port.
-    #[must_use]
-    pub fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
-        let request = || {
-            let name = ServerName::try_from(spec.tls.server_name.as_str().to_owned())
-                .map_err(|e| misconfigured(format!("server_name {}: {e}", spec.tls.server_name)))?;
-            Ok(Request { name, exchange: Exchange::new(spec, address.port())? })
-        };
+    pub(crate) fn new(address: SocketAddr, spec: &HttpsSpec, trust: Arc<TrustSet>) -> Self {
+        let request = || Ok((tls::server_name(&spec.tls)?, Exchange::new(spec, address.port())?));
         let has_secret = spec.headers.iter().any(|(_, value)| value.is_secret());
         let refusal = has_secret.then(|| Refusal::new(spec, address.port()));
         Self { remote: Remote::new(address), sessions: Sessions::new(trust), refusal, request: request() }
     }
 
     async fn attempt(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let Request { name, exchange } = self.request.as_ref().map_err(Clone::clone)?;
-        // Slow only where our own disk is, at the first probe: never the target's fault.
-        let Ok(config) = timeout(deadline, self.sessions.config()).await else {
-            return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
-        };
-        let (config, deadline) = (config?, Deadline::after(deadline));
+        let (name, exchange) = self.request.as_ref().map_err(Clone::clone)?;
+        let config = tls::loaded_in_time(deadline, self.sessions.config()).await?;
+        let deadline = Deadline::after(deadline);
         let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
         let shaken = dial::handshake(stream, name, config.clone(), deadline).await;
         let (mut stream, tls) = shaken.map_err(|failure| resent.add_to_failure(failure))?;
@@ -121,19 +105,20 @@ impl Refusal {
         if let Err(refused) = self.backoff.check() {
             return self.without_secret(stream, &refused, config, deadline).await;
         }
-        let answer = exchange.ask(stream, deadline).await;
-        let judged = answer.as_ref().map_err(Clone::clone).and_then(|answer| exchange.judge(answer));
+        let (took, judged) = match exchange.ask(stream, deadline).await {
+            Ok(answer) => (Some(answer.took), exchange.judge(&answer)),
+            Err(failure) => (None, Err(failure)),
+        };
         self.backoff.note_outcome(&judged);
-        match (judged, answer) {
-            (Err(refused), Ok(answer)) if refused.reason == FailureReason::Auth => {
+        match judged {
+            Err(refused) if took.is_some() && refused.reason == FailureReason::Auth => {
                 self.set_remark(&refused);
                 *lock(&self.answered) = Arc::downgrade(config);
-                Ok(Some(answer.took))
+                Ok(took)
             }
-            (judged, answer) => {
+            judged => {
                 *lock(&self.remark) = None;
-                judged?;
-                Ok(answer.ok().map(|answer| answer.took))
+                judged.map(|()| took)
             }
         }
     }
@@ -148,21 +133,17 @@ impl Refusal {
         self.set_remark(refused);
         if Weak::as_ptr(&lock(&self.answered)) == Arc::as_ptr(config) {
             // Nothing more is wanted; how it ends does not matter.
-            let _ = timeout_at(deadline.at_most(GRACE), stream.shutdown()).await;
+            let _ = timeout_at(deadline.at_most(http::GRACE), stream.shutdown()).await;
             return Ok(None);
         }
         let exchange = self.anonymous.as_ref().map_err(Clone::clone)?;
         let answer = exchange.run(stream, Wanted::Head, deadline).await?;
-        match reason_of_status(answer.status) {
-            FailureReason::BackendDown => Err(Failure::new(
-                FailureReason::BackendDown,
-                format_args!("found {} for a request without the secret", answer.status),
-            )),
-            _ => {
-                *lock(&self.answered) = Arc::downgrade(config);
-                Ok(Some(answer.took))
-            }
+        if reason_of_status(answer.status) == FailureReason::BackendDown {
+            let detail = format_args!("found {} for a request without the secret", answer.status);
+            return Err(Failure::new(FailureReason::BackendDown, detail));
         }
+        *lock(&self.answered) = Arc::downgrade(config);
+        Ok(Some(answer.took))
     }
 
     fn set_remark(&self, refused: &Failure) {
@@ -215,7 +196,7 @@ impl Exchange {
         let body = Bytes::from(spec.body.clone());
         let exchange = http::Exchange::new(&spec.method, &spec.path, headers(spec, port)?, body)?;
         let pattern = spec.expect_body.as_deref().map(Regex::new).transpose();
-        let pattern = pattern.map_err(|e| misconfigured(format!("expect_body: {e}")))?;
+        let pattern = pattern.map_err(|e| misconfigured(format_args!("expect_body: {e}")))?;
         Ok(Self { exchange, expect: spec.expect_status.clone(), pattern })
     }
 
@@ -225,19 +206,13 @@ impl Exchange {
     ///
     /// # Errors
     /// No answer, no HTTP, another status than expected, or another body.
-    pub async fn run<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Duration, Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
+    pub async fn run(&self, stream: &mut impl Stream, deadline: Deadline) -> Result<Duration, Failure> {
         let answer = self.ask(stream, deadline).await?;
         self.judge(&answer)?;
         Ok(answer.took)
     }
 
-    async fn ask<S>(&self, stream: &mut S, deadline: Deadline) -> Result<Response, Failure>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
+    async fn ask(&self, stream: &mut impl Stream, deadline: Deadline) -> Result<Response, Failure> {
         let wanted = if self.pattern.is_some() { Wanted::Body } else { Wanted::Head };
         self.exchange.run(stream, wanted, deadline).await
     }
@@ -258,7 +233,7 @@ fn headers(spec: &HttpsSpec, port: u16) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for (name, value) in &spec.headers {
         // The value stays out of the message, secret or not.
-        let bad = |what: &str| misconfigured(format!("header {name}: {what}"));
+        let bad = |what: &str| misconfigured(format_args!("header {name}: {what}"));
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("not a header name"))?;
         if OURS.contains(&parsed) {
             return Err(bad("set by the probe itself"));
@@ -302,10 +277,6 @@ fn judge_body(body: &[u8], pattern: &Regex) -> Result<(), Failure> {
     Err(Failure::new(FailureReason::Result, format_args!("expected a body with /{pattern}/, found {found}")))
 }
 
-fn misconfigured(detail: String) -> Failure {
-    Failure::new(FailureReason::Misconfigured, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,7 +299,7 @@ mod tests {
     }
 
     fn header_of(exchange: &Exchange, name: HeaderName) -> &str {
-        exchange.exchange.header(&name).to_str().unwrap()
+        exchange.exchange.0.headers()[&name].to_str().unwrap()
     }
 
     #[test]

@@ -8,27 +8,29 @@
 //! questions. [`Probers`] makes the right one for a target and lets targets share what is dear (root stores). The
 //! [`runner`] keeps one task a target, each owning its tracker, and collects what they find.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::Pace;
-use crate::model::{Certificate, Check, Depth, Failure, MysqlSpec, ProbeKind, TargetSpec, Timings};
+use crate::model::{Certificate, Check, Depth, Failure, ProbeKind, TargetSpec, Timings};
 use crate::sys::clock::Clock;
-use mysql::Product;
-use tdengine::TdengineProber;
+use mysql::{GreetingProber, LoginProber, Product};
+use tdengine::{Question, TdengineProber};
 
 mod backoff;
 pub mod certificate;
 pub(crate) mod chain;
 mod check_task;
 pub mod dial;
+mod faults;
 mod fleet;
+mod goodbye;
 pub(crate) mod http;
 pub mod https;
+mod in_use;
 pub mod mysql;
 mod prober;
-pub mod remote;
+mod remote;
 pub mod runner;
 mod secret_guard;
 mod session_store;
@@ -60,55 +62,38 @@ pub enum AnyProber {
     Login(Box<mysql::LoginProber>),
 }
 
+impl AnyProber {
+    /// The prober as far as it tells of itself.
+    fn inner(&self) -> &dyn Prober {
+        match self {
+            Self::Tcp(prober) => prober,
+            Self::Https(prober) => &**prober,
+            Self::Tdengine(prober) => &**prober,
+            Self::Greeting(prober) => &**prober,
+            Self::Login(prober) => &**prober,
+        }
+    }
+}
+
 impl Prober for AnyProber {
     fn overlap(&self) -> Overlap {
-        match self {
-            Self::Tcp(prober) => prober.overlap(),
-            Self::Https(prober) => prober.overlap(),
-            Self::Tdengine(prober) => prober.overlap(),
-            Self::Greeting(prober) => prober.overlap(),
-            Self::Login(prober) => prober.overlap(),
-        }
+        self.inner().overlap()
     }
 
     fn certificate(&self) -> Option<Arc<Certificate>> {
-        match self {
-            Self::Tcp(prober) => prober.certificate(),
-            Self::Https(prober) => prober.certificate(),
-            Self::Tdengine(prober) => prober.certificate(),
-            Self::Greeting(prober) => prober.certificate(),
-            Self::Login(prober) => prober.certificate(),
-        }
+        self.inner().certificate()
     }
 
     fn pace(&self) -> Pace {
-        match self {
-            Self::Tcp(prober) => prober.pace(),
-            Self::Https(prober) => prober.pace(),
-            Self::Tdengine(prober) => prober.pace(),
-            Self::Greeting(prober) => prober.pace(),
-            Self::Login(prober) => prober.pace(),
-        }
+        self.inner().pace()
     }
 
     fn remark(&self) -> Option<Arc<str>> {
-        match self {
-            Self::Tcp(prober) => prober.remark(),
-            Self::Https(prober) => prober.remark(),
-            Self::Tdengine(prober) => prober.remark(),
-            Self::Greeting(prober) => prober.remark(),
-            Self::Login(prober) => prober.remark(),
-        }
+        self.inner().remark()
     }
 
     fn is_reached(&self) -> Option<bool> {
-        match self {
-            Self::Tcp(prober) => prober.is_reached(),
-            Self::Https(prober) => prober.is_reached(),
-            Self::Tdengine(prober) => prober.is_reached(),
-            Self::Greeting(prober) => prober.is_reached(),
-            Self::Login(prober) => prober.is_reached(),
-        }
+        self.inner().is_reached()
     }
 
     async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
@@ -126,100 +111,71 @@ impl Prober for AnyProber {
 /// Makes probers. Keep one for the life of the process: what it makes shares root stores, the knowledge which secrets
 /// were refused, and whose turn it is to shake hands with a MySQL server.
 #[derive(Debug)]
-pub struct Probers {
-    trust: tls::TrustSets,
-    secret_guard: Arc<SecretGuard>,
-    handshake_limits: mysql::HandshakeLimits,
-    fleet: FleetSize,
-    tls_budget: Arc<TlsBudget>,
-}
+pub struct Probers(mysql::Shared);
 
 impl Probers {
-    /// A factory that shares nothing yet.
+    /// A factory that shares nothing yet, on a host alone.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self::for_fleet(clock, FleetSize::default())
+        Self::for_fleet(clock, FleetSize::new(1))
     }
 
     /// As [`new`](Self::new), on one host of a fleet that has the same secrets and servers.
     #[must_use]
     pub fn for_fleet(clock: Clock, fleet: FleetSize) -> Self {
-        let secret_guard = Arc::new(SecretGuard::new(clock, fleet.clone()));
-        Self {
+        Self(mysql::Shared {
             trust: tls::TrustSets::default(),
-            secret_guard,
+            secret_guard: Arc::new(SecretGuard::new(clock, fleet.clone())),
             handshake_limits: mysql::HandshakeLimits::default(),
             fleet,
             tls_budget: Arc::new(TlsBudget::in_memory(clock)),
-        }
+        })
     }
 
     /// The same with a budget of broken TLS handshakes that others share.
     #[must_use]
     pub fn with_tls_budget(self, tls_budget: TlsBudget) -> Self {
-        Self { tls_budget: Arc::new(tls_budget), ..self }
+        Self(mysql::Shared { tls_budget: Arc::new(tls_budget), ..self.0 })
     }
 
     /// What the probers of databases are in the middle of, for the end of the agent.
     #[must_use]
     pub fn handshakes(&self) -> mysql::HandshakeLimits {
-        self.handshake_limits.clone()
+        self.0.handshake_limits.clone()
     }
 
     /// The prober of a check of a target. Opens and reads nothing; what is wrong with the spec, or with the system's
     /// roots, shows as the failure of each attempt.
     #[must_use]
-    pub fn prober(&self, spec: &TargetSpec, check: Check) -> AnyProber {
-        let address = (spec.key.address, spec.probe.port).into();
-        let deep = spec.probe.deep.map(|deep| deep.depth);
-        match &spec.probe.kind {
-            ProbeKind::Tcp => AnyProber::Tcp(tcp::TcpProber::new(address)),
-            ProbeKind::Https(https) => {
-                let trust = self.trust.for_trust(&https.tls.trust);
-                AnyProber::Https(Box::new(https::HttpsProber::new(address, https, trust)))
-            }
-            ProbeKind::Tdengine(tdengine) => {
-                let (trust, secret_guard) = (self.trust.for_trust(&tdengine.tls.trust), self.secret_guard.clone());
-                AnyProber::Tdengine(Box::new(match (check, deep) {
-                    (Check::Path, None) => TdengineProber::path_with_statement(address, tdengine, trust, secret_guard),
-                    (Check::Path, Some(_)) => TdengineProber::path(address, tdengine, trust, secret_guard),
-                    (Check::Deep, deep) => {
-                        TdengineProber::deep(address, tdengine, deep.unwrap_or(Depth::Login), trust, secret_guard)
-                    }
-                }))
-            }
-            ProbeKind::Matrixone(mysql) => self.mysql(spec, (Product::Matrixone, mysql), check, deep),
-            ProbeKind::Mysql(mysql) => self.mysql(spec, (Product::Any, mysql), check, deep),
-        }
-    }
-
-    fn mysql(
-        &self,
-        target: &TargetSpec,
-        (product, spec): (Product, &MysqlSpec),
-        check: Check,
-        deep: Option<Depth>,
-    ) -> AnyProber {
-        let address: SocketAddr = (target.key.address, target.probe.port).into();
-        let shared = mysql::Shared {
-            trust: &self.trust,
-            secret_guard: &self.secret_guard,
-            handshake_limits: &self.handshake_limits,
-            fleet: &self.fleet,
-            tls_budget: &self.tls_budget,
-        };
-        let depth = deep.unwrap_or(Depth::Login);
+    pub fn prober(&self, target: &TargetSpec, check: Check) -> AnyProber {
+        let (probe, shared) = (&target.probe, &self.0);
+        let address = (target.key.address, probe.port).into();
+        let depth = probe.deep.map_or(Depth::Login, |deep| deep.depth);
         let login = |prober| AnyProber::Login(Box::new(prober));
-        match (check, product) {
-            (Check::Path, Product::Matrixone) => {
-                AnyProber::Greeting(Box::new(mysql::GreetingProber::new(address, spec, &shared)))
+        match (&probe.kind, check) {
+            (ProbeKind::Tcp, _) => AnyProber::Tcp(tcp::TcpProber::new(address)),
+            (ProbeKind::Https(spec), _) => {
+                let trust = shared.trust.for_trust(&spec.tls.trust);
+                AnyProber::Https(Box::new(https::HttpsProber::new(address, spec, trust)))
             }
-            (Check::Path, Product::Any) => {
-                login(mysql::LoginProber::mysql_path(address, spec, &target.probe.path, &shared))
+            (ProbeKind::Tdengine(spec), _) => {
+                let question = match (check, depth) {
+                    (Check::Path, _) => probe.deep.is_none().then_some(Question::Anonymous),
+                    (Check::Deep, Depth::Login) => Some(Question::Login),
+                    (Check::Deep, Depth::Query) => Some(Question::Query { expect: spec.expect.clone() }),
+                };
+                let (trust, secret_guard) = (shared.trust.for_trust(&spec.tls.trust), shared.secret_guard.clone());
+                AnyProber::Tdengine(Box::new(TdengineProber::new(address, spec, question, trust, secret_guard)))
             }
-            (Check::Deep, Product::Any) => login(mysql::LoginProber::mysql_deep(address, spec, depth, &shared)),
-            (Check::Deep, Product::Matrixone) => {
-                login(mysql::LoginProber::matrixone_deep(address, spec, depth, &shared))
+            (ProbeKind::Matrixone(spec), Check::Path) => {
+                AnyProber::Greeting(Box::new(GreetingProber::new(address, spec, shared)))
+            }
+            (ProbeKind::Mysql(spec), Check::Path) => login(LoginProber::path(address, spec, &probe.path, shared)),
+            (ProbeKind::Matrixone(spec), Check::Deep) => {
+                login(LoginProber::deep(address, Product::Matrixone, spec, depth, shared))
+            }
+            (ProbeKind::Mysql(spec), Check::Deep) => {
+                login(LoginProber::deep(address, Product::Any, spec, depth, shared))
             }
         }
     }

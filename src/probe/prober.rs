@@ -38,7 +38,9 @@ pub trait Prober: Send + Sync + 'static {
     /// # Errors
     /// What was seen instead of success; a passed deadline is a [`Timeout`](crate::model::FailureReason::Timeout)
     /// that says which phase did not end.
-    fn probe(&self, deadline: Duration) -> impl Future<Output = Result<Timings, Failure>> + Send;
+    fn probe(&self, deadline: Duration) -> impl Future<Output = Result<Timings, Failure>> + Send
+    where
+        Self: Sized;
 }
 
 /// Whether attempts at one target may overlap (B6, B7).

@@ -1,52 +1,40 @@
 //! An address that attempts are made at, and whether they get a connection there.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Mutex;
 
 use super::dial::{self, Connected, Deadline};
 use crate::model::Failure;
+use crate::sys::lock::lock;
 
 /// Where a prober's attempts go. Of attempts that overlap the one that was heard of last is told.
 #[derive(Debug)]
-pub struct Remote {
+pub(super) struct Remote {
     address: SocketAddr,
-    connection: AtomicU8,
+    /// Whether the latest attempt has got a connection, whatever came of that; absent before the first one.
+    is_reached: Mutex<Option<bool>>,
 }
-
-/// No attempt has been made.
-const NONE: u8 = 0;
-/// One is under way, and not connected.
-const SOUGHT: u8 = 1;
-/// It failed.
-const FAILED: u8 = 2;
-/// It got a connection, whatever came of that.
-const MADE: u8 = 3;
 
 impl Remote {
     /// An address and port that was not tried yet.
-    #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
-        Self { address, connection: AtomicU8::new(NONE) }
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self { address, is_reached: Mutex::default() }
     }
 
     /// See [`dial::connect`].
     ///
     /// # Errors
     /// Why there is no connection.
-    pub async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
-        self.connection.store(SOUGHT, Ordering::Relaxed);
+    pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
+        *lock(&self.is_reached) = Some(false);
         let connected = dial::connect(self.address, deadline).await;
-        self.connection.store(if connected.is_ok() { MADE } else { FAILED }, Ordering::Relaxed);
+        *lock(&self.is_reached) = Some(connected.is_ok());
         connected
     }
 
     /// Whether the latest attempt has got a connection; `None` before the first one.
-    #[must_use]
-    pub fn is_reached(&self) -> Option<bool> {
-        match self.connection.load(Ordering::Relaxed) {
-            NONE => None,
-            found => Some(found == MADE),
-        }
+    pub(super) fn is_reached(&self) -> Option<bool> {
+        *lock(&self.is_reached)
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::check_task::{CheckResult, CheckTask, ProbeRequests, Shared};
+use super::check_task::{CheckResult, CheckTask, ProbeRequests};
 use super::prober::Prober;
 use super::target_set::TargetSet;
 pub use super::target_set::{Probes, Probing};
@@ -59,7 +60,7 @@ struct Running<P> {
 /// How a task is reached.
 struct Handle<P> {
     requests: Arc<ProbeRequests>,
-    prober: Shared<P>,
+    prober: Arc<ArcSwap<P>>,
 }
 
 /// The collector's state.
@@ -158,7 +159,7 @@ where
         if same {
             running.spec = spec.clone();
             for (check, Handle { requests, prober }) in &running.checks {
-                prober.replace((self.make)(spec, *check));
+                prober.store(Arc::new((self.make)(spec, *check)));
                 requests.ask_for_proof();
             }
         }
@@ -169,7 +170,7 @@ where
         let (tag, token) = (Arc::new(spec.clone()), CancellationToken::new());
         let mut start = |(check, schedule)| {
             let requests = Arc::new(ProbeRequests::default());
-            let prober = Shared::new((self.make)(spec, check));
+            let prober = Arc::new(ArcSwap::from_pointee((self.make)(spec, check)));
             let target = CheckTask {
                 prober: prober.clone(),
                 spec: tag.clone(),

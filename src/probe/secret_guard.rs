@@ -18,7 +18,7 @@
 //! secret, at once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
@@ -120,16 +120,6 @@ pub struct Turn<'a> {
     is_try: bool,
 }
 
-/// Who may send a secret.
-enum NextTurn {
-    Ours {
-        number: u64,
-        is_try: bool,
-    },
-    /// Another probe has the turn, until then at most.
-    Later(Instant),
-}
-
 impl SecretGuard {
     /// Nothing is known yet. `fleet` hosts have the same secrets.
     #[must_use]
@@ -142,7 +132,7 @@ impl SecretGuard {
     /// # Errors
     /// The server's word, if the secret was refused since its file was last written, and no try is due.
     pub fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
-        match self.lock().secrets.get(&secret_digest(&secret.secret)) {
+        match lock(&self.known).secrets.get(&secret_digest(&secret.secret)) {
             Some(state) => state.check(secret, Instant::now()),
             None => Ok(()),
         }
@@ -160,8 +150,8 @@ impl SecretGuard {
             // From before the look on, so that no change is missed.
             changed.as_mut().enable();
             match self.next_turn(key, secret, allowed)? {
-                NextTurn::Ours { number, is_try } => return Ok(Turn { guard: self, key, number, is_try }),
-                NextTurn::Later(lapses) => tokio::select! {
+                Ok(turn) => return Ok(turn),
+                Err(lapses) => tokio::select! {
                     // The probe that has the turn is through with it.
                     () = changed => {}
                     // It takes too long.
@@ -174,36 +164,38 @@ impl SecretGuard {
     /// A server has let the secret in and said then that its time is over: no try will help.
     pub fn note_account_closed(&self, secret: &FileSecret, failure: &Failure) {
         let until = self.clock.now().wall.max(secret.written);
-        let mut known = self.lock();
+        let mut known = lock(&self.known);
         let turns = known.turns;
         let state = known.secrets.entry(secret_digest(&secret.secret)).or_default();
         (state.accepted, state.doubted) = (false, None);
         state.refusal = Some(Refusal { until, turns, said: failure.clone(), again: None });
     }
 
-    fn next_turn(&self, key: [u8; 32], secret: &FileSecret, allowed: Duration) -> Result<NextTurn, Failure> {
+    /// The turn to send a secret; or until when, at most, another probe has it.
+    fn next_turn(
+        &self,
+        key: [u8; 32],
+        secret: &FileSecret,
+        allowed: Duration,
+    ) -> Result<Result<Turn<'_>, Instant>, Failure> {
         let now = Instant::now();
-        let mut known = self.lock();
+        let mut known = lock(&self.known);
         let Known { secrets, turns } = &mut *known;
         let state = secrets.entry(key).or_default();
         state.check(secret, now)?;
         if !state.accepted {
             if let Some(Holder { lapses, .. }) = state.holder.filter(|holder| now < holder.lapses) {
-                return Ok(NextTurn::Later(lapses));
+                return Ok(Err(lapses));
             }
             state.holder = Some(Holder { turn: *turns + 1, lapses: now + allowed / 2 });
         }
         *turns += 1;
-        Ok(NextTurn::Ours { number: *turns, is_try: state.begin_try(secret, now) })
+        Ok(Ok(Turn { guard: self, key, number: *turns, is_try: state.begin_try(secret, now) }))
     }
 
     /// From how long the time of a first try is drawn.
     fn first_window(&self) -> Duration {
         WINDOW.max(WINDOW_A_HOST.saturating_mul(self.fleet.get()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        lock(&self.known)
     }
 }
 
@@ -271,7 +263,7 @@ impl Turn<'_> {
     /// # Errors
     /// The server's word, if the secret was refused since.
     pub fn check(&self, secret: &FileSecret) -> Result<(), Failure> {
-        let known = self.guard.lock();
+        let known = lock(&self.guard.known);
         let refusal = known.secrets.get(&self.key).and_then(|state| state.refusal.as_ref());
         match refusal.filter(|refusal| refusal.turns >= self.number && refusal.stands_for(secret)) {
             Some(refusal) => Err(refusal.failure(secret)),
@@ -282,12 +274,12 @@ impl Turn<'_> {
     /// True if some server has accepted the secret since it was last refused or doubted.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        self.guard.lock().secrets.get(&self.key).is_some_and(|state| state.accepted)
+        lock(&self.guard.known).secrets.get(&self.key).is_some_and(|state| state.accepted)
     }
 
     /// A server accepted the secret: no probe needs to wait with it any more.
     pub fn note_accepted(self) {
-        let mut known = self.guard.lock();
+        let mut known = lock(&self.guard.known);
         let Some(state) = known.secrets.get_mut(&self.key) else { return };
         state.once_accepted = true;
         // An answer to what was sent before a refusal is older than that.
@@ -302,7 +294,7 @@ impl Turn<'_> {
         // Other files may hold the same secret, so their times don't matter; but this clock may be behind this one's.
         let until = self.guard.clock.now().wall.max(secret.written);
         let (window, now) = (self.guard.first_window(), Instant::now());
-        let mut known = self.guard.lock();
+        let mut known = lock(&self.guard.known);
         let turns = known.turns;
         let state = known.secrets.entry(self.key).or_default();
         if !state.counts_refusal(self.number, word, turns) {
@@ -324,7 +316,7 @@ impl Turn<'_> {
         if !self.is_try {
             return;
         }
-        let mut known = self.guard.lock();
+        let mut known = lock(&self.guard.known);
         let refusal = known.secrets.get_mut(&self.key).and_then(|state| state.refusal.as_mut());
         if let Some(tries) = refusal.and_then(|refusal| refusal.again.as_mut()) {
             let window = tries.window / 2;
@@ -335,7 +327,7 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if let Some(state) = self.guard.lock().secrets.get_mut(&self.key) {
+        if let Some(state) = lock(&self.guard.known).secrets.get_mut(&self.key) {
             state.holder.take_if(|holder| holder.turn == self.number);
         }
         self.guard.changed.notify_waiters();

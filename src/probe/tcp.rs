@@ -18,8 +18,7 @@ pub struct TcpProber {
 
 impl TcpProber {
     /// A prober of one address and port.
-    #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { remote: Remote::new(address) }
     }
 }

@@ -14,15 +14,17 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::chain::Authorities;
+use super::faults::{local, misconfigured};
+use super::in_use;
 use super::session_store;
 use super::verifier::{ShownCertificate, Verifier};
-use crate::model::{Certificate, Failure, FailureReason, Trust, TrustBundle};
+use crate::model::{Certificate, Failure, TlsSpec, Trust, TrustBundle};
 use crate::sys::lock::lock;
 
 /// The trust sets in use, one for each distinct [`Trust`].
@@ -33,14 +35,8 @@ impl TrustSets {
     /// The trust set of `trust`: the one in use, or a new one. Reads nothing yet.
     #[must_use]
     pub fn for_trust(&self, trust: &Trust) -> Arc<TrustSet> {
-        let mut sets = lock(&self.0);
-        if let Some(set) = sets.get(trust).and_then(Weak::upgrade) {
-            return set;
-        }
-        sets.retain(|_, set| set.strong_count() > 0);
-        let set = Arc::new(TrustSet { source: trust.clone(), authorities: OnceCell::new(), config: OnceCell::new() });
-        sets.insert(trust.clone(), Arc::downgrade(&set));
-        set
+        let make = || TrustSet { source: trust.clone(), authorities: OnceCell::new(), config: OnceCell::new() };
+        in_use::get_or_make(&mut lock(&self.0), trust.clone(), make)
     }
 }
 
@@ -86,7 +82,6 @@ impl TrustSet {
 
 /// The roots of the operating system.
 async fn system_roots() -> Result<RootCertStore, Failure> {
-    let local = |detail: String| Failure::new(FailureReason::Local, detail);
     let load = || {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
@@ -97,22 +92,18 @@ async fn system_roots() -> Result<RootCertStore, Failure> {
             (0, None) => Err("no system root certificate found; install ca-certificates or set ca_file".to_owned()),
         }
     };
-    match tokio::task::spawn_blocking(load).await {
-        Ok(loaded) => loaded.map_err(local),
-        Err(error) => Err(local(format!("loading the system root certificates: {error}"))),
-    }
+    let loaded = tokio::task::spawn_blocking(load).await;
+    loaded.map_err(|e| local(format_args!("loading the system root certificates: {e}")))?.map_err(local)
 }
 
 fn bundle_roots(bundle: &TrustBundle) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), Failure> {
     let mut roots = RootCertStore::empty();
     let certificates: Vec<_> = bundle.certificates.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    match roots.add_parsable_certificates(certificates.iter().cloned()) {
-        (0, _) => {
-            let detail = format!("expected a CA certificate in {}, found none that parses", bundle.path.display());
-            Err(Failure::new(FailureReason::Misconfigured, detail))
-        }
-        _ => Ok((roots, certificates)),
+    if let (0, _) = roots.add_parsable_certificates(certificates.iter().cloned()) {
+        let path = bundle.path.display();
+        return Err(misconfigured(format_args!("expected a CA certificate in {path}, found none that parses")));
     }
+    Ok((roots, certificates))
 }
 
 /// What every TLS connection of ours has in common, with this verifier of certificates.
@@ -120,8 +111,23 @@ pub(crate) fn client_config(verifier: Arc<Verifier>) -> Result<ClientConfig, Fai
     // Passed explicitly: a process-wide default is state that belongs to no room.
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|e| Failure::new(FailureReason::Local, format_args!("TLS set-up: {e}")))?;
+    let builder = builder.map_err(|e| local(format_args!("TLS set-up: {e}")))?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// The name that a certificate must be for.
+pub(super) fn server_name(spec: &TlsSpec) -> Result<ServerName<'static>, Failure> {
+    let name = ServerName::try_from(spec.server_name.as_str().to_owned());
+    name.map_err(|e| misconfigured(format_args!("server_name {}: {e}", spec.server_name)))
+}
+
+/// What certificates are loaded for. Slow only where our own disk is, at the first probe: never the target's fault.
+pub(super) async fn loaded_in_time<T>(
+    allowed: Duration,
+    loading: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_| Err(local("root certificates not loaded in time"));
+    tokio::time::timeout(allowed, loading).await.unwrap_or_else(late)
 }
 
 /// The one protocol that we speak within TLS, but to databases.
@@ -132,13 +138,8 @@ pub(crate) const HTTP: &[u8] = b"http/1.1";
 pub struct Sessions {
     trust: Arc<TrustSet>,
     shown: ShownCertificate,
-    tickets: Mutex<Option<Tickets>>,
-}
-
-#[derive(Debug)]
-struct Tickets {
-    config: Arc<ClientConfig>,
-    since: Instant,
+    /// The configuration that holds the tickets, and since when it is used.
+    tickets: Mutex<Option<(Arc<ClientConfig>, Instant)>>,
 }
 
 impl Sessions {
@@ -154,23 +155,21 @@ impl Sessions {
     /// What the next handshake uses.
     ///
     /// # Errors
-    /// [`FailureReason::Local`] without system roots, [`FailureReason::Misconfigured`] for a bundle without a usable
-    /// certificate.
+    /// [`Local`](crate::model::FailureReason::Local) without system roots,
+    /// [`Misconfigured`](crate::model::FailureReason::Misconfigured) for a bundle without a usable certificate.
     pub async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
         let (authorities, shared) = (self.trust.authorities().await?, self.trust.config().await?);
         let mut tickets = lock(&self.tickets);
-        match &*tickets {
-            Some(Tickets { config, since }) if since.elapsed() < Self::LIFETIME => Ok(config.clone()),
-            _ => {
-                let mut config = shared.clone();
-                let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
-                config.dangerous().set_certificate_verifier(Arc::new(verifier));
-                config.resumption = session_store::for_one_server();
-                let config = Arc::new(config);
-                *tickets = Some(Tickets { config: config.clone(), since: Instant::now() });
-                Ok(config)
-            }
+        if let Some((config, _)) = tickets.as_ref().filter(|(_, since)| since.elapsed() < Self::LIFETIME) {
+            return Ok(config.clone());
         }
+        let mut config = shared.clone();
+        let verifier = Verifier::strict(authorities.clone(), self.shown.clone());
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        config.resumption = session_store::for_one_server();
+        let config = Arc::new(config);
+        *tickets = Some((config.clone(), Instant::now()));
+        Ok(config)
     }
 
     /// The certificate that was shown last, trusted or not.
@@ -188,6 +187,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::FailureReason;
 
     /// rustls verifies nothing without a root.
     fn roots_of_a_test() -> RootCertStore {

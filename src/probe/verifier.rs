@@ -43,45 +43,35 @@ pub(crate) struct Verifier {
     demands: Option<Demands>,
     schemes: Vec<SignatureScheme>,
     shown: ShownCertificate,
-    on_fault: OnFault,
-}
-
-#[derive(Debug)]
-enum OnFault {
-    /// The handshake breaks off.
-    BreakOff,
-    /// The first fault is kept until it is asked for.
-    Keep(Mutex<Option<TlsError>>),
+    /// The first fault, until it is asked for; absent where a handshake breaks off by its fault.
+    kept_fault: Option<Mutex<Option<TlsError>>>,
 }
 
 impl Verifier {
     /// Breaks a handshake off with a server whose certificate is not signed by these authorities, for its name.
     pub(crate) fn strict(authorities: Arc<Authorities>, shown: ShownCertificate) -> Self {
         let schemes = authorities.schemes();
-        Self { demands: Some(Demands { authorities, name: true }), schemes, shown, on_fault: OnFault::BreakOff }
+        Self { demands: Some(Demands { authorities, name: true }), schemes, shown, kept_fault: None }
     }
 
     /// Lets every handshake pass, and keeps what is wrong with its certificate. Without demands nothing is ever wrong.
     pub(crate) fn lenient(demands: Option<Demands>, shown: ShownCertificate) -> Self {
         let verifiable = rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes();
         let schemes = verifiable.into_iter().chain(UNVERIFIABLE).collect();
-        Self { demands, schemes, shown, on_fault: OnFault::Keep(Mutex::default()) }
+        Self { demands, schemes, shown, kept_fault: Some(Mutex::default()) }
     }
 
     /// What was wrong since the last time, if the handshake went on all the same.
     pub(crate) fn take_fault(&self) -> Option<TlsError> {
-        match &self.on_fault {
-            OnFault::BreakOff => None,
-            OnFault::Keep(fault) => lock(fault).take(),
-        }
+        self.kept_fault.as_ref().and_then(|fault| lock(fault).take())
     }
 
     /// What becomes of the handshake after a verdict.
     fn settle<T>(&self, verdict: Result<T, TlsError>) -> Result<(), TlsError> {
-        match (verdict, &self.on_fault) {
+        match (verdict, &self.kept_fault) {
             (Ok(_), _) => Ok(()),
-            (Err(error), OnFault::BreakOff) => Err(error),
-            (Err(error), OnFault::Keep(fault)) => {
+            (Err(error), None) => Err(error),
+            (Err(error), Some(fault)) => {
                 lock(fault).get_or_insert(error);
                 Ok(())
             }

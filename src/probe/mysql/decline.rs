@@ -16,14 +16,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::goodbye;
 use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::Failure;
+use crate::probe::dial::Stream;
+use crate::probe::goodbye;
 
 /// How many declines a second a whole fleet may make at one server.
 pub(super) const FLEET_RATE: u32 = 10;
@@ -35,15 +35,13 @@ const UNANSWERED: Duration = Duration::from_secs(5);
 const KEPT: u32 = 5;
 
 /// A decline that is not answered in time, and in the way of others as long as it lives.
-struct Awaited {
-    limit: Arc<HandshakeLimit>,
-}
+struct Awaited(Arc<HandshakeLimit>);
 
 impl Awaited {
     /// One more.
     fn new(limit: &Arc<HandshakeLimit>) -> Self {
         limit.refusals.begin_wait();
-        Self { limit: limit.clone() }
+        Self(limit.clone())
     }
 
     /// Waits for the end of a conversation that began then, and whose answers take so long normally.
@@ -53,7 +51,7 @@ impl Awaited {
         started: Instant,
         normal: Duration,
     ) {
-        let limit = self.limit.clone();
+        let limit = self.0.clone();
         let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
         tokio::pin!(conversation);
         let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
@@ -74,7 +72,7 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.limit.refusals.end_wait();
+        self.0.refusals.end_wait();
     }
 }
 
@@ -92,10 +90,11 @@ pub(super) struct Handshake<'a, S> {
 
 /// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its
 /// turn, if it takes longer than a verdict should wait.
-pub(super) async fn decline<S>(handshake: Handshake<'_, S>, limit: &Arc<HandshakeLimit>, turn: Option<Turn>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(super) async fn decline(
+    handshake: Handshake<'_, impl Stream + 'static>,
+    limit: &Arc<HandshakeLimit>,
+    turn: Option<Turn>,
+) {
     let Handshake { mut packets, greeting, tls, normal } = handshake;
     let Some(login) = greeting.declining_login(tls) else {
         let _ = timeout(goodbye::GRACE, goodbye::leave(packets.stream_mut())).await;
@@ -116,10 +115,7 @@ where
 }
 
 /// A login that is refused, and the answers to it.
-async fn send_declining_login<S>(packets: &mut Packets<S>, login: &[u8], tls: bool) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn send_declining_login(packets: &mut Packets<impl Stream>, login: &[u8], tls: bool) -> Result<(), Failure> {
     let mut number = 1 + u8::from(tls);
     packets.write(number, login).await?;
     // The refusal, or a question for another kind of password first.

@@ -12,18 +12,18 @@ mod texts;
 
 /// An error packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerError {
+pub(crate) struct ServerError {
     /// The number.
-    pub code: u16,
+    pub(crate) code: u16,
     /// The SQL state; before a greeting most servers send none.
-    pub state: Option<String>,
+    pub(crate) state: Option<String>,
     /// The text, as sent.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// The product whose greeting is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Product {
+pub(crate) enum Product {
     /// Whatever speaks the protocol.
     Any,
     /// MatrixOne alone.
@@ -32,7 +32,7 @@ pub enum Product {
 
 /// What the connection was doing when the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// It was being opened: no greeting yet, or the login not yet accepted.
     Login,
     /// A statement was being answered by this product.
@@ -43,8 +43,7 @@ pub enum Stage {
 
 impl ServerError {
     /// Reads the payload of a packet whose first byte is 0xff.
-    #[must_use]
-    pub fn parse(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
         let [0xff, low, high, rest @ ..] = payload else { return None };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (state, rest) = match rest {
@@ -55,14 +54,12 @@ impl ServerError {
     }
 
     /// As it may be shown, should the server repeat the secret.
-    #[must_use]
-    pub fn without_secret(self, secret: Option<&Secret>) -> Self {
+    pub(crate) fn without_secret(self, secret: Option<&Secret>) -> Self {
         Self { text: hide(&self.text, secret.map(Secret::expose)), ..self }
     }
 
     /// The failure that it is at this stage. What an admin can do is said where it is not in the server's own words.
-    #[must_use]
-    pub fn failure(&self, stage: Stage) -> Failure {
+    pub(crate) fn failure(&self, stage: Stage) -> Failure {
         let overload = self.overload();
         let remedy = match self.code {
             _ if self.says_the_user_is_crowded() => {
@@ -94,8 +91,7 @@ impl ServerError {
     /// What the server says of the secret itself, if it does: after that no host goes on with it (B7). A wrong password
     /// is final, since servers count them; a locked account and an expired password end even the slow tries, at
     /// MatrixOne, which says so by texts, as at MySQL.
-    #[must_use]
-    pub fn verdict_on_secret(&self) -> Option<LoginResult> {
+    pub(crate) fn verdict_on_secret(&self) -> Option<LoginResult> {
         match self.code {
             1045 | 20000.. if texts::verdict_on_secret(&self.text).is_some() => texts::verdict_on_secret(&self.text),
             1045 | 1698 => (self.reason(Stage::Login) == FailureReason::Auth).then_some(LoginResult::Wrong),
@@ -106,28 +102,24 @@ impl ServerError {
     }
 
     /// True if this user, and not the server, has as many connections as it may have.
-    #[must_use]
-    pub fn says_the_user_is_crowded(&self) -> bool {
+    pub(crate) fn says_the_user_is_crowded(&self) -> bool {
         self.code == 1203 || self.code == 1226 && self.text.contains("max_user_connections")
     }
 
     /// True if the server hangs up after each login of this user, because what it runs then (`init_connect`) fails.
-    #[must_use]
-    pub fn ends_every_connection(&self) -> bool {
+    pub(crate) fn ends_every_connection(&self) -> bool {
         self.code == 1184 && self.text.contains("init_connect")
     }
 
     /// True if the server only says goodbye to this one connection, which says nothing of the next.
-    #[must_use]
-    pub fn ends_only_this_connection(&self) -> bool {
+    pub(crate) fn ends_only_this_connection(&self) -> bool {
         // Aborted, killed (MariaDB), killed (MySQL), idle for too long.
         matches!(self.code, 1152 | 1184 | 1927 | 3169 | 4031) && !self.ends_every_connection()
     }
 
     /// The reason, by text, then by number, then by the class of the number, then by stage: where it is not known what
     /// it is, only what is not of our own making may move a name.
-    #[must_use]
-    pub fn reason(&self, stage: Stage) -> FailureReason {
+    pub(crate) fn reason(&self, stage: Stage) -> FailureReason {
         // MatrixOne's is any raw error of its own; elsewhere it is the unknown error, which a statement can raise, too.
         let unknown = self.code == 1105 && stage == Stage::Statement(Product::Any);
         if let Some(reason) = self.reason_by_text().or_else(|| numbers::known_reason(self.code)).filter(|_| !unknown) {

@@ -7,16 +7,17 @@ use mysql_async::consts::CapabilityFlags as Caps;
 use tokio::io::AsyncRead;
 
 use super::errors::{Product, ServerError, Stage};
-use super::packet::{Packet, Packets, protocol};
+use super::packet::{Packet, Packets};
 use crate::model::{Failure, FailureReason, Secret, hide};
+use crate::probe::faults::{misconfigured, protocol};
 
 /// The longest greeting: versions and plugins are short names.
 pub(super) const MAX_GREETING: usize = 1024;
 /// The length of a scramble; a shorter one would protect no password.
 pub(super) const SCRAMBLE: usize = 20;
 /// Methods of login.
-const NATIVE: &[u8] = b"mysql_native_password";
-const SHA2: &[u8] = b"caching_sha2_password";
+pub(super) const NATIVE: &[u8] = b"mysql_native_password";
+pub(super) const SHA2: &[u8] = b"caching_sha2_password";
 /// How the versions of MatrixOne begin.
 const MATRIXONE: &str = "8.0.30-MatrixOne";
 
@@ -33,7 +34,7 @@ const NEEDED: Caps = Caps::CLIENT_PROTOCOL_41.union(Caps::CLIENT_SECURE_CONNECTI
 
 /// What the first packet of a server is, whatever can be done with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FirstPacket {
+pub(crate) enum FirstPacket {
     /// A greeting of this version.
     Greeting(String),
     /// The server's refusal of the connection.
@@ -44,8 +45,7 @@ pub enum FirstPacket {
 
 impl FirstPacket {
     /// Reads the payload of the packet.
-    #[must_use]
-    pub fn read(payload: &[u8]) -> Self {
+    fn read(payload: &[u8]) -> Self {
         match (version(payload), ServerError::parse(payload)) {
             (Some((version, _)), _) => Self::Greeting(String::from_utf8_lossy(version).into_owned()),
             (None, Some(error)) => Self::Error(error),
@@ -57,7 +57,7 @@ impl FirstPacket {
     ///
     /// # Errors
     /// Why nothing has come.
-    pub async fn receive<S: AsyncRead + Unpin>(stream: S) -> Result<Self, Failure> {
+    pub(crate) async fn receive<S: AsyncRead + Unpin>(stream: S) -> Result<Self, Failure> {
         match Packets::new(stream).read(MAX_GREETING).await {
             Ok(packet) => Ok(Self::read(&packet.payload)),
             // Its header announces more than any greeting has.
@@ -156,8 +156,7 @@ impl Greeting {
             return Ok(());
         }
         let version = self.printable(&self.version);
-        let detail = format_args!("{version:?} lacks the login of MySQL 4.1, and a probe has no other");
-        Err(Failure::new(FailureReason::Misconfigured, detail))
+        Err(misconfigured(format_args!("{version:?} lacks the login of MySQL 4.1, and a probe has no other")))
     }
 
     /// The product that the version names.
@@ -169,9 +168,8 @@ impl Greeting {
     pub(super) fn check_is_matrixone(&self) -> Result<(), Failure> {
         if self.product() != Product::Matrixone {
             let version = self.printable(&self.version);
-            return Err(protocol(format_args!(
-                "expected MatrixOne, found {version:?}; for MySQL or MariaDB set kind = \"mysql\""
-            )));
+            let mend = "for MySQL or MariaDB set kind = \"mysql\"";
+            return Err(protocol(format_args!("expected MatrixOne, found {version:?}; {mend}")));
         }
         // The first is MatrixOne's; the second would be that of MySQL 8, whose version it bears.
         if [NATIVE, SHA2].contains(&&*self.plugin) {
@@ -208,13 +206,13 @@ impl Greeting {
         self.product() == Product::Any || self.plugin != NATIVE
     }
 
-    /// The packet that asks for TLS.
-    pub(super) fn tls_request(&self) -> [u8; 32] {
-        let mut request = [0; 32];
-        request[..4].copy_from_slice(&self.login_capabilities(true).to_le_bytes());
-        request[4..8].copy_from_slice(&LARGEST.to_le_bytes());
-        request[8] = CHARSET;
-        request
+    /// What a login of ours begins with; before TLS that is the packet that asks for it.
+    pub(super) fn login_head(&self, tls: bool) -> [u8; 32] {
+        let mut head = [0; 32];
+        head[..4].copy_from_slice(&self.login_capabilities(tls).to_le_bytes());
+        head[4..8].copy_from_slice(&LARGEST.to_le_bytes());
+        head[8] = CHARSET;
+        head
     }
 
     /// A login that is meant to be refused: ends a handshake that we don't want to go on with, without a word about
@@ -227,12 +225,7 @@ impl Greeting {
         if !self.counts_break_offs() {
             return None;
         }
-        let mut login = Vec::with_capacity(96);
-        login.extend_from_slice(&self.login_capabilities(tls).to_le_bytes());
-        login.extend_from_slice(&LARGEST.to_le_bytes());
-        login.push(CHARSET);
-        login.extend_from_slice(&[0; 23]);
-        login.extend_from_slice(b"privatelinkd-declines\0\0");
+        let mut login = [&self.login_head(tls)[..], b"privatelinkd-declines\0\0"].concat();
         if self.knows_method_names() {
             login.extend_from_slice(NATIVE);
             login.push(0);

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
-use super::pauses::Pauses;
+use super::pauses::{Pauses, Silence};
 use super::refusals::Refusals;
-use super::silence::Silence;
 use crate::model::{Failure, FailureReason};
+use crate::probe::in_use;
 use crate::sys::lock::lock;
 
 /// What a handshake that works needs to end is some round trips; one that hangs must not hold up the end of the agent.
@@ -24,9 +24,9 @@ const SETTLING: Duration = Duration::from_secs(1);
 pub struct HandshakeLimits(Arc<Mutex<HashMap<SocketAddr, Weak<HandshakeLimit>>>>);
 
 /// What the probers of one server share: its one turn, and what it has shown of its manners.
-#[derive(Debug)]
-pub struct HandshakeLimit {
-    turns: Arc<Semaphore>,
+#[derive(Debug, Default)]
+pub(super) struct HandshakeLimit {
+    turns: Arc<tokio::sync::Mutex<()>>,
     /// Whether the prober that has the turn has been greeted.
     greeted: AtomicBool,
     /// Whether the server's last word was that it has no room for another connection.
@@ -41,23 +41,8 @@ pub struct HandshakeLimit {
 
 impl HandshakeLimits {
     /// The limit of a server: the one in use, or a new one.
-    #[must_use]
-    pub fn for_server(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
-        let mut limits = lock(&self.0);
-        if let Some(limit) = limits.get(&server).and_then(Weak::upgrade) {
-            return limit;
-        }
-        limits.retain(|_, limit| limit.strong_count() > 0);
-        let limit = Arc::new(HandshakeLimit {
-            turns: Arc::new(Semaphore::new(1)),
-            greeted: AtomicBool::default(),
-            crowded: AtomicBool::default(),
-            refusals: Refusals::default(),
-            silence: Silence::default(),
-            pauses: Pauses::default(),
-        });
-        limits.insert(server, Arc::downgrade(&limit));
-        limit
+    pub(super) fn for_server(&self, server: SocketAddr) -> Arc<HandshakeLimit> {
+        in_use::get_or_make(&mut lock(&self.0), server, HandshakeLimit::default)
     }
 
     /// Waits until no handshake is under way, for a second at most: one that ends with the process counts at its server
@@ -77,17 +62,16 @@ impl HandshakeLimit {
     /// The prober that shakes hands holds the one turn there is. Each handshake ends by itself, so that no prober waits
     /// for ever.
     pub(super) async fn wait_for_turn(&self) -> Turn {
-        // Never closed.
-        let turn = Turn(self.turns.clone().acquire_owned().await.ok());
+        let turn = Turn(self.turns.clone().lock_owned().await);
         self.greeted.store(false, Ordering::Relaxed);
         turn
     }
 
     /// The turn, if no other prober has it.
     pub(super) fn turn_if_free(&self) -> Option<Turn> {
-        let turn = self.turns.clone().try_acquire_owned().ok()?;
+        let turn = Turn(self.turns.clone().try_lock_owned().ok()?);
         self.greeted.store(false, Ordering::Relaxed);
-        Some(Turn(Some(turn)))
+        Some(turn)
     }
 
     /// The server has greeted the prober that has the turn.
@@ -116,7 +100,7 @@ impl HandshakeLimit {
 
 /// The right to have an unfinished handshake with a server, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(#[expect(dead_code, reason = "what counts is when it is dropped")] Option<OwnedSemaphorePermit>);
+pub(super) struct Turn(#[expect(dead_code, reason = "what counts is when it is dropped")] OwnedMutexGuard<()>);
 
 #[cfg(test)]
 mod tests {

@@ -3,22 +3,21 @@
 //! A server that is frozen for a while finds, when it thaws, every handshake that was broken off meanwhile, and counts
 //! each. So an attempt is not dropped with its probe once a server has been reached: it lives in a task of its own, the
 //! probe that began it reports a timeout, and the next one joins it. What ends it is the peer, TCP when the peer is
-//! gone, or we when the server has had its time (`silence`, `server`).
+//! gone, or we when the server has had its time (`pauses`, `server`).
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::model::{Failure, FailureReason};
+use crate::model::Failure;
+use crate::probe::faults::{local, overdue};
 use crate::probe::secret_guard::Turn;
 use crate::sys::lock::lock;
 
 /// What an attempt is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Phase {
     /// For the first login with the same secret, elsewhere, to be answered.
     Secret,
@@ -43,23 +42,6 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 10] = [
-        Self::Secret,
-        Self::Turn,
-        Self::Connect,
-        Self::Greeting,
-        Self::Book,
-        Self::Tls,
-        Self::Login,
-        Self::FirstLogin,
-        Self::Statement,
-        Self::Ping,
-    ];
-
-    fn load_from(stored: &AtomicU8) -> Self {
-        Self::ALL.get(usize::from(stored.load(Ordering::Relaxed))).copied().unwrap_or(Self::Turn)
-    }
-
     fn unfinished(self) -> &'static str {
         match self {
             Self::Secret => Turn::AWAITED,
@@ -77,59 +59,46 @@ impl Phase {
         }
     }
 
-    /// Whether it comes before what a login is about.
-    fn is_on_the_way(self) -> bool {
-        matches!(self, Self::Connect | Self::Greeting)
-    }
-
-    /// Why an attempt that still waits for it has failed.
-    fn reason(self) -> FailureReason {
-        match self {
-            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
-            // (`connection_control`).
-            Self::Secret | Self::Book | Self::FirstLogin => FailureReason::Local,
-            _ => FailureReason::Timeout,
-        }
-    }
-
     /// The failure of an attempt that has waited for it so long.
     pub(super) fn overdue(self, waited: Duration) -> Failure {
-        let waited = humantime::format_duration(waited);
-        let failure = Failure::new(self.reason(), format_args!("{} after {waited}", self.unfinished()));
-        if self.is_on_the_way() { failure.met_on_the_way() } else { failure }
+        let failure = overdue(self.unfinished(), waited);
+        match self {
+            // They come before what a login is about.
+            Self::Connect | Self::Greeting => failure.met_on_the_way(),
+            // Not this target's fault. Servers hold their answers to wrong logins back on purpose
+            // (`connection_control`).
+            Self::Secret | Self::Book | Self::FirstLogin => local(failure.detail),
+            Self::Turn | Self::Tls | Self::Login | Self::Statement | Self::Ping => failure,
+        }
     }
 }
 
-/// Where an attempt has got to.
-#[derive(Debug, Clone)]
-pub(super) struct Progress(Arc<AtomicU8>);
+/// One attempt, as it goes on.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// How long it may take to connect.
+    pub(super) allowed: Duration,
+    /// What it is waiting for.
+    phase: Arc<Mutex<Phase>>,
+}
 
-impl Progress {
-    /// An attempt that has not begun.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(AtomicU8::new(Phase::Turn as u8)))
-    }
-
+impl Attempt {
     /// It now waits for this.
     pub(super) fn enter(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        *lock(&self.phase) = phase;
     }
 
     /// True if no probe waits for the attempt any more, nor ever will.
     pub(super) fn is_abandoned(&self) -> bool {
         // The other one is with the prober.
-        Arc::strong_count(&self.0) == 1
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::load_from(&self.0)
+        Arc::strong_count(&self.phase) == 1
     }
 }
 
 /// The one attempt under way, if there is one.
 #[derive(Debug)]
 pub(super) struct InflightAttempt<T> {
-    attempt: tokio::sync::Mutex<Option<Attempt<T>>>,
+    running: tokio::sync::Mutex<Option<Running<T>>>,
     /// When the latest attempt began and what it waits for, for probes that do not wait for it; absent before the
     /// first.
     latest: Mutex<Option<Latest>>,
@@ -138,25 +107,25 @@ pub(super) struct InflightAttempt<T> {
 #[derive(Debug)]
 struct Latest {
     began: Instant,
-    phase: Weak<AtomicU8>,
+    phase: Weak<Mutex<Phase>>,
 }
 
 #[derive(Debug)]
-struct Attempt<T> {
+struct Running<T> {
     task: JoinHandle<T>,
-    progress: Progress,
+    phase: Arc<Mutex<Phase>>,
 }
 
 impl<T: Send + 'static> InflightAttempt<T> {
     /// None is under way.
     pub(super) fn new() -> Self {
-        Self { attempt: tokio::sync::Mutex::new(None), latest: Mutex::new(None) }
+        Self { running: tokio::sync::Mutex::new(None), latest: Mutex::new(None) }
     }
 
     /// What the attempt under way is waiting for.
     pub(super) fn phase(&self) -> Option<Phase> {
         let phase = lock(&self.latest).as_ref()?.phase.upgrade()?;
-        Some(Phase::load_from(&phase))
+        Some(*lock(&phase))
     }
 
     /// When the attempt under way began.
@@ -165,34 +134,34 @@ impl<T: Send + 'static> InflightAttempt<T> {
         latest.as_ref().filter(|latest| latest.phase.strong_count() > 0).map(|latest| latest.began)
     }
 
-    /// The end of the attempt under way, or of a new one. What ended before now is no evidence of now: `begin` gets it
-    /// for what else it holds.
+    /// The end of the attempt under way, or of a new one, which may take `allowed` to connect. What ended before now is
+    /// no evidence of now: `begin` gets it for what else it holds.
     ///
     /// # Errors
-    /// A [`FailureReason::Timeout`], or a [`FailureReason::Local`] where what is waited for says nothing of the target,
-    /// when the time allowed has passed: the attempt goes on.
+    /// A time-out, or a local failure where what is waited for says nothing of the target,
+    /// when it has been waited for `patience`: the attempt goes on.
     pub(super) async fn join_or_begin(
         &self,
+        patience: Duration,
         allowed: Duration,
-        begin: impl FnOnce(Option<T>, Progress) -> JoinHandle<T>,
+        begin: impl FnOnce(Option<T>, Attempt) -> JoinHandle<T>,
     ) -> Result<T, Failure> {
-        let mut current = self.attempt.lock().await;
-        let stale = match current.take_if(|attempt| attempt.task.is_finished()) {
-            Some(attempt) => finished_task(attempt.task.await).ok(),
+        let mut current = self.running.lock().await;
+        let stale = match current.take_if(|running| running.task.is_finished()) {
+            Some(running) => finished_task(running.task.await).ok(),
             None => None,
         };
-        let attempt = current.get_or_insert_with(|| {
-            let progress = Progress::new();
-            *lock(&self.latest) = Some(Latest { began: Instant::now(), phase: Arc::downgrade(&progress.0) });
-            Attempt { task: begin(stale, progress.clone()), progress }
+        let running = current.get_or_insert_with(|| {
+            let phase = Arc::new(Mutex::new(Phase::Turn));
+            *lock(&self.latest) = Some(Latest { began: Instant::now(), phase: Arc::downgrade(&phase) });
+            Running { task: begin(stale, Attempt { allowed, phase: phase.clone() }), phase }
         });
-        match timeout(allowed, &mut attempt.task).await {
-            Ok(ended) => {
-                *current = None;
-                finished_task(ended)
-            }
-            Err(_) => Err(attempt.progress.phase().overdue(allowed)),
-        }
+        let Ok(ended) = timeout(patience, &mut running.task).await else {
+            let phase = *lock(&running.phase);
+            return Err(phase.overdue(patience));
+        };
+        *current = None;
+        finished_task(ended)
     }
 }
 
@@ -200,7 +169,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
 pub(super) fn finished_task<T>(ended: Result<T, tokio::task::JoinError>) -> Result<T, Failure> {
     ended.map_err(|error| match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => Failure::new(FailureReason::Local, "the agent is stopping"),
+        Err(_) => local("the agent is stopping"),
     })
 }
 
@@ -213,7 +182,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_late_attempt_is_joined_by_the_next_probe() {
         let late = InflightAttempt::new();
-        let begin = |name: &'static str, stale: Option<&'static str>, progress: Progress| {
+        let begin = |name: &'static str, stale: Option<&'static str>, progress: Attempt| {
             assert_eq!(stale, None);
             progress.enter(Phase::Login);
             tokio::spawn(async move {
@@ -221,11 +190,12 @@ mod tests {
                 name
             })
         };
-        let first = late.join_or_begin(2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
+        let first = late.join_or_begin(2 * SECOND, 2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
         assert_eq!(first.unwrap_err().to_string(), "timeout: no answer to the login after 2s");
-        let second = late.join_or_begin(2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
+        let second =
+            late.join_or_begin(2 * SECOND, 2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
         assert_eq!(second, Ok("first"));
-        let third = late.join_or_begin(4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
+        let third = late.join_or_begin(4 * SECOND, 4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
         assert_eq!(third, Ok("third"));
     }
 
@@ -233,14 +203,14 @@ mod tests {
     async fn an_attempt_knows_when_nobody_waits_any_more() {
         let late = InflightAttempt::new();
         let (tell, told) = tokio::sync::oneshot::channel();
-        let begin = |_, progress: Progress| {
+        let begin = |_, progress: Attempt| {
             tokio::spawn(async move {
                 let before = progress.is_abandoned();
                 tokio::time::sleep(3 * SECOND).await;
                 let _ = tell.send((before, progress.is_abandoned()));
             })
         };
-        assert!(late.join_or_begin(SECOND, begin).await.is_err());
+        assert!(late.join_or_begin(SECOND, SECOND, begin).await.is_err());
         drop(late);
         assert_eq!(told.await, Ok((false, true)));
     }
@@ -254,12 +224,12 @@ mod tests {
                 "old"
             })
         };
-        assert!(late.join_or_begin(SECOND, slow).await.is_err());
+        assert!(late.join_or_begin(SECOND, SECOND, slow).await.is_err());
         tokio::time::sleep(5 * SECOND).await;
         let begin = |stale, _| {
             assert_eq!(stale, Some("old"), "what it holds is not lost");
             tokio::spawn(async { "new" })
         };
-        assert_eq!(late.join_or_begin(SECOND, begin).await, Ok("new"));
+        assert_eq!(late.join_or_begin(SECOND, SECOND, begin).await, Ok("new"));
     }
 }

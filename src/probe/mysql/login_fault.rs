@@ -13,30 +13,26 @@ pub(super) const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
 
 /// Why a login was not accepted, or is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LoginFault {
-    /// For a reason that may pass.
-    Failed(Failure),
+pub(super) struct LoginFault {
+    pub(super) failure: Failure,
+    pub(super) kind: FaultKind,
+}
+
+/// What a failed login says of the next ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// Nothing: it failed for a reason that may pass.
+    MayPass,
     /// The secret itself was refused, with this word on it.
-    SecretRefused(Failure, LoginResult),
+    SecretRefused(LoginResult),
     /// The user has as many connections as it may have.
-    Crowded(Failure),
+    Crowded,
     /// The server wants something that it does not get from us, now or later.
-    Unanswerable(Failure),
+    Unanswerable,
 }
 
 impl From<Failure> for LoginFault {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<LoginFault> for Failure {
-    fn from(fault: LoginFault) -> Self {
-        match fault {
-            LoginFault::Failed(failure)
-            | LoginFault::Crowded(failure)
-            | LoginFault::SecretRefused(failure, _)
-            | LoginFault::Unanswerable(failure) => failure,
-        }
+        Self { failure, kind: FaultKind::MayPass }
     }
 }

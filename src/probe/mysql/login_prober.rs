@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::errors::Product;
 use super::handshake_limit::Turn;
-use super::hedge::Hedges;
-use super::inflight_attempt::{InflightAttempt, Phase, Progress};
+use super::inflight_attempt::{Attempt, InflightAttempt, Phase};
 use super::login_relay::FirstRow;
-use super::path::{self, Ended};
-use super::server::{HOLD, Server, Shared, overdue};
+use super::path::{self, Ended, Hedges};
+use super::server::{HOLD, Server, Shared};
 use super::session::{LoggedIn, Session};
 use crate::health::Pace;
 use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlSpec, Schedule, Secret, Timings, hide};
+use crate::probe::faults::local;
 use crate::probe::prober::{Overlap, Prober};
 use crate::sys::lock::lock;
 
@@ -35,39 +36,25 @@ pub struct LoginProber {
     no_login: Mutex<Option<Failure>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Question {
     /// Does a kept connection answer?
     Ping,
-    /// Is a login accepted, and does a statement give what it should?
-    Fresh(Option<Arc<Statement>>),
-}
-
-#[derive(Debug)]
-struct Statement {
-    sql: String,
-    expect: Option<String>,
+    /// Is a login accepted, and does the statement give what it should, if this goes so deep?
+    Fresh(Depth),
 }
 
 impl LoginProber {
     /// The path check of MySQL: a ping on a kept connection.
-    #[must_use]
-    pub fn mysql_path(address: SocketAddr, spec: &MysqlSpec, schedule: &Schedule, shared: &Shared<'_>) -> Self {
+    pub(crate) fn path(address: SocketAddr, spec: &MysqlSpec, schedule: &Schedule, shared: &Shared) -> Self {
         let server = Server::new(address, Product::Any, spec, shared);
         let hedges = Hedges::new(schedule, server.between_refusals());
         Self { hedges: Some(hedges), ..Self::new(server, Question::Ping) }
     }
 
-    /// The deep check of MySQL.
-    #[must_use]
-    pub fn mysql_deep(address: SocketAddr, spec: &MysqlSpec, depth: Depth, shared: &Shared<'_>) -> Self {
-        Self::new(Server::new(address, Product::Any, spec, shared), Question::fresh_login(spec, depth))
-    }
-
-    /// The deep check of MatrixOne.
-    #[must_use]
-    pub fn matrixone_deep(address: SocketAddr, spec: &MysqlSpec, depth: Depth, shared: &Shared<'_>) -> Self {
-        Self::new(Server::new(address, Product::Matrixone, spec, shared), Question::fresh_login(spec, depth))
+    /// The deep check.
+    pub(crate) fn deep(address: SocketAddr, product: Product, spec: &MysqlSpec, depth: Depth, shared: &Shared) -> Self {
+        Self::new(Server::new(address, product, spec, shared), Question::Fresh(depth))
     }
 
     fn new(server: Server, question: Question) -> Self {
@@ -84,21 +71,17 @@ impl LoginProber {
     }
 
     /// Begins an attempt with what was kept, or what an earlier attempt has left.
-    fn begin(&self, stale: Option<Ended>, allowed: Duration, progress: Progress) -> tokio::task::JoinHandle<Ended> {
+    fn begin(&self, stale: Option<Ended>, attempt: Attempt) -> JoinHandle<Ended> {
         let kept = stale.and_then(|ended| ended.session).or_else(|| lock(&self.kept).take());
-        let (server, question) = (self.server.clone(), self.question.clone());
+        let (server, question) = (self.server.clone(), self.question);
         tokio::spawn(async move {
             match question {
-                Question::Ping => path::check(&server, kept, allowed, &progress).await,
-                Question::Fresh(statement) => {
-                    Ended::new(log_in_and_ask(&server, statement.as_deref(), allowed, &progress).await)
-                }
+                Question::Ping => path::check(&server, kept, &attempt).await,
+                Question::Fresh(depth) => Ended::new(log_in_and_ask(&server, depth, &attempt).await),
             }
         })
     }
-}
 
-impl LoginProber {
     /// Waits until the ping that another attempt awaits is late enough to be hedged. Never comes back if there is none
     /// to hedge, or the server may not be greeted.
     async fn turn_to_hedge(&self) -> Turn {
@@ -117,10 +100,10 @@ impl LoginProber {
     /// Hedges. A connection on which nothing is said lives on beyond `allowed`, as any.
     async fn hedge(&self, turn: Turn, began: Instant, allowed: Duration) -> Result<Timings, Failure> {
         let server = self.server.clone();
-        let begin =
-            |_, progress: Progress| tokio::spawn(async move { server.greet_as_hedge(allowed, &progress, turn).await });
+        let begin = |_, attempt: Attempt| tokio::spawn(async move { server.greet_as_hedge(&attempt, turn).await });
         // The caller's own deadline is the earlier one.
-        let outcome = match timeout_at(began + allowed, self.hedge_attempt.join_or_begin(allowed * 2, begin)).await {
+        let ended = self.hedge_attempt.join_or_begin(allowed * 2, allowed, begin);
+        let outcome = match timeout_at(began + allowed, ended).await {
             Ok(ended) => ended.and_then(|outcome| outcome),
             Err(_) => Err(self.hedge_attempt.phase().unwrap_or(Phase::Greeting).overdue(allowed)),
         };
@@ -148,9 +131,8 @@ impl LoginProber {
             return outcome.clone().map(|timings| Timings { retransmissions: 0, tail_loss_probe: true, ..timings });
         }
         // The caller's own deadline is the earlier one.
-        let ended =
-            self.attempt.join_or_begin(allowed * 2, |stale, progress| self.begin(stale, allowed, progress)).await?;
-        let outcome = self.keep_rest(ended);
+        let begin = |stale, attempt| self.begin(stale, attempt);
+        let outcome = self.keep_rest(self.attempt.join_or_begin(allowed * 2, allowed, begin).await?);
         *latest = Some((Instant::now(), outcome.clone()));
         outcome
     }
@@ -161,7 +143,7 @@ impl LoginProber {
         let phase = self.attempt.phase().unwrap_or(Phase::Turn);
         let failure = phase.overdue(waited);
         let is_ours = phase == Phase::Turn && self.server.limit.is_greeted();
-        if is_ours { Failure::new(FailureReason::Local, failure.detail) } else { failure }
+        if is_ours { local(failure.detail) } else { failure }
     }
 }
 
@@ -179,7 +161,7 @@ impl Prober for LoginProber {
     }
 
     fn pace(&self) -> Pace {
-        if let Some(rest) = self.server.rest_after_silence().filter(|_| lock(&self.kept).is_none()) {
+        if let Some(rest) = self.server.limit.silence.remaining_rest().filter(|_| lock(&self.kept).is_none()) {
             Pace::Resting(rest)
         } else if lock(&self.no_login).is_some() || self.server.turns_away() {
             self.server.sparing_pace()
@@ -193,7 +175,7 @@ impl Prober for LoginProber {
     }
 
     fn remark(&self) -> Option<Arc<str>> {
-        let greeted = lock(&self.no_login).as_ref().map(|why| path::remark(why, self.server.delays_refusals()));
+        let greeted = lock(&self.no_login).as_ref().map(|why| path::remark(why, self.server.limit.refusals.delays()));
         greeted.or_else(|| self.server.guard.remark())
     }
 
@@ -216,29 +198,17 @@ impl Prober for LoginProber {
     }
 }
 
-impl Question {
-    fn fresh_login(spec: &MysqlSpec, depth: Depth) -> Self {
-        let statement = || Arc::new(Statement { sql: spec.query.clone(), expect: spec.expect.clone() });
-        Self::Fresh((depth == Depth::Query).then(statement))
-    }
-}
-
-/// A login, a statement where there is one, and a goodbye.
-async fn log_in_and_ask(
-    server: &Server,
-    statement: Option<&Statement>,
-    allowed: Duration,
-    progress: &Progress,
-) -> Result<Timings, Failure> {
-    let LoggedIn { mut session, mut driver, mut timings } = server.log_in(allowed, progress).await?;
-    if let Some(statement) = statement {
-        progress.enter(Phase::Statement);
-        let asking = timeout(HOLD, session.ask(&mut driver, &statement.sql)).await;
-        let asked = asking.unwrap_or_else(|_| Err(overdue("no result of the statement", HOLD).into()));
+/// A login, a statement where the check goes so deep, and a goodbye.
+async fn log_in_and_ask(server: &Server, depth: Depth, attempt: &Attempt) -> Result<Timings, Failure> {
+    let LoggedIn { mut session, mut driver, mut timings } = server.log_in(attempt).await?;
+    if depth == Depth::Query {
+        attempt.enter(Phase::Statement);
+        let asking = timeout(HOLD, session.ask(&mut driver, &server.spec.query)).await;
+        let asked = asking.unwrap_or_else(|_| Err(Phase::Statement.overdue(HOLD).into()));
         let (found, took) = asked.map_err(|fault| server.note_failed_statement(fault))?;
         timings.query = Some(took);
         timings.total += took;
-        check_row(found, statement.expect.as_deref(), server.secret())?;
+        check_row(found, server.spec.expect.as_deref(), server.secret())?;
     }
     let _ = timeout(HOLD, driver.dismiss()).await;
     Ok(timings)

@@ -14,22 +14,21 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, timeout};
 
 use super::errors::{Product, ServerError, Stage};
-use super::greeting::{Greeting, LARGEST, SCRAMBLE};
-use super::login_fault::{FAREWELL, LoginFault, OK};
-use super::packet::{Packet, Packets, protocol};
+use super::greeting::{Greeting, LARGEST, NATIVE, SCRAMBLE, SHA2};
+use super::login_fault::{FAREWELL, FaultKind, LoginFault, OK};
+use super::packet::{Packet, Packets};
 use super::query_relay;
 use super::tls_mode::Secrecy;
 use crate::model::{Failure, FailureReason, MysqlLogin, Secret, hide};
+use crate::probe::dial::Stream;
+use crate::probe::faults::{local, misconfigured, protocol};
 
 /// The longest packet of a login.
 const MOST_LOGIN: usize = 4096;
-const NATIVE: &[u8] = b"mysql_native_password";
-const SHA2: &[u8] = b"caching_sha2_password";
 const CLEAR: &[u8] = b"mysql_clear_password";
 
 /// mysql_async, logged in, and our end of the socket to it.
@@ -55,25 +54,23 @@ pub(super) enum FirstRow {
 
 impl Driver {
     /// Logs in on a connection that has greeted, and has been sealed if it was to be. Returns how long the server took.
-    pub(super) async fn log_in<S>(
-        server: &mut Packets<S>,
+    pub(super) async fn log_in(
+        server: &mut Packets<impl Stream>,
         greeting: &Greeting,
         secrecy: &Secrecy,
         login: &MysqlLogin,
-    ) -> Result<(Self, Duration), LoginFault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let socket = RelaySocket::open().map_err(|e| local_failure("private socket", &e))?;
+    ) -> Result<(Self, Duration), LoginFault> {
+        let no_socket = |e: io::Error| local(format_args!("private socket: {e}"));
+        let socket = RelaySocket::open().map_err(no_socket)?;
         let (tls, proven) = (*secrecy != Secrecy::Open, *secrecy == Secrecy::Verified);
         let conn = Conn::new(driver_options(&socket.name, login, proven));
         let relay = async {
-            let to_driver = socket.accept_own_process().await.map_err(|e| local_failure("private socket", &e))?;
+            let to_driver = socket.accept_own_process().await.map_err(no_socket)?;
             let relay =
                 LoginRelay { login, server, to_driver: Packets::new(to_driver), greeting, tls, proven, plugin: None };
             relay.run().await
         };
-        let failed = |e: mysql_async::Error| LoginFault::Failed(driver_failure(&e, login.secret(), Stage::Login));
+        let failed = |e: mysql_async::Error| LoginFault::from(driver_failure(&e, login.secret(), Stage::Login));
         let conn = async { conn.await.map_err(failed) };
         let ((to_driver, took), conn) = tokio::try_join!(relay, conn)?;
         Ok((Self { conn, to_driver, secret: login.secret().cloned(), product: greeting.product() }, took))
@@ -82,16 +79,13 @@ impl Driver {
     /// Puts one statement to the server. Returns what it gave, and how long the server took.
     ///
     /// # Errors
-    /// [`LoginFault::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
+    /// [`FaultKind::SecretRefused`] where the server says that the secret's time is over, which it may say as late as
     /// this.
-    pub(super) async fn ask<S>(
+    pub(super) async fn ask(
         &mut self,
-        server: &mut Packets<S>,
+        server: &mut Packets<impl Stream>,
         sql: &str,
-    ) -> Result<(FirstRow, Duration), LoginFault>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> Result<(FirstRow, Duration), LoginFault> {
         let (secret, stage) = (self.secret.as_ref(), Stage::Statement(self.product));
         let relay = query_relay::relay(server, &mut self.to_driver, sql, secret, stage);
         let rows = async {
@@ -165,10 +159,6 @@ fn driver_failure(error: &mysql_async::Error, secret: Option<&Secret>, stage: St
     }
 }
 
-fn local_failure(doing: &str, error: &io::Error) -> Failure {
-    Failure::new(FailureReason::Local, format_args!("{doing}: {error}"))
-}
-
 /// One login on its way. Numbers of packets differ by one on the two sides, once TLS has taken one.
 struct LoginRelay<'a, S> {
     login: &'a MysqlLogin,
@@ -181,13 +171,13 @@ struct LoginRelay<'a, S> {
     plugin: Option<&'static [u8]>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
+impl<S: Stream> LoginRelay<'_, S> {
     async fn run(mut self) -> Result<(Packets<UnixStream>, Duration), LoginFault> {
         self.to_driver.write(0, &self.greeting.for_driver()).await?;
         let login = self.to_driver.read(MOST_LOGIN).await?.payload_at(1)?;
         let said = self.greeting.driver_capabilities().to_le_bytes();
         let Some(rest) = login.strip_prefix(&said) else {
-            return Err(Failure::new(FailureReason::Local, "mysql_async speaks otherwise than it was told to").into());
+            return Err(local("mysql_async speaks otherwise than it was told to").into());
         };
         // Where methods have no names, none ends the login.
         let name = [self.greeting.driver_plugin(), &[0]].concat();
@@ -274,15 +264,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
             told.extend_from_slice(scramble);
             told.push(0);
         }
-        self.send_to_driver(number, &told).await?;
-        Ok(())
+        Ok(self.send_to_driver(number, &told).await?)
     }
 
     /// Ends a login that we don't go on with: `answer` is no secret, and the server refuses it. It does not count a
     /// refusal towards blocking this host, as it would a connection that breaks off.
     async fn decline(&mut self, number: u8, answer: &[u8], failure: Failure) -> LoginFault {
         self.refuse(number, answer).await;
-        LoginFault::Unanswerable(failure)
+        LoginFault { failure, kind: FaultKind::Unanswerable }
     }
 
     async fn refuse(&mut self, number: u8, answer: &[u8]) {
@@ -293,13 +282,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LoginRelay<'_, S> {
 }
 
 fn unknown_method(plugin: &str) -> Failure {
-    Failure::new(
-        FailureReason::Misconfigured,
-        format_args!(
-            "the user logs in by {plugin:?}, which a probe can't; give it mysql_native_password or \
-             caching_sha2_password"
-        ),
-    )
+    misconfigured(format_args!(
+        "the user logs in by {plugin:?}, which a probe can't; give it mysql_native_password or caching_sha2_password"
+    ))
 }
 
 fn clear_password_wanted() -> Failure {
@@ -312,15 +297,15 @@ fn clear_password_wanted() -> Failure {
 
 fn login_refusal(packet: &Packet, secret: Option<&Secret>) -> LoginFault {
     let Some(error) = ServerError::parse(&packet.payload) else {
-        return LoginFault::Failed(protocol("an error without a number"));
+        return protocol("an error without a number").into();
     };
-    let failure = error.clone().without_secret(secret).failure(Stage::Login);
-    match error.verdict_on_secret() {
-        Some(word) => LoginFault::SecretRefused(failure, word),
+    let kind = match error.verdict_on_secret() {
+        Some(word) => FaultKind::SecretRefused(word),
         // Whichever of the user's limits it is: no other address has more room for it.
-        None if matches!(error.code, 1203 | 1226) => LoginFault::Crowded(failure),
-        None => LoginFault::Failed(failure),
-    }
+        None if matches!(error.code, 1203 | 1226) => FaultKind::Crowded,
+        None => FaultKind::MayPass,
+    };
+    LoginFault { failure: error.without_secret(secret).failure(Stage::Login), kind }
 }
 
 #[cfg(test)]

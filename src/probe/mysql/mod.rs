@@ -13,31 +13,28 @@
 //! - `greeting`, `errors`: what a server says first, and what its errors mean (pure)
 //! - `tls_mode`: TLS, and whose certificate will do; a bad one breaks no handshake off
 //! - `tls_book`, `tls_ledger`, `tls_budget`: how many TLS handshakes may break off, and where that is kept;
-//!   `tls_guard`: what a prober makes of it; `upgrade`: the step itself
+//!   `tls_guard`: what a prober makes of it
 //! - `login_relay`, `query_relay`: mysql_async logs in and asks, and each packet is judged on its way; `login_fault`:
 //!   how either fails
 //! - `session`: a connection that is logged in; `login`: how to get one; `opening`: one that has greeted and speaks
 //!   TLS; `server`: who logs in, and when the server may be greeted
 //! - `login_prober`: the checks that log in
-//! - `path`: the path check of MySQL; `hedge`: a second question where its ping is late; `decline`: how a handshake is
-//!   ended that no probe goes on with; `refusals`: how the server refuses that
+//! - `path`: the path check of MySQL, and a second question where its ping is late; `decline`: how a handshake is ended
+//!   that no probe goes on with; `refusals`: how the server refuses that
 //! - `inflight_attempt`: attempts are awaited beyond their probe; `handshake_limit`: what all probers of a server
-//!   share, and that there is one handshake at a time, beside those that a refusal is still to end; `silence`,
-//!   `pauses`: when a server, or a login, is left alone for a while
+//!   share, and that there is one handshake at a time, beside those that a refusal is still to end; `pauses`: when a
+//!   server, or a login, is left alone for a while
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 mod decline;
 mod errors;
-mod goodbye;
 mod greeting;
 mod handshake_limit;
-mod hedge;
 mod inflight_attempt;
 mod login;
 mod login_fault;
@@ -51,23 +48,21 @@ mod query_relay;
 mod refusals;
 mod server;
 mod session;
-mod silence;
 pub mod tls_book;
 mod tls_budget;
 mod tls_guard;
 mod tls_ledger;
 mod tls_mode;
 mod transport;
-mod upgrade;
 
-pub use errors::{Product, ServerError, Stage};
-pub use greeting::FirstPacket;
+pub(super) use errors::Product;
+pub(crate) use greeting::FirstPacket;
 pub use handshake_limit::HandshakeLimits;
 pub use login_prober::LoginProber;
-pub use server::Shared;
-pub use tls_budget::TlsBudget;
+pub(super) use server::Shared;
+pub use tls_ledger::TlsBudget;
 
-use super::dial::Deadline;
+use super::dial::{Deadline, Stream};
 use super::prober::{Overlap, Prober};
 use super::tls::Sessions;
 use crate::health::Pace;
@@ -84,17 +79,15 @@ use tls_mode::Secrecy;
 ///
 /// # Errors
 /// Why the statement has no result.
-pub async fn converse<S>(stream: S, login: &MysqlLogin, sql: &str) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn converse(stream: impl Stream, login: &MysqlLogin, sql: &str) -> Result<(), Failure> {
     let mut packets = Packets::new(stream);
     let greeting = Greeting::read(&packets.read(greeting::MAX_GREETING).await?, login.secret())?;
     greeting.check_login_possible()?;
-    let (mut driver, _) = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await?;
+    let logged_in = Driver::log_in(&mut packets, &greeting, &Secrecy::Open, login).await;
+    let (mut driver, _) = logged_in.map_err(|fault| fault.failure)?;
     let asked = driver.ask(&mut packets, sql).await;
     driver.dismiss().await;
-    Ok(asked.map(drop)?)
+    asked.map(drop).map_err(|fault| fault.failure)
 }
 
 /// The path check of MatrixOne: its front end greets. Not a byte is sent, except that every five minutes its
@@ -109,8 +102,7 @@ pub struct GreetingProber {
 
 impl GreetingProber {
     /// A prober of one address and port.
-    #[must_use]
-    pub fn new(address: SocketAddr, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
+    pub(crate) fn new(address: SocketAddr, spec: &MysqlSpec, shared: &Shared) -> Self {
         Self {
             server: Server::new(address, Product::Matrixone, spec, shared),
             certificate_good_since: Mutex::default(),

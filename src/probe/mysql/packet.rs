@@ -5,8 +5,9 @@ use std::io;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::model::{Failure, FailureReason};
+use crate::model::Failure;
 use crate::probe::dial;
+use crate::probe::faults::protocol;
 
 /// The length of a header.
 pub(super) const HEADER: usize = 4;
@@ -76,9 +77,8 @@ impl<S: AsyncRead + Unpin> Packets<S> {
                 [a, b, c, sequence, ..] => {
                     let length = u32::from_le_bytes([a, b, c, 0]) as usize;
                     if length > most {
-                        return Err(protocol(format_args!(
-                            "expected a packet of at most {most} bytes, found {length}"
-                        )));
+                        let detail = format_args!("expected a packet of at most {most} bytes, found {length}");
+                        return Err(protocol(detail));
                     }
                     if self.ahead.len() >= HEADER + length {
                         self.ahead.advance(HEADER);
@@ -123,14 +123,10 @@ pub(super) fn frame(sequence: u8, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// What the peer sent is not the protocol that was asked for.
-pub(super) fn protocol(detail: impl std::fmt::Display) -> Failure {
-    Failure::new(FailureReason::Protocol, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::FailureReason;
 
     #[tokio::test]
     async fn packets_are_taken_whole_in_whatever_pieces_they_come() {

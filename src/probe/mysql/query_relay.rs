@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
 use super::errors::{ServerError, Stage};
 use super::greeting::LARGEST;
-use super::login_fault::{FAREWELL, LoginFault, OK};
-use super::packet::{Packets, protocol};
-use crate::model::{Failure, FailureReason, Secret};
+use super::login_fault::{FAREWELL, FaultKind, LoginFault, OK};
+use super::packet::Packets;
+use crate::model::Secret;
+use crate::probe::dial::Stream;
+use crate::probe::faults::{local, misconfigured, protocol};
 use crate::probe::secret_guard::LoginResult;
 
 /// The longest packet of an answer. mysql_async takes no longer one either.
@@ -25,19 +27,16 @@ const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 
 /// Relays one statement and the one result that it may have; no message repeats the secret. Returns how long the server
 /// took.
-pub(super) async fn relay<S>(
-    server: &mut Packets<S>,
+pub(super) async fn relay(
+    server: &mut Packets<impl Stream>,
     to_driver: &mut Packets<UnixStream>,
     sql: &str,
     secret: Option<&Secret>,
     stage: Stage,
-) -> Result<Duration, LoginFault>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<Duration, LoginFault> {
     let command = to_driver.read(MOST_ANSWER).await?.payload_at(0)?;
     if command.strip_prefix(&[3]) != Some(sql.as_bytes()) {
-        return Err(Failure::new(FailureReason::Local, "mysql_async asks something else than it was told to").into());
+        return Err(local("mysql_async asks something else than it was told to").into());
     }
     let started = Instant::now();
     server.write(0, &command).await?;
@@ -68,15 +67,13 @@ where
                 return Err(protocol("expected the end of the columns").into());
             }
             to_driver.write(answer.number, &EOF).await?;
-            loop {
-                let row = answer.next_packet().await?;
-                if is_eof(&row) {
-                    // Said anew: no further result follows, whatever the server's flags say.
-                    to_driver.write(answer.number, &EOF).await?;
-                    break;
-                }
+            let mut row = answer.next_packet().await?;
+            while !is_eof(&row) {
                 to_driver.write(answer.number, &row).await?;
+                row = answer.next_packet().await?;
             }
+            // Said anew: no further result follows, whatever the server's flags say.
+            to_driver.write(answer.number, &EOF).await?;
         }
     }
     let took = started.elapsed();
@@ -94,25 +91,25 @@ struct QueryReply<'a, S> {
     bytes_left: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> QueryReply<'_, S> {
+impl<S: Stream> QueryReply<'_, S> {
     async fn next_packet(&mut self) -> Result<Bytes, LoginFault> {
         let packet = self.server.read(MOST_ANSWER).await?;
         if packet.is_error() {
             let error = ServerError::parse(&packet.payload).ok_or_else(|| protocol("an error without a number"))?;
             // Only that its time is over: a statement may be denied something for other reasons than the password.
-            let closed = error.verdict_on_secret() == Some(LoginResult::Closed);
-            let failure = error.without_secret(self.secret).failure(self.stage);
-            return Err(if closed { LoginFault::SecretRefused(failure, LoginResult::Closed) } else { failure.into() });
+            let kind = match error.verdict_on_secret() {
+                Some(word @ LoginResult::Closed) => FaultKind::SecretRefused(word),
+                _ => FaultKind::MayPass,
+            };
+            return Err(LoginFault { failure: error.without_secret(self.secret).failure(self.stage), kind });
         }
         self.number = self.number.wrapping_add(1);
         let payload = packet.payload_at(self.number)?;
         let Some(bytes_left) = self.bytes_left.checked_sub(payload.len() + 4).filter(|_| !payload.is_empty()) else {
             let most = MOST_BYTES >> 20;
-            return Err(Failure::new(
-                FailureReason::Misconfigured,
-                format_args!("the statement's result is larger than {most} MiB: a probe should ask for one row"),
-            )
-            .into());
+            let detail =
+                format_args!("the statement's result is larger than {most} MiB: a probe should ask for one row");
+            return Err(misconfigured(detail).into());
         };
         self.bytes_left = bytes_left;
         Ok(payload)

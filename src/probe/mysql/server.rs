@@ -5,22 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::decline;
 use super::errors::Product;
 use super::handshake_limit::{HandshakeLimit, HandshakeLimits, Turn};
-use super::inflight_attempt::{Phase, Progress};
+use super::inflight_attempt::{Attempt, Phase};
 use super::pauses::LoginKey;
-use super::tls_budget::TlsBudget;
 use super::tls_guard::TlsGuard;
+use super::tls_ledger::TlsBudget;
 use super::tls_mode::TlsMode;
 use crate::health::{Pace, Sparing};
-use crate::model::{Failure, FailureReason, MysqlLogin, MysqlSpec, Secret};
+use crate::model::{Failure, MysqlLogin, MysqlSpec, Secret};
+use crate::probe::faults::local;
 use crate::probe::fleet::FleetSize;
 use crate::probe::remote::Remote;
 use crate::probe::secret_guard::SecretGuard;
-use crate::probe::tls::TrustSets;
+use crate::probe::tls::{TrustSets, loaded_in_time};
 
 /// How long a server may take for a TLS handshake, for the answer to a login, or for the result of a statement. A login
 /// is waited for beyond its probe, since one that is accepted late must be ended politely.
@@ -28,17 +27,17 @@ pub(super) const HOLD: Duration = Duration::from_secs(60);
 
 /// What all probers of a process share.
 #[derive(Debug)]
-pub struct Shared<'a> {
+pub(crate) struct Shared {
     /// The certificate authorities in use.
-    pub trust: &'a TrustSets,
+    pub(crate) trust: TrustSets,
     /// The secrets that servers have refused or accepted.
-    pub secret_guard: &'a Arc<SecretGuard>,
+    pub(crate) secret_guard: Arc<SecretGuard>,
     /// The limit of unfinished handshakes with each server.
-    pub handshake_limits: &'a HandshakeLimits,
+    pub(crate) handshake_limits: HandshakeLimits,
     /// How many hosts put the same questions to the same servers.
-    pub fleet: &'a FleetSize,
+    pub(crate) fleet: FleetSize,
     /// How many TLS handshakes may break off.
-    pub tls_budget: &'a Arc<TlsBudget>,
+    pub(crate) tls_budget: Arc<TlsBudget>,
 }
 
 /// A server.
@@ -48,7 +47,7 @@ pub(super) struct Server {
     pub(super) product: Product,
     pub(super) tls: TlsMode,
     pub(super) guard: TlsGuard,
-    pub(super) login: Option<MysqlLogin>,
+    pub(super) spec: MysqlSpec,
     pub(super) login_key: LoginKey,
     pub(super) limit: Arc<HandshakeLimit>,
     pub(super) secret_guard: Arc<SecretGuard>,
@@ -60,13 +59,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(address: SocketAddr, product: Product, spec: &MysqlSpec, shared: &Shared<'_>) -> Self {
+    pub(super) fn new(address: SocketAddr, product: Product, spec: &MysqlSpec, shared: &Shared) -> Self {
         Self {
             remote: Remote::new(address),
             product,
-            tls: TlsMode::new(address, &spec.tls, shared.trust),
-            guard: TlsGuard::new(address, &spec.tls, shared.tls_budget, shared.fleet),
-            login: spec.login.clone(),
+            tls: TlsMode::new(address, &spec.tls, &shared.trust),
+            guard: TlsGuard::new(address, &spec.tls, &shared.tls_budget, &shared.fleet),
+            spec: spec.clone(),
             login_key: LoginKey::new(spec.login.as_ref(), &spec.tls),
             limit: shared.handshake_limits.for_server(address),
             secret_guard: shared.secret_guard.clone(),
@@ -78,7 +77,7 @@ impl Server {
 
     /// What no message may repeat.
     pub(super) fn secret(&self) -> Option<&Secret> {
-        self.login.as_ref().and_then(MysqlLogin::secret)
+        self.spec.login.as_ref().and_then(MysqlLogin::secret)
     }
 
     /// What must be right before the server is dialled.
@@ -86,15 +85,12 @@ impl Server {
     /// # Errors
     /// A spec or roots that can't be used; a slow disk is never the target's fault.
     pub(super) async fn prepare(&self, allowed: Duration) -> Result<(), Failure> {
-        match timeout(allowed, self.tls.load_authorities()).await {
-            Ok(prepared) => prepared,
-            Err(_) => Err(Failure::new(FailureReason::Local, "root certificates not loaded in time")),
-        }
+        loaded_in_time(allowed, self.tls.load_authorities()).await
     }
 
     /// The turn to shake hands.
-    pub(super) async fn handshake_turn(&self, progress: &Progress) -> Turn {
-        progress.enter(Phase::Turn);
+    pub(super) async fn handshake_turn(&self, attempt: &Attempt) -> Turn {
+        attempt.enter(Phase::Turn);
         self.limit.wait_for_turn().await
     }
 
@@ -102,7 +98,7 @@ impl Server {
     /// latest decline.
     pub(super) fn may_be_greeted(&self) -> bool {
         !self.limit.is_crowded()
-            && self.rest_after_silence().is_none()
+            && self.limit.silence.remaining_rest().is_none()
             && self.limit.refusals.check_none_awaited().is_ok()
     }
 
@@ -134,29 +130,13 @@ impl Server {
     /// Whether a server may be greeted that is likely to be declined again.
     ///
     /// # Errors
-    /// [`FailureReason::Local`] while an earlier decline is not answered.
+    /// [`Local`](crate::model::FailureReason::Local) while an earlier decline is not answered.
     pub(super) fn may_turn_away(&self) -> Result<(), Failure> {
         if self.turns_away() { self.limit.refusals.check_none_awaited() } else { Ok(()) }
-    }
-
-    /// How long the server is left alone, since it does not greet.
-    pub(super) fn rest_after_silence(&self) -> Option<Duration> {
-        self.limit.silence.remaining_rest()
-    }
-
-    /// Whether it holds its refusals back.
-    pub(super) fn delays_refusals(&self) -> bool {
-        self.limit.refusals.delays()
     }
 }
 
 /// The failure of an attempt that no probe waits for any more.
 pub(super) fn abandoned() -> Failure {
-    Failure::new(FailureReason::Local, "the target has gone")
-}
-
-/// Something that the server has not done for as long as it is waited for.
-pub(super) fn overdue(unfinished: &str, waited: Duration) -> Failure {
-    let waited = humantime::format_duration(waited);
-    Failure::new(FailureReason::Timeout, format_args!("{unfinished} after {waited}"))
+    local("the target has gone")
 }

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::errors::{ServerError, Stage};
 use super::login_fault::LoginFault;
 use super::login_relay::{Driver, FirstRow};
-use super::packet::{Packets, protocol};
-use super::transport::Transport;
-use crate::model::{Failure, Secret, Timings};
+use super::packet::Packets;
+use super::transport::{self, Transport};
+use crate::model::{Failure, FailureReason, Secret, Timings};
 use crate::probe::dial::{Resent, ResentSinceLook};
+use crate::probe::faults::protocol;
 
 /// The command that asks for a sign of life.
 const PING: [u8; 1] = [0x0e];
@@ -56,18 +57,10 @@ pub(super) enum NoLogin {
     Unusable(Failure),
     /// The server greeted, in these times, and the fault is our login's alone.
     LoginAtFault(Failure, Box<Timings>),
+    /// Our TLS library lacks what the server wants: what that leaves is another connection's to find out.
+    Lacking(Failure),
     /// Something else was wrong.
     Failed(Failure),
-}
-
-impl NoLogin {
-    /// The same once the server has greeted, in these times.
-    pub(super) fn after_greeting(self, greeted: Timings) -> Self {
-        match self {
-            Self::Unusable(failure) => Self::LoginAtFault(failure, Box::new(greeted)),
-            Self::LoginAtFault(..) | Self::Failed(_) => self,
-        }
-    }
 }
 
 impl From<Failure> for NoLogin {
@@ -79,7 +72,10 @@ impl From<Failure> for NoLogin {
 impl From<NoLogin> for Failure {
     fn from(why: NoLogin) -> Self {
         match why {
-            NoLogin::Unusable(failure) | NoLogin::LoginAtFault(failure, _) | NoLogin::Failed(failure) => failure,
+            NoLogin::Unusable(failure)
+            | NoLogin::LoginAtFault(failure, _)
+            | NoLogin::Lacking(failure)
+            | NoLogin::Failed(failure) => failure,
         }
     }
 }
@@ -92,13 +88,13 @@ impl Session {
 
     /// What TCP had to send again since that was last asked for.
     pub(super) fn resent_since_last_look(&mut self) -> ResentSinceLook {
-        self.resent.since_last_look(self.packets.stream().tcp())
+        self.resent.since_last_look(transport::tcp(self.packets.stream()))
     }
 
     /// How long the peer may be gone before this connection is given up. A dead path would else hold the next login
     /// up for a quarter of an hour; a frozen server is not gone, since its kernel answers.
     pub(super) fn give_up_when_peer_gone(&self, gone: Duration) {
-        self.packets.stream().give_up_after(gone, ASK);
+        transport::give_up_after(self.packets.stream(), gone, ASK);
     }
 
     /// A ping, and how long its answer took.
@@ -106,13 +102,10 @@ impl Session {
         let started = Instant::now();
         // Of the errors of a connection, none is the server's verdict.
         self.packets.write(0, &PING).await.map_err(|_| PingFault::Gone)?;
-        let packet = match self.packets.read(MOST).await {
-            Ok(packet) => packet,
-            Err(failure) if failure.reason == crate::model::FailureReason::Protocol => {
-                return Err(PingFault::Said(failure));
-            }
-            Err(_) => return Err(PingFault::Gone),
-        };
+        let packet = self.packets.read(MOST).await.map_err(|failure| match failure.reason {
+            FailureReason::Protocol => PingFault::Said(failure),
+            _ => PingFault::Gone,
+        })?;
         if let Some(error) = ServerError::parse(&packet.payload) {
             // Some servers say why they hang up, before the ping that finds it out.
             let (gone, unfit) = (error.ends_only_this_connection(), error.ends_every_connection());
@@ -124,10 +117,9 @@ impl Session {
             });
         }
         let took = started.elapsed();
-        match packet.payload_at(1) {
-            Ok(payload) if payload.first() == Some(&0) => Ok(took),
-            Ok(_) => Err(PingFault::Said(protocol("expected the answer to a ping, found another packet"))),
-            Err(failure) => Err(PingFault::Said(failure)),
+        match packet.payload_at(1).map_err(PingFault::Said)?.first() {
+            Some(0) => Ok(took),
+            _ => Err(PingFault::Said(protocol("expected the answer to a ping, found another packet"))),
         }
     }
 
@@ -139,6 +131,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.packets.stream_mut().quit();
+        transport::quit(self.packets.stream_mut());
     }
 }

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Failure, FailureReason, Wall};
+use crate::probe::faults::{local, misconfigured};
 
 #[cfg(test)]
 mod tests;
@@ -91,11 +92,12 @@ pub(super) struct Wish {
     pub(super) counts: bool,
 }
 
-/// What may be done.
+/// What may be done: a handshake may begin, and how it ends must be told; or what speaks against that.
+pub(super) type Advice = Result<Note, Objection>;
+
+/// Why no handshake may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// Begin, and say how it ended.
-    Begin(Note),
+pub(super) enum Objection {
     /// No TLS. A login may do without it, where the config leaves that open.
     Plain(Failure),
     /// No TLS, and no login either.
@@ -160,7 +162,7 @@ impl TlsBook {
     /// it were never ended is noted before it begins.
     pub(super) fn begin(&mut self, wish: &Wish, wanted: &BTreeSet<String>, now: Wall) -> Advice {
         if !self.servers.contains_key(&wish.server) && !self.has_room() {
-            return Advice::Stop(local("TLS with too many servers has failed to try it with one more"));
+            return Err(Objection::Stop(local("TLS with too many servers has failed to try it with one more")));
         }
         let budget = self.servers.entry(wish.server).or_default();
         budget.note_wanted(wanted, now);
@@ -168,11 +170,13 @@ impl TlsBook {
             return advice;
         }
         match budget.fault_for_greeting(&wish.greeting) {
-            Some(fault) if wish.counts => fault.open = fault.open.saturating_add(1),
-            Some(_) => return Advice::Begin(Note::New),
-            None => return Advice::Stop(local("the server greets in too many ways to try TLS with each")),
+            Some(fault) if wish.counts => {
+                fault.open = fault.open.saturating_add(1);
+                Ok(Note::Open)
+            }
+            Some(_) => Ok(Note::New),
+            None => Err(Objection::Stop(local("the server greets in too many ways to try TLS with each"))),
         }
-        Advice::Begin(Note::Open)
     }
 
     /// How a handshake ended that was begun so.
@@ -293,30 +297,26 @@ impl ServerBudget {
 
     /// What may be done, where nothing needs to be noted for that.
     fn settled_advice(&self, wish: &Wish) -> Option<Advice> {
-        if self.is_proven(&wish.config) { Some(Advice::Begin(Note::Proven)) } else { self.objection(&wish.greeting) }
+        if self.is_proven(&wish.config) { Some(Ok(Note::Proven)) } else { self.objection(&wish.greeting).map(Err) }
     }
 
     /// What speaks against TLS while the server greets so.
-    fn objection(&self, greeting: &str) -> Option<Advice> {
+    fn objection(&self, greeting: &str) -> Option<Objection> {
         let fault = self.faults.iter().find(|fault| fault.greeting == greeting)?;
         let detail = &fault.detail;
-        let lacking = |text: std::fmt::Arguments<'_>| Failure::new(FailureReason::Misconfigured, text);
-        if fault.lack && self.completed {
-            return Some(Advice::Stop(lacking(format_args!(
-                "TLS with this server was completed before, so that no login goes without it; not tried again before \
-                 greeting or config change: {detail}"
-            ))));
+        let lacking = format!("not tried again before greeting or config change: {detail}");
+        match (fault.lack, self.completed) {
+            (true, true) => Some(Objection::Stop(misconfigured(format_args!(
+                "TLS with this server was completed before, so that no login goes without it; {lacking}"
+            )))),
+            (true, false) => Some(Objection::Plain(misconfigured(lacking))),
+            (false, _) if fault.broken.saturating_add(fault.open) >= BUDGET => {
+                let broken = if detail.is_empty() { "TLS handshakes were begun and not ended" } else { detail };
+                let text = format_args!("not tried again before a login succeeds: {broken}");
+                Some(Objection::Stop(Failure::new(FailureReason::TlsHandshake, text)))
+            }
+            (false, _) => None,
         }
-        if fault.lack {
-            let failure = lacking(format_args!("not tried again before greeting or config change: {detail}"));
-            return Some(Advice::Plain(failure));
-        }
-        if fault.broken.saturating_add(fault.open) >= BUDGET {
-            let broken = if detail.is_empty() { "TLS handshakes were begun and not ended" } else { detail };
-            let text = format_args!("not tried again before a login succeeds: {broken}");
-            return Some(Advice::Stop(Failure::new(FailureReason::TlsHandshake, text)));
-        }
-        None
     }
 
     fn merge(&mut self, other: &Self) {
@@ -350,8 +350,4 @@ impl ServerBudget {
         self.faults.push(Fault { greeting, broken: 0, open: 0, lack: false, detail: String::new() });
         self.faults.last_mut()
     }
-}
-
-fn local(detail: &str) -> Failure {
-    Failure::new(FailureReason::Local, detail)
 }

@@ -1,6 +1,5 @@
 //! TLS with one server as one prober goes about it: the budget is asked first, and told what came of it.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -8,9 +7,9 @@ use ring::digest::{SHA256, digest};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::greeting::Greeting;
-use super::tls_book::{End, Wish};
-use super::tls_budget::{Begun, Permit, TlsBudget};
-use super::tls_ledger::Want;
+use super::tls_book::{End, Objection, Wish};
+use super::tls_budget::Begun;
+use super::tls_ledger::{TlsBudget, Want};
 use super::tls_mode::ShakeFault;
 use crate::model::{Failure, FailureReason, MysqlTls, Trust};
 use crate::probe::fleet::FleetSize;
@@ -32,17 +31,6 @@ pub(super) struct TlsGuard {
     looking: Semaphore,
     /// What the admin should know of it; absent while all is well.
     remark: Mutex<Option<Arc<str>>>,
-}
-
-/// How a connection goes on after its greeting.
-#[derive(Debug)]
-pub(super) enum AfterGreeting {
-    /// With a handshake, whose end must be told.
-    Handshake(Begun),
-    /// Without TLS.
-    Plain,
-    /// No further.
-    Stop(Failure),
 }
 
 /// The turn to look at a certificate, until it is dropped.
@@ -67,13 +55,17 @@ impl TlsGuard {
         }
     }
 
-    /// How a connection goes on after its greeting, which offers TLS if that is `wanted`.
-    pub(super) async fn after_greeting(&self, wanted: bool, greeting: &Greeting) -> AfterGreeting {
-        if wanted { self.begin(greeting).await } else { self.without_offer().await }
+    /// How a connection goes on after its greeting, which offers TLS if that is `wanted`: with a handshake, whose end
+    /// must be told, or without TLS.
+    ///
+    /// # Errors
+    /// Why it goes on no further.
+    pub(super) async fn after_greeting(&self, wanted: bool, greeting: &Greeting) -> Result<Option<Begun>, Failure> {
+        if wanted { self.begin(greeting).await } else { self.without_offer().await.map(|()| None) }
     }
 
     /// Whether TLS may follow a greeting that offers it.
-    pub(super) async fn begin(&self, greeting: &Greeting) -> AfterGreeting {
+    pub(super) async fn begin(&self, greeting: &Greeting) -> Result<Option<Begun>, Failure> {
         let wish = Wish {
             server: self.server,
             config: self.config.clone(),
@@ -82,30 +74,30 @@ impl TlsGuard {
             counts: greeting.counts_break_offs(),
         };
         match self.budget.begin(wish, self.fleet.spread()).await {
-            Permit::Begin(begun) => AfterGreeting::Handshake(begun),
-            Permit::Plain(failure) if self.mode == "preferred" => {
+            Ok(begun) => Ok(Some(begun)),
+            Err(Objection::Plain(failure)) if self.mode == "preferred" => {
                 self.set_remark(format_args!("login without TLS: {}", failure.detail));
-                AfterGreeting::Plain
+                Ok(None)
             }
-            Permit::Plain(failure) | Permit::Stop(failure) => {
+            Err(Objection::Plain(failure) | Objection::Stop(failure)) => {
                 if failure.reason != FailureReason::Local {
                     self.set_remark(format_args!("TLS is left alone: {}", failure.detail));
                 }
-                AfterGreeting::Stop(failure)
+                Err(failure)
             }
         }
     }
 
     /// Whether a login may follow a greeting that offers no TLS. Where TLS was completed before, an attacker in the
     /// middle may have taken the offer out; if it was the server's administrator, ours says so in the config.
-    async fn without_offer(&self) -> AfterGreeting {
+    async fn without_offer(&self) -> Result<(), Failure> {
         if self.mode == "off" || !self.budget.was_completed(self.server).await {
-            return AfterGreeting::Plain;
+            return Ok(());
         }
         let text = "the server offers no TLS any more, and it was completed before: no login goes without it; if it was \
                     switched off there, set tls = \"off\"";
         self.set_remark(format_args!("{text}"));
-        AfterGreeting::Stop(Failure::new(FailureReason::TlsHandshake, text))
+        Err(Failure::new(FailureReason::TlsHandshake, text))
     }
 
     /// The turn to look at the certificate: looks that overlap would spend the budget of a server that is not proven at
@@ -117,23 +109,12 @@ impl TlsGuard {
         }
     }
 
-    /// A handshake has succeeded.
-    pub(super) async fn note_completed(&self, begun: Begun) {
-        *lock(&self.remark) = None;
-        begun.end(End::Completed).await;
-    }
-
-    /// A handshake has failed. One that the peer ends without an alert is lost, as by a time-out or a reset, and is
-    /// free of budget: we did not break it off, and a server that did would say why, since the TLS libraries of MySQL
-    /// and MariaDB send an alert before they close. What closes without a word is a server that ends, or a load
-    /// balancer with nothing behind it; were that counted, two restarts would leave TLS alone until a login, which
-    /// needs TLS.
-    pub(super) async fn note_failed(begun: Begun, fault: &ShakeFault) {
-        let end = match fault {
-            ShakeFault::Broken { lack, failure } => End::Broken { lack: *lack, detail: failure.detail.to_string() },
-            ShakeFault::Lost(_) => End::Lost,
-        };
-        begun.end(end).await;
+    /// A handshake has ended so.
+    pub(super) async fn note_end<T>(&self, begun: Begun, shaken: &Result<T, ShakeFault>) {
+        if shaken.is_ok() {
+            *lock(&self.remark) = None;
+        }
+        begun.end(shaken.as_ref().map_or_else(|fault| fault.end.clone(), |_| End::Completed)).await;
     }
 
     /// A login has succeeded.
@@ -187,10 +168,5 @@ fn config_digest(tls: &MysqlTls) -> String {
 
 /// Enough of a digest to tell some few things apart.
 fn short_digest(said: &[u8]) -> String {
-    let mut hex = String::new();
-    for byte in digest(&SHA256, said).as_ref().iter().take(8) {
-        // Writing to a string can't fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    digest(&SHA256, said).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,9 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use super::inflight_attempt::finished_task;
 use super::tls_book::TlsBook;
-use crate::model::Wall;
+use crate::model::{Failure, Wall};
+use crate::probe::in_use;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
@@ -28,15 +31,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The ways in which the probers of this process want TLS with servers, by digests of what the config says.
 pub(super) type Wanted = BTreeMap<SocketAddr, BTreeSet<String>>;
 
-/// The book and its file.
+/// The budget of TLS handshakes that break off: the book and its file.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub struct TlsBudget {
     clock: Clock,
     /// Where the book is kept; absent if it ends with this process.
     path: Option<PathBuf>,
     memory: Mutex<Memory>,
-    /// Held through a change, the disk included; only by threads that may block.
-    turn: Mutex<Turn>,
+    /// Held through a change, the disk included; only by threads that may block. True if another process held the file
+    /// up to the end the last time: it is not waited for again.
+    stuck: Mutex<bool>,
+    /// When the first handshake with a server in a mode is due.
+    pub(super) first_due: Mutex<HashMap<(SocketAddr, &'static str), Instant>>,
 }
 
 /// A prober wants TLS with a server in a way until this is dropped.
@@ -54,18 +60,20 @@ struct Memory {
     unsaved: Option<Arc<str>>,
 }
 
-#[derive(Debug, Default)]
-struct Turn {
-    /// Another process held the file up to the end the last time: it is not waited for again.
-    stuck: bool,
-}
-
 /// What tells one version of the file from another: each is a file of its own.
 type FileVersion = (u64, SystemTime);
 
-impl Ledger {
-    pub(super) fn new(path: Option<PathBuf>, clock: Clock) -> Self {
-        Self { clock, path, memory: Mutex::default(), turn: Mutex::default() }
+impl TlsBudget {
+    /// One that ends with this process.
+    #[must_use]
+    pub fn in_memory(clock: Clock) -> Self {
+        Self { clock, path: None, memory: Mutex::default(), stuck: Mutex::default(), first_due: Mutex::default() }
+    }
+
+    /// One that is kept in `path`. Reads nothing yet.
+    #[must_use]
+    pub fn kept(path: PathBuf, clock: Clock) -> Self {
+        Self { path: Some(path), ..Self::in_memory(clock) }
     }
 
     /// What the clock of the book shows.
@@ -73,17 +81,10 @@ impl Ledger {
         self.clock.now().wall
     }
 
-    /// A prober wants TLS with a server in this way.
+    /// A prober wants TLS with a server in this way, for as long as it holds what is returned.
     pub(super) fn register_want(&self, server: SocketAddr, config: &str) -> Want {
         let key = (server, config.to_owned());
-        let mut memory = lock(&self.memory);
-        if let Some(want) = memory.wants.get(&key).and_then(Weak::upgrade) {
-            return want;
-        }
-        memory.wants.retain(|_, want| want.strong_count() > 0);
-        let want = Arc::new(key.clone());
-        memory.wants.insert(key, Arc::downgrade(&want));
-        want
+        in_use::get_or_make(&mut lock(&self.memory).wants, key.clone(), || key)
     }
 
     /// Looks at what is known.
@@ -101,31 +102,34 @@ impl Ledger {
         if self.path.is_none() {
             return;
         }
-        let ledger = self.clone();
-        let look = move || ledger.path.as_deref().is_none_or(|path| ledger.take_in(path, Damaged::Stays));
+        let budget = self.clone();
+        let look = move || budget.path.as_deref().is_none_or(|path| budget.take_in(path, Damaged::Stays));
         // It ends early only with the runtime.
         let _ = finished_task(tokio::task::spawn_blocking(look).await);
     }
 
     /// Changes the book. A caller that stops waiting for that does not stop it.
-    pub(super) async fn exchange<T: Default + Send + 'static>(
+    ///
+    /// # Errors
+    /// The agent is stopping.
+    pub(super) async fn exchange<T: Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut TlsBook, &Wanted, Wall) -> T + Send + 'static,
-    ) -> T {
+    ) -> Result<T, Failure> {
         if self.path.is_none() {
-            return self.change(change).0;
+            return Ok(self.change(change).0);
         }
-        let ledger = self.clone();
-        finished_task(tokio::task::spawn_blocking(move || ledger.exchange_now(change)).await).unwrap_or_default()
+        let budget = self.clone();
+        finished_task(tokio::task::spawn_blocking(move || budget.exchange_now(change)).await)
     }
 
     /// The same at once, by a thread that may block.
     pub(super) fn exchange_now<T>(&self, change: impl FnOnce(&mut TlsBook, &Wanted, Wall) -> T) -> T {
         let Some(path) = &self.path else { return self.change(change).0 };
-        let mut turn = lock(&self.turn);
-        let patience = if turn.stuck { Duration::ZERO } else { PATIENCE };
+        let mut stuck = lock(&self.stuck);
+        let patience = if *stuck { Duration::ZERO } else { PATIENCE };
         let locked = file_lock::take(&path.with_extension("lock"), patience);
-        turn.stuck = matches!(&locked, Err(e) if e.kind() == io::ErrorKind::TimedOut);
+        *stuck = matches!(&locked, Err(e) if e.kind() == io::ErrorKind::TimedOut);
         // Who only looks may have taken the same in meanwhile.
         while locked.is_ok() && !self.take_in(path, Damaged::GoesAside) {}
         let (result, unwritten) = self.change(change);
@@ -166,22 +170,21 @@ impl Ledger {
             let memory = lock(&self.memory);
             (memory.version, memory.file_version)
         };
-        let found = match file_version(path) {
+        let (mut book, file_version) = match file_version(path) {
             Ok(file_version) if known != Some(file_version) => match read(path) {
-                Ok(book) => Some((book, Some(file_version))),
+                Ok(book) => (book, Some(file_version)),
                 Err(e) => {
                     if e.kind() == io::ErrorKind::InvalidData && damaged == Damaged::GoesAside {
                         let _ = std::fs::rename(path, path.with_extension("json.unusable"));
                         // The file was not deleted.
                         lock(&self.memory).file_version = None;
                     }
-                    None
+                    return true;
                 }
             },
-            Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => Some((TlsBook::default(), None)),
-            _ => None,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && known.is_some() => (TlsBook::default(), None),
+            _ => return true,
         };
-        let Some((mut book, file_version)) = found else { return true };
         let mut memory = lock(&self.memory);
         if memory.version != version {
             return false;

@@ -17,8 +17,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::greeting::Greeting;
-use crate::model::{Certificate, Failure, FailureReason, MysqlTls, TlsSpec, Trust};
+use super::tls_book::End;
+use crate::model::{Certificate, Failure, FailureReason, MysqlTls, Trust};
 use crate::probe::dial::{self, Deadline};
+use crate::probe::faults::misconfigured;
 use crate::probe::session_store;
 use crate::probe::tls::{self, Sessions, TrustSet, TrustSets};
 use crate::probe::verifier::{Demands, ShownCertificate, Verifier};
@@ -53,26 +55,24 @@ struct Tickets {
     since: Instant,
 }
 
+/// A session, how far it can be trusted, and how long the handshake took.
+pub(super) type Shaken = (TlsStream<TcpStream>, Secrecy, Duration);
+
 /// Why there is no session.
 #[derive(Debug)]
-pub(super) enum ShakeFault {
-    /// The handshake broke off, by our doing or the server's. `lack`: what the server wants, our library lacks.
-    Broken { lack: bool, failure: Failure },
-    /// Neither side broke it off: the time was over, or the network failed.
-    Lost(Failure),
+pub(super) struct ShakeFault {
+    pub(super) failure: Failure,
+    /// Whose doing it is. A handshake that the peer ends without an alert is lost, as by a time-out or a reset, and is
+    /// free of budget: we did not break it off, and a server that did would say why, since the TLS libraries of MySQL
+    /// and MariaDB send an alert before they close. What closes without a word is a server that ends, or a load
+    /// balancer with nothing behind it; were that counted, two restarts would leave TLS alone until a login, which
+    /// needs TLS.
+    pub(super) end: End,
 }
 
 impl From<Failure> for ShakeFault {
     fn from(failure: Failure) -> Self {
-        Self::Lost(failure)
-    }
-}
-
-impl From<ShakeFault> for Failure {
-    fn from(fault: ShakeFault) -> Self {
-        match fault {
-            ShakeFault::Broken { failure, .. } | ShakeFault::Lost(failure) => failure,
-        }
+        Self { failure, end: End::Lost }
     }
 }
 
@@ -81,16 +81,18 @@ impl ShakeFault {
     /// can.
     fn new(error: &io::Error) -> Self {
         let failure = dial::failure("TLS handshake", error);
-        match dial::tls_of(error) {
-            Some(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) => {
-                let reason = FailureReason::Misconfigured;
-                Self::Broken { lack: true, failure: Failure::new(reason, failure.detail) }
-            }
-            Some(_) if failure.reason != FailureReason::Local => {
-                Self::Broken { lack: failure.reason == FailureReason::Misconfigured, failure }
-            }
-            _ => Self::Lost(failure),
-        }
+        let failure = match dial::tls_of(error) {
+            Some(TlsError::AlertReceived(AlertDescription::HandshakeFailure)) => misconfigured(failure.detail),
+            Some(_) if failure.reason != FailureReason::Local => failure,
+            _ => return failure.into(),
+        };
+        let lack = failure.reason == FailureReason::Misconfigured;
+        Self { end: End::Broken { lack, detail: failure.detail.to_string() }, failure }
+    }
+
+    /// Whether our library lacks what the server wants.
+    pub(super) fn is_lack(&self) -> bool {
+        matches!(self.end, End::Broken { lack: true, .. })
     }
 }
 
@@ -109,24 +111,18 @@ pub(super) enum Secrecy {
 
 impl TlsMode {
     /// What a spec asks for.
-    pub(super) fn new(address: SocketAddr, tls: &MysqlTls, sets: &TrustSets) -> Self {
-        let demand = match tls {
-            MysqlTls::Off => Demand::Never,
-            MysqlTls::Preferred => Demand::IfOffered,
-            MysqlTls::Required => Demand::Always,
-            MysqlTls::VerifyCa(_) | MysqlTls::Verify(_) => Demand::Always,
-        };
-        let named = |spec: &TlsSpec| {
-            ServerName::try_from(spec.server_name.as_str().to_owned()).map_err(|e| {
-                Failure::new(FailureReason::Misconfigured, format_args!("server_name {}: {e}", spec.server_name))
-            })
-        };
-        let (name, trust) = match tls {
-            MysqlTls::Off | MysqlTls::Preferred | MysqlTls::Required => (Ok(ServerName::from(address.ip())), None),
+    pub(super) fn new(address: SocketAddr, mode: &MysqlTls, sets: &TrustSets) -> Self {
+        let by_address = Ok(ServerName::from(address.ip()));
+        let (demand, name, trust) = match mode {
+            MysqlTls::Off => (Demand::Never, by_address, None),
+            MysqlTls::Preferred => (Demand::IfOffered, by_address, None),
+            MysqlTls::Required => (Demand::Always, by_address, None),
             MysqlTls::VerifyCa(bundle) => {
-                (Ok(ServerName::from(address.ip())), Some((sets.for_trust(&Trust::File(bundle.clone())), false)))
+                (Demand::Always, by_address, Some((sets.for_trust(&Trust::File(bundle.clone())), false)))
             }
-            MysqlTls::Verify(spec) => (named(spec), Some((sets.for_trust(&spec.trust), true))),
+            MysqlTls::Verify(spec) => {
+                (Demand::Always, tls::server_name(spec), Some((sets.for_trust(&spec.trust), true)))
+            }
         };
         Self {
             demand,
@@ -168,15 +164,11 @@ impl TlsMode {
         Ok(())
     }
 
-    /// TLS on a stream whose server expects it. Returns the session, how far it can be trusted, and how long it took.
+    /// TLS on a stream whose server expects it.
     ///
     /// # Errors
     /// Why there is no session. A bad certificate is none of the reasons.
-    pub(super) async fn shake_hands(
-        &self,
-        stream: TcpStream,
-        deadline: Deadline,
-    ) -> Result<(TlsStream<TcpStream>, Secrecy, Duration), ShakeFault> {
+    pub(super) async fn shake_hands(&self, stream: TcpStream, deadline: Deadline) -> Result<Shaken, ShakeFault> {
         let turn = async { Ok(self.turn.lock().await) };
         let _turn = deadline.cover("TLS handshake not finished", turn).await?;
         let name = self.name.as_ref().map_err(Clone::clone)?;

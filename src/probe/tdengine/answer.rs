@@ -79,17 +79,12 @@ impl Words {
     }
 }
 
-/// Whether a body is a result of TDengine 2, which begins with a status and has no code.
-fn is_of_tdengine_2(body: &[u8]) -> bool {
-    begins(body, &["{", "\"status\"", ":", "\"succ\"", ","])
-}
-
 /// Whether an answer is the right one.
 ///
 /// # Errors
 /// Why not.
 pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
-    let reply = reply(text.body);
+    let reply: Option<Reply> = object(text.body);
     match (&reply, question) {
         // A gateway that refuses a stranger by any of its ways is there; so is one that answers.
         (_, Question::Anonymous) if matches!(text.status, 401 | 403) => Ok(()),
@@ -107,11 +102,6 @@ pub fn judge(text: &Text<'_>, question: &Question) -> Result<(), Refusal> {
         }
         (None, _) => Err(refusal_without_code(text)),
     }
-}
-
-/// The reply in a body, if it is one.
-fn reply(body: &[u8]) -> Option<Reply> {
-    object(body)
 }
 
 /// An object of JSON.
@@ -177,7 +167,8 @@ fn refusal_with_code(text: &Text<'_>, Reply { code, desc, .. }: &Reply) -> Refus
 fn refusal_without_code(text: &Text<'_>) -> Refusal {
     let Text { status, body, cut, .. } = *text;
     let words: Words = object(body).unwrap_or_default();
-    if is_of_tdengine_2(body) {
+    // A result of TDengine 2 begins with a status.
+    if begins(body, &["{", "\"status\"", ":", "\"succ\"", ","]) {
         let detail = format_args!("TDengine 2 answers here, which knows no codes: the probe asks TDengine 3");
         return refusal(means(FailureReason::Misconfigured), detail);
     }

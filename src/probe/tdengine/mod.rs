@@ -11,7 +11,6 @@
 
 mod answer;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -22,28 +21,25 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 pub use answer::{Question, Refusal, Text, judge};
 
 use super::backoff::Backoff;
-use super::dial::{self, Connected, Deadline};
+use super::dial::{self, Connected, Deadline, Stream};
+use super::faults::{local, misconfigured};
+use super::goodbye::leave;
 use super::http::{self, Exchange, Response, Wanted};
 use super::prober::{Overlap, Prober};
 use super::remote::Remote;
 use super::secret_guard::{LoginResult, SecretGuard, Turn};
-use super::tls::{Sessions, TrustSet};
-use crate::model::{
-    Certificate, Check, Depth, Failure, FailureReason, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings,
-};
+use super::tls::{self, Sessions, TrustSet};
+use crate::model::{Certificate, Check, Failure, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings};
 use crate::sys::lock::lock;
 
-/// How long a polite end is waited for.
-const GRACE: Duration = Duration::from_millis(100);
 /// What is asked without a login: the cheapest statement that there is.
 const HEARTBEAT: &str = "select server_status()";
 
@@ -51,15 +47,12 @@ const HEARTBEAT: &str = "select server_status()";
 ///
 /// # Errors
 /// Why the answer is not the right one.
-pub async fn converse<S>(
-    stream: &mut S,
+pub async fn converse(
+    stream: &mut impl Stream,
     spec: &TdengineSpec,
     question: &Question,
     deadline: Deadline,
-) -> Result<(), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+) -> Result<(), Failure> {
     let secret_forms = spec.login.as_ref().map(secret_forms).unwrap_or_default();
     let exchange = request(spec, 443, spec.login.as_ref(), &spec.sql)?;
     let answered = answered(stream, &exchange, question, &secret_forms, deadline).await;
@@ -67,16 +60,13 @@ where
 }
 
 /// The right answer to a question.
-async fn answered<S>(
-    stream: &mut S,
+async fn answered(
+    stream: &mut impl Stream,
     exchange: &Exchange,
     question: &Question,
     secret_forms: &[Secret],
     deadline: Deadline,
-) -> Result<Response, Refusal>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+) -> Result<Response, Refusal> {
     let answer = exchange.run(stream, Wanted::Body, deadline).await;
     let answer = answer.map_err(|failure| Refusal { failure, of_secret: false })?;
     let text = Text { status: answer.status, body: &answer.body, cut: answer.cut, secrets: secret_forms };
@@ -113,72 +103,42 @@ struct Asked {
 }
 
 impl TdengineProber {
-    /// The path check of one address and port, beside a deep check.
-    #[must_use]
-    pub fn path(
+    /// A check of one address and port that puts this question; without one it goes no further than TLS. What asks
+    /// without a login is the path check that no deep check stands beside.
+    pub(crate) fn new(
         address: SocketAddr,
         spec: &TdengineSpec,
+        question: Option<Question>,
         trust: Arc<TrustSet>,
         secret_guard: Arc<SecretGuard>,
     ) -> Self {
+        let check = match question {
+            None | Some(Question::Anonymous) => Check::Path,
+            Some(Question::Login | Question::Query { .. }) => Check::Deep,
+        };
+        let login = spec.login.as_ref().filter(|_| check == Check::Deep);
+        let sql = if check == Check::Deep { &spec.sql } else { HEARTBEAT };
+        let asked = || {
+            let exchange = |question| request(spec, address.port(), login, sql).map(|request| (request, question));
+            Ok(Asked { name: tls::server_name(&spec.tls)?, exchange: question.map(exchange).transpose()? })
+        };
         Self {
             remote: Remote::new(address),
             sessions: Sessions::new(trust),
             secret_guard,
             backoff: Backoff::default(),
-            secret: None,
-            unknown_means: LoginResult::Wrong,
-            secret_forms: Vec::new(),
+            secret: login.map(|login| match login {
+                TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => secret.clone(),
+            }),
+            // A valid token may be refused while the password behind it changes; passwords are counted.
+            unknown_means: match login {
+                Some(TdengineLogin::Token(_)) => LoginResult::Unsure,
+                Some(TdengineLogin::Basic { .. }) | None => LoginResult::Wrong,
+            },
+            secret_forms: login.map(secret_forms).unwrap_or_default(),
             proven: Mutex::default(),
-            asked: asked(spec, Ok(None)),
-            check: Check::Path,
-        }
-    }
-
-    /// The path check of one address and port that no deep check stands beside.
-    #[must_use]
-    pub fn path_with_statement(
-        address: SocketAddr,
-        spec: &TdengineSpec,
-        trust: Arc<TrustSet>,
-        secret_guard: Arc<SecretGuard>,
-    ) -> Self {
-        let exchange = request(spec, address.port(), None, HEARTBEAT);
-        let asked = asked(spec, exchange.map(|exchange| Some((exchange, Question::Anonymous))));
-        Self { asked, ..Self::path(address, spec, trust, secret_guard) }
-    }
-
-    /// The deep check of one address and port.
-    #[must_use]
-    pub fn deep(
-        address: SocketAddr,
-        spec: &TdengineSpec,
-        depth: Depth,
-        trust: Arc<TrustSet>,
-        secret_guard: Arc<SecretGuard>,
-    ) -> Self {
-        let secret = spec.login.as_ref().map(|login| match login {
-            TdengineLogin::Token(secret) | TdengineLogin::Basic { password: secret, .. } => secret.clone(),
-        });
-        // A valid token may be refused while the password behind it changes; passwords are counted.
-        let unknown_means = match &spec.login {
-            Some(TdengineLogin::Token(_)) => LoginResult::Unsure,
-            Some(TdengineLogin::Basic { .. }) | None => LoginResult::Wrong,
-        };
-        let question = match depth {
-            Depth::Login => Question::Login,
-            Depth::Query => Question::Query { expect: spec.expect.clone() },
-        };
-        let exchange = request(spec, address.port(), spec.login.as_ref(), &spec.sql);
-        let asked = asked(spec, exchange.map(|exchange| Some((exchange, question))));
-        let secret_forms = spec.login.as_ref().map(secret_forms).unwrap_or_default();
-        Self {
-            secret,
-            unknown_means,
-            secret_forms,
-            asked,
-            check: Check::Deep,
-            ..Self::path(address, spec, trust, secret_guard)
+            asked: asked(),
+            check,
         }
     }
 
@@ -188,11 +148,8 @@ impl TdengineProber {
             self.secret_guard.check(secret)?;
             self.backoff.check()?;
         }
-        // Slow only where our own disk is, at the first probe: never the target's fault.
-        let Ok(config) = timeout(allowed, self.sessions.config()).await else {
-            return Err(Failure::new(FailureReason::Local, "root certificates not loaded in time"));
-        };
-        let (config, deadline) = (config?, Deadline::after(allowed));
+        let config = tls::loaded_in_time(allowed, self.sessions.config()).await?;
+        let deadline = Deadline::after(allowed);
         // Not whether the handshake was a full one: another attempt may have that answer still before it.
         let exchange = exchange.as_ref().filter(|_| self.check == Check::Deep || !self.is_proven(&config));
         let Connected { stream, took: tcp, resent } = self.remote.connect(deadline).await?;
@@ -201,7 +158,9 @@ impl TdengineProber {
         let timings = Timings { tcp, tls: Some(tls), total: tcp + tls, ..Timings::default() };
         let outcome = match exchange {
             None => {
-                hang_up(&mut stream, deadline).await;
+                // For its tickets: TLS 1.3 sends them after the handshake, and what is not read is not there the next
+                // time.
+                let _ = timeout_at(deadline.at_most(http::GRACE), leave(&mut stream)).await;
                 Ok(timings)
             }
             Some((exchange, question)) => {
@@ -219,10 +178,7 @@ impl TdengineProber {
     /// The turn to send a secret. It is not this target's fault if another one doesn't answer.
     async fn secret_turn<'a>(&'a self, secret: &FileSecret, deadline: Deadline) -> Result<Turn<'a>, Failure> {
         let turn = async { Ok(self.secret_guard.wait_for_turn(secret, deadline.allowed()).await) };
-        match deadline.cover(Turn::AWAITED, turn).await {
-            Ok(turn) => turn,
-            Err(Failure { detail, .. }) => Err(Failure::new(FailureReason::Local, detail)),
-        }
+        deadline.cover(Turn::AWAITED, turn).await.unwrap_or_else(|late| Err(local(late.detail)))
     }
 
     async fn exchange(
@@ -245,9 +201,7 @@ impl TdengineProber {
         let (took, total) = (answer.took, timings.total + answer.whole);
         Ok(Timings { answer: Some(took), query: Some(answer.whole - took), total, ..timings })
     }
-}
 
-impl TdengineProber {
     /// Takes down what a refusal says of the secret, if it does; else a refused login is this target's alone.
     fn note_refusal(&self, turn: Option<Turn<'_>>, Refusal { failure, of_secret }: Refusal) -> Failure {
         match (&self.secret, turn) {
@@ -285,23 +239,6 @@ impl Prober for TdengineProber {
         }
         outcome
     }
-}
-
-/// Ends a session of which nothing more is wanted but its tickets: TLS 1.3 sends them after the handshake, and what is
-/// not read is not there the next time.
-async fn hang_up(stream: &mut TlsStream<TcpStream>, deadline: Deadline) {
-    let end = async {
-        stream.shutdown().await?;
-        while stream.read(&mut [0; 64]).await? > 0 {}
-        io::Result::Ok(())
-    };
-    let _ = timeout_at(deadline.at_most(GRACE), end).await;
-}
-
-fn asked(spec: &TdengineSpec, exchange: Result<Option<(Exchange, Question)>, Failure>) -> Result<Asked, Failure> {
-    let name = ServerName::try_from(spec.tls.server_name.as_str().to_owned());
-    let name = name.map_err(|e| misconfigured(format_args!("server_name {}: {e}", spec.tls.server_name)))?;
-    Ok(Asked { name, exchange: exchange? })
 }
 
 /// The request of a statement; the token stands behind the path, as the vendor's clients put it.
@@ -346,11 +283,7 @@ fn secret_forms(login: &TdengineLogin) -> Vec<Secret> {
 /// Basic authentication (RFC 7617).
 fn basic_auth_header(user: &str, password: &str) -> Result<HeaderValue, Failure> {
     let value = HeaderValue::try_from(format!("Basic {}", basic_credentials(user, password).as_str()));
-    let mut value = value.map_err(|_| misconfigured(format_args!("user: HTTP can't carry it")))?;
+    let mut value = value.map_err(|_| misconfigured("user: HTTP can't carry it"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn misconfigured(detail: std::fmt::Arguments<'_>) -> Failure {
-    Failure::new(FailureReason::Misconfigured, detail)
 }

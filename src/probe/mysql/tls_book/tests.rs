@@ -27,8 +27,8 @@ fn begin(book: &mut TlsBook, wish: &Wish, now: u64) -> Advice {
 
 fn reason(advice: Option<Advice>) -> (&'static str, FailureReason) {
     match advice {
-        Some(Advice::Plain(failure)) => ("plain", failure.reason),
-        Some(Advice::Stop(failure)) => ("stop", failure.reason),
+        Some(Err(Objection::Plain(failure))) => ("plain", failure.reason),
+        Some(Err(Objection::Stop(failure))) => ("stop", failure.reason),
         other => panic!("{other:?}"),
     }
 }
@@ -36,7 +36,7 @@ fn reason(advice: Option<Advice>) -> (&'static str, FailureReason) {
 /// How many handshakes break off at this time if each does that is begun.
 fn all_break_at(book: &mut TlsBook, wish: &Wish, wanted: &BTreeSet<String>, now: u64) -> usize {
     let mut count = 0;
-    while let Advice::Begin(note) = book.begin(wish, wanted, Wall(now)) {
+    while let Ok(note) = book.begin(wish, wanted, Wall(now)) {
         book.note_end(wish, note, &broken(false));
         count += 1;
         assert!(count < 100);
@@ -52,14 +52,14 @@ fn all_break(book: &mut TlsBook, wish: &Wish) -> usize {
 fn two_may_break_off_whoever_begins_them_and_however_often_we_start() {
     let (mut book, both) = (TlsBook::default(), all(&["x", "y"]));
     let (a, b) = (wish("x", "g"), wish("y", "g"));
-    assert_eq!(book.begin(&a, &both, Wall(0)), Advice::Begin(Note::Open));
+    assert_eq!(book.begin(&a, &both, Wall(0)), Ok(Note::Open));
     book.note_end(&a, Note::Open, &broken(false));
     let mut book = TlsBook::read(&serde_json::to_vec(&book).unwrap()).unwrap();
     assert_eq!(all_break_at(&mut book, &b, &both, 1), 1);
     assert_eq!(all_break_at(&mut book, &a, &both, 2), 0);
     // A week later, too.
     assert_eq!(all_break_at(&mut book, &b, &both, 7 * 24 * HOUR), 0);
-    let Some(Advice::Stop(failure)) = book.settled_advice(&a, Wall(7 * 24 * HOUR)) else { panic!("stopped") };
+    let Some(Err(Objection::Stop(failure))) = book.settled_advice(&a, Wall(7 * 24 * HOUR)) else { panic!("stopped") };
     assert_eq!(failure.to_string(), "tls_handshake: not tried again before a login succeeds: alert");
 }
 
@@ -98,14 +98,14 @@ fn two_configs_that_take_turns_for_a_week_get_a_budget_each() {
 #[test]
 fn what_fails_in_a_new_way_stops_nothing_that_goes_well_in_another() {
     let (mut book, agent, command) = (TlsBook::default(), wish("x", "g"), wish("y", "g"));
-    begin(&mut book, &agent, 0);
+    let _ = begin(&mut book, &agent, 0);
     book.note_end(&agent, Note::Open, &End::Completed);
     assert_eq!(all_break(&mut book, &command), 2);
-    assert_eq!(begin(&mut book, &agent, 0), Advice::Begin(Note::Proven));
+    assert_eq!(begin(&mut book, &agent, 0), Ok(Note::Proven));
     // Where TLS has gone well in all ways and ceases to, the server has changed: two in total.
     let mut book = TlsBook::default();
     for wish in [&agent, &command] {
-        begin(&mut book, wish, 0);
+        let _ = begin(&mut book, wish, 0);
         book.note_end(wish, Note::Open, &End::Completed);
     }
     assert_eq!(all_break(&mut book, &agent) + all_break(&mut book, &command), 2);
@@ -123,7 +123,7 @@ fn a_server_that_greets_otherwise_each_time_gets_no_end_of_budgets() {
 #[test]
 fn what_our_library_lacks_lets_a_login_go_plain_unless_tls_was_ever_completed() {
     let (mut book, wish) = (TlsBook::default(), wish("x", "g"));
-    assert_eq!(begin(&mut book, &wish, 0), Advice::Begin(Note::Open));
+    assert_eq!(begin(&mut book, &wish, 0), Ok(Note::Open));
     book.note_end(&wish, Note::Open, &broken(true));
     assert_eq!(reason(book.settled_advice(&wish, Wall(0))), ("plain", FailureReason::Misconfigured));
     book.note_login(wish.server);
@@ -134,9 +134,9 @@ fn what_our_library_lacks_lets_a_login_go_plain_unless_tls_was_ever_completed() 
     );
 
     let mut book = TlsBook::default();
-    begin(&mut book, &wish, 0);
+    let _ = begin(&mut book, &wish, 0);
     book.note_end(&wish, Note::Open, &End::Completed);
-    assert_eq!(book.settled_advice(&wish, Wall(0)), Some(Advice::Begin(Note::Proven)));
+    assert_eq!(book.settled_advice(&wish, Wall(0)), Some(Ok(Note::Proven)));
     book.note_end(&wish, Note::Proven, &broken(true));
     assert_eq!(reason(book.settled_advice(&wish, Wall(0))), ("stop", FailureReason::Misconfigured));
 }
@@ -144,7 +144,7 @@ fn what_our_library_lacks_lets_a_login_go_plain_unless_tls_was_ever_completed() 
 #[test]
 fn that_tls_was_completed_outlasts_greetings_and_configs() {
     let (mut book, first) = (TlsBook::default(), wish("x", "g"));
-    begin(&mut book, &first, 0);
+    let _ = begin(&mut book, &first, 0);
     book.note_end(&first, Note::Open, &End::Completed);
     for n in 0..20 {
         all_break(&mut book, &wish(&n.to_string(), &n.to_string()));
@@ -157,12 +157,12 @@ fn that_tls_was_completed_outlasts_greetings_and_configs() {
 fn what_nobody_broke_off_costs_nothing_and_who_is_killed_has_broken_off() {
     let (mut book, wish) = (TlsBook::default(), wish("x", "g"));
     for _ in 0..10 {
-        assert_eq!(begin(&mut book, &wish, 0), Advice::Begin(Note::Open));
+        assert_eq!(begin(&mut book, &wish, 0), Ok(Note::Open));
         book.note_end(&wish, Note::Open, &End::Lost);
     }
     // Killed in the middle of each.
     for _ in 0..2 {
-        assert_eq!(begin(&mut book, &wish, 0), Advice::Begin(Note::Open));
+        assert_eq!(begin(&mut book, &wish, 0), Ok(Note::Open));
     }
     assert_eq!(reason(Some(begin(&mut book, &wish, 0))), ("stop", FailureReason::TlsHandshake));
 }
@@ -171,7 +171,7 @@ fn what_nobody_broke_off_costs_nothing_and_who_is_killed_has_broken_off() {
 fn where_nobody_counts_what_is_never_ended_being_killed_costs_nothing() {
     let (mut book, wish) = (TlsBook::default(), Wish { counts: false, ..wish("x", "g") });
     for _ in 0..10 {
-        assert_eq!(begin(&mut book, &wish, 0), Advice::Begin(Note::New));
+        assert_eq!(begin(&mut book, &wish, 0), Ok(Note::New));
     }
     assert_eq!(all_break(&mut book, &wish), 2);
 }
@@ -179,7 +179,7 @@ fn where_nobody_counts_what_is_never_ended_being_killed_costs_nothing() {
 #[test]
 fn of_two_books_the_higher_counts_hold() {
     let (mut ours, mut theirs, wish) = (TlsBook::default(), TlsBook::default(), wish("x", "g"));
-    begin(&mut theirs, &wish, 5);
+    let _ = begin(&mut theirs, &wish, 5);
     theirs.note_end(&wish, Note::Open, &End::Completed);
     all_break(&mut ours, &wish);
     assert!(theirs.is_proven(wish.server, wish.mode));
@@ -195,14 +195,14 @@ fn of_two_books_the_higher_counts_hold() {
 fn there_are_bounds_and_who_did_tls_is_forgotten_last() {
     let mut book = TlsBook::default();
     for n in 0..100 {
-        begin(&mut book, &wish(&n.to_string(), "g"), n);
+        let _ = begin(&mut book, &wish(&n.to_string(), "g"), n);
     }
     assert_eq!(book.servers.values().map(|standing| standing.ways.len()).max(), Some(MOST_WAYS));
     let mut book = TlsBook::default();
     let server = |n: u32| SocketAddr::from((std::net::Ipv4Addr::from(n), 3306));
     for n in 0..=u32::try_from(MOST_SERVERS).unwrap() {
         let wish = Wish { server: server(n), ..wish("x", "g") };
-        begin(&mut book, &wish, u64::from(n));
+        let _ = begin(&mut book, &wish, u64::from(n));
         book.note_end(&wish, Note::Open, if n == 0 { &End::Completed } else { &End::Lost });
     }
     assert_eq!(book.servers.len(), MOST_SERVERS);

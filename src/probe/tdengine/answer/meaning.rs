@@ -4,27 +4,27 @@
 //! speaks of our user, licence, statement or limits moves no name, in codes that are not listed here, too: each part of
 //! which that is the subject has a range here. What is known one by one goes first, then words, then ranges.
 
-use crate::model::{FailureReason, Overload};
+use crate::model::{FailureReason as R, Overload};
 use crate::probe::http;
 
 /// What it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Meaning {
-    pub(super) reason: FailureReason,
+    pub(super) reason: R,
     /// True if it says of the secret that it is wrong.
     pub(super) of_secret: bool,
     /// Of which kind it is if it is an overload.
     pub(super) overload: Overload,
 }
 
-pub(super) const fn means(reason: FailureReason) -> Meaning {
+pub(super) const fn means(reason: R) -> Meaning {
     Meaning { reason, of_secret: false, overload: Overload::Passing }
 }
 
-const WRONG_SECRET: Meaning = Meaning { of_secret: true, ..means(FailureReason::Auth) };
+const WRONG_SECRET: Meaning = Meaning { of_secret: true, ..means(R::Auth) };
 
 /// This one adapter refuses every client, or every query, until its memory falls.
-const WHOLE_ADAPTER: Meaning = Meaning { overload: Overload::WholeAdapter, ..means(FailureReason::Overloaded) };
+const WHOLE_ADAPTER: Meaning = Meaning { overload: Overload::WholeAdapter, ..means(R::Overloaded) };
 
 /// A code with its text. `None` if it says nothing in particular.
 pub(super) fn of_code(code: i64, text: &str) -> Option<Meaning> {
@@ -36,7 +36,7 @@ pub(super) fn of_code(code: i64, text: &str) -> Option<Meaning> {
 /// Whether a code is about who asks.
 pub(super) fn is_about_login(code: i64) -> bool {
     let meaning = known(code).or_else(|| by_range(code));
-    meaning.is_some_and(|m| matches!(m.reason, FailureReason::Auth | FailureReason::NotAllowed))
+    meaning.is_some_and(|m| matches!(m.reason, R::Auth | R::NotAllowed))
 }
 
 /// Whatever goes wrong within taosAdapter.
@@ -44,7 +44,6 @@ const ADAPTER: i64 = 0xffff;
 
 /// The codes that are known one by one.
 fn known(code: i64) -> Option<Meaning> {
-    use FailureReason as R;
     Some(match code {
         // Authentication failure, invalid user.
         855 | 849 => WRONG_SECRET,
@@ -75,7 +74,6 @@ fn known(code: i64) -> Option<Meaning> {
 
 /// Ranges in which everything is about who asks, or what for.
 fn by_range(code: i64) -> Option<Meaning> {
-    use FailureReason as R;
     Some(match code {
         // An operation, a parameter or an option that there is not.
         0x0100 | 0x0118..=0x011a => means(R::Misconfigured),
@@ -104,7 +102,6 @@ fn by_range(code: i64) -> Option<Meaning> {
 /// Words that say something, whatever the code: those of the adapter's generic one and of its bare strings, and of
 /// codes of newer servers.
 pub(super) fn of_text(text: &str) -> Option<Meaning> {
-    use FailureReason as R;
     let text = text.to_ascii_lowercase();
     let has = |part: &str| text.contains(part);
     let any = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
@@ -135,7 +132,6 @@ const OVER: &[&str] = &["expired", "disabled", "locked"];
 /// A status. A front that knows no such path has lost what was behind it: a sibling that knows it takes the name over,
 /// and where none does, nothing moves (B4).
 pub(super) fn of_status(status: u16) -> Option<Meaning> {
-    use FailureReason as R;
     let of_front = match status {
         404 | 500 | 502..=504 => Some(R::BackendDown),
         408 => Some(R::Timeout),
