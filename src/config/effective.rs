@@ -30,19 +30,6 @@ pub struct EffectiveValue {
     pub origin: String,
 }
 
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
-    Default,
-    Written(Origin),
-}
-
-impl Source {
-    pub(crate) fn from_origin(origin: Option<&Origin>) -> Self {
-        origin.map_or(Self::Default, |o| Self::Written(o.clone()))
-    }
-}
-
 impl Effective {
     /// Takes a value down.
     pub(crate) fn add(&mut self, key: &str, pattern: &str, node: Option<&Node>, origin: String) {
