@@ -2,41 +2,12 @@
 
 use std::ops::Range;
 
-use super::complaint::{Complaint, Complaints, Severity};
+use super::complaint::{Bad, Complaint, Complaints, Severity};
 use super::keys;
 use super::merge::Repeat;
-use super::raw::{Mistake, Node, Origin};
+use super::raw::{Mistake, Origin};
 use super::redaction::Redaction;
 use super::source_text::{SourceText, quote};
-
-/// What is wrong with a value.
-#[derive(Debug, Clone)]
-pub(crate) struct Bad {
-    pub(crate) expected: String,
-    pub(crate) found: String,
-    pub(crate) help: Option<String>,
-    /// Where it stands. `None`: the main file as a whole or, of a value that is being read, all of that value.
-    pub(crate) at: Option<Origin>,
-}
-
-impl Bad {
-    pub(crate) fn at(at: &Option<Origin>, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { expected: expected.into(), found: found.into(), help: None, at: at.clone() }
-    }
-
-    pub(crate) fn new(expected: impl Into<String>, node: &Node) -> Self {
-        Self::at(&node.at, expected, node.found())
-    }
-
-    /// For a value of the wrong type: does not show its text.
-    pub(crate) fn wrong_type(expected: impl Into<String>, node: &Node) -> Self {
-        Self::at(&node.at, expected, node.type_name())
-    }
-
-    pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
-    }
-}
 
 /// One thing that a rule found.
 #[derive(Debug, Clone)]

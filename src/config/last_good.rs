@@ -106,17 +106,12 @@ pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> R
     if let Some(part) = here.mismatch(&identity) {
         return Err(format!("{shown}: expected a configuration of this machine, found another one's ({part} differs)"));
     }
-    let texts = [SourceText::new(shown.clone(), config)];
-    let mut not_compared = Sources::default();
-    match loader::judge(&texts, environment, &mut not_compared, Some(&left_out)) {
-        Ok((loaded, without)) => {
-            let kept = RedactedConfig { left_out: left_out.clone(), ..loaded.kept };
-            let texts = Texts::new(texts.to_vec(), left_out);
-            let loaded = Loaded { kept, texts, sources: not_compared.secrets_only(), ..loaded };
-            Ok(Some(LastGoodConfig { loaded, path, saved, without }))
-        }
-        Err(complaints) => Err(format!("{shown}: {}", places(&complaints))),
-    }
+    let texts = Texts::new(vec![SourceText::new(shown.clone(), config)], left_out.clone());
+    let judged = loader::judge(texts, environment, Sources::default(), true);
+    let (loaded, without) = judged.map_err(|complaints| format!("{shown}: {}", places(&complaints)))?;
+    let kept = RedactedConfig { left_out, ..loaded.kept };
+    let loaded = Loaded { kept, sources: loaded.sources.secrets_only(), ..loaded };
+    Ok(Some(LastGoodConfig { loaded, path, saved, without }))
 }
 
 /// The text of serde's error may quote the content; its place does not.

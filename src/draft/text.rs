@@ -28,23 +28,16 @@ pub struct Place<'a> {
     pub vpc_id: &'a str,
     /// Where the ports were looked for.
     pub ports: Ports,
-    /// What the config allows of addresses.
-    pub reach: Reach<'a>,
+    /// `[hosts] allowed_ranges` of the config that the draft is to be a part of.
+    pub allowed: &'a [IpNet],
+    /// `[hosts] families`
+    pub families: Families,
     /// Endpoints that the config has already, by their id.
     pub known: &'a BTreeMap<EndpointId, EndpointName>,
     /// Every label that the config has already.
     pub taken: BTreeSet<EndpointName>,
     /// Whether the API's list was complete.
     pub complete: bool,
-}
-
-/// `[hosts]` of the config that the draft is to be a part of, as far as it says which addresses may be used.
-#[derive(Debug, Clone, Copy)]
-pub struct Reach<'a> {
-    /// `allowed_ranges`
-    pub allowed: &'a [IpNet],
-    /// `families`
-    pub families: Families,
 }
 
 /// A drafted config.
@@ -110,17 +103,16 @@ fn write_allowed_ranges(page: &mut Page, sights: &[EndpointFindings], place: &Pl
          of the vSwitches that these endpoints are in."
     ));
     let ranges: BTreeSet<IpNet> = outside.into_iter().map(surrounding_range).collect();
-    let all: Vec<String> = place.reach.allowed.iter().chain(&ranges).map(|range| format!("\"{range}\"")).collect();
+    let all: Vec<String> = place.allowed.iter().chain(&ranges).map(|range| format!("\"{range}\"")).collect();
     page.toml(&format!("#[hosts]\n#allowed_ranges = [{}]\n", all.join(", ")));
 }
 
 /// Addresses of an endpoint that are outside of what is allowed, without those that no range could allow.
 fn addresses_outside(sight: &EndpointFindings, place: &Place<'_>) -> Vec<IpAddr> {
-    let Reach { allowed, families } = place.reach;
     let zones = sight.zones.iter().flatten();
     let all = zones.flat_map(|zone| [zone.ipv4.map(IpAddr::from), zone.ipv6.map(IpAddr::from)]).flatten();
-    let useful = |ip: &IpAddr| families.has(*ip) && !ip.is_unspecified() && !ip.is_multicast();
-    all.filter(useful).filter(|ip| ranges::judge(*ip, allowed).is_err()).collect()
+    let useful = |ip: &IpAddr| place.families.has(*ip) && !ip.is_unspecified() && !ip.is_multicast();
+    all.filter(useful).filter(|ip| ranges::judge(*ip, place.allowed).is_err()).collect()
 }
 
 /// The neighbourhood of an address, if that allows it; of some special ones only their own network does.

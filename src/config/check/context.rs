@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+pub(super) use crate::config::complaint::Bad;
 use crate::config::complaint::Severity;
 use crate::config::effective::{Effective, place};
 use crate::config::facts::{Environment, OutsideFacts};
-pub(super) use crate::config::findings::Bad;
 use crate::config::findings::{Finding, Findings};
 use crate::config::raw::{Node, Origin};
 use crate::config::source_text::SourceText;

@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::context::{Bad, Read, World};
-use super::file_ownership::{self, Refusal};
+use super::file_ownership;
 use crate::config::facts::{Access, Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
 use crate::config::source_text::quote_path;
@@ -59,8 +59,8 @@ fn content(file: &RegularFile) -> Result<Secret, &'static str> {
 
 /// Why the service user can't read the file, if so; whichever user we run as.
 fn unreadable(path: &Path, file: &RegularFile, node: &Node, environment: &Environment) -> Option<Bad> {
-    let Refusal { expected, found, help } = file_ownership::closed(Kind::File, file.access, environment.service?)?;
-    Some(Bad::at(&node.at, expected, format!("{found} on {}", quote_path(path))).help(help))
+    let bad = file_ownership::closed(Kind::File, file.access, environment.service?)?;
+    Some(Bad { found: format!("{} on {}", bad.found, quote_path(path)), at: node.at.clone(), ..bad })
 }
 
 /// True if a POSIX ACL grants reading to a named user or group. Layout: a 32-bit version, then entries of a 16-bit

@@ -113,18 +113,15 @@ pub(super) fn metrics(mut section: Section<'_>) -> Option<MetricsConfig> {
 /// `None` for `status`.
 fn exposed(node: &Node) -> Read<Option<HostName>> {
     const STATUS: &str = "status";
-    let expected = "\"status\" or a host name that a Host header may carry";
-    let text = read::text(node).map_err(|_| vec![Bad::new(expected, node)])?;
-    if text == STATUS {
-        return Ok(None);
+    let help = match node.text() {
+        Some(STATUS) => return Ok(None),
+        Some("page") => Some("\"page\" is not in this version".to_owned()),
+        text => text.and_then(|t| keys::nearest(t, [STATUS])).map(|near| format!("did you mean \"{near}\"?")),
+    };
+    match node.text().map(str::parse) {
+        Some(Ok(name)) if help.is_none() => Ok(Some(name)),
+        _ => Err(vec![Bad { help, ..Bad::new("\"status\" or a host name that a Host header may carry", node) }]),
     }
-    if text == "page" {
-        return Err(vec![Bad::new(expected, node).help("\"page\" is not in this version")]);
-    }
-    if let Some(near) = keys::nearest(text, [STATUS]) {
-        return Err(vec![Bad::new(expected, node).help(format!("did you mean \"{near}\"?"))]);
-    }
-    text.parse().map(Some).map_err(|_| vec![Bad::new(expected, node)])
 }
 
 /// `[log]`

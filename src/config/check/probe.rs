@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::context::{Bad, Located};
+use super::context::Bad;
 use super::mysql::LoginRules;
 use super::section::Section;
 use super::tls::NameFallback;
@@ -31,7 +31,7 @@ pub(super) struct Around {
 
 /// `[endpoint.probe]`
 pub(super) fn probe(mut section: Section<'_>, around: &Around) -> Option<ProbeSpec> {
-    let kind = kind(&mut section);
+    let kind = section.required("kind", |n| read::word(n, ProbeKindName::WORDS)).map(|kind| kind.value);
     let port = port(&mut section, kind);
     let path = schedule(&mut section);
     let hold = section.value("hold", |n| read::duration(n, Duration::ZERO..=HOUR));
@@ -85,19 +85,23 @@ fn kind_and_deep_check(
 }
 
 fn port(section: &mut Section<'_>, kind: Option<ProbeKindName>) -> Option<u16> {
-    let (absent, default) = (!section.has("port"), kind.and_then(default_port));
-    if kind == Some(ProbeKindName::Tcp) && absent {
+    let (absent, is_tcp) = (!section.has("port"), kind == Some(ProbeKindName::Tcp));
+    if is_tcp && absent {
         section.report_missing("port", Some("tcp has no port of its own"));
     }
     let port = section.read("port", |n| read::integer::<u16>(n, 1..=65_535));
-    match (kind, default) {
-        (Some(ProbeKindName::Tcp), _) => tcp_port(port?, section),
-        (_, Some(default)) if absent => {
-            section.show_derived("port", &default.to_string(), "default of this kind");
-            Some(default)
-        }
-        _ => port.map(|p| p.value),
+    if let Some(default) = kind.and_then(default_port).filter(|_| absent) {
+        section.show_derived("port", &default.to_string(), "default of this kind");
+        return Some(default);
     }
+    let port = port?;
+    if is_tcp && DATABASE_PORTS.contains(&port.value) {
+        let help = "an aborted handshake counts against this host until the database blocks it; \
+                    the kinds \"mysql\" and \"matrixone\" know how to ask";
+        section.complain("port", port.bad("a port that is no database's", port.value.to_string()).help(help));
+        return None;
+    }
+    Some(port.value)
 }
 
 fn default_port(kind: ProbeKindName) -> Option<u16> {
@@ -107,20 +111,6 @@ fn default_port(kind: ProbeKindName) -> Option<u16> {
         ProbeKindName::Tdengine | ProbeKindName::Https => Some(HTTPS_PORT),
         ProbeKindName::Tcp => None,
     }
-}
-
-fn kind(section: &mut Section<'_>) -> Option<ProbeKindName> {
-    section.required("kind", |n| read::word(n, ProbeKindName::WORDS)).map(|k| k.value)
-}
-
-fn tcp_port(port: Located<u16>, section: &Section<'_>) -> Option<u16> {
-    if DATABASE_PORTS.contains(&port.value) {
-        let help = "an aborted handshake counts against this host until the database blocks it; \
-                    the kinds \"mysql\" and \"matrixone\" know how to ask";
-        section.complain("port", port.bad("a port that is no database's", port.value.to_string()).help(help));
-        return None;
-    }
-    Some(port.value)
 }
 
 fn schedule(section: &mut Section<'_>) -> Option<Schedule> {

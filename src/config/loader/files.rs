@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::config::check;
-use crate::config::complaint::{Complaint, Complaints};
+use crate::config::complaint::{Bad, Complaint};
 use crate::config::drop_ins::drop_ins;
 use crate::config::facts::{Access, FileFacts, FileOwnership, Kind, MISSING, OutsideFacts, RegularFile, reason};
 use crate::config::raw::Table;
@@ -52,7 +52,8 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
     let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
     let mut sources = Sources::default();
     let drop_ins = drop_ins(&folder).unwrap_or_else(|found| {
-        unreadable.push(Complaint::about_file(plain_path(&folder), "a readable folder of drop-ins", found, None));
+        let bad = Bad::at(&None, "a readable folder of drop-ins", found);
+        unreadable.push(Complaint::about_file(plain_path(&folder), bad));
         Vec::new()
     });
     sources.note_folder(&folder, &drop_ins);
@@ -62,31 +63,29 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
                 documents.push(document);
                 standing.push(of_it);
             }
-            Err(more) => unreadable.extend(more.complaints),
+            Err(bad) => unreadable.push(Complaint::about_file(plain_path(&path), bad)),
         }
     }
     ConfigFiles { documents, standing, unreadable, sources }
 }
 
-fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Complaints> {
+fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Bad> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
-    let complaint =
-        |expected: &str, found, help| Complaints::from(Complaint::about_file(plain_path(path), expected, found, help));
     let unusable = |found: String| {
         let help = (found == MISSING).then(|| HELP.to_owned());
-        complaint("a readable configuration file", found, help)
+        Bad { help, ..Bad::at(&None, "a readable configuration file", found) }
     };
     let (mut file, status) = open(path, sources).map_err(unusable)?;
     let bytes = read_bounded(&mut file, status.len()).map_err(unusable)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        complaint("UTF-8 text", format!("another byte on line {line}, after {good} bytes"), None)
+        Bad::at(&None, "UTF-8 text", format!("another byte on line {line}, after {good} bytes"))
     })?;
     let acl = regular_file::acl(&file).map_or(true, |acl| !acl.is_empty());
-    let standing =
-        FileOwnership { name: plain_path(path), kind: Kind::File, access: Access::from_metadata(&status), acl };
-    Ok((SourceText::new(plain_path(path), text), standing))
+    let name = plain_path(path);
+    let standing = FileOwnership { name: name.clone(), kind: Kind::File, access: Access::from_metadata(&status), acl };
+    Ok((SourceText::new(name, text), standing))
 }
 
 /// The folders that decide what the sources are: those of the main file and of the drop-ins, and where one is a
@@ -116,7 +115,9 @@ pub(super) fn folders(sources: &Sources) -> (Vec<FileOwnership>, Vec<Complaint>)
             }
             // Then the file in it is not there either, which is told elsewhere if it matters.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => unknown.push(Complaint::about_file(plain_path(&folder), "a folder", reason(&e), None)),
+            Err(e) => {
+                unknown.push(Complaint::about_file(plain_path(&folder), Bad::at(&None, "a folder", reason(&e))));
+            }
         }
     }
     (found, unknown)
