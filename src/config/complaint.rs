@@ -29,17 +29,17 @@ pub(crate) struct Bad {
 }
 
 impl Bad {
-    pub(crate) fn at(at: &Option<Origin>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    pub(crate) fn found_at(at: &Option<Origin>, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self { expected: expected.into(), found: found.into(), help: None, at: at.clone() }
     }
 
     pub(crate) fn new(expected: impl Into<String>, node: &Node) -> Self {
-        Self::at(&node.at, expected, node.found())
+        Self::found_at(&node.at, expected, node.found())
     }
 
     /// For a value of the wrong type: does not show its text.
     pub(crate) fn wrong_type(expected: impl Into<String>, node: &Node) -> Self {
-        Self::at(&node.at, expected, node.type_name())
+        Self::found_at(&node.at, expected, node.type_name())
     }
 
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
@@ -130,12 +130,6 @@ impl Complaints {
     }
 }
 
-impl From<Complaint> for Complaints {
-    fn from(complaint: Complaint) -> Self {
-        Self { complaints: vec![complaint], omitted: 0 }
-    }
-}
-
 impl fmt::Display for Complaints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, complaint) in self.complaints.iter().enumerate() {
@@ -185,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_line_is_named() {
-        let complaint = Complaint::about_file("/x", Bad::at(&None, "a file", "none"));
+        let complaint = Complaint::about_file("/x", Bad::found_at(&None, "a file", "none"));
         assert_eq!(complaint.to_string(), "error: expected a file, found none\n  --> /x\n");
     }
 }

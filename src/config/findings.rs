@@ -38,7 +38,7 @@ pub(crate) enum About {
 
 impl From<Repeat> for Finding {
     fn from(Repeat { key, identity, at }: Repeat) -> Self {
-        let bad = Bad::at(&at, "each one once in a file", format!("{} twice", quote(&identity)));
+        let bad = Bad::found_at(&at, "each one once in a file", format!("{} twice", quote(&identity)));
         Self::new(Severity::Error, key, bad.help("only drop-ins, in other files, add to an entry"))
     }
 }
@@ -130,7 +130,7 @@ impl Findings {
         for (file, (text, list)) in texts.iter().zip(mistakes).enumerate() {
             for Mistake { span, expected, found } in list {
                 let at = Some(Origin { file, span: span.clone() });
-                let syntax = || Finding::new(Severity::Error, "", Bad::at(&at, expected, found));
+                let syntax = || Finding::new(Severity::Error, "", Bad::found_at(&at, expected, found));
                 let hide = || hidden.ranges_in_broken_line(file, text, span.start);
                 place(at.clone(), &|| complaint(syntax(), texts, &hide()));
             }

@@ -22,7 +22,7 @@ pub(super) struct Located<T> {
 impl<T> Located<T> {
     /// What is wrong with it.
     pub(super) fn bad(&self, expected: impl Into<String>, found: impl Into<String>) -> Bad {
-        Bad::at(&self.at, expected, found)
+        Bad::found_at(&self.at, expected, found)
     }
 }
 

@@ -73,7 +73,7 @@ fn base(section: &mut Section<'_>) -> Option<BaseConfig> {
         let also = section.has("role_name");
         let name = section.read("role_name", role_name);
         if also {
-            let bad = Bad::at(&name.and_then(|n| n.at), "keys or the role of the instance", "both");
+            let bad = Bad::found_at(&name.and_then(|n| n.at), "keys or the role of the instance", "both");
             let help = "the role is taken on with the keys, or with what `role_name` gives";
             section.complain("role_name", bad.help(help));
         }
@@ -89,9 +89,9 @@ fn base(section: &mut Section<'_>) -> Option<BaseConfig> {
 fn access_key(section: &mut Section<'_>) -> Option<AccessKeyConfig> {
     let world = section.context.world;
     let id = section.required("access_key_id", |n| plain(n, "an AccessKey id", 128));
-    let secret = section.required("access_key_secret_file", |n| secret::in_file(n, world));
-    let token = section.optional("security_token_file", |n| secret::in_file(n, world));
-    Some(AccessKeyConfig { id: id?.value, secret: secret?.value, token: token? })
+    let secret = section.required("access_key_secret_file", |n| secret::file(n, world));
+    let token = section.optional("security_token_file", |n| secret::file(n, world));
+    Some(AccessKeyConfig { id: id?.value, secret: secret?.value.secret, token: token?.map(|file| file.secret) })
 }
 
 fn profile(section: &mut Section<'_>) -> Option<ProfileConfig> {
@@ -146,19 +146,19 @@ fn role_arn(node: &Node) -> Read<String> {
 }
 
 /// Whether a text is of letters, digits and some other characters, and so many of them.
-fn is_of(text: &str, others: &[u8], lengths: std::ops::RangeInclusive<usize>) -> bool {
+fn has_only(text: &str, others: &[u8], lengths: std::ops::RangeInclusive<usize>) -> bool {
     lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
 }
 
 /// It goes into a path of the metadata service.
 fn role_name(node: &Node) -> Read<String> {
     const EXPECTED: &str = "the name of a role: letters, digits, `.`, `_` and `-`, at most 64";
-    read::text_that(node, EXPECTED, |t| is_of(t, b"._-", 1..=64) && !t.starts_with('.'))
+    read::text_that(node, EXPECTED, |t| has_only(t, b"._-", 1..=64) && !t.starts_with('.'))
 }
 
 fn session_name(node: &Node) -> Read<String> {
     const EXPECTED: &str = "a session name: letters, digits, `.`, `@`, `_` and `-`, 2 to 64";
-    read::text_that(node, EXPECTED, |t| is_of(t, b".@_-", 2..=64))
+    read::text_that(node, EXPECTED, |t| has_only(t, b".@_-", 2..=64))
 }
 
 fn policy(node: &Node) -> Read<String> {

@@ -20,7 +20,7 @@ pub(super) fn endpoints(drafts: &[Draft], context: &CheckContext<'_>) {
         let nameless = draft.names.is_empty() && draft.zones.is_empty() && !draft.publishes_its_domain();
         if nameless && !context.findings.borrow().has_errors() {
             let help = "it is probed and reported, but nothing points at it; add `private_dns`";
-            context.warn("endpoint", Bad::at(&draft.at, "a name to publish", "none").help(help));
+            context.warn("endpoint", Bad::found_at(&draft.at, "a name to publish", "none").help(help));
         }
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
@@ -39,7 +39,7 @@ fn secrets_are_apart(drafts: &[&Draft], context: &CheckContext<'_>) {
         if !std::ptr::eq(other, *draft) && !other.shares_a_name(draft) {
             let expected = format!("a secret of its own, not that of endpoint {}", other.quoted_name());
             let help = "when it is refused in one place, it is used in the other no more either";
-            context.warn("endpoint.probe", Bad::at(&draft.at, expected, quote_path(&secret.path)).help(help));
+            context.warn("endpoint.probe", Bad::found_at(&draft.at, expected, quote_path(&secret.path)).help(help));
         }
     }
 }
@@ -58,7 +58,7 @@ fn names_fit(drafts: &[&Draft], context: &CheckContext<'_>) {
         let of_zones = draft.zones.iter().flat_map(|(_, names)| names);
         names.extend(draft.names.iter().chain(of_zones).map(|n| &n.value));
         if names.len() > NAMES_A_CONFIG {
-            let bad = Bad::at(&draft.at, format!("at most {NAMES_A_CONFIG} names in all"), "more");
+            let bad = Bad::found_at(&draft.at, format!("at most {NAMES_A_CONFIG} names in all"), "more");
             return context.complain("endpoint.private_dns", bad);
         }
     }
@@ -74,7 +74,7 @@ fn endpoints_fit(draft: &Draft, context: &CheckContext<'_>) {
     ] {
         if found > most {
             let expected = format!("at most {most} {of} of one endpoint");
-            context.complain(key, Bad::at(&draft.at, expected, found.to_string()));
+            context.complain(key, Bad::found_at(&draft.at, expected, found.to_string()));
         }
     }
 }
@@ -114,7 +114,7 @@ fn second_choices_are_checked_as_well(drafts: &[&Draft], context: &CheckContext<
             let of = other.quoted_name();
             let expected = format!("a login, as that of endpoint {of}, which comes first for the same name");
             let help = "the name moves here on the word of the path check alone, which says nothing of the database";
-            context.warn("endpoint.probe", Bad::at(&draft.at, expected, "none").help(help));
+            context.warn("endpoint.probe", Bad::found_at(&draft.at, expected, "none").help(help));
         }
     }
 }
@@ -184,7 +184,7 @@ pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &CheckContext
         for (other_key, other) in &folders[..i] {
             let meets = folder.value.starts_with(&other.value) || other.value.starts_with(&folder.value);
             if meets {
-                // Of the two, the one that somebody wrote.
+                // Of the two, the one that the admin wrote.
                 let swap = folder.at.is_none() && other.at.is_some();
                 let (here, there) =
                     if swap { ((other_key, *other), (key, *folder)) } else { ((key, *folder), (other_key, *other)) };
@@ -197,6 +197,6 @@ pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &CheckContext
     for (key, folder) in folders.iter().filter(|(_, folder)| path.value.starts_with(&folder.value)) {
         let expected = format!("a file outside `{key}` ({})", quote_path(&folder.value));
         let at = path.at.clone().or_else(|| folder.at.clone());
-        context.complain("hosts.path", Bad::at(&at, expected, quote_path(&path.value)));
+        context.complain("hosts.path", Bad::found_at(&at, expected, quote_path(&path.value)));
     }
 }

@@ -90,12 +90,12 @@ pub(super) fn endpoints(root: &mut Section<'_>, shared: Shared) -> Vec<Draft> {
     let mut sections = root.sections("endpoint");
     if let Some(first_too_many) = sections.get(ENDPOINTS_A_CONFIG) {
         let expected = format!("at most {ENDPOINTS_A_CONFIG} endpoints");
-        root.complain("endpoint", Bad::at(&first_too_many.at, expected, sections.len().to_string()));
+        root.complain("endpoint", Bad::found_at(&first_too_many.at, expected, sections.len().to_string()));
         sections.truncate(ENDPOINTS_A_CONFIG);
     }
     if sections.is_empty() && !written {
         let help = "add an [[endpoint]] table; see config/examples";
-        root.warn("endpoint", Bad::at(&None, "an endpoint", "none").help(help));
+        root.warn("endpoint", Bad::found_at(&None, "an endpoint", "none").help(help));
     }
     sections.into_iter().map(|section| endpoint(section, shared)).collect()
 }

@@ -16,7 +16,7 @@ fn foreign(standing: &FileOwnership, me: u32) -> Option<Complaint> {
         0 => format!("a {noun} owned by root"),
         me => format!("a {noun} owned by root or by uid {me}"),
     };
-    let bad = Bad::at(&None, expected, format!("owner {owner}")).help("chown root");
+    let bad = Bad::found_at(&None, expected, format!("owner {owner}")).help("chown root");
     (owner != 0 && owner != me).then(|| Complaint::about_file(&standing.name, bad))
 }
 
@@ -24,7 +24,7 @@ fn loose(standing: &FileOwnership) -> Option<Complaint> {
     const OTHERS_WRITE: u32 = 0o022;
     let mode = standing.access.mode;
     let expected = format!("a {} that only its owner can write", noun(standing.kind));
-    let bad = Bad::at(&None, expected, format!("mode {mode:04o}")).help("chmod go-w");
+    let bad = Bad::found_at(&None, expected, format!("mode {mode:04o}")).help("chmod go-w");
     (mode & OTHERS_WRITE != 0).then(|| Complaint::about_file(&standing.name, bad))
 }
 
@@ -32,7 +32,7 @@ fn loose(standing: &FileOwnership) -> Option<Complaint> {
 pub(crate) fn refused_by_services(all: &[FileOwnership], me: u32) -> Vec<Complaint> {
     let warning = |standing: &FileOwnership| {
         let expected = format!("a {} owned by root", noun(standing.kind));
-        let bad = Bad::at(&None, expected, format!("owner {me}, who is you"));
+        let bad = Bad::found_at(&None, expected, format!("owner {me}, who is you"));
         let bad = bad.help("chown root; who reads it as a service refuses it otherwise");
         Complaint { severity: Severity::Warning, ..Complaint::about_file(&standing.name, bad) }
     };
@@ -54,7 +54,7 @@ pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser) -> Option
     };
     let expected = format!("a {} that the user {SERVICE_USER} can {verb}", noun(kind));
     let found = format!("mode {:04o} and owner {}", access.mode, access.owner);
-    let bad = Bad::at(&None, expected, found).help(format!("chgrp {SERVICE_USER} and chmod {mode}"));
+    let bad = Bad::found_at(&None, expected, found).help(format!("chgrp {SERVICE_USER} and chmod {mode}"));
     (!access.lets(service, wanted)).then_some(bad)
 }
 

@@ -1,6 +1,6 @@
 //! Files that the configuration names: who may read and write them, and what is in them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -11,17 +11,18 @@ use super::file_ownership;
 use crate::config::facts::{Access, Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
 use crate::config::source_text::quote_path;
-use crate::model::{Secret, TrustBundle, Wall};
+use crate::model::{FileSecret, Secret, TrustBundle};
 
 /// Only the owner writes, only the owner and the group read.
 const SECRET_MODE: u32 = 0o640;
 /// Longest secret: HTTP servers refuse longer header lines.
 const LONGEST_SECRET: usize = 8_000;
 
-/// The trimmed content of a secret file, if no other user can read or change it. Complaints never show content.
-pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret> {
-    let file = regular(path, node, world)?;
-    let bad = |expected: &str, found: String| Bad::at(&node.at, expected, format!("{found} {}", quote_path(path)));
+/// A secret file with its trimmed content, if no other user can read or change it. Complaints never show content.
+pub(super) fn secret(path: PathBuf, node: &Node, world: World<'_>) -> Read<FileSecret> {
+    let file = regular(&path, node, world)?;
+    let bad =
+        |expected: &str, found: String| Bad::found_at(&node.at, expected, format!("{found} {}", quote_path(&path)));
     let Access { owner, mode, .. } = file.access;
     let mut all = Vec::new();
     if owner != 0 && !world.environment.trusted_uids.contains(&owner) {
@@ -32,20 +33,17 @@ pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret>
         all.push(bad("a secret file of mode 0640 or less", format!("mode {mode:04o} on")).help(help));
     }
     if lets_others_read(&file.acl) {
-        let found = format!("an ACL on {} that lets more users or groups in", quote_path(path));
-        all.push(Bad::at(&node.at, "a secret file without ACL for others", found).help("setfacl -b removes it"));
+        let found = format!("an ACL on {} that lets more users or groups in", quote_path(&path));
+        all.push(Bad::found_at(&node.at, "a secret file without ACL for others", found).help("setfacl -b removes it"));
     }
-    all.extend(unreadable(path, file, node, world.environment));
+    all.extend(unreadable(&path, file, node, world.environment));
     if !all.is_empty() {
         return Err(all);
     }
-    let refuse = |found| vec![bad("one line of printable ASCII in the secret file", format!("{found} in"))];
-    content(file).map_err(refuse)
-}
-
-/// When a file was last written.
-pub(super) fn written(path: &Path, node: &Node, world: World<'_>) -> Read<Wall> {
-    regular(path, node, world).map(|file| file.modified)
+    match content(file) {
+        Ok(secret) => Ok(FileSecret { secret, written: file.modified, path }),
+        Err(found) => Err(vec![bad("one line of printable ASCII in the secret file", format!("{found} in"))]),
+    }
 }
 
 fn content(file: &RegularFile) -> Result<Secret, &'static str> {
@@ -81,14 +79,14 @@ pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<T
     let file = regular(path, node, world)?;
     if file.access.mode & 0o022 != 0 {
         let found = format!("mode {:04o} on {}", file.access.mode, quote_path(path));
-        return Err(vec![Bad::at(&node.at, "a file that only its owner can write", found).help("chmod go-w")]);
+        return Err(vec![Bad::found_at(&node.at, "a file that only its owner can write", found).help("chmod go-w")]);
     }
     // An ACL may say more than the mode does; of a secret file none is taken.
     if let Some(bad) = unreadable(path, file, node, world.environment).filter(|_| file.acl.is_empty()) {
         return Err(vec![bad]);
     }
     let refuse =
-        |found: String| vec![Bad::at(&node.at, "PEM certificates", format!("{found} in {}", quote_path(path)))];
+        |found: String| vec![Bad::found_at(&node.at, "PEM certificates", format!("{found} in {}", quote_path(path)))];
     let mut certificates = Vec::new();
     let mut roots = RootCertStore::empty();
     for (i, certificate) in CertificateDer::pem_slice_iter(&file.content).enumerate() {
@@ -105,14 +103,14 @@ pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<T
 }
 
 fn regular<'w>(path: &Path, node: &Node, world: World<'w>) -> Read<&'w RegularFile> {
-    // Whoever doesn't look finds nothing wrong either.
+    // The hosts writer, which doesn't look, finds nothing wrong either.
     let Some(facts) = world.facts else { return Err(Vec::new()) };
     let why = match facts.get(path) {
         Some(FileFacts::Regular(file)) => return Ok(file),
         Some(FileFacts::Unusable(why)) => why,
         None => "one that was not looked at",
     };
-    Err(vec![Bad::at(&node.at, "a readable file", format!("{why}: {}", quote_path(path)))])
+    Err(vec![Bad::found_at(&node.at, "a readable file", format!("{why}: {}", quote_path(path)))])
 }
 
 #[cfg(test)]

@@ -140,12 +140,12 @@ fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
     for (name, entry) in node.table().into_iter().flatten() {
         match name.as_str() {
             "file" => file = Some(&entry.node),
-            _ => complaints.push(Bad::at(&entry.key, "only `file`", format!("`{}`", toml_key(&plain(name))))),
+            _ => complaints.push(Bad::found_at(&entry.key, "only `file`", format!("`{}`", toml_key(&plain(name))))),
         }
     }
     let place = file.ok_or_else(|| vec![secret::hidden("{ file = \"/path\" }", node)]);
-    match place.and_then(|file| files::secret(&secret::place(file, FORM)?, file, world)) {
-        Ok(secret) if complaints.is_empty() => return Ok(secret),
+    match place.and_then(|file| files::secret(secret::place(file, FORM)?, file, world)) {
+        Ok(file) if complaints.is_empty() => return Ok(file.secret),
         Ok(_) => {}
         Err(more) => complaints.extend(more),
     }

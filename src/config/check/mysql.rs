@@ -133,12 +133,12 @@ pub(super) fn expected_value(section: &mut Section<'_>) -> Option<Option<String>
 }
 
 fn tls(section: &mut Section<'_>, fallback: &NameFallback) -> Option<(MysqlTls, std::time::Duration)> {
-    let Some(mode) = section.read("tls", |n| read::word(n, &MODES)) else {
+    let Some(mode) = section.value("tls", |n| read::word(n, &MODES)) else {
         section.forget(&tls::VERIFIED);
         let _ = tls::expiry_warning(section);
         return None;
     };
-    let tls = match mode.value {
+    let tls = match mode {
         Mode::Verify => {
             let spec = tls::verified(section, fallback)?;
             let expiry_warning = spec.expiry_warning;
@@ -150,7 +150,7 @@ fn tls(section: &mut Section<'_>, fallback: &NameFallback) -> Option<(MysqlTls, 
         Mode::Required => MysqlTls::Required,
     };
     let help = "no other mode looks at who signed the certificate, and for whom";
-    refuse_beside(section, mode.value, &tls::VERIFIED, help);
+    refuse_beside(section, mode, &tls::VERIFIED, help);
     section.forget(&tls::VERIFIED);
     Some((tls, tls::expiry_warning(section)?))
 }

@@ -125,7 +125,7 @@ fn schedule(section: &mut Section<'_>) -> Option<Schedule> {
         let default = if fast_interval.at.is_none() { ", the default" } else { "" };
         let expected = format!("a `fast_interval` of at most `interval` ({})", show(interval.value));
         let found = format!("{}{default}", show(fast_interval.value));
-        section.complain("fast_interval", Bad::at(&fast_interval.at.or(interval.at), expected, found));
+        section.complain("fast_interval", Bad::found_at(&fast_interval.at.or(interval.at), expected, found));
     }
     Some(Schedule {
         interval: interval.value,

@@ -105,7 +105,7 @@ pub(super) fn both<A, B>(a: Read<A>, b: Read<B>) -> Read<(A, B)> {
 /// A list of at least one element.
 pub(super) fn filled_list<T>(node: &Node, read: impl FnMut(&Node) -> Read<T>) -> Read<Vec<Located<T>>> {
     match &node.value {
-        Value::List(items) if items.is_empty() => Err(vec![Bad::at(&node.at, "at least one", "an empty list")]),
+        Value::List(items) if items.is_empty() => Err(vec![Bad::found_at(&node.at, "at least one", "an empty list")]),
         _ => list(node, read),
     }
 }

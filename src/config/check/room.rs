@@ -44,7 +44,7 @@ pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, context: &CheckContext
         let at = drafts.iter().rfind(|d| d.enabled).and_then(|d| d.at.clone());
         let expected = format!("names that fit into a block of at most {BLOCK_BYTES} bytes");
         let help = "fewer or shorter names, or dns.publish in place of hosts.publish";
-        Bad::at(&at, expected, format!("{} names that {found}", all.len())).help(help)
+        Bad::found_at(&at, expected, format!("{} names that {found}", all.len())).help(help)
     };
     if at_least > BLOCK_BYTES {
         context.complain("endpoint", bad(format!("take {at_least} at least")));

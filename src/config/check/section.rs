@@ -162,14 +162,14 @@ impl<'c> Section<'c> {
 
     /// Complains that something is missing that `name`, among others, could give.
     pub(super) fn report_absence(&self, name: &str, expected: impl Into<String>, help: Option<&str>) {
-        let bad = Bad { help: help.map(str::to_owned), ..Bad::at(&self.at, expected, "none") };
+        let bad = Bad { help: help.map(str::to_owned), ..Bad::found_at(&self.at, expected, "none") };
         let finding = Finding::new(Severity::Error, self.key(name), bad);
         self.context.add(Finding { about: About::Absence, ..finding });
     }
 
     /// Complains of the value of `name` where another key asks for a different one.
     pub(super) fn report_conflict(&self, name: &str, expected: impl Into<String>, found: &str, help: &str) {
-        self.complain(name, Bad::at(&self.at, expected, found).help(help));
+        self.complain(name, Bad::found_at(&self.at, expected, found).help(help));
     }
 
     /// Has `check --show` tell a value that was derived from others.
@@ -188,7 +188,7 @@ impl<'c> Section<'c> {
             let is_full = self.context.findings.borrow().is_full();
             let help = if is_full { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
-            let bad = Bad { help, ..Bad::at(&entry.key, expected, quote(&name)) };
+            let bad = Bad { help, ..Bad::found_at(&entry.key, expected, quote(&name)) };
             let finding = Finding::new(Severity::Error, self.pattern.as_str(), bad);
             self.context.add(Finding { about: About::Unknown, ..finding });
         }

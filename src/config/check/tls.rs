@@ -53,8 +53,8 @@ pub(super) fn expiry_warning(section: &mut Section<'_>) -> Option<Duration> {
 fn server_name(section: &mut Section<'_>, fallback: &NameFallback) -> Option<HostName> {
     let absent = !section.has("server_name");
     if absent && matches!(fallback, NameFallback::Nothing) {
-        section
-            .report_missing("server_name", Some("it is the first of private_dns, else the domain: give one of them"));
+        let help = "it is the first of private_dns, else the domain: give one of them";
+        section.report_missing("server_name", Some(help));
     }
     let written = section.value("server_name", read::host_name);
     match fallback {

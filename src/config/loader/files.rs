@@ -52,7 +52,7 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
     let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
     let mut sources = Sources::default();
     let drop_ins = drop_ins(&folder).unwrap_or_else(|found| {
-        let bad = Bad::at(&None, "a readable folder of drop-ins", found);
+        let bad = Bad::found_at(&None, "a readable folder of drop-ins", found);
         unreadable.push(Complaint::about_file(plain_path(&folder), bad));
         Vec::new()
     });
@@ -73,14 +73,14 @@ fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwne
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
     let unusable = |found: String| {
         let help = (found == MISSING).then(|| HELP.to_owned());
-        Bad { help, ..Bad::at(&None, "a readable configuration file", found) }
+        Bad { help, ..Bad::found_at(&None, "a readable configuration file", found) }
     };
     let (mut file, status) = open(path, sources).map_err(unusable)?;
     let bytes = read_bounded(&mut file, status.len()).map_err(unusable)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        Bad::at(&None, "UTF-8 text", format!("another byte on line {line}, after {good} bytes"))
+        Bad::found_at(&None, "UTF-8 text", format!("another byte on line {line}, after {good} bytes"))
     })?;
     let acl = regular_file::acl(&file).map_or(true, |acl| !acl.is_empty());
     let name = plain_path(path);
@@ -116,7 +116,7 @@ pub(super) fn folders(sources: &Sources) -> (Vec<FileOwnership>, Vec<Complaint>)
             // Then the file in it is not there either, which is told elsewhere if it matters.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => {
-                unknown.push(Complaint::about_file(plain_path(&folder), Bad::at(&None, "a folder", reason(&e))));
+                unknown.push(Complaint::about_file(plain_path(&folder), Bad::found_at(&None, "a folder", reason(&e))));
             }
         }
     }
