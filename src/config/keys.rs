@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn every_key_of_the_credentials_belongs_to_a_provider() {
         let of_table = |name: &str| format!("{CREDENTIALS}.{name}");
-        let owned: Vec<_> = providers().into_iter().flat_map(|(_, keys)| keys).map(|name| of_table(name)).collect();
+        let owned: Vec<_> = providers().into_iter().flat_map(|(_, keys)| keys).map(of_table).collect();
         assert!(owned.iter().all(|path| find(path).is_some()), "{owned:?}");
         for key in KEYS.iter().filter(|k| below(k.path, CREDENTIALS).is_some_and(|name| name != "provider")) {
             assert!(owned.iter().any(|path| path == key.path), "{}", key.path);
