@@ -107,7 +107,7 @@ fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -
     let name = section.required("name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
     let enabled = section.value("enabled", read::boolean).unwrap_or(true);
     let without_domain = !section.has("domain");
-    let discovered = section.has("domain") || section.has("id");
+    let discovered = !without_domain || section.has("id");
     if !discovered && !section.has("addresses") {
         const HELP: &str = "`id` is found through the cloud's API, `domain` through DNS; `addresses` are fixed";
         section.report_absence("addresses", "`id`, `domain` or `addresses`", Some(HELP));
@@ -138,10 +138,8 @@ fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -
         Some(left_out) => spare_probe(&mut section, &around, who, left_out),
         None => optional_probe(&mut section, &around),
     };
-    let steering = match section.optional_section("steering") {
-        Some(over) => general::steering_over(over, steering),
-        None => steering,
-    };
+    let over = section.optional_section("steering");
+    let steering = over.map_or(steering, |over| general::steering_over(over, steering));
     section.finish();
     let config = priority.map(|priority| EndpointConfig {
         id,
