@@ -12,9 +12,7 @@ use privatelink_sim::{HttpsMode, HttpsService, Leaf, Pki};
 use privatelinkd::cloud::privatelink::{EndpointRecord, ZoneRecord};
 use privatelinkd::config::{Environment, from_texts, only_endpoints};
 use privatelinkd::draft::text::draft;
-use privatelinkd::draft::{
-    Draft, EndpointFindings, Gateway, Greeting, HttpReply, Kind, Place, PortReply, Ports, Reach,
-};
+use privatelinkd::draft::{Draft, EndpointFindings, Gateway, Greeting, HttpReply, Kind, Place, PortReply, Ports};
 use privatelinkd::model::{Families, ranges};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -434,8 +432,8 @@ prop_compose! {
 fn drafted(sights: &[EndpointFindings], ports: Ports) -> Draft {
     let (region, vpc_id, known, taken) = ("cn-hangzhou", "vpc-1", &BTreeMap::new(), BTreeSet::new());
     let allowed = &from_texts(&[("empty", "")], &Environment::default()).unwrap().config.hosts.allowed_ranges;
-    let reach = Reach { allowed, families: Families { ipv4: true, ipv6: true } };
-    draft(sights, Place { region, vpc_id, ports, reach, known, taken, complete: true })
+    let families = Families { ipv4: true, ipv6: true };
+    draft(sights, Place { region, vpc_id, ports, allowed, families, known, taken, complete: true })
 }
 
 /// What a line of a draft may be.

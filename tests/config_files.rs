@@ -249,11 +249,11 @@ fn the_table_of_keys_the_sample_and_the_code_agree() {
         theirs.into_iter().map(str::to_owned).collect::<BTreeSet<String>>()
     };
     for (provider, own) in keys::providers() {
-        let theirs = take("cloud.credentials.", provider, (own, "provider"), of_provider(provider));
+        let theirs = take("cloud.credentials.", provider, (&own, "provider"), of_provider(provider));
         assert_eq!(theirs.len(), own.len() + 1, "{provider}: {theirs:?}");
     }
     for (kind, own) in keys::probe_kinds() {
-        let theirs = take("endpoint.probe.", kind, (own, "kind"), of_kind(kind));
+        let theirs = take("endpoint.probe.", kind, (&own, "kind"), of_kind(kind));
         let of_others = theirs.iter().filter(|key| !is_of(&keys::probe_kinds(), kind, key));
         assert_eq!(of_others.collect::<Vec<_>>(), [] as [&String; 0], "{kind}");
     }

@@ -17,7 +17,7 @@ use crate::cloud::openapi::refusal::Class;
 use crate::config::{self, Config, Environment};
 use crate::draft::survey::{Survey, survey};
 use crate::draft::text::draft;
-use crate::draft::{Draft, Drafted, Place, Ports, Reach};
+use crate::draft::{Draft, Drafted, Place, Ports};
 use crate::model::{EndpointId, EndpointName};
 use crate::preview::advice;
 use crate::sys::atomic_file;
@@ -117,8 +117,8 @@ fn ask(args: &Args, path: &Path, as_unit: bool) -> Result<Answer, Failed> {
     let known: BTreeMap<EndpointId, EndpointName> =
         config.endpoints.iter().filter_map(|(name, e)| Some((e.id.clone()?, name.clone()))).collect();
     let taken: BTreeSet<EndpointName> = config.endpoints.keys().cloned().collect();
-    let reach = Reach { allowed: &config.hosts.allowed_ranges, families: config.hosts.families };
-    let place = Place { region: &region, vpc_id: &vpc_id, ports, reach, known: &known, taken, complete };
+    let (allowed, families) = (config.hosts.allowed_ranges.as_slice(), config.hosts.families);
+    let place = Place { region: &region, vpc_id: &vpc_id, ports, allowed, families, known: &known, taken, complete };
     Ok(Answer { schema: SCHEMA, draft: draft(&endpoints, place), region, vpc_id, written: None })
 }
 

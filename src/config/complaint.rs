@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::raw::{Node, Origin};
 use super::source_text::Excerpt;
 
 /// How bad it is.
@@ -15,6 +16,35 @@ pub enum Severity {
     Error,
     /// The configuration is taken, but probably not what was meant.
     Warning,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone)]
+pub(crate) struct Bad {
+    pub(crate) expected: String,
+    pub(crate) found: String,
+    pub(crate) help: Option<String>,
+    /// Where it stands. `None`: the main file as a whole or, of a value that is being read, all of that value.
+    pub(crate) at: Option<Origin>,
+}
+
+impl Bad {
+    pub(crate) fn found_at(at: &Option<Origin>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { expected: expected.into(), found: found.into(), help: None, at: at.clone() }
+    }
+
+    pub(crate) fn new(expected: impl Into<String>, node: &Node) -> Self {
+        Self::found_at(&node.at, expected, node.found())
+    }
+
+    /// For a value of the wrong type: does not show its text.
+    pub(crate) fn wrong_type(expected: impl Into<String>, node: &Node) -> Self {
+        Self::found_at(&node.at, expected, node.type_name())
+    }
+
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
 }
 
 /// One thing that is wrong. Its `Display` is the whole message, with the line and a mark under the part that is
@@ -44,18 +74,9 @@ pub struct Complaint {
 
 impl Complaint {
     /// A complaint about a file as a whole.
-    pub(crate) fn about_file(file: String, expected: &str, found: String, help: Option<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            file,
-            line: None,
-            column: None,
-            key: String::new(),
-            expected: expected.to_owned(),
-            found,
-            help,
-            excerpt: None,
-        }
+    pub(crate) fn about_file(file: impl Into<String>, Bad { expected, found, help, at: _ }: Bad) -> Self {
+        let (severity, file, key) = (Severity::Error, file.into(), String::new());
+        Self { severity, file, line: None, column: None, key, expected, found, help, excerpt: None }
     }
 }
 
@@ -109,12 +130,6 @@ impl Complaints {
     }
 }
 
-impl From<Complaint> for Complaints {
-    fn from(complaint: Complaint) -> Self {
-        Self { complaints: vec![complaint], omitted: 0 }
-    }
-}
-
 impl fmt::Display for Complaints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, complaint) in self.complaints.iter().enumerate() {
@@ -164,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_line_is_named() {
-        let complaint = Complaint::about_file("/x".into(), "a file", "none".into(), None);
+        let complaint = Complaint::about_file("/x", Bad::found_at(&None, "a file", "none"));
         assert_eq!(complaint.to_string(), "error: expected a file, found none\n  --> /x\n");
     }
 }

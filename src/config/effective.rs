@@ -21,26 +21,10 @@ pub struct Effective {
 pub struct EffectiveValue {
     /// Its path, with the names of endpoints and zones: `endpoint.orders.probe.kind`.
     pub key: String,
-    /// Its path in the table of keys: `endpoint.probe.kind`.
-    #[serde(skip)]
-    pub(crate) pattern: String,
     /// As TOML; `None` if it is not set and has no default.
     pub value: Option<String>,
     /// `default`, `config.toml:12`, or what it follows from.
     pub origin: String,
-}
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Source {
-    Default,
-    Written(Origin),
-}
-
-impl Source {
-    pub(crate) fn from_origin(origin: Option<&Origin>) -> Self {
-        origin.map_or(Self::Default, |o| Self::Written(o.clone()))
-    }
 }
 
 impl Effective {
@@ -48,7 +32,7 @@ impl Effective {
     pub(crate) fn add(&mut self, key: &str, pattern: &str, node: Option<&Node>, origin: String) {
         let value = node.map(|n| if pattern == HEADERS { without_secrets(n).to_toml() } else { n.to_toml() });
         let origin = if value.is_some() { origin } else { "not set".to_owned() };
-        self.values.push(EffectiveValue { key: key.to_owned(), pattern: pattern.to_owned(), value, origin });
+        self.values.push(EffectiveValue { key: key.to_owned(), value, origin });
     }
 
     /// Replaces a value that was not set by what follows from others.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::complaint::{Complaint, Complaints, Severity};
+use super::complaint::{Bad, Complaint, Complaints, Severity};
 use super::keys;
 use super::merge::Repeat;
 use super::raw::{Mistake, Origin};
@@ -14,12 +14,15 @@ use super::source_text::{SourceText, quote};
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
     pub(crate) key: String,
-    pub(crate) expected: String,
-    pub(crate) found: String,
-    pub(crate) help: Option<String>,
-    /// `None`: the main file as a whole.
-    pub(crate) at: Option<Origin>,
     pub(crate) about: About,
+    pub(crate) bad: Bad,
+}
+
+impl Finding {
+    /// About something that is written.
+    pub(crate) fn new(severity: Severity, key: impl Into<String>, bad: Bad) -> Self {
+        Self { severity, key: key.into(), about: About::Written, bad }
+    }
 }
 
 /// What kind of thing was found.
@@ -35,15 +38,8 @@ pub(crate) enum About {
 
 impl From<Repeat> for Finding {
     fn from(Repeat { key, identity, at }: Repeat) -> Self {
-        Self {
-            severity: Severity::Error,
-            key,
-            expected: "each one once in a file".to_owned(),
-            found: format!("{} twice", quote(&identity)),
-            help: Some("only drop-ins, in other files, add to an entry".to_owned()),
-            at,
-            about: About::Written,
-        }
+        let bad = Bad::found_at(&at, "each one once in a file", format!("{} twice", quote(&identity)));
+        Self::new(Severity::Error, key, bad.help("only drop-ins, in other files, add to an entry"))
     }
 }
 
@@ -132,35 +128,25 @@ impl Findings {
         };
         // Where the text is no TOML comes first: the rest may follow from it.
         for (file, (text, list)) in texts.iter().zip(mistakes).enumerate() {
-            for mistake in list {
-                let at = Origin { file, span: mistake.span.clone() };
-                let hide = || hidden.ranges_in_broken_line(file, text, mistake.span.start);
-                place(Some(at.clone()), &|| complaint(syntax(mistake, at.clone()), texts, &hide()));
+            for Mistake { span, expected, found } in list {
+                let at = Some(Origin { file, span: span.clone() });
+                let syntax = || Finding::new(Severity::Error, "", Bad::found_at(&at, expected, found));
+                let hide = || hidden.ranges_in_broken_line(file, text, span.start);
+                place(at.clone(), &|| complaint(syntax(), texts, &hide()));
             }
         }
         for finding in self.kept.into_iter().filter(|f| broken.trusts(f)) {
-            let hide = hidden.ranges_in(finding.at.as_ref().map_or(0, |at| at.file));
-            place(finding.at.clone(), &|| complaint(finding.clone(), texts, hide));
+            let at = finding.bad.at.clone();
+            let hide = hidden.ranges_in(at.as_ref().map_or(0, |at| at.file));
+            place(at, &|| complaint(finding.clone(), texts, hide));
         }
         placed.sort_by_key(|(at, _)| at.as_ref().map_or((0, 0), |a| (a.file, a.span.start)));
         Complaints { complaints: placed.into_iter().map(|(_, c)| c).collect(), omitted }
     }
 }
 
-fn syntax(mistake: &Mistake, at: Origin) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        key: String::new(),
-        expected: mistake.expected.clone(),
-        found: mistake.found.clone(),
-        help: None,
-        at: Some(at),
-        about: About::Written,
-    }
-}
-
 fn complaint(finding: Finding, texts: &[SourceText], hidden: &[Range<usize>]) -> Complaint {
-    let Finding { severity, key, expected, found, help, at, about: _ } = finding;
+    let Finding { severity, key, about: _, bad: Bad { expected, found, help, at } } = finding;
     let place = at.and_then(|at| texts.get(at.file).map(|text| (text, at)));
     let file = place.as_ref().map(|(text, _)| *text).or(texts.first()).map(|t| t.name.clone()).unwrap_or_default();
     let (line, column) = place.as_ref().map(|(text, at)| text.position(at.span.start)).unzip();
@@ -190,7 +176,7 @@ impl<'t> Broken<'t> {
         if !self.any() {
             return true;
         }
-        let Some(at) = finding.at.as_ref().filter(|_| finding.about != About::Absence) else { return false };
+        let Some(at) = finding.bad.at.as_ref().filter(|_| finding.about != About::Absence) else { return false };
         let (Some(text), Some(lines)) = (self.texts.get(at.file), self.lines.get(at.file)) else { return true };
         let (first, last) = (text.line_of(at.span.start), text.line_of(at.span.end));
         !lines.iter().any(|r| r.start <= last && first < r.end)

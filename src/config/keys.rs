@@ -33,10 +33,21 @@ const fn bare(path: &'static str, kind: &'static str, doc: &'static str) -> Key 
     Key { path, kind, default: None, since: "0.1.0", writer: false, doc }
 }
 
-/// A key that the hosts writer needs, too.
-const fn shared(row: Key) -> Key {
+/// A key of both processes: the hosts writer needs it, too.
+const fn both(row: Key) -> Key {
     Key { writer: true, ..row }
 }
+
+// What the values of several keys are.
+const DURATION: &str = "a duration";
+const FLAG: &str = "true or false";
+const HOST_NAME: &str = "a host name";
+const HOST_NAMES: &str = "a list of host names";
+const HTTPS_ORIGIN: &str = "an https URL without a path";
+const PATH: &str = "an absolute path";
+const RESOLVERS: &str = "a list of addresses, with or without a port";
+const PREFER: &str = "\"any\" or \"local_zone\"";
+const ANSWERS: &str = "\"all\" or \"one\"";
 
 /// Every key of this version, in the order of the sample config.
 pub const KEYS: &[Key] = &[
@@ -44,26 +55,17 @@ pub const KEYS: &[Key] = &[
     bare("host.region", "a region id", "The region this host is in."),
     bare("host.vpc_id", "a VPC id", "The VPC this host is in."),
     bare("host.instance_id", "an instance id", "The ECS instance this host is."),
-    shared(key("host.state_dir", "an absolute path", r#""/var/lib/privatelinkd""#, "What must survive a restart.")),
-    shared(key("host.run_dir", "an absolute path", r#""/run/privatelinkd""#, "The hand-over and the status socket.")),
+    both(key("host.state_dir", PATH, r#""/var/lib/privatelinkd""#, "What must survive a restart.")),
+    both(key("host.run_dir", PATH, r#""/run/privatelinkd""#, "The hand-over and the status socket.")),
     key("host.fleet_size", "a count, 1 to 1000000", "1", "How many hosts have this config: all share the API's quota."),
-    bare(
-        "cloud.api_endpoint",
-        "an https URL without a path",
-        "The API; by default the region's, inside the VPC first.",
-    ),
+    bare("cloud.api_endpoint", HTTPS_ORIGIN, "The API; by default the region's, inside the VPC first."),
     key("cloud.metadata_endpoint", "a URL without a path", r#""http://100.100.100.200""#, "The instance metadata."),
-    key("cloud.refresh_interval", "a duration", r#""10m""#, "Between two rounds of the API, stretched by fleet_size."),
-    key("cloud.dns_interval", "a duration", r#""30s""#, "Between two rounds of DNS."),
-    key(
-        "cloud.resolvers",
-        "a list of addresses, with or without a port",
-        r#"["100.100.2.136", "100.100.2.138"]"#,
-        "The VPC's resolvers.",
-    ),
-    key("cloud.connect_timeout", "a duration", r#""3s""#, "Deadline of one connection to the API."),
-    key("cloud.read_timeout", "a duration", r#""10s""#, "Deadline of one answer of the API."),
-    key("cloud.gone_grace", "a duration", r#""1h""#, "How long what the cloud no longer has stays published."),
+    key("cloud.refresh_interval", DURATION, r#""10m""#, "Between two rounds of the API, stretched by fleet_size."),
+    key("cloud.dns_interval", DURATION, r#""30s""#, "Between two rounds of DNS."),
+    key("cloud.resolvers", RESOLVERS, r#"["100.100.2.136", "100.100.2.138"]"#, "The VPC's resolvers."),
+    key("cloud.connect_timeout", DURATION, r#""3s""#, "Deadline of one connection to the API."),
+    key("cloud.read_timeout", DURATION, r#""10s""#, "Deadline of one answer of the API."),
+    key("cloud.gone_grace", DURATION, r#""1h""#, "How long what the cloud no longer has stays published."),
     key(
         "cloud.credentials.provider",
         "\"auto\" or a provider",
@@ -71,43 +73,34 @@ pub const KEYS: &[Key] = &[
         "Who gives the keys; auto is the official chain.",
     ),
     bare("cloud.credentials.access_key_id", "an AccessKey id", "The AccessKey's id."),
-    bare("cloud.credentials.access_key_secret_file", "an absolute path", "The file with the AccessKey's secret."),
-    bare("cloud.credentials.security_token_file", "an absolute path", "The file with the token of temporary keys."),
+    bare("cloud.credentials.access_key_secret_file", PATH, "The file with the AccessKey's secret."),
+    bare("cloud.credentials.security_token_file", PATH, "The file with the token of temporary keys."),
     bare("cloud.credentials.role_arn", "the ARN of a role", "The role to take on."),
     bare("cloud.credentials.role_session_name", "a session name", "The session's name in the audit log."),
-    key("cloud.credentials.duration", "a duration", r#""1h""#, "How long a session of the role lasts."),
+    key("cloud.credentials.duration", DURATION, r#""1h""#, "How long a session of the role lasts."),
     bare("cloud.credentials.policy", "a policy in JSON", "What narrows the role's own policy."),
     bare("cloud.credentials.external_id", "an external id", "What the role's trust policy may ask for."),
-    bare("cloud.credentials.sts_endpoint", "an https URL without a path", "STS; by default the SDK's rule."),
+    bare("cloud.credentials.sts_endpoint", HTTPS_ORIGIN, "STS; by default the SDK's rule."),
     bare("cloud.credentials.oidc_provider_arn", "the ARN of an OIDC provider", "Whose token proves who asks."),
-    bare("cloud.credentials.oidc_token_file", "an absolute path", "The token, read anew at every refresh."),
-    bare("cloud.credentials.file", "an absolute path", "The file of profiles."),
+    bare("cloud.credentials.oidc_token_file", PATH, "The token, read anew at every refresh."),
+    bare("cloud.credentials.file", PATH, "The file of profiles."),
     bare("cloud.credentials.profile", "the name of a profile", "Which profile of the file."),
     bare("cloud.credentials.role_name", "the name of a role", "The instance's role; looked up if absent."),
     bare("cloud.credentials.url", "a URL", "What answers with keys."),
-    shared(bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required.")),
-    shared(bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint.")),
-    shared(bare("endpoint.domain", "a host name", "The endpoint's own domain name.")),
-    shared(key("endpoint.publish_domain", "true or false", "false", "Steer the endpoint's own domain name too.")),
+    both(bare("endpoint.name", "a label", "The endpoint's label in metrics, logs and commands. Required.")),
+    both(bare("endpoint.id", "an endpoint id", "The cloud's id of the endpoint.")),
+    both(bare("endpoint.domain", HOST_NAME, "The endpoint's own domain name.")),
+    both(key("endpoint.publish_domain", FLAG, "false", "Steer the endpoint's own domain name too.")),
     bare(
         "endpoint.addresses",
         "a table of zone id to address, or list of addresses",
         "Fixed addresses; each overrides what is found out of its zone.",
     ),
-    shared(key(
-        "endpoint.private_dns",
-        "a list of host names",
-        "[]",
-        "Names that must resolve to the endpoint on this host.",
-    )),
+    both(key("endpoint.private_dns", HOST_NAMES, "[]", "Names that must resolve to the endpoint on this host.")),
     key("endpoint.priority", "an integer", "0", "Where endpoints share a name: lower first."),
-    shared(key("endpoint.enabled", "true or false", "true", "Off: checked, but otherwise left out.")),
-    shared(bare("endpoint.zone.id", "a zone id", "A zone with names of its own. Required.")),
-    shared(bare(
-        "endpoint.zone.private_dns",
-        "a list of host names",
-        "Names that only ever point at this zone. Required.",
-    )),
+    both(key("endpoint.enabled", FLAG, "true", "Off: checked, but otherwise left out.")),
+    both(bare("endpoint.zone.id", "a zone id", "A zone with names of its own. Required.")),
+    both(bare("endpoint.zone.private_dns", HOST_NAMES, "Names that only ever point at this zone. Required.")),
     bare(
         "endpoint.probe.kind",
         "\"matrixone\", \"mysql\", \"tdengine\", \"https\" or \"tcp\"",
@@ -118,30 +111,21 @@ pub const KEYS: &[Key] = &[
         "a port, 1 to 65535",
         "The port on every address; required for tcp, else the kind's own.",
     ),
-    key("endpoint.probe.interval", "a duration", r#""5s""#, "Between two probes in a settled state."),
-    key("endpoint.probe.fast_interval", "a duration", r#""500ms""#, "Between two probes at an edge."),
-    key("endpoint.probe.timeout", "a duration", r#""2s""#, "Deadline of one probe."),
+    key("endpoint.probe.interval", DURATION, r#""5s""#, "Between two probes in a settled state."),
+    key("endpoint.probe.fast_interval", DURATION, r#""500ms""#, "Between two probes at an edge."),
+    key("endpoint.probe.timeout", DURATION, r#""2s""#, "Deadline of one probe."),
     key("endpoint.probe.rise", "a count, 1 to 20", "3", "Successes in a row that bring an address up."),
     key("endpoint.probe.fall", "a count, 1 to 20", "3", "Failures in a row that bring an address down."),
-    key("endpoint.probe.hold", "a duration", r#""5s""#, "How long a recovered address stays up before names return."),
-    bare(
-        "endpoint.probe.server_name",
-        "a host name",
-        "SNI, Host and certificate name; first of private_dns, else domain.",
-    ),
+    key("endpoint.probe.hold", DURATION, r#""5s""#, "How long a recovered address stays up before names return."),
+    bare("endpoint.probe.server_name", HOST_NAME, "SNI, Host and certificate name; first of private_dns, else domain."),
     key("endpoint.probe.method", "an HTTP method", r#""GET""#, "The request's method."),
     bare("endpoint.probe.path", "a request path", "The request's path; \"/\" for https, \"/rest/sql\" for tdengine."),
     key("endpoint.probe.headers", "a table of header name to value, or { file = PATH }", "{}", "More request headers."),
     key("endpoint.probe.body", "a string", "\"\"", "The request's body."),
     key("endpoint.probe.expect_status", "a list of status codes", "[200]", "Status codes that count as healthy."),
     bare("endpoint.probe.expect_body", "a regular expression", "What the beginning of a healthy body has in it."),
-    bare("endpoint.probe.ca_file", "an absolute path", "PEM certificates to trust; the system's roots if absent."),
-    key(
-        "endpoint.probe.expiry_warning",
-        "a duration",
-        r#""14d""#,
-        "How long before its end a certificate is a problem.",
-    ),
+    bare("endpoint.probe.ca_file", PATH, "PEM certificates to trust; the system's roots if absent."),
+    key("endpoint.probe.expiry_warning", DURATION, r#""14d""#, "How long before its end a certificate is a problem."),
     bare(
         "endpoint.probe.depth",
         "\"none\", \"login\" or \"query\"",
@@ -149,13 +133,13 @@ pub const KEYS: &[Key] = &[
     ),
     bare(
         "endpoint.probe.deep_interval",
-        "a duration",
+        DURATION,
         "Between two deep checks, stretched by fleet_size; 1m, matrixone 5m.",
     ),
-    key("endpoint.probe.deep_timeout", "a duration", r#""15s""#, "Deadline of one deep check."),
+    key("endpoint.probe.deep_timeout", DURATION, r#""15s""#, "Deadline of one deep check."),
     bare("endpoint.probe.user", "a user's name", "Who logs in."),
-    bare("endpoint.probe.password_file", "an absolute path", "The file with its password."),
-    bare("endpoint.probe.token_file", "an absolute path", "The file with TDengine's cloud token."),
+    bare("endpoint.probe.password_file", PATH, "The file with its password."),
+    bare("endpoint.probe.token_file", PATH, "The file with TDengine's cloud token."),
     key(
         "endpoint.probe.tls",
         "a word",
@@ -165,61 +149,41 @@ pub const KEYS: &[Key] = &[
     key("endpoint.probe.query", "a statement", r#""SELECT 1""#, "What a MySQL server is asked."),
     key("endpoint.probe.sql", "a statement", r#""show databases""#, "What TDengine is asked."),
     bare("endpoint.probe.expect", "a string", "What the first column of the first row must be."),
-    bare("endpoint.steering.prefer", "\"any\" or \"local_zone\"", "Over [steering], for this endpoint."),
-    bare("endpoint.steering.answers", "\"all\" or \"one\"", "Over [steering], for this endpoint."),
+    bare("endpoint.steering.prefer", PREFER, "Over [steering], for this endpoint."),
+    bare("endpoint.steering.answers", ANSWERS, "Over [steering], for this endpoint."),
     bare("endpoint.steering.flap_penalty", "a number", "Over [steering], for this endpoint."),
     bare("endpoint.steering.flap_suppress", "a number", "Over [steering], for this endpoint."),
     bare("endpoint.steering.flap_reuse", "a number", "Over [steering], for this endpoint."),
-    bare("endpoint.steering.flap_half_life", "a duration", "Over [steering], for this endpoint."),
-    bare("endpoint.steering.flap_max", "a duration", "Over [steering], for this endpoint."),
-    key("steering.prefer", "\"any\" or \"local_zone\"", r#""any""#, "Which healthy addresses are answered."),
-    key("steering.answers", "\"all\" or \"one\"", r#""all""#, "How many of them."),
+    bare("endpoint.steering.flap_half_life", DURATION, "Over [steering], for this endpoint."),
+    bare("endpoint.steering.flap_max", DURATION, "Over [steering], for this endpoint."),
+    key("steering.prefer", PREFER, r#""any""#, "Which healthy addresses are answered."),
+    key("steering.answers", ANSWERS, r#""all""#, "How many of them."),
     key("steering.flap_penalty", "a number", "1000", "What each departure of an address to down adds to its penalty."),
     key("steering.flap_suppress", "a number", "2000", "From which penalty on an address stays on hold."),
     key("steering.flap_reuse", "a number", "750", "Down to which it has to decay first."),
-    key("steering.flap_half_life", "a duration", r#""2m""#, "In which it halves."),
-    key("steering.flap_max", "a duration", r#""10m""#, "How long an address stays on hold for it, at most."),
-    shared(key("hosts.publish", "true or false", "true", "Whether names are written to the hosts file.")),
-    shared(key("hosts.path", "an absolute path", r#""/etc/hosts""#, "The hosts file.")),
-    shared(key(
+    key("steering.flap_half_life", DURATION, r#""2m""#, "In which it halves."),
+    key("steering.flap_max", DURATION, r#""10m""#, "How long an address stays on hold for it, at most."),
+    both(key("hosts.publish", FLAG, "true", "Whether names are written to the hosts file.")),
+    both(key("hosts.path", PATH, r#""/etc/hosts""#, "The hosts file.")),
+    both(key(
         "hosts.allowed_ranges",
         "a list of networks",
         r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]"#,
         "Addresses outside are never written.",
     )),
-    shared(key("hosts.families", "a list of \"ipv4\", \"ipv6\"", r#"["ipv4"]"#, "Address families that are written.")),
-    shared(key(
-        "hosts.reassert_interval",
-        "a duration",
-        r#""5s""#,
-        "How often the block is looked after without any event.",
-    )),
-    shared(key("hosts.removal_grace", "a duration", r#""10m""#, "How long a name that left the config stays.")),
-    shared(key(
+    both(key("hosts.families", "a list of \"ipv4\", \"ipv6\"", r#"["ipv4"]"#, "Address families that are written.")),
+    both(key("hosts.reassert_interval", DURATION, r#""5s""#, "How often the block is looked after without any event.")),
+    both(key("hosts.removal_grace", DURATION, r#""10m""#, "How long a name that left the config stays.")),
+    both(key(
         "hosts.agent_lost_after",
-        "a duration",
+        DURATION,
         r#""2m""#,
         "After so long without a sign of the agent's life standby addresses are added.",
     )),
-    shared(key(
-        "hosts.run_dir",
-        "an absolute path",
-        r#""/run/privatelinkd-hosts""#,
-        "Where the writer puts its receipt.",
-    )),
-    shared(key(
-        "hosts.state_dir",
-        "an absolute path",
-        r#""/var/lib/privatelinkd-hosts""#,
-        "The writer's last known good.",
-    )),
-    key("dns.publish", "true or false", "false", "Whether names are served by the local DNS stub."),
-    key(
-        "dns.listen",
-        "a list of addresses, with or without a port",
-        r#"["127.0.0.153:53"]"#,
-        "Where the stub listens, by UDP and TCP.",
-    ),
+    both(key("hosts.run_dir", PATH, r#""/run/privatelinkd-hosts""#, "Where the writer puts its receipt.")),
+    both(key("hosts.state_dir", PATH, r#""/var/lib/privatelinkd-hosts""#, "The writer's last known good.")),
+    key("dns.publish", FLAG, "false", "Whether names are served by the local DNS stub."),
+    key("dns.listen", RESOLVERS, r#"["127.0.0.153:53"]"#, "Where the stub listens, by UDP and TCP."),
     key("dns.ttl", "a duration of whole seconds", r#""5s""#, "How long clients may keep an answer."),
     key(
         "dns.route",
@@ -227,12 +191,7 @@ pub const KEYS: &[Key] = &[
         r#""auto""#,
         "How this host's resolver learns of the stub.",
     ),
-    key(
-        "dns.forward",
-        "a list of addresses, with or without a port",
-        "[]",
-        "Whom the stub asks for names of others; empty: they are refused.",
-    ),
+    key("dns.forward", RESOLVERS, "[]", "Whom the stub asks for names of others; empty: they are refused."),
     key(
         "metrics.listen",
         "an address and port, or \"\"",
@@ -245,14 +204,14 @@ pub const KEYS: &[Key] = &[
         "[]",
         "What is served beyond loopback, and as which host.",
     ),
-    shared(key("log.level", "a level", r#""info""#, "Events below are dropped: error, warn, info, debug, trace.")),
-    shared(key(
+    both(key("log.level", "a level", r#""info""#, "Events below are dropped: error, warn, info, debug, trace.")),
+    both(key(
         "log.target",
         "\"auto\", \"journald\" or \"stderr\"",
         r#""auto""#,
         "Where lines go; auto is the journal under systemd.",
     )),
-    shared(key("log.format", "\"text\" or \"json\"", r#""text""#, "How a line looks.")),
+    both(key("log.format", "\"text\" or \"json\"", r#""text""#, "How a line looks.")),
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
@@ -287,15 +246,10 @@ pub(crate) fn concerns_writer(path: &str) -> bool {
     KEYS.iter().any(|k| k.writer && at(k))
 }
 
-/// True if `path` comes with a later version.
-fn is_later(path: &str) -> bool {
-    LATER.contains(&path)
-}
-
 /// What to tell an admin who wrote the unknown key `name` into the table `section` (`""` at the top).
 pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     let path = join(section, name);
-    if is_later(&path) {
+    if LATER.contains(&path.as_str()) {
         return Some(format!("`{path}` is not in this version"));
     }
     if find(&path).is_some() {
@@ -387,7 +341,7 @@ mod tests {
     fn no_key_stands_twice_and_none_is_both_now_and_later() {
         for (i, k) in KEYS.iter().enumerate() {
             assert!(KEYS[i + 1..].iter().all(|other| other.path != k.path), "{}", k.path);
-            assert!(!is_later(k.path), "{}", k.path);
+            assert!(!LATER.contains(&k.path), "{}", k.path);
             assert!(!is_section(k.path), "{} is a key and a table", k.path);
             assert!(!k.doc.is_empty() && !k.kind.is_empty() && k.since == "0.1.0");
         }
@@ -411,7 +365,7 @@ mod tests {
     #[test]
     fn every_key_of_the_credentials_belongs_to_a_provider() {
         let of_table = |name: &str| format!("{CREDENTIALS}.{name}");
-        let owned: Vec<_> = providers().into_iter().flat_map(|(_, keys)| keys).map(|name| of_table(name)).collect();
+        let owned: Vec<_> = providers().into_iter().flat_map(|(_, keys)| keys).map(of_table).collect();
         assert!(owned.iter().all(|path| find(path).is_some()), "{owned:?}");
         for key in KEYS.iter().filter(|k| below(k.path, CREDENTIALS).is_some_and(|name| name != "provider")) {
             assert!(owned.iter().any(|path| path == key.path), "{}", key.path);

@@ -13,7 +13,7 @@ use super::complaint::{Complaint, Complaints};
 use super::facts::Environment;
 use super::loader::{self, Loaded};
 use super::redacted_config::RedactedConfig;
-use super::source_text::{SourceText, Texts, plain};
+use super::source_text::{SourceText, Texts, plain_path};
 use super::sources::Sources;
 use crate::model::{Identity, Wall};
 use crate::sys::atomic_file::{self, Durability};
@@ -96,7 +96,7 @@ pub fn keep(state_dir: &Path, kept: RedactedConfig, here: Identity, saved: Wall)
 /// `config.json.unusable`.
 pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> Result<Option<LastGoodConfig>, String> {
     let path = path_in(state_dir);
-    let shown = plain(&path.to_string_lossy());
+    let shown = plain_path(&path);
     let bytes = match regular_file::read(&path, LARGEST) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| format!("{shown}: {e}"))?,
@@ -106,17 +106,12 @@ pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> R
     if let Some(part) = here.mismatch(&identity) {
         return Err(format!("{shown}: expected a configuration of this machine, found another one's ({part} differs)"));
     }
-    let texts = [SourceText::new(shown.clone(), config)];
-    let mut not_compared = Sources::default();
-    match loader::judge(&texts, environment, &mut not_compared, Some(&left_out)) {
-        Ok((loaded, without)) => {
-            let kept = RedactedConfig { left_out: left_out.clone(), ..loaded.kept };
-            let texts = Texts::new(texts.to_vec(), left_out);
-            let loaded = Loaded { kept, texts, sources: not_compared.secrets_only(), ..loaded };
-            Ok(Some(LastGoodConfig { loaded, path, saved, without }))
-        }
-        Err(complaints) => Err(format!("{shown}: {}", places(&complaints))),
-    }
+    let texts = Texts::new(vec![SourceText::new(shown.clone(), config)], left_out.clone());
+    let judged = loader::judge(texts, environment, Sources::default(), true);
+    let (loaded, without) = judged.map_err(|complaints| format!("{shown}: {}", places(&complaints)))?;
+    let kept = RedactedConfig { left_out, ..loaded.kept };
+    let loaded = Loaded { kept, sources: loaded.sources.secrets_only(), ..loaded };
+    Ok(Some(LastGoodConfig { loaded, path, saved, without }))
 }
 
 /// The text of serde's error may quote the content; its place does not.
@@ -134,7 +129,7 @@ fn parse(bytes: &[u8]) -> Result<Saved, String> {
 fn put_aside(path: &Path) -> String {
     let aside = path.with_extension("json.unusable");
     match std::fs::rename(path, &aside) {
-        Ok(()) => format!("kept as {}", plain(&aside.to_string_lossy())),
+        Ok(()) => format!("kept as {}", plain_path(&aside)),
         Err(e) => format!("left there: {e}"),
     }
 }

@@ -89,7 +89,7 @@ pub fn load_what_exists(path: &Path, environment: &Environment) -> Result<Loaded
 }
 
 fn loaded(files: ConfigFiles, environment: &Environment) -> Result<Loaded, Complaints> {
-    let ConfigFiles { documents, mut standing, unreadable, mut sources } = files;
+    let ConfigFiles { documents, mut standing, unreadable, sources } = files;
     if !unreadable.is_empty() {
         return Err(Complaints { complaints: unreadable, omitted: 0 });
     }
@@ -98,17 +98,14 @@ fn loaded(files: ConfigFiles, environment: &Environment) -> Result<Loaded, Compl
     of_files.extend(closed.into_iter().flatten());
     let warnings = file_ownership::refused_by_services(&standing, identity::effective_uid());
     let warnings = if environment.is_for_services { warnings } else { Vec::new() };
-    let judged = judge(&documents, environment, &mut sources, None);
-    let judged = judged.map(|(mut judged, without)| {
-        judged.warnings.splice(0..0, warnings);
-        (judged, without)
-    });
-    match judged {
-        Ok((judged, _)) if of_files.is_empty() => {
-            let texts = Texts::new(documents, BTreeSet::new());
-            Ok(Loaded { sources, texts, ..judged })
+    match judge(Texts::new(documents, BTreeSet::new()), environment, sources, false) {
+        Ok((mut judged, _)) => {
+            judged.warnings.splice(0..0, warnings);
+            if of_files.is_empty() {
+                return Ok(judged);
+            }
+            Err(join(of_files, Complaints { complaints: judged.warnings, omitted: 0 }))
         }
-        Ok((judged, _)) => Err(join(of_files, Complaints { complaints: judged.warnings, omitted: 0 })),
         Err(complaints) => Err(join(of_files, complaints)),
     }
 }
@@ -145,10 +142,8 @@ pub fn folders(path: &Path) -> Folders {
 /// As [`load`].
 pub fn from_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Complaints> {
     let document = |(name, text): &(&str, &str)| SourceText::new((*name).to_owned(), (*text).to_owned());
-    let documents: Vec<_> = texts.iter().map(document).collect();
-    let mut sources = Sources::default();
-    let (loaded, _) = judge(&documents, environment, &mut sources, None)?;
-    Ok(Loaded { sources, texts: Texts::new(documents, BTreeSet::new()), ..loaded })
+    let texts = Texts::new(texts.iter().map(document).collect(), BTreeSet::new());
+    judge(texts, environment, Sources::default(), false).map(|(loaded, _)| loaded)
 }
 
 /// The configuration of one text, on this machine. For tests and demos.
@@ -159,22 +154,22 @@ pub fn from_toml(text: &str) -> Result<Config, Complaints> {
     from_texts(&[("config.toml", text)], &Environment::current()).map(|loaded| loaded.config)
 }
 
-/// Judges texts, and reads the files that they name, which `sources` takes down. `left_out` is for a configuration
-/// that was kept: see [`World`]. Gives no sources and no texts, but what a kept configuration has to do without.
+/// Judges texts, and reads the files that they name, which `sources` takes down. What a configuration that `was_kept`
+/// has to do without (see [`World`]) comes beside it.
 pub(super) fn judge(
-    texts: &[SourceText],
+    texts: Texts,
     environment: &Environment,
-    sources: &mut Sources,
-    left_out: Option<&BTreeSet<String>>,
+    mut sources: Sources,
+    was_kept: bool,
 ) -> Result<(Loaded, Vec<String>), Complaints> {
-    let Merged { tree, flaws, hidden } = Merged::from_texts(texts);
+    let documents = &texts.documents;
+    let Merged { tree, flaws, hidden } = Merged::from_texts(documents);
     let kept = RedactedConfig::new(&tree, &hidden);
-    let facts = files::gather(&tree, sources);
-    let world = World { environment, facts: Some(&facts), left_out };
-    let Checked { config, effective, findings, without } = check::check(tree, texts, world);
-    let (config, complaints) = conclude(config, findings, texts, flaws, &hidden);
+    let facts = files::gather(&tree, &mut sources);
+    let world = World { environment, facts: Some(&facts), left_out: was_kept.then_some(&texts.left_out) };
+    let Checked { config, effective, findings, without } = check::check(tree, documents, world);
+    let (config, complaints) = conclude(config, findings, documents, flaws, &hidden);
     let Some(config) = config else { return Err(complaints) };
-    let (sources, texts) = (Sources::default(), Texts::default());
     Ok((Loaded { config, effective, sources, warnings: complaints.complaints, kept, texts }, without))
 }
 

@@ -32,9 +32,7 @@ impl Texts {
     /// # Errors
     /// What is wrong with a secret that belongs to neither.
     pub fn renewed(&self, running: &Config, environment: &Environment) -> Result<Renewed, Complaints> {
-        let mut sources = Sources::default();
-        let judged = loader::judge(&self.documents, environment, &mut sources, Some(&self.left_out));
-        let (loaded, without) = judged?;
+        let (loaded, without) = loader::judge(self.clone(), environment, Sources::default(), true)?;
         let mut config = running.clone();
         let lost = loaded.config.cloud.credentials == CredentialsConfig::Lost;
         if !lost {
@@ -55,7 +53,7 @@ impl Texts {
                 || probed.any(|(name, _)| lack.starts_with(&format!("endpoint {name}: ")))
         };
         let refused = without.into_iter().filter(lacks).map(kept).collect();
-        Ok(Renewed { config, sources, refused })
+        Ok(Renewed { config, sources: loaded.sources, refused })
     }
 }
 

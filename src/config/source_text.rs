@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A file's name and text.
@@ -218,6 +219,16 @@ pub(crate) fn plain(text: &str) -> String {
     let mut out = String::new();
     text.chars().for_each(|c| show(c, |c| out.push(c)));
     out
+}
+
+/// As [`quote`], for a path.
+pub(crate) fn quote_path(path: &Path) -> String {
+    quote(&path.to_string_lossy())
+}
+
+/// As [`plain`], for a path.
+pub(crate) fn plain_path(path: &Path) -> String {
+    plain(&path.to_string_lossy())
 }
 
 #[cfg(test)]

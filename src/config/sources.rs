@@ -99,12 +99,8 @@ impl Sources {
     pub fn changed_on_disk(&self) -> bool {
         let other_listing =
             self.folder.as_ref().is_some_and(|(folder, names)| drop_ins(folder).unwrap_or_default() != *names);
-        other_listing || self.files.iter().any(is_another)
+        other_listing || self.files.iter().any(|(path, read)| fingerprint(path) != *read)
     }
-}
-
-fn is_another((path, read): &(PathBuf, Option<Fingerprint>)) -> bool {
-    fingerprint(path) != *read
 }
 
 fn fingerprint(path: &Path) -> Option<Fingerprint> {

@@ -189,7 +189,7 @@ pub struct WriterConfig {
     /// Of the enabled endpoints with an `id` and `publish_domain`: their own domain and their zones' domains may be
     /// published, too.
     pub own_domains: BTreeMap<EndpointId, OwnDomains>,
-    /// `[dns]`: not for the writer, but for who else is root and tells this host's resolver of the same names
+    /// `[dns]`: not for the writer, but for the service that, as root too, tells this host's resolver of the same names
     /// (`route`). `None` if it can't be used, which is nothing to the writer.
     pub dns: Option<DnsConfig>,
     /// `[log]`

@@ -14,4 +14,4 @@ pub mod text;
 
 pub use findings::{EndpointFindings, Gateway, Greeting, HttpReply, PortReply, Ports};
 pub use recognise::{Certainty, Kind, Recognised};
-pub use text::{Draft, Drafted, Place, Reach};
+pub use text::{Draft, Drafted, Place};

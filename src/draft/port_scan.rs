@@ -45,26 +45,12 @@ impl PortScanner {
 
     /// The greeting at the first of these addresses that says something.
     pub async fn greeting(&self, addresses: &[IpAddr], port: u16) -> PortReply<Greeting> {
-        let mut heard = PortReply::NotAsked;
-        for ip in addresses.iter().take(MOST_ADDRESSES) {
-            heard = match read_greeting((*ip, port).into()).await {
-                Ok(greeting) => return PortReply::Said(*ip, greeting),
-                Err(failure) => first_failure(heard, (*ip, port).into(), &failure),
-            };
-        }
-        heard
+        first_reply(addresses, port, read_greeting).await
     }
 
     /// What speaks TLS at the first of these addresses where a server does. `name` goes into the client hello.
     pub async fn gateway(&self, addresses: &[IpAddr], port: u16, name: Option<&HostName>) -> PortReply<Gateway> {
-        let mut heard = PortReply::NotAsked;
-        for ip in addresses.iter().take(MOST_ADDRESSES) {
-            heard = match self.scan_gateway((*ip, port).into(), name).await {
-                Ok(gateway) => return PortReply::Said(*ip, gateway),
-                Err(failure) => first_failure(heard, (*ip, port).into(), &failure),
-            };
-        }
-        heard
+        first_reply(addresses, port, |address| self.scan_gateway(address, name)).await
     }
 
     async fn scan_gateway(&self, address: SocketAddr, name: Option<&HostName>) -> Result<Gateway, Failure> {
@@ -87,12 +73,24 @@ impl PortScanner {
     }
 }
 
-/// What is told where no address says anything: the first one's failure.
-fn first_failure<T>(before: PortReply<T>, address: SocketAddr, failure: &Failure) -> PortReply<T> {
-    match before {
-        PortReply::NotAsked => PortReply::Nothing(format!("{address}: {failure}")),
-        told => told,
+/// What the first of these addresses says that says something; where none does, the first one's failure.
+async fn first_reply<T, A: Future<Output = Result<T, Failure>>>(
+    addresses: &[IpAddr],
+    port: u16,
+    ask: impl Fn(SocketAddr) -> A,
+) -> PortReply<T> {
+    let mut heard = PortReply::NotAsked;
+    for ip in addresses.iter().take(MOST_ADDRESSES) {
+        let address = SocketAddr::new(*ip, port);
+        match ask(address).await {
+            Ok(reply) => return PortReply::Said(*ip, reply),
+            Err(failure) if matches!(heard, PortReply::NotAsked) => {
+                heard = PortReply::Nothing(format!("{address}: {failure}"));
+            }
+            Err(_) => {}
+        }
     }
+    heard
 }
 
 async fn read_greeting(address: SocketAddr) -> Result<Greeting, Failure> {

@@ -11,11 +11,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::findings::{EndpointFindings, Gateway, HttpReply, PortReply, Ports};
+use super::findings::{EndpointFindings, Gateway, PortReply, Ports};
 use super::label;
 use super::recognise::{Certainty, Kind, Recognised, recognise};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
-use crate::model::{ConnectionStatus, EndpointId, EndpointName, EndpointStatus, Families, HostName, ranges};
+use crate::model::{
+    ConnectionStatus, EndpointId, EndpointName, EndpointStatus, Families, HostName, ProbeKindName, ranges,
+};
 
 /// What the draft is made for.
 #[derive(Debug, Clone)]
@@ -26,23 +28,16 @@ pub struct Place<'a> {
     pub vpc_id: &'a str,
     /// Where the ports were looked for.
     pub ports: Ports,
-    /// What the config allows of addresses.
-    pub reach: Reach<'a>,
+    /// `[hosts] allowed_ranges` of the config that the draft is to be a part of.
+    pub allowed: &'a [IpNet],
+    /// `[hosts] families`
+    pub families: Families,
     /// Endpoints that the config has already, by their id.
     pub known: &'a BTreeMap<EndpointId, EndpointName>,
     /// Every label that the config has already.
     pub taken: BTreeSet<EndpointName>,
     /// Whether the API's list was complete.
     pub complete: bool,
-}
-
-/// `[hosts]` of the config that the draft is to be a part of, as far as it says which addresses may be used.
-#[derive(Debug, Clone, Copy)]
-pub struct Reach<'a> {
-    /// `allowed_ranges`
-    pub allowed: &'a [IpNet],
-    /// `families`
-    pub families: Families,
 }
 
 /// A drafted config.
@@ -108,18 +103,16 @@ fn write_allowed_ranges(page: &mut Page, sights: &[EndpointFindings], place: &Pl
          of the vSwitches that these endpoints are in."
     ));
     let ranges: BTreeSet<IpNet> = outside.into_iter().map(surrounding_range).collect();
-    let all: Vec<String> = place.reach.allowed.iter().chain(&ranges).map(|range| format!("\"{range}\"")).collect();
-    page.toml_line(&["#[hosts]"]);
-    page.toml_line(&["#allowed_ranges = [", &all.join(", "), "]"]);
+    let all: Vec<String> = place.allowed.iter().chain(&ranges).map(|range| format!("\"{range}\"")).collect();
+    page.toml(&format!("#[hosts]\n#allowed_ranges = [{}]\n", all.join(", ")));
 }
 
 /// Addresses of an endpoint that are outside of what is allowed, without those that no range could allow.
 fn addresses_outside(sight: &EndpointFindings, place: &Place<'_>) -> Vec<IpAddr> {
-    let Reach { allowed, families } = place.reach;
     let zones = sight.zones.iter().flatten();
     let all = zones.flat_map(|zone| [zone.ipv4.map(IpAddr::from), zone.ipv6.map(IpAddr::from)]).flatten();
-    let useful = |ip: &IpAddr| families.has(*ip) && !ip.is_unspecified() && !ip.is_multicast();
-    all.filter(useful).filter(|ip| ranges::judge(*ip, allowed).is_err()).collect()
+    let useful = |ip: &IpAddr| place.families.has(*ip) && !ip.is_unspecified() && !ip.is_multicast();
+    all.filter(useful).filter(|ip| ranges::judge(*ip, place.allowed).is_err()).collect()
 }
 
 /// The neighbourhood of an address, if that allows it; of some special ones only their own network does.
@@ -145,9 +138,7 @@ fn write_endpoint(page: &mut Page, sight: &EndpointFindings, place: &mut Place<'
     let mut fill_in = Vec::new();
     if let Some(name) = &name {
         write_guess(page, &recognised);
-        page.toml_line(&["[[endpoint]]"]);
-        page.toml_line(&["name = \"", name.as_str(), "\""]);
-        page.toml_line(&["id = \"", record.id.as_str(), "\""]);
+        page.toml(&format!("[[endpoint]]\nname = \"{name}\"\nid = \"{}\"\n", record.id));
         fill_in = match recognised.kind {
             Kind::Matrixone => write_matrixone(page, record, recognised.certainty, place),
             Kind::Tdengine => write_tdengine(page, sight, place),
@@ -178,10 +169,9 @@ fn write_description(page: &mut Page, sight: &EndpointFindings) {
     if let Some(service) = &record.service_name {
         page.comment(&format!("Service: {service}"));
     }
-    let word = |word: Option<&str>| word.unwrap_or("unknown").to_owned();
-    let status = word(record.status.as_ref().map(EndpointStatus::label));
-    let business = word(record.business.as_ref().map(|b| b.label()));
-    let connection = word(record.connection.as_ref().map(ConnectionStatus::label));
+    let status = record.status.as_ref().map_or("unknown", EndpointStatus::label);
+    let business = record.business.as_ref().map_or("unknown", |business| business.label());
+    let connection = record.connection.as_ref().map_or("unknown", ConnectionStatus::label);
     page.comment(&format!("Status: {status}, {business}, {connection}"));
     match &sight.zones {
         Ok(zones) => zones.iter().for_each(|z| page.comment(&zone_line(z))),
@@ -211,8 +201,7 @@ fn write_matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certaint
         "Clients of MatrixOne Cloud use the endpoint's own domain, {domain}, which is steered on this host. Names of your \
          own go into private_dns; the cloud's API tells none."
     ));
-    page.toml_line(&["publish_domain = true"]);
-    page.toml_line(&["#private_dns = [\"ledger-db.example.com\"]"]);
+    page.toml("publish_domain = true\n#private_dns = [\"ledger-db.example.com\"]\n");
     let sure = certainty != Certainty::Guess;
     page.comment(if sure {
         "The probe reads the front end's greeting and sends nothing. With user and password_file of a user of its own it \
@@ -224,12 +213,10 @@ fn write_matrixone(page: &mut Page, record: &EndpointRecord, certainty: Certaint
         "A greeting was not heard, so the probe is off: what greets there may be a server that blocks hosts which only \
          read its greeting."
     });
-    write_probe(page, sure, ("matrixone", place.ports.matrixone, Ports::DEFAULT.matrixone));
+    write_probe(page, sure, ProbeKindName::Matrixone, place.ports.matrixone);
     if sure {
-        page.toml_line(&["#user = \"ACCOUNT:probe:readonly\""]);
-        page.toml_line(&["#password_file = \"/etc/privatelinkd/ledger.pw\""]);
-        page.toml_line(&["#query = \"SELECT ok FROM probe.alive LIMIT 1\""]);
-        page.toml_line(&["#expect = \"1\""]);
+        page.toml("#user = \"ACCOUNT:probe:readonly\"\n#password_file = \"/etc/privatelinkd/ledger.pw\"\n");
+        page.toml("#query = \"SELECT ok FROM probe.alive LIMIT 1\"\n#expect = \"1\"\n");
     }
     Vec::new()
 }
@@ -245,11 +232,11 @@ fn write_tdengine(page: &mut Page, sight: &EndpointFindings, place: &Place<'_>) 
         "{FILL_IN} private_dns: the private DNS name that the console of TDengine Cloud shows for this connection, which \
          clients use as the host. The cloud's API does not tell it.{names}"
     ));
-    page.toml_line(&["#private_dns = [\"gw-orders.cloud.taosdata.com\"]"]);
+    page.toml("#private_dns = [\"gw-orders.cloud.taosdata.com\"]\n");
     page.comment(
         "The probe needs that name, too: TLS is verified under it. With token_file it also asks the database, every minute.",
     );
-    write_probe(page, false, ("tdengine", place.ports.tdengine, Ports::DEFAULT.tdengine));
+    write_probe(page, false, ProbeKindName::Tdengine, place.ports.tdengine);
     vec!["private_dns".to_owned(), "probe".to_owned()]
 }
 
@@ -259,52 +246,37 @@ fn write_unrecognised(page: &mut Page, sight: &EndpointFindings, place: &Place<'
         "{FILL_IN} private_dns: the names that clients on this host use. {zones_own} If they use the endpoint's own \
          domain, it is publish_domain = true."
     ));
-    page.toml_line(&["#private_dns = [\"db.example.com\"]"]);
+    page.toml("#private_dns = [\"db.example.com\"]\n");
     if let PortReply::Said(_, Gateway { names, answer: Ok(_), .. }) = &sight.gateway {
         let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
         page.comment(&format!(
             "{FILL_IN} probe: it speaks HTTPS, under a certificate for {names}. Which request shows that it works only \
              you can know."
         ));
-        write_https_probe(page, sight, ("GET", "/", 200), place);
+        write_probe(page, false, ProbeKindName::Https, place.ports.tdengine);
+        page.toml("#method = \"GET\"\n#path = \"/\"\n#expect_status = [200]\n");
     } else {
         page.comment(&format!(
             "{FILL_IN} probe: the port of the service. A connection that is accepted proves the port and no more; where it \
              speaks HTTPS, kind = \"https\" proves that it answers. Until then nothing probes the addresses."
         ));
-        page.toml_line(&["#[endpoint.probe]"]);
-        page.toml_line(&["#kind = \"tcp\""]);
-        page.toml_line(&["#port = 5432"]);
+        write_probe(page, false, ProbeKindName::Tcp, 5432);
     }
     vec!["private_dns".to_owned(), "probe".to_owned()]
 }
 
-/// A probe of a database's own, switched on or off.
-fn write_probe(page: &mut Page, on: bool, (kind, port, default): (&str, u16, u16)) {
-    let off = if on { "" } else { "#" };
-    page.toml_line(&[off, "[endpoint.probe]"]);
-    page.toml_line(&[off, "kind = \"", kind, "\""]);
-    if port != default {
-        page.toml_line(&[off, "port = ", &port.to_string()]);
-    }
-}
-
-/// A request of an HTTPS probe, off. The status is the one that was seen, where it is no failure.
-fn write_https_probe(
-    page: &mut Page,
-    sight: &EndpointFindings,
-    (method, path, status): (&str, &str, u16),
-    place: &Place<'_>,
-) {
-    let seen = match &sight.gateway {
-        PortReply::Said(_, Gateway { answer: Ok(HttpReply { status, .. }), .. }) => Some(*status),
-        _ => None,
+/// A probe, switched on or off, with its port if that is not the kind's own.
+fn write_probe(page: &mut Page, on: bool, kind: ProbeKindName, port: u16) {
+    let default = match kind {
+        ProbeKindName::Matrixone => Some(Ports::DEFAULT.matrixone),
+        ProbeKindName::Tdengine | ProbeKindName::Https => Some(Ports::DEFAULT.tdengine),
+        ProbeKindName::Mysql | ProbeKindName::Tcp => None,
     };
-    let status = seen.filter(|seen| method == "POST" && (200..500).contains(seen)).unwrap_or(status);
-    write_probe(page, false, ("https", place.ports.tdengine, Ports::DEFAULT.tdengine));
-    page.toml_line(&["#method = \"", method, "\""]);
-    page.toml_line(&["#path = \"", path, "\""]);
-    page.toml_line(&["#expect_status = [", &status.to_string(), "]"]);
+    let off = if on { "" } else { "#" };
+    page.toml(&format!("{off}[endpoint.probe]\n{off}kind = \"{}\"\n", kind.label()));
+    if default != Some(port) {
+        page.toml(&format!("{off}port = {port}\n"));
+    }
 }
 
 /// A text that grows line by line.
@@ -314,10 +286,9 @@ struct Page {
 }
 
 impl Page {
-    /// A line of TOML. For texts of ours and of closed types alone.
-    fn toml_line(&mut self, parts: &[&str]) {
-        self.text.extend(parts.iter().copied());
-        self.text.push('\n');
+    /// Lines of TOML. For texts of ours and of closed types alone.
+    fn toml(&mut self, lines: &str) {
+        self.text.push_str(lines);
     }
 
     /// A comment of as many lines as it takes, whatever is in it.

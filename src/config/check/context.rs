@@ -1,11 +1,13 @@
 //! What every rule has at hand: the world it may look at, and where it writes down what it finds.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+pub(super) use crate::config::complaint::Bad;
 use crate::config::complaint::Severity;
-use crate::config::effective::{Effective, Source, place};
+use crate::config::effective::{Effective, place};
 use crate::config::facts::{Environment, OutsideFacts};
-use crate::config::findings::{About, Finding, Findings};
+use crate::config::findings::{Finding, Findings};
 use crate::config::raw::{Node, Origin};
 use crate::config::source_text::SourceText;
 
@@ -15,6 +17,18 @@ pub(super) struct Located<T> {
     pub(super) value: T,
     /// `None` for a default.
     pub(super) at: Option<Origin>,
+}
+
+impl<T> Located<T> {
+    /// What is wrong with it.
+    pub(super) fn bad(&self, expected: impl Into<String>, found: impl Into<String>) -> Bad {
+        Bad::found_at(&self.at, expected, found)
+    }
+}
+
+/// The values of a list, without their places.
+pub(super) fn values<T: Clone, C: FromIterator<T>>(all: &[Located<T>]) -> C {
+    all.iter().map(|located| located.value.clone()).collect()
 }
 
 /// What was gathered beforehand.
@@ -28,80 +42,63 @@ pub(crate) struct World<'i> {
     pub(crate) left_out: Option<&'i BTreeSet<String>>,
 }
 
-/// What every rule has at hand: what it may look at, and where it writes down what it finds.
+/// What every rule has at hand: what it may look at, and where it writes down what it finds. All sections share it, so
+/// what is written down lies in cells.
 pub(super) struct CheckContext<'i> {
     pub(super) world: World<'i>,
     texts: &'i [SourceText],
-    pub(super) findings: Findings,
-    pub(super) effective: Effective,
+    pub(super) findings: RefCell<Findings>,
+    pub(super) effective: RefCell<Effective>,
     /// What a kept configuration has to do without, a sentence each.
-    pub(super) without: Vec<String>,
+    pub(super) without: RefCell<Vec<String>>,
 }
 
 impl<'i> CheckContext<'i> {
     pub(super) fn new(world: World<'i>, texts: &'i [SourceText], findings: Findings) -> Self {
-        Self { world, texts, findings, effective: Effective::default(), without: Vec::new() }
+        let (effective, without) = (RefCell::default(), RefCell::default());
+        Self { world, texts, findings: RefCell::new(findings), effective, without }
     }
-}
 
-impl CheckContext<'_> {
+    /// Takes down what was found.
+    pub(super) fn add(&self, finding: Finding) {
+        self.findings.borrow_mut().add(finding);
+    }
+
     /// Takes a complaint down.
-    pub(super) fn complain(&mut self, key: &str, bad: Bad) {
-        self.find(Severity::Error, key, bad);
+    pub(super) fn complain(&self, key: &str, bad: Bad) {
+        self.add(Finding::new(Severity::Error, key, bad));
     }
 
     /// Takes a warning down.
-    pub(super) fn warn(&mut self, key: &str, bad: Bad) {
-        self.find(Severity::Warning, key, bad);
-    }
-
-    fn find(&mut self, severity: Severity, key: &str, bad: Bad) {
-        let Bad { expected, found, help, at } = bad;
-        self.findings.add(Finding { severity, key: key.to_owned(), expected, found, help, at, about: About::Written });
+    pub(super) fn warn(&self, key: &str, bad: Bad) {
+        self.add(Finding::new(Severity::Warning, key, bad));
     }
 
     /// Does something, and hands out what it finds instead of taking it down.
-    pub(super) fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Findings) {
-        let before = std::mem::take(&mut self.findings);
-        let result = work(self);
-        (result, std::mem::replace(&mut self.findings, before))
+    pub(super) fn aside<T>(&self, work: impl FnOnce() -> T) -> (T, Findings) {
+        let before = self.findings.take();
+        let result = work();
+        (result, self.findings.replace(before))
     }
 
-    pub(super) fn show(&mut self, label: &str, pattern: &str, node: Option<&Node>, source: Source) {
-        let origin = match source {
-            Source::Default => "default".to_owned(),
-            Source::Written(origin) => place(self.texts, &origin),
-        };
-        self.effective.add(label, pattern, node, origin);
+    /// What `work` makes, unless it finds an error, or there is something else `amiss`: then nothing that it finds is
+    /// taken down, and `Err` says why it can't be used.
+    pub(super) fn attempt<T>(&self, work: impl FnOnce() -> T, amiss: Option<&str>) -> Result<T, String> {
+        let (made, findings) = self.aside(work);
+        if let Some(Finding { key, bad: Bad { expected, found, .. }, .. }) = findings.first_error() {
+            return Err(format!("of {key}: expected {expected}, found {found}"));
+        }
+        if let Some(amiss) = amiss {
+            return Err(amiss.to_owned());
+        }
+        self.findings.borrow_mut().append(findings);
+        Ok(made)
     }
 
-    pub(super) fn derive(&mut self, label: &str, value: &str, from: &str) {
-        self.effective.derive(label, value, from);
-    }
-}
-
-/// Why a value is not what a taker wants.
-#[derive(Debug, Clone)]
-pub(super) struct Bad {
-    pub(super) expected: String,
-    pub(super) found: String,
-    pub(super) help: Option<String>,
-    /// The element that is meant, if it is not the whole value.
-    pub(super) at: Option<Origin>,
-}
-
-impl Bad {
-    pub(super) fn new(expected: impl Into<String>, node: &Node) -> Self {
-        Self { expected: expected.into(), found: node.found(), help: None, at: node.at.clone() }
-    }
-
-    /// For a value of the wrong type: does not show its text.
-    pub(super) fn wrong_type(expected: impl Into<String>, node: &Node) -> Self {
-        Self { found: node.type_name().to_owned(), ..Self::new(expected, node) }
-    }
-
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+    /// Takes a value down for `check --show`; without an origin it is the default.
+    pub(super) fn show(&self, label: &str, pattern: &str, node: Option<&Node>, origin: Option<&Origin>) {
+        let origin = origin.map_or_else(|| "default".to_owned(), |origin| place(self.texts, origin));
+        self.effective.borrow_mut().add(label, pattern, node, origin);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::context::{Bad, CheckContext, Read};
+use super::context::{Bad, Read};
 use super::origin::{self, Scheme};
 use super::section::Section;
 use super::{read, secret};
@@ -13,66 +13,52 @@ use crate::config::keys;
 use crate::config::raw::Node;
 use crate::model::ProviderName;
 
-const KEY: &str = "cloud.credentials";
 /// What STS takes at all; a role may allow less than the longest.
 const SESSION: std::ops::RangeInclusive<Duration> = Duration::from_secs(900)..=Duration::from_secs(12 * 3600);
 /// The longest policy that STS takes is shorter.
 const LONGEST_POLICY: usize = 8_000;
 
 /// `[cloud.credentials]`. Of a configuration that was kept, keys that are gone cost the API alone.
-pub(super) fn credentials(mut section: Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
+pub(super) fn credentials(mut section: Section<'_>) -> Option<CredentialsConfig> {
+    let context = section.context;
     if context.world.left_out.is_none() {
-        return provider(&mut section, context);
+        return provider(&mut section);
     }
-    let (config, findings) = context.aside(|context| provider(&mut section, context));
-    match findings.first_error() {
-        None => {
-            context.findings.append(findings);
-            config
-        }
-        Some(error) => {
-            let why = format!("expected {}, found {}", error.expected, error.found);
-            context.without.push(format!("the cloud's API: no credentials, because of {}: {why}", error.key));
-            Some(CredentialsConfig::Lost)
-        }
-    }
+    context.attempt(|| provider(&mut section), None).unwrap_or_else(|why| {
+        context.without.borrow_mut().push(format!("the cloud's API: no credentials, because {why}"));
+        Some(CredentialsConfig::Lost)
+    })
 }
 
-fn provider(section: &mut Section, context: &mut CheckContext<'_>) -> Option<CredentialsConfig> {
-    let provider = section.value(context, "provider", |n| read::word(n, ProviderName::WORDS));
+fn provider(section: &mut Section<'_>) -> Option<CredentialsConfig> {
+    let provider = section.value("provider", |n| read::word(n, ProviderName::WORDS));
     let config = match provider {
-        Some(provider) => provider_keys(provider, section, context),
+        Some(provider) => provider_keys(provider, section),
         None => {
             // Which keys belong here is not known: only those of no provider at all are unknown.
             keys::providers().iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
-    section.finish(context);
+    section.finish();
     config
 }
 
-fn provider_keys(
-    provider: ProviderName,
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-) -> Option<CredentialsConfig> {
+fn provider_keys(provider: ProviderName, section: &mut Section<'_>) -> Option<CredentialsConfig> {
     Some(match provider {
         ProviderName::Auto => CredentialsConfig::Auto,
         ProviderName::Environment => CredentialsConfig::Environment,
-        ProviderName::OidcRole => CredentialsConfig::OidcRole(oidc_role(section, context)?),
-        ProviderName::CliConfig => CredentialsConfig::CliConfig(profile(section, context)?),
-        ProviderName::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section, context)?),
-        ProviderName::EcsRole => {
-            CredentialsConfig::EcsRole { name: section.optional(context, "role_name", role_name)? }
-        }
-        ProviderName::Uri => CredentialsConfig::Uri { url: section.optional(context, "url", url)? },
-        ProviderName::AccessKey => CredentialsConfig::AccessKey(access_key(section, context)?),
+        ProviderName::OidcRole => CredentialsConfig::OidcRole(oidc_role(section)?),
+        ProviderName::CliConfig => CredentialsConfig::CliConfig(profile(section)?),
+        ProviderName::CredentialsFile => CredentialsConfig::CredentialsFile(profile(section)?),
+        ProviderName::EcsRole => CredentialsConfig::EcsRole { name: section.optional("role_name", role_name)? },
+        ProviderName::Uri => CredentialsConfig::Uri { url: section.optional("url", url)? },
+        ProviderName::AccessKey => CredentialsConfig::AccessKey(access_key(section)?),
         ProviderName::RamRoleArn => {
-            let base = base(section, context);
-            let arn = section.required(context, "role_arn", role_arn);
-            let external_id = section.optional(context, "external_id", |n| plain(n, "an external id", 1224));
-            let role = role(section, context);
+            let base = base(section);
+            let arn = section.required("role_arn", role_arn);
+            let external_id = section.optional("external_id", |n| plain(n, "an external id", 1224));
+            let role = role(section);
             let role = RoleConfig { external_id: external_id?, ..role? };
             CredentialsConfig::RamRoleArn { base: base?, arn: arn?.value, role }
         }
@@ -80,59 +66,55 @@ fn provider_keys(
 }
 
 /// Keys if any of theirs is there, else the role of the instance.
-fn base(section: &mut Section, context: &mut CheckContext<'_>) -> Option<BaseConfig> {
+fn base(section: &mut Section<'_>) -> Option<BaseConfig> {
     let of_a_key = ["access_key_id", "access_key_secret_file", "security_token_file"];
     if of_a_key.iter().any(|name| section.has(name)) {
-        let key = access_key(section, context);
+        let key = access_key(section);
         let also = section.has("role_name");
-        let name = section.read(context, "role_name", role_name);
+        let name = section.read("role_name", role_name);
         if also {
-            let bad = Bad {
-                expected: "keys or the role of the instance".to_owned(),
-                found: "both".to_owned(),
-                help: Some("the role is taken on with the keys, or with what `role_name` gives".to_owned()),
-                at: name.and_then(|n| n.at),
-            };
-            context.complain(&keys::join(KEY, "role_name"), bad);
+            let bad = Bad::found_at(&name.and_then(|n| n.at), "keys or the role of the instance", "both");
+            let help = "the role is taken on with the keys, or with what `role_name` gives";
+            section.complain("role_name", bad.help(help));
         }
         return key.map(BaseConfig::AccessKey);
     }
     for name in of_a_key {
         // Only for `check --show`: none of them is there.
-        let _ = section.read(context, name, |_| Read::Ok(()));
+        let _ = section.read(name, |_| Read::Ok(()));
     }
-    Some(BaseConfig::EcsRole { name: section.optional(context, "role_name", role_name)? })
+    Some(BaseConfig::EcsRole { name: section.optional("role_name", role_name)? })
 }
 
-fn access_key(section: &mut Section, context: &mut CheckContext<'_>) -> Option<AccessKeyConfig> {
-    let world = context.world;
-    let id = section.required(context, "access_key_id", |n| plain(n, "an AccessKey id", 128));
-    let secret = section.required(context, "access_key_secret_file", |n| secret::in_file(n, world));
-    let token = section.optional(context, "security_token_file", |n| secret::in_file(n, world));
-    Some(AccessKeyConfig { id: id?.value, secret: secret?.value, token: token? })
+fn access_key(section: &mut Section<'_>) -> Option<AccessKeyConfig> {
+    let world = section.context.world;
+    let id = section.required("access_key_id", |n| plain(n, "an AccessKey id", 128));
+    let secret = section.required("access_key_secret_file", |n| secret::file(n, world));
+    let token = section.optional("security_token_file", |n| secret::file(n, world));
+    Some(AccessKeyConfig { id: id?.value, secret: secret?.value.secret, token: token?.map(|file| file.secret) })
 }
 
-fn profile(section: &mut Section, context: &mut CheckContext<'_>) -> Option<ProfileConfig> {
-    let file = section.optional(context, "file", read::path);
-    let profile = section.optional(context, "profile", |n| plain(n, "the name of a profile", 128));
+fn profile(section: &mut Section<'_>) -> Option<ProfileConfig> {
+    let file = section.optional("file", read::path);
+    let profile = section.optional("profile", |n| plain(n, "the name of a profile", 128));
     Some(ProfileConfig { file: file?, profile: profile? })
 }
 
-fn oidc_role(section: &mut Section, context: &mut CheckContext<'_>) -> Option<OidcRoleConfig> {
-    let arn = section.optional(context, "role_arn", role_arn);
-    let provider_arn = section.optional(context, "oidc_provider_arn", |n| {
+fn oidc_role(section: &mut Section<'_>) -> Option<OidcRoleConfig> {
+    let arn = section.optional("role_arn", role_arn);
+    let provider_arn = section.optional("oidc_provider_arn", |n| {
         self::arn(n, ":oidc-provider/", "the ARN of an OIDC provider, \"acs:ram::ACCOUNT:oidc-provider/NAME\"")
     });
-    let token_file = section.optional(context, "oidc_token_file", read::path);
-    let role = role(section, context);
+    let token_file = section.optional("oidc_token_file", read::path);
+    let role = role(section);
     Some(OidcRoleConfig { arn: arn?, provider_arn: provider_arn?, token_file: token_file?, role: role? })
 }
 
-fn role(section: &mut Section, context: &mut CheckContext<'_>) -> Option<RoleConfig> {
-    let session = section.optional(context, "role_session_name", session_name);
-    let duration = section.value(context, "duration", |n| read::duration(n, SESSION));
-    let policy = section.optional(context, "policy", policy);
-    let sts_endpoint = section.optional(context, "sts_endpoint", sts_endpoint);
+fn role(section: &mut Section<'_>) -> Option<RoleConfig> {
+    let session = section.optional("role_session_name", session_name);
+    let duration = section.value("duration", |n| read::duration(n, SESSION));
+    let policy = section.optional("policy", policy);
+    let sts_endpoint = section.optional("sts_endpoint", sts_endpoint);
     // The range fits.
     let seconds = u32::try_from(duration?.as_secs()).ok()?;
     Some(RoleConfig { session: session?, seconds, policy: policy?, external_id: None, sts_endpoint: sts_endpoint? })
@@ -146,43 +128,37 @@ fn sts_endpoint(node: &Node) -> Read<String> {
 
 /// Printable ASCII without spaces.
 fn plain(node: &Node, what: &str, longest: usize) -> Read<String> {
-    let good = |t: &&str| (1..=longest).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic());
-    let bad = || vec![Bad::new(format!("{what}: printable ASCII without spaces, at most {longest} of it"), node)];
-    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+    let good = |t: &str| (1..=longest).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic());
+    read::text_that(node, format!("{what}: printable ASCII without spaces, at most {longest} of it"), good)
 }
 
 fn arn(node: &Node, middle: &str, expected: &str) -> Read<String> {
-    let good = |t: &&str| {
+    read::text_that(node, expected, |t| {
         let named = t.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(middle));
         named.is_some_and(|(account, name)| !account.is_empty() && !name.is_empty())
             && t.len() <= 512
             && t.bytes().all(|b| b.is_ascii_graphic())
-    };
-    node.text().filter(good).map(str::to_owned).ok_or_else(|| vec![Bad::new(expected, node)])
+    })
 }
 
 fn role_arn(node: &Node) -> Read<String> {
     arn(node, ":role/", "the ARN of a role, \"acs:ram::ACCOUNT:role/NAME\"")
 }
 
+/// Whether a text is of letters, digits and some other characters, and so many of them.
+fn has_only(text: &str, others: &[u8], lengths: std::ops::RangeInclusive<usize>) -> bool {
+    lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
+}
+
 /// It goes into a path of the metadata service.
 fn role_name(node: &Node) -> Read<String> {
-    let good = |t: &&str| {
-        (1..=64).contains(&t.len())
-            && !t.starts_with('.')
-            && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-    };
-    let bad = || vec![Bad::new("the name of a role: letters, digits, `.`, `_` and `-`, at most 64", node)];
-    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+    const EXPECTED: &str = "the name of a role: letters, digits, `.`, `_` and `-`, at most 64";
+    read::text_that(node, EXPECTED, |t| has_only(t, b"._-", 1..=64) && !t.starts_with('.'))
 }
 
 fn session_name(node: &Node) -> Read<String> {
-    let good = |t: &&str| {
-        (2..=64).contains(&t.len())
-            && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'_' | b'-'))
-    };
-    let bad = || vec![Bad::new("a session name: letters, digits, `.`, `@`, `_` and `-`, 2 to 64", node)];
-    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+    const EXPECTED: &str = "a session name: letters, digits, `.`, `@`, `_` and `-`, 2 to 64";
+    read::text_that(node, EXPECTED, |t| has_only(t, b".@_-", 2..=64))
 }
 
 fn policy(node: &Node) -> Read<String> {
@@ -195,15 +171,13 @@ fn policy(node: &Node) -> Read<String> {
 
 /// Its answer is keys, so a URL with a user or a fragment in it is a misunderstanding.
 fn url(node: &Node) -> Read<String> {
-    let good = |t: &&str| {
+    read::text_that(node, "a URL, such as \"http://127.0.0.1:8080/credentials\"", |t| {
         let rest = t.strip_prefix("http://").or_else(|| t.strip_prefix("https://"));
         let host = rest.map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
         t.len() <= 2_000
             && t.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
             && host.and_then(origin::host_of).is_some()
-    };
-    let bad = || vec![Bad::new("a URL, such as \"http://127.0.0.1:8080/credentials\"", node)];
-    node.text().filter(good).map(str::to_owned).ok_or_else(bad)
+    })
 }
 
 #[cfg(test)]

@@ -2,31 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
 
-use super::context::{Bad, CheckContext, Located};
+use super::context::{Bad, CheckContext};
 use super::endpoint::Draft;
 use super::general::HostDraft;
 use super::hosts::HostsDraft;
-use crate::config::raw::Origin;
-use crate::config::source_text::quote;
+use crate::config::source_text::{quote, quote_path};
 use crate::model::limits::{ADDRESSES_A_NAME, NAMES_A_CONFIG, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
 use crate::model::{HostName, ZoneId};
 
-fn bad(expected: impl Into<String>, found: impl Into<String>, at: Option<Origin>) -> Bad {
-    Bad { expected: expected.into(), found: found.into(), help: None, at }
-}
-
 /// What endpoints that share a name must agree on; zones without addresses, endpoints without names.
-pub(super) fn endpoints(drafts: &[Draft], context: &mut CheckContext<'_>) {
+pub(super) fn endpoints(drafts: &[Draft], context: &CheckContext<'_>) {
     for draft in drafts {
         zones_have_addresses(draft, context);
         endpoints_fit(draft, context);
         let nameless = draft.names.is_empty() && draft.zones.is_empty() && !draft.publishes_its_domain();
-        if nameless && !context.findings.has_errors() {
+        if nameless && !context.findings.borrow().has_errors() {
             let help = "it is probed and reported, but nothing points at it; add `private_dns`";
-            context.warn("endpoint", bad("a name to publish", "none", draft.at.clone()).help(help));
+            context.warn("endpoint", Bad::found_at(&draft.at, "a name to publish", "none").help(help));
         }
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
@@ -37,44 +31,41 @@ pub(super) fn endpoints(drafts: &[Draft], context: &mut CheckContext<'_>) {
 
 /// Warns where one password or token opens two endpoints: a thief who takes it from one has the other. Endpoints that share
 /// a name lead to the same database.
-fn secrets_are_apart(drafts: &[&Draft], context: &mut CheckContext<'_>) {
-    let share_a_name = |a: &Draft, b: &Draft| a.names.iter().any(|n| b.names.iter().any(|m| n.value == m.value));
+fn secrets_are_apart(drafts: &[&Draft], context: &CheckContext<'_>) {
     let mut first: BTreeMap<&str, &Draft> = BTreeMap::new();
     for draft in drafts {
         let Some(secret) = draft.secret() else { continue };
         let other = *first.entry(secret.secret.expose()).or_insert(draft);
-        if !std::ptr::eq(other, *draft) && !share_a_name(other, draft) {
-            let of = other.name.as_ref().map_or("another one", |n| n.as_str());
-            let expected = format!("a secret of its own, not that of endpoint {}", quote(of));
-            let found = show(&secret.path);
+        if !std::ptr::eq(other, *draft) && !other.shares_a_name(draft) {
+            let expected = format!("a secret of its own, not that of endpoint {}", other.quoted_name());
             let help = "when it is refused in one place, it is used in the other no more either";
-            context.warn("endpoint.probe", bad(expected, found, draft.at.clone()).help(help));
+            context.warn("endpoint.probe", Bad::found_at(&draft.at, expected, quote_path(&secret.path)).help(help));
         }
     }
 }
 
 /// Names that an endpoint and one of its zones, or several zones, lay claim to.
-pub(super) fn names(drafts: &[Draft], context: &mut CheckContext<'_>) {
+pub(super) fn names(drafts: &[Draft], context: &CheckContext<'_>) {
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     pinned_names_are_pinned_once(&enabled, context);
     names_fit(&enabled, context);
 }
 
 /// As many as one hand-over may have.
-fn names_fit(drafts: &[&Draft], context: &mut CheckContext<'_>) {
+fn names_fit(drafts: &[&Draft], context: &CheckContext<'_>) {
     let mut names: BTreeSet<&HostName> = BTreeSet::new();
     for draft in drafts {
         let of_zones = draft.zones.iter().flat_map(|(_, names)| names);
         names.extend(draft.names.iter().chain(of_zones).map(|n| &n.value));
         if names.len() > NAMES_A_CONFIG {
-            let found = bad(format!("at most {NAMES_A_CONFIG} names in all"), "more", draft.at.clone());
-            return context.complain("endpoint.private_dns", found);
+            let bad = Bad::found_at(&draft.at, format!("at most {NAMES_A_CONFIG} names in all"), "more");
+            return context.complain("endpoint.private_dns", bad);
         }
     }
 }
 
 /// More of one endpoint would be refused where discovery takes it in.
-fn endpoints_fit(draft: &Draft, context: &mut CheckContext<'_>) {
+fn endpoints_fit(draft: &Draft, context: &CheckContext<'_>) {
     let zones: BTreeSet<&ZoneId> = draft.addresses.keys().chain(draft.zones.iter().map(|(id, _)| &id.value)).collect();
     let addresses: BTreeSet<IpAddr> = draft.addresses.values().flatten().map(|a| a.value).collect();
     for (key, most, of, found) in [
@@ -83,55 +74,52 @@ fn endpoints_fit(draft: &Draft, context: &mut CheckContext<'_>) {
     ] {
         if found > most {
             let expected = format!("at most {most} {of} of one endpoint");
-            context.complain(key, bad(expected, found.to_string(), draft.at.clone()));
+            context.complain(key, Bad::found_at(&draft.at, expected, found.to_string()));
         }
     }
 }
 
-fn zones_have_addresses(draft: &Draft, context: &mut CheckContext<'_>) {
+fn zones_have_addresses(draft: &Draft, context: &CheckContext<'_>) {
     // What is found out has more zones than the config knows of. Without any address the complaint was about that.
     let without = draft.zones.iter().filter(|(zone, _)| !draft.addresses.contains_key(&zone.value));
     for (zone, _) in without.filter(|_| !draft.discovered && !draft.addresses.is_empty()) {
         let zones: Vec<String> = draft.addresses.keys().map(|z| quote(z.as_str())).collect();
-        let found = quote(zone.value.as_str());
         let expected = format!("a zone that `addresses` has: {}", zones.join(", "));
-        context.complain("endpoint.zone.id", bad(expected, found, zone.at.clone()));
+        context.complain("endpoint.zone.id", zone.bad(expected, quote(zone.value.as_str())));
     }
 }
 
-fn shared_names_agree(drafts: &[&Draft], context: &mut CheckContext<'_>) {
+fn shared_names_agree(drafts: &[&Draft], context: &CheckContext<'_>) {
     let mut first: BTreeMap<&HostName, (&Draft, &'static str)> = BTreeMap::new();
     for draft in drafts {
         let Some(kind) = draft.probe_kind else { continue };
         for name in &draft.names {
             let (other, other_kind) = *first.entry(&name.value).or_insert((draft, kind));
             if other_kind != kind {
-                let of = other.name.as_ref().map_or("another one", |n| n.as_str());
-                let expected =
-                    format!("the probe kind of endpoint {}, which has this name too: {other_kind}", quote(of));
+                let of = other.quoted_name();
+                let expected = format!("the probe kind of endpoint {of}, which has this name too: {other_kind}");
                 let help = "endpoints that share a name must agree on what healthy means";
-                context.complain("endpoint.private_dns", bad(expected, kind, name.at.clone()).help(help));
+                context.complain("endpoint.private_dns", name.bad(expected, kind).help(help));
             }
         }
     }
 }
 
 /// Warns where a name falls back on an endpoint of which less is known to work than of the first choice.
-fn second_choices_are_checked_as_well(drafts: &[&Draft], context: &mut CheckContext<'_>) {
+fn second_choices_are_checked_as_well(drafts: &[&Draft], context: &CheckContext<'_>) {
     for draft in drafts {
         let Some((priority, false)) = draft.choice() else { continue };
-        let shares = |other: &Draft| draft.names.iter().any(|n| other.names.iter().any(|m| n.value == m.value));
         let is_better = |other: &Draft| other.choice().is_some_and(|(first, logs_in)| logs_in && first < priority);
-        if let Some(other) = drafts.iter().find(|other| is_better(other) && shares(other)) {
-            let of = other.name.as_ref().map_or("another one", |n| n.as_str());
-            let expected = format!("a login, as that of endpoint {}, which comes first for the same name", quote(of));
+        if let Some(other) = drafts.iter().find(|other| is_better(other) && draft.shares_a_name(other)) {
+            let of = other.quoted_name();
+            let expected = format!("a login, as that of endpoint {of}, which comes first for the same name");
             let help = "the name moves here on the word of the path check alone, which says nothing of the database";
-            context.warn("endpoint.probe", bad(expected, "none", draft.at.clone()).help(help));
+            context.warn("endpoint.probe", Bad::found_at(&draft.at, expected, "none").help(help));
         }
     }
 }
 
-fn pinned_names_are_pinned_once(drafts: &[&Draft], context: &mut CheckContext<'_>) {
+fn pinned_names_are_pinned_once(drafts: &[&Draft], context: &CheckContext<'_>) {
     let whole: BTreeSet<&HostName> = drafts.iter().flat_map(|d| &d.names).map(|n| &n.value).collect();
     let mut pinned: BTreeMap<&HostName, &ZoneId> = BTreeMap::new();
     for (zone, names) in drafts.iter().flat_map(|d| &d.zones) {
@@ -145,25 +133,23 @@ fn pinned_names_are_pinned_once(drafts: &[&Draft], context: &mut CheckContext<'_
                 (*other != zone.value).then_some(("a name of one zone", elsewhere))
             };
             if let Some((expected, found)) = complaint {
-                context.complain("endpoint.zone.private_dns", bad(expected, found, name.at.clone()));
+                context.complain("endpoint.zone.private_dns", name.bad(expected, found));
             }
         }
     }
 }
 
 /// Addresses that the writer would never write. Those that would not even be probed are mistakes.
-pub(super) fn addresses(drafts: &[Draft], hosts: &HostsDraft, context: &mut CheckContext<'_>) {
+pub(super) fn addresses(drafts: &[Draft], hosts: &HostsDraft, context: &CheckContext<'_>) {
     for address in drafts.iter().flat_map(|d| d.addresses.values()).flatten() {
-        let found = || (quote(&address.value.to_string()), address.at.clone());
+        let bad = |expected: String| address.bad(expected, quote(&address.value.to_string()));
         if let Some((expected, help)) = refusal(address.value, hosts) {
-            let (found, at) = found();
-            context.complain("endpoint.addresses", bad(expected, found, at).help(help));
+            context.complain("endpoint.addresses", bad(expected).help(help));
         } else if ranges::judge(address.value, &hosts.config.allowed_ranges).is_err() {
             let ranges = hosts.config.allowed_ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let (found, at) = found();
             let help = "it is probed but never published; widen hosts.allowed_ranges if it is right";
             let expected = format!("an address in hosts.allowed_ranges ({ranges})");
-            context.warn("endpoint.addresses", bad(expected, found, at).help(help));
+            context.warn("endpoint.addresses", bad(expected).help(help));
         }
     }
 }
@@ -187,7 +173,7 @@ fn refusal(address: IpAddr, hosts: &HostsDraft) -> Option<(String, &'static str)
 }
 
 /// Folders of two processes that must not meddle with each other's.
-pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &mut CheckContext<'_>) {
+pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &CheckContext<'_>) {
     let folders = [
         ("host.state_dir", &host.state_dir),
         ("host.run_dir", &host.run_dir),
@@ -198,28 +184,19 @@ pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &mut CheckCon
         for (other_key, other) in &folders[..i] {
             let meets = folder.value.starts_with(&other.value) || other.value.starts_with(&folder.value);
             if meets {
-                // Of the two, the one that somebody wrote.
+                // Of the two, the one that the admin wrote.
                 let swap = folder.at.is_none() && other.at.is_some();
                 let (here, there) =
                     if swap { ((other_key, *other), (key, *folder)) } else { ((key, *folder), (other_key, *other)) };
-                let expected = format!("a folder apart from `{}` ({})", there.0, show(&there.1.value));
-                context.complain(here.0, bad(expected, show(&here.1.value), here.1.at.clone()));
+                let expected = format!("a folder apart from `{}` ({})", there.0, quote_path(&there.1.value));
+                context.complain(here.0, here.1.bad(expected, quote_path(&here.1.value)));
             }
         }
     }
-    for (key, folder) in folders {
-        hosts_file_outside(key, folder, &hosts.path, context);
-    }
-}
-
-fn hosts_file_outside(key: &str, folder: &Located<PathBuf>, path: &Located<PathBuf>, context: &mut CheckContext<'_>) {
-    if path.value.starts_with(&folder.value) {
-        let expected = format!("a file outside `{key}` ({})", show(&folder.value));
+    let path = &hosts.path;
+    for (key, folder) in folders.iter().filter(|(_, folder)| path.value.starts_with(&folder.value)) {
+        let expected = format!("a file outside `{key}` ({})", quote_path(&folder.value));
         let at = path.at.clone().or_else(|| folder.at.clone());
-        context.complain("hosts.path", bad(expected, show(&path.value), at));
+        context.complain("hosts.path", Bad::found_at(&at, expected, quote_path(&path.value)));
     }
-}
-
-fn show(path: &std::path::Path) -> String {
-    quote(&path.to_string_lossy())
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::context::{Bad, CheckContext, Located};
+use super::context::Located;
 use super::read;
-use super::section::{Conflict, Section};
-use crate::config::source_text::quote;
+use super::section::Section;
 use crate::model::{DeepSpec, Depth, Schedule};
 
 /// How the words of `depth` are meant.
@@ -25,7 +24,7 @@ const HASTE: u32 = 12;
 /// What of the rest of a probe its deep check depends on.
 pub(super) struct Around {
     /// `deep_interval` where none is written.
-    pub(super) interval: &'static str,
+    pub(super) interval: Duration,
     /// `[host] fleet_size`.
     pub(super) fleet_size: u32,
     /// The path check's rhythm, if it could be read.
@@ -43,47 +42,34 @@ pub(super) struct SecretUse {
 }
 
 /// The deep check, if there is one. The outer `None` if something was wrong.
-pub(super) fn deep(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    around: &Around,
-    means: &SecretUse,
-) -> Option<Option<DeepSpec>> {
-    let depth = depth(section, context, means);
-    let interval = if section.has("deep_interval") {
-        section.value(context, "deep_interval", |n| read::duration(n, SHORTEST..=DAY))
-    } else {
-        section.show_derived(context, "deep_interval", &quote(around.interval), "default of this kind");
-        humantime::parse_duration(around.interval).ok()
-    };
-    let timeout = section.value(context, "deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
+pub(super) fn deep(section: &mut Section<'_>, around: &Around, means: &SecretUse) -> Option<Option<DeepSpec>> {
+    let depth = depth(section, means);
+    let interval = section.value_or("deep_interval", Some(around.interval), |n| read::duration(n, SHORTEST..=DAY));
+    let timeout = section.value("deep_timeout", |n| read::duration(n, SHORTEST_TIMEOUT..=LONGEST_TIMEOUT));
     let schedule = schedule(interval?, timeout?, around.path?, around.fleet_size);
     Some(depth?.map(|depth| DeepSpec { depth, schedule }))
 }
 
-fn depth(section: &mut Section, context: &mut CheckContext<'_>, means: &SecretUse) -> Option<Option<Depth>> {
+fn depth(section: &mut Section<'_>, means: &SecretUse) -> Option<Option<Depth>> {
     let written = section.has("depth");
-    let read = section.read(context, "depth", |n| read::word(n, &DEPTHS));
-    let depth = match read {
+    let depth = match section.read("depth", |n| read::word(n, &DEPTHS)) {
         Some(depth) => depth,
         None if written => return None,
         None => {
-            let (word, depth) = if means.has_secret { ("\"query\"", Some(Depth::Query)) } else { ("\"none\"", None) };
-            section.show_derived(context, "depth", word, "\"query\" if a secret is given");
-            Located { value: depth, at: None }
+            let value = means.has_secret.then_some(Depth::Query);
+            section.show_derived("depth", &read::quoted_word(&DEPTHS, &value), "\"query\" if a secret is given");
+            Located { value, at: None }
         }
     };
     if let Some(lacks) = means.lacks.filter(|_| depth.value.is_some()) {
-        let bad = Bad { expected: lacks.to_owned(), found: "none".to_owned(), help: None, at: depth.at };
-        context.complain("endpoint.probe.depth", bad);
+        section.complain("depth", depth.bad(lacks, "none"));
         return None;
     }
     if depth.value != Some(Depth::Query) {
         for name in means.of_query.iter().filter(|name| section.has(name)) {
-            let word = DEPTHS.iter().find(|(_, other)| *other == depth.value).map_or("another", |(word, _)| *word);
             let help = "nothing is asked: give a secret, and no other `depth`";
             let expected = format!("\"query\" beside `{name}`");
-            section.report_conflict(context, "depth", Conflict { expected, found: &quote(word), help });
+            section.report_conflict("depth", expected, &read::quoted_word(&DEPTHS, &depth.value), help);
         }
     }
     Some(depth.value)

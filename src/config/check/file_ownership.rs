@@ -1,14 +1,8 @@
 //! Who may change the files of the configuration itself, and who can read them.
 
+use super::context::Bad;
 use crate::config::complaint::{Complaint, Severity};
 use crate::config::facts::{Access, FileOwnership, Kind, SERVICE_USER, ServiceUser};
-
-/// What is wrong with who may do what with a file or folder.
-pub(super) struct Refusal {
-    pub(super) expected: String,
-    pub(super) found: String,
-    pub(super) help: String,
-}
 
 /// What must not stand if the configuration is to count as root's own: files and folders that another user than root
 /// and `me` could change. An ACL that lets others write shows in the group's bits of the mode (acl(5)).
@@ -17,62 +11,51 @@ pub(crate) fn others_may_write(all: &[FileOwnership], me: u32) -> Vec<Complaint>
 }
 
 fn foreign(standing: &FileOwnership, me: u32) -> Option<Complaint> {
-    let FileOwnership { name, kind, access, .. } = standing;
-    let owner = access.owner;
+    let (owner, noun) = (standing.access.owner, noun(standing.kind));
     let expected = match me {
-        0 => format!("a {} owned by root", noun(*kind)),
-        me => format!("a {} owned by root or by uid {me}", noun(*kind)),
+        0 => format!("a {noun} owned by root"),
+        me => format!("a {noun} owned by root or by uid {me}"),
     };
-    (owner != 0 && owner != me).then(|| {
-        Complaint::about_file(name.clone(), &expected, format!("owner {owner}"), Some("chown root".to_owned()))
-    })
+    let bad = Bad::found_at(&None, expected, format!("owner {owner}")).help("chown root");
+    (owner != 0 && owner != me).then(|| Complaint::about_file(&standing.name, bad))
 }
 
 fn loose(standing: &FileOwnership) -> Option<Complaint> {
     const OTHERS_WRITE: u32 = 0o022;
-    let FileOwnership { name, kind, access, .. } = standing;
-    let expected = format!("a {} that only its owner can write", noun(*kind));
-    let found = format!("mode {:04o}", access.mode);
-    (access.mode & OTHERS_WRITE != 0)
-        .then(|| Complaint::about_file(name.clone(), &expected, found, Some("chmod go-w".to_owned())))
+    let mode = standing.access.mode;
+    let expected = format!("a {} that only its owner can write", noun(standing.kind));
+    let bad = Bad::found_at(&None, expected, format!("mode {mode:04o}")).help("chmod go-w");
+    (mode & OTHERS_WRITE != 0).then(|| Complaint::about_file(&standing.name, bad))
 }
 
 /// Warns of what `me`, who is neither root nor a service, may own if only he reads it.
 pub(crate) fn refused_by_services(all: &[FileOwnership], me: u32) -> Vec<Complaint> {
-    let warning = |standing: &FileOwnership| Complaint {
-        severity: Severity::Warning,
-        help: Some("chown root; who reads it as a service refuses it otherwise".to_owned()),
-        ..Complaint::about_file(
-            standing.name.clone(),
-            &format!("a {} owned by root", noun(standing.kind)),
-            format!("owner {me}, who is you"),
-            None,
-        )
+    let warning = |standing: &FileOwnership| {
+        let expected = format!("a {} owned by root", noun(standing.kind));
+        let bad = Bad::found_at(&None, expected, format!("owner {me}, who is you"));
+        let bad = bad.help("chown root; who reads it as a service refuses it otherwise");
+        Complaint { severity: Severity::Warning, ..Complaint::about_file(&standing.name, bad) }
     };
     all.iter().filter(|standing| me != 0 && standing.access.owner == me).map(warning).collect()
 }
 
 /// Files that `service` can't read and folders that it can't search. Where there is an ACL the mode does not tell.
 pub(crate) fn closed_to(all: &[FileOwnership], service: ServiceUser) -> Vec<Complaint> {
-    let complaint = |s: &FileOwnership| {
-        let Refusal { expected, found, help } = closed(s.kind, s.access, service)?;
-        Some(Complaint::about_file(s.name.clone(), &expected, found, Some(help)))
-    };
+    let complaint = |s: &FileOwnership| Some(Complaint::about_file(&s.name, closed(s.kind, s.access, service)?));
     all.iter().filter(|s| !s.acl).filter_map(complaint).collect()
 }
 
 /// Why the service user can't use a file or folder, if so.
-pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser) -> Option<Refusal> {
+pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser) -> Option<Bad> {
     let (wanted, verb, mode) = match kind {
         Kind::File => (0o4, "read", "0640"),
         Kind::Folder => (0o1, "search", "0750"),
         Kind::DropIns => (0o5, "list and search", "0750"),
     };
-    (!access.lets(service, wanted)).then(|| Refusal {
-        expected: format!("a {} that the user {SERVICE_USER} can {verb}", noun(kind)),
-        found: format!("mode {:04o} and owner {}", access.mode, access.owner),
-        help: format!("chgrp {SERVICE_USER} and chmod {mode}"),
-    })
+    let expected = format!("a {} that the user {SERVICE_USER} can {verb}", noun(kind));
+    let found = format!("mode {:04o} and owner {}", access.mode, access.owner);
+    let bad = Bad::found_at(&None, expected, found).help(format!("chgrp {SERVICE_USER} and chmod {mode}"));
+    (!access.lets(service, wanted)).then_some(bad)
 }
 
 fn noun(kind: Kind) -> &'static str {

@@ -1,84 +1,64 @@
 //! Files that the configuration names: who may read and write them, and what is in them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::context::{Bad, Read, World};
-use super::file_ownership::{self, Refusal};
-use crate::config::facts::{Environment, FileFacts, Kind, RegularFile};
+use super::file_ownership;
+use crate::config::facts::{Access, Environment, FileFacts, Kind, RegularFile};
 use crate::config::raw::Node;
-use crate::config::source_text::quote;
-use crate::model::{Secret, TrustBundle, Wall};
+use crate::config::source_text::quote_path;
+use crate::model::{FileSecret, Secret, TrustBundle};
 
 /// Only the owner writes, only the owner and the group read.
 const SECRET_MODE: u32 = 0o640;
 /// Longest secret: HTTP servers refuse longer header lines.
 const LONGEST_SECRET: usize = 8_000;
 
-/// The trimmed content of a secret file, if no other user can read or change it. Complaints never show content.
-pub(super) fn secret(path: &Path, node: &Node, world: World<'_>) -> Read<Secret> {
-    let file = regular(path, node, world)?;
-    let mut all = ownership(path, file, world.environment);
-    let excess = file.access.mode & !SECRET_MODE;
-    if excess != 0 {
-        let found = format!("mode {:04o} on {}", file.access.mode, shown(path));
-        all.push(
-            bad("a secret file of mode 0640 or less", found, node).help("chmod 0600, or 0640 with a group of its own"),
-        );
+/// A secret file with its trimmed content, if no other user can read or change it. Complaints never show content.
+pub(super) fn secret(path: PathBuf, node: &Node, world: World<'_>) -> Read<FileSecret> {
+    let file = regular(&path, node, world)?;
+    let bad =
+        |expected: &str, found: String| Bad::found_at(&node.at, expected, format!("{found} {}", quote_path(&path)));
+    let Access { owner, mode, .. } = file.access;
+    let mut all = Vec::new();
+    if owner != 0 && !world.environment.trusted_uids.contains(&owner) {
+        all.push(bad("a secret file owned by root or the service user", format!("owner {owner} on")));
+    }
+    if mode & !SECRET_MODE != 0 {
+        let help = "chmod 0600, or 0640 with a group of its own";
+        all.push(bad("a secret file of mode 0640 or less", format!("mode {mode:04o} on")).help(help));
     }
     if lets_others_read(&file.acl) {
-        let found = format!("an ACL on {} that lets more users or groups in", shown(path));
-        all.push(bad("a secret file without ACL for others", found, node).help("setfacl -b removes it"));
+        let found = format!("an ACL on {} that lets more users or groups in", quote_path(&path));
+        all.push(Bad::found_at(&node.at, "a secret file without ACL for others", found).help("setfacl -b removes it"));
     }
-    all.extend(unreadable(path, file, node, world.environment));
-    let at = |b: Bad| Bad { at: node.at.clone(), ..b };
+    all.extend(unreadable(&path, file, node, world.environment));
     if !all.is_empty() {
-        return Err(all.into_iter().map(at).collect());
+        return Err(all);
     }
-    content(path, file).map_err(|b| vec![at(b)])
+    match content(file) {
+        Ok(secret) => Ok(FileSecret { secret, written: file.modified, path }),
+        Err(found) => Err(vec![bad("one line of printable ASCII in the secret file", format!("{found} in"))]),
+    }
 }
 
-/// When a file was last written.
-pub(super) fn written(path: &Path, node: &Node, world: World<'_>) -> Read<Wall> {
-    regular(path, node, world).map(|file| file.modified)
-}
-
-fn content(path: &Path, file: &RegularFile) -> Result<Secret, Bad> {
-    let expected = "one line of printable ASCII in the secret file";
-    let refuse = |found: &str| Bad {
-        expected: expected.into(),
-        found: format!("{found} in {}", shown(path)),
-        help: None,
-        at: None,
-    };
-    let text = std::str::from_utf8(&file.content).map_err(|_| refuse("bytes that are no text"))?.trim();
-    match text {
-        "" => Err(refuse("nothing")),
-        t if t.len() > LONGEST_SECRET => Err(refuse("more than 8000 characters")),
-        t if !t.bytes().all(|b| matches!(b, 0x20..=0x7e | b'\t')) => Err(refuse("other characters")),
+fn content(file: &RegularFile) -> Result<Secret, &'static str> {
+    match std::str::from_utf8(&file.content).map_err(|_| "bytes that are no text")?.trim() {
+        "" => Err("nothing"),
+        t if t.len() > LONGEST_SECRET => Err("more than 8000 characters"),
+        t if !t.bytes().all(|b| matches!(b, 0x20..=0x7e | b'\t')) => Err("other characters"),
         t => Ok(Secret::new(t.to_owned())),
     }
 }
 
-fn ownership(path: &Path, file: &RegularFile, environment: &Environment) -> Vec<Bad> {
-    if file.access.owner == 0 || environment.trusted_uids.contains(&file.access.owner) {
-        return Vec::new();
-    }
-    vec![Bad {
-        expected: "a secret file owned by root or the service user".to_owned(),
-        found: format!("owner {} on {}", file.access.owner, shown(path)),
-        help: None,
-        at: None,
-    }]
-}
-
 /// Why the service user can't read the file, if so; whichever user we run as.
 fn unreadable(path: &Path, file: &RegularFile, node: &Node, environment: &Environment) -> Option<Bad> {
-    let Refusal { expected, found, help } = file_ownership::closed(Kind::File, file.access, environment.service?)?;
-    Some(bad(&expected, format!("{found} on {}", shown(path)), node).help(help))
+    let bad = file_ownership::closed(Kind::File, file.access, environment.service?)?;
+    Some(Bad { found: format!("{} on {}", bad.found, quote_path(path)), at: node.at.clone(), ..bad })
 }
 
 /// True if a POSIX ACL grants reading to a named user or group. Layout: a 32-bit version, then entries of a 16-bit
@@ -98,14 +78,15 @@ fn lets_others_read(acl: &[u8]) -> bool {
 pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<TrustBundle> {
     let file = regular(path, node, world)?;
     if file.access.mode & 0o022 != 0 {
-        let found = format!("mode {:04o} on {}", file.access.mode, shown(path));
-        return Err(vec![bad("a file that only its owner can write", found, node).help("chmod go-w")]);
+        let found = format!("mode {:04o} on {}", file.access.mode, quote_path(path));
+        return Err(vec![Bad::found_at(&node.at, "a file that only its owner can write", found).help("chmod go-w")]);
     }
     // An ACL may say more than the mode does; of a secret file none is taken.
     if let Some(bad) = unreadable(path, file, node, world.environment).filter(|_| file.acl.is_empty()) {
         return Err(vec![bad]);
     }
-    let refuse = |found: String| vec![bad("PEM certificates", format!("{found} in {}", shown(path)), node)];
+    let refuse =
+        |found: String| vec![Bad::found_at(&node.at, "PEM certificates", format!("{found} in {}", quote_path(path)))];
     let mut certificates = Vec::new();
     let mut roots = RootCertStore::empty();
     for (i, certificate) in CertificateDer::pem_slice_iter(&file.content).enumerate() {
@@ -122,21 +103,14 @@ pub(super) fn trust_bundle(path: &Path, node: &Node, world: World<'_>) -> Read<T
 }
 
 fn regular<'w>(path: &Path, node: &Node, world: World<'w>) -> Read<&'w RegularFile> {
-    // Whoever doesn't look finds nothing wrong either.
+    // The hosts writer, which doesn't look, finds nothing wrong either.
     let Some(facts) = world.facts else { return Err(Vec::new()) };
-    match facts.get(path) {
-        Some(FileFacts::Regular(file)) => Ok(file),
-        Some(FileFacts::Unusable(why)) => Err(vec![bad("a readable file", format!("{why}: {}", shown(path)), node)]),
-        None => Err(vec![bad("a readable file", format!("one that was not looked at: {}", shown(path)), node)]),
-    }
-}
-
-fn bad(expected: &str, found: String, node: &Node) -> Bad {
-    Bad { expected: expected.to_owned(), found, help: None, at: node.at.clone() }
-}
-
-fn shown(path: &Path) -> String {
-    quote(&path.to_string_lossy())
+    let why = match facts.get(path) {
+        Some(FileFacts::Regular(file)) => return Ok(file),
+        Some(FileFacts::Unusable(why)) => why,
+        None => "one that was not looked at",
+    };
+    Err(vec![Bad::found_at(&node.at, "a readable file", format!("{why}: {}", quote_path(path)))])
 }
 
 #[cfg(test)]

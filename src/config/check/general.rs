@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::context::{Bad, CheckContext, Located, Read};
+use super::context::{Bad, Located, Read};
 use super::read;
-use super::section::{Conflict, Section};
+use super::section::Section;
 use crate::config::keys;
 use crate::config::raw::Node;
-use crate::config::source_text::quote;
 use crate::config::types::{HostConfig, LogConfig, MetricsConfig};
 use crate::model::{Answers, Damping, HostName, Prefer, Steering};
 use crate::model::{LogFormat, LogLevel, LogTarget};
@@ -21,16 +20,15 @@ pub(super) struct HostDraft {
 }
 
 /// `[host]`
-pub(super) fn host(mut section: Section, context: &mut CheckContext<'_>) -> Option<HostDraft> {
-    let zone = section.value(context, "zone", read::zone_id);
-    let region = section.value(context, "region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
-    let vpc_id = section.value(context, "vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
-    let instance_id =
-        section.value(context, "instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
-    let state_dir = section.read(context, "state_dir", read::path);
-    let run_dir = section.read(context, "run_dir", read::path);
-    let fleet_size = section.value(context, "fleet_size", |n| read::integer(n, 1..=1_000_000));
-    section.finish(context);
+pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
+    let zone = section.value("zone", read::zone_id);
+    let region = section.value("region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
+    let vpc_id = section.value("vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
+    let instance_id = section.value("instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
+    let state_dir = section.read("state_dir", read::path);
+    let run_dir = section.read("run_dir", read::path);
+    let fleet_size = section.value("fleet_size", |n| read::integer(n, 1..=1_000_000));
+    section.finish();
     let (state_dir, run_dir) = (state_dir?, run_dir?);
     let config = HostConfig {
         zone,
@@ -55,100 +53,58 @@ fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
     }
 }
 
+const PREFER: &[(&str, Prefer)] = &[("any", Prefer::Any), ("local_zone", Prefer::LocalZone)];
+const ANSWERS: &[(&str, Answers)] = &[("all", Answers::All), ("one", Answers::One)];
+
 /// `[steering]`
-pub(super) fn steering(mut section: Section, context: &mut CheckContext<'_>) -> Option<Steering> {
-    let prefer = section.value(context, "prefer", prefer);
-    let answers = section.value(context, "answers", answers);
-    let damping = damping(&mut section, context, None);
-    section.finish(context);
+pub(super) fn steering(mut section: Section<'_>) -> Option<Steering> {
+    let prefer = section.value("prefer", |n| read::word(n, PREFER));
+    let answers = section.value("answers", |n| read::word(n, ANSWERS));
+    let damping = damping(&mut section, None);
+    section.finish();
     Some(Steering { prefer: prefer?, answers: answers?, damping: damping? })
 }
 
 /// `[endpoint.steering]`: what it lacks is taken from `[steering]`.
-pub(super) fn steering_over(mut section: Section, context: &mut CheckContext<'_>, base: Steering) -> Steering {
-    let prefer = section.value(context, "prefer", prefer).unwrap_or_else(|| {
-        section.show_derived(
-            context,
-            "prefer",
-            if base.prefer == Prefer::Any { "\"any\"" } else { "\"local_zone\"" },
-            FROM,
-        );
-        base.prefer
-    });
-    let answers = section.value(context, "answers", answers).unwrap_or_else(|| {
-        section.show_derived(
-            context,
-            "answers",
-            if base.answers == Answers::All { "\"all\"" } else { "\"one\"" },
-            FROM,
-        );
-        base.answers
-    });
-    let damping = damping(&mut section, context, Some(base.damping)).unwrap_or(base.damping);
-    section.finish(context);
+pub(super) fn steering_over(mut section: Section<'_>, base: Steering) -> Steering {
+    let prefer = word_over(&mut section, "prefer", PREFER, base.prefer);
+    let answers = word_over(&mut section, "answers", ANSWERS, base.answers);
+    let damping = damping(&mut section, Some(base.damping)).unwrap_or(base.damping);
+    section.finish();
     Steering { prefer, answers, damping }
 }
 
-const FROM: &str = "from [steering]";
+/// One of a few words; where it is not here, that of `[steering]`.
+fn word_over<T: Copy + PartialEq>(section: &mut Section<'_>, name: &str, words: &[(&str, T)], base: T) -> T {
+    section.value(name, |n| read::word(n, words)).unwrap_or_else(|| {
+        section.show_derived(name, &read::quoted_word(words, &base), "from [steering]");
+        base
+    })
+}
 
 /// The keys `flap_…`; what is not here is taken from `base`, if there is one.
-fn damping(section: &mut Section, context: &mut CheckContext<'_>, base: Option<Damping>) -> Option<Damping> {
-    let penalty = flaps(section, context, "flap_penalty", 0, base.map(|b| b.penalty));
-    let suppress = flaps(section, context, "flap_suppress", 2, base.map(|b| b.suppress));
-    let reuse = flaps(section, context, "flap_reuse", 1, base.map(|b| b.reuse));
-    let half_life = flap_time(section, context, "flap_half_life", base.map(|b| b.half_life));
-    let max = flap_time(section, context, "flap_max", base.map(|b| b.max));
+fn damping(section: &mut Section<'_>, base: Option<Damping>) -> Option<Damping> {
+    const MOST: i64 = 1_000_000;
+    let time = |n: &Node| read::duration(n, Duration::from_secs(1)..=Duration::from_secs(24 * 3600));
+    let penalty = section.value_or("flap_penalty", base.map(|b| b.penalty), |n| read::integer(n, 0..=MOST));
+    let suppress = section.value_or("flap_suppress", base.map(|b| b.suppress), |n| read::integer(n, 2..=MOST));
+    let reuse = section.value_or("flap_reuse", base.map(|b| b.reuse), |n| read::integer(n, 1..=MOST));
+    let half_life = section.value_or("flap_half_life", base.map(|b| b.half_life), time);
+    let max = section.value_or("flap_max", base.map(|b| b.max), time);
     let (suppress, reuse) = (suppress?, reuse?);
     if reuse >= suppress {
         let expected = format!("less than `flap_suppress`, which is {suppress}");
         let help = "an address stays out until its penalty has decayed from the one to the other";
-        section.report_conflict(context, "flap_reuse", Conflict { expected, found: &reuse.to_string(), help });
+        section.report_conflict("flap_reuse", expected, &reuse.to_string(), help);
     }
     Some(Damping { penalty: penalty?, suppress, reuse, half_life: half_life?, max: max? })
 }
 
-fn flaps(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    name: &'static str,
-    least: i64,
-    base: Option<u32>,
-) -> Option<u32> {
-    const MOST: i64 = 1_000_000;
-    if let (Some(base), false) = (base, section.has(name)) {
-        section.show_derived(context, name, &base.to_string(), FROM);
-        return Some(base);
-    }
-    section.value(context, name, |n| read::integer(n, least..=MOST))
-}
-
-fn flap_time(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    name: &'static str,
-    base: Option<Duration>,
-) -> Option<Duration> {
-    const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-    if let (Some(base), false) = (base, section.has(name)) {
-        section.show_derived(context, name, &quote(&humantime::format_duration(base).to_string()), FROM);
-        return Some(base);
-    }
-    section.value(context, name, |n| read::duration(n, RANGE))
-}
-
-fn prefer(node: &Node) -> Read<Prefer> {
-    read::word(node, &[("any", Prefer::Any), ("local_zone", Prefer::LocalZone)])
-}
-
-fn answers(node: &Node) -> Read<Answers> {
-    read::word(node, &[("all", Answers::All), ("one", Answers::One)])
-}
-
 /// `[metrics]`
-pub(super) fn metrics(mut section: Section, context: &mut CheckContext<'_>) -> Option<MetricsConfig> {
-    let listen = section.value(context, "listen", read::listen);
-    let expose = section.value(context, "expose", |n| read::list(n, exposed));
-    section.finish(context);
+pub(super) fn metrics(mut section: Section<'_>) -> Option<MetricsConfig> {
+    let listen = section.value("listen", read::listen);
+    let expose = section.value("expose", |n| read::list(n, exposed));
+    section.finish();
     let (listen, expose) = (listen?, expose?);
     let expose_status = expose.iter().any(|e| e.value.is_none());
     Some(MetricsConfig { listen, expose_status, expose_hosts: expose.into_iter().filter_map(|e| e.value).collect() })
@@ -157,29 +113,23 @@ pub(super) fn metrics(mut section: Section, context: &mut CheckContext<'_>) -> O
 /// `None` for `status`.
 fn exposed(node: &Node) -> Read<Option<HostName>> {
     const STATUS: &str = "status";
-    let expected = "\"status\" or a host name that a Host header may carry";
-    let text = read::text(node).map_err(|_| vec![Bad::new(expected, node)])?;
-    if text == STATUS {
-        return Ok(None);
-    }
-    if text == "page" {
-        return Err(vec![Bad::new(expected, node).help("\"page\" is not in this version")]);
-    }
-    let typo = keys::nearest(text, [STATUS]);
-    match (typo, text.parse()) {
-        (None, Ok(name)) => Ok(Some(name)),
-        (Some(near), _) => Err(vec![Bad::new(expected, node).help(format!("did you mean \"{near}\"?"))]),
-        (None, Err(_)) => Err(vec![Bad::new(expected, node)]),
+    let help = match node.text() {
+        Some(STATUS) => return Ok(None),
+        Some("page") => Some("\"page\" is not in this version".to_owned()),
+        text => text.and_then(|t| keys::nearest(t, [STATUS])).map(|near| format!("did you mean \"{near}\"?")),
+    };
+    match node.text().map(str::parse) {
+        Some(Ok(name)) if help.is_none() => Ok(Some(name)),
+        _ => Err(vec![Bad { help, ..Bad::new("\"status\" or a host name that a Host header may carry", node) }]),
     }
 }
 
 /// `[log]`
-pub(super) fn log(mut section: Section, context: &mut CheckContext<'_>) -> Option<LogConfig> {
-    let level = section.value(context, "level", |n| read::word(n, LEVELS));
-    let target = section.value(context, "target", |n| read::word(n, TARGETS));
-    let format =
-        section.value(context, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
-    section.finish(context);
+pub(super) fn log(mut section: Section<'_>) -> Option<LogConfig> {
+    let level = section.value("level", |n| read::word(n, LEVELS));
+    let target = section.value("target", |n| read::word(n, TARGETS));
+    let format = section.value("format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+    section.finish();
     Some(LogConfig { level: level?, target: target?, format: format? })
 }
 

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use super::context::{Bad, CheckContext, Located};
+use super::context::{Located, values};
 use super::read;
 use super::section::Section;
 use crate::config::source_text::quote;
@@ -19,6 +17,9 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The agent gives a sign of life every 10 s; one of them may be late.
 const SHORTEST_LOSS: Duration = Duration::from_secs(20);
 
+const FAMILIES: &[(&str, Families)] =
+    &[("ipv4", Families { ipv4: true, ipv6: false }), ("ipv6", Families { ipv4: false, ipv6: true })];
+
 /// `[hosts]`, with the places of what other rules look at.
 pub(super) struct HostsDraft {
     pub(super) config: HostsConfig,
@@ -28,30 +29,28 @@ pub(super) struct HostsDraft {
 }
 
 /// `[hosts]`
-pub(super) fn hosts(mut section: Section, context: &mut CheckContext<'_>) -> Option<HostsDraft> {
-    let publish = section.value(context, "publish", read::boolean);
-    let path = section.read(context, "path", read::path);
-    let ranges = section.value(context, "allowed_ranges", |n| read::filled_list(n, read::network));
-    let families = section.value(context, "families", |n| {
-        read::filled_list(n, |n| read::word(n, &[("ipv4", Family::V4), ("ipv6", Family::V6)]))
-    });
-    let reassert_interval =
-        section.value(context, "reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
-    let removal_grace = section.value(context, "removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
-    let agent_lost_after = section.value(context, "agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
-    let run_dir = section.read(context, "run_dir", read::path);
-    let state_dir = section.read(context, "state_dir", read::path);
-    section.finish(context);
-    for range in ranges.iter().flatten() {
-        warn_of_default_route(range, context);
+pub(super) fn hosts(mut section: Section<'_>) -> Option<HostsDraft> {
+    let publish = section.value("publish", read::boolean);
+    let path = section.read("path", read::path);
+    let ranges = section.value("allowed_ranges", |n| read::filled_list(n, read::network));
+    let families = section.value("families", |n| read::filled_list(n, |n| read::word(n, FAMILIES)));
+    let reassert_interval = section.value("reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
+    let removal_grace = section.value("removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
+    let agent_lost_after = section.value("agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
+    let run_dir = section.read("run_dir", read::path);
+    let state_dir = section.read("state_dir", read::path);
+    section.finish();
+    for range in ranges.iter().flatten().filter(|range| range.value.prefix_len() == 0) {
+        let found = format!("{}, which is every address", quote(&range.value.to_string()));
+        let help = "this switches the protection against foreign addresses off";
+        section.warn("allowed_ranges", range.bad("networks of your own", found).help(help));
     }
     let (path, run_dir, state_dir, families) = (path?, run_dir?, state_dir?, families?);
-    let has = |family: Family| families.iter().any(|f| f.value == family);
     let config = HostsConfig {
         publish: publish?,
         path: path.value.clone(),
-        allowed_ranges: ranges?.into_iter().map(|r| r.value).collect(),
-        families: Families { ipv4: has(Family::V4), ipv6: has(Family::V6) },
+        allowed_ranges: values(&ranges?),
+        families: Families { ipv4: families.iter().any(|f| f.value.ipv4), ipv6: families.iter().any(|f| f.value.ipv6) },
         reassert_interval: reassert_interval?,
         removal_grace: removal_grace?,
         agent_lost_after: agent_lost_after?,
@@ -59,22 +58,4 @@ pub(super) fn hosts(mut section: Section, context: &mut CheckContext<'_>) -> Opt
         state_dir: state_dir.value.clone(),
     };
     Some(HostsDraft { config, path, run_dir, state_dir })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    V4,
-    V6,
-}
-
-fn warn_of_default_route(range: &Located<IpNet>, context: &mut CheckContext<'_>) {
-    if range.value.prefix_len() == 0 {
-        let bad = Bad {
-            expected: "networks of your own".to_owned(),
-            found: format!("{}, which is every address", quote(&range.value.to_string())),
-            help: Some("this switches the protection against foreign addresses off".to_owned()),
-            at: range.at.clone(),
-        };
-        context.warn("hosts.allowed_ranges", bad);
-    }
 }

@@ -1,11 +1,11 @@
 //! `[endpoint.probe]` of kind `https`: the request. Nothing that is taken here can make two requests out of one.
 
-use super::context::{Bad, CheckContext, Read, World};
+use super::context::{Bad, Read, World, values};
 use super::section::Section;
 use super::tls::NameFallback;
 use super::{files, read, secret, tls};
 use crate::config::raw::{Node, Value, toml_key};
-use crate::config::source_text::quote;
+use crate::config::source_text::plain;
 use crate::model::{HeaderValue, HttpsSpec, Secret};
 
 const MOST_HEADERS: usize = 32;
@@ -29,61 +29,32 @@ const OURS: &[&str] = &[
     "upgrade",
 ];
 
-const DEFAULT_PATH: DefaultPath = DefaultPath { path: "/", from: "default of https" };
-
-/// The request's path of a kind where none is written.
-pub(super) struct DefaultPath {
-    pub(super) path: &'static str,
-    /// For `check --show`.
-    pub(super) from: &'static str,
-}
-
 /// The keys of this kind.
-pub(super) fn https(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    fallback: &NameFallback,
-) -> Option<HttpsSpec> {
-    let world = context.world;
-    let tls = tls::verified(section, context, fallback);
-    let method = section.value(context, "method", method);
-    let path = path_or(section, context, path, DEFAULT_PATH);
-    let headers = section.value(context, "headers", |n| headers(n, world));
-    let body = section.value(context, "body", |n| read::bounded_text(n, LARGEST_BODY));
+pub(super) fn https(section: &mut Section<'_>, fallback: &NameFallback) -> Option<HttpsSpec> {
+    let world = section.context.world;
+    let tls = tls::verified(section, fallback);
+    let method = section.value("method", method);
+    let path = section.value_or("path", Some("/".to_owned()), path);
+    let headers = section.value("headers", |n| headers(n, world));
+    let body = section.value("body", |n| read::bounded_text(n, LARGEST_BODY));
     let expect_status =
-        section.value(context, "expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
-    let expect_body = section.optional(context, "expect_body", pattern);
+        section.value("expect_status", |n| read::filled_list(n, |n| read::integer::<u16>(n, 200..=599)));
+    let expect_body = section.optional("expect_body", pattern);
     Some(HttpsSpec {
         tls: tls?,
         method: method?,
         path: path?,
         headers: headers?,
         body: body?,
-        expect_status: expect_status?.into_iter().map(|s| s.value).collect(),
+        expect_status: values(&expect_status?),
         expect_body: expect_body?,
     })
 }
 
-/// The request's path as `read` takes it, or the default of a kind.
-pub(super) fn path_or(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    read: impl FnOnce(&Node) -> Read<String>,
-    default: DefaultPath,
-) -> Option<String> {
-    if section.has("path") {
-        return section.value(context, "path", read);
-    }
-    section.show_derived(context, "path", &quote(default.path), default.from);
-    Some(default.path.to_owned())
-}
-
 fn pattern(node: &Node) -> Read<String> {
     let text = read::bounded_text(node, LONGEST_VALUE)?;
-    match regex_lite::Regex::new(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(vec![Bad::new("a regular expression", node).help(error.to_string())]),
-    }
+    let refuse = |error: regex_lite::Error| vec![Bad::new("a regular expression", node).help(error.to_string())];
+    regex_lite::Regex::new(&text).map(|_| text).map_err(refuse)
 }
 
 fn method(node: &Node) -> Read<String> {
@@ -122,9 +93,9 @@ fn headers(node: &Node, world: World<'_>) -> Read<Headers> {
     }
     let (mut headers, mut complaints) = (Headers::new(), Vec::new());
     for (name, value) in read::named_values(table) {
-        match (header_name(&name, &headers), header_value(value, world)) {
-            (Ok(name), Ok(value)) => headers.push((name, value)),
-            (name, value) => complaints.extend(name.err().into_iter().chain(value.err()).flatten()),
+        match read::both(header_name(&name, &headers), header_value(value, world)) {
+            Ok(header) => headers.push(header),
+            Err(more) => complaints.extend(more),
         }
     }
     if complaints.is_empty() { Ok(headers) } else { Err(complaints) }
@@ -165,21 +136,18 @@ fn plain_value(text: &str, node: &Node) -> Read<HeaderValue> {
 }
 
 fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
-    let table = node.table().into_iter().flatten();
-    let unknown = table.clone().filter(|(name, _)| *name != "file").map(|(name, entry)| Bad {
-        expected: "only `file`".to_owned(),
-        found: format!("`{}`", toml_key(&crate::config::source_text::plain(name))),
-        help: None,
-        at: entry.key.clone(),
-    });
-    let mut complaints: Vec<Bad> = unknown.collect();
-    match table.clone().find(|(name, _)| *name == "file") {
-        None => complaints.push(secret::hidden("{ file = \"/path\" }", node)),
-        Some((_, file)) => match secret::place(&file.node, FORM).and_then(|p| files::secret(&p, &file.node, world)) {
-            Ok(secret) if complaints.is_empty() => return Ok(secret),
-            Ok(_) => {}
-            Err(more) => complaints.extend(more),
-        },
+    let (mut file, mut complaints) = (None, Vec::new());
+    for (name, entry) in node.table().into_iter().flatten() {
+        match name.as_str() {
+            "file" => file = Some(&entry.node),
+            _ => complaints.push(Bad::found_at(&entry.key, "only `file`", format!("`{}`", toml_key(&plain(name))))),
+        }
+    }
+    let place = file.ok_or_else(|| vec![secret::hidden("{ file = \"/path\" }", node)]);
+    match place.and_then(|file| files::secret(secret::place(file, FORM)?, file, world)) {
+        Ok(file) if complaints.is_empty() => return Ok(file.secret),
+        Ok(_) => {}
+        Err(more) => complaints.extend(more),
     }
     Err(complaints)
 }

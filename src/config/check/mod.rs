@@ -57,10 +57,11 @@ pub(crate) struct Checked {
 
 /// Judges a merged tree.
 pub(crate) fn check(tree: Table, texts: &[SourceText], world: World<'_>) -> Checked {
-    let mut context = CheckContext::new(world, texts, Findings::default());
-    let config = config(Drafts::read(tree, &mut context), &mut context);
-    let CheckContext { findings, effective, without, .. } = context;
-    Checked { config: config.filter(|_| !findings.has_errors()), effective, findings, without }
+    let context = CheckContext::new(world, texts, Findings::default());
+    let config = config(Drafts::read(tree, &context), &context);
+    let (findings, effective) = (context.findings.into_inner(), context.effective.into_inner());
+    let config = config.filter(|_| !findings.has_errors());
+    Checked { config, effective, findings, without: context.without.into_inner() }
 }
 
 /// Judges what the hosts writer needs of a merged tree, by the same rules: what they find elsewhere is dropped.
@@ -71,12 +72,13 @@ pub(crate) fn check_for_writer(
 ) -> (Option<WriterConfig>, Findings) {
     // No file that the tree names is looked at; they concern probes alone.
     let world = World { environment, facts: None, left_out: None };
-    let mut context = CheckContext::new(world, texts, Findings::for_writer());
-    let drafts = Drafts::read(tree, &mut context);
-    let ((), of_agent) = context.aside(|context| drafts.check_probes_and_addresses(context));
-    context.findings.tolerate(&of_agent);
-    let config = writer_config(drafts, &mut context);
-    (config.filter(|_| !context.findings.has_errors()), context.findings)
+    let context = CheckContext::new(world, texts, Findings::for_writer());
+    let drafts = Drafts::read(tree, &context);
+    let ((), of_agent) = context.aside(|| drafts.check_probes_and_addresses(&context));
+    context.findings.borrow_mut().tolerate(&of_agent);
+    let config = writer_config(drafts, &context);
+    let findings = context.findings.into_inner();
+    (config.filter(|_| !findings.has_errors()), findings)
 }
 
 /// What each section says.
@@ -92,24 +94,24 @@ struct Drafts {
 }
 
 impl Drafts {
-    fn read(tree: Table, context: &mut CheckContext<'_>) -> Self {
-        let mut root = Section::root(tree);
-        let host = general::host(root.section(context, "host"), context);
-        let cloud = cloud::cloud(root.section(context, "cloud"), context);
-        let steering = general::steering(root.section(context, "steering"), context);
+    fn read(tree: Table, context: &CheckContext<'_>) -> Self {
+        let mut root = Section::root(context, tree);
+        let host = general::host(root.section("host"));
+        let cloud = cloud::cloud(root.section("cloud"));
+        let steering = general::steering(root.section("steering"));
         let fleet_size = host.as_ref().map_or(1, |host| host.config.fleet_size);
         let shared = Shared { steering: steering.unwrap_or_default(), fleet_size };
-        let endpoints = endpoint::endpoints(&mut root, context, shared);
-        let hosts = hosts::hosts(root.section(context, "hosts"), context);
-        let dns = dns::dns(root.section(context, "dns"), context);
-        let metrics = general::metrics(root.section(context, "metrics"), context);
-        let log = general::log(root.section(context, "log"), context);
-        root.finish(context);
+        let endpoints = endpoint::endpoints(&mut root, shared);
+        let hosts = hosts::hosts(root.section("hosts"));
+        let dns = dns::dns(root.section("dns"));
+        let metrics = general::metrics(root.section("metrics"));
+        let log = general::log(root.section("log"));
+        root.finish();
         Self { host, cloud, steering, endpoints, hosts, dns, metrics, log }
     }
 
     /// Rules that concern the agent alone.
-    fn check_probes_and_addresses(&self, context: &mut CheckContext<'_>) {
+    fn check_probes_and_addresses(&self, context: &CheckContext<'_>) {
         cross::endpoints(&self.endpoints, context);
         if let Some(hosts) = &self.hosts {
             cross::addresses(&self.endpoints, hosts, context);
@@ -118,7 +120,7 @@ impl Drafts {
     }
 
     /// Rules that hold whatever is probed and discovered.
-    fn check_names_and_paths(&self, context: &mut CheckContext<'_>) {
+    fn check_names_and_paths(&self, context: &CheckContext<'_>) {
         cross::names(&self.endpoints, context);
         if let (Some(host), Some(hosts)) = (&self.host, &self.hosts) {
             cross::paths(host, hosts, context);
@@ -126,7 +128,7 @@ impl Drafts {
     }
 }
 
-fn config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<Config> {
+fn config(drafts: Drafts, context: &CheckContext<'_>) -> Option<Config> {
     drafts.check_probes_and_addresses(context);
     drafts.check_names_and_paths(context);
     let Drafts { host, cloud, steering, endpoints, hosts, dns, metrics, log } = drafts;
@@ -144,7 +146,7 @@ fn config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<Config> {
     })
 }
 
-fn writer_config(drafts: Drafts, context: &mut CheckContext<'_>) -> Option<WriterConfig> {
+fn writer_config(drafts: Drafts, context: &CheckContext<'_>) -> Option<WriterConfig> {
     drafts.check_names_and_paths(context);
     let Drafts { host, cloud: _, steering: _, endpoints, hosts, dns, metrics: _, log } = drafts;
     let enabled = || endpoints.iter().filter(|e| e.enabled);

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::context::{Bad, CheckContext};
-use super::section::{Conflict, Section};
+use super::context::Bad;
+use super::section::Section;
 use super::tls::NameFallback;
 use super::{deep, matrixone_user, read, secret, tls};
 use crate::config::source_text::quote;
@@ -48,13 +48,12 @@ const ADMINS: [&str; 6] = ["root", "admin", "accountadmin", "moadmin", "sysadmin
 
 /// The keys of these kinds.
 pub(super) fn mysql(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
+    section: &mut Section<'_>,
     fallback: &NameFallback,
     rules: LoginRules,
     around: &deep::Around,
 ) -> Option<(MysqlSpec, Option<DeepSpec>)> {
-    let login = login(section, context, rules);
+    let login = login(section, rules);
     // What was complained about is taken for given.
     let given = |is: fn(&MysqlLogin) -> bool| login.as_ref().is_none_or(|l| l.as_ref().is_some_and(is));
     let means = deep::SecretUse {
@@ -62,32 +61,28 @@ pub(super) fn mysql(
         lacks: (!given(|_| true)).then_some("`user` and `password_file` beside it"),
         of_query: ["query", "expect"],
     };
-    let deep = deep::deep(section, context, around, &means);
-    let tls = tls(section, context, fallback);
-    let query = section.value(context, "query", |n| read::bounded_text(n, LONGEST_QUERY));
-    let expect = expected_value(section, context);
+    let deep = deep::deep(section, around, &means);
+    let tls = tls(section, fallback);
+    let query = section.value("query", |n| read::bounded_text(n, LONGEST_QUERY));
+    let expect = expected_value(section);
     let (tls, expiry_warning) = tls?;
     let spec = MysqlSpec { tls, expiry_warning, login: login?, query: query?, expect: expect? };
     Some((spec, deep?))
 }
 
 /// Who logs in. The outer `None` if something was wrong.
-fn login(section: &mut Section, context: &mut CheckContext<'_>, rules: LoginRules) -> Option<Option<MysqlLogin>> {
+fn login(section: &mut Section<'_>, rules: LoginRules) -> Option<Option<MysqlLogin>> {
     let user_needed = rules == LoginRules::Plain;
     let (has_user, has_password) = (section.has("user"), section.has("password_file"));
     if !has_user && (user_needed || has_password) {
         let help = if has_password { None } else { Some("an unfinished login would get this host blocked") };
-        section.report_missing(context, "user", help);
+        section.report_missing("user", help);
     }
     if has_user && !has_password && !user_needed {
-        section.report_missing(
-            context,
-            "password_file",
-            Some("without a secret nothing logs in: leave `user` out, too"),
-        );
+        section.report_missing("password_file", Some("without a secret nothing logs in: leave `user` out, too"));
     }
-    let user = user(section, context, rules);
-    let password = file_secret(section, context, "password_file");
+    let user = user(section, rules);
+    let password = file_secret(section, "password_file");
     match (has_user, has_password) {
         (false, false) => (!user_needed).then_some(None),
         (true, false) if user_needed => Some(Some(MysqlLogin { user: user?, password: None })),
@@ -96,8 +91,8 @@ fn login(section: &mut Section, context: &mut CheckContext<'_>, rules: LoginRule
 }
 
 /// The name of who logs in; warns of administrators, and of who belongs to no account of MatrixOne.
-pub(super) fn user(section: &mut Section, context: &mut CheckContext<'_>, rules: LoginRules) -> Option<String> {
-    let user = section.read(context, "user", |n| {
+pub(super) fn user(section: &mut Section<'_>, rules: LoginRules) -> Option<String> {
+    let user = section.read("user", |n| {
         let text = read::bounded_text(n, LONGEST_USER)?;
         let clean = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
         match matrixone_user::malformed(&text).filter(|_| rules == LoginRules::Matrixone) {
@@ -109,14 +104,11 @@ pub(super) fn user(section: &mut Section, context: &mut CheckContext<'_>, rules:
     if rules == LoginRules::Matrixone && matrixone_user::lacks_account(&user.value) {
         let help = "MatrixOne looks for it in its provider's own account, and logs each login there that fails; write \
                     \"sys:…\" where that is meant";
-        let (found, at) = (quote(&user.value), user.at.clone());
-        let bad = Bad { expected: MATRIXONE_NAME.to_owned(), found, help: Some(help.to_owned()), at };
-        context.warn("endpoint.probe.user", bad);
+        section.warn("user", user.bad(MATRIXONE_NAME, quote(&user.value)).help(help));
     }
     if is_admin(&user.value) {
-        let help = "a user with no right but to log in is enough; its password lies on every host".to_owned();
-        let (expected, found) = ("a user without an admin's rights".to_owned(), quote(&user.value));
-        context.warn("endpoint.probe.user", Bad { expected, found, help: Some(help), at: user.at });
+        let help = "a user with no right but to log in is enough; its password lies on every host";
+        section.warn("user", user.bad("a user without an admin's rights", quote(&user.value)).help(help));
     }
     Some(user.value)
 }
@@ -130,63 +122,58 @@ fn is_admin(user: &str) -> bool {
 }
 
 /// A secret file, if the key is there.
-pub(super) fn file_secret(section: &mut Section, context: &mut CheckContext<'_>, name: &str) -> Option<FileSecret> {
-    let world = context.world;
-    section.value(context, name, |n| secret::file(n, world))
+pub(super) fn file_secret(section: &mut Section<'_>, name: &str) -> Option<FileSecret> {
+    let world = section.context.world;
+    section.value(name, |n| secret::file(n, world))
 }
 
 /// What is expected of the first column. The outer `None` if it was wrong.
-pub(super) fn expected_value(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Option<String>> {
-    section.optional(context, "expect", |n| read::bounded_text(n, LONGEST_VALUE))
+pub(super) fn expected_value(section: &mut Section<'_>) -> Option<Option<String>> {
+    section.optional("expect", |n| read::bounded_text(n, LONGEST_VALUE))
 }
 
-fn tls(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    fallback: &NameFallback,
-) -> Option<(MysqlTls, std::time::Duration)> {
-    let Some(mode) = section.read(context, "tls", |n| read::word(n, &MODES)) else {
+fn tls(section: &mut Section<'_>, fallback: &NameFallback) -> Option<(MysqlTls, std::time::Duration)> {
+    let Some(mode) = section.value("tls", |n| read::word(n, &MODES)) else {
         section.forget(&tls::VERIFIED);
-        let _ = tls::expiry_warning(section, context);
+        let _ = tls::expiry_warning(section);
         return None;
     };
-    let tls = match mode.value {
+    let tls = match mode {
         Mode::Verify => {
-            let spec = tls::verified(section, context, fallback)?;
+            let spec = tls::verified(section, fallback)?;
             let expiry_warning = spec.expiry_warning;
             return Some((MysqlTls::Verify(spec), expiry_warning));
         }
-        Mode::VerifyCa => return verify_ca(section, context),
+        Mode::VerifyCa => return verify_ca(section),
         Mode::Off => MysqlTls::Off,
         Mode::Preferred => MysqlTls::Preferred,
         Mode::Required => MysqlTls::Required,
     };
     let help = "no other mode looks at who signed the certificate, and for whom";
-    refuse_beside(section, context, mode.value, &tls::VERIFIED, help);
+    refuse_beside(section, mode, &tls::VERIFIED, help);
     section.forget(&tls::VERIFIED);
-    Some((tls, tls::expiry_warning(section, context)?))
+    Some((tls, tls::expiry_warning(section)?))
 }
 
 /// Who signed the certificate is looked at, and not for whom: for servers that made their certificates themselves.
-fn verify_ca(section: &mut Section, context: &mut CheckContext<'_>) -> Option<(MysqlTls, std::time::Duration)> {
+fn verify_ca(section: &mut Section<'_>) -> Option<(MysqlTls, std::time::Duration)> {
     if !section.has("ca_file") {
         let help = "whoever has a certificate of a public authority, for any name, would pass without";
-        section.report_missing(context, "ca_file", Some(help));
+        section.report_missing("ca_file", Some(help));
     }
-    refuse_beside(section, context, Mode::VerifyCa, &["server_name"], "verify_ca does not look at the name");
+    refuse_beside(section, Mode::VerifyCa, &["server_name"], "verify_ca does not look at the name");
     section.forget(&["server_name"]);
-    let bundle = tls::ca_file(section, context);
-    let expiry_warning = tls::expiry_warning(section, context)?;
+    let bundle = tls::ca_file(section);
+    let expiry_warning = tls::expiry_warning(section)?;
     Some((MysqlTls::VerifyCa(Arc::new(bundle?)), expiry_warning))
 }
 
 /// Complains of keys that only `verify` has.
-fn refuse_beside(section: &Section, context: &mut CheckContext<'_>, mode: Mode, keys: &[&str], help: &str) {
+fn refuse_beside(section: &Section<'_>, mode: Mode, keys: &[&str], help: &str) {
     for name in keys.iter().filter(|name| section.has(name)) {
-        let word = MODES.iter().find(|(_, other)| *other == mode).map_or("another", |(word, _)| *word);
         let modes = if *name == "ca_file" { "\"verify\" or \"verify_ca\"" } else { "\"verify\"" };
         let expected = format!("{modes} beside `{name}`");
-        section.report_conflict(context, "tls", Conflict { expected, found: &quote(word), help });
+        section.report_conflict("tls", expected, &read::quoted_word(&MODES, &mode), help);
     }
 }
 

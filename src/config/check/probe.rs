@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::context::{Bad, CheckContext, Located};
+use super::context::Bad;
 use super::mysql::LoginRules;
 use super::section::Section;
 use super::tls::NameFallback;
@@ -30,20 +30,20 @@ pub(super) struct Around {
 }
 
 /// `[endpoint.probe]`
-pub(super) fn probe(mut section: Section, context: &mut CheckContext<'_>, around: &Around) -> Option<ProbeSpec> {
-    let kind = kind(&mut section, context);
-    let port = port(&mut section, context, kind);
-    let path = schedule(&mut section, context);
-    let hold = section.value(context, "hold", |n| read::duration(n, Duration::ZERO..=HOUR));
+pub(super) fn probe(mut section: Section<'_>, around: &Around) -> Option<ProbeSpec> {
+    let kind = section.required("kind", |n| read::word(n, ProbeKindName::WORDS)).map(|kind| kind.value);
+    let port = port(&mut section, kind);
+    let path = schedule(&mut section);
+    let hold = section.value("hold", |n| read::duration(n, Duration::ZERO..=HOUR));
     let asked = match kind {
-        Some(kind) => kind_and_deep_check(kind, &mut section, context, around, path),
+        Some(kind) => kind_and_deep_check(kind, &mut section, around, path),
         None => {
             // Which keys belong here is not known: only those of no kind at all are unknown.
             keys::probe_kinds().iter().for_each(|(_, keys)| section.forget(keys));
             None
         }
     };
-    section.finish(context);
+    section.finish();
     let (kind, deep) = asked?;
     let returns = returns(&kind, around.fleet_size);
     Some(ProbeSpec { kind, port: port?, path: path?, deep, hold: hold?, returns })
@@ -65,40 +65,43 @@ type Asked = (ProbeKind, Option<DeepSpec>);
 
 fn kind_and_deep_check(
     kind: ProbeKindName,
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
+    section: &mut Section<'_>,
     around: &Around,
     path: Option<Schedule>,
 ) -> Option<Asked> {
     let deep_around = |interval| deep::Around { interval, fleet_size: around.fleet_size, path };
     match kind {
         ProbeKindName::Tcp => Some((ProbeKind::Tcp, None)),
-        ProbeKindName::Https => https::https(section, context, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
+        ProbeKindName::Https => https::https(section, &around.name).map(|spec| (ProbeKind::Https(spec), None)),
         ProbeKindName::Matrixone => {
-            mysql::mysql(section, context, &around.name, LoginRules::Matrixone, &deep_around("5m"))
+            mysql::mysql(section, &around.name, LoginRules::Matrixone, &deep_around(5 * MINUTE))
                 .map(|(spec, deep)| (ProbeKind::Matrixone(spec), deep))
         }
-        ProbeKindName::Mysql => mysql::mysql(section, context, &around.name, LoginRules::Plain, &deep_around("1m"))
+        ProbeKindName::Mysql => mysql::mysql(section, &around.name, LoginRules::Plain, &deep_around(MINUTE))
             .map(|(spec, deep)| (ProbeKind::Mysql(spec), deep)),
-        ProbeKindName::Tdengine => tdengine::tdengine(section, context, &around.name, &deep_around("1m"))
+        ProbeKindName::Tdengine => tdengine::tdengine(section, &around.name, &deep_around(MINUTE))
             .map(|(spec, deep)| (ProbeKind::Tdengine(spec), deep)),
     }
 }
 
-fn port(section: &mut Section, context: &mut CheckContext<'_>, kind: Option<ProbeKindName>) -> Option<u16> {
-    let (absent, default) = (!section.has("port"), kind.and_then(default_port));
-    if kind == Some(ProbeKindName::Tcp) && absent {
-        section.report_missing(context, "port", Some("tcp has no port of its own"));
+fn port(section: &mut Section<'_>, kind: Option<ProbeKindName>) -> Option<u16> {
+    let (absent, is_tcp) = (!section.has("port"), kind == Some(ProbeKindName::Tcp));
+    if is_tcp && absent {
+        section.report_missing("port", Some("tcp has no port of its own"));
     }
-    let port = section.read(context, "port", |n| read::integer::<u16>(n, 1..=65_535));
-    match (kind, default) {
-        (Some(ProbeKindName::Tcp), _) => tcp_port(port?, context),
-        (_, Some(default)) if absent => {
-            section.show_derived(context, "port", &default.to_string(), "default of this kind");
-            Some(default)
-        }
-        _ => port.map(|p| p.value),
+    let port = section.read("port", |n| read::integer::<u16>(n, 1..=65_535));
+    if let Some(default) = kind.and_then(default_port).filter(|_| absent) {
+        section.show_derived("port", &default.to_string(), "default of this kind");
+        return Some(default);
     }
+    let port = port?;
+    if is_tcp && DATABASE_PORTS.contains(&port.value) {
+        let help = "an aborted handshake counts against this host until the database blocks it; \
+                    the kinds \"mysql\" and \"matrixone\" know how to ask";
+        section.complain("port", port.bad("a port that is no database's", port.value.to_string()).help(help));
+        return None;
+    }
+    Some(port.value)
 }
 
 fn default_port(kind: ProbeKindName) -> Option<u16> {
@@ -110,38 +113,19 @@ fn default_port(kind: ProbeKindName) -> Option<u16> {
     }
 }
 
-fn kind(section: &mut Section, context: &mut CheckContext<'_>) -> Option<ProbeKindName> {
-    section.required(context, "kind", |n| read::word(n, ProbeKindName::WORDS)).map(|k| k.value)
-}
-
-fn tcp_port(port: Located<u16>, context: &mut CheckContext<'_>) -> Option<u16> {
-    if DATABASE_PORTS.contains(&port.value) {
-        let help = "an aborted handshake counts against this host until the database blocks it; \
-                    the kinds \"mysql\" and \"matrixone\" know how to ask";
-        let (expected, found) = ("a port that is no database's".to_owned(), port.value.to_string());
-        context.complain("endpoint.probe.port", Bad { expected, found, help: Some(help.to_owned()), at: port.at });
-        return None;
-    }
-    Some(port.value)
-}
-
-fn schedule(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Schedule> {
-    let interval = section.read(context, "interval", |n| read::duration(n, SHORTEST..=HOUR));
-    let fast_interval = section.read(context, "fast_interval", |n| read::duration(n, SHORTEST..=MINUTE));
-    let timeout = section.value(context, "timeout", |n| read::duration(n, SHORTEST..=MINUTE));
-    let rise = section.value(context, "rise", |n| read::integer(n, 1..=20));
-    let fall = section.value(context, "fall", |n| read::integer(n, 1..=20));
+fn schedule(section: &mut Section<'_>) -> Option<Schedule> {
+    let interval = section.read("interval", |n| read::duration(n, SHORTEST..=HOUR));
+    let fast_interval = section.read("fast_interval", |n| read::duration(n, SHORTEST..=MINUTE));
+    let timeout = section.value("timeout", |n| read::duration(n, SHORTEST..=MINUTE));
+    let rise = section.value("rise", |n| read::integer(n, 1..=20));
+    let fall = section.value("fall", |n| read::integer(n, 1..=20));
     let (interval, fast_interval) = (interval?, fast_interval?);
     if fast_interval.value > interval.value {
         let show = |d: Duration| humantime::format_duration(d).to_string();
         let default = if fast_interval.at.is_none() { ", the default" } else { "" };
-        let bad = Bad {
-            expected: format!("a `fast_interval` of at most `interval` ({})", show(interval.value)),
-            found: format!("{}{default}", show(fast_interval.value)),
-            help: None,
-            at: fast_interval.at.or(interval.at),
-        };
-        context.complain("endpoint.probe.fast_interval", bad);
+        let expected = format!("a `fast_interval` of at most `interval` ({})", show(interval.value));
+        let found = format!("{}{default}", show(fast_interval.value));
+        section.complain("fast_interval", Bad::found_at(&fast_interval.at.or(interval.at), expected, found));
     }
     Some(Schedule {
         interval: interval.value,

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::context::{Bad, Located, Read};
 use crate::config::keys;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
+use crate::config::source_text::quote;
 use crate::model::{HostName, NameError, ZoneId};
 
 /// The port of a resolver that names none.
@@ -30,6 +31,14 @@ pub(super) fn text(node: &Node) -> Read<&str> {
     node.text().map_or_else(|| bad("a string", node), Ok)
 }
 
+/// A string that is `good`.
+pub(super) fn text_that(node: &Node, expected: impl Into<String>, good: impl Fn(&str) -> bool) -> Read<String> {
+    match node.text() {
+        Some(text) if good(text) => Ok(text.to_owned()),
+        _ => bad(expected, node),
+    }
+}
+
 /// A string that is neither empty nor longer than `most` bytes, without NUL.
 pub(super) fn bounded_text(node: &Node, most: usize) -> Read<String> {
     match text(node)? {
@@ -40,35 +49,36 @@ pub(super) fn bounded_text(node: &Node, most: usize) -> Read<String> {
 
 /// An integer in a range.
 pub(super) fn integer<T: TryFrom<i64>>(node: &Node, range: RangeInclusive<i64>) -> Read<T> {
-    let fits = |i: &i64| range.contains(i);
     match node.value {
-        Value::Integer(Some(i)) if fits(&i) => T::try_from(i).or_else(|_| bad("an integer", node)),
+        Value::Integer(Some(i)) if range.contains(&i) => T::try_from(i).or_else(|_| bad("an integer", node)),
         _ => bad(format!("an integer from {} to {}", range.start(), range.end()), node),
     }
 }
 
 /// A duration in a range.
 pub(super) fn duration(node: &Node, range: RangeInclusive<Duration>) -> Read<Duration> {
-    let parsed = node.text().map(humantime::parse_duration);
     let (min, max) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
-    match parsed {
+    match node.text().map(humantime::parse_duration) {
         Some(Ok(d)) if range.contains(&d) => Ok(d),
         Some(Ok(_)) => bad(format!("a duration from {min} to {max}"), node),
-        _ => Err(vec![Bad::new("a duration in quotes, such as \"5s\" or \"500ms\"", node)]),
+        _ => bad("a duration in quotes, such as \"5s\" or \"500ms\"", node),
     }
 }
 
 /// One of a few words.
 pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Read<T> {
-    let found = words.iter().find(|(word, _)| node.text() == Some(word));
-    if let Some((_, value)) = found {
+    if let Some((_, value)) = words.iter().find(|(word, _)| node.text() == Some(word)) {
         return Ok(*value);
     }
     let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-    let mut complaint = Bad::new(format!("one of {}", quoted.join(", ")), node);
     let near = node.text().and_then(|t| keys::nearest(t, words.iter().map(|(word, _)| *word)));
-    complaint.help = near.map(|near| format!("did you mean \"{near}\"?"));
-    Err(vec![complaint])
+    let help = near.map(|near| format!("did you mean \"{near}\"?"));
+    Err(vec![Bad { help, ..Bad::new(format!("one of {}", quoted.join(", ")), node) }])
+}
+
+/// The word for a value, in quotes.
+pub(super) fn quoted_word<T: PartialEq>(words: &[(&str, T)], value: &T) -> String {
+    quote(words.iter().find(|(_, other)| other == value).map_or("another", |(word, _)| word))
 }
 
 /// A list, each element read by `read`.
@@ -84,12 +94,18 @@ pub(super) fn list<T>(node: &Node, mut read: impl FnMut(&Node) -> Read<T>) -> Re
     if complaints.is_empty() { Ok(values) } else { Err(complaints) }
 }
 
+/// Two values, or everything that is wrong with either.
+pub(super) fn both<A, B>(a: Read<A>, b: Read<B>) -> Read<(A, B)> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (a, b) => Err(a.err().into_iter().chain(b.err()).flatten().collect()),
+    }
+}
+
 /// A list of at least one element.
 pub(super) fn filled_list<T>(node: &Node, read: impl FnMut(&Node) -> Read<T>) -> Read<Vec<Located<T>>> {
     match &node.value {
-        Value::List(items) if items.is_empty() => {
-            Err(vec![Bad { found: "an empty list".to_owned(), ..Bad::new("at least one", node) }])
-        }
+        Value::List(items) if items.is_empty() => Err(vec![Bad::found_at(&node.at, "at least one", "an empty list")]),
         _ => list(node, read),
     }
 }
@@ -182,5 +198,5 @@ pub(super) fn resolver(node: &Node) -> Read<SocketAddr> {
     let text = node.text().unwrap_or_default();
     let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT)).or_else(|_| text.parse());
     let usable = |a: &SocketAddr| a.port() != 0 && !a.ip().is_unspecified() && !a.ip().is_multicast();
-    address.ok().filter(usable).ok_or_else(|| vec![Bad::new(expected, node)])
+    address.ok().filter(usable).map_or_else(|| bad(expected, node), Ok)
 }

@@ -29,7 +29,7 @@ struct Lengths {
 
 /// Where names are published by the hosts file: complains of more than fit into its block, and warns of names that will
 /// hardly fit. The stub has room for those of every config.
-pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, context: &mut CheckContext<'_>) {
+pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, context: &CheckContext<'_>) {
     if !hosts.config.publish {
         return;
     }
@@ -40,11 +40,11 @@ pub(super) fn names(drafts: &[Draft], hosts: &HostsDraft, context: &mut CheckCon
         at_least += entry_bytes(name, SHORTEST_REASON, lengths.at_least.iter().copied());
         likely += entry_bytes(name, SHORTEST_REASON, lengths.likely.iter().copied());
     }
-    let bad = |found: String| Bad {
-        expected: format!("names that fit into a block of at most {BLOCK_BYTES} bytes"),
-        found: format!("{} names that {found}", all.len()),
-        help: Some("fewer or shorter names, or dns.publish in place of hosts.publish".to_owned()),
-        at: drafts.iter().rfind(|d| d.enabled).and_then(|d| d.at.clone()),
+    let bad = |found: String| {
+        let at = drafts.iter().rfind(|d| d.enabled).and_then(|d| d.at.clone());
+        let expected = format!("names that fit into a block of at most {BLOCK_BYTES} bytes");
+        let help = "fewer or shorter names, or dns.publish in place of hosts.publish";
+        Bad::found_at(&at, expected, format!("{} names that {found}", all.len())).help(help)
     };
     if at_least > BLOCK_BYTES {
         context.complain("endpoint", bad(format!("take {at_least} at least")));

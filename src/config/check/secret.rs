@@ -7,7 +7,7 @@ use super::{files, read};
 use crate::config::raw::Node;
 use crate::config::redaction::names_a_place;
 use crate::config::source_text::HIDDEN;
-use crate::model::{FileSecret, Secret};
+use crate::model::FileSecret;
 
 /// The path of a secret file; `form` is how it is written.
 pub(super) fn place(node: &Node, form: &str) -> Read<PathBuf> {
@@ -18,16 +18,9 @@ pub(super) fn place(node: &Node, form: &str) -> Read<PathBuf> {
     }
 }
 
-/// What is in the secret file that a key names.
-pub(super) fn in_file(node: &Node, world: World<'_>) -> Read<Secret> {
-    files::secret(&place(node, "a path: \"/path\"")?, node, world)
-}
-
-/// The same, with what tells when it changes.
+/// The secret file that a key names.
 pub(super) fn file(node: &Node, world: World<'_>) -> Read<FileSecret> {
-    let path = place(node, "a path: \"/path\"")?;
-    let secret = files::secret(&path, node, world)?;
-    Ok(FileSecret { secret, written: files::written(&path, node, world)?, path })
+    files::secret(place(node, "a path: \"/path\"")?, node, world)
 }
 
 /// systemd's credentials.
@@ -38,5 +31,5 @@ pub(super) fn credential(node: &Node, form: &str) -> Bad {
 /// A complaint that shows nothing of what may be a secret.
 pub(super) fn hidden(expected: &str, node: &Node) -> Bad {
     let found = if node.text().is_some() { HIDDEN } else { node.type_name() };
-    Bad { found: found.to_owned(), ..Bad::wrong_type(expected, node) }
+    Bad::found_at(&node.at, expected, found)
 }

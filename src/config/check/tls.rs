@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::CheckContext;
 use super::section::Section;
 use super::{files, read};
 use crate::config::source_text::quote;
@@ -25,18 +24,14 @@ pub(super) enum NameFallback {
 }
 
 /// A session whose certificate is verified.
-pub(super) fn verified(
-    section: &mut Section,
-    context: &mut CheckContext<'_>,
-    fallback: &NameFallback,
-) -> Option<TlsSpec> {
-    let server_name = server_name(section, context, fallback);
+pub(super) fn verified(section: &mut Section<'_>, fallback: &NameFallback) -> Option<TlsSpec> {
+    let server_name = server_name(section, fallback);
     let system_roots = !section.has("ca_file");
-    let ca_file = ca_file(section, context);
+    let ca_file = ca_file(section);
     if system_roots {
-        section.show_derived(context, "ca_file", "\"\"", "the system's roots");
+        section.show_derived("ca_file", "\"\"", "the system's roots");
     }
-    let expiry_warning = expiry_warning(section, context);
+    let expiry_warning = expiry_warning(section);
     Some(TlsSpec {
         server_name: server_name?,
         trust: ca_file.map_or(Trust::System, |bundle| Trust::File(Arc::new(bundle))),
@@ -45,29 +40,26 @@ pub(super) fn verified(
 }
 
 /// The certificates of a file, if the key is there.
-pub(super) fn ca_file(section: &mut Section, context: &mut CheckContext<'_>) -> Option<TrustBundle> {
-    let world = context.world;
-    section.value(context, "ca_file", |n| files::trust_bundle(&read::path(n)?, n, world))
+pub(super) fn ca_file(section: &mut Section<'_>) -> Option<TrustBundle> {
+    let world = section.context.world;
+    section.value("ca_file", |n| files::trust_bundle(&read::path(n)?, n, world))
 }
 
 /// How long before its end a certificate is complained about.
-pub(super) fn expiry_warning(section: &mut Section, context: &mut CheckContext<'_>) -> Option<Duration> {
-    section.value(context, "expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR))
+pub(super) fn expiry_warning(section: &mut Section<'_>) -> Option<Duration> {
+    section.value("expiry_warning", |n| read::duration(n, Duration::ZERO..=YEAR))
 }
 
-fn server_name(section: &mut Section, context: &mut CheckContext<'_>, fallback: &NameFallback) -> Option<HostName> {
+fn server_name(section: &mut Section<'_>, fallback: &NameFallback) -> Option<HostName> {
     let absent = !section.has("server_name");
     if absent && matches!(fallback, NameFallback::Nothing) {
-        section.report_missing(
-            context,
-            "server_name",
-            Some("it is the first of private_dns, else the domain: give one of them"),
-        );
+        let help = "it is the first of private_dns, else the domain: give one of them";
+        section.report_missing("server_name", Some(help));
     }
-    let written = section.value(context, "server_name", read::host_name);
+    let written = section.value("server_name", read::host_name);
     match fallback {
         NameFallback::Name(name) if absent => {
-            section.show_derived(context, "server_name", &quote(name.as_str()), "from private_dns or domain");
+            section.show_derived("server_name", &quote(name.as_str()), "from private_dns or domain");
             Some(name.clone())
         }
         _ => written,

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::config::check;
-use crate::config::complaint::{Complaint, Complaints};
+use crate::config::complaint::{Bad, Complaint};
 use crate::config::drop_ins::drop_ins;
 use crate::config::facts::{Access, FileFacts, FileOwnership, Kind, MISSING, OutsideFacts, RegularFile, reason};
 use crate::config::raw::Table;
-use crate::config::source_text::{SourceText, plain};
+use crate::config::source_text::{SourceText, plain_path};
 use crate::config::sources::{Fingerprint, Sources};
 use crate::model::Wall;
 use crate::sys::atomic_file;
@@ -37,7 +37,7 @@ pub(super) struct ConfigFiles {
 /// As [`read_texts`], where a main file that is not there says nothing.
 pub(super) fn read_texts_that_exist(path: &Path) -> ConfigFiles {
     let missing = fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
-    read(path, missing.then(|| SourceText::new(show(path), String::new())))
+    read(path, missing.then(|| SourceText::new(plain_path(path), String::new())))
 }
 
 /// Reads the main file at `path`, and the drop-ins beside it.
@@ -52,7 +52,8 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
     let (mut documents, mut standing, mut unreadable) = (Vec::from_iter(main), Vec::new(), Vec::new());
     let mut sources = Sources::default();
     let drop_ins = drop_ins(&folder).unwrap_or_else(|found| {
-        unreadable.push(Complaint::about_file(show(&folder), "a readable folder of drop-ins", found, None));
+        let bad = Bad::found_at(&None, "a readable folder of drop-ins", found);
+        unreadable.push(Complaint::about_file(plain_path(&folder), bad));
         Vec::new()
     });
     sources.note_folder(&folder, &drop_ins);
@@ -62,30 +63,29 @@ fn read(path: &Path, main: Option<SourceText>) -> ConfigFiles {
                 documents.push(document);
                 standing.push(of_it);
             }
-            Err(more) => unreadable.extend(more.complaints),
+            Err(bad) => unreadable.push(Complaint::about_file(plain_path(&path), bad)),
         }
     }
     ConfigFiles { documents, standing, unreadable, sources }
 }
 
-fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Complaints> {
+fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwnership), Bad> {
     const HELP: &str = "start with `config/config.toml`, the commented default, or name a file with --config";
-    let complaint =
-        |expected: &str, found, help| Complaints::from(Complaint::about_file(show(path), expected, found, help));
     let unusable = |found: String| {
         let help = (found == MISSING).then(|| HELP.to_owned());
-        complaint("a readable configuration file", found, help)
+        Bad { help, ..Bad::found_at(&None, "a readable configuration file", found) }
     };
     let (mut file, status) = open(path, sources).map_err(unusable)?;
     let bytes = read_bounded(&mut file, status.len()).map_err(unusable)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        complaint("UTF-8 text", format!("another byte on line {line}, after {good} bytes"), None)
+        Bad::found_at(&None, "UTF-8 text", format!("another byte on line {line}, after {good} bytes"))
     })?;
     let acl = regular_file::acl(&file).map_or(true, |acl| !acl.is_empty());
-    let standing = FileOwnership { name: show(path), kind: Kind::File, access: Access::from_metadata(&status), acl };
-    Ok((SourceText::new(show(path), text), standing))
+    let name = plain_path(path);
+    let standing = FileOwnership { name: name.clone(), kind: Kind::File, access: Access::from_metadata(&status), acl };
+    Ok((SourceText::new(name, text), standing))
 }
 
 /// The folders that decide what the sources are: those of the main file and of the drop-ins, and where one is a
@@ -106,11 +106,18 @@ pub(super) fn folders(sources: &Sources) -> (Vec<FileOwnership>, Vec<Complaint>)
         match fs::metadata(&folder) {
             Ok(status) => {
                 let acl = regular_file::has_acl(&folder);
-                found.push(FileOwnership { name: show(&folder), kind, access: Access::from_metadata(&status), acl });
+                found.push(FileOwnership {
+                    name: plain_path(&folder),
+                    kind,
+                    access: Access::from_metadata(&status),
+                    acl,
+                });
             }
             // Then the file in it is not there either, which is told elsewhere if it matters.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => unknown.push(Complaint::about_file(show(&folder), "a folder", reason(&e), None)),
+            Err(e) => {
+                unknown.push(Complaint::about_file(plain_path(&folder), Bad::found_at(&None, "a folder", reason(&e))));
+            }
         }
     }
     (found, unknown)
@@ -176,8 +183,4 @@ fn read_bounded(file: &mut File, size: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(usize::try_from(size.min(LARGEST)).unwrap_or(0) + 1);
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| reason(&e))?;
     if bytes.len() as u64 > LARGEST { Err(format!("more than {} KiB", LARGEST / 1024)) } else { Ok(bytes) }
-}
-
-fn show(path: &Path) -> String {
-    plain(&path.to_string_lossy())
 }
