@@ -1,7 +1,6 @@
 //! What passes between the agent and the hosts writer: closed types, as files.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::dns::DnsReceipt;
 use super::limits::CapCounts;
-use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal};
+use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal, words};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
 pub const HANDOVER_FORMAT: u32 = 1;
@@ -110,46 +109,24 @@ impl Receipt {
     }
 }
 
-/// What a publisher found about a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// In force.
-    Published,
-    /// Not yet.
-    Pending,
-    /// In force, but another line for the same name stands before ours or beside it.
-    Shadowed,
-    /// In force with its standby addresses, if it has any, because the agent gave no sign of life (B17). Every name
-    /// in force has this verdict meanwhile, unless a graver one holds.
-    AgentLost,
-    /// Somebody keeps removing it.
-    Conflict,
-    /// Not admitted by the publisher's own policy; the last admitted answer stays.
-    Refused,
-    /// The file has owner, mode or attributes that could not be kept.
-    UnsupportedMetadata,
-}
-
-impl Verdict {
-    /// The word in status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Pending => "pending",
-            Self::Shadowed => "shadowed",
-            Self::AgentLost => "agent_lost",
-            Self::Conflict => "conflict",
-            Self::Refused => "refused",
-            Self::UnsupportedMetadata => "unsupported_metadata",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+words! {
+    /// What a publisher found about a name.
+    Verdict {
+        /// In force.
+        Published = "published",
+        /// Not yet.
+        Pending = "pending",
+        /// In force, but another line for the same name stands before ours or beside it.
+        Shadowed = "shadowed",
+        /// In force with its standby addresses, if it has any, because the agent gave no sign of life (B17). Every name
+        /// in force has this verdict meanwhile, unless a graver one holds.
+        AgentLost = "agent_lost",
+        /// Somebody keeps removing it.
+        Conflict = "conflict",
+        /// Not admitted by the publisher's own policy; the last admitted answer stays.
+        Refused = "refused",
+        /// The file has owner, mode or attributes that could not be kept.
+        UnsupportedMetadata = "unsupported_metadata",
     }
 }
 

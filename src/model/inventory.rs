@@ -1,7 +1,6 @@
 //! What discovery knows: every endpoint, its zones, its addresses, and how fresh that is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ranges::BadAddress;
 use super::{
     Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now, Zone,
-    ZoneStatus,
+    ZoneStatus, words,
 };
 
 /// Every endpoint by name.
@@ -254,39 +253,17 @@ pub enum Presence {
     },
 }
 
-/// Where addresses come from. Earlier ones outrank later ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// `addresses` in the config.
-    Fixed,
-    /// The cloud's API.
-    Api,
-    /// The domain name of one zone of the endpoint, asked of the VPC's resolvers.
-    ZoneDomain,
-    /// The domain name of the whole endpoint, likewise. It may give only some of the addresses.
-    EndpointDomain,
-}
-
-impl SourceKind {
-    /// Every source, the best first.
-    pub const ALL: [Self; 4] = [Self::Fixed, Self::Api, Self::ZoneDomain, Self::EndpointDomain];
-
-    /// The word in metrics and status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Api => "api",
-            Self::ZoneDomain => "zone_domain",
-            Self::EndpointDomain => "endpoint_domain",
-        }
-    }
-}
-
-impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+words! {
+    /// Where addresses come from. Earlier ones outrank later ones.
+    SourceKind {
+        /// `addresses` in the config.
+        Fixed = "fixed",
+        /// The cloud's API.
+        Api = "api",
+        /// The domain name of one zone of the endpoint, asked of the VPC's resolvers.
+        ZoneDomain = "zone_domain",
+        /// The domain name of the whole endpoint, likewise. It may give only some of the addresses.
+        EndpointDomain = "endpoint_domain",
     }
 }
 

@@ -8,34 +8,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Damping, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone};
+use super::{Damping, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone, words};
 
 mod secrets;
 
-/// One kind of question put to a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// Connect, TLS, greeting or status.
-    Path,
-    /// Login, query, result.
-    Deep,
-}
-
-impl Check {
-    /// The word for it in metrics and status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Deep => "deep",
-        }
-    }
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+words! {
+    /// One kind of question put to a target.
+    Check {
+        /// Connect, TLS, greeting or status.
+        Path = "path",
+        /// Login, query, result.
+        Deep = "deep",
     }
 }
 

@@ -137,11 +137,11 @@ fn flap_time(
 }
 
 fn prefer(node: &Node) -> Read<Prefer> {
-    read::word(node, &[("any", Prefer::Any), ("local_zone", Prefer::LocalZone)])
+    read::word(node, Prefer::WORDS)
 }
 
 fn answers(node: &Node) -> Read<Answers> {
-    read::word(node, &[("all", Answers::All), ("one", Answers::One)])
+    read::word(node, Answers::WORDS)
 }
 
 /// `[metrics]`
@@ -175,21 +175,9 @@ fn exposed(node: &Node) -> Read<Option<HostName>> {
 
 /// `[log]`
 pub(super) fn log(mut section: Section, context: &mut CheckContext<'_>) -> Option<LogConfig> {
-    let level = section.value(context, "level", |n| read::word(n, LEVELS));
-    let target = section.value(context, "target", |n| read::word(n, TARGETS));
-    let format =
-        section.value(context, "format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+    let level = section.value(context, "level", |n| read::word(n, LogLevel::WORDS));
+    let target = section.value(context, "target", |n| read::word(n, LogTarget::WORDS));
+    let format = section.value(context, "format", |n| read::word(n, LogFormat::WORDS));
     section.finish(context);
     Some(LogConfig { level: level?, target: target?, format: format? })
 }
-
-const TARGETS: &[(&str, LogTarget)] =
-    &[("auto", LogTarget::Auto), ("journald", LogTarget::Journald), ("stderr", LogTarget::Stderr)];
-
-const LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];

@@ -11,10 +11,10 @@ use super::schema::{
 use super::target::{hold, latency, latest_failure, millis, since, when};
 use super::{credentials, dns, former, problems};
 use crate::model::{
-    AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness,
-    HostFacts, HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
+    AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, EventClass,
+    Freshness, HostFacts, HostName, Now, Presence, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
 };
-use crate::observe::{ConfigState, Snapshot, events};
+use crate::observe::{ConfigState, Snapshot};
 use crate::sys::heartbeat::StageLife;
 
 /// The name of the hosts file among the publishers.
@@ -257,15 +257,11 @@ fn stage_report(life: &StageLife) -> StageReport {
 
 fn event_report(event: &Event, now: Now) -> EventReport {
     let Event { at, kind } = event;
-    let severity = match kind.severity() {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
+    let EventClass { label, maker: _, severity } = kind.class();
     EventReport {
         when: when(*at, now),
-        severity: severity.to_owned(),
-        event: events::label(kind).to_owned(),
+        severity: severity.to_string(),
+        event: label.to_owned(),
         text: kind.to_string(),
     }
 }

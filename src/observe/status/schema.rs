@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     AnswerReason, Check, EndpointId, EndpointName, FailureReason, HostName, SourceKind, Verdict, Withdrawal, Zone,
-    ZoneId,
+    ZoneId, words,
 };
 
 /// The version of [`StatusReport`]'s shape: it changes when something is renamed or removed.
@@ -239,30 +239,17 @@ pub struct CertificateReport {
     pub unused_and_ended: Vec<String>,
 }
 
-/// What is known of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AddressState {
-    /// Answers.
-    Up,
-    /// Does not.
-    Down,
-    /// Not yet judged.
-    Unknown,
-    /// Nothing probes it.
-    Unprobed,
-}
-
-impl AddressState {
-    /// The word for it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Unknown => "unknown",
-            Self::Unprobed => "unprobed",
-        }
+words! {
+    /// What is known of an address.
+    AddressState {
+        /// Answers.
+        Up = "up",
+        /// Does not.
+        Down = "down",
+        /// Not yet judged.
+        Unknown = "unknown",
+        /// Nothing probes it.
+        Unprobed = "unprobed",
     }
 }
 
