@@ -6,10 +6,11 @@ use std::path::Path;
 use super::exit::{Exit, Failed};
 use super::output::refuse_config;
 use super::{run_as, status_client};
-use crate::agent::oneshot::LookupContext;
+use crate::agent::oneshot::{Discovered, LookupContext};
 use crate::config::{self, Config, Environment};
 use crate::model::EndpointName;
 use crate::observe::status::StatusReport;
+use crate::preview::{Host, Seen};
 use crate::sys::clock::Clock;
 
 /// With whose credentials to look; run as root, the program first begins anew as the service user.
@@ -45,6 +46,17 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> 
     let result = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(result)
+}
+
+/// What one round saw, for a report of it.
+pub(super) fn seen<'a>(host: &'a Host, found: &'a Discovered, agent: &'a Result<StatusReport, String>) -> Seen<'a> {
+    let agent = agent.as_ref().map_err(String::as_str);
+    Seen { host, round: &found.round, inventory: &found.inventory, agent }
+}
+
+/// Where the command runs.
+pub(super) fn host(found: &Discovered) -> Host {
+    Host::new(&found.at.host, found.at.error.as_deref())
 }
 
 /// What the running agent knows, or why it does not say.

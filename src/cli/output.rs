@@ -15,6 +15,13 @@ pub(super) struct Output {
     pub(super) json: bool,
 }
 
+impl Output {
+    /// Prints an answer: as JSON if that is wanted, else as text.
+    pub(super) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failed> {
+        if self.json { json(value) } else { answer(&text()) }
+    }
+}
+
 /// Prints an answer.
 pub(super) fn answer(text: &str) -> Result<(), Failed> {
     print(text.as_bytes())

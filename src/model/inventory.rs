@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ranges::BadAddress;
 use super::{
-    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now, Zone,
-    ZoneStatus, words,
+    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now,
+    TargetKey, Zone, ZoneStatus, words,
 };
 
 /// Every endpoint by name.
@@ -20,6 +20,23 @@ pub struct Inventory {
     /// together with what is left, so that nobody takes the one for the other.
     #[serde(skip)]
     pub disowned: bool,
+}
+
+impl Inventory {
+    /// The endpoints that the config has.
+    pub fn configured(&self) -> impl Iterator<Item = (&EndpointName, &Endpoint)> {
+        self.endpoints.iter().filter(|(_, endpoint)| endpoint.presence == Presence::Configured)
+    }
+
+    /// The zone of an address among the endpoints of a name.
+    #[must_use]
+    pub fn zone_of(&self, name: &HostName, address: IpAddr) -> Option<&Zone> {
+        let zones = self.endpoints.values().flat_map(|e| {
+            let whole = e.names.contains(name) || e.leaving.contains_key(name) || e.domain.as_ref() == Some(name);
+            e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name) || z.leaving.contains_key(name))
+        });
+        zones.filter(|(_, entry)| entry.addresses.contains_key(&address)).map(|(zone, _)| zone).next()
+    }
 }
 
 /// One endpoint.
@@ -66,6 +83,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Each address that some source gives at present, with its zone.
+    pub fn current_addresses(&self) -> impl Iterator<Item = (&Zone, IpAddr)> {
+        self.zones.iter().flat_map(|(zone, entry)| entry.current().map(move |(address, _)| (zone, *address)))
+    }
+
+    /// The key of each such address, as one of the endpoint of this name.
+    pub fn current_targets(&self, name: &EndpointName) -> impl Iterator<Item = TargetKey> {
+        let key = |(zone, address): (&Zone, _)| TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
+        self.current_addresses().map(key)
+    }
+
     /// Whether any address is known, retired ones included.
     #[must_use]
     pub fn has_addresses(&self) -> bool {
@@ -213,6 +241,13 @@ pub struct ZoneEntry {
     pub cloud: Option<ZoneFacts>,
     /// Set while the cloud's API lacks it or calls it deleted.
     pub missing: Option<Missing>,
+}
+
+impl ZoneEntry {
+    /// The addresses that some source gives at present.
+    pub fn current(&self) -> impl Iterator<Item = (&IpAddr, &AddressEntry)> {
+        self.addresses.iter().filter(|(_, entry)| entry.retired.is_none())
+    }
 }
 
 /// One address.

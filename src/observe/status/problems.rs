@@ -1,16 +1,12 @@
 //! What is not well, in sentences; and the yes or no of `/healthz` and `/readyz`.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::latest_failure;
 use super::{credentials, discovery, dns, evidence, former};
-use crate::model::{
-    CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict,
-    Zone,
-};
+use crate::model::{CheckState, HostName, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict};
 use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
@@ -127,8 +123,7 @@ fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
 
 /// Addresses that are down, of endpoints that are still in the config.
 fn targets(snapshot: &Snapshot) -> Vec<String> {
-    let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
-    let addresses = configured.flat_map(|(name, endpoint)| current_addresses(name, endpoint));
+    let addresses = snapshot.inventory.configured().flat_map(|(name, endpoint)| endpoint.current_targets(name));
     let problems = |key: TargetKey| {
         let remarks = remarks(snapshot, &key);
         let [target, slow] = [target_problem, slow_problem].map(|problem| problem(snapshot, &key));
@@ -176,17 +171,6 @@ fn remarks(snapshot: &Snapshot, key: &TargetKey) -> BTreeSet<String> {
     let TargetKey { endpoint, zone, address } = key;
     let say = |remark: &Arc<str>| format!("{endpoint}: {address} in {zone}: {remark}");
     checks.filter_map(|check| check.remark.as_ref().map(say)).collect()
-}
-
-fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {
-    let key = |zone: &Zone, address: IpAddr| TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
-    let zones = endpoint.zones.iter();
-    zones
-        .flat_map(|(zone, entry)| {
-            let current = entry.addresses.iter().filter(|(_, a)| a.retired.is_none());
-            current.map(move |(address, _)| key(zone, *address))
-        })
-        .collect()
 }
 
 fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {

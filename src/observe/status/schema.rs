@@ -227,6 +227,9 @@ pub struct CertificateReport {
     pub names: Vec<String>,
     /// Who issued it.
     pub issuer: String,
+    /// From when on it is valid: RFC 3339, UTC; of `probe` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<String>,
     /// When it ends, or the first intermediate on the way from it to a trusted root: RFC 3339, UTC.
     pub ends: String,
     /// Days until then, rounded down; negative once it has ended.
