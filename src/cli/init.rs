@@ -196,8 +196,7 @@ fn write(path: &Path, config: &str) -> Result<(), Failed> {
 }
 
 fn unusable(path: &Path, error: io::Error) -> Failed {
-    let exit = io_exit(&error, Exit::Internal);
-    Failed::new(exit, anyhow::Error::from(error).context(path.display().to_string()))
+    io_exit(&error, Exit::Internal).because(path.display().to_string())(error)
 }
 
 fn in_the_way(path: &Path) -> Failed {

@@ -23,10 +23,8 @@ pub(super) fn load(path: &Path, only: Option<&str>) -> Result<Config, Failed> {
     let mut config = config::load(path, &Environment::current()).map_err(refuse_config)?.config;
     if let Some(only) = only {
         if !config.endpoints.keys().any(|name| name.as_str() == only) {
-            return Err(Failed::new(
-                Exit::Usage,
-                anyhow::anyhow!("no endpoint {only:?}: {}", known_endpoints(&config)),
-            ));
+            let known = known_endpoints(&config);
+            return Err(Failed::new(Exit::Usage, anyhow::anyhow!("no endpoint {only:?}: {known}")));
         }
         config.endpoints.retain(|name, _| name.as_str() == only);
     }
@@ -41,8 +39,7 @@ fn known_endpoints(config: &Config) -> String {
 /// Runs a future to its end. File work that hangs does not hold up the end.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|e| Failed::new(Exit::Internal, anyhow::Error::from(e).context("can't start a runtime")))?;
+    let runtime = runtime.map_err(Exit::Internal.because("can't start a runtime"))?;
     let result = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(result)

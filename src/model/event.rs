@@ -275,8 +275,8 @@ pub enum EventKind {
 /// Who brings an event about, and so how much there may be of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventMaker {
-    /// An outsider, as often as he likes: a server that fails at every other probe, a program that writes into the hosts
-    /// file.
+    /// An outsider, as often as he likes: a server that fails at every other probe, a program that writes into the
+    /// hosts file.
     Outsider,
     /// An outsider behind whom hysteresis, a hold or damping stands: what became of targets and answers. What comes in
     /// its usual rate is all told; of a flood about one subject the log tells the first ones and the number.
