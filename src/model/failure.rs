@@ -114,15 +114,16 @@ pub struct Failure {
     /// Says something only where the reason is [`FailureReason::Overloaded`].
     #[serde(default, skip_serializing_if = "is_passing")]
     overload: Overload,
-    /// It came before what the check is about.
+    /// The attempt got no further than the connection or the greeting.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    on_the_way: bool,
-    /// How often TCP had sent something again by then. Of no interest once the health of the target is known.
+    pub on_the_way: bool,
+    /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known. Of no
+    /// interest once the health of the target is known.
     #[serde(skip)]
-    retransmissions: u32,
+    pub retransmissions: u32,
     /// This host forbids connections to this one address. Of no interest once the health of the target is known.
     #[serde(skip)]
-    forbidden: bool,
+    pub forbidden: bool,
 }
 
 fn is_passing(overload: &Overload) -> bool {
@@ -167,22 +168,10 @@ impl Failure {
         Self { on_the_way: true, ..self }
     }
 
-    /// True if the attempt got no further than the connection or the greeting.
-    #[must_use]
-    pub fn is_on_the_way(&self) -> bool {
-        self.on_the_way
-    }
-
     /// The same after TCP had to send something again so often because its timer ran out.
     #[must_use]
     pub fn with_retransmissions(self, retransmissions: u32) -> Self {
         Self { retransmissions, ..self }
-    }
-
-    /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known.
-    #[must_use]
-    pub fn retransmissions(&self) -> u32 {
-        self.retransmissions
     }
 
     /// The same where what this host lacks is leave to connect to this one address: a rule of its firewall or a route,
@@ -190,12 +179,6 @@ impl Failure {
     #[must_use]
     pub fn forbidden(self) -> Self {
         Self { forbidden: true, ..self }
-    }
-
-    /// True if this host forbids connections to this one address.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        self.forbidden
     }
 
     /// The kind of overload; `None` for any other reason.

@@ -224,7 +224,6 @@ pub struct Missing {
     /// `gone_grace`.
     pub confirmed: Option<Boottime>,
     /// When the latest one ended.
-    #[serde(default)]
     pub latest: Option<Boottime>,
 }
 

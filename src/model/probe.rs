@@ -93,12 +93,6 @@ impl ProbeSpec {
         let deep = self.deep.map(|deep| (Check::Deep, deep.schedule));
         [(Check::Path, self.path)].into_iter().chain(deep)
     }
-
-    /// The rhythm of a check, if the targets have it.
-    #[must_use]
-    pub fn schedule(&self, check: Check) -> Option<Schedule> {
-        self.checks().find(|(own, _)| *own == check).map(|(_, schedule)| schedule)
-    }
 }
 
 /// The check that logs in.
@@ -324,10 +318,7 @@ impl HeaderValue {
     /// True if it came from a file of its own.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Secret(_) => true,
-        }
+        matches!(self, Self::Secret(_))
     }
 }
 

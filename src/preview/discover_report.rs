@@ -149,10 +149,7 @@ fn statuses(facts: &CloudFacts) -> Statuses {
 }
 
 fn source_said(said: &Result<SourceAnswer, SourceError>) -> SourceSaid {
-    let error = match said {
-        Ok(found) => found.incomplete.as_ref(),
-        Err(error) => Some(error),
-    };
+    let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
     SourceSaid { ok: error.is_none(), error: error.map(error_with_advice) }
 }
 
@@ -168,10 +165,8 @@ fn zone_found(entry: &ZoneEntry) -> ZoneFound {
 }
 
 fn why_gone(found: &SourceAnswer) -> String {
-    match found.cloud.as_ref().and_then(CloudFacts::trouble) {
-        Some(trouble) => trouble.to_owned(),
-        None => "the API lists no such endpoint in this account and region".to_owned(),
-    }
+    let trouble = found.cloud.as_ref().and_then(CloudFacts::trouble);
+    trouble.unwrap_or("the API lists no such endpoint in this account and region").to_owned()
 }
 
 fn why_without_address(endpoint: &Endpoint, zones: &BTreeMap<Zone, ZoneFound>) -> String {

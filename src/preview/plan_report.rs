@@ -10,8 +10,8 @@ use super::advice::error_with_advice;
 use super::agent::{AgentAnswer, Comparison};
 use super::common::{Host, SCHEMA, Seen};
 use crate::model::{
-    Answer, AnswerReason, Check, CheckHealth, CheckState, EndpointName, Failure, FailureReason, HealthView, HostName,
-    Plan, TargetKey, Withdrawal, Zone,
+    Answer, AnswerReason, Check, CheckHealth, CheckState, Failure, FailureReason, HealthView, HostName, Plan,
+    TargetKey, Withdrawal,
 };
 use crate::observe::status::{Placed, StatusReport, name_rows, placed, places};
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
@@ -55,12 +55,9 @@ pub struct PlanReport {
 /// One check of one address.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckSaid {
-    /// The endpoint.
-    pub endpoint: EndpointName,
-    /// The zone.
-    pub zone: Zone,
-    /// The address.
-    pub address: IpAddr,
+    /// The endpoint, the zone and the address.
+    #[serde(flatten)]
+    pub target: TargetKey,
     /// Which check; `null` if nothing probes the address.
     pub check: Option<Check>,
     /// `up`, `down`, `unknown`, `unprobed`.
@@ -200,17 +197,9 @@ fn checks(seen: Seen<'_>, health: &HealthView) -> Vec<CheckSaid> {
     all
 }
 
-fn unprobed(TargetKey { endpoint, zone, address }: &TargetKey) -> CheckSaid {
-    CheckSaid {
-        endpoint: endpoint.clone(),
-        zone: zone.clone(),
-        address: *address,
-        check: None,
-        verdict: "unprobed",
-        latency_ms: None,
-        reason: None,
-        detail: None,
-    }
+fn unprobed(key: &TargetKey) -> CheckSaid {
+    let target = key.clone();
+    CheckSaid { target, check: None, verdict: "unprobed", latency_ms: None, reason: None, detail: None }
 }
 
 fn last_check(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid {
@@ -233,7 +222,8 @@ fn last_check(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid 
 fn check_rows(checks: &[CheckSaid]) -> Vec<[Cell; 6]> {
     let mut rows = vec![head(["ENDPOINT", "ZONE", "ADDRESS", "CHECK", "VERDICT", "LATENCY, OR WHY NOT"])];
     let mut above = None;
-    for CheckSaid { endpoint, zone, address, check, verdict, latency_ms, reason, detail } in checks {
+    for CheckSaid { target, check, verdict, latency_ms, reason, detail } in checks {
+        let TargetKey { endpoint, zone, address } = target;
         let name = if above.replace(endpoint) == Some(endpoint) { String::new() } else { endpoint.to_string() };
         let tone = match *verdict {
             "up" => Tone::Good,

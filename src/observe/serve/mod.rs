@@ -31,15 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// Writes the report as JSON to whoever connects, and closes. Reads nothing.
 pub async fn status_socket(listener: UnixListener, views: Views, token: CancellationToken) {
     let mut connections = Connections::default();
-    loop {
-        let accepted = tokio::select! {
-            () = token.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => connections.spawn(write_report(stream, views.clone())),
-            Err(error) => pause("the status socket", &error).await,
-        }
+    while let Some((stream, _)) = next_connection("the status socket", || listener.accept(), &token).await {
+        connections.spawn(write_report(stream, views.clone()));
     }
 }
 
@@ -62,9 +55,18 @@ fn report_json(views: &Views) -> String {
     json
 }
 
-async fn pause(listener: &str, error: &std::io::Error) {
-    tracing::warn!(target: PROVOKED, %error, "{listener} can't accept a connection");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
+/// What the listener accepts next; `None` once the token is cancelled.
+async fn next_connection<C, F>(listener: &str, accept: impl Fn() -> F, token: &CancellationToken) -> Option<C>
+where
+    F: Future<Output = std::io::Result<C>>,
+{
+    loop {
+        match token.run_until_cancelled(accept()).await? {
+            Ok(connection) => return Some(connection),
+            Err(error) => tracing::warn!(target: PROVOKED, %error, "{listener} can't accept a connection"),
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
 }
 
 /// The running connections of one listener: bounded, and gone with it.

@@ -135,11 +135,8 @@ fn targets(snapshot: &Snapshot) -> Vec<String> {
 /// An address that answers, and much more slowly than a sibling.
 fn slow_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     let (check, Slowness { median, beside, .. }) = snapshot.health.targets.get(key)?.slow()?;
-    let TargetKey { endpoint, zone, address } = key;
-    let [median, beside] = [median, beside].map(|time| time.as_millis());
-    Some(format!(
-        "{endpoint}: {address} in {zone} is slow: its {check} check takes {median} ms, a sibling's {beside} ms (medians of ten)"
-    ))
+    let (target, [median, beside]) = (in_words(key), [median, beside].map(|time| time.as_millis()));
+    Some(format!("{target} is slow: its {check} check takes {median} ms, a sibling's {beside} ms (medians of ten)"))
 }
 
 /// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check,
@@ -168,8 +165,7 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
 /// What the probers themselves want to be known, each thing once.
 fn remarks(snapshot: &Snapshot, key: &TargetKey) -> BTreeSet<String> {
     let checks = snapshot.health.targets.get(key).into_iter().flat_map(|target| target.checks.values());
-    let TargetKey { endpoint, zone, address } = key;
-    let say = |remark: &Arc<str>| format!("{endpoint}: {address} in {zone}: {remark}");
+    let say = |remark: &Arc<str>| format!("{}: {remark}", in_words(key));
     checks.filter_map(|check| check.remark.as_ref().map(say)).collect()
 }
 
@@ -178,9 +174,12 @@ fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     if !matches!(target.summary(), CheckState::Down { .. }) {
         return None;
     }
-    let TargetKey { endpoint, zone, address } = key;
     let why = latest_failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
-    Some(format!("{endpoint}: {address} in {zone} is down{why}"))
+    Some(format!("{} is down{why}", in_words(key)))
+}
+
+fn in_words(TargetKey { endpoint, zone, address }: &TargetKey) -> String {
+    format!("{endpoint}: {address} in {zone}")
 }
 
 fn config(config: &ConfigState) -> Vec<String> {

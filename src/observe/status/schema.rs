@@ -33,7 +33,6 @@ pub struct StatusReport {
     /// The config in force.
     pub config: ConfigReport,
     /// Whose keys sign the calls to the cloud's API; `None` where nobody asks it.
-    #[serde(default)]
     pub credentials: Option<CredentialsReport>,
     /// Every endpoint of the config, and those that leave, by label.
     pub endpoints: BTreeMap<EndpointName, EndpointReport>,
@@ -142,7 +141,6 @@ pub struct EndpointReport {
     /// Who told its addresses, and how fresh that is.
     pub sources: BTreeMap<SourceKind, SourceReport>,
     /// What the cloud's API said of it last; `None` where it is not asked.
-    #[serde(default)]
     pub cloud: Option<CloudReport>,
     /// True if a source answered that there is no such endpoint, and never told of one.
     #[serde(default)]
@@ -193,7 +191,6 @@ pub struct AddressReport {
     #[serde(default)]
     pub checks: BTreeMap<Check, CheckReport>,
     /// The certificate that was shown last; `None` without TLS, or before the first.
-    #[serde(default)]
     pub certificate: Option<CertificateReport>,
     /// The latest failure, kept after the recovery; `None` if no probe has failed.
     pub last_failure: Option<FailureReport>,

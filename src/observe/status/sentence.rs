@@ -3,6 +3,7 @@
 use super::{dns, problems};
 use crate::model::CheckState;
 use crate::observe::Snapshot;
+use crate::observe::text_table::count;
 
 /// Whether what was decided is in force where it is published: the plan, or the cached one.
 #[must_use]
@@ -28,8 +29,7 @@ pub fn sentence(snapshot: &Snapshot) -> String {
 fn names(snapshot: &Snapshot) -> String {
     match snapshot.plan.plan.as_ref().map_or(0, |plan| plan.answers.len()) {
         0 => "no name to publish".to_owned(),
-        1 => "1 name published".to_owned(),
-        n => format!("{n} names published"),
+        n => format!("{} published", count(n, "name")),
     }
 }
 
