@@ -75,7 +75,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
         has_room(path)?;
     }
     let answer = match run_as::service_user() {
-        // What only root may write has to be drafted by somebody who may do less.
+        // What only root may write has to be drafted by a user who may do less.
         Some(_) if args.write && !as_unit => ask_another(args, path)?,
         _ => Ok(ask(args, path, as_unit)?),
     };

@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            // Help and version are no errors; a closed pipe is nobody's.
+            // Help and version are no errors; a closed pipe is none either.
             let _ = e.print();
             return if e.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Digest, words};
+use super::{Digest, worded};
 
 /// What became of the plan at the stub, and where it is heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct DnsReceipt {
     pub listeners: BTreeMap<(SocketAddr, DnsTransport), Option<String>>,
 }
 
-words! {
+worded! {
     /// How a query comes.
     DnsTransport {
         /// In a datagram.
@@ -25,7 +25,7 @@ words! {
     }
 }
 
-words! {
+worded! {
     /// How a query ends.
     DnsCode {
         /// An answer, or that there is none of this type.
@@ -38,7 +38,7 @@ words! {
         NxDomain = "nxdomain",
         /// No such operation.
         NotImp = "notimp",
-        /// Somebody else's name.
+        /// A name that is not ours.
         Refused = "refused",
         /// To transfer or change what is no zone of ours.
         NotAuth = "notauth",

@@ -7,9 +7,8 @@ use serde::Serialize;
 
 use super::{
     AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Wall, Withdrawal,
-    Zone,
+    Zone, worded,
 };
-use crate::model::words::words;
 
 mod words;
 
@@ -23,12 +22,12 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-words! {
+worded! {
     /// How loud an event is.
     Severity {
         /// Worth a line at `info`.
         Info = "info",
-        /// Somebody should look.
+        /// An admin should look.
         Warning = "warning",
         /// Something does not work.
         Error = "error",
@@ -229,7 +228,7 @@ pub enum EventKind {
         /// How many are left out.
         left_out: usize,
     },
-    /// Somebody keeps removing our block.
+    /// Another program keeps removing our block.
     PublishConflict {
         /// Where.
         publisher: &'static str,

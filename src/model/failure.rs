@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::words;
+use super::worded;
 
-words! {
+worded! {
     /// The reason of a failed check. Its [`label`](Self::label) is the metric label and the word in status and logs.
     FailureReason {
         /// The address answered with a reset to the SYN, or said the port is closed.
@@ -80,7 +80,7 @@ impl FailureReason {
         matches!(self, Self::Auth | Self::Suspended | Self::NotAllowed | Self::Misconfigured)
     }
 
-    /// True if somebody on the other side has said something, be it the wrong thing.
+    /// True if the server has said something, be it the wrong thing.
     #[must_use]
     pub fn is_an_answer(self) -> bool {
         !matches!(self, Self::Refused | Self::Unreachable | Self::Timeout | Self::Reset | Self::Local)
@@ -114,7 +114,7 @@ pub struct Failure {
     /// Says something only where the reason is [`FailureReason::Overloaded`].
     #[serde(default, skip_serializing_if = "is_passing")]
     overload: Overload,
-    /// The attempt got no further than the connection or the greeting.
+    /// The attempt got no further than the connection or the greeting: it came before what the check is about.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_the_way: bool,
     /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known. Of no

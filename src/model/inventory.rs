@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ranges::BadAddress;
 use super::{
-    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now,
-    TargetKey, Zone, ZoneStatus, words,
+    Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now, Zone,
+    ZoneStatus, worded,
 };
 
 /// Every endpoint by name.
@@ -17,7 +17,7 @@ pub struct Inventory {
     /// By the admin's name.
     pub endpoints: BTreeMap<EndpointName, Endpoint>,
     /// What was recalled at the start turned out to be another machine's and is not in here any more (B12). Said
-    /// together with what is left, so that nobody takes the one for the other.
+    /// together with what is left, so that no reader takes the one for the other.
     #[serde(skip)]
     pub disowned: bool,
 }
@@ -88,12 +88,6 @@ impl Endpoint {
         self.zones.iter().flat_map(|(zone, entry)| entry.current().map(move |(address, _)| (zone, *address)))
     }
 
-    /// The key of each such address, as one of the endpoint of this name.
-    pub fn current_targets(&self, name: &EndpointName) -> impl Iterator<Item = TargetKey> {
-        let key = |(zone, address): (&Zone, _)| TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
-        self.current_addresses().map(key)
-    }
-
     /// Whether any address is known, retired ones included.
     #[must_use]
     pub fn has_addresses(&self) -> bool {
@@ -107,7 +101,7 @@ impl Endpoint {
     }
 
     /// Whether the last successful answers still have this address. One that they lack may be kept, since it is the
-    /// last (B1); but it may be somebody else's by now, and no secret goes there. What the API's last answer lacks,
+    /// last (B1); but it may be another server's by now, and no secret goes there. What the API's last answer lacks,
     /// another source has to tell now: what a failing one once told is no word against it.
     #[must_use]
     pub fn vouches_for(&self, entry: &AddressEntry) -> bool {
@@ -287,7 +281,7 @@ pub enum Presence {
     },
 }
 
-words! {
+worded! {
     /// Where addresses come from. Earlier ones outrank later ones.
     SourceKind {
         /// `addresses` in the config.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, words};
+use super::{HostName, worded};
 
 /// Addresses that one name may have, standby ones included, and those of one endpoint likewise. More are a mistake, and
 /// small resolvers read only 48.
@@ -48,7 +48,7 @@ pub fn entry_size<'a>(name: &HostName, addresses: impl IntoIterator<Item = &'a I
     entry_bytes(name.as_str().len(), LONGEST_REASON, lengths)
 }
 
-words! {
+worded! {
     /// What there can be too much of.
     Capped {
         /// Addresses of an endpoint or name.
@@ -78,7 +78,7 @@ impl CapCounts {
         }
     }
 
-    /// Counts what somebody else counted.
+    /// Counts what another one counted.
     pub fn extend(&mut self, other: &Self) {
         other.0.iter().for_each(|(what, more)| self.add(*what, *more));
     }

@@ -1,8 +1,8 @@
 //! How loud the log is, where it goes, and how a line looks.
 
-use super::words;
+use super::worded;
 
-words! {
+worded! {
     /// `[log].level`
     LogLevel {
         /// `error`
@@ -18,7 +18,7 @@ words! {
     }
 }
 
-words! {
+worded! {
     /// `[log].format`
     LogFormat {
         /// For people.
@@ -28,7 +28,7 @@ words! {
     }
 }
 
-words! {
+worded! {
     /// `[log].target`
     LogTarget {
         /// The journal where stderr leads to it, else stderr.

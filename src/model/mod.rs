@@ -61,5 +61,5 @@ pub use probe::{
 pub use ranges::Families;
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};
-pub(crate) use words::words;
+pub(crate) use words::worded;
 pub use words::{ProbeKindName, ProviderName};

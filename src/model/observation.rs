@@ -51,7 +51,7 @@ pub struct Timings {
     pub tail_loss_probe: bool,
 }
 
-/// One check that was made once, for somebody who asked.
+/// One check that was made once, for an admin who asked.
 #[derive(Debug, Clone)]
 pub struct Probed {
     /// Of which target.

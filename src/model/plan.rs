@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, HostName, Now, words};
+use super::{Digest, HostName, Now, worded};
 
 /// The answer of every published name, and the names that were given up. It holds no clock, no counter and no free
 /// text, so equal situations give equal plans.
@@ -17,10 +17,10 @@ pub struct Plan {
     /// Names that must leave what is published, and why: absence alone never removes (B1).
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
     /// What each answer has left, as long as that is dead, on hold or overloaded: a single answer (`answers = "one"`)
-    /// that was there has failed over, one that never was has not. A memory of steering's, told nobody.
+    /// that was there has failed over, one that never was has not. A memory of steering's, not shown.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left: BTreeMap<HostName, BTreeSet<IpAddr>>,
-    /// What was published before anything had been probed, until it is found to work; told nobody either.
+    /// What was published before anything had been probed, until it is found to work; not shown either.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unproven: BTreeMap<HostName, BTreeSet<IpAddr>>,
 }
@@ -37,28 +37,28 @@ pub struct Answer {
     pub reason: AnswerReason,
 }
 
-words! {
+worded! {
     /// Why steering answered so, first the strongest. Which one is given where several hold: the table in
     /// `steer::reason`.
     AnswerReason {
-        /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and nothing
-        /// answers there yet.
+        /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and
+        /// nothing answers there yet.
         RemovalPending = "removal_pending",
         /// Every address is down, and since then nothing at all has answered on at least two endpoints: probably this
         /// host's own fault (B5).
         LocalFaultHeld = "local_fault_held",
-        /// Every address is down, or every published one by what no other would mend. The last set stays, or those of which
-        /// at least the path is up.
+        /// Every address is down, or every published one by what no other would mend. The last set stays, or those of
+        /// which at least the path is up.
         AllDownKept = "all_down_kept",
         /// A drained zone is used because nothing else is healthy.
         DrainedButNeeded = "drained_but_needed",
         /// An admin drained a zone.
         Drained = "drained",
-        /// An address is left out because it is dead, on hold or overloaded, that would be published if all were well, and
-        /// some published one is not down.
+        /// An address is left out because it is dead, on hold or overloaded, that would be published if all were well,
+        /// and some published one is not down.
         FailedOver = "failed_over",
-        /// Some published address is down, and nothing has disproved it: what it fails by no other one would mend, or the
-        /// evidence is still to come.
+        /// Some published address is down, and nothing has disproved it: what it fails by no other one would mend, or
+        /// the evidence is still to come.
         DownKept = "down_kept",
         /// A zone's own name, which only ever points at that zone.
         Pinned = "pinned",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{EndpointName, SourceKind, words};
+use super::{EndpointName, SourceKind, worded};
 
 /// `[steering]` with the `[endpoint.steering]` of every endpoint laid over it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ pub struct Graces {
 impl Graces {
     /// For an address that this source has stopped to give.
     #[must_use]
-    pub fn of(self, source: SourceKind) -> Duration {
+    pub fn for_source(self, source: SourceKind) -> Duration {
         match source {
             SourceKind::Fixed => self.removal,
             SourceKind::Api | SourceKind::ZoneDomain | SourceKind::EndpointDomain => self.gone,
@@ -80,7 +80,7 @@ impl Default for Damping {
     }
 }
 
-words! {
+worded! {
     /// `prefer`.
     #[derive(Default)]
     Prefer {
@@ -92,7 +92,7 @@ words! {
     }
 }
 
-words! {
+worded! {
     /// `answers`.
     #[derive(Default)]
     Answers {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Damping, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone, words};
+use super::{Damping, Endpoint, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone, worded};
 
 mod secrets;
 
-words! {
+worded! {
     /// One kind of question put to a target.
     Check {
         /// Connect, TLS, greeting or status.
@@ -31,6 +31,14 @@ pub struct TargetKey {
     pub zone: Zone,
     /// The address that is dialled.
     pub address: IpAddr,
+}
+
+impl TargetKey {
+    /// Of each address that some source gives at present of an endpoint.
+    pub fn of_endpoint(name: &EndpointName, endpoint: &Endpoint) -> impl Iterator<Item = Self> {
+        let key = |(zone, address): (&Zone, _)| Self { endpoint: name.clone(), zone: zone.clone(), address };
+        endpoint.current_addresses().map(key)
+    }
 }
 
 impl fmt::Display for TargetKey {

@@ -1,8 +1,8 @@
 //! Enums of which each variant has one word, which config, help, metrics, status, files and messages share.
 
-/// Defines such an enum. Variants and words are written once, so that none can be forgotten in a table; the word is also
-/// how a value is displayed and serialised.
-macro_rules! words {
+/// Defines such an enum. Variants and words are written once, so that none can be forgotten in a table; the word is
+/// also how a value is displayed and serialised.
+macro_rules! worded {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +34,9 @@ macro_rules! words {
     };
 }
 
-pub(crate) use words;
+pub(crate) use worded;
 
-words! {
+worded! {
     /// `kind` of `[endpoint.probe]`: the name of a [`ProbeKind`](super::ProbeKind).
     ProbeKindName {
         /// MatrixOne.
@@ -52,7 +52,7 @@ words! {
     }
 }
 
-words! {
+worded! {
     /// `provider` of `[cloud.credentials]`.
     ProviderName {
         /// The default chain of the official SDKs.

@@ -148,7 +148,7 @@ pub struct Views {
     pub started: Now,
 }
 
-/// One instant. A plain value: making one copies pointers, holding one blocks nobody.
+/// One instant. A plain value: making one copies pointers, holding one blocks no stage.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Which program.

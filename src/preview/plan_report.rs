@@ -188,7 +188,7 @@ fn given_up(why: Withdrawal) -> &'static str {
 
 fn checks(seen: Seen<'_>, health: &HealthView) -> Vec<CheckSaid> {
     let mut all = Vec::new();
-    for key in seen.inventory.endpoints.iter().flat_map(|(name, endpoint)| endpoint.current_targets(name)) {
+    for key in seen.inventory.endpoints.iter().flat_map(|(name, endpoint)| TargetKey::of_endpoint(name, endpoint)) {
         match health.targets.get(&key) {
             Some(health) => all.extend(health.checks.iter().map(|(check, h)| last_check(&key, *check, h))),
             None => all.push(unprobed(&key)),

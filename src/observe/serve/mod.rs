@@ -1,8 +1,8 @@
-//! Carries the renderings to whoever asks, on listeners that are handed in already open.
+//! Carries the renderings to clients, on listeners that are handed in already open.
 //!
 //! What comes in is not trusted and hardly read: no request body, no more than 8 KiB of headers, nothing at all on the
-//! status socket. Whoever is slow, silent or many costs a bounded number of connections for a bounded time; the oldest
-//! connection makes room for a new one, so that slow clients can't keep a scraper out.
+//! status socket. Clients that are slow, silent or many cost a bounded number of connections for a bounded time; the
+//! oldest connection makes room for a new one, so that slow clients can't keep a scraper out.
 
 mod deadline;
 mod http;
@@ -28,7 +28,7 @@ pub const CLIENT_DEADLINE: Duration = Duration::from_secs(5);
 /// After a failed `accept`, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Writes the report as JSON to whoever connects, and closes. Reads nothing.
+/// Writes the report as JSON to each client that connects, and closes. Reads nothing.
 pub async fn status_socket(listener: UnixListener, views: Views, token: CancellationToken) {
     let mut connections = Connections::default();
     while let Some((stream, _)) = next_connection("the status socket", || listener.accept(), &token).await {

@@ -62,7 +62,7 @@ fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
         return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
     }
     let Some(plan) = &snapshot.plan.plan else { return Some("no plan yet".to_owned()) };
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
     if receipt.digest.as_ref() != digest {
         return Some("the present plan is not written yet".to_owned());
     }
@@ -123,7 +123,7 @@ fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
 
 /// Addresses that are down, of endpoints that are still in the config.
 fn targets(snapshot: &Snapshot) -> Vec<String> {
-    let addresses = snapshot.inventory.configured().flat_map(|(name, endpoint)| endpoint.current_targets(name));
+    let addresses = snapshot.inventory.configured().flat_map(|(name, endpoint)| TargetKey::of_endpoint(name, endpoint));
     let problems = |key: TargetKey| {
         let remarks = remarks(snapshot, &key);
         let [target, slow] = [target_problem, slow_problem].map(|problem| problem(snapshot, &key));

@@ -181,7 +181,7 @@ impl CertificateReport {
 fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameReport {
     let Answer { addresses, standby, reason } = answer;
     let history = snapshot.plan.history.get(name);
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
     let verdict = snapshot.receipts.hosts.as_ref().map_or(Verdict::Pending, |r| r.verdict(name, digest));
     let hosts = snapshot.config.hosts_path.as_ref().map(|_| (HOSTS.to_owned(), verdict));
     NameReport {

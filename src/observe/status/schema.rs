@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     AnswerReason, Check, EndpointId, EndpointName, FailureReason, HostName, SourceKind, Verdict, Withdrawal, Zone,
-    ZoneId, words,
+    ZoneId, worded,
 };
 
 /// The version of [`StatusReport`]'s shape: it changes when something is renamed or removed.
@@ -32,7 +32,7 @@ pub struct StatusReport {
     pub host: HostReport,
     /// The config in force.
     pub config: ConfigReport,
-    /// Whose keys sign the calls to the cloud's API; `None` where nobody asks it.
+    /// Whose keys sign the calls to the cloud's API; `None` where it is not asked.
     pub credentials: Option<CredentialsReport>,
     /// Every endpoint of the config, and those that leave, by label.
     pub endpoints: BTreeMap<EndpointName, EndpointReport>,
@@ -239,7 +239,7 @@ pub struct CertificateReport {
     pub unused_and_ended: Vec<String>,
 }
 
-words! {
+worded! {
     /// What is known of an address.
     AddressState {
         /// Answers.

@@ -8,7 +8,7 @@ use crate::observe::text_table::count;
 /// Whether what was decided is in force where it is published: the plan, or the cached one.
 #[must_use]
 pub fn published(snapshot: &Snapshot) -> bool {
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
     let receipt = || snapshot.receipts.hosts.as_ref().is_some_and(|r| r.digest.as_ref() == digest);
     let written = || snapshot.config.hosts_path.is_none() || receipt();
     let served = || snapshot.config.dns.is_empty() || dns::is_served(snapshot);

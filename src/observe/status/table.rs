@@ -138,7 +138,7 @@ fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
     rows
 }
 
-/// Each address in words, and what there is to know of one whose zone is not known.
+/// Each address with its zone, or with `unplaced` where that is not known; then the standby ones.
 pub(crate) fn places(addresses: &[Placed], standby: &[Placed], unplaced: &str) -> Vec<String> {
     let place = |p: &Placed, what: &str| {
         let zone = p.zone.as_ref().map_or_else(|| unplaced.to_owned(), ToString::to_string);
