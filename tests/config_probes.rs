@@ -48,7 +48,7 @@ fn matrixone_needs_no_secret_and_looks_deep_with_one() {
     let login = spec.login.as_ref().unwrap();
     assert!(login.user == "acct:probe:readonly" && is_hunter(login.password.as_ref().unwrap()));
     assert_eq!((spec.query.as_str(), spec.expect.as_deref()), ("SELECT 1", Some("1")));
-    let schedule = deep.schedule(Check::Deep).unwrap();
+    let schedule = deep.deep.unwrap().schedule;
     assert_eq!(deep.deep.unwrap().depth, Depth::Query);
     assert_eq!((schedule.interval, schedule.timeout), (Duration::from_secs(300), Duration::from_secs(15)));
     assert_eq!((schedule.rise, schedule.fall), (3, 3));
@@ -59,7 +59,7 @@ fn a_fleet_stretches_the_deep_check_alone() {
     let fleet = "[host]\nfleet_size = 50000\n";
     let spec = probe_with(fleet, "kind = \"mysql\", user = \"probe\", password_file = \"DIR/pw\", depth = \"login\"");
     assert_eq!(spec.deep.unwrap().depth, Depth::Login);
-    assert_eq!(spec.schedule(Check::Deep).unwrap().interval, Duration::from_secs(5_000));
+    assert_eq!(spec.deep.unwrap().schedule.interval, Duration::from_secs(5_000));
     assert_eq!(spec.path.interval, Duration::from_secs(5));
 }
 
@@ -98,7 +98,7 @@ fn tdengine_takes_a_token_or_a_password() {
     assert_eq!((spec.path.as_str(), spec.sql.as_str(), &spec.login), ("/rest/sql", "show databases", &None));
 
     let by_token = probe("kind = \"tdengine\", token_file = \"DIR/token\"");
-    assert_eq!(by_token.schedule(Check::Deep).unwrap().interval, Duration::from_secs(60));
+    assert_eq!(by_token.deep.unwrap().schedule.interval, Duration::from_secs(60));
     let ProbeKind::Tdengine(spec) = &by_token.kind else { panic!("another kind") };
     assert!(matches!(&spec.login, Some(TdengineLogin::Token(token)) if token.secret.expose() == "tok-en 3"));
 

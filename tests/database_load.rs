@@ -22,8 +22,8 @@ struct Load {
 
 fn load(spec: &ProbeSpec, hosts: f64) -> Load {
     let rate = |interval: Duration| hosts / interval.as_secs_f64();
-    let path = rate(spec.schedule(Check::Path).unwrap().interval);
-    let deep_interval = spec.schedule(Check::Deep).unwrap().interval;
+    let path = rate(spec.path.interval);
+    let deep_interval = spec.deep.unwrap().schedule.interval;
     let (deep, shown) = (rate(deep_interval), rate(Sessions::LIFETIME));
     // Tickets live five minutes; a check that comes more seldom shakes hands in full each time.
     let full_deep = rate(deep_interval.max(Sessions::LIFETIME));

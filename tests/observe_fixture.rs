@@ -156,7 +156,7 @@ pub(crate) fn healthy() -> Snapshot {
     let mut answers = BTreeMap::new();
     for n in [0, 1] {
         for zone in [0, 1] {
-            let health = TargetHealth { checks: [(Check::Path, up())].into() };
+            let health = TargetHealth { checks: [(Check::Path, up())].into_iter().collect() };
             targets.insert(key(n, zone), Arc::new(health));
         }
         let addresses = vec![key(n, 0).address, key(n, 1).address];
@@ -227,7 +227,7 @@ pub(crate) fn degraded() -> Snapshot {
 
 pub(crate) fn set_target(s: &mut Snapshot, key: &TargetKey, check: CheckHealth) {
     let health = Arc::make_mut(&mut s.health);
-    health.targets.insert(key.clone(), Arc::new(TargetHealth { checks: [(Check::Path, check)].into() }));
+    health.targets.insert(key.clone(), Arc::new(TargetHealth { checks: [(Check::Path, check)].into_iter().collect() }));
 }
 
 /// Receivers that show this snapshot for ever.

@@ -22,7 +22,7 @@ async fn a_syn_that_was_sent_again_is_told_by_successes_and_by_failures() {
     // The kernel sends a SYN again after a second.
     let hasty = prober.probe(Duration::from_millis(500)).await.unwrap_err();
     let failed = prober.probe(Duration::from_millis(1500)).await.unwrap_err();
-    assert_eq!((hasty.retransmissions(), failed.retransmissions()), (0, 1));
+    assert_eq!((hasty.retransmissions, failed.retransmissions), (0, 1));
     let (succeeded, ()) = tokio::join!(prober.probe(PATIENT), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         service.set(TcpMode::Up).await.unwrap();

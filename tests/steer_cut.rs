@@ -157,7 +157,7 @@ impl Host {
     }
 
     fn steer(&mut self, ms: u64) {
-        let health = |t: &Target| TargetHealth { checks: [(Check::Path, t.tracker.health())].into() };
+        let health = |t: &Target| TargetHealth { checks: [(Check::Path, t.tracker.health())].into_iter().collect() };
         let view = HealthView { targets: self.targets.iter().map(|t| (t.key.clone(), Arc::new(health(t)))).collect() };
         let steered = steer(&Inputs {
             inventory: &self.inventory,

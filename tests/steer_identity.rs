@@ -95,7 +95,7 @@ impl World {
             last_success_started: Some(at.boottime),
             ..CheckHealth::unknown(at)
         };
-        let health = Arc::new(TargetHealth { checks: [(Check::Path, up)].into() });
+        let health = Arc::new(TargetHealth { checks: [(Check::Path, up)].into_iter().collect() });
         let of_address = self.work().targets.into_keys().filter(|key| key.address == ip(address));
         self.health.targets.extend(of_address.map(|key| (key, health.clone())));
     }

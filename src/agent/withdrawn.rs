@@ -48,7 +48,7 @@ impl Word<'_> {
 
     /// A receipt speaks of every name of the block, and of no error unless the block may not be in the file.
     fn writer_let_go(&self, state: &PlanState, name: &HostName) -> bool {
-        let handed_over = self.receipts.of_hosts(state.digest.as_ref());
+        let handed_over = self.receipts.hosts_digest(state.digest.as_ref());
         self.policy.publish
             && self.receipts.hosts.as_ref().is_some_and(|receipt| {
                 receipt.digest.as_ref() == handed_over

@@ -46,7 +46,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
         match effective {
             Some(effective) => output::answer(&effective.to_string())?,
             None if ok => output::answer(&format!("{}: fine\n", path.display()))?,
-            None => output::complain(&format!("privatelinkd: {}: {}\n", path.display(), count_of(&complaints))),
+            None => output::note(format_args!("{}: {}", path.display(), count_of(&complaints))),
         }
     }
     Ok(if ok { Exit::Fine } else { Exit::Config })

@@ -6,8 +6,7 @@ use super::exit::{Exit, Failed};
 use super::once;
 use super::output::{self, Output};
 use crate::agent;
-use crate::preview::discover_report::Seen;
-use crate::preview::{DiscoverReport, Host};
+use crate::preview::DiscoverReport;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,16 +21,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     let config = once::load(path, args.endpoint.as_deref())?;
     let found = once::block_on(agent::oneshot::discover(&config, eyes))?;
     let report = once::running_agent(&config);
-    let discovery = DiscoverReport::new(Seen {
-        host: &Host::new(&found.at.host, found.at.error.as_deref()),
-        round: &found.round,
-        inventory: &found.inventory,
-        agent: report.as_ref().map_err(String::as_str),
-    });
-    if args.output.json {
-        output::json(&discovery)?;
-    } else {
-        output::answer(&discovery.text(output::color()))?;
-    }
+    let discovery = DiscoverReport::new(once::seen(&once::host(&found), &found, &report));
+    args.output.print(&discovery, || discovery.text(output::color()))?;
     Ok(if discovery.found { Exit::Fine } else { Exit::No })
 }

@@ -21,6 +21,12 @@ impl Exit {
             [Self::Fine, Self::No, Self::Usage, Self::Unavailable, Self::Internal, Self::Permission, Self::Config];
         all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(Self::Internal)
     }
+
+    /// Why a command ends so: an error, and what it kept from being done.
+    pub(super) fn because<E: Into<anyhow::Error>>(self, undone: impl Into<String>) -> impl FnOnce(E) -> Failed {
+        let undone = undone.into();
+        move |error| Failed::new(self, error.into().context(undone))
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -1,5 +1,6 @@
 //! `privatelinkd hosts …`
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +18,6 @@ use crate::publish::hosts::file::FileError;
 use crate::publish::hosts::inspect::{self, InspectError};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::clock::Clock;
-use crate::sys::log_queue;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -36,7 +36,7 @@ pub(super) enum Command {
 struct Text<'a> {
     path: &'a Path,
     /// `null` if there is nothing to show.
-    text: Option<String>,
+    text: Option<Cow<'a, str>>,
 }
 
 pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
@@ -60,21 +60,13 @@ fn run(config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
     let mut claim = Claim::default();
     let claimed = claim.add(Role::Writer, &folders.hosts_run_dir, &folders.hosts_state_dir);
     claimed.map_err(|another| Failed::new(Exit::Unavailable, another))?;
-    claim.unlocked().iter().for_each(|what| output::complain(&format!("privatelinkd: {what}\n")));
+    claim.unlocked().iter().for_each(output::note);
     let environment = Environment::current();
     let log = config::load_writer(config, &environment).map(|loaded| loaded.config.log);
     let log = log.unwrap_or(LogConfig { level: LogLevel::Info, target: LogTarget::Auto, format: LogFormat::Text });
-    let output = log_queue::Output {
-        level: level.unwrap_or(log.level),
-        target: log.target,
-        format: log.format,
-        identifier: "privatelinkd-hosts",
-    };
-    process::run(output, |log, service, orders| {
-        hosts_writer::run(
-            hosts_writer::Options { path: config.to_owned(), environment, level, log, service, claim },
-            orders,
-        )
+    process::run("privatelinkd-hosts", log, level, |log, service, orders| {
+        let path = config.to_owned();
+        hosts_writer::run(hosts_writer::Options { path, environment, level, log, service, claim }, orders)
     })
 }
 
@@ -83,11 +75,10 @@ fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
     let exit = if block.is_some() { Exit::Fine } else { Exit::No };
     match block {
         _ if output.json => {
-            let text = block.map(|b| String::from_utf8_lossy(&b).into_owned());
-            output::json(&Text { path: &policy.path, text })?;
+            output::json(&Text { path: &policy.path, text: block.as_deref().map(String::from_utf8_lossy) })?;
         }
         Some(block) => output::print(&block)?,
-        None => output::complain(&format!("privatelinkd: no block in {}\n", policy.path.display())),
+        None => output::note(format_args!("no block in {}", policy.path.display())),
     }
     Ok(exit)
 }
@@ -95,11 +86,8 @@ fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
 fn diff(policy: &Arc<HostsPolicy>, output: Output) -> Result<Exit, Failed> {
     let diff = inspect::diff(policy, Clock::System).map_err(failed)?;
     let exit = if diff.is_empty() { Exit::Fine } else { Exit::No };
-    if output.json {
-        output::json(&Text { path: &policy.path, text: (!diff.is_empty()).then_some(diff) })?;
-    } else {
-        output::answer(&diff)?;
-    }
+    let text = (!diff.is_empty()).then_some(Cow::from(&diff));
+    output.print(&Text { path: &policy.path, text }, || diff.clone())?;
     Ok(exit)
 }
 
@@ -111,7 +99,7 @@ fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
         let path = policy.path.display();
         let done = if receipt.changed { "written" } else { "already as it should be" };
         match &receipt.error_detail {
-            Some(error) => output::complain(&format!("privatelinkd: {error}\n")),
+            Some(error) => output::note(error),
             None => output::answer(&format!("{path}: {done}\n"))?,
         }
         for (name, verdict) in &receipt.names {

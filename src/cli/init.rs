@@ -75,7 +75,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
         has_room(path)?;
     }
     let answer = match run_as::service_user() {
-        // What only root may write has to be drafted by somebody who may do less.
+        // What only root may write has to be drafted by a user who may do less.
         Some(_) if args.write && !as_unit => ask_another(args, path)?,
         _ => Ok(ask(args, path, as_unit)?),
     };
@@ -196,8 +196,7 @@ fn write(path: &Path, config: &str) -> Result<(), Failed> {
 }
 
 fn unusable(path: &Path, error: io::Error) -> Failed {
-    let exit = io_exit(&error, Exit::Internal);
-    Failed::new(exit, anyhow::Error::from(error).context(path.display().to_string()))
+    io_exit(&error, Exit::Internal).because(path.display().to_string())(error)
 }
 
 fn in_the_way(path: &Path) -> Failed {

@@ -19,6 +19,7 @@ mod status_client;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValue;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::model::LogLevel;
@@ -44,7 +45,7 @@ struct Cli {
     config: PathBuf,
     /// How much to log, whatever [log] level says.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = EVERYWHERE)]
-    log: Option<Level>,
+    log: Option<LogLevel>,
     /// Root's rights are given up already, and the environment is the service's: see `run_as`.
     #[arg(long, hide = true)]
     as_unit: bool,
@@ -80,24 +81,13 @@ enum Command {
     Route(route::Command),
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
+impl ValueEnum for LogLevel {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-impl From<Level> for LogLevel {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Error => Self::Error,
-            Level::Warn => Self::Warn,
-            Level::Info => Self::Info,
-            Level::Debug => Self::Debug,
-            Level::Trace => Self::Trace,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.label()))
     }
 }
 
@@ -107,32 +97,32 @@ pub fn main() -> ExitCode {
     // First of all: from here on there are secrets to read.
     if let Err(error) = privileges::close_memory() {
         // No kernel that we know says so, and names are needed all the same.
-        output::complain(&format!("privatelinkd: can't close this process's memory to others: {error}\n"));
+        output::note(format_args!("can't close this process's memory to others: {error}"));
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            // Help and version are no errors; a closed pipe is nobody's.
+            // Help and version are no errors; a closed pipe is none either.
             let _ = e.print();
             return if e.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
         }
     };
     let Cli { config, log, as_unit, command } = cli;
     let result = match command {
-        Command::Run(args) => run::main(&args, &config, log.map(LogLevel::from)),
+        Command::Run(args) => run::main(&args, &config, log),
         Command::Check(args) => check::main(&args, &config),
         Command::Init(args) => init::main(&args, &config, as_unit),
         Command::Discover(args) => discover::main(&args, &config, as_unit),
         Command::Probe(args) => probe::main(&args, &config, as_unit),
         Command::Plan(args) => plan::main(&args, &config, as_unit),
         Command::Status(args) => status::main(&args, &config),
-        Command::Hosts(command) => hosts::main(&command, &config, log.map(LogLevel::from)),
+        Command::Hosts(command) => hosts::main(&command, &config, log),
         Command::Route(command) => route::main(&command, &config),
     };
     match result {
         Ok(exit) => exit.into(),
         Err(Failed { exit, error }) => {
-            output::complain(&format!("privatelinkd: {error:#}\n"));
+            output::note(format_args!("{error:#}"));
             exit.into()
         }
     }

@@ -6,10 +6,11 @@ use std::path::Path;
 use super::exit::{Exit, Failed};
 use super::output::refuse_config;
 use super::{run_as, status_client};
-use crate::agent::oneshot::LookupContext;
+use crate::agent::oneshot::{Discovered, LookupContext};
 use crate::config::{self, Config, Environment};
 use crate::model::EndpointName;
 use crate::observe::status::StatusReport;
+use crate::preview::{Host, Seen};
 use crate::sys::clock::Clock;
 
 /// With whose credentials to look; run as root, the program first begins anew as the service user.
@@ -22,10 +23,8 @@ pub(super) fn load(path: &Path, only: Option<&str>) -> Result<Config, Failed> {
     let mut config = config::load(path, &Environment::current()).map_err(refuse_config)?.config;
     if let Some(only) = only {
         if !config.endpoints.keys().any(|name| name.as_str() == only) {
-            return Err(Failed::new(
-                Exit::Usage,
-                anyhow::anyhow!("no endpoint {only:?}: {}", known_endpoints(&config)),
-            ));
+            let known = known_endpoints(&config);
+            return Err(Failed::new(Exit::Usage, anyhow::anyhow!("no endpoint {only:?}: {known}")));
         }
         config.endpoints.retain(|name, _| name.as_str() == only);
     }
@@ -40,11 +39,21 @@ fn known_endpoints(config: &Config) -> String {
 /// Runs a future to its end. File work that hangs does not hold up the end.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|e| Failed::new(Exit::Internal, anyhow::Error::from(e).context("can't start a runtime")))?;
+    let runtime = runtime.map_err(Exit::Internal.because("can't start a runtime"))?;
     let result = runtime.block_on(future);
     runtime.shutdown_background();
     Ok(result)
+}
+
+/// What one round saw, for a report of it.
+pub(super) fn seen<'a>(host: &'a Host, found: &'a Discovered, agent: &'a Result<StatusReport, String>) -> Seen<'a> {
+    let agent = agent.as_ref().map_err(String::as_str);
+    Seen { host, round: &found.round, inventory: &found.inventory, agent }
+}
+
+/// Where the command runs.
+pub(super) fn host(found: &Discovered) -> Host {
+    Host::new(&found.at.host, found.at.error.as_deref())
 }
 
 /// What the running agent knows, or why it does not say.

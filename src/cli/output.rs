@@ -1,11 +1,13 @@
 //! Printing: to stdout for answers, to stderr for complaints. A reader that went away is not our fault.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
 use super::exit::{Exit, Failed};
 use crate::config::Complaints;
+use crate::observe::text_table::count;
 
 /// Text or JSON.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -13,6 +15,13 @@ pub(super) struct Output {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl Output {
+    /// Prints an answer: as JSON if that is wanted, else as text.
+    pub(super) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failed> {
+        if self.json { json(value) } else { answer(&text()) }
+    }
 }
 
 /// Prints an answer.
@@ -25,7 +34,7 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failed> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| Failed::new(Exit::Internal, anyhow::Error::from(e).context("can't print"))),
+        other => other.map_err(Exit::Internal.because("can't print")),
     }
 }
 
@@ -42,6 +51,11 @@ pub(super) fn complain(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Prints a line of this program's own to stderr.
+pub(super) fn note(text: impl fmt::Display) {
+    complain(&format!("privatelinkd: {text}\n"));
+}
+
 /// Colours only on a terminal, and only if NO_COLOR is not set (no-color.org).
 pub(super) fn color() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
@@ -55,6 +69,5 @@ pub(super) fn refuse_config(complaints: Complaints) -> Failed {
 
 /// "1 complaint", "2 complaints".
 pub(super) fn count_of(complaints: &Complaints) -> String {
-    let n = complaints.complaints.len() + complaints.omitted;
-    format!("{n} complaint{}", if n == 1 { "" } else { "s" })
+    count(complaints.complaints.len() + complaints.omitted, "complaint")
 }

@@ -9,8 +9,8 @@ use super::output::{self, Output};
 use crate::agent::{self, oneshot::Planned};
 use crate::config::Config;
 use crate::model::{EventKind, Plan};
-use crate::preview::plan_report::{Decided, Hosts};
-use crate::preview::{Host, PlanReport};
+use crate::preview::PlanReport;
+use crate::preview::plan_report::Hosts;
 use crate::publish::hosts::{HostsPolicy, inspect};
 use crate::sys::clock::Clock;
 
@@ -26,20 +26,10 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     let planned = once::block_on(agent::oneshot::plan(&config, eyes))?;
     let report = once::running_agent(&config);
     let Planned { found, health, plan, events } = &planned;
-    let decided = Decided {
-        host: &Host::new(&found.at.host, found.at.error.as_deref()),
-        round: &found.round,
-        inventory: &found.inventory,
-        health,
-        plan,
-        agent: report.as_ref().map_err(String::as_str),
-    };
-    let decision = PlanReport::new(decided, found_earlier(events), hosts(&config, plan, eyes.clock));
-    if args.output.json {
-        output::json(&decision)?;
-    } else {
-        output::answer(&decision.text(output::color()))?;
-    }
+    let (host, hosts) = (once::host(found), hosts(&config, plan, eyes.clock));
+    let seen = once::seen(&host, found, &report);
+    let decision = PlanReport::new(seen, health, plan, found_earlier(events), hosts);
+    args.output.print(&decision, || decision.text(output::color()))?;
     Ok(Exit::Fine)
 }
 

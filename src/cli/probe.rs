@@ -6,8 +6,7 @@ use super::exit::{Exit, Failed};
 use super::once;
 use super::output::{self, Output};
 use crate::agent::{self, oneshot::Examined};
-use crate::preview::probe_report::Looked;
-use crate::preview::{Host, ProbeReport};
+use crate::preview::ProbeReport;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,18 +25,8 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
         let probe = e.probe.as_ref()?;
         Some((name.clone(), format!("{}:{}", probe.kind.label(), probe.port)))
     });
-    let examination = ProbeReport::new(Looked {
-        host: &Host::new(&found.at.host, found.at.error.as_deref()),
-        inventory: &found.inventory,
-        kinds: &kinds.collect(),
-        probed: &probed,
-        agent: report.as_ref().map_err(String::as_str),
-        now: eyes.clock.now().wall,
-    });
-    if args.output.json {
-        output::json(&examination)?;
-    } else {
-        output::answer(&examination.text(output::color()))?;
-    }
+    let (host, now) = (once::host(&found), eyes.clock.now().wall);
+    let examination = ProbeReport::new(once::seen(&host, &found, &report), &kinds.collect(), &probed, now);
+    args.output.print(&examination, || examination.text(output::color()))?;
     Ok(if examination.passed { Exit::Fine } else { Exit::No })
 }

@@ -7,7 +7,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failed};
+use crate::config::LogConfig;
 use crate::daemon::{Fault, Orders};
+use crate::model::LogLevel;
 use crate::sys::log_queue::{LogQueue, Output};
 use crate::sys::service_manager::{ServiceManager, Word};
 use crate::sys::signals::{Asked, Signals};
@@ -15,18 +17,20 @@ use crate::sys::signals::{Asked, Signals};
 /// How long the last log lines may take.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// Runs until SIGTERM, or until `work` ends by a fault.
-pub(super) fn run<W>(output: Output, work: impl FnOnce(LogQueue, ServiceManager, Orders) -> W) -> Result<Exit, Failed>
-where
-    W: Future<Output = Result<(), Fault>>,
-{
-    let internal =
-        |what: &'static str| move |e: std::io::Error| Failed::new(Exit::Internal, anyhow::Error::from(e).context(what));
-    let log = LogQueue::install(output).map_err(internal("can't log"))?;
+/// Runs until SIGTERM, or until `work` ends by a fault. It logs as `log` says, but for a level that is asked for.
+pub(super) fn run<W: Future<Output = Result<(), Fault>>>(
+    identifier: &'static str,
+    log: LogConfig,
+    level: Option<LogLevel>,
+    work: impl FnOnce(LogQueue, ServiceManager, Orders) -> W,
+) -> Result<Exit, Failed> {
+    let LogConfig { level: configured, target, format } = log;
+    let output = Output { level: level.unwrap_or(configured), target, format, identifier };
+    let log = LogQueue::install(output).map_err(Exit::Internal.because("can't log"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(internal("can't start"))?;
+    let runtime = runtime.map_err(Exit::Internal.because("can't start"))?;
     let result = runtime.block_on(async {
-        let signals = Signals::install().map_err(internal("can't handle signals"))?;
+        let signals = Signals::install().map_err(Exit::Internal.because("can't handle signals"))?;
         let (reload, orders) = mpsc::channel(1);
         let (stop, service) = (CancellationToken::new(), ServiceManager::from_environment());
         tokio::spawn(obey(signals, stop.clone(), reload, service.clone()));

@@ -8,6 +8,7 @@ use super::exit::{Exit, Failed, io_exit};
 use super::output::{self, Output, refuse_config};
 use crate::config::{self, DnsConfig, Environment, WriterConfig};
 use crate::model::HostName;
+use crate::observe::text_table::count;
 use crate::publish::hosts::{HostsPolicy, handover};
 use crate::route::{self, Host, Installed, Names, RouteError};
 use crate::sys::identity;
@@ -46,10 +47,8 @@ fn install(config: WriterConfig, output: Output) -> Result<Exit, Failed> {
     let dns = dns(&config)?;
     let policy = HostsPolicy::new(config);
     let installed = route::install(&Host::default(), &dns, &mut || names(&policy), PATIENCE).map_err(failed)?;
-    if output.json {
-        output::json(&installed)?;
-    } else {
-        output::answer(&installed_text(&installed))?;
+    output.print(&installed, || installed_text(&installed))?;
+    if !output.json {
         complain_of(&installed);
     }
     Ok(Exit::Fine)
@@ -62,11 +61,8 @@ fn remove(output: Output) -> Result<Exit, Failed> {
     }
     only_root()?;
     let changed = route::remove(&Host::default()).map_err(failed)?;
-    if output.json {
-        output::json(&Removed { changed })?;
-    } else {
-        output::answer(if changed { "withdrawn\n" } else { "nothing was registered\n" })?;
-    }
+    let text = if changed { "withdrawn\n" } else { "nothing was registered\n" };
+    output.print(&Removed { changed }, || text.to_owned())?;
     Ok(Exit::Fine)
 }
 
@@ -74,11 +70,7 @@ fn show(config: WriterConfig, output: Output) -> Result<Exit, Failed> {
     let dns = dns(&config)?;
     let policy = HostsPolicy::new(config);
     let report = route::show(&Host::default(), &dns, names(&policy)).map_err(failed)?;
-    if output.json {
-        output::json(&report)?;
-    } else {
-        output::answer(&report.text())?;
-    }
+    output.print(&report, || report.text())?;
     Ok(if report.in_order { Exit::Fine } else { Exit::No })
 }
 
@@ -101,9 +93,8 @@ fn names(policy: &HostsPolicy) -> Names {
 fn installed_text(installed: &Installed) -> String {
     match (&installed.registered, &installed.finding) {
         (Some(way), _) => {
-            let n = installed.names.len();
             let done = if installed.changed { "registered" } else { "already registered" };
-            format!("{done} by {way}: {n} name{}\n", if n == 1 { "" } else { "s" })
+            format!("{done} by {way}: {}\n", count(installed.names.len(), "name"))
         }
         (None, Some(finding)) => format!("nothing to register: {finding}\n"),
         (None, None) => "nothing to register\n".to_owned(),
@@ -119,7 +110,7 @@ fn complain_of(installed: &Installed) {
         if let Some(first) = names.first() {
             let more = names.len() - 1;
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            output::complain(&format!("privatelinkd: {why}: {first}{more}\n"));
+            output::note(format_args!("{why}: {first}{more}"));
         }
     }
 }

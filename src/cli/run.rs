@@ -9,7 +9,6 @@ use crate::agent::{self, CredentialScope, Options, Recalled};
 use crate::config::{self, Complaints, Config, Environment, Folders, Loaded, last_good};
 use crate::daemon::sole::{Claim, Role};
 use crate::model::LogLevel;
-use crate::sys::log_queue::Output;
 use crate::sys::{identity, sockets};
 
 #[derive(Debug, clap::Args)]
@@ -32,18 +31,9 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     };
     // One that was accepted earlier may name others.
     claimed(&mut claim, &folders(&loaded.config), args.all_in_one)?;
-    claim.unlocked().iter().for_each(|what| output::complain(&format!("privatelinkd: {what}\n")));
-    for warning in &loaded.warnings {
-        output::complain(&format!("{warning}\n"));
-    }
-    let log = loaded.config.log;
-    let output = Output {
-        level: level.unwrap_or(log.level),
-        target: log.target,
-        format: log.format,
-        identifier: "privatelinkd",
-    };
-    process::run(output, |log, service, orders| {
+    claim.unlocked().iter().for_each(output::note);
+    loaded.warnings.iter().for_each(|warning| output::complain(&format!("{warning}\n")));
+    process::run("privatelinkd", loaded.config.log, level, |log, service, orders| {
         let (path, all_in_one) = (path.to_owned(), args.all_in_one);
         let scope = CredentialScope::of_this_process();
         let options =
@@ -79,14 +69,14 @@ fn recall(path: &Path, environment: &Environment, complaints: Complaints) -> Res
         Ok(Some(last_good::LastGoodConfig { loaded, path, saved, without })) => {
             output::complain(&complaints.to_string());
             let counted = count_of(&complaints);
-            output::complain(&format!(
-                "privatelinkd: the config can't be used: {counted}; starting on the one that was accepted at {saved}\n"
+            output::note(format_args!(
+                "the config can't be used: {counted}; starting on the one that was accepted at {saved}"
             ));
             Ok((loaded, Recalled { complaints, path, accepted: saved, without }))
         }
         Ok(None) => Err(refuse_config(complaints)),
         Err(why) => {
-            output::complain(&format!("privatelinkd: the config that was accepted last can't be used either: {why}\n"));
+            output::note(format_args!("the config that was accepted last can't be used either: {why}"));
             Err(refuse_config(complaints))
         }
     }

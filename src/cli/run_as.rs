@@ -26,10 +26,9 @@ pub(super) fn credential_scope(as_unit: bool, config: &Path) -> Result<Credentia
     }
     match service_user() {
         None => Ok(CredentialScope::Shell),
-        Some(user) => match begin_anew(user, config) {
-            Err(error) => Err(Failed::new(Exit::Permission, error)),
-            Ok(never) => match never {},
-        },
+        Some(user) => {
+            begin_anew(user, config).map(|never| match never {}).map_err(|e| Failed::new(Exit::Permission, e))
+        }
     }
 }
 
@@ -49,7 +48,7 @@ fn begin_anew(user: (u32, u32), config: &Path) -> anyhow::Result<Infallible> {
         Ok(_) => "",
         Err(_) => "; it does not run, so that variables of its unit are not known",
     };
-    output::complain(&format!("privatelinkd: as user {SERVICE_USER}, as the agent sees it{unknown}\n"));
+    output::note(format_args!("as user {SERVICE_USER}, as the agent sees it{unknown}"));
     let environment = environment(agent.unwrap_or_default(), std::env::vars_os());
     let arguments: Vec<OsString> = [AS_UNIT.into()].into_iter().chain(std::env::args_os().skip(1)).collect();
     privileges::become_user(SERVICE_USER, user).with_context(|| format!("can't become the user {SERVICE_USER}"))?;

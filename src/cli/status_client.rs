@@ -15,15 +15,11 @@ const LARGEST: u64 = 64 << 20;
 
 /// What the agent knows, and the bytes of its answer.
 pub(super) fn ask_agent(socket: &Path) -> Result<(StatusReport, Vec<u8>), Failed> {
-    let bytes = ask(socket).map_err(|e| {
-        let exit = io_exit(&e, Exit::Unavailable);
-        let context = format!("no agent answers on {}", socket.display());
-        Failed::new(exit, anyhow::Error::from(e).context(context))
-    })?;
-    let report = serde_json::from_slice(&bytes).map_err(|e| {
-        let context = format!("the agent on {} speaks another version", socket.display());
-        Failed::new(Exit::Unavailable, anyhow::Error::from(e).context(context))
-    })?;
+    let path = socket.display();
+    let silent = |e| io_exit(&e, Exit::Unavailable).because(format!("no agent answers on {path}"))(e);
+    let bytes = ask(socket).map_err(silent)?;
+    let foreign = Exit::Unavailable.because(format!("the agent on {path} speaks another version"));
+    let report = serde_json::from_slice(&bytes).map_err(foreign)?;
     Ok((report, bytes))
 }
 

@@ -73,7 +73,7 @@ impl ResultHistory {
             Err(_) => Verdict::Staying,
         };
         let at = self.results.partition_point(|e| e.started <= observation.started);
-        let on_the_way = observation.outcome.as_ref().is_err_and(|f| f.is_on_the_way());
+        let on_the_way = observation.outcome.as_ref().is_err_and(|f| f.on_the_way);
         self.results.insert(at, Entry { started: observation.started, verdict, on_the_way });
         if self.results.len() > Self::KEEP {
             self.forget_oldest();

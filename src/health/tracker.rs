@@ -239,11 +239,11 @@ impl Tracker {
     fn is_local_fault(&mut self, observation: &Observation) -> bool {
         let local = observation.outcome.as_ref().err().filter(|failure| failure.reason == FailureReason::Local);
         self.forbidden_in_a_row = match local {
-            Some(failure) if failure.is_forbidden() => self.forbidden_in_a_row.saturating_add(1),
+            Some(failure) if failure.forbidden => self.forbidden_in_a_row.saturating_add(1),
             Some(_) => self.forbidden_in_a_row,
             None => 0,
         };
-        local.is_some_and(|failure| !failure.is_forbidden() || self.forbidden_in_a_row < self.rules.schedule.fall)
+        local.is_some_and(|failure| !failure.forbidden || self.forbidden_in_a_row < self.rules.schedule.fall)
     }
 
     /// The verdict as it stands.

@@ -12,7 +12,7 @@ pub type ApiCounts = BTreeMap<(&'static str, &'static str), u64>;
 pub struct ApiState {
     /// Attempts since the start, over all reloads: they only grow.
     pub requests: ApiCounts,
-    /// Whose keys sign; `None` if nobody asks the API.
+    /// Whose keys sign; `None` if the API is not asked.
     pub credentials: Option<CredentialsState>,
 }
 

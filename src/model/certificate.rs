@@ -1,11 +1,9 @@
 //! What a server's certificate says of itself.
 
-use serde::{Deserialize, Serialize};
-
 use super::Wall;
 
 /// A certificate that a server has shown, whether it was trusted or not. Texts are bounded and printable.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Certificate {
     /// The names it is for, at most 20 of them.
     pub names: Vec<String>,
@@ -22,7 +20,7 @@ pub struct Certificate {
 }
 
 /// A certificate that a server has sent beside its own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Intermediate {
     /// Whose it is: the common name, else the organisation.
     pub name: String,

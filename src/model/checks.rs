@@ -54,19 +54,13 @@ impl<T> FromIterator<(Check, T)> for Checks<T> {
     }
 }
 
-impl<T, const N: usize> From<[(Check, T); N]> for Checks<T> {
-    fn from(all: [(Check, T); N]) -> Self {
-        all.into_iter().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_check_is_there_once_and_in_order() {
-        let mut checks = Checks::from([(Check::Deep, 1), (Check::Path, 2), (Check::Deep, 3)]);
+        let mut checks = Checks::from_iter([(Check::Deep, 1), (Check::Path, 2), (Check::Deep, 3)]);
         assert_eq!(checks.iter().collect::<Vec<_>>(), [(&Check::Path, &2), (&Check::Deep, &3)]);
         *checks.get_mut(&Check::Path).unwrap() = 4;
         checks.insert(Check::Deep, 5);

@@ -1,13 +1,10 @@
 //! What the stub tells of itself.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::Digest;
+use super::{Digest, worded};
 
 /// What became of the plan at the stub, and where it is heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,83 +15,35 @@ pub struct DnsReceipt {
     pub listeners: BTreeMap<(SocketAddr, DnsTransport), Option<String>>,
 }
 
-/// How a query comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DnsTransport {
-    /// In a datagram.
-    Udp,
-    /// In a stream.
-    Tcp,
-}
-
-impl DnsTransport {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Udp, Self::Tcp];
-
-    /// The word in metrics and status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
+worded! {
+    /// How a query comes.
+    DnsTransport {
+        /// In a datagram.
+        Udp = "udp",
+        /// In a stream.
+        Tcp = "tcp",
     }
 }
 
-impl fmt::Display for DnsTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
-    }
-}
-
-/// How a query ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DnsCode {
-    /// An answer, or that there is none of this type.
-    NoError,
-    /// It could not be read.
-    FormErr,
-    /// It could not be answered.
-    ServFail,
-    /// No such name.
-    NxDomain,
-    /// No such operation.
-    NotImp,
-    /// Somebody else's name.
-    Refused,
-    /// To transfer or change what is no zone of ours.
-    NotAuth,
-    /// An unknown version of EDNS.
-    BadVers,
-}
-
-impl DnsCode {
-    /// Every one.
-    pub const ALL: [Self; 8] = [
-        Self::NoError,
-        Self::FormErr,
-        Self::ServFail,
-        Self::NxDomain,
-        Self::NotImp,
-        Self::Refused,
-        Self::NotAuth,
-        Self::BadVers,
-    ];
-
-    /// The word in metrics.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::NoError => "noerror",
-            Self::FormErr => "formerr",
-            Self::ServFail => "servfail",
-            Self::NxDomain => "nxdomain",
-            Self::NotImp => "notimp",
-            Self::Refused => "refused",
-            Self::NotAuth => "notauth",
-            Self::BadVers => "badvers",
-        }
+worded! {
+    /// How a query ends.
+    DnsCode {
+        /// An answer, or that there is none of this type.
+        NoError = "noerror",
+        /// It could not be read.
+        FormErr = "formerr",
+        /// It could not be answered.
+        ServFail = "servfail",
+        /// No such name.
+        NxDomain = "nxdomain",
+        /// No such operation.
+        NotImp = "notimp",
+        /// A name that is not ours.
+        Refused = "refused",
+        /// To transfer or change what is no zone of ours.
+        NotAuth = "notauth",
+        /// An unknown version of EDNS.
+        BadVers = "badvers",
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     AnswerReason, Check, EndpointName, Failure, HostName, IdentityPart, Now, SourceKind, TargetKey, Wall, Withdrawal,
-    Zone,
+    Zone, worded,
 };
 
 mod words;
@@ -22,15 +22,16 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// How loud an event is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Worth a line at `info`.
-    Info,
-    /// Somebody should look.
-    Warning,
-    /// Something does not work.
-    Error,
+worded! {
+    /// How loud an event is.
+    Severity {
+        /// Worth a line at `info`.
+        Info = "info",
+        /// An admin should look.
+        Warning = "warning",
+        /// Something does not work.
+        Error = "error",
+    }
 }
 
 /// The kinds of events.
@@ -227,7 +228,7 @@ pub enum EventKind {
         /// How many are left out.
         left_out: usize,
     },
-    /// Somebody keeps removing our block.
+    /// Another program keeps removing our block.
     PublishConflict {
         /// Where.
         publisher: &'static str,
@@ -270,46 +271,73 @@ pub enum EventKind {
     },
 }
 
+/// Who brings an event about, and so how much there may be of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventMaker {
+    /// An outsider, as often as he likes: a server that fails at every other probe, a program that writes into the
+    /// hosts file.
+    Outsider,
+    /// An outsider behind whom hysteresis, a hold or damping stands: what became of targets and answers. What comes in
+    /// its usual rate is all told; of a flood about one subject the log tells the first ones and the number.
+    Change,
+    /// An admin, a grace that ends, or we.
+    Us,
+}
+
+/// What there is to know of a kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventClass {
+    /// The word for it: the tag of its serialised form.
+    pub label: &'static str,
+    /// Who brings it about.
+    pub maker: EventMaker,
+    /// How loud it is.
+    pub severity: Severity,
+}
+
 impl EventKind {
-    /// How loud.
+    /// Its word, its maker and how loud it is.
     #[must_use]
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::AnswerChanged { from, .. } if from.is_empty() => Severity::Info,
-            Self::CloudStatus { trouble: None, .. } => Severity::Info,
-            Self::Started { .. }
-            | Self::Stopping
-            | Self::TargetUp { .. }
-            | Self::TargetSlowOver { .. }
-            | Self::SourceFresh { .. }
-            | Self::CacheLoaded { .. }
-            | Self::Published { .. }
-            | Self::ReasonChanged { .. }
-            | Self::EdgeBegan { .. }
-            | Self::SecretsRenewed { .. }
-            | Self::ConfigLoaded { .. } => Severity::Info,
-            Self::TargetDown { .. }
-            | Self::TargetSlow { .. }
-            | Self::AnswerChanged { .. }
-            | Self::NameWithdrawn { .. }
-            | Self::SourceStale { .. }
-            | Self::CloudStatus { .. }
-            | Self::EndpointNotFound { .. }
-            | Self::LeftOut { .. }
-            | Self::EndpointGone { .. }
-            | Self::CacheForeign { .. }
-            | Self::CacheUnusable { .. }
-            | Self::NotLocked { .. }
-            | Self::ConfigRecalled { .. }
-            | Self::PublishConflict { .. } => Severity::Warning,
-            Self::FormerKept { .. }
-            | Self::GonePutOff { .. }
-            | Self::StateNotSaved { .. }
-            | Self::PublishFailed { .. }
-            | Self::HandoverFull { .. }
-            | Self::ConfigRefused { .. }
-            | Self::SecretRefused { .. }
-            | Self::ListenerFailed { .. } => Severity::Error,
-        }
+    pub fn class(&self) -> EventClass {
+        use EventMaker::{Change, Outsider, Us};
+        use Severity::{Error, Info, Warning};
+        let (label, maker, severity) = match self {
+            Self::Started { .. } => ("started", Us, Info),
+            Self::Stopping => ("stopping", Us, Info),
+            Self::EdgeBegan { .. } => ("edge_began", Outsider, Info),
+            Self::TargetDown { .. } => ("target_down", Change, Warning),
+            Self::TargetUp { .. } => ("target_up", Change, Info),
+            Self::TargetSlow { .. } => ("target_slow", Change, Warning),
+            Self::TargetSlowOver { .. } => ("target_slow_over", Change, Info),
+            Self::AnswerChanged { from, .. } if from.is_empty() => ("answer_changed", Change, Info),
+            Self::AnswerChanged { .. } => ("answer_changed", Change, Warning),
+            Self::ReasonChanged { .. } => ("reason_changed", Change, Info),
+            Self::FormerKept { .. } => ("former_kept", Us, Error),
+            Self::GonePutOff { .. } => ("gone_put_off", Us, Error),
+            Self::NameWithdrawn { .. } => ("name_withdrawn", Us, Warning),
+            Self::SourceStale { .. } => ("source_stale", Outsider, Warning),
+            Self::SourceFresh { .. } => ("source_fresh", Outsider, Info),
+            Self::CloudStatus { trouble: None, .. } => ("cloud_status", Outsider, Info),
+            Self::CloudStatus { .. } => ("cloud_status", Outsider, Warning),
+            Self::EndpointNotFound { .. } => ("endpoint_not_found", Us, Warning),
+            Self::LeftOut { .. } => ("left_out", Outsider, Warning),
+            Self::EndpointGone { .. } => ("endpoint_gone", Us, Warning),
+            Self::CacheLoaded { .. } => ("cache_loaded", Us, Info),
+            Self::CacheForeign { .. } => ("cache_foreign", Us, Warning),
+            Self::CacheUnusable { .. } => ("cache_unusable", Us, Warning),
+            Self::NotLocked { .. } => ("not_locked", Us, Warning),
+            Self::StateNotSaved { .. } => ("state_not_saved", Us, Error),
+            Self::Published { .. } => ("published", Outsider, Info),
+            Self::PublishFailed { .. } => ("publish_failed", Outsider, Error),
+            Self::HandoverFull { .. } => ("handover_full", Change, Error),
+            Self::PublishConflict { .. } => ("publish_conflict", Outsider, Warning),
+            Self::ConfigLoaded { .. } => ("config_loaded", Us, Info),
+            Self::ConfigRefused { .. } => ("config_refused", Us, Error),
+            Self::SecretsRenewed { .. } => ("secrets_renewed", Us, Info),
+            Self::SecretRefused { .. } => ("secret_refused", Us, Error),
+            Self::ConfigRecalled { .. } => ("config_recalled", Us, Warning),
+            Self::ListenerFailed { .. } => ("listener_failed", Us, Error),
+        };
+        EventClass { label, maker, severity }
     }
 }

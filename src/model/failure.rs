@@ -4,96 +4,51 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The reason of a failed check. Its [`label`](Self::label) is the metric label and the word in status and logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureReason {
-    /// The address answered with a reset to the SYN, or said the port is closed.
-    Refused,
-    /// No route, or the network said so.
-    Unreachable,
-    /// The deadline passed.
-    Timeout,
-    /// The peer closed or reset an open connection.
-    Reset,
-    /// The peer spoke something other than the protocol asked for.
-    Protocol,
-    /// TLS was not agreed on, or the chain is not trusted.
-    TlsHandshake,
-    /// The certificate is for another name.
-    TlsName,
-    /// The certificate has run out, or is not valid yet.
-    TlsExpired,
-    /// The front end answers, the database behind it does not.
-    BackendDown,
-    /// The database refused a statement that should work.
-    Query,
-    /// The statement worked, its result is not the expected one.
-    Result,
-    /// Alive, and too busy to serve.
-    Overloaded,
-    /// Wrong user, password or token.
-    Auth,
-    /// The account is suspended or in arrears.
-    Suspended,
-    /// This host or user is not allowed in.
-    NotAllowed,
-    /// The probe itself asks for something that does not exist.
-    Misconfigured,
-    /// The server has blocked this host.
-    Blocked,
-    /// A fault of our own, such as no free socket: says nothing about the target.
-    Local,
+use super::worded;
+
+worded! {
+    /// The reason of a failed check. Its [`label`](Self::label) is the metric label and the word in status and logs.
+    FailureReason {
+        /// The address answered with a reset to the SYN, or said the port is closed.
+        Refused = "refused",
+        /// No route, or the network said so.
+        Unreachable = "unreachable",
+        /// The deadline passed.
+        Timeout = "timeout",
+        /// The peer closed or reset an open connection.
+        Reset = "reset",
+        /// The peer spoke something other than the protocol asked for.
+        Protocol = "protocol",
+        /// TLS was not agreed on, or the chain is not trusted.
+        TlsHandshake = "tls_handshake",
+        /// The certificate is for another name.
+        TlsName = "tls_name",
+        /// The certificate has run out, or is not valid yet.
+        TlsExpired = "tls_expired",
+        /// The front end answers, the database behind it does not.
+        BackendDown = "backend_down",
+        /// The database refused a statement that should work.
+        Query = "query",
+        /// The statement worked, its result is not the expected one.
+        Result = "result",
+        /// Alive, and too busy to serve.
+        Overloaded = "overloaded",
+        /// Wrong user, password or token.
+        Auth = "auth",
+        /// The account is suspended or in arrears.
+        Suspended = "suspended",
+        /// This host or user is not allowed in.
+        NotAllowed = "not_allowed",
+        /// The probe itself asks for something that does not exist.
+        Misconfigured = "misconfigured",
+        /// The server has blocked this host.
+        Blocked = "blocked",
+        /// A fault of our own, such as no free socket: says nothing about the target.
+        Local = "local",
+    }
 }
 
 impl FailureReason {
-    /// Every reason, in the order above.
-    pub const ALL: [Self; 18] = [
-        Self::Refused,
-        Self::Unreachable,
-        Self::Timeout,
-        Self::Reset,
-        Self::Protocol,
-        Self::TlsHandshake,
-        Self::TlsName,
-        Self::TlsExpired,
-        Self::BackendDown,
-        Self::Query,
-        Self::Result,
-        Self::Overloaded,
-        Self::Auth,
-        Self::Suspended,
-        Self::NotAllowed,
-        Self::Misconfigured,
-        Self::Blocked,
-        Self::Local,
-    ];
-
-    /// The word for it everywhere.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Protocol => "protocol",
-            Self::TlsHandshake => "tls_handshake",
-            Self::TlsName => "tls_name",
-            Self::TlsExpired => "tls_expired",
-            Self::BackendDown => "backend_down",
-            Self::Query => "query",
-            Self::Result => "result",
-            Self::Overloaded => "overloaded",
-            Self::Auth => "auth",
-            Self::Suspended => "suspended",
-            Self::NotAllowed => "not_allowed",
-            Self::Misconfigured => "misconfigured",
-            Self::Blocked => "blocked",
-            Self::Local => "local",
-        }
-    }
-
     /// True if another zone can mend it, so that a name may move because of it (B4).
     #[must_use]
     pub fn moves_a_name(self) -> bool {
@@ -125,16 +80,10 @@ impl FailureReason {
         matches!(self, Self::Auth | Self::Suspended | Self::NotAllowed | Self::Misconfigured)
     }
 
-    /// True if somebody on the other side has said something, be it the wrong thing.
+    /// True if the server has said something, be it the wrong thing.
     #[must_use]
     pub fn is_an_answer(self) -> bool {
         !matches!(self, Self::Refused | Self::Unreachable | Self::Timeout | Self::Reset | Self::Local)
-    }
-}
-
-impl fmt::Display for FailureReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
     }
 }
 
@@ -165,15 +114,16 @@ pub struct Failure {
     /// Says something only where the reason is [`FailureReason::Overloaded`].
     #[serde(default, skip_serializing_if = "is_passing")]
     overload: Overload,
-    /// It came before what the check is about.
+    /// The attempt got no further than the connection or the greeting: it came before what the check is about.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    on_the_way: bool,
-    /// How often TCP had sent something again by then. Of no interest once the health of the target is known.
+    pub on_the_way: bool,
+    /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known. Of no
+    /// interest once the health of the target is known.
     #[serde(skip)]
-    retransmissions: u32,
+    pub retransmissions: u32,
     /// This host forbids connections to this one address. Of no interest once the health of the target is known.
     #[serde(skip)]
-    forbidden: bool,
+    pub forbidden: bool,
 }
 
 fn is_passing(overload: &Overload) -> bool {
@@ -218,22 +168,10 @@ impl Failure {
         Self { on_the_way: true, ..self }
     }
 
-    /// True if the attempt got no further than the connection or the greeting.
-    #[must_use]
-    pub fn is_on_the_way(&self) -> bool {
-        self.on_the_way
-    }
-
     /// The same after TCP had to send something again so often because its timer ran out.
     #[must_use]
     pub fn with_retransmissions(self, retransmissions: u32) -> Self {
         Self { retransmissions, ..self }
-    }
-
-    /// How often TCP had sent something again by then because its timer ran out; 0 where that is not known.
-    #[must_use]
-    pub fn retransmissions(&self) -> u32 {
-        self.retransmissions
     }
 
     /// The same where what this host lacks is leave to connect to this one address: a rule of its firewall or a route,
@@ -241,12 +179,6 @@ impl Failure {
     #[must_use]
     pub fn forbidden(self) -> Self {
         Self { forbidden: true, ..self }
-    }
-
-    /// True if this host forbids connections to this one address.
-    #[must_use]
-    pub fn is_forbidden(&self) -> bool {
-        self.forbidden
     }
 
     /// The kind of overload; `None` for any other reason.

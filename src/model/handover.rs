@@ -1,7 +1,6 @@
 //! What passes between the agent and the hosts writer: closed types, as files.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::dns::DnsReceipt;
 use super::limits::CapCounts;
-use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal};
+use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal, worded};
 
 /// The format of [`Handover`] and [`Receipt`] that this version writes and reads.
 pub const HANDOVER_FORMAT: u32 = 1;
@@ -88,9 +87,9 @@ pub struct Receipt {
     pub writes: u64,
     /// Failed writes since then.
     pub failed_writes: u64,
-    /// Times since then that somebody kept removing our block.
+    /// Times since then that another program kept removing our block.
     pub conflicts: u64,
-    /// True while somebody keeps removing our block and we write at the lower rate (B11).
+    /// True while another program keeps removing our block and we write at the lower rate (B11).
     pub in_conflict: bool,
     /// Of names that are in force: what was left out of their answers, a sentence each; of some of them, if many.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -110,46 +109,24 @@ impl Receipt {
     }
 }
 
-/// What a publisher found about a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// In force.
-    Published,
-    /// Not yet.
-    Pending,
-    /// In force, but another line for the same name stands before ours or beside it.
-    Shadowed,
-    /// In force with its standby addresses, if it has any, because the agent gave no sign of life (B17). Every name
-    /// in force has this verdict meanwhile, unless a graver one holds.
-    AgentLost,
-    /// Somebody keeps removing it.
-    Conflict,
-    /// Not admitted by the publisher's own policy; the last admitted answer stays.
-    Refused,
-    /// The file has owner, mode or attributes that could not be kept.
-    UnsupportedMetadata,
-}
-
-impl Verdict {
-    /// The word in status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Pending => "pending",
-            Self::Shadowed => "shadowed",
-            Self::AgentLost => "agent_lost",
-            Self::Conflict => "conflict",
-            Self::Refused => "refused",
-            Self::UnsupportedMetadata => "unsupported_metadata",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+worded! {
+    /// What a publisher found about a name.
+    Verdict {
+        /// In force.
+        Published = "published",
+        /// Not yet.
+        Pending = "pending",
+        /// In force, but another line for the same name stands before ours or beside it.
+        Shadowed = "shadowed",
+        /// In force with its standby addresses, if it has any, because the agent gave no sign of life (B17). Every name
+        /// in force has this verdict meanwhile, unless a graver one holds.
+        AgentLost = "agent_lost",
+        /// Another program keeps removing it.
+        Conflict = "conflict",
+        /// Not admitted by the publisher's own policy; the last admitted answer stays.
+        Refused = "refused",
+        /// The file has owner, mode or attributes that could not be kept.
+        UnsupportedMetadata = "unsupported_metadata",
     }
 }
 
@@ -165,7 +142,7 @@ pub enum PublishErrorKind {
     UnsupportedMetadata,
     /// The file is a mount point of its own, so it can't be replaced.
     MountPoint,
-    /// Somebody else changed the file in every attempt.
+    /// Another program changed the file in every attempt.
     Busy,
     /// The operating system said no.
     Io,
@@ -196,7 +173,7 @@ pub struct CutShort {
 impl Receipts {
     /// The digest that the hosts writer's receipt for this plan carries.
     #[must_use]
-    pub fn of_hosts<'d>(&'d self, plan: Option<&'d Digest>) -> Option<&'d Digest> {
+    pub fn hosts_digest<'d>(&'d self, plan: Option<&'d Digest>) -> Option<&'d Digest> {
         self.cut_short.as_ref().filter(|cut| Some(&cut.plan) == plan).map(|cut| &cut.handed_over).or(plan)
     }
 
@@ -220,10 +197,10 @@ mod tests {
     fn the_receipt_for_a_plan_that_was_cut_short_carries_the_digest_of_what_was_handed_over() {
         let [plan, part, other] = [1, 2, 3].map(|n| Digest::from_bytes(&[n; 16]));
         let whole = Receipts::default();
-        assert_eq!((whole.of_hosts(Some(&plan)), whole.of_hosts(None)), (Some(&plan), None));
+        assert_eq!((whole.hosts_digest(Some(&plan)), whole.hosts_digest(None)), (Some(&plan), None));
         let cut_short = Some(CutShort { plan: plan.clone(), handed_over: part.clone() });
         let cut = Receipts { cut_short, ..Receipts::default() };
-        let digests = [Some(&plan), Some(&other), None].map(|digest| cut.of_hosts(digest));
+        let digests = [Some(&plan), Some(&other), None].map(|digest| cut.hosts_digest(digest));
         assert_eq!(digests, [Some(&part), Some(&other), None]);
     }
 

@@ -18,7 +18,6 @@ pub struct HostFacts {
     /// The ECS instance.
     pub instance_id: Option<String>,
     /// What it calls itself.
-    #[serde(default)]
     pub hostname: Option<String>,
     /// Which machine, for telling our own state from another machine's.
     pub identity: Identity,

@@ -1,7 +1,6 @@
 //! What discovery knows: every endpoint, its zones, its addresses, and how fresh that is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ranges::BadAddress;
 use super::{
     Boottime, BusinessStatus, ConnectionStatus, EndpointId, EndpointName, EndpointStatus, HostName, LeftOut, Now, Zone,
-    ZoneStatus,
+    ZoneStatus, worded,
 };
 
 /// Every endpoint by name.
@@ -18,9 +17,26 @@ pub struct Inventory {
     /// By the admin's name.
     pub endpoints: BTreeMap<EndpointName, Endpoint>,
     /// What was recalled at the start turned out to be another machine's and is not in here any more (B12). Said
-    /// together with what is left, so that nobody takes the one for the other.
+    /// together with what is left, so that no reader takes the one for the other.
     #[serde(skip)]
     pub disowned: bool,
+}
+
+impl Inventory {
+    /// The endpoints that the config has.
+    pub fn configured(&self) -> impl Iterator<Item = (&EndpointName, &Endpoint)> {
+        self.endpoints.iter().filter(|(_, endpoint)| endpoint.presence == Presence::Configured)
+    }
+
+    /// The zone of an address among the endpoints of a name.
+    #[must_use]
+    pub fn zone_of(&self, name: &HostName, address: IpAddr) -> Option<&Zone> {
+        let zones = self.endpoints.values().flat_map(|e| {
+            let whole = e.names.contains(name) || e.leaving.contains_key(name) || e.domain.as_ref() == Some(name);
+            e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name) || z.leaving.contains_key(name))
+        });
+        zones.filter(|(_, entry)| entry.addresses.contains_key(&address)).map(|(zone, _)| zone).next()
+    }
 }
 
 /// One endpoint.
@@ -67,6 +83,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Each address that some source gives at present, with its zone.
+    pub fn current_addresses(&self) -> impl Iterator<Item = (&Zone, IpAddr)> {
+        self.zones.iter().flat_map(|(zone, entry)| entry.current().map(move |(address, _)| (zone, *address)))
+    }
+
     /// Whether any address is known, retired ones included.
     #[must_use]
     pub fn has_addresses(&self) -> bool {
@@ -80,7 +101,7 @@ impl Endpoint {
     }
 
     /// Whether the last successful answers still have this address. One that they lack may be kept, since it is the
-    /// last (B1); but it may be somebody else's by now, and no secret goes there. What the API's last answer lacks,
+    /// last (B1); but it may be another server's by now, and no secret goes there. What the API's last answer lacks,
     /// another source has to tell now: what a failing one once told is no word against it.
     #[must_use]
     pub fn vouches_for(&self, entry: &AddressEntry) -> bool {
@@ -197,7 +218,6 @@ pub struct Missing {
     /// `gone_grace`.
     pub confirmed: Option<Boottime>,
     /// When the latest one ended.
-    #[serde(default)]
     pub latest: Option<Boottime>,
 }
 
@@ -214,6 +234,13 @@ pub struct ZoneEntry {
     pub cloud: Option<ZoneFacts>,
     /// Set while the cloud's API lacks it or calls it deleted.
     pub missing: Option<Missing>,
+}
+
+impl ZoneEntry {
+    /// The addresses that some source gives at present.
+    pub fn current(&self) -> impl Iterator<Item = (&IpAddr, &AddressEntry)> {
+        self.addresses.iter().filter(|(_, entry)| entry.retired.is_none())
+    }
 }
 
 /// One address.
@@ -254,39 +281,17 @@ pub enum Presence {
     },
 }
 
-/// Where addresses come from. Earlier ones outrank later ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceKind {
-    /// `addresses` in the config.
-    Fixed,
-    /// The cloud's API.
-    Api,
-    /// The domain name of one zone of the endpoint, asked of the VPC's resolvers.
-    ZoneDomain,
-    /// The domain name of the whole endpoint, likewise. It may give only some of the addresses.
-    EndpointDomain,
-}
-
-impl SourceKind {
-    /// Every source, the best first.
-    pub const ALL: [Self; 4] = [Self::Fixed, Self::Api, Self::ZoneDomain, Self::EndpointDomain];
-
-    /// The word in metrics and status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Api => "api",
-            Self::ZoneDomain => "zone_domain",
-            Self::EndpointDomain => "endpoint_domain",
-        }
-    }
-}
-
-impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+worded! {
+    /// Where addresses come from. Earlier ones outrank later ones.
+    SourceKind {
+        /// `addresses` in the config.
+        Fixed = "fixed",
+        /// The cloud's API.
+        Api = "api",
+        /// The domain name of one zone of the endpoint, asked of the VPC's resolvers.
+        ZoneDomain = "zone_domain",
+        /// The domain name of the whole endpoint, likewise. It may give only some of the addresses.
+        EndpointDomain = "endpoint_domain",
     }
 }
 

@@ -4,12 +4,11 @@
 //! already stays, newcomers are refused in numeric order, since resolvers rotate their answers.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::HostName;
+use super::{HostName, worded};
 
 /// Addresses that one name may have, standby ones included, and those of one endpoint likewise. More are a mistake, and
 /// small resolvers read only 48.
@@ -49,42 +48,19 @@ pub fn entry_size<'a>(name: &HostName, addresses: impl IntoIterator<Item = &'a I
     entry_bytes(name.as_str().len(), LONGEST_REASON, lengths)
 }
 
-/// What there can be too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Capped {
-    /// Addresses of an endpoint or name.
-    Addresses,
-    /// Zones of an endpoint.
-    Zones,
-    /// Names of a hand-over.
-    Names,
-    /// Hand-overs that are too long as a whole.
-    Handover,
-    /// Names that the block had no room for.
-    Block,
-}
-
-impl Capped {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Addresses, Self::Zones, Self::Names, Self::Handover, Self::Block];
-
-    /// The word in metrics.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Addresses => "addresses",
-            Self::Zones => "zones",
-            Self::Names => "names",
-            Self::Handover => "handover",
-            Self::Block => "block",
-        }
-    }
-}
-
-impl fmt::Display for Capped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+worded! {
+    /// What there can be too much of.
+    Capped {
+        /// Addresses of an endpoint or name.
+        Addresses = "addresses",
+        /// Zones of an endpoint.
+        Zones = "zones",
+        /// Names of a hand-over.
+        Names = "names",
+        /// Hand-overs that are too long as a whole.
+        Handover = "handover",
+        /// Names that the block had no room for.
+        Block = "block",
     }
 }
 
@@ -102,7 +78,7 @@ impl CapCounts {
         }
     }
 
-    /// Counts what somebody else counted.
+    /// Counts what another one counted.
     pub fn extend(&mut self, other: &Self) {
         other.0.iter().for_each(|(what, more)| self.add(*what, *more));
     }

@@ -1,36 +1,41 @@
 //! How loud the log is, where it goes, and how a line looks.
 
-/// `[log].level`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// `error`
-    Error,
-    /// `warn`
-    Warn,
-    /// `info`
-    Info,
-    /// `debug`
-    Debug,
-    /// `trace`
-    Trace,
+use super::worded;
+
+worded! {
+    /// `[log].level`
+    LogLevel {
+        /// `error`
+        Error = "error",
+        /// `warn`
+        Warn = "warn",
+        /// `info`
+        Info = "info",
+        /// `debug`
+        Debug = "debug",
+        /// `trace`
+        Trace = "trace",
+    }
 }
 
-/// `[log].format`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
+worded! {
+    /// `[log].format`
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
 }
 
-/// `[log].target`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogTarget {
-    /// The journal where stderr leads to it, else stderr.
-    Auto,
-    /// The journal's own socket.
-    Journald,
-    /// Standard error.
-    Stderr,
+worded! {
+    /// `[log].target`
+    LogTarget {
+        /// The journal where stderr leads to it, else stderr.
+        Auto = "auto",
+        /// The journal's own socket.
+        Journald = "journald",
+        /// Standard error.
+        Stderr = "stderr",
+    }
 }

@@ -35,7 +35,7 @@ pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use digest::Digest;
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
-pub use event::{Event, EventKind, Severity};
+pub use event::{Event, EventClass, EventKind, EventMaker, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
 pub use health::{
@@ -61,4 +61,5 @@ pub use probe::{
 pub use ranges::Families;
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall};
+pub(crate) use words::worded;
 pub use words::{ProbeKindName, ProviderName};

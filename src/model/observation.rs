@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Boottime, Certificate, Check, Failure, TargetKey};
 
 /// The result of one check of one target, with when it started and ended.
@@ -28,12 +26,12 @@ impl Observation {
     /// How often TCP had to send something again because its timer ran out.
     #[must_use]
     pub fn retransmissions(&self) -> u32 {
-        self.outcome.as_ref().map_or_else(Failure::retransmissions, |timings| timings.retransmissions)
+        self.outcome.as_ref().map_or_else(|failure| failure.retransmissions, |timings| timings.retransmissions)
     }
 }
 
 /// How long each phase of a successful probe took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timings {
     /// From the SYN to the open connection.
     pub tcp: Duration,
@@ -48,18 +46,12 @@ pub struct Timings {
     /// Everything.
     pub total: Duration,
     /// How often TCP had to send something again because its timer ran out; 0 where the kernel does not tell.
-    #[serde(default, skip_serializing_if = "is_none_of_it")]
     pub retransmissions: u32,
     /// Whether TCP sent a tail-loss probe and nothing else again: a sign of a lost packet or of a slow answer.
-    #[serde(default, skip)]
     pub tail_loss_probe: bool,
 }
 
-fn is_none_of_it(times: &u32) -> bool {
-    *times == 0
-}
-
-/// One check that was made once, for somebody who asked.
+/// One check that was made once, for an admin who asked.
 #[derive(Debug, Clone)]
 pub struct Probed {
     /// Of which target.

@@ -16,7 +16,7 @@ pub struct Overrides {
 pub struct Drain {
     /// Only this endpoint, or all.
     pub endpoint: Option<EndpointName>,
-    /// When it ends by itself. Whoever ends it sooner sets this to now instead of taking the drain away: the hosts of a
-    /// fleet return one after the other from then on.
+    /// When it ends by itself. An admin who ends it sooner sets this to now instead of taking the drain away: the hosts
+    /// of a fleet return one after the other from then on.
     pub until: Boottime,
 }

@@ -1,13 +1,12 @@
 //! What steering decided: for every published name its answer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, HostName, Now};
+use super::{Digest, HostName, Now, worded};
 
 /// The answer of every published name, and the names that were given up. It holds no clock, no counter and no free
 /// text, so equal situations give equal plans.
@@ -18,10 +17,10 @@ pub struct Plan {
     /// Names that must leave what is published, and why: absence alone never removes (B1).
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
     /// What each answer has left, as long as that is dead, on hold or overloaded: a single answer (`answers = "one"`)
-    /// that was there has failed over, one that never was has not. A memory of steering's, told nobody.
+    /// that was there has failed over, one that never was has not. A memory of steering's, not shown.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left: BTreeMap<HostName, BTreeSet<IpAddr>>,
-    /// What was published before anything had been probed, until it is found to work; told nobody either.
+    /// What was published before anything had been probed, until it is found to work; not shown either.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unproven: BTreeMap<HostName, BTreeSet<IpAddr>>,
 }
@@ -38,81 +37,39 @@ pub struct Answer {
     pub reason: AnswerReason,
 }
 
-/// Why steering answered so. Which one is given where several hold: the table in `steer::reason`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerReason {
-    /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and nothing
-    /// answers there yet.
-    RemovalPending,
-    /// Every address is down, and since then nothing at all has answered on at least two endpoints: probably this
-    /// host's own fault (B5).
-    LocalFaultHeld,
-    /// Every address is down, or every published one by what no other would mend. The last set stays, or those of which
-    /// at least the path is up.
-    AllDownKept,
-    /// A drained zone is used because nothing else is healthy.
-    DrainedButNeeded,
-    /// An admin drained a zone.
-    Drained,
-    /// An address is left out because it is dead, on hold or overloaded, that would be published if all were well, and
-    /// some published one is not down.
-    FailedOver,
-    /// Some published address is down, and nothing has disproved it: what it fails by no other one would mend, or the
-    /// evidence is still to come.
-    DownKept,
-    /// A zone's own name, which only ever points at that zone.
-    Pinned,
-    /// The addresses come from a source that fails at present.
-    Stale,
-    /// Some address has not been judged yet.
-    Unprobed,
-    /// Fixed addresses that nothing probes.
-    Fixed,
-    /// All is well.
-    Healthy,
-}
-
-impl AnswerReason {
-    /// Every reason, first the strongest.
-    pub const ALL: [Self; 12] = [
-        Self::RemovalPending,
-        Self::LocalFaultHeld,
-        Self::AllDownKept,
-        Self::DrainedButNeeded,
-        Self::Drained,
-        Self::FailedOver,
-        Self::DownKept,
-        Self::Pinned,
-        Self::Stale,
-        Self::Unprobed,
-        Self::Fixed,
-        Self::Healthy,
-    ];
-
-    /// The word in metrics, status and the hosts block.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Pinned => "pinned",
-            Self::RemovalPending => "removal_pending",
-            Self::LocalFaultHeld => "local_fault_held",
-            Self::AllDownKept => "all_down_kept",
-            Self::DrainedButNeeded => "drained_but_needed",
-            Self::Drained => "drained",
-            Self::FailedOver => "failed_over",
-            Self::DownKept => "down_kept",
-            Self::Stale => "stale",
-            Self::Unprobed => "unprobed",
-            Self::Fixed => "fixed",
-            Self::Healthy => "healthy",
-        }
-    }
-}
-
-impl fmt::Display for AnswerReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+worded! {
+    /// Why steering answered so, first the strongest. Which one is given where several hold: the table in
+    /// `steer::reason`.
+    AnswerReason {
+        /// The name has left the config and goes after the grace; or the config has it lead elsewhere by now, and
+        /// nothing answers there yet.
+        RemovalPending = "removal_pending",
+        /// Every address is down, and since then nothing at all has answered on at least two endpoints: probably this
+        /// host's own fault (B5).
+        LocalFaultHeld = "local_fault_held",
+        /// Every address is down, or every published one by what no other would mend. The last set stays, or those of
+        /// which at least the path is up.
+        AllDownKept = "all_down_kept",
+        /// A drained zone is used because nothing else is healthy.
+        DrainedButNeeded = "drained_but_needed",
+        /// An admin drained a zone.
+        Drained = "drained",
+        /// An address is left out because it is dead, on hold or overloaded, that would be published if all were well,
+        /// and some published one is not down.
+        FailedOver = "failed_over",
+        /// Some published address is down, and nothing has disproved it: what it fails by no other one would mend, or
+        /// the evidence is still to come.
+        DownKept = "down_kept",
+        /// A zone's own name, which only ever points at that zone.
+        Pinned = "pinned",
+        /// The addresses come from a source that fails at present.
+        Stale = "stale",
+        /// Some address has not been judged yet.
+        Unprobed = "unprobed",
+        /// Fixed addresses that nothing probes.
+        Fixed = "fixed",
+        /// All is well.
+        Healthy = "healthy",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{EndpointName, SourceKind};
+use super::{EndpointName, SourceKind, worded};
 
 /// `[steering]` with the `[endpoint.steering]` of every endpoint laid over it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ pub struct Graces {
 impl Graces {
     /// For an address that this source has stopped to give.
     #[must_use]
-    pub fn of(self, source: SourceKind) -> Duration {
+    pub fn for_source(self, source: SourceKind) -> Duration {
         match source {
             SourceKind::Fixed => self.removal,
             SourceKind::Api | SourceKind::ZoneDomain | SourceKind::EndpointDomain => self.gone,
@@ -80,22 +80,26 @@ impl Default for Damping {
     }
 }
 
-/// `prefer`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Prefer {
-    /// All zones alike.
-    #[default]
-    Any,
-    /// Only this host's zone while it is healthy.
-    LocalZone,
+worded! {
+    /// `prefer`.
+    #[derive(Default)]
+    Prefer {
+        /// All zones alike.
+        #[default]
+        Any = "any",
+        /// Only this host's zone while it is healthy.
+        LocalZone = "local_zone",
+    }
 }
 
-/// `answers`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Answers {
-    /// Every eligible address.
-    #[default]
-    All,
-    /// One.
-    One,
+worded! {
+    /// `answers`.
+    #[derive(Default)]
+    Answers {
+        /// Every eligible address.
+        #[default]
+        All = "all",
+        /// One.
+        One = "one",
+    }
 }

@@ -8,34 +8,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Damping, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone};
+use super::{Damping, Endpoint, EndpointName, HostName, ProbeKindName, Secret, Wall, Zone, worded};
 
 mod secrets;
 
-/// One kind of question put to a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// Connect, TLS, greeting or status.
-    Path,
-    /// Login, query, result.
-    Deep,
-}
-
-impl Check {
-    /// The word for it in metrics and status.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Deep => "deep",
-        }
-    }
-}
-
-impl fmt::Display for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+worded! {
+    /// One kind of question put to a target.
+    Check {
+        /// Connect, TLS, greeting or status.
+        Path = "path",
+        /// Login, query, result.
+        Deep = "deep",
     }
 }
 
@@ -48,6 +31,14 @@ pub struct TargetKey {
     pub zone: Zone,
     /// The address that is dialled.
     pub address: IpAddr,
+}
+
+impl TargetKey {
+    /// Of each address that some source gives at present of an endpoint.
+    pub fn of_endpoint(name: &EndpointName, endpoint: &Endpoint) -> impl Iterator<Item = Self> {
+        let key = |(zone, address): (&Zone, _)| Self { endpoint: name.clone(), zone: zone.clone(), address };
+        endpoint.current_addresses().map(key)
+    }
 }
 
 impl fmt::Display for TargetKey {
@@ -109,12 +100,6 @@ impl ProbeSpec {
     pub fn checks(&self) -> impl Iterator<Item = (Check, Schedule)> {
         let deep = self.deep.map(|deep| (Check::Deep, deep.schedule));
         [(Check::Path, self.path)].into_iter().chain(deep)
-    }
-
-    /// The rhythm of a check, if the targets have it.
-    #[must_use]
-    pub fn schedule(&self, check: Check) -> Option<Schedule> {
-        self.checks().find(|(own, _)| *own == check).map(|(_, schedule)| schedule)
     }
 }
 
@@ -341,10 +326,7 @@ impl HeaderValue {
     /// True if it came from a file of its own.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            Self::Secret(_) => true,
-        }
+        matches!(self, Self::Secret(_))
     }
 }
 

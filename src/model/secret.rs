@@ -25,7 +25,7 @@ impl Secret {
     }
 }
 
-/// A text of somebody else's without these secrets, should it repeat one. To be done before anything is cut off: half a
+/// A text from outside without these secrets, should it repeat one. To be done before anything is cut off: half a
 /// secret would not be found any more.
 #[must_use]
 pub fn hide<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {

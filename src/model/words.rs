@@ -1,19 +1,23 @@
-//! Enums of which each variant has one word, which config, help, status and messages share.
+//! Enums of which each variant has one word, which config, help, metrics, status, files and messages share.
 
-/// Defines such an enum. Variants and words are written once, so that none can be forgotten in the table.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Defines such an enum. Variants and words are written once, so that none can be forgotten in a table; the word is
+/// also how a value is displayed and serialised.
+macro_rules! worded {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(::serde::Serialize, ::serde::Deserialize)]
         pub enum $name {
-            $($(#[$variant_doc])* $variant,)+
+            $($(#[$variant_meta])* #[serde(rename = $word)] $variant,)+
         }
 
         impl $name {
-            /// Each word with its variant, in the order of the documents.
+            /// Every variant, in their order.
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+            /// Each word with its variant, in their order.
             pub const WORDS: &[(&str, Self)] = &[$(($word, Self::$variant)),+];
 
-            /// The word.
+            /// The word for it everywhere.
             #[must_use]
             pub fn label(self) -> &'static str {
                 match self {
@@ -21,10 +25,18 @@ macro_rules! words {
                 }
             }
         }
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad(self.label())
+            }
+        }
     };
 }
 
-words! {
+pub(crate) use worded;
+
+worded! {
     /// `kind` of `[endpoint.probe]`: the name of a [`ProbeKind`](super::ProbeKind).
     ProbeKindName {
         /// MatrixOne.
@@ -40,7 +52,7 @@ words! {
     }
 }
 
-words! {
+worded! {
     /// `provider` of `[cloud.credentials]`.
     ProviderName {
         /// The default chain of the official SDKs.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Check, Event, EventKind, Severity, TargetKey, Zone};
+use crate::model::{Event, EventClass, EventKind, EventMaker, Severity, TargetKey, Zone};
 use crate::sys::event_queue::EventReceiver;
 use crate::sys::log_queue::PROVOKED;
 
@@ -25,8 +25,8 @@ impl EventLog {
     pub fn push(&mut self, event: Arc<Event>) {
         self.events.push_back(event);
         if self.events.len() > Self::CAPACITY {
-            let of = |maker| self.events.iter().enumerate().filter(move |(_, event)| Maker::of(&event.kind) == maker);
-            let over = Maker::NOISIEST_FIRST.into_iter().find(|maker| of(*maker).count() > maker.share());
+            let of = |maker| self.events.iter().enumerate().filter(move |(_, event)| event.kind.class().maker == maker);
+            let over = EventMaker::NOISIEST_FIRST.into_iter().find(|maker| of(*maker).count() > maker.share());
             let oldest = over.and_then(|maker| of(maker).next()).map_or(0, |(at, _)| at);
             self.events.remove(oldest);
         }
@@ -77,81 +77,37 @@ struct Fields<'a> {
 }
 
 fn fields(kind: &EventKind) -> Fields<'_> {
-    let plain = |event| Fields { event, ..Fields::default() };
-    let of_check = |target, check: &Check, event| Fields { target, check: Some(check.label()), ..plain(event) };
+    let plain = Fields { event: kind.class().label, ..Fields::default() };
     match kind {
-        EventKind::Started { .. } => plain("started"),
-        EventKind::Stopping => plain("stopping"),
-        EventKind::EdgeBegan { target, check, failure } => {
-            Fields { reason: Some(failure.reason.label()), ..of_check(Some(target), check, "edge_began") }
+        EventKind::EdgeBegan { target, check, failure } | EventKind::TargetDown { target, check, failure } => {
+            Fields { target: Some(target), check: Some(check.label()), reason: Some(failure.reason.label()), ..plain }
         }
-        EventKind::TargetDown { target, check, failure } => {
-            Fields { reason: Some(failure.reason.label()), ..of_check(Some(target), check, "target_down") }
+        EventKind::TargetUp { target, check, .. }
+        | EventKind::TargetSlow { target, check, .. }
+        | EventKind::TargetSlowOver { target, check } => {
+            Fields { target: Some(target), check: Some(check.label()), ..plain }
         }
-        EventKind::TargetUp { target, check, recovered: _ } => of_check(Some(target), check, "target_up"),
-        EventKind::TargetSlow { target, check, median: _, beside: _ } => of_check(Some(target), check, "target_slow"),
-        EventKind::TargetSlowOver { target, check } => of_check(Some(target), check, "target_slow_over"),
-        EventKind::AnswerChanged { name, from: _, to: _, reason } => {
-            Fields { name: Some(name.as_str()), reason: Some(reason.label()), ..plain("answer_changed") }
+        EventKind::AnswerChanged { name, reason, .. } | EventKind::ReasonChanged { name, to: reason, .. } => {
+            Fields { name: Some(name.as_str()), reason: Some(reason.label()), ..plain }
         }
-        EventKind::ReasonChanged { name, from: _, to } => {
-            Fields { name: Some(name.as_str()), reason: Some(to.label()), ..plain("reason_changed") }
+        EventKind::FormerKept { name } | EventKind::NameWithdrawn { name, .. } => {
+            Fields { name: Some(name.as_str()), ..plain }
         }
-        EventKind::FormerKept { name } => Fields { name: Some(name.as_str()), ..plain("former_kept") },
-        EventKind::GonePutOff { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("gone_put_off") },
-        EventKind::NameWithdrawn { name, why: _ } => Fields { name: Some(name.as_str()), ..plain("name_withdrawn") },
-        EventKind::SourceStale { endpoint, .. } => {
-            Fields { endpoint: Some(endpoint.as_str()), ..plain("source_stale") }
-        }
-        EventKind::SourceFresh { endpoint, .. } => {
-            Fields { endpoint: Some(endpoint.as_str()), ..plain("source_fresh") }
-        }
-        EventKind::CacheLoaded { .. } => plain("cache_loaded"),
-        EventKind::CacheForeign { .. } => plain("cache_foreign"),
-        EventKind::CacheUnusable { .. } => plain("cache_unusable"),
         EventKind::CloudStatus { endpoint, zone, .. } => {
-            Fields { endpoint: Some(endpoint.as_str()), zone: zone.as_ref(), ..plain("cloud_status") }
+            Fields { endpoint: Some(endpoint.as_str()), zone: zone.as_ref(), ..plain }
         }
-        EventKind::EndpointNotFound { endpoint, .. } => {
-            Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_not_found") }
-        }
-        EventKind::LeftOut { endpoint, .. } => Fields { endpoint: Some(endpoint.as_str()), ..plain("left_out") },
-        EventKind::EndpointGone { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain("endpoint_gone") },
-        EventKind::NotLocked { .. } => plain("not_locked"),
-        EventKind::StateNotSaved { .. } => plain("state_not_saved"),
-        EventKind::Published { .. } => plain("published"),
-        EventKind::PublishFailed { .. } => plain("publish_failed"),
-        EventKind::HandoverFull { .. } => plain("handover_full"),
-        EventKind::PublishConflict { .. } => plain("publish_conflict"),
-        EventKind::ConfigLoaded { .. } => plain("config_loaded"),
-        EventKind::ConfigRefused { .. } => plain("config_refused"),
-        EventKind::SecretsRenewed { .. } => plain("secrets_renewed"),
-        EventKind::SecretRefused { .. } => plain("secret_refused"),
-        EventKind::ConfigRecalled { .. } => plain("config_recalled"),
-        EventKind::ListenerFailed { .. } => plain("listener_failed"),
+        EventKind::GonePutOff { endpoint }
+        | EventKind::SourceStale { endpoint, .. }
+        | EventKind::SourceFresh { endpoint, .. }
+        | EventKind::EndpointNotFound { endpoint, .. }
+        | EventKind::LeftOut { endpoint, .. }
+        | EventKind::EndpointGone { endpoint } => Fields { endpoint: Some(endpoint.as_str()), ..plain },
+        // About the agent as a whole.
+        _ => plain,
     }
 }
 
-/// The word for a kind of event: the tag of its serialised form.
-#[must_use]
-pub fn label(kind: &EventKind) -> &'static str {
-    fields(kind).event
-}
-
-/// Who brings an event about, and so how much there may be of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Maker {
-    /// An outsider, as often as he likes: a server that fails at every other probe, somebody who writes into the hosts
-    /// file.
-    Outsider,
-    /// An outsider behind whom hysteresis, a hold or damping stands: what became of targets and answers. What comes in
-    /// its usual rate is all told; of a flood about one subject the log tells the first ones and the number.
-    Change,
-    /// An admin, a grace that ends, or we.
-    Us,
-}
-
-impl Maker {
+impl EventMaker {
     const NOISIEST_FIRST: [Self; 3] = [Self::Outsider, Self::Change, Self::Us];
 
     /// How many of the latest events are kept in any case. The shares make up the whole.
@@ -162,49 +118,12 @@ impl Maker {
             Self::Us => EventLog::CAPACITY - 2 * OF_OTHERS,
         }
     }
-
-    fn of(kind: &EventKind) -> Self {
-        match kind {
-            EventKind::EdgeBegan { .. }
-            | EventKind::SourceStale { .. }
-            | EventKind::SourceFresh { .. }
-            | EventKind::CloudStatus { .. }
-            | EventKind::LeftOut { .. }
-            | EventKind::Published { .. }
-            | EventKind::PublishFailed { .. }
-            | EventKind::PublishConflict { .. } => Self::Outsider,
-            EventKind::TargetDown { .. }
-            | EventKind::TargetUp { .. }
-            | EventKind::TargetSlow { .. }
-            | EventKind::TargetSlowOver { .. }
-            | EventKind::AnswerChanged { .. }
-            | EventKind::ReasonChanged { .. }
-            | EventKind::HandoverFull { .. } => Self::Change,
-            EventKind::Started { .. }
-            | EventKind::Stopping
-            | EventKind::FormerKept { .. }
-            | EventKind::GonePutOff { .. }
-            | EventKind::NameWithdrawn { .. }
-            | EventKind::CacheLoaded { .. }
-            | EventKind::CacheForeign { .. }
-            | EventKind::CacheUnusable { .. }
-            | EventKind::EndpointNotFound { .. }
-            | EventKind::EndpointGone { .. }
-            | EventKind::NotLocked { .. }
-            | EventKind::StateNotSaved { .. }
-            | EventKind::ConfigLoaded { .. }
-            | EventKind::ConfigRefused { .. }
-            | EventKind::SecretsRenewed { .. }
-            | EventKind::SecretRefused { .. }
-            | EventKind::ConfigRecalled { .. }
-            | EventKind::ListenerFailed { .. } => Self::Us,
-        }
-    }
 }
 
 /// One log line an event.
 fn tell(event: &Event) {
     let Event { at: _, kind } = event;
+    let EventClass { label: _, maker, severity } = kind.class();
     let Fields { event, target, endpoint, zone, name, check, reason } = fields(kind);
     let endpoint = endpoint.or(target.map(|t| t.endpoint.as_str()));
     let zone = zone.or(target.map(|t| &t.zone)).map(ToString::to_string);
@@ -212,15 +131,15 @@ fn tell(event: &Event) {
     let (zone, address) = (zone.as_deref(), address.as_deref());
     macro_rules! line {
         ($level:ident) => {
-            match Maker::of(kind) {
-                Maker::Outsider | Maker::Change => {
+            match maker {
+                EventMaker::Outsider | EventMaker::Change => {
                     tracing::$level!(target: PROVOKED, event, endpoint, zone, address, name, check, reason, "{kind}")
                 }
-                Maker::Us => tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}"),
+                EventMaker::Us => tracing::$level!(event, endpoint, zone, address, name, check, reason, "{kind}"),
             }
         };
     }
-    match kind.severity() {
+    match severity {
         Severity::Info => line!(info),
         Severity::Warning => line!(warn),
         Severity::Error => line!(error),
@@ -236,7 +155,7 @@ mod tests {
     use super::*;
     use crate::model::LogLevel;
     use crate::model::{
-        AnswerReason, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
+        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
     };
     use crate::sys::event_queue;
     use crate::sys::log_queue::{Lines, LogQueue, Style};
@@ -303,7 +222,7 @@ mod tests {
     #[test]
     fn labels_are_the_serialised_tags() {
         for kind in kinds() {
-            assert_eq!(serde_json::to_value(&kind).unwrap()["event"], label(&kind));
+            assert_eq!(serde_json::to_value(&kind).unwrap()["event"], kind.class().label);
         }
     }
 
@@ -314,6 +233,10 @@ mod tests {
         (0..300).for_each(|n| log.push(event(n)));
         assert_eq!(log.iter().count(), EventLog::CAPACITY);
         assert_eq!(log.iter().next().unwrap().kind, EventKind::CacheLoaded { names: 300 - EventLog::CAPACITY });
+    }
+
+    fn maker(kind: &EventKind) -> EventMaker {
+        kind.class().maker
     }
 
     fn edge() -> EventKind {
@@ -327,19 +250,19 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_maker_displaces_no_share_of_another() {
-        assert_eq!(Maker::NOISIEST_FIRST.map(Maker::share).into_iter().sum::<usize>(), EventLog::CAPACITY);
+        assert_eq!(EventMaker::NOISIEST_FIRST.map(EventMaker::share).into_iter().sum::<usize>(), EventLog::CAPACITY);
         let kinds = [edge(), change(), EventKind::CacheLoaded { names: 1 }];
-        assert_eq!(kinds.each_ref().map(Maker::of), Maker::NOISIEST_FIRST);
+        assert_eq!(kinds.each_ref().map(maker), EventMaker::NOISIEST_FIRST);
         for flood in &kinds {
             let mut log = EventLog::default();
             let mut push = |kind: &EventKind, times| {
                 (0..times).for_each(|_| log.push(Arc::new(Event { at: Now::default(), kind: kind.clone() })));
             };
-            kinds.iter().for_each(|kind| push(kind, Maker::of(kind).share()));
+            kinds.iter().for_each(|kind| push(kind, maker(kind).share()));
             push(flood, 10_000);
             for kind in &kinds {
                 let kept = log.iter().filter(|event| event.kind == *kind).count();
-                assert_eq!(kept, Maker::of(kind).share(), "{kind:?} in a flood of {flood:?}");
+                assert_eq!(kept, maker(kind).share(), "{kind:?} in a flood of {flood:?}");
             }
         }
     }
@@ -351,7 +274,7 @@ mod tests {
         let ours = EventLog::CAPACITY / 2;
         (0..ours).for_each(|names| log.push(event(EventKind::CacheLoaded { names })));
         (0..10_000).for_each(|_| log.push(event(edge())));
-        let kept: Vec<_> = log.iter().filter(|e| Maker::of(&e.kind) == Maker::Us).map(|e| e.kind.clone()).collect();
+        let kept: Vec<_> = log.iter().filter(|e| maker(&e.kind) == EventMaker::Us).map(|e| e.kind.clone()).collect();
         assert_eq!(kept, (0..ours).map(|names| EventKind::CacheLoaded { names }).collect::<Vec<_>>());
         assert_eq!(log.iter().count(), EventLog::CAPACITY);
     }

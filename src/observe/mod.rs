@@ -3,7 +3,7 @@
 //! [`Views`] holds a receiver of everything that the other rooms publish, and never a sender. From it comes a
 //! [`Snapshot`], one plain value; everything that people and Prometheus see is a pure rendering of that:
 //! [`metrics`] for scrapers, [`status`] for people and scripts (with the yes or no of `/healthz` and `/readyz`).
-//! [`serve`] carries the renderings to whoever asks, on listeners that are handed in. [`events`] keeps what happened
+//! [`serve`] carries the renderings to clients, on listeners that are handed in. [`events`] keeps what happened
 //! and turns it into log lines.
 
 pub mod events;

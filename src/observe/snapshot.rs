@@ -148,7 +148,7 @@ pub struct Views {
     pub started: Now,
 }
 
-/// One instant. A plain value: making one copies pointers, holding one blocks nobody.
+/// One instant. A plain value: making one copies pointers, holding one blocks no stage.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Which program.
@@ -187,42 +187,26 @@ impl Views {
     /// Takes a snapshot. Each lock is held for the copy of one value.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let Self {
-            config,
-            host,
-            api,
-            inventory,
-            capped,
-            health,
-            plan,
-            receipts,
-            dns,
-            events,
-            stages,
-            log_drops,
-            clock,
-            started,
-        } = self;
-        let config = Arc::clone(&config.borrow());
-        let receipts = receipts.borrow().clone();
-        let mut capped = capped.borrow().clone();
+        let config = Arc::clone(&self.config.borrow());
+        let receipts = self.receipts.borrow().clone();
+        let mut capped = self.capped.borrow().clone();
         receipts.hosts.iter().for_each(|receipt| capped.extend(&receipt.capped));
         Snapshot {
             build: Build::THIS,
-            now: clock.now(),
-            started: *started,
-            host: Arc::clone(&host.borrow()),
-            api: Arc::clone(&api.borrow()),
-            inventory: Arc::clone(&inventory.borrow()),
-            health: Arc::clone(&health.borrow()),
-            plan: plan.borrow().clone(),
+            now: self.clock.now(),
+            started: self.started,
+            host: Arc::clone(&self.host.borrow()),
+            api: Arc::clone(&self.api.borrow()),
+            inventory: Arc::clone(&self.inventory.borrow()),
+            health: Arc::clone(&self.health.borrow()),
+            plan: self.plan.borrow().clone(),
             receipts,
             capped,
-            dns: (!config.dns.is_empty()).then(|| dns.0()),
+            dns: (!config.dns.is_empty()).then(|| (self.dns.0)()),
             config,
-            events: Arc::clone(&events.borrow()),
-            stages: stages.read(),
-            log_dropped: log_drops.get(),
+            events: Arc::clone(&self.events.borrow()),
+            stages: self.stages.read(),
+            log_dropped: self.log_drops.get(),
         }
     }
 }

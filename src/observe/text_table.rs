@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use crate::model::AnswerReason;
 
 /// How a cell is coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Tone {
+    #[default]
     Plain,
     Head,
     Good,
@@ -27,7 +28,7 @@ impl Tone {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cell {
     text: String,
     tone: Tone,
@@ -49,37 +50,73 @@ pub(crate) fn head<const N: usize>(titles: [&str; N]) -> [Cell; N] {
     titles.map(|t| Cell::toned(t, Tone::Head))
 }
 
-/// Aligned columns; nothing if there is only the head.
-pub(crate) fn columns<const N: usize>(out: &mut String, rows: Vec<[Cell; N]>, color: bool) {
-    if rows.len() < 2 {
-        return;
+/// A text for people that grows line by line, in colour where it may be.
+#[derive(Debug)]
+pub(crate) struct Page {
+    text: String,
+    color: bool,
+}
+
+impl Page {
+    pub(crate) fn new(color: bool) -> Self {
+        Self { text: String::new(), color }
     }
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.text.chars().count().max(*width);
+
+    /// All of it, with a final newline.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    pub(crate) fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// A line of plain text.
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
+        self.line(&[Cell::plain(text)], &[]);
+    }
+
+    /// A line about something that is not as it should be.
+    pub(crate) fn trouble(&mut self, indent: &str, text: &str) {
+        self.line(&[Cell::toned(format!("{indent}! {text}"), Tone::Warn)], &[]);
+    }
+
+    /// Aligned columns; nothing if there is only the head.
+    pub(crate) fn columns<const N: usize>(&mut self, rows: &[[Cell; N]]) {
+        if rows.len() < 2 {
+            return;
         }
+        let mut widths = [0; N];
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.text.chars().count().max(*width);
+            }
+        }
+        rows.iter().for_each(|row| self.line(row, &widths));
     }
-    for row in &rows {
-        line(out, row, &widths, color);
+
+    /// One line without trailing blanks.
+    pub(crate) fn line(&mut self, cells: &[Cell], widths: &[usize]) {
+        let Self { text: out, color } = self;
+        let last = cells.iter().rposition(|c| !c.text.is_empty()).unwrap_or(0);
+        for (i, Cell { text, tone }) in cells.iter().enumerate().take(last + 1) {
+            match tone.sgr().filter(|_| *color && !text.is_empty()) {
+                Some(sgr) => _ = write!(out, "\x1b[{sgr}m{text}\x1b[0m"),
+                None => out.push_str(text),
+            }
+            if i < last {
+                let width = widths.get(i).copied().unwrap_or(0);
+                let pad = width.saturating_sub(text.chars().count()) + 2;
+                out.extend(std::iter::repeat_n(' ', pad));
+            }
+        }
+        out.push('\n');
     }
 }
 
-/// One line without trailing blanks.
-pub(crate) fn line(out: &mut String, cells: &[Cell], widths: &[usize], color: bool) {
-    let last = cells.iter().rposition(|c| !c.text.is_empty()).unwrap_or(0);
-    for (i, Cell { text, tone }) in cells.iter().enumerate().take(last + 1) {
-        match tone.sgr().filter(|_| color && !text.is_empty()) {
-            Some(sgr) => _ = write!(out, "\x1b[{sgr}m{text}\x1b[0m"),
-            None => out.push_str(text),
-        }
-        if i < last {
-            let width = widths.get(i).copied().unwrap_or(0);
-            let pad = width.saturating_sub(text.chars().count()) + 2;
-            out.extend(std::iter::repeat_n(' ', pad));
-        }
-    }
-    out.push('\n');
+/// "1 name", "2 names".
+pub(crate) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 pub(crate) fn reason_tone(reason: AnswerReason) -> Tone {

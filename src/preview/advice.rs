@@ -12,8 +12,10 @@ const PERMISSIONS: &str = "privatelink:ListVpcEndpoints and privatelink:ListVpcE
 pub fn error_with_advice(error: &SourceError) -> String {
     let advice = match error {
         SourceError::Call(error) => advise_on_call(error),
-        SourceError::IncompleteList | SourceError::NotConfigured(_) | SourceError::NoApi(_) => None,
-        SourceError::Resolve(_) => None,
+        SourceError::IncompleteList
+        | SourceError::NotConfigured(_)
+        | SourceError::NoApi(_)
+        | SourceError::Resolve(_) => None,
     };
     advice.map_or_else(|| error.to_string(), |advice| format!("{error}: {advice}"))
 }
@@ -21,30 +23,31 @@ pub fn error_with_advice(error: &SourceError) -> String {
 /// What to do about a call without an answer.
 #[must_use]
 pub fn advise_on_call(error: &CallError) -> Option<String> {
-    let refusal = match error {
-        CallError::NoKeys(_) => {
-            return Some(format!("attach a RAM role to this instance whose policy allows {PERMISSIONS}"));
-        }
-        CallError::Transport(_) | CallError::Malformed(_) => return None,
-        CallError::Refused(refusal) => refusal,
-    };
-    match &refusal.class {
+    match error {
+        CallError::NoKeys(_) => Some(format!("attach a RAM role to this instance whose policy allows {PERMISSIONS}")),
+        CallError::Transport(_) | CallError::Malformed(_) => None,
+        CallError::Refused(refusal) => advise_on_refusal(&refusal.class),
+    }
+}
+
+fn advise_on_refusal(class: &Class) -> Option<String> {
+    let advice = match class {
         Class::Denied { action } => {
             let action = action.as_deref().unwrap_or(PERMISSIONS);
-            Some(format!("allow {action} on acs:privatelink:*:*:vpcendpoint/* in the RAM policy of the role or user"))
+            &format!("allow {action} on acs:privatelink:*:*:vpcendpoint/* in the RAM policy of the role or user")
         }
-        Class::Throttled { .. } => Some(
+        Class::Throttled { .. } => {
             "all hosts of the account share this quota: try again in a minute, and set [host] fleet_size to the number of hosts"
-                .to_owned(),
-        ),
-        Class::ClockSkew => Some("set the clock of this host".to_owned()),
-        Class::BadCredentials | Class::Token => {
-            Some("the keys that were found are wrong, inactive or over: replace them, or use a RAM role".to_owned())
         }
-        Class::ProductOff => Some("activate PrivateLink for this account".to_owned()),
-        Class::BadCall => Some("is the region the right one?".to_owned()),
-        Class::NonceUsed | Class::NotFound | Class::Busy | Class::Server | Class::Other => None,
-    }
+        Class::ClockSkew => "set the clock of this host",
+        Class::BadCredentials | Class::Token => {
+            "the keys that were found are wrong, inactive or over: replace them, or use a RAM role"
+        }
+        Class::ProductOff => "activate PrivateLink for this account",
+        Class::BadCall => "is the region the right one?",
+        Class::NonceUsed | Class::NotFound | Class::Busy | Class::Server | Class::Other => return None,
+    };
+    Some(advice.to_owned())
 }
 
 #[cfg(test)]

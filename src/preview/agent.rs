@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::model::{CloudFacts, Endpoint, EndpointName, Zone};
 use crate::observe::status::{CloudReport, EndpointReport, StatusReport};
+use crate::observe::text_table::Page;
 
 /// Whether an agent answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +23,19 @@ impl AgentAnswer {
     #[must_use]
     pub fn new(agent: Result<&StatusReport, &str>) -> Self {
         Self { answers: agent.is_ok(), error: agent.err().map(str::to_owned) }
+    }
+
+    /// A line, where it does not; set apart by a blank one.
+    pub(super) fn show_apart(&self, page: &mut Page) {
+        if !self.answers {
+            page.blank();
+            self.show(page);
+        }
+    }
+
+    /// A line, where it does not.
+    pub(super) fn show(&self, page: &mut Page) {
+        self.error.iter().for_each(|error| page.say(format!("agent: {error}")));
     }
 }
 
@@ -50,27 +64,16 @@ pub(super) fn compare(name: &EndpointName, endpoint: &Endpoint, agent: &StatusRe
     let Some(known) = agent.endpoints.get(name).filter(|known| !known.leaving) else {
         return Comparison::new(vec!["the agent does not know it: it runs on another config".to_owned()]);
     };
-    let (now, then) = (addresses_now(endpoint), addresses_then(known));
+    let (now, then) = (endpoint.current_addresses().collect::<BTreeSet<_>>(), addresses_then(known));
     let new = now.difference(&then).map(|(zone, ip)| format!("the agent does not have {ip} ({zone})"));
     let gone = then.difference(&now).map(|(zone, ip)| format!("the agent has {ip} ({zone}), which was not found now"));
     let status = statuses(endpoint.cloud.as_ref(), known.cloud.as_ref());
     Comparison::new(new.chain(gone).chain(status).collect())
 }
 
-fn addresses_now(endpoint: &Endpoint) -> BTreeSet<(Zone, IpAddr)> {
-    let of = |(zone, entry): (&Zone, &crate::model::ZoneEntry)| {
-        let live = entry.addresses.iter().filter(|(_, a)| a.retired.is_none());
-        live.map(|(ip, _)| (zone.clone(), *ip)).collect::<Vec<_>>()
-    };
-    endpoint.zones.iter().flat_map(of).collect()
-}
-
-fn addresses_then(known: &EndpointReport) -> BTreeSet<(Zone, IpAddr)> {
-    let of = |(zone, all): (&Zone, &std::collections::BTreeMap<IpAddr, _>)| {
-        let live = all.iter().filter(|(_, a): &(_, &crate::observe::status::AddressReport)| !a.retired);
-        live.map(|(ip, _)| (zone.clone(), *ip)).collect::<Vec<_>>()
-    };
-    known.zones.iter().flat_map(of).collect()
+fn addresses_then(known: &EndpointReport) -> BTreeSet<(&Zone, IpAddr)> {
+    let addresses = known.zones.iter().flat_map(|(zone, all)| all.iter().map(move |(ip, report)| (zone, ip, report)));
+    addresses.filter(|(.., report)| !report.retired).map(|(zone, ip, _)| (zone, *ip)).collect()
 }
 
 fn statuses(now: Option<&CloudFacts>, then: Option<&CloudReport>) -> Option<String> {

@@ -2,11 +2,26 @@
 
 use serde::Serialize;
 
-use crate::model::{HostFacts, ZoneId};
-use crate::observe::text_table::{Cell, Tone, line};
+use crate::discover::Round;
+use crate::model::{HostFacts, Inventory, ZoneId};
+use crate::observe::status::StatusReport;
+use crate::observe::text_table::Page;
 
 /// The version of the reports' shape: it changes when something is renamed or removed.
 pub const SCHEMA: u32 = 1;
+
+/// What one round saw.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// Where we are.
+    pub host: &'a Host,
+    /// What each source said.
+    pub round: &'a Round,
+    /// What follows from that.
+    pub inventory: &'a Inventory,
+    /// What the running agent says, or why it says nothing.
+    pub agent: Result<&'a StatusReport, &'a str>,
+}
 
 /// The host that the command runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,25 +48,13 @@ impl Host {
     }
 
     /// One line, and one for what went wrong.
-    pub(super) fn text(&self, out: &mut String, color: bool) {
+    pub(super) fn show(&self, page: &mut Page) {
         let Self { region, zone, vpc_id, instance_id, error } = self;
         let known = |part: Option<&str>| part.unwrap_or("unknown").to_owned();
         let zone = known(zone.as_ref().map(ZoneId::as_str));
         let (region, vpc) = (known(region.as_deref()), known(vpc_id.as_deref()));
         let instance = instance_id.as_ref().map(|id| format!(", instance {id}")).unwrap_or_default();
-        line(out, &[Cell::plain(format!("host: region {region}, zone {zone}, VPC {vpc}{instance}"))], &[], color);
-        if let Some(error) = error {
-            trouble(out, "", error, color);
-        }
+        page.say(format!("host: region {region}, zone {zone}, VPC {vpc}{instance}"));
+        error.iter().for_each(|error| page.trouble("", error));
     }
-}
-
-/// A line about something that is not as it should be.
-pub(super) fn trouble(out: &mut String, indent: &str, text: &str, color: bool) {
-    line(out, &[Cell::toned(format!("{indent}! {text}"), Tone::Warn)], &[], color);
-}
-
-/// "1 name", "2 names".
-pub(super) fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

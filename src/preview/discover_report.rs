@@ -7,24 +7,10 @@ use serde::Serialize;
 
 use super::advice::error_with_advice;
 use super::agent::{AgentAnswer, Comparison, compare};
-use super::common::{Host, SCHEMA, count, trouble};
-use crate::discover::{Round, SourceAnswer, SourceError};
-use crate::model::{CloudFacts, Endpoint, EndpointId, EndpointName, HostName, Inventory, SourceKind, Zone, ZoneEntry};
-use crate::observe::status::StatusReport;
-use crate::observe::text_table::{Cell, Tone, columns, head, line};
-
-/// What one round saw.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
-    /// Where we are.
-    pub host: &'a Host,
-    /// What each source said.
-    pub round: &'a Round,
-    /// What follows from that.
-    pub inventory: &'a Inventory,
-    /// What the running agent says, or why it says nothing.
-    pub agent: Result<&'a StatusReport, &'a str>,
-}
+use super::common::{Host, SCHEMA, Seen};
+use crate::discover::{SourceAnswer, SourceError};
+use crate::model::{CloudFacts, Endpoint, EndpointId, EndpointName, HostName, SourceKind, Zone, ZoneEntry};
+use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,7 +68,7 @@ pub struct Statuses {
 pub struct SourceSaid {
     /// True if it told all that it was asked for.
     pub ok: bool,
-    /// Why not, in a error_with_advice.
+    /// Why not, with what to do about it.
     pub error: Option<String>,
 }
 
@@ -119,17 +105,14 @@ impl DiscoverReport {
     /// For people, with a final newline.
     #[must_use]
     pub fn text(&self, color: bool) -> String {
-        let mut out = String::new();
-        self.host.text(&mut out, color);
+        let mut page = Page::new(color);
+        self.host.show(&mut page);
         for (name, endpoint) in &self.endpoints {
-            out.push('\n');
-            endpoint.text(&mut out, name, color);
+            page.blank();
+            endpoint.show(&mut page, name);
         }
-        if let Some(error) = &self.agent.error {
-            out.push('\n');
-            line(&mut out, &[Cell::plain(format!("agent: {error}"))], &[], color);
-        }
-        out
+        self.agent.show_apart(&mut page);
+        page.into_text()
     }
 }
 
@@ -166,30 +149,24 @@ fn statuses(facts: &CloudFacts) -> Statuses {
 }
 
 fn source_said(said: &Result<SourceAnswer, SourceError>) -> SourceSaid {
-    let error = match said {
-        Ok(found) => found.incomplete.as_ref(),
-        Err(error) => Some(error),
-    };
+    let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
     SourceSaid { ok: error.is_none(), error: error.map(error_with_advice) }
 }
 
 fn zone_found(entry: &ZoneEntry) -> ZoneFound {
     let facts = entry.cloud.as_ref();
-    let live = entry.addresses.iter().filter(|(_, a)| a.retired.is_none());
     ZoneFound {
         status: facts.map(|f| f.status.to_string()),
         trouble: facts.and_then(|f| f.trouble()).map(str::to_owned),
         eni_id: facts.and_then(|f| f.eni_id.clone()),
         domain: facts.and_then(|f| f.domain.clone()),
-        addresses: live.map(|(ip, a)| (*ip, a.given.iter().copied().collect())).collect(),
+        addresses: entry.current().map(|(ip, a)| (*ip, a.given.iter().copied().collect())).collect(),
     }
 }
 
 fn why_gone(found: &SourceAnswer) -> String {
-    match found.cloud.as_ref().and_then(CloudFacts::trouble) {
-        Some(trouble) => trouble.to_owned(),
-        None => "the API lists no such endpoint in this account and region".to_owned(),
-    }
+    let trouble = found.cloud.as_ref().and_then(CloudFacts::trouble);
+    trouble.unwrap_or("the API lists no such endpoint in this account and region").to_owned()
 }
 
 fn why_without_address(endpoint: &Endpoint, zones: &BTreeMap<Zone, ZoneFound>) -> String {
@@ -205,13 +182,13 @@ fn why_without_address(endpoint: &Endpoint, zones: &BTreeMap<Zone, ZoneFound>) -
 }
 
 impl EndpointFound {
-    fn text(&self, out: &mut String, name: &EndpointName, color: bool) {
+    fn show(&self, page: &mut Page, name: &EndpointName) {
         let Self { found: _, missing, id, domain, service, cloud, sources, zones, agent } = self;
         let (verdict, tone) = match missing {
             None => ("found".to_owned(), Tone::Good),
             Some(why) => (format!("not found: {why}"), Tone::Bad),
         };
-        line(out, &[Cell::toned(format!("{name}:"), Tone::Head), Cell::toned(verdict, tone)], &[], color);
+        page.line(&[Cell::toned(format!("{name}:"), Tone::Head), Cell::toned(verdict, tone)], &[]);
         let statuses = cloud.as_ref().map(|c| format!("{}, {}, {}", c.status, c.business, c.connection));
         let about = [
             ("id", id.as_ref().map(|id| id.as_str().to_owned())),
@@ -222,18 +199,18 @@ impl EndpointFound {
         ];
         for (what, said) in about {
             if let Some(said) = said {
-                line(out, &[Cell::plain(format!("  {what}")), Cell::plain(said)], &[9], color);
+                page.line(&[Cell::plain(format!("  {what}")), Cell::plain(said)], &[9]);
             }
         }
-        columns(out, zone_rows(zones), color);
+        page.columns(&zone_rows(zones));
         if let Some(wrong) = cloud.as_ref().and_then(|c| c.trouble.as_ref()) {
-            trouble(out, "  ", wrong, color);
+            page.trouble("  ", wrong);
         }
         for (zone, wrong) in zones.iter().filter_map(|(zone, z)| Some((zone, z.trouble.as_ref()?))) {
-            trouble(out, "  ", &format!("{zone}: {wrong}"), color);
+            page.trouble("  ", &format!("{zone}: {wrong}"));
         }
         for (kind, error) in sources.iter().filter_map(|(kind, s)| Some((kind, s.error.as_ref()?))) {
-            trouble(out, "  ", &format!("source {kind}: {error}"), color);
+            page.trouble("  ", &format!("source {kind}: {error}"));
         }
     }
 }
@@ -242,18 +219,14 @@ fn zone_rows(zones: &BTreeMap<Zone, ZoneFound>) -> Vec<[Cell; 5]> {
     let mut rows = vec![head(["  ZONE", "STATUS", "INTERFACE", "ADDRESS", "TOLD BY"])];
     for (zone, ZoneFound { status, trouble, eni_id, domain: _, addresses }) in zones {
         let tone = if trouble.is_some() { Tone::Warn } else { Tone::Plain };
-        let first = || {
-            [
-                Cell::plain(format!("  {zone}")),
-                Cell::toned(status.clone().unwrap_or_default(), tone),
-                Cell::plain(eni_id.clone().unwrap_or_default()),
-            ]
-        };
+        let plain = [format!("  {zone}"), eni_id.clone().unwrap_or_default()].map(Cell::plain);
+        let mut first = (plain, Cell::toned(status.clone().unwrap_or_default(), tone));
         let none = (addresses.is_empty()).then(|| ("none".to_owned(), String::new()));
         let told = |kinds: &[SourceKind]| kinds.iter().map(|k| k.label()).collect::<Vec<_>>().join(", ");
         let all = addresses.iter().map(|(ip, kinds)| (ip.to_string(), told(kinds)));
-        for (i, (address, told)) in none.into_iter().chain(all).enumerate() {
-            let [zone, status, eni] = if i == 0 { first() } else { ["", "", ""].map(Cell::plain) };
+        for (address, told) in none.into_iter().chain(all) {
+            // The first row of a zone alone names it.
+            let ([zone, eni], status) = std::mem::take(&mut first);
             rows.push([zone, status, eni, Cell::plain(address), Cell::plain(told)]);
         }
     }

@@ -12,7 +12,7 @@ pub mod plan_report;
 pub mod probe_report;
 
 pub use agent::{AgentAnswer, Comparison};
-pub use common::{Host, SCHEMA};
+pub use common::{Host, SCHEMA, Seen};
 pub use discover_report::DiscoverReport;
 pub use plan_report::PlanReport;
 pub use probe_report::ProbeReport;

@@ -8,31 +8,13 @@ use serde::Serialize;
 
 use super::advice::error_with_advice;
 use super::agent::{AgentAnswer, Comparison};
-use super::common::{Host, SCHEMA, count, trouble};
-use crate::discover::Round;
+use super::common::{Host, SCHEMA, Seen};
 use crate::model::{
-    Answer, AnswerReason, Check, CheckHealth, CheckState, EndpointName, Failure, FailureReason, HealthView, HostName,
-    Inventory, Plan, TargetKey, Withdrawal, Zone,
+    Answer, AnswerReason, Check, CheckHealth, CheckState, Failure, FailureReason, HealthView, HostName, Plan,
+    TargetKey, Withdrawal,
 };
-use crate::observe::status::{Placed, StatusReport};
-use crate::observe::text_table::{Cell, Tone, columns, head, line, reason_tone};
-
-/// What was found, judged and decided.
-#[derive(Debug, Clone, Copy)]
-pub struct Decided<'a> {
-    /// Where we are.
-    pub host: &'a Host,
-    /// What each source said.
-    pub round: &'a Round,
-    /// What there is.
-    pub inventory: &'a Inventory,
-    /// How it does.
-    pub health: &'a HealthView,
-    /// What would be published.
-    pub plan: &'a Plan,
-    /// What the running agent says, or why it says nothing.
-    pub agent: Result<&'a StatusReport, &'a str>,
-}
+use crate::observe::status::{Placed, StatusReport, name_rows, placed, places};
+use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// What the hosts file has to say to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -62,7 +44,7 @@ pub struct PlanReport {
     pub names: BTreeMap<HostName, NamePlanned>,
     /// Names that would be given up, and why.
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
-    /// Sources that could not tell, and what was found of an earlier agent, a error_with_advice each.
+    /// Sources that could not tell, and what was found of an earlier agent, a sentence each.
     pub problems: Vec<String>,
     /// The hosts file.
     pub hosts: Hosts,
@@ -73,12 +55,9 @@ pub struct PlanReport {
 /// One check of one address.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckSaid {
-    /// The endpoint.
-    pub endpoint: EndpointName,
-    /// The zone.
-    pub zone: Zone,
-    /// The address.
-    pub address: IpAddr,
+    /// The endpoint, the zone and the address.
+    #[serde(flatten)]
+    pub target: TargetKey,
     /// Which check; `null` if nothing probes the address.
     pub check: Option<Check>,
     /// `up`, `down`, `unknown`, `unprobed`.
@@ -107,12 +86,12 @@ pub struct NamePlanned {
 }
 
 impl PlanReport {
-    /// Of a plan; `found_earlier` is what was found of an earlier agent.
+    /// Of a plan that was made of what was seen and how that does; `problems` begins with what was found of an earlier
+    /// agent.
     #[must_use]
-    pub fn new(decided: Decided<'_>, found_earlier: Vec<String>, hosts: Hosts) -> Self {
-        let Decided { host, round, inventory, health: _, plan, agent } = decided;
-        let names = plan.answers.iter().map(|(name, answer)| (name.clone(), planned(name, answer, decided)));
-        let mut problems = found_earlier;
+    pub fn new(seen: Seen<'_>, health: &HealthView, plan: &Plan, mut problems: Vec<String>, hosts: Hosts) -> Self {
+        let Seen { host, round, inventory, agent } = seen;
+        let names = plan.answers.iter().map(|(name, answer)| (name.clone(), planned(name, answer, seen)));
         for (endpoint, said) in round {
             for (kind, said) in said {
                 let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
@@ -126,7 +105,7 @@ impl PlanReport {
         Self {
             schema: SCHEMA,
             host: host.clone(),
-            checks: checks(decided),
+            checks: checks(seen, health),
             names: names.collect(),
             withdrawn: plan.withdrawn.clone(),
             problems,
@@ -139,49 +118,35 @@ impl PlanReport {
     #[must_use]
     pub fn text(&self, color: bool) -> String {
         let Self { schema: _, host, checks, names, withdrawn, problems, hosts, agent } = self;
-        let mut out = String::new();
-        host.text(&mut out, color);
-        for problem in problems {
-            trouble(&mut out, "", problem, color);
-        }
-        out.push('\n');
-        columns(&mut out, check_rows(checks), color);
-        out.push('\n');
-        columns(&mut out, name_rows(names), color);
+        let mut page = Page::new(color);
+        host.show(&mut page);
+        problems.iter().for_each(|problem| page.trouble("", problem));
+        page.blank();
+        page.columns(&check_rows(checks));
+        page.blank();
+        page.columns(&rows_of_names(names));
         for (name, why) in withdrawn {
-            line(&mut out, &[Cell::plain(format!("{name} would be given up: {}", given_up(*why)))], &[], color);
+            page.say(format!("{name} would be given up: {}", given_up(*why)));
         }
         if names.is_empty() && withdrawn.is_empty() {
-            line(&mut out, &[Cell::plain("no name to publish")], &[], color);
+            page.say("no name to publish");
         }
-        if let Some(error) = &agent.error {
-            line(&mut out, &[Cell::plain(format!("agent: {error}"))], &[], color);
-        }
-        out.push('\n');
-        hosts.text(&mut out, color);
-        out
+        agent.show(&mut page);
+        page.blank();
+        hosts.show(&mut page);
+        page.into_text()
     }
 }
 
-fn planned(name: &HostName, answer: &Answer, decided: Decided<'_>) -> NamePlanned {
+fn planned(name: &HostName, answer: &Answer, seen: Seen<'_>) -> NamePlanned {
     let Answer { addresses, standby, reason } = answer;
-    let place = |all: &[IpAddr]| all.iter().map(|ip| placed(name, *ip, decided.inventory)).collect();
     NamePlanned {
-        addresses: place(addresses),
-        standby: place(standby),
+        addresses: placed(addresses, name, seen.inventory),
+        standby: placed(standby, name, seen.inventory),
         reason: *reason,
         why: why(*reason),
-        agent: decided.agent.ok().map(|agent| compare(name, answer, agent)),
+        agent: seen.agent.ok().map(|agent| compare(name, answer, agent)),
     }
-}
-
-fn placed(name: &HostName, address: IpAddr, inventory: &Inventory) -> Placed {
-    let zones = inventory.endpoints.values().flat_map(|e| {
-        let whole = e.names.contains(name) || e.leaving.contains_key(name);
-        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name) || z.leaving.contains_key(name))
-    });
-    let zone = zones.filter(|(_, entry)| entry.addresses.contains_key(&address)).map(|(zone, _)| zone.clone()).next();
-    Placed { address, zone }
 }
 
 fn compare(name: &HostName, answer: &Answer, agent: &StatusReport) -> Comparison {
@@ -221,33 +186,20 @@ fn given_up(why: Withdrawal) -> &'static str {
     }
 }
 
-fn checks(decided: Decided<'_>) -> Vec<CheckSaid> {
+fn checks(seen: Seen<'_>, health: &HealthView) -> Vec<CheckSaid> {
     let mut all = Vec::new();
-    for (endpoint, entry) in &decided.inventory.endpoints {
-        for (zone, z) in &entry.zones {
-            for (address, _) in z.addresses.iter().filter(|(_, a)| a.retired.is_none()) {
-                let key = TargetKey { endpoint: endpoint.clone(), zone: zone.clone(), address: *address };
-                match decided.health.targets.get(&key) {
-                    Some(health) => all.extend(health.checks.iter().map(|(check, h)| last_check(&key, *check, h))),
-                    None => all.push(unprobed(&key)),
-                }
-            }
+    for key in seen.inventory.endpoints.iter().flat_map(|(name, endpoint)| TargetKey::of_endpoint(name, endpoint)) {
+        match health.targets.get(&key) {
+            Some(health) => all.extend(health.checks.iter().map(|(check, h)| last_check(&key, *check, h))),
+            None => all.push(unprobed(&key)),
         }
     }
     all
 }
 
-fn unprobed(TargetKey { endpoint, zone, address }: &TargetKey) -> CheckSaid {
-    CheckSaid {
-        endpoint: endpoint.clone(),
-        zone: zone.clone(),
-        address: *address,
-        check: None,
-        verdict: "unprobed",
-        latency_ms: None,
-        reason: None,
-        detail: None,
-    }
+fn unprobed(key: &TargetKey) -> CheckSaid {
+    let target = key.clone();
+    CheckSaid { target, check: None, verdict: "unprobed", latency_ms: None, reason: None, detail: None }
 }
 
 fn last_check(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid {
@@ -270,7 +222,8 @@ fn last_check(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid 
 fn check_rows(checks: &[CheckSaid]) -> Vec<[Cell; 6]> {
     let mut rows = vec![head(["ENDPOINT", "ZONE", "ADDRESS", "CHECK", "VERDICT", "LATENCY, OR WHY NOT"])];
     let mut above = None;
-    for CheckSaid { endpoint, zone, address, check, verdict, latency_ms, reason, detail } in checks {
+    for CheckSaid { target, check, verdict, latency_ms, reason, detail } in checks {
+        let TargetKey { endpoint, zone, address } = target;
         let name = if above.replace(endpoint) == Some(endpoint) { String::new() } else { endpoint.to_string() };
         let tone = match *verdict {
             "up" => Tone::Good,
@@ -281,58 +234,48 @@ fn check_rows(checks: &[CheckSaid]) -> Vec<[Cell; 6]> {
         let latency = latency_ms.map(|ms| format!("{ms:.1} ms"));
         let reason = reason.map(|r| r.label().to_owned());
         let notes: Vec<String> = latency.into_iter().chain(reason).chain(detail.clone()).collect();
+        let [name, zone, address, notes] =
+            [name, zone.to_string(), address.to_string(), notes.join(": ")].map(Cell::plain);
         rows.push([
-            Cell::plain(name),
-            Cell::plain(zone.to_string()),
-            Cell::plain(address.to_string()),
+            name,
+            zone,
+            address,
             Cell::plain(check.map_or("", Check::label)),
             Cell::toned(*verdict, tone),
-            Cell::plain(notes.join(": ")),
+            notes,
         ]);
     }
     rows
 }
 
-fn name_rows(names: &BTreeMap<HostName, NamePlanned>) -> Vec<[Cell; 5]> {
+fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>) -> Vec<[Cell; 5]> {
     let mut rows = vec![head(["NAME", "WOULD POINT AT", "REASON", "BECAUSE", "AGENT"])];
     for (name, NamePlanned { addresses, standby, reason, why, agent }) in names {
-        let place = |p: &Placed, what: &str| {
-            let zone = p.zone.as_ref().map_or_else(|| "not found now".to_owned(), ToString::to_string);
-            format!("{} ({zone}{what})", p.address)
-        };
-        let all = addresses.iter().map(|p| place(p, "")).chain(standby.iter().map(|p| place(p, ", standby")));
-        for (i, place) in all.enumerate() {
-            let only_first = |text: String| if i == 0 { text } else { String::new() };
-            rows.push([
-                Cell::plain(only_first(name.to_string())),
-                Cell::plain(place),
-                Cell::toned(only_first(reason.to_string()), reason_tone(*reason)),
-                Cell::plain(only_first((*why).to_owned())),
-                Cell::plain(only_first(agent.as_ref().map(Comparison::words).unwrap_or_default())),
-            ]);
-        }
+        let agent = agent.as_ref().map(Comparison::words).unwrap_or_default();
+        let places = places(addresses, standby, "not found now");
+        rows.extend(name_rows(name, places, *reason, [Cell::plain(*why), Cell::plain(agent)]));
     }
     rows
 }
 
 impl Hosts {
-    fn text(&self, out: &mut String, color: bool) {
+    fn show(&self, page: &mut Page) {
         let Self { path, publish, diff, error, refused } = self;
         for (name, why) in refused {
-            trouble(out, "", &format!("the hosts writer would refuse {name}: {why}"), color);
+            page.trouble("", &format!("the hosts writer would refuse {name}: {why}"));
         }
         let path = path.display();
         let said = match (diff, error) {
             _ if !publish => format!("{path}: not published to ([hosts] publish is false)"),
-            (_, Some(error)) => return trouble(out, "", &format!("what would change can't be told: {error}"), color),
-            (Some(diff), _) if !diff.is_empty() => return diff_text(out, diff, color),
+            (_, Some(error)) => return page.trouble("", &format!("what would change can't be told: {error}")),
+            (Some(diff), _) if !diff.is_empty() => return show_diff(page, diff),
             _ => format!("{path}: nothing would change"),
         };
-        line(out, &[Cell::plain(said)], &[], color);
+        page.say(said);
     }
 }
 
-fn diff_text(out: &mut String, diff: &str, color: bool) {
+fn show_diff(page: &mut Page, diff: &str) {
     for text in diff.lines() {
         let tone = match text.as_bytes() {
             [b'+', b'+', ..] | [b'-', b'-', ..] => Tone::Head,
@@ -340,11 +283,10 @@ fn diff_text(out: &mut String, diff: &str, color: bool) {
             [b'-', ..] => Tone::Bad,
             _ => Tone::Plain,
         };
-        line(out, &[Cell::toned(text, tone)], &[], color);
+        page.line(&[Cell::toned(text, tone)], &[]);
     }
     let (more, fewer) = (changed(diff, '+'), changed(diff, '-'));
-    let counted = format!("{} more, {} fewer; nothing was written", count(more, "line"), fewer);
-    line(out, &[Cell::plain(counted)], &[], color);
+    page.say(format!("{} more, {fewer} fewer; nothing was written", count(more, "line")));
 }
 
 fn changed(diff: &str, sign: char) -> usize {

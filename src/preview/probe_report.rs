@@ -7,29 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::agent::AgentAnswer;
-use super::common::{Host, SCHEMA, trouble};
-use crate::model::{
-    Certificate, Check, EndpointName, Failure, FailureReason, Inventory, Probed, TargetKey, Timings, Wall, Zone,
-};
-use crate::observe::status::{AddressState, StatusReport};
-use crate::observe::text_table::{Cell, Tone, columns, head, line};
-
-/// All that was made.
-#[derive(Debug, Clone, Copy)]
-pub struct Looked<'a> {
-    /// Where we are.
-    pub host: &'a Host,
-    /// What was found.
-    pub inventory: &'a Inventory,
-    /// `kind:port` of each endpoint that has a probe.
-    pub kinds: &'a BTreeMap<EndpointName, String>,
-    /// Each check of every target.
-    pub probed: &'a [Probed],
-    /// What the running agent says, or why it says nothing.
-    pub agent: Result<&'a StatusReport, &'a str>,
-    /// When the probes were made.
-    pub now: Wall,
-}
+use super::common::{Host, SCHEMA, Seen};
+use crate::model::{Certificate, Check, EndpointName, Failure, FailureReason, Probed, TargetKey, Timings, Wall, Zone};
+use crate::observe::status::{AddressState, CertificateReport, StatusReport};
+use crate::observe::text_table::{Cell, Page, Tone, head};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,7 +33,7 @@ pub struct EndpointExamined {
     /// `kind:port`; `None` if nothing probes it.
     pub probe: Option<String>,
     /// By zone, then by address.
-    pub zones: BTreeMap<Zone, BTreeMap<IpAddr, AddressExamined>>,
+    pub zones: Zones,
 }
 
 /// One address.
@@ -61,7 +42,7 @@ pub struct AddressExamined {
     /// Each check.
     pub checks: BTreeMap<Check, CheckMade>,
     /// The certificate that was shown.
-    pub certificate: Option<CertificateSeen>,
+    pub certificate: Option<CertificateReport>,
     /// What the running agent makes of the address, if it answers and knows it.
     pub agent: Option<AddressState>,
 }
@@ -96,74 +77,57 @@ pub struct Phases {
     pub total: f64,
 }
 
-/// A server's certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CertificateSeen {
-    /// The names it is for.
-    pub names: Vec<String>,
-    /// Who issued it.
-    pub issuer: String,
-    /// From when on it is valid: RFC 3339, UTC.
-    pub begins: String,
-    /// When it ends, or the first intermediate on the way from it to a trusted root: RFC 3339, UTC.
-    pub ends: String,
-    /// Days until then, rounded down; negative once it has ended.
-    pub days_left: i64,
-    /// That intermediate, where it ends first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ends_by: Option<String>,
-    /// Certificates that the server sends beside it, that lead nowhere and have ended: of no consequence.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unused_and_ended: Vec<String>,
-}
-
 impl ProbeReport {
-    /// Of what was looked at.
+    /// Of what was seen and of each check that was made at `now`; `kinds` is `kind:port` of each endpoint that has a
+    /// probe.
     #[must_use]
-    pub fn new(looked: Looked<'_>) -> Self {
-        let all = looked.inventory.endpoints.keys();
-        let endpoints: BTreeMap<_, _> = all.map(|name| (name.clone(), endpoint(name, looked))).collect();
+    pub fn new(seen: Seen<'_>, kinds: &BTreeMap<EndpointName, String>, probed: &[Probed], now: Wall) -> Self {
+        let endpoint = |name: &EndpointName| {
+            let own = probed.iter().filter(|probed| probed.target.endpoint == *name);
+            let zones = examined(own, seen.agent.ok(), now);
+            (name.clone(), EndpointExamined { probe: kinds.get(name).cloned(), zones })
+        };
+        let endpoints: BTreeMap<_, _> = seen.inventory.endpoints.keys().map(endpoint).collect();
         Self {
             schema: SCHEMA,
             passed: endpoints.values().all(EndpointExamined::passed),
-            host: looked.host.clone(),
+            host: seen.host.clone(),
             endpoints,
-            agent: AgentAnswer::new(looked.agent),
+            agent: AgentAnswer::new(seen.agent),
         }
     }
 
     /// For people, with a final newline.
     #[must_use]
     pub fn text(&self, color: bool) -> String {
-        let mut out = String::new();
-        self.host.text(&mut out, color);
+        let mut page = Page::new(color);
+        self.host.show(&mut page);
         for (name, endpoint) in &self.endpoints {
-            out.push('\n');
-            endpoint.text(&mut out, name, color);
+            page.blank();
+            endpoint.show(&mut page, name);
         }
-        if let Some(error) = &self.agent.error {
-            out.push('\n');
-            line(&mut out, &[Cell::plain(format!("agent: {error}"))], &[], color);
-        }
-        out
+        self.agent.show_apart(&mut page);
+        page.into_text()
     }
 }
 
-fn endpoint(name: &EndpointName, looked: Looked<'_>) -> EndpointExamined {
-    let mut zones: BTreeMap<Zone, BTreeMap<IpAddr, AddressExamined>> = BTreeMap::new();
-    for probed in looked.probed.iter().filter(|p| p.target.endpoint == *name) {
+type Zones = BTreeMap<Zone, BTreeMap<IpAddr, AddressExamined>>;
+
+fn examined<'a>(all: impl Iterator<Item = &'a Probed>, agent: Option<&StatusReport>, now: Wall) -> Zones {
+    let mut zones = Zones::new();
+    for probed in all {
         let TargetKey { endpoint: _, zone, address } = &probed.target;
         let of_zone = zones.entry(zone.clone()).or_default();
         let examined = of_zone.entry(*address).or_insert_with(|| AddressExamined {
             checks: BTreeMap::new(),
             certificate: None,
-            agent: looked.agent.ok().and_then(|agent| known_state(agent, &probed.target)),
+            agent: agent.and_then(|agent| known_state(agent, &probed.target)),
         });
         examined.checks.insert(probed.check, made(&probed.outcome, probed.remark.as_deref()));
-        let shown = probed.certificate.as_ref().map(|c| certificate(c, looked.now));
+        let shown = probed.certificate.as_ref().map(|c| certificate(c, now));
         examined.certificate = shown.or(examined.certificate.take());
     }
-    EndpointExamined { probe: looked.kinds.get(name).cloned(), zones }
+    zones
 }
 
 fn known_state(agent: &StatusReport, target: &TargetKey) -> Option<AddressState> {
@@ -194,19 +158,8 @@ fn phases(timings: &Timings) -> Phases {
     }
 }
 
-fn certificate(certificate: &Certificate, now: Wall) -> CertificateSeen {
-    let Certificate { names, issuer, not_before, not_after: _, ends_earlier, unused } = certificate;
-    let ends = certificate.ends();
-    let ended = unused.iter().filter(|other| other.not_after <= now);
-    CertificateSeen {
-        names: names.clone(),
-        issuer: issuer.clone(),
-        begins: not_before.to_string(),
-        ends: ends.to_string(),
-        days_left: ends.days_after(now),
-        ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
-        unused_and_ended: ended.map(|other| other.name.clone()).collect(),
-    }
+fn certificate(certificate: &Certificate, now: Wall) -> CertificateReport {
+    CertificateReport { begins: Some(certificate.not_before.to_string()), ..CertificateReport::new(certificate, now) }
 }
 
 impl EndpointExamined {
@@ -216,32 +169,31 @@ impl EndpointExamined {
         self.probe.is_none() || (checks().next().is_some() && checks().all(|check| check.ok))
     }
 
-    fn text(&self, out: &mut String, name: &EndpointName, color: bool) {
+    fn show(&self, page: &mut Page, name: &EndpointName) {
         let (verdict, tone) = match &self.probe {
             None => ("nothing probes it".to_owned(), Tone::Warn),
             Some(probe) if self.zones.is_empty() => (format!("{probe}, no address found to probe"), Tone::Bad),
             Some(probe) => (probe.clone(), Tone::Plain),
         };
-        line(out, &[Cell::toned(format!("{name}:"), Tone::Head), Cell::toned(verdict, tone)], &[], color);
-        columns(out, self.rows(), color);
+        page.line(&[Cell::toned(format!("{name}:"), Tone::Head), Cell::toned(verdict, tone)], &[]);
+        page.columns(&self.rows());
         let addresses = || self.zones.values().flatten();
-        for (address, check, detail) in addresses().flat_map(|(address, examined)| {
-            examined.checks.iter().filter_map(move |(check, made)| Some((address, check, made.detail.as_ref()?)))
-        }) {
-            trouble(out, "  ", &format!("{address}, {check}: {detail}"), color);
+        for (address, examined) in addresses() {
+            for (check, detail) in examined.checks.iter().filter_map(|(c, made)| Some((c, made.detail.as_ref()?))) {
+                page.trouble("  ", &format!("{address}, {check}: {detail}"));
+            }
         }
         for (address, c) in addresses().filter_map(|(address, e)| Some((address, e.certificate.as_ref()?))) {
-            let CertificateSeen { names, issuer, begins: _, ends, days_left, ends_by, unused_and_ended } = c;
+            let CertificateReport { names, issuer, begins: _, ends, days_left, ends_by, unused_and_ended } = c;
             let (names, issuer) = (few(names), if issuer.is_empty() { "nobody named" } else { issuer });
             let first = ends_by.as_ref().map(|by| format!(": its intermediate {by:?} does")).unwrap_or_default();
             let unused = match unused_and_ended.as_slice() {
                 [] => String::new(),
                 ended => format!("; sent with it, not needed, and ended: {}", few(ended)),
             };
-            let said = format!(
+            page.say(format!(
                 "  {address}: certificate for {names}, by {issuer}, ends {ends} ({days_left} days){first}{unused}"
-            );
-            line(out, &[Cell::plain(said)], &[], color);
+            ));
         }
     }
 
@@ -250,18 +202,18 @@ impl EndpointExamined {
         let mut rows = vec![head(titles)];
         for (zone, address, examined) in self.zones.iter().flat_map(|(z, all)| all.iter().map(move |(a, e)| (z, a, e)))
         {
-            for (i, (check, made)) in examined.checks.iter().enumerate() {
-                let only_first = |text: String| Cell::plain(if i == 0 { text } else { String::new() });
-                let agent = examined.agent.map_or("", AddressState::label).to_owned();
+            let agent = examined.agent.map_or("", AddressState::label).to_owned();
+            // The first row of an address alone names it.
+            let mut first = [format!("  {zone}"), address.to_string(), agent];
+            for (check, made) in &examined.checks {
+                let [zone, ip, agent] = std::mem::take(&mut first).map(Cell::plain);
                 let verdict = match (made.reason, made.phases_ms) {
                     (Some(reason), _) => Cell::toned(reason.label(), Tone::Bad),
                     (None, Some(Phases { total, .. })) => Cell::toned(format!("ok, {total:.1} ms"), Tone::Good),
                     (None, None) => Cell::plain(""),
                 };
                 let [tcp, tls, answer, login, query] = times(made.phases_ms).map(Cell::plain);
-                let (zone, ip) = (only_first(format!("  {zone}")), only_first(address.to_string()));
-                let check = Cell::plain(check.label());
-                rows.push([zone, ip, check, verdict, tcp, tls, answer, login, query, only_first(agent)]);
+                rows.push([zone, ip, Cell::plain(check.label()), verdict, tcp, tls, answer, login, query, agent]);
             }
         }
         rows

@@ -218,7 +218,7 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
         let health = inputs.health.targets.get(&key).cloned();
         let Graces { removal, gone: _ } = inputs.policy.graces;
         let retirement = entry.retired.filter(|_| !entry.former);
-        let retirement = retirement.map(|since| since.after(inputs.policy.graces.of(entry.source)));
+        let retirement = retirement.map(|since| since.after(inputs.policy.graces.for_source(entry.source)));
         Candidate {
             priority: endpoint.priority,
             local: matches!((zone, &inputs.host.zone), (Zone::Known(a), Some(b)) if a == b),

@@ -181,7 +181,7 @@ pub(super) const ROOMS: &[Room] = &[
     ),
     pure(
         "observe::status",
-        &["model", "observe", "observe::snapshot", "observe::text_table", "observe::events", "sys::heartbeat"],
+        &["model", "observe", "observe::snapshot", "observe::text_table", "sys::heartbeat"],
         "a renderer is a function of a snapshot",
     ),
     pure("observe::text_table", &["model"], "a text is a function of values"),

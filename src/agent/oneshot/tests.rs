@@ -32,7 +32,7 @@ fn work() -> TargetSet {
 }
 
 fn view(h: CheckHealth, i: CheckHealth) -> HealthView {
-    let health = |check| Arc::new(TargetHealth { checks: [(Check::Path, check)].into() });
+    let health = |check| Arc::new(TargetHealth { checks: [(Check::Path, check)].into_iter().collect() });
     HealthView { targets: [(key("h"), health(h)), (key("i"), health(i))].into() }
 }
 

@@ -53,13 +53,11 @@ fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
     }
 }
 
-const PREFER: &[(&str, Prefer)] = &[("any", Prefer::Any), ("local_zone", Prefer::LocalZone)];
-const ANSWERS: &[(&str, Answers)] = &[("all", Answers::All), ("one", Answers::One)];
 
 /// `[steering]`
 pub(super) fn steering(mut section: Section<'_>) -> Option<Steering> {
-    let prefer = section.value("prefer", |n| read::word(n, PREFER));
-    let answers = section.value("answers", |n| read::word(n, ANSWERS));
+    let prefer = section.value("prefer", |n| read::word(n, Prefer::WORDS));
+    let answers = section.value("answers", |n| read::word(n, Answers::WORDS));
     let damping = damping(&mut section, None);
     section.finish();
     Some(Steering { prefer: prefer?, answers: answers?, damping: damping? })
@@ -67,8 +65,8 @@ pub(super) fn steering(mut section: Section<'_>) -> Option<Steering> {
 
 /// `[endpoint.steering]`: what it lacks is taken from `[steering]`.
 pub(super) fn steering_over(mut section: Section<'_>, base: Steering) -> Steering {
-    let prefer = word_over(&mut section, "prefer", PREFER, base.prefer);
-    let answers = word_over(&mut section, "answers", ANSWERS, base.answers);
+    let prefer = word_over(&mut section, "prefer", Prefer::WORDS, base.prefer);
+    let answers = word_over(&mut section, "answers", Answers::WORDS, base.answers);
     let damping = damping(&mut section, Some(base.damping)).unwrap_or(base.damping);
     section.finish();
     Steering { prefer, answers, damping }
@@ -126,20 +124,9 @@ fn exposed(node: &Node) -> Read<Option<HostName>> {
 
 /// `[log]`
 pub(super) fn log(mut section: Section<'_>) -> Option<LogConfig> {
-    let level = section.value("level", |n| read::word(n, LEVELS));
-    let target = section.value("target", |n| read::word(n, TARGETS));
-    let format = section.value("format", |n| read::word(n, &[("text", LogFormat::Text), ("json", LogFormat::Json)]));
+    let level = section.value("level", |n| read::word(n, LogLevel::WORDS));
+    let target = section.value("target", |n| read::word(n, LogTarget::WORDS));
+    let format = section.value("format", |n| read::word(n, LogFormat::WORDS));
     section.finish();
     Some(LogConfig { level: level?, target: target?, format: format? })
 }
-
-const TARGETS: &[(&str, LogTarget)] =
-    &[("auto", LogTarget::Auto), ("journald", LogTarget::Journald), ("stderr", LogTarget::Stderr)];
-
-const LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];

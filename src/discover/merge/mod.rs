@@ -67,7 +67,7 @@ pub fn next_expiry(inventory: &Inventory, graces: Graces) -> Option<Boottime> {
     });
     let zones = || inventory.endpoints.values().flat_map(|e| e.zones.values());
     let addresses = zones().flat_map(|z| z.addresses.values());
-    let retired = addresses.filter(|a| !a.former).filter_map(|a| Some(a.retired?.after(graces.of(a.source))));
+    let retired = addresses.filter(|a| !a.former).filter_map(|a| Some(a.retired?.after(graces.for_source(a.source))));
     let pinned = zones().flat_map(|z| z.leaving.values().copied());
     let leaving = inventory.endpoints.values().flat_map(|e| e.leaving.values().copied());
     removed.chain(pinned).chain(leaving).map(|since| since.after(graces.removal)).chain(retired).min()
@@ -206,7 +206,8 @@ fn expire(endpoint: &mut Endpoint, graces: Graces, now: Boottime) {
     let named = |since: &Boottime| since.after(graces.removal) > now;
     endpoint.leaving.retain(|_, since| named(since));
     for entry in endpoint.zones.values_mut() {
-        let kept = |a: &AddressEntry| a.former || a.retired.is_none_or(|since| since.after(graces.of(a.source)) > now);
+        let kept =
+            |a: &AddressEntry| a.former || a.retired.is_none_or(|since| since.after(graces.for_source(a.source)) > now);
         entry.addresses.retain(|_, a| kept(a));
         entry.leaving.retain(|_, since| named(since));
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::family::{Family, Histogram, Labels, labels};
 use crate::model::limits::{CapCounts, Capped};
 use crate::model::{
-    AddressEntry, AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts,
-    DNS_DURATION_BUCKETS, DnsCounts, Endpoint, EndpointName, HealthView, HostFacts, HostName, Inventory, Now,
-    PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
+    AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, DNS_DURATION_BUCKETS,
+    DnsCounts, Endpoint, EndpointName, HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt,
+    TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
 };
 use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
@@ -83,21 +83,17 @@ fn told(endpoint: &Endpoint, tell: impl Fn(&CloudFacts) -> &String, instead: &st
 }
 
 fn target_info(inventory: &Inventory) -> Family {
-    let info = |(endpoint, zone, address, _): (&EndpointName, &Zone, &std::net::IpAddr, &AddressEntry)| {
-        let entry = inventory.endpoints.get(endpoint).and_then(|e| e.zones.get(zone));
-        let eni = entry.and_then(|z| z.cloud.as_ref()?.eni_id.clone()).unwrap_or_default();
-        (labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("eni_id", &eni)]), true)
-    };
-    Family::gauge("privatelink_target_info", "An address of an endpoint.").samples(addresses(inventory).map(info))
+    let info = zones(inventory).flat_map(|(endpoint, zone, entry)| {
+        let eni = entry.cloud.as_ref().and_then(|cloud| cloud.eni_id.as_deref()).unwrap_or_default();
+        let label =
+            move |address| labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("eni_id", &eni)]);
+        entry.addresses.keys().map(move |address| (label(address), true))
+    });
+    Family::gauge("privatelink_target_info", "An address of an endpoint.").samples(info)
 }
 
-fn addresses(inventory: &Inventory) -> impl Iterator<Item = (&EndpointName, &Zone, &std::net::IpAddr, &AddressEntry)> {
-    inventory.endpoints.iter().flat_map(|(name, endpoint)| {
-        endpoint
-            .zones
-            .iter()
-            .flat_map(move |(zone, entry)| entry.addresses.iter().map(move |(a, e)| (name, zone, a, e)))
-    })
+fn zones(inventory: &Inventory) -> impl Iterator<Item = (&EndpointName, &Zone, &ZoneEntry)> {
+    inventory.endpoints.iter().flat_map(|(name, e)| e.zones.iter().map(move |(zone, entry)| (name, zone, entry)))
 }
 
 /// One series an endpoint, which carries its present state in the cloud's words.
@@ -126,8 +122,7 @@ fn connection_status(inventory: &Inventory) -> Family {
 }
 
 fn zone_status(inventory: &Inventory) -> Family {
-    let zones = inventory.endpoints.iter().flat_map(|(name, e)| e.zones.iter().map(move |(zone, z)| (name, zone, z)));
-    let states = zones.filter_map(|(name, zone, z)| {
+    let states = zones(inventory).filter_map(|(name, zone, z)| {
         let status = &z.cloud.as_ref()?.status;
         Some((labels([("endpoint", name), ("zone", zone), ("state", status)]), true))
     });
@@ -310,22 +305,8 @@ fn in_sync(snapshot: &Snapshot) -> Family {
 }
 
 fn hosts(receipt: &Receipt) -> [Family; 3] {
-    let Receipt {
-        format: _,
-        digest: _,
-        at: _,
-        names,
-        changed: _,
-        error: _,
-        error_detail: _,
-        writes,
-        failed_writes,
-        conflicts,
-        in_conflict: _,
-        left_out: _,
-        // With those of the agent.
-        capped: _,
-    } = receipt;
+    // What was capped is counted with what the agent capped.
+    let Receipt { names, writes, failed_writes, conflicts, .. } = receipt;
     let outcomes = [("ok", *writes), ("error", *failed_writes)];
     let shadowed = names.iter().map(|(name, v)| (labels([("name", name)]), *v == Verdict::Shadowed));
     [
@@ -354,23 +335,11 @@ fn dns_families(counts: &DnsCounts) -> [Family; 3] {
 }
 
 fn config_families(config: &ConfigState) -> [Family; 2] {
-    let ConfigState {
-        paths: _,
-        loaded,
-        reloads: _,
-        last_reload_ok,
-        complaints: _,
-        changed_on_disk: _,
-        without: _,
-        probes: _,
-        hosts_path: _,
-        dns: _,
-    } = config;
     [
         Family::gauge("privatelink_config_last_reload_successful", "1 if the latest config was accepted.")
-            .value(*last_reload_ok),
+            .value(config.last_reload_ok),
         Family::gauge("privatelink_config_last_reload_success_timestamp_seconds", "When the config came into force.")
-            .value(loaded.wall.as_secs_f64()),
+            .value(config.loaded.wall.as_secs_f64()),
     ]
 }
 

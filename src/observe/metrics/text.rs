@@ -67,22 +67,13 @@ fn write_set(out: &mut String, labels: &Labels) {
     }
 }
 
-fn escape(out: &mut String, mut value: &str) {
-    while let Some((plain, special, rest)) = split_at_special(value) {
-        out.push_str(plain);
-        out.push_str(special);
-        value = rest;
+fn escape(out: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            plain => out.push(plain),
+        }
     }
-    out.push_str(value);
-}
-
-/// What is before the first character that has to be escaped, how that is written, and what follows it.
-fn split_at_special(value: &str) -> Option<(&str, &'static str, &str)> {
-    let (at, special) = value.bytes().enumerate().find_map(|(at, byte)| match byte {
-        b'\\' => Some((at, "\\\\")),
-        b'"' => Some((at, "\\\"")),
-        b'\n' => Some((at, "\\n")),
-        _ => None,
-    })?;
-    Some((&value[..at], special, &value[at + 1..]))
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deadline::WriteDeadline;
 use super::request::{Access, Ends, Route, route};
-use super::{CLIENT_DEADLINE, Connections, pause, report_json};
+use super::{CLIENT_DEADLINE, Connections, next_connection, report_json};
 use crate::observe::{Views, metrics, status};
 use crate::sys::process_stats::ProcessStats;
 
@@ -31,15 +31,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub async fn http(listener: TcpListener, access: Access, views: Views, token: CancellationToken) {
     let site = Arc::new(Site { access, views });
     let mut connections = Connections::default();
-    loop {
-        let accepted = tokio::select! {
-            () = token.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => connections.spawn(serve(stream, Arc::clone(&site), token.clone())),
-            Err(error) => pause("the HTTP listener", &error).await,
-        }
+    while let Some((stream, _)) = next_connection("the HTTP listener", || listener.accept(), &token).await {
+        connections.spawn(serve(stream, Arc::clone(&site), token.clone()));
     }
     drop(listener);
     connections.drain(DRAIN).await;

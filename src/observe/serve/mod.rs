@@ -1,8 +1,8 @@
-//! Carries the renderings to whoever asks, on listeners that are handed in already open.
+//! Carries the renderings to clients, on listeners that are handed in already open.
 //!
 //! What comes in is not trusted and hardly read: no request body, no more than 8 KiB of headers, nothing at all on the
-//! status socket. Whoever is slow, silent or many costs a bounded number of connections for a bounded time; the oldest
-//! connection makes room for a new one, so that slow clients can't keep a scraper out.
+//! status socket. Clients that are slow, silent or many cost a bounded number of connections for a bounded time; the
+//! oldest connection makes room for a new one, so that slow clients can't keep a scraper out.
 
 mod deadline;
 mod http;
@@ -28,18 +28,11 @@ pub const CLIENT_DEADLINE: Duration = Duration::from_secs(5);
 /// After a failed `accept`, such as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Writes the report as JSON to whoever connects, and closes. Reads nothing.
+/// Writes the report as JSON to each client that connects, and closes. Reads nothing.
 pub async fn status_socket(listener: UnixListener, views: Views, token: CancellationToken) {
     let mut connections = Connections::default();
-    loop {
-        let accepted = tokio::select! {
-            () = token.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => connections.spawn(write_report(stream, views.clone())),
-            Err(error) => pause("the status socket", &error).await,
-        }
+    while let Some((stream, _)) = next_connection("the status socket", || listener.accept(), &token).await {
+        connections.spawn(write_report(stream, views.clone()));
     }
 }
 
@@ -62,9 +55,18 @@ fn report_json(views: &Views) -> String {
     json
 }
 
-async fn pause(listener: &str, error: &std::io::Error) {
-    tracing::warn!(target: PROVOKED, %error, "{listener} can't accept a connection");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
+/// What the listener accepts next; `None` once the token is cancelled.
+async fn next_connection<C, F>(listener: &str, accept: impl Fn() -> F, token: &CancellationToken) -> Option<C>
+where
+    F: Future<Output = std::io::Result<C>>,
+{
+    loop {
+        match token.run_until_cancelled(accept()).await? {
+            Ok(connection) => return Some(connection),
+            Err(error) => tracing::warn!(target: PROVOKED, %error, "{listener} can't accept a connection"),
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
 }
 
 /// The running connections of one listener: bounded, and gone with it.

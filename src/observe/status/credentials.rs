@@ -3,7 +3,7 @@
 use super::schema::{CredentialsReport, TriedReport};
 use crate::model::{ApiState, CredentialsState, Now};
 
-/// `credentials` of the report; nothing where nobody asks the API.
+/// `credentials` of the report; nothing where the API is not asked.
 pub(super) fn report(api: &ApiState, now: Now) -> Option<CredentialsReport> {
     let CredentialsState { provider, key_id, expires, tried, failing } = api.credentials.as_ref()?;
     let tried = tried.iter().map(|(provider, why)| TriedReport { provider: (*provider).to_owned(), why: why.clone() });
@@ -17,7 +17,7 @@ pub(super) fn report(api: &ApiState, now: Now) -> Option<CredentialsReport> {
     })
 }
 
-/// Nobody has keys, or there are no newer ones. Before anybody was asked nothing is wrong yet.
+/// No provider has keys, or there are no newer ones. Before any was asked nothing is wrong yet.
 pub(super) fn problem(api: &ApiState) -> Option<String> {
     let CredentialsState { provider, key_id: _, expires, tried, failing } = api.credentials.as_ref()?;
     match (provider, failing, tried.as_slice()) {

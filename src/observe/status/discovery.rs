@@ -1,11 +1,7 @@
 //! What is not well with what discovery found, in sentences.
 
-use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, Presence, SourceKind};
+use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, SourceKind};
 use crate::observe::Snapshot;
-
-fn configured(snapshot: &Snapshot) -> impl Iterator<Item = (&EndpointName, &Endpoint)> {
-    snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured)
-}
 
 /// Names that can't be published because no address of theirs was ever known.
 pub(super) fn nameless(snapshot: &Snapshot) -> Vec<String> {
@@ -16,13 +12,13 @@ pub(super) fn nameless(snapshot: &Snapshot) -> Vec<String> {
         let unknown = missing > 0 && !endpoint.has_addresses();
         unknown.then(|| format!("{name}: no address is known yet, so {names} not published"))
     };
-    configured(snapshot).filter_map(without).collect()
+    snapshot.inventory.configured().filter_map(without).collect()
 }
 
 /// What sources and the cloud itself say is wrong with an endpoint.
 pub(super) fn found(snapshot: &Snapshot) -> Vec<String> {
     let mut problems = Vec::new();
-    for (name, endpoint) in configured(snapshot) {
+    for (name, endpoint) in snapshot.inventory.configured() {
         problems.extend(endpoint.not_found.iter().map(|kind| not_found(snapshot, (name, endpoint), *kind)));
         if endpoint.names.is_empty() && endpoint.not_found.is_empty() && !endpoint.has_addresses() {
             problems.push(format!("{name}: no address is known yet"));

@@ -13,7 +13,7 @@ pub(super) fn verdict(snapshot: &Snapshot) -> Option<Verdict> {
     serves.then(|| if is_served(snapshot) { Verdict::Published } else { Verdict::Pending })
 }
 
-/// Whether whoever asks gets the present plan, on one address at least.
+/// Whether a client that asks gets the present plan, on one address at least.
 pub(super) fn is_served(snapshot: &Snapshot) -> bool {
     let heard = |r: &DnsReceipt| r.listeners.values().any(Option::is_none);
     snapshot.receipts.dns.as_ref().is_some_and(|r| heard(r) && r.digest == snapshot.plan.digest)

@@ -3,22 +3,21 @@
 
 use std::net::IpAddr;
 
-use crate::model::{Answer, AnswerReason, Endpoint, HostName, Plan, Presence};
+use crate::model::{Answer, AnswerReason, Endpoint, HostName, Plan};
 use crate::observe::Snapshot;
 
 /// A sentence a name.
 pub(super) fn problems(snapshot: &Snapshot) -> Vec<String> {
     let Some(plan) = &snapshot.plan.plan else { return Vec::new() };
-    let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
     let mut problems = Vec::new();
-    for (label, endpoint) in configured {
+    for (label, endpoint) in snapshot.inventory.configured() {
         // What the cloud no longer has is told as that.
         if endpoint.missing.is_some_and(|missing| missing.confirmed.is_some()) {
             continue;
         }
         for (name, answer) in names(endpoint).filter_map(|name| Some((name, plan.answers.get(name)?))) {
             if is_left_behind(endpoint, answer) {
-                let why = if is_found(endpoint) {
+                let why = if endpoint.current_addresses().next().is_some() {
                     "no address of it has passed a probe yet"
                 } else {
                     "no address of it is known yet"
@@ -46,8 +45,4 @@ fn is_left_behind(endpoint: &Endpoint, answer: &Answer) -> bool {
     };
     // A zone's own name is `pinned` in any case.
     answer.reason == AnswerReason::RemovalPending || answer.addresses.iter().any(is_former)
-}
-
-fn is_found(endpoint: &Endpoint) -> bool {
-    endpoint.zones.values().flat_map(|zone| zone.addresses.values()).any(|entry| entry.retired.is_none())
 }

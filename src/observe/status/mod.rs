@@ -26,3 +26,5 @@ pub use sentence::{published, sentence};
 pub use table::{Style, table};
 
 pub(super) use problems::hosts_in_sync;
+pub(crate) use report::placed;
+pub(crate) use table::{name_rows, places};

@@ -1,16 +1,12 @@
 //! What is not well, in sentences; and the yes or no of `/healthz` and `/readyz`.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::latest_failure;
 use super::{credentials, discovery, dns, evidence, former};
-use crate::model::{
-    CheckState, Endpoint, EndpointName, HostName, Presence, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict,
-    Zone,
-};
+use crate::model::{CheckState, HostName, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict};
 use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
@@ -66,7 +62,7 @@ fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
         return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
     }
     let Some(plan) = &snapshot.plan.plan else { return Some("no plan yet".to_owned()) };
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
     if receipt.digest.as_ref() != digest {
         return Some("the present plan is not written yet".to_owned());
     }
@@ -127,8 +123,7 @@ fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
 
 /// Addresses that are down, of endpoints that are still in the config.
 fn targets(snapshot: &Snapshot) -> Vec<String> {
-    let configured = snapshot.inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
-    let addresses = configured.flat_map(|(name, endpoint)| current_addresses(name, endpoint));
+    let addresses = snapshot.inventory.configured().flat_map(|(name, endpoint)| TargetKey::of_endpoint(name, endpoint));
     let problems = |key: TargetKey| {
         let remarks = remarks(snapshot, &key);
         let [target, slow] = [target_problem, slow_problem].map(|problem| problem(snapshot, &key));
@@ -140,11 +135,8 @@ fn targets(snapshot: &Snapshot) -> Vec<String> {
 /// An address that answers, and much more slowly than a sibling.
 fn slow_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     let (check, Slowness { median, beside, .. }) = snapshot.health.targets.get(key)?.slow()?;
-    let TargetKey { endpoint, zone, address } = key;
-    let [median, beside] = [median, beside].map(|time| time.as_millis());
-    Some(format!(
-        "{endpoint}: {address} in {zone} is slow: its {check} check takes {median} ms, a sibling's {beside} ms (medians of ten)"
-    ))
+    let (target, [median, beside]) = (in_words(key), [median, beside].map(|time| time.as_millis()));
+    Some(format!("{target} is slow: its {check} check takes {median} ms, a sibling's {beside} ms (medians of ten)"))
 }
 
 /// A certificate that ends soon, or another that leads from it to a trusted root. One that has ended fails the check,
@@ -173,20 +165,8 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
 /// What the probers themselves want to be known, each thing once.
 fn remarks(snapshot: &Snapshot, key: &TargetKey) -> BTreeSet<String> {
     let checks = snapshot.health.targets.get(key).into_iter().flat_map(|target| target.checks.values());
-    let TargetKey { endpoint, zone, address } = key;
-    let say = |remark: &Arc<str>| format!("{endpoint}: {address} in {zone}: {remark}");
+    let say = |remark: &Arc<str>| format!("{}: {remark}", in_words(key));
     checks.filter_map(|check| check.remark.as_ref().map(say)).collect()
-}
-
-fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {
-    let key = |zone: &Zone, address: IpAddr| TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
-    let zones = endpoint.zones.iter();
-    zones
-        .flat_map(|(zone, entry)| {
-            let current = entry.addresses.iter().filter(|(_, a)| a.retired.is_none());
-            current.map(move |(address, _)| key(zone, *address))
-        })
-        .collect()
 }
 
 fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
@@ -194,9 +174,12 @@ fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     if !matches!(target.summary(), CheckState::Down { .. }) {
         return None;
     }
-    let TargetKey { endpoint, zone, address } = key;
     let why = latest_failure(target, snapshot.now).map(|f| format!(": {}: {}", f.reason, f.detail)).unwrap_or_default();
-    Some(format!("{endpoint}: {address} in {zone} is down{why}"))
+    Some(format!("{} is down{why}", in_words(key)))
+}
+
+fn in_words(TargetKey { endpoint, zone, address }: &TargetKey) -> String {
+    format!("{endpoint}: {address} in {zone}")
 }
 
 fn config(config: &ConfigState) -> Vec<String> {

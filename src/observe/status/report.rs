@@ -11,10 +11,10 @@ use super::schema::{
 use super::target::{hold, latency, latest_failure, millis, since, when};
 use super::{credentials, dns, former, problems};
 use crate::model::{
-    AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness,
-    HostFacts, HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
+    AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, EventClass,
+    Freshness, HostFacts, HostName, Inventory, Now, Presence, TargetHealth, TargetKey, Verdict, Wall, Zone, ZoneEntry,
 };
-use crate::observe::{ConfigState, Snapshot, events};
+use crate::observe::{ConfigState, Snapshot};
 use crate::sys::heartbeat::StageLife;
 
 /// The name of the hosts file among the publishers.
@@ -69,48 +69,19 @@ fn host_report(host: &HostFacts) -> HostReport {
 }
 
 fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
-    let ConfigState {
-        paths,
-        loaded,
-        reloads,
-        last_reload_ok,
-        complaints,
-        changed_on_disk,
-        without,
-        probes: _,
-        hosts_path: _,
-        dns: _,
-    } = config;
     ConfigReport {
-        paths: paths.clone(),
-        loaded: when(*loaded, now),
-        reloads: *reloads,
-        last_reload_ok: *last_reload_ok,
-        complaints: complaints.clone(),
-        changed_on_disk: *changed_on_disk,
-        without: without.clone(),
+        paths: config.paths.clone(),
+        loaded: when(config.loaded, now),
+        reloads: config.reloads,
+        last_reload_ok: config.last_reload_ok,
+        complaints: config.complaints.clone(),
+        changed_on_disk: config.changed_on_disk,
+        without: config.without.clone(),
     }
 }
 
 fn endpoint_report(snapshot: &Snapshot, name: &EndpointName, endpoint: &Endpoint) -> EndpointReport {
-    let Endpoint {
-        identity: _,
-        id,
-        domain,
-        names: _,
-        leaving: _,
-        priority: _,
-        zones,
-        probed: _,
-        proves_itself: _,
-        presence,
-        sources,
-        cloud,
-        missing,
-        not_found,
-        left_out,
-        barred: _,
-    } = endpoint;
+    let Endpoint { id, domain, zones, presence, sources, cloud, missing, not_found, left_out, .. } = endpoint;
     let probe = snapshot.config.probes.get(name);
     let address = |zone: &Zone, address: IpAddr, entry: &AddressEntry| {
         let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
@@ -167,7 +138,7 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
     };
     AddressReport {
         checks: target.into_iter().flat_map(|t| t.checks.iter()).map(|(c, h)| (*c, check_report(h, now))).collect(),
-        certificate: target.and_then(TargetHealth::certificate).map(|c| certificate_report(c, now)),
+        certificate: target.and_then(TargetHealth::certificate).map(|c| CertificateReport::new(c, now.wall)),
         state,
         since: target.and_then(since).map(|t| when(t, now)),
         latency_ms: target.and_then(latency).map(|d| d.as_secs_f64() * 1000.0),
@@ -189,29 +160,33 @@ fn check_report(check: &CheckHealth, now: Now) -> CheckReport {
     }
 }
 
-fn certificate_report(certificate: &Certificate, now: Now) -> CertificateReport {
-    let Certificate { names, issuer, not_before: _, not_after: _, ends_earlier, unused } = certificate;
-    let ends = certificate.ends();
-    let ended = unused.iter().filter(|other| other.not_after <= now.wall);
-    CertificateReport {
-        names: names.clone(),
-        issuer: issuer.clone(),
-        ends: ends.to_string(),
-        days_left: ends.days_after(now.wall),
-        ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
-        unused_and_ended: ended.map(|other| other.name.clone()).collect(),
+impl CertificateReport {
+    /// What there is to tell at `now`, but for when it begins.
+    pub(crate) fn new(certificate: &Certificate, now: Wall) -> Self {
+        let Certificate { names, issuer, not_before: _, not_after: _, ends_earlier, unused } = certificate;
+        let ends = certificate.ends();
+        let ended = unused.iter().filter(|other| other.not_after <= now);
+        Self {
+            names: names.clone(),
+            issuer: issuer.clone(),
+            begins: None,
+            ends: ends.to_string(),
+            days_left: ends.days_after(now),
+            ends_by: ends_earlier.as_ref().map(|intermediate| intermediate.name.clone()),
+            unused_and_ended: ended.map(|other| other.name.clone()).collect(),
+        }
     }
 }
 
 fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameReport {
     let Answer { addresses, standby, reason } = answer;
     let history = snapshot.plan.history.get(name);
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
     let verdict = snapshot.receipts.hosts.as_ref().map_or(Verdict::Pending, |r| r.verdict(name, digest));
     let hosts = snapshot.config.hosts_path.as_ref().map(|_| (HOSTS.to_owned(), verdict));
     NameReport {
-        addresses: addresses.iter().map(|a| placed(snapshot, name, *a)).collect(),
-        standby: standby.iter().map(|a| placed(snapshot, name, *a)).collect(),
+        addresses: placed(addresses, name, &snapshot.inventory),
+        standby: placed(standby, name, &snapshot.inventory),
         reason: *reason,
         changed: history.map(|h| when(h.changed, snapshot.now)),
         changes: history.map_or(0, |h| h.changes),
@@ -219,14 +194,9 @@ fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameRep
     }
 }
 
-/// The zone of an address among the endpoints of the name.
-fn placed(snapshot: &Snapshot, name: &HostName, address: IpAddr) -> Placed {
-    let zones = snapshot.inventory.endpoints.values().flat_map(|e| {
-        let whole = e.names.contains(name) || e.leaving.contains_key(name) || e.domain.as_ref() == Some(name);
-        e.zones.iter().filter(move |(_, z)| whole || z.names.contains(name) || z.leaving.contains_key(name))
-    });
-    let mut zones = zones.filter(|(_, entry)| entry.addresses.contains_key(&address));
-    Placed { address, zone: zones.next().map(|(zone, _)| zone.clone()) }
+/// Addresses of a name, each with where it is.
+pub(crate) fn placed(addresses: &[IpAddr], name: &HostName, inventory: &Inventory) -> Vec<Placed> {
+    addresses.iter().map(|ip| Placed { address: *ip, zone: inventory.zone_of(name, *ip).cloned() }).collect()
 }
 
 fn publishers(snapshot: &Snapshot) -> BTreeMap<String, PublisherReport> {
@@ -257,15 +227,11 @@ fn stage_report(life: &StageLife) -> StageReport {
 
 fn event_report(event: &Event, now: Now) -> EventReport {
     let Event { at, kind } = event;
-    let severity = match kind.severity() {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
+    let EventClass { label, maker: _, severity } = kind.class();
     EventReport {
         when: when(*at, now),
-        severity: severity.to_owned(),
-        event: events::label(kind).to_owned(),
+        severity: severity.to_string(),
+        event: label.to_owned(),
         text: kind.to_string(),
     }
 }

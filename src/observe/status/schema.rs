@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     AnswerReason, Check, EndpointId, EndpointName, FailureReason, HostName, SourceKind, Verdict, Withdrawal, Zone,
-    ZoneId,
+    ZoneId, worded,
 };
 
 /// The version of [`StatusReport`]'s shape: it changes when something is renamed or removed.
@@ -32,8 +32,7 @@ pub struct StatusReport {
     pub host: HostReport,
     /// The config in force.
     pub config: ConfigReport,
-    /// Whose keys sign the calls to the cloud's API; `None` where nobody asks it.
-    #[serde(default)]
+    /// Whose keys sign the calls to the cloud's API; `None` where it is not asked.
     pub credentials: Option<CredentialsReport>,
     /// Every endpoint of the config, and those that leave, by label.
     pub endpoints: BTreeMap<EndpointName, EndpointReport>,
@@ -142,7 +141,6 @@ pub struct EndpointReport {
     /// Who told its addresses, and how fresh that is.
     pub sources: BTreeMap<SourceKind, SourceReport>,
     /// What the cloud's API said of it last; `None` where it is not asked.
-    #[serde(default)]
     pub cloud: Option<CloudReport>,
     /// True if a source answered that there is no such endpoint, and never told of one.
     #[serde(default)]
@@ -193,7 +191,6 @@ pub struct AddressReport {
     #[serde(default)]
     pub checks: BTreeMap<Check, CheckReport>,
     /// The certificate that was shown last; `None` without TLS, or before the first.
-    #[serde(default)]
     pub certificate: Option<CertificateReport>,
     /// The latest failure, kept after the recovery; `None` if no probe has failed.
     pub last_failure: Option<FailureReport>,
@@ -227,6 +224,9 @@ pub struct CertificateReport {
     pub names: Vec<String>,
     /// Who issued it.
     pub issuer: String,
+    /// From when on it is valid: RFC 3339, UTC; of `probe` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<String>,
     /// When it ends, or the first intermediate on the way from it to a trusted root: RFC 3339, UTC.
     pub ends: String,
     /// Days until then, rounded down; negative once it has ended.
@@ -239,30 +239,17 @@ pub struct CertificateReport {
     pub unused_and_ended: Vec<String>,
 }
 
-/// What is known of an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AddressState {
-    /// Answers.
-    Up,
-    /// Does not.
-    Down,
-    /// Not yet judged.
-    Unknown,
-    /// Nothing probes it.
-    Unprobed,
-}
-
-impl AddressState {
-    /// The word for it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::Unknown => "unknown",
-            Self::Unprobed => "unprobed",
-        }
+worded! {
+    /// What is known of an address.
+    AddressState {
+        /// Answers.
+        Up = "up",
+        /// Does not.
+        Down = "down",
+        /// Not yet judged.
+        Unknown = "unknown",
+        /// Nothing probes it.
+        Unprobed = "unprobed",
     }
 }
 

@@ -3,11 +3,12 @@
 use super::{dns, problems};
 use crate::model::CheckState;
 use crate::observe::Snapshot;
+use crate::observe::text_table::count;
 
 /// Whether what was decided is in force where it is published: the plan, or the cached one.
 #[must_use]
 pub fn published(snapshot: &Snapshot) -> bool {
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
+    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
     let receipt = || snapshot.receipts.hosts.as_ref().is_some_and(|r| r.digest.as_ref() == digest);
     let written = || snapshot.config.hosts_path.is_none() || receipt();
     let served = || snapshot.config.dns.is_empty() || dns::is_served(snapshot);
@@ -28,8 +29,7 @@ pub fn sentence(snapshot: &Snapshot) -> String {
 fn names(snapshot: &Snapshot) -> String {
     match snapshot.plan.plan.as_ref().map_or(0, |plan| plan.answers.len()) {
         0 => "no name to publish".to_owned(),
-        1 => "1 name published".to_owned(),
-        n => format!("{n} names published"),
+        n => format!("{} published", count(n, "name")),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The report for a human at 3 a.m.: first whether all is well, then what is not, then the details.
 
+use std::collections::BTreeMap;
+
 use super::schema::{
     AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReport, Placed,
     State, StatusReport, When,
 };
-use crate::model::{Check, HostName, Verdict};
-use crate::observe::text_table::{Cell, Tone, columns, head, line, reason_tone};
+use crate::model::{AnswerReason, Check, HostName, Verdict};
+use crate::observe::text_table::{Cell, Page, Tone, count, head, reason_tone};
 
 /// Fewer days than these of a certificate are worth a word.
 const SOON_DAYS: i64 = 60;
@@ -22,24 +24,24 @@ pub struct Style {
 /// The report as text, with a final newline.
 #[must_use]
 pub fn table(report: &StatusReport, style: Style) -> String {
-    let mut out = String::new();
-    headline(&mut out, report, style);
-    out.push('\n');
-    columns(&mut out, addresses(report), style.color);
-    out.push('\n');
-    columns(&mut out, names(report), style.color);
+    let mut page = Page::new(style.color);
+    headline(&mut page, report);
+    page.blank();
+    page.columns(&addresses(report));
+    page.blank();
+    page.columns(&names(report));
     if let Some(report) = &report.credentials {
-        out.push('\n');
-        columns(&mut out, credentials(report), style.color);
+        page.blank();
+        page.columns(&credentials(report));
     }
     if style.events {
-        out.push('\n');
-        columns(&mut out, events(report), style.color);
+        page.blank();
+        page.columns(&events(report));
     }
-    out
+    page.into_text()
 }
 
-fn headline(out: &mut String, report: &StatusReport, style: Style) {
+fn headline(page: &mut Page, report: &StatusReport) {
     let StatusReport { version, started, state, problems, host, config, names, endpoints, .. } = report;
     let (tone, verdict) = match state {
         State::Ok => {
@@ -47,48 +49,36 @@ fn headline(out: &mut String, report: &StatusReport, style: Style) {
         }
         State::Degraded => (Tone::Bad, format!("degraded: {}", count(problems.len(), "problem"))),
     };
-    line(out, &[Cell::toned(verdict, tone)], &[], style.color);
-    for problem in problems {
-        line(out, &[Cell::plain(format!("  - {problem}"))], &[], style.color);
-    }
+    page.line(&[Cell::toned(verdict, tone)], &[]);
+    problems.iter().for_each(|problem| page.say(format!("  - {problem}")));
     let zone = host.zone.as_ref().map_or("unknown", |z| z.as_str());
     let file = config.paths.first().map(|p| p.display().to_string()).unwrap_or_default();
     let loaded = ago(&config.loaded);
     let up = age(started.ago_ms);
-    let about = format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}");
-    line(out, &[Cell::plain(about)], &[], style.color);
+    page.say(format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}"));
     // The first complaint is among the problems already.
-    for complaint in config.complaints.iter().skip(1) {
-        line(out, &[Cell::plain(format!("  config: {complaint}"))], &[], style.color);
-    }
-}
-
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+    config.complaints.iter().skip(1).for_each(|complaint| page.say(format!("  config: {complaint}")));
 }
 
 fn addresses(report: &StatusReport) -> Vec<[Cell; 7]> {
     let mut rows = vec![head(["ENDPOINT", "PROBE", "ZONE", "ADDRESS", "STATE", "SINCE", "LATENCY, NOTES"])];
     for (name, endpoint) in &report.endpoints {
-        let mut first = (name.to_string(), endpoint.probe.clone().unwrap_or_else(|| "none".to_owned()));
-        let mut row = |zone: String, address: String, state: Cell, since: String, notes: String| {
-            let (name, probe) = std::mem::take(&mut first);
-            let [name, probe, zone, address, since, notes] =
-                [name, probe, zone, address, since, notes].map(Cell::plain);
+        // The first row of an endpoint alone names it.
+        let mut first = [name.to_string(), endpoint.probe.clone().unwrap_or_else(|| "none".to_owned())];
+        let mut row = |zone: &str, address: &str, state: Cell, since: &str, notes: &str| {
+            let [name, probe] = std::mem::take(&mut first).map(Cell::plain);
+            let [zone, address, since, notes] = [zone, address, since, notes].map(Cell::plain);
             rows.push([name, probe, zone, address, state, since, notes]);
         };
-        let addresses =
-            endpoint.zones.iter().flat_map(|(zone, all)| all.iter().map(move |(a, state)| (zone, a, state)));
-        let mut none = true;
-        for (zone, address, report) in addresses {
-            let state = Cell::toned(report.state.label(), state_tone(report.state));
-            let since = report.since.as_ref().map(|w| age(w.ago_ms)).unwrap_or_default();
-            row(zone.to_string(), address.to_string(), state, since, notes(report, endpoint));
-            none = false;
+        if endpoint.zones.values().all(BTreeMap::is_empty) {
+            row("", "none found yet", Cell::toned("unknown", Tone::Warn), "", "");
         }
-        if none {
-            let state = Cell::toned("unknown", Tone::Warn);
-            row(String::new(), "none found yet".to_owned(), state, String::new(), String::new());
+        for (zone, all) in &endpoint.zones {
+            for (address, report) in all {
+                let state = Cell::toned(report.state.label(), state_tone(report.state));
+                let since = report.since.as_ref().map(|w| age(w.ago_ms)).unwrap_or_default();
+                row(&zone.to_string(), &address.to_string(), state, &since, &notes(report, endpoint));
+            }
         }
     }
     rows
@@ -137,31 +127,38 @@ fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
 fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
     let mut rows = vec![head(["NAME", "POINTS AT", "WHY", "CHANGED", "PUBLISHED"])];
     for (name, answer) in &report.names {
-        rows.extend(name_rows(name, answer));
+        let NameReport { addresses, standby, reason, changed, changes: _, verdicts } = answer;
+        let bad = verdicts.values().any(|v| *v != Verdict::Published);
+        let published: Vec<_> = verdicts.iter().map(|(publisher, v)| format!("{publisher}: {v}")).collect();
+        let published = Cell::toned(published.join(", "), if bad { Tone::Bad } else { Tone::Plain });
+        let changed = Cell::plain(changed.as_ref().map(ago).unwrap_or_default());
+        let places = places(addresses, standby, "not in the inventory");
+        rows.extend(name_rows(name, places, *reason, [changed, published]));
     }
     rows
 }
 
-fn name_rows(name: &HostName, answer: &NameReport) -> Vec<[Cell; 5]> {
-    let NameReport { addresses, standby, reason, changed, changes: _, verdicts } = answer;
+/// Each address with its zone, or with `unplaced` where that is not known; then the standby ones.
+pub(crate) fn places(addresses: &[Placed], standby: &[Placed], unplaced: &str) -> Vec<String> {
     let place = |p: &Placed, what: &str| {
-        let zone = p.zone.as_ref().map_or_else(|| "not in the inventory".to_owned(), ToString::to_string);
+        let zone = p.zone.as_ref().map_or_else(|| unplaced.to_owned(), ToString::to_string);
         format!("{} ({zone}{what})", p.address)
     };
-    let places = addresses.iter().map(|p| place(p, "")).chain(standby.iter().map(|p| place(p, ", standby")));
-    let bad = verdicts.values().any(|v| *v != Verdict::Published);
-    let published: Vec<_> = verdicts.iter().map(|(publisher, v)| format!("{publisher}: {v}")).collect();
-    let row = |(i, place): (usize, String)| {
-        let only_first = |text: String| if i == 0 { text } else { String::new() };
-        [
-            Cell::plain(only_first(name.to_string())),
-            Cell::plain(place),
-            Cell::toned(only_first(reason.to_string()), reason_tone(*reason)),
-            Cell::plain(only_first(changed.as_ref().map(ago).unwrap_or_default())),
-            Cell::toned(only_first(published.join(", ")), if bad { Tone::Bad } else { Tone::Plain }),
-        ]
-    };
-    places.enumerate().map(row).collect()
+    addresses.iter().map(|p| place(p, "")).chain(standby.iter().map(|p| place(p, ", standby"))).collect()
+}
+
+/// A row for each address of a name; the first one alone says the rest, too.
+pub(crate) fn name_rows(
+    name: &HostName,
+    places: Vec<String>,
+    reason: AnswerReason,
+    more: [Cell; 2],
+) -> impl Iterator<Item = [Cell; 5]> {
+    let mut first = (Cell::plain(name.to_string()), Cell::toned(reason.label(), reason_tone(reason)), more);
+    places.into_iter().map(move |place| {
+        let (name, reason, [third, fourth]) = std::mem::take(&mut first);
+        [name, Cell::plain(place), reason, third, fourth]
+    })
 }
 
 /// Who gives the keys, then who was asked before and had none.
@@ -180,10 +177,7 @@ fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
         (Some(_), Some(ms)) => format!("in {}", age(*ms)),
     };
     rows.push([answer, Cell::plain(key_id.clone().unwrap_or_default()), Cell::plain(expires), Cell::plain(notes)]);
-    rows.extend(tried.iter().map(|t| {
-        let [provider, key, expires, why] = [&*t.provider, "", "", &*t.why].map(Cell::plain);
-        [provider, key, expires, why]
-    }));
+    rows.extend(tried.iter().map(|t| [&*t.provider, "", "", &*t.why].map(Cell::plain)));
     rows
 }
 
@@ -195,12 +189,8 @@ fn events(report: &StatusReport) -> Vec<[Cell; 4]> {
             "warning" => Tone::Warn,
             _ => Tone::Plain,
         };
-        [
-            Cell::plain(when.at.clone()),
-            Cell::plain(age(when.ago_ms)),
-            Cell::toned(severity.clone(), tone),
-            Cell::plain(text.clone()),
-        ]
+        let [at, ago, text] = [when.at.clone(), age(when.ago_ms), text.clone()].map(Cell::plain);
+        [at, ago, Cell::toned(severity.clone(), tone), text]
     }));
     rows
 }

@@ -198,7 +198,7 @@ mod tests {
         let handed = handover::read(dir.path()).unwrap().unwrap();
         assert!(old.answers.keys().all(|name| handed.plan.contains_key(name)));
         let whole = both.digest();
-        assert_eq!(receipts.borrow().of_hosts(Some(&whole)), Some(&handed.digest));
+        assert_eq!(receipts.borrow().hosts_digest(Some(&whole)), Some(&handed.digest));
         let left_out = both.answers.len() - handed.plan.len();
         assert_eq!(capped.borrow().get(Capped::Handover), left_out as u64);
         let kind = EventKind::HandoverFull { names: both.answers.len(), left_out };
@@ -206,7 +206,7 @@ mod tests {
 
         publisher.publish(Arc::new(old.clone())).await.unwrap();
         let digest = old.digest();
-        assert_eq!(receipts.borrow().of_hosts(Some(&digest)), Some(&digest));
+        assert_eq!(receipts.borrow().hosts_digest(Some(&digest)), Some(&digest));
         // Where the hosts file is not published there is nothing to say and to count.
         policies.send_modify(|policy| Arc::make_mut(policy).publish = false);
         publisher.publish(Arc::new(both)).await.unwrap();
