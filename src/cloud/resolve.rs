@@ -12,7 +12,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::RecordType;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// How a resolver asks.
@@ -116,16 +116,11 @@ impl Resolver {
             Family::V6 => RecordType::AAAA,
         };
         let lookup = self.library.lookup(absolute(name), kind).await.map_err(|e| error(name, &e))?;
-        let mut found = Found { addresses: BTreeSet::new(), ttl: Duration::MAX };
-        for record in lookup.answers() {
-            found.ttl = found.ttl.min(Duration::from_secs(record.ttl.into()));
-            match &record.data {
-                RData::A(a) => drop(found.addresses.insert(a.0.into())),
-                RData::AAAA(a) => drop(found.addresses.insert(a.0.into())),
-                _ => {}
-            }
-        }
-        if found.addresses.is_empty() { Err(ResolveError::NoAddress(name.to_owned())) } else { Ok(found) }
+        let addresses: BTreeSet<IpAddr> = lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
+        let Some(ttl) = lookup.answers().iter().map(|record| record.ttl).min().filter(|_| !addresses.is_empty()) else {
+            return Err(ResolveError::NoAddress(name.to_owned()));
+        };
+        Ok(Found { addresses, ttl: Duration::from_secs(ttl.into()) })
     }
 }
 

@@ -109,7 +109,8 @@ mod tests {
     const V4: Families = Families { ipv4: true, ipv6: false };
 
     fn found(endpoint: &str, zones: &str, families: Families) -> SourceAnswer {
-        let record = parse::endpoint(endpoint.as_bytes()).unwrap();
+        let list = format!(r#"{{"Endpoints":[{endpoint}]}}"#);
+        let record = parse::endpoints(list.as_bytes()).unwrap().items.remove(0);
         let mut pages = parse::Pages::default();
         assert_eq!(pages.add(parse::zones(zones.as_bytes()).unwrap()).unwrap(), None);
         from_records(&record, pages.listing(), families)

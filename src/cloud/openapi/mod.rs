@@ -10,19 +10,18 @@ pub mod refusal;
 pub mod retry;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+pub use super::sign::Call;
 pub use error::{CallError, Malformed};
 
-use super::http::{self, Http, Verb};
+use super::http::{self, Http, Method};
 use super::reply::{Reply, TransportError, TransportKind};
-use super::sign::{Keys, Moment, Params, Rpc, Signed};
+use super::sign::{Keys, Moment, Signed, hex};
 use crate::model::{Boottime, Now, Secret, Wall};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
@@ -60,19 +59,6 @@ impl KeySource for Anonymous {
     }
 
     async fn refused(&self, _: &Keys) {}
-}
-
-/// One question to a product.
-#[derive(Debug, Clone)]
-pub struct Call<'a> {
-    /// Such as `ListVpcEndpoints`.
-    pub action: &'static str,
-    /// The version of the product's API.
-    pub version: &'static str,
-    /// The parameters.
-    pub params: &'a Params,
-    /// What must not stand in a URL, encoded as a form; empty for none.
-    pub form: &'a [u8],
 }
 
 /// A client of one product.
@@ -195,14 +181,16 @@ impl Client {
             return Err(transport(TransportKind::Local, "the system gave no random bytes".to_owned()));
         };
         let moment = Moment { date: self.date(), nonce };
-        let Call { action, version, params, form } = *call;
-        let signed = Rpc { host: origin.authority(), action, version, params, form }.sign(keys, &moment);
-        let request =
-            http::Request { verb: Verb::Post, url: origin.url(&signed.query), headers: &signed.headers, body: form };
-        let left = retry.until().since(self.clock.now().boottime);
+        let signed = call.sign(origin.authority(), keys, &moment);
+        let (url, headers) = (origin.url(&signed.query), signed.headers.as_slice());
+        let request = http::Request { method: Method::POST, url, headers, body: call.form };
+        let left = retry.until.since(self.clock.now().boottime);
         let reply = match tokio::time::timeout(left, self.http.send(&request)).await {
             Ok(sent) => sent.map_err(|error| CallError::Transport(Box::new(error)))?,
-            Err(_) => return Err(transport(TransportKind::Timeout, over(self.patience.deadline))),
+            Err(_) => {
+                let detail = format!("the call took longer than {} s", self.patience.deadline.as_secs());
+                return Err(transport(TransportKind::Timeout, detail));
+            }
         };
         match reply.status {
             200..=299 => Ok(reply),
@@ -215,10 +203,7 @@ impl Client {
     fn nonce(&self) -> Option<String> {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes).ok()?;
-        Some(bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        Some(hex(&bytes))
     }
 
     fn date(&self) -> Wall {
@@ -250,12 +235,10 @@ fn secrets(keys: Option<&Keys>, call: &Call<'_>, signed: &Signed) -> Vec<Secret>
     own.chain(sent.map(|(_, signature)| signature.to_owned()).chain(form).map(Secret::new)).collect()
 }
 
-fn over(deadline: Duration) -> String {
-    format!("the call took longer than {} s", deadline.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

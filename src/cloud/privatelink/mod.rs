@@ -8,7 +8,7 @@ pub use record::{EndpointRecord, ZoneRecord};
 
 use super::openapi::api_hosts::{Hosts, OriginError};
 use super::openapi::{Call, CallError, Client, KeySource, Malformed};
-use super::sign::Params;
+use super::sign::{Params, params};
 use crate::model::{EndpointId, EndpointType};
 use parse::Pages;
 use record::Record;
@@ -66,15 +66,9 @@ impl PrivateLink {
         keys: &impl KeySource,
         filter: Filter<'_>,
     ) -> Result<Listing<EndpointRecord>, CallError> {
-        let mut params = self.params();
-        set(&mut params, "EndpointType", EndpointType::Interface.label());
-        if let Some(vpc) = filter.vpc_id {
-            set(&mut params, "VpcId", vpc);
-        }
-        if let Some(id) = filter.id {
-            set(&mut params, "EndpointId", id.as_str());
-        }
-        self.list(keys, "ListVpcEndpoints", params, parse::endpoints).await
+        let interface = ("EndpointType", Some(EndpointType::Interface.label()));
+        let asked = params(&[interface, ("VpcId", filter.vpc_id), ("EndpointId", filter.id.map(EndpointId::as_str))]);
+        self.list(keys, "ListVpcEndpoints", asked, parse::endpoints).await
     }
 
     /// The zones of one endpoint.
@@ -82,54 +76,25 @@ impl PrivateLink {
     /// # Errors
     /// [`CallError`]; then there is no list at all.
     pub async fn zones(&self, keys: &impl KeySource, id: &EndpointId) -> Result<Listing<ZoneRecord>, CallError> {
-        let mut params = self.params();
-        set(&mut params, "EndpointId", id.as_str());
-        self.list(keys, "ListVpcEndpointZones", params, parse::zones).await
-    }
-
-    /// One endpoint.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn endpoint(&self, keys: &impl KeySource, id: &EndpointId) -> Result<EndpointRecord, CallError> {
-        let mut params = self.params();
-        set(&mut params, "EndpointId", id.as_str());
-        let call = Call { action: "GetVpcEndpointAttribute", version: VERSION, params: &params, form: b"" };
-        let record = self.client.call(keys, &call, parse::endpoint).await?;
-        // Of another endpoint is no answer.
-        if record.id == *id {
-            Ok(record)
-        } else {
-            Err(CallError::Malformed(Malformed::Missing("the EndpointId asked")))
-        }
+        self.list(keys, "ListVpcEndpointZones", params(&[("EndpointId", Some(id.as_str()))]), parse::zones).await
     }
 
     async fn list<T: Record>(
         &self,
         keys: &impl KeySource,
         action: &'static str,
-        mut params: Params,
+        mut asked: Params,
         read: fn(&[u8]) -> Result<Page<T>, Malformed>,
     ) -> Result<Listing<T>, CallError> {
-        set(&mut params, "MaxResults", PAGE);
+        asked.extend(params(&[("RegionId", Some(&self.region)), ("MaxResults", Some(PAGE))]));
         let mut pages = Pages::default();
         loop {
-            let call = Call { action, version: VERSION, params: &params, form: b"" };
+            let call = Call { action, version: VERSION, params: &asked, form: b"" };
             let page = self.client.call(keys, &call, read).await?;
             match pages.add(page).map_err(CallError::Malformed)? {
-                Some(token) => set(&mut params, "NextToken", &token),
+                Some(token) => _ = asked.insert("NextToken".to_owned(), token),
                 None => return Ok(pages.listing()),
             }
         }
     }
-
-    fn params(&self) -> Params {
-        let mut params = Params::new();
-        set(&mut params, "RegionId", &self.region);
-        params
-    }
-}
-
-fn set(params: &mut Params, name: &str, value: &str) {
-    params.insert(name.to_owned(), value.to_owned());
 }
