@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::cloud::credentials::{Credentials, ProviderReport};
+use crate::cloud::credentials::Credentials;
 use crate::config::{Config, CredentialsConfig};
 use crate::discover::rounds::{Askers, Cloud, Question};
 use crate::discover::{SourceAnswer, SourceError};
-use crate::model::{ApiCounts, ApiState, CredentialsState, SourceKind};
+use crate::model::{ApiCounts, ApiState, SourceKind};
 use crate::sys::lock::lock;
 
 /// What observers see of the API, over all configs.
@@ -65,7 +65,7 @@ impl ApiReport {
     fn tell(&self) {
         let Ok(api) = &self.askers.api else { return };
         let new = self.uncounted(api.client.client().counts());
-        let credentials = credentials(api.keys.report());
+        let credentials = api.keys.report();
         self.ledger.change(|state| {
             for (which, more) in new {
                 *state.requests.entry(which).or_default() += more;
@@ -97,12 +97,6 @@ impl Cloud for ApiReport {
         }
         said
     }
-}
-
-fn credentials(report: ProviderReport) -> CredentialsState {
-    let ProviderReport { answered, key_id, expires, tried, failing } = report;
-    let key_id = key_id.as_deref().map(CredentialsState::shortened);
-    CredentialsState { provider: answered, key_id, expires, tried, failing }
 }
 
 #[cfg(test)]

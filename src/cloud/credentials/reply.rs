@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::cloud::sign::Keys;
 use crate::model::{Secret, Wall};
@@ -72,16 +72,9 @@ struct Sts {
 struct Raw {
     code: Option<String>,
     access_key_id: Option<String>,
-    #[serde(default, deserialize_with = "secret")]
     access_key_secret: Option<Secret>,
-    #[serde(default, deserialize_with = "secret")]
     security_token: Option<Secret>,
     expiration: Option<String>,
-}
-
-/// Taken over at once, so that no copy stays behind.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
 impl Raw {

@@ -35,7 +35,7 @@ async fn main() -> io::Result<()> {
     let keys = credentials.keys().await.ok().flatten();
     let report = credentials.report();
     let line = json!({
-        "provider": report.answered,
+        "provider": report.provider,
         "id": keys.as_ref().map(|k| k.id.clone()),
         "secret": keys.as_ref().map(|k| k.secret.expose()),
         "token": keys.as_ref().and_then(|k| k.token.as_ref()).map(Secret::expose),
