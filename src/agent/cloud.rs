@@ -13,7 +13,7 @@ use crate::cloud::privatelink::PrivateLink;
 use crate::cloud::resolve::{Resolver, ResolverSetup};
 use crate::config::Config;
 use crate::discover::rounds::Askers;
-use crate::discover::{Api, EndpointDomains, LookupPool, SourceError, ZoneDomains};
+use crate::discover::{Api, LookupPool, Lookups, SourceError};
 use crate::model::{HostFacts, Trust};
 use crate::sys::clock::Clock;
 
@@ -62,10 +62,7 @@ pub(super) fn connect(
         let families = config.hosts.families;
         let resolver = resolver(config);
         let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, scope, clock)));
-        let dns = resolver.map(|resolver| {
-            let zones = ZoneDomains { resolver: resolver.clone(), pool: pool.clone(), families };
-            (zones, EndpointDomains { resolver, pool: pool.clone(), families })
-        });
+        let dns = resolver.map(|resolver| Lookups { resolver, pool: pool.clone(), families });
         Askers { api: api.map(Arc::new), dns }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::api::Api;
-use super::dns::{EndpointDomains, ZoneDomains};
-use super::fixed::Fixed;
+use super::dns::Lookups;
 use super::lookup_pool::SOCKETS;
 use super::merge::Round;
-use super::source::{Source, SourceAnswer, SourceError, Wanted};
+use super::source::{FoundZone, SourceAnswer, SourceError, Wanted, failure};
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::openapi::{CallError, KeySource};
-use crate::config::Config;
-use crate::model::{EndpointName, Inventory, SourceKind};
+use crate::config::{Config, EndpointConfig};
+use crate::model::{EndpointName, Inventory, SourceKind, Zone, ZoneId};
 
 /// Whom the runner asks. Each call is one attempt; the runner owns when, in which order and how often.
 pub trait Cloud: Clone + Send + Sync + 'static {
@@ -91,14 +91,8 @@ pub struct Summary {
 
 impl Summary {
     fn note(&mut self, said: &Result<SourceAnswer, SourceError>) {
-        let error = match said {
-            Ok(found) => found.incomplete.as_ref(),
-            Err(error) => Some(error),
-        };
-        self.failed |= error.is_some();
-        self.throttled = self.throttled.or(error.and_then(SourceError::throttled));
-        let ttl = said.as_ref().ok().and_then(|found| found.ttl);
-        self.ttl = self.ttl.into_iter().chain(ttl).min();
+        let (error, ttl) = (failure(said), said.as_ref().ok().and_then(|found| found.ttl));
+        self.extend(Self { failed: error.is_some(), throttled: error.and_then(SourceError::throttled), ttl });
     }
 
     fn extend(&mut self, other: Self) {
@@ -152,18 +146,13 @@ pub async fn one_by_one<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc
 
 /// Asks all questions side by side, as many at a time as could have a socket, in their order.
 pub async fn side_by_side<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc::UnboundedSender<Said>) -> Summary {
-    let (mut summary, mut flights) = (Summary::default(), JoinSet::new());
-    let mut landed = |ended: Option<Result<Summary, tokio::task::JoinError>>| match ended {
-        None => false,
-        Some(ended) => {
+    let (mut summary, mut flights) = (Summary::default(), JoinSet::<Summary>::new());
+    for question in questions {
+        if flights.len() >= SOCKETS as usize
+            && let Some(ended) = flights.join_next().await
+        {
             // A lookup that panicked is a fault of the agent's.
             summary.extend(ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
-            true
-        }
-    };
-    for question in questions {
-        if flights.len() >= SOCKETS as usize {
-            landed(flights.join_next().await);
         }
         let (cloud, tell) = (cloud.clone(), tell.clone());
         flights.spawn(async move {
@@ -176,7 +165,7 @@ pub async fn side_by_side<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mp
             summary
         });
     }
-    while landed(flights.join_next().await) {}
+    flights.join_all().await.into_iter().for_each(|ended| summary.extend(ended));
     summary
 }
 
@@ -186,7 +175,7 @@ pub struct Askers<K> {
     /// The API.
     pub api: Result<Arc<Api<K>>, SourceError>,
     /// The resolvers.
-    pub dns: Result<(ZoneDomains, EndpointDomains), SourceError>,
+    pub dns: Result<Lookups, SourceError>,
 }
 
 /// Keys need not be copied for that.
@@ -199,27 +188,30 @@ impl<K> Clone for Askers<K> {
 impl<K: KeySource + Send + 'static> Cloud for Askers<K> {
     async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
         let wanted = question.wanted()?;
-        match (question.kind, &self.api, &self.dns) {
-            (SourceKind::Api, Ok(api), _) => find(api.as_ref(), wanted).await,
-            (SourceKind::Api, Err(error), _) => {
-                wanted.config.has_source(SourceKind::Api).then(|| Err(SourceError::clone(error)))
-            }
-            (SourceKind::ZoneDomain, _, Ok((zones, _))) => find(zones, wanted).await,
-            (SourceKind::EndpointDomain, _, Ok((_, endpoints))) => find(endpoints, wanted).await,
-            (SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain, ..) => None,
+        match (question.kind, wanted.config.id.as_ref()) {
+            (SourceKind::Api, Some(id)) => match &self.api {
+                Ok(api) => Some(api.find(id).await),
+                Err(error) => Some(Err(error.clone())),
+            },
+            (SourceKind::Fixed | SourceKind::Api, _) => None,
+            (SourceKind::ZoneDomain, _) => self.dns.as_ref().ok()?.zone_domains(wanted).await,
+            (SourceKind::EndpointDomain, _) => self.dns.as_ref().ok()?.endpoint_domain(wanted).await,
         }
     }
-}
-
-async fn find<S: Source + Sync>(source: &S, wanted: Wanted<'_>) -> Option<Result<SourceAnswer, SourceError>> {
-    if source.applies(wanted) { Some(source.find(wanted).await) } else { None }
 }
 
 /// What the config itself gives of every endpoint.
 #[must_use]
 pub fn fixed(config: &Config) -> Round {
     let given = config.endpoints.iter().filter(|(_, e)| e.has_source(SourceKind::Fixed));
-    given.map(|(name, e)| (name.clone(), [(SourceKind::Fixed, Fixed::given(e))].into())).collect()
+    let zone = |(zone, list): (&ZoneId, &Vec<IpAddr>)| {
+        (Zone::Known(zone.clone()), FoundZone::from_addresses(list.iter().copied()))
+    };
+    let answer = |e: &EndpointConfig| {
+        let zones = e.addresses.iter().map(zone).collect();
+        [(SourceKind::Fixed, Ok(SourceAnswer { zones, ..SourceAnswer::default() }))].into()
+    };
+    given.map(|(name, e)| (name.clone(), answer(e))).collect()
 }
 
 /// True if asking for another endpoint would fail, too.
@@ -227,9 +219,6 @@ fn is_general(error: &SourceError) -> bool {
     match error {
         SourceError::NoApi(_) | SourceError::Call(CallError::Transport(_) | CallError::NoKeys(_)) => true,
         SourceError::Call(CallError::Refused(refusal)) => !matches!(refusal.class, Class::NotFound | Class::BadCall),
-        SourceError::Call(CallError::Malformed(_))
-        | SourceError::IncompleteList
-        | SourceError::NotConfigured(_)
-        | SourceError::Resolve(_) => false,
+        SourceError::Call(CallError::Malformed(_)) | SourceError::IncompleteList | SourceError::Resolve(_) => false,
     }
 }

@@ -12,7 +12,7 @@ const PERMISSIONS: &str = "privatelink:ListVpcEndpoints and privatelink:ListVpcE
 pub fn error_with_advice(error: &SourceError) -> String {
     let advice = match error {
         SourceError::Call(error) => advise_on_call(error),
-        SourceError::IncompleteList | SourceError::NotConfigured(_) | SourceError::NoApi(_) => None,
+        SourceError::IncompleteList | SourceError::NoApi(_) => None,
         SourceError::Resolve(_) => None,
     };
     advice.map_or_else(|| error.to_string(), |advice| format!("{error}: {advice}"))
