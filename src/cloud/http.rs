@@ -100,7 +100,7 @@ fn host_of(url: &str) -> &str {
 type Fault = (TransportKind, String);
 
 async fn build(setup: &Setup) -> Result<Client, Fault> {
-    let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|e| (TransportKind::Local, e.to_string()))?;
+    let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|why| (TransportKind::Local, why))?;
     Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(setup.resolver.clone())

@@ -60,5 +60,5 @@ pub use probe::{
 };
 pub use ranges::Families;
 pub use secret::{Secret, hide};
-pub use time::{Boottime, Now, Wall};
+pub use time::{Boottime, Now, Wall, millis};
 pub use words::{ProbeKindName, ProviderName};

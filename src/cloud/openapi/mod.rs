@@ -22,7 +22,7 @@ pub use error::{CallError, Malformed};
 use super::http::{self, Http, Method};
 use super::reply::{Reply, TransportError, TransportKind};
 use super::sign::{Keys, Moment, Signed, hex};
-use crate::model::{Boottime, Now, Secret, Wall};
+use crate::model::{Boottime, Now, Secret, Wall, millis};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 use api_hosts::{Hosts, Origin};
@@ -89,8 +89,7 @@ struct ServerClock {
 
 impl ServerClock {
     fn now(self, now: Now) -> Wall {
-        let passed = u64::try_from(now.boottime.since(self.at).as_millis()).unwrap_or(u64::MAX);
-        Wall(self.said.0.saturating_add(passed))
+        Wall(self.said.0.saturating_add(millis(now.boottime.since(self.at))))
     }
 }
 
