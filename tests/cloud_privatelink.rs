@@ -13,7 +13,7 @@ use crate::cloud_rig::{Answer, Seen, Server, client, hurry, json, keys};
 use crate::support::{cases, damaged};
 
 fn privatelink(server: &Server) -> PrivateLink {
-    PrivateLink::new(client(Hosts::new(server.origin(), Vec::new())), "cn-hangzhou".to_owned())
+    PrivateLink { client: client(Hosts::new(server.origin(), Vec::new())), region: "cn-hangzhou".to_owned() }
 }
 
 /// Two endpoints on two pages, each with a zone.

@@ -348,7 +348,8 @@ fn no_connection_hangs_the_source() {
             hurry();
             let answers = std::sync::Mutex::new(answers.into_iter());
             let server = Server::start(move |_, _| answers.lock().unwrap().next().unwrap_or(Answer::Silence)).await;
-            let client = PrivateLink::new(client(Hosts::new(server.origin(), Vec::new())), "cn-hangzhou".to_owned());
+            let client = client(Hosts::new(server.origin(), Vec::new()));
+            let client = PrivateLink { client, region: "cn-hangzhou".to_owned() };
             let api = Api { client, keys: keys("LTAI"), families: FAMILIES };
             // Two lists of at most so many pages, each page with a deadline of its own.
             let patience = Duration::from_secs(60) * 2 * u32::try_from(MOST_PAGES).unwrap();

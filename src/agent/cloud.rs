@@ -52,10 +52,7 @@ impl CredentialScope {
 }
 
 /// Makes the askers anew for each config and host.
-pub(super) fn connect(
-    scope: CredentialScope,
-    clock: Clock,
-) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
+pub(super) fn connect(scope: CredentialScope, clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers + Send {
     // One for all configs: those before may still have lookups under way.
     let pool = LookupPool::default();
     move |config, host| {
@@ -105,7 +102,7 @@ fn api(
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
     let client = Client::new(http, hosts, patience, clock);
-    Ok(Api { client: PrivateLink::new(client, region), keys, families: config.hosts.families })
+    Ok(Api { client: PrivateLink { client, region }, keys, families: config.hosts.families })
 }
 
 fn unusable(error: OriginError) -> SourceError {

@@ -29,16 +29,10 @@ pub struct ResolverSetup {
 const AT_A_TIME: u32 = 2;
 
 /// A resolver of its own.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Resolver {
     library: Arc<TokioResolver>,
     sockets: u32,
-}
-
-impl std::fmt::Debug for Resolver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Resolver")
-    }
 }
 
 /// The addresses of a name.

@@ -17,8 +17,9 @@ use super::dns::Lookups;
 use super::lookup_pool::SOCKETS;
 use super::merge::Round;
 use super::source::{FoundZone, SourceAnswer, SourceError, Wanted, failure};
+use crate::cloud::credentials::Credentials;
+use crate::cloud::openapi::CallError;
 use crate::cloud::openapi::refusal::Class;
-use crate::cloud::openapi::{CallError, KeySource};
 use crate::config::{Config, EndpointConfig};
 use crate::model::{EndpointName, Inventory, SourceKind, Zone, ZoneId};
 
@@ -113,14 +114,15 @@ pub fn questions(
 ) -> Vec<Question> {
     let names = config.endpoints.keys().filter(|name| only.is_none_or(|only| only.contains(*name)));
     let question = |(kind, name): (SourceKind, &EndpointName)| {
-        let last = known.endpoints.get(name).and_then(|e| e.sources.get(&kind));
-        let rank = last.map_or(1, |freshness| if freshness.is_stale() { 2 } else { 0 });
         let (config, known, urgent) = (config.clone(), known.clone(), only.is_some());
-        (rank, Question { kind, name: name.clone(), config, known, urgent })
+        Question { kind, name: name.clone(), config, known, urgent }
     };
     let mut all: Vec<_> = names.flat_map(|name| kinds.iter().map(move |kind| (*kind, name))).map(question).collect();
-    all.sort_by_key(|(rank, _)| *rank);
-    all.into_iter().map(|(_, question)| question).collect()
+    all.sort_by_cached_key(|question| {
+        let last = known.endpoints.get(&question.name).and_then(|e| e.sources.get(&question.kind));
+        last.map_or(1, |freshness| if freshness.is_stale() { 2 } else { 0 })
+    });
+    all
 }
 
 /// Asks one question after the other. What fails for a reason that has nothing to do with the endpoint fails for those
@@ -170,22 +172,15 @@ pub async fn side_by_side<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mp
 }
 
 /// The real ones, or why they can't be asked.
-#[derive(Debug)]
-pub struct Askers<K> {
+#[derive(Debug, Clone)]
+pub struct Askers {
     /// The API.
-    pub api: Result<Arc<Api<K>>, SourceError>,
+    pub api: Result<Arc<Api<Credentials>>, SourceError>,
     /// The resolvers.
     pub dns: Result<Lookups, SourceError>,
 }
 
-/// Keys need not be copied for that.
-impl<K> Clone for Askers<K> {
-    fn clone(&self) -> Self {
-        Self { api: self.api.clone(), dns: self.dns.clone() }
-    }
-}
-
-impl<K: KeySource + Send + 'static> Cloud for Askers<K> {
+impl Cloud for Askers {
     async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
         let wanted = question.wanted()?;
         match (question.kind, wanted.config.id.as_ref()) {

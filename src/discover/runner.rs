@@ -347,7 +347,7 @@ where
         let previous = self.setup.inventory.borrow().clone();
         let Folded { inventory, events, capped } = fold(&previous, &config, round, self.setup.clock.now());
         for kind in events {
-            self.tell_event(kind);
+            self.setup.events.tell(self.setup.clock.now(), kind);
         }
         if !capped.is_empty() {
             self.setup.capped.send_modify(|counts| counts.extend(&capped));
@@ -359,12 +359,8 @@ where
     async fn save(&mut self) {
         let (inventory, now) = (self.setup.inventory.borrow().clone(), self.setup.clock.now());
         if let Err(error) = self.keeper.save(inventory, self.in_flight.is_empty(), now).await {
-            self.tell_event(EventKind::StateNotSaved { error: error.to_string() });
+            self.setup.events.tell(self.setup.clock.now(), EventKind::StateNotSaved { error: error.to_string() });
         }
-    }
-
-    fn tell_event(&self, kind: EventKind) {
-        self.setup.events.tell(self.setup.clock.now(), kind);
     }
 }
 

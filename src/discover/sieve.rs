@@ -32,11 +32,8 @@ enum RangeVerdict {
 /// Why an address that this source gives may not be probed, if so. What the config itself gives is probed also outside
 /// of `allowed_ranges`.
 fn bar(address: IpAddr, source: SourceKind, allowed: &[IpNet]) -> Option<BadAddress> {
-    match ranges::judge(address, allowed) {
-        Ok(()) => None,
-        Err(BadAddress::Outside) if source == SourceKind::Fixed => None,
-        Err(why) => Some(why),
-    }
+    let why = ranges::judge(address, allowed).err()?;
+    (why != BadAddress::Outside || source != SourceKind::Fixed).then_some(why)
 }
 
 /// Takes out of an answer what is not let in, and notes it there.

@@ -20,8 +20,8 @@ pub enum ListenError {
     /// No interface of this host has the address, at least not yet.
     #[error("expected {address} to be an address of this host, found none such")]
     NotHere {
-        /// The address.
-        address: SocketAddr,
+        /// An address and port.
+        address: String,
     },
     /// Ports below 1024, or a folder that is not ours.
     #[error("expected to be allowed to listen on {address}, found permission denied")]
@@ -60,10 +60,7 @@ pub fn listen_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    open().map_err(|source| match source.kind() {
-        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
-        _ => classify(address.to_string(), source),
-    })
+    open().map_err(|source| classify(address.to_string(), source))
 }
 
 /// The same for another runtime: a listener that does not block.
@@ -89,10 +86,7 @@ pub fn bind_udp(address: SocketAddr) -> Result<std::net::UdpSocket, ListenError>
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
-    open().map_err(|source: io::Error| match source.kind() {
-        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
-        _ => classify(address.to_string(), source),
-    })
+    open().map_err(|source| classify(address.to_string(), source))
 }
 
 /// A UDP socket with a port of its own that hears nobody but `peer`.
@@ -159,14 +153,11 @@ pub async fn listen_unix(path: &Path) -> Result<UnixListener, ListenError> {
     let at = path.to_owned();
     match blocking(move || std::fs::symlink_metadata(at)).await {
         Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket { path: path.to_owned() }),
-        Ok(_) => match UnixStream::connect(path).await {
-            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+        Ok(_) => match UnixStream::connect(path).await.map_err(|e| (e.kind(), e)) {
+            Err((io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, _)) => {}
             // WouldBlock: its queue is full, so it lives.
-            Ok(_) => return Err(ListenError::Taken { address: path.display().to_string() }),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(ListenError::Taken { address: path.display().to_string() });
-            }
-            Err(e) => return Err(failed(e)),
+            Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => return Err(failed(io::ErrorKind::AddrInUse.into())),
+            Err((_, e)) => return Err(failed(e)),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(failed(e)),
@@ -205,6 +196,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 fn classify(address: String, source: io::Error) -> ListenError {
     match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::Taken { address },
+        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
         io::ErrorKind::PermissionDenied => ListenError::Denied { address },
         _ => ListenError::Io { address, source },
     }

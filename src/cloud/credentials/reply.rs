@@ -45,10 +45,11 @@ pub enum ReplyError {
 pub fn plain(body: &[u8]) -> Result<Temporary, ReplyError> {
     let raw: Raw = json(body)?;
     match &raw.code {
+        Some(code) if code != "Success" => {
+            Err(ReplyError::Code(code.chars().filter(|c| !c.is_control()).take(64).collect()))
+        }
         // The Node SDK does not look at it, so a URI may leave it out.
-        None => raw.temporary(),
-        Some(code) if code == "Success" => raw.temporary(),
-        Some(code) => Err(ReplyError::Code(code.chars().filter(|c| !c.is_control()).take(64).collect())),
+        Some(_) | None => raw.temporary(),
     }
 }
 

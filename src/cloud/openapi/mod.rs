@@ -22,7 +22,7 @@ pub use error::{CallError, Malformed};
 use super::http::{self, Http, Method};
 use super::reply::{Reply, TransportError, TransportKind};
 use super::sign::{Keys, Moment, Signed, hex};
-use crate::model::{Boottime, Now, Secret, Wall, millis};
+use crate::model::{Now, Secret, Wall, millis};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 use api_hosts::{Hosts, Origin};
@@ -74,23 +74,15 @@ pub struct Client {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The server's clock, once ours was refused.
-    server_clock: Option<ServerClock>,
+    /// What the server's clock said once ours was refused, and when that was.
+    server_clock: Option<Now>,
     counts: BTreeMap<(&'static str, &'static str), u64>,
 }
 
-/// What the server's clock said, and when. Counted on from there by boot time, so that a jump of the wall clock does
+/// What the server's clock says now. Counted on by boot time from what it `said`, so that a jump of the wall clock does
 /// not matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ServerClock {
-    said: Wall,
-    at: Boottime,
-}
-
-impl ServerClock {
-    fn now(self, now: Now) -> Wall {
-        Wall(self.said.0.saturating_add(millis(now.boottime.since(self.at))))
-    }
+fn server_time(said: Now, now: Now) -> Wall {
+    Wall(said.wall.0.saturating_add(millis(now.boottime.since(said.boottime))))
 }
 
 impl Client {
@@ -133,7 +125,7 @@ impl Client {
             match change {
                 Change::Nothing => {}
                 Change::Host => shift += 1,
-                Change::Clock(said) => self.set_clock(said),
+                Change::Clock(wall) => self.state().server_clock = Some(Now { wall, ..self.clock.now() }),
                 Change::Keys => {
                     if let Some(refused) = &signing {
                         keys.refused(refused).await;
@@ -148,21 +140,6 @@ impl Client {
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         self.state().counts.clone()
-    }
-
-    /// How far this host's clock is ahead of the server's (negative: behind), in milliseconds, once the server has
-    /// refused it.
-    #[must_use]
-    pub fn clock_ahead_ms(&self) -> Option<i64> {
-        let now = self.clock.now();
-        let server = self.state().server_clock?.now(now);
-        i64::try_from(i128::from(now.wall.0) - i128::from(server.0)).ok()
-    }
-
-    /// The host that answered last, or the first to be asked.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        self.hosts.choose(0).1.authority()
     }
 
     async fn attempt(
@@ -207,12 +184,7 @@ impl Client {
 
     fn date(&self) -> Wall {
         let now = self.clock.now();
-        self.state().server_clock.map_or(now.wall, |clock| clock.now(now))
-    }
-
-    fn set_clock(&self, said: Wall) {
-        let at = self.clock.now().boottime;
-        self.state().server_clock = Some(ServerClock { said, at });
+        self.state().server_clock.map_or(now.wall, |said| server_time(said, now))
     }
 
     fn count(&self, action: &'static str, outcome: &'static str) {
@@ -239,11 +211,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::Boottime;
 
     #[test]
     fn the_servers_clock_runs_on_by_boot_time() {
-        let clock = ServerClock { said: Wall(1_000_000), at: Boottime(Duration::from_secs(5)) };
+        let said = Now { boottime: Boottime(Duration::from_secs(5)), wall: Wall(1_000_000) };
         let now = Now { boottime: Boottime(Duration::from_secs(7)), wall: Wall(9) };
-        assert_eq!(clock.now(now), Wall(1_002_000));
+        assert_eq!(server_time(said, now), Wall(1_002_000));
     }
 }

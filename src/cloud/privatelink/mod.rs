@@ -32,29 +32,19 @@ pub struct Filter<'a> {
 /// A client of one region.
 #[derive(Debug)]
 pub struct PrivateLink {
-    client: Client,
-    region: String,
+    /// Of that region's [`hosts`](Self::hosts).
+    pub client: Client,
+    /// Such as `cn-hangzhou`.
+    pub region: String,
 }
 
 impl PrivateLink {
-    /// Over a client of that region's [`hosts`](Self::hosts).
-    #[must_use]
-    pub fn new(client: Client, region: String) -> Self {
-        Self { client, region }
-    }
-
     /// Where the API of a region answers.
     ///
     /// # Errors
     /// If the region is not one that fits into a host name.
     pub fn hosts(region: &str) -> Result<Hosts, OriginError> {
         Hosts::regional(PRODUCT, region)
-    }
-
-    /// The client, for its counts.
-    #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 
     /// The endpoints of the account in the region.

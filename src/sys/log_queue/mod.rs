@@ -33,7 +33,6 @@ pub use self::sink::{Lines, Sink};
 pub use self::style::Style;
 
 use self::journal::Journal;
-use self::limiter::Verdict;
 use self::maker::{Kind, Maker};
 use self::shared::{Queued, Sample, Shared};
 use super::clock::Clock;
@@ -145,7 +144,7 @@ impl QueueLayer {
 
     fn put_of_others(&self, event: &Event<'_>, now: Now) {
         let kind = Kind::new(event);
-        if self.shared.limiter().judge(kind.clone(), now.boottime) == Verdict::LeftOut {
+        if !self.shared.limiter().admits(kind.clone(), now.boottime) {
             self.shared.drops.add_one();
             if !self.shared.left_out.swap(true, Ordering::AcqRel) {
                 // The thread may sleep. A full queue wakes it anyway.
