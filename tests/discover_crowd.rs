@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
+use privatelinkd::cloud::resolve::Resolver;
 use privatelinkd::config::from_toml;
 use privatelinkd::discover::rounds::{self, Cloud, Question, Said};
 use privatelinkd::discover::{LookupPool, Lookups, SourceAnswer, SourceError};
@@ -50,9 +50,9 @@ impl Cloud for Domains {
 
 #[tokio::test]
 async fn a_hundred_silent_names_hold_up_nobody() {
-    let setup = ResolverSetup { servers: vec![resolver().await], timeout: ATTEMPT };
+    let resolver = Resolver::new(&[resolver().await], ATTEMPT).unwrap();
     let families = Families { ipv4: true, ipv6: false };
-    let domains = Lookups { resolver: Resolver::new(&setup).unwrap(), pool: LookupPool::default(), families };
+    let domains = Lookups { resolver, pool: LookupPool::default(), families };
     // In the order of their names the silent ones come first.
     let endpoint = |n: usize| {
         let first = if n < 100 { "n" } else { "y" };

@@ -9,8 +9,8 @@ use crate::cloud::metadata::{self, Metadata};
 use crate::cloud::openapi::Client;
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
 use crate::cloud::openapi::retry::RetryPolicy;
-use crate::cloud::privatelink::PrivateLink;
-use crate::cloud::resolve::{Resolver, ResolverSetup};
+use crate::cloud::privatelink::{self, PrivateLink};
+use crate::cloud::resolve::Resolver;
 use crate::config::Config;
 use crate::discover::rounds::Askers;
 use crate::discover::{Api, LookupPool, Lookups, SourceError};
@@ -76,8 +76,7 @@ pub(super) fn metadata(config: &Config, scope: CredentialScope, clock: Clock) ->
 }
 
 fn resolver(config: &Config) -> Result<Resolver, SourceError> {
-    let setup = ResolverSetup { servers: config.cloud.resolvers.clone(), timeout: config.cloud.connect_timeout };
-    Ok(Resolver::new(&setup)?)
+    Ok(Resolver::new(&config.cloud.resolvers, config.cloud.connect_timeout)?)
 }
 
 fn api(
@@ -90,7 +89,7 @@ fn api(
     let region = host.region.clone().ok_or_else(|| SourceError::NoApi(NO_REGION.to_owned()))?;
     let hosts = match &config.cloud.api_endpoint {
         Some(origin) => Hosts::new(Origin::parse(origin).map_err(unusable)?, Vec::new()),
-        None => PrivateLink::hosts(&region).map_err(unusable)?,
+        None => Hosts::regional(privatelink::PRODUCT, &region).map_err(unusable)?,
     };
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };

@@ -122,8 +122,7 @@ impl Cache {
         let mut memory = Memory::default();
         match self.read(unusable, now) {
             Cached::Good { content, same_boot: _, identity } => {
-                memory.inventory = content;
-                memory.written_by = Some(identity);
+                (memory.inventory, memory.written_by) = (content, Some(identity));
             }
             Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
             // Said once, below.

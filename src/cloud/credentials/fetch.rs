@@ -159,13 +159,9 @@ async fn ask_sts(
     let failed = |error: String| WhyNot::Failed(format!("{}: {error}", call.action));
     let hosts = sts_hosts(place, context.region.as_deref()).map_err(|e| failed(e.to_string()))?;
     let client = Client::new(context.http.clone(), hosts, PATIENCE, context.clock);
-    let Temporary { keys, expires } =
-        client.call(keys, call, temporary_keys).await.map_err(|e| failed(e.to_string()))?;
+    let read = |body: &[u8]| reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()));
+    let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(|e| failed(e.to_string()))?;
     Ok(FetchedKeys { keys, expires: Some(expires), rotated: false })
-}
-
-fn temporary_keys(body: &[u8]) -> Result<Temporary, Malformed> {
-    reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()))
 }
 
 /// The SDK's rule, with a second host where there is a sensible one: the global one has no internal twin, and a host

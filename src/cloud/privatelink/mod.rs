@@ -6,7 +6,6 @@ pub mod record;
 pub use parse::{Listing, Page};
 pub use record::{EndpointRecord, ZoneRecord};
 
-use super::openapi::api_hosts::{Hosts, OriginError};
 use super::openapi::{Call, CallError, Client, KeySource, Malformed};
 use super::sign::{Params, params};
 use crate::model::{EndpointId, EndpointType};
@@ -16,7 +15,7 @@ use record::Record;
 /// The version of the API.
 const VERSION: &str = "2020-04-15";
 /// The product's part of the host name.
-const PRODUCT: &str = "privatelink";
+pub const PRODUCT: &str = "privatelink";
 /// Items on a page. Newer documentation allows 1000, the older 50.
 const PAGE: &str = "50";
 
@@ -32,21 +31,13 @@ pub struct Filter<'a> {
 /// A client of one region.
 #[derive(Debug)]
 pub struct PrivateLink {
-    /// Of that region's [`hosts`](Self::hosts).
+    /// Of that region's [`Hosts`](super::openapi::api_hosts::Hosts).
     pub client: Client,
     /// Such as `cn-hangzhou`.
     pub region: String,
 }
 
 impl PrivateLink {
-    /// Where the API of a region answers.
-    ///
-    /// # Errors
-    /// If the region is not one that fits into a host name.
-    pub fn hosts(region: &str) -> Result<Hosts, OriginError> {
-        Hosts::regional(PRODUCT, region)
-    }
-
     /// The endpoints of the account in the region.
     ///
     /// # Errors
