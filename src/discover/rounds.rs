@@ -140,7 +140,7 @@ pub async fn one_by_one<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc
         let Some(said) = said else { continue };
         summary.note(&said);
         general = said.as_ref().err().filter(|error| is_general(error)).cloned();
-        // Nobody listens any more only when discovery ends.
+        // The receiver is gone only when discovery ends.
         let _ = tell.send(Said { question, said });
     }
     summary
@@ -161,7 +161,7 @@ pub async fn side_by_side<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mp
             let mut summary = Summary::default();
             if let Some(said) = cloud.ask(&question).await {
                 summary.note(&said);
-                // Nobody listens any more only when discovery ends.
+                // The receiver is gone only when discovery ends.
                 let _ = tell.send(Said { question, said });
             }
             summary

@@ -35,8 +35,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     put(temp, name, mode, durability)
 }
 
-/// As [`write()`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's
-/// folder the service can read.
+/// As [`write()`], and the file is the folder's owner's, whichever user writes it: what root writes by hand into a
+/// service's folder the service can read.
 ///
 /// # Errors
 /// As [`write()`].
@@ -127,7 +127,7 @@ pub(crate) struct Temp<'d> {
 }
 
 impl<'d> Temp<'d> {
-    /// Creates it under a name that nobody has.
+    /// Creates it under a name that no file has.
     pub(crate) fn create(dir: &'d OwnedFd, target: &OsStr) -> io::Result<Self> {
         const TRIES: usize = 16;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

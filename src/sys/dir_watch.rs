@@ -1,8 +1,8 @@
-//! Tells that files may have changed, whoever changed them and however.
+//! Tells that files may have changed, whichever process changed them and however.
 //!
 //! The *folders* of the files are watched, never the files: a watch on a file dies at the first rename over it. What
 //! it tells is a hint: who is told reads the file and compares content. It never keeps more than one bit a file, so a
-//! storm of changes costs no memory, and a bit that is set stays set until somebody took it, so no change is lost
+//! storm of changes costs no memory, and a bit that is set stays set until the owner took it, so no change is lost
 //! between two calls.
 //!
 //! A folder that is itself removed or replaced takes its watch along: the watch then says so, for ever

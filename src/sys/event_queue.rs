@@ -1,6 +1,6 @@
-//! The queue between the stages, which tell what happened, and the log. Whoever tells never waits. The log takes events
-//! out as fast as they come; only where it does not, for as long as thousands take, the newest are lost, and the log
-//! tells how many.
+//! The queue between the stages, which tell what happened, and the log. A stage that tells never waits. The log takes
+//! events out as fast as they come; only where it does not, for as long as thousands take, the newest are lost, and the
+//! log tells how many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

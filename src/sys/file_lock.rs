@@ -24,7 +24,7 @@ pub struct FileLock(#[expect(dead_code, reason = "it is open, that is all")] Fil
 /// folder may be another user's. Blocks.
 ///
 /// # Errors
-/// What the system said; [`io::ErrorKind::TimedOut`] if somebody else keeps it.
+/// What the system said; [`io::ErrorKind::TimedOut`] if another process keeps it.
 pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
     let began = Clock::System.now().boottime;
     let file = open(path)?;
@@ -46,7 +46,7 @@ pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
 /// Why a lock is not ours.
 #[derive(Debug, thiserror::Error)]
 pub enum HoldError {
-    /// Somebody else has it.
+    /// Another process has it.
     #[error("held by another process")]
     Held {
         /// Which process, if it could write that down.
@@ -58,7 +58,7 @@ pub enum HoldError {
 }
 
 /// Takes the lock without waiting, to be kept for as long as this process lives. The holder's process id stands in the
-/// file (0600, its folder's owner's), which nobody removes: what counts is the lock, so that an old id misleads nobody.
+/// file (0600, its folder's owner's), which is never removed: what counts is the lock, so an old id misleads no admin.
 /// The folder may be another user's. Blocks.
 ///
 /// # Errors
@@ -78,7 +78,7 @@ pub fn hold(path: &Path) -> Result<FileLock, HoldError> {
 /// Opens the file of a lock, or makes it, for its folder's owner.
 fn open(path: &Path) -> io::Result<File> {
     let (folder, name) = atomic_file::open_parent(path)?;
-    // Not following what somebody put there, and not waiting for it.
+    // Not following what another user put there, and not waiting for it.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?);
     let facts = file.metadata()?;

@@ -1,7 +1,7 @@
 //! Signs of life: each stage stamps a counter of its own, observers read them.
 //!
 //! A stamp is one atomic store, so that a stage can give one on every turn of its loop. What is kept is boot time in
-//! milliseconds: a wall clock that jumps makes nobody overdue.
+//! milliseconds: a wall clock that jumps makes no stage overdue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

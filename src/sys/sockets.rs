@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener, UnixStream};
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error("expected {address} to be free, found another process listening on it")]
     Taken {
         /// An address and port, or a path.
@@ -89,7 +89,7 @@ pub fn bind_udp(address: SocketAddr) -> Result<std::net::UdpSocket, ListenError>
     open().map_err(|source| classify(address.to_string(), source))
 }
 
-/// A UDP socket with a port of its own that hears nobody but `peer`.
+/// A UDP socket with a port of its own that hears only `peer`.
 ///
 /// # Errors
 /// What the system said.
@@ -142,7 +142,7 @@ pub fn handed_over() -> Vec<HandedOver> {
 
 /// Listens on a Unix socket that everybody may connect to (mode 0666).
 ///
-/// A socket that nobody serves any more is replaced; a served one is [`ListenError::Taken`], and a file of another
+/// A socket that no process serves any more is replaced; a served one is [`ListenError::Taken`], and a file of another
 /// kind is never touched. The new socket is bound beside the path and renamed over it, so that who connects meets the
 /// old one or the new one and never a gap or a wrong mode.
 ///

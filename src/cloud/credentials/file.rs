@@ -48,7 +48,7 @@ pub(super) async fn first(paths: &[PathBuf]) -> Result<Zeroizing<String>, WhyNot
 
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let (file, status) = regular_file::open(path)?;
-    // Whoever writes the credentials decides which account we ask, and so what names point at.
+    // The writer of the credentials decides which account we ask, and so what names point at.
     if status.mode() & OTHERS_WRITE != 0 {
         let why = format!("expected a file that others can't write, found mode {:04o}", status.mode() & 0o7777);
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));

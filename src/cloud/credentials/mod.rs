@@ -163,14 +163,14 @@ impl KeySource for Credentials {
         match self.due() {
             (Some(held), Due::No) => return Ok(Some(held.keys)),
             (Some(held), Due::Soon) => match self.turn.try_lock() {
-                // Somebody is at it; these still serve.
+                // Another call is at it; these still serve.
                 Err(_) => return Ok(Some(held.keys)),
                 Ok(_turn) => self.refresh(held.provider).await,
             },
             _ => {
                 let _turn = self.turn.lock().await;
                 let paused = self.context.clock.now().boottime < self.state().next_try;
-                // Whoever waited for the turn may find that it is done, or has just failed.
+                // A call that waited for the turn may find that it is done, or has just failed.
                 if self.served().is_none() && !paused {
                     self.walk().await;
                 }

@@ -16,7 +16,7 @@ pub(in crate::discover) const MOST_FORMER: usize = 64;
 /// the id alone, and the domain where there is no id.
 pub(super) fn before(old: &Endpoint) -> EndpointIdentity {
     let EndpointIdentity { id, domain, region } = old.identity.clone();
-    // Without an id nobody but the config can have told the domain.
+    // Without an id only the config can have told the domain.
     let untold = old.identity == EndpointIdentity::default() && old.id.is_none();
     let domain = domain.or_else(|| old.domain.clone().filter(|_| untold));
     let told = old.cloud.as_ref().map(|cloud| cloud.region.clone()).filter(|region| !region.is_empty());

@@ -5,8 +5,8 @@
 //! records are dropped and counted: a stuck journal or a full pipe on stderr costs lines, never a probe. The first line
 //! after a loss says how much was lost.
 //!
-//! Others can make us log: a library warns of each packet that somebody sends. Such events are limited by kind before
-//! anything of them is formatted or copied, and have half of the queue: they never take the places of the rest.
+//! Others can make us log: a library warns of each packet that an outsider sends. Such events are limited by kind
+//! before anything of them is formatted or copied, and have half of the queue: they never take the places of the rest.
 
 mod journal;
 mod limiter;
