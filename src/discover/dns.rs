@@ -36,7 +36,7 @@ impl Lookups {
             lookups.spawn(async move { (zone, lookup.addresses(&domain, urgent).await) });
         }
         let mut found = SourceAnswer::default();
-        // A lookup that panicked is a fault of the agent's, and goes on here.
+        // A lookup that panics is a fault of the agent's: the panic goes on here.
         for (zone, said) in lookups.join_all().await {
             match said {
                 Ok((addresses, ttl)) => {

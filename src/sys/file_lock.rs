@@ -25,7 +25,7 @@ pub struct FileLock(#[expect(dead_code, reason = "it is open, that is all")] Fil
 ///
 /// # Errors
 /// What the system said; [`io::ErrorKind::TimedOut`] if another process keeps it.
-pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
+pub fn acquire(path: &Path, patience: Duration) -> io::Result<FileLock> {
     let began = Clock::System.now().boottime;
     let file = open(path)?;
     loop {
@@ -108,16 +108,16 @@ mod tests {
     fn one_holds_it_and_others_wait() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let held = take(&path, Duration::ZERO).unwrap();
-        assert_eq!(take(&path, Duration::from_millis(60)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let held = acquire(&path, Duration::ZERO).unwrap();
+        assert_eq!(acquire(&path, Duration::from_millis(60)).unwrap_err().kind(), io::ErrorKind::TimedOut);
         let waiting = thread::spawn({
             let path = path.clone();
-            move || take(&path, Duration::from_secs(20)).map(drop)
+            move || acquire(&path, Duration::from_secs(20)).map(drop)
         });
         thread::sleep(Duration::from_millis(100));
         drop(held);
         waiting.join().unwrap().unwrap();
-        assert!(take(&dir.path().join("no/lock"), Duration::ZERO).is_err());
+        assert!(acquire(&dir.path().join("no/lock"), Duration::ZERO).is_err());
     }
 
     #[test]
