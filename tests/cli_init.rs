@@ -362,16 +362,9 @@ prop_compose! {
             status: status.map(Into::into),
             business: business.map(Into::into),
             connection: connection.map(Into::into),
-            kind: None,
             region: None,
             vpc_id: None,
-            service_id: None,
             service_name: service,
-            service_region: None,
-            bandwidth: None,
-            dual_stack: None,
-            same_account: None,
-            zone_affinity: None,
         }
     }
 }
@@ -385,7 +378,6 @@ prop_compose! {
             ipv4: ip.map(Ipv4Addr::from),
             ipv6: None,
             domain: None,
-            vswitch_id: None,
         }
     }
 }
@@ -496,7 +488,7 @@ fn ranges_that_are_drafted_allow_what_was_found() {
             IpAddr::V6(ip) => (None, Some(ip)),
         };
         let zone = format!("z{n}").parse().unwrap();
-        ZoneRecord { zone, status: None, eni_id: None, ipv4, ipv6, domain: None, vswitch_id: None }
+        ZoneRecord { zone, status: None, eni_id: None, ipv4, ipv6, domain: None }
     };
     template.zones = Ok(found.iter().enumerate().map(zone).collect());
     let text =

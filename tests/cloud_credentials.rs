@@ -66,11 +66,11 @@ async fn the_first_that_has_keys_answers_and_the_others_say_why_not() {
     hurry();
     let server = instance(Arc::default()).await;
     let credentials = chain(Environment::default(), server.origin());
-    assert_eq!(credentials.report().answered, None);
+    assert_eq!(credentials.report().provider, None);
     let (first, second) = (id(&credentials).await.unwrap(), id(&credentials).await.unwrap());
     assert_eq!(first, second, "kept");
     let report = credentials.report();
-    assert_eq!(report.answered, Some("ecs_role"));
+    assert_eq!(report.provider, Some("ecs_role"));
     assert_eq!(report.expires.unwrap().to_string(), "1970-01-01T06:00:00Z");
     let said: Vec<_> = report.tried.iter().map(|(label, why)| format!("{label}: {why}")).collect();
     let expected = [
@@ -245,7 +245,7 @@ async fn files_are_found_at_home_and_only_ours_to_write() {
     let file = write(".aliyun/config.json", json);
     let credentials = chain(environment(), closed().await);
     assert_eq!(id(&credentials).await.unwrap(), "from-cli");
-    assert_eq!((credentials.report().answered, credentials.report().expires), (Some("cli_config"), None));
+    assert_eq!((credentials.report().provider, credentials.report().expires), (Some("cli_config"), None));
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
     let credentials = chain(environment(), closed().await);
     assert_eq!(id(&credentials).await.unwrap(), "from-ini");

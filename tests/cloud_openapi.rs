@@ -118,13 +118,11 @@ async fn a_clock_that_is_off_is_set_by_the_servers_once_and_for_good() {
     })
     .await;
     let client = client(only(&server));
-    assert_eq!(client.clock_ahead_ms(), None);
     ask(&client, &keys("LTAI")).await.unwrap();
     ask(&client, &keys("LTAI")).await.unwrap();
     let dates: Vec<_> = server.seen().iter().map(|s| s.header("x-acs-date").to_owned()).collect();
     assert_eq!(dates.len(), 3, "{dates:?}");
     assert!(dates[1..].iter().all(|d| d.starts_with("2026-11-25T10:00:")), "{dates:?}");
-    assert!(client.clock_ahead_ms().unwrap() < -1_000_000_000_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,9 +133,8 @@ async fn the_second_host_is_asked_when_the_first_cannot_be_reached() {
     let started = Instant::now();
     ask(&client, &keys("LTAI")).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    assert_eq!(client.host(), server.address.to_string(), "the winner is remembered");
     ask(&client, &keys("LTAI")).await.unwrap();
-    assert_eq!(client.counts()[&("ListVpcEndpoints", "connect")], 1);
+    assert_eq!(client.counts()[&("ListVpcEndpoints", "connect")], 1, "the winner is remembered");
 }
 
 #[tokio::test(start_paused = true)]

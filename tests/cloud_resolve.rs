@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use privatelinkd::cloud::resolve::{Family, ResolveError, Resolver, ResolverSetup};
+use privatelinkd::cloud::resolve::{Family, ResolveError, Resolver};
 use tokio::net::UdpSocket;
 
 /// Knows `zone.example`, with two addresses; `empty.example` has none, and nothing else exists.
@@ -41,7 +41,7 @@ fn answer(query: &[u8]) -> Vec<u8> {
 }
 
 fn resolver(server: SocketAddr) -> Resolver {
-    Resolver::new(&ResolverSetup { servers: vec![server], timeout: Duration::from_millis(300) }).unwrap()
+    Resolver::new(&[server], Duration::from_millis(300)).unwrap()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use privatelinkd::cloud::sign::{Canonical, Keys, Moment, Rpc, hex_sha256};
+use privatelinkd::cloud::sign::{Call, Canonical, Keys, Moment, hex_sha256};
 use privatelinkd::model::{Secret, Wall};
 use serde::Deserialize;
 
@@ -88,20 +88,19 @@ fn a_call_signs_what_the_minimal_vectors_sign() {
     let mut compared = 0;
     for Vector { name, input, expect } in vectors() {
         let given = |header: &str| input.headers_present_when_signing.get(header).map(String::as_str);
-        let ours = given("content-type").is_none_or(|t| t == Rpc::FORM) && input.method == "POST" && input.path == "/";
+        let ours = given("content-type").is_none_or(|t| t == Call::FORM) && input.method == "POST" && input.path == "/";
         if !name.starts_with("min-") || !ours {
             continue;
         }
-        let rpc = Rpc {
-            host: &input.host,
-            action: given("x-acs-action").unwrap(),
-            version: given("x-acs-version").unwrap(),
+        let call = Call {
+            action: given("x-acs-action").unwrap().to_owned().leak(),
+            version: given("x-acs-version").unwrap().to_owned().leak(),
             params: &input.query,
             form: input.body.as_bytes(),
         };
         let date: u64 = millis_of(given("x-acs-date").unwrap());
         let moment = Moment { date: Wall(date), nonce: given("x-acs-signature-nonce").unwrap().to_owned() };
-        let signed = rpc.sign(Some(&keys(&input)), &moment);
+        let signed = call.sign(&input.host, Some(&keys(&input)), &moment);
         let authorization = signed.headers.iter().find(|(n, _)| *n == "authorization").unwrap().1.clone();
         assert_eq!(signed.query, expect.canonical_query, "{name}");
         assert_eq!(authorization.expose(), expect.authorization, "{name}");

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
+use privatelinkd::cloud::resolve::Resolver;
 use privatelinkd::config::from_toml;
 use privatelinkd::discover::rounds::{self, Cloud, Question, Said};
-use privatelinkd::discover::{EndpointDomains, LookupPool, Source as _, SourceAnswer, SourceError};
+use privatelinkd::discover::{LookupPool, Lookups, SourceAnswer, SourceError};
 use privatelinkd::model::{Families, Inventory, SourceKind};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -40,19 +40,19 @@ async fn resolver() -> SocketAddr {
 }
 
 #[derive(Clone)]
-struct Domains(EndpointDomains);
+struct Domains(Lookups);
 
 impl Cloud for Domains {
     async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
-        Some(self.0.find(question.wanted()?).await)
+        self.0.endpoint_domain(question.wanted()?).await
     }
 }
 
 #[tokio::test]
 async fn a_hundred_silent_names_hold_up_nobody() {
-    let setup = ResolverSetup { servers: vec![resolver().await], timeout: ATTEMPT };
+    let resolver = Resolver::new(&[resolver().await], ATTEMPT).unwrap();
     let families = Families { ipv4: true, ipv6: false };
-    let domains = EndpointDomains { resolver: Resolver::new(&setup).unwrap(), pool: LookupPool::default(), families };
+    let domains = Lookups { resolver, pool: LookupPool::default(), families };
     // In the order of their names the silent ones come first.
     let endpoint = |n: usize| {
         let first = if n < 100 { "n" } else { "y" };

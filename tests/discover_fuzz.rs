@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::cloud::openapi::api_hosts::Hosts;
@@ -16,9 +15,7 @@ use privatelinkd::cloud::privatelink::parse::{self, MOST_PAGES, Pages};
 use privatelinkd::cloud::privatelink::record::Record;
 use privatelinkd::cloud::privatelink::{Listing, Page, PrivateLink};
 use privatelinkd::config::{Config, from_toml};
-use privatelinkd::discover::{
-    Api, Round, Source as _, SourceAnswer, SourceError, Wanted, from_records, in_list, merge,
-};
+use privatelinkd::discover::{Api, Round, SourceAnswer, SourceError, from_records, in_list, merge};
 use privatelinkd::model::{
     Boottime, EndpointId, EndpointName, Families, Graces, HealthView, HostFacts, Inventory, Now, Overrides, Plan,
     Policy, SourceKind, Wall, Zone,
@@ -344,19 +341,19 @@ fn no_connection_hangs_the_source() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
+    let id: EndpointId = ID.parse().unwrap();
     let asked = |answers: Vec<Answer>| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(async {
             hurry();
             let answers = std::sync::Mutex::new(answers.into_iter());
             let server = Server::start(move |_, _| answers.lock().unwrap().next().unwrap_or(Answer::Silence)).await;
-            let client = PrivateLink::new(client(Hosts::new(server.origin(), Vec::new())), "cn-hangzhou".to_owned());
+            let client = client(Hosts::new(server.origin(), Vec::new()));
+            let client = PrivateLink { client, region: "cn-hangzhou".to_owned() };
             let api = Api { client, keys: keys("LTAI"), families: FAMILIES };
-            let config = Arc::new(config());
-            let endpoint = config.endpoints.values().next().unwrap();
             // Two lists of at most so many pages, each page with a deadline of its own.
             let patience = Duration::from_secs(60) * 2 * u32::try_from(MOST_PAGES).unwrap();
-            let asked = api.find(Wanted { config: endpoint, known: None, urgent: false });
+            let asked = api.find(&id);
             tokio::time::timeout(patience, asked).await
         })
     };

@@ -383,7 +383,7 @@ async fn an_address_that_is_much_slower_than_its_siblings_is_told() {
     let told = async |rig: &mut Rig, seconds| {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let mut told = Vec::new();
-        while let Some(event) = rig.events.try_recv() {
+        while let Ok(event) = rig.events.queue.try_recv() {
             if matches!(event.kind, EventKind::TargetSlow { .. } | EventKind::TargetSlowOver { .. }) {
                 told.push(event.kind.to_string());
             }

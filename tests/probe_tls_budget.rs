@@ -298,7 +298,7 @@ async fn what_cannot_be_kept_counts_on_and_is_said() {
 #[tokio::test]
 async fn a_book_that_another_process_holds_up_holds_up_no_thread() {
     let (server, state) = (Breaking::start("8.0.36", INTERNAL_ERROR, 0).await, tempfile::tempdir().unwrap());
-    let held = file_lock::take(&state.path().join("tls_budget.lock"), Duration::ZERO).unwrap();
+    let held = file_lock::acquire(&state.path().join("tls_budget.lock"), Duration::ZERO).unwrap();
     let (probers, target) =
         (started(state.path()), deep(server.address(), ProbeKind::Mysql(spec(MysqlTls::Preferred))));
     let prober = probers.prober(&target, Check::Deep);

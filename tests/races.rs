@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use privatelinkd::agent::steering::{Steering, Withdrawn};
 use privatelinkd::config::{Config, EndpointConfig};
-use privatelinkd::discover::{Fixed, Round, Source, Wanted, merge};
+use privatelinkd::discover::{merge, rounds};
 use privatelinkd::model::{
     Check, Failure, FailureReason, HealthView, HostFacts, Inventory, PlanState, TargetSpec, Timings,
 };
@@ -145,7 +145,7 @@ impl Rig {
         tasks.spawn(async move { runner.run(t1).await.expect("no fault") });
         tasks.spawn(steering.run(t2));
         tokio::task::yield_now().await;
-        inventory.send_replace(Arc::new(discovered(&config, &clock).await));
+        inventory.send_replace(Arc::new(discovered(&config, &clock)));
         // The inventory's sender lives as long as the rig's tasks look at it.
         tasks.spawn(async move { inventory.closed().await });
         Self { world, plan, token, tasks }
@@ -180,15 +180,8 @@ impl Rig {
     }
 }
 
-async fn discovered(config: &Config, clock: &Clock) -> Inventory {
-    let mut round = Round::new();
-    for (name, endpoint) in &config.endpoints {
-        round
-            .entry(name.clone())
-            .or_default()
-            .insert(Fixed.kind(), Fixed.find(Wanted { config: endpoint, known: None, urgent: false }).await);
-    }
-    merge(&Inventory::default(), &config.endpoints, &round, config.graces(), clock.now()).0
+fn discovered(config: &Config, clock: &Clock) -> Inventory {
+    merge(&Inventory::default(), &config.endpoints, &rounds::fixed(config), config.graces(), clock.now()).0
 }
 
 fn any_death(rng: &mut fastrand::Rng) -> Death {

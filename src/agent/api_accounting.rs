@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::cloud::credentials::{Credentials, ProviderReport};
 use crate::config::{Config, CredentialsConfig};
 use crate::discover::rounds::{Askers, Cloud, Question};
 use crate::discover::{SourceAnswer, SourceError};
-use crate::model::{ApiCounts, ApiState, CredentialsState, SourceKind};
+use crate::model::{ApiCounts, ApiState, SourceKind};
 use crate::sys::lock::lock;
 
 /// What observers see of the API, over all configs.
@@ -25,7 +24,7 @@ pub(super) struct ApiAccounting {
 /// The askers of one config, whose every question to the API is told.
 #[derive(Clone)]
 pub(super) struct ApiReport {
-    askers: Askers<Credentials>,
+    askers: Askers,
     number: u64,
     /// What its client had counted when that was told last.
     counted: Arc<Mutex<ApiCounts>>,
@@ -40,7 +39,7 @@ impl ApiAccounting {
     /// From now on these are in force. Those before may still come back from a round: their requests count, but whose
     /// keys they had is no longer of interest. Under the same credentials what was seen last stands until these have
     /// asked, so that a reload leaves no gap.
-    pub(super) fn take(&self, askers: Askers<Credentials>, config: &Config) -> ApiReport {
+    pub(super) fn take(&self, askers: Askers, config: &Config) -> ApiReport {
         let number = self.present.fetch_add(1, Ordering::SeqCst) + 1;
         let asks = askers.api.is_ok() && config.endpoints.values().any(|e| e.has_source(SourceKind::Api));
         let told = Some(config.cloud.credentials.clone());
@@ -64,8 +63,8 @@ impl ApiAccounting {
 impl ApiReport {
     fn tell(&self) {
         let Ok(api) = &self.askers.api else { return };
-        let new = self.uncounted(api.client.client().counts());
-        let credentials = credentials(api.keys.report());
+        let new = self.uncounted(api.client.client.counts());
+        let credentials = api.keys.report();
         self.ledger.change(|state| {
             for (which, more) in new {
                 *state.requests.entry(which).or_default() += more;
@@ -97,12 +96,6 @@ impl Cloud for ApiReport {
         }
         said
     }
-}
-
-fn credentials(report: ProviderReport) -> CredentialsState {
-    let ProviderReport { answered, key_id, expires, tried, failing } = report;
-    let key_id = key_id.as_deref().map(CredentialsState::shortened);
-    CredentialsState { provider: answered, key_id, expires, tried, failing }
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use crate::cloud::metadata::{self, Metadata};
 use crate::cloud::openapi::Client;
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
 use crate::cloud::openapi::retry::RetryPolicy;
-use crate::cloud::privatelink::PrivateLink;
-use crate::cloud::resolve::{Resolver, ResolverSetup};
+use crate::cloud::privatelink::{self, PrivateLink};
+use crate::cloud::resolve::Resolver;
 use crate::config::Config;
 use crate::discover::rounds::Askers;
-use crate::discover::{Api, EndpointDomains, LookupPool, SourceError, ZoneDomains};
+use crate::discover::{Api, LookupPool, Lookups, SourceError};
 use crate::model::{HostFacts, Trust};
 use crate::sys::clock::Clock;
 
@@ -52,20 +52,14 @@ impl CredentialScope {
 }
 
 /// Makes the askers anew for each config and host.
-pub(super) fn connect(
-    scope: CredentialScope,
-    clock: Clock,
-) -> impl Fn(&Config, &HostFacts) -> Askers<Credentials> + Send {
+pub(super) fn connect(scope: CredentialScope, clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers + Send {
     // One for all configs: those before may still have lookups under way.
     let pool = LookupPool::default();
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
         let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, scope, clock)));
-        let dns = resolver.map(|resolver| {
-            let zones = ZoneDomains { resolver: resolver.clone(), pool: pool.clone(), families };
-            (zones, EndpointDomains { resolver, pool: pool.clone(), families })
-        });
+        let dns = resolver.map(|resolver| Lookups { resolver, pool: pool.clone(), families });
         Askers { api: api.map(Arc::new), dns }
     }
 }
@@ -82,8 +76,7 @@ pub(super) fn metadata(config: &Config, scope: CredentialScope, clock: Clock) ->
 }
 
 fn resolver(config: &Config) -> Result<Resolver, SourceError> {
-    let setup = ResolverSetup { servers: config.cloud.resolvers.clone(), timeout: config.cloud.connect_timeout };
-    Ok(Resolver::new(&setup)?)
+    Ok(Resolver::new(&config.cloud.resolvers, config.cloud.connect_timeout)?)
 }
 
 fn api(
@@ -96,7 +89,7 @@ fn api(
     let region = host.region.clone().ok_or_else(|| SourceError::NoApi(NO_REGION.to_owned()))?;
     let hosts = match &config.cloud.api_endpoint {
         Some(origin) => Hosts::new(Origin::parse(origin).map_err(unusable)?, Vec::new()),
-        None => PrivateLink::hosts(&region).map_err(unusable)?,
+        None => Hosts::regional(privatelink::PRODUCT, &region).map_err(unusable)?,
     };
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
@@ -108,7 +101,7 @@ fn api(
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
     let client = Client::new(http, hosts, patience, clock);
-    Ok(Api { client: PrivateLink::new(client, region), keys, families: config.hosts.families })
+    Ok(Api { client: PrivateLink { client, region }, keys, families: config.hosts.families })
 }
 
 fn unusable(error: OriginError) -> SourceError {

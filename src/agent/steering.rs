@@ -191,7 +191,7 @@ pub async fn keep(
         let latest = plan.borrow_and_update().plan.clone();
         let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else { continue };
         let now = clock.now();
-        let result = cache.clone().save_plan(latest.clone(), now).await;
+        let result = cache.clone().save(latest.clone(), now).await;
         if result.is_ok() {
             saved = Some(latest);
         }

@@ -10,9 +10,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+pub use reqwest::Method;
 use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, redirect};
+use reqwest::{Client, redirect};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
@@ -58,22 +59,11 @@ impl fmt::Debug for Http {
     }
 }
 
-/// The methods in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Reads.
-    Get,
-    /// Calls.
-    Post,
-    /// Asks the metadata service for a token.
-    Put,
-}
-
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// Which method.
-    pub verb: Verb,
+    /// `GET` reads, `POST` calls, `PUT` asks the metadata service for a token.
+    pub method: Method,
     /// The whole URL.
     pub url: String,
     /// Headers; values are kept out of every message.
@@ -110,7 +100,7 @@ fn host_of(url: &str) -> &str {
 type Fault = (TransportKind, String);
 
 async fn build(setup: &Setup) -> Result<Client, Fault> {
-    let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|e| (TransportKind::Local, e.to_string()))?;
+    let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|why| (TransportKind::Local, why))?;
     Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(setup.resolver.clone())
@@ -128,15 +118,11 @@ async fn build(setup: &Setup) -> Result<Client, Fault> {
 }
 
 async fn exchange(client: &Client, request: &Request<'_>, whole: Duration) -> Result<Reply, Fault> {
-    let method = match request.verb {
-        Verb::Get => Method::GET,
-        Verb::Post => Method::POST,
-        Verb::Put => Method::PUT,
-    };
-    let mut builder = client.request(method, &request.url).headers(headers(request.headers)?).timeout(whole);
-    if !request.body.is_empty() {
-        builder = builder.body(request.body.to_vec());
-    } else if request.verb != Verb::Get {
+    let Request { method, url, headers: pairs, body } = request;
+    let mut builder = client.request(method.clone(), url).headers(headers(pairs)?).timeout(whole);
+    if !body.is_empty() {
+        builder = builder.body(body.to_vec());
+    } else if *method != Method::GET {
         // Some gateways answer 411 without it.
         builder = builder.header(CONTENT_LENGTH, 0);
     }
@@ -181,42 +167,20 @@ fn http_date(text: &str) -> Option<Wall> {
 
 /// What went wrong is somewhere down the chain of causes.
 fn fault(error: &reqwest::Error) -> Fault {
-    let mut found = Found::default();
-    let mut innermost = None;
-    let mut next = error.source();
-    while let Some(cause) = next {
-        found.look_at(cause);
-        // The last one: the others repeat it, and the first one has the URL.
-        innermost = Some(cause);
-        next = cause_of(cause);
-    }
-    let kind = match found {
+    let causes: Vec<_> = std::iter::successors(error.source(), |cause| cause_of(*cause)).collect();
+    let ends_early = |e: &hyper::Error| e.is_incomplete_message() || e.is_closed() || e.is_canceled();
+    let kind = match causes.as_slice() {
         _ if error.is_dns() => TransportKind::Dns,
-        Found { tls: true, .. } => TransportKind::Tls,
+        causes if causes.iter().any(|cause| cause.is::<rustls::Error>()) => TransportKind::Tls,
         _ if error.is_timeout() => TransportKind::Timeout,
         _ if error.is_connect() => TransportKind::Connect,
         _ if error.is_builder() => TransportKind::Local,
-        Found { io: true, .. } | Found { early_end: true, .. } => TransportKind::Reset,
+        causes if causes.iter().any(|cause| cause.is::<io::Error>()) => TransportKind::Reset,
+        causes if causes.iter().filter_map(|cause| cause.downcast_ref()).any(ends_early) => TransportKind::Reset,
         _ => TransportKind::Protocol,
     };
-    (kind, innermost.map_or_else(|| "no cause given".to_owned(), ToString::to_string))
-}
-
-#[derive(Default)]
-struct Found {
-    tls: bool,
-    io: bool,
-    early_end: bool,
-}
-
-impl Found {
-    fn look_at(&mut self, cause: &(dyn Error + 'static)) {
-        self.tls |= cause.is::<rustls::Error>();
-        self.io |= cause.is::<io::Error>();
-        if let Some(e) = cause.downcast_ref::<hyper::Error>() {
-            self.early_end |= e.is_incomplete_message() || e.is_closed() || e.is_canceled();
-        }
-    }
+    // The last one: the others repeat it, and the first one has the URL.
+    (kind, causes.last().map_or_else(|| "no cause given".to_owned(), ToString::to_string))
 }
 
 /// An I/O error that wraps another error gives that one's cause as its own, and so hides it.

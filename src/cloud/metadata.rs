@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::credentials::reply::{self, ReplyError, Temporary};
-use super::http::{Http, Request, Timeouts, Verb};
+use super::http::{Http, Method, Request, Timeouts};
 use super::openapi::api_hosts::Origin;
 use super::reply::{Reply, TransportError};
 use crate::model::{Boottime, Secret, ZoneId};
@@ -109,10 +109,7 @@ impl Metadata {
     pub async fn facts(&self) -> Result<InstanceFacts, MetadataError> {
         Ok(InstanceFacts {
             region: self.id("region-id").await?,
-            zone: match self.id("zone-id").await? {
-                Some(zone) => Some(zone.parse().map_err(|_| odd("zone-id"))?),
-                None => None,
-            },
+            zone: self.id("zone-id").await?.map(|zone| zone.parse().map_err(|_| odd("zone-id"))).transpose()?,
             vpc_id: self.id("vpc-id").await?,
             instance_id: self.id("instance-id").await?,
         })
@@ -151,10 +148,7 @@ impl Metadata {
     /// A value of letters, digits, `-` and `_`.
     async fn id(&self, path: &'static str) -> Result<Option<String>, MetadataError> {
         let Some(reply) = self.get(path).await? else { return Ok(None) };
-        let is_id = |text: &String| {
-            (1..=64).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-        };
+        let is_id = |text: &String| is_word(text) && !text.contains('.');
         value(&reply).filter(is_id).map(Some).ok_or_else(|| odd(path))
     }
 
@@ -181,7 +175,7 @@ impl Metadata {
     async fn ask(&self, path: &str, token: Option<&Secret>) -> Result<Reply, MetadataError> {
         let headers: Vec<_> = token.map(|text| ("x-aliyun-ecs-metadata-token", text.clone())).into_iter().collect();
         let url = format!("{}latest/meta-data/{path}", self.origin.url(""));
-        Ok(self.http.send(&Request { verb: Verb::Get, url, headers: &headers, body: b"" }).await?)
+        Ok(self.http.send(&Request { method: Method::GET, url, headers: &headers, body: b"" }).await?)
     }
 
     /// The token, if there is one, and whether it was kept from an earlier question.
@@ -207,7 +201,7 @@ impl Metadata {
         let lifetime = Secret::new(TOKEN_LIFETIME.as_secs().to_string());
         let headers = [("x-aliyun-ecs-metadata-token-ttl-seconds", lifetime)];
         let url = format!("{}latest/api/token", self.origin.url(""));
-        let request = Request { verb: Verb::Put, url, headers: &headers, body: b"" };
+        let request = Request { method: Method::PUT, url, headers: &headers, body: b"" };
         let reply = self.http.send(&request).await.map_err(|error| error.to_string())?;
         let is_token = |text: &String| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         match reply.status {
@@ -227,14 +221,19 @@ fn odd(path: &'static str) -> MetadataError {
 }
 
 fn value(reply: &Reply) -> Option<String> {
-    let bytes = reply.body.get(..LONGEST_VALUE.min(reply.body.len())).filter(|b| b.len() == reply.body.len())?;
-    Some(std::str::from_utf8(bytes).ok()?.trim().to_owned())
+    let text = std::str::from_utf8(&reply.body).ok().filter(|text| text.len() <= LONGEST_VALUE)?;
+    Some(text.trim().to_owned())
 }
 
 /// RAM allows letters, digits, `.`, `_` and `-`, up to 64 of them.
 fn is_role_name(name: &str) -> bool {
+    is_word(name) && !name.starts_with('.')
+}
+
+/// From 1 to 64 letters, digits, `.`, `_` and `-`.
+fn is_word(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&name.len()) && name.bytes().all(good) && !name.starts_with('.')
+    (1..=64).contains(&text.len()) && text.bytes().all(good)
 }
 
 #[cfg(test)]

@@ -69,32 +69,27 @@ impl TransportKind {
     /// The word in metrics.
     #[must_use]
     pub fn label(self) -> &'static str {
+        self.words().0
+    }
+
+    /// The word in metrics, and what people read.
+    fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Dns => "dns",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Protocol => "protocol",
-            Self::Redirect => "redirect",
-            Self::TooLarge => "too_large",
-            Self::Local => "local",
+            Self::Dns => ("dns", "no address"),
+            Self::Connect => ("connect", "no connection"),
+            Self::Tls => ("tls", "no TLS"),
+            Self::Timeout => ("timeout", "no answer in time"),
+            Self::Reset => ("reset", "connection ended early"),
+            Self::Protocol => ("protocol", "no HTTP"),
+            Self::Redirect => ("redirect", "redirect refused"),
+            Self::TooLarge => ("too_large", "reply too large"),
+            Self::Local => ("local", "not asked"),
         }
     }
 }
 
 impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Dns => "no address",
-            Self::Connect => "no connection",
-            Self::Tls => "no TLS",
-            Self::Timeout => "no answer in time",
-            Self::Reset => "connection ended early",
-            Self::Protocol => "no HTTP",
-            Self::Redirect => "redirect refused",
-            Self::TooLarge => "reply too large",
-            Self::Local => "not asked",
-        })
+        f.pad(self.words().1)
     }
 }

@@ -12,33 +12,17 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::RecordType;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
-/// How a resolver asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResolverSetup {
-    /// The servers, asked over UDP, and over TCP where an answer is too long; `100.100.2.136:53` and
-    /// `100.100.2.138:53` in every VPC.
-    pub servers: Vec<SocketAddr>,
-    /// How long one attempt waits; there are two.
-    pub timeout: Duration,
-}
 
 /// Servers that one lookup asks at the same time.
 const AT_A_TIME: u32 = 2;
 
 /// A resolver of its own.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Resolver {
     library: Arc<TokioResolver>,
     sockets: u32,
-}
-
-impl std::fmt::Debug for Resolver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Resolver")
-    }
 }
 
 /// The addresses of a name.
@@ -74,12 +58,14 @@ pub enum ResolveError {
 }
 
 impl Resolver {
-    /// A resolver. Asks nothing yet.
+    /// A resolver. Asks nothing yet. The servers are asked over UDP, and over TCP where an answer is too long;
+    /// `100.100.2.136:53` and `100.100.2.138:53` in every VPC. `timeout` is how long one attempt waits; there are two.
     ///
     /// # Errors
     /// [`ResolveError::Failed`] if the library would not.
-    pub fn new(setup: &ResolverSetup) -> Result<Self, ResolveError> {
-        let servers = setup.servers.iter().map(|server| {
+    pub fn new(servers: &[SocketAddr], timeout: Duration) -> Result<Self, ResolveError> {
+        let sockets = u32::try_from(servers.len()).unwrap_or(u32::MAX).clamp(1, AT_A_TIME);
+        let servers = servers.iter().map(|server| {
             let mut config = NameServerConfig::udp_and_tcp(server.ip());
             for connection in &mut config.connections {
                 connection.port = server.port();
@@ -91,13 +77,12 @@ impl Resolver {
         let options = builder.options_mut();
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
-        options.timeout = setup.timeout;
+        options.timeout = timeout;
         options.attempts = 1;
         options.num_concurrent_reqs = AT_A_TIME as usize;
         options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
         let built = builder.build().map_err(|e| ResolveError::Failed("resolver".to_owned(), e.to_string()))?;
-        let servers = u32::try_from(setup.servers.len()).unwrap_or(u32::MAX);
-        Ok(Self { library: Arc::new(built), sockets: servers.clamp(1, AT_A_TIME) })
+        Ok(Self { library: Arc::new(built), sockets })
     }
 
     /// How many sockets a lookup has at the same time, at most.
@@ -116,16 +101,11 @@ impl Resolver {
             Family::V6 => RecordType::AAAA,
         };
         let lookup = self.library.lookup(absolute(name), kind).await.map_err(|e| error(name, &e))?;
-        let mut found = Found { addresses: BTreeSet::new(), ttl: Duration::MAX };
-        for record in lookup.answers() {
-            found.ttl = found.ttl.min(Duration::from_secs(record.ttl.into()));
-            match &record.data {
-                RData::A(a) => drop(found.addresses.insert(a.0.into())),
-                RData::AAAA(a) => drop(found.addresses.insert(a.0.into())),
-                _ => {}
-            }
-        }
-        if found.addresses.is_empty() { Err(ResolveError::NoAddress(name.to_owned())) } else { Ok(found) }
+        let addresses: BTreeSet<IpAddr> = lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
+        let Some(ttl) = lookup.answers().iter().map(|record| record.ttl).min().filter(|_| !addresses.is_empty()) else {
+            return Err(ResolveError::NoAddress(name.to_owned()));
+        };
+        Ok(Found { addresses, ttl: Duration::from_secs(ttl.into()) })
     }
 }
 
@@ -168,8 +148,7 @@ mod tests {
     #[tokio::test]
     async fn localhost_needs_no_server() {
         // The discard port: whoever asked it would wait.
-        let setup = ResolverSetup { servers: vec![([127, 0, 0, 1], 9).into()], timeout: Duration::from_millis(200) };
-        let resolver = Resolver::new(&setup).unwrap();
+        let resolver = Resolver::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(200)).unwrap();
         let found: Vec<_> = resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
         assert_eq!(found, [SocketAddr::new([127, 0, 0, 1].into(), 0)]);
     }

@@ -35,6 +35,12 @@ pub struct Keys {
 /// stands before `Tag.2.Key`.
 pub type Params = BTreeMap<String, String>;
 
+/// The parameters of these that have a value.
+#[must_use]
+pub fn params(pairs: &[(&str, Option<&str>)]) -> Params {
+    pairs.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned()))).collect()
+}
+
 /// A request as the signature sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Canonical<'a> {
@@ -112,25 +118,24 @@ pub fn hex_sha256(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// One RPC call before it is signed: `POST https://{host}/?{params}`.
+/// One question to a product, an RPC call before it is signed: `POST https://{host}/?{params}`.
 #[derive(Debug, Clone, Copy)]
-pub struct Rpc<'a> {
-    /// The host, with its port if that is not the default one.
-    pub host: &'a str,
+pub struct Call<'a> {
     /// Such as `ListVpcEndpoints`.
-    pub action: &'a str,
-    /// The API's version, such as `2020-04-15`.
-    pub version: &'a str,
+    pub action: &'static str,
+    /// The version of the product's API, such as `2020-04-15`.
+    pub version: &'static str,
     /// The business parameters. Action, version and format are headers and no parameters.
     pub params: &'a Params,
-    /// A form body (`application/x-www-form-urlencoded`); empty for none.
+    /// What must not stand in a URL, as a form body (`application/x-www-form-urlencoded`); empty for none.
     pub form: &'a [u8],
 }
 
@@ -152,13 +157,14 @@ pub struct Signed {
     pub headers: Vec<(&'static str, Secret)>,
 }
 
-impl Rpc<'_> {
+impl Call<'_> {
     /// The content type of [`form`](Self::form).
     pub const FORM: &'static str = "application/x-www-form-urlencoded";
 
-    /// Signs; without keys the call is anonymous, as AssumeRoleWithOIDC is.
+    /// Signs a call of this host, which has its port if that is not the default one; without keys the call is
+    /// anonymous, as AssumeRoleWithOIDC is.
     #[must_use]
-    pub fn sign(&self, keys: Option<&Keys>, moment: &Moment) -> Signed {
+    pub fn sign(&self, host: &str, keys: Option<&Keys>, moment: &Moment) -> Signed {
         let body_sha256 = hex_sha256(self.form);
         let mut headers: Vec<(&'static str, Secret)> = Vec::with_capacity(10);
         let mut add = |name, value: &str| headers.push((name, Secret::new(value.to_owned())));
@@ -176,9 +182,8 @@ impl Rpc<'_> {
         let query = match keys {
             None => encoded_query(self.params),
             Some(keys) => {
-                let host = [("host", self.host)];
-                let signed =
-                    headers.iter().map(|(name, value)| (*name, value.expose())).chain(host).collect::<Vec<_>>();
+                let to_sign = headers.iter().map(|(name, value)| (*name, value.expose()));
+                let signed: Vec<_> = to_sign.chain([("host", host)]).collect();
                 let canonical = Canonical {
                     method: "POST",
                     path: "/",
@@ -205,8 +210,10 @@ mod tests {
         Keys { id: "LTAI".into(), secret: Secret::new("hunter2".into()), token }
     }
 
-    fn rpc(params: &Params) -> Rpc<'_> {
-        Rpc { host: "a.example:8443", action: "Do", version: "2020-04-15", params, form: b"" }
+    const HOST: &str = "a.example:8443";
+
+    fn call(params: &Params) -> Call<'_> {
+        Call { action: "Do", version: "2020-04-15", params, form: b"" }
     }
 
     fn names(signed: &Signed) -> Vec<&str> {
@@ -232,7 +239,7 @@ mod tests {
         let params = Params::new();
         let sign = |date, nonce: &str| {
             let moment = Moment { date: Wall(date), nonce: nonce.to_owned() };
-            header(&rpc(&params).sign(Some(&keys(None)), &moment), "authorization").to_owned()
+            header(&call(&params).sign(HOST, Some(&keys(None)), &moment), "authorization").to_owned()
         };
         let first = sign(0, "a");
         assert!(first.contains(
@@ -247,7 +254,7 @@ mod tests {
     fn temporary_keys_bring_their_token_and_sign_it() {
         let params = Params::new();
         let moment = Moment { date: Wall(0), nonce: "n".into() };
-        let signed = rpc(&params).sign(Some(&keys(Some("tok"))), &moment);
+        let signed = call(&params).sign(HOST, Some(&keys(Some("tok"))), &moment);
         assert_eq!(header(&signed, "x-acs-security-token"), "tok");
         assert!(header(&signed, "authorization").contains(";x-acs-security-token;"));
         assert!(!format!("{signed:?}").contains("tok\""), "{signed:?}");
@@ -256,8 +263,8 @@ mod tests {
     #[test]
     fn without_keys_nothing_is_signed() {
         let params = Params::from([("A".to_owned(), "1".to_owned())]);
-        let call = Rpc { form: b"OIDCToken=x", ..rpc(&params) };
-        let signed = call.sign(None, &Moment { date: Wall(0), nonce: "n".into() });
+        let call = Call { form: b"OIDCToken=x", ..call(&params) };
+        let signed = call.sign(HOST, None, &Moment { date: Wall(0), nonce: "n".into() });
         assert_eq!(signed.query, "A=1");
         assert!(!names(&signed).contains(&"authorization"));
         assert!(names(&signed).contains(&"content-type"));

@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::source::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
+use super::source::{FoundZone, SourceAnswer, SourceError};
 use crate::cloud::openapi::KeySource;
 use crate::cloud::privatelink::{EndpointRecord, Filter, Listing, PrivateLink, ZoneRecord};
-use crate::model::Families;
-use crate::model::{
-    BusinessStatus, CloudFacts, ConnectionStatus, EndpointId, EndpointStatus, SourceKind, Zone, ZoneFacts, ZoneStatus,
-};
+use crate::model::{CloudFacts, EndpointId, Families, Zone, ZoneFacts, ZoneStatus};
 
 /// The API of one region, and who asks it.
 #[derive(Debug)]
@@ -22,15 +19,13 @@ pub struct Api<K> {
     pub families: Families,
 }
 
-impl<K: KeySource + Send> Source for Api<K> {
-    fn kind(&self) -> SourceKind {
-        SourceKind::Api
-    }
-
-    /// Filtered by the id, so that a VPC with a thousand endpoints costs no more, and an endpoint of another VPC of the
+impl<K: KeySource> Api<K> {
+    /// What the API says of the endpoint of this id. Filtered by the id, so that a VPC with a thousand endpoints costs no more, and an endpoint of another VPC of the
     /// account is found, too.
-    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
-        let id = wanted.config.id.as_ref().ok_or(SourceError::NotConfigured("id"))?;
+    ///
+    /// # Errors
+    /// [`SourceError`] if it can't tell at present.
+    pub async fn find(&self, id: &EndpointId) -> Result<SourceAnswer, SourceError> {
         let endpoints = self.client.endpoints(&self.keys, Filter { id: Some(id), ..Filter::default() }).await?;
         match in_list(id, endpoints)? {
             Some(record) => Ok(from_records(&record, self.client.zones(&self.keys, id).await?, self.families)),
@@ -55,11 +50,10 @@ pub fn in_list(id: &EndpointId, endpoints: Listing<EndpointRecord>) -> Result<Op
 #[must_use]
 pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, families: Families) -> SourceAnswer {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let untold = String::new;
     let cloud = CloudFacts {
-        status: endpoint.status.clone().unwrap_or_else(|| EndpointStatus::from(untold())),
-        business: endpoint.business.clone().unwrap_or_else(|| BusinessStatus::from(untold())),
-        connection: endpoint.connection.clone().unwrap_or_else(|| ConnectionStatus::from(untold())),
+        status: said_or_untold(&endpoint.status),
+        business: said_or_untold(&endpoint.business),
+        connection: said_or_untold(&endpoint.connection),
         service_name: text(&endpoint.service_name),
         region: text(&endpoint.region),
         vpc_id: text(&endpoint.vpc_id),
@@ -72,30 +66,26 @@ pub fn from_records(endpoint: &EndpointRecord, zones: Listing<ZoneRecord>, famil
         let said = found_zone(&record, families);
         let known = found.zones.entry(Zone::Known(record.zone)).or_default();
         // Two network interfaces in one zone are unheard of, and no reason to lose one.
-        known.addresses = match (known.addresses.take(), said.addresses) {
-            (Some(mut all), Some(more)) => {
-                all.extend(more);
-                Some(all)
-            }
-            (all, more) => all.or(more),
-        };
+        known.addresses = known.addresses.take().into_iter().chain(said.addresses).reduce(|all, more| &all | &more);
         known.cloud = said.cloud;
         known.gone = said.gone;
     }
     found
 }
 
+/// The word for what the cloud did not say is the one that it has for an empty text.
+fn said_or_untold<T: Clone + From<String>>(status: &Option<T>) -> T {
+    status.clone().unwrap_or_else(|| T::from(String::new()))
+}
+
 /// A zone that is on its way keeps what it had until it tells an address; one that is taken down has none.
 fn found_zone(record: &ZoneRecord, families: Families) -> FoundZone {
-    let status = record.status.clone().unwrap_or_else(|| ZoneStatus::from(String::new()));
+    let status: ZoneStatus = said_or_untold(&record.status);
     let down = matches!(status, ZoneStatus::Disconnected | ZoneStatus::Deleting | ZoneStatus::Deleted);
     let all = [record.ipv4.map(IpAddr::from), record.ipv6.map(IpAddr::from)];
-    let told: BTreeSet<IpAddr> = all.into_iter().flatten().filter(|ip| families.has(*ip)).collect();
+    let told: BTreeSet<IpAddr> = all.into_iter().flatten().filter(|ip| !down && families.has(*ip)).collect();
     FoundZone {
-        addresses: match down {
-            true => Some(BTreeSet::new()),
-            false => Some(told).filter(|told| !told.is_empty()),
-        },
+        addresses: Some(told).filter(|told| down || !told.is_empty()),
         gone: matches!(status, ZoneStatus::Deleting | ZoneStatus::Deleted),
         cloud: Some(ZoneFacts { status, eni_id: record.eni_id.clone(), domain: record.domain.clone() }),
     }
@@ -109,7 +99,8 @@ mod tests {
     const V4: Families = Families { ipv4: true, ipv6: false };
 
     fn found(endpoint: &str, zones: &str, families: Families) -> SourceAnswer {
-        let record = parse::endpoint(endpoint.as_bytes()).unwrap();
+        let list = format!(r#"{{"Endpoints":[{endpoint}]}}"#);
+        let record = parse::endpoints(list.as_bytes()).unwrap().items.remove(0);
         let mut pages = parse::Pages::default();
         assert_eq!(pages.add(parse::zones(zones.as_bytes()).unwrap()).unwrap(), None);
         from_records(&record, pages.listing(), families)

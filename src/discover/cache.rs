@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -88,9 +88,6 @@ pub enum Cached<T> {
 }
 
 impl Cache {
-    const INVENTORY: &str = "inventory.json";
-    const PLAN: &str = "plan.json";
-
     /// The cache of a machine that is known by this.
     #[must_use]
     pub fn new(dir: PathBuf, identity: Identity, boot_id: String) -> Self {
@@ -100,16 +97,12 @@ impl Cache {
     /// What the machine is known by.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.lock_identity().clone()
+        lock(&self.identity).clone()
     }
 
     /// More is known of the machine, and goes into what is written from now on.
     pub fn learn(&self, identity: Identity) {
-        *self.lock_identity() = identity;
-    }
-
-    fn lock_identity(&self) -> MutexGuard<'_, Identity> {
-        lock(&self.identity)
+        *lock(&self.identity) = identity;
     }
 
     /// Reads both files, and puts aside what can't be used. Blocks.
@@ -127,16 +120,15 @@ impl Cache {
     /// `unusable` says what becomes of a file that can't be used.
     fn recall(&self, now: Now, unusable: fn(&Path) -> String) -> Memory {
         let mut memory = Memory::default();
-        match self.read(Self::INVENTORY, unusable, now) {
+        match self.read(unusable, now) {
             Cached::Good { content, same_boot: _, identity } => {
-                memory.inventory = content;
-                memory.written_by = Some(identity);
+                (memory.inventory, memory.written_by) = (content, Some(identity));
             }
             Cached::Unusable { error } => memory.events.push(EventKind::CacheUnusable { error }),
             // Said once, below.
             Cached::Missing | Cached::Foreign { .. } => {}
         }
-        match self.read::<Plan>(Self::PLAN, unusable, now) {
+        match self.read::<Plan>(unusable, now) {
             Cached::Missing => {}
             Cached::Good { content, same_boot: _, identity } => {
                 memory.written_by = Some(identity);
@@ -157,33 +149,19 @@ impl Cache {
         memory
     }
 
-    /// Saves the inventory.
+    /// Saves the inventory, or the plan.
     ///
     /// # Errors
     /// What the file system says.
-    pub async fn save_inventory(self: Arc<Self>, inventory: Arc<Inventory>, now: Now) -> io::Result<()> {
-        self.save(Self::INVENTORY, inventory, now).await
-    }
-
-    /// Saves the plan.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub async fn save_plan(self: Arc<Self>, plan: Arc<Plan>, now: Now) -> io::Result<()> {
-        self.save(Self::PLAN, plan, now).await
-    }
-
-    async fn save<T: Serialize + Send + Sync + 'static>(
-        self: Arc<Self>,
-        file: &'static str,
-        content: Arc<T>,
-        now: Now,
-    ) -> io::Result<()> {
+    pub async fn save<T>(self: Arc<Self>, content: Arc<T>, now: Now) -> io::Result<()>
+    where
+        T: Content + Serialize + Send + Sync + 'static,
+    {
         let write = move || {
             let (identity, boot_id) = (self.identity(), self.boot_id.clone());
             let stored = Stored { format: FORMAT, boot_id, identity, saved: now.wall, content };
             let json = serde_json::to_vec(&stored).map_err(io::Error::other)?;
-            let path = self.dir.join(file);
+            let path = self.dir.join(T::FILE);
             let saved = match atomic_file::write(&path, &json, 0o640, Durability::Synced) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     self.make_dir().and_then(|()| atomic_file::write(&path, &json, 0o640, Durability::Synced))
@@ -201,14 +179,14 @@ impl Cache {
     }
 
     /// What one file holds, its times those of this boot.
-    fn read<T: Content>(&self, file: &str, unusable: fn(&Path) -> String, now: Now) -> Cached<T> {
-        let path = self.dir.join(file);
+    fn read<T: Content>(&self, unusable: fn(&Path) -> String, now: Now) -> Cached<T> {
+        let path = self.dir.join(T::FILE);
         let bytes = match regular_file::read(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Cached::Missing,
             Err(e) => return Cached::Unusable { error: format!("{}: {e}", path.display()) },
         };
-        let mut cached = judge(&bytes, &self.lock_identity(), &self.boot_id);
+        let mut cached = judge(&bytes, &lock(&self.identity), &self.boot_id);
         if let Cached::Good { content, same_boot, identity: _ } = &mut cached {
             Rebase::rebase(content, Epoch { same_boot: *same_boot, now });
         }
@@ -227,18 +205,23 @@ impl Cache {
 
 /// What the cache keeps. Whatever times are in it, there is a way to make them this boot's.
 pub trait Content: DeserializeOwned + Rebase {
-    /// What is wrong with it although its shape is right.
-    fn flaw(&self) -> Option<String>;
-}
+    /// The name of its file.
+    const FILE: &str;
 
-impl Content for Inventory {
+    /// What is wrong with it although its shape is right.
     fn flaw(&self) -> Option<String> {
         None
     }
 }
 
+impl Content for Inventory {
+    const FILE: &str = "inventory.json";
+}
+
 /// An answer is never empty, and names no address twice.
 impl Content for Plan {
+    const FILE: &str = "plan.json";
+
     fn flaw(&self) -> Option<String> {
         let distinct = |a: &[IpAddr]| a.iter().collect::<BTreeSet<_>>().len() == a.len();
         let bad = self.answers.iter().find(|(_, a)| a.addresses.is_empty() || !distinct(&a.addresses));
@@ -249,32 +232,31 @@ impl Content for Plan {
 /// Judges the bytes of a cache file (pure). Errors tell the place; the text of serde's own may quote the content.
 #[must_use]
 pub fn judge<T: Content>(bytes: &[u8], identity: &Identity, boot_id: &str) -> Cached<T> {
+    let Stored { boot_id: written_in, identity: by, content, .. } = match parse::<T>(bytes) {
+        Ok(stored) => stored,
+        Err(error) => return Cached::Unusable { error },
+    };
+    match by.mismatch(identity) {
+        Some(part) => Cached::Foreign { content, part },
+        None => Cached::Good { content, same_boot: written_in == boot_id, identity: by },
+    }
+}
+
+fn parse<T: Content>(bytes: &[u8]) -> Result<Stored<T>, String> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
     }
-    let unusable = |error: String| Cached::Unusable { error };
-    match serde_json::from_slice::<Format>(bytes) {
-        Ok(Format { format: FORMAT }) => {}
-        Ok(Format { format }) => return unusable(format!("expected format {FORMAT}, found {format}")),
-        Err(e) => {
-            return unusable(format!("expected JSON with a format, found an error at {}:{}", e.line(), e.column()));
-        }
+    let error = |expected: &str, e: serde_json::Error| {
+        format!("expected {expected}, found an error at {}:{}", e.line(), e.column())
+    };
+    let Format { format } = serde_json::from_slice(bytes).map_err(|e| error("JSON with a format", e))?;
+    if format != FORMAT {
+        return Err(format!("expected format {FORMAT}, found {format}"));
     }
-    match serde_json::from_slice::<Stored<T>>(bytes) {
-        Err(e) => {
-            unusable(format!("expected the shape of format {FORMAT}, found an error at {}:{}", e.line(), e.column()))
-        }
-        Ok(stored) => match (stored.content.flaw(), stored.identity.mismatch(identity)) {
-            (Some(flaw), _) => unusable(flaw),
-            (None, Some(part)) => Cached::Foreign { content: stored.content, part },
-            (None, None) => Cached::Good {
-                same_boot: stored.boot_id == boot_id,
-                content: stored.content,
-                identity: stored.identity,
-            },
-        },
-    }
+    let shape = format!("the shape of format {FORMAT}");
+    let stored: Stored<T> = serde_json::from_slice(bytes).map_err(|e| error(&shape, e))?;
+    stored.content.flaw().map_or(Ok(stored), Err)
 }
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::lookup_pool::LookupPool;
-use super::source::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
+use super::source::{FoundZone, SourceAnswer, SourceError, Wanted};
 use crate::cloud::resolve::{Family, ResolveError, Resolver};
-use crate::model::Families;
-use crate::model::{HostName, SourceKind, Zone, ZoneId};
+use crate::model::{Families, HostName, Zone, ZoneId};
 
-/// Each zone's own domain name.
+/// Who is asked for domain names, and how.
 #[derive(Debug, Clone)]
-pub struct ZoneDomains {
+pub struct Lookups {
     /// Who is asked.
     pub resolver: Resolver,
     /// How many lookups are under way at a time.
@@ -24,26 +23,21 @@ pub struct ZoneDomains {
     pub families: Families,
 }
 
-impl Source for ZoneDomains {
-    fn kind(&self) -> SourceKind {
-        SourceKind::ZoneDomain
-    }
-
-    fn applies(&self, wanted: Wanted<'_>) -> bool {
-        !zone_domains(wanted).is_empty()
-    }
-
-    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
+impl Lookups {
+    /// What each zone's own domain name says; `None` if there is none.
+    pub async fn zone_domains(&self, wanted: Wanted<'_>) -> Option<Result<SourceAnswer, SourceError>> {
+        let domains = zone_domains(wanted);
+        if domains.is_empty() {
+            return None;
+        }
         let mut lookups = JoinSet::new();
-        for (zone, domain) in zone_domains(wanted) {
-            let (lookup, urgent) = (Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() }, wanted.urgent);
-            let families = self.families;
-            lookups.spawn(async move { (zone, lookup.addresses(&domain, families, urgent).await) });
+        for (zone, domain) in domains {
+            let (lookup, urgent) = (self.clone(), wanted.urgent);
+            lookups.spawn(async move { (zone, lookup.addresses(&domain, urgent).await) });
         }
         let mut found = SourceAnswer::default();
-        while let Some(ended) = lookups.join_next().await {
-            // A lookup that panicked is a fault of the agent's.
-            let (zone, said) = ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        // A lookup that panics is a fault of the agent's: the panic goes on here.
+        for (zone, said) in lookups.join_all().await {
             match said {
                 Ok((addresses, ttl)) => {
                     found.ttl = found.ttl.into_iter().chain([ttl]).min();
@@ -52,39 +46,42 @@ impl Source for ZoneDomains {
                 Err(error) => found.incomplete = Some(error.into()),
             }
         }
-        match found.incomplete.take() {
+        Some(match found.incomplete.take() {
             Some(error) if found.zones.is_empty() => Err(error),
             incomplete => Ok(SourceAnswer { incomplete, ..found }),
+        })
+    }
+
+    /// What the domain name of the whole endpoint says; `None` if it has none. With zone affinity it may give only the
+    /// asker's zone.
+    pub async fn endpoint_domain(&self, wanted: Wanted<'_>) -> Option<Result<SourceAnswer, SourceError>> {
+        let said = self.addresses(domain(wanted)?, wanted.urgent).await;
+        let found = |(addresses, ttl)| SourceAnswer {
+            zones: [(Zone::Unknown, FoundZone::from_addresses(addresses))].into(),
+            ttl: Some(ttl),
+            ..SourceAnswer::default()
+        };
+        Some(said.map(found).map_err(SourceError::from))
+    }
+
+    /// Every address of the families in use. A family without an address is no failure if the other has some.
+    async fn addresses(&self, name: &HostName, urgent: bool) -> Result<(BTreeSet<IpAddr>, Duration), ResolveError> {
+        let wanted = [(self.families.ipv4, Family::V4), (self.families.ipv6, Family::V6)];
+        let (mut all, mut shortest, mut first_error) = (BTreeSet::new(), Duration::MAX, None);
+        for (_, family) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
+            let lookup = self.resolver.addresses(name.as_str(), family);
+            match self.pool.run(urgent, self.resolver.sockets(), lookup).await {
+                Ok(found) => {
+                    all.extend(found.addresses);
+                    shortest = shortest.min(found.ttl);
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
         }
-    }
-}
-
-/// The domain name of the whole endpoint. With zone affinity it may give only the asker's zone.
-#[derive(Debug, Clone)]
-pub struct EndpointDomains {
-    /// Who is asked.
-    pub resolver: Resolver,
-    /// How many lookups are under way at a time.
-    pub pool: LookupPool,
-    /// For which addresses.
-    pub families: Families,
-}
-
-impl Source for EndpointDomains {
-    fn kind(&self) -> SourceKind {
-        SourceKind::EndpointDomain
-    }
-
-    fn applies(&self, wanted: Wanted<'_>) -> bool {
-        domain(wanted).is_some()
-    }
-
-    async fn find(&self, wanted: Wanted<'_>) -> Result<SourceAnswer, SourceError> {
-        let domain = domain(wanted).ok_or(SourceError::NotConfigured("domain"))?;
-        let lookup = Lookup { resolver: self.resolver.clone(), pool: self.pool.clone() };
-        let (addresses, ttl) = lookup.addresses(domain, self.families, wanted.urgent).await?;
-        let zones = [(Zone::Unknown, FoundZone::from_addresses(addresses))].into();
-        Ok(SourceAnswer { zones, ttl: Some(ttl), ..SourceAnswer::default() })
+        match first_error {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok((all, shortest)),
+        }
     }
 }
 
@@ -114,39 +111,6 @@ fn zone_domains(wanted: Wanted<'_>) -> BTreeMap<ZoneId, HostName> {
 fn zone_domain(domain: &HostName, zone: &ZoneId) -> Option<HostName> {
     let (first, rest) = domain.as_str().split_once('.')?;
     format!("{first}-{zone}.{rest}").parse().ok().filter(|_| first.starts_with("ep-"))
-}
-
-/// Who is asked, and when it is whose turn.
-struct Lookup {
-    resolver: Resolver,
-    pool: LookupPool,
-}
-
-impl Lookup {
-    /// Every address of the families in use. A family without an address is no failure if the other has some.
-    async fn addresses(
-        &self,
-        name: &HostName,
-        families: Families,
-        urgent: bool,
-    ) -> Result<(BTreeSet<IpAddr>, Duration), ResolveError> {
-        let wanted = [(families.ipv4, Family::V4), (families.ipv6, Family::V6)];
-        let (mut all, mut shortest, mut first_error) = (BTreeSet::new(), Duration::MAX, None);
-        for (_, family) in wanted.into_iter().filter(|(wanted, _)| *wanted) {
-            let lookup = self.resolver.addresses(name.as_str(), family);
-            match self.pool.run(urgent, self.resolver.sockets(), lookup).await {
-                Ok(found) => {
-                    all.extend(found.addresses);
-                    shortest = shortest.min(found.ttl);
-                }
-                Err(error) => first_error = first_error.or(Some(error)),
-            }
-        }
-        match first_error {
-            Some(error) if all.is_empty() => Err(error),
-            _ => Ok((all, shortest)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::merge::Round;
 use super::{merge, sieve};
 use crate::config::Config;
-use crate::model::limits::CapCounts;
+use crate::model::limits::{CapCounts, Capped};
 use crate::model::{EventKind, Inventory, Now};
 
 /// What a round came to.
@@ -26,7 +26,8 @@ pub fn fold(previous: &Inventory, config: &Config, mut round: Round, now: Now) -
         for (kind, said) in said {
             let Ok(found) = said else { continue };
             sieve::let_in(found, *kind, previous.endpoints.get(name), allowed);
-            sieve::count(found, &mut capped);
+            capped.add(Capped::Addresses, found.left_out.addresses as u64);
+            capped.add(Capped::Zones, found.left_out.zones as u64);
         }
     }
     let (mut inventory, events) = merge(previous, &config.endpoints, &round, config.graces(), now);

@@ -50,7 +50,7 @@ impl Keeper {
             return Ok(());
         }
         self.saved_at = Some(now.boottime);
-        self.cache.clone().save_inventory(inventory, now).await?;
+        self.cache.clone().save(inventory, now).await?;
         self.saved = Some(substance);
         Ok(())
     }

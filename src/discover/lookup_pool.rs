@@ -83,10 +83,10 @@ impl LookupPool {
         let _sockets = lane.sockets.acquire_many(sockets.clamp(1, URGENT)).await;
         let slot = lane.slots.acquire().await;
         let (began, mut lookup) = (Instant::now(), pin!(lookup));
-        let turn = self.with_usual(|usual| usual.turn());
+        let turn = lock(&self.0.usual).turn();
         match timeout(turn, lookup.as_mut()).await {
             Ok(said) => {
-                self.with_usual(|usual| usual.note(began.elapsed()));
+                lock(&self.0.usual).note(began.elapsed());
                 said
             }
             Err(_) => {
@@ -94,10 +94,6 @@ impl LookupPool {
                 lookup.await
             }
         }
-    }
-
-    fn with_usual<T>(&self, work: impl FnOnce(&mut Usual) -> T) -> T {
-        work(&mut lock(&self.0.usual))
     }
 }
 

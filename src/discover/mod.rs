@@ -6,7 +6,6 @@
 mod api;
 mod cache;
 mod dns;
-mod fixed;
 mod fold;
 mod keeper;
 mod lookup_pool;
@@ -21,11 +20,10 @@ mod source;
 
 pub use api::{Api, from_records, in_list};
 pub use cache::{Cache, Cached, Content, Memory, judge};
-pub use dns::{EndpointDomains, ZoneDomains};
-pub use fixed::Fixed;
+pub use dns::Lookups;
 pub use fold::{Folded, fold, recalled};
 pub use lookup_pool::{LookupPool, SOCKETS};
 pub use merge::{Round, drop_former, merge, next_expiry};
 pub use rebase::{Epoch, Rebase};
 pub use runner::{Runner, Setup};
-pub use source::{FoundZone, Source, SourceAnswer, SourceError, Wanted};
+pub use source::{FoundZone, SourceAnswer, SourceError, Wanted};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::api::Api;
-use super::dns::{EndpointDomains, ZoneDomains};
-use super::fixed::Fixed;
+use super::dns::Lookups;
 use super::lookup_pool::SOCKETS;
 use super::merge::Round;
-use super::source::{Source, SourceAnswer, SourceError, Wanted};
+use super::source::{FoundZone, SourceAnswer, SourceError, Wanted, failure};
+use crate::cloud::credentials::Credentials;
+use crate::cloud::openapi::CallError;
 use crate::cloud::openapi::refusal::Class;
-use crate::cloud::openapi::{CallError, KeySource};
-use crate::config::Config;
-use crate::model::{EndpointName, Inventory, SourceKind};
+use crate::config::{Config, EndpointConfig};
+use crate::model::{EndpointName, Inventory, SourceKind, Zone, ZoneId};
 
 /// Whom the runner asks. Each call is one attempt; the runner owns when, in which order and how often.
 pub trait Cloud: Clone + Send + Sync + 'static {
@@ -91,14 +92,8 @@ pub struct Summary {
 
 impl Summary {
     fn note(&mut self, said: &Result<SourceAnswer, SourceError>) {
-        let error = match said {
-            Ok(found) => found.incomplete.as_ref(),
-            Err(error) => Some(error),
-        };
-        self.failed |= error.is_some();
-        self.throttled = self.throttled.or(error.and_then(SourceError::throttled));
-        let ttl = said.as_ref().ok().and_then(|found| found.ttl);
-        self.ttl = self.ttl.into_iter().chain(ttl).min();
+        let (error, ttl) = (failure(said), said.as_ref().ok().and_then(|found| found.ttl));
+        self.extend(Self { failed: error.is_some(), throttled: error.and_then(SourceError::throttled), ttl });
     }
 
     fn extend(&mut self, other: Self) {
@@ -119,14 +114,15 @@ pub fn questions(
 ) -> Vec<Question> {
     let names = config.endpoints.keys().filter(|name| only.is_none_or(|only| only.contains(*name)));
     let question = |(kind, name): (SourceKind, &EndpointName)| {
-        let last = known.endpoints.get(name).and_then(|e| e.sources.get(&kind));
-        let rank = last.map_or(1, |freshness| if freshness.is_stale() { 2 } else { 0 });
         let (config, known, urgent) = (config.clone(), known.clone(), only.is_some());
-        (rank, Question { kind, name: name.clone(), config, known, urgent })
+        Question { kind, name: name.clone(), config, known, urgent }
     };
     let mut all: Vec<_> = names.flat_map(|name| kinds.iter().map(move |kind| (*kind, name))).map(question).collect();
-    all.sort_by_key(|(rank, _)| *rank);
-    all.into_iter().map(|(_, question)| question).collect()
+    all.sort_by_cached_key(|question| {
+        let last = known.endpoints.get(&question.name).and_then(|e| e.sources.get(&question.kind));
+        last.map_or(1, |freshness| if freshness.is_stale() { 2 } else { 0 })
+    });
+    all
 }
 
 /// Asks one question after the other. What fails for a reason that has nothing to do with the endpoint fails for those
@@ -144,7 +140,7 @@ pub async fn one_by_one<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc
         let Some(said) = said else { continue };
         summary.note(&said);
         general = said.as_ref().err().filter(|error| is_general(error)).cloned();
-        // Nobody listens any more only when discovery ends.
+        // The receiver is gone only when discovery ends.
         let _ = tell.send(Said { question, said });
     }
     summary
@@ -152,74 +148,65 @@ pub async fn one_by_one<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc
 
 /// Asks all questions side by side, as many at a time as could have a socket, in their order.
 pub async fn side_by_side<C: Cloud>(cloud: C, questions: Vec<Question>, tell: mpsc::UnboundedSender<Said>) -> Summary {
-    let (mut summary, mut flights) = (Summary::default(), JoinSet::new());
-    let mut landed = |ended: Option<Result<Summary, tokio::task::JoinError>>| match ended {
-        None => false,
-        Some(ended) => {
+    let (mut summary, mut flights) = (Summary::default(), JoinSet::<Summary>::new());
+    for question in questions {
+        if flights.len() >= SOCKETS as usize
+            && let Some(ended) = flights.join_next().await
+        {
             // A lookup that panicked is a fault of the agent's.
             summary.extend(ended.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())));
-            true
-        }
-    };
-    for question in questions {
-        if flights.len() >= SOCKETS as usize {
-            landed(flights.join_next().await);
         }
         let (cloud, tell) = (cloud.clone(), tell.clone());
         flights.spawn(async move {
             let mut summary = Summary::default();
             if let Some(said) = cloud.ask(&question).await {
                 summary.note(&said);
-                // Nobody listens any more only when discovery ends.
+                // The receiver is gone only when discovery ends.
                 let _ = tell.send(Said { question, said });
             }
             summary
         });
     }
-    while landed(flights.join_next().await) {}
+    flights.join_all().await.into_iter().for_each(|ended| summary.extend(ended));
     summary
 }
 
 /// The real ones, or why they can't be asked.
-#[derive(Debug)]
-pub struct Askers<K> {
+#[derive(Debug, Clone)]
+pub struct Askers {
     /// The API.
-    pub api: Result<Arc<Api<K>>, SourceError>,
+    pub api: Result<Arc<Api<Credentials>>, SourceError>,
     /// The resolvers.
-    pub dns: Result<(ZoneDomains, EndpointDomains), SourceError>,
+    pub dns: Result<Lookups, SourceError>,
 }
 
-/// Keys need not be copied for that.
-impl<K> Clone for Askers<K> {
-    fn clone(&self) -> Self {
-        Self { api: self.api.clone(), dns: self.dns.clone() }
-    }
-}
-
-impl<K: KeySource + Send + 'static> Cloud for Askers<K> {
+impl Cloud for Askers {
     async fn ask(&self, question: &Question) -> Option<Result<SourceAnswer, SourceError>> {
         let wanted = question.wanted()?;
-        match (question.kind, &self.api, &self.dns) {
-            (SourceKind::Api, Ok(api), _) => find(api.as_ref(), wanted).await,
-            (SourceKind::Api, Err(error), _) => {
-                wanted.config.has_source(SourceKind::Api).then(|| Err(SourceError::clone(error)))
-            }
-            (SourceKind::ZoneDomain, _, Ok((zones, _))) => find(zones, wanted).await,
-            (SourceKind::EndpointDomain, _, Ok((_, endpoints))) => find(endpoints, wanted).await,
-            (SourceKind::Fixed | SourceKind::ZoneDomain | SourceKind::EndpointDomain, ..) => None,
+        match (question.kind, wanted.config.id.as_ref()) {
+            (SourceKind::Api, Some(id)) => match &self.api {
+                Ok(api) => Some(api.find(id).await),
+                Err(error) => Some(Err(error.clone())),
+            },
+            (SourceKind::Fixed | SourceKind::Api, _) => None,
+            (SourceKind::ZoneDomain, _) => self.dns.as_ref().ok()?.zone_domains(wanted).await,
+            (SourceKind::EndpointDomain, _) => self.dns.as_ref().ok()?.endpoint_domain(wanted).await,
         }
     }
-}
-
-async fn find<S: Source + Sync>(source: &S, wanted: Wanted<'_>) -> Option<Result<SourceAnswer, SourceError>> {
-    if source.applies(wanted) { Some(source.find(wanted).await) } else { None }
 }
 
 /// What the config itself gives of every endpoint.
 #[must_use]
 pub fn fixed(config: &Config) -> Round {
     let given = config.endpoints.iter().filter(|(_, e)| e.has_source(SourceKind::Fixed));
-    given.map(|(name, e)| (name.clone(), [(SourceKind::Fixed, Fixed::given(e))].into())).collect()
+    let zone = |(zone, list): (&ZoneId, &Vec<IpAddr>)| {
+        (Zone::Known(zone.clone()), FoundZone::from_addresses(list.iter().copied()))
+    };
+    let answer = |e: &EndpointConfig| {
+        let zones = e.addresses.iter().map(zone).collect();
+        [(SourceKind::Fixed, Ok(SourceAnswer { zones, ..SourceAnswer::default() }))].into()
+    };
+    given.map(|(name, e)| (name.clone(), answer(e))).collect()
 }
 
 /// True if asking for another endpoint would fail, too.
@@ -227,9 +214,6 @@ fn is_general(error: &SourceError) -> bool {
     match error {
         SourceError::NoApi(_) | SourceError::Call(CallError::Transport(_) | CallError::NoKeys(_)) => true,
         SourceError::Call(CallError::Refused(refusal)) => !matches!(refusal.class, Class::NotFound | Class::BadCall),
-        SourceError::Call(CallError::Malformed(_))
-        | SourceError::IncompleteList
-        | SourceError::NotConfigured(_)
-        | SourceError::Resolve(_) => false,
+        SourceError::Call(CallError::Malformed(_)) | SourceError::IncompleteList | SourceError::Resolve(_) => false,
     }
 }

@@ -207,39 +207,36 @@ where
         let (cloud, tell) = (self.cloud.clone(), self.tell.clone());
         self.in_flight.insert(flight);
         let config = config.clone();
+        let (kinds, only) = match flight {
+            Flight::Api => (API, None),
+            Flight::Dns => (DNS, None),
+            Flight::Urgent => (DNS, Some(std::mem::take(&mut self.wished))),
+        };
         match flight {
-            Flight::Api => {
-                self.api_has_news = false;
-                let questions = rounds::questions(API, &config, &known, None);
-                self.rounds.spawn(async move {
-                    Ended { flight, config, summary: rounds::one_by_one(cloud, questions, tell).await }
-                });
-            }
-            Flight::Dns | Flight::Urgent => {
-                if flight == Flight::Dns {
-                    self.dns.began();
-                }
-                let wished = std::mem::take(&mut self.wished);
-                let only = (flight == Flight::Urgent).then_some(&wished);
-                let questions = rounds::questions(DNS, &config, &known, only);
-                self.rounds.spawn(async move {
-                    Ended { flight, config, summary: rounds::side_by_side(cloud, questions, tell).await }
-                });
-            }
+            Flight::Api => self.api_has_news = false,
+            Flight::Dns => self.dns.began(),
+            Flight::Urgent => {}
         }
+        let questions = rounds::questions(kinds, &config, &known, only.as_ref());
+        self.rounds.spawn(async move {
+            let summary = match flight {
+                Flight::Api => rounds::one_by_one(cloud, questions, tell).await,
+                Flight::Dns | Flight::Urgent => rounds::side_by_side(cloud, questions, tell).await,
+            };
+            Ended { flight, config, summary }
+        });
     }
 
     /// Folds in what was told since.
     fn hear(&mut self, first: Option<Said>) {
         let present = self.setup.config.borrow().clone();
         let mut round = Round::new();
-        let mut next = first;
-        while let Some(Said { question, said }) = next.or_else(|| self.heard.try_recv().ok()) {
+        let others = std::iter::from_fn(|| self.heard.try_recv().ok());
+        for Said { question, said } in first.into_iter().chain(others) {
             // What was asked of an endpoint that is another one by now says nothing of it.
             if question.stands_in(&present) {
                 round.entry(question.name).or_default().insert(question.kind, said);
             }
-            next = None;
         }
         if round.is_empty() {
             return;
@@ -324,8 +321,8 @@ where
 
     /// What the config itself gives.
     fn fixed(&mut self) {
-        let config = self.setup.config.borrow().clone();
-        self.fold(rounds::fixed(&config));
+        let round = rounds::fixed(&self.setup.config.borrow());
+        self.fold(round);
     }
 
     /// What time brings.
@@ -335,13 +332,9 @@ where
         if due.is_some_and(|at| at <= self.setup.clock.now().boottime) {
             self.fold(Round::new());
         }
-        self.drop_former();
-    }
-
-    fn drop_former(&mut self) {
         let Some(plan) = self.setup.plan.borrow().plan.clone() else { return };
         let published = plan.answers.values().flat_map(|a| &a.addresses).copied().collect();
-        let (graces, now) = (self.setup.config.borrow().graces(), self.setup.clock.now().boottime);
+        let now = self.setup.clock.now().boottime;
         let left = drop_former(&self.setup.inventory.borrow(), &published, graces, now);
         if let Some(left) = left {
             self.setup.inventory.send_replace(Arc::new(left));
@@ -354,7 +347,7 @@ where
         let previous = self.setup.inventory.borrow().clone();
         let Folded { inventory, events, capped } = fold(&previous, &config, round, self.setup.clock.now());
         for kind in events {
-            self.tell_event(kind);
+            self.setup.events.tell(self.setup.clock.now(), kind);
         }
         if !capped.is_empty() {
             self.setup.capped.send_modify(|counts| counts.extend(&capped));
@@ -366,12 +359,8 @@ where
     async fn save(&mut self) {
         let (inventory, now) = (self.setup.inventory.borrow().clone(), self.setup.clock.now());
         if let Err(error) = self.keeper.save(inventory, self.in_flight.is_empty(), now).await {
-            self.tell_event(EventKind::StateNotSaved { error: error.to_string() });
+            self.setup.events.tell(self.setup.clock.now(), EventKind::StateNotSaved { error: error.to_string() });
         }
-    }
-
-    fn tell_event(&self, kind: EventKind) {
-        self.setup.events.tell(self.setup.clock.now(), kind);
     }
 }
 

@@ -96,7 +96,7 @@ impl ApiPace {
         if now < self.next {
             return false;
         }
-        // Somebody who wants it more often gets it.
+        // An admin who wants it more often gets it.
         let refill = REFILL.min(self.fleet.interval);
         let earned = now.since(self.refilled).as_millis() / refill.as_millis().max(1);
         if earned > 0 {

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use super::merge::MOST_FORMER;
 use super::source::{FoundZone, SourceAnswer};
-use crate::model::limits::{ADDRESSES_A_NAME, CapCounts, Capped, ZONES_AN_ENDPOINT};
+use crate::model::limits::{ADDRESSES_A_NAME, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
 use crate::model::{Endpoint, Inventory, SourceKind, Zone, ZoneEntry};
 
@@ -32,11 +32,8 @@ enum RangeVerdict {
 /// Why an address that this source gives may not be probed, if so. What the config itself gives is probed also outside
 /// of `allowed_ranges`.
 fn bar(address: IpAddr, source: SourceKind, allowed: &[IpNet]) -> Option<BadAddress> {
-    match ranges::judge(address, allowed) {
-        Ok(()) => None,
-        Err(BadAddress::Outside) if source == SourceKind::Fixed => None,
-        Err(why) => Some(why),
-    }
+    let why = ranges::judge(address, allowed).err()?;
+    (why != BadAddress::Outside || source != SourceKind::Fixed).then_some(why)
 }
 
 /// Takes out of an answer what is not let in, and notes it there.
@@ -44,12 +41,6 @@ pub(super) fn let_in(found: &mut SourceAnswer, kind: SourceKind, known: Option<&
     cap_zones(found, known);
     refuse_bad(found, kind, allowed);
     cap_addresses(found, kind, known);
-}
-
-/// Counts what was left out because there was too much of it.
-pub(super) fn count(found: &SourceAnswer, counts: &mut CapCounts) {
-    counts.add(Capped::Addresses, found.left_out.addresses as u64);
-    counts.add(Capped::Zones, found.left_out.zones as u64);
 }
 
 fn cap_zones(found: &mut SourceAnswer, known: Option<&Endpoint>) {

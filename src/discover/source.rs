@@ -1,7 +1,6 @@
 //! What a source is asked, and what it answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,24 +8,7 @@ use crate::cloud::openapi::CallError;
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::resolve::ResolveError;
 use crate::config::EndpointConfig;
-use crate::model::{CloudFacts, Endpoint, HostName, LeftOut, SourceKind, Zone, ZoneFacts};
-
-/// One way to find the addresses of an endpoint. A source makes one attempt; the runner owns when and how often.
-pub trait Source: Send {
-    /// Which source it is.
-    fn kind(&self) -> SourceKind;
-
-    /// Whether there is anything to go by.
-    fn applies(&self, wanted: Wanted<'_>) -> bool {
-        wanted.config.has_source(self.kind())
-    }
-
-    /// What the source says of one endpoint.
-    ///
-    /// # Errors
-    /// [`SourceError`] if it can't tell at present. "The endpoint has no address" is an answer, not an error.
-    fn find(&self, wanted: Wanted<'_>) -> impl Future<Output = Result<SourceAnswer, SourceError>> + Send;
-}
+use crate::model::{CloudFacts, Endpoint, HostName, LeftOut, Zone, ZoneFacts};
 
 /// What a source goes by.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +21,7 @@ pub struct Wanted<'a> {
     pub urgent: bool,
 }
 
-/// What a source says of one endpoint.
+/// What a source says of one endpoint. "The endpoint has no address" is an answer, not an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceAnswer {
     /// By zone.
@@ -82,9 +64,6 @@ impl FoundZone {
 /// Why a source can't tell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// It needs something that the config does not give for this endpoint.
-    #[error("nothing to go by: the endpoint has no {0}")]
-    NotConfigured(&'static str),
     /// The API was asked for, and there is no way to ask it.
     #[error("{0}")]
     NoApi(String),
@@ -97,6 +76,14 @@ pub enum SourceError {
     /// A resolver did not answer, or not with an address.
     #[error("{0}")]
     Resolve(#[from] ResolveError),
+}
+
+/// What could not be found out by an attempt, wholly or in part.
+pub(super) fn failure(said: &Result<SourceAnswer, SourceError>) -> Option<&SourceError> {
+    match said {
+        Ok(found) => found.incomplete.as_ref(),
+        Err(error) => Some(error),
+    }
 }
 
 impl SourceError {

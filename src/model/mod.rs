@@ -60,6 +60,6 @@ pub use probe::{
 };
 pub use ranges::Families;
 pub use secret::{Secret, hide};
-pub use time::{Boottime, Now, Wall};
+pub use time::{Boottime, Now, Wall, millis};
 pub(crate) use words::worded;
 pub use words::{ProbeKindName, ProviderName};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 /// A secret text. `Debug` shows only that there is one; it has no `Display` and no `Serialize`; the memory is wiped
@@ -33,6 +34,13 @@ pub fn hide<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Strin
     // One may be the beginning of another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+}
+
+/// Taken over at once, so that no copy stays behind.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
 }
 
 impl Hash for Secret {

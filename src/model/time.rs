@@ -24,10 +24,16 @@ impl Boottime {
     }
 }
 
+/// Whole milliseconds.
+#[must_use]
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Stored as milliseconds.
 impl Serialize for Boottime {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+        s.serialize_u64(millis(self.0))
     }
 }
 

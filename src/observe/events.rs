@@ -45,8 +45,8 @@ pub async fn run(mut rx: EventReceiver, log: watch::Sender<Arc<EventLog>>, token
     loop {
         tokio::select! {
             // Stop taking new ones; the queued ones still come out below.
-            () = token.cancelled(), if !rx.is_closed() => rx.close(),
-            taken = rx.recv_many(&mut batch, BATCH) => {
+            () = token.cancelled(), if !rx.queue.is_closed() => rx.queue.close(),
+            taken = rx.queue.recv_many(&mut batch, BATCH) => {
                 if taken == 0 {
                     return;
                 }
@@ -302,7 +302,7 @@ mod tests {
         let (tx, rx) = event_queue::queue();
         let (log, seen) = watch::channel(Arc::default());
         for kind in kinds() {
-            tx.send(Event { at: Now::default(), kind }).unwrap();
+            tx.tell(Now::default(), kind);
         }
         let token = CancellationToken::new();
         token.cancel();

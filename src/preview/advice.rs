@@ -12,10 +12,7 @@ const PERMISSIONS: &str = "privatelink:ListVpcEndpoints and privatelink:ListVpcE
 pub fn error_with_advice(error: &SourceError) -> String {
     let advice = match error {
         SourceError::Call(error) => advise_on_call(error),
-        SourceError::IncompleteList
-        | SourceError::NotConfigured(_)
-        | SourceError::NoApi(_)
-        | SourceError::Resolve(_) => None,
+        SourceError::IncompleteList | SourceError::NoApi(_) | SourceError::Resolve(_) => None,
     };
     advice.map_or_else(|| error.to_string(), |advice| format!("{error}: {advice}"))
 }

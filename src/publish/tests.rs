@@ -85,7 +85,7 @@ async fn each_plan_is_published_once_and_failures_are_tried_again() {
 
     token.cancel();
     task.await.unwrap();
-    let told = events.recv().await.unwrap().kind;
+    let told = events.queue.recv().await.unwrap().kind;
     assert_eq!(told, EventKind::PublishFailed { publisher: "fake", error: "no".into() });
-    assert!(events.recv().await.is_none(), "two failures alike are told once");
+    assert!(events.queue.recv().await.is_none(), "two failures alike are told once");
 }

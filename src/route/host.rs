@@ -62,7 +62,7 @@ impl Host {
         let folder = self.own();
         std::fs::create_dir_all(&folder).map_err(at(&folder))?;
         let path = folder.join("lock");
-        file_lock::take(&path, OTHERS).map_err(at(&path))
+        file_lock::acquire(&path, OTHERS).map_err(at(&path))
     }
 
     /// Notes whether there is anything to keep up to date: privatelinkd-route-refresh.service looks.

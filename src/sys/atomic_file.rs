@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 /// What a write must survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io
     put(temp, name, mode, durability)
 }
 
-/// As [`write()`], and the file is the folder's owner's, whoever writes it: what root writes by hand into a service's
-/// folder the service can read.
+/// As [`write()`], and the file is the folder's owner's, whichever user writes it: what root writes by hand into a
+/// service's folder the service can read.
 ///
 /// # Errors
 /// As [`write()`].
@@ -126,7 +127,7 @@ pub(crate) struct Temp<'d> {
 }
 
 impl<'d> Temp<'d> {
-    /// Creates it under a name that nobody has.
+    /// Creates it under a name that no file has.
     pub(crate) fn create(dir: &'d OwnedFd, target: &OsStr) -> io::Result<Self> {
         const TRIES: usize = 16;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -134,7 +135,7 @@ impl<'d> Temp<'d> {
             let name = temp_name(target, fastrand::u64(..));
             match rustix::fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(fd) => return Ok(Self { dir, name: Some(name), file: fd.into() }),
-                Err(rustix::io::Errno::EXIST) => {}
+                Err(Errno::EXIST) => {}
                 Err(e) => return Err(e.into()),
             }
         }
@@ -156,9 +157,7 @@ impl<'d> Temp<'d> {
     /// get a plain rename.
     pub(crate) fn rename_new(&mut self, target: &OsStr) -> io::Result<()> {
         match self.rename(target, RenameFlags::NOREPLACE) {
-            Err(e) if matches!(e.raw_os_error().map(rustix::io::Errno::from_raw_os_error), Some(INVAL | NOSYS)) => {
-                self.rename_over(target)
-            }
+            Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::INVAL | Errno::NOSYS)) => self.rename_over(target),
             other => other,
         }
     }
@@ -174,9 +173,6 @@ impl<'d> Temp<'d> {
         Ok(())
     }
 }
-
-const INVAL: rustix::io::Errno = rustix::io::Errno::INVAL;
-const NOSYS: rustix::io::Errno = rustix::io::Errno::NOSYS;
 
 impl Drop for Temp<'_> {
     fn drop(&mut self) {

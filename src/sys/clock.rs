@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::model::{Boottime, Now, Wall};
+use crate::model::{Boottime, Now, Wall, millis};
 
 /// Where [`Now`] comes from.
 #[derive(Debug, Clone, Copy)]
@@ -26,27 +26,17 @@ impl Clock {
     /// Reads both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        match self {
-            Self::System => {
-                let boottime = read(ClockId::CLOCK_BOOTTIME);
-                let wall = read(ClockId::CLOCK_REALTIME);
-                Now { boottime: Boottime(boottime), wall: Wall(millis(wall)) }
-            }
-            Self::Tokio(start) => {
-                let d = start.elapsed();
-                Now { boottime: Boottime(d), wall: Wall(millis(d)) }
-            }
-        }
+        let [boottime, wall] = match self {
+            Self::System => [ClockId::CLOCK_BOOTTIME, ClockId::CLOCK_REALTIME].map(read),
+            Self::Tokio(start) => [start.elapsed(); 2],
+        };
+        Now { boottime: Boottime(boottime), wall: Wall(millis(wall)) }
     }
 }
 
 /// Zero where the kernel has no such clock, which no supported kernel lacks.
 fn read(id: ClockId) -> Duration {
     clock_gettime(id).map_or(Duration::ZERO, Duration::from)
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl<P: Peer> Outbox<P> {
     }
 }
 
-/// Never lets the network cut into fragments what this socket sends by IPv4: somebody else's could take their place
+/// Never lets the network cut into fragments what this socket sends by IPv4: another host's could take their place
 /// (RFC 9715), and each datagram that may be cut costs a number of its own.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
-//! Tells that files may have changed, whoever changed them and however.
+//! Tells that files may have changed, whichever process changed them and however.
 //!
 //! The *folders* of the files are watched, never the files: a watch on a file dies at the first rename over it. What
 //! it tells is a hint: who is told reads the file and compares content. It never keeps more than one bit a file, so a
-//! storm of changes costs no memory, and a bit that is set stays set until somebody took it, so no change is lost
+//! storm of changes costs no memory, and a bit that is set stays set until the owner took it, so no change is lost
 //! between two calls.
 //!
 //! A folder that is itself removed or replaced takes its watch along: the watch then says so, for ever
@@ -18,33 +18,6 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use super::atomic_file::parent;
-
-/// Why no watch could be made. Whoever wants one polls instead.
-#[derive(Debug, thiserror::Error)]
-pub enum WatchError {
-    /// The kernel's limit of watches or of inotify instances is used up.
-    #[error("can't watch {}: the limit of inotify watches or instances is reached (fs.inotify.max_user_*)", .0.display())]
-    Limit(PathBuf),
-    /// The folder is not there.
-    #[error("can't watch {}: no such folder", .0.display())]
-    Missing(PathBuf),
-    /// More files than one watch can tell apart.
-    #[error("expected at most {max} files in one watch, found {found}")]
-    TooMany {
-        /// The limit.
-        max: usize,
-        /// What was asked for.
-        found: usize,
-    },
-    /// Anything else.
-    #[error("can't watch {}: {detail}", path.display())]
-    Other {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        detail: String,
-    },
-}
 
 /// Which files may have changed: one bit each, in the order they were named in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,22 +84,21 @@ impl DirWatch {
     /// name is any file of its folder.
     ///
     /// # Errors
-    /// See [`WatchError`].
-    pub fn new<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Self, WatchError> {
+    /// A folder is not there, the kernel's limit of watches or of inotify instances is used up
+    /// (`fs.inotify.max_user_*`), or there are more files than [`Changes::MAX_FILES`]. Who wants a watch polls instead.
+    pub fn new<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> notify::Result<Self> {
         // Events carry absolute paths.
         let absolute = |f: P| std::path::absolute(f.as_ref()).unwrap_or_else(|_| f.as_ref().to_owned());
         let files: Vec<PathBuf> = files.into_iter().map(absolute).collect();
         if files.len() > Changes::MAX_FILES {
-            return Err(WatchError::TooMany { max: Changes::MAX_FILES, found: files.len() });
+            return Err(notify::Error::generic("more files than one watch tells apart"));
         }
         let dirs: BTreeSet<PathBuf> = files.iter().map(|f| parent(f)).collect();
-        let first = dirs.first().cloned().unwrap_or_default();
         let shared = Arc::new(Shared::default());
         let sink = Sink { shared: Arc::clone(&shared), files, dirs: dirs.clone() };
-        let mut watcher =
-            notify::recommended_watcher(move |event| sink.take(event)).map_err(|e| watch_error(&first, &e))?;
+        let mut watcher = notify::recommended_watcher(move |event| sink.note(event))?;
         for dir in &dirs {
-            watcher.watch(dir, RecursiveMode::NonRecursive).map_err(|e| watch_error(dir, &e))?;
+            watcher.watch(dir, RecursiveMode::NonRecursive)?;
         }
         Ok(Self { shared, _watcher: watcher })
     }
@@ -158,11 +130,8 @@ struct Sink {
 }
 
 impl Sink {
-    fn take(&self, event: notify::Result<notify::Event>) {
-        let Ok(event) = event else {
-            self.shared.broken.store(true, Ordering::Release);
-            return self.shared.set(Changes::ALL);
-        };
+    fn note(&self, event: notify::Result<notify::Event>) {
+        let Ok(event) = event else { return self.breaks() };
         if event.need_rescan() {
             return self.shared.set(Changes::ALL);
         }
@@ -172,28 +141,19 @@ impl Sink {
         }
         let gone = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)));
         if gone && event.paths.iter().any(|p| self.dirs.contains(p)) {
-            self.shared.broken.store(true, Ordering::Release);
-            return self.shared.set(Changes::ALL);
+            return self.breaks();
         }
         let is = |file: &Path, path: &PathBuf| match file.file_name() {
             Some(any) if any == "*" => path.parent() == file.parent(),
             _ => path == file,
         };
-        let told = |file: &Path| event.paths.iter().any(|path| is(file, path));
-        let hit = |i: usize, file: &PathBuf| if told(file) { Changes::one(i) } else { Changes::NONE };
-        let changes = self.files.iter().enumerate().fold(Changes::NONE, |all, (i, file)| all.and(hit(i, file)));
-        self.shared.set(changes);
+        let told = self.files.iter().enumerate().filter(|(_, file)| event.paths.iter().any(|path| is(file, path)));
+        self.shared.set(told.fold(Changes::NONE, |all, (i, _)| all.and(Changes::one(i))));
     }
-}
 
-fn watch_error(dir: &Path, error: &notify::Error) -> WatchError {
-    const EMFILE: i32 = 24;
-    match &error.kind {
-        notify::ErrorKind::MaxFilesWatch => WatchError::Limit(dir.to_owned()),
-        notify::ErrorKind::PathNotFound => WatchError::Missing(dir.to_owned()),
-        notify::ErrorKind::Io(e) if e.raw_os_error() == Some(EMFILE) => WatchError::Limit(dir.to_owned()),
-        notify::ErrorKind::Io(e) if e.kind() == std::io::ErrorKind::NotFound => WatchError::Missing(dir.to_owned()),
-        _ => WatchError::Other { path: dir.to_owned(), detail: error.to_string() },
+    fn breaks(&self) {
+        self.shared.broken.store(true, Ordering::Release);
+        self.shared.set(Changes::ALL);
     }
 }
 
@@ -274,10 +234,10 @@ mod tests {
     fn a_rescan_means_everything_and_errors_break() {
         let shared = Arc::new(Shared::default());
         let sink = Sink { shared: Arc::clone(&shared), files: vec!["/x/a".into()], dirs: BTreeSet::new() };
-        sink.take(Ok(notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+        sink.note(Ok(notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
         assert_eq!(shared.changed.swap(0, Ordering::AcqRel), u32::MAX);
         assert!(!shared.broken.load(Ordering::Acquire));
-        sink.take(Err(notify::Error::generic("gone")));
+        sink.note(Err(notify::Error::generic("gone")));
         assert_eq!(shared.changed.swap(0, Ordering::AcqRel), u32::MAX);
         assert!(shared.broken.load(Ordering::Acquire));
     }
@@ -286,7 +246,7 @@ mod tests {
     fn a_missing_folder_is_a_typed_error() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none");
-        assert!(matches!(DirWatch::new([missing.join("a")]), Err(WatchError::Missing(p)) if p == missing));
-        assert!(matches!(DirWatch::new((0..33).map(|_| "a")), Err(WatchError::TooMany { found: 33, .. })));
+        assert!(DirWatch::new([missing.join("a")]).is_err());
+        assert!(DirWatch::new((0..33).map(|_| "a")).is_err());
     }
 }

@@ -24,8 +24,8 @@ pub struct FileLock(#[expect(dead_code, reason = "it is open, that is all")] Fil
 /// folder may be another user's. Blocks.
 ///
 /// # Errors
-/// What the system said; [`io::ErrorKind::TimedOut`] if somebody else keeps it.
-pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
+/// What the system said; [`io::ErrorKind::TimedOut`] if another process keeps it.
+pub fn acquire(path: &Path, patience: Duration) -> io::Result<FileLock> {
     let began = Clock::System.now().boottime;
     let file = open(path)?;
     loop {
@@ -46,7 +46,7 @@ pub fn take(path: &Path, patience: Duration) -> io::Result<FileLock> {
 /// Why a lock is not ours.
 #[derive(Debug, thiserror::Error)]
 pub enum HoldError {
-    /// Somebody else has it.
+    /// Another process has it.
     #[error("held by another process")]
     Held {
         /// Which process, if it could write that down.
@@ -58,7 +58,7 @@ pub enum HoldError {
 }
 
 /// Takes the lock without waiting, to be kept for as long as this process lives. The holder's process id stands in the
-/// file (0600, its folder's owner's), which nobody removes: what counts is the lock, so that an old id misleads nobody.
+/// file (0600, its folder's owner's), which is never removed: what counts is the lock, so an old id misleads no admin.
 /// The folder may be another user's. Blocks.
 ///
 /// # Errors
@@ -78,7 +78,7 @@ pub fn hold(path: &Path) -> Result<FileLock, HoldError> {
 /// Opens the file of a lock, or makes it, for its folder's owner.
 fn open(path: &Path) -> io::Result<File> {
     let (folder, name) = atomic_file::open_parent(path)?;
-    // Not following what somebody put there, and not waiting for it.
+    // Not following what another user put there, and not waiting for it.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?);
     let facts = file.metadata()?;
@@ -108,16 +108,16 @@ mod tests {
     fn one_holds_it_and_others_wait() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let held = take(&path, Duration::ZERO).unwrap();
-        assert_eq!(take(&path, Duration::from_millis(60)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let held = acquire(&path, Duration::ZERO).unwrap();
+        assert_eq!(acquire(&path, Duration::from_millis(60)).unwrap_err().kind(), io::ErrorKind::TimedOut);
         let waiting = thread::spawn({
             let path = path.clone();
-            move || take(&path, Duration::from_secs(20)).map(drop)
+            move || acquire(&path, Duration::from_secs(20)).map(drop)
         });
         thread::sleep(Duration::from_millis(100));
         drop(held);
         waiting.join().unwrap().unwrap();
-        assert!(take(&dir.path().join("no/lock"), Duration::ZERO).is_err());
+        assert!(acquire(&dir.path().join("no/lock"), Duration::ZERO).is_err());
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Signs of life: each stage stamps a counter of its own, observers read them.
 //!
 //! A stamp is one atomic store, so that a stage can give one on every turn of its loop. What is kept is boot time in
-//! milliseconds: a wall clock that jumps makes nobody overdue.
+//! milliseconds: a wall clock that jumps makes no stage overdue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
-use crate::model::Boottime;
+use crate::model::{Boottime, millis};
 
 /// However little happens, each stage looks around, and gives a sign of life, this often.
 pub const LOOK: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub struct Beat {
 impl Beat {
     /// "I am alive now."
     pub fn now(&self) {
-        self.last.store(millis(self.clock.now().boottime), Ordering::Relaxed);
+        self.last.store(millis(self.clock.now().boottime.0), Ordering::Relaxed);
     }
 }
 
@@ -87,10 +87,6 @@ impl Stages {
         };
         self.entries.iter().map(life).collect()
     }
-}
-
-fn millis(t: Boottime) -> u64 {
-    u64::try_from(t.0.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

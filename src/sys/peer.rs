@@ -19,7 +19,7 @@ const LARGEST: u64 = 8 << 20;
 /// long as the server has not closed its memory.
 ///
 /// # Errors
-/// Nobody serves it, somebody else does, or what the system said.
+/// No process serves it, one of another user does, or what the system said.
 pub fn environment(socket: &Path, uid: u32) -> io::Result<Vec<(OsString, OsString)>> {
     let other = || io::Error::new(io::ErrorKind::PermissionDenied, format!("expected a process of uid {uid}"));
     let peer = getsockopt(&UnixStream::connect(socket)?, PeerCredentials)?;

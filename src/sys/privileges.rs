@@ -24,11 +24,11 @@ pub fn close_memory() -> io::Result<()> {
 /// What the system said: the process may not, and is to be ended.
 pub fn become_user(name: &str, (uid, gid): (u32, u32)) -> io::Result<()> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    // Groups first: afterwards nobody may change them.
+    // Groups first: afterwards the process may not change them.
     initgroups(&CString::new(name)?, gid)?;
     setgid(gid)?;
     setuid(uid)?;
-    // The kernel gives whoever changes its user what fs.suid_dumpable says.
+    // The kernel gives a process that changes its user what fs.suid_dumpable says.
     close_memory()
 }
 

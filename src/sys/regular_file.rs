@@ -27,6 +27,16 @@ pub enum OpenError {
     NotRegular,
 }
 
+/// `InvalidData` for what is no file.
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Io(e) => e,
+            other => Self::new(io::ErrorKind::InvalidData, other),
+        }
+    }
+}
+
 /// Opens a regular file for reading; links are followed. A pipe or a device without a writer does not hold us up.
 ///
 /// # Errors
@@ -49,17 +59,22 @@ pub fn open(path: &Path) -> Result<(File, Metadata), OpenError> {
 /// # Errors
 /// What the system said; `InvalidData` for what is no file, or too large.
 pub fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
-    let invalid = |e: String| io::Error::new(io::ErrorKind::InvalidData, e);
-    let (file, _) = open(path).map_err(|e| match e {
-        OpenError::Io(e) => e,
-        other => invalid(other.to_string()),
-    })?;
     let mut bytes = Vec::new();
-    file.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > largest {
-        return Err(invalid(format!("expected at most {largest} bytes, found more")));
-    }
+    read_into(&mut bytes, &open(path)?.0, largest)?;
     Ok(bytes)
+}
+
+/// Reads an open file of at most `largest` bytes to its end.
+///
+/// # Errors
+/// What the system said; `InvalidData` for what is too large.
+pub fn read_into(bytes: &mut Vec<u8>, file: &File, largest: u64) -> io::Result<()> {
+    file.take(largest.saturating_add(1)).read_to_end(bytes)?;
+    if bytes.len() as u64 > largest {
+        let why = format!("expected at most {largest} bytes, found more");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    Ok(())
 }
 
 /// The access control list of an open file; empty where it has none or the file system knows none.

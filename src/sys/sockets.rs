@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener, UnixStream};
 /// Why a listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error("expected {address} to be free, found another process listening on it")]
     Taken {
         /// An address and port, or a path.
@@ -20,8 +20,8 @@ pub enum ListenError {
     /// No interface of this host has the address, at least not yet.
     #[error("expected {address} to be an address of this host, found none such")]
     NotHere {
-        /// The address.
-        address: SocketAddr,
+        /// An address and port.
+        address: String,
     },
     /// Ports below 1024, or a folder that is not ours.
     #[error("expected to be allowed to listen on {address}, found permission denied")]
@@ -60,10 +60,7 @@ pub fn listen_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    open().map_err(|source| match source.kind() {
-        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
-        _ => classify(address.to_string(), source),
-    })
+    open().map_err(|source| classify(address.to_string(), source))
 }
 
 /// The same for another runtime: a listener that does not block.
@@ -89,13 +86,10 @@ pub fn bind_udp(address: SocketAddr) -> Result<std::net::UdpSocket, ListenError>
         socket.bind(&address.into())?;
         Ok(socket.into())
     };
-    open().map_err(|source: io::Error| match source.kind() {
-        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
-        _ => classify(address.to_string(), source),
-    })
+    open().map_err(|source| classify(address.to_string(), source))
 }
 
-/// A UDP socket with a port of its own that hears nobody but `peer`.
+/// A UDP socket with a port of its own that hears only `peer`.
 ///
 /// # Errors
 /// What the system said.
@@ -148,7 +142,7 @@ pub fn handed_over() -> Vec<HandedOver> {
 
 /// Listens on a Unix socket that everybody may connect to (mode 0666).
 ///
-/// A socket that nobody serves any more is replaced; a served one is [`ListenError::Taken`], and a file of another
+/// A socket that no process serves any more is replaced; a served one is [`ListenError::Taken`], and a file of another
 /// kind is never touched. The new socket is bound beside the path and renamed over it, so that who connects meets the
 /// old one or the new one and never a gap or a wrong mode.
 ///
@@ -159,14 +153,11 @@ pub async fn listen_unix(path: &Path) -> Result<UnixListener, ListenError> {
     let at = path.to_owned();
     match blocking(move || std::fs::symlink_metadata(at)).await {
         Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket { path: path.to_owned() }),
-        Ok(_) => match UnixStream::connect(path).await {
-            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+        Ok(_) => match UnixStream::connect(path).await.map_err(|e| (e.kind(), e)) {
+            Err((io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, _)) => {}
             // WouldBlock: its queue is full, so it lives.
-            Ok(_) => return Err(ListenError::Taken { address: path.display().to_string() }),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                return Err(ListenError::Taken { address: path.display().to_string() });
-            }
-            Err(e) => return Err(failed(e)),
+            Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => return Err(failed(io::ErrorKind::AddrInUse.into())),
+            Err((_, e)) => return Err(failed(e)),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(failed(e)),
@@ -205,6 +196,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 fn classify(address: String, source: io::Error) -> ListenError {
     match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::Taken { address },
+        io::ErrorKind::AddrNotAvailable => ListenError::NotHere { address },
         io::ErrorKind::PermissionDenied => ListenError::Denied { address },
         _ => ListenError::Io { address, source },
     }

@@ -1,6 +1,6 @@
 //! `~/.aliyun/config.json` of the official command line tool.
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::recipe::{Recipe, Role, StsPlace, WhyNot};
 use crate::cloud::sign::Keys;
@@ -34,9 +34,7 @@ struct Profile {
     name: String,
     mode: String,
     access_key_id: Option<String>,
-    #[serde(deserialize_with = "secret")]
     access_key_secret: Option<Secret>,
-    #[serde(deserialize_with = "secret")]
     sts_token: Option<Secret>,
     ram_role_name: Option<String>,
     ram_role_arn: Option<String>,
@@ -52,11 +50,6 @@ struct Profile {
     sts_endpoint: Option<String>,
     sts_region: Option<String>,
     enable_vpc: Option<bool>,
-}
-
-/// Taken over at once, so that no copy stays behind.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
 impl File {
@@ -79,9 +72,8 @@ impl File {
                 Ok(Recipe::AssumeRole { base, role: profile.role(sts)? })
             }
             "chainableramrolearn" => {
-                let Some(source) = profile.source_profile.as_deref().filter(|s| !s.is_empty()) else {
-                    return Err(profile.incomplete("source_profile"));
-                };
+                let source = profile.source_profile.as_deref().filter(|s| !s.is_empty());
+                let source = source.ok_or_else(|| profile.incomplete("source_profile"))?;
                 let base = Box::new(self.recipe(source, sts, above)?);
                 Ok(Recipe::AssumeRole { base, role: profile.role(sts)? })
             }
@@ -110,13 +102,12 @@ impl Profile {
     }
 
     fn keys(&self, temporary: bool) -> Result<Keys, WhyNot> {
-        let secret = |secret: &Option<Secret>, key| {
-            secret.clone().filter(|s| !s.expose().is_empty()).ok_or_else(|| self.incomplete(key))
-        };
+        let given = |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.expose().is_empty());
+        let secret = |secret, key| given(secret).ok_or_else(|| self.incomplete(key));
         Ok(Keys {
             id: self.need(&self.access_key_id, "access_key_id")?,
             secret: secret(&self.access_key_secret, "access_key_secret")?,
-            token: if temporary { Some(secret(&self.sts_token, "sts_token")?) } else { None },
+            token: temporary.then(|| secret(&self.sts_token, "sts_token")).transpose()?,
         })
     }
 

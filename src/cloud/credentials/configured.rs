@@ -11,42 +11,49 @@ use crate::model::ProviderName;
 
 /// The providers to ask, in their order, and the environment that they find.
 #[must_use]
-pub fn configured(config: &CredentialsConfig, environment: Environment) -> (Vec<Provider>, Environment) {
-    match config {
-        CredentialsConfig::Auto => (Provider::CHAIN.to_vec(), environment),
-        CredentialsConfig::Environment => (vec![Provider::Environment], environment),
-        CredentialsConfig::OidcRole(config) => oidc_role(config, environment),
+pub fn configured(config: &CredentialsConfig, mut environment: Environment) -> (Vec<Provider>, Environment) {
+    let provider = match config {
+        CredentialsConfig::Auto => return (Provider::CHAIN.to_vec(), environment),
+        CredentialsConfig::Environment => Provider::Environment,
+        CredentialsConfig::OidcRole(config) => oidc_role(config, &mut environment),
         CredentialsConfig::CliConfig(ProfileConfig { file, profile }) => {
-            let (cli_config, profile) =
-                (file.clone().or(environment.cli_config), profile.clone().or(environment.profile));
-            (vec![Provider::CliConfig], Environment { cli_config, profile, ..environment })
+            overwrite(&mut environment.cli_config, file);
+            overwrite(&mut environment.profile, profile);
+            Provider::CliConfig
         }
         CredentialsConfig::CredentialsFile(ProfileConfig { file, profile }) => {
-            let credentials_files = file.clone().map_or(environment.credentials_files, |file| vec![file]);
-            let profile = profile.clone().or(environment.profile);
-            (vec![Provider::CredentialsFile], Environment { credentials_files, profile, ..environment })
+            if let Some(file) = file {
+                environment.credentials_files = vec![file.clone()];
+            }
+            overwrite(&mut environment.profile, profile);
+            Provider::CredentialsFile
         }
         CredentialsConfig::EcsRole { name } => {
-            let ecs_role = name.clone().or(environment.ecs_role);
-            (vec![Provider::EcsRole], Environment { ecs_role, ..environment })
+            overwrite(&mut environment.ecs_role, name);
+            Provider::EcsRole
         }
         CredentialsConfig::Uri { url } => {
-            let credentials_uri = url.clone().or(environment.credentials_uri);
-            (vec![Provider::Uri], Environment { credentials_uri, ..environment })
+            overwrite(&mut environment.credentials_uri, url);
+            Provider::Uri
         }
-        CredentialsConfig::AccessKey(key) => {
-            (vec![Provider::Configured(ProviderName::AccessKey, Box::new(given_keys(key)))], environment)
-        }
+        CredentialsConfig::AccessKey(key) => Provider::Configured(ProviderName::AccessKey, Box::new(given_keys(key))),
         CredentialsConfig::RamRoleArn { base, arn, role } => {
-            let base = match base {
+            let base = Box::new(match base {
                 BaseConfig::AccessKey(key) => given_keys(key),
                 BaseConfig::EcsRole { name } => Recipe::EcsRole { role: name.clone() },
-            };
-            let recipe =
-                Recipe::AssumeRole { base: Box::new(base), role: role_to_assume(arn.clone(), role, environment.sts()) };
-            (vec![Provider::Configured(ProviderName::RamRoleArn, Box::new(recipe))], environment)
+            });
+            let role = role_to_assume(arn.clone(), role, environment.sts());
+            Provider::Configured(ProviderName::RamRoleArn, Box::new(Recipe::AssumeRole { base, role }))
         }
-        CredentialsConfig::Lost => (vec![Provider::Lost], environment),
+        CredentialsConfig::Lost => Provider::Lost,
+    };
+    (vec![provider], environment)
+}
+
+/// What the config says goes before what the environment has.
+fn overwrite<T: Clone>(found: &mut Option<T>, configured: &Option<T>) {
+    if configured.is_some() {
+        found.clone_from(configured);
     }
 }
 
@@ -61,24 +68,20 @@ fn role_to_assume(arn: String, config: &RoleConfig, sts: StsPlace) -> Role {
     Role { arn, session, seconds: Some(seconds), policy, external_id, sts }
 }
 
-fn oidc_role(config: &OidcRoleConfig, environment: Environment) -> (Vec<Provider>, Environment) {
-    let OidcRoleConfig { arn, provider_arn, token_file, role } = config.clone();
-    let environment = Environment {
-        role_arn: arn.or(environment.role_arn),
-        oidc_provider_arn: provider_arn.or(environment.oidc_provider_arn),
-        oidc_token_file: token_file.or(environment.oidc_token_file),
-        ..environment
-    };
-    let provider = match environment.oidc_role() {
+fn oidc_role(config: &OidcRoleConfig, environment: &mut Environment) -> Provider {
+    let OidcRoleConfig { arn, provider_arn, token_file, role } = config;
+    overwrite(&mut environment.role_arn, arn);
+    overwrite(&mut environment.oidc_provider_arn, provider_arn);
+    overwrite(&mut environment.oidc_token_file, token_file);
+    match environment.oidc_role() {
         Ok(Recipe::OidcRole { role: found, provider_arn, token_file }) => {
-            let role = role_to_assume(found.arn, &role, environment.sts());
+            let role = role_to_assume(found.arn, role, environment.sts());
             let recipe = Recipe::OidcRole { role, provider_arn, token_file };
             Provider::Configured(ProviderName::OidcRole, Box::new(recipe))
         }
         // It says which variable lacks.
         _ => Provider::OidcRole,
-    };
-    (vec![provider], environment)
+    }
 }
 
 #[cfg(test)]

@@ -105,47 +105,29 @@ impl Environment {
         Ok(Recipe::OidcRole { role, provider_arn: provider, token_file })
     }
 
-    /// The fifth: the role of the instance.
-    ///
-    /// # Errors
-    /// If that is disabled.
-    pub fn ecs_role(&self) -> Result<Recipe, WhyNot> {
-        match self.ecs_disabled {
-            true => Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")),
-            false => Ok(Recipe::EcsRole { role: self.ecs_role.clone() }),
-        }
-    }
-
     /// What a profile leaves open, and whether it may be followed here: the official providers look at the same
     /// variables in every provider.
     ///
     /// # Errors
     /// If it stands on the role of the instance, and that is disabled.
-    pub fn complete(&self, mut recipe: Recipe) -> Result<Recipe, WhyNot> {
-        let mut bottom = &mut recipe;
-        loop {
-            bottom = match bottom {
-                Recipe::AssumeRole { base, role } => {
-                    role.session = role.session.take().or_else(|| self.role_session_name.clone());
-                    base
-                }
-                Recipe::OidcRole { role, .. } => {
-                    role.session = role.session.take().or_else(|| self.role_session_name.clone());
-                    return Ok(recipe);
-                }
-                Recipe::EcsRole { role } => {
-                    if self.ecs_disabled {
-                        return Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED"));
-                    }
-                    *role = role.take().or_else(|| self.ecs_role.clone());
-                    return Ok(recipe);
-                }
-                Recipe::Given(_) | Recipe::Uri(_) => return Ok(recipe),
+    pub fn complete(&self, recipe: Recipe) -> Result<Recipe, WhyNot> {
+        let named = |role: Role| Role { session: role.session.or_else(|| self.role_session_name.clone()), ..role };
+        Ok(match recipe {
+            Recipe::AssumeRole { base, role } => {
+                Recipe::AssumeRole { base: Box::new(self.complete(*base)?), role: named(role) }
             }
-        }
+            Recipe::OidcRole { role, provider_arn, token_file } => {
+                Recipe::OidcRole { role: named(role), provider_arn, token_file }
+            }
+            Recipe::EcsRole { .. } if self.ecs_disabled => {
+                return Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED"));
+            }
+            Recipe::EcsRole { role } => Recipe::EcsRole { role: role.or_else(|| self.ecs_role.clone()) },
+            Recipe::Given(_) | Recipe::Uri(_) => recipe,
+        })
     }
 
-    /// The sixth: a URI.
+    /// The last: a URI.
     ///
     /// # Errors
     /// If there is none.
@@ -175,7 +157,8 @@ mod tests {
         assert_eq!(environment, Environment::default());
         assert_eq!(environment.keys(), Err(WhyNot::NotSet("ALIBABA_CLOUD_ACCESS_KEY_ID")));
         assert_eq!(environment.oidc_role(), Err(WhyNot::NotSet("ALIBABA_CLOUD_ROLE_ARN")));
-        assert_eq!(environment.ecs_role(), Ok(Recipe::EcsRole { role: None }));
+        let ecs_role = || Recipe::EcsRole { role: None };
+        assert_eq!(environment.complete(ecs_role()), Ok(ecs_role()));
         assert_eq!(environment.uri(), Err(WhyNot::NotSet("ALIBABA_CLOUD_CREDENTIALS_URI")));
     }
 
@@ -202,7 +185,8 @@ mod tests {
         let Ok(Recipe::Given(keys)) = environment.keys() else { panic!("{environment:?}") };
         assert_eq!(keys.token, Some(Secret::new("hunter3".into())));
         assert!(!format!("{environment:?}").contains("hunter"));
-        assert_eq!(environment.ecs_role(), Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
+        let disabled = environment.complete(Recipe::EcsRole { role: None });
+        assert_eq!(disabled, Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED")));
     }
 
     #[test]

@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 use super::file;
 use super::recipe::{Recipe, Role, StsPlace, WhyNot};
 use super::reply::{self, Temporary};
-use crate::cloud::http::{Http, Request, Verb};
+use crate::cloud::http::{Http, Method, Request};
 use crate::cloud::metadata::{Metadata, MetadataError};
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
 use crate::cloud::openapi::retry::RetryPolicy;
 use crate::cloud::openapi::{Anonymous, Call, Client, KeySource, Malformed};
-use crate::cloud::sign::{Keys, Params, encoded_query};
+use crate::cloud::sign::{Keys, Params, encoded_query, params};
 use crate::model::Wall;
 use crate::sys::clock::Clock;
 
@@ -94,7 +94,7 @@ async fn ecs_role(role: Option<&str>, context: &FetchContext) -> Result<FetchedK
 /// The keys that a URI answers with; a helper on this host, as a rule.
 async fn uri(uri: &str, context: &FetchContext) -> Result<FetchedKeys, WhyNot> {
     let failed = |why: String| WhyNot::Failed(format!("credentials URI: {why}"));
-    let request = Request { verb: Verb::Get, url: uri.to_owned(), headers: &[], body: b"" };
+    let request = Request { method: Method::GET, url: uri.to_owned(), headers: &[], body: b"" };
     let reply = context.http.send(&request).await.map_err(|e| failed(e.to_string()))?;
     if reply.status != 200 {
         return Err(failed(format!("expected status 200, found {}", reply.status)));
@@ -105,11 +105,9 @@ async fn uri(uri: &str, context: &FetchContext) -> Result<FetchedKeys, WhyNot> {
 
 /// The keys of a role that is taken on with other keys.
 async fn assume_role(role: &Role, keys: &Keys, context: &FetchContext) -> Result<FetchedKeys, WhyNot> {
-    let mut params = sts_params(role, context);
-    if let Some(id) = &role.external_id {
-        params.insert("ExternalId".to_owned(), id.clone());
-    }
-    let call = Call { action: "AssumeRole", version: STS_VERSION, params: &params, form: b"" };
+    let mut asked = sts_params(role, context);
+    asked.extend(params(&[("ExternalId", role.external_id.as_deref())]));
+    let call = Call { action: "AssumeRole", version: STS_VERSION, params: &asked, form: b"" };
     ask_sts(&role.sts, keys, &call, context).await
 }
 
@@ -122,34 +120,33 @@ async fn oidc_role(
     context: &FetchContext,
 ) -> Result<FetchedKeys, WhyNot> {
     let token = file::text(token_file).await?;
-    let mut params = sts_params(role, context);
-    let mut set = |name: &str, value: &str| drop(params.insert(name.to_owned(), value.to_owned()));
-    set("OIDCProviderArn", provider);
-    // Unsigned, the call has the older form, in which these are parameters.
-    set("Action", "AssumeRoleWithOIDC");
-    set("Version", STS_VERSION);
-    set("Format", "JSON");
-    set("Timestamp", &context.clock.now().wall.to_string());
+    let timestamp = context.clock.now().wall.to_string();
+    let mut asked = sts_params(role, context);
+    asked.extend(params(&[
+        ("OIDCProviderArn", Some(provider)),
+        // Unsigned, the call has the older form, in which these are parameters.
+        ("Action", Some("AssumeRoleWithOIDC")),
+        ("Version", Some(STS_VERSION)),
+        ("Format", Some("JSON")),
+        ("Timestamp", Some(&timestamp)),
+    ]));
     // In the body, so that no log of a URL has it.
     let form = Params::from([("OIDCToken".to_owned(), token.trim().to_owned())]);
     let body = Zeroizing::new(encoded_query(&form));
     form.into_values().map(Zeroizing::new).for_each(drop);
-    let call = Call { action: "AssumeRoleWithOIDC", version: STS_VERSION, params: &params, form: body.as_bytes() };
+    let call = Call { action: "AssumeRoleWithOIDC", version: STS_VERSION, params: &asked, form: body.as_bytes() };
     ask_sts(&role.sts, &Anonymous, &call, context).await
 }
 
 /// The parameters that both ways to take on a role share.
 fn sts_params(role: &Role, context: &FetchContext) -> Params {
-    let made_up = || format!("privatelinkd-{}", context.clock.now().wall.0 / 1000);
-    let mut params = Params::new();
-    let mut set = |name: &str, value: String| drop(params.insert(name.to_owned(), value));
-    set("RoleArn", role.arn.clone());
-    set("RoleSessionName", role.session.clone().unwrap_or_else(made_up));
-    set("DurationSeconds", role.seconds.unwrap_or(SECONDS).to_string());
-    if let Some(policy) = &role.policy {
-        set("Policy", policy.clone());
-    }
-    params
+    let made_up = format!("privatelinkd-{}", context.clock.now().wall.0 / 1000);
+    params(&[
+        ("RoleArn", Some(&role.arn)),
+        ("RoleSessionName", Some(role.session.as_ref().unwrap_or(&made_up))),
+        ("DurationSeconds", Some(&role.seconds.unwrap_or(SECONDS).to_string())),
+        ("Policy", role.policy.as_deref()),
+    ])
 }
 
 /// Asks STS for a role's keys.
@@ -162,13 +159,9 @@ async fn ask_sts(
     let failed = |error: String| WhyNot::Failed(format!("{}: {error}", call.action));
     let hosts = sts_hosts(place, context.region.as_deref()).map_err(|e| failed(e.to_string()))?;
     let client = Client::new(context.http.clone(), hosts, PATIENCE, context.clock);
-    let Temporary { keys, expires } =
-        client.call(keys, call, temporary_keys).await.map_err(|e| failed(e.to_string()))?;
+    let read = |body: &[u8]| reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()));
+    let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(|e| failed(e.to_string()))?;
     Ok(FetchedKeys { keys, expires: Some(expires), rotated: false })
-}
-
-fn temporary_keys(body: &[u8]) -> Result<Temporary, Malformed> {
-    reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()))
 }
 
 /// The SDK's rule, with a second host where there is a sensible one: the global one has no internal twin, and a host

@@ -1,6 +1,6 @@
 //! Files with credentials in them.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,24 +18,19 @@ const OTHERS_WRITE: u32 = 0o002;
 pub(super) async fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, WhyNot> {
     let owned = path.to_owned();
     let read = tokio::task::spawn_blocking(move || read(&owned)).await;
-    let reason = match read {
-        Ok(Ok(bytes)) => return Ok(bytes),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(stopped) => stopped.to_string(),
-    };
-    Err(WhyNot::File { path: path.to_owned(), reason })
+    read.unwrap_or_else(|stopped| Err(io::Error::other(stopped))).map_err(|error| {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let reason = if missing { "no such file".to_owned() } else { error.to_string() };
+        WhyNot::File { path: path.to_owned(), reason }
+    })
 }
 
 /// The same as text.
 pub(super) async fn text(path: &Path) -> Result<Zeroizing<String>, WhyNot> {
     let bytes = bytes(path).await?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) => {
-            Err(WhyNot::File { path: path.to_owned(), reason: "expected UTF-8, found something else".to_owned() })
-        }
-    }
+    let text = std::str::from_utf8(&bytes).map(|text| Zeroizing::new(text.to_owned()));
+    let reason = || "expected UTF-8, found something else".to_owned();
+    text.map_err(|_| WhyNot::File { path: path.to_owned(), reason: reason() })
 }
 
 /// The first of several files that exists.
@@ -52,22 +47,13 @@ pub(super) async fn first(paths: &[PathBuf]) -> Result<Zeroizing<String>, WhyNot
 }
 
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-    let (file, status) = regular_file::open(path).map_err(|e| match e {
-        regular_file::OpenError::Io(e) => e,
-        other => invalid(other.to_string()),
-    })?;
-    // Whoever writes the credentials decides which account we ask, and so what names point at.
+    let (file, status) = regular_file::open(path)?;
+    // The writer of the credentials decides which account we ask, and so what names point at.
     if status.mode() & OTHERS_WRITE != 0 {
-        return Err(invalid(format!(
-            "expected a file that others can't write, found mode {:04o}",
-            status.mode() & 0o7777
-        )));
+        let why = format!("expected a file that others can't write, found mode {:04o}", status.mode() & 0o7777);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(status.len().min(LARGEST)).unwrap_or(0) + 1));
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(invalid(format!("expected at most {LARGEST} bytes, found more")));
-    }
+    regular_file::read_into(&mut bytes, &file, LARGEST)?;
     Ok(bytes)
 }

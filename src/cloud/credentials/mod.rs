@@ -28,7 +28,7 @@ pub use provider::Provider;
 
 use super::openapi::KeySource;
 use super::sign::Keys;
-use crate::model::{Boottime, Wall};
+use crate::model::{Boottime, CredentialsState, Wall};
 use crate::sys::lock::lock;
 use fetch::FetchedKeys;
 use lease::{Due, Lease};
@@ -67,21 +67,6 @@ struct Held {
     provider: usize,
 }
 
-/// What people want to know. Holds no secret.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProviderReport {
-    /// The provider whose keys are in use.
-    pub answered: Option<&'static str>,
-    /// The AccessKey id in use.
-    pub key_id: Option<String>,
-    /// When the keys end, if they do.
-    pub expires: Option<Wall>,
-    /// Who was asked before and had none, and why.
-    pub tried: Vec<(&'static str, String)>,
-    /// Why there are no newer keys, while the old ones are served.
-    pub failing: Option<String>,
-}
-
 impl Credentials {
     /// Asks these providers in this order; [`Provider::CHAIN`] is the official one. Asks none yet.
     #[must_use]
@@ -92,18 +77,16 @@ impl Credentials {
 
     /// Which provider answered, and what the others said.
     #[must_use]
-    pub fn report(&self) -> ProviderReport {
+    pub fn report(&self) -> CredentialsState {
         let state = self.state();
         let tried = state.tried.iter().map(|(label, why)| (*label, why.to_string())).collect();
-        match &state.held {
-            None => ProviderReport { tried, ..ProviderReport::default() },
-            Some(held) => ProviderReport {
-                answered: self.providers.get(held.provider).map(Provider::label),
-                key_id: Some(held.keys.id.clone()),
-                expires: held.expires,
-                tried,
-                failing: state.failing.as_ref().map(ToString::to_string),
-            },
+        let Some(held) = &state.held else { return CredentialsState { tried, ..CredentialsState::default() } };
+        CredentialsState {
+            provider: self.providers.get(held.provider).map(Provider::label),
+            key_id: Some(CredentialsState::shortened(&held.keys.id)),
+            expires: held.expires,
+            tried,
+            failing: state.failing.as_ref().map(ToString::to_string),
         }
     }
 
@@ -180,14 +163,14 @@ impl KeySource for Credentials {
         match self.due() {
             (Some(held), Due::No) => return Ok(Some(held.keys)),
             (Some(held), Due::Soon) => match self.turn.try_lock() {
-                // Somebody is at it; these still serve.
+                // Another call is at it; these still serve.
                 Err(_) => return Ok(Some(held.keys)),
                 Ok(_turn) => self.refresh(held.provider).await,
             },
             _ => {
                 let _turn = self.turn.lock().await;
                 let paused = self.context.clock.now().boottime < self.state().next_try;
-                // Whoever waited for the turn may find that it is done, or has just failed.
+                // A call that waited for the turn may find that it is done, or has just failed.
                 if self.served().is_none() && !paused {
                     self.walk().await;
                 }

@@ -70,7 +70,7 @@ impl Provider {
                 let profile = environment.profile.as_deref().unwrap_or(ini::DEFAULT_PROFILE);
                 ini::recipe(&text, profile, &environment.sts())
             }
-            Self::EcsRole => environment.ecs_role(),
+            Self::EcsRole => Ok(Recipe::EcsRole { role: None }),
             Self::Uri => environment.uri(),
             Self::Configured(_, recipe) => Ok((**recipe).clone()),
             Self::Lost => Err(WhyNot::Failed("what the config names for it is gone".to_owned())),

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::cloud::sign::Keys;
 use crate::model::{Secret, Wall};
@@ -45,10 +45,11 @@ pub enum ReplyError {
 pub fn plain(body: &[u8]) -> Result<Temporary, ReplyError> {
     let raw: Raw = json(body)?;
     match &raw.code {
+        Some(code) if code != "Success" => {
+            Err(ReplyError::Code(code.chars().filter(|c| !c.is_control()).take(64).collect()))
+        }
         // The Node SDK does not look at it, so a URI may leave it out.
-        None => raw.temporary(),
-        Some(code) if code == "Success" => raw.temporary(),
-        Some(code) => Err(ReplyError::Code(code.chars().filter(|c| !c.is_control()).take(64).collect())),
+        Some(_) | None => raw.temporary(),
     }
 }
 
@@ -72,16 +73,9 @@ struct Sts {
 struct Raw {
     code: Option<String>,
     access_key_id: Option<String>,
-    #[serde(default, deserialize_with = "secret")]
     access_key_secret: Option<Secret>,
-    #[serde(default, deserialize_with = "secret")]
     security_token: Option<Secret>,
     expiration: Option<String>,
-}
-
-/// Taken over at once, so that no copy stays behind.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
 impl Raw {

@@ -10,20 +10,19 @@ pub mod refusal;
 pub mod retry;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+pub use super::sign::Call;
 pub use error::{CallError, Malformed};
 
-use super::http::{self, Http, Verb};
+use super::http::{self, Http, Method};
 use super::reply::{Reply, TransportError, TransportKind};
-use super::sign::{Keys, Moment, Params, Rpc, Signed};
-use crate::model::{Boottime, Now, Secret, Wall};
+use super::sign::{Keys, Moment, Signed, hex};
+use crate::model::{Now, Secret, Wall, millis};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 use api_hosts::{Hosts, Origin};
@@ -62,19 +61,6 @@ impl KeySource for Anonymous {
     async fn refused(&self, _: &Keys) {}
 }
 
-/// One question to a product.
-#[derive(Debug, Clone)]
-pub struct Call<'a> {
-    /// Such as `ListVpcEndpoints`.
-    pub action: &'static str,
-    /// The version of the product's API.
-    pub version: &'static str,
-    /// The parameters.
-    pub params: &'a Params,
-    /// What must not stand in a URL, encoded as a form; empty for none.
-    pub form: &'a [u8],
-}
-
 /// A client of one product.
 #[derive(Debug)]
 pub struct Client {
@@ -88,24 +74,15 @@ pub struct Client {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The server's clock, once ours was refused.
-    server_clock: Option<ServerClock>,
+    /// What the server's clock said once ours was refused, and when that was.
+    server_clock: Option<Now>,
     counts: BTreeMap<(&'static str, &'static str), u64>,
 }
 
-/// What the server's clock said, and when. Counted on from there by boot time, so that a jump of the wall clock does
+/// What the server's clock says now. Counted on by boot time from what it `said`, so that a jump of the wall clock does
 /// not matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ServerClock {
-    said: Wall,
-    at: Boottime,
-}
-
-impl ServerClock {
-    fn now(self, now: Now) -> Wall {
-        let passed = u64::try_from(now.boottime.since(self.at).as_millis()).unwrap_or(u64::MAX);
-        Wall(self.said.0.saturating_add(passed))
-    }
+fn server_time(said: Now, now: Now) -> Wall {
+    Wall(said.wall.0.saturating_add(millis(now.boottime.since(said.boottime))))
 }
 
 impl Client {
@@ -148,7 +125,7 @@ impl Client {
             match change {
                 Change::Nothing => {}
                 Change::Host => shift += 1,
-                Change::Clock(said) => self.set_clock(said),
+                Change::Clock(wall) => self.state().server_clock = Some(Now { wall, ..self.clock.now() }),
                 Change::Keys => {
                     if let Some(refused) = &signing {
                         keys.refused(refused).await;
@@ -163,21 +140,6 @@ impl Client {
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         self.state().counts.clone()
-    }
-
-    /// How far this host's clock is ahead of the server's (negative: behind), in milliseconds, once the server has
-    /// refused it.
-    #[must_use]
-    pub fn clock_ahead_ms(&self) -> Option<i64> {
-        let now = self.clock.now();
-        let server = self.state().server_clock?.now(now);
-        i64::try_from(i128::from(now.wall.0) - i128::from(server.0)).ok()
-    }
-
-    /// The host that answered last, or the first to be asked.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        self.hosts.choose(0).1.authority()
     }
 
     async fn attempt(
@@ -195,14 +157,16 @@ impl Client {
             return Err(transport(TransportKind::Local, "the system gave no random bytes".to_owned()));
         };
         let moment = Moment { date: self.date(), nonce };
-        let Call { action, version, params, form } = *call;
-        let signed = Rpc { host: origin.authority(), action, version, params, form }.sign(keys, &moment);
-        let request =
-            http::Request { verb: Verb::Post, url: origin.url(&signed.query), headers: &signed.headers, body: form };
-        let left = retry.until().since(self.clock.now().boottime);
+        let signed = call.sign(origin.authority(), keys, &moment);
+        let (url, headers) = (origin.url(&signed.query), signed.headers.as_slice());
+        let request = http::Request { method: Method::POST, url, headers, body: call.form };
+        let left = retry.until.since(self.clock.now().boottime);
         let reply = match tokio::time::timeout(left, self.http.send(&request)).await {
             Ok(sent) => sent.map_err(|error| CallError::Transport(Box::new(error)))?,
-            Err(_) => return Err(transport(TransportKind::Timeout, over(self.patience.deadline))),
+            Err(_) => {
+                let detail = format!("the call took longer than {} s", self.patience.deadline.as_secs());
+                return Err(transport(TransportKind::Timeout, detail));
+            }
         };
         match reply.status {
             200..=299 => Ok(reply),
@@ -215,20 +179,12 @@ impl Client {
     fn nonce(&self) -> Option<String> {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes).ok()?;
-        Some(bytes.iter().fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        Some(hex(&bytes))
     }
 
     fn date(&self) -> Wall {
         let now = self.clock.now();
-        self.state().server_clock.map_or(now.wall, |clock| clock.now(now))
-    }
-
-    fn set_clock(&self, said: Wall) {
-        let at = self.clock.now().boottime;
-        self.state().server_clock = Some(ServerClock { said, at });
+        self.state().server_clock.map_or(now.wall, |said| server_time(said, now))
     }
 
     fn count(&self, action: &'static str, outcome: &'static str) {
@@ -250,18 +206,17 @@ fn secrets(keys: Option<&Keys>, call: &Call<'_>, signed: &Signed) -> Vec<Secret>
     own.chain(sent.map(|(_, signature)| signature.to_owned()).chain(form).map(Secret::new)).collect()
 }
 
-fn over(deadline: Duration) -> String {
-    format!("the call took longer than {} s", deadline.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::Boottime;
 
     #[test]
     fn the_servers_clock_runs_on_by_boot_time() {
-        let clock = ServerClock { said: Wall(1_000_000), at: Boottime(Duration::from_secs(5)) };
+        let said = Now { boottime: Boottime(Duration::from_secs(5)), wall: Wall(1_000_000) };
         let now = Now { boottime: Boottime(Duration::from_secs(7)), wall: Wall(9) };
-        assert_eq!(clock.now(now), Wall(1_002_000));
+        assert_eq!(server_time(said, now), Wall(1_002_000));
     }
 }

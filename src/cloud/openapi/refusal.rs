@@ -91,39 +91,31 @@ impl Class {
     /// The word in metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {
+        self.words().0
+    }
+
+    /// The word in metrics, and what people read.
+    fn words(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Throttled { .. } => "throttled",
-            Self::ClockSkew => "clock_skew",
-            Self::NonceUsed => "nonce_used",
-            Self::BadCredentials => "bad_credentials",
-            Self::Token => "token",
-            Self::Denied { .. } => "denied",
-            Self::NotFound => "not_found",
-            Self::Busy => "busy",
-            Self::ProductOff => "product_off",
-            Self::Server => "server",
-            Self::BadCall => "bad_call",
-            Self::Other => "other",
+            Self::Throttled { .. } => ("throttled", "throttled"),
+            Self::ClockSkew => ("clock_skew", "this host's clock is off"),
+            Self::NonceUsed => ("nonce_used", "nonce already used"),
+            Self::BadCredentials => ("bad_credentials", "credentials refused"),
+            Self::Token => ("token", "security token refused"),
+            Self::Denied { .. } => ("denied", "permission denied"),
+            Self::NotFound => ("not_found", "not found"),
+            Self::Busy => ("busy", "not possible in its present state"),
+            Self::ProductOff => ("product_off", "product not activated"),
+            Self::Server => ("server", "the service failed"),
+            Self::BadCall => ("bad_call", "call refused"),
+            Self::Other => ("other", "refused"),
         }
     }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Throttled { .. } => "throttled",
-            Self::ClockSkew => "this host's clock is off",
-            Self::NonceUsed => "nonce already used",
-            Self::BadCredentials => "credentials refused",
-            Self::Token => "security token refused",
-            Self::Denied { .. } => "permission denied",
-            Self::NotFound => "not found",
-            Self::Busy => "not possible in its present state",
-            Self::ProductOff => "product not activated",
-            Self::Server => "the service failed",
-            Self::BadCall => "call refused",
-            Self::Other => "refused",
-        })
+        f.pad(self.words().1)
     }
 }
 
@@ -131,76 +123,6 @@ impl fmt::Display for Class {
 /// of these secrets, that is hidden.
 #[must_use]
 pub fn read(reply: &Reply, secrets: &[Secret]) -> Refusal {
-    let said = error_text(reply, secrets);
-    let class = match retry_after(reply) {
-        Some(wait) => Class::Throttled { retry_after: Some(wait) },
-        None => match class_of(&said.code) {
-            Class::Denied { .. } => Class::Denied { action: said.action },
-            Class::Other if reply.status == 429 => Class::Throttled { retry_after: None },
-            Class::Other if reply.status >= 500 => Class::Server,
-            class => class,
-        },
-    };
-    let ErrorText { code, message, request_id, .. } = said;
-    Refusal { class, status: reply.status, code, message, request_id, date: reply.date }
-}
-
-/// Milliseconds, as the SDK takes them.
-fn retry_after(reply: &Reply) -> Option<Duration> {
-    let wait = reply.retry_after.as_deref()?.trim().parse().ok().filter(|ms| *ms > 0)?;
-    Some(Duration::from_millis(wait).min(LONGEST_RETRY_AFTER))
-}
-
-fn class_of(code: &str) -> Class {
-    let is = |names: &[&str]| names.iter().any(|name| code.eq_ignore_ascii_case(name));
-    let begins = |prefixes: &[&str]| {
-        prefixes.iter().any(|p| code.as_bytes().get(..p.len()).is_some_and(|c| c.eq_ignore_ascii_case(p.as_bytes())))
-    };
-    // The order matters: `InvalidAccessKeyId.NotFound` is no `….NotFound`.
-    if begins(&["Throttling"]) {
-        Class::Throttled { retry_after: None }
-    } else if begins(&["InvalidTimeStamp", "IllegalTimestamp"]) {
-        Class::ClockSkew
-    } else if is(&["SignatureNonceUsed"]) {
-        Class::NonceUsed
-    } else if begins(&["InvalidAccessKey", "SignatureDoesNotMatch", "IncompleteSignature"]) {
-        Class::BadCredentials
-    } else if begins(&["InvalidSecurityToken", "MissingSecurityToken"]) {
-        Class::Token
-    } else if begins(&["Forbidden", "NoPermission", "ActionUnauthorized"]) {
-        Class::Denied { action: None }
-    } else if begins(&["MissingParameter", "InvalidParameter", "InvalidRegionId", "InvalidAction", "NoSuchVersion"]) {
-        Class::BadCall
-    } else if begins(&["EntityNotExist"]) || ends_with_not_found(code) {
-        Class::NotFound
-    } else if is(&["EndpointLocked", "EndpointOperationDenied", "EndpointConnectionOperationDenied"])
-        || begins(&["IncorrectStatus"])
-    {
-        Class::Busy
-    } else if is(&["NeedOpenProduct"]) {
-        Class::ProductOff
-    } else if begins(&["InternalError", "ServiceUnavailable", "SystemError"]) {
-        Class::Server
-    } else {
-        Class::Other
-    }
-}
-
-/// `EndpointNotFound`, `EndpointZoneNotFound`, `ResourceNotFound`, `InvalidEniId.NotFound` and the like.
-fn ends_with_not_found(code: &str) -> bool {
-    const END: &[u8] = b"NotFound";
-    code.len().checked_sub(END.len()).is_some_and(|at| code.as_bytes()[at..].eq_ignore_ascii_case(END))
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct ErrorText {
-    code: String,
-    message: String,
-    request_id: Option<String>,
-    action: Option<String>,
-}
-
-fn error_text(reply: &Reply, secrets: &[Secret]) -> ErrorText {
     let text = String::from_utf8_lossy(&reply.body);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let xml = text.starts_with('<') || reply.content_type.as_deref().is_some_and(|t| t.starts_with("text/xml"));
@@ -210,18 +132,62 @@ fn error_text(reply: &Reply, secrets: &[Secret]) -> ErrorText {
         None if xml => xml_text(text, name),
         None => cut_json_text(text, name),
     };
-    let action = match &value {
+    let clean = |found: Option<String>| {
+        let found = tidy(&hide(&found?, secrets.iter().map(Secret::expose)));
+        Some(found).filter(|text| !text.is_empty())
+    };
+    let action = || match &value {
         Some(value) => member(value, "AccessDeniedDetail").and_then(|detail| json_text(detail, "AuthAction")),
         None => find("AuthAction"),
     };
-    let tidy = |text: &String| tidy(&hide(text, secrets.iter().map(Secret::expose)));
-    let clean = |name| find(name).as_ref().map(tidy).filter(|text| !text.is_empty());
-    ErrorText {
-        code: clean("Code").unwrap_or_default(),
-        message: clean("Message").unwrap_or_default(),
-        request_id: clean("RequestId"),
-        action: action.as_ref().map(tidy).filter(|action| !action.is_empty()),
-    }
+    let code = clean(find("Code")).unwrap_or_default();
+    let class = match (retry_after(reply), class_of(&code)) {
+        (Some(wait), _) => Class::Throttled { retry_after: Some(wait) },
+        (None, Class::Denied { .. }) => Class::Denied { action: clean(action()) },
+        (None, Class::Other) if reply.status == 429 => Class::Throttled { retry_after: None },
+        (None, Class::Other) if reply.status >= 500 => Class::Server,
+        (None, class) => class,
+    };
+    let (message, request_id) = (clean(find("Message")).unwrap_or_default(), clean(find("RequestId")));
+    Refusal { class, status: reply.status, code, message, request_id, date: reply.date }
+}
+
+/// Milliseconds, as the SDK takes them.
+fn retry_after(reply: &Reply) -> Option<Duration> {
+    let wait = reply.retry_after.as_deref()?.trim().parse().ok().filter(|ms| *ms > 0)?;
+    Some(Duration::from_millis(wait).min(LONGEST_RETRY_AFTER))
+}
+
+/// What codes mean. A star stands for any text. The order matters: `InvalidAccessKeyId.NotFound` is no `….NotFound`.
+const CODES: &[(&[&str], Class)] = &[
+    (&["Throttling*"], Class::Throttled { retry_after: None }),
+    (&["InvalidTimeStamp*", "IllegalTimestamp*"], Class::ClockSkew),
+    (&["SignatureNonceUsed"], Class::NonceUsed),
+    (&["InvalidAccessKey*", "SignatureDoesNotMatch*", "IncompleteSignature*"], Class::BadCredentials),
+    (&["InvalidSecurityToken*", "MissingSecurityToken*"], Class::Token),
+    (&["Forbidden*", "NoPermission*", "ActionUnauthorized*"], Class::Denied { action: None }),
+    (&["MissingParameter*", "InvalidParameter*", "InvalidRegionId*"], Class::BadCall),
+    (&["InvalidAction*", "NoSuchVersion*"], Class::BadCall),
+    // `EndpointNotFound`, `EndpointZoneNotFound`, `ResourceNotFound`, `InvalidEniId.NotFound` and the like.
+    (&["EntityNotExist*", "*NotFound"], Class::NotFound),
+    (&["EndpointLocked", "EndpointOperationDenied", "EndpointConnectionOperationDenied"], Class::Busy),
+    (&["IncorrectStatus*"], Class::Busy),
+    (&["NeedOpenProduct"], Class::ProductOff),
+    (&["InternalError*", "ServiceUnavailable*", "SystemError*"], Class::Server),
+];
+
+fn class_of(code: &str) -> Class {
+    let code = code.to_ascii_lowercase();
+    let fits = |pattern: &&str| {
+        let pattern = pattern.to_ascii_lowercase();
+        match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+            (Some(beginning), _) => code.starts_with(beginning),
+            (None, Some(end)) => code.ends_with(end),
+            (None, None) => code == pattern,
+        }
+    };
+    let found = CODES.iter().find(|(patterns, _)| patterns.iter().any(fits));
+    found.map_or(Class::Other, |(_, class)| class.clone())
 }
 
 /// A member by its name, the first letter in either case: the SDKs accept both.

@@ -64,12 +64,12 @@ pub enum Change {
 }
 
 /// One call's tries so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retry {
     patience: RetryPolicy,
     hosts: usize,
-    /// When the patience ends.
-    until: Boottime,
+    /// When the call has to be over.
+    pub(super) until: Boottime,
     /// Rounds that are over.
     rounds: u32,
     /// Hosts of this round that could not be reached.
@@ -84,22 +84,7 @@ impl Retry {
     /// A call that begins at `now` and may go to `hosts` hosts.
     #[must_use]
     pub fn new(patience: RetryPolicy, hosts: usize, now: Boottime) -> Self {
-        Self {
-            patience,
-            hosts,
-            until: now.after(patience.deadline),
-            rounds: 0,
-            unreached: 0,
-            clock_set: false,
-            nonce_changed: false,
-            keys_refused: false,
-        }
-    }
-
-    /// When the call has to be over.
-    #[must_use]
-    pub fn until(&self) -> Boottime {
-        self.until
+        Self { patience, hosts, until: now.after(patience.deadline), ..Self::default() }
     }
 
     /// What to do after a failure. `chance` is at random from 0 to 1.
@@ -107,7 +92,10 @@ impl Retry {
         match failure {
             CallError::Refused(refusal) => match &refusal.class {
                 Class::Throttled { retry_after } => self.throttled(*retry_after, now, chance),
-                Class::ClockSkew => self.skewed(refusal.date),
+                Class::ClockSkew => match refusal.date {
+                    Some(date) => at_once(Change::Clock(date), &mut self.clock_set),
+                    None => Step::GiveUp,
+                },
                 Class::NonceUsed => at_once(Change::Nothing, &mut self.nonce_changed),
                 // Keys that were rotated under us look like wrong ones, too.
                 Class::Token | Class::BadCredentials => at_once(Change::Keys, &mut self.keys_refused),
@@ -132,14 +120,11 @@ impl Retry {
     /// The other host at once; when none is left, all of them again later.
     fn unreached(&mut self, now: Boottime, chance: f64) -> Step {
         self.unreached += 1;
-        if self.unreached < self.hosts {
-            return if now < self.until {
-                Step::Again { change: Change::Host, wait: Duration::ZERO }
-            } else {
-                Step::GiveUp
-            };
+        match self.unreached < self.hosts {
+            false => self.back_off(Change::Host, now, chance),
+            true if now < self.until => Step::Again { change: Change::Host, wait: Duration::ZERO },
+            true => Step::GiveUp,
         }
-        self.back_off(Change::Host, now, chance)
     }
 
     /// Exponential, with full jitter: hosts that failed together must not come back together.
@@ -155,13 +140,6 @@ impl Retry {
             None => self.longest().mul_f64(share(chance)).max(SHORTEST_THROTTLE),
         };
         self.wait(Change::Nothing, wait, now)
-    }
-
-    fn skewed(&mut self, date: Option<Wall>) -> Step {
-        match date {
-            Some(date) => at_once(Change::Clock(date), &mut self.clock_set),
-            None => Step::GiveUp,
-        }
     }
 
     fn longest(&self) -> Duration {

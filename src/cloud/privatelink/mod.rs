@@ -6,9 +6,8 @@ pub mod record;
 pub use parse::{Listing, Page};
 pub use record::{EndpointRecord, ZoneRecord};
 
-use super::openapi::api_hosts::{Hosts, OriginError};
 use super::openapi::{Call, CallError, Client, KeySource, Malformed};
-use super::sign::Params;
+use super::sign::{Params, params};
 use crate::model::{EndpointId, EndpointType};
 use parse::Pages;
 use record::Record;
@@ -16,7 +15,7 @@ use record::Record;
 /// The version of the API.
 const VERSION: &str = "2020-04-15";
 /// The product's part of the host name.
-const PRODUCT: &str = "privatelink";
+pub const PRODUCT: &str = "privatelink";
 /// Items on a page. Newer documentation allows 1000, the older 50.
 const PAGE: &str = "50";
 
@@ -32,31 +31,13 @@ pub struct Filter<'a> {
 /// A client of one region.
 #[derive(Debug)]
 pub struct PrivateLink {
-    client: Client,
-    region: String,
+    /// Of that region's [`Hosts`](super::openapi::api_hosts::Hosts).
+    pub client: Client,
+    /// Such as `cn-hangzhou`.
+    pub region: String,
 }
 
 impl PrivateLink {
-    /// Over a client of that region's [`hosts`](Self::hosts).
-    #[must_use]
-    pub fn new(client: Client, region: String) -> Self {
-        Self { client, region }
-    }
-
-    /// Where the API of a region answers.
-    ///
-    /// # Errors
-    /// If the region is not one that fits into a host name.
-    pub fn hosts(region: &str) -> Result<Hosts, OriginError> {
-        Hosts::regional(PRODUCT, region)
-    }
-
-    /// The client, for its counts.
-    #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// The endpoints of the account in the region.
     ///
     /// # Errors
@@ -66,15 +47,9 @@ impl PrivateLink {
         keys: &impl KeySource,
         filter: Filter<'_>,
     ) -> Result<Listing<EndpointRecord>, CallError> {
-        let mut params = self.params();
-        set(&mut params, "EndpointType", EndpointType::Interface.label());
-        if let Some(vpc) = filter.vpc_id {
-            set(&mut params, "VpcId", vpc);
-        }
-        if let Some(id) = filter.id {
-            set(&mut params, "EndpointId", id.as_str());
-        }
-        self.list(keys, "ListVpcEndpoints", params, parse::endpoints).await
+        let interface = ("EndpointType", Some(EndpointType::Interface.label()));
+        let asked = params(&[interface, ("VpcId", filter.vpc_id), ("EndpointId", filter.id.map(EndpointId::as_str))]);
+        self.list(keys, "ListVpcEndpoints", asked, parse::endpoints).await
     }
 
     /// The zones of one endpoint.
@@ -82,54 +57,25 @@ impl PrivateLink {
     /// # Errors
     /// [`CallError`]; then there is no list at all.
     pub async fn zones(&self, keys: &impl KeySource, id: &EndpointId) -> Result<Listing<ZoneRecord>, CallError> {
-        let mut params = self.params();
-        set(&mut params, "EndpointId", id.as_str());
-        self.list(keys, "ListVpcEndpointZones", params, parse::zones).await
-    }
-
-    /// One endpoint.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn endpoint(&self, keys: &impl KeySource, id: &EndpointId) -> Result<EndpointRecord, CallError> {
-        let mut params = self.params();
-        set(&mut params, "EndpointId", id.as_str());
-        let call = Call { action: "GetVpcEndpointAttribute", version: VERSION, params: &params, form: b"" };
-        let record = self.client.call(keys, &call, parse::endpoint).await?;
-        // Of another endpoint is no answer.
-        if record.id == *id {
-            Ok(record)
-        } else {
-            Err(CallError::Malformed(Malformed::Missing("the EndpointId asked")))
-        }
+        self.list(keys, "ListVpcEndpointZones", params(&[("EndpointId", Some(id.as_str()))]), parse::zones).await
     }
 
     async fn list<T: Record>(
         &self,
         keys: &impl KeySource,
         action: &'static str,
-        mut params: Params,
+        mut asked: Params,
         read: fn(&[u8]) -> Result<Page<T>, Malformed>,
     ) -> Result<Listing<T>, CallError> {
-        set(&mut params, "MaxResults", PAGE);
+        asked.extend(params(&[("RegionId", Some(&self.region)), ("MaxResults", Some(PAGE))]));
         let mut pages = Pages::default();
         loop {
-            let call = Call { action, version: VERSION, params: &params, form: b"" };
+            let call = Call { action, version: VERSION, params: &asked, form: b"" };
             let page = self.client.call(keys, &call, read).await?;
             match pages.add(page).map_err(CallError::Malformed)? {
-                Some(token) => set(&mut params, "NextToken", &token),
+                Some(token) => _ = asked.insert("NextToken".to_owned(), token),
                 None => return Ok(pages.listing()),
             }
         }
     }
-
-    fn params(&self) -> Params {
-        let mut params = Params::new();
-        set(&mut params, "RegionId", &self.region);
-        params
-    }
-}
-
-fn set(params: &mut Params, name: &str, value: &str) {
-    params.insert(name.to_owned(), value.to_owned());
 }

@@ -98,14 +98,6 @@ pub fn zones(body: &[u8]) -> Result<Page<ZoneRecord>, Malformed> {
     page(&json(body)?, "Zones", zone_record)
 }
 
-/// The answer of GetVpcEndpointAttribute.
-///
-/// # Errors
-/// [`Malformed`]: no JSON, or no id.
-pub fn endpoint(body: &[u8]) -> Result<EndpointRecord, Malformed> {
-    endpoint_record(&json(body)?).ok_or(Malformed::Missing("EndpointId"))
-}
-
 fn json(body: &[u8]) -> Result<Value, Malformed> {
     match serde_json::from_slice(body) {
         Ok(value @ Value::Object(_)) => Ok(value),
@@ -136,16 +128,9 @@ fn endpoint_record(value: &Value) -> Option<EndpointRecord> {
         status: state(value, "EndpointStatus"),
         business: state(value, "EndpointBusinessStatus"),
         connection: state(value, "ConnectionStatus"),
-        kind: state(value, "EndpointType"),
         region: text(value, "RegionId"),
         vpc_id: text(value, "VpcId"),
-        service_id: text(value, "ServiceId"),
         service_name: text(value, "ServiceName"),
-        service_region: text(value, "ServiceRegionId"),
-        bandwidth: number(value, "Bandwidth"),
-        dual_stack: text(value, "AddressIpVersion").map(|version| version.eq_ignore_ascii_case("DualStack")),
-        same_account: flag(value, "ResourceOwner"),
-        zone_affinity: flag(value, "ZoneAffinityEnabled"),
     })
 }
 
@@ -157,7 +142,6 @@ fn zone_record(value: &Value) -> Option<ZoneRecord> {
         ipv4: parsed(value, "EniIp"),
         ipv6: parsed(value, "ZoneIpv6Address"),
         domain: parsed(value, "ZoneDomain"),
-        vswitch_id: text(value, "VSwitchId"),
     })
 }
 
@@ -183,14 +167,6 @@ fn number(value: &Value, name: &str) -> Option<u64> {
     match value.get(name)? {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    }
-}
-
-fn flag(value: &Value, name: &str) -> Option<bool> {
-    match value.get(name)? {
-        Value::Bool(flag) => Some(*flag),
-        Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
         _ => None,
     }
 }

@@ -4,9 +4,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::model::{
-    BusinessStatus, ConnectionStatus, EndpointId, EndpointStatus, EndpointType, HostName, ZoneId, ZoneStatus,
-};
+use crate::model::{BusinessStatus, ConnectionStatus, EndpointId, EndpointStatus, HostName, ZoneId, ZoneStatus};
 
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,26 +23,12 @@ pub struct EndpointRecord {
     pub business: Option<BusinessStatus>,
     /// Whether it is let in.
     pub connection: Option<ConnectionStatus>,
-    /// Its kind.
-    pub kind: Option<EndpointType>,
     /// The region.
     pub region: Option<String>,
     /// The VPC.
     pub vpc_id: Option<String>,
-    /// `epsrv-…`.
-    pub service_id: Option<String>,
     /// `com.aliyuncs.privatelink.…`.
     pub service_name: Option<String>,
-    /// The service's region, which differs for one of another region.
-    pub service_region: Option<String>,
-    /// In Mbit/s.
-    pub bandwidth: Option<u64>,
-    /// Whether it has IPv6 addresses, too.
-    pub dual_stack: Option<bool>,
-    /// Whether endpoint and service belong to the same account.
-    pub same_account: Option<bool>,
-    /// Whether its domain prefers the asker's zone, so that its answers may lack the other zones.
-    pub zone_affinity: Option<bool>,
 }
 
 /// One zone of an endpoint, with its ENI.
@@ -62,8 +46,6 @@ pub struct ZoneRecord {
     pub ipv6: Option<Ipv6Addr>,
     /// The zone's own domain.
     pub domain: Option<HostName>,
-    /// The subnet.
-    pub vswitch_id: Option<String>,
 }
 
 /// Something that comes in pages.

@@ -191,9 +191,8 @@ fn next_missing(missing: Option<Missing>, gone: bool, now: Boottime) -> Option<M
 }
 
 fn apply_zone_facts(endpoint: &mut Endpoint, found: &SourceAnswer, now: Boottime) {
-    let listed = found.zones.keys().cloned().collect::<Vec<_>>();
-    for zone in listed {
-        endpoint.zones.entry(zone).or_default();
+    for zone in found.zones.keys() {
+        endpoint.zones.entry(zone.clone()).or_default();
     }
     for (zone, entry) in endpoint.zones.iter_mut().filter(|(zone, _)| **zone != Zone::Unknown) {
         let said = found.zones.get(zone);
@@ -212,8 +211,7 @@ fn located(endpoint: &Endpoint, kind: SourceKind, found: &SourceAnswer) -> BTree
     let mut said: BTreeMap<Zone, Option<BTreeSet<IpAddr>>> = BTreeMap::new();
     let any_fixed = endpoint.zones.values().any(is_fixed);
     for (zone, FoundZone { addresses, .. }) in &found.zones {
-        let fixed = kind != SourceKind::Fixed && endpoint.zones.get(zone).is_some_and(is_fixed);
-        if fixed {
+        if kind != SourceKind::Fixed && endpoint.zones.get(zone).is_some_and(is_fixed) {
             continue;
         }
         let Some(addresses) = addresses else {
@@ -247,15 +245,12 @@ fn drop_what_is_not_given(
 ) {
     for (zone, entry) in &mut endpoint.zones {
         let given = match said.get(zone) {
-            Some(None) => continue,
-            Some(Some(given)) => Some(given),
-            None if whole => None,
-            None => continue,
+            Some(Some(given)) => given,
+            None if whole => &BTreeSet::new(),
+            Some(None) | None => continue,
         };
-        for (address, known) in &mut entry.addresses {
-            if !given.is_some_and(|g| g.contains(address)) {
-                known.given.remove(&kind);
-            }
+        for (_, known) in entry.addresses.iter_mut().filter(|(address, _)| !given.contains(address)) {
+            known.given.remove(&kind);
         }
     }
 }

@@ -16,7 +16,7 @@ pub(in crate::discover) const MOST_FORMER: usize = 64;
 /// the id alone, and the domain where there is no id.
 pub(super) fn before(old: &Endpoint) -> EndpointIdentity {
     let EndpointIdentity { id, domain, region } = old.identity.clone();
-    // Without an id nobody but the config can have told the domain.
+    // Without an id only the config can have told the domain.
     let untold = old.identity == EndpointIdentity::default() && old.id.is_none();
     let domain = domain.or_else(|| old.domain.clone().filter(|_| untold));
     let told = old.cloud.as_ref().map(|cloud| cloud.region.clone()).filter(|region| !region.is_empty());
@@ -32,19 +32,16 @@ pub(super) fn same_in_api(was: &EndpointIdentity, wanted: &EndpointConfig) -> bo
 /// The sources whose answers so far belong to another endpoint than the config speaks of now.
 pub(super) fn turned(was: &EndpointIdentity, wanted: &EndpointConfig) -> BTreeSet<SourceKind> {
     use SourceKind::{Api, EndpointDomain, ZoneDomain};
-    let kinds: &[SourceKind] = match (&was.id, &wanted.id) {
-        (Some(_), Some(_)) if !same_in_api(was, wanted) => &[Api, ZoneDomain, EndpointDomain],
+    let (all, of_dns): (&[_], &[_]) = (&[Api, ZoneDomain, EndpointDomain], &[ZoneDomain, EndpointDomain]);
+    let kinds = match (&was.id, &wanted.id) {
+        (Some(_), Some(_)) if !same_in_api(was, wanted) => all,
         // The zones' own domains are the API's, who is asked for the same.
         (Some(id), Some(_)) if is_left(was.domain.as_ref(), wanted.domain.as_ref(), id) => &[EndpointDomain],
         (Some(_), Some(_)) => &[],
-        (Some(id), None) if was.domain != wanted.domain && !is_of(wanted.domain.as_ref(), id) => {
-            &[Api, ZoneDomain, EndpointDomain]
-        }
-        (Some(_), None) if wanted.domain.is_none() => &[Api, ZoneDomain, EndpointDomain],
-        (None, Some(id)) if was.domain != wanted.domain && !is_of(was.domain.as_ref(), id) => {
-            &[ZoneDomain, EndpointDomain]
-        }
-        (None, None) if was.domain != wanted.domain => &[ZoneDomain, EndpointDomain],
+        (Some(id), None) if was.domain != wanted.domain && !is_of(wanted.domain.as_ref(), id) => all,
+        (Some(_), None) if wanted.domain.is_none() => all,
+        (None, Some(id)) if was.domain != wanted.domain && !is_of(was.domain.as_ref(), id) => of_dns,
+        (None, None) if was.domain != wanted.domain => of_dns,
         (Some(_) | None, None) | (None, Some(_)) => &[],
     };
     kinds.iter().copied().collect()

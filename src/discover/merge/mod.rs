@@ -8,7 +8,7 @@ pub use identity::drop_former;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::{SourceAnswer, SourceError};
+use super::source::{SourceAnswer, SourceError, failure};
 use crate::config::EndpointConfig;
 use crate::model::{
     AddressEntry, Boottime, Endpoint, EndpointName, EventKind, Freshness, Graces, HostName, Inventory, Now, Presence,
@@ -175,31 +175,21 @@ fn apply_answer(
 ) -> Option<EventKind> {
     let before = endpoint.sources.get(&kind).cloned();
     let was_stale = before.as_ref().is_some_and(Freshness::is_stale);
-    let error = match said {
-        Ok(found) => {
-            apply_source::apply(endpoint, kind, found, now.boottime);
-            found.incomplete.as_ref()
-        }
-        Err(error) => {
-            apply_source::note_failure(endpoint, kind, error);
-            Some(error)
-        }
-    };
-    let freshness = match error {
-        None => Freshness::Fresh { at: now },
+    match said {
+        Ok(found) => apply_source::apply(endpoint, kind, found, now.boottime),
+        Err(error) => apply_source::note_failure(endpoint, kind, error),
+    }
+    let (name, source) = (name.clone(), kind);
+    let (freshness, event) = match failure(said).map(ToString::to_string) {
+        None => (Freshness::Fresh { at: now }, was_stale.then_some(EventKind::SourceFresh { endpoint: name, source })),
         Some(error) => {
             let since = before.as_ref().map_or(now, Freshness::confirmed);
-            Freshness::Stale { since, error: error.to_string() }
+            let event = EventKind::SourceStale { endpoint: name, source, error: error.clone() };
+            (Freshness::Stale { since, error }, (!was_stale).then_some(event))
         }
     };
     endpoint.sources.insert(kind, freshness);
-    match error {
-        None => was_stale.then(|| EventKind::SourceFresh { endpoint: name.clone(), source: kind }),
-        Some(error) => {
-            let event = EventKind::SourceStale { endpoint: name.clone(), source: kind, error: error.to_string() };
-            (!was_stale).then_some(event)
-        }
-    }
+    event
 }
 
 fn expire(endpoint: &mut Endpoint, graces: Graces, now: Boottime) {

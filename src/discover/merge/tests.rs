@@ -122,7 +122,7 @@ fn told(kind: SourceKind, said: Result<SourceAnswer, SourceError>) -> Round {
 }
 
 fn failure() -> Result<SourceAnswer, SourceError> {
-    Err(SourceError::NotConfigured("addresses"))
+    Err(SourceError::NoApi("no answer".to_owned()))
 }
 
 /// `unknown` is the zone of the endpoint's own domain name.

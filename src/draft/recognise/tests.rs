@@ -15,16 +15,9 @@ fn record(name: &str) -> EndpointRecord {
         status: None,
         business: None,
         connection: None,
-        kind: None,
         region: None,
         vpc_id: None,
-        service_id: None,
         service_name: None,
-        service_region: None,
-        bandwidth: None,
-        dual_stack: None,
-        same_account: None,
-        zone_affinity: None,
     }
 }
 

@@ -128,7 +128,7 @@ impl TlsBudget {
         let Some(path) = &self.path else { return self.change(change).0 };
         let mut stuck = lock(&self.stuck);
         let patience = if *stuck { Duration::ZERO } else { PATIENCE };
-        let locked = file_lock::take(&path.with_extension("lock"), patience);
+        let locked = file_lock::acquire(&path.with_extension("lock"), patience);
         *stuck = matches!(&locked, Err(e) if e.kind() == io::ErrorKind::TimedOut);
         // Who only looks may have taken the same in meanwhile.
         while locked.is_ok() && !self.take_in(path, Damaged::GoesAside) {}

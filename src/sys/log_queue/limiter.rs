@@ -26,15 +26,6 @@ pub(super) struct Limiter<K, S> {
     next_sweep: Boottime,
 }
 
-/// What becomes of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is written.
-    Admitted,
-    /// It is only counted.
-    LeftOut,
-}
-
 /// Lines of one kind that were left out since the last summary.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Summary<S> {
@@ -59,13 +50,13 @@ impl<S> Default for Bucket<S> {
 }
 
 impl<S> Bucket<S> {
-    fn judge(&mut self, now: Boottime) -> Verdict {
+    fn admits(&mut self, now: Boottime) -> bool {
         if self.full_at.since(now) > REFILL * (BURST - 1) {
             self.left_out += 1;
-            return Verdict::LeftOut;
+            return false;
         }
         self.full_at = self.full_at.max(now).after(REFILL);
-        Verdict::Admitted
+        true
     }
 
     /// Full, and nothing to tell: a new one would be the same.
@@ -88,19 +79,19 @@ impl<K, S> Default for Limiter<K, S> {
 }
 
 impl<K: Eq + Hash, S: Clone> Limiter<K, S> {
-    /// Judges a line of this kind that comes now.
-    pub(super) fn judge(&mut self, kind: K, now: Boottime) -> Verdict {
+    /// Whether a line of this kind that comes now is written; else it is only counted.
+    pub(super) fn admits(&mut self, kind: K, now: Boottime) -> bool {
         if let Some(bucket) = self.kinds.get_mut(&kind) {
-            return bucket.judge(now);
+            return bucket.admits(now);
         }
         if self.kinds.len() >= MAX_KINDS && self.next_sweep <= now {
             self.kinds.retain(|_, bucket| !bucket.is_idle(now));
             self.next_sweep = now.after(REFILL);
         }
         if self.kinds.len() >= MAX_KINDS {
-            return self.rest.judge(now);
+            return self.rest.admits(now);
         }
-        self.kinds.entry(kind).or_default().judge(now)
+        self.kinds.entry(kind).or_default().admits(now)
     }
 
     /// Remembers what an admitted line of this kind was like.
@@ -128,7 +119,7 @@ mod tests {
     }
 
     fn admitted(limiter: &mut Limiter<usize, &str>, kind: usize, now: Boottime, lines: u32) -> u32 {
-        (0..lines).map(|_| u32::from(limiter.judge(kind, now) == Verdict::Admitted)).sum()
+        (0..lines).map(|_| u32::from(limiter.admits(kind, now))).sum()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who makes a log line: we, or somebody else by what he sends.
+//! Who makes a log line: we, or an outsider by what it sends.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -7,7 +7,7 @@ use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata};
 
-/// The tracing target of our own lines that somebody else can cause as often as he likes, such as a server that fails
+/// The tracing target of our own lines that an outsider can cause as often as it likes, such as a server that fails
 /// at every other probe, and of what became of targets and names. They are limited as the lines of libraries are; the
 /// module stays in the record.
 pub const PROVOKED: &str = "privatelinkd::provoked";

@@ -5,8 +5,8 @@
 //! records are dropped and counted: a stuck journal or a full pipe on stderr costs lines, never a probe. The first line
 //! after a loss says how much was lost.
 //!
-//! Others can make us log: a library warns of each packet that somebody sends. Such events are limited by kind before
-//! anything of them is formatted or copied, and have half of the queue: they never take the places of the rest.
+//! Others can make us log: a library warns of each packet that an outsider sends. Such events are limited by kind
+//! before anything of them is formatted or copied, and have half of the queue: they never take the places of the rest.
 
 mod journal;
 mod limiter;
@@ -18,9 +18,9 @@ mod style;
 mod thread;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tracing::{Event, Metadata, Subscriber, level_filters::LevelFilter};
@@ -33,7 +33,6 @@ pub use self::sink::{Lines, Sink};
 pub use self::style::Style;
 
 use self::journal::Journal;
-use self::limiter::Verdict;
 use self::maker::{Kind, Maker};
 use self::shared::{Queued, Sample, Shared};
 use super::clock::Clock;
@@ -79,17 +78,7 @@ impl LogQueue {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(level: LogLevel, sink: impl Sink) -> io::Result<(Self, QueueLayer)> {
-        let shared = Arc::new(Shared {
-            level: AtomicU8::new(level as u8),
-            drops: Drops::default(),
-            overflowed: AtomicU64::new(0),
-            limiter: Mutex::default(),
-            left_out: AtomicBool::new(false),
-            of_others: AtomicUsize::new(0),
-            queued: AtomicU64::new(0),
-            written: Mutex::new(0),
-            progress: Condvar::new(),
-        });
+        let shared = Arc::new(Shared { level: AtomicU8::new(level as u8), ..Shared::default() });
         let (queue, records) = sync_channel(CAPACITY);
         let thread = Arc::clone(&shared);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || thread::run(&records, &thread, sink))?;
@@ -131,12 +120,6 @@ impl LogQueue {
         self.shared.drops.clone()
     }
 
-    /// How many records were dropped since the start.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.shared.drops.get()
-    }
-
     /// Waits until everything queued so far is written, at most for `deadline`; false if it passed. Blocks: for the
     /// end of the process, outside the runtime.
     #[must_use]
@@ -161,7 +144,7 @@ impl QueueLayer {
 
     fn put_of_others(&self, event: &Event<'_>, now: Now) {
         let kind = Kind::new(event);
-        if self.shared.limiter().judge(kind.clone(), now.boottime) == Verdict::LeftOut {
+        if !self.shared.limiter().admits(kind.clone(), now.boottime) {
             self.shared.drops.add_one();
             if !self.shared.left_out.swap(true, Ordering::AcqRel) {
                 // The thread may sleep. A full queue wakes it anyway.
@@ -247,7 +230,7 @@ mod tests {
                 tracing::info!(n, "line");
             }
         });
-        let dropped = handle.dropped();
+        let dropped = handle.drops().get();
         // The thread holds one record in its hand, or has not taken it yet.
         assert!((499..=500).contains(&dropped), "{dropped}");
         assert!(!handle.flush(Duration::ZERO), "nothing can have been written");
@@ -302,7 +285,7 @@ mod tests {
             assert_eq!(count("79990 more like it: poor options"), 1, "{:?}", all.last());
             assert_eq!(count("790 more like it: the check failed"), 1, "{:?}", all.last());
             assert_eq!(count("were dropped"), 0, "there was room for all");
-            assert_eq!(handle.dropped(), 2 * (79_990 + 790), "all that was left out is counted");
+            assert_eq!(handle.drops().get(), 2 * (79_990 + 790), "all that was left out is counted");
         }
     }
 
@@ -324,7 +307,7 @@ mod tests {
         // The thread holds one record in its hand, or has not taken it yet.
         let theirs = count("<4>theirs");
         assert!((CAPACITY_FOR_OTHERS..=CAPACITY_FOR_OTHERS + 1).contains(&theirs), "{theirs}");
-        assert_eq!(handle.dropped(), (kinds.len() - theirs) as u64);
+        assert_eq!(handle.drops().get(), (kinds.len() - theirs) as u64);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) struct Sample {
 }
 
 /// What the layer, the thread and the handle share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) level: AtomicU8,
     /// All that were not written.

@@ -29,16 +29,7 @@ impl Style {
             LogFormat::Text => Self::Text,
         }
     }
-}
 
-/// systemd names the journal's stream as `device:inode`; comparing tells a service from a shell started below one
-/// (systemd.exec(5), `$JOURNAL_STREAM`).
-pub(super) fn stderr_is_the_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(io::stderr()).is_ok_and(|s| stream == format!("{}:{}", s.st_dev, s.st_ino))
-}
-
-impl Style {
     /// The line of a record, with its newline.
     #[must_use]
     pub fn line(self, record: &Record) -> String {
@@ -48,6 +39,13 @@ impl Style {
             Self::Json => json(record),
         }
     }
+}
+
+/// systemd names the journal's stream as `device:inode`; comparing tells a service from a shell started below one
+/// (systemd.exec(5), `$JOURNAL_STREAM`).
+pub(super) fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stderr()).is_ok_and(|s| stream == format!("{}:{}", s.st_dev, s.st_ino))
 }
 
 /// syslog's numbers (sd-daemon(3)).

@@ -14,7 +14,7 @@ use privatelinkd::cloud::http::{Http, Setup, Timeouts};
 use privatelinkd::cloud::metadata::{self, Metadata};
 use privatelinkd::cloud::openapi::KeySource as _;
 use privatelinkd::cloud::openapi::api_hosts::Origin;
-use privatelinkd::cloud::resolve::{Resolver, ResolverSetup};
+use privatelinkd::cloud::resolve::Resolver;
 use privatelinkd::config::CredentialsConfig;
 use privatelinkd::model::{Secret, Trust, TrustBundle};
 use privatelinkd::sys::clock::Clock;
@@ -35,7 +35,7 @@ async fn main() -> io::Result<()> {
     let keys = credentials.keys().await.ok().flatten();
     let report = credentials.report();
     let line = json!({
-        "provider": report.answered,
+        "provider": report.provider,
         "id": keys.as_ref().map(|k| k.id.clone()),
         "secret": keys.as_ref().map(|k| k.secret.expose()),
         "token": keys.as_ref().and_then(|k| k.token.as_ref()).map(Secret::expose),
@@ -51,8 +51,7 @@ async fn main() -> io::Result<()> {
 fn means(ca: &Path, resolver: SocketAddr, environment: &Environment) -> io::Result<FetchContext> {
     let certificate = CertificateDer::from_pem_file(ca).map_err(io::Error::other)?;
     let bundle = TrustBundle { path: ca.to_owned(), certificates: vec![certificate.to_vec()] };
-    let setup = ResolverSetup { servers: vec![resolver], timeout: Duration::from_secs(2) };
-    let resolver = Arc::new(Resolver::new(&setup).map_err(io::Error::other)?);
+    let resolver = Arc::new(Resolver::new(&[resolver], Duration::from_secs(2)).map_err(io::Error::other)?);
     let seconds = Duration::from_secs;
     let timeouts = Timeouts { connect: seconds(3), read: seconds(10), whole: seconds(20) };
     let trust = Some(Trust::File(Arc::new(bundle)));

@@ -224,9 +224,9 @@ impl Host {
         let cache = |boots| Arc::new(Cache::new(dir.clone(), identity.clone(), boot_id(boots)));
         let (at, old) = (self.clock.at(self.now), cache(self.boots));
         let inventory = Arc::new(self.finding.inventory.clone());
-        workshop.runtime.block_on(old.clone().save_inventory(inventory, at))?;
+        workshop.runtime.block_on(old.clone().save(inventory, at))?;
         if let Some(plan) = self.plan.clone() {
-            workshop.runtime.block_on(old.save_plan(Arc::new(plan), at))?;
+            workshop.runtime.block_on(old.save(Arc::new(plan), at))?;
         }
         if rebooted {
             self.boots += 1;
