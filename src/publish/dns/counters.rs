@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use hickory_server::proto::op::ResponseCode;
 
-use super::reference::Transport;
 use crate::model::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 
 /// Counts of one process's stub. Written by its threads, read by others; each number is right, several together may be
@@ -44,11 +43,7 @@ impl Counters {
     }
 
     /// Counts replies, and how long each of them took: from the first query read to the last reply sent.
-    pub fn answered(&self, transport: Transport, replies: &Tally, duration: Duration) {
-        let transport = match transport {
-            Transport::Udp => DnsTransport::Udp,
-            Transport::Tcp => DnsTransport::Tcp,
-        };
+    pub fn answered(&self, transport: DnsTransport, replies: &Tally, duration: Duration) {
         for (all, more) in self.answered[transport as usize].iter().zip(replies.0).filter(|(_, more)| *more > 0) {
             all.fetch_add(more, Relaxed);
         }

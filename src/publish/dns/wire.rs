@@ -17,8 +17,9 @@ use hickory_server::proto::serialize::binary::BinEncodable;
 
 use super::answer::{LARGEST_UDP, SMALLEST_UDP};
 use super::question;
-use super::reference::{Reference, Transport};
+use super::reference::Reference;
 use super::zone::Node;
+use crate::model::DnsTransport;
 
 const HEADER: usize = question::HEADER;
 /// Root, type, class, extended code, version, flags and length: an OPT record without options (RFC 6891, section
@@ -48,7 +49,7 @@ impl Image {
     fn render(reference: &Reference, name: &Name, kind: RecordType, edns: bool) -> Option<Self> {
         let query = query(name, kind, edns)?;
         let question = question::AT + question::name_end(query.get(question::AT..)?)? + question::TYPE_AND_CLASS;
-        let reply = reference.reply(&query, Transport::Udp)?.bytes;
+        let reply = reference.reply(&query, DnsTransport::Udp)?.bytes;
         if reply.get(question::AT..question) != query.get(question::AT..question) {
             return None;
         }

@@ -15,9 +15,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::model::DnsTransport;
 use crate::publish::dns::answer::LARGEST_UDP;
 use crate::publish::dns::question;
-use crate::publish::dns::reference::{Transport, Written};
+use crate::publish::dns::reference::Written;
 use crate::sys::sockets;
 
 /// How long one resolver may take before the next is asked. Stub resolvers wait for 5 s in all (resolv.conf(5)).
@@ -26,11 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: usize = 65_535;
 
 /// Their reply, or that there is none.
-pub(super) async fn reply(resolvers: &[SocketAddr], query: &[u8], transport: Transport) -> Written {
+pub(super) async fn reply(resolvers: &[SocketAddr], query: &[u8], transport: DnsTransport) -> Written {
     let code = |reply: &[u8]| reply.get(3).map_or(ResponseCode::ServFail, |flags| ResponseCode::from(0, flags & 0x0f));
     match ask(resolvers, query, transport).await {
         Some(bytes) => {
-            let fits = transport == Transport::Tcp || bytes.len() <= usize::from(LARGEST_UDP);
+            let fits = transport == DnsTransport::Tcp || bytes.len() <= usize::from(LARGEST_UDP);
             Written { code: code(&bytes), bytes: if fits { bytes } else { cut(&bytes) } }
         }
         None => Written { code: ResponseCode::ServFail, bytes: failure(query) },
@@ -64,12 +65,12 @@ fn without_records(message: &[u8]) -> Vec<u8> {
 }
 
 /// Asks one resolver after the other; `None` if none replies.
-async fn ask(resolvers: &[SocketAddr], query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+async fn ask(resolvers: &[SocketAddr], query: &[u8], transport: DnsTransport) -> Option<Vec<u8>> {
     for resolver in resolvers {
         let asked = async {
             match transport {
-                Transport::Udp => by_udp(*resolver, query).await,
-                Transport::Tcp => by_tcp(*resolver, query).await,
+                DnsTransport::Udp => by_udp(*resolver, query).await,
+                DnsTransport::Tcp => by_tcp(*resolver, query).await,
             }
         };
         if let Ok(Ok(reply)) = timeout(PATIENCE, asked).await {

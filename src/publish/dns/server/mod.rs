@@ -5,19 +5,28 @@
 //! packets and nobody else does.
 
 mod forward;
-mod shared;
 mod tcp;
 mod udp;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::shared::Shared;
 use crate::model::DnsTransport;
+use crate::publish::dns::{Answers, Counters};
+
+/// What the loops share with the agent.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The answers that are in force.
+    pub answers: Answers,
+    /// The counts of queries, replies and drops.
+    pub counters: Arc<Counters>,
+}
 
 /// A bound socket.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::forward;
-use super::shared::Shared;
+use super::{Shared, forward};
+use crate::model::DnsTransport;
 use crate::publish::dns::counters::Tally;
-use crate::publish::dns::reference::{Transport, Written};
+use crate::publish::dns::reference::Written;
 
 /// Connections at a time. Others wait in the kernel's queue until one ends.
 const CONNECTIONS: usize = 128;
@@ -69,16 +69,16 @@ async fn converse(stream: TcpStream, shared: &Shared, free: &Semaphore) -> io::R
         // In one segment (RFC 7766, section 8).
         let framed = [&length.to_be_bytes()[..], &reply.bytes].concat();
         timeout(idle(), stream.write_all(&framed)).await??;
-        shared.counters.answered(Transport::Tcp, &Tally::of(reply.code), read.elapsed());
+        shared.counters.answered(DnsTransport::Tcp, &Tally::of(reply.code), read.elapsed());
     }
     Ok(())
 }
 
 async fn reply(shared: &Shared, query: &[u8]) -> Option<Written> {
     let published = shared.answers.load_full();
-    let reply = published.reference.reply(query, Transport::Tcp)?;
+    let reply = published.reference.reply(query, DnsTransport::Tcp)?;
     if published.is_for_others(query, &reply) {
-        return Some(forward::reply(&published.forward, query, Transport::Tcp).await);
+        return Some(forward::reply(&published.forward, query, DnsTransport::Tcp).await);
     }
     Some(reply)
 }

@@ -15,11 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::forward;
-use super::shared::Shared;
+use super::{Shared, forward};
+use crate::model::DnsTransport;
 use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;
-use crate::publish::dns::reference::Transport;
 use crate::sys::datagrams::{self, Inbox, Outbox, Peer, V4, V6};
 
 /// Queries for others that wait. Those beyond are dropped, and whoever asked asks again.
@@ -106,7 +105,7 @@ impl Answerer {
         }
         // A full buffer loses replies, as the network may.
         dropped += outbox.send(self.socket.as_fd());
-        self.shared.counters.answered(Transport::Udp, &replies, read.elapsed());
+        self.shared.counters.answered(DnsTransport::Udp, &replies, read.elapsed());
         self.shared.counters.dropped(dropped);
     }
 }
@@ -116,7 +115,7 @@ fn outcome(published: &Published, packet: &[u8], reply: &mut Vec<u8>) -> Outcome
     if let Some(code) = published.images.reply(packet, reply) {
         return Outcome::Answered(code);
     }
-    match published.reference.reply(packet, Transport::Udp) {
+    match published.reference.reply(packet, DnsTransport::Udp) {
         Some(written) if published.is_for_others(packet, &written) => Outcome::ForOthers,
         Some(written) => {
             *reply = written.bytes;
@@ -141,9 +140,9 @@ async fn forward_all(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc
 impl Foreign {
     async fn forward(self, socket: Arc<UdpSocket>, shared: Shared) {
         let published = shared.answers.load_full();
-        let reply = forward::reply(&published.forward, &self.packet, Transport::Udp).await;
+        let reply = forward::reply(&published.forward, &self.packet, DnsTransport::Udp).await;
         if datagrams::send_to(socket.as_fd(), &reply.bytes, self.from).is_ok() {
-            shared.counters.answered(Transport::Udp, &Tally::of(reply.code), self.read.elapsed());
+            shared.counters.answered(DnsTransport::Udp, &Tally::of(reply.code), self.read.elapsed());
         } else {
             shared.counters.dropped(1);
         }
