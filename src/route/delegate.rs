@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::choice::{parse_server, server_text};
-use super::link::Registered;
+use super::choice::{Way, parse_server, server_text};
+use super::registration::Registration;
 use crate::model::HostName;
 
 /// The file's name.
@@ -28,13 +28,14 @@ pub(super) fn text(names: &BTreeSet<HostName>, servers: &[SocketAddr]) -> String
 }
 
 /// What such a file registers; what is not understood is left out.
-pub(super) fn parse(text: &str) -> Registered {
+pub(super) fn parse(text: &str) -> Registration {
     let values = |key: &'static str| {
         let of_line = move |line: &str| line.trim().strip_prefix(key).map(str::to_owned);
         let words = |value: String| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         text.lines().filter_map(of_line).flat_map(words)
     };
-    Registered {
+    Registration {
+        way: Way::DnsDelegate,
         servers: values("DNS=").filter_map(|word| parse_server(&word)).collect(),
         names: values("Domains=").filter_map(|word| word.strip_prefix('~')?.parse().ok()).collect(),
     }
@@ -61,7 +62,7 @@ mod tests {
             // A scope of an IPv6 address is of this host alone, and is never configured.
             let servers: Vec<SocketAddr> = servers.into_iter().map(|s| SocketAddr::new(s.ip(), s.port())).collect();
             let text = text(&names, &servers);
-            prop_assert_eq!(parse(&text), Registered { servers, names });
+            prop_assert_eq!(parse(&text), Registration { way: Way::DnsDelegate, servers, names });
             prop_assert!(text.lines().all(|line| line.len() < 2_000 || line.starts_with("DNS=")));
         }
 

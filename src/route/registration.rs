@@ -1,16 +1,20 @@
 //! What is registered with the resolver, and why nothing is.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::choice::{Obstacle, Way};
-use super::link::Registered;
+use crate::model::HostName;
 
-/// Something that is registered.
+/// What is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Registration {
-    pub(crate) way: Way,
-    pub(crate) what: Registered,
+pub(super) struct Registration {
+    pub(super) way: Way,
+    /// The addresses that systemd-resolved asks.
+    pub(super) servers: Vec<SocketAddr>,
+    /// For which names.
+    pub(super) names: BTreeSet<HostName>,
 }
 
 /// Why nothing was registered, or withdrawn.

@@ -6,6 +6,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::HostName;
 
 fn names() -> impl Strategy<Value = HostName> {
     proptest::sample::select(vec!["a.x", "b.x", "c.x"]).prop_map(|n| n.parse().unwrap())
