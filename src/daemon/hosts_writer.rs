@@ -164,19 +164,16 @@ fn sentence(receipt: &Receipt) -> String {
         return format!("degraded: {error}");
     }
     let with = |verdict: Verdict| receipt.names.values().filter(|v| **v == verdict).count();
-    let lost = with(Verdict::AgentLost);
     let names = match receipt.names.len() {
         0 => return "no name to publish".to_owned(),
         1 => "1 name".to_owned(),
         n => format!("{n} names"),
     };
-    match (receipt.in_conflict, lost) {
-        (true, _) => "degraded: somebody keeps removing the block".to_owned(),
-        (false, 1..) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
-        (false, 0) => match with(Verdict::Pending) {
-            0 => format!("{names} published, {} writes", receipt.writes),
-            n => format!("{n} of {names} not written yet"),
-        },
+    match (receipt.in_conflict, with(Verdict::AgentLost), with(Verdict::Pending)) {
+        (true, ..) => "degraded: somebody keeps removing the block".to_owned(),
+        (false, 1.., _) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
+        (false, 0, 0) => format!("{names} published, {} writes", receipt.writes),
+        (false, 0, n) => format!("{n} of {names} not written yet"),
     }
 }
 

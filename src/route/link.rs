@@ -88,14 +88,13 @@ pub(super) fn ask() -> [Step; 2] {
 
 /// What [`ask`] was answered: `Link 5 (privatelinkd): ~a.example.com ~b.example.com`, on one line or several.
 pub(super) fn answered(dns: &str, domain: &str) -> Registration {
-    let words = |text: &str| -> Vec<String> {
-        let values = text.split_once("): ").map_or("", |(_, values)| values);
-        values.split_whitespace().map(str::to_owned).collect()
-    };
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split_once("): ").map_or("", |(_, values)| values).split_whitespace()
+    }
     Registration {
         way: Way::Resolved,
-        servers: words(dns).iter().filter_map(|word| parse_server(word)).collect(),
-        names: words(domain).iter().filter_map(|word| word.strip_prefix('~')?.parse().ok()).collect(),
+        servers: words(dns).filter_map(parse_server).collect(),
+        names: words(domain).filter_map(|word| word.strip_prefix('~')?.parse().ok()).collect(),
     }
 }
 

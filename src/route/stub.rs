@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use super::question::{LARGEST, Said, query, said};
+use super::question::{LARGEST, query, serves};
 use crate::model::{Boottime, HostName};
 use crate::sys::clock::Clock;
 
@@ -81,15 +81,8 @@ fn served(server: SocketAddr, names: &BTreeSet<HostName>) -> io::Result<BTreeSet
     let from = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind::<SocketAddr>(from)?;
     socket.connect(server)?;
-    let mut served = BTreeSet::new();
-    for name in names {
-        match ask_one(&socket, name) {
-            Ok(true) => drop(served.insert(name.clone())),
-            Ok(false) => {}
-            Err(_) => break,
-        }
-    }
-    Ok(served)
+    let answers = names.iter().map_while(|name| Some((name, ask_one(&socket, name).ok()?)));
+    Ok(answers.filter(|(_, served)| *served).map(|(name, _)| name.clone()).collect())
 }
 
 fn ask_one(socket: &UdpSocket, name: &HostName) -> io::Result<bool> {
@@ -104,11 +97,9 @@ fn ask_one(socket: &UdpSocket, name: &HostName) -> io::Result<bool> {
         }
         socket.set_read_timeout(Some(left))?;
         let length = socket.recv(&mut packet)?;
-        match said(&packet[..length], id, name) {
-            Said::Yes => return Ok(true),
-            Said::No { .. } => return Ok(false),
-            // A late answer to an earlier question.
-            Said::Other => {}
+        // Else it is a late answer to an earlier question.
+        if let Some(served) = serves(&packet[..length], id, name) {
+            return Ok(served);
         }
     }
 }

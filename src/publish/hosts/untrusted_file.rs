@@ -97,15 +97,20 @@ fn open(path: &Path) -> Result<Option<(File, u32)>, ReadError> {
 
 /// Reads JSON of a known format. The format is looked at first, so that a newer version's file is called that.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ReadError> {
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        format: u32,
-    }
-    let Versioned { format } = serde_json::from_slice(bytes).map_err(|e| malformed(path, &e))?;
+    let format = format_of(bytes).map_err(|e| malformed(path, &e))?;
     if format != HANDOVER_FORMAT {
         return Err(ReadError::unfit(path, format_args!("expected format {HANDOVER_FORMAT}, found {format}")));
     }
     serde_json::from_slice(bytes).map_err(|e| malformed(path, &e))
+}
+
+/// The format that a JSON file says it has, whatever else is in it.
+pub(super) fn format_of(bytes: &[u8]) -> serde_json::Result<u32> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        format: u32,
+    }
+    serde_json::from_slice(bytes).map(|Versioned { format }| format)
 }
 
 /// The text of serde's error may quote the content; its place does not.

@@ -109,3 +109,13 @@ async fn serve(listener: Listener, shared: Shared, ended: mpsc::UnboundedSender<
         let _ = ended.send(Ended { address, transport, error });
     }
 }
+
+/// True if the network brought back what became of one peer, while the socket is as good as before: the connection was
+/// gone before it was accepted (accept(2)), or an earlier reply did not arrive (ip(7)).
+fn is_of_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+    };
+    let gone = matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted);
+    gone || matches!(error.kind(), HostUnreachable | NetworkUnreachable)
+}

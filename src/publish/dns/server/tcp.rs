@@ -4,13 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Shared, forward};
+use super::{Shared, forward, is_of_one_peer};
 use crate::model::DnsTransport;
 use crate::publish::dns::counters::Tally;
 use crate::publish::dns::reference::Written;
@@ -45,7 +46,7 @@ pub(super) async fn serve(listener: TcpListener, shared: &Shared) -> io::Result<
                     drop(place);
                 });
             }
-            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) if is_of_one_peer(&e) => {}
             Err(e) if is_passing(&e) => tokio::time::sleep(PAUSE).await,
             Err(e) => return Err(e),
         }
@@ -98,16 +99,7 @@ async fn read(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> io::R
     Ok(true)
 }
 
-/// True if the connection was gone before it was accepted (accept(2)).
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
-}
-
 /// True for a want of open files or memory.
 fn is_passing(error: &io::Error) -> bool {
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    const ENOBUFS: i32 = 105;
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS)) || error.kind() == io::ErrorKind::OutOfMemory
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Shared, forward};
+use super::{Shared, forward, is_of_one_peer};
 use crate::model::DnsTransport;
 use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;
@@ -79,7 +79,7 @@ impl Answerer {
         while !self.foreign.is_closed() {
             match inbox.receive(self.socket.as_fd()) {
                 Ok(()) => self.answer(&inbox, &mut outbox),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_of_one_packet(&e) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_of_one_peer(&e) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -147,10 +147,4 @@ impl Foreign {
             shared.counters.dropped(1);
         }
     }
-}
-
-/// True for what an earlier reply brought back from the network (ip(7)): the socket is as good as before.
-fn is_of_one_packet(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
 }

@@ -197,14 +197,14 @@ impl Core {
         self.life.look(sign, now);
         let patience = self.policy.publish.then_some(self.policy.agent_lost_after);
         let turn = self.life.judge(patience, now.boottime)?;
-        if self.admitted.show(self.life.is_lost()) {
+        if self.admitted.show(self.life.lost) {
             self.file.forgive();
         }
         Some(Action::Turned(turn)).filter(|_| self.policy.publish)
     }
 
     fn judge(&mut self, now: Boottime) {
-        if self.admitted.judge(&self.policy, self.life.is_lost(), now) {
+        if self.admitted.judge(&self.policy, self.life.lost, now) {
             self.file.forgive();
         }
     }

@@ -15,6 +15,7 @@ use crate::publish::hosts::block;
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::untrusted_file::format_of;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::regular_file;
 
@@ -132,11 +133,7 @@ pub fn parse_policy(bytes: &[u8]) -> Result<HostsPolicy, String> {
 
 /// Looks at the format first, so that a newer version's file is called that.
 fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        format: u32,
-    }
-    let Versioned { format } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let format = format_of(bytes).map_err(|e| e.to_string())?;
     if format != expected {
         return Err(format!("expected format {expected}, found {format}"));
     }

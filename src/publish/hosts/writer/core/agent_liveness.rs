@@ -29,7 +29,8 @@ pub(super) struct AgentLiveness {
     /// When it last showed life, as far as we know.
     heard: Boottime,
     looked: Option<Boottime>,
-    lost: bool,
+    /// It was silent for too long when it was judged last.
+    pub(super) lost: bool,
 }
 
 impl AgentLiveness {
@@ -57,10 +58,6 @@ impl AgentLiveness {
         let turned = std::mem::replace(&mut self.lost, lost) != lost;
         turned.then_some(if lost { AgentTurn::Lost(silent) } else { AgentTurn::Back })
     }
-
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost
-    }
 }
 
 #[cfg(test)]
@@ -81,7 +78,7 @@ mod tests {
         let mut life = AgentLiveness::new(at);
         life.look(sign, Now { boottime: at, wall: Wall(wall * 1000) });
         life.judge(PATIENCE, at);
-        life.is_lost()
+        life.lost
     }
 
     #[test]

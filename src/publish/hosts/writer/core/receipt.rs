@@ -31,8 +31,8 @@ impl Core {
             error_detail,
             writes: self.file.writes,
             failed_writes: self.file.failed_writes,
-            conflicts: self.file.conflict.count(),
-            in_conflict: self.file.conflict.is_active(),
+            conflicts: self.file.conflict.count,
+            in_conflict: self.file.conflict.active,
             left_out: left_out.map(|(name, what)| (name.clone(), what.to_string())).collect(),
             capped: self.admitted.capped.clone(),
         }
@@ -71,8 +71,8 @@ impl Core {
             () if !self.policy.publish => Verdict::Pending,
             () if !in_force && error == Some(PublishErrorKind::UnsupportedMetadata) => Verdict::UnsupportedMetadata,
             () if !in_force => Verdict::Pending,
-            () if self.file.conflict.is_active() => Verdict::Conflict,
-            () if self.life.is_lost() => Verdict::AgentLost,
+            () if self.file.conflict.active => Verdict::Conflict,
+            () if self.life.lost => Verdict::AgentLost,
             () if self.file.shadowed.contains(name) => Verdict::Shadowed,
             () => Verdict::Published,
         }

@@ -71,7 +71,7 @@ proptest! {
                     prop_assert!(old || fine, "{} {}", address, name);
                 }
             }
-            let lost = w.core.life.is_lost();
+            let lost = w.core.life.lost;
             for (address, name) in w.core.wanted().pairs() {
                 let answer = &now[name];
                 prop_assert!(answer.addresses.contains(&address) || lost && answer.standby.contains(&address));
