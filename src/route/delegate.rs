@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::choice::{Way, parse_server, server_text};
-use super::registration::Registration;
+use super::link::Registration;
 use crate::model::HostName;
 
 /// The file's name.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::choice::{Resolver, Way, leads_to_resolved, version};
 use super::delegate::{self, FILE};
-use super::link::{self, LINK, RESOLVECTL, Step, step};
-use super::registration::{Registration, RouteError};
+use super::link::{self, LINK, RESOLVECTL, Registration, Step, step};
+use super::registration::RouteError;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
 use crate::sys::{regular_file, subprocess};

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::choice::{Way, parse_server, server_text};
-use super::registration::Registration;
 use crate::model::HostName;
 
 /// The link; at most 15 characters.
@@ -31,6 +30,16 @@ pub(super) struct Step {
     pub(super) arguments: Vec<String>,
     /// Whether the rest makes sense without it.
     pub(super) needed: bool,
+}
+
+/// What is registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Registration {
+    pub(super) way: Way,
+    /// The addresses that systemd-resolved asks.
+    pub(super) servers: Vec<SocketAddr>,
+    /// For which names.
+    pub(super) names: BTreeSet<HostName>,
 }
 
 pub(super) fn step(program: &'static str, arguments: &[&str]) -> Step {

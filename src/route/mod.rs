@@ -32,11 +32,12 @@ use serde::Serialize;
 
 pub use choice::{Obstacle, Resolver, Way, choose, most_names};
 pub use host::Host;
+pub use question::Names;
 pub use registration::RouteError;
 pub use report::{Name, RouteReport, Server};
-pub use stub::Names;
 
-use self::registration::Registration;
+use self::link::Registration;
+use self::question::Round;
 use crate::config::{DnsConfig, RouteMode};
 use crate::model::HostName;
 
@@ -149,6 +150,6 @@ pub fn remove(host: &Host) -> Result<bool, RouteError> {
 pub fn show(host: &Host, dns: &DnsConfig, names: Names) -> Result<RouteReport, RouteError> {
     let resolver = host.look();
     let asked = choice::servers(&dns.listen);
-    let round = if dns.publish { stub::ask(&asked, &names.planned) } else { stub::Round::default() };
+    let round = if dns.publish { stub::ask(&asked, &names.planned) } else { Round::default() };
     Ok(RouteReport::new(dns, resolver, host.registered()?, &names, &round))
 }

@@ -3,6 +3,9 @@
 //! RFC 1035, §4.1: twelve octets of header, one question. By hand, because these are all that is needed of DNS here,
 //! and the DNS library stays in the rooms that live by it.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use crate::model::HostName;
 
 /// Octets of a header.
@@ -12,6 +15,24 @@ const TYPE_A: u16 = 1;
 const CLASS_IN: u16 = 1;
 /// Larger than what the stub says over UDP.
 pub(super) const LARGEST: usize = 1_500;
+
+/// The names that may be registered at present.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// Those that have an answer in the agent's plan.
+    pub planned: BTreeSet<HostName>,
+    /// Those that the config has and the plan lacks: nothing is known of their endpoint yet.
+    pub without_answer: BTreeSet<HostName>,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Round {
+    /// The servers that serve some name.
+    pub(super) servers: Vec<SocketAddr>,
+    /// The names that each of those serves.
+    pub(super) names: BTreeSet<HostName>,
+}
 
 /// A query for the addresses of a name, without recursion.
 pub(super) fn query(id: u16, name: &HostName) -> Vec<u8> {

@@ -1,21 +1,9 @@
-//! What is registered with the resolver, and why nothing is.
+//! Why nothing is registered with the resolver.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::choice::{Obstacle, Way};
-use crate::model::HostName;
-
-/// What is registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Registration {
-    pub(super) way: Way,
-    /// The addresses that systemd-resolved asks.
-    pub(super) servers: Vec<SocketAddr>,
-    /// For which names.
-    pub(super) names: BTreeSet<HostName>,
-}
+use super::choice::Obstacle;
 
 /// Why nothing was registered, or withdrawn.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::advice::advice;
 use super::choice::{self, Resolver, Way, choose};
-use super::registration::Registration;
-use super::stub::{Names, Round};
+use super::link::Registration;
+use super::question::{Names, Round};
 use crate::config::{DnsConfig, RouteMode};
 use crate::model::HostName;
 

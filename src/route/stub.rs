@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use super::question::{LARGEST, query, serves};
+use super::question::{LARGEST, Names, Round, query, serves};
 use crate::model::{Boottime, HostName};
 use crate::sys::clock::Clock;
 
@@ -16,24 +16,6 @@ const ANSWER: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long other servers are waited for once one serves every name: one of IPv6, say, on a host without.
 const OTHERS: Duration = Duration::from_secs(2);
-
-/// The names that may be registered at present.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
-    /// Those that have an answer in the agent's plan.
-    pub planned: BTreeSet<HostName>,
-    /// Those that the config has and the plan lacks: nothing is known of their endpoint yet.
-    pub without_answer: BTreeSet<HostName>,
-}
-
-/// What was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Round {
-    /// The servers that serve some name.
-    pub(super) servers: Vec<SocketAddr>,
-    /// The names that each of those serves.
-    pub(super) names: BTreeSet<HostName>,
-}
 
 /// Asks until every planned name is served, or for as long as `patience` lasts; then with what there is.
 pub(super) fn wait(servers: &[SocketAddr], names: &mut dyn FnMut() -> Names, patience: Duration) -> (Round, Names) {

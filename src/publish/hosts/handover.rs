@@ -19,7 +19,7 @@ use crate::sys::atomic_file::{self, Durability};
 const RECEIPT_BYTES: u64 = 2 * HANDOVER_BYTES;
 
 /// The time at which the kernel looks.
-pub(super) const NOW: Timestamps = {
+const NOW: Timestamps = {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     Timestamps { last_access: now, last_modification: now }
 };

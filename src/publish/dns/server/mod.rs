@@ -5,28 +5,19 @@
 //! packets and nobody else does.
 
 mod forward;
+mod shared;
 mod tcp;
 mod udp;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::shared::Shared;
 use crate::model::DnsTransport;
-use crate::publish::dns::{Answers, Counters};
-
-/// What the loops share with the agent.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    /// The answers that are in force.
-    pub answers: Answers,
-    /// The counts of queries, replies and drops.
-    pub counters: Arc<Counters>,
-}
 
 /// A bound socket.
 #[derive(Debug)]
@@ -108,14 +99,4 @@ async fn serve(listener: Listener, shared: Shared, ended: mpsc::UnboundedSender<
         // Nobody is there to hear it only when the agent ends.
         let _ = ended.send(Ended { address, transport, error });
     }
-}
-
-/// True if the network brought back what became of one peer, while the socket is as good as before: the connection was
-/// gone before it was accepted (accept(2)), or an earlier reply did not arrive (ip(7)).
-fn is_of_one_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
-    };
-    let gone = matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted);
-    gone || matches!(error.kind(), HostUnreachable | NetworkUnreachable)
 }

@@ -4,14 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
+use nix::errno::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Shared, forward, is_of_one_peer};
+use super::forward;
+use super::shared::{Shared, is_of_one_peer};
 use crate::model::DnsTransport;
 use crate::publish::dns::counters::Tally;
 use crate::publish::dns::reference::Written;
@@ -101,5 +102,6 @@ async fn read(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> io::R
 
 /// True for a want of open files or memory.
 fn is_passing(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Shared, forward, is_of_one_peer};
+use super::forward;
+use super::shared::{Shared, is_of_one_peer};
 use crate::model::DnsTransport;
 use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;

@@ -7,11 +7,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, StatxAttributes, StatxFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, StatxAttributes, StatxFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::error::FileError;
-use crate::publish::hosts::handover::NOW;
 use crate::sys::file_stamp::FileStamp;
 
 /// What tells a changed file from an unchanged one, and what a replacement must have too.
@@ -149,9 +148,11 @@ fn attributes(file: &File, path: &Path) -> Result<BTreeMap<CString, Vec<u8>>, Fi
 pub(super) fn stamp(file: &File, old: Option<&FileMetadata>, path: &Path) -> Result<u64, FileError> {
     /// The kernel stamps with the time of its last tick, 1 to 10 ms.
     const TRIES: u32 = 20;
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
     let mut tries = 0;
     loop {
-        rustix::fs::futimens(file, &NOW).map_err(FileError::io("stamp the new", path))?;
+        rustix::fs::futimens(file, &times).map_err(FileError::io("stamp the new", path))?;
         let has = FileMetadata::read(file, path)?.stamp.modified;
         tries += 1;
         if old.is_none_or(|o| o.stamp.modified != has) || tries == TRIES {

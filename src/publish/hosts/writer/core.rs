@@ -24,7 +24,6 @@ use self::file_state::FileState;
 pub use self::job::{AssertError, Asserted, Job};
 pub use self::provenance::{LastGood, Origin, Recalled, ThisHost};
 pub(super) use self::rate::LookRate;
-pub(super) use self::receipt::is_news;
 use crate::model::{Boottime, Handover, Now, Receipt};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::life_file::LifeFile;
@@ -235,6 +234,11 @@ impl Core {
             actions.push(Action::Save(kept));
         }
     }
+}
+
+/// True if the new receipt says something else than the time.
+pub(super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
+    Receipt { at: told.at, ..new.clone() } != *told
 }
 
 #[cfg(test)]

@@ -9,11 +9,6 @@ const MAX_DETAIL: usize = 500;
 /// Of so many names at most it is told what was left out of their answers.
 const MOST_LEFT_OUT: usize = 100;
 
-/// True if the new receipt says something else than the time.
-pub(in super::super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
-    Receipt { at: told.at, ..new.clone() } != *told
-}
-
 impl Core {
     /// What there is to tell.
     #[must_use]
