@@ -62,9 +62,9 @@ impl Host {
     /// Nobody else changes the registration while this is held.
     pub(super) fn lock(&self) -> Result<FileLock, RouteError> {
         let folder = self.own();
-        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        std::fs::create_dir_all(&folder).map_err(file_error(&folder))?;
         let path = folder.join("lock");
-        file_lock::take(&path, OTHERS).map_err(at(&path))
+        file_lock::take(&path, OTHERS).map_err(file_error(&path))
     }
 
     /// Notes whether there is anything to keep up to date: privatelinkd-route-refresh.service looks.
@@ -73,7 +73,7 @@ impl Host {
         let done = if wanted { std::fs::write(&path, "") } else { std::fs::remove_file(&path) };
         match done {
             Err(e) if e.kind() == io::ErrorKind::NotFound && !wanted => Ok(()),
-            other => other.map_err(at(&path)),
+            other => other.map_err(file_error(&path)),
         }
     }
 
@@ -99,7 +99,7 @@ impl Host {
         match regular_file::read(&path, LARGEST) {
             Ok(bytes) => return Ok(Some(delegate::parse(&String::from_utf8_lossy(&bytes)))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(at(&path)(e)),
+            Err(e) => return Err(file_error(&path)(e)),
         }
         if !self.has_link() {
             return Ok(None);
@@ -115,9 +115,9 @@ impl Host {
             Way::DnsDelegate => {
                 self.unlink()?;
                 let folder = self.delegates();
-                std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+                std::fs::create_dir_all(&folder).map_err(file_error(&folder))?;
                 let (path, text) = (folder.join(FILE), delegate::text(names, servers));
-                atomic_file::write(&path, text.as_bytes(), 0o644, Durability::Volatile).map_err(at(&path))?;
+                atomic_file::write(&path, text.as_bytes(), 0o644, Durability::Volatile).map_err(file_error(&path))?;
                 self.reload()
             }
             Way::Resolved => {
@@ -139,7 +139,7 @@ impl Host {
         match std::fs::remove_file(&path) {
             Ok(()) => self.reload().map(|()| true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(at(&path)(e)),
+            Err(e) => Err(file_error(&path)(e)),
         }
     }
 
@@ -201,7 +201,7 @@ fn call_text(step: &Step) -> String {
     if words.len() <= WORDS { words.join(" ") } else { format!("{} …", words[..WORDS].join(" ")) }
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> RouteError + use<> {
+fn file_error(path: &Path) -> impl Fn(io::Error) -> RouteError + use<> {
     let path = path.to_owned();
     move |source| RouteError::File { path: path.clone(), source }
 }

@@ -24,7 +24,7 @@ pub struct Tally([u64; DnsCode::ALL.len()]);
 impl Tally {
     /// Of one reply.
     #[must_use]
-    pub fn of(code: ResponseCode) -> Self {
+    pub fn one(code: ResponseCode) -> Self {
         let mut one = Self::default();
         one.add(code);
         one
@@ -47,8 +47,7 @@ impl Counters {
         for (all, more) in self.answered[transport as usize].iter().zip(replies.0).filter(|(_, more)| *more > 0) {
             all.fetch_add(more, Relaxed);
         }
-        let bucket =
-            DNS_DURATION_BUCKETS.iter().position(|most| duration <= *most).unwrap_or(DNS_DURATION_BUCKETS.len());
+        let bucket = DNS_DURATION_BUCKETS.partition_point(|most| *most < duration);
         let replies = replies.0.iter().sum();
         self.durations[bucket].fetch_add(replies, Relaxed);
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

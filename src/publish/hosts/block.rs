@@ -183,7 +183,8 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'
         }
         _ => {}
     }
-    let (mut bytes, place) = take_out(file, &known_lines([Some(wanted), last]));
+    let known = [Some(wanted), last].into_iter().flatten().flat_map(Block::lines).map(String::into_bytes);
+    let (mut bytes, place) = take_out(file, &known.collect());
     if wanted.entries.is_empty() {
         return Cow::Owned(bytes);
     }
@@ -317,10 +318,6 @@ fn take_out(file: &[u8], known: &BTreeSet<Vec<u8>>) -> (Vec<u8>, Option<usize>) 
         place = place.map(|p| p.min(out.len()));
     }
     (out, place)
-}
-
-fn known_lines<'b>(blocks: impl IntoIterator<Item = Option<&'b Block>>) -> BTreeSet<Vec<u8>> {
-    blocks.into_iter().flatten().flat_map(Block::lines).map(String::into_bytes).collect()
 }
 
 /// Reads a whole block back. `None` if a line between the markers is not one that we write.

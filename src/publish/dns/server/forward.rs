@@ -67,44 +67,43 @@ fn without_records(message: &[u8]) -> Vec<u8> {
 /// Asks one resolver after the other; `None` if none replies.
 async fn ask(resolvers: &[SocketAddr], query: &[u8], transport: DnsTransport) -> Option<Vec<u8>> {
     for resolver in resolvers {
-        let asked = async {
-            match transport {
-                DnsTransport::Udp => by_udp(*resolver, query).await,
-                DnsTransport::Tcp => by_tcp(*resolver, query).await,
-            }
-        };
-        if let Ok(Ok(reply)) = timeout(PATIENCE, asked).await {
+        if let Ok(Ok(reply)) = timeout(PATIENCE, ask_one(*resolver, query, transport)).await {
             return Some(reply);
         }
     }
     None
 }
 
-async fn by_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let socket = sockets::udp_to(resolver).await?;
+async fn ask_one(resolver: SocketAddr, query: &[u8], transport: DnsTransport) -> io::Result<Vec<u8>> {
     let ours = with_id(query, random_id()?);
-    socket.send(&ours).await?;
+    let reply = match transport {
+        DnsTransport::Udp => ask_by_udp(resolver, &ours).await?,
+        DnsTransport::Tcp => ask_by_tcp(resolver, &ours).await?,
+    };
+    Ok(with_id(&reply, [query[0], query[1]]))
+}
+
+async fn ask_by_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = sockets::udp_to(resolver).await?;
+    socket.send(query).await?;
     let mut reply = vec![0; LONGEST];
     loop {
         let length = socket.recv(&mut reply).await?;
-        if replies_to(&reply[..length], &ours) {
-            return Ok(with_id(&reply[..length], [query[0], query[1]]));
+        if replies_to(&reply[..length], query) {
+            reply.truncate(length);
+            return Ok(reply);
         }
     }
 }
 
-async fn by_tcp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+async fn ask_by_tcp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(resolver).await?;
-    let ours = with_id(query, random_id()?);
-    let length = u16::try_from(ours.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes()[..], &ours].concat()).await?;
+    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes()[..], query].concat()).await?;
     let mut reply = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut reply).await?;
-    if replies_to(&reply, &ours) {
-        Ok(with_id(&reply, [query[0], query[1]]))
-    } else {
-        Err(io::Error::other("expected a reply to the question, found another message"))
-    }
+    let expected = || io::Error::other("expected a reply to the question, found another message");
+    if replies_to(&reply, query) { Ok(reply) } else { Err(expected()) }
 }
 
 fn random_id() -> io::Result<[u8; 2]> {

@@ -71,7 +71,7 @@ async fn converse(stream: TcpStream, shared: &Shared, free: &Semaphore) -> io::R
         // In one segment (RFC 7766, section 8).
         let framed = [&length.to_be_bytes()[..], &reply.bytes].concat();
         timeout(idle(), stream.write_all(&framed)).await??;
-        shared.counters.answered(DnsTransport::Tcp, &Tally::of(reply.code), read.elapsed());
+        shared.counters.answered(DnsTransport::Tcp, &Tally::one(reply.code), read.elapsed());
     }
     Ok(())
 }

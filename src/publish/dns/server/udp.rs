@@ -143,7 +143,7 @@ impl Foreign {
         let published = shared.answers.load_full();
         let reply = forward::reply(&published.forward, &self.packet, DnsTransport::Udp).await;
         if datagrams::send_to(socket.as_fd(), &reply.bytes, self.from).is_ok() {
-            shared.counters.answered(DnsTransport::Udp, &Tally::of(reply.code), self.read.elapsed());
+            shared.counters.answered(DnsTransport::Udp, &Tally::one(reply.code), self.read.elapsed());
         } else {
             shared.counters.dropped(1);
         }
