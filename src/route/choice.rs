@@ -69,7 +69,7 @@ pub enum Obstacle {
     /// It is installed and does nothing.
     #[error("systemd-resolved does not run")]
     Inactive,
-    /// It runs, and nobody asks it.
+    /// It runs, and no program of this host asks it.
     #[error("systemd-resolved runs, but /etc/resolv.conf does not lead to it, nor does nsswitch.conf name `resolve`")]
     Unused,
     /// It lacks what we need.

@@ -63,8 +63,8 @@ pub(super) fn make() -> [Vec<Step>; 2] {
     ]
 }
 
-/// Makes it what it should be, whatever it is. Servers come last: without one nobody asks, and by then it is settled
-/// what for.
+/// Makes it what it should be, whatever it is. Servers come last: without one it asks nothing, and by then it is
+/// settled what for.
 pub(super) fn furnish(names: &BTreeSet<HostName>, servers: &[SocketAddr]) -> Vec<Step> {
     let list = |verb: &str, values: Vec<String>| {
         let head = [verb.to_owned(), LINK.to_owned()];

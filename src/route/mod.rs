@@ -6,8 +6,8 @@
 //!
 //! Registered is only what the stub serves at this moment, and one name at a time: a name that it does not serve goes
 //! the way it went before, and so does every name once the agent has stopped (privatelinkd-route.service is bound to
-//! its life). What nobody asked us to touch stays untouched: `/etc/resolv.conf`, NetworkManager, the global settings of
-//! systemd-resolved, which would lead every query of the host to the stub.
+//! its life). What no admin asked us to touch stays untouched: `/etc/resolv.conf`, NetworkManager, the global settings
+//! of systemd-resolved, which would lead every query of the host to the stub.
 //!
 //! [`choice`](choose), the texts and the one DNS question are pure; `host` and `stub` touch the world. `ip`,
 //! `resolvectl` and `systemctl` are called as programs: they speak netlink and D-Bus for us, are there wherever

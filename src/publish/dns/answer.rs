@@ -23,7 +23,7 @@ const EXPIRE: i32 = 1_209_600;
 /// The largest answer by UDP: no path makes fragments of it (DNS flag day 2020). All of ours are smaller.
 pub const LARGEST_UDP: u16 = 1232;
 
-/// The largest answer by UDP to somebody who doesn't say more (RFC 1035, section 4.2.1).
+/// The largest answer by UDP to a client that doesn't say more (RFC 1035, section 4.2.1).
 pub const SMALLEST_UDP: u16 = 512;
 
 /// That a refused name is none of ours, for who has EDNS: option 15, code 20 (RFC 8914, sections 2 and 4.21).

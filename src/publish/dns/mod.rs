@@ -40,7 +40,7 @@ pub struct Published {
     pub reference: Reference,
     /// Answers the usual.
     pub images: Images,
-    /// Who is asked for names of others; if there is nobody, they are refused.
+    /// The resolvers that are asked for names of others; without any these are refused.
     pub forward: Vec<SocketAddr>,
 }
 
@@ -53,7 +53,7 @@ impl Published {
         Self { reference, images, forward }
     }
 
-    /// Whether somebody else is to be asked this, who did not get an answer here.
+    /// Whether another resolver is to be asked this, which got no answer here.
     #[must_use]
     pub fn is_for_others(&self, query: &[u8], reply: &Written) -> bool {
         !self.forward.is_empty() && reply.code == ResponseCode::Refused && self.reference.is_elsewhere(query)

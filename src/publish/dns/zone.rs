@@ -1,7 +1,7 @@
 //! What the stub knows: the published names, as DNS sees them. Pure.
 //!
 //! Each published name is a zone of its own with one node, its apex. So the stub is authoritative for exactly what is
-//! published: a name beneath does not exist, and a name elsewhere is somebody else's.
+//! published: a name beneath does not exist, and a name elsewhere is for other servers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

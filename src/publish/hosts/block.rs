@@ -1,4 +1,5 @@
-//! Our block in somebody else's file: render, find, splice, strip. Pure, and over bytes: the file may hold anything.
+//! Our block in a file of other programs: render, find, splice, strip. Pure, and over bytes: the file may hold
+//! anything.
 //!
 //! ```text
 //! # BEGIN privatelinkd (managed by privatelinkd: changes in here are overwritten)
@@ -198,7 +199,7 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'
     Cow::Owned(bytes)
 }
 
-/// True if the first whole block says that nobody manages it.
+/// True if the first whole block says that it is managed by nobody any more: the package was removed.
 fn is_abandoned(file: &[u8]) -> bool {
     find(file).is_some_and(|block| block.starts_with(ABANDONED.as_bytes()))
 }

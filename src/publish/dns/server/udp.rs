@@ -22,11 +22,11 @@ use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;
 use crate::sys::datagrams::{self, Inbox, Outbox, Peer, V4, V6};
 
-/// Queries for others that wait. Those beyond are dropped, and whoever asked asks again.
+/// Queries for others that wait. Those beyond are dropped, and the client asks again.
 const WAITING: usize = 256;
 /// Queries that others are asked at a time.
 const FORWARDED: usize = 256;
-/// How long a thread that nobody asks sleeps before it looks whether it is still wanted. Nothing can wake it earlier:
+/// How long a thread without a query sleeps before it looks whether it is still wanted. Nothing can wake it earlier:
 /// to shut a socket down would end it for the service manager too, whose socket it may be.
 const NAP: Duration = Duration::from_secs(1);
 /// Bytes of its stack. What is not touched costs nothing.

@@ -1,8 +1,8 @@
-//! Replaces one file that belongs to somebody else, whole, and loses nothing of it.
+//! Replaces one file that belongs to other programs, too, whole, and loses nothing of it.
 //!
 //! The file is read, the caller says what it should hold, a new file beside it takes that content and all metadata of
-//! the old one, and takes its place by a rename. What can't be carried over is found before anything is replaced.
-//! An edit by somebody else that lands in between is seen right before the rename, and the work starts over from the
+//! the old one, and takes its place by a rename. What can't be carried over is found before anything is replaced. An
+//! edit by another program that lands in between is seen right before the rename, and the work starts over from the
 //! edited file. Readers see the old file or the new one; resolvers see a new inode and a modification time stamped at
 //! the swap (Go, c-ares and systemd-resolved each look at another of these).
 //!
@@ -32,7 +32,7 @@ use crate::sys::file_stamp::FileStamp;
 
 /// Largest file that is read, in bytes: what has grown too large can still be made smaller.
 const MAX_READ: u64 = 2 * MAX_FILE;
-/// Times that somebody else may change the file under our hands before we give up.
+/// Times that another program may change the file under our hands before we give up.
 const ATTEMPTS: u32 = 5;
 /// How long another writer of ours is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -88,7 +88,7 @@ pub fn no_hook(_: Step) -> io::Result<()> {
 pub struct Outcome {
     /// Whether the file was replaced.
     pub change: Change,
-    /// What it was seen to hold at the end: what was wanted, unless somebody changed it right after.
+    /// What it was seen to hold at the end: what was wanted, unless another program changed it right after.
     pub content: Vec<u8>,
     /// Of the file that held it; `None` if there is none.
     pub stamp: Option<FileStamp>,
@@ -118,7 +118,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// leaves it as it is. `wanted` is called again for each attempt. Blocks: for a blocking thread.
 ///
 /// # Errors
-/// The file is then as it was, or as somebody else made it meanwhile; only past [`Step::Renamed`] the new one is in
+/// The file is then as it was, or as another program made it meanwhile; only past [`Step::Renamed`] the new one is in
 /// place.
 pub fn replace(
     target: Target<'_>,
@@ -159,7 +159,7 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     atomic_file::remove_leftovers(&place.path).map_err(FileError::io("clear old temporary files of", &place.path))
 }
 
-/// One attempt; `None` if somebody else changed the file meanwhile.
+/// One attempt; `None` if another program changed the file meanwhile.
 fn swap(place: &Place, old: Option<&FileFound>, new: &[u8], steps: Hook<'_>) -> Result<Option<Outcome>, FileError> {
     let path = &place.path;
     if let Some(old) = old {

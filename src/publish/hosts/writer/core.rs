@@ -191,7 +191,7 @@ impl Core {
         self.judge(now);
     }
 
-    /// An idle writer has nobody to lose.
+    /// An idle writer has no agent to lose.
     fn take_life(&mut self, sign: Option<LifeFile>, now: Now) -> Option<Action> {
         self.life.look(sign, now);
         let patience = self.policy.publish.then_some(self.policy.agent_lost_after);

@@ -22,7 +22,8 @@ use crate::sys::blocking::blocking;
 use crate::sys::dir_watch::Changes;
 use crate::sys::log_queue::PROVOKED;
 
-/// Between two readings of the config for names that it lacks: whoever writes hand-overs can't make us read for ever.
+/// Between two readings of the config for names that it lacks: an agent that floods us with hand-overs can't make us
+/// read for ever.
 const REREAD: Duration = Duration::from_secs(5);
 /// The order of the files that are watched in the agent's folder.
 const PLAN: usize = 0;

@@ -138,11 +138,8 @@ impl FromConfig {
         let number = |n: &Option<usize>| n.map(|n| format!(":{n}")).unwrap_or_default();
         let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
         let place = format!("{file}{}{}", number(line), number(column));
-        self.refuse(
-            &place,
-            &format!("{place}: {key}expected {expected}, found {found}"),
-            1 + more + complaints.omitted,
-        );
+        let what = format!("{place}: {key}expected {expected}, found {found}");
+        self.refuse(&place, &what, 1 + more + complaints.omitted);
     }
 
     /// True if it is worth reading again without having been told so.

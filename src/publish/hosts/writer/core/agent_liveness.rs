@@ -10,7 +10,7 @@ use crate::model::{Boottime, Now};
 use crate::publish::hosts::life_file::LifeFile;
 
 /// Looks come every few seconds. Where more than this lies between two, we slept ourselves (the host was suspended, or
-/// this process stopped): that time is nobody's silence.
+/// this process stopped): that time is no silence of the agent's.
 const ASLEEP: Duration = Duration::from_secs(30);
 
 /// What is to be told.
@@ -51,7 +51,7 @@ impl AgentLiveness {
         self.looked = Some(at);
     }
 
-    /// Decides after a look whether it is lost. `patience` is `None` where nobody asks.
+    /// Decides after a look whether it is lost. `patience` is `None` while the writer is idle.
     pub(super) fn judge(&mut self, patience: Option<Duration>, now: Boottime) -> Option<AgentTurn> {
         let silent = now.since(self.heard);
         let lost = self.looked.is_some() && patience.is_some_and(|patience| silent >= patience);

@@ -1,4 +1,4 @@
-//! Is somebody else taking our block out again and again? (B11)
+//! Is another program taking our block out again and again? (B11)
 
 use std::collections::VecDeque;
 use std::time::Duration;

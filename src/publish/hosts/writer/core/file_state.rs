@@ -11,7 +11,7 @@ use crate::publish::hosts::block::{Block, Present};
 use crate::publish::hosts::file::Change;
 use crate::sys::file_stamp::FileStamp;
 
-/// After a change of the file by somebody else we wait until it has been quiet for this long, since many editors
+/// After a change of the file by another program we wait until it has been quiet for this long, since many editors
 /// empty a file first and fill it then.
 const QUIET: Duration = Duration::from_millis(30);
 /// But never longer than this in all: an absent block is back within 200 ms.
@@ -39,7 +39,7 @@ pub(super) struct FileState {
     looked: Option<Boottime>,
     read: Option<Read>,
     written: Option<Boottime>,
-    /// Of writes, those included that failed: whoever makes plans can't make us write for ever.
+    /// Of writes, those included that failed: an agent that floods us with plans can't make us write for ever.
     rate: WriteRate,
     /// First and latest touch by others since the last look.
     touched: Option<(Boottime, Boottime)>,

@@ -13,7 +13,8 @@ pub(in super::super) struct Rate<const BURST: u32, const MILLIS: u64> {
 
 /// For rewrites of the hosts file, each of which waits for the disk: ten at once, then one a second.
 pub(super) type WriteRate = Rate<10, 1000>;
-/// For looks at what somebody else may have changed. One change may be told more than once, so there are more of these.
+/// For looks at what the agent or an admin may have changed. One change may be told more than once, so there are more
+/// of these.
 pub(in super::super) type LookRate = Rate<40, 250>;
 
 impl<const BURST: u32, const MILLIS: u64> Rate<BURST, MILLIS> {
