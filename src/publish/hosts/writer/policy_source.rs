@@ -29,7 +29,8 @@ impl PolicySource for watch::Receiver<Arc<HostsPolicy>> {
     }
 
     async fn changed(&mut self) {
-        if watch::Receiver::changed(self).await.is_err() {
+        // The channel's own `changed`.
+        if Self::changed(self).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
