@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use hickory_server::proto::op::Message;
-use privatelinkd::publish::dns::reference::Transport;
+use privatelinkd::model::DnsTransport;
 
 use crate::dns_fixture::{ORDERS, packet, published, query, wire_name};
 use crate::support::cases;
@@ -20,7 +20,7 @@ fn the_hot_path_and_the_reference_give_the_same_bytes() {
     let packets = u64::from(cases()) * EACH;
     for n in 0..packets {
         let packet = packet(&mut rng);
-        let reference = published.reference.reply(&packet, Transport::Udp);
+        let reference = published.reference.reply(&packet, DnsTransport::Udp);
         if let Some(reference) = &reference {
             replies += 1;
             let bytes = &reference.bytes;
@@ -62,7 +62,7 @@ fn fuzzed_packets_leave_nothing_behind() {
         }
         let packet = packet(&mut rng);
         let _ = published.images.reply(&packet, &mut reply);
-        for transport in [Transport::Udp, Transport::Tcp] {
+        for transport in [DnsTransport::Udp, DnsTransport::Tcp] {
             let _ = published.reference.reply(&packet, transport);
         }
     }
@@ -83,7 +83,7 @@ fn promised_questions_cost_nothing() {
     let mut packet = query(&wire_name(ORDERS), 1, &[]);
     for count in [2_u16, 3, 65_535] {
         packet[4..6].copy_from_slice(&count.to_be_bytes());
-        let reply = published.reference.reply(&packet, Transport::Udp).unwrap();
+        let reply = published.reference.reply(&packet, DnsTransport::Udp).unwrap();
         assert_eq!((reply.bytes.len(), reply.bytes[3] & 0x0f), (12, 1), "{count}");
     }
 }
@@ -105,7 +105,7 @@ fn packets_of_noise_are_answered_or_dropped() {
     let mut rng = Rng::new();
     for _ in 0..cases() {
         let noise: Vec<u8> = (0..rng.usize(..80)).map(|_| rng.u8(..)).collect();
-        for transport in [Transport::Udp, Transport::Tcp] {
+        for transport in [DnsTransport::Udp, DnsTransport::Tcp] {
             let reply = published.reference.reply(&noise, transport);
             assert_eq!(reply.is_some(), noise.len() >= 12 && noise[2] & 0x80 == 0, "{noise:02x?}");
         }

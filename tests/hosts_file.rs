@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use privatelinkd::model::PublishErrorKind;
-use privatelinkd::publish::hosts::file::{self, Change, FileError, NoHook, Outcome, Step, Steps, Target};
+use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome, Step, Target, no_hook};
 use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
 
@@ -38,10 +38,10 @@ impl Room {
     fn read(&self) -> String {
         std::fs::read_to_string(self.hosts()).unwrap()
     }
-    fn replace_at(&self, path: &Path, steps: &mut dyn Steps) -> Result<Outcome, FileError> {
+    fn replace_at(&self, path: &Path, steps: Hook<'_>) -> Result<Outcome, FileError> {
         file::replace(Target { path, lock: &self.lock() }, steps, add_line)
     }
-    fn replace(&self, steps: &mut dyn Steps) -> Result<Outcome, FileError> {
+    fn replace(&self, steps: Hook<'_>) -> Result<Outcome, FileError> {
         self.replace_at(&self.hosts(), steps)
     }
 }
@@ -87,7 +87,7 @@ fn content_mode_owner_and_attributes_are_kept() {
         std::os::unix::fs::chown(&hosts, Some(12345), Some(23456)).unwrap();
     }
     let before = std::fs::metadata(&hosts).unwrap();
-    let outcome = room.replace(&mut NoHook).unwrap();
+    let outcome = room.replace(&mut no_hook).unwrap();
     let after = std::fs::metadata(&hosts).unwrap();
     let (stamp, content) = (FileStamp::read(&room.hosts()), b"127.0.0.1 localhost\nours\n".to_vec());
     assert_eq!(outcome, Outcome { change: Change::Written, content, stamp });
@@ -109,12 +109,12 @@ fn acls_are_kept_and_a_default_acl_of_the_folder_is_not_inherited() {
     if set(&room.etc(), "system.posix_acl_default", &acl()).is_err() {
         return skipped("acls", "the file system has no ACLs");
     }
-    room.replace(&mut NoHook).unwrap();
+    room.replace(&mut no_hook).unwrap();
     assert_eq!(get(&room.hosts(), ACCESS), None);
     std::fs::write(room.hosts(), "b\n").unwrap();
     set(&room.hosts(), ACCESS, &acl()).unwrap();
     let mode = std::fs::metadata(room.hosts()).unwrap().mode();
-    room.replace(&mut NoHook).unwrap();
+    room.replace(&mut no_hook).unwrap();
     assert_eq!(get(&room.hosts(), ACCESS), Some(acl()));
     assert_eq!(std::fs::metadata(room.hosts()).unwrap().mode(), mode);
 }
@@ -126,7 +126,7 @@ fn the_modification_time_is_new_and_never_ahead() {
     for i in 0..20 {
         std::fs::write(room.hosts(), format!("{i}\n")).unwrap();
         let written = std::fs::metadata(room.hosts()).unwrap().modified().unwrap();
-        room.replace(&mut NoHook).unwrap();
+        room.replace(&mut no_hook).unwrap();
         let stamped = std::fs::metadata(room.hosts()).unwrap().modified().unwrap();
         assert_ne!(stamped, written);
         assert!(last.is_none_or(|l| stamped > l));
@@ -139,7 +139,7 @@ fn the_modification_time_is_new_and_never_ahead() {
 fn a_file_that_is_right_is_left_alone() {
     let room = Room::new("x\nours\n");
     let before = std::fs::metadata(room.hosts()).unwrap();
-    assert_eq!(room.replace(&mut NoHook).unwrap().change, Change::Unchanged);
+    assert_eq!(room.replace(&mut no_hook).unwrap().change, Change::Unchanged);
     let after = std::fs::metadata(room.hosts()).unwrap();
     assert_eq!((after.ino(), after.ctime_nsec()), (before.ino(), before.ctime_nsec()));
 }
@@ -149,7 +149,7 @@ fn a_symbolic_link_stays_and_its_target_is_replaced() {
     let room = Room::new("a\n");
     let link = room.dir.path().join("link");
     symlink("etc/hosts", &link).unwrap();
-    room.replace_at(&link, &mut NoHook).unwrap();
+    room.replace_at(&link, &mut no_hook).unwrap();
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(room.read(), "a\nours\n");
 }
@@ -158,7 +158,7 @@ fn a_symbolic_link_stays_and_its_target_is_replaced() {
 fn a_missing_file_is_created_for_everybody_to_read() {
     let room = Room::new("");
     std::fs::remove_file(room.hosts()).unwrap();
-    assert_eq!(room.replace(&mut NoHook).unwrap().change, Change::Created);
+    assert_eq!(room.replace(&mut no_hook).unwrap().change, Change::Created);
     assert_eq!(std::fs::metadata(room.hosts()).unwrap().mode() & 0o7777, 0o644);
     assert_eq!(room.read(), "ours\n");
 }
@@ -171,11 +171,11 @@ fn what_is_no_file_is_refused() {
     std::fs::create_dir(other("folder")).unwrap();
     nix::unistd::mkfifo(&other("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (name, found) in [("dangling", "a symbolic link to nothing"), ("folder", "a folder"), ("pipe", "a pipe")] {
-        let e = room.replace_at(&other(name), &mut NoHook).unwrap_err();
+        let e = room.replace_at(&other(name), &mut no_hook).unwrap_err();
         assert!(matches!(&e, FileError::NotRegular { found: f, .. } if *f == found), "{name}: {e}");
     }
     std::fs::File::create(other("large")).unwrap().set_len(file::MAX_FILE + 1).unwrap();
-    assert!(matches!(room.replace_at(&other("large"), &mut NoHook), Err(FileError::TooLarge(_))));
+    assert!(matches!(room.replace_at(&other("large"), &mut no_hook), Err(FileError::TooLarge(_))));
     assert_eq!(std::fs::metadata(other("large")).unwrap().len(), file::MAX_FILE + 1, "it is left as it is");
     // A change that doesn't make it larger makes nothing worse: an address may still move.
     let moved = |content: &[u8]| {
@@ -184,7 +184,7 @@ fn what_is_no_file_is_refused() {
         Some(content)
     };
     let lock = room.lock();
-    file::replace(Target { path: &other("large"), lock: &lock }, &mut NoHook, moved).unwrap();
+    file::replace(Target { path: &other("large"), lock: &lock }, &mut no_hook, moved).unwrap();
     assert!(std::fs::read(other("large")).unwrap().starts_with(b"#\0"));
     std::fs::File::create(other("huge")).unwrap().set_len(5 * file::MAX_FILE).unwrap();
     assert!(matches!(file::read(&other("huge")), Err(FileError::TooLarge(_))));
@@ -193,7 +193,7 @@ fn what_is_no_file_is_refused() {
 #[test]
 fn where_nothing_can_be_created_nothing_changes() {
     // Read-only for everybody, root too.
-    let e = Room::new("").replace_at(Path::new("/proc/version"), &mut NoHook).unwrap_err();
+    let e = Room::new("").replace_at(Path::new("/proc/version"), &mut no_hook).unwrap_err();
     assert!(matches!(e, FileError::Io { .. } | FileError::UnsupportedMetadata { .. }), "{e}");
     let room = Room::new("a\n");
     // Root may write where the mode forbids it, but not where the file system does.
@@ -201,7 +201,7 @@ fn where_nothing_can_be_created_nothing_changes() {
     let Some(closed) = Undo::after(program, &[close], &[open], &room.etc()) else {
         return skipped("read-only folder", "the file system has no immutable folders");
     };
-    let e = room.replace(&mut NoHook).unwrap_err();
+    let e = room.replace(&mut no_hook).unwrap_err();
     drop(closed);
     assert_eq!(e.kind(), PublishErrorKind::Io);
     assert_eq!(room.read(), "a\n");
@@ -244,7 +244,7 @@ fn a_mount_point_is_found_before_anything_is_touched() {
     let Some(_mounted) = Undo::after("mount", &["--bind", &source], &[], &hosts) else {
         return skipped("mount point", "no right to mount here");
     };
-    let e = room.replace(&mut NoHook).unwrap_err();
+    let e = room.replace(&mut no_hook).unwrap_err();
     assert_eq!(e.kind(), PublishErrorKind::MountPoint, "{e}");
     assert_eq!((room.read().as_str(), room.names()), ("a\n", vec!["hosts".to_owned()]));
 }
@@ -257,7 +257,7 @@ fn flags_of_the_file_are_respected() {
         let Some(_set) = Undo::after("chattr", &[&on], &[&off], &room.hosts()) else {
             return skipped("flags", "no right or no way to set them here");
         };
-        let e = room.replace(&mut NoHook).unwrap_err();
+        let e = room.replace(&mut no_hook).unwrap_err();
         assert_eq!(e.kind(), PublishErrorKind::UnsupportedMetadata, "{e}");
         assert!(e.to_string().contains(&on), "{e}");
         assert_eq!(room.names(), ["hosts"]);
@@ -289,7 +289,7 @@ fn another_writer_of_ours_is_waited_for() {
             drop(held);
         });
         let (hosts, lock) = (room.hosts(), room.lock());
-        file::replace(Target { path: &hosts, lock: &lock }, &mut NoHook, |c| {
+        file::replace(Target { path: &hosts, lock: &lock }, &mut no_hook, |c| {
             assert!(free.load(Ordering::SeqCst), "read before the lock was ours");
             add_line(c)
         })
@@ -298,17 +298,28 @@ fn another_writer_of_ours_is_waited_for() {
 }
 
 /// Does something at one step, the first `times` times that it is reached.
-struct At<F>(Step, usize, F);
-
-impl<F: FnMut() -> io::Result<()>> Steps for At<F> {
-    fn at(&mut self, step: Step) -> io::Result<()> {
-        if step == self.0 && self.1 > 0 {
-            self.1 -= 1;
-            return (self.2)();
+fn at(at: Step, mut times: usize, mut work: impl FnMut() -> io::Result<()>) -> impl FnMut(Step) -> io::Result<()> {
+    move |step| {
+        if step == at && times > 0 {
+            times -= 1;
+            return work();
         }
         Ok(())
     }
 }
+
+const ALL: [Step; 10] = [
+    Step::Locked,
+    Step::Read,
+    Step::Checked,
+    Step::TempWritten,
+    Step::MetadataCopied,
+    Step::TempSynced,
+    Step::Rechecked,
+    Step::Renamed,
+    Step::DirSynced,
+    Step::ReadBack,
+];
 
 /// Steps before which an edit by somebody else is seen.
 const SEEN: [Step; 5] = [Step::Read, Step::Checked, Step::TempWritten, Step::MetadataCopied, Step::TempSynced];
@@ -324,7 +335,7 @@ fn an_edit_by_somebody_else_in_between_survives() {
                 "same size" => std::fs::write(&hosts, "e\n"),
                 _ => std::fs::write(&other, "a\nedited\n").and_then(|()| std::fs::rename(&other, &hosts)),
             };
-            room.replace(&mut At(step, 1, edit)).unwrap();
+            room.replace(&mut at(step, 1, edit)).unwrap();
             let expected = if how == "same size" { "e\nours\n" } else { "a\nedited\nours\n" };
             assert_eq!(room.read(), expected, "{how} after {step:?}");
             assert_eq!(room.names(), ["hosts"]);
@@ -338,7 +349,7 @@ fn a_change_of_mode_in_between_survives() {
         let room = Room::new("a\n");
         let hosts = room.hosts();
         let chmod = || std::fs::set_permissions(&hosts, std::fs::Permissions::from_mode(0o600));
-        room.replace(&mut At(step, 1, chmod)).unwrap();
+        room.replace(&mut at(step, 1, chmod)).unwrap();
         assert_eq!(std::fs::metadata(&hosts).unwrap().mode() & 0o7777, 0o600, "after {step:?}");
     }
 }
@@ -349,7 +360,7 @@ fn a_file_that_appears_in_between_is_not_overwritten() {
         let room = Room::new("");
         let hosts = room.hosts();
         std::fs::remove_file(&hosts).unwrap();
-        room.replace(&mut At(step, 1, || std::fs::write(&hosts, "theirs\n"))).unwrap();
+        room.replace(&mut at(step, 1, || std::fs::write(&hosts, "theirs\n"))).unwrap();
         assert_eq!(room.read(), "theirs\nours\n", "after {step:?}");
     }
 }
@@ -363,28 +374,28 @@ fn who_edits_without_end_wins() {
         n += 1;
         std::fs::write(&hosts, format!("edit {n}\n"))
     };
-    let e = room.replace(&mut At(Step::Read, usize::MAX, edit)).unwrap_err();
+    let e = room.replace(&mut at(Step::Read, usize::MAX, edit)).unwrap_err();
     assert_eq!(e.kind(), PublishErrorKind::Busy);
     assert_eq!((room.read(), room.names()), (format!("edit {n}\n"), vec!["hosts".to_owned()]));
 }
 
 #[test]
 fn a_fault_at_any_step_leaves_the_old_file_or_the_new_one() {
-    for step in Step::ALL {
+    for step in ALL {
         for missing in [false, true] {
             let room = Room::new("a\n");
             if missing {
                 std::fs::remove_file(room.hosts()).unwrap();
             }
             let fault = || Err(io::Error::from(io::ErrorKind::StorageFull));
-            let e = room.replace(&mut At(step, 1, fault)).unwrap_err();
+            let e = room.replace(&mut at(step, 1, fault)).unwrap_err();
             assert_eq!(e.kind(), PublishErrorKind::Io);
             let old = if missing { None } else { Some("a\n".to_owned()) };
             let new = Some(if missing { "ours\n" } else { "a\nours\n" }.to_owned());
             let expected = if step >= Step::Renamed { new } else { old };
             assert_eq!(std::fs::read_to_string(room.hosts()).ok(), expected, "{step:?}");
             assert!(room.names().iter().all(|n| n == "hosts"), "{step:?}: {:?}", room.names());
-            room.replace(&mut NoHook).unwrap();
+            room.replace(&mut no_hook).unwrap();
         }
     }
 }

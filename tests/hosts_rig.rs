@@ -6,7 +6,7 @@ use std::time::Duration;
 use privatelinkd::model::Families;
 use privatelinkd::model::{Answer, AnswerReason, Identity, Plan, Receipt};
 use privatelinkd::publish::admission::AdmissionRules;
-use privatelinkd::publish::hosts::writer::{self, FixedPolicy, PolicySource, Setup, ThisHost};
+use privatelinkd::publish::hosts::writer::{self, PolicySource, Setup, ThisHost};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
@@ -65,7 +65,7 @@ impl Host {
     }
     /// The writer with [`Self::policy`].
     pub(crate) fn start(&self) -> Running {
-        self.start_with(FixedPolicy::new(watch::channel(Arc::new(self.policy())).1))
+        self.start_with(watch::channel(Arc::new(self.policy())).1)
     }
     pub(crate) fn start_with(&self, policies: impl PolicySource + 'static) -> Running {
         let mut stages = Stages::new(Clock::System);
@@ -86,7 +86,7 @@ pub(crate) struct Running {
     pub(crate) receipts: watch::Receiver<Option<Receipt>>,
     stages: Stages,
     token: CancellationToken,
-    task: tokio::task::JoinHandle<Result<(), writer::WriterError>>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -96,7 +96,7 @@ impl Running {
     }
     pub(crate) async fn stop(self) {
         self.token.cancel();
-        self.task.await.unwrap().unwrap();
+        self.task.await.unwrap();
     }
 }
 

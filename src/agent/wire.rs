@@ -29,7 +29,7 @@ use crate::publish;
 use crate::publish::dns::Counters;
 use crate::publish::hosts::publisher::{HandoverReporting, HostsPublisher};
 use crate::publish::hosts::receipts::ReceiptFollower;
-use crate::publish::hosts::writer::{self, FixedPolicy, ThisHost};
+use crate::publish::hosts::writer::{self, ThisHost};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::{self, EventReceiver, EventSender};
 use crate::sys::heartbeat::{Beat, Stages};
@@ -200,14 +200,14 @@ impl Wiring {
     /// The privileged half, where it is no process of its own.
     fn wire_writer(&self, beat: Beat, supervisor: &mut Supervisor) {
         let setup = writer::Setup {
-            policies: FixedPolicy::new(self.settings.policy.subscribe()),
+            policies: self.settings.policy.subscribe(),
             here: ThisHost::of_this_machine(),
             clock: self.clock,
             beat,
             // Read back from where others read them.
             receipts: watch::Sender::default(),
         };
-        supervisor.add_fallible("hosts", writer::run(setup, supervisor.token()));
+        supervisor.add("hosts", writer::run(setup, supervisor.token()));
     }
 
     fn wire_service(&self, views: &Views, supervisor: &mut Supervisor) {

@@ -21,6 +21,7 @@ use crate::observe::{Build, events};
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
 use crate::publish::hosts::receipts::receipt_events;
 use crate::publish::hosts::writer::{self, ClaimFolders, FromConfig, PolicySource, ThisHost};
+use crate::sys::blocking::blocking;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::{self, EventSender};
 use crate::sys::heartbeat::Stages;
@@ -71,7 +72,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
         said: said.clone(),
     };
     let setup = writer::Setup { policies, here: ThisHost::of_this_machine(), clock, beat, receipts };
-    supervisor.add_fallible("hosts", writer::run(setup, token.clone()));
+    supervisor.add("hosts", writer::run(setup, token.clone()));
     supervisor.add("report", tell(told, said, sender, clock, token.clone()));
     supervisor.add("service", service::run(options.service, report, stages, token));
     let over = CancellationToken::new();
@@ -85,12 +86,9 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
 
 async fn follow(path: PathBuf, environment: Environment, claim: ClaimFolders) -> FromConfig {
     let at = path.clone();
-    let folders = tokio::task::spawn_blocking(move || config::folders(&at)).await;
-    // Only a fault of ours keeps them from being found; then the writer waits for a config that can be used.
-    let folders = folders.map_or_else(
-        |_| Folders { agent_run_dir: PathBuf::new(), run_dir: PathBuf::new(), state_dir: PathBuf::new() },
-        |f| Folders { agent_run_dir: f.run_dir, run_dir: f.hosts_run_dir, state_dir: f.hosts_state_dir },
-    );
+    let found = blocking(move || config::folders(&at)).await;
+    let folders =
+        Folders { agent_run_dir: found.run_dir, run_dir: found.hosts_run_dir, state_dir: found.hosts_state_dir };
     FromConfig::new(path, environment, folders, claim).await
 }
 
@@ -166,19 +164,16 @@ fn sentence(receipt: &Receipt) -> String {
         return format!("degraded: {error}");
     }
     let with = |verdict: Verdict| receipt.names.values().filter(|v| **v == verdict).count();
-    let lost = with(Verdict::AgentLost);
     let names = match receipt.names.len() {
         0 => return "no name to publish".to_owned(),
         1 => "1 name".to_owned(),
         n => format!("{n} names"),
     };
-    match (receipt.in_conflict, lost) {
-        (true, _) => "degraded: somebody keeps removing the block".to_owned(),
-        (false, 1..) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
-        (false, 0) => match with(Verdict::Pending) {
-            0 => format!("{names} published, {} writes", receipt.writes),
-            n => format!("{n} of {names} not written yet"),
-        },
+    match (receipt.in_conflict, with(Verdict::AgentLost), with(Verdict::Pending)) {
+        (true, ..) => "degraded: somebody keeps removing the block".to_owned(),
+        (false, 1.., _) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
+        (false, 0, 0) => format!("{names} published, {} writes", receipt.writes),
+        (false, 0, n) => format!("{n} of {names} not written yet"),
     }
 }
 

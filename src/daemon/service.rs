@@ -30,24 +30,20 @@ pub struct ServiceStatus {
 
 /// What has been told so far.
 #[derive(Debug, Default)]
-struct Told {
-    ready: bool,
-    status: String,
-    reloads: u64,
-}
+struct Told(ServiceStatus);
 
 impl Told {
     /// What is new. `late` once [`READY_AT_LATEST`] is over.
     fn news(&mut self, report: &ServiceStatus, late: bool) -> Vec<Word> {
         let mut words = Vec::new();
-        let ready = self.ready || report.ready || late;
-        if ready && (!self.ready || report.reloads != self.reloads) {
+        let ready = self.0.ready || report.ready || late;
+        if ready && (!self.0.ready || report.reloads != self.0.reloads) {
             words.push(Word::Ready);
         }
-        if report.status != self.status {
+        if report.status != self.0.status {
             words.push(Word::Status(report.status.clone()));
         }
-        *self = Self { ready, status: report.status.clone(), reloads: report.reloads };
+        self.0 = ServiceStatus { ready, ..report.clone() };
         words
     }
 }
@@ -74,7 +70,7 @@ impl Appointments {
         if now >= self.quiet_until {
             words = self.told.news(report, now >= self.late_at);
             // Who waits for readiness waits for it alone.
-            if !words.is_empty() && self.told.ready {
+            if !words.is_empty() && self.told.0.ready {
                 self.quiet_until = now + PAUSE;
             }
         }
@@ -87,7 +83,7 @@ impl Appointments {
 
     /// When something is due without news.
     fn next(&self) -> Option<Instant> {
-        let late = (!self.told.ready).then_some(self.late_at);
+        let late = (!self.told.0.ready).then_some(self.late_at);
         let alive = self.alive_interval.map(|_| self.alive_at);
         late.into_iter().chain(alive).min()
     }

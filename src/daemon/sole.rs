@@ -1,4 +1,4 @@
-//! One agent and one hosts writer a folder: a second one would take the files of the first over, and whoever reads them
+//! One agent and one hosts writer a folder: a second one would take the files of the first over, and their readers
 //! would obey it.
 //!
 //! Both folders of a process are locked, since `/run` may be emptied at any time, and a lock on a file that is gone

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::sys::atomic_file::parent;
+use crate::sys::blocking::blocking;
 use crate::sys::dir_watch::{Changes, DirWatch};
 use crate::sys::file_stamp::FileStamp;
 
@@ -36,15 +36,9 @@ impl FileWatcher {
     /// May be dropped at any time without losing a change.
     pub(super) async fn changed(&mut self) -> Changes {
         loop {
-            let told = match &mut self.watch {
-                Some(watch) => tokio::select! {
-                    changes = watch.changed() => changes,
-                    () = tokio::time::sleep_until(self.next_poll) => Changes::NONE,
-                },
-                None => {
-                    tokio::time::sleep_until(self.next_poll).await;
-                    Changes::NONE
-                }
+            let told = tokio::select! {
+                changes = told_by(&mut self.watch) => changes,
+                () = tokio::time::sleep_until(self.next_poll) => Changes::NONE,
             };
             if !told.is_empty() {
                 if self.watch.as_ref().is_some_and(DirWatch::is_broken) {
@@ -64,7 +58,7 @@ impl FileWatcher {
     async fn poll(&mut self) -> Changes {
         let seen = if self.watch.is_some() {
             let files = self.files.clone();
-            spawn_blocking(move || stamps(&files)).await.unwrap_or_default()
+            blocking(move || stamps(&files)).await
         } else {
             let (watch, seen) = open(self.files.clone()).await;
             self.watch = watch;
@@ -83,6 +77,13 @@ impl FileWatcher {
     }
 }
 
+async fn told_by(watch: &mut Option<DirWatch>) -> Changes {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The watch first, so that no change falls between it and the first look. Making one costs a thread: not for a folder
 /// that is not there.
 async fn open(files: Vec<PathBuf>) -> (Option<DirWatch>, Vec<Option<FileStamp>>) {
@@ -90,7 +91,7 @@ async fn open(files: Vec<PathBuf>) -> (Option<DirWatch>, Vec<Option<FileStamp>>)
         let there = files.iter().all(|file| parent(file).is_dir());
         (there.then(|| DirWatch::new(&files).ok()).flatten(), stamps(&files))
     };
-    spawn_blocking(work).await.unwrap_or_default()
+    blocking(work).await
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Option<FileStamp>> {

@@ -1,7 +1,6 @@
 //! What an admin can do where nothing is registered for him: what his resolver must be told. Pure.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use crate::model::HostName;
@@ -9,29 +8,19 @@ use crate::model::HostName;
 /// How the resolvers that people run beside systemd-resolved are told, with these names and this server.
 pub(super) fn advice(names: &BTreeSet<HostName>, server: SocketAddr) -> String {
     let (ip, port) = (server.ip(), server.port());
-    let mut text = String::from(
+    let dnsmasq: String = names.iter().map(|name| format!("server=/{name}/{ip}#{port}\n")).collect();
+    let private = |name| format!("    domain-insecure: \"{name}\"\n    private-domain: \"{name}\"\n");
+    let private: String = names.iter().map(private).collect();
+    let zone = |name| format!("stub-zone:\n    name: \"{name}\"\n    stub-addr: {ip}@{port}\n");
+    let zones: String = names.iter().map(zone).collect();
+    format!(
         "Programs that read the hosts file need nothing of this. For others the resolver of this host has to ask the \
-         stub\nfor these names and for no others; privatelinkd changes neither it nor /etc/resolv.conf.\n",
-    );
-    // Writing to a String can't fail.
-    let heading = |text: &mut String, what: &str| text.push_str(&format!("\n# {what}\n"));
-    heading(
-        &mut text,
-        "dnsmasq: /etc/dnsmasq.d/privatelinkd.conf; NetworkManager with dns=dnsmasq: \
-         /etc/NetworkManager/dnsmasq.d/privatelinkd.conf",
-    );
-    for name in names {
-        let _ = writeln!(text, "server=/{name}/{ip}#{port}");
-    }
-    heading(&mut text, "unbound: /etc/unbound/unbound.conf.d/privatelinkd.conf");
-    text.push_str("server:\n    do-not-query-localhost: no\n");
-    for name in names {
-        let _ = writeln!(text, "    domain-insecure: \"{name}\"\n    private-domain: \"{name}\"");
-    }
-    for name in names {
-        let _ = writeln!(text, "stub-zone:\n    name: \"{name}\"\n    stub-addr: {ip}@{port}");
-    }
-    text
+         stub\nfor these names and for no others; privatelinkd changes neither it nor /etc/resolv.conf.\n\
+         \n# dnsmasq: /etc/dnsmasq.d/privatelinkd.conf; NetworkManager with dns=dnsmasq: \
+         /etc/NetworkManager/dnsmasq.d/privatelinkd.conf\n{dnsmasq}\
+         \n# unbound: /etc/unbound/unbound.conf.d/privatelinkd.conf\nserver:\n    do-not-query-localhost: no\n\
+         {private}{zones}"
+    )
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub enum Obstacle {
     /// It is installed and does nothing.
     #[error("systemd-resolved does not run")]
     Inactive,
-    /// It runs, and nobody asks it.
+    /// It runs, and no program of this host asks it.
     #[error("systemd-resolved runs, but /etc/resolv.conf does not lead to it, nor does nsswitch.conf name `resolve`")]
     Unused,
     /// It lacks what we need.
@@ -149,15 +149,14 @@ pub(super) fn version(text: &str) -> Option<u32> {
 /// the sources of nsswitch.conf's `hosts`.
 #[must_use]
 pub(super) fn leads_to_resolved(resolv_conf: &str, nsswitch: &str) -> bool {
-    let words = |line: &str, key: &str| -> Vec<String> {
-        let line = line.split(['#', ';']).next().unwrap_or_default();
-        let mut words = line.split_whitespace();
-        if words.next() == Some(key) { words.map(str::to_owned).collect() } else { Vec::new() }
-    };
-    let stub = |word: &String| word == "127.0.0.53" || word == "127.0.0.54";
-    let servers = resolv_conf.lines().flat_map(|line| words(line, "nameserver"));
-    let sources = nsswitch.lines().flat_map(|line| words(line, "hosts:"));
-    servers.into_iter().any(|word| stub(&word)) || sources.into_iter().any(|word| word == "resolve")
+    fn words<'t>(text: &'t str, key: &str) -> impl Iterator<Item = &'t str> {
+        let bare = text.lines().map(|line| line.split(['#', ';']).next().unwrap_or_default());
+        bare.map(str::split_whitespace)
+            .filter_map(move |mut words| (words.next() == Some(key)).then_some(words))
+            .flatten()
+    }
+    let to_stub = words(resolv_conf, "nameserver").any(|word| matches!(word, "127.0.0.53" | "127.0.0.54"));
+    to_stub || words(nsswitch, "hosts:").any(|word| word == "resolve")
 }
 
 #[cfg(test)]

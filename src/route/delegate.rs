@@ -4,11 +4,10 @@
 //! A domain with `~` only routes, and is not searched; without `DefaultRoute=` nothing else is asked of these servers.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::choice::{parse_server, server_text};
-use super::link::Registered;
+use super::choice::{Way, parse_server, server_text};
+use super::link::Registration;
 use crate::model::HostName;
 
 /// The file's name.
@@ -16,26 +15,24 @@ pub(super) const FILE: &str = "privatelinkd.dns-delegate";
 
 /// The whole file. One name a line: people read it.
 pub(super) fn text(names: &BTreeSet<HostName>, servers: &[SocketAddr]) -> String {
-    let mut text =
-        "# By privatelinkd-route.service; `privatelinkd route remove` takes it away.\n[Delegate]\n".to_owned();
     let servers: Vec<String> = servers.iter().map(|server| server_text(*server)).collect();
-    // Writing to a String can't fail.
-    let _ = writeln!(text, "DNS={}\nDefaultRoute=no", servers.join(" "));
-    for name in names {
-        let _ = writeln!(text, "Domains=~{name}");
-    }
-    text
+    let domains: String = names.iter().map(|name| format!("Domains=~{name}\n")).collect();
+    format!(
+        "# By privatelinkd-route.service; `privatelinkd route remove` takes it away.\n\
+         [Delegate]\nDNS={}\nDefaultRoute=no\n{domains}",
+        servers.join(" ")
+    )
 }
 
 /// What such a file registers; what is not understood is left out.
-pub(super) fn parse(text: &str) -> Registered {
+pub(super) fn parse(text: &str) -> Registration {
     let values = |key: &'static str| {
-        let of_line = move |line: &str| line.trim().strip_prefix(key).map(str::to_owned);
-        let words = |value: String| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        text.lines().filter_map(of_line).flat_map(words)
+        let lines = text.lines().filter_map(move |line| line.trim().strip_prefix(key));
+        lines.flat_map(str::split_whitespace)
     };
-    Registered {
-        servers: values("DNS=").filter_map(|word| parse_server(&word)).collect(),
+    Registration {
+        way: Way::DnsDelegate,
+        servers: values("DNS=").filter_map(parse_server).collect(),
         names: values("Domains=").filter_map(|word| word.strip_prefix('~')?.parse().ok()).collect(),
     }
 }
@@ -61,7 +58,7 @@ mod tests {
             // A scope of an IPv6 address is of this host alone, and is never configured.
             let servers: Vec<SocketAddr> = servers.into_iter().map(|s| SocketAddr::new(s.ip(), s.port())).collect();
             let text = text(&names, &servers);
-            prop_assert_eq!(parse(&text), Registered { servers, names });
+            prop_assert_eq!(parse(&text), Registration { way: Way::DnsDelegate, servers, names });
             prop_assert!(text.lines().all(|line| line.len() < 2_000 || line.starts_with("DNS=")));
         }
 

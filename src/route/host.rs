@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::choice::{Resolver, Way, leads_to_resolved, version};
 use super::delegate::{self, FILE};
-use super::link::{self, LINK, Program, Registered, Step};
-use super::registration::{Registration, RouteError};
+use super::link::{self, LINK, RESOLVECTL, Registration, Step, step};
+use super::registration::RouteError;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
 use crate::sys::{regular_file, subprocess};
@@ -16,6 +16,8 @@ use crate::sys::{regular_file, subprocess};
 const CALL: Duration = Duration::from_secs(10);
 /// How long another `install` or `remove` is waited for: as long as one may take.
 const OTHERS: Duration = Duration::from_secs(45);
+const SYSTEMCTL: &str = "systemctl";
+const RESOLVED: &str = "systemd-resolved.service";
 /// Largest of the files that are read here.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -60,9 +62,9 @@ impl Host {
     /// Nobody else changes the registration while this is held.
     pub(super) fn lock(&self) -> Result<FileLock, RouteError> {
         let folder = self.own();
-        std::fs::create_dir_all(&folder).map_err(at(&folder))?;
+        std::fs::create_dir_all(&folder).map_err(file_error(&folder))?;
         let path = folder.join("lock");
-        file_lock::acquire(&path, OTHERS).map_err(at(&path))
+        file_lock::acquire(&path, OTHERS).map_err(file_error(&path))
     }
 
     /// Notes whether there is anything to keep up to date: privatelinkd-route-refresh.service looks.
@@ -71,7 +73,7 @@ impl Host {
         let done = if wanted { std::fs::write(&path, "") } else { std::fs::remove_file(&path) };
         match done {
             Err(e) if e.kind() == io::ErrorKind::NotFound && !wanted => Ok(()),
-            other => other.map_err(at(&path)),
+            other => other.map_err(file_error(&path)),
         }
     }
 
@@ -82,8 +84,8 @@ impl Host {
             String::from_utf8_lossy(&bytes).into_owned()
         };
         // What can't be asked is not there.
-        let said = self.call("resolvectl", &["--version".to_owned()]).ok();
-        let active = self.call("systemctl", &["is-active", "systemd-resolved.service"].map(str::to_owned)).ok();
+        let said = self.call(&step(RESOLVECTL, &["--version"])).ok();
+        let active = self.call(&step(SYSTEMCTL, &["is-active", RESOLVED])).ok();
         Resolver {
             version: said.and_then(|ended| version(&ended.out)),
             active: active.is_some_and(|ended| matches!(ended.out.trim(), "active" | "reloading")),
@@ -95,35 +97,33 @@ impl Host {
     pub(super) fn registered(&self) -> Result<Option<Registration>, RouteError> {
         let path = self.delegates().join(FILE);
         match regular_file::read(&path, LARGEST) {
-            Ok(bytes) => {
-                let what = delegate::parse(&String::from_utf8_lossy(&bytes));
-                return Ok(Some(Registration { way: Way::DnsDelegate, what }));
-            }
+            Ok(bytes) => return Ok(Some(delegate::parse(&String::from_utf8_lossy(&bytes)))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(at(&path)(e)),
+            Err(e) => return Err(file_error(&path)(e)),
         }
         if !self.has_link() {
             return Ok(None);
         }
-        let [dns, domain] = link::ask().map(|step| self.take(&step));
-        Ok(Some(Registration { way: Way::Resolved, what: link::answered(&dns?, &domain?) }))
+        let [dns, domain] = link::ask().map(|step| self.call_well(&step));
+        Ok(Some(link::answered(&dns?, &domain?)))
     }
 
     /// Registers just this, whatever was registered before.
-    pub(super) fn register(&self, way: Way, what: &Registered) -> Result<(), RouteError> {
+    pub(super) fn register(&self, wanted: &Registration) -> Result<(), RouteError> {
+        let Registration { way, servers, names } = wanted;
         match way {
             Way::DnsDelegate => {
                 self.unlink()?;
                 let folder = self.delegates();
-                std::fs::create_dir_all(&folder).map_err(at(&folder))?;
-                let (path, text) = (folder.join(FILE), delegate::text(&what.names, &what.servers));
-                atomic_file::write(&path, text.as_bytes(), 0o644, Durability::Volatile).map_err(at(&path))?;
+                std::fs::create_dir_all(&folder).map_err(file_error(&folder))?;
+                let (path, text) = (folder.join(FILE), delegate::text(names, servers));
+                atomic_file::write(&path, text.as_bytes(), 0o644, Durability::Volatile).map_err(file_error(&path))?;
                 self.reload()
             }
             Way::Resolved => {
                 self.undelegate()?;
                 self.make_link()?;
-                self.take_all(&link::furnish(&what.names, &what.servers))
+                self.call_all(&link::furnish(names, servers))
             }
         }
     }
@@ -139,7 +139,7 @@ impl Host {
         match std::fs::remove_file(&path) {
             Ok(()) => self.reload().map(|()| true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(at(&path)(e)),
+            Err(e) => Err(file_error(&path)(e)),
         }
     }
 
@@ -147,7 +147,7 @@ impl Host {
         if !self.has_link() {
             return Ok(false);
         }
-        self.take(&link::unmake()).map(|_| true)
+        self.call_well(&link::unmake()).map(|_| true)
     }
 
     fn make_link(&self) -> Result<(), RouteError> {
@@ -155,22 +155,21 @@ impl Host {
             return Ok(());
         }
         let [best, other] = link::make();
-        self.take_all(&best).or_else(|_| self.take_all(&other))
+        self.call_all(&best).or_else(|_| self.call_all(&other))
     }
 
     /// Has systemd-resolved read its files anew. One that does not run will, when it starts, and one that is about to
     /// end with the system takes no orders.
     fn reload(&self) -> Result<(), RouteError> {
-        let words = ["reload", "systemd-resolved.service"].map(str::to_owned);
-        let Err(error) = self.well("systemctl", &words) else { return Ok(()) };
-        let state = self.call("systemctl", &["is-system-running".to_owned()]);
+        let Err(error) = self.call_well(&step(SYSTEMCTL, &["reload", RESOLVED])) else { return Ok(()) };
+        let state = self.call(&step(SYSTEMCTL, &["is-system-running"]));
         let ends = state.is_ok_and(|ended| ended.out.trim() == "stopping");
         if ends || !self.look().active { Ok(()) } else { Err(error) }
     }
 
-    fn take_all(&self, steps: &[Step]) -> Result<(), RouteError> {
+    fn call_all(&self, steps: &[Step]) -> Result<(), RouteError> {
         for step in steps {
-            match self.take(step) {
+            match self.call_well(step) {
                 Err(error) if step.needed => return Err(error),
                 _ => {}
             }
@@ -178,39 +177,31 @@ impl Host {
         Ok(())
     }
 
-    fn take(&self, step: &Step) -> Result<String, RouteError> {
-        let name = match step.program {
-            Program::Ip => "ip",
-            Program::Resolvectl => "resolvectl",
-        };
-        self.well(name, &step.arguments)
-    }
-
     /// Calls a program, which must succeed; what it printed.
-    fn well(&self, name: &'static str, arguments: &[String]) -> Result<String, RouteError> {
-        let ended = self.call(name, arguments)?;
+    fn call_well(&self, step: &Step) -> Result<String, RouteError> {
+        let ended = self.call(step)?;
         if ended.well {
             return Ok(ended.out);
         }
-        Err(RouteError::Failed { call: call_text(name, arguments), said: ended.err })
+        Err(RouteError::Failed { call: call_text(step), said: ended.err })
     }
 
-    fn call(&self, name: &'static str, arguments: &[String]) -> Result<subprocess::Ended, RouteError> {
-        let path = self.programs.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-        let path = path.ok_or(RouteError::NoProgram { name })?;
-        let failed = |e: io::Error| RouteError::Failed { call: call_text(name, arguments), said: e.to_string() };
-        subprocess::run(&path, arguments, CALL).map_err(failed)
+    fn call(&self, step: &Step) -> Result<subprocess::Ended, RouteError> {
+        let path = self.programs.iter().map(|folder| folder.join(step.program)).find(|path| path.is_file());
+        let path = path.ok_or(RouteError::NoProgram { name: step.program })?;
+        let failed = |e: io::Error| RouteError::Failed { call: call_text(step), said: e.to_string() };
+        subprocess::run(&path, &step.arguments, CALL).map_err(failed)
     }
 }
 
 /// The first words: a list of 256 names says nothing to anybody.
-fn call_text(name: &str, arguments: &[String]) -> String {
+fn call_text(step: &Step) -> String {
     const WORDS: usize = 5;
-    let words: Vec<&str> = std::iter::once(name).chain(arguments.iter().map(String::as_str)).collect();
+    let words: Vec<&str> = std::iter::once(step.program).chain(step.arguments.iter().map(String::as_str)).collect();
     if words.len() <= WORDS { words.join(" ") } else { format!("{} …", words[..WORDS].join(" ")) }
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> RouteError + use<> {
+fn file_error(path: &Path) -> impl Fn(io::Error) -> RouteError + use<> {
     let path = path.to_owned();
     move |source| RouteError::File { path: path.clone(), source }
 }

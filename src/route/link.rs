@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::choice::{parse_server, server_text};
+use super::choice::{Way, parse_server, server_text};
 use crate::model::HostName;
 
 /// The link; at most 15 characters.
@@ -18,34 +18,31 @@ pub(super) const LINK: &str = "privatelinkd";
 const PEER: &str = "privatelinkd-p";
 const ADDRESS: &str = "192.0.0.8/32";
 
-/// Whom to call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Program {
-    /// iproute2.
-    Ip,
-    /// Of systemd-resolved.
-    Resolvectl,
-}
+/// iproute2.
+const IP: &str = "ip";
+/// Of systemd-resolved.
+pub(super) const RESOLVECTL: &str = "resolvectl";
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {
-    pub(super) program: Program,
+    pub(super) program: &'static str,
     pub(super) arguments: Vec<String>,
     /// Whether the rest makes sense without it.
     pub(super) needed: bool,
 }
 
 /// What is registered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Registered {
-    /// Whom systemd-resolved asks.
-    pub servers: Vec<SocketAddr>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Registration {
+    pub(super) way: Way,
+    /// The addresses that systemd-resolved asks.
+    pub(super) servers: Vec<SocketAddr>,
     /// For which names.
-    pub names: BTreeSet<HostName>,
+    pub(super) names: BTreeSet<HostName>,
 }
 
-fn step(program: Program, arguments: &[&str]) -> Step {
+pub(super) fn step(program: &'static str, arguments: &[&str]) -> Step {
     Step { program, arguments: arguments.iter().map(|a| (*a).to_owned()).collect(), needed: true }
 }
 
@@ -56,34 +53,33 @@ fn if_possible(step: Step) -> Step {
 /// Makes the link: the best kind first, each a list of steps of which all must succeed.
 pub(super) fn make() -> [Vec<Step>; 2] {
     [
-        vec![step(Program::Ip, &["link", "add", LINK, "type", "dummy"])],
+        vec![step(IP, &["link", "add", LINK, "type", "dummy"])],
         // A kernel without the driver of dummies.
         vec![
-            step(Program::Ip, &["link", "add", LINK, "type", "veth", "peer", "name", PEER]),
-            if_possible(step(Program::Ip, &["link", "set", PEER, "addrgenmode", "none"])),
-            step(Program::Ip, &["link", "set", PEER, "up"]),
+            step(IP, &["link", "add", LINK, "type", "veth", "peer", "name", PEER]),
+            if_possible(step(IP, &["link", "set", PEER, "addrgenmode", "none"])),
+            step(IP, &["link", "set", PEER, "up"]),
         ],
     ]
 }
 
-/// Makes it what it should be, whatever it is. Servers come last: without one nobody asks, and by then it is settled
-/// what for.
+/// Makes it what it should be, whatever it is. Servers come last: without one it asks nothing, and by then it is
+/// settled what for.
 pub(super) fn furnish(names: &BTreeSet<HostName>, servers: &[SocketAddr]) -> Vec<Step> {
-    use Program::{Ip, Resolvectl};
     let list = |verb: &str, values: Vec<String>| {
         let head = [verb.to_owned(), LINK.to_owned()];
-        Step { program: Resolvectl, arguments: head.into_iter().chain(values).collect(), needed: true }
+        Step { program: RESOLVECTL, arguments: head.into_iter().chain(values).collect(), needed: true }
     };
     vec![
-        if_possible(step(Ip, &["link", "set", LINK, "addrgenmode", "none"])),
-        step(Ip, &["address", "replace", ADDRESS, "dev", LINK, "scope", "global"]),
-        step(Ip, &["link", "set", LINK, "up"]),
-        step(Resolvectl, &["default-route", LINK, "no"]),
-        if_possible(step(Resolvectl, &["llmnr", LINK, "no"])),
-        if_possible(step(Resolvectl, &["mdns", LINK, "no"])),
+        if_possible(step(IP, &["link", "set", LINK, "addrgenmode", "none"])),
+        step(IP, &["address", "replace", ADDRESS, "dev", LINK, "scope", "global"]),
+        step(IP, &["link", "set", LINK, "up"]),
+        step(RESOLVECTL, &["default-route", LINK, "no"]),
+        if_possible(step(RESOLVECTL, &["llmnr", LINK, "no"])),
+        if_possible(step(RESOLVECTL, &["mdns", LINK, "no"])),
         // The stub signs nothing and speaks no TLS, whatever resolved.conf wants of others.
-        if_possible(step(Resolvectl, &["dnssec", LINK, "no"])),
-        if_possible(step(Resolvectl, &["dnsovertls", LINK, "no"])),
+        if_possible(step(RESOLVECTL, &["dnssec", LINK, "no"])),
+        if_possible(step(RESOLVECTL, &["dnsovertls", LINK, "no"])),
         list("domain", names.iter().map(|name| format!("~{name}")).collect()),
         list("dns", servers.iter().map(|server| server_text(*server)).collect()),
     ]
@@ -91,23 +87,23 @@ pub(super) fn furnish(names: &BTreeSet<HostName>, servers: &[SocketAddr]) -> Vec
 
 /// Takes it away, and with it all that systemd-resolved knows of it.
 pub(super) fn unmake() -> Step {
-    step(Program::Ip, &["link", "delete", LINK])
+    step(IP, &["link", "delete", LINK])
 }
 
 /// Asks what is registered.
 pub(super) fn ask() -> [Step; 2] {
-    [step(Program::Resolvectl, &["dns", LINK]), step(Program::Resolvectl, &["domain", LINK])]
+    [step(RESOLVECTL, &["dns", LINK]), step(RESOLVECTL, &["domain", LINK])]
 }
 
 /// What [`ask`] was answered: `Link 5 (privatelinkd): ~a.example.com ~b.example.com`, on one line or several.
-pub(super) fn answered(dns: &str, domain: &str) -> Registered {
-    let words = |text: &str| -> Vec<String> {
-        let values = text.split_once("): ").map_or("", |(_, values)| values);
-        values.split_whitespace().map(str::to_owned).collect()
-    };
-    Registered {
-        servers: words(dns).iter().filter_map(|word| parse_server(word)).collect(),
-        names: words(domain).iter().filter_map(|word| word.strip_prefix('~')?.parse().ok()).collect(),
+pub(super) fn answered(dns: &str, domain: &str) -> Registration {
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split_once("): ").map_or("", |(_, values)| values).split_whitespace()
+    }
+    Registration {
+        way: Way::Resolved,
+        servers: words(dns).filter_map(parse_server).collect(),
+        names: words(domain).filter_map(|word| word.strip_prefix('~')?.parse().ok()).collect(),
     }
 }
 
@@ -135,7 +131,8 @@ mod tests {
             answered("Link 5 (privatelinkd): 127.0.0.153 [::1]:5353\n", "Link 5 (privatelinkd): ~a.x\n  ~b.x c.x\n");
         assert_eq!(registered.servers, ["127.0.0.153:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
         assert_eq!(registered.names, ["a.x", "b.x"].map(|n| n.parse().unwrap()).into());
-        assert_eq!(answered("Link 5 (privatelinkd):\n", ""), Registered::default());
+        let nothing = answered("Link 5 (privatelinkd):\n", "");
+        assert!(nothing.servers.is_empty() && nothing.names.is_empty());
     }
 
     proptest! {

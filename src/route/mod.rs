@@ -6,8 +6,8 @@
 //!
 //! Registered is only what the stub serves at this moment, and one name at a time: a name that it does not serve goes
 //! the way it went before, and so does every name once the agent has stopped (privatelinkd-route.service is bound to
-//! its life). What nobody asked us to touch stays untouched: `/etc/resolv.conf`, NetworkManager, the global settings of
-//! systemd-resolved, which would lead every query of the host to the stub.
+//! its life). What no admin asked us to touch stays untouched: `/etc/resolv.conf`, NetworkManager, the global settings
+//! of systemd-resolved, which would lead every query of the host to the stub.
 //!
 //! [`choice`](choose), the texts and the one DNS question are pure; `host` and `stub` touch the world. `ip`,
 //! `resolvectl` and `systemctl` are called as programs: they speak netlink and D-Bus for us, are there wherever
@@ -32,16 +32,17 @@ use serde::Serialize;
 
 pub use choice::{Obstacle, Resolver, Way, choose, most_names};
 pub use host::Host;
-pub use link::Registered;
+pub use question::Names;
 pub use registration::RouteError;
 pub use report::{Name, RouteReport, Server};
-pub use stub::Names;
 
+use self::link::Registration;
+use self::question::Round;
 use crate::config::{DnsConfig, RouteMode};
 use crate::model::HostName;
 
 /// What `install` came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Installed {
     /// The way that is registered now; `null` if none.
     pub registered: Option<Way>,
@@ -63,16 +64,7 @@ pub struct Installed {
 
 impl Installed {
     fn nothing(changed: bool, finding: String) -> Self {
-        Self {
-            registered: None,
-            changed,
-            servers: Vec::new(),
-            names: BTreeSet::new(),
-            unanswered: BTreeSet::new(),
-            without_answer: BTreeSet::new(),
-            too_many: BTreeSet::new(),
-            finding: Some(finding),
-        }
+        Self { changed, finding: Some(finding), ..Self::default() }
     }
 }
 
@@ -123,20 +115,20 @@ fn register(
         return Err(if n == 0 { RouteError::NoPlan } else { RouteError::Unanswered { names: n, servers: asked } });
     }
     let names: BTreeSet<HostName> = round.names.iter().take(most_names(way)).cloned().collect();
-    let what = Registered { servers: round.servers, names };
+    let wanted = Registration { way, servers: round.servers, names };
     // What can't be asked is set anew.
     let before = host.registered().ok().flatten();
-    let changed = before.is_none_or(|before| before.way != way || before.what != what);
+    let changed = before.as_ref() != Some(&wanted);
     if changed {
-        host.register(way, &what)?;
+        host.register(&wanted)?;
     }
     Ok(Installed {
         registered: Some(way),
         changed,
         unanswered: planned.difference(&round.names).cloned().collect(),
-        too_many: round.names.difference(&what.names).cloned().collect(),
-        servers: what.servers,
-        names: what.names,
+        too_many: round.names.difference(&wanted.names).cloned().collect(),
+        servers: wanted.servers,
+        names: wanted.names,
         without_answer,
         finding: None,
     })
@@ -158,15 +150,6 @@ pub fn remove(host: &Host) -> Result<bool, RouteError> {
 pub fn show(host: &Host, dns: &DnsConfig, names: Names) -> Result<RouteReport, RouteError> {
     let resolver = host.look();
     let asked = choice::servers(&dns.listen);
-    let round = if dns.publish { stub::ask(&asked, &names.planned) } else { stub::Round::default() };
-    Ok(RouteReport::new(report::RouteInputs {
-        dns,
-        resolver,
-        choice: choose(dns.route, resolver, &dns.listen),
-        registered: host.registered()?.map(|r| (r.way, r.what)),
-        servers: asked.into_iter().map(|server| (server, round.servers.contains(&server))).collect(),
-        served: round.names,
-        planned: names.planned,
-        without_answer: names.without_answer,
-    }))
+    let round = if dns.publish { stub::ask(&asked, &names.planned) } else { Round::default() };
+    Ok(RouteReport::new(dns, resolver, host.registered()?, &names, &round))
 }

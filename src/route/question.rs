@@ -3,6 +3,9 @@
 //! RFC 1035, §4.1: twelve octets of header, one question. By hand, because these are all that is needed of DNS here,
 //! and the DNS library stays in the rooms that live by it.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use crate::model::HostName;
 
 /// Octets of a header.
@@ -12,6 +15,24 @@ const TYPE_A: u16 = 1;
 const CLASS_IN: u16 = 1;
 /// Larger than what the stub says over UDP.
 pub(super) const LARGEST: usize = 1_500;
+
+/// The names that may be registered at present.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// Those that have an answer in the agent's plan.
+    pub planned: BTreeSet<HostName>,
+    /// Those that the config has and the plan lacks: nothing is known of their endpoint yet.
+    pub without_answer: BTreeSet<HostName>,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Round {
+    /// The servers that serve some name.
+    pub(super) servers: Vec<SocketAddr>,
+    /// The names that each of those serves.
+    pub(super) names: BTreeSet<HostName>,
+}
 
 /// A query for the addresses of a name, without recursion.
 pub(super) fn query(id: u16, name: &HostName) -> Vec<u8> {
@@ -36,31 +57,15 @@ fn question(name: &HostName) -> Vec<u8> {
     wire
 }
 
-/// What a packet says to our question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
-    /// It serves the name.
-    Yes,
-    /// It has another answer: `REFUSED` from a stub without a plan, say, or not its own (no AA).
-    No {
-        /// RCODE, 0 to 15.
-        code: u8,
-    },
-    /// No answer to this question.
-    Other,
-}
-
-/// Reads a packet.
-pub(super) fn said(packet: &[u8], id: u16, name: &HostName) -> Said {
-    let Some((header, rest)) = packet.split_at_checked(HEADER) else { return Said::Other };
+/// Whether the server serves the name, as a packet answers our question; `None` if it answers another one, or none. It
+/// does not with any other answer: `REFUSED` from a stub without a plan, say, or not its own (no AA).
+pub(super) fn serves(packet: &[u8], id: u16, name: &HostName) -> Option<bool> {
+    let (header, rest) = packet.split_at_checked(HEADER)?;
     let is_answer = header[..2] == id.to_be_bytes() && header[2] & 0b1000_0000 != 0 && header[2] & 0b0111_1000 == 0;
     let question = question(name);
-    let same = rest.get(..question.len()).is_some_and(|found| found.eq_ignore_ascii_case(&question));
-    if !is_answer || header[4..6] != [0, 1] || !same {
-        return Said::Other;
-    }
+    let same = rest.get(..question.len())?.eq_ignore_ascii_case(&question);
     let (authoritative, code) = (header[2] & 0b0000_0100 != 0, header[3] & 0b0000_1111);
-    if authoritative && code == 0 { Said::Yes } else { Said::No { code } }
+    (is_answer && header[4..6] == [0, 1] && same).then_some(authoritative && code == 0)
 }
 
 #[cfg(test)]
@@ -87,22 +92,22 @@ mod tests {
             (packet[2], packet[3]) = (second, third);
             packet
         };
-        assert_eq!(said(&reply(0x84, 0), 7, &name), Said::Yes);
-        assert_eq!(said(&reply(0x84, 0).to_ascii_uppercase(), 7, &name), Said::Yes);
-        assert_eq!(said(&reply(0x80, 0), 7, &name), Said::No { code: 0 });
-        assert_eq!(said(&reply(0x84, 3), 7, &name), Said::No { code: 3 });
-        assert_eq!(said(&reply(0x80, 5), 7, &name), Said::No { code: 5 });
-        assert_eq!(said(&reply(0x04, 0), 7, &name), Said::Other, "a query");
-        assert_eq!(said(&reply(0xa4, 0), 7, &name), Said::Other, "NOTIFY");
-        assert_eq!(said(&reply(0x84, 0), 8, &name), Said::Other, "another id");
-        assert_eq!(said(&reply(0x84, 0), 7, &"gw.examplf".parse().unwrap()), Said::Other);
-        assert_eq!(said(&reply(0x84, 0)[..12], 7, &name), Said::Other);
+        assert_eq!(serves(&reply(0x84, 0), 7, &name), Some(true));
+        assert_eq!(serves(&reply(0x84, 0).to_ascii_uppercase(), 7, &name), Some(true));
+        assert_eq!(serves(&reply(0x80, 0), 7, &name), Some(false));
+        assert_eq!(serves(&reply(0x84, 3), 7, &name), Some(false));
+        assert_eq!(serves(&reply(0x80, 5), 7, &name), Some(false));
+        assert_eq!(serves(&reply(0x04, 0), 7, &name), None, "a query");
+        assert_eq!(serves(&reply(0xa4, 0), 7, &name), None, "NOTIFY");
+        assert_eq!(serves(&reply(0x84, 0), 8, &name), None, "another id");
+        assert_eq!(serves(&reply(0x84, 0), 7, &"gw.examplf".parse().unwrap()), None);
+        assert_eq!(serves(&reply(0x84, 0)[..12], 7, &name), None);
     }
 
     proptest! {
         #[test]
         fn no_packet_is_too_strange(packet: Vec<u8>, id: u16) {
-            let _ = said(&packet, id, &name("gw.example"));
+            let _ = serves(&packet, id, &name("gw.example"));
         }
 
         /// Cut anywhere within the question it is no answer.
@@ -111,7 +116,7 @@ mod tests {
             let name = name("gw.example");
             let mut packet = query(7, &name);
             packet[2] = 0x84;
-            prop_assert_eq!(said(&packet[..cut.min(packet.len() - 1)], 7, &name), Said::Other);
+            prop_assert_eq!(serves(&packet[..cut.min(packet.len() - 1)], 7, &name), None);
         }
     }
 }

@@ -1,17 +1,9 @@
-//! What is registered with the resolver, and why nothing is.
+//! Why nothing is registered with the resolver.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::choice::{Obstacle, Way};
-use super::link::Registered;
-
-/// Something that is registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Registration {
-    pub(crate) way: Way,
-    pub(crate) what: Registered,
-}
+use super::choice::Obstacle;
 
 /// Why nothing was registered, or withdrawn.
 #[derive(Debug, thiserror::Error)]

@@ -7,27 +7,14 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::advice::advice;
-use super::choice::{Obstacle, Resolver, Way};
-use super::link::Registered;
+use super::choice::{self, Resolver, Way, choose};
+use super::link::Registration;
+use super::question::{Names, Round};
 use crate::config::{DnsConfig, RouteMode};
 use crate::model::HostName;
 
 /// The version of this answer.
 const SCHEMA: u32 = 1;
-
-/// Everything that it is made of.
-#[derive(Debug, Clone)]
-pub(super) struct RouteInputs<'a> {
-    pub(super) dns: &'a DnsConfig,
-    pub(super) resolver: Resolver,
-    pub(super) choice: Result<Way, Obstacle>,
-    pub(super) registered: Option<(Way, Registered)>,
-    /// The servers, each with whether it serves any of the names.
-    pub(super) servers: Vec<(SocketAddr, bool)>,
-    pub(super) served: BTreeSet<HostName>,
-    pub(super) planned: BTreeSet<HostName>,
-    pub(super) without_answer: BTreeSet<HostName>,
-}
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -91,46 +78,50 @@ pub(super) fn label(mode: RouteMode) -> &'static str {
 }
 
 impl RouteReport {
-    pub(super) fn new(facts: RouteInputs<'_>) -> Self {
-        let RouteInputs { dns, resolver, choice, registered, servers, served, planned, without_answer } = facts;
-        let (way, told) = registered.map_or((None, Registered::default()), |(way, told)| (Some(way), told));
-        let all: BTreeSet<&HostName> = planned.iter().chain(&without_answer).chain(&told.names).collect();
+    pub(super) fn new(
+        dns: &DnsConfig,
+        resolver: Resolver,
+        registered: Option<Registration>,
+        names: &Names,
+        round: &Round,
+    ) -> Self {
+        let Names { planned, without_answer } = names;
+        let way = registered.as_ref().map(|told| told.way);
+        let (told_servers, told_names) = registered.map(|told| (told.servers, told.names)).unwrap_or_default();
+        let named: BTreeSet<HostName> = planned.union(without_answer).cloned().collect();
         let name = |name: &HostName| Name {
             name: name.clone(),
             planned: planned.contains(name),
-            answers: served.contains(name),
-            registered: told.names.contains(name),
+            answers: round.names.contains(name),
+            registered: told_names.contains(name),
         };
-        let server = |(address, answers): &(SocketAddr, bool)| Server {
+        let servers = choice::servers(&dns.listen);
+        let server = |address: &SocketAddr| Server {
             address: *address,
-            answers: *answers,
-            registered: told.servers.contains(address),
+            answers: round.servers.contains(address),
+            registered: told_servers.contains(address),
         };
         let wanted = dns.publish && dns.route != RouteMode::None;
-        let (chosen, obstacle) = match choice {
-            Ok(way) => (Some(way), None),
-            Err(obstacle) => (None, Some(obstacle)),
-        };
-        let chosen = chosen.filter(|_| wanted);
+        let choice = choose(dns.route, resolver, &dns.listen);
+        let obstacle = choice.as_ref().err().filter(|_| dns.publish).map(ToString::to_string);
+        let chosen = choice.ok().filter(|_| wanted);
         let in_order = match chosen {
-            Some(_) => way == chosen && told.names == planned && !planned.is_empty() && served == planned,
+            Some(_) => way == chosen && told_names == *planned && !planned.is_empty() && round.names == *planned,
             None => way.is_none() && (!wanted || dns.route == RouteMode::Auto),
         };
-        let names: BTreeSet<HostName> = planned.union(&without_answer).cloned().collect();
-        let advised = dns.publish && chosen.is_none() && !names.is_empty();
-        let advice = servers.first().filter(|_| advised).map(|(server, _)| advice(&names, *server));
+        let advised = dns.publish && chosen.is_none() && !named.is_empty();
         Self {
             schema: SCHEMA,
             publish: dns.publish,
             wanted: label(dns.route),
             chosen,
-            obstacle: obstacle.filter(|_| dns.publish).map(|o| o.to_string()),
+            obstacle,
             registered: way,
             resolver,
             servers: servers.iter().map(server).collect(),
-            names: all.into_iter().map(name).collect(),
+            names: named.union(&told_names).map(name).collect(),
             in_order,
-            advice,
+            advice: servers.first().filter(|_| advised).map(|server| advice(&named, *server)),
         }
     }
 
@@ -143,16 +134,10 @@ impl RouteReport {
         say("registered", self.registered.map_or_else(|| "nothing".to_owned(), |way| way.to_string()));
         say("wanted", self.wanted_text());
         say("resolver", resolver_text(self.resolver));
-        for server in &self.servers {
-            let registered = if server.registered { "" } else { ", not registered" };
-            say(
-                "stub",
-                format!(
-                    "{} {}{registered}",
-                    server.address,
-                    if server.answers { "answers" } else { "does not answer" }
-                ),
-            );
+        for Server { address, answers, registered } in &self.servers {
+            let answers = if *answers { "answers" } else { "does not answer" };
+            let registered = if *registered { "" } else { ", not registered" };
+            say("stub", format!("{address} {answers}{registered}"));
         }
         let width = self.names.iter().map(|n| n.name.as_str().len()).max().unwrap_or_default();
         for Name { name, planned, answers, registered } in &self.names {
@@ -205,56 +190,71 @@ mod tests {
         all.iter().map(|n| n.parse().unwrap()).collect()
     }
 
-    fn facts(dns: &DnsConfig) -> RouteInputs<'_> {
-        let told = Registered { servers: dns.listen.clone(), names: names(&["a.x"]) };
-        RouteInputs {
+    /// What a report is made of.
+    #[derive(Debug, Clone)]
+    struct Facts<'a> {
+        dns: &'a DnsConfig,
+        resolver: Resolver,
+        registered: Option<Registration>,
+        names: Names,
+        round: Round,
+    }
+
+    fn facts(dns: &DnsConfig) -> Facts<'_> {
+        let servers = dns.listen.clone();
+        Facts {
             dns,
             resolver: Resolver { version: Some(257), active: true, used: true },
-            choice: Ok(Way::Resolved),
-            registered: Some((Way::Resolved, told)),
-            servers: vec![(dns.listen[0], true)],
-            served: names(&["a.x"]),
-            planned: names(&["a.x"]),
-            without_answer: names(&[]),
+            registered: Some(Registration { way: Way::Resolved, servers: servers.clone(), names: names(&["a.x"]) }),
+            names: Names { planned: names(&["a.x"]), without_answer: names(&[]) },
+            round: Round { servers, names: names(&["a.x"]) },
         }
+    }
+
+    fn report(facts: Facts<'_>) -> RouteReport {
+        RouteReport::new(facts.dns, facts.resolver, facts.registered, &facts.names, &facts.round)
     }
 
     #[test]
     fn all_is_in_order_only_if_all_is() {
         let auto = dns(true, RouteMode::Auto);
-        let report = RouteReport::new(facts(&auto));
-        assert!(report.in_order && report.advice.is_none());
-        let said = report.text();
+        let good = report(facts(&auto));
+        assert!(good.in_order && good.advice.is_none());
+        let said = good.text();
         assert!(said.contains("registered   resolved\nwanted       auto: resolved\n"), "{said}");
         assert!(said.contains("stub         127.0.0.153:53 answers\nname         a.x registered\n"), "{said}");
-        let late = RouteInputs { without_answer: names(&["b.x"]), ..facts(&auto) };
-        let late = RouteReport::new(late);
+        let mut late = facts(&auto);
+        late.names.without_answer = names(&["b.x"]);
+        let late = report(late);
         assert!(late.in_order, "a name without an answer is the agent's trouble");
         assert!(late.text().contains("b.x not registered, the agent has no answer for it"), "{}", late.text());
+        let planned = |all: &[&str]| Names { planned: names(all), ..Names::default() };
+        let unserved = || Round { names: names(&[]), ..facts(&auto).round };
+        let inactive = Resolver { active: false, ..facts(&auto).resolver };
         for bad in [
-            RouteInputs { registered: None, ..facts(&auto) },
-            RouteInputs { planned: names(&["a.x", "b.x"]), ..facts(&auto) },
-            RouteInputs { served: names(&[]), ..facts(&auto) },
-            RouteInputs { planned: names(&[]), served: names(&[]), ..facts(&auto) },
-            RouteInputs { choice: Err(Obstacle::Inactive), ..facts(&auto) },
+            Facts { registered: None, ..facts(&auto) },
+            Facts { names: planned(&["a.x", "b.x"]), ..facts(&auto) },
+            Facts { round: unserved(), ..facts(&auto) },
+            Facts { names: planned(&[]), round: unserved(), ..facts(&auto) },
+            Facts { resolver: inactive, ..facts(&auto) },
         ] {
-            assert!(!RouteReport::new(bad.clone()).in_order, "{bad:?}");
+            assert!(!report(bad.clone()).in_order, "{bad:?}");
         }
     }
 
     #[test]
     fn where_nothing_can_be_registered_the_admin_is_told_what_to_do() {
         let auto = dns(true, RouteMode::Auto);
-        let none = RouteInputs { choice: Err(Obstacle::NoResolved), registered: None, ..facts(&auto) };
-        let report = RouteReport::new(none.clone());
-        assert!(report.in_order, "auto means: if it can be");
-        assert!(report.advice.is_some_and(|a| a.contains("server=/a.x/127.0.0.153#53")));
+        let none = Facts { resolver: Resolver::default(), registered: None, ..facts(&auto) };
+        let nothing = report(none.clone());
+        assert!(nothing.in_order, "auto means: if it can be");
+        assert!(nothing.advice.is_some_and(|a| a.contains("server=/a.x/127.0.0.153#53")));
         let resolved = dns(true, RouteMode::Resolved);
-        assert!(!RouteReport::new(RouteInputs { dns: &resolved, ..none.clone() }).in_order, "this was asked for");
+        assert!(!report(Facts { dns: &resolved, ..none.clone() }).in_order, "this was asked for");
         let off = dns(false, RouteMode::Auto);
-        let report = RouteReport::new(RouteInputs { dns: &off, ..none.clone() });
-        assert!(report.in_order && report.advice.is_none() && report.chosen.is_none());
-        let left = RouteReport::new(RouteInputs { dns: &off, ..facts(&auto) });
+        let unpublished = report(Facts { dns: &off, ..none });
+        assert!(unpublished.in_order && unpublished.advice.is_none() && unpublished.chosen.is_none());
+        let left = report(Facts { dns: &off, ..facts(&auto) });
         assert!(!left.in_order && left.text().contains("nothing: [dns] publish is false"), "{}", left.text());
     }
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use super::question::{LARGEST, Said, query, said};
+use super::question::{LARGEST, Names, Round, query, serves};
 use crate::model::{Boottime, HostName};
 use crate::sys::clock::Clock;
 
@@ -16,24 +16,6 @@ const ANSWER: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long other servers are waited for once one serves every name: one of IPv6, say, on a host without.
 const OTHERS: Duration = Duration::from_secs(2);
-
-/// The names that may be registered at present.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
-    /// Those that have an answer in the agent's plan.
-    pub planned: BTreeSet<HostName>,
-    /// Those that the config has and the plan lacks: nothing is known of their endpoint yet.
-    pub without_answer: BTreeSet<HostName>,
-}
-
-/// What was answered.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Round {
-    /// The servers that serve some name.
-    pub(super) servers: Vec<SocketAddr>,
-    /// The names that each of those serves.
-    pub(super) names: BTreeSet<HostName>,
-}
 
 /// Asks until every planned name is served, or for as long as `patience` lasts; then with what there is.
 pub(super) fn wait(servers: &[SocketAddr], names: &mut dyn FnMut() -> Names, patience: Duration) -> (Round, Names) {
@@ -81,15 +63,8 @@ fn served(server: SocketAddr, names: &BTreeSet<HostName>) -> io::Result<BTreeSet
     let from = if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind::<SocketAddr>(from)?;
     socket.connect(server)?;
-    let mut served = BTreeSet::new();
-    for name in names {
-        match ask_one(&socket, name) {
-            Ok(true) => drop(served.insert(name.clone())),
-            Ok(false) => {}
-            Err(_) => break,
-        }
-    }
-    Ok(served)
+    let answers = names.iter().map_while(|name| Some((name, ask_one(&socket, name).ok()?)));
+    Ok(answers.filter(|(_, served)| *served).map(|(name, _)| name.clone()).collect())
 }
 
 fn ask_one(socket: &UdpSocket, name: &HostName) -> io::Result<bool> {
@@ -104,11 +79,9 @@ fn ask_one(socket: &UdpSocket, name: &HostName) -> io::Result<bool> {
         }
         socket.set_read_timeout(Some(left))?;
         let length = socket.recv(&mut packet)?;
-        match said(&packet[..length], id, name) {
-            Said::Yes => return Ok(true),
-            Said::No { .. } => return Ok(false),
-            // A late answer to an earlier question.
-            Said::Other => {}
+        // Else it is a late answer to an earlier question.
+        if let Some(served) = serves(&packet[..length], id, name) {
+            return Ok(served);
         }
     }
 }

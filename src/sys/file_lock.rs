@@ -14,7 +14,7 @@ use super::atomic_file;
 use super::clock::Clock;
 
 /// Between two tries.
-const TRY: Duration = Duration::from_millis(50);
+const TRY: Duration = Duration::from_millis(10);
 
 /// A held lock (flock(2)). Dropping it gives it back.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The only home of calls to the operating system.
 
 pub mod atomic_file;
+pub mod blocking;
 pub mod clock;
 pub mod datagrams;
 pub mod dir_watch;

@@ -140,7 +140,7 @@ pub(super) const ROOMS: &[Room] = &[
     pure("publish::dns::answer", &["model", "publish::dns::zone"], "an answer is a function of a zone and a question"),
     pure(
         "publish::dns::reference",
-        &["model", "publish::dns::zone", "publish::dns::question", "publish::dns::answer", "sys::lock"],
+        &["model", "publish::dns::zone", "publish::dns::question", "publish::dns::answer"],
         "a reply is a function of the names and a packet",
     ),
     pure(
@@ -165,7 +165,7 @@ pub(super) const ROOMS: &[Room] = &[
     pure("route::advice", &["model"], "a text is a function of names"),
     pure(
         "route::report",
-        &["model", "config", "route::advice", "route::choice", "route::link"],
+        &["model", "config", "route::advice", "route::choice", "route::link", "route::question"],
         "a report is a function of what was seen",
     ),
     room("observe", &["model"], "observe watches and may not speak: it gets values, never a stage"),

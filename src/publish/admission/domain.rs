@@ -65,7 +65,7 @@ pub(super) struct Tails(BTreeMap<EndpointId, String>);
 
 impl Tails {
     /// As they were admitted.
-    pub(super) fn of(answers: &BTreeMap<HostName, Answer>, own: &BTreeMap<EndpointId, OwnDomains>) -> Self {
+    pub(super) fn admitted(answers: &BTreeMap<HostName, Answer>, own: &BTreeMap<EndpointId, OwnDomains>) -> Self {
         let mut tails = Self::default();
         for domain in answers.keys().filter_map(|name| find(name, own)) {
             // More than one only if they were admitted under another config.

@@ -83,7 +83,11 @@ impl AdmissionRules {
     /// Judges a hand-over (or, without one, only the passage of time) on top of what was admitted last.
     #[must_use]
     pub fn admit(&self, handover: Option<&Handover>, last: &LastAdmitted, now: Boottime) -> Admission {
-        let wanted = handover.map_or(Wanted::NOTHING, Wanted::from);
+        let withdrawn = handover.iter().flat_map(|handover| &handover.withdrawn);
+        let wanted = Wanted {
+            answers: handover.map(|handover| &handover.plan),
+            withdrawn: withdrawn.map(|withdrawn| &withdrawn.name).collect(),
+        };
         let next = self.without_what_goes(&wanted, last, now);
         let room = Room::taken_by(&next.answers);
         self.admit_into(next, room, &wanted)
@@ -92,14 +96,14 @@ impl AdmissionRules {
     /// Judges a plan as [`Self::admit`] does, for a publisher that keeps no block that names might have no room in.
     #[must_use]
     pub fn admit_without_block(&self, plan: &Plan, last: &LastAdmitted, now: Boottime) -> Admission {
-        let wanted = Wanted::from(plan);
+        let wanted = Wanted { answers: Some(&plan.answers), withdrawn: plan.withdrawn.keys().collect() };
         let next = self.without_what_goes(&wanted, last, now);
         self.admit_into(next, Room::endless(), &wanted)
     }
 
     fn admit_into(&self, mut next: LastAdmitted, mut room: Room, wanted: &Wanted<'_>) -> Admission {
         let mut refused = BTreeMap::new();
-        let mut tails = Tails::of(&next.answers, &self.own_domains);
+        let mut tails = Tails::admitted(&next.answers, &self.own_domains);
         // Who is there already comes before newcomers, whatever room that takes.
         let answers = wanted.answers.into_iter().flatten();
         let (known, new): (Vec<_>, Vec<_>) = answers.partition(|(name, _)| next.answers.contains_key(*name));
@@ -180,30 +184,12 @@ impl AdmissionRules {
     }
 }
 
-/// What of a plan is judged.
+/// What of a plan is judged. Without a plan only time passes.
 struct Wanted<'p> {
     /// By name; `None` without a plan.
     answers: Option<&'p BTreeMap<HostName, Answer>>,
     /// Names that must go.
     withdrawn: Vec<&'p HostName>,
-}
-
-impl Wanted<'_> {
-    /// Without a plan only time passes.
-    const NOTHING: Self = Self { answers: None, withdrawn: Vec::new() };
-}
-
-impl<'p> From<&'p Handover> for Wanted<'p> {
-    fn from(handover: &'p Handover) -> Self {
-        let withdrawn = handover.withdrawn.iter().map(|withdrawn| &withdrawn.name);
-        Self { answers: Some(&handover.plan), withdrawn: withdrawn.collect() }
-    }
-}
-
-impl<'p> From<&'p Plan> for Wanted<'p> {
-    fn from(plan: &'p Plan) -> Self {
-        Self { answers: Some(&plan.answers), withdrawn: plan.withdrawn.keys().collect() }
-    }
 }
 
 /// Leaves out what is over the cap: standby addresses first, newcomers before what is published already, and of those
@@ -215,10 +201,8 @@ fn keep_within_cap(addresses: &mut Vec<IpAddr>, standby: &mut Vec<IpAddr>, publi
     }
     let known =
         |address: &IpAddr| published.is_some_and(|p| p.addresses.contains(address) || p.standby.contains(address));
-    let mut ranked: Vec<(bool, bool, IpAddr)> = Vec::new();
-    for (all, second) in [(&*addresses, false), (&*standby, true)] {
-        ranked.extend(all.iter().map(|address| (second, !known(address), *address)));
-    }
+    let rank = |second| move |address: &IpAddr| (second, !known(address), *address);
+    let mut ranked: Vec<_> = addresses.iter().map(rank(false)).chain(standby.iter().map(rank(true))).collect();
     ranked.sort_unstable();
     let kept: BTreeSet<IpAddr> = ranked.into_iter().take(ADDRESSES_A_NAME).map(|(.., address)| address).collect();
     addresses.retain(|address| kept.contains(address));

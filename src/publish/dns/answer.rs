@@ -6,7 +6,7 @@
 use hickory_server::proto::op::{Edns, LowerQuery, Metadata, OpCode, ResponseCode};
 use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use hickory_server::proto::rr::rdata::{A, AAAA, NS, SOA, TXT};
-use hickory_server::proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordType};
+use hickory_server::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_server::zone_handler::MessageRequest;
 
 use super::zone::{Above, Node, Place, Zones};
@@ -23,7 +23,7 @@ const EXPIRE: i32 = 1_209_600;
 /// The largest answer by UDP: no path makes fragments of it (DNS flag day 2020). All of ours are smaller.
 pub const LARGEST_UDP: u16 = 1232;
 
-/// The largest answer by UDP to somebody who doesn't say more (RFC 1035, section 4.2.1).
+/// The largest answer by UDP to a client that doesn't say more (RFC 1035, section 4.2.1).
 pub const SMALLEST_UDP: u16 = 512;
 
 /// That a refused name is none of ours, for who has EDNS: option 15, code 20 (RFC 8914, sections 2 and 4.21).
@@ -61,7 +61,7 @@ impl Reply {
         reply
     }
 
-    fn of_ours(request: &MessageRequest, code: ResponseCode) -> Self {
+    fn authoritative(request: &MessageRequest, code: ResponseCode) -> Self {
         let mut reply = Self::code(request, code);
         reply.metadata.authoritative = true;
         reply
@@ -89,7 +89,7 @@ pub fn answer(zones: &Zones, request: &MessageRequest) -> Reply {
         OpCode::Query => {}
         // Nobody's secondary.
         OpCode::Notify => return code(ResponseCode::Refused),
-        OpCode::Update => return code(of_whole_zone(zones, request)),
+        OpCode::Update => return code(refuse_zone(zones, request)),
         _ => return code(ResponseCode::NotImp),
     }
     if request.version() > 0 {
@@ -104,54 +104,43 @@ pub fn answer(zones: &Zones, request: &MessageRequest) -> Reply {
         return code(ResponseCode::Refused);
     }
     match query.query_type() {
-        RecordType::AXFR | RecordType::IXFR => code(of_whole_zone(zones, request)),
+        RecordType::AXFR | RecordType::IXFR => code(refuse_zone(zones, request)),
         // No question can be for it.
         RecordType::OPT => code(ResponseCode::FormErr),
-        _ => of_name(zones, request, query),
+        _ => answer_name(zones, request, query),
     }
 }
 
 /// Nobody may transfer or change a zone of ours, and others are not ours to judge (RFC 5936, section 2.2.1; RFC 2136,
 /// sections 3.1 and 3.3).
-fn of_whole_zone(zones: &Zones, request: &MessageRequest) -> ResponseCode {
+fn refuse_zone(zones: &Zones, request: &MessageRequest) -> ResponseCode {
     match request.queries.queries() {
         [zone] if zones.node(zone.name()).is_none() => ResponseCode::NotAuth,
         _ => ResponseCode::Refused,
     }
 }
 
-fn of_name(zones: &Zones, request: &MessageRequest, query: &LowerQuery) -> Reply {
+fn answer_name(zones: &Zones, request: &MessageRequest, query: &LowerQuery) -> Reply {
     let asked = query.original().name();
     let nothing = |above: Above<'_>, code| {
-        let mut reply = Reply::of_ours(request, code);
-        reply.soa = Some(soa(above.node, asked.trim_to(above.labels)));
-        reply
+        let soa = soa(above.node, asked.trim_to(above.labels));
+        Reply { soa: Some(soa), ..Reply::authoritative(request, code) }
     };
     match zones.place(query.name()) {
         Place::Elsewhere => Reply::elsewhere(request),
         Place::Beneath(above) => nothing(above, ResponseCode::NXDomain),
         Place::Between(above) => nothing(above, ResponseCode::NoError),
-        Place::Apex(node) => of_apex(zones, (request, query.query_type()), (query.name(), asked), node),
+        Place::Apex(node) => {
+            let answers = records(node, asked, query.query_type(), zones.ttl());
+            if !answers.is_empty() {
+                return Reply { answers, ..Reply::authoritative(request, ResponseCode::NoError) };
+            }
+            // What a delegation signs is asked of the side above it (RFC 4035, section 3.1.4.1).
+            let parent = (query.query_type() == RecordType::DS).then(|| zones.above(query.name())).flatten();
+            let apex = Above { node, labels: usize::from(asked.num_labels()) };
+            nothing(parent.unwrap_or(apex), ResponseCode::NoError)
+        }
     }
-}
-
-fn of_apex(
-    zones: &Zones,
-    (request, kind): (&MessageRequest, RecordType),
-    (name, asked): (&LowerName, &Name),
-    node: &Node,
-) -> Reply {
-    let mut reply = Reply::of_ours(request, ResponseCode::NoError);
-    reply.answers = records(node, asked, kind, zones.ttl());
-    if reply.answers.is_empty() {
-        // What a delegation signs is asked of the side above it (RFC 4035, section 3.1.4.1).
-        let parent = (kind == RecordType::DS).then(|| zones.above(name)).flatten();
-        reply.soa = Some(match parent {
-            Some(above) => soa(above.node, asked.trim_to(above.labels)),
-            None => soa(node, asked.clone()),
-        });
-    }
-    reply
 }
 
 /// The records of one type. Owners are spelt as the asker spelt them.

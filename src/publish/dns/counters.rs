@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use hickory_server::proto::op::ResponseCode;
 
-use super::reference::Transport;
 use crate::model::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 
 /// Counts of one process's stub. Written by its threads, read by others; each number is right, several together may be
@@ -25,7 +24,7 @@ pub struct Tally([u64; DnsCode::ALL.len()]);
 impl Tally {
     /// Of one reply.
     #[must_use]
-    pub fn of(code: ResponseCode) -> Self {
+    pub fn one(code: ResponseCode) -> Self {
         let mut one = Self::default();
         one.add(code);
         one
@@ -44,16 +43,11 @@ impl Counters {
     }
 
     /// Counts replies, and how long each of them took: from the first query read to the last reply sent.
-    pub fn answered(&self, transport: Transport, replies: &Tally, duration: Duration) {
-        let transport = match transport {
-            Transport::Udp => DnsTransport::Udp,
-            Transport::Tcp => DnsTransport::Tcp,
-        };
+    pub fn answered(&self, transport: DnsTransport, replies: &Tally, duration: Duration) {
         for (all, more) in self.answered[transport as usize].iter().zip(replies.0).filter(|(_, more)| *more > 0) {
             all.fetch_add(more, Relaxed);
         }
-        let bucket =
-            DNS_DURATION_BUCKETS.iter().position(|most| duration <= *most).unwrap_or(DNS_DURATION_BUCKETS.len());
+        let bucket = DNS_DURATION_BUCKETS.partition_point(|most| *most < duration);
         let replies = replies.0.iter().sum();
         self.durations[bucket].fetch_add(replies, Relaxed);
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

@@ -21,7 +21,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use hickory_server::proto::op::ResponseCode;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 pub use counters::Counters;
 
@@ -29,8 +28,9 @@ use self::reference::{Reference, Written};
 use self::wire::Images;
 use self::zone::Zones;
 use super::Publisher;
-use super::admission::{Admission, AdmissionRules, LastAdmitted};
+use super::admission::{AdmissionRules, LastAdmitted};
 use crate::model::{Digest, Plan};
+use crate::sys::blocking::blocking;
 use crate::sys::clock::Clock;
 
 /// What the stub answers from: replaced as a whole.
@@ -40,7 +40,7 @@ pub struct Published {
     pub reference: Reference,
     /// Answers the usual.
     pub images: Images,
-    /// Who is asked for names of others; if there is nobody, they are refused.
+    /// The resolvers that are asked for names of others; without any these are refused.
     pub forward: Vec<SocketAddr>,
 }
 
@@ -53,7 +53,7 @@ impl Published {
         Self { reference, images, forward }
     }
 
-    /// Whether somebody else is to be asked this, who did not get an answer here.
+    /// Whether another resolver is to be asked this, which got no answer here.
     #[must_use]
     pub fn is_for_others(&self, query: &[u8], reply: &Written) -> bool {
         !self.forward.is_empty() && reply.code == ResponseCode::Refused && self.reference.is_elsewhere(query)
@@ -100,13 +100,10 @@ impl DnsPublisher {
         Self { how, clock, admitted: LastAdmitted::default(), answers, served }
     }
 
-    fn admit(&mut self, plan: &Plan) -> Digest {
+    fn admit(&mut self, plan: &Plan) {
         let rules = &mut self.how.rules;
         rules.names.extend(plan.answers.keys().cloned());
-        let now = self.clock.now().boottime;
-        let Admission { admitted, .. } = rules.admit_without_block(plan, &self.admitted, now);
-        self.admitted = admitted;
-        plan.digest()
+        self.admitted = rules.admit_without_block(plan, &self.admitted, self.clock.now().boottime).admitted;
     }
 }
 
@@ -116,7 +113,7 @@ impl Publisher for DnsPublisher {
     }
 
     async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
-        let digest = self.admit(&plan);
+        self.admit(&plan);
         let (answers, admitted) = (Arc::clone(&self.answers), self.admitted.answers.clone());
         let (ttl, forward, now) = (self.how.ttl, self.how.forward.clone(), self.clock.now().wall);
         // A hundred thousand names take a second.
@@ -125,8 +122,8 @@ impl Publisher for DnsPublisher {
             let zones = before.reference.zones().next(&admitted, ttl, now);
             answers.store(Arc::new(before.next(zones, forward)));
         };
-        spawn_blocking(render).await.map_err(io::Error::other)?;
-        self.served.send_replace(Some(digest));
+        blocking(render).await;
+        self.served.send_replace(Some(plan.digest()));
         Ok(())
     }
 }

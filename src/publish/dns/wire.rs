@@ -17,8 +17,9 @@ use hickory_server::proto::serialize::binary::BinEncodable;
 
 use super::answer::{LARGEST_UDP, SMALLEST_UDP};
 use super::question;
-use super::reference::{Reference, Transport};
+use super::reference::Reference;
 use super::zone::Node;
+use crate::model::DnsTransport;
 
 const HEADER: usize = question::HEADER;
 /// Root, type, class, extended code, version, flags and length: an OPT record without options (RFC 6891, section
@@ -48,7 +49,7 @@ impl Image {
     fn render(reference: &Reference, name: &Name, kind: RecordType, edns: bool) -> Option<Self> {
         let query = query(name, kind, edns)?;
         let question = question::AT + question::name_end(query.get(question::AT..)?)? + question::TYPE_AND_CLASS;
-        let reply = reference.reply(&query, Transport::Udp)?.bytes;
+        let reply = reference.reply(&query, DnsTransport::Udp)?.bytes;
         if reply.get(question::AT..question) != query.get(question::AT..question) {
             return None;
         }
@@ -65,15 +66,11 @@ impl Image {
 /// The length of the record of EDNS at the end of a reply of ours, which has at most one short option.
 fn length_of_opt(tail: &[u8]) -> Option<usize> {
     const LONGEST_OPTION: usize = 16;
-    let is_it = |length: &usize| {
-        let options = length - OPT;
-        let Some([0, 0, 41, .., high, low]) = tail.len().checked_sub(*length).and_then(|at| tail.get(at..at + OPT))
-        else {
-            return false;
-        };
-        usize::from(u16::from_be_bytes([*high, *low])) == options
-    };
-    (OPT..=OPT + LONGEST_OPTION).find(is_it)
+    (OPT..=OPT + LONGEST_OPTION).find(|length| {
+        let fixed = tail.len().checked_sub(*length).and_then(|at| tail.get(at..at + OPT));
+        let Some([0, 0, 41, .., high, low]) = fixed else { return false };
+        usize::from(u16::from_be_bytes([*high, *low])) == length - OPT
+    })
 }
 
 /// A reply to who has EDNS, and one to who has not.
@@ -154,11 +151,11 @@ impl Images {
         let zones = reference.zones();
         let same_ttl = self.ttl == zones.ttl();
         let names = zones.nodes().filter_map(|(name, node)| {
-            let key = key(name)?;
+            let key = name.to_bytes().ok()?.into_boxed_slice();
             let before = self.names.get(&key).filter(|replies| same_ttl && Arc::ptr_eq(&replies.node, node));
             let replies = match before {
                 Some(replies) => Arc::clone(replies),
-                None => Arc::new(replies(reference, name, node)?),
+                None => Arc::new(Replies::render(reference, name, node)?),
             };
             Some((key, replies))
         });
@@ -195,7 +192,7 @@ impl Images {
         // A length is below 64, and no upper-case letter.
         name.make_ascii_lowercase();
         if let Some(replies) = self.names.get(&*name) {
-            return replies.of(asked.kind);
+            return replies.to(asked.kind);
         }
         let mut above = question::labels(name);
         // The first is the name itself.
@@ -210,7 +207,15 @@ impl Images {
 }
 
 impl Replies {
-    fn of(&self, kind: u16) -> Option<&Pair> {
+    fn render(reference: &Reference, name: &LowerName, node: &Arc<Node>) -> Option<Self> {
+        let name = Name::from(name);
+        let pair = |kind| Pair::render(reference, &name, kind);
+        // Any type that no name has will do for nothing.
+        let (a, aaaa, nothing) = (pair(RecordType::A)?, pair(RecordType::AAAA)?, pair(RecordType::HTTPS)?);
+        Some(Self { node: Arc::clone(node), a, aaaa, nothing })
+    }
+
+    fn to(&self, kind: u16) -> Option<&Pair> {
         const A: u16 = 1;
         const AAAA: u16 = 28;
         match kind {
@@ -228,18 +233,6 @@ fn is_usual(kind: u16) -> bool {
     matches!(kind, 1..=40 | 42..=127 | 256..)
 }
 
-fn replies(reference: &Reference, name: &LowerName, node: &Arc<Node>) -> Option<Replies> {
-    let name = Name::from(name);
-    let pair = |kind| Pair::render(reference, &name, kind);
-    Some(Replies {
-        node: Arc::clone(node),
-        a: pair(RecordType::A)?,
-        aaaa: pair(RecordType::AAAA)?,
-        // Any type that no name has will do.
-        nothing: pair(RecordType::HTTPS)?,
-    })
-}
-
 fn query(name: &Name, kind: RecordType, edns: bool) -> Option<Vec<u8>> {
     let mut message = Message::query();
     message.metadata.recursion_desired = false;
@@ -250,10 +243,6 @@ fn query(name: &Name, kind: RecordType, edns: bool) -> Option<Vec<u8>> {
         message.edns = Some(edns);
     }
     message.to_vec().ok()
-}
-
-fn key(name: &LowerName) -> Option<Box<[u8]>> {
-    name.to_bytes().ok().map(Vec::into_boxed_slice)
 }
 
 /// A query of the usual form.

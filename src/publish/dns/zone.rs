@@ -1,7 +1,7 @@
 //! What the stub knows: the published names, as DNS sees them. Pure.
 //!
 //! Each published name is a zone of its own with one node, its apex. So the stub is authoritative for exactly what is
-//! published: a name beneath does not exist, and a name elsewhere is somebody else's.
+//! published: a name beneath does not exist, and a name elsewhere is for other servers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -83,14 +83,12 @@ impl Zones {
     /// What comes after `before` when these answers are in force.
     #[must_use]
     pub fn next(&self, answers: &BTreeMap<HostName, Answer>, ttl: Duration, now: Wall) -> Self {
-        let nodes: HashMap<LowerName, Arc<Node>> = answers
-            .iter()
-            .filter_map(|(name, answer)| {
-                let name = dns_name(name)?;
-                let node = Node::new(answer, self.nodes.get(&name), now);
-                Some((name, node))
-            })
-            .collect();
+        let node = |(name, answer)| {
+            let name = dns_name(name)?;
+            let node = Node::new(answer, self.nodes.get(&name), now);
+            Some((name, node))
+        };
+        let nodes: HashMap<LowerName, Arc<Node>> = answers.iter().filter_map(node).collect();
         let between = nodes.keys().flat_map(|name| between(name, &nodes)).collect();
         Self { nodes, between, ttl: u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX >> 1) }
     }
@@ -143,14 +141,10 @@ fn ancestors(name: &LowerName) -> impl Iterator<Item = LowerName> {
 
 /// The names between this one and the nearest published one above it; none if there is none.
 fn between(name: &LowerName, nodes: &HashMap<LowerName, Arc<Node>>) -> Vec<LowerName> {
-    let mut found: Vec<LowerName> = Vec::new();
-    for ancestor in ancestors(name) {
-        if nodes.contains_key(&ancestor) {
-            return found;
-        }
-        found.push(ancestor);
-    }
-    Vec::new()
+    let mut above: Vec<LowerName> = ancestors(name).collect();
+    let published = above.iter().position(|ancestor| nodes.contains_key(ancestor));
+    above.truncate(published.unwrap_or(0));
+    above
 }
 
 /// A published name as a fully qualified one. Every [`HostName`] is one that DNS can carry.

@@ -1,4 +1,5 @@
-//! Our block in somebody else's file: render, find, splice, strip. Pure, and over bytes: the file may hold anything.
+//! Our block in a file of other programs: render, find, splice, strip. Pure, and over bytes: the file may hold
+//! anything.
 //!
 //! ```text
 //! # BEGIN privatelinkd (managed by privatelinkd: changes in here are overwritten)
@@ -27,11 +28,11 @@ use std::ops::Range;
 
 use crate::model::{Answer, AnswerReason, HostName};
 
-const BEGIN: &[u8] = b"# BEGIN privatelinkd";
-const BEGIN_NOTE: &[u8] = b"# BEGIN privatelinkd (managed by ";
-const ABANDONED: &[u8] = b"# BEGIN privatelinkd (managed by nobody";
-const END: &[u8] = b"# END privatelinkd";
-const NEWLINE_NOTE: &[u8] = b"; newline added at ";
+const BEGIN: &str = "# BEGIN privatelinkd";
+const BEGIN_NOTE: &str = "# BEGIN privatelinkd (managed by ";
+const ABANDONED: &str = "# BEGIN privatelinkd (managed by nobody";
+const END: &str = "# END privatelinkd";
+const NEWLINE_NOTE: &str = "; newline added at ";
 
 /// What we want a block to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,20 +132,11 @@ impl Block {
     /// newline.
     #[must_use]
     pub fn render(&self, newline_added: Option<usize>) -> Vec<u8> {
-        let mut out = BEGIN_NOTE.to_vec();
-        out.extend_from_slice(b"privatelinkd: changes in here are overwritten");
-        if let Some(at) = newline_added {
-            out.extend_from_slice(NEWLINE_NOTE);
-            out.extend_from_slice(at.to_string().as_bytes());
-        }
-        out.extend_from_slice(b")\n");
-        for line in self.lines() {
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
-        }
-        out.extend_from_slice(END);
-        out.push(b'\n');
-        out
+        let note = newline_added.map(|at| format!("{NEWLINE_NOTE}{at}")).unwrap_or_default();
+        let mut lines = vec![format!("{BEGIN_NOTE}privatelinkd: changes in here are overwritten{note})")];
+        lines.extend(self.lines());
+        lines.push(format!("{END}\n"));
+        lines.join("\n").into_bytes()
     }
 }
 
@@ -192,7 +184,8 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'
         }
         _ => {}
     }
-    let (mut bytes, place) = take_out(file, &known_lines([Some(wanted), last]));
+    let known = [Some(wanted), last].into_iter().flatten().flat_map(Block::lines).map(String::into_bytes);
+    let (mut bytes, place) = take_out(file, &known.collect());
     if wanted.entries.is_empty() {
         return Cow::Owned(bytes);
     }
@@ -206,9 +199,9 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'
     Cow::Owned(bytes)
 }
 
-/// True if the first whole block says that nobody manages it.
+/// True if the first whole block says that it is managed by nobody any more: the package was removed.
 fn is_abandoned(file: &[u8]) -> bool {
-    find(file).is_some_and(|block| block.starts_with(ABANDONED))
+    find(file).is_some_and(|block| block.starts_with(ABANDONED.as_bytes()))
 }
 
 /// The file without anything of ours. Borrowed if there is nothing.
@@ -277,29 +270,26 @@ fn regions(file: &[u8], known: &BTreeSet<Vec<u8>>) -> Vec<Region> {
 }
 
 fn lines(file: &[u8]) -> Vec<Line<'_>> {
-    let mut start = 0;
-    let line = |bytes: &'_ [u8], start: usize| start..start + bytes.len();
-    file.split_inclusive(|b| *b == b'\n')
-        .map(|bytes| {
-            let range = line(bytes, start);
-            start = range.end;
-            let text = bytes.trim_ascii_end();
-            Line { range, text: &file[start - bytes.len()..start - bytes.len() + text.len()], marker: marker(text) }
-        })
-        .collect()
+    let mut end = 0;
+    let line = |bytes| {
+        let (start, text) = (end, <[u8]>::trim_ascii_end(bytes));
+        end += bytes.len();
+        Line { range: start..end, text, marker: marker(text) }
+    };
+    file.split_inclusive(|b| *b == b'\n').map(line).collect()
 }
 
 /// Strict, so that a foreign comment that mentions us is no marker; but for white space at the end of the line, which
 /// editors change.
 fn marker(text: &[u8]) -> Option<Marker> {
-    if text == END {
+    if text == END.as_bytes() {
         return Some(Marker::End);
     }
-    if text == BEGIN {
+    if text == BEGIN.as_bytes() {
         return Some(Marker::Begin { newline_added: None });
     }
-    let note = text.strip_prefix(BEGIN_NOTE)?.strip_suffix(b")")?;
-    let added = note.windows(NEWLINE_NOTE.len()).rposition(|w| w == NEWLINE_NOTE);
+    let note = text.strip_prefix(BEGIN_NOTE.as_bytes())?.strip_suffix(b")")?;
+    let added = note.windows(NEWLINE_NOTE.len()).rposition(|w| w == NEWLINE_NOTE.as_bytes());
     let digits = added.and_then(|at| std::str::from_utf8(&note[at + NEWLINE_NOTE.len()..]).ok());
     Some(Marker::Begin { newline_added: digits.and_then(|d| d.parse().ok()) })
 }
@@ -329,10 +319,6 @@ fn take_out(file: &[u8], known: &BTreeSet<Vec<u8>>) -> (Vec<u8>, Option<usize>) 
         place = place.map(|p| p.min(out.len()));
     }
     (out, place)
-}
-
-fn known_lines<'b>(blocks: impl IntoIterator<Item = Option<&'b Block>>) -> BTreeSet<Vec<u8>> {
-    blocks.into_iter().flatten().flat_map(Block::lines).map(String::into_bytes).collect()
 }
 
 /// Reads a whole block back. `None` if a line between the markers is not one that we write.

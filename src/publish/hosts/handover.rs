@@ -55,11 +55,11 @@ pub fn fitting<'p>(plan: &'p Plan, known: &BTreeSet<HostName>) -> Cow<'p, Plan> 
     if size(plan) <= HANDOVER_BYTES {
         return Cow::Borrowed(plan);
     }
-    let mut room = Room::new();
+    let mut room = Room(usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE);
     let (old, new): (Vec<_>, Vec<_>) = plan.answers.iter().partition(|(name, _)| known.contains(*name));
-    let mut fit = Plan { answers: room.take(old), ..Plan::default() };
-    fit.withdrawn = room.take(plan.withdrawn.iter().collect());
-    fit.answers.extend(room.take(new));
+    let mut fit = Plan { answers: room.take_up(old), ..Plan::default() };
+    fit.withdrawn = room.take_up(plan.withdrawn.iter().collect());
+    fit.answers.extend(room.take_up(new));
     Cow::Owned(fit)
 }
 
@@ -75,12 +75,8 @@ const BESIDE: usize = 4096;
 struct Room(usize);
 
 impl Room {
-    fn new() -> Self {
-        Self(usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE)
-    }
-
     /// Those that fit. One that doesn't costs itself and none after it.
-    fn take<T: Clone + serde::Serialize>(&mut self, all: Vec<(&HostName, &T)>) -> BTreeMap<HostName, T> {
+    fn take_up<T: Clone + serde::Serialize>(&mut self, all: Vec<(&HostName, &T)>) -> BTreeMap<HostName, T> {
         /// Around a name: the keys and quotes of the longer form, that of a name that goes, and a comma.
         const AROUND: usize = r#"{"name":"","why":},"#.len();
         let fits = |(name, what): &(&HostName, &T)| {
@@ -129,8 +125,7 @@ pub fn touch_alive(agent_run_dir: &Path) -> io::Result<()> {
 /// It can't be read, is not what it should be, or not whole.
 pub fn read(agent_run_dir: &Path) -> Result<Option<Handover>, ReadError> {
     let path = plan_path(agent_run_dir);
-    let Some(bytes) = untrusted_file::read(&path, HANDOVER_BYTES)? else { return Ok(None) };
-    parse(&path, &bytes).map(Some)
+    untrusted_file::read(&path, HANDOVER_BYTES)?.map(|bytes| parse(&path, &bytes)).transpose()
 }
 
 /// Reads the bytes of a hand-over; `path` is for errors only.
@@ -140,7 +135,7 @@ pub fn read(agent_run_dir: &Path) -> Result<Option<Handover>, ReadError> {
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Handover, ReadError> {
     let handover: Handover = untrusted_file::parse(path, bytes)?;
     if !handover.is_whole() {
-        return Err(ReadError::Digest(path.to_owned()));
+        return Err(ReadError::unfit(path, "its digest is not that of its content"));
     }
     Ok(handover)
 }
@@ -169,10 +164,7 @@ pub fn touch_receipt(writer_run_dir: &Path) -> io::Result<()> {
 /// It can't be read or is not what it should be.
 pub fn read_receipt(writer_run_dir: &Path) -> Result<Option<Receipt>, ReadError> {
     let path = receipt_path(writer_run_dir);
-    match untrusted_file::read(&path, RECEIPT_BYTES)? {
-        Some(bytes) => parse_receipt(&path, &bytes).map(Some),
-        None => Ok(None),
-    }
+    untrusted_file::read(&path, RECEIPT_BYTES)?.map(|bytes| parse_receipt(&path, &bytes)).transpose()
 }
 
 /// Reads the bytes of a receipt; `path` is for errors only.
@@ -281,27 +273,31 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_not_taken() {
         let dir = Dir::new();
+        let unfit = || match dir.read() {
+            Err(ReadError::Unfit(why)) => why.strip_prefix(&format!("{}: ", dir.plan().display())).unwrap().to_owned(),
+            other => panic!("{other:?}"),
+        };
         let sent = make(&plan(), "boot", &Identity::default());
         write(dir.0.path(), &sent).unwrap();
         if crate::sys::identity::effective_uid() == 0 {
             std::os::unix::fs::chown(dir.plan(), Some(12_345), None).unwrap();
-            assert!(matches!(dir.read(), Err(ReadError::Owner { expected: 0, found: 12_345, .. })));
+            assert_eq!(unfit(), "expected the owner 0, found 12345");
             std::os::unix::fs::chown(dir.0.path(), Some(12_345), None).unwrap();
             assert_eq!(dir.read().unwrap().unwrap(), sent, "the folder says who may write here");
         } else {
             println!("skipped: the owner's part of this test: only root can give a file away");
         }
         std::fs::hard_link(dir.plan(), dir.0.path().join("other")).unwrap();
-        assert!(matches!(dir.read(), Err(ReadError::Links { found: 2, .. })));
+        assert_eq!(unfit(), "expected one link, found 2");
         std::fs::remove_file(dir.plan()).unwrap();
         std::os::unix::fs::symlink(dir.0.path().join("other"), dir.plan()).unwrap();
-        assert!(matches!(dir.read(), Err(ReadError::NotRegular(_))));
+        assert_eq!(unfit(), "expected a regular file");
         std::fs::remove_file(dir.plan()).unwrap();
         std::fs::create_dir(dir.plan()).unwrap();
-        assert!(matches!(dir.read(), Err(ReadError::NotRegular(_))));
+        assert_eq!(unfit(), "expected a regular file");
         std::fs::remove_dir(dir.plan()).unwrap();
         nix::unistd::mkfifo(&dir.plan(), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(matches!(dir.read(), Err(ReadError::NotRegular(_))));
+        assert_eq!(unfit(), "expected a regular file");
     }
 
     #[test]

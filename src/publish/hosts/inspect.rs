@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ReadError;
 use super::block;
-use super::file::{self, FileError, NoHook};
+use super::file::{self, FileError};
 use super::handover;
 use super::life_file::LifeFile;
 use super::policy::HostsPolicy;
@@ -115,10 +115,8 @@ pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<Host
 
 fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
-    let saved = match store::load_block(&policy.state_dir) {
-        store::Loaded::Good(kept) => Some(block::Block::from_answers(&kept.answers, false)),
-        store::Loaded::Nothing | store::Loaded::Unusable(_) => None,
-    };
+    let kept = store::load_block(&policy.state_dir).ok().flatten();
+    let saved = kept.map(|kept| block::Block::from_answers(&kept.answers, false));
     let new = block::splice(&old, core.wanted(), saved.as_ref());
     let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new));
     let path = policy.path.display().to_string();
@@ -141,13 +139,13 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
     };
     store::prepare(&policy).map_err(io(&policy.state_dir))?;
     let (mut core, inputs) = begin(&policy, clock)?;
-    if let store::Loaded::Unusable(_) = store::load_block(&policy.state_dir) {
+    if store::load_block(&policy.state_dir).is_err() {
         store::put_aside(&store::block_path(&policy.state_dir));
     }
     let mut actions = VecDeque::from(core.step_all(inputs, clock.now()));
     while let Some(action) = actions.pop_front() {
         match action {
-            Action::Assert(job) => actions.extend(core.step(apply::look(&job, &mut NoHook), clock.now())),
+            Action::Assert(job) => actions.extend(core.step(apply::look(&job), clock.now())),
             Action::Save(kept) => store::save_block(&policy.state_dir, &kept).map_err(io(&policy.state_dir))?,
             // Given back instead, or told by the running writer.
             Action::Tell(_) | Action::Turned(_) => {}
@@ -166,13 +164,9 @@ fn begin(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<(Core, [Input; 2]), 
     }
     let (recalled, _) = writer::recall(policy, &here);
     if recalled == Recalled::Nothing && origin != Some(Origin::ThisHost) {
-        return Err(nothing(policy));
+        return Err(InspectError::Nothing { agent: policy.agent_run_dir.clone(), writer: policy.state_dir.clone() });
     }
     let life = LifeFile::read(&handover::alive_path(&policy.agent_run_dir));
     let core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
     Ok((core, [Input::AgentLiveness(life), Input::Handover(Ok(handover))]))
-}
-
-fn nothing(policy: &HostsPolicy) -> InspectError {
-    InspectError::Nothing { agent: policy.agent_run_dir.clone(), writer: policy.state_dir.clone() }
 }

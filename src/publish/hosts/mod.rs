@@ -5,7 +5,7 @@
 //!                      │                                                    ▲
 //! writer:              └─► policy (admit) ─► writer::core ─► block (splice) ─► file (replace)
 //!                              ▲
-//! config ─► writer::Policies ──┘
+//! config ─► writer::FromConfig ┘
 //! ```
 //!
 //! [`block`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and

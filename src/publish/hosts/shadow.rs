@@ -1,6 +1,6 @@
 //! Which of our names stand in lines that are not ours.
 //!
-//! Resolvers take the first line of a name, or merge all of them; either way somebody else's line for a name of ours
+//! Resolvers take the first line of a name, or merge all of them; either way another program's line for a name of ours
 //! sends clients where steering does not want them, so it is reported.
 
 use std::collections::BTreeSet;

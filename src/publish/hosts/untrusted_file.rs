@@ -5,7 +5,9 @@
 //! may write here, and nobody else. What we wrote ourselves we may read, too. What is wrong with it is told by place,
 //! never by content: these errors end up in logs that others read.
 
-use std::io::Read as _;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,8 @@ use serde::de::DeserializeOwned;
 use crate::model::HANDOVER_FORMAT;
 use crate::sys::{atomic_file, identity};
 
+const NOT_REGULAR: &str = "expected a regular file";
+
 /// Why a file was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -25,120 +29,88 @@ pub enum ReadError {
         /// Which.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// A folder, a link, a pipe, a device.
-    #[error("{}: expected a regular file", .0.display())]
-    NotRegular(PathBuf),
-    /// Reachable under another name too, so somebody else may hold it.
-    #[error("{}: expected one link, found {found}", path.display())]
-    Links {
-        /// Which.
-        path: PathBuf,
-        /// How many.
-        found: u64,
-    },
-    /// Somebody else's.
-    #[error("{}: expected the owner {expected}, found {found}", path.display())]
-    Owner {
-        /// Which.
-        path: PathBuf,
-        /// The only one that is trusted.
-        expected: u32,
-        /// Whose it is.
-        found: u32,
-    },
-    /// Larger than we ever write it.
-    #[error("{}: expected at most {max} bytes, found more", path.display())]
-    TooLarge {
-        /// Which.
-        path: PathBuf,
-        /// The limit.
-        max: u64,
-    },
-    /// Not the JSON that we write.
-    #[error("{}:{line}:{column}: {category}", path.display())]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// What kind of fault.
-        category: &'static str,
-        /// From 1; 0 if the fault has no place.
-        line: usize,
-        /// From 1, in bytes; 0 if the fault has no place.
-        column: usize,
-    },
-    /// Another version's.
-    #[error("{}: expected format {HANDOVER_FORMAT}, found {found}", path.display())]
-    Format {
-        /// Which.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// Cut, mixed or changed.
-    #[error("{}: its digest is not that of its content", .0.display())]
-    Digest(PathBuf),
+    /// It is not what it should be: where, and what is wrong.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl ReadError {
+    fn io(path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Io { path: path.to_owned(), source: source.into() }
+    }
+
+    pub(super) fn unfit(path: &Path, what: impl Display) -> Self {
+        Self::Unfit(format!("{}: {what}", path.display()))
+    }
 }
 
 /// Reads `path`, which must belong to the owner of its folder and hold at most `max` bytes; `None` if there is none.
 pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
     /// A reader may open a file an instant before a new one takes its place: that one has no link left.
     const TRIES: usize = 8;
-    for _ in 0..TRIES {
-        match read_once(path, max) {
-            Err(ReadError::Links { found: 0, .. }) => {}
-            other => return other,
+    let mut tries = 1;
+    let (file, owner, facts) = loop {
+        let Some((file, owner)) = open(path)? else { return Ok(None) };
+        let facts = file.metadata().map_err(|e| ReadError::io(path, e))?;
+        if facts.nlink() > 0 || tries == TRIES {
+            break (file, owner, facts);
         }
-    }
-    Err(ReadError::Links { path: path.to_owned(), found: 0 })
-}
-
-fn read_once(path: &Path, max: u64) -> Result<Option<Vec<u8>>, ReadError> {
-    let io = |source: std::io::Error| ReadError::Io { path: path.to_owned(), source };
-    let (dir, name) = match atomic_file::open_parent(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(io)?,
+        tries += 1;
     };
-    let owner = rustix::fs::fstat(&dir).map_err(|e| io(e.into()))?.st_uid;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        // A link, and a socket or a device without a driver.
-        Err(Errno::LOOP | Errno::NXIO) => return Err(ReadError::NotRegular(path.to_owned())),
-        other => other.map_err(|e| io(e.into()))?,
-    };
-    let file = std::fs::File::from(fd);
-    let facts = file.metadata().map_err(io)?;
     if !facts.is_file() {
-        return Err(ReadError::NotRegular(path.to_owned()));
+        return Err(ReadError::unfit(path, NOT_REGULAR));
     }
+    // Reachable under another name too, so somebody else may hold it.
     if facts.nlink() != 1 {
-        return Err(ReadError::Links { path: path.to_owned(), found: facts.nlink() });
+        return Err(ReadError::unfit(path, format_args!("expected one link, found {}", facts.nlink())));
     }
-    if facts.uid() != owner && facts.uid() != identity::effective_uid() {
-        return Err(ReadError::Owner { path: path.to_owned(), expected: owner, found: facts.uid() });
+    let found = facts.uid();
+    if found != owner && found != identity::effective_uid() {
+        return Err(ReadError::unfit(path, format_args!("expected the owner {owner}, found {found}")));
     }
     let mut bytes = Vec::new();
-    file.take(max + 1).read_to_end(&mut bytes).map_err(io)?;
+    file.take(max + 1).read_to_end(&mut bytes).map_err(|e| ReadError::io(path, e))?;
     if bytes.len() as u64 > max {
-        return Err(ReadError::TooLarge { path: path.to_owned(), max });
+        return Err(ReadError::unfit(path, format_args!("expected at most {max} bytes, found more")));
     }
     Ok(Some(bytes))
 }
 
+/// The file, not following links and not waiting for pipes, and who owns its folder.
+fn open(path: &Path) -> Result<Option<(File, u32)>, ReadError> {
+    let (dir, name) = match atomic_file::open_parent(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| ReadError::io(path, e))?,
+    };
+    let owner = rustix::fs::fstat(&dir).map_err(|e| ReadError::io(path, e))?.st_uid;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
+        Ok(fd) => Ok(Some((fd.into(), owner))),
+        Err(Errno::NOENT) => Ok(None),
+        // A link, and a socket or a device without a driver.
+        Err(Errno::LOOP | Errno::NXIO) => Err(ReadError::unfit(path, NOT_REGULAR)),
+        Err(e) => Err(ReadError::io(path, e)),
+    }
+}
+
 /// Reads JSON of a known format. The format is looked at first, so that a newer version's file is called that.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ReadError> {
+    let format = format_of(bytes).map_err(|e| malformed(path, &e))?;
+    if format != HANDOVER_FORMAT {
+        return Err(ReadError::unfit(path, format_args!("expected format {HANDOVER_FORMAT}, found {format}")));
+    }
+    serde_json::from_slice(bytes).map_err(|e| malformed(path, &e))
+}
+
+/// The format that a JSON file says it has, whatever else is in it.
+pub(super) fn format_of(bytes: &[u8]) -> serde_json::Result<u32> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         format: u32,
     }
-    let malformed = |e: &serde_json::Error| malformed(path, e);
-    let Versioned { format } = serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
-    if format != HANDOVER_FORMAT {
-        return Err(ReadError::Format { path: path.to_owned(), found: format });
-    }
-    serde_json::from_slice(bytes).map_err(|e| malformed(&e))
+    serde_json::from_slice(bytes).map(|Versioned { format }| format)
 }
 
 /// The text of serde's error may quote the content; its place does not.
@@ -149,5 +121,5 @@ fn malformed(path: &Path, e: &serde_json::Error) -> ReadError {
         serde_json::error::Category::Data => "JSON, but not of the expected shape",
         serde_json::error::Category::Eof => "ends too early",
     };
-    ReadError::Malformed { path: path.to_owned(), category, line: e.line(), column: e.column() }
+    ReadError::Unfit(format!("{}:{}:{}: {category}", path.display(), e.line(), e.column()))
 }

@@ -15,9 +15,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::model::DnsTransport;
 use crate::publish::dns::answer::LARGEST_UDP;
 use crate::publish::dns::question;
-use crate::publish::dns::reference::{Transport, Written};
+use crate::publish::dns::reference::Written;
 use crate::sys::sockets;
 
 /// How long one resolver may take before the next is asked. Stub resolvers wait for 5 s in all (resolv.conf(5)).
@@ -26,11 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: usize = 65_535;
 
 /// Their reply, or that there is none.
-pub(super) async fn reply(resolvers: &[SocketAddr], query: &[u8], transport: Transport) -> Written {
+pub(super) async fn reply(resolvers: &[SocketAddr], query: &[u8], transport: DnsTransport) -> Written {
     let code = |reply: &[u8]| reply.get(3).map_or(ResponseCode::ServFail, |flags| ResponseCode::from(0, flags & 0x0f));
     match ask(resolvers, query, transport).await {
         Some(bytes) => {
-            let fits = transport == Transport::Tcp || bytes.len() <= usize::from(LARGEST_UDP);
+            let fits = transport == DnsTransport::Tcp || bytes.len() <= usize::from(LARGEST_UDP);
             Written { code: code(&bytes), bytes: if fits { bytes } else { cut(&bytes) } }
         }
         None => Written { code: ResponseCode::ServFail, bytes: failure(query) },
@@ -64,46 +65,45 @@ fn without_records(message: &[u8]) -> Vec<u8> {
 }
 
 /// Asks one resolver after the other; `None` if none replies.
-async fn ask(resolvers: &[SocketAddr], query: &[u8], transport: Transport) -> Option<Vec<u8>> {
+async fn ask(resolvers: &[SocketAddr], query: &[u8], transport: DnsTransport) -> Option<Vec<u8>> {
     for resolver in resolvers {
-        let asked = async {
-            match transport {
-                Transport::Udp => by_udp(*resolver, query).await,
-                Transport::Tcp => by_tcp(*resolver, query).await,
-            }
-        };
-        if let Ok(Ok(reply)) = timeout(PATIENCE, asked).await {
+        if let Ok(Ok(reply)) = timeout(PATIENCE, ask_one(*resolver, query, transport)).await {
             return Some(reply);
         }
     }
     None
 }
 
-async fn by_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
-    let socket = sockets::udp_to(resolver).await?;
+async fn ask_one(resolver: SocketAddr, query: &[u8], transport: DnsTransport) -> io::Result<Vec<u8>> {
     let ours = with_id(query, random_id()?);
-    socket.send(&ours).await?;
+    let reply = match transport {
+        DnsTransport::Udp => ask_by_udp(resolver, &ours).await?,
+        DnsTransport::Tcp => ask_by_tcp(resolver, &ours).await?,
+    };
+    Ok(with_id(&reply, [query[0], query[1]]))
+}
+
+async fn ask_by_udp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = sockets::udp_to(resolver).await?;
+    socket.send(query).await?;
     let mut reply = vec![0; LONGEST];
     loop {
         let length = socket.recv(&mut reply).await?;
-        if replies_to(&reply[..length], &ours) {
-            return Ok(with_id(&reply[..length], [query[0], query[1]]));
+        if replies_to(&reply[..length], query) {
+            reply.truncate(length);
+            return Ok(reply);
         }
     }
 }
 
-async fn by_tcp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
+async fn ask_by_tcp(resolver: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(resolver).await?;
-    let ours = with_id(query, random_id()?);
-    let length = u16::try_from(ours.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes()[..], &ours].concat()).await?;
+    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes()[..], query].concat()).await?;
     let mut reply = vec![0; usize::from(stream.read_u16().await?)];
     stream.read_exact(&mut reply).await?;
-    if replies_to(&reply, &ours) {
-        Ok(with_id(&reply, [query[0], query[1]]))
-    } else {
-        Err(io::Error::other("expected a reply to the question, found another message"))
-    }
+    let expected = || io::Error::other("expected a reply to the question, found another message");
+    if replies_to(&reply, query) { Ok(reply) } else { Err(expected()) }
 }
 
 fn random_id() -> io::Result<[u8; 2]> {

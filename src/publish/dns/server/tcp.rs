@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -11,9 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::forward;
-use super::shared::Shared;
+use super::shared::{Shared, is_of_one_peer};
+use crate::model::DnsTransport;
 use crate::publish::dns::counters::Tally;
-use crate::publish::dns::reference::{Transport, Written};
+use crate::publish::dns::reference::Written;
 
 /// Connections at a time. Others wait in the kernel's queue until one ends.
 const CONNECTIONS: usize = 128;
@@ -45,7 +47,7 @@ pub(super) async fn serve(listener: TcpListener, shared: &Shared) -> io::Result<
                     drop(place);
                 });
             }
-            Err(e) if is_of_one_connection(&e) => {}
+            Err(e) if is_of_one_peer(&e) => {}
             Err(e) if is_passing(&e) => tokio::time::sleep(PAUSE).await,
             Err(e) => return Err(e),
         }
@@ -69,16 +71,16 @@ async fn converse(stream: TcpStream, shared: &Shared, free: &Semaphore) -> io::R
         // In one segment (RFC 7766, section 8).
         let framed = [&length.to_be_bytes()[..], &reply.bytes].concat();
         timeout(idle(), stream.write_all(&framed)).await??;
-        shared.counters.answered(Transport::Tcp, &Tally::of(reply.code), read.elapsed());
+        shared.counters.answered(DnsTransport::Tcp, &Tally::one(reply.code), read.elapsed());
     }
     Ok(())
 }
 
 async fn reply(shared: &Shared, query: &[u8]) -> Option<Written> {
     let published = shared.answers.load_full();
-    let reply = published.reference.reply(query, Transport::Tcp)?;
+    let reply = published.reference.reply(query, DnsTransport::Tcp)?;
     if published.is_for_others(query, &reply) {
-        return Some(forward::reply(&published.forward, query, Transport::Tcp).await);
+        return Some(forward::reply(&published.forward, query, DnsTransport::Tcp).await);
     }
     Some(reply)
 }
@@ -98,16 +100,8 @@ async fn read(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> io::R
     Ok(true)
 }
 
-/// True if the connection was gone before it was accepted (accept(2)).
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
-}
-
 /// True for a want of open files or memory.
 fn is_passing(error: &io::Error) -> bool {
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    const ENOBUFS: i32 = 105;
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS)) || error.kind() == io::ErrorKind::OutOfMemory
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }

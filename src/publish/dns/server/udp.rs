@@ -16,17 +16,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::forward;
-use super::shared::Shared;
+use super::shared::{Shared, is_of_one_peer};
+use crate::model::DnsTransport;
 use crate::publish::dns::Published;
 use crate::publish::dns::counters::Tally;
-use crate::publish::dns::reference::Transport;
 use crate::sys::datagrams::{self, Inbox, Outbox, Peer, V4, V6};
 
-/// Queries for others that wait. Those beyond are dropped, and whoever asked asks again.
+/// Queries for others that wait. Those beyond are dropped, and the client asks again.
 const WAITING: usize = 256;
 /// Queries that others are asked at a time.
 const FORWARDED: usize = 256;
-/// How long a thread that nobody asks sleeps before it looks whether it is still wanted. Nothing can wake it earlier:
+/// How long a thread without a query sleeps before it looks whether it is still wanted. Nothing can wake it earlier:
 /// to shut a socket down would end it for the service manager too, whose socket it may be.
 const NAP: Duration = Duration::from_secs(1);
 /// Bytes of its stack. What is not touched costs nothing.
@@ -80,7 +80,7 @@ impl Answerer {
         while !self.foreign.is_closed() {
             match inbox.receive(self.socket.as_fd()) {
                 Ok(()) => self.answer(&inbox, &mut outbox),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_of_one_packet(&e) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_of_one_peer(&e) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -106,7 +106,7 @@ impl Answerer {
         }
         // A full buffer loses replies, as the network may.
         dropped += outbox.send(self.socket.as_fd());
-        self.shared.counters.answered(Transport::Udp, &replies, read.elapsed());
+        self.shared.counters.answered(DnsTransport::Udp, &replies, read.elapsed());
         self.shared.counters.dropped(dropped);
     }
 }
@@ -116,7 +116,7 @@ fn outcome(published: &Published, packet: &[u8], reply: &mut Vec<u8>) -> Outcome
     if let Some(code) = published.images.reply(packet, reply) {
         return Outcome::Answered(code);
     }
-    match published.reference.reply(packet, Transport::Udp) {
+    match published.reference.reply(packet, DnsTransport::Udp) {
         Some(written) if published.is_for_others(packet, &written) => Outcome::ForOthers,
         Some(written) => {
             *reply = written.bytes;
@@ -141,17 +141,11 @@ async fn forward_all(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc
 impl Foreign {
     async fn forward(self, socket: Arc<UdpSocket>, shared: Shared) {
         let published = shared.answers.load_full();
-        let reply = forward::reply(&published.forward, &self.packet, Transport::Udp).await;
+        let reply = forward::reply(&published.forward, &self.packet, DnsTransport::Udp).await;
         if datagrams::send_to(socket.as_fd(), &reply.bytes, self.from).is_ok() {
-            shared.counters.answered(Transport::Udp, &Tally::of(reply.code), self.read.elapsed());
+            shared.counters.answered(DnsTransport::Udp, &Tally::one(reply.code), self.read.elapsed());
         } else {
             shared.counters.dropped(1);
         }
     }
-}
-
-/// True for what an earlier reply brought back from the network (ip(7)): the socket is as good as before.
-fn is_of_one_packet(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable)
 }

@@ -24,11 +24,11 @@ pub(super) struct FileMetadata {
 
 impl FileMetadata {
     /// Of an open file, which must be a regular one.
-    pub(super) fn of(file: &File, path: &Path) -> Result<Self, FileError> {
+    pub(super) fn read(file: &File, path: &Path) -> Result<Self, FileError> {
         let m = file.metadata().map_err(FileError::io("examine", path))?;
-        match FileType::from_raw_mode(m.mode()) {
-            FileType::RegularFile => {}
-            other => return Err(FileError::NotRegular { path: path.to_owned(), found: describe(other) }),
+        if !m.is_file() {
+            let found = describe(FileType::from_raw_mode(m.mode()));
+            return Err(FileError::NotRegular { path: path.to_owned(), found });
         }
         Ok(Self { stamp: FileStamp::from(&m), mode: m.mode() & 0o7777, owner: (m.uid(), m.gid()) })
     }
@@ -44,20 +44,19 @@ impl FileMetadata {
         if attributes.contains(StatxAttributes::MOUNT_ROOT) {
             return Err(FileError::MountPoint(path.to_owned()));
         }
-        let flags = [
-            (StatxAttributes::IMMUTABLE, "immutable (chattr +i)"),
-            (StatxAttributes::APPEND, "append-only (chattr +a)"),
-        ];
-        match flags.into_iter().find(|(flag, _)| attributes.contains(*flag)) {
-            Some((_, name)) => Err(lost(path, format!("its flag {name}"))),
-            None => Ok(()),
+        if attributes.contains(StatxAttributes::IMMUTABLE) {
+            return Err(lost(path, "its flag immutable (chattr +i)".to_owned()));
         }
+        if attributes.contains(StatxAttributes::APPEND) {
+            return Err(lost(path, "its flag append-only (chattr +a)".to_owned()));
+        }
+        Ok(())
     }
 
     /// Gives the new file what the old one has. Owner first: a change of owner clears set-id bits and some
     /// attributes. Mode last: attributes can be set only while the mode allows writing.
     pub(super) fn copy_to(&self, old: &File, new: &File, path: &Path) -> Result<(), FileError> {
-        let has = Self::of(new, path)?;
+        let has = Self::read(new, path)?;
         if has.owner != self.owner {
             let (uid, gid) = self.owner;
             rustix::fs::fchown(new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
@@ -65,7 +64,7 @@ impl FileMetadata {
         }
         copy_attributes(old, new, path)?;
         set_mode(new, self.mode, path)?;
-        let has = Self::of(new, path)?;
+        let has = Self::read(new, path)?;
         if (has.owner, has.mode) != (self.owner, self.mode) {
             return Err(lost(path, format!("its mode {:o} (the system made it {:o})", self.mode, has.mode)));
         }
@@ -154,7 +153,7 @@ pub(super) fn stamp(file: &File, old: Option<&FileMetadata>, path: &Path) -> Res
     let mut tries = 0;
     loop {
         rustix::fs::futimens(file, &times).map_err(FileError::io("stamp the new", path))?;
-        let has = FileMetadata::of(file, path)?.stamp.modified;
+        let has = FileMetadata::read(file, path)?.stamp.modified;
         tries += 1;
         if old.is_none_or(|o| o.stamp.modified != has) || tries == TRIES {
             return Ok(u64::try_from(has.0).unwrap_or(0));

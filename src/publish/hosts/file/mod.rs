@@ -1,8 +1,8 @@
-//! Replaces one file that belongs to somebody else, whole, and loses nothing of it.
+//! Replaces one file that belongs to other programs, too, whole, and loses nothing of it.
 //!
 //! The file is read, the caller says what it should hold, a new file beside it takes that content and all metadata of
-//! the old one, and takes its place by a rename. What can't be carried over is found before anything is replaced.
-//! An edit by somebody else that lands in between is seen right before the rename, and the work starts over from the
+//! the old one, and takes its place by a rename. What can't be carried over is found before anything is replaced. An
+//! edit by another program that lands in between is seen right before the rename, and the work starts over from the
 //! edited file. Readers see the old file or the new one; resolvers see a new inode and a modification time stamped at
 //! the swap (Go, c-ares and systemd-resolved each look at another of these).
 //!
@@ -16,22 +16,23 @@ mod metadata;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 pub use self::error::{FileError, MAX_FILE};
 use self::metadata::FileMetadata;
 use crate::sys::atomic_file::{self, Temp};
 use crate::sys::clock::Clock;
+use crate::sys::file_lock::{self, FileLock};
 use crate::sys::file_stamp::FileStamp;
 
 /// Largest file that is read, in bytes: what has grown too large can still be made smaller.
 const MAX_READ: u64 = 2 * MAX_FILE;
-/// Times that somebody else may change the file under our hands before we give up.
+/// Times that another program may change the file under our hands before we give up.
 const ATTEMPTS: u32 = 5;
 /// How long another writer of ours is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -70,45 +71,24 @@ pub enum Step {
     ReadBack,
 }
 
-impl Step {
-    /// Every step, in order.
-    pub const ALL: [Self; 10] = [
-        Self::Locked,
-        Self::Read,
-        Self::Checked,
-        Self::TempWritten,
-        Self::MetadataCopied,
-        Self::TempSynced,
-        Self::Rechecked,
-        Self::Renamed,
-        Self::DirSynced,
-        Self::ReadBack,
-    ];
-}
+/// A hook at each step, in order; from [`Step::Read`] on again for each attempt. An error from it ends the work as a
+/// fault of the system at that place would.
+pub type Hook<'h> = &'h mut dyn FnMut(Step) -> io::Result<()>;
 
-/// A hook at each step. An error from it ends the work as a fault of the system at that place would.
-pub trait Steps {
-    /// Called at each step, in order; from [`Step::Read`] on again for each attempt.
-    ///
-    /// # Errors
-    /// To make the work fail here.
-    fn at(&mut self, step: Step) -> io::Result<()> {
-        let _ = step;
-        Ok(())
-    }
+/// For those who hook nothing.
+///
+/// # Errors
+/// None.
+pub fn no_hook(_: Step) -> io::Result<()> {
+    Ok(())
 }
-
-/// No hook.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoHook;
-impl Steps for NoHook {}
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether the file was replaced.
     pub change: Change,
-    /// What it was seen to hold at the end: what was wanted, unless somebody changed it right after.
+    /// What it was seen to hold at the end: what was wanted, unless another program changed it right after.
     pub content: Vec<u8>,
     /// Of the file that held it; `None` if there is none.
     pub stamp: Option<FileStamp>,
@@ -138,11 +118,11 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// leaves it as it is. `wanted` is called again for each attempt. Blocks: for a blocking thread.
 ///
 /// # Errors
-/// The file is then as it was, or as somebody else made it meanwhile; only past [`Step::Renamed`] the new one is in
+/// The file is then as it was, or as another program made it meanwhile; only past [`Step::Renamed`] the new one is in
 /// place.
 pub fn replace(
     target: Target<'_>,
-    steps: &mut dyn Steps,
+    steps: Hook<'_>,
     mut wanted: impl FnMut(&[u8]) -> Option<Vec<u8>>,
 ) -> Result<Outcome, FileError> {
     let place = Place::find(target.path)?;
@@ -179,13 +159,8 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     atomic_file::remove_leftovers(&place.path).map_err(FileError::io("clear old temporary files of", &place.path))
 }
 
-/// One attempt; `None` if somebody else changed the file meanwhile.
-fn swap(
-    place: &Place,
-    old: Option<&FileFound>,
-    new: &[u8],
-    steps: &mut dyn Steps,
-) -> Result<Option<Outcome>, FileError> {
+/// One attempt; `None` if another program changed the file meanwhile.
+fn swap(place: &Place, old: Option<&FileFound>, new: &[u8], steps: Hook<'_>) -> Result<Option<Outcome>, FileError> {
     let path = &place.path;
     if let Some(old) = old {
         old.facts.replaceable(&old.file, path)?;
@@ -225,30 +200,16 @@ fn swap(
     Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content, stamp }))
 }
 
-fn hook(steps: &mut dyn Steps, step: Step, place: &Place) -> Result<(), FileError> {
-    steps.at(step).map_err(FileError::io("go on with replacing", &place.path))
+fn hook(steps: Hook<'_>, step: Step, place: &Place) -> Result<(), FileError> {
+    steps(step).map_err(FileError::io("go on with replacing", &place.path))
 }
 
 /// Takes the advisory lock; it goes with the handle.
-fn lock(target: Target<'_>) -> Result<OwnedFd, FileError> {
-    const PAUSE: Duration = Duration::from_millis(10);
-    let io = |e: rustix::io::Errno| FileError::io("lock", target.lock)(e);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(target.lock, flags, Mode::RUSR | Mode::WUSR).map_err(io)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(fd),
-            Err(rustix::io::Errno::WOULDBLOCK) if waited < LOCK_PATIENCE => {
-                std::thread::sleep(PAUSE);
-                waited += PAUSE;
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(FileError::Locked { path: target.path.to_owned(), lock: target.lock.to_owned() });
-            }
-            Err(e) => return Err(io(e)),
-        }
-    }
+fn lock(target: Target<'_>) -> Result<FileLock, FileError> {
+    file_lock::acquire(target.lock, LOCK_PATIENCE).map_err(|e| match e.kind() {
+        io::ErrorKind::TimedOut => FileError::Locked { path: target.path.to_owned(), lock: target.lock.to_owned() },
+        _ => FileError::io("lock", target.lock)(e),
+    })
 }
 
 /// Where the file really is.
@@ -296,29 +257,18 @@ impl Place {
             }
             Err(e) => return Err(FileError::io("open", &self.path)(e)),
         };
-        let facts = FileMetadata::of(&file, &self.path)?;
-        let bytes = read_bounded(&mut file, &self.path)?;
+        let facts = FileMetadata::read(&file, &self.path)?;
+        let mut bytes = Vec::new();
+        (&mut file).take(MAX_READ + 1).read_to_end(&mut bytes).map_err(FileError::io("read", &self.path))?;
+        if bytes.len() as u64 > MAX_READ {
+            return Err(FileError::TooLarge(self.path.clone()));
+        }
         Ok(Some(FileFound { file, bytes, facts }))
     }
 
     /// True if the file that was found is still there, unchanged in content and metadata.
     fn is_still(&self, old: Option<&FileFound>) -> Result<bool, FileError> {
         let now = self.open()?;
-        Ok(match (old, now) {
-            (None, None) => true,
-            (Some(old), Some(now)) => old.facts == now.facts && old.bytes == now.bytes,
-            _ => false,
-        })
+        Ok(old.map(|f| (&f.facts, &f.bytes)) == now.as_ref().map(|f| (&f.facts, &f.bytes)))
     }
-}
-
-fn read_bounded(file: &mut File, path: &Path) -> Result<Vec<u8>, FileError> {
-    let io = |e| FileError::io("read", path)(e);
-    let mut bytes = Vec::new();
-    file.rewind().map_err(io)?;
-    file.take(MAX_READ + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > MAX_READ {
-        return Err(FileError::TooLarge(path.to_owned()));
-    }
-    Ok(bytes)
 }

@@ -1,11 +1,12 @@
 //! Carries the writer's actions out. Everything here blocks: for a blocking thread.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::core::{AssertError, Asserted, Input, Job};
 use super::store;
 use crate::publish::hosts::block::{self, Present};
-use crate::publish::hosts::file::{self, FileError, Steps, Target};
+use crate::publish::hosts::file::{self, FileError, Target, no_hook};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 use crate::sys::file_stamp::FileStamp;
@@ -16,27 +17,27 @@ pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
 }
 
 /// One look at the file, and a write if it says something else than wanted. A file that the job knows is not read.
-pub(crate) fn look(job: &Job, steps: &mut dyn Steps) -> Input {
+pub(crate) fn look(job: &Job) -> Input {
     if job.known.is_some() && job.known == FileStamp::read(&job.policy.path) {
         return Input::FoundTheSame;
     }
-    Input::Asserted(assert(job, steps))
+    Input::Asserted(assert(job))
 }
 
-fn assert(job: &Job, steps: &mut dyn Steps) -> Result<Asserted, AssertError> {
+fn assert(job: &Job) -> Result<Asserted, AssertError> {
     let policy = &job.policy;
     // What lacks its folder says so itself.
     let _ = store::prepare(policy);
     if !job.wanted.entries.is_empty() {
         store::keep_original(policy)?;
     }
-    let lock = lock_path(policy);
+    let target = Target { path: &policy.path, lock: &lock_path(policy) };
     let mut found = Present::Absent;
-    let outcome = file::replace(Target { path: &policy.path, lock: &lock }, steps, |content| {
+    let outcome = file::replace(target, &mut no_hook, |content| {
         found = block::present(content);
         match block::splice(content, &job.wanted, job.last.as_ref()) {
-            std::borrow::Cow::Borrowed(_) => None,
-            std::borrow::Cow::Owned(new) => Some(new),
+            Cow::Borrowed(_) => None,
+            Cow::Owned(new) => Some(new),
         }
     })?;
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());

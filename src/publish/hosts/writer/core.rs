@@ -15,7 +15,6 @@ mod provenance;
 mod rate;
 mod receipt;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::agent_liveness::AgentLiveness;
@@ -24,9 +23,8 @@ use self::desired::Desired;
 use self::file_state::FileState;
 pub use self::job::{AssertError, Asserted, Job};
 pub use self::provenance::{LastGood, Origin, Recalled, ThisHost};
-pub(super) use self::rate::Rate;
-pub(super) use self::receipt::is_news;
-use crate::model::{Boottime, Handover, HostName, Now, Receipt, Verdict};
+pub(super) use self::rate::LookRate;
+use crate::model::{Boottime, Handover, Now, Receipt};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
@@ -116,7 +114,7 @@ impl Core {
         let mut only_failures = true;
         for input in inputs {
             only_failures &= matches!(input, Input::NotSaved | Input::NotTold);
-            actions.extend(self.take(input, now));
+            actions.extend(self.take_in(input, now));
         }
         if only_failures {
             // Not at once: what failed just now would fail again.
@@ -134,19 +132,19 @@ impl Core {
         actions
     }
 
-    fn take(&mut self, input: Input, now: Now) -> Option<Action> {
+    fn take_in(&mut self, input: Input, now: Now) -> Option<Action> {
         let at = now.boottime;
         match input {
             Input::Policy(policy) => self.take_policy(policy, at),
             Input::ConfigTrouble(trouble) => self.config_trouble = trouble,
             Input::Handover(read) => {
-                if self.admitted.take(read, &self.here) {
+                if self.admitted.take_handover(read, &self.here) {
                     self.judge(at);
                 }
             }
             Input::AgentLiveness(sign) => return self.take_life(sign, now),
             Input::FileTouched => self.file.touch(at),
-            Input::Asserted(result) => self.file.take(result, self.admitted.digest(), at),
+            Input::Asserted(result) => self.file.take_result(result, self.admitted.digest(), at),
             Input::FoundTheSame => self.file.found_the_same(at),
             Input::NotSaved => self.saved = None,
             Input::NotTold => self.told = None,
@@ -193,19 +191,19 @@ impl Core {
         self.judge(now);
     }
 
-    /// An idle writer has nobody to lose.
+    /// An idle writer has no agent to lose.
     fn take_life(&mut self, sign: Option<LifeFile>, now: Now) -> Option<Action> {
         self.life.look(sign, now);
         let patience = self.policy.publish.then_some(self.policy.agent_lost_after);
         let turn = self.life.judge(patience, now.boottime)?;
-        if self.admitted.show(self.life.is_lost()) {
+        if self.admitted.show(self.life.lost) {
             self.file.forgive();
         }
         Some(Action::Turned(turn)).filter(|_| self.policy.publish)
     }
 
     fn judge(&mut self, now: Boottime) {
-        if self.admitted.judge(&self.policy, self.life.is_lost(), now) {
+        if self.admitted.judge(&self.policy, self.life.lost, now) {
             self.file.forgive();
         }
     }
@@ -236,48 +234,11 @@ impl Core {
             actions.push(Action::Save(kept));
         }
     }
+}
 
-    /// What there is to tell.
-    #[must_use]
-    pub fn receipt(&self, now: Now) -> Receipt {
-        let digest = self.admitted.digest();
-        let (error, error_detail) = receipt::error(&receipt::Wrong {
-            file: self.file.error.as_ref(),
-            handover: self.admitted.bad_handover.as_deref(),
-            refused: &self.admitted.refused,
-            config: self.config_trouble.as_deref(),
-            other_boot: self.admitted.other_boot,
-        });
-        Receipt {
-            format: crate::model::HANDOVER_FORMAT,
-            at: now.wall,
-            names: self.verdicts(),
-            changed: self.file.written_for.as_ref() == Some(&digest),
-            digest,
-            error,
-            error_detail,
-            writes: self.file.writes,
-            failed_writes: self.file.failed_writes,
-            conflicts: self.file.conflict.count(),
-            in_conflict: self.file.conflict.is_active(),
-            left_out: receipt::left_out(&self.admitted.left_out),
-            capped: self.admitted.capped.clone(),
-        }
-    }
-
-    fn verdicts(&self) -> BTreeMap<HostName, Verdict> {
-        let facts = receipt::ReceiptInputs {
-            publish: self.policy.publish,
-            wanted: self.wanted(),
-            says: self.file.says.as_ref(),
-            shadowed: &self.file.shadowed,
-            error: self.file.error.as_ref().map(|e| e.kind),
-            in_conflict: self.file.conflict.is_active(),
-            agent_lost: self.life.is_lost(),
-            refused: &self.admitted.refused,
-        };
-        self.admitted.names().map(|name| (name.clone(), facts.verdict(name))).collect()
-    }
+/// True if the new receipt says something else than the time.
+pub(super) fn is_news(told: &Receipt, new: &Receipt) -> bool {
+    Receipt { at: told.at, ..new.clone() } != *told
 }
 
 #[cfg(test)]

@@ -1,29 +1,29 @@
 //! The writer's turns: what happened goes to the core, what it decides is carried out.
 
 use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::core::{Action, AgentTurn, Core, Input, LastGood, Rate, Recalled, ThisHost, is_news};
+use super::core::{Action, AgentTurn, Core, Input, LookRate, Recalled, is_news};
 use super::policy_source::PolicySource;
-use super::{FaultLog, Setup, TICK, WriterError, apply, recall, store};
-use crate::model::{Boottime, Digest, Handover, Receipt};
+use super::{FaultLog, Setup, TICK, apply, recall, store};
+use crate::model::{Boottime, Digest, Handover};
 use crate::publish::file_watcher::FileWatcher;
-use crate::publish::hosts::file::{self, NoHook, Target};
+use crate::publish::hosts::file::{self, Target};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::sys::clock::Clock;
+use crate::sys::blocking::blocking;
 use crate::sys::dir_watch::Changes;
-use crate::sys::heartbeat::Beat;
 use crate::sys::log_queue::PROVOKED;
 
-/// Between two readings of the config for names that it lacks: whoever writes hand-overs can't make us read for ever.
+/// Between two readings of the config for names that it lacks: an agent that floods us with hand-overs can't make us
+/// read for ever.
 const REREAD: Duration = Duration::from_secs(5);
 /// The order of the files that are watched in the agent's folder.
 const PLAN: usize = 0;
@@ -39,23 +39,19 @@ enum News {
 
 /// A writer at work.
 struct Writer<P> {
-    policies: P,
-    beat: Beat,
+    setup: Setup<P>,
     /// The agent's folder. A watcher of its own, so that a folder that is missing does not slow down the other's.
     agent: FileWatcher,
     /// The hosts file.
     hosts: FileWatcher,
     core: Core,
-    here: ThisHost,
     /// The one that the core goes by.
     policy: Arc<HostsPolicy>,
-    clock: Clock,
-    receipts: watch::Sender<Option<Receipt>>,
     next_tick: Boottime,
     /// Of looks at what the agent left, which may touch its files as often as it likes.
-    hears: Rate,
+    hears: LookRate,
     /// Of looks at the config without an order.
-    rereads: Rate,
+    rereads: LookRate,
     /// For which hand-over the config was read again, and when.
     reread: Option<(Digest, Boottime)>,
     faults: FaultLog,
@@ -63,50 +59,47 @@ struct Writer<P> {
 
 impl<P: PolicySource> Writer<P> {
     /// Begins with the last known good and what is in `/run`, the hand-over counting for more.
-    async fn start(setup: Setup<P>) -> Result<Self, WriterError> {
-        let Setup { policies, here, clock, beat, receipts } = setup;
-        let policy = policies.current();
-        let (agent, hosts) = (look_at_agent(&policy).await, look_at_hosts(&policy).await?);
-        let core = Core::new(Arc::clone(&policy), here.clone(), Recalled::Nothing, clock.now().boottime);
+    async fn start(setup: Setup<P>) -> Self {
+        let (policy, now) = (setup.policies.current(), setup.clock.now().boottime);
         let mut writer = Self {
-            policies,
-            beat,
-            agent,
-            hosts,
-            core,
-            here,
+            agent: watch_agent(&policy).await,
+            hosts: watch_hosts(&policy).await,
+            core: Core::new(Arc::clone(&policy), setup.here.clone(), Recalled::Nothing, now),
+            setup,
             policy,
-            clock,
-            receipts,
-            next_tick: clock.now().boottime,
-            hears: Rate::LOOKS,
-            rereads: Rate::LOOKS,
+            next_tick: now,
+            hears: LookRate::default(),
+            rereads: LookRate::default(),
             reread: None,
             faults: FaultLog::default(),
         };
-        writer.settle().await?;
-        writer.recall().await?;
-        let known = vec![Input::ConfigTrouble(writer.policies.trouble()), look_at_life(&writer.policy).await?];
-        writer.take_plan(known).await?;
-        Ok(writer)
+        writer.settle().await;
+        writer.recall().await;
+        let known = vec![Input::ConfigTrouble(writer.setup.policies.trouble()), look_at_life(&writer.policy).await];
+        writer.take_plan(known).await;
+        writer
+    }
+
+    fn now(&self) -> Boottime {
+        self.setup.clock.now().boottime
     }
 
     /// How long to wait at most.
     fn pause(&self) -> Duration {
-        let now = self.clock.now().boottime;
-        let until = |at: Boottime| at.since(now);
-        self.core.wake_at().map_or(TICK, until).min(until(self.next_tick)).min(TICK)
+        let now = self.now();
+        let next = self.core.wake_at().map_or(self.next_tick, |at| at.min(self.next_tick));
+        next.since(now).min(TICK)
     }
 
     /// Waits for what the writer goes by to change, but for no longer than it may wait.
     async fn news(&mut self) -> News {
-        let now = self.clock.now().boottime;
+        let now = self.now();
         let [hears, rereads] = [&self.hears, &self.rereads].map(|rate| rate.next().since(now));
         let pause = self.pause();
         // Not biased: whoever floods one source must not silence the others. Changes wait for whoever asks for them,
         // so that of many that come together the last counts.
         tokio::select! {
-            () = after(rereads, self.policies.changed()) => News::Policy,
+            () = after(rereads, self.setup.policies.changed()) => News::Policy,
             changes = after(hears, self.agent.changed()) => News::Agent(changes),
             _ = self.hosts.changed() => News::Hosts,
             () = sleep(pause) => News::Nothing,
@@ -114,83 +107,80 @@ impl<P: PolicySource> Writer<P> {
     }
 
     /// Takes in what there is.
-    async fn heed(&mut self, news: News) -> Result<(), WriterError> {
+    async fn heed(&mut self, news: News) {
         match news {
             News::Policy => self.reread_policy().await,
             News::Agent(changes) => self.hear(changes).await,
-            News::Hosts => self.take(vec![Input::FileTouched]).await,
-            News::Nothing => Ok(()),
+            News::Hosts => self.feed(vec![Input::FileTouched]).await,
+            News::Nothing => {}
         }
     }
 
     /// Something changed in the agent's folder.
-    async fn hear(&mut self, changes: Changes) -> Result<(), WriterError> {
-        self.hears.spend(self.clock.now().boottime);
+    async fn hear(&mut self, changes: Changes) {
+        self.hears.spend(self.now());
         let mut inputs = Vec::new();
         if changes.has(ALIVE) {
-            inputs.push(look_at_life(&self.policy).await?);
+            inputs.push(look_at_life(&self.policy).await);
         }
-        if changes.has(PLAN) { self.take_plan(inputs).await } else { self.take(inputs).await }
+        if changes.has(PLAN) { self.take_plan(inputs).await } else { self.feed(inputs).await }
     }
 
     /// The policy may be another one now.
-    async fn reread_policy(&mut self) -> Result<(), WriterError> {
-        self.rereads.spend(self.clock.now().boottime);
-        self.policies.reread().await;
-        let (changed, inputs) = self.follow_policy().await?;
+    async fn reread_policy(&mut self) {
+        self.rereads.spend(self.now());
+        self.setup.policies.reread().await;
+        let (changed, inputs) = self.follow_policy().await;
         // A plan that was refused under the old one, or is in another place, may be good now.
-        if changed { self.take_plan(inputs).await } else { self.take(inputs).await }
+        if changed { self.take_plan(inputs).await } else { self.feed(inputs).await }
     }
 
     /// Ends a turn, whatever began it: does what time brings.
-    async fn turn(&mut self) -> Result<(), WriterError> {
-        let now = self.clock.now().boottime;
+    async fn turn(&mut self) {
+        let now = self.now();
         if now >= self.next_tick {
             self.next_tick = now.after(TICK);
-            let mut inputs = vec![look_at_life(&self.policy).await?, Input::Tick];
+            let mut inputs = vec![look_at_life(&self.policy).await, Input::Tick];
             let policy = Arc::clone(&self.policy);
-            let touched = spawn_blocking(move || handover::touch_receipt(&policy.run_dir)).await?;
+            let touched = blocking(move || handover::touch_receipt(&policy.run_dir)).await;
             // Whatever is wrong with the old one: a new one is written, or says what is.
             inputs.extend(touched.is_err().then_some(Input::NotTold));
-            self.take(inputs).await
+            self.feed(inputs).await;
         } else if self.core.wake_at().is_some_and(|at| at <= now) {
-            self.take(vec![Input::Tick]).await
-        } else {
-            Ok(())
+            self.feed(vec![Input::Tick]).await;
         }
     }
 
     /// Feeds events that were seen together to the core and carries out what follows, until nothing more does.
-    async fn take(&mut self, inputs: Vec<Input>) -> Result<(), WriterError> {
-        let mut actions = VecDeque::from(self.core.step_all(inputs, self.clock.now()));
+    async fn feed(&mut self, inputs: Vec<Input>) {
+        let mut actions = VecDeque::from(self.core.step_all(inputs, self.setup.clock.now()));
         while let Some(action) = actions.pop_front() {
-            if let Some(input) = self.carry_out(action).await? {
-                actions.extend(self.core.step(input, self.clock.now()));
+            if let Some(input) = self.carry_out(action).await {
+                actions.extend(self.core.step(input, self.setup.clock.now()));
             }
         }
-        Ok(())
     }
 
     /// Reads the hand-over and takes it, together with what was seen before it. A name that the policy lacks may be in
     /// a config that came a moment before the plan: that is read before the name is refused.
-    async fn take_plan(&mut self, mut inputs: Vec<Input>) -> Result<(), WriterError> {
-        let mut read = read_plan(&self.policy).await?;
+    async fn take_plan(&mut self, mut inputs: Vec<Input>) {
+        let mut read = read_plan(&self.policy).await;
         if let Ok(Some(handover)) = &read
             && self.may_reread_for(handover)
         {
-            self.policies.reread().await;
-            let (changed, more) = self.follow_policy().await?;
+            self.setup.policies.reread().await;
+            let (changed, more) = self.follow_policy().await;
             inputs.extend(more);
             if changed {
-                read = read_plan(&self.policy).await?;
+                read = read_plan(&self.policy).await;
             }
         }
         inputs.push(Input::Handover(read));
-        self.take(inputs).await
+        self.feed(inputs).await;
     }
 
     fn may_reread_for(&mut self, handover: &Handover) -> bool {
-        let now = self.clock.now().boottime;
+        let now = self.now();
         let spent = |(digest, at): &(Digest, Boottime)| *digest == handover.digest || now.since(*at) < REREAD;
         if self.reread.as_ref().is_some_and(spent) || !self.core.would_miss_a_name(handover) {
             return false;
@@ -200,50 +190,44 @@ impl<P: PolicySource> Writer<P> {
     }
 
     /// Takes the policy over that is in force now. Gives whether it is another one, and what the core must hear.
-    async fn follow_policy(&mut self) -> Result<(bool, Vec<Input>), WriterError> {
-        let trouble = Input::ConfigTrouble(self.policies.trouble());
-        let policy = self.policies.current();
+    async fn follow_policy(&mut self) -> (bool, Vec<Input>) {
+        let trouble = Input::ConfigTrouble(self.setup.policies.trouble());
+        let policy = self.setup.policies.current();
         if policy == self.policy {
-            return Ok((false, vec![trouble]));
+            return (false, vec![trouble]);
         }
         let old = std::mem::replace(&mut self.policy, Arc::clone(&policy));
         let paths = |p: &HostsPolicy| [&p.path, &p.agent_run_dir, &p.run_dir, &p.state_dir].map(Clone::clone);
         if paths(&old) != paths(&policy) || !old.publish {
-            (self.agent, self.hosts) = (look_at_agent(&policy).await, look_at_hosts(&policy).await?);
-            self.settle().await?;
+            (self.agent, self.hosts) = (watch_agent(&policy).await, watch_hosts(&policy).await);
+            self.settle().await;
         }
         let elsewhere = (&old.path, &old.state_dir) != (&policy.path, &policy.state_dir);
         if elsewhere && self.core.remembers_nothing() {
-            self.recall().await?;
-            return Ok((true, vec![trouble, look_at_life(&self.policy).await?]));
+            self.recall().await;
+            return (true, vec![trouble, look_at_life(&self.policy).await]);
         }
-        Ok((true, vec![trouble, Input::Policy(policy)]))
+        (true, vec![trouble, Input::Policy(policy)])
     }
 
     /// Makes the folders, and clears up after a crash.
-    async fn settle(&mut self) -> Result<(), WriterError> {
+    async fn settle(&mut self) {
         let policy = Arc::clone(&self.policy);
         let work = move || {
             let prepared = store::prepare(&policy);
-            let cleared = store::clear_leftovers(&policy);
-            let lock = apply::lock_path(&policy);
-            let target = Target { path: &policy.path, lock: &lock };
+            let own = store::clear_leftovers(&policy).map_err(|e| e.to_string());
+            let target = Target { path: &policy.path, lock: &apply::lock_path(&policy) };
             let hosts = if policy.publish { file::clear_leftovers(target).map(drop) } else { Ok(()) };
-            [
-                prepared.err().map(|e| e.to_string()),
-                cleared.err().map(|e| e.to_string()),
-                hosts.err().map(|e| e.to_string()),
-            ]
+            (prepared.err().map(|e| e.to_string()), own.and(hosts.map_err(|e| e.to_string())).err())
         };
-        let [prepared, cleared, hosts] = spawn_blocking(work).await?;
+        let (prepared, cleared) = blocking(work).await;
         self.faults.tell("making its folders", prepared);
-        self.faults.tell("clearing old temporary files", cleared.or(hosts));
-        Ok(())
+        self.faults.tell("clearing old temporary files", cleared);
     }
 
     /// Begins anew with the last known good.
-    async fn recall(&mut self) -> Result<(), WriterError> {
-        let (policy, here) = (Arc::clone(&self.policy), self.here.clone());
+    async fn recall(&mut self) {
+        let (policy, here) = (Arc::clone(&self.policy), self.setup.here.clone());
         let work = move || {
             let (recalled, unusable) = recall(&policy, &here);
             if unusable.is_some() {
@@ -251,7 +235,7 @@ impl<P: PolicySource> Writer<P> {
             }
             (recalled, unusable)
         };
-        let (recalled, unusable) = spawn_blocking(work).await?;
+        let (recalled, unusable) = blocking(work).await;
         if let Some(why) = unusable {
             tracing::warn!("hosts writer: last known good can't be used, kept aside: {why}");
         }
@@ -262,61 +246,63 @@ impl<P: PolicySource> Writer<P> {
                 self.policy.state_dir.display()
             );
         }
-        let now = self.clock.now().boottime;
-        self.core = Core::new(Arc::clone(&self.policy), self.here.clone(), recalled, now);
-        Ok(())
+        let now = self.now();
+        self.core = Core::new(Arc::clone(&self.policy), self.setup.here.clone(), recalled, now);
     }
 
-    async fn carry_out(&mut self, action: Action) -> Result<Option<Input>, WriterError> {
+    /// Carries an action out. Gives what the core must hear of it.
+    async fn carry_out(&mut self, action: Action) -> Option<Input> {
         match action {
-            Action::Assert(job) => Ok(Some(spawn_blocking(move || apply::look(&job, &mut NoHook)).await?)),
-            Action::Save(kept) => self.save(kept).await,
-            Action::Tell(receipt) => self.tell(receipt).await,
-            Action::Turned(turn) => {
-                match turn {
-                    AgentTurn::Lost(silent) => tracing::warn!(
-                        target: PROVOKED,
-                        "hosts writer: no sign of life of the agent for {} s: standby addresses are published too",
-                        silent.as_secs()
-                    ),
-                    AgentTurn::Back => tracing::info!(target: PROVOKED, "hosts writer: the agent shows life again"),
-                }
-                Ok(None)
+            Action::Assert(job) => Some(blocking(move || apply::look(&job)).await),
+            Action::Save(kept) => {
+                let save = move |state_dir: &Path| store::save_block(state_dir, &kept);
+                let saved = self.write("keeping the last known good", self.policy.state_dir.clone(), save).await;
+                (!saved).then_some(Input::NotSaved)
+            }
+            Action::Tell(receipt) => {
+                self.setup.receipts.send_if_modified(|told| {
+                    let news = told.as_ref().is_none_or(|told| is_news(told, &receipt));
+                    if news {
+                        *told = Some(receipt.clone());
+                    }
+                    news
+                });
+                let put = move |run_dir: &Path| handover::write_receipt(run_dir, &receipt);
+                let told = self.write("writing the receipt", self.policy.run_dir.clone(), put).await;
+                (!told).then_some(Input::NotTold)
+            }
+            Action::Turned(AgentTurn::Lost(silent)) => {
+                tracing::warn!(
+                    target: PROVOKED,
+                    "hosts writer: no sign of life of the agent for {} s: standby addresses are published too",
+                    silent.as_secs()
+                );
+                None
+            }
+            Action::Turned(AgentTurn::Back) => {
+                tracing::info!(target: PROVOKED, "hosts writer: the agent shows life again");
+                None
             }
         }
     }
 
-    async fn save(&mut self, kept: LastGood) -> Result<Option<Input>, WriterError> {
+    /// Writes into one of the writer's folders, made if missing. True if that worked; else it is logged.
+    async fn write(
+        &mut self,
+        what: &'static str,
+        folder: PathBuf,
+        write: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) -> bool {
         let policy = Arc::clone(&self.policy);
         let work = move || {
             // What lacks its folder says so itself.
             let _ = store::prepare(&policy);
-            store::save_block(&policy.state_dir, &kept)
+            write(&folder).map_err(|e| format!("{}: {e}", folder.display()))
         };
-        let fault = spawn_blocking(work).await?.err().map(|e| format!("{}: {e}", self.policy.state_dir.display()));
-        let again = fault.is_some().then_some(Input::NotSaved);
-        self.faults.tell("keeping the last known good", fault);
-        Ok(again)
-    }
-
-    async fn tell(&mut self, receipt: Receipt) -> Result<Option<Input>, WriterError> {
-        self.receipts.send_if_modified(|told| {
-            let news = told.as_ref().is_none_or(|told| is_news(told, &receipt));
-            if news {
-                *told = Some(receipt.clone());
-            }
-            news
-        });
-        let policy = Arc::clone(&self.policy);
-        let work = move || {
-            // What lacks its folder says so itself.
-            let _ = store::prepare(&policy);
-            handover::write_receipt(&policy.run_dir, &receipt)
-        };
-        let fault = spawn_blocking(work).await?.err().map(|e| format!("{}: {e}", self.policy.run_dir.display()));
-        let again = fault.is_some().then_some(Input::NotTold);
-        self.faults.tell("writing the receipt", fault);
-        Ok(again)
+        let fault = blocking(work).await.err();
+        let worked = fault.is_none();
+        self.faults.tell(what, fault);
+        worked
     }
 }
 
@@ -325,19 +311,16 @@ impl<P: PolicySource> Writer<P> {
 /// First the last known good and the plan in `/run` are read, the plan counting for more, and the file made to say
 /// the result; then it follows changes of the plan, the agent's sign of life, the file and the policy, and looks at
 /// the file every `reassert_interval` in any case. What goes wrong is told in the receipt and tried again.
-///
-/// # Errors
-/// Only a fault of ours ends it.
-pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) -> Result<(), WriterError> {
-    let mut writer = Writer::start(setup).await?;
+pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) {
+    let mut writer = Writer::start(setup).await;
     loop {
-        writer.beat.now();
+        writer.setup.beat.now();
         let news = tokio::select! {
-            () = token.cancelled() => return Ok(()),
+            () = token.cancelled() => return,
             news = writer.news() => news,
         };
-        writer.heed(news).await?;
-        writer.turn().await?;
+        writer.heed(news).await;
+        writer.turn().await;
     }
 }
 
@@ -350,27 +333,27 @@ async fn after<T>(pause: Duration, work: impl Future<Output = T>) -> T {
 }
 
 /// The error in a sentence.
-async fn read_plan(policy: &HostsPolicy) -> Result<Result<Option<Handover>, String>, WriterError> {
+async fn read_plan(policy: &HostsPolicy) -> Result<Option<Handover>, String> {
     let dir = policy.agent_run_dir.clone();
-    Ok(spawn_blocking(move || handover::read(&dir)).await?.map_err(|e| e.to_string()))
+    blocking(move || handover::read(&dir)).await.map_err(|e| e.to_string())
 }
 
-async fn look_at_life(policy: &HostsPolicy) -> Result<Input, WriterError> {
-    let dir = policy.agent_run_dir.clone();
-    Ok(Input::AgentLiveness(spawn_blocking(move || LifeFile::read(&handover::alive_path(&dir))).await?))
+async fn look_at_life(policy: &HostsPolicy) -> Input {
+    let alive = handover::alive_path(&policy.agent_run_dir);
+    Input::AgentLiveness(blocking(move || LifeFile::read(&alive)).await)
 }
 
-async fn look_at_agent(policy: &HostsPolicy) -> FileWatcher {
-    FileWatcher::new(vec![handover::plan_path(&policy.agent_run_dir), handover::alive_path(&policy.agent_run_dir)])
-        .await
+async fn watch_agent(policy: &HostsPolicy) -> FileWatcher {
+    let dir = &policy.agent_run_dir;
+    FileWatcher::new(vec![handover::plan_path(dir), handover::alive_path(dir)]).await
 }
 
 /// Without a path there is nothing to look at.
-async fn look_at_hosts(policy: &HostsPolicy) -> Result<FileWatcher, WriterError> {
+async fn watch_hosts(policy: &HostsPolicy) -> FileWatcher {
     let path = policy.path.clone();
     let work = move || match path.as_os_str() {
         none if none.is_empty() => Vec::new(),
         _ => vec![path.clone(), std::fs::canonicalize(&path).unwrap_or(path)],
     };
-    Ok(FileWatcher::new(spawn_blocking(work).await?).await)
+    FileWatcher::new(blocking(work).await).await
 }

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use super::FaultLog;
 use super::policy_source::PolicySource;
-use super::store::{self, Loaded};
+use super::store;
 use crate::config::{self, Complaint, Complaints, Environment, LoadedWriter, Severity, Sources};
 use crate::publish::file_watcher::FileWatcher;
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
+use crate::sys::blocking::blocking;
 
 /// Between two looks at the files behind the watch: for what no watch can see, and for what failed.
 const POLL: Duration = Duration::from_secs(10);
@@ -51,26 +51,15 @@ impl FromConfig {
     /// there. No policy comes into force whose folders can't be claimed.
     pub async fn new(path: PathBuf, environment: Environment, folders: Folders, claim: ClaimFolders) -> Self {
         let (state_dir, claims) = (folders.state_dir.clone(), Arc::clone(&claim));
-        let loaded = spawn_blocking(move || match store::load_policy(&state_dir) {
-            Loaded::Good(policy) => claims(&policy).map_or_else(Loaded::Unusable, |()| Loaded::Good(policy)),
-            Loaded::Nothing => Loaded::Nothing,
-            Loaded::Unusable(why) => {
-                store::put_aside(&store::policy_path(&state_dir));
-                Loaded::Unusable(why)
-            }
-        });
-        let saved = match loaded.await {
-            Ok(Loaded::Good(policy)) => Some(policy),
-            Ok(Loaded::Nothing) => None,
-            Ok(Loaded::Unusable(why)) => {
-                tracing::warn!("hosts writer: the last good policy can't be used: {why}");
-                None
-            }
-            Err(fault) => {
-                tracing::warn!("hosts writer: the last good policy can't be used: {fault}");
-                None
-            }
+        let load = move || {
+            let put_aside = |_: &String| store::put_aside(&store::policy_path(&state_dir));
+            let loaded = store::load_policy(&state_dir).inspect_err(put_aside)?;
+            loaded.map(|policy| claims(&policy).map(|()| policy)).transpose()
         };
+        let saved = blocking(load).await.unwrap_or_else(|why: String| {
+            tracing::warn!("hosts writer: the last good policy can't be used: {why}");
+            None
+        });
         let mut this = Self {
             current: Arc::new(saved.clone().unwrap_or_else(|| HostsPolicy::idle(folders))),
             watcher: FileWatcher::new(watched(&path, false)).await,
@@ -92,7 +81,7 @@ impl FromConfig {
     /// The folder of drop-ins may come and go.
     async fn follow_folders(&mut self) {
         let folder = drop_ins(&self.path);
-        let there = spawn_blocking(move || folder.is_dir()).await.unwrap_or(false);
+        let there = blocking(move || folder.is_dir()).await;
         if there != self.watches_drop_ins {
             self.watches_drop_ins = there;
             self.watcher = FileWatcher::new(watched(&self.path, there)).await;
@@ -106,9 +95,8 @@ impl FromConfig {
             policy.rules.hold_on_to(&self.current.rules);
         }
         let (claim, folders) = (Arc::clone(&self.claim), policy.clone());
-        let claimed = spawn_blocking(move || claim(&folders)).await;
-        if let Err(why) = claimed.unwrap_or_else(|fault| Err(of_ours(&fault).1)) {
-            return self.refuse((why.clone(), why), 1);
+        if let Err(why) = blocking(move || claim(&folders)).await {
+            return self.refuse(&why, &why, 1);
         }
         (self.sources, self.trouble) = (Some(sources), None);
         self.faults.tell("taking over the config", None);
@@ -119,17 +107,14 @@ impl FromConfig {
     }
 
     async fn save(&mut self, policy: HostsPolicy) {
-        let work = move || {
-            store::prepare(&policy)?;
-            store::save_policy(&policy).map(|()| policy)
-        };
-        let result = spawn_blocking(work).await.map_err(|e| e.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
-        self.faults.tell("keeping the policy for the next start", result.as_ref().err().cloned());
+        let save = move || store::prepare(&policy).and_then(|()| store::save_policy(&policy)).map(|()| policy);
+        let result = blocking(save).await;
+        self.faults.tell("keeping the policy for the next start", result.as_ref().err().map(ToString::to_string));
         self.saved = result.ok();
     }
 
     /// `place` and `what` speak of the first complaint; only `what` says what was found.
-    fn refuse(&mut self, (place, what): (String, String), count: usize) {
+    fn refuse(&mut self, place: &str, what: &str, count: usize) {
         let more = match count {
             0 | 1 => String::new(),
             n => format!(" (the first of {n} complaints)"),
@@ -143,12 +128,24 @@ impl FromConfig {
         self.sources = None;
     }
 
+    fn refuse_complaints(&mut self, complaints: &Complaints) {
+        let mut errors = complaints.complaints.iter().filter(|c| c.severity == Severity::Error);
+        let (first, more) = (errors.next(), errors.count());
+        let none = "no complaint was given";
+        let Some(Complaint { file, line, column, key, expected, found, .. }) = first else {
+            return self.refuse(none, none, complaints.omitted);
+        };
+        let number = |n: &Option<usize>| n.map(|n| format!(":{n}")).unwrap_or_default();
+        let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+        let place = format!("{file}{}{}", number(line), number(column));
+        let what = format!("{place}: {key}expected {expected}, found {found}");
+        self.refuse(&place, &what, 1 + more + complaints.omitted);
+    }
+
     /// True if it is worth reading again without having been told so.
     async fn is_due(&self) -> bool {
         match self.sources.clone() {
-            Some(sources) if self.saved.is_some() => {
-                spawn_blocking(move || sources.changed_on_disk()).await.unwrap_or(true)
-            }
+            Some(sources) if self.saved.is_some() => blocking(move || sources.changed_on_disk()).await,
             _ => true,
         }
     }
@@ -176,13 +173,9 @@ impl PolicySource for FromConfig {
         // The watch first, so that no change falls between it and the look.
         self.follow_folders().await;
         let (path, environment) = (self.path.clone(), self.environment.clone());
-        match spawn_blocking(move || config::load_writer(&path, &environment)).await {
-            Ok(Ok(loaded)) => self.accept(loaded).await,
-            Ok(Err(complaints)) => {
-                let errors = complaints.complaints.iter().filter(|c| c.severity == Severity::Error).count();
-                self.refuse(first(&complaints), errors + complaints.omitted);
-            }
-            Err(fault) => self.refuse(of_ours(&fault), 1),
+        match blocking(move || config::load_writer(&path, &environment)).await {
+            Ok(loaded) => self.accept(loaded).await,
+            Err(complaints) => self.refuse_complaints(&complaints),
         }
         self.next_poll = Instant::now() + POLL;
     }
@@ -190,24 +183,6 @@ impl PolicySource for FromConfig {
     fn trouble(&self) -> Option<String> {
         self.trouble.clone()
     }
-}
-
-/// Where the first complaint is, and the whole of it on one line.
-fn first(complaints: &Complaints) -> (String, String) {
-    let Some(first) = complaints.complaints.iter().find(|c| c.severity == Severity::Error) else {
-        return ("no complaint was given".to_owned(), "no complaint was given".to_owned());
-    };
-    let Complaint { file, line, column, key, expected, found, .. } = first;
-    let number = |n: &Option<usize>| n.map(|n| format!(":{n}")).unwrap_or_default();
-    let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
-    let place = format!("{file}{}{}", number(line), number(column));
-    let what = format!("{place}: {key}expected {expected}, found {found}");
-    (place, what)
-}
-
-fn of_ours(fault: &JoinError) -> (String, String) {
-    let what = format!("a fault of ours: {fault}");
-    (what.clone(), what)
 }
 
 fn drop_ins(path: &Path) -> PathBuf {

@@ -20,7 +20,7 @@ use self::core::Recalled;
 pub use self::core::ThisHost;
 pub use self::event_loop::run;
 pub use self::from_config::{ClaimFolders, FromConfig};
-pub use self::policy_source::{FixedPolicy, PolicySource};
+pub use self::policy_source::PolicySource;
 pub use self::store::{parse_block, parse_policy};
 use super::block;
 use super::file;
@@ -48,14 +48,6 @@ pub struct Setup<P> {
     pub beat: Beat,
     /// Gets every receipt, whether or not it could be put in place for others; `None` until the first.
     pub receipts: watch::Sender<Option<Receipt>>,
-}
-
-/// Why the writer ended without being asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum WriterError {
-    /// A fault of ours in file work.
-    #[error("the hosts writer's file work ended by itself: {0}")]
-    Panicked(#[from] tokio::task::JoinError),
 }
 
 impl ThisHost {
@@ -87,14 +79,11 @@ impl FaultLog {
 /// Finds the last known good: our own, else what the block in the file says; and why our own is not used, if it is
 /// there and can't be. Changes nothing.
 pub(crate) fn recall(policy: &HostsPolicy, here: &ThisHost) -> (Recalled, Option<String>) {
-    let unusable = match store::load_block(&policy.state_dir) {
-        store::Loaded::Good(kept) => {
-            let part = here.identity.mismatch(&kept.identity);
-            return (part.map_or(Recalled::Own(kept), Recalled::Foreign), None);
-        }
-        store::Loaded::Nothing => None,
-        store::Loaded::Unusable(why) => Some(why),
-    };
+    let loaded = store::load_block(&policy.state_dir);
+    if let Ok(Some(kept)) = loaded {
+        let part = here.identity.mismatch(&kept.identity);
+        return (part.map_or(Recalled::Own(kept), Recalled::Foreign), None);
+    }
     let file = file::read(&policy.path).ok().flatten().unwrap_or_default();
-    (block::salvage(&file).map_or(Recalled::Nothing, Recalled::InFile), unusable)
+    (block::salvage(&file).map_or(Recalled::Nothing, Recalled::InFile), loaded.err())
 }

@@ -23,30 +23,20 @@ pub trait PolicySource: Send {
 }
 
 /// Given by the process around (`run --all-in-one`), which judged it. If that gives no more, the last one stays.
-#[derive(Debug, Clone)]
-pub struct FixedPolicy(watch::Receiver<Arc<HostsPolicy>>);
-
-impl FixedPolicy {
-    /// Follows what is sent.
-    #[must_use]
-    pub fn new(policies: watch::Receiver<Arc<HostsPolicy>>) -> Self {
-        Self(policies)
-    }
-}
-
-impl PolicySource for FixedPolicy {
+impl PolicySource for watch::Receiver<Arc<HostsPolicy>> {
     fn current(&self) -> Arc<HostsPolicy> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.borrow())
     }
 
     async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
+        // The channel's own `changed`.
+        if Self::changed(self).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     async fn reread(&mut self) {
-        self.0.mark_unchanged();
+        self.mark_unchanged();
     }
 
     fn trouble(&self) -> Option<String> {

@@ -15,6 +15,7 @@ use crate::publish::hosts::block;
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::untrusted_file::format_of;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::regular_file;
 
@@ -41,17 +42,6 @@ struct SavedBlock {
 struct SavedPolicy {
     format: u32,
     policy: HostsPolicy,
-}
-
-/// What was found on disk.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Loaded<T> {
-    /// It.
-    Good(T),
-    /// Nothing.
-    Nothing,
-    /// Something that this version can't use, and why.
-    Unusable(String),
 }
 
 /// Where the last known good is.
@@ -93,23 +83,28 @@ pub(crate) fn put_aside(path: &Path) {
     let _ = std::fs::rename(path, path.with_extension("json.unusable"));
 }
 
-/// Reads the last known good.
-pub(crate) fn load_block(state_dir: &Path) -> Loaded<LastGood> {
+/// Reads the last known good; `None` if there is none.
+///
+/// # Errors
+/// Why this version can't use what is there.
+pub(crate) fn load_block(state_dir: &Path) -> Result<Option<LastGood>, String> {
     load(&block_path(state_dir), parse_block)
 }
 
-/// Reads the last good policy.
-pub(crate) fn load_policy(state_dir: &Path) -> Loaded<HostsPolicy> {
+/// Reads the last good policy; `None` if there is none.
+///
+/// # Errors
+/// Why this version can't use what is there.
+pub(crate) fn load_policy(state_dir: &Path) -> Result<Option<HostsPolicy>, String> {
     load(&policy_path(state_dir), parse_policy)
 }
 
-fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Loaded<T> {
-    let unusable = |why: String| Loaded::Unusable(format!("{}: {why}", path.display()));
-    match regular_file::read(path, MAX_STATE) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Loaded::Nothing,
-        Err(e) => unusable(e.to_string()),
-        Ok(bytes) => parse(&bytes).map_or_else(unusable, Loaded::Good),
-    }
+fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, String> {
+    let bytes = match regular_file::read(path, MAX_STATE) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|e| e.to_string()),
+    };
+    bytes.and_then(|bytes| parse(&bytes)).map(Some).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// Reads the bytes of the last known good.
@@ -120,13 +115,12 @@ pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
     let SavedBlock { format: _, identity, entries: answers } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
     let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
-    match bad {
-        Some((name, a)) => {
-            let (found, standby) = (a.addresses.len(), a.standby.len());
-            Err(format!("{name}: expected 1 to {ADDRESSES_A_NAME} addresses, found {found} and {standby} for standby"))
-        }
-        None => Ok(LastGood { identity, answers }),
+    if let Some((name, a)) = bad {
+        let (found, standby) = (a.addresses.len(), a.standby.len());
+        let expected = format!("expected 1 to {ADDRESSES_A_NAME} addresses");
+        return Err(format!("{name}: {expected}, found {found} and {standby} for standby"));
     }
+    Ok(LastGood { identity, answers })
 }
 
 /// Reads the bytes of the last good policy.
@@ -139,11 +133,7 @@ pub fn parse_policy(bytes: &[u8]) -> Result<HostsPolicy, String> {
 
 /// Looks at the format first, so that a newer version's file is called that.
 fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        format: u32,
-    }
-    let Versioned { format } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let format = format_of(bytes).map_err(|e| e.to_string())?;
     if format != expected {
         return Err(format!("expected format {expected}, found {format}"));
     }
@@ -198,9 +188,9 @@ mod tests {
     #[test]
     fn the_last_known_good_survives() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(load_block(dir.path()), Loaded::Nothing);
+        assert_eq!(load_block(dir.path()), Ok(None));
         save_block(dir.path(), &kept()).unwrap();
-        assert_eq!(load_block(dir.path()), Loaded::Good(kept()));
+        assert_eq!(load_block(dir.path()), Ok(Some(kept())));
     }
 
     #[test]
@@ -217,9 +207,9 @@ mod tests {
             },
             ..HostsPolicy::idle(folders)
         };
-        assert_eq!(load_policy(dir.path()), Loaded::Nothing);
+        assert_eq!(load_policy(dir.path()), Ok(None));
         save_policy(&policy).unwrap();
-        assert_eq!(load_policy(dir.path()), Loaded::Good(policy));
+        assert_eq!(load_policy(dir.path()), Ok(Some(policy)));
     }
 
     #[test]
@@ -245,10 +235,10 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = block_path(dir.path());
             std::fs::write(&path, bad).unwrap();
-            assert!(matches!(load_block(dir.path()), Loaded::Unusable(e) if e.contains(why)), "{bad}");
+            assert!(matches!(load_block(dir.path()), Err(e) if e.contains(why)), "{bad}");
             put_aside(&path);
             assert_eq!(std::fs::read_to_string(dir.path().join("block.json.unusable")).unwrap(), bad);
-            assert_eq!(load_block(dir.path()), Loaded::Nothing);
+            assert_eq!(load_block(dir.path()), Ok(None));
         }
     }
 }

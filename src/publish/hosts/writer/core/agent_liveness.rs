@@ -10,7 +10,7 @@ use crate::model::{Boottime, Now};
 use crate::publish::hosts::life_file::LifeFile;
 
 /// Looks come every few seconds. Where more than this lies between two, we slept ourselves (the host was suspended, or
-/// this process stopped): that time is nobody's silence.
+/// this process stopped): that time is no silence of the agent's.
 const ASLEEP: Duration = Duration::from_secs(30);
 
 /// What is to be told.
@@ -29,7 +29,8 @@ pub(super) struct AgentLiveness {
     /// When it last showed life, as far as we know.
     heard: Boottime,
     looked: Option<Boottime>,
-    lost: bool,
+    /// It was silent for too long when it was judged last.
+    pub(super) lost: bool,
 }
 
 impl AgentLiveness {
@@ -50,16 +51,12 @@ impl AgentLiveness {
         self.looked = Some(at);
     }
 
-    /// Decides after a look whether it is lost. `patience` is `None` where nobody asks.
+    /// Decides after a look whether it is lost. `patience` is `None` while the writer is idle.
     pub(super) fn judge(&mut self, patience: Option<Duration>, now: Boottime) -> Option<AgentTurn> {
         let silent = now.since(self.heard);
         let lost = self.looked.is_some() && patience.is_some_and(|patience| silent >= patience);
         let turned = std::mem::replace(&mut self.lost, lost) != lost;
         turned.then_some(if lost { AgentTurn::Lost(silent) } else { AgentTurn::Back })
-    }
-
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost
     }
 }
 
@@ -81,7 +78,7 @@ mod tests {
         let mut life = AgentLiveness::new(at);
         life.look(sign, Now { boottime: at, wall: Wall(wall * 1000) });
         life.judge(PATIENCE, at);
-        life.is_lost()
+        life.lost
     }
 
     #[test]

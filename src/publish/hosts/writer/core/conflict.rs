@@ -1,4 +1,4 @@
-//! Is somebody else taking our block out again and again? (B11)
+//! Is another program taking our block out again and again? (B11)
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,8 +17,10 @@ const RATE: Duration = Duration::from_secs(5);
 pub(super) struct Conflict {
     /// The latest [`LIMIT`] at most.
     removals: VecDeque<Boottime>,
-    active: bool,
-    count: u64,
+    /// True during a conflict.
+    pub(super) active: bool,
+    /// Conflicts so far.
+    pub(super) count: u64,
 }
 
 impl Conflict {
@@ -41,16 +43,6 @@ impl Conflict {
             self.removals.pop_front();
         }
         self.active &= !self.removals.is_empty();
-    }
-
-    /// True during a conflict.
-    pub(super) fn is_active(&self) -> bool {
-        self.active
-    }
-
-    /// Conflicts so far.
-    pub(super) fn count(&self) -> u64 {
-        self.count
     }
 
     /// The earliest time for the next write after one at `last`.

@@ -10,7 +10,7 @@ use crate::publish::hosts::block::Block;
 use crate::publish::hosts::policy::HostsPolicy;
 
 /// What was admitted up to now, and why not more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Desired {
     pub(super) last: LastAdmitted,
     /// What the file should say of it.
@@ -34,58 +34,33 @@ pub(super) struct Desired {
 
 impl Desired {
     pub(super) fn new(recalled: Recalled) -> Self {
-        let had_names = match &recalled {
-            Recalled::Nothing => false,
-            Recalled::Own(kept) => !kept.answers.is_empty(),
-            Recalled::InFile(block) => !block.entries.is_empty(),
-            Recalled::Foreign(_) => true,
-        };
+        let foreign = matches!(recalled, Recalled::Foreign(_));
         let answers = match recalled {
             Recalled::Nothing | Recalled::Foreign(_) => BTreeMap::new(),
             Recalled::Own(kept) => kept.answers,
             Recalled::InFile(block) => block.entries.into_iter().map(|(name, entry)| (name, entry.into())).collect(),
         };
-        Self {
-            last: LastAdmitted { answers, lacking: BTreeMap::new() },
-            wanted: Block::default(),
-            refused: BTreeMap::new(),
-            left_out: BTreeMap::new(),
-            capped: CapCounts::default(),
-            grace_ends: None,
-            had_names,
-            bad_handover: None,
-            other_boot: false,
-            handover: None,
-            uncounted: false,
-        }
+        let had_names = foreign || !answers.is_empty();
+        Self { last: LastAdmitted { answers, ..LastAdmitted::default() }, had_names, ..Self::default() }
     }
 
     /// Takes over what was read of `plan.json`; true if there is something new to judge.
-    pub(super) fn take(&mut self, read: Result<Option<Handover>, String>, here: &ThisHost) -> bool {
+    pub(super) fn take_handover(&mut self, read: Result<Option<Handover>, String>, here: &ThisHost) -> bool {
         (self.bad_handover, self.other_boot) = (None, false);
-        match read {
-            Ok(None) => false,
-            Err(detail) => {
-                self.bad_handover = Some(detail);
-                false
+        match read.map(|found| found.map(|handover| (here.origin(&handover), handover))) {
+            Ok(None) => {}
+            Err(detail) => self.bad_handover = Some(detail),
+            Ok(Some((Origin::OtherBoot, _))) => self.other_boot = true,
+            Ok(Some((Origin::OtherMachine(part), _))) => {
+                self.bad_handover = Some(format!("plan.json: written on another machine: {part} differs"));
             }
-            Ok(Some(handover)) => match here.origin(&handover) {
-                Origin::OtherBoot => {
-                    self.other_boot = true;
-                    false
-                }
-                Origin::OtherMachine(part) => {
-                    self.bad_handover = Some(format!("plan.json: written on another machine: {part} differs"));
-                    false
-                }
-                Origin::ThisHost => {
-                    self.had_names |= !handover.withdrawn.is_empty();
-                    self.handover = Some(handover);
-                    self.uncounted = true;
-                    true
-                }
-            },
+            Ok(Some((Origin::ThisHost, handover))) => {
+                self.had_names |= !handover.withdrawn.is_empty();
+                (self.handover, self.uncounted) = (Some(handover), true);
+                return true;
+            }
         }
+        false
     }
 
     /// Judges all anew; true if the file should say something else now.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::conflict::Conflict;
 use super::job::{AssertError, Asserted};
-use super::rate::Rate;
+use super::rate::WriteRate;
 use crate::model::{Boottime, Digest, HostName};
 use crate::publish::hosts::block::{Block, Present};
 use crate::publish::hosts::file::Change;
 use crate::sys::file_stamp::FileStamp;
 
-/// After a change of the file by somebody else we wait until it has been quiet for this long, since many editors
+/// After a change of the file by another program we wait until it has been quiet for this long, since many editors
 /// empty a file first and fill it then.
 const QUIET: Duration = Duration::from_millis(30);
 /// But never longer than this in all: an absent block is back within 200 ms.
@@ -23,7 +23,7 @@ const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 /// the kernel's clock has ticked in between.
 const SETTLED: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct FileState {
     /// What we last made it say or saw it say.
     pub(super) says: Option<Block>,
@@ -39,8 +39,8 @@ pub(super) struct FileState {
     looked: Option<Boottime>,
     read: Option<Read>,
     written: Option<Boottime>,
-    /// Of writes, those included that failed: whoever makes plans can't make us write for ever.
-    rate: Rate,
+    /// Of writes, those included that failed: an agent that floods us with plans can't make us write for ever.
+    rate: WriteRate,
     /// First and latest touch by others since the last look.
     touched: Option<(Boottime, Boottime)>,
     retry: Option<Boottime>,
@@ -55,28 +55,6 @@ struct Read {
     since: Boottime,
     /// The stamp alone tells that the file still is what was read.
     settled: bool,
-}
-
-impl Default for FileState {
-    fn default() -> Self {
-        Self {
-            says: None,
-            shadowed: BTreeSet::new(),
-            error: None,
-            conflict: Conflict::default(),
-            writes: 0,
-            failed_writes: 0,
-            written_for: None,
-            running: None,
-            looked: None,
-            read: None,
-            written: None,
-            rate: Rate::WRITES,
-            touched: None,
-            retry: None,
-            failures: 0,
-        }
-    }
 }
 
 impl FileState {
@@ -144,7 +122,7 @@ impl FileState {
     }
 
     /// The look is over. `digest` is that of the hand-over it was for.
-    pub(super) fn take(&mut self, result: Result<Asserted, AssertError>, digest: Option<Digest>, now: Boottime) {
+    pub(super) fn take_result(&mut self, result: Result<Asserted, AssertError>, digest: Option<Digest>, now: Boottime) {
         let Some(wanted) = self.running.take() else { return };
         self.looked = Some(now);
         match result {

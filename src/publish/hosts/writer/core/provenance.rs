@@ -30,13 +30,11 @@ impl ThisHost {
     /// Where this hand-over comes from.
     #[must_use]
     pub fn origin(&self, handover: &Handover) -> Origin {
-        let known = |boot: &str| !boot.is_empty();
+        let boots_known = !self.boot_id.is_empty() && !handover.boot_id.is_empty();
         match self.identity.mismatch(&handover.identity) {
             Some(part) => Origin::OtherMachine(part),
-            None if !known(&self.boot_id) || !known(&handover.boot_id) || self.boot_id == handover.boot_id => {
-                Origin::ThisHost
-            }
-            None => Origin::OtherBoot,
+            None if boots_known && self.boot_id != handover.boot_id => Origin::OtherBoot,
+            None => Origin::ThisHost,
         }
     }
 }
@@ -53,12 +51,9 @@ pub struct LastGood {
 impl LastGood {
     /// True if it says the same of the same machine, whatever the reasons.
     pub(super) fn same(&self, identity: &Identity, answers: &BTreeMap<HostName, Answer>) -> bool {
-        fn addresses(
-            answers: &BTreeMap<HostName, Answer>,
-        ) -> impl Iterator<Item = (&HostName, [&Vec<std::net::IpAddr>; 2])> {
-            answers.iter().map(|(name, a)| (name, [&a.addresses, &a.standby]))
-        }
-        self.identity == *identity && addresses(&self.answers).eq(addresses(answers))
+        let same = |a: &Answer, b: &Answer| a.addresses == b.addresses && a.standby == b.standby;
+        let names = self.answers.keys().eq(answers.keys());
+        self.identity == *identity && names && self.answers.values().zip(answers.values()).all(|(a, b)| same(a, b))
     }
 }
 

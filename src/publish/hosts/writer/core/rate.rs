@@ -4,34 +4,30 @@ use std::time::Duration;
 
 use crate::model::Boottime;
 
-/// A bucket, full after quiet, that fills by one each `interval`.
-#[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Rate {
-    burst: u32,
-    interval: Duration,
+/// A bucket of `BURST`, full after quiet, that fills by one each `MILLIS` milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in super::super) struct Rate<const BURST: u32, const MILLIS: u64> {
     /// When it will be full again.
     full_at: Boottime,
 }
 
-impl Rate {
-    /// For rewrites of the hosts file, each of which waits for the disk: ten at once, then one a second.
-    pub(in super::super) const WRITES: Self = Self::new(10, Duration::from_secs(1));
-    /// For looks at what somebody else may have changed. One change may be told more than once, so there are more of
-    /// these.
-    pub(in super::super) const LOOKS: Self = Self::new(40, Duration::from_millis(250));
+/// For rewrites of the hosts file, each of which waits for the disk: ten at once, then one a second.
+pub(super) type WriteRate = Rate<10, 1000>;
+/// For looks at what the agent or an admin may have changed. One change may be told more than once, so there are more
+/// of these.
+pub(in super::super) type LookRate = Rate<40, 250>;
 
-    const fn new(burst: u32, interval: Duration) -> Self {
-        Self { burst, interval, full_at: Boottime(Duration::ZERO) }
-    }
+impl<const BURST: u32, const MILLIS: u64> Rate<BURST, MILLIS> {
+    const INTERVAL: Duration = Duration::from_millis(MILLIS);
 
     /// It was done once more.
     pub(in super::super) fn spend(&mut self, now: Boottime) {
-        self.full_at = self.full_at.max(now).after(self.interval);
+        self.full_at = self.full_at.max(now).after(Self::INTERVAL);
     }
 
     /// The earliest time for the next.
     pub(in super::super) fn next(&self) -> Boottime {
-        Boottime(self.full_at.0.saturating_sub(self.interval * self.burst.saturating_sub(1)))
+        Boottime(self.full_at.0.saturating_sub(Self::INTERVAL * BURST.saturating_sub(1)))
     }
 }
 
@@ -41,7 +37,7 @@ mod tests {
 
     #[test]
     fn ten_at_once_then_one_a_second_and_quiet_fills_it() {
-        let mut rate = Rate::WRITES;
+        let mut rate = WriteRate::default();
         let mut times = Vec::new();
         for step in 0..15_000 {
             let now = Boottime(Duration::from_secs(100) + Duration::from_millis(step));

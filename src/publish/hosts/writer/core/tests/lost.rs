@@ -77,7 +77,7 @@ fn a_plan_that_stays_the_same_is_no_loss_and_a_new_plan_no_sign_of_life() {
     }
     assert_eq!((w.turns.len(), w.writes.len()), (0, 1));
     look_until(&mut w, 715, sign(595));
-    assert!(w.core.life.is_lost());
+    assert!(w.core.life.lost);
     w.take(arrives(&plan(&[("a.x", "10.0.0.7")])));
     assert_eq!((pairs(&w), w.verdict("a.x")), (vec!["10.0.0.7 a.x".into(), "10.0.0.5 b.x".into()], Verdict::AgentLost));
 }

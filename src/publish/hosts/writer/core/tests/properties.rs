@@ -6,6 +6,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::HostName;
 
 fn names() -> impl Strategy<Value = HostName> {
     proptest::sample::select(vec!["a.x", "b.x", "c.x"]).prop_map(|n| n.parse().unwrap())
@@ -70,7 +71,7 @@ proptest! {
                     prop_assert!(old || fine, "{} {}", address, name);
                 }
             }
-            let lost = w.core.life.is_lost();
+            let lost = w.core.life.lost;
             for (address, name) in w.core.wanted().pairs() {
                 let answer = &now[name];
                 prop_assert!(answer.addresses.contains(&address) || lost && answer.standby.contains(&address));

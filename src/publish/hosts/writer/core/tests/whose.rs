@@ -1,5 +1,7 @@
 //! Nothing of another machine, and no plan of another boot (B12).
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn machine(id: &str) -> Identity {
