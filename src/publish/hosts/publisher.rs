@@ -23,6 +23,8 @@ pub struct HostsPublisher {
     run_dir: PathBuf,
     boot_id: String,
     identity: Identity,
+    /// What was handed over last; `None` before the first plan, and after a failure, when what stands there is unknown.
+    handed_over: Option<Arc<Plan>>,
     /// Names of the plan that were handed over before; `None` until the first plan.
     known: Option<BTreeSet<HostName>>,
     /// Answers of the last plan that its hand-over had no room for.
@@ -46,13 +48,10 @@ pub struct HandoverReporting {
 }
 
 impl HostsPublisher {
-    /// The word for it in events.
-    pub const NAME: &'static str = "hosts";
-
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity, known: None, left_out: 0, reporting: None }
+        Self { run_dir, boot_id, identity, handed_over: None, known: None, left_out: 0, reporting: None }
     }
 
     /// Counts and reports what it leaves out.
@@ -86,19 +85,14 @@ impl HostsPublisher {
         }
     }
 
-    /// Works in the run folder, made if missing, on a blocking thread.
-    async fn in_run_dir(&self, work: impl Fn(&Path) -> io::Result<()> + Send + 'static) -> io::Result<()> {
-        let run_dir = self.run_dir.clone();
-        spawn_blocking(move || in_folder(&run_dir, || work(&run_dir))).await.map_err(io::Error::other)?
-    }
-}
-
-impl Publisher for HostsPublisher {
-    fn name(&self) -> &'static str {
-        Self::NAME
+    /// True if this plan was handed over last, and is there yet: another process may have emptied the folder.
+    async fn stands(&self, plan: &Arc<Plan>) -> bool {
+        self.handed_over.as_ref() == Some(plan)
+            && tokio::fs::try_exists(handover::plan_path(&self.run_dir)).await.unwrap_or(false)
     }
 
-    async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+    async fn hand_over(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+        self.handed_over = None;
         let known = self.known().await?;
         let fit = handover::fitting(&plan, &known);
         self.report(&plan, &fit);
@@ -111,15 +105,28 @@ impl Publisher for HostsPublisher {
         // A name that was handed over once stays known for as long as the plan has it.
         let stay = known.into_iter().filter(|name| plan.answers.contains_key(name));
         self.known = Some(stay.chain(fit.answers.keys().cloned()).collect());
+        self.handed_over = Some(plan);
         Ok(())
     }
 
-    async fn stands(&mut self) -> io::Result<bool> {
-        tokio::fs::try_exists(handover::plan_path(&self.run_dir)).await
+    /// Works in the run folder, made if missing, on a blocking thread.
+    async fn in_run_dir(&self, work: impl Fn(&Path) -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let run_dir = self.run_dir.clone();
+        spawn_blocking(move || in_folder(&run_dir, || work(&run_dir))).await.map_err(io::Error::other)?
     }
+}
 
-    async fn show_life(&mut self) -> io::Result<()> {
-        self.in_run_dir(handover::touch_alive).await
+impl Publisher for HostsPublisher {
+    const NAME: &'static str = "hosts";
+
+    async fn publish(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
+        let handed_over = match plan {
+            Some(plan) if !self.stands(&plan).await => self.hand_over(plan).await,
+            Some(_) | None => Ok(()),
+        };
+        // Even if that failed: it is the agent's life, not the plan's.
+        self.in_run_dir(handover::touch_alive).await?;
+        handed_over
     }
 }
 
@@ -137,6 +144,8 @@ fn in_folder(dir: &Path, work: impl Fn() -> io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
     use crate::model::{Answer, AnswerReason};
     use crate::publish::hosts::policy::Folders;
@@ -159,11 +168,18 @@ mod tests {
         let run_dir = dir.path().join("run");
         let mut publisher = HostsPublisher::new(run_dir.clone(), "boot".into(), Identity::default());
         let plan = Plan { answers: [("a.x".parse().unwrap(), answer())].into(), ..Plan::default() };
-        publisher.publish(Arc::new(plan)).await.unwrap();
-        publisher.show_life().await.unwrap();
+        let inode = || std::fs::metadata(handover::plan_path(&run_dir)).unwrap().ino();
+        publisher.publish(None).await.unwrap();
+        publisher.publish(Some(Arc::new(plan.clone()))).await.unwrap();
         let mut names: Vec<_> = std::fs::read_dir(&run_dir).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["alive", "plan.json"]);
+        let first = inode();
+        publisher.publish(Some(Arc::new(plan.clone()))).await.unwrap();
+        assert_eq!(inode(), first, "an equal plan is not handed over again");
+        std::fs::remove_dir_all(&run_dir).unwrap();
+        publisher.publish(Some(Arc::new(plan))).await.unwrap();
+        assert!(handover::read(&run_dir).unwrap().is_some(), "what another process took away is handed over again");
     }
 
     /// Newcomers that sort before all others don't displace what was handed over, not even after a restart; and the digest
@@ -191,9 +207,9 @@ mod tests {
             clock: Clock::System,
         };
         let made = || HostsPublisher::new(dir.path().to_owned(), "boot".into(), Identity::default());
-        made().publish(Arc::new(old.clone())).await.unwrap();
+        made().publish(Some(Arc::new(old.clone()))).await.unwrap();
         let mut publisher = made().reporting_to(reporting);
-        publisher.publish(Arc::new(both.clone())).await.unwrap();
+        publisher.publish(Some(Arc::new(both.clone()))).await.unwrap();
 
         let handed = handover::read(dir.path()).unwrap().unwrap();
         assert!(old.answers.keys().all(|name| handed.plan.contains_key(name)));
@@ -204,12 +220,12 @@ mod tests {
         let kind = EventKind::HandoverFull { names: both.answers.len(), left_out };
         assert_eq!(heard.recv().await.unwrap().kind, kind);
 
-        publisher.publish(Arc::new(old.clone())).await.unwrap();
+        publisher.publish(Some(Arc::new(old.clone()))).await.unwrap();
         let digest = old.digest();
         assert_eq!(receipts.borrow().of_hosts(Some(&digest)), Some(&digest));
         // Where the hosts file is not published there is nothing to say and to count.
         policies.send_modify(|policy| Arc::make_mut(policy).publish = false);
-        publisher.publish(Arc::new(both)).await.unwrap();
+        publisher.publish(Some(Arc::new(both))).await.unwrap();
         assert_eq!(capped.borrow().get(Capped::Handover), left_out as u64);
         assert_eq!(heard.try_recv(), None);
     }
@@ -217,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_names_the_folder() {
         let mut publisher = HostsPublisher::new("/proc/nowhere".into(), "boot".into(), Identity::default());
-        let error = publisher.show_life().await.unwrap_err().to_string();
+        let error = publisher.publish(None).await.unwrap_err().to_string();
         assert!(error.starts_with("/proc/nowhere: "), "{error}");
     }
 }

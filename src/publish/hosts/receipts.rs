@@ -10,6 +10,7 @@ use super::handover;
 use super::life_file::LifeFile;
 use super::publisher::HostsPublisher;
 use crate::model::{EventKind, Receipt, Receipts, Verdict};
+use crate::publish::Publisher as _;
 use crate::publish::file_watcher::FileWatcher;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
