@@ -324,7 +324,7 @@ async fn plans_go_one_way_and_receipts_the_other() {
 
     let wanted = plan(&[("a.x", &["10.0.0.1"])]);
     plans.send_replace(PlanState { plan: Some(Arc::new(wanted.clone())), ..PlanState::default() });
-    let published = |r: &Receipts| r.hosts.as_ref().is_some_and(|r| in_sync(&wanted, r));
+    let published = |r: &Receipts| r.receipt("hosts").is_some_and(|r| in_sync(&wanted, r));
     tokio::time::timeout(Duration::from_secs(20), received.wait_for(published)).await.unwrap().unwrap();
     let event = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap();
     assert_eq!(event.kind, EventKind::Published { publisher: "hosts", names: 1 });

@@ -8,8 +8,9 @@ use privatelinkd::model::limits::CapCounts;
 use privatelinkd::model::{
     AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
     CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
-    Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt,
-    Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
+    Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence,
+    PublisherState, Receipt, Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall,
+    Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -121,15 +122,19 @@ fn receipt() -> Receipt {
         at: at(7101).wall,
         names: [0, 1].map(|n| (name(n), Verdict::Published)).into(),
         changed: true,
-        error: None,
-        error_detail: None,
         writes: 2,
-        failed_writes: 0,
-        conflicts: 0,
-        in_conflict: false,
-        left_out: BTreeMap::new(),
-        capped: CapCounts::default(),
+        ..Receipt::default()
     }
+}
+
+fn hosts() -> PublisherState {
+    PublisherState { receipt: Some(receipt()), alive: Some(NOW.boottime), ..PublisherState::default() }
+}
+
+/// What the hosts writer says of the name of an endpoint.
+pub(crate) fn set_verdict(s: &mut Snapshot, endpoint: usize, verdict: Verdict) {
+    let receipt = s.receipts.state_mut(Receipts::HOSTS).receipt.as_mut().unwrap();
+    receipt.names.insert(name(endpoint), verdict);
 }
 
 pub(crate) fn config() -> ConfigState {
@@ -145,8 +150,7 @@ pub(crate) fn config() -> ConfigState {
         without: Vec::new(),
         probes: [("ledger".parse().unwrap(), probe("tcp", 6001)), ("orders".parse().unwrap(), probe("https", 443))]
             .into(),
-        hosts_path: Some("/etc/hosts".into()),
-        dns: Vec::new(),
+        publishers: [(Receipts::HOSTS, "/etc/hosts".to_owned())].into(),
     }
 }
 
@@ -191,7 +195,7 @@ pub(crate) fn healthy() -> Snapshot {
             digest: receipt().digest,
             history: history.into(),
         },
-        receipts: Receipts { hosts: Some(receipt()), hosts_alive: NOW.boottime, dns: None, cut_short: None },
+        receipts: Receipts([(Receipts::HOSTS, hosts())].into()),
         dns: None,
         events: Arc::default(),
         stages: vec![StageLife { name: "probe", silent: Duration::from_millis(500), allowed: Duration::from_secs(30) }],
@@ -207,7 +211,7 @@ pub(crate) fn degraded() -> Snapshot {
     let answer = plan.answers.get_mut(&name(1)).unwrap();
     answer.addresses.remove(0);
     answer.reason = AnswerReason::FailedOver;
-    s.receipts.hosts.as_mut().unwrap().names.insert(name(0), Verdict::Shadowed);
+    set_verdict(&mut s, 0, Verdict::Shadowed);
     let config = Arc::make_mut(&mut s.config);
     config.last_reload_ok = false;
     config.reloads = 1;
@@ -239,6 +243,8 @@ pub(crate) fn views(s: &Snapshot) -> Views {
         watch::channel(value.clone()).1
     }
     let clock = Clock::System;
+    let mut receipts = s.receipts.clone();
+    receipts.0.values_mut().for_each(|publisher| publisher.alive = Some(clock.now().boottime));
     Views {
         config: fixed(&s.config),
         host: fixed(&s.host),
@@ -247,7 +253,7 @@ pub(crate) fn views(s: &Snapshot) -> Views {
         capped: fixed(&s.capped),
         health: fixed(&s.health),
         plan: fixed(&s.plan),
-        receipts: fixed(&Receipts { hosts_alive: clock.now().boottime, ..s.receipts.clone() }),
+        receipts: fixed(&receipts),
         dns: DnsMeter::new(DnsCounts::default),
         events: fixed(&s.events),
         stages: Stages::new(clock),

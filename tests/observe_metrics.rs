@@ -252,7 +252,8 @@ fn series_of_what_is_gone_are_gone() {
     inventory.endpoints.get_mut(&gone.endpoint).unwrap().zones.remove(&gone.zone);
     let plan = Arc::make_mut(s.plan.plan.as_mut().unwrap());
     plan.answers.remove(&crate::observe_fixture::name(1));
-    s.receipts.hosts.as_mut().unwrap().names.remove(&crate::observe_fixture::name(1));
+    let receipt = s.receipts.state_mut("hosts").receipt.as_mut().unwrap();
+    receipt.names.remove(&crate::observe_fixture::name(1));
     let text = render(&s, &PROCESS, Format::Text);
     assert!(!text.contains(&gone.address.to_string()));
     assert!(!text.contains("gw-orders"), "{text}");
@@ -263,7 +264,7 @@ fn what_is_unknown_has_no_series() {
     let mut s = healthy();
     s.plan = Default::default();
     s.receipts = Default::default();
-    Arc::make_mut(&mut s.config).hosts_path = None;
+    Arc::make_mut(&mut s.config).publishers.clear();
     s.health = Arc::default();
     s.api = Arc::default();
     let text = render(&s, &ProcessStats::default(), Format::OpenMetrics);

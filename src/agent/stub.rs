@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings;
 use crate::config::{Config, DnsConfig};
-use crate::model::{Digest, DnsReceipt, DnsTransport, EventKind, PlanState, Receipts};
+use crate::model::{Digest, DnsTransport, EventKind, PlanState, PublisherState, Receipt, Receipts};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
-use crate::publish::{self};
+use crate::publish::{self, Publisher as _};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
@@ -62,7 +62,7 @@ impl Stub {
             } else {
                 self.idle(changed, &token).await;
             }
-            self.receipts.send_modify(|receipts| receipts.dns = None);
+            self.receipts.send_if_modified(|receipts| receipts.0.remove(DnsPublisher::NAME).is_some());
         }
         Ok(())
     }
@@ -245,17 +245,16 @@ impl ListenerTable<'_> {
     }
 
     fn tell(&self) {
-        let state = |state: &State| match state {
-            State::Served(_) => None,
-            State::Failed(error) => Some(error.clone()),
+        let place = |((address, transport), state): (&(SocketAddr, DnsTransport), &State)| match state {
+            State::Served(_) => Ok(()),
+            State::Failed(error) => Err(format!("the DNS stub does not serve {address} ({transport}): {error}")),
         };
-        let receipt = DnsReceipt {
-            digest: self.served.borrow().clone(),
-            listeners: self.open.iter().map(|(key, s)| (*key, state(s))).collect(),
-        };
+        let receipt = Receipt { digest: self.served.borrow().clone(), ..Receipt::default() };
+        let places = self.open.iter().map(place).collect();
+        let state = PublisherState { receipt: Some(receipt), places, ..PublisherState::default() };
         self.stub.receipts.send_if_modified(|receipts| {
-            let news = receipts.dns.as_ref() != Some(&receipt);
-            receipts.dns = Some(receipt);
+            let news = receipts.0.get(DnsPublisher::NAME) != Some(&state);
+            receipts.0.insert(DnsPublisher::NAME, state);
             news
         });
     }

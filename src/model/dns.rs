@@ -2,21 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-use super::Digest;
-
-/// What became of the plan at the stub, and where it is heard.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DnsReceipt {
-    /// The plan that is served; `None` before the first.
-    pub digest: Option<Digest>,
-    /// Each address of `[dns].listen`, by transport: `None` if it is served, else why not.
-    pub listeners: BTreeMap<(SocketAddr, DnsTransport), Option<String>>,
-}
 
 /// How a query comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use crate::model::limits::{CapCounts, Capped};
 use crate::model::{
     AddressEntry, AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts,
     DNS_DURATION_BUCKETS, DnsCounts, Endpoint, EndpointName, HealthView, HostFacts, HostName, Inventory, Now,
-    PlanState, Receipt, TargetHealth, TargetKey, Verdict, Zone,
+    PlanState, Receipt, Receipts, TargetHealth, TargetKey, Verdict, Zone,
 };
 use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
@@ -45,7 +45,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     all.extend([probe_late(health), target_up(health), target_slow(health), target_transitions(health)]);
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
     all.extend([in_sync(snapshot)]);
-    all.extend(receipts.hosts.iter().flat_map(hosts));
+    all.extend(receipts.receipt(Receipts::HOSTS).into_iter().flat_map(hosts));
     all.extend(dns.iter().flat_map(dns_families));
     all.extend(config_families(config));
     all.push(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
@@ -363,8 +363,7 @@ fn config_families(config: &ConfigState) -> [Family; 2] {
         changed_on_disk: _,
         without: _,
         probes: _,
-        hosts_path: _,
-        dns: _,
+        publishers: _,
     } = config;
     [
         Family::gauge("privatelink_config_last_reload_successful", "1 if the latest config was accepted.")

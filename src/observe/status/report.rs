@@ -1,6 +1,5 @@
 //! The snapshot as a [`StatusReport`].
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::schema::{
@@ -9,16 +8,14 @@ use super::schema::{
     StatusReport,
 };
 use super::target::{hold, latency, latest_failure, millis, since, when};
-use super::{credentials, dns, former, problems};
+use super::{credentials, former, problems};
 use crate::model::{
     AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, Freshness,
-    HostFacts, HostName, Now, Presence, Severity, TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
+    HostFacts, HostName, Now, Presence, PublisherState, Severity, TargetHealth, TargetKey, Verdict, Wall, Zone,
+    ZoneEntry,
 };
 use crate::observe::{ConfigState, Snapshot, events};
 use crate::sys::heartbeat::StageLife;
-
-/// The name of the hosts file among the publishers.
-const HOSTS: &str = "hosts";
 
 /// The report of a snapshot.
 #[must_use]
@@ -56,7 +53,7 @@ pub fn report(snapshot: &Snapshot) -> StatusReport {
         endpoints: inventory.endpoints.iter().map(|(n, e)| (n.clone(), endpoint_report(snapshot, n, e))).collect(),
         names: answers.map(|(n, a)| (n.clone(), name_report(snapshot, n, a))).collect(),
         withdrawn: withdrawn.map(|(n, why)| (n.clone(), *why)).collect(),
-        publishers: publishers(snapshot),
+        publishers: config.publishers.iter().map(|(n, place)| publisher_report(snapshot, n, place)).collect(),
         stages: stages.iter().map(stage_report).collect(),
         events: events.iter().map(|e| event_report(e, *now)).collect(),
     }
@@ -78,8 +75,7 @@ fn config_report(config: &ConfigState, now: Now) -> ConfigReport {
         changed_on_disk,
         without,
         probes: _,
-        hosts_path: _,
-        dns: _,
+        publishers: _,
     } = config;
     ConfigReport {
         paths: paths.clone(),
@@ -206,16 +202,18 @@ fn certificate_report(certificate: &Certificate, now: Now) -> CertificateReport 
 fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameReport {
     let Answer { addresses, standby, reason } = answer;
     let history = snapshot.plan.history.get(name);
-    let digest = snapshot.receipts.of_hosts(snapshot.plan.digest.as_ref());
-    let verdict = snapshot.receipts.hosts.as_ref().map_or(Verdict::Pending, |r| r.verdict(name, digest));
-    let hosts = snapshot.config.hosts_path.as_ref().map(|_| (HOSTS.to_owned(), verdict));
+    let verdict = |publisher: &&'static str| {
+        let state = snapshot.receipts.0.get(publisher);
+        let verdict = state.map_or(Verdict::Pending, |state| state.verdict(name, snapshot.plan.digest.as_ref()));
+        ((*publisher).to_owned(), verdict)
+    };
     NameReport {
         addresses: addresses.iter().map(|a| placed(snapshot, name, *a)).collect(),
         standby: standby.iter().map(|a| placed(snapshot, name, *a)).collect(),
         reason: *reason,
         changed: history.map(|h| when(h.changed, snapshot.now)),
         changes: history.map_or(0, |h| h.changes),
-        verdicts: hosts.into_iter().chain(dns::verdict(snapshot).map(|v| (dns::DNS.to_owned(), v))).collect(),
+        verdicts: snapshot.config.publishers.keys().map(verdict).collect(),
     }
 }
 
@@ -229,20 +227,21 @@ fn placed(snapshot: &Snapshot, name: &HostName, address: IpAddr) -> Placed {
     Placed { address, zone: zones.next().map(|(zone, _)| zone.clone()) }
 }
 
-fn publishers(snapshot: &Snapshot) -> BTreeMap<String, PublisherReport> {
-    hosts(snapshot).into_iter().chain(dns::report(snapshot)).collect()
-}
-
-fn hosts(snapshot: &Snapshot) -> Option<(String, PublisherReport)> {
-    let receipt = snapshot.receipts.hosts.as_ref();
-    let hosts = PublisherReport {
-        place: snapshot.config.hosts_path.as_ref()?.display().to_string(),
-        in_sync: problems::hosts_in_sync(snapshot).unwrap_or(false),
-        at: receipt.map(|r| r.at.to_string()),
-        error: receipt.and_then(|r| r.error_detail.clone()),
-        conflict: receipt.is_some_and(|r| r.in_conflict),
+fn publisher_report(snapshot: &Snapshot, publisher: &str, place: &str) -> (String, PublisherReport) {
+    let state = snapshot.receipts.0.get(publisher);
+    let receipt = snapshot.receipts.receipt(publisher);
+    let failed = state.into_iter().flat_map(PublisherState::failed_places).map(String::as_str).collect::<Vec<_>>();
+    let report = PublisherReport {
+        place: place.to_owned(),
+        in_sync: problems::in_sync(snapshot, publisher),
+        at: receipt.filter(|receipt| receipt.at != Wall(0)).map(|receipt| receipt.at.to_string()),
+        error: match receipt.and_then(|receipt| receipt.error_detail.clone()) {
+            None if !failed.is_empty() => Some(failed.join("; ")),
+            error => error,
+        },
+        conflict: receipt.is_some_and(|receipt| receipt.in_conflict),
     };
-    Some((HOSTS.to_owned(), hosts))
+    (publisher.to_owned(), report)
 }
 
 fn stage_report(life: &StageLife) -> StageReport {

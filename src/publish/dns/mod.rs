@@ -30,7 +30,7 @@ use self::wire::Images;
 use self::zone::Zones;
 use super::Publisher;
 use super::admission::{Admission, AdmissionRules, LastAdmitted};
-use crate::model::{Digest, Plan};
+use crate::model::{Digest, Plan, Receipts};
 use crate::sys::clock::Clock;
 
 /// What the stub answers from: replaced as a whole.
@@ -110,7 +110,7 @@ impl DnsPublisher {
 }
 
 impl Publisher for DnsPublisher {
-    const NAME: &'static str = "dns";
+    const NAME: &'static str = Receipts::DNS;
 
     async fn publish(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
         let Some(plan) = plan.filter(|plan| self.made_of.as_ref() != Some(plan)) else { return Ok(()) };

@@ -77,7 +77,10 @@ impl HostsPublisher {
         let before = std::mem::replace(&mut self.left_out, left_out);
         let Some(to) = &self.reporting else { return };
         let cut = (plan != fit).then(|| CutShort { plan: plan.digest(), handed_over: fit.digest() });
-        to.receipts.send_if_modified(|receipts| std::mem::replace(&mut receipts.cut_short, cut.clone()) != cut);
+        to.receipts.send_if_modified(|receipts| {
+            let known = &mut receipts.state_mut(Self::NAME).cut_short;
+            std::mem::replace(known, cut.clone()) != cut
+        });
         if left_out != 0 && left_out != before && to.policy.borrow().publish {
             to.capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
             let kind = EventKind::HandoverFull { names: plan.answers.len(), left_out };
@@ -117,7 +120,7 @@ impl HostsPublisher {
 }
 
 impl Publisher for HostsPublisher {
-    const NAME: &'static str = "hosts";
+    const NAME: &'static str = Receipts::HOSTS;
 
     async fn publish(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
         let handed_over = match plan {
@@ -214,7 +217,7 @@ mod tests {
         let handed = handover::read(dir.path()).unwrap().unwrap();
         assert!(old.answers.keys().all(|name| handed.plan.contains_key(name)));
         let whole = both.digest();
-        assert_eq!(receipts.borrow().of_hosts(Some(&whole)), Some(&handed.digest));
+        assert_eq!(receipts.borrow().0[HostsPublisher::NAME].expected(Some(&whole)), Some(&handed.digest));
         let left_out = both.answers.len() - handed.plan.len();
         assert_eq!(capped.borrow().get(Capped::Handover), left_out as u64);
         let kind = EventKind::HandoverFull { names: both.answers.len(), left_out };
@@ -222,7 +225,7 @@ mod tests {
 
         publisher.publish(Some(Arc::new(old.clone()))).await.unwrap();
         let digest = old.digest();
-        assert_eq!(receipts.borrow().of_hosts(Some(&digest)), Some(&digest));
+        assert_eq!(receipts.borrow().0[HostsPublisher::NAME].expected(Some(&digest)), Some(&digest));
         // Where the hosts file is not published there is nothing to say and to count.
         policies.send_modify(|policy| Arc::make_mut(policy).publish = false);
         publisher.publish(Some(Arc::new(both))).await.unwrap();
