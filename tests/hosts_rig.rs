@@ -6,11 +6,12 @@ use std::time::Duration;
 use privatelinkd::model::Families;
 use privatelinkd::model::{Answer, AnswerReason, Identity, Plan, Receipt};
 use privatelinkd::publish::admission::AdmissionRules;
-use privatelinkd::publish::hosts::writer::{self, FixedPolicy, PolicySource, Setup, ThisHost};
+use privatelinkd::publish::hosts::writer::{self, PolicySource, Setup, ThisHost};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
 use privatelinkd::sys::identity::boot_id;
+use privatelinkd::sys::projection::Projection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +66,7 @@ impl Host {
     }
     /// The writer with [`Self::policy`].
     pub(crate) fn start(&self) -> Running {
-        self.start_with(FixedPolicy::new(watch::channel(Arc::new(self.policy())).1))
+        self.start_with(Projection::new(watch::channel(Arc::new(self.policy())).1, Arc::clone))
     }
     pub(crate) fn start_with(&self, policies: impl PolicySource + 'static) -> Running {
         let mut stages = Stages::new(Clock::System);

@@ -19,6 +19,7 @@ use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue::{self, EventReceiver};
 use privatelinkd::sys::heartbeat::Stages;
+use privatelinkd::sys::projection::Projection;
 use proptest::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -239,7 +240,6 @@ struct Rig {
     /// By the last number of the address.
     switches: BTreeMap<u8, Arc<AtomicU8>>,
     _inventory: watch::Sender<Arc<Inventory>>,
-    _probes: watch::Sender<Arc<Probes>>,
     events: EventReceiver,
 }
 
@@ -257,7 +257,7 @@ impl Rig {
         let inventory = watch::Sender::new(Arc::new(inventory()));
         let probing = Probing { identity: EndpointIdentity::default(), spec };
         let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), probing.clone())).collect();
-        let probes = watch::Sender::new(Arc::new(probes));
+        let probes = Projection::new(watch::channel(probes).1, Probes::clone);
         let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicU8::new(ON)))).collect();
         let (events, heard) = event_queue::queue();
         let view = watch::Sender::<Arc<HealthView>>::default();
@@ -272,12 +272,12 @@ impl Rig {
             beat: Stages::new(clock).add("probe", Duration::from_secs(60)),
             seed: 7,
             inventory: inventory.subscribe(),
-            probes: probes.subscribe(),
+            probes,
             view: view.clone(),
             events,
         };
         tokio::spawn(runner.run(CancellationToken::new()));
-        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, events: heard }
+        Self { view: view.subscribe(), switches, _inventory: inventory, events: heard }
     }
 
     /// How often a reader is woken within a minute.

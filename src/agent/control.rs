@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::secret_files::SecretFiles;
-use super::settings::{Settings, policy, probes};
+use super::settings::{Settings, probes};
 use super::start::host_facts;
 use crate::config::{
     self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Sources, Texts, last_good,
@@ -100,14 +100,9 @@ impl Control {
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
         let told = self.settings.told.borrow().clone();
         self.settings.take_host(host_facts(&config, told.as_deref()));
-        let (probes, policy) = (probes(&config), policy(&config));
         // Before the probers that go by it.
         self.settings.fleet.set(config.host.fleet_size);
-        // First, so that the inventory follows before the probes do: an endpoint that only got an id goes on
-        // unhindered.
         self.settings.config.send_replace(Arc::new(config));
-        self.settings.probes.send_replace(Arc::new(probes));
-        self.settings.policy.send_replace(Arc::new(policy));
         self.settings.state.send_replace(Arc::new(state));
     }
 
@@ -174,11 +169,9 @@ impl Control {
         if *running == config {
             return;
         }
-        let probes = probes(&config);
-        let before = self.settings.probes.borrow().clone();
-        let endpoints = probes.iter().filter(|(name, probe)| before.get(*name) != Some(probe)).count();
+        let before = probes(&running);
+        let endpoints = probes(&config).iter().filter(|(name, probe)| before.get(*name) != Some(probe)).count();
         self.tell(EventKind::SecretsRenewed { endpoints });
-        self.settings.probes.send_replace(Arc::new(probes));
         self.settings.config.send_replace(Arc::new(config));
     }
 

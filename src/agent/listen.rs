@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::settings::follow;
 use crate::config::{Config, MetricsConfig};
 use crate::model::EventKind;
 use crate::observe::Views;
@@ -31,15 +32,14 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// `[metrics]`, until cancelled. A reload that leaves the section as it is leaves the listener alone.
-    pub(super) async fn http(mut self, token: CancellationToken) {
+    pub(super) async fn http(self, token: CancellationToken) {
         let mut told = TellOnce::default();
+        let mut settings = follow(self.config.clone(), |config| config.metrics.clone());
         while !token.is_cancelled() {
-            let settings = self.config.borrow_and_update().metrics.clone();
             let serving = token.child_token();
-            let server = self.http_server(&settings, &mut told, serving.clone());
-            let changed = self.config.clone();
+            let server = self.http_server(settings.seen(), &mut told, serving.clone());
             tokio::select! {
-                () = other_settings(changed, &settings) => {}
+                () = settings.changed() => {}
                 () = server => {}
             }
             serving.cancel();
@@ -96,13 +96,6 @@ impl Listeners {
         if let Some(error) = told.new_fault(error.map(ToString::to_string)) {
             self.events.tell(self.clock.now(), EventKind::ListenerFailed { listener: listener.to_owned(), error });
         }
-    }
-}
-
-async fn other_settings(mut config: watch::Receiver<Arc<Config>>, now: &MetricsConfig) {
-    if config.wait_for(|c| c.metrics != *now).await.is_err() {
-        // Nobody can reload any more: the agent ends.
-        std::future::pending::<()>().await;
     }
 }
 

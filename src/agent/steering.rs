@@ -65,9 +65,10 @@ impl Steering {
             () = token.cancelled() => return,
             Ok(()) = self.inventory.changed() => {}
         }
+        let mut policy = settings::follow(self.config.clone(), policy);
         loop {
             self.beat.now();
-            let wake = self.decide().map_or(LOOK, |d| d.min(LOOK));
+            let wake = self.decide(policy.look()).map_or(LOOK, |d| d.min(LOOK));
             let wake = Instant::now() + wake;
             tokio::select! {
                 // Told to stop.
@@ -76,7 +77,7 @@ impl Steering {
                 Ok(()) = self.inventory.changed() => {}
                 Ok(()) = self.health.changed() => {}
                 Ok(()) = self.host.changed() => {}
-                Ok(()) = self.config.changed() => {}
+                () = policy.changed() => {}
                 // A hold or a grace ends, or it is time for a sign of life.
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -95,10 +96,10 @@ impl Steering {
     }
 
     /// Decides once; returns after how long to look again.
-    fn decide(&mut self) -> Option<Duration> {
+    fn decide(&mut self, policy: &Policy) -> Option<Duration> {
         let now = self.clock.now();
         let (inventory, health) = (self.inventory.borrow_and_update().clone(), self.health.borrow_and_update().clone());
-        let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow_and_update().clone());
+        let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow().clone());
         let in_force = self.plan.borrow().plan.clone();
         let mut previous = self.forget(&config, now).or_else(|| in_force.clone());
         if inventory.disowned && !std::mem::replace(&mut self.disowned, true) {
@@ -109,7 +110,7 @@ impl Steering {
             health: &health,
             host: &host,
             overrides: &Overrides::default(),
-            policy: &policy(&config),
+            policy,
             previous: previous.as_deref(),
             now,
         });

@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::settings;
-use crate::config::{Config, DnsConfig};
+use super::settings::{self, follow};
+use crate::config::Config;
 use crate::model::{Digest, DnsTransport, EventKind, PlanState, PublisherState, Receipt, Receipts};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
@@ -47,35 +47,26 @@ pub(super) struct Stub {
 
 impl Stub {
     /// Serves while `[dns].publish` says so, until cancelled.
-    pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), io::Error> {
+    pub(super) async fn run(self, token: CancellationToken) -> Result<(), io::Error> {
         let (served, _) = watch::channel(None);
         let answers = Answers::default();
+        let mut publish = follow(self.config.clone(), |config| config.dns.publish);
         while !token.is_cancelled() {
-            let publish = self.config.borrow_and_update().dns.publish;
-            let changed = other_choice(self.config.clone(), publish);
-            if publish {
-                tokio::select! {
-                    () = changed => {}
-                    () = token.cancelled() => {}
-                    result = self.serve(&answers, &served, token.child_token()) => result?,
-                }
-            } else {
-                self.idle(changed, &token).await;
+            let publishes = *publish.seen();
+            let work = async {
+                if publishes { self.serve(&answers, &served, token.child_token()).await } else { self.beat_on().await }
+            };
+            tokio::select! {
+                () = publish.changed() => {}
+                () = token.cancelled() => {}
+                result = work => result?,
             }
             self.receipts.send_if_modified(|receipts| receipts.0.remove(DnsPublisher::NAME).is_some());
         }
         Ok(())
     }
 
-    async fn idle(&self, changed: impl Future<Output = ()>, token: &CancellationToken) {
-        tokio::select! {
-            () = changed => {}
-            () = token.cancelled() => {}
-            () = self.beat_on() => {}
-        }
-    }
-
-    async fn beat_on(&self) {
+    async fn beat_on(&self) -> ! {
         loop {
             self.beat.now();
             tokio::time::sleep(LOOK).await;
@@ -112,22 +103,19 @@ impl Stub {
 
     /// Feeds the answers, anew under each config that changes how.
     async fn publish(&self, answers: &Answers, served: &watch::Sender<Option<Digest>>, token: &CancellationToken) {
-        let mut config = self.config.clone();
+        let mut how = follow(self.config.clone(), how);
         loop {
-            let now = config.borrow_and_update().clone();
-            let how = how(&now);
             let shared = (Arc::clone(answers), served.clone());
             let runner = publish::Runner {
-                publisher: DnsPublisher::new(how.clone(), self.clock, shared),
+                publisher: DnsPublisher::new(how.seen().clone(), self.clock, shared),
                 plan: self.plan.clone(),
                 events: self.events.clone(),
                 clock: self.clock,
                 beat: self.beat.clone(),
             };
-            let changed = config.wait_for(|c| self::how(c) != how);
             tokio::select! {
                 () = runner.run(token.clone()) => return,
-                gone = changed => if gone.is_err() { return },
+                () = how.changed() => {}
             }
         }
     }
@@ -135,14 +123,6 @@ impl Stub {
 
 fn how(config: &Config) -> How {
     How { rules: settings::policy(config).rules, ttl: config.dns.ttl, forward: config.dns.forward.clone() }
-}
-
-/// Waits until `[dns].publish` is another one.
-async fn other_choice(mut config: watch::Receiver<Arc<Config>>, now: bool) {
-    if config.wait_for(|c| c.dns.publish != now).await.is_err() {
-        // Nobody can reload any more: the agent ends.
-        std::future::pending::<()>().await;
-    }
 }
 
 /// A thread with a runtime of its own, and when it has ended.
@@ -179,14 +159,13 @@ impl ListenerTable<'_> {
         if self.served.wait_for(Option::is_some).await.is_err() {
             return;
         }
-        let mut config = self.stub.config.clone();
+        let mut addresses = follow(self.stub.config.clone(), |config| config.dns.listen.clone());
         loop {
-            let dns = config.borrow_and_update().dns.clone();
-            self.listen(&dns).await;
+            self.listen(addresses.seen()).await;
             self.tell();
             let waits = self.open.values().any(|state| matches!(state, State::Failed(_)));
             tokio::select! {
-                changed = config.changed() => if changed.is_err() { return },
+                () = addresses.changed() => {}
                 changed = self.served.changed() => if changed.is_err() { return },
                 Some(ended) = self.reports.recv() => self.ended(ended),
                 () = sleep_until(self.next_try), if waits => {}
@@ -195,8 +174,8 @@ impl ListenerTable<'_> {
     }
 
     /// Opens what the config has and is not open, and closes what it has not.
-    async fn listen(&mut self, dns: &DnsConfig) {
-        let wanted = |key: &(SocketAddr, DnsTransport)| dns.listen.contains(&key.0);
+    async fn listen(&mut self, addresses: &[SocketAddr]) {
+        let wanted = |key: &(SocketAddr, DnsTransport)| addresses.contains(&key.0);
         self.open.retain(|key, state| {
             let stays = wanted(key);
             if let (false, State::Served(token)) = (stays, state) {
@@ -205,7 +184,7 @@ impl ListenerTable<'_> {
             stays
         });
         let due = Instant::now() >= self.next_try;
-        for key in dns.listen.iter().flat_map(|address| DnsTransport::ALL.map(|t| (*address, t))) {
+        for key in addresses.iter().flat_map(|address| DnsTransport::ALL.map(|t| (*address, t))) {
             let try_it = match self.open.get(&key) {
                 None => true,
                 Some(State::Failed(_)) => due,

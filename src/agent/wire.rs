@@ -11,7 +11,7 @@ use super::api_accounting::ApiAccounting;
 use super::control::{self, Control};
 use super::options::{Options, Recalled};
 use super::secret_files::SecretFiles;
-use super::settings::{Settings, policy, probes};
+use super::settings::{Settings, follow, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
 use super::withdrawn::Withdrawn;
@@ -29,7 +29,7 @@ use crate::publish;
 use crate::publish::dns::Counters;
 use crate::publish::hosts::publisher::{HandoverReporting, HostsPublisher};
 use crate::publish::hosts::receipts::ReceiptFollower;
-use crate::publish::hosts::writer::{self, FixedPolicy, ThisHost};
+use crate::publish::hosts::writer::{self, ThisHost};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::{self, EventReceiver, EventSender};
 use crate::sys::heartbeat::{Beat, Stages};
@@ -96,8 +96,6 @@ impl Wiring {
                 state: watch::Sender::new(Arc::new(config_state)),
                 host: watch::Sender::new(Arc::new(host)),
                 told: watch::Sender::default(),
-                probes: watch::Sender::new(Arc::new(probes(&config))),
-                policy: watch::Sender::new(Arc::new(policy(&config))),
                 fleet: FleetSize::new(config.host.fleet_size),
                 config: watch::Sender::new(config),
             },
@@ -166,7 +164,10 @@ impl Wiring {
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity();
         let reporting = HandoverReporting {
-            policy: self.settings.policy.subscribe(),
+            policy: {
+                let config = self.settings.config.subscribe();
+                Box::new(move || policy(&config.borrow()))
+            },
             receipts: self.receipts.clone(),
             capped: self.capped.clone(),
             events: self.events.clone(),
@@ -200,7 +201,7 @@ impl Wiring {
     /// The privileged half, where it is no process of its own.
     fn wire_writer(&self, beat: Beat, supervisor: &mut Supervisor) {
         let setup = writer::Setup {
-            policies: FixedPolicy::new(self.settings.policy.subscribe()),
+            policies: follow(self.settings.config.subscribe(), |config| Arc::new(policy(config))),
             here: ThisHost::of_this_machine(),
             clock: self.clock,
             beat,
@@ -254,7 +255,7 @@ impl Wiring {
             beat,
             seed: seed(&self.cache),
             inventory: self.inventory.subscribe(),
-            probes: self.settings.probes.subscribe(),
+            probes: follow(self.settings.config.subscribe(), probes),
             view: self.health.clone(),
             events: self.events.clone(),
         };

@@ -14,6 +14,7 @@ pub mod log_queue;
 pub mod peer;
 pub mod privileges;
 pub mod process_stats;
+pub mod projection;
 pub mod regular_file;
 pub mod service_manager;
 pub mod signals;

@@ -27,6 +27,7 @@ use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
+use crate::sys::projection::Projection;
 
 /// However slow the targets are, their first verdicts are not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -233,7 +234,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     let probes = probes(config);
     let work = TargetSet::from_inventory(inventory, &probes);
     let patience = patience(&probes).min(PATIENCE);
-    let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
+    let inventory = watch::Sender::new(Arc::new(inventory.clone()));
     let view = watch::Sender::<Arc<HealthView>>::default();
     let probers = Probers::new(clock).with_tls_budget(tls_budget(config, clock));
     let runner = Runner {
@@ -242,7 +243,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
         beat: Stages::new(clock).add("probe", PATIENCE),
         seed: fastrand::u64(..),
         inventory: inventory.subscribe(),
-        probes: probes.subscribe(),
+        probes: Projection::new(watch::channel(probes).1, Probes::clone),
         view: view.clone(),
         // Nobody listens.
         events: event_queue::queue().0,

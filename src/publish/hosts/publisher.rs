@@ -4,27 +4,34 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::policy::HostsPolicy;
 use super::{handover, inspect};
 use crate::model::limits::{CapCounts, Capped};
 use crate::model::{CutShort, EventKind, HostName, Identity, Plan, Receipts};
-use crate::publish::Publisher;
+use crate::publish::{self, Publisher};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 
+/// How old a sign of life is at least when it is given anew: with each look of the runner, not with plans in between,
+/// since each wakes the writer.
+const LIFE: Duration = Duration::from_secs(publish::LOOK_INTERVAL.as_secs() - 1);
+
 /// Publishes by way of the hosts writer: `plan.json` and `alive` in the agent's run folder.
-#[derive(Debug, Clone)]
 pub struct HostsPublisher {
     run_dir: PathBuf,
     boot_id: String,
     identity: Identity,
     /// What was handed over last; `None` before the first plan, and after a failure, when what stands there is unknown.
     handed_over: Option<Arc<Plan>>,
+    /// When the latest sign of life was given.
+    shown_life: Option<Instant>,
     /// Names of the plan that were handed over before; `None` until the first plan.
     known: Option<BTreeSet<HostName>>,
     /// Answers of the last plan that its hand-over had no room for.
@@ -33,10 +40,9 @@ pub struct HostsPublisher {
 }
 
 /// Where a [`HostsPublisher`] reports what it hands over, and that a plan is too large for that.
-#[derive(Debug, Clone)]
 pub struct HandoverReporting {
-    /// The policy in force; while it publishes nothing there is nothing to report.
-    pub policy: watch::Receiver<Arc<HostsPolicy>>,
+    /// Reads the policy in force; while it publishes nothing there is nothing to report.
+    pub policy: Box<dyn Fn() -> HostsPolicy + Send + Sync>,
     /// Gets what was handed over of a plan that is too large.
     pub receipts: watch::Sender<Receipts>,
     /// Counts the answers that were left out.
@@ -51,7 +57,16 @@ impl HostsPublisher {
     /// Makes one that writes into `run_dir` (made if missing) as this boot of this machine.
     #[must_use]
     pub fn new(run_dir: PathBuf, boot_id: String, identity: Identity) -> Self {
-        Self { run_dir, boot_id, identity, handed_over: None, known: None, left_out: 0, reporting: None }
+        Self {
+            run_dir,
+            boot_id,
+            identity,
+            handed_over: None,
+            shown_life: None,
+            known: None,
+            left_out: 0,
+            reporting: None,
+        }
     }
 
     /// Counts and reports what it leaves out.
@@ -66,8 +81,8 @@ impl HostsPublisher {
             return Ok(known.clone());
         }
         let run_dir = self.run_dir.clone();
-        let policy = self.reporting.as_ref().map(|to| Arc::clone(&to.policy.borrow()));
-        let look = move || inspect::handed_over(&run_dir, policy.as_deref());
+        let policy = self.reporting.as_ref().map(|to| (to.policy)());
+        let look = move || inspect::handed_over(&run_dir, policy.as_ref());
         spawn_blocking(look).await.map_err(io::Error::other)
     }
 
@@ -81,7 +96,7 @@ impl HostsPublisher {
             let known = &mut receipts.state_mut(Self::NAME).cut_short;
             std::mem::replace(known, cut.clone()) != cut
         });
-        if left_out != 0 && left_out != before && to.policy.borrow().publish {
+        if left_out != 0 && left_out != before && (to.policy)().publish {
             to.capped.send_modify(|counts| counts.add(Capped::Handover, left_out as u64));
             let kind = EventKind::HandoverFull { names: plan.answers.len(), left_out };
             to.events.tell(to.clock.now(), kind);
@@ -128,7 +143,10 @@ impl Publisher for HostsPublisher {
             Some(_) | None => Ok(()),
         };
         // Even if that failed: it is the agent's life, not the plan's.
-        self.in_run_dir(handover::touch_alive).await?;
+        if self.shown_life.is_none_or(|at| at.elapsed() >= LIFE) {
+            self.in_run_dir(handover::touch_alive).await?;
+            self.shown_life = Some(Instant::now());
+        }
         handed_over
     }
 }
@@ -199,11 +217,11 @@ mod tests {
         };
         let old = Plan { answers: named('n').collect(), ..Plan::default() };
         let both = Plan { answers: named('a').chain(named('n')).collect(), ..Plan::default() };
-        let (policies, policy) = watch::channel(Arc::new(policy(dir.path())));
+        let (policies, read) = watch::channel(policy(dir.path()));
         let (events, mut heard) = event_queue::queue();
         let (receipts, capped) = (watch::Sender::default(), watch::Sender::default());
         let reporting = HandoverReporting {
-            policy,
+            policy: Box::new(move || read.borrow().clone()),
             receipts: receipts.clone(),
             capped: capped.clone(),
             events,
@@ -227,7 +245,7 @@ mod tests {
         let digest = old.digest();
         assert_eq!(receipts.borrow().0[HostsPublisher::NAME].expected(Some(&digest)), Some(&digest));
         // Where the hosts file is not published there is nothing to say and to count.
-        policies.send_modify(|policy| Arc::make_mut(policy).publish = false);
+        policies.send_modify(|policy| policy.publish = false);
         publisher.publish(Some(Arc::new(both))).await.unwrap();
         assert_eq!(capped.borrow().get(Capped::Handover), left_out as u64);
         assert_eq!(heard.try_recv(), None);

@@ -20,7 +20,7 @@ use self::core::Recalled;
 pub use self::core::ThisHost;
 pub use self::event_loop::run;
 pub use self::from_config::{ClaimFolders, FromConfig};
-pub use self::policy_source::{FixedPolicy, PolicySource};
+pub use self::policy_source::PolicySource;
 pub use self::store::{parse_block, parse_policy};
 use super::block;
 use super::file;

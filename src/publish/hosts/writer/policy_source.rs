@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::sys::projection::Projection;
 
 /// A source of policies. There is always one in force; what is refused leaves the last good one in force.
 pub trait PolicySource: Send {
@@ -23,30 +22,17 @@ pub trait PolicySource: Send {
 }
 
 /// Given by the process around (`run --all-in-one`), which judged it. If that gives no more, the last one stays.
-#[derive(Debug, Clone)]
-pub struct FixedPolicy(watch::Receiver<Arc<HostsPolicy>>);
-
-impl FixedPolicy {
-    /// Follows what is sent.
-    #[must_use]
-    pub fn new(policies: watch::Receiver<Arc<HostsPolicy>>) -> Self {
-        Self(policies)
-    }
-}
-
-impl PolicySource for FixedPolicy {
+impl PolicySource for Projection<Arc<HostsPolicy>> {
     fn current(&self) -> Arc<HostsPolicy> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(self.seen())
     }
 
     async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        Self::changed(self).await;
     }
 
     async fn reread(&mut self) {
-        self.0.mark_unchanged();
+        self.look();
     }
 
     fn trouble(&self) -> Option<String> {
