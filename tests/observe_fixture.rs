@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use privatelinkd::model::limits::CapCounts;
 use privatelinkd::model::{
-    AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
-    CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
-    Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence,
-    PublisherState, Receipt, Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall,
-    Zone, ZoneEntry,
+    AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckShown, CheckState,
+    CheckStats, CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure,
+    FailureReason, Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState,
+    Presence, PublisherState, Receipt, Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict,
+    Wall, Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -42,23 +42,15 @@ pub(crate) fn up() -> CheckHealth {
     (0..10).for_each(|_| stats.count(&Ok(timings)));
     CheckHealth {
         state: CheckState::Up { hold_until: None },
-        since: at(3600),
-        to_change: 3,
-        failing_since: None,
         successes_in_a_row: 10,
         last_success_started: Some(at(7198).boottime),
         successes: Some(Span { first: at(7150).boottime, last: at(7198).boottime }),
-        moving: None,
-        on_the_way: false,
-        never_reached: None,
-        proved: None,
-        last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
-        last_failure: None,
-        load: privatelinkd::model::Load::default(),
-        slow: None,
-        certificate: None,
-        remark: None,
-        stats,
+        shown: CheckShown {
+            last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
+            stats,
+            ..CheckShown::default()
+        },
+        ..CheckHealth::unknown(at(3600))
     }
 }
 
@@ -67,10 +59,10 @@ pub(crate) fn down(reason: FailureReason, detail: &str) -> CheckHealth {
     let mut check = up();
     check.state = CheckState::Down { decided: Some(at(7100).boottime) };
     check.since = at(7100);
-    check.last = Some(LastResult { at: at(7199), outcome: Err(failure.clone()) });
-    check.stats.count(&Err(failure.clone()));
-    check.stats.transitions += 1;
-    check.last_failure = Some((at(7199), failure));
+    check.shown.last = Some(LastResult { at: at(7199), outcome: Err(failure.clone()) });
+    check.shown.stats.count(&Err(failure.clone()));
+    check.shown.stats.transitions += 1;
+    check.shown.last_failure = Some((at(7199), failure));
     check
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::model::{
-    BusinessStatus, Certificate, CheckHealth, CloudFacts, ConnectionStatus, DnsCode, DnsCounts, DnsTransport,
-    EndpointStatus, Failure, FailureReason, HostFacts, IdentityPart, Zone, ZoneFacts, ZoneStatus,
+    BusinessStatus, Certificate, CloudFacts, ConnectionStatus, DnsCode, DnsCounts, DnsTransport, EndpointStatus,
+    Failure, FailureReason, HostFacts, IdentityPart, Zone, ZoneFacts, ZoneStatus,
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::metrics::{Format, render};
@@ -218,7 +218,7 @@ fn four_targets_stay_within_the_budget() {
     let reasons = &FailureReason::ALL[..6];
     for (n, zone) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let mut check = down(reasons[0], "x");
-        reasons.iter().for_each(|r| check.stats.count(&Err(Failure::new(*r, "x"))));
+        reasons.iter().for_each(|r| check.shown.stats.count(&Err(Failure::new(*r, "x"))));
         set_target(&mut s, &key(n, zone), check);
     }
     // Each action of the API failed in as many.
@@ -364,7 +364,9 @@ fn everything() -> Snapshot {
         ends_earlier: None,
         unused: Vec::new(),
     };
-    set_target(&mut s, &other, CheckHealth { certificate: Some(Arc::new(certificate)), ..slow(None) });
+    let mut check = slow(None);
+    check.shown.certificate = Some(Arc::new(certificate));
+    set_target(&mut s, &other, check);
     let answered = BTreeMap::from([((DnsTransport::Udp, DnsCode::NoError), 1)]);
     s.dns = Some(DnsCounts { answered, ..DnsCounts::default() });
     s

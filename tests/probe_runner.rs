@@ -293,7 +293,7 @@ impl Rig {
 
     /// How many probes there were of targets that are still at work.
     fn probe_count(&self) -> u64 {
-        self.view.borrow().targets.values().flat_map(|t| t.checks.values()).map(|c| c.stats.probes).sum()
+        self.view.borrow().targets.values().flat_map(|t| t.checks.values()).map(|c| c.shown.stats.probes).sum()
     }
 
     fn switch(&self, last: u8, state: u8) {

@@ -8,7 +8,7 @@ use super::loss::LossCounter;
 use super::pace::{Pace, Sparing};
 use super::result_history::{ResultHistory, Run, Runs};
 use crate::model::{
-    Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
+    Boottime, Check, CheckHealth, CheckShown, CheckState, Failure, FailureReason, LastResult, Now, Observation,
     Returns, Schedule, Span,
 };
 
@@ -97,9 +97,7 @@ pub struct Tracker {
     proved: Option<Boottime>,
     /// When the latest attempt was seen to have no connection; absent if it has one, or that can't be told.
     unconnected_since: Option<Boottime>,
-    last: Option<LastResult>,
-    last_failure: Option<(Now, Failure)>,
-    stats: CheckStats,
+    shown: CheckShown,
 }
 
 impl Tracker {
@@ -132,9 +130,7 @@ impl Tracker {
             proof_wanted_since: None,
             proved: None,
             unconnected_since: None,
-            last: None,
-            last_failure: None,
-            stats: CheckStats::default(),
+            shown: CheckShown::default(),
         }
     }
 
@@ -190,7 +186,7 @@ impl Tracker {
     pub fn begin(&mut self, now: Now, late: Duration) -> Next {
         self.in_flight.push(now.boottime);
         self.last_begun = now.boottime;
-        self.stats.late = late;
+        self.shown.stats.late = late;
         self.next(now.boottime)
     }
 
@@ -210,8 +206,8 @@ impl Tracker {
         if observation.outcome.as_ref().err().is_none_or(|failure| failure.reason.is_an_answer()) {
             self.last_answered = self.last_answered.max(Some(observation.started));
         }
-        self.stats.count(&observation.outcome);
-        self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
+        self.shown.stats.count(&observation.outcome);
+        self.shown.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
         let is_local_fault = self.is_local_fault(observation);
         if is_local_fault {
             self.interrupted = Some(observation.ended);
@@ -226,7 +222,7 @@ impl Tracker {
                 self.succeeded(now, before)
             }
             Err(f) => {
-                self.last_failure = Some((now, f.clone()));
+                self.shown.last_failure = Some((now, f.clone()));
                 if is_local_fault { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
@@ -249,17 +245,10 @@ impl Tracker {
     /// The verdict as it stands.
     #[must_use]
     pub fn health(&self) -> CheckHealth {
-        let (rise, fall) = (self.successes_to_rise(), self.rules.schedule.fall);
-        let to_change = match self.state {
-            CheckState::Unknown => 1,
-            CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
-            CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
-        };
         let Runs { successes, moving } = self.history.latest_runs();
         CheckHealth {
             state: self.state,
             since: self.since,
-            to_change,
             failing_since: self.run.failing_since,
             successes_in_a_row: self.run.successes,
             last_success_started: self.last_success_started,
@@ -268,13 +257,10 @@ impl Tracker {
             moving: moving.filter(|_| !self.undecided),
             on_the_way: self.run.on_the_way,
             never_reached: self.unconnected_since.filter(|_| self.state == CheckState::Unknown),
-            last: self.last.clone(),
-            last_failure: self.last_failure.clone(),
+            overloaded: self.shown.failing().is_some_and(|failure| failure.reason == FailureReason::Overloaded),
             load: self.loads.load(),
             slow: None,
-            certificate: None,
-            remark: None,
-            stats: self.stats.clone(),
+            shown: self.shown.clone(),
         }
     }
 
@@ -308,7 +294,7 @@ impl Tracker {
                 self.set_state(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
                 self.loss = Self::LEAK * self.rules.schedule.fall;
-                self.stats.transitions += 1;
+                self.shown.stats.transitions += 1;
                 Some(Signal::CameUp { recovered: true })
             }
             CheckState::Up { .. } | CheckState::Down { .. } => {
@@ -343,7 +329,7 @@ impl Tracker {
         let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
-            self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
+            self.shown.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
             self.set_state(CheckState::Down { decided }, now);
             self.retries = 0;
             if decided.is_some() {

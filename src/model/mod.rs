@@ -41,8 +41,8 @@ pub use handover::{
     CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, PublisherState, Receipt, Receipts, Verdict, Withdrawn,
 };
 pub use health::{
-    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
-    Slowness, Span, TargetHealth,
+    CheckHealth, CheckShown, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP,
+    OverloadRun, Slowness, Span, TargetHealth,
 };
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{

@@ -9,8 +9,8 @@ use super::gone::{self, Place};
 use super::host_hash::host_hash;
 use super::inputs::Inputs;
 use crate::model::{
-    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
-    Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
+    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName,
+    Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
 };
 
 /// All candidates of one name.
@@ -268,10 +268,7 @@ fn is_failing(health: Option<&TargetHealth>) -> bool {
 }
 
 fn is_overloaded(health: Option<&TargetHealth>) -> bool {
-    let says = |c: &CheckHealth| {
-        let last = c.last.as_ref().and_then(|last| last.outcome.as_ref().err());
-        c.state == CheckState::Down { decided: None } && last.is_some_and(|f| f.reason == FailureReason::Overloaded)
-    };
+    let says = |c: &CheckHealth| c.state == CheckState::Down { decided: None } && c.overloaded;
     health.is_some_and(|health| health.checks.values().any(says))
 }
 

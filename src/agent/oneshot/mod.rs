@@ -294,8 +294,7 @@ fn is_judged(work: &TargetSet, view: &HealthView) -> bool {
 
 /// Of our own faults there is never a verdict, and what moves no name need not be waited for.
 fn is_never_judged(check: &CheckHealth) -> bool {
-    let failure = check.last.as_ref().and_then(|last| last.outcome.as_ref().err());
-    failure.is_some_and(|f| !f.reason.moves_a_name())
+    check.shown.failing().is_some_and(|f| !f.reason.moves_a_name())
 }
 
 fn last_success(health: &TargetHealth) -> Option<Boottime> {

@@ -241,7 +241,7 @@ fn a_fault_of_our_own_is_no_failure_of_the_target() {
         assert_eq!(probe(&mut t, ms, Some(Local)).signal, None);
     }
     assert_eq!(t.health().state, CheckState::Up { hold_until: None });
-    assert_eq!(t.health().stats.failures[&Local], 10);
+    assert_eq!(t.health().shown.stats.failures[&Local], 10);
 }
 
 #[test]

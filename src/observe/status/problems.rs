@@ -197,7 +197,7 @@ fn remarks(snapshot: &Snapshot, key: &TargetKey) -> BTreeSet<String> {
     let checks = snapshot.health.targets.get(key).into_iter().flat_map(|target| target.checks.values());
     let TargetKey { endpoint, zone, address } = key;
     let say = |remark: &Arc<str>| format!("{endpoint}: {address} in {zone}: {remark}");
-    checks.filter_map(|check| check.remark.as_ref().map(say)).collect()
+    checks.filter_map(|check| check.shown.remark.as_ref().map(say)).collect()
 }
 
 fn current_addresses(name: &EndpointName, endpoint: &Endpoint) -> Vec<TargetKey> {

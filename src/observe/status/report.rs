@@ -175,13 +175,13 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
 }
 
 fn check_report(check: &CheckHealth, now: Now) -> CheckReport {
-    let latest = check.last.as_ref().map(|last| &last.outcome);
+    let latest = check.shown.last.as_ref().map(|last| &last.outcome);
     CheckReport {
         state: check.state.label().to_owned(),
         since: when(check.since, now),
         latency_ms: latest.and_then(|l| l.as_ref().ok()).map(|t| t.total.as_secs_f64() * 1000.0),
         reason: latest.and_then(|l| l.as_ref().err()).map(|f| f.reason),
-        probes: check.stats.probes,
+        probes: check.shown.stats.probes,
     }
 }
 

@@ -205,10 +205,10 @@ async fn live(
 /// How a check stands, for people.
 fn standing(health: &CheckHealth) -> String {
     let mut said = format!("now {}", health.state.label());
-    if let (CheckState::Down { .. }, Some((_, failure))) = (health.state, &health.last_failure) {
+    if let (CheckState::Down { .. }, Some((_, failure))) = (health.state, &health.shown.last_failure) {
         said += &format!(", {failure}");
     }
-    if let Some(remark) = &health.remark {
+    if let Some(remark) = &health.shown.remark {
         said += &format!("; {remark}");
     }
     said
