@@ -11,7 +11,7 @@ use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
 use privatelinkd::sys::identity::boot_id;
-use privatelinkd::sys::projection::Projection;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -14,7 +14,7 @@ use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue::{self, EventSender};
 use privatelinkd::sys::heartbeat::Stages;
 use privatelinkd::sys::identity::boot_id;
-use privatelinkd::sys::projection::Projection;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

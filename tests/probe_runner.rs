@@ -19,7 +19,7 @@ use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue::{self, EventReceiver};
 use privatelinkd::sys::heartbeat::Stages;
-use privatelinkd::sys::projection::Projection;
+use privatelinkd::sys::in_force::Projection;
 use proptest::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

@@ -17,7 +17,7 @@ use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
-use privatelinkd::sys::projection::Projection;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -10,6 +10,7 @@ use crate::config::{Config, CredentialsConfig};
 use crate::discover::rounds::{Askers, Cloud, Question};
 use crate::discover::{SourceAnswer, SourceError};
 use crate::model::{ApiCounts, ApiState, CredentialsState, SourceKind};
+use crate::sys::in_force::modify;
 use crate::sys::lock::lock;
 
 /// What observers see of the API, over all configs.
@@ -53,11 +54,7 @@ impl ApiAccounting {
     }
 
     fn change(&self, change: impl FnOnce(&mut ApiState)) {
-        self.state.send_if_modified(|state| {
-            let before = state.clone();
-            change(Arc::make_mut(state));
-            before != *state
-        });
+        modify(&self.state, |state| change(Arc::make_mut(state)));
     }
 }
 

@@ -20,6 +20,7 @@ use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
 use crate::sys::identity;
+use crate::sys::in_force::modify;
 use crate::sys::log_queue::LogQueue;
 
 /// The control stage.
@@ -108,10 +109,9 @@ impl Control {
 
     fn refuse(&self, complaints: Vec<String>) {
         self.tell(refusal(&complaints));
-        self.settings.state.send_modify(|state| {
-            let refused =
-                ConfigState { reloads: state.reloads + 1, last_reload_ok: false, complaints, ..state.as_ref().clone() };
-            *state = Arc::new(refused);
+        modify(&self.settings.state, |state| {
+            let state = Arc::make_mut(state);
+            (state.reloads, state.last_reload_ok, state.complaints) = (state.reloads + 1, false, complaints);
         });
     }
 
@@ -155,13 +155,7 @@ impl Control {
         refused.into_iter().filter(|error| !told.contains(error)).for_each(|error| {
             self.tell(EventKind::SecretRefused { error });
         });
-        self.settings.state.send_if_modified(|state| {
-            let news = state.without != without;
-            if news {
-                *state = Arc::new(ConfigState { without, ..state.as_ref().clone() });
-            }
-            news
-        });
+        modify(&self.settings.state, |state| Arc::make_mut(state).without = without);
     }
 
     fn take_secrets(&self, config: Config) {
@@ -178,13 +172,7 @@ impl Control {
     async fn look(&self) {
         let sources = self.sources.clone();
         let Ok(changed) = tokio::task::spawn_blocking(move || sources.changed_on_disk()).await else { return };
-        self.settings.state.send_if_modified(|state| {
-            let news = state.changed_on_disk != changed;
-            if news {
-                *state = Arc::new(ConfigState { changed_on_disk: changed, ..state.as_ref().clone() });
-            }
-            news
-        });
+        modify(&self.settings.state, |state| Arc::make_mut(state).changed_on_disk = changed);
     }
 
     fn tell(&self, kind: EventKind) {

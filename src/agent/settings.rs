@@ -11,7 +11,7 @@ use crate::observe::ConfigState;
 use crate::probe::FleetSize;
 use crate::probe::runner::{Probes, Probing};
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::sys::projection::Projection;
+use crate::sys::in_force::{Projection, modify};
 
 /// The config in force, and what else a reload may change. Who needs a part of the config alone follows a projection of
 /// its watch, so that a reload wakes only whom it concerns.
@@ -29,12 +29,9 @@ pub(super) struct Settings {
 impl Settings {
     /// Takes over where we are, and wakes nobody if that is no news. Once foreign, a cache stays so.
     pub(super) fn take_host(&self, host: HostFacts) {
-        self.host.send_if_modified(|present| {
+        modify(&self.host, |present| {
             let foreign_cache = host.foreign_cache.or(present.foreign_cache);
-            let host = HostFacts { foreign_cache, ..host };
-            let news = **present != host;
-            *present = Arc::new(host);
-            news
+            *present = Arc::new(HostFacts { foreign_cache, ..host });
         });
     }
 }

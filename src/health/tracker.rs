@@ -6,10 +6,10 @@ use super::flaps::Flaps;
 use super::load::Loads;
 use super::loss::LossCounter;
 use super::pace::{Pace, Sparing};
-use super::result_history::{ResultHistory, Run, Runs};
+use super::result_history::{ResultHistory, Run};
 use crate::model::{
-    Boottime, Check, CheckHealth, CheckShown, CheckState, Failure, FailureReason, LastResult, Now, Observation,
-    Returns, Schedule, Span,
+    Boottime, Check, CheckHealth, CheckState, Failure, FailureReason, LastResult, Now, Observation, Returns, Schedule,
+    Span,
 };
 
 mod rhythm;
@@ -63,9 +63,8 @@ pub struct Tracker {
     loads: Loads,
     /// The latest results that are all alike.
     run: Run,
-    state: CheckState,
-    /// When it came to this state.
-    since: Now,
+    /// The verdict as far as it does not follow from all of the others.
+    health: CheckHealth,
     /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
     /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
     loss: u32,
@@ -84,8 +83,6 @@ pub struct Tracker {
     /// Starts of the probes that have not ended.
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
-    /// Start of the latest-begun success; absent before the first.
-    last_success_started: Option<Boottime>,
     pace: Pace,
     /// When `pace` was last set.
     pace_set_at: Boottime,
@@ -93,11 +90,8 @@ pub struct Tracker {
     last_answered: Option<Boottime>,
     /// When a sibling last was in trouble, or the secret changed; absent before that.
     proof_wanted_since: Option<Boottime>,
-    /// Start of the first success since `proof_wanted_since`, or of that after an earlier call.
-    proved: Option<Boottime>,
     /// When the latest attempt was seen to have no connection; absent if it has one, or that can't be told.
     unconnected_since: Option<Boottime>,
-    shown: CheckShown,
 }
 
 impl Tracker {
@@ -111,8 +105,7 @@ impl Tracker {
             history: ResultHistory::default(),
             loads: Loads::for_check(rules.check),
             run: Run::default(),
-            state: CheckState::Unknown,
-            since: now,
+            health: CheckHealth::unknown(now),
             loss: 0,
             flaps: Flaps::new(rules.returns.damping),
             was_up: false,
@@ -123,14 +116,11 @@ impl Tracker {
             undecided: false,
             in_flight: Vec::new(),
             last_begun: now.boottime,
-            last_success_started: None,
             pace: Pace::Scheduled,
             pace_set_at: now.boottime,
             last_answered: None,
             proof_wanted_since: None,
-            proved: None,
             unconnected_since: None,
-            shown: CheckShown::default(),
         }
     }
 
@@ -186,7 +176,7 @@ impl Tracker {
     pub fn begin(&mut self, now: Now, late: Duration) -> Next {
         self.in_flight.push(now.boottime);
         self.last_begun = now.boottime;
-        self.shown.stats.late = late;
+        self.health.shown.stats.late = late;
         self.next(now.boottime)
     }
 
@@ -206,8 +196,8 @@ impl Tracker {
         if observation.outcome.as_ref().err().is_none_or(|failure| failure.reason.is_an_answer()) {
             self.last_answered = self.last_answered.max(Some(observation.started));
         }
-        self.shown.stats.count(&observation.outcome);
-        self.shown.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
+        self.health.shown.stats.count(&observation.outcome);
+        self.health.shown.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
         let is_local_fault = self.is_local_fault(observation);
         if is_local_fault {
             self.interrupted = Some(observation.ended);
@@ -222,7 +212,7 @@ impl Tracker {
                 self.succeeded(now, before)
             }
             Err(f) => {
-                self.shown.last_failure = Some((now, f.clone()));
+                self.health.shown.last_failure = Some((now, f.clone()));
                 if is_local_fault { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
@@ -245,22 +235,16 @@ impl Tracker {
     /// The verdict as it stands.
     #[must_use]
     pub fn health(&self) -> CheckHealth {
-        let Runs { successes, moving } = self.history.latest_runs();
         CheckHealth {
-            state: self.state,
-            since: self.since,
             failing_since: self.run.failing_since,
             successes_in_a_row: self.run.successes,
-            last_success_started: self.last_success_started,
-            successes: successes.map(|run| self.without_interruption(run)),
-            proved: self.proved,
-            moving: moving.filter(|_| !self.undecided),
+            successes: self.history.latest_successes().map(|run| self.without_interruption(run)),
+            moving: self.history.latest_moving().filter(|_| !self.undecided),
             on_the_way: self.run.on_the_way,
-            never_reached: self.unconnected_since.filter(|_| self.state == CheckState::Unknown),
-            overloaded: self.shown.failing().is_some_and(|failure| failure.reason == FailureReason::Overloaded),
+            never_reached: self.unconnected_since.filter(|_| self.health.state == CheckState::Unknown),
+            overloaded: self.health.shown.failing().is_some_and(|failure| failure.reason == FailureReason::Overloaded),
             load: self.loads.load(),
-            slow: None,
-            shown: self.shown.clone(),
+            ..self.health.clone()
         }
     }
 
@@ -272,15 +256,18 @@ impl Tracker {
 
     /// A probe that began then has succeeded.
     fn note_proof(&mut self, started: Boottime) {
-        if self.proof_wanted_since.is_some_and(|called| started >= called) && self.proved < self.proof_wanted_since {
-            self.proved = Some(started);
+        if self.proof_wanted_since.is_some_and(|called| started >= called)
+            && self.health.proved < self.proof_wanted_since
+        {
+            self.health.proved = Some(started);
         }
     }
 
     fn succeeded(&mut self, now: Now, before: Run) -> Option<Signal> {
-        self.last_success_started = self.last_success_started.max(self.history.last_success_started());
+        let latest = self.history.latest_successes().map(|run| run.last);
+        self.health.last_success_started = self.health.last_success_started.max(latest);
         self.loss = self.loss.saturating_sub(1);
-        match self.state {
+        match self.health.state {
             CheckState::Unknown => {
                 self.was_up = true;
                 self.set_state(CheckState::Up { hold_until: None }, now);
@@ -294,7 +281,7 @@ impl Tracker {
                 self.set_state(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
                 self.loss = Self::LEAK * self.rules.schedule.fall;
-                self.shown.stats.transitions += 1;
+                self.health.shown.stats.transitions += 1;
                 Some(Signal::CameUp { recovered: true })
             }
             CheckState::Up { .. } | CheckState::Down { .. } => {
@@ -306,19 +293,19 @@ impl Tracker {
     fn failed(&mut self, failure: &Failure, ended: Boottime, now: Now, before: Run) -> Option<Signal> {
         let fall = self.rules.schedule.fall;
         let moved = self.run.moving >= fall;
-        if let CheckState::Down { decided } = self.state {
+        if let CheckState::Down { decided } = self.health.state {
             self.retries = self.retries.saturating_add(1);
             let open = decided.is_none() || self.undecided;
             self.undecided = decided.is_some() && (self.undecided || self.run.staying > 0) && !moved;
             return match decided {
                 _ if open && moved => {
-                    self.state = CheckState::Down { decided: Some(ended) };
+                    self.health.state = CheckState::Down { decided: Some(ended) };
                     self.count_departure(now);
                     Some(Signal::WentDown(failure.clone()))
                 }
                 // What it fails by now no other zone would mend: nothing is decided any more.
                 Some(_) if self.run.staying >= fall => {
-                    self.state = CheckState::Down { decided: None };
+                    self.health.state = CheckState::Down { decided: None };
                     None
                 }
                 None | Some(_) => None,
@@ -329,7 +316,7 @@ impl Tracker {
         let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
-            self.shown.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
+            self.health.shown.stats.transitions += u64::from(matches!(self.health.state, CheckState::Up { .. }));
             self.set_state(CheckState::Down { decided }, now);
             self.retries = 0;
             if decided.is_some() {
@@ -361,8 +348,8 @@ impl Tracker {
     }
 
     fn set_state(&mut self, state: CheckState, now: Now) {
-        self.state = state;
-        self.since = now;
+        self.health.state = state;
+        self.health.since = now;
     }
 
     /// Down, and the latest result was a success.
@@ -371,7 +358,7 @@ impl Tracker {
     }
 
     fn is_down(&self) -> bool {
-        matches!(self.state, CheckState::Down { .. })
+        matches!(self.health.state, CheckState::Down { .. })
     }
 }
 

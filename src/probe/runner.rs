@@ -20,7 +20,7 @@ use crate::model::{
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
-use crate::sys::projection::Projection;
+use crate::sys::in_force::Projection;
 
 /// A target's task ended although the runner did not tell it to.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,7 @@ use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
-use crate::sys::projection::Projection;
+use crate::sys::in_force::Projection;
 
 /// However slow the targets are, their first verdicts are not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);

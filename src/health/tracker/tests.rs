@@ -287,8 +287,8 @@ proptest! {
             shuffled.insert(&seen(i as u64, 1000, reason(outcomes[i])));
         }
         prop_assert_eq!(sorted.present_run(), shuffled.present_run());
-        prop_assert_eq!(sorted.latest_runs(), shuffled.latest_runs());
-        prop_assert_eq!(sorted.last_success_started(), shuffled.last_success_started());
+        prop_assert_eq!(sorted.latest_successes(), shuffled.latest_successes());
+        prop_assert_eq!(sorted.latest_moving(), shuffled.latest_moving());
     }
 
     /// Down needs a full run or a full bucket; up from down needs `rise`; nothing panics; waits are bounded.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::sys::projection::Projection;
+use crate::sys::in_force::Projection;
 
 /// A source of policies. There is always one in force; what is refused leaves the last good one in force.
 pub trait PolicySource: Send {

@@ -1,8 +1,17 @@
-//! A part of what a watch holds, whose reader is woken when just that part changes.
+//! What is in force, held by a watch: its readers are woken when it is another, or just the part that they need.
 
 use std::pin::Pin;
 
 use tokio::sync::watch;
+
+/// Changes what a watch holds, and wakes its readers if it is another one then.
+pub fn modify<T: Clone + PartialEq>(watch: &watch::Sender<T>, change: impl FnOnce(&mut T)) {
+    watch.send_if_modified(|present| {
+        let before = present.clone();
+        change(present);
+        *present != before
+    });
+}
 
 /// What the value of a watch comes to for one of its readers, as the reader saw it last.
 pub struct Projection<T> {
@@ -79,6 +88,15 @@ mod tests {
 
     async fn is_woken(part: &mut Projection<usize>) -> bool {
         tokio::time::timeout(Duration::from_secs(1), part.changed()).await.is_ok()
+    }
+
+    #[test]
+    fn what_stays_as_it_is_wakes_no_reader() {
+        let (number, watch) = watch::channel(1);
+        modify(&number, |number| *number = 1);
+        assert!(!watch.has_changed().unwrap());
+        modify(&number, |number| *number += 1);
+        assert_eq!((watch.has_changed().unwrap(), *watch.borrow()), (true, 2));
     }
 
     #[tokio::test(start_paused = true)]
