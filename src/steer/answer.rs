@@ -128,7 +128,7 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let hope = list.iter().copied().filter(live).any(|c| waits(&c));
     let good = good(&list, published, hope);
     let connecting: Vec<_> = match good.is_empty() && !hope {
-        true => list.iter().copied().filter(live).filter(|c| c.connects).collect(),
+        true => list.iter().copied().filter(live).filter(|c| c.connects()).collect(),
         false => vec![],
     };
     let stays = |c: &Candidate, proving: &[&Candidate]| {
@@ -162,11 +162,9 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
 /// Those that answer, the best of what there is.
 fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) -> Vec<&'a Candidate> {
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
-    let joins = |c: &Candidate| c.unproven && !(c.unheard || c.failing);
+    let joins = |c: &Candidate| c.unproven && !c.is_doubtful();
     let firm = |c: &Candidate| match c.standing {
-        CandidateState::Trusted | CandidateState::Up => {
-            published.is_none() || is_published(c) || !(c.unheard || c.failing)
-        }
+        CandidateState::Trusted | CandidateState::Up => published.is_none() || is_published(c) || !c.is_doubtful(),
         CandidateState::Holding(_) => is_published(c) || joins(c),
         CandidateState::Recovering => !is_published(c) && joins(c),
         CandidateState::Unknown | CandidateState::Down => false,
@@ -176,7 +174,7 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
     let live = || list.iter().copied().filter(|c| !c.is_retired());
     let mut firm: Vec<_> = live().filter(|c| firm(c)).collect();
     let of = |lesser: fn(CandidateState) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
-    if !firm.is_empty() && firm.iter().all(|c| c.overloaded) {
+    if !firm.is_empty() && firm.iter().all(|c| c.is_overloaded()) {
         // Who is on hold is better than nothing but overload.
         let held = of(|s| matches!(s, CandidateState::Holding(_)));
         firm.extend(held.into_iter().filter(|c| !is_published(c)));
@@ -188,7 +186,7 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
     // One that fails just now may be met by the same fault of this host as what is published: that stays until one of
     // them answers.
     if live().any(is_published) {
-        found.retain(|c| !c.failing);
+        found.retain(|c| !c.is_failing());
     }
     found
 }

@@ -35,21 +35,10 @@ pub(super) struct Candidate {
     pub(super) stale: bool,
     pub(super) drained: bool,
     pub(super) standing: CandidateState,
-    /// Its deep check has neither passed nor failed decidedly since the agent began: what was known of it is forgotten,
-    /// and it may have been left for just that.
-    pub(super) unheard: bool,
     /// What speaks against it, if anything does.
     pub(super) charge: Option<Charge>,
     /// It was published before anything had been probed, and has not been found to work (`unproven`).
     pub(super) unproven: bool,
-    /// When it was last seen that nobody has ever reached it.
-    pub(super) never_reached: Option<Boottime>,
-    /// Some check that is not down has met a failure just now.
-    pub(super) failing: bool,
-    /// It says that it is overloaded, by some check.
-    pub(super) overloaded: bool,
-    /// Its path check passes, whatever its login says.
-    pub(super) connects: bool,
     /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
     pub(super) leaves_at: Option<Boottime>,
     /// The name left the config altogether.
@@ -83,6 +72,48 @@ pub(super) enum CandidateState {
 }
 
 impl Candidate {
+    /// What its check of this kind has found, if there is one.
+    pub(super) fn check(&self, check: Check) -> Option<&CheckHealth> {
+        self.health.as_ref()?.checks.get(&check)
+    }
+
+    /// When it was last seen that no attempt has ever reached it.
+    pub(super) fn never_reached(&self) -> Option<Boottime> {
+        self.check(Check::Path)?.never_reached
+    }
+
+    /// True if its path check passes, whatever its login says.
+    pub(super) fn connects(&self) -> bool {
+        let passes = |path: &CheckHealth| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0;
+        self.check(Check::Path).is_some_and(passes)
+    }
+
+    /// True if it says that it is overloaded, by some check.
+    pub(super) fn is_overloaded(&self) -> bool {
+        let says = |c: &CheckHealth| c.state == CheckState::Down { decided: None } && c.overloaded;
+        self.health.as_ref().is_some_and(|health| health.checks.values().any(says))
+    }
+
+    /// True if it may fail as things stand: some check that is not down has met a failure just now; or its deep check
+    /// has neither passed nor failed decidedly since the agent began, so that what was known of it is forgotten, and it
+    /// may have been left for just that.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_failing() || self.check(Check::Deep).is_some_and(|deep| deep.state == CheckState::Unknown)
+    }
+
+    /// True if some check that is not down has met a failure just now.
+    pub(super) fn is_failing(&self) -> bool {
+        let fails = |c: &CheckHealth| match c.state {
+            CheckState::Up { .. } => c.successes_in_a_row == 0,
+            // A login may pass at an address that is too slow for its path check.
+            CheckState::Unknown => c.failing_since.is_some(),
+            CheckState::Down { .. } => false,
+        };
+        // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes
+        // away.
+        self.health.as_ref().is_some_and(|health| charge::in_force(health).any(|(_, check)| fails(check)))
+    }
+
     /// True if nothing but choice keeps it from being published.
     pub(super) fn serves(&self) -> bool {
         matches!(self.standing, CandidateState::Trusted | CandidateState::Up)
@@ -226,13 +257,8 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             // A zone's own name has nowhere else to go.
             drained: claim.zone.is_none() && is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
-            unheard: is_unheard(health.as_deref()),
             unproven: unproven.is_some_and(|unproven| unproven.contains(address)),
-            never_reached: never_reached(health.as_deref()),
             charge: charge::charge(health.as_deref()),
-            failing: is_failing(health.as_deref()),
-            overloaded: is_overloaded(health.as_deref()),
-            connects: connects(health.as_deref()),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
             departed: claim.until.is_some(),
@@ -244,37 +270,6 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
     };
     let addresses = zones.flat_map(|(zone, e)| e.addresses.iter().map(move |a| (zone, a)));
     addresses.filter(|(_, (_, entry))| !only_former || former(entry)).map(|(zone, a)| candidate(zone, a)).collect()
-}
-
-/// When it was last seen that nobody has ever reached it.
-fn never_reached(health: Option<&TargetHealth>) -> Option<Boottime> {
-    health?.checks.get(&Check::Path)?.never_reached
-}
-
-fn connects(health: Option<&TargetHealth>) -> bool {
-    let path = health.and_then(|health| health.checks.get(&Check::Path));
-    path.is_some_and(|path| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0)
-}
-
-fn is_failing(health: Option<&TargetHealth>) -> bool {
-    let fails = |c: &CheckHealth| match c.state {
-        CheckState::Up { .. } => c.successes_in_a_row == 0,
-        // A login may pass at an address that is too slow for its path check.
-        CheckState::Unknown => c.failing_since.is_some(),
-        CheckState::Down { .. } => false,
-    };
-    // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes away.
-    health.is_some_and(|health| charge::in_force(health).any(|(_, check)| fails(check)))
-}
-
-fn is_overloaded(health: Option<&TargetHealth>) -> bool {
-    let says = |c: &CheckHealth| c.state == CheckState::Down { decided: None } && c.overloaded;
-    health.is_some_and(|health| health.checks.values().any(says))
-}
-
-fn is_unheard(health: Option<&TargetHealth>) -> bool {
-    let deep = health.and_then(|health| health.checks.get(&Check::Deep));
-    deep.is_some_and(|deep| deep.state == CheckState::Unknown)
 }
 
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {

@@ -31,12 +31,12 @@ impl Candidate {
 impl Charge {
     /// True if `other`, an address of the same name that nothing speaks against, proves it.
     pub(super) fn is_proven_by(&self, other: &Candidate, inputs: &Inputs<'_>) -> bool {
-        let Some(health) = &other.health else {
+        if other.health.is_none() {
             let trusted = other.standing == CandidateState::Trusted && self.trust_at() <= inputs.now.boottime;
             return trusted && reaches_anybody(inputs, self.decided);
-        };
-        let same = health.checks.get(&self.check);
-        let strongest = if self.check == Check::Deep { same.or(health.checks.get(&Check::Path)) } else { same };
+        }
+        let same = other.check(self.check);
+        let strongest = if self.check == Check::Deep { same.or(other.check(Check::Path)) } else { same };
         strongest.is_some_and(|check| self.is_proven_by_check(check, same.is_some()))
     }
 

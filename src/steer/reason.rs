@@ -70,7 +70,7 @@ fn is_down(c: &Candidate) -> bool {
 /// Left out because it is dead, on hold or overloaded.
 fn is_away(c: &Candidate, chosen: &Chosen) -> bool {
     let sick = matches!(c.standing, CandidateState::Down | CandidateState::Holding(_) | CandidateState::Recovering);
-    let never_worked = c.unproven && c.never_reached.is_some();
+    let never_worked = c.unproven && c.never_reached().is_some();
     (sick || never_worked || chosen.shed.contains(&c.key)) && !chosen.addresses.contains(&c.key.address)
 }
 
