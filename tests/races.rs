@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use privatelinkd::agent::steering::{Steering, Withdrawn};
+use privatelinkd::agent::steering::Steering;
 use privatelinkd::config::{Config, EndpointConfig};
 use privatelinkd::discover::{Fixed, Round, Source, Wanted, merge};
 use privatelinkd::model::{
@@ -136,10 +136,6 @@ impl Rig {
             ask: mpsc::channel(1).0,
             events,
             receipts: watch::Sender::default().subscribe(),
-            withdrawn: Withdrawn::default(),
-            disowned: false,
-            outstayed: std::collections::BTreeSet::new(),
-            put_off: std::collections::BTreeSet::new(),
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());

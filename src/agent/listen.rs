@@ -37,7 +37,7 @@ impl Listeners {
         let mut settings = follow(self.config.clone(), |config| config.metrics.clone());
         while !token.is_cancelled() {
             let serving = token.child_token();
-            let server = self.http_server(settings.seen(), &mut told, serving.clone());
+            let server = self.serve_http(settings.seen().clone(), &mut told, serving.clone());
             tokio::select! {
                 () = settings.changed() => {}
                 () = server => {}
@@ -47,25 +47,14 @@ impl Listeners {
     }
 
     /// Serves, or waits until it is worth another try.
-    fn http_server(
-        &self,
-        settings: &MetricsConfig,
-        told: &mut TellOnce,
-        token: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let listener = settings.listen.map(sockets::listen_tcp);
-        let what = settings.listen.map(|a| format!("[metrics] listen {a}")).unwrap_or_default();
-        let access = Access { hosts: settings.expose_hosts.clone(), expose_status: settings.expose_status };
-        let views = self.views.clone();
-        if let Some(result) = &listener {
-            self.tell(&what, result.as_ref().err(), told);
-        }
-        async move {
-            match listener {
-                None => token.cancelled().await,
-                Some(Ok(listener)) => serve::http(listener, access, views, token).await,
-                Some(Err(_)) => wait(&token).await,
-            }
+    async fn serve_http(&self, settings: MetricsConfig, told: &mut TellOnce, token: CancellationToken) {
+        let Some(address) = settings.listen else { return token.cancelled().await };
+        let listener = sockets::listen_tcp(address);
+        self.tell(&format!("[metrics] listen {address}"), listener.as_ref().err(), told);
+        let access = Access { hosts: settings.expose_hosts, expose_status: settings.expose_status };
+        match listener {
+            Ok(listener) => serve::http(listener, access, self.views.clone(), token).await,
+            Err(_) => wait(&token).await,
         }
     }
 

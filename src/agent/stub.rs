@@ -242,18 +242,15 @@ impl ListenerTable<'_> {
 impl Stub {
     /// The one that was handed over for this address, else a new one.
     fn socket(&self, address: SocketAddr, transport: DnsTransport) -> Result<Socket, String> {
-        let handed = self.handed_over.iter().filter(|h| h.address().is_ok_and(|at| at == address));
-        for handed in handed {
-            // Ours stays open, for the next time.
-            match (handed, transport) {
-                (HandedOver::Udp(socket), DnsTransport::Udp) => {
-                    return socket.try_clone().map(Socket::Udp).map_err(|e| e.to_string());
-                }
-                (HandedOver::Tcp(listener), DnsTransport::Tcp) => {
-                    return listener.try_clone().map(Socket::Tcp).map_err(|e| e.to_string());
-                }
-                _ => {}
-            }
+        let mut handed = self.handed_over.iter().filter(|h| h.address().is_ok_and(|at| at == address));
+        // Ours stays open, for the next time.
+        let handed = handed.find_map(|handed| match (handed, transport) {
+            (HandedOver::Udp(socket), DnsTransport::Udp) => Some(socket.try_clone().map(Socket::Udp)),
+            (HandedOver::Tcp(listener), DnsTransport::Tcp) => Some(listener.try_clone().map(Socket::Tcp)),
+            _ => None,
+        });
+        if let Some(socket) = handed {
+            return socket.map_err(|e| e.to_string());
         }
         let opened = match transport {
             DnsTransport::Udp => sockets::bind_udp(address).map(Socket::Udp),

@@ -14,7 +14,6 @@ use super::secret_files::SecretFiles;
 use super::settings::{Settings, follow, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
-use super::withdrawn::Withdrawn;
 use super::{cloud, host, listen, start, systemd_status};
 use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, ServiceStatus};
@@ -279,11 +278,7 @@ impl Wiring {
             plan: self.plan.clone(),
             ask,
             events: self.events.clone(),
-            disowned: false,
             receipts: self.receipts.subscribe(),
-            withdrawn: Withdrawn::default(),
-            outstayed: std::collections::BTreeSet::new(),
-            put_off: std::collections::BTreeSet::new(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
         let runner = discover::Runner::new(discover::Setup {

@@ -17,7 +17,7 @@ pub(super) struct Word<'w> {
 
 /// Names that went, and since when the config has lacked them, as far as it does.
 #[derive(Debug, Default)]
-pub struct Withdrawn(BTreeMap<HostName, Boottime>);
+pub(super) struct Withdrawn(BTreeMap<HostName, Boottime>);
 
 impl Withdrawn {
     /// The plan in force without the withdrawn names that nobody needs to hear of any more; `None` if there are none.

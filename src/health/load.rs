@@ -16,7 +16,7 @@ enum LoadSign {
 }
 
 /// Keeps the present run of like results, the latest run of overload, and how long successes took.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Loads {
     /// How many results are remembered.
     keep: usize,
@@ -52,8 +52,7 @@ impl Loads {
             Check::Path => Self::KEEP_PATH,
             Check::Deep => Self::KEEP_DEEP,
         };
-        let (starts, durations) = (VecDeque::new(), VecDeque::new());
-        Self { keep, run: None, began_at: Boottime::default(), starts, third_at: None, overload: None, durations }
+        Self { keep, ..Self::default() }
     }
 
     /// Takes a result in. A fault of our own says nothing, and one that was overtaken comes too late.

@@ -52,7 +52,7 @@ impl Relevance {
     fn remember(&mut self, check: Check, after: &CheckHealth) {
         let decided = if let CheckState::Down { decided } = after.state { decided } else { None };
         self.failed_at = self.failed_at.max(decided).max(after.failing_since).max(after.moving.map(|run| run.first));
-        let up_since = matches!(after.state, CheckState::Up { .. }).then_some(after.since.boottime);
+        let up_since = after.state.is_up().then_some(after.since.boottime);
         self.came_up_at = self.came_up_at.max(up_since).max(after.successes.map(|run| run.first));
         match check {
             Check::Deep => self.logged_in_at = self.logged_in_at.max(after.last_success_started),

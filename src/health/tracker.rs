@@ -316,7 +316,7 @@ impl Tracker {
         let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
-            self.health.shown.stats.transitions += u64::from(matches!(self.health.state, CheckState::Up { .. }));
+            self.health.shown.stats.transitions += u64::from(self.health.state.is_up());
             self.set_state(CheckState::Down { decided }, now);
             self.retries = 0;
             if decided.is_some() {
@@ -358,7 +358,7 @@ impl Tracker {
     }
 
     fn is_down(&self) -> bool {
-        matches!(self.health.state, CheckState::Down { .. })
+        self.health.state.is_down()
     }
 }
 

@@ -143,6 +143,18 @@ pub enum CheckState {
 }
 
 impl CheckState {
+    /// True for [`Self::Up`], on hold or not.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+
+    /// True for [`Self::Down`], decidedly or not.
+    #[must_use]
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Down { .. })
+    }
+
     /// `unknown`, `up` or `down`.
     #[must_use]
     pub fn label(self) -> &'static str {

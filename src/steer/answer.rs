@@ -246,13 +246,8 @@ fn in_order(choice: &[&Candidate], published: Option<&[IpAddr]>) -> Vec<IpAddr> 
 }
 
 fn unique(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let mut seen = Vec::new();
-    for a in addresses {
-        if !seen.contains(&a) {
-            seen.push(a);
-        }
-    }
-    seen
+    let mut seen = BTreeSet::new();
+    addresses.filter(|address| seen.insert(*address)).collect()
 }
 
 /// Who would be published if all were well, as far as one answer allows.

@@ -84,7 +84,7 @@ impl Candidate {
 
     /// True if its path check passes, whatever its login says.
     pub(super) fn connects(&self) -> bool {
-        let passes = |path: &CheckHealth| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0;
+        let passes = |path: &CheckHealth| path.state.is_up() || path.successes_in_a_row > 0;
         self.check(Check::Path).is_some_and(passes)
     }
 

@@ -18,7 +18,7 @@
 use super::candidate::{Candidate, CandidateState};
 use super::charge::Charge;
 use super::inputs::Inputs;
-use crate::model::{Boottime, Check, CheckHealth, CheckState, Span, TargetHealth};
+use crate::model::{Boottime, Check, CheckHealth, Span, TargetHealth};
 
 impl Candidate {
     /// True if `other` proves that what this one fails by is its own fault (B4).
@@ -49,7 +49,7 @@ impl Charge {
         let beside = |run: Span| self.failures.last >= run.first.max(theirs.since.boottime);
         let younger =
             |run: Span| run.last >= self.decided && beside(run) && (!(same && self.check == Check::Deep) || again(run));
-        let up = matches!(theirs.state, CheckState::Up { .. }) && theirs.successes_in_a_row > 0;
+        let up = theirs.state.is_up() && theirs.successes_in_a_row > 0;
         up && theirs.successes.is_some_and(younger)
     }
 }

@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use super::answer::{self, Chosen};
 use super::candidate::{Candidate, CandidateState, Candidates};
 use super::inputs::Inputs;
-use crate::model::{Answer, AnswerReason, Answers, CheckHealth, CheckState, TargetHealth};
+use crate::model::{Answer, AnswerReason, Answers, CheckHealth, TargetHealth};
 
 pub(super) fn of(
     candidates: &Candidates,
@@ -64,7 +64,7 @@ pub(super) fn of(
 
 /// Down by any check, whether it tells where a name may point or not.
 fn is_down(c: &Candidate) -> bool {
-    c.health.as_ref().is_some_and(|health| matches!(health.summary(), CheckState::Down { .. }))
+    c.health.as_ref().is_some_and(|health| health.summary().is_down())
 }
 
 /// Left out because it is dead, on hold or overloaded.

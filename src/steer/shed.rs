@@ -152,7 +152,7 @@ fn pressure(group: &Group<'_>) -> Pressure {
         let there = group.others.iter().filter_map(|c| serves(c, check, here, group.kind)).min();
         return there.map_or(Pressure::Stuck, |there| Pressure::Outward(there.max(since(here.1))));
     }
-    let is_up = |health: &CheckHealth| matches!(health.state, CheckState::Up { .. });
+    let is_up = |health: &CheckHealth| health.state.is_up();
     // What only begins to answer again is not up yet: who left waits for it.
     if group.runs().any(|(_, health, _)| !is_up(health) && health.successes_in_a_row > 0) {
         return Pressure::Stuck;

@@ -274,7 +274,7 @@ fn patience(probes: &Probes) -> Duration {
 /// began after that was decided (B4); and a success of anybody since they began to fail, if anybody works at all (B5).
 fn is_judged(work: &TargetSet, view: &HealthView) -> bool {
     let of = |key: &TargetKey| view.targets.get(key);
-    let works = |health: &&Arc<TargetHealth>| matches!(health.summary(), CheckState::Up { .. });
+    let works = |health: &&Arc<TargetHealth>| health.summary().is_up();
     let latest = view.targets.values().filter(works).map(|health| last_success(health)).max();
     let vouched =
         |check: &CheckHealth| check.failing_since.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)));
@@ -302,10 +302,7 @@ fn last_success(health: &TargetHealth) -> Option<Boottime> {
 }
 
 fn has_answered_since(check: &CheckHealth, at: Boottime) -> bool {
-    match check.state {
-        CheckState::Up { .. } => check.last_success_started.is_some_and(|s| s > at),
-        CheckState::Unknown | CheckState::Down { .. } => true,
-    }
+    !check.state.is_up() || check.last_success_started > Some(at)
 }
 
 #[cfg(test)]
