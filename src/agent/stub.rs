@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::settings::{self, follow};
 use crate::config::Config;
@@ -150,7 +150,7 @@ struct ListenerTable<'s> {
 }
 
 enum State {
-    Served(CancellationToken),
+    Served { _until_dropped: DropGuard },
     Failed(String),
 }
 
@@ -167,7 +167,9 @@ impl ListenerTable<'_> {
             tokio::select! {
                 () = addresses.changed() => {}
                 changed = self.served.changed() => if changed.is_err() { return },
-                Some(ended) = self.reports.recv() => self.ended(ended),
+                Some(Ended { address, transport, error }) = self.reports.recv() => {
+                    self.failed((address, transport), error.to_string());
+                }
                 () = sleep_until(self.next_try), if waits => {}
             }
         }
@@ -175,20 +177,13 @@ impl ListenerTable<'_> {
 
     /// Opens what the config has and is not open, and closes what it has not.
     async fn listen(&mut self, addresses: &[SocketAddr]) {
-        let wanted = |key: &(SocketAddr, DnsTransport)| addresses.contains(&key.0);
-        self.open.retain(|key, state| {
-            let stays = wanted(key);
-            if let (false, State::Served(token)) = (stays, state) {
-                token.cancel();
-            }
-            stays
-        });
+        self.open.retain(|(address, _), _| addresses.contains(address));
         let due = Instant::now() >= self.next_try;
         for key in addresses.iter().flat_map(|address| DnsTransport::ALL.map(|t| (*address, t))) {
             let try_it = match self.open.get(&key) {
                 None => true,
                 Some(State::Failed(_)) => due,
-                Some(State::Served(_)) => false,
+                Some(State::Served { .. }) => false,
             };
             if try_it {
                 self.open(key).await;
@@ -206,12 +201,8 @@ impl ListenerTable<'_> {
         };
         let token = CancellationToken::new();
         if self.listeners.send(Listener { address, socket, token: token.clone() }).await.is_ok() {
-            self.open.insert((address, transport), State::Served(token));
+            self.open.insert((address, transport), State::Served { _until_dropped: token.drop_guard() });
         }
-    }
-
-    fn ended(&mut self, Ended { address, transport, error }: Ended) {
-        self.failed((address, transport), error.to_string());
     }
 
     /// Told once, until it is another failure or none.
@@ -225,7 +216,7 @@ impl ListenerTable<'_> {
 
     fn tell(&self) {
         let place = |((address, transport), state): (&(SocketAddr, DnsTransport), &State)| match state {
-            State::Served(_) => Ok(()),
+            State::Served { .. } => Ok(()),
             State::Failed(error) => Err(format!("the DNS stub does not serve {address} ({transport}): {error}")),
         };
         let receipt = Receipt { digest: self.served.borrow().clone(), ..Receipt::default() };

@@ -276,7 +276,10 @@ impl Tracker {
             CheckState::Down { .. } if self.run.successes >= self.successes_to_rise() && !self.packets.is_losing() => {
                 // From what moved no name there is no return.
                 let stayed = std::mem::replace(&mut self.was_up, true);
-                let hold = if stayed { Duration::ZERO } else { self.hold_of_return(now.boottime) };
+                let hold = match stayed {
+                    true => Duration::ZERO,
+                    false => self.flaps.hold_after_return(self.rules.hold, now.boottime) + self.rules.returns.spread,
+                };
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.set_state(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
@@ -341,10 +344,6 @@ impl Tracker {
         if std::mem::take(&mut self.was_up) {
             self.flaps.note_departure(now.boottime);
         }
-    }
-
-    fn hold_of_return(&mut self, now: Boottime) -> Duration {
-        self.flaps.hold_after_return(self.rules.hold, now) + self.rules.returns.spread
     }
 
     fn set_state(&mut self, state: CheckState, now: Now) {

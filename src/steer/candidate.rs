@@ -145,16 +145,12 @@ struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// True if the cloud's latest list lacks it.
-    fn is_missing(&self) -> bool {
-        self.missing().next().is_some()
-    }
-
     /// True if the config has it, and the cloud no longer does, as two lists agree.
     fn is_gone(&self) -> bool {
         self.endpoint.1.presence == Presence::Configured && self.missing().any(|missing| missing.confirmed.is_some())
     }
 
+    /// Since when the cloud's latest lists lack it: the endpoint, the zone.
     fn missing(&self) -> impl Iterator<Item = Missing> {
         let endpoint = self.endpoint.1;
         let zone = self.zone.and_then(|zone| endpoint.zones.get(zone)).and_then(|zone| zone.missing);
@@ -175,7 +171,7 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
         // Registered even without an address, so that what is published of the name stays (B1).
         let nobody_yet = || Candidates { list: Vec::new(), pinned, steering, missing: true };
         let of_name = names.entry(claim.name.clone()).or_insert_with(nobody_yet);
-        of_name.missing &= claim.is_missing();
+        of_name.missing &= claim.missing().next().is_some();
         of_name.list.extend(candidates(&claim, inputs));
     }
     for candidates in names.values_mut() {

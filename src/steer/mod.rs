@@ -46,7 +46,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
             continue;
         };
         let left = reason::left(candidates, &chosen, previous);
-        let reason = reason::of(candidates, &chosen, &left, inputs);
+        let reason = reason::reason(candidates, &chosen, &left, inputs);
         let unproven = unproven::remaining(candidates, &chosen.addresses, previous.is_none());
         turns.extend(chosen.wake);
         plan.answers.insert(name.clone(), Answer { addresses: chosen.addresses, standby: chosen.standby, reason });

@@ -25,7 +25,7 @@ use super::candidate::{Candidate, CandidateState, Candidates};
 use super::inputs::Inputs;
 use crate::model::{Answer, AnswerReason, Answers, CheckHealth, TargetHealth};
 
-pub(super) fn of(
+pub(super) fn reason(
     candidates: &Candidates,
     chosen: &Chosen,
     left: &BTreeSet<IpAddr>,

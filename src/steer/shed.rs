@@ -74,7 +74,7 @@ enum Pressure {
 }
 
 /// Decides for one name.
-pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
+pub(super) fn decide(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
     let mut shed = Shed::default();
     // Nearly always nobody ever was.
     if candidates.pinned || !candidates.list.iter().any(|c| runs(c).next().is_some()) {

@@ -89,22 +89,19 @@ pub struct Planned {
 
 /// Finds out where we are, as far as the endpoints of the config need it.
 async fn whereabouts(config: &Config, context: LookupContext) -> Whereabouts {
-    if host::needs_to_ask(config) {
-        ask_metadata(config, context).await
-    } else {
-        Whereabouts { host: host_facts(config, None), error: None }
-    }
+    look_around(config, host::needs_to_ask(config), context).await
 }
 
 /// Finds out in which region and VPC we are, for whoever wants to see every endpoint there.
 pub async fn whereabouts_for_all(config: &Config, context: LookupContext) -> Whereabouts {
-    match (&config.host.region, &config.host.vpc_id) {
-        (Some(_), Some(_)) => Whereabouts { host: host_facts(config, None), error: None },
-        _ => ask_metadata(config, context).await,
-    }
+    look_around(config, config.host.region.is_none() || config.host.vpc_id.is_none(), context).await
 }
 
-async fn ask_metadata(config: &Config, LookupContext { scope, clock }: LookupContext) -> Whereabouts {
+/// What the config says, and the metadata service if it is to be asked.
+async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock }: LookupContext) -> Whereabouts {
+    if !asks {
+        return Whereabouts { host: host_facts(config, None), error: None };
+    }
     let told: Result<InstanceFacts, String> = match cloud::metadata(config, scope, clock) {
         Ok(metadata) => metadata.facts().await.map_err(|e| e.to_string()),
         Err(error) => Err(error.to_string()),

@@ -48,9 +48,11 @@ impl Tracker {
         let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
         let settled_down = matches!(self.health.state, CheckState::Down { decided: Some(_) });
         let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.is_down()));
+        // The next results tell whether the link loses packets.
+        let suspicious = self.packets.suspects() && !self.is_down();
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
-        } else if self.is_rising() || hedged || self.suspects_loss() {
+        } else if self.is_rising() || hedged || suspicious {
             Next::Edge(until(fast_interval))
         } else if self.proves_itself(now) {
             Next::Edge(until(interval.min(2 * fast_interval)))
@@ -72,10 +74,5 @@ impl Tracker {
         const LONGEST: Duration = Duration::from_secs(10);
         let held = matches!(self.health.state, CheckState::Up { hold_until: Some(until) } if until > now);
         held && self.rules.check == Check::Path && now.since(self.health.since.boottime) < self.rules.hold.min(LONGEST)
-    }
-
-    /// True while the next results tell whether the link loses packets.
-    fn suspects_loss(&self) -> bool {
-        self.packets.suspects() && !self.is_down()
     }
 }
