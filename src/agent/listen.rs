@@ -54,7 +54,7 @@ impl Listeners {
         let access = Access { hosts: settings.expose_hosts, expose_status: settings.expose_status };
         match listener {
             Ok(listener) => serve::http(listener, access, self.views.clone(), token).await,
-            Err(_) => wait(&token).await,
+            Err(_) => drop(token.run_until_cancelled(tokio::time::sleep(RETRY)).await),
         }
     }
 
@@ -75,7 +75,7 @@ impl Listeners {
                     }
                     serving.cancel();
                 }
-                Err(_) => wait(&token).await,
+                Err(_) => drop(token.run_until_cancelled(tokio::time::sleep(RETRY)).await),
             }
         }
     }
@@ -97,12 +97,5 @@ async fn replaced(path: &Path) {
         if inode().await != ours {
             return;
         }
-    }
-}
-
-async fn wait(token: &CancellationToken) {
-    tokio::select! {
-        () = token.cancelled() => {}
-        () = tokio::time::sleep(RETRY) => {}
     }
 }

@@ -14,7 +14,7 @@ use super::withdrawn::{Withdrawn, Word};
 use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{
-    AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
+    Answer, AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
     PlanState, Policy, Receipts, Withdrawal,
 };
 use crate::steer::{Inputs, steer};
@@ -163,17 +163,16 @@ fn history(
     plan: &Plan,
     now: Now,
 ) -> BTreeMap<HostName, AnswerHistory> {
-    let of = |name: &HostName| {
-        let known = before.get(name).copied();
+    let of = |name: &HostName, new: &Answer| {
         let old = previous.and_then(|p| p.answers.get(name)).map(|a| &a.addresses);
-        let same = old == plan.answers.get(name).map(|a| &a.addresses);
-        match known {
-            Some(h) if same => h,
+        let same = old == Some(&new.addresses);
+        match before.get(name) {
+            Some(h) if same => *h,
             Some(h) => AnswerHistory { changes: h.changes + 1, changed: now },
             None => AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now },
         }
     };
-    plan.answers.keys().map(|name| (name.clone(), of(name))).collect()
+    plan.answers.iter().map(|(name, new)| (name.clone(), of(name, new))).collect()
 }
 
 /// Saves every new plan as the last known good. Apart from the stage above, so that no decision waits for a disk.

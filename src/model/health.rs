@@ -125,9 +125,10 @@ pub struct Slowness {
 }
 
 /// Up or down, after hysteresis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CheckState {
     /// Not yet decided.
+    #[default]
     Unknown,
     /// Answers.
     Up {
@@ -167,7 +168,7 @@ impl CheckState {
 }
 
 /// One check of one target: what decisions go by, and apart from it what is only shown.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CheckHealth {
     /// After hysteresis.
     pub state: CheckState,
@@ -202,6 +203,14 @@ pub struct CheckHealth {
     pub shown: CheckShown,
 }
 
+impl CheckHealth {
+    /// A check that has no result yet.
+    #[must_use]
+    pub fn unknown(since: Now) -> Self {
+        Self { since, ..Self::default() }
+    }
+}
+
 /// What observers show of a check. No decision goes by it, so a change of it wakes no stage that decides.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CheckShown {
@@ -222,29 +231,6 @@ impl CheckShown {
     #[must_use]
     pub fn failing(&self) -> Option<&Failure> {
         self.last.as_ref()?.outcome.as_ref().err()
-    }
-}
-
-impl CheckHealth {
-    /// A check that has no result yet.
-    #[must_use]
-    pub fn unknown(since: Now) -> Self {
-        Self {
-            state: CheckState::Unknown,
-            since,
-            failing_since: None,
-            successes_in_a_row: 0,
-            last_success_started: None,
-            successes: None,
-            proved: None,
-            moving: None,
-            on_the_way: false,
-            never_reached: None,
-            overloaded: false,
-            load: Load::default(),
-            slow: None,
-            shown: CheckShown::default(),
-        }
     }
 }
 
