@@ -5,10 +5,13 @@ use crate::model::{Answer, AnswerReason};
 use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
 
+/// When it was asked, and for which names; `None` without a plan.
+type Asked = (Duration, Option<String>);
+
 /// Fails as often as told, and keeps what it was asked for.
 #[derive(Clone, Default)]
 struct Fake {
-    log: Arc<Mutex<Vec<(Duration, Option<String>)>>>,
+    log: Arc<Mutex<Vec<Asked>>>,
     fail: Arc<Mutex<u32>>,
     start: Option<Instant>,
 }
@@ -18,7 +21,7 @@ impl Fake {
         Self { start: Some(Instant::now()), ..Self::default() }
     }
     /// What it was asked for since the last time, and when.
-    fn asked(&self) -> Vec<(Duration, Option<String>)> {
+    fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.log.lock().unwrap())
     }
 }

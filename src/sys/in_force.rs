@@ -76,7 +76,7 @@ impl<T: PartialEq> Projection<T> {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
