@@ -76,11 +76,8 @@ impl ApiReport {
     /// What was counted since the last time. A client counts for itself alone, so a reload must not begin at nought.
     fn uncounted(&self, counts: ApiCounts) -> ApiCounts {
         let mut counted = lock(&self.counted);
-        let more = |(which, n): (&(&'static str, &'static str), &u64)| {
-            let known = counted.get(which).copied().unwrap_or(0);
-            (*n > known).then(|| (*which, n - known))
-        };
-        let new = counts.iter().filter_map(more).collect();
+        let more = counts.iter().map(|(which, n)| (*which, n.saturating_sub(counted.get(which).copied().unwrap_or(0))));
+        let new = more.filter(|(_, n)| *n > 0).collect();
         *counted = counts;
         new
     }

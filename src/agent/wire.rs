@@ -328,16 +328,15 @@ impl Wiring {
 /// What observers see of the config at the start, and what there is to tell of it.
 fn config_at_start(options: &Options, started: Now) -> (ConfigState, Vec<EventKind>) {
     let Loaded { config, sources, .. } = &options.loaded;
-    let state = |paths| ConfigState::loaded(config, paths, started, 0);
     let loaded = EventKind::ConfigLoaded { endpoints: config.endpoints.len() };
+    let mut state = ConfigState::loaded(config, sources.paths().map(ToOwned::to_owned).collect(), started, 0);
     let Some(Recalled { complaints, path, accepted, without }) = &options.recalled else {
-        return (state(sources.paths().map(ToOwned::to_owned).collect()), vec![loaded]);
+        return (state, vec![loaded]);
     };
-    let complaints = control::rendered(complaints);
+    (state.paths, state.last_reload_ok, state.without) = (vec![path.clone()], false, without.clone());
+    state.complaints = control::rendered(complaints);
     let recalled = EventKind::ConfigRecalled { accepted: *accepted, without: without.clone() };
-    let news = vec![control::refusal(&complaints), recalled, loaded];
-    let state =
-        ConfigState { last_reload_ok: false, complaints, without: without.clone(), ..state(vec![path.clone()]) };
+    let news = vec![control::refusal(&state.complaints), recalled, loaded];
     (state, news)
 }
 

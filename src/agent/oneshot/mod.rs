@@ -13,7 +13,6 @@ use super::settings::{self, probes};
 use super::start::{cache, host_facts, recall, tls_budget};
 use super::{host, steering};
 use crate::cloud::credentials::Credentials;
-use crate::cloud::metadata::InstanceFacts;
 use crate::config::Config;
 use crate::discover::rounds::{self, Said};
 use crate::discover::{Api, Cache, Memory, Round, SourceError, fold};
@@ -102,10 +101,7 @@ async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock }
     if !asks {
         return Whereabouts { host: host_facts(config, None), error: None };
     }
-    let told: Result<InstanceFacts, String> = match cloud::metadata(config, scope, clock) {
-        Ok(metadata) => metadata.facts().await.map_err(|e| e.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    let told = cloud::instance_facts(config, scope, clock).await;
     Whereabouts { host: host_facts(config, told.as_ref().ok()), error: told.err() }
 }
 
