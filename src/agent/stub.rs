@@ -31,6 +31,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Sockets on their way to the thread.
 const HANDING: usize = 64;
 
+/// What is served, and of which plan that is.
+type Served = (Answers, watch::Sender<Option<Digest>>);
+
 /// What the stub needs.
 #[derive(Debug)]
 pub(super) struct Stub {
@@ -48,14 +51,12 @@ pub(super) struct Stub {
 impl Stub {
     /// Serves while `[dns].publish` says so, until cancelled.
     pub(super) async fn run(self, token: CancellationToken) -> Result<(), io::Error> {
-        let (served, _) = watch::channel(None);
-        let answers = Answers::default();
+        let served = Served::default();
         let mut publish = follow(self.config.clone(), |config| config.dns.publish);
         while !token.is_cancelled() {
             let publishes = *publish.seen();
-            let work = async {
-                if publishes { self.serve(&answers, &served, token.child_token()).await } else { self.beat_on().await }
-            };
+            let work =
+                async { if publishes { self.serve(&served, token.child_token()).await } else { self.beat_on().await } };
             tokio::select! {
                 () = publish.changed() => {}
                 () = token.cancelled() => {}
@@ -74,15 +75,10 @@ impl Stub {
     }
 
     /// Publishes and listens; ends with the thread, which is a fault.
-    async fn serve(
-        &self,
-        answers: &Answers,
-        served: &watch::Sender<Option<Digest>>,
-        token: CancellationToken,
-    ) -> Result<(), io::Error> {
+    async fn serve(&self, served: &Served, token: CancellationToken) -> Result<(), io::Error> {
         // The thread ends with this future, however that ends.
         let _ends = token.clone().drop_guard();
-        let shared = Shared { answers: Arc::clone(answers), counters: Arc::clone(&self.counters) };
+        let shared = Shared { answers: Arc::clone(&served.0), counters: Arc::clone(&self.counters) };
         let (listeners, handed) = mpsc::channel(HANDING);
         let (ended, reports) = mpsc::unbounded_channel();
         let thread = thread(server::run(handed, shared, ended, token.clone()))?;
@@ -91,23 +87,22 @@ impl Stub {
             listeners,
             reports,
             open: BTreeMap::new(),
-            served: served.subscribe(),
+            served: served.1.subscribe(),
             next_try: Instant::now(),
         };
         tokio::select! {
-            () = self.publish(answers, served, &token) => Ok(()),
+            () = self.publish(served, &token) => Ok(()),
             () = table.run() => Ok(()),
             () = thread => Err(io::Error::other("the stub's thread ended")),
         }
     }
 
     /// Feeds the answers, anew under each config that changes how.
-    async fn publish(&self, answers: &Answers, served: &watch::Sender<Option<Digest>>, token: &CancellationToken) {
+    async fn publish(&self, served: &Served, token: &CancellationToken) {
         let mut how = follow(self.config.clone(), how);
         loop {
-            let shared = (Arc::clone(answers), served.clone());
             let runner = publish::Runner {
-                publisher: DnsPublisher::new(how.seen().clone(), self.clock, shared),
+                publisher: DnsPublisher::new(how.seen().clone(), self.clock, served.clone()),
                 plan: self.plan.clone(),
                 events: self.events.clone(),
                 clock: self.clock,

@@ -278,12 +278,7 @@ fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool
 /// When this host heeds a drain no more. It ends at all hosts of a fleet at one instant, and they return one after the
 /// other.
 fn drain_ends(zone: &ZoneId, drain: &Drain, inputs: &Inputs<'_>) -> Boottime {
-    let spread = inputs.policy.spread;
-    if spread.is_zero() {
-        drain.until
-    } else {
-        drain.until.after(spread.mul_f64(host_hash(inputs.host, zone.as_str())))
-    }
+    drain.until.after(inputs.policy.spread.mul_f64(host_hash(inputs.host, zone.as_str())))
 }
 
 fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> CandidateState {
