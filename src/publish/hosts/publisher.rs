@@ -110,7 +110,10 @@ impl HostsPublisher {
     }
 
     async fn hand_over(&mut self, plan: Arc<Plan>) -> io::Result<()> {
-        self.handed_over = None;
+        if self.handed_over.take().as_ref() == Some(&plan) {
+            // What took the plan away took the sign of life along.
+            self.shown_life = None;
+        }
         let known = self.known().await?;
         let fit = handover::fitting(&plan, &known);
         self.report(&plan, &fit);
@@ -201,6 +204,7 @@ mod tests {
         std::fs::remove_dir_all(&run_dir).unwrap();
         publisher.publish(Some(Arc::new(plan))).await.unwrap();
         assert!(handover::read(&run_dir).unwrap().is_some(), "what another process took away is handed over again");
+        assert!(run_dir.join("alive").exists());
     }
 
     /// Newcomers that sort before all others don't displace what was handed over, not even after a restart; and the digest
