@@ -20,6 +20,9 @@
 //! [`health`], [`steer`] and every renderer. Three touch the world and never think: [`discover`], [`probe`] and
 //! [`publish`]. One watches and may not speak: [`observe`]. One room wires them: [`agent`].
 //!
+//! The config in force goes out by one watch. A stage that needs a part of it follows a projection of that
+//! ([`sys::in_force`]), so that a reload wakes only those whom it concerns.
+//!
 //! There is no cycle in the world either: probes dial addresses of the inventory and carry the name only as SNI and
 //! `Host`, so that what we publish never comes back to us as an input.
 //!

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use privatelinkd::agent::steering::{Steering, Withdrawn};
+use privatelinkd::agent::steering::Steering;
 use privatelinkd::config::{Config, from_toml};
 use privatelinkd::discover::rounds::{Cloud, Question};
 use privatelinkd::discover::{Cache, FoundZone, Runner, Setup, SourceAnswer, SourceError};
@@ -141,10 +141,6 @@ impl Rig {
             ask: ask.clone(),
             events: events.clone(),
             receipts: watch::Sender::default().subscribe(),
-            withdrawn: Withdrawn::default(),
-            disowned: false,
-            outstayed: std::collections::BTreeSet::new(),
-            put_off: std::collections::BTreeSet::new(),
         };
         let runner = Runner::new(Setup {
             clock,

@@ -11,6 +11,7 @@ use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::heartbeat::Stages;
 use privatelinkd::sys::identity::boot_id;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +66,7 @@ impl Host {
     }
     /// The writer with [`Self::policy`].
     pub(crate) fn start(&self) -> Running {
-        self.start_with(watch::channel(Arc::new(self.policy())).1)
+        self.start_with(Projection::new(watch::channel(Arc::new(self.policy())).1, Arc::clone))
     }
     pub(crate) fn start_with(&self, policies: impl PolicySource + 'static) -> Running {
         let mut stages = Stages::new(Clock::System);

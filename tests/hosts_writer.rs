@@ -14,6 +14,7 @@ use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue::{self, EventSender};
 use privatelinkd::sys::heartbeat::Stages;
 use privatelinkd::sys::identity::boot_id;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +83,7 @@ async fn what_is_wrong_is_told_and_the_block_stays() {
     let good = plan(&[("a.x", &["10.0.0.1"])]);
     host.hand_over(&good);
     let (settings, policies) = watch::channel(Arc::new(host.policy()));
-    let writer = host.start_with(policies);
+    let writer = host.start_with(Projection::new(policies, Arc::clone));
     until("published", || host.receipt().is_some_and(|r| in_sync(&good, &r))).await;
     let file = host.text();
 
@@ -233,7 +234,7 @@ async fn a_silent_agents_standby_addresses_come_and_go() {
     wanted.answers.values_mut().for_each(|a| a.standby = vec!["10.0.0.2".parse().unwrap()]);
     host.hand_over(&wanted);
     handover::touch_alive(&host.run_dir()).unwrap();
-    let writer = host.start_with(watch::channel(Arc::new(policy)).1);
+    let writer = host.start_with(Projection::new(watch::channel(Arc::new(policy)).1, Arc::clone));
     until("published", || host.text().contains("\n10.0.0.1 a.x\n# END")).await;
     let lost = "\n# a.x: agent_lost\n10.0.0.1 a.x\n10.0.0.2 a.x\n# END";
     until("the agent is lost", || host.text().contains(lost)).await;
@@ -323,7 +324,7 @@ async fn plans_go_one_way_and_receipts_the_other() {
 
     let wanted = plan(&[("a.x", &["10.0.0.1"])]);
     plans.send_replace(PlanState { plan: Some(Arc::new(wanted.clone())), ..PlanState::default() });
-    let published = |r: &Receipts| r.hosts.as_ref().is_some_and(|r| in_sync(&wanted, r));
+    let published = |r: &Receipts| r.receipt("hosts").is_some_and(|r| in_sync(&wanted, r));
     tokio::time::timeout(Duration::from_secs(20), received.wait_for(published)).await.unwrap().unwrap();
     let event = tokio::time::timeout(Duration::from_secs(20), events.queue.recv()).await.unwrap().unwrap();
     assert_eq!(event.kind, EventKind::Published { publisher: "hosts", names: 1 });

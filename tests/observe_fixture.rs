@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use privatelinkd::model::limits::CapCounts;
 use privatelinkd::model::{
-    AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckState, CheckStats,
-    CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure, FailureReason,
-    Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState, Presence, Receipt,
-    Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict, Wall, Zone, ZoneEntry,
+    AddressEntry, Answer, AnswerHistory, AnswerReason, ApiState, Boottime, Check, CheckHealth, CheckShown, CheckState,
+    CheckStats, CredentialsState, Digest, DnsCounts, Endpoint, EndpointIdentity, Event, EventKind, Failure,
+    FailureReason, Freshness, HANDOVER_FORMAT, HealthView, HostFacts, Inventory, LastResult, Now, Plan, PlanState,
+    Presence, PublisherState, Receipt, Receipts, Slowness, SourceKind, Span, TargetHealth, TargetKey, Timings, Verdict,
+    Wall, Zone, ZoneEntry,
 };
 use privatelinkd::observe::{Build, ConfigState, DnsMeter, EventLog, ProbeLabel, Snapshot, Views};
 use privatelinkd::sys::clock::Clock;
@@ -41,23 +42,15 @@ pub(crate) fn up() -> CheckHealth {
     (0..10).for_each(|_| stats.count(&Ok(timings)));
     CheckHealth {
         state: CheckState::Up { hold_until: None },
-        since: at(3600),
-        to_change: 3,
-        failing_since: None,
         successes_in_a_row: 10,
         last_success_started: Some(at(7198).boottime),
         successes: Some(Span { first: at(7150).boottime, last: at(7198).boottime }),
-        moving: None,
-        on_the_way: false,
-        never_reached: None,
-        proved: None,
-        last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
-        last_failure: None,
-        load: privatelinkd::model::Load::default(),
-        slow: None,
-        certificate: None,
-        remark: None,
-        stats,
+        shown: CheckShown {
+            last: Some(LastResult { at: at(7198), outcome: Ok(timings) }),
+            stats,
+            ..CheckShown::default()
+        },
+        ..CheckHealth::unknown(at(3600))
     }
 }
 
@@ -66,10 +59,10 @@ pub(crate) fn down(reason: FailureReason, detail: &str) -> CheckHealth {
     let mut check = up();
     check.state = CheckState::Down { decided: Some(at(7100).boottime) };
     check.since = at(7100);
-    check.last = Some(LastResult { at: at(7199), outcome: Err(failure.clone()) });
-    check.stats.count(&Err(failure.clone()));
-    check.stats.transitions += 1;
-    check.last_failure = Some((at(7199), failure));
+    check.shown.last = Some(LastResult { at: at(7199), outcome: Err(failure.clone()) });
+    check.shown.stats.count(&Err(failure.clone()));
+    check.shown.stats.transitions += 1;
+    check.shown.last_failure = Some((at(7199), failure));
     check
 }
 
@@ -121,15 +114,19 @@ fn receipt() -> Receipt {
         at: at(7101).wall,
         names: [0, 1].map(|n| (name(n), Verdict::Published)).into(),
         changed: true,
-        error: None,
-        error_detail: None,
         writes: 2,
-        failed_writes: 0,
-        conflicts: 0,
-        in_conflict: false,
-        left_out: BTreeMap::new(),
-        capped: CapCounts::default(),
+        ..Receipt::default()
     }
+}
+
+fn hosts() -> PublisherState {
+    PublisherState { receipt: Some(receipt()), alive: Some(NOW.boottime), ..PublisherState::default() }
+}
+
+/// What the hosts writer says of the name of an endpoint.
+pub(crate) fn set_verdict(s: &mut Snapshot, endpoint: usize, verdict: Verdict) {
+    let receipt = s.receipts.state_mut(Receipts::HOSTS).receipt.as_mut().unwrap();
+    receipt.names.insert(name(endpoint), verdict);
 }
 
 pub(crate) fn config() -> ConfigState {
@@ -145,8 +142,7 @@ pub(crate) fn config() -> ConfigState {
         without: Vec::new(),
         probes: [("ledger".parse().unwrap(), probe("tcp", 6001)), ("orders".parse().unwrap(), probe("https", 443))]
             .into(),
-        hosts_path: Some("/etc/hosts".into()),
-        dns: Vec::new(),
+        publishers: [(Receipts::HOSTS, "/etc/hosts".to_owned())].into(),
     }
 }
 
@@ -191,7 +187,7 @@ pub(crate) fn healthy() -> Snapshot {
             digest: receipt().digest,
             history: history.into(),
         },
-        receipts: Receipts { hosts: Some(receipt()), hosts_alive: NOW.boottime, dns: None, cut_short: None },
+        receipts: Receipts([(Receipts::HOSTS, hosts())].into()),
         dns: None,
         events: Arc::default(),
         stages: vec![StageLife { name: "probe", silent: Duration::from_millis(500), allowed: Duration::from_secs(30) }],
@@ -207,7 +203,7 @@ pub(crate) fn degraded() -> Snapshot {
     let answer = plan.answers.get_mut(&name(1)).unwrap();
     answer.addresses.remove(0);
     answer.reason = AnswerReason::FailedOver;
-    s.receipts.hosts.as_mut().unwrap().names.insert(name(0), Verdict::Shadowed);
+    set_verdict(&mut s, 0, Verdict::Shadowed);
     let config = Arc::make_mut(&mut s.config);
     config.last_reload_ok = false;
     config.reloads = 1;
@@ -239,6 +235,8 @@ pub(crate) fn views(s: &Snapshot) -> Views {
         watch::channel(value.clone()).1
     }
     let clock = Clock::System;
+    let mut receipts = s.receipts.clone();
+    receipts.0.values_mut().for_each(|publisher| publisher.alive = Some(clock.now().boottime));
     Views {
         config: fixed(&s.config),
         host: fixed(&s.host),
@@ -247,7 +245,7 @@ pub(crate) fn views(s: &Snapshot) -> Views {
         capped: fixed(&s.capped),
         health: fixed(&s.health),
         plan: fixed(&s.plan),
-        receipts: fixed(&Receipts { hosts_alive: clock.now().boottime, ..s.receipts.clone() }),
+        receipts: fixed(&receipts),
         dns: DnsMeter::new(DnsCounts::default),
         events: fixed(&s.events),
         stages: Stages::new(clock),

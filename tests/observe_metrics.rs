@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::model::{
-    BusinessStatus, Certificate, CheckHealth, CloudFacts, ConnectionStatus, DnsCode, DnsCounts, DnsTransport,
-    EndpointStatus, Failure, FailureReason, HostFacts, IdentityPart, Zone, ZoneFacts, ZoneStatus,
+    BusinessStatus, Certificate, CloudFacts, ConnectionStatus, DnsCode, DnsCounts, DnsTransport, EndpointStatus,
+    Failure, FailureReason, HostFacts, IdentityPart, Zone, ZoneFacts, ZoneStatus,
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::metrics::{Format, render};
@@ -218,7 +218,7 @@ fn four_targets_stay_within_the_budget() {
     let reasons = &FailureReason::ALL[..6];
     for (n, zone) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let mut check = down(reasons[0], "x");
-        reasons.iter().for_each(|r| check.stats.count(&Err(Failure::new(*r, "x"))));
+        reasons.iter().for_each(|r| check.shown.stats.count(&Err(Failure::new(*r, "x"))));
         set_target(&mut s, &key(n, zone), check);
     }
     // Each action of the API failed in as many.
@@ -252,7 +252,8 @@ fn series_of_what_is_gone_are_gone() {
     inventory.endpoints.get_mut(&gone.endpoint).unwrap().zones.remove(&gone.zone);
     let plan = Arc::make_mut(s.plan.plan.as_mut().unwrap());
     plan.answers.remove(&crate::observe_fixture::name(1));
-    s.receipts.hosts.as_mut().unwrap().names.remove(&crate::observe_fixture::name(1));
+    let receipt = s.receipts.state_mut("hosts").receipt.as_mut().unwrap();
+    receipt.names.remove(&crate::observe_fixture::name(1));
     let text = render(&s, &PROCESS, Format::Text);
     assert!(!text.contains(&gone.address.to_string()));
     assert!(!text.contains("gw-orders"), "{text}");
@@ -263,7 +264,7 @@ fn what_is_unknown_has_no_series() {
     let mut s = healthy();
     s.plan = Default::default();
     s.receipts = Default::default();
-    Arc::make_mut(&mut s.config).hosts_path = None;
+    Arc::make_mut(&mut s.config).publishers.clear();
     s.health = Arc::default();
     s.api = Arc::default();
     let text = render(&s, &ProcessStats::default(), Format::OpenMetrics);
@@ -363,7 +364,9 @@ fn everything() -> Snapshot {
         ends_earlier: None,
         unused: Vec::new(),
     };
-    set_target(&mut s, &other, CheckHealth { certificate: Some(Arc::new(certificate)), ..slow(None) });
+    let mut check = slow(None);
+    check.shown.certificate = Some(Arc::new(certificate));
+    set_target(&mut s, &other, check);
     let answered = BTreeMap::from([((DnsTransport::Udp, DnsCode::NoError), 1)]);
     s.dns = Some(DnsCounts { answered, ..DnsCounts::default() });
     s

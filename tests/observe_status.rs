@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use privatelinkd::model::{
     AnswerReason, Check, CheckHealth, CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence,
-    PublishErrorKind, Receipts, SourceKind, TargetHealth, Verdict,
+    PublishErrorKind, PublisherState, Receipts, SourceKind, TargetHealth, Verdict,
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::status::{State, StatusReport, Style, healthy as is_healthy, ready, report, table};
@@ -163,7 +163,7 @@ fn each_thing_that_is_not_well_is_said_once() {
         (|s| s.receipts = Receipts::default(), "/etc/hosts is not in sync: no word from the writer yet", false),
         (|s| s.plan.digest = None, "/etc/hosts is not in sync: the present plan is not written yet", false),
         (
-            |s| s.receipts.hosts_alive.0 -= Receipts::SILENT_AFTER,
+            |s| hosts(s).alive.as_mut().unwrap().0 -= Receipts::SILENT_AFTER,
             "not in sync: the hosts writer has shown no sign of life for 30 s",
             false,
         ),
@@ -225,7 +225,11 @@ fn credentials_are_shown_where_the_api_is_asked() {
 }
 
 fn receipt(s: &mut Snapshot) -> &mut privatelinkd::model::Receipt {
-    s.receipts.hosts.as_mut().unwrap()
+    hosts(s).receipt.as_mut().unwrap()
+}
+
+fn hosts(s: &mut Snapshot) -> &mut PublisherState {
+    s.receipts.state_mut(Receipts::HOSTS)
 }
 
 fn verdict(s: &mut Snapshot, verdict: Verdict) {
@@ -261,7 +265,7 @@ fn what_leaves_is_no_problem() {
 #[test]
 fn without_a_hosts_file_a_plan_is_enough() {
     let mut s = healthy();
-    Arc::make_mut(&mut s.config).hosts_path = None;
+    Arc::make_mut(&mut s.config).publishers.clear();
     s.receipts = Receipts::default();
     assert_eq!(ready(&s), Ok(()));
     assert!(report(&s).publishers.is_empty());
@@ -315,7 +319,7 @@ fn a_receipt_of_another_plan_leaves_its_names_pending() {
     let stale = report(&snapshot);
     assert!(stale.names.values().all(|n| n.verdicts["hosts"] == Verdict::Pending));
     assert!(!stale.publishers["hosts"].in_sync);
-    snapshot.receipts.hosts = None;
+    hosts(&mut snapshot).receipt = None;
     let names = report(&snapshot).names;
     assert!(names.values().all(|n| n.verdicts["hosts"] == Verdict::Pending), "no word from the writer yet");
 }

@@ -19,6 +19,7 @@ use privatelinkd::steer::{Inputs, steer};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue::{self, EventReceiver};
 use privatelinkd::sys::heartbeat::Stages;
+use privatelinkd::sys::in_force::Projection;
 use proptest::prelude::*;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -238,8 +239,8 @@ struct Rig {
     view: watch::Receiver<Arc<HealthView>>,
     /// By the last number of the address.
     switches: BTreeMap<u8, Arc<AtomicU8>>,
-    _inventory: watch::Sender<Arc<Inventory>>,
-    _probes: watch::Sender<Arc<Probes>>,
+    inventory: watch::Sender<Arc<Inventory>>,
+    probes: watch::Sender<Probes>,
     events: EventReceiver,
 }
 
@@ -257,7 +258,7 @@ impl Rig {
         let inventory = watch::Sender::new(Arc::new(inventory()));
         let probing = Probing { identity: EndpointIdentity::default(), spec };
         let probes = inventory.borrow().endpoints.keys().map(|name| (name.clone(), probing.clone())).collect();
-        let probes = watch::Sender::new(Arc::new(probes));
+        let probes = watch::Sender::new(probes);
         let switches: BTreeMap<u8, _> = (1..=3).map(|last| (last, Arc::new(AtomicU8::new(ON)))).collect();
         let (events, heard) = event_queue::queue();
         let view = watch::Sender::<Arc<HealthView>>::default();
@@ -272,12 +273,12 @@ impl Rig {
             beat: Stages::new(clock).add("probe", Duration::from_secs(60)),
             seed: 7,
             inventory: inventory.subscribe(),
-            probes: probes.subscribe(),
+            probes: Projection::new(probes.subscribe(), Probes::clone),
             view: view.clone(),
             events,
         };
         tokio::spawn(runner.run(CancellationToken::new()));
-        Self { view: view.subscribe(), switches, _inventory: inventory, _probes: probes, events: heard }
+        Self { view: view.subscribe(), switches, inventory, probes, events: heard }
     }
 
     /// How often a reader is woken within a minute.
@@ -290,8 +291,9 @@ impl Rig {
         wakes
     }
 
-    fn probes(&self) -> u64 {
-        self.view.borrow().targets.values().flat_map(|t| t.checks.values()).map(|c| c.stats.probes).sum()
+    /// How many probes there were of targets that are still at work.
+    fn probe_count(&self) -> u64 {
+        self.view.borrow().targets.values().flat_map(|t| t.checks.values()).map(|c| c.shown.stats.probes).sum()
     }
 
     fn switch(&self, last: u8, state: u8) {
@@ -312,9 +314,9 @@ impl Rig {
 async fn readers_see_every_result_and_are_woken_by_few() {
     let mut rig = Rig::start();
     rig.wakes().await;
-    let before = rig.probes();
+    let before = rig.probe_count();
     assert_eq!(rig.wakes().await, 0, "all go on being healthy");
-    assert!(rig.probes() >= before + 30, "each result is there to be read");
+    assert!(rig.probe_count() >= before + 30, "each result is there to be read");
 
     rig.switch(1, OFF);
     // Failing, down, and each sibling's evidence once or twice.
@@ -329,6 +331,27 @@ async fn readers_see_every_result_and_are_woken_by_few() {
     assert!(wakes <= 1, "once, when its last success is forgotten: {wakes}");
     rig.switch(1, ON);
     assert!((2..=4).contains(&rig.wakes().await), "recovering, and up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_only_got_an_id_goes_on_unhindered_although_the_inventory_follows_later() {
+    let rig = Rig::start();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (before, identity) =
+        (rig.probe_count(), EndpointIdentity { id: Some("ep-1".parse().unwrap()), ..Default::default() });
+    rig.probes.send_modify(|probes| probes.values_mut().for_each(|probing| probing.identity = identity.clone()));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    rig.inventory.send_modify(|inventory| {
+        let endpoints = Arc::make_mut(inventory).endpoints.values_mut();
+        endpoints.for_each(|endpoint| endpoint.identity = identity.clone());
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(rig.probe_count() >= before, "no target began anew");
+    assert!(rig.view.borrow().targets.values().all(|t| matches!(t.summary(), CheckState::Up { .. })));
+    // One that is gone from the config is not waited for.
+    rig.probes.send_modify(|probes| drop(probes.pop_last()));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(rig.view.borrow().targets.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,12 +370,12 @@ async fn a_link_that_loses_packets_goes_down_unless_siblings_lose_some_as_well()
     for last in [1, 2] {
         rig.switch(last, LOSSY);
     }
-    let before = rig.probes();
+    let before = rig.probe_count();
     for _ in 0..60 {
         seconds(1).await;
         assert_eq!(rig.down(), [0; 0]);
     }
-    let probes = rig.probes() - before;
+    let probes = rig.probe_count() - before;
     assert!(probes <= 2 * 3 * 2 * 61, "hardly faster than at an edge: {probes} of all three");
     rig.switch(2, ON);
     seconds(25).await;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use privatelinkd::agent::steering::{Steering, Withdrawn};
+use privatelinkd::agent::steering::Steering;
 use privatelinkd::config::{Config, EndpointConfig};
 use privatelinkd::discover::{merge, rounds};
 use privatelinkd::model::{
@@ -17,6 +17,7 @@ use privatelinkd::probe::{Overlap, Prober};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +106,7 @@ impl Rig {
         let probing = |e: &EndpointConfig| Some(Probing { identity: e.identity(), spec: e.probe.clone()? });
         let probes: Probes = config.endpoints.iter().filter_map(|(n, e)| Some((n.clone(), probing(e)?))).collect();
         let (inventory, inventory_rx) = watch::channel(Arc::new(Inventory::default()));
-        let (_, probes_rx) = watch::channel(Arc::new(probes));
+        let probes = Projection::new(watch::channel(probes).1, Probes::clone);
         let (view, view_rx) = watch::channel(Arc::new(HealthView::default()));
         let (plan_tx, plan) = watch::channel(PlanState::default());
         let (events, _) = event_queue::queue();
@@ -120,7 +121,7 @@ impl Rig {
             beat: stages.add("probe", Duration::MAX),
             seed,
             inventory: inventory_rx.clone(),
-            probes: probes_rx,
+            probes,
             view,
             events: events.clone(),
         };
@@ -135,10 +136,6 @@ impl Rig {
             ask: mpsc::channel(1).0,
             events,
             receipts: watch::Sender::default().subscribe(),
-            withdrawn: Withdrawn::default(),
-            disowned: false,
-            outstayed: std::collections::BTreeSet::new(),
-            put_off: std::collections::BTreeSet::new(),
         };
         let mut tasks = tokio::task::JoinSet::new();
         let (t1, t2) = (token.clone(), token.clone());

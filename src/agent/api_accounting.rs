@@ -9,6 +9,7 @@ use crate::config::{Config, CredentialsConfig};
 use crate::discover::rounds::{Askers, Cloud, Question};
 use crate::discover::{SourceAnswer, SourceError};
 use crate::model::{ApiCounts, ApiState, SourceKind};
+use crate::sys::in_force::modify;
 use crate::sys::lock::lock;
 
 /// What observers see of the API, over all configs.
@@ -52,11 +53,7 @@ impl ApiAccounting {
     }
 
     fn change(&self, change: impl FnOnce(&mut ApiState)) {
-        self.state.send_if_modified(|state| {
-            let before = state.clone();
-            change(Arc::make_mut(state));
-            before != *state
-        });
+        modify(&self.state, |state| change(Arc::make_mut(state)));
     }
 }
 
@@ -78,11 +75,8 @@ impl ApiReport {
     /// What was counted since the last time. A client counts for itself alone, so a reload must not begin at nought.
     fn uncounted(&self, counts: ApiCounts) -> ApiCounts {
         let mut counted = lock(&self.counted);
-        let more = |(which, n): (&(&'static str, &'static str), &u64)| {
-            let known = counted.get(which).copied().unwrap_or(0);
-            (*n > known).then(|| (*which, n - known))
-        };
-        let new = counts.iter().filter_map(more).collect();
+        let more = counts.iter().map(|(which, n)| (*which, n.saturating_sub(counted.get(which).copied().unwrap_or(0))));
+        let new = more.filter(|(_, n)| *n > 0).collect();
         *counted = counts;
         new
     }

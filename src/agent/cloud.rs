@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cloud::credentials::{self, Credentials, Environment, FetchContext};
 use crate::cloud::http::{Http, Setup, Timeouts};
-use crate::cloud::metadata::{self, Metadata};
+use crate::cloud::metadata::{self, InstanceFacts, Metadata};
 use crate::cloud::openapi::Client;
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
 use crate::cloud::openapi::retry::RetryPolicy;
@@ -64,11 +64,24 @@ pub(super) fn connect(scope: CredentialScope, clock: Clock) -> impl Fn(&Config, 
     }
 }
 
+/// Asks the metadata service where we are.
+///
+/// # Errors
+/// Why it does not tell, in words.
+pub(super) async fn instance_facts(
+    config: &Config,
+    scope: CredentialScope,
+    clock: Clock,
+) -> Result<InstanceFacts, String> {
+    let metadata = metadata(config, scope, clock).map_err(|e| e.to_string())?;
+    metadata.facts().await.map_err(|e| e.to_string())
+}
+
 /// A client of the metadata service.
 ///
 /// # Errors
 /// Why there can't be one.
-pub(super) fn metadata(config: &Config, scope: CredentialScope, clock: Clock) -> Result<Metadata, SourceError> {
+fn metadata(config: &Config, scope: CredentialScope, clock: Clock) -> Result<Metadata, SourceError> {
     let origin = Origin::parse(&config.cloud.metadata_endpoint).map_err(unusable)?;
     let resolver = resolver(config)?;
     let http = Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::secret_files::SecretFiles;
-use super::settings::{Settings, policy, probes};
+use super::settings::{Settings, probes};
 use super::start::host_facts;
 use crate::config::{
     self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Sources, Texts, last_good,
@@ -20,6 +20,7 @@ use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
 use crate::sys::identity;
+use crate::sys::in_force::modify;
 use crate::sys::log_queue::LogQueue;
 
 /// The control stage.
@@ -100,23 +101,17 @@ impl Control {
         self.tell(EventKind::ConfigLoaded { endpoints: config.endpoints.len() });
         let told = self.settings.told.borrow().clone();
         self.settings.take_host(host_facts(&config, told.as_deref()));
-        let (probes, policy) = (probes(&config), policy(&config));
         // Before the probers that go by it.
         self.settings.fleet.set(config.host.fleet_size);
-        // First, so that the inventory follows before the probes do: an endpoint that only got an id goes on
-        // unhindered.
         self.settings.config.send_replace(Arc::new(config));
-        self.settings.probes.send_replace(Arc::new(probes));
-        self.settings.policy.send_replace(Arc::new(policy));
         self.settings.state.send_replace(Arc::new(state));
     }
 
     fn refuse(&self, complaints: Vec<String>) {
         self.tell(refusal(&complaints));
-        self.settings.state.send_modify(|state| {
-            let refused =
-                ConfigState { reloads: state.reloads + 1, last_reload_ok: false, complaints, ..state.as_ref().clone() };
-            *state = Arc::new(refused);
+        modify(&self.settings.state, |state| {
+            let state = Arc::make_mut(state);
+            (state.reloads, state.last_reload_ok, state.complaints) = (state.reloads + 1, false, complaints);
         });
     }
 
@@ -160,13 +155,7 @@ impl Control {
         refused.into_iter().filter(|error| !told.contains(error)).for_each(|error| {
             self.tell(EventKind::SecretRefused { error });
         });
-        self.settings.state.send_if_modified(|state| {
-            let news = state.without != without;
-            if news {
-                *state = Arc::new(ConfigState { without, ..state.as_ref().clone() });
-            }
-            news
-        });
+        modify(&self.settings.state, |state| Arc::make_mut(state).without = without);
     }
 
     fn take_secrets(&self, config: Config) {
@@ -174,24 +163,16 @@ impl Control {
         if *running == config {
             return;
         }
-        let probes = probes(&config);
-        let before = self.settings.probes.borrow().clone();
-        let endpoints = probes.iter().filter(|(name, probe)| before.get(*name) != Some(probe)).count();
+        let before = probes(&running);
+        let endpoints = probes(&config).iter().filter(|(name, probe)| before.get(*name) != Some(probe)).count();
         self.tell(EventKind::SecretsRenewed { endpoints });
-        self.settings.probes.send_replace(Arc::new(probes));
         self.settings.config.send_replace(Arc::new(config));
     }
 
     async fn look(&self) {
         let sources = self.sources.clone();
         let Ok(changed) = tokio::task::spawn_blocking(move || sources.changed_on_disk()).await else { return };
-        self.settings.state.send_if_modified(|state| {
-            let news = state.changed_on_disk != changed;
-            if news {
-                *state = Arc::new(ConfigState { changed_on_disk: changed, ..state.as_ref().clone() });
-            }
-            news
-        });
+        modify(&self.settings.state, |state| Arc::make_mut(state).changed_on_disk = changed);
     }
 
     fn tell(&self, kind: EventKind) {

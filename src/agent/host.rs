@@ -46,11 +46,7 @@ impl Finder {
             let present = config.borrow_and_update().clone();
             let asks = self.settings.told.borrow().is_none() && needs_to_ask(&present);
             if asks && next <= Instant::now() {
-                let answer = async {
-                    let metadata = cloud::metadata(&present, self.scope, self.clock).map_err(|e| e.to_string())?;
-                    metadata.facts().await.map_err(|e| e.to_string())
-                };
-                match answer.await {
+                match cloud::instance_facts(&present, self.scope, self.clock).await {
                     // Whatever answers there without a region is no metadata service.
                     Ok(InstanceFacts { region: None, .. }) => tracing::debug!("the metadata service tells no region"),
                     Ok(facts) => self.tell(facts),

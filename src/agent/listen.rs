@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::settings::follow;
 use crate::config::{Config, MetricsConfig};
 use crate::model::EventKind;
 use crate::observe::Views;
@@ -31,15 +32,14 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// `[metrics]`, until cancelled. A reload that leaves the section as it is leaves the listener alone.
-    pub(super) async fn http(mut self, token: CancellationToken) {
+    pub(super) async fn http(self, token: CancellationToken) {
         let mut told = TellOnce::default();
+        let mut settings = follow(self.config.clone(), |config| config.metrics.clone());
         while !token.is_cancelled() {
-            let settings = self.config.borrow_and_update().metrics.clone();
             let serving = token.child_token();
-            let server = self.http_server(&settings, &mut told, serving.clone());
-            let changed = self.config.clone();
+            let server = self.serve_http(settings.seen().clone(), &mut told, serving.clone());
             tokio::select! {
-                () = other_settings(changed, &settings) => {}
+                () = settings.changed() => {}
                 () = server => {}
             }
             serving.cancel();
@@ -47,25 +47,14 @@ impl Listeners {
     }
 
     /// Serves, or waits until it is worth another try.
-    fn http_server(
-        &self,
-        settings: &MetricsConfig,
-        told: &mut TellOnce,
-        token: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let listener = settings.listen.map(sockets::listen_tcp);
-        let what = settings.listen.map(|a| format!("[metrics] listen {a}")).unwrap_or_default();
-        let access = Access { hosts: settings.expose_hosts.clone(), expose_status: settings.expose_status };
-        let views = self.views.clone();
-        if let Some(result) = &listener {
-            self.tell(&what, result.as_ref().err(), told);
-        }
-        async move {
-            match listener {
-                None => token.cancelled().await,
-                Some(Ok(listener)) => serve::http(listener, access, views, token).await,
-                Some(Err(_)) => wait(&token).await,
-            }
+    async fn serve_http(&self, settings: MetricsConfig, told: &mut TellOnce, token: CancellationToken) {
+        let Some(address) = settings.listen else { return token.cancelled().await };
+        let listener = sockets::listen_tcp(address);
+        self.tell(&format!("[metrics] listen {address}"), listener.as_ref().err(), told);
+        let access = Access { hosts: settings.expose_hosts, expose_status: settings.expose_status };
+        match listener {
+            Ok(listener) => serve::http(listener, access, self.views.clone(), token).await,
+            Err(_) => drop(token.run_until_cancelled(tokio::time::sleep(RETRY)).await),
         }
     }
 
@@ -86,7 +75,7 @@ impl Listeners {
                     }
                     serving.cancel();
                 }
-                Err(_) => wait(&token).await,
+                Err(_) => drop(token.run_until_cancelled(tokio::time::sleep(RETRY)).await),
             }
         }
     }
@@ -99,13 +88,6 @@ impl Listeners {
     }
 }
 
-async fn other_settings(mut config: watch::Receiver<Arc<Config>>, now: &MetricsConfig) {
-    if config.wait_for(|c| c.metrics != *now).await.is_err() {
-        // Nobody can reload any more: the agent ends.
-        std::future::pending::<()>().await;
-    }
-}
-
 /// Waits until there is another file at this path, or none.
 async fn replaced(path: &Path) {
     let inode = async || tokio::fs::symlink_metadata(path).await.ok().map(|m| (m.dev(), m.ino()));
@@ -115,12 +97,5 @@ async fn replaced(path: &Path) {
         if inode().await != ours {
             return;
         }
-    }
-}
-
-async fn wait(token: &CancellationToken) {
-    tokio::select! {
-        () = token.cancelled() => {}
-        () = tokio::time::sleep(RETRY) => {}
     }
 }

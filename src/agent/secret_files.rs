@@ -58,19 +58,16 @@ impl SecretFiles {
     /// Waits until something has happened and has come to rest. May be dropped at any time without losing it.
     pub(super) async fn rest(&mut self) {
         loop {
-            match self.stirred {
-                None => {
-                    stir(&mut self.watch).await;
-                    let now = Instant::now();
-                    self.stirred = Some(Stirred { first: now, last: now });
+            let rested = self.stirred.map(|Stirred { first, last }| (last + QUIET).min(first + LONGEST));
+            tokio::select! {
+                () = stir(&mut self.watch) => {
+                    let last = Instant::now();
+                    self.stirred = Some(Stirred { first: self.stirred.map_or(last, |stirred| stirred.first), last });
                 }
-                Some(Stirred { first, last }) => tokio::select! {
-                    () = stir(&mut self.watch) => self.stirred = Some(Stirred { first, last: Instant::now() }),
-                    () = sleep_until((last + QUIET).min(first + LONGEST)) => {
-                        self.stirred = None;
-                        return;
-                    }
-                },
+                () = sleep_until(rested.unwrap_or_else(Instant::now)), if rested.is_some() => {
+                    self.stirred = None;
+                    return;
+                }
             }
         }
     }

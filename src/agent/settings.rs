@@ -11,9 +11,10 @@ use crate::observe::ConfigState;
 use crate::probe::FleetSize;
 use crate::probe::runner::{Probes, Probing};
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::sys::in_force::{Projection, modify};
 
-/// Everything that the config decides, and where we are, each under its own watch so that a reload wakes only whom it
-/// concerns.
+/// The config in force, and what else a reload may change. Who needs a part of the config alone follows a projection of
+/// its watch, so that a reload wakes only whom it concerns.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) config: watch::Sender<Arc<Config>>,
@@ -21,8 +22,6 @@ pub(super) struct Settings {
     pub(super) host: watch::Sender<Arc<HostFacts>>,
     /// What the metadata service told, once it did.
     pub(super) told: watch::Sender<Option<Arc<InstanceFacts>>>,
-    pub(super) probes: watch::Sender<Arc<Probes>>,
-    pub(super) policy: watch::Sender<Arc<HostsPolicy>>,
     /// How many hosts share secrets and servers with this one.
     pub(super) fleet: FleetSize,
 }
@@ -30,14 +29,19 @@ pub(super) struct Settings {
 impl Settings {
     /// Takes over where we are, and wakes nobody if that is no news. Once foreign, a cache stays so.
     pub(super) fn take_host(&self, host: HostFacts) {
-        self.host.send_if_modified(|present| {
+        modify(&self.host, |present| {
             let foreign_cache = host.foreign_cache.or(present.foreign_cache);
-            let host = HostFacts { foreign_cache, ..host };
-            let news = **present != host;
-            *present = Arc::new(host);
-            news
+            *present = Arc::new(HostFacts { foreign_cache, ..host });
         });
     }
+}
+
+/// Follows a part of the config in force, or what follows from it.
+pub(super) fn follow<T>(config: watch::Receiver<Arc<Config>>, part: fn(&Config) -> T) -> Projection<T>
+where
+    T: PartialEq + 'static,
+{
+    Projection::new(config, move |config: &Arc<Config>| part(config))
 }
 
 /// How each endpoint is probed.

@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::settings;
-pub use super::withdrawn::Withdrawn;
-use super::withdrawn::Word;
+use super::withdrawn::{Withdrawn, Word};
 use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{
-    AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
+    Answer, AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
     PlanState, Policy, Receipts, Withdrawal,
 };
 use crate::steer::{Inputs, steer};
@@ -44,16 +43,21 @@ pub struct Steering {
     pub ask: mpsc::Sender<BTreeSet<EndpointName>>,
     /// What happened.
     pub events: EventSender,
-    /// Another machine's plan was given up.
-    pub disowned: bool,
     /// What became of the plan in force.
     pub receipts: watch::Receiver<Receipts>,
+}
+
+/// What it remembers from one decision to the next, beside the plan.
+#[derive(Default)]
+struct Memory {
+    /// Another machine's plan was given up.
+    disowned: bool,
     /// Names that went and are still spoken of.
-    pub withdrawn: Withdrawn,
+    withdrawn: Withdrawn,
     /// Names of which it was said that they still lead to what their endpoint was before.
-    pub outstayed: BTreeSet<HostName>,
+    outstayed: BTreeSet<HostName>,
     /// Endpoints of which it was said that they are kept although the cloud no longer has them.
-    pub put_off: BTreeSet<EndpointName>,
+    put_off: BTreeSet<EndpointName>,
 }
 
 impl Steering {
@@ -65,9 +69,10 @@ impl Steering {
             () = token.cancelled() => return,
             Ok(()) = self.inventory.changed() => {}
         }
+        let (mut policy, mut memory) = (settings::follow(self.config.clone(), policy), Memory::default());
         loop {
             self.beat.now();
-            let wake = self.decide().map_or(LOOK, |d| d.min(LOOK));
+            let wake = self.decide(policy.look(), &mut memory).map_or(LOOK, |d| d.min(LOOK));
             let wake = Instant::now() + wake;
             tokio::select! {
                 // Told to stop.
@@ -76,7 +81,7 @@ impl Steering {
                 Ok(()) = self.inventory.changed() => {}
                 Ok(()) = self.health.changed() => {}
                 Ok(()) = self.host.changed() => {}
-                Ok(()) = self.config.changed() => {}
+                () = policy.changed() => {}
                 // A hold or a grace ends, or it is time for a sign of life.
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -84,24 +89,24 @@ impl Steering {
     }
 
     /// The plan in force without withdrawn names that need not be spoken of any more, if there are such.
-    fn forget(&mut self, config: &Config, now: Now) -> Option<Arc<Plan>> {
+    fn forget(&self, withdrawn: &mut Withdrawn, config: &Config, now: Now) -> Option<Arc<Plan>> {
         let (state, receipts) = (self.plan.borrow(), self.receipts.borrow());
         if state.plan.as_ref().is_none_or(|plan| plan.withdrawn.is_empty()) {
             return None;
         }
         let policy = settings::policy(config);
         let word = Word { config, policy: &policy, receipts: &receipts, now: now.boottime };
-        self.withdrawn.forget(&state, &word).map(Arc::new)
+        withdrawn.forget(&state, &word).map(Arc::new)
     }
 
     /// Decides once; returns after how long to look again.
-    fn decide(&mut self) -> Option<Duration> {
+    fn decide(&mut self, policy: &Policy, memory: &mut Memory) -> Option<Duration> {
         let now = self.clock.now();
         let (inventory, health) = (self.inventory.borrow_and_update().clone(), self.health.borrow_and_update().clone());
-        let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow_and_update().clone());
+        let (host, config) = (self.host.borrow_and_update().clone(), self.config.borrow().clone());
         let in_force = self.plan.borrow().plan.clone();
-        let mut previous = self.forget(&config, now).or_else(|| in_force.clone());
-        if inventory.disowned && !std::mem::replace(&mut self.disowned, true) {
+        let mut previous = self.forget(&mut memory.withdrawn, &config, now).or_else(|| in_force.clone());
+        if inventory.disowned && !std::mem::replace(&mut memory.disowned, true) {
             previous = previous.map(|plan| Arc::new(disowned(&plan)));
         }
         let steered = steer(&Inputs {
@@ -109,7 +114,7 @@ impl Steering {
             health: &health,
             host: &host,
             overrides: &Overrides::default(),
-            policy: &policy(&config),
+            policy,
             previous: previous.as_deref(),
             now,
         });
@@ -121,15 +126,14 @@ impl Steering {
                 state.plan = Some(plan);
             });
         }
-        let outstayed = steered.outstayed.difference(&self.outstayed).cloned();
-        let kept = outstayed.map(|name| EventKind::FormerKept { name }).collect::<Vec<_>>();
-        self.outstayed = steered.outstayed;
-        let put_off = steered.put_off.difference(&self.put_off).cloned();
-        let put_off = put_off.map(|endpoint| EventKind::GonePutOff { endpoint }).collect::<Vec<_>>();
-        self.put_off = steered.put_off;
+        let outstayed = steered.outstayed.difference(&memory.outstayed).cloned();
+        let kept = outstayed.map(|name| EventKind::FormerKept { name });
+        let put_off = steered.put_off.difference(&memory.put_off).cloned();
+        let put_off = put_off.map(|endpoint| EventKind::GonePutOff { endpoint });
         for kind in steered.events.into_iter().chain(kept).chain(put_off) {
             self.events.tell(now, kind);
         }
+        (memory.outstayed, memory.put_off) = (steered.outstayed, steered.put_off);
         if !steered.ask.is_empty() {
             let _ = self.ask.try_send(steered.ask);
         }
@@ -159,17 +163,16 @@ fn history(
     plan: &Plan,
     now: Now,
 ) -> BTreeMap<HostName, AnswerHistory> {
-    let of = |name: &HostName| {
-        let known = before.get(name).copied();
+    let of = |name: &HostName, new: &Answer| {
         let old = previous.and_then(|p| p.answers.get(name)).map(|a| &a.addresses);
-        let same = old == plan.answers.get(name).map(|a| &a.addresses);
-        match known {
-            Some(h) if same => h,
+        let same = old == Some(&new.addresses);
+        match before.get(name) {
+            Some(h) if same => *h,
             Some(h) => AnswerHistory { changes: h.changes + 1, changed: now },
             None => AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now },
         }
     };
-    plan.answers.keys().map(|name| (name.clone(), of(name))).collect()
+    plan.answers.iter().map(|(name, new)| (name.clone(), of(name, new))).collect()
 }
 
 /// Saves every new plan as the last known good. Apart from the stage above, so that no decision waits for a disk.

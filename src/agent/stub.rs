@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::settings;
-use crate::config::{Config, DnsConfig};
-use crate::model::{Digest, DnsReceipt, DnsTransport, EventKind, PlanState, Receipts};
+use super::settings::{self, follow};
+use crate::config::Config;
+use crate::model::{Digest, DnsTransport, EventKind, PlanState, PublisherState, Receipt, Receipts};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
-use crate::publish::{self};
+use crate::publish::{self, Publisher as _};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
@@ -30,6 +30,9 @@ use crate::sys::sockets::{self, HandedOver, ListenError};
 const RETRY: Duration = Duration::from_secs(1);
 /// Sockets on their way to the thread.
 const HANDING: usize = 64;
+
+/// What is served, and of which plan that is.
+type Served = (Answers, watch::Sender<Option<Digest>>);
 
 /// What the stub needs.
 #[derive(Debug)]
@@ -47,35 +50,24 @@ pub(super) struct Stub {
 
 impl Stub {
     /// Serves while `[dns].publish` says so, until cancelled.
-    pub(super) async fn run(mut self, token: CancellationToken) -> Result<(), io::Error> {
-        let (served, _) = watch::channel(None);
-        let answers = Answers::default();
+    pub(super) async fn run(self, token: CancellationToken) -> Result<(), io::Error> {
+        let served = Served::default();
+        let mut publish = follow(self.config.clone(), |config| config.dns.publish);
         while !token.is_cancelled() {
-            let publish = self.config.borrow_and_update().dns.publish;
-            let changed = other_choice(self.config.clone(), publish);
-            if publish {
-                tokio::select! {
-                    () = changed => {}
-                    () = token.cancelled() => {}
-                    result = self.serve(&answers, &served, token.child_token()) => result?,
-                }
-            } else {
-                self.idle(changed, &token).await;
+            let publishes = *publish.seen();
+            let work =
+                async { if publishes { self.serve(&served, token.child_token()).await } else { self.beat_on().await } };
+            tokio::select! {
+                () = publish.changed() => {}
+                () = token.cancelled() => {}
+                result = work => result?,
             }
-            self.receipts.send_modify(|receipts| receipts.dns = None);
+            self.receipts.send_if_modified(|receipts| receipts.0.remove(DnsPublisher::NAME).is_some());
         }
         Ok(())
     }
 
-    async fn idle(&self, changed: impl Future<Output = ()>, token: &CancellationToken) {
-        tokio::select! {
-            () = changed => {}
-            () = token.cancelled() => {}
-            () = self.beat_on() => {}
-        }
-    }
-
-    async fn beat_on(&self) {
+    async fn beat_on(&self) -> ! {
         loop {
             self.beat.now();
             tokio::time::sleep(LOOK).await;
@@ -83,15 +75,10 @@ impl Stub {
     }
 
     /// Publishes and listens; ends with the thread, which is a fault.
-    async fn serve(
-        &self,
-        answers: &Answers,
-        served: &watch::Sender<Option<Digest>>,
-        token: CancellationToken,
-    ) -> Result<(), io::Error> {
+    async fn serve(&self, served: &Served, token: CancellationToken) -> Result<(), io::Error> {
         // The thread ends with this future, however that ends.
         let _ends = token.clone().drop_guard();
-        let shared = Shared { answers: Arc::clone(answers), counters: Arc::clone(&self.counters) };
+        let shared = Shared { answers: Arc::clone(&served.0), counters: Arc::clone(&self.counters) };
         let (listeners, handed) = mpsc::channel(HANDING);
         let (ended, reports) = mpsc::unbounded_channel();
         let thread = thread(server::run(handed, shared, ended, token.clone()))?;
@@ -100,34 +87,30 @@ impl Stub {
             listeners,
             reports,
             open: BTreeMap::new(),
-            served: served.subscribe(),
+            served: served.1.subscribe(),
             next_try: Instant::now(),
         };
         tokio::select! {
-            () = self.publish(answers, served, &token) => Ok(()),
+            () = self.publish(served, &token) => Ok(()),
             () = table.run() => Ok(()),
             () = thread => Err(io::Error::other("the stub's thread ended")),
         }
     }
 
     /// Feeds the answers, anew under each config that changes how.
-    async fn publish(&self, answers: &Answers, served: &watch::Sender<Option<Digest>>, token: &CancellationToken) {
-        let mut config = self.config.clone();
+    async fn publish(&self, served: &Served, token: &CancellationToken) {
+        let mut how = follow(self.config.clone(), how);
         loop {
-            let now = config.borrow_and_update().clone();
-            let how = how(&now);
-            let shared = (Arc::clone(answers), served.clone());
             let runner = publish::Runner {
-                publisher: DnsPublisher::new(how.clone(), self.clock, shared),
+                publisher: DnsPublisher::new(how.seen().clone(), self.clock, served.clone()),
                 plan: self.plan.clone(),
                 events: self.events.clone(),
                 clock: self.clock,
                 beat: self.beat.clone(),
             };
-            let changed = config.wait_for(|c| self::how(c) != how);
             tokio::select! {
                 () = runner.run(token.clone()) => return,
-                gone = changed => if gone.is_err() { return },
+                () = how.changed() => {}
             }
         }
     }
@@ -135,14 +118,6 @@ impl Stub {
 
 fn how(config: &Config) -> How {
     How { rules: settings::policy(config).rules, ttl: config.dns.ttl, forward: config.dns.forward.clone() }
-}
-
-/// Waits until `[dns].publish` is another one.
-async fn other_choice(mut config: watch::Receiver<Arc<Config>>, now: bool) {
-    if config.wait_for(|c| c.dns.publish != now).await.is_err() {
-        // Nobody can reload any more: the agent ends.
-        std::future::pending::<()>().await;
-    }
 }
 
 /// A thread with a runtime of its own, and when it has ended.
@@ -170,7 +145,7 @@ struct ListenerTable<'s> {
 }
 
 enum State {
-    Served(CancellationToken),
+    Served { _until_dropped: DropGuard },
     Failed(String),
 }
 
@@ -179,37 +154,31 @@ impl ListenerTable<'_> {
         if self.served.wait_for(Option::is_some).await.is_err() {
             return;
         }
-        let mut config = self.stub.config.clone();
+        let mut addresses = follow(self.stub.config.clone(), |config| config.dns.listen.clone());
         loop {
-            let dns = config.borrow_and_update().dns.clone();
-            self.listen(&dns).await;
+            self.listen(addresses.seen()).await;
             self.tell();
             let waits = self.open.values().any(|state| matches!(state, State::Failed(_)));
             tokio::select! {
-                changed = config.changed() => if changed.is_err() { return },
+                () = addresses.changed() => {}
                 changed = self.served.changed() => if changed.is_err() { return },
-                Some(ended) = self.reports.recv() => self.ended(ended),
+                Some(Ended { address, transport, error }) = self.reports.recv() => {
+                    self.failed((address, transport), error.to_string());
+                }
                 () = sleep_until(self.next_try), if waits => {}
             }
         }
     }
 
     /// Opens what the config has and is not open, and closes what it has not.
-    async fn listen(&mut self, dns: &DnsConfig) {
-        let wanted = |key: &(SocketAddr, DnsTransport)| dns.listen.contains(&key.0);
-        self.open.retain(|key, state| {
-            let stays = wanted(key);
-            if let (false, State::Served(token)) = (stays, state) {
-                token.cancel();
-            }
-            stays
-        });
+    async fn listen(&mut self, addresses: &[SocketAddr]) {
+        self.open.retain(|(address, _), _| addresses.contains(address));
         let due = Instant::now() >= self.next_try;
-        for key in dns.listen.iter().flat_map(|address| DnsTransport::ALL.map(|t| (*address, t))) {
+        for key in addresses.iter().flat_map(|address| DnsTransport::ALL.map(|t| (*address, t))) {
             let try_it = match self.open.get(&key) {
                 None => true,
                 Some(State::Failed(_)) => due,
-                Some(State::Served(_)) => false,
+                Some(State::Served { .. }) => false,
             };
             if try_it {
                 self.open(key).await;
@@ -227,12 +196,8 @@ impl ListenerTable<'_> {
         };
         let token = CancellationToken::new();
         if self.listeners.send(Listener { address, socket, token: token.clone() }).await.is_ok() {
-            self.open.insert((address, transport), State::Served(token));
+            self.open.insert((address, transport), State::Served { _until_dropped: token.drop_guard() });
         }
-    }
-
-    fn ended(&mut self, Ended { address, transport, error }: Ended) {
-        self.failed((address, transport), error.to_string());
     }
 
     /// Told once, until it is another failure or none.
@@ -245,17 +210,16 @@ impl ListenerTable<'_> {
     }
 
     fn tell(&self) {
-        let state = |state: &State| match state {
-            State::Served(_) => None,
-            State::Failed(error) => Some(error.clone()),
+        let place = |((address, transport), state): (&(SocketAddr, DnsTransport), &State)| match state {
+            State::Served { .. } => Ok(()),
+            State::Failed(error) => Err(format!("the DNS stub does not serve {address} ({transport}): {error}")),
         };
-        let receipt = DnsReceipt {
-            digest: self.served.borrow().clone(),
-            listeners: self.open.iter().map(|(key, s)| (*key, state(s))).collect(),
-        };
+        let receipt = Receipt { digest: self.served.borrow().clone(), ..Receipt::default() };
+        let places = self.open.iter().map(place).collect();
+        let state = PublisherState { receipt: Some(receipt), places, ..PublisherState::default() };
         self.stub.receipts.send_if_modified(|receipts| {
-            let news = receipts.dns.as_ref() != Some(&receipt);
-            receipts.dns = Some(receipt);
+            let news = receipts.0.get(DnsPublisher::NAME) != Some(&state);
+            receipts.0.insert(DnsPublisher::NAME, state);
             news
         });
     }
@@ -264,18 +228,15 @@ impl ListenerTable<'_> {
 impl Stub {
     /// The one that was handed over for this address, else a new one.
     fn socket(&self, address: SocketAddr, transport: DnsTransport) -> Result<Socket, String> {
-        let handed = self.handed_over.iter().filter(|h| h.address().is_ok_and(|at| at == address));
-        for handed in handed {
-            // Ours stays open, for the next time.
-            match (handed, transport) {
-                (HandedOver::Udp(socket), DnsTransport::Udp) => {
-                    return socket.try_clone().map(Socket::Udp).map_err(|e| e.to_string());
-                }
-                (HandedOver::Tcp(listener), DnsTransport::Tcp) => {
-                    return listener.try_clone().map(Socket::Tcp).map_err(|e| e.to_string());
-                }
-                _ => {}
-            }
+        let mut handed = self.handed_over.iter().filter(|h| h.address().is_ok_and(|at| at == address));
+        // Ours stays open, for the next time.
+        let handed = handed.find_map(|handed| match (handed, transport) {
+            (HandedOver::Udp(socket), DnsTransport::Udp) => Some(socket.try_clone().map(Socket::Udp)),
+            (HandedOver::Tcp(listener), DnsTransport::Tcp) => Some(listener.try_clone().map(Socket::Tcp)),
+            _ => None,
+        });
+        if let Some(socket) = handed {
+            return socket.map_err(|e| e.to_string());
         }
         let opened = match transport {
             DnsTransport::Udp => sockets::bind_udp(address).map(Socket::Udp),

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::service::ServiceStatus;
 use crate::observe::{Views, status};
+use crate::sys::in_force::modify;
 
 /// However little changes, the sentence is looked at this often: probes change it without changing a plan.
 const LOOK: Duration = Duration::from_secs(5);
@@ -20,11 +21,7 @@ pub(super) async fn run(mut views: Views, report: watch::Sender<ServiceStatus>, 
             status: status::sentence(&snapshot),
             reloads: snapshot.config.reloads,
         };
-        report.send_if_modified(|old| {
-            let news = *old != latest;
-            *old = latest;
-            news
-        });
+        modify(&report, |report| *report = latest);
         tokio::select! {
             () = token.cancelled() => return,
             Ok(()) = views.plan.changed() => {}

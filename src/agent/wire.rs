@@ -11,10 +11,9 @@ use super::api_accounting::ApiAccounting;
 use super::control::{self, Control};
 use super::options::{Options, Recalled};
 use super::secret_files::SecretFiles;
-use super::settings::{Settings, policy, probes};
+use super::settings::{Settings, follow, policy, probes};
 use super::steering::{self, Steering};
 use super::stub::Stub;
-use super::withdrawn::Withdrawn;
 use super::{cloud, host, listen, start, systemd_status};
 use crate::config::{Config, Loaded};
 use crate::daemon::service::{self, ServiceStatus};
@@ -96,8 +95,6 @@ impl Wiring {
                 state: watch::Sender::new(Arc::new(config_state)),
                 host: watch::Sender::new(Arc::new(host)),
                 told: watch::Sender::default(),
-                probes: watch::Sender::new(Arc::new(probes(&config))),
-                policy: watch::Sender::new(Arc::new(policy(&config))),
                 fleet: FleetSize::new(config.host.fleet_size),
                 config: watch::Sender::new(config),
             },
@@ -166,7 +163,10 @@ impl Wiring {
         let config = self.settings.config.borrow().clone();
         let identity = self.cache.identity();
         let reporting = HandoverReporting {
-            policy: self.settings.policy.subscribe(),
+            policy: {
+                let config = self.settings.config.subscribe();
+                Box::new(move || policy(&config.borrow()))
+            },
             receipts: self.receipts.clone(),
             capped: self.capped.clone(),
             events: self.events.clone(),
@@ -200,7 +200,7 @@ impl Wiring {
     /// The privileged half, where it is no process of its own.
     fn wire_writer(&self, beat: Beat, supervisor: &mut Supervisor) {
         let setup = writer::Setup {
-            policies: self.settings.policy.subscribe(),
+            policies: follow(self.settings.config.subscribe(), |config| Arc::new(policy(config))),
             here: ThisHost::of_this_machine(),
             clock: self.clock,
             beat,
@@ -254,7 +254,7 @@ impl Wiring {
             beat,
             seed: seed(&self.cache),
             inventory: self.inventory.subscribe(),
-            probes: self.settings.probes.subscribe(),
+            probes: follow(self.settings.config.subscribe(), probes),
             view: self.health.clone(),
             events: self.events.clone(),
         };
@@ -278,11 +278,7 @@ impl Wiring {
             plan: self.plan.clone(),
             ask,
             events: self.events.clone(),
-            disowned: false,
             receipts: self.receipts.subscribe(),
-            withdrawn: Withdrawn::default(),
-            outstayed: std::collections::BTreeSet::new(),
-            put_off: std::collections::BTreeSet::new(),
         };
         supervisor.add("steer", steering.run(supervisor.token()));
         let runner = discover::Runner::new(discover::Setup {
@@ -332,16 +328,15 @@ impl Wiring {
 /// What observers see of the config at the start, and what there is to tell of it.
 fn config_at_start(options: &Options, started: Now) -> (ConfigState, Vec<EventKind>) {
     let Loaded { config, sources, .. } = &options.loaded;
-    let state = |paths| ConfigState::loaded(config, paths, started, 0);
     let loaded = EventKind::ConfigLoaded { endpoints: config.endpoints.len() };
+    let mut state = ConfigState::loaded(config, sources.paths().map(ToOwned::to_owned).collect(), started, 0);
     let Some(Recalled { complaints, path, accepted, without }) = &options.recalled else {
-        return (state(sources.paths().map(ToOwned::to_owned).collect()), vec![loaded]);
+        return (state, vec![loaded]);
     };
-    let complaints = control::rendered(complaints);
+    (state.paths, state.last_reload_ok, state.without) = (vec![path.clone()], false, without.clone());
+    state.complaints = control::rendered(complaints);
     let recalled = EventKind::ConfigRecalled { accepted: *accepted, without: without.clone() };
-    let news = vec![control::refusal(&complaints), recalled, loaded];
-    let state =
-        ConfigState { last_reload_ok: false, complaints, without: without.clone(), ..state(vec![path.clone()]) };
+    let news = vec![control::refusal(&state.complaints), recalled, loaded];
     (state, news)
 }
 

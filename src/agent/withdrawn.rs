@@ -17,7 +17,7 @@ pub(super) struct Word<'w> {
 
 /// Names that went, and since when the config has lacked them, as far as it does.
 #[derive(Debug, Default)]
-pub struct Withdrawn(BTreeMap<HostName, Boottime>);
+pub(super) struct Withdrawn(BTreeMap<HostName, Boottime>);
 
 impl Withdrawn {
     /// The plan in force without the withdrawn names that nobody needs to hear of any more; `None` if there are none.
@@ -43,18 +43,16 @@ impl Withdrawn {
 
 impl Word<'_> {
     fn stub_has_heard(&self, state: &PlanState) -> bool {
-        !self.config.dns.publish || self.receipts.dns.as_ref().is_some_and(|dns| dns.digest == state.digest)
+        !self.config.dns.publish || self.receipts.receipt(Receipts::DNS).is_some_and(|stub| stub.digest == state.digest)
     }
 
     /// A receipt speaks of every name of the block, and of no error unless the block may not be in the file.
     fn writer_let_go(&self, state: &PlanState, name: &HostName) -> bool {
-        let handed_over = self.receipts.hosts_digest(state.digest.as_ref());
-        self.policy.publish
-            && self.receipts.hosts.as_ref().is_some_and(|receipt| {
-                receipt.digest.as_ref() == handed_over
-                    && matches!(receipt.error, None | Some(PublishErrorKind::Refused))
-                    && !receipt.names.contains_key(name)
-            })
+        let hosts = self.receipts.0.get(Receipts::HOSTS).filter(|hosts| hosts.has(state.digest.as_ref()));
+        let receipt = hosts.and_then(|hosts| hosts.receipt.as_ref()).filter(|_| self.policy.publish);
+        receipt.is_some_and(|receipt| {
+            matches!(receipt.error, None | Some(PublishErrorKind::Refused)) && !receipt.names.contains_key(name)
+        })
     }
 }
 
@@ -64,8 +62,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::limits::CapCounts;
-    use crate::model::{CutShort, Digest, DnsReceipt, HANDOVER_FORMAT, Receipt, Verdict, Wall, Withdrawal};
+    use crate::model::{CutShort, Digest, Receipt, Verdict, Withdrawal};
 
     const GONE: &str = "gone.example.com";
     const REMOVED: &str = "removed.example.com";
@@ -85,22 +82,12 @@ mod tests {
 
     fn receipt(digest: Option<Digest>, names: &[&str]) -> Receipts {
         let names = names.iter().map(|name| (name.parse().unwrap(), Verdict::Published)).collect();
-        let hosts = Some(Receipt {
-            format: HANDOVER_FORMAT,
-            digest,
-            at: Wall(0),
-            names,
-            changed: false,
-            error: None,
-            error_detail: None,
-            writes: 0,
-            failed_writes: 0,
-            conflicts: 0,
-            in_conflict: false,
-            left_out: BTreeMap::new(),
-            capped: CapCounts::default(),
-        });
-        Receipts { hosts, ..Receipts::default() }
+        with(Receipts::default(), Receipts::HOSTS, Receipt { digest, names, ..Receipt::default() })
+    }
+
+    fn with(mut receipts: Receipts, publisher: &'static str, receipt: Receipt) -> Receipts {
+        receipts.state_mut(publisher).receipt = Some(receipt);
+        receipts
     }
 
     /// What is still spoken of; everything if nothing is forgotten.
@@ -125,16 +112,16 @@ mod tests {
         assert_eq!(at_once("", &receipt(Some(Digest::from_bytes(&[7; 16])), &[])), both, "of another plan");
         assert_eq!(at_once("", &receipt(digest(), &[GONE])), [GONE], "it can't let go yet");
         assert_eq!(at_once("", &receipt(digest(), &[])), [""; 0]);
-        let with = |error| {
-            let mut receipts = receipt(digest(), &[]);
-            receipts.hosts.as_mut().unwrap().error = Some(error);
-            receipts
+        let failed = |error| {
+            let receipt = Receipt { digest: digest(), error: Some(error), ..Receipt::default() };
+            with(Receipts::default(), Receipts::HOSTS, receipt)
         };
-        assert_eq!(at_once("", &with(PublishErrorKind::Io)), both, "the file still has it");
-        assert_eq!(at_once("", &with(PublishErrorKind::Refused)), [""; 0], "that is about other names");
+        assert_eq!(at_once("", &failed(PublishErrorKind::Io)), both, "the file still has it");
+        assert_eq!(at_once("", &failed(PublishErrorKind::Refused)), [""; 0], "that is about other names");
         let part = Digest::from_bytes(&[8; 16]);
-        let cut_short = Some(CutShort { plan: digest().unwrap(), handed_over: part.clone() });
-        assert_eq!(at_once("", &Receipts { cut_short, ..receipt(Some(part), &[]) }), [""; 0]);
+        let mut cut = receipt(Some(part.clone()), &[]);
+        cut.state_mut(Receipts::HOSTS).cut_short = Some(CutShort { plan: digest().unwrap(), handed_over: part });
+        assert_eq!(at_once("", &cut), [""; 0]);
         assert_eq!(
             at_once("[hosts]\npublish = false\n", &receipt(digest(), &[])),
             both,
@@ -159,8 +146,8 @@ mod tests {
         let served = "[dns]\npublish = true\n";
         let all_gone = || receipt(state().digest, &[]);
         assert_eq!(at_once(served, &all_gone()), [GONE, REMOVED]);
-        let dns = |digest| Some(DnsReceipt { digest, ..DnsReceipt::default() });
-        assert_eq!(at_once(served, &Receipts { dns: dns(None), ..all_gone() }), [GONE, REMOVED]);
-        assert_eq!(at_once(served, &Receipts { dns: dns(state().digest), ..all_gone() }), [""; 0]);
+        let heard = |digest| with(all_gone(), Receipts::DNS, Receipt { digest, ..Receipt::default() });
+        assert_eq!(at_once(served, &heard(None)), [GONE, REMOVED]);
+        assert_eq!(at_once(served, &heard(state().digest)), [""; 0]);
     }
 }

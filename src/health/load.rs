@@ -16,7 +16,7 @@ enum LoadSign {
 }
 
 /// Keeps the present run of like results, the latest run of overload, and how long successes took.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Loads {
     /// How many results are remembered.
     keep: usize,
@@ -52,8 +52,7 @@ impl Loads {
             Check::Path => Self::KEEP_PATH,
             Check::Deep => Self::KEEP_DEEP,
         };
-        let (starts, durations) = (VecDeque::new(), VecDeque::new());
-        Self { keep, run: None, began_at: Boottime::default(), starts, third_at: None, overload: None, durations }
+        Self { keep, ..Self::default() }
     }
 
     /// Takes a result in. A fault of our own says nothing, and one that was overtaken comes too late.
@@ -115,10 +114,8 @@ impl Loads {
     /// Whether one of the latest three successes took more than twice the median of those before, and more than half a
     /// second more than it.
     fn is_slower_than_before(&self) -> bool {
-        let (mut before, latest): (Vec<u32>, Vec<u32>) = {
-            let at = self.durations.len().saturating_sub(Self::IN_TURN);
-            (self.durations.range(..at).copied().collect(), self.durations.range(at..).copied().collect())
-        };
+        let mut before = Vec::from(self.durations.clone());
+        let latest = before.split_off(before.len().saturating_sub(Self::IN_TURN));
         before.sort_unstable();
         let usual = u64::from(before.get(before.len() / 2).copied().unwrap_or_default());
         let slower = u64::try_from(Self::SLOWER.as_micros()).unwrap_or(u64::MAX);

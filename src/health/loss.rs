@@ -59,11 +59,7 @@ impl LossCounter {
         self.took_tail_loss_probe = observation.took_a_tail_loss_probe();
         let full = Self::WORST.saturating_mul(fall);
         if !failed && !self.heard && self.level == full {
-            *self = Self {
-                sibling_lost_at: self.sibling_lost_at,
-                took_tail_loss_probe: self.took_tail_loss_probe,
-                ..Self::default()
-            };
+            self.begin_anew();
         }
         self.heard |= !failed;
         self.probes += 1;
@@ -82,13 +78,15 @@ impl LossCounter {
         }
         let verdict = (again > 0 && !failed && self.losing_since.is_some()).then(|| self.failure());
         if self.level == 0 {
-            *self = Self {
-                sibling_lost_at: self.sibling_lost_at,
-                took_tail_loss_probe: self.took_tail_loss_probe,
-                ..Self::default()
-            };
+            self.begin_anew();
         }
         verdict
+    }
+
+    /// Forgets what was counted.
+    fn begin_anew(&mut self) {
+        let Self { sibling_lost_at, took_tail_loss_probe, .. } = *self;
+        *self = Self { sibling_lost_at, took_tail_loss_probe, ..Self::default() };
     }
 
     /// A sibling showed loss: what was seen here meanwhile may be this host's. A link that was found out before that

@@ -3,7 +3,7 @@
 //! Nearly every result confirms what is known. Steering need not look again for those, and with a thousand
 //! targets that is most of what there is to do.
 
-use crate::model::{Boottime, Check, CheckHealth, CheckState, FailureReason};
+use crate::model::{Boottime, Check, CheckHealth, CheckState};
 
 /// Tells the results that a decision could depend on from those that only confirm. One for all checks of all targets,
 /// shown each of their results.
@@ -52,7 +52,7 @@ impl Relevance {
     fn remember(&mut self, check: Check, after: &CheckHealth) {
         let decided = if let CheckState::Down { decided } = after.state { decided } else { None };
         self.failed_at = self.failed_at.max(decided).max(after.failing_since).max(after.moving.map(|run| run.first));
-        let up_since = matches!(after.state, CheckState::Up { .. }).then_some(after.since.boottime);
+        let up_since = after.state.is_up().then_some(after.since.boottime);
         self.came_up_at = self.came_up_at.max(up_since).max(after.successes.map(|run| run.first));
         match check {
             Check::Deep => self.logged_in_at = self.logged_in_at.max(after.last_success_started),
@@ -63,8 +63,7 @@ impl Relevance {
     /// What a decision goes by as it stands.
     fn decision_inputs(check: &CheckHealth) -> impl PartialEq + use<> {
         let overload = check.load.overload.map(|run| (run.kind, run.first, run.third, run.lasts));
-        let failure = check.last.as_ref().and_then(|last| last.outcome.as_ref().err()).map(|failure| failure.reason);
-        let load = (overload, failure == Some(FailureReason::Overloaded), check.load.passing_since.is_some());
+        let load = (overload, check.overloaded, check.load.passing_since.is_some());
         let runs = (check.successes.map(|run| run.first), check.moving.map(|run| run.first), check.on_the_way);
         (check.state, check.failing_since, check.successes_in_a_row > 0, check.never_reached, runs, load)
     }

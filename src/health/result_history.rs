@@ -52,14 +52,6 @@ pub(super) struct Run {
     pub(super) failing_since: Option<Boottime>,
 }
 
-/// The latest run of either kind, as far back as results are remembered, over or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Runs {
-    pub(super) successes: Option<Span>,
-    /// Of failures that another zone could mend, one right after the other.
-    pub(super) moving: Option<Span>,
-}
-
 impl ResultHistory {
     /// More than any threshold plus all that can be in flight (both at most 20).
     const KEEP: usize = 64;
@@ -114,8 +106,14 @@ impl ResultHistory {
         run
     }
 
-    pub(super) fn latest_runs(&self) -> Runs {
-        Runs { successes: self.latest_run(Verdict::Success), moving: self.latest_run(Verdict::Moving) }
+    /// The latest run of successes, as far back as results are remembered, over or not.
+    pub(super) fn latest_successes(&self) -> Option<Span> {
+        self.latest_run(Verdict::Success)
+    }
+
+    /// The same of failures that another zone could mend, one right after the other.
+    pub(super) fn latest_moving(&self) -> Option<Span> {
+        self.latest_run(Verdict::Moving)
     }
 
     /// The latest results of this verdict, one right after the other.
@@ -126,10 +124,5 @@ impl ResultHistory {
         // A run that is longer than what is kept has its beginning all the same.
         let began = self.verdict_began.filter(|_| first == 0).unwrap_or(self.results[first].started);
         Some(Span { first: began, last: self.results[end].started })
-    }
-
-    /// Start of the latest-begun success that is remembered.
-    pub(super) fn last_success_started(&self) -> Option<Boottime> {
-        self.results.iter().rev().find(|e| e.verdict == Verdict::Success).map(|e| e.started)
     }
 }

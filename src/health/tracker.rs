@@ -6,10 +6,10 @@ use super::flaps::Flaps;
 use super::load::Loads;
 use super::loss::LossCounter;
 use super::pace::{Pace, Sparing};
-use super::result_history::{ResultHistory, Run, Runs};
+use super::result_history::{ResultHistory, Run};
 use crate::model::{
-    Boottime, Check, CheckHealth, CheckState, CheckStats, Failure, FailureReason, LastResult, Now, Observation,
-    Returns, Schedule, Span,
+    Boottime, Check, CheckHealth, CheckState, Failure, FailureReason, LastResult, Now, Observation, Returns, Schedule,
+    Span,
 };
 
 mod rhythm;
@@ -63,9 +63,8 @@ pub struct Tracker {
     loads: Loads,
     /// The latest results that are all alike.
     run: Run,
-    state: CheckState,
-    /// When it came to this state.
-    since: Now,
+    /// The verdict as far as it does not follow from all of the others.
+    health: CheckHealth,
     /// In units of 1/[`Self::LEAK`] failure: each failure adds a whole one, each success takes one unit away. Full at
     /// twice `fall`: catches a link that loses more than one probe in nine, and so never `fall` in a row.
     loss: u32,
@@ -84,8 +83,6 @@ pub struct Tracker {
     /// Starts of the probes that have not ended.
     in_flight: Vec<Boottime>,
     last_begun: Boottime,
-    /// Start of the latest-begun success; absent before the first.
-    last_success_started: Option<Boottime>,
     pace: Pace,
     /// When `pace` was last set.
     pace_set_at: Boottime,
@@ -93,13 +90,8 @@ pub struct Tracker {
     last_answered: Option<Boottime>,
     /// When a sibling last was in trouble, or the secret changed; absent before that.
     proof_wanted_since: Option<Boottime>,
-    /// Start of the first success since `proof_wanted_since`, or of that after an earlier call.
-    proved: Option<Boottime>,
     /// When the latest attempt was seen to have no connection; absent if it has one, or that can't be told.
     unconnected_since: Option<Boottime>,
-    last: Option<LastResult>,
-    last_failure: Option<(Now, Failure)>,
-    stats: CheckStats,
 }
 
 impl Tracker {
@@ -113,8 +105,7 @@ impl Tracker {
             history: ResultHistory::default(),
             loads: Loads::for_check(rules.check),
             run: Run::default(),
-            state: CheckState::Unknown,
-            since: now,
+            health: CheckHealth::unknown(now),
             loss: 0,
             flaps: Flaps::new(rules.returns.damping),
             was_up: false,
@@ -125,16 +116,11 @@ impl Tracker {
             undecided: false,
             in_flight: Vec::new(),
             last_begun: now.boottime,
-            last_success_started: None,
             pace: Pace::Scheduled,
             pace_set_at: now.boottime,
             last_answered: None,
             proof_wanted_since: None,
-            proved: None,
             unconnected_since: None,
-            last: None,
-            last_failure: None,
-            stats: CheckStats::default(),
         }
     }
 
@@ -190,7 +176,7 @@ impl Tracker {
     pub fn begin(&mut self, now: Now, late: Duration) -> Next {
         self.in_flight.push(now.boottime);
         self.last_begun = now.boottime;
-        self.stats.late = late;
+        self.health.shown.stats.late = late;
         self.next(now.boottime)
     }
 
@@ -210,8 +196,8 @@ impl Tracker {
         if observation.outcome.as_ref().err().is_none_or(|failure| failure.reason.is_an_answer()) {
             self.last_answered = self.last_answered.max(Some(observation.started));
         }
-        self.stats.count(&observation.outcome);
-        self.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
+        self.health.shown.stats.count(&observation.outcome);
+        self.health.shown.last = Some(LastResult { at: now, outcome: observation.outcome.clone() });
         let is_local_fault = self.is_local_fault(observation);
         if is_local_fault {
             self.interrupted = Some(observation.ended);
@@ -226,7 +212,7 @@ impl Tracker {
                 self.succeeded(now, before)
             }
             Err(f) => {
-                self.last_failure = Some((now, f.clone()));
+                self.health.shown.last_failure = Some((now, f.clone()));
                 if is_local_fault { None } else { self.failed(f, observation.ended, now, before) }
             }
         };
@@ -249,32 +235,16 @@ impl Tracker {
     /// The verdict as it stands.
     #[must_use]
     pub fn health(&self) -> CheckHealth {
-        let (rise, fall) = (self.successes_to_rise(), self.rules.schedule.fall);
-        let to_change = match self.state {
-            CheckState::Unknown => 1,
-            CheckState::Up { .. } => fall.saturating_sub(self.run.failures).max(1),
-            CheckState::Down { .. } => rise.saturating_sub(self.run.successes).max(1),
-        };
-        let Runs { successes, moving } = self.history.latest_runs();
         CheckHealth {
-            state: self.state,
-            since: self.since,
-            to_change,
             failing_since: self.run.failing_since,
             successes_in_a_row: self.run.successes,
-            last_success_started: self.last_success_started,
-            successes: successes.map(|run| self.without_interruption(run)),
-            proved: self.proved,
-            moving: moving.filter(|_| !self.undecided),
+            successes: self.history.latest_successes().map(|run| self.without_interruption(run)),
+            moving: self.history.latest_moving().filter(|_| !self.undecided),
             on_the_way: self.run.on_the_way,
-            never_reached: self.unconnected_since.filter(|_| self.state == CheckState::Unknown),
-            last: self.last.clone(),
-            last_failure: self.last_failure.clone(),
+            never_reached: self.unconnected_since.filter(|_| self.health.state == CheckState::Unknown),
+            overloaded: self.health.shown.failing().is_some_and(|failure| failure.reason == FailureReason::Overloaded),
             load: self.loads.load(),
-            slow: None,
-            certificate: None,
-            remark: None,
-            stats: self.stats.clone(),
+            ..self.health.clone()
         }
     }
 
@@ -286,15 +256,18 @@ impl Tracker {
 
     /// A probe that began then has succeeded.
     fn note_proof(&mut self, started: Boottime) {
-        if self.proof_wanted_since.is_some_and(|called| started >= called) && self.proved < self.proof_wanted_since {
-            self.proved = Some(started);
+        if self.proof_wanted_since.is_some_and(|called| started >= called)
+            && self.health.proved < self.proof_wanted_since
+        {
+            self.health.proved = Some(started);
         }
     }
 
     fn succeeded(&mut self, now: Now, before: Run) -> Option<Signal> {
-        self.last_success_started = self.last_success_started.max(self.history.last_success_started());
+        let latest = self.history.latest_successes().map(|run| run.last);
+        self.health.last_success_started = self.health.last_success_started.max(latest);
         self.loss = self.loss.saturating_sub(1);
-        match self.state {
+        match self.health.state {
             CheckState::Unknown => {
                 self.was_up = true;
                 self.set_state(CheckState::Up { hold_until: None }, now);
@@ -303,12 +276,15 @@ impl Tracker {
             CheckState::Down { .. } if self.run.successes >= self.successes_to_rise() && !self.packets.is_losing() => {
                 // From what moved no name there is no return.
                 let stayed = std::mem::replace(&mut self.was_up, true);
-                let hold = if stayed { Duration::ZERO } else { self.hold_of_return(now.boottime) };
+                let hold = match stayed {
+                    true => Duration::ZERO,
+                    false => self.flaps.hold_after_return(self.rules.hold, now.boottime) + self.rules.returns.spread,
+                };
                 let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
                 self.set_state(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
                 self.loss = Self::LEAK * self.rules.schedule.fall;
-                self.stats.transitions += 1;
+                self.health.shown.stats.transitions += 1;
                 Some(Signal::CameUp { recovered: true })
             }
             CheckState::Up { .. } | CheckState::Down { .. } => {
@@ -320,19 +296,19 @@ impl Tracker {
     fn failed(&mut self, failure: &Failure, ended: Boottime, now: Now, before: Run) -> Option<Signal> {
         let fall = self.rules.schedule.fall;
         let moved = self.run.moving >= fall;
-        if let CheckState::Down { decided } = self.state {
+        if let CheckState::Down { decided } = self.health.state {
             self.retries = self.retries.saturating_add(1);
             let open = decided.is_none() || self.undecided;
             self.undecided = decided.is_some() && (self.undecided || self.run.staying > 0) && !moved;
             return match decided {
                 _ if open && moved => {
-                    self.state = CheckState::Down { decided: Some(ended) };
+                    self.health.state = CheckState::Down { decided: Some(ended) };
                     self.count_departure(now);
                     Some(Signal::WentDown(failure.clone()))
                 }
                 // What it fails by now no other zone would mend: nothing is decided any more.
                 Some(_) if self.run.staying >= fall => {
-                    self.state = CheckState::Down { decided: None };
+                    self.health.state = CheckState::Down { decided: None };
                     None
                 }
                 None | Some(_) => None,
@@ -343,7 +319,7 @@ impl Tracker {
         let lossy = self.loss >= 2 * Self::LEAK * fall || self.packets.is_losing();
         if self.run.failures >= fall || lossy {
             let decided = (moved || (lossy && failure.reason.moves_a_name())).then_some(ended);
-            self.stats.transitions += u64::from(matches!(self.state, CheckState::Up { .. }));
+            self.health.shown.stats.transitions += u64::from(self.health.state.is_up());
             self.set_state(CheckState::Down { decided }, now);
             self.retries = 0;
             if decided.is_some() {
@@ -370,13 +346,9 @@ impl Tracker {
         }
     }
 
-    fn hold_of_return(&mut self, now: Boottime) -> Duration {
-        self.flaps.hold_after_return(self.rules.hold, now) + self.rules.returns.spread
-    }
-
     fn set_state(&mut self, state: CheckState, now: Now) {
-        self.state = state;
-        self.since = now;
+        self.health.state = state;
+        self.health.since = now;
     }
 
     /// Down, and the latest result was a success.
@@ -385,7 +357,7 @@ impl Tracker {
     }
 
     fn is_down(&self) -> bool {
-        matches!(self.state, CheckState::Down { .. })
+        self.health.state.is_down()
     }
 }
 

@@ -1,19 +1,9 @@
 //! What the stub tells of itself.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Digest, worded};
-
-/// What became of the plan at the stub, and where it is heard.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DnsReceipt {
-    /// The plan that is served; `None` before the first.
-    pub digest: Option<Digest>,
-    /// Each address of `[dns].listen`, by transport: `None` if it is served, else why not.
-    pub listeners: BTreeMap<(SocketAddr, DnsTransport), Option<String>>,
-}
+use super::worded;
 
 worded! {
     /// How a query comes.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::dns::DnsReceipt;
 use super::limits::CapCounts;
 use super::{Answer, Boottime, HostName, Identity, Plan, Wall, Withdrawal, worded};
 
@@ -64,17 +63,17 @@ pub struct Withdrawn {
     pub why: Withdrawal,
 }
 
-/// `receipt.json`: what a publisher did with the latest plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a publisher did with the latest plan; `receipt.json`, if it does that in another process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// [`HANDOVER_FORMAT`].
     pub format: u32,
     /// The digest of the hand-over that this speaks of; `None` before the first.
     pub digest: Option<Digest>,
-    /// When.
+    /// When; 0 of a publisher within the agent.
     pub at: Wall,
-    /// A verdict a name.
+    /// A verdict a name; none of a publisher that serves whole plans.
     pub names: BTreeMap<HostName, Verdict>,
     /// Whether the file was written for it.
     pub changed: bool,
@@ -148,20 +147,24 @@ pub enum PublishErrorKind {
     Io,
 }
 
-/// The latest receipt of every publisher.
+/// What every publisher says of the plan, by its name; one that has said nothing is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Receipts {
-    /// The hosts writer's.
-    pub hosts: Option<Receipt>,
-    /// When the hosts writer last showed life: it wrote its receipt, or touched it. Means nothing without a receipt.
-    pub hosts_alive: Boottime,
-    /// The stub's; `None` while names are not served.
-    pub dns: Option<DnsReceipt>,
+pub struct Receipts(pub BTreeMap<&'static str, PublisherState>);
+
+/// What one publisher says of the plan: the same for every publisher.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublisherState {
+    /// Its latest receipt; `None` before the first.
+    pub receipt: Option<Receipt>,
+    /// When it last showed life: it wrote its receipt, or touched it. `None` for a publisher within the agent.
+    pub alive: Option<Boottime>,
+    /// Of a publisher that serves whole plans, and speaks of no name: a sentence for each place where it does not.
+    pub places: Vec<Result<(), String>>,
     /// Of a plan that is too large for one hand-over; `None` while all of it is handed over.
     pub cut_short: Option<CutShort>,
 }
 
-/// A plan of which only a part was handed over to the hosts writer.
+/// A plan of which only a part was handed over to a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutShort {
     /// The digest of the whole plan.
@@ -171,21 +174,61 @@ pub struct CutShort {
 }
 
 impl Receipts {
-    /// The digest that the hosts writer's receipt for this plan carries.
-    #[must_use]
-    pub fn hosts_digest<'d>(&'d self, plan: Option<&'d Digest>) -> Option<&'d Digest> {
-        self.cut_short.as_ref().filter(|cut| Some(&cut.plan) == plan).map(|cut| &cut.handed_over).or(plan)
-    }
+    /// The name of the hosts writer.
+    pub const HOSTS: &'static str = "hosts";
+    /// The name of the stub; absent while names are not served.
+    pub const DNS: &'static str = "dns";
 
     /// A publisher shows life every few seconds. One that has not for this long is taken for stopped, and what its
     /// receipt says for old news.
     pub const SILENT_AFTER: Duration = Duration::from_secs(30);
 
-    /// For how long the hosts writer has shown no life, if that is too long.
+    /// The latest receipt of a publisher.
     #[must_use]
-    pub fn hosts_silent(&self, now: Boottime) -> Option<Duration> {
-        let silent = now.since(self.hosts_alive);
-        (self.hosts.is_some() && silent >= Self::SILENT_AFTER).then_some(silent)
+    pub fn receipt(&self, publisher: &str) -> Option<&Receipt> {
+        self.0.get(publisher)?.receipt.as_ref()
+    }
+
+    /// What a publisher says, to be changed.
+    pub fn state_mut(&mut self, publisher: &'static str) -> &mut PublisherState {
+        self.0.entry(publisher).or_default()
+    }
+}
+
+impl PublisherState {
+    /// Whether its receipt is of this plan; and if it serves whole plans, whether it does so anywhere.
+    #[must_use]
+    pub fn has(&self, plan: Option<&Digest>) -> bool {
+        let is_heard = self.places.is_empty() || self.places.iter().any(Result::is_ok);
+        is_heard && self.receipt.as_ref().is_some_and(|receipt| receipt.digest.as_ref() == self.expected(plan))
+    }
+
+    /// The digest that its receipt of this plan carries.
+    #[must_use]
+    pub fn expected<'d>(&'d self, plan: Option<&'d Digest>) -> Option<&'d Digest> {
+        self.cut_short.as_ref().filter(|cut| Some(&cut.plan) == plan).map(|cut| &cut.handed_over).or(plan)
+    }
+
+    /// What became of a name of this plan.
+    #[must_use]
+    pub fn verdict(&self, name: &HostName, plan: Option<&Digest>) -> Verdict {
+        match &self.receipt {
+            Some(receipt) if self.places.is_empty() => receipt.verdict(name, self.expected(plan)),
+            _ if self.has(plan) => Verdict::Published,
+            _ => Verdict::Pending,
+        }
+    }
+
+    /// For how long it has shown no life, if that is too long.
+    #[must_use]
+    pub fn silent(&self, now: Boottime) -> Option<Duration> {
+        let silent = now.since(self.alive?);
+        (self.receipt.is_some() && silent >= Receipts::SILENT_AFTER).then_some(silent)
+    }
+
+    /// The places where it does not serve, a sentence each.
+    pub fn failed_places(&self) -> impl Iterator<Item = &String> {
+        self.places.iter().filter_map(|place| place.as_ref().err())
     }
 }
 
@@ -196,11 +239,11 @@ mod tests {
     #[test]
     fn the_receipt_for_a_plan_that_was_cut_short_carries_the_digest_of_what_was_handed_over() {
         let [plan, part, other] = [1, 2, 3].map(|n| Digest::from_bytes(&[n; 16]));
-        let whole = Receipts::default();
-        assert_eq!((whole.hosts_digest(Some(&plan)), whole.hosts_digest(None)), (Some(&plan), None));
+        let whole = PublisherState::default();
+        assert_eq!((whole.expected(Some(&plan)), whole.expected(None)), (Some(&plan), None));
         let cut_short = Some(CutShort { plan: plan.clone(), handed_over: part.clone() });
-        let cut = Receipts { cut_short, ..Receipts::default() };
-        let digests = [Some(&plan), Some(&other), None].map(|digest| cut.hosts_digest(digest));
+        let cut = PublisherState { cut_short, ..PublisherState::default() };
+        let digests = [Some(&plan), Some(&other), None].map(|digest| cut.expected(digest));
         assert_eq!(digests, [Some(&part), Some(&other), None]);
     }
 
@@ -208,24 +251,27 @@ mod tests {
     fn a_receipt_of_another_plan_leaves_its_names_pending() {
         let (ours, other) = (Digest::from_bytes(&[1; 16]), Digest::from_bytes(&[2; 16]));
         let name = |n: &str| n.parse::<HostName>().unwrap();
-        let receipt = Receipt {
-            format: HANDOVER_FORMAT,
-            digest: Some(ours.clone()),
-            at: Wall(0),
-            names: [(name("a.x"), Verdict::Published)].into(),
-            changed: true,
-            error: None,
-            error_detail: None,
-            writes: 1,
-            failed_writes: 0,
-            conflicts: 0,
-            in_conflict: false,
-            left_out: BTreeMap::new(),
-            capped: CapCounts::default(),
-        };
+        let names = [(name("a.x"), Verdict::Published)].into();
+        let receipt = Receipt { digest: Some(ours.clone()), names, ..Receipt::default() };
         assert_eq!(receipt.verdict(&name("a.x"), Some(&ours)), Verdict::Published);
         assert_eq!(receipt.verdict(&name("b.x"), Some(&ours)), Verdict::Pending);
         assert_eq!(receipt.verdict(&name("a.x"), Some(&other)), Verdict::Pending);
         assert_eq!(receipt.verdict(&name("a.x"), None), Verdict::Pending);
+    }
+
+    #[test]
+    fn a_publisher_of_whole_plans_has_published_every_name_once_it_is_heard() {
+        let (ours, other) = (Digest::from_bytes(&[1; 16]), Digest::from_bytes(&[2; 16]));
+        let receipt = Some(Receipt { digest: Some(ours.clone()), ..Receipt::default() });
+        let (silent, heard) = (vec![Err("taken".to_owned())], vec![Err("taken".to_owned()), Ok(())]);
+        for (places, plan, verdict) in [
+            (&heard, &ours, Verdict::Published),
+            (&heard, &other, Verdict::Pending),
+            (&silent, &ours, Verdict::Pending),
+        ] {
+            let stub = PublisherState { receipt: receipt.clone(), places: places.clone(), ..PublisherState::default() };
+            assert_eq!(stub.verdict(&"a.x".parse().unwrap(), Some(plan)), verdict);
+            assert_eq!(stub.has(Some(plan)), verdict == Verdict::Published);
+        }
     }
 }

@@ -39,7 +39,7 @@ impl TargetHealth {
     /// The certificate that ends first, with what leads from it to a root, of those its checks were shown last.
     #[must_use]
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.checks.values().filter_map(|c| c.certificate.as_deref()).min_by_key(|c| c.ends())
+        self.checks.values().filter_map(|c| c.shown.certificate.as_deref()).min_by_key(|c| c.ends())
     }
 
     /// The same of some of the checks.
@@ -125,9 +125,10 @@ pub struct Slowness {
 }
 
 /// Up or down, after hysteresis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CheckState {
     /// Not yet decided.
+    #[default]
     Unknown,
     /// Answers.
     Up {
@@ -143,6 +144,18 @@ pub enum CheckState {
 }
 
 impl CheckState {
+    /// True for [`Self::Up`], on hold or not.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+
+    /// True for [`Self::Down`], decidedly or not.
+    #[must_use]
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Down { .. })
+    }
+
     /// `unknown`, `up` or `down`.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -154,15 +167,13 @@ impl CheckState {
     }
 }
 
-/// One check of one target.
-#[derive(Debug, Clone, PartialEq)]
+/// One check of one target: what decisions go by, and apart from it what is only shown.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CheckHealth {
     /// After hysteresis.
     pub state: CheckState,
     /// Since when it is so.
     pub since: Now,
-    /// Results in a row, of the other kind, that would change the state.
-    pub to_change: u32,
     /// Start of the first failure of the present run of failures, if the latest result is a failure.
     pub failing_since: Option<Boottime>,
     /// Successes in a row up to the latest result, in the order of starts.
@@ -182,14 +193,31 @@ pub struct CheckHealth {
     /// Of a check that is not judged yet and has never passed: when it was last seen that an attempt has no connection,
     /// since that failed or has been sought for `fast_interval`. Not set once one is connected.
     pub never_reached: Option<Boottime>,
-    /// The latest result.
-    pub last: Option<LastResult>,
-    /// The latest failure, kept after the recovery for people.
-    pub last_failure: Option<(Now, Failure)>,
+    /// The latest result says that the target is overloaded.
+    pub overloaded: bool,
     /// Overload that lasts.
     pub load: Load,
     /// Set while it is much slower than a sibling's, and for a while after.
     pub slow: Option<Slowness>,
+    /// What observers show besides.
+    pub shown: CheckShown,
+}
+
+impl CheckHealth {
+    /// A check that has no result yet.
+    #[must_use]
+    pub fn unknown(since: Now) -> Self {
+        Self { since, ..Self::default() }
+    }
+}
+
+/// What observers show of a check. No decision goes by it, so a change of it wakes no stage that decides.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CheckShown {
+    /// The latest result.
+    pub last: Option<LastResult>,
+    /// The latest failure, kept after the recovery for people.
+    pub last_failure: Option<(Now, Failure)>,
     /// The certificate that was shown last, of a check with TLS.
     pub certificate: Option<Arc<Certificate>>,
     /// What people should know of how this target is asked, although nothing is wrong with its answers.
@@ -198,30 +226,11 @@ pub struct CheckHealth {
     pub stats: CheckStats,
 }
 
-impl CheckHealth {
-    /// A check that has no result yet.
+impl CheckShown {
+    /// Why the latest result is a failure, if it is one.
     #[must_use]
-    pub fn unknown(since: Now) -> Self {
-        Self {
-            state: CheckState::Unknown,
-            since,
-            to_change: 1,
-            failing_since: None,
-            successes_in_a_row: 0,
-            last_success_started: None,
-            successes: None,
-            proved: None,
-            moving: None,
-            on_the_way: false,
-            never_reached: None,
-            last: None,
-            last_failure: None,
-            load: Load::default(),
-            slow: None,
-            certificate: None,
-            remark: None,
-            stats: CheckStats::default(),
-        }
+    pub fn failing(&self) -> Option<&Failure> {
+        self.last.as_ref()?.outcome.as_ref().err()
     }
 }
 

@@ -34,13 +34,15 @@ pub use certificate::{Certificate, Intermediate};
 pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use digest::Digest;
-pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsReceipt, DnsTransport};
+pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 pub use event::{Event, EventClass, EventKind, EventMaker, Severity};
 pub use failure::{Failure, FailureReason, Overload};
-pub use handover::{CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, Receipt, Receipts, Verdict, Withdrawn};
+pub use handover::{
+    CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, PublisherState, Receipt, Receipts, Verdict, Withdrawn,
+};
 pub use health::{
-    CheckHealth, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP, OverloadRun,
-    Slowness, Span, TargetHealth,
+    CheckHealth, CheckShown, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP,
+    OverloadRun, Slowness, Span, TargetHealth,
 };
 pub use host::{HostFacts, Identity, IdentityPart};
 pub use inventory::{

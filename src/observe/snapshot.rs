@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,10 +55,8 @@ pub struct ConfigState {
     pub without: Vec<String>,
     /// How each endpoint is probed; an endpoint that nothing probes is absent.
     pub probes: BTreeMap<EndpointName, ProbeLabel>,
-    /// Where the hosts block is published; `None` if it is not.
-    pub hosts_path: Option<PathBuf>,
-    /// Where names are served by the stub; empty if they are not.
-    pub dns: Vec<SocketAddr>,
+    /// Where each publisher publishes, a path or addresses, by its name; one that is not to publish is absent.
+    pub publishers: BTreeMap<&'static str, String>,
 }
 
 /// A probe in two words.
@@ -83,6 +80,9 @@ impl ConfigState {
             expiry_warning: p.kind.expiry_warning(),
         };
         let probes = config.endpoints.iter().filter_map(|(name, e)| Some((name.clone(), label(e.probe.as_deref()?))));
+        let hosts = config.hosts.publish.then(|| (Receipts::HOSTS, config.hosts.path.display().to_string()));
+        let listen = config.dns.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let dns = (config.dns.publish && !listen.is_empty()).then_some((Receipts::DNS, listen));
         Self {
             paths,
             loaded,
@@ -92,8 +92,7 @@ impl ConfigState {
             changed_on_disk: false,
             without: Vec::new(),
             probes: probes.collect(),
-            hosts_path: config.hosts.publish.then(|| config.hosts.path.clone()),
-            dns: if config.dns.publish { config.dns.listen.clone() } else { Vec::new() },
+            publishers: hosts.into_iter().chain(dns).collect(),
         }
     }
 }
@@ -190,7 +189,7 @@ impl Views {
         let config = Arc::clone(&self.config.borrow());
         let receipts = self.receipts.borrow().clone();
         let mut capped = self.capped.borrow().clone();
-        receipts.hosts.iter().for_each(|receipt| capped.extend(&receipt.capped));
+        receipts.0.values().flat_map(|publisher| &publisher.receipt).for_each(|receipt| capped.extend(&receipt.capped));
         Snapshot {
             build: Build::THIS,
             now: self.clock.now(),
@@ -202,7 +201,7 @@ impl Views {
             plan: self.plan.borrow().clone(),
             receipts,
             capped,
-            dns: (!config.dns.is_empty()).then(|| (self.dns.0)()),
+            dns: config.publishers.contains_key(Receipts::DNS).then(|| (self.dns.0)()),
             config,
             events: Arc::clone(&self.events.borrow()),
             stages: self.stages.read(),

@@ -203,7 +203,7 @@ fn unprobed(key: &TargetKey) -> CheckSaid {
 }
 
 fn last_check(key: &TargetKey, check: Check, health: &CheckHealth) -> CheckSaid {
-    let last = health.last.as_ref().map(|last| &last.outcome);
+    let last = health.shown.last.as_ref().map(|last| &last.outcome);
     let failure: Option<&Failure> = last.and_then(|last| last.as_ref().err());
     CheckSaid {
         check: Some(check),

@@ -198,7 +198,8 @@ impl<P: Prober> CheckTask<P> {
 
     fn report(&self, tracker: &Tracker, signal: Option<Signal>, lost: bool, at: Now) {
         let prober = self.prober.load_full();
-        let health = CheckHealth { certificate: prober.certificate(), remark: prober.remark(), ..tracker.health() };
+        let mut health = tracker.health();
+        (health.shown.certificate, health.shown.remark) = (prober.certificate(), prober.remark());
         // The collector outlives its targets; if it is gone, so are we, soon.
         let _ = self.reports.send(CheckResult { spec: self.spec.clone(), check: self.check, health, signal, lost, at });
     }

@@ -15,12 +15,13 @@ use super::target_set::TargetSet;
 pub use super::target_set::{Probes, Probing};
 use crate::health::{Relevance, Signal, slow};
 use crate::model::{
-    Check, CheckHealth, CheckState, EventKind, HealthView, Inventory, Now, Slowness, TargetHealth, TargetKey,
+    Check, CheckHealth, CheckState, EventKind, HealthView, Inventory, Now, Presence, Slowness, TargetHealth, TargetKey,
     TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
+use crate::sys::in_force::Projection;
 
 /// A target's task ended although the runner did not tell it to.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub struct Runner<F> {
     /// The endpoints and their addresses.
     pub inventory: watch::Receiver<Arc<Inventory>>,
     /// How each endpoint is probed.
-    pub probes: watch::Receiver<Arc<Probes>>,
+    pub probes: Projection<Probes>,
     /// Where the health of all targets is published.
     pub view: watch::Sender<Arc<HealthView>>,
     /// Where events are told.
@@ -105,7 +106,7 @@ where
                 Some(report) = incoming.recv() => self.apply_results(&mut collector, report, &mut incoming),
                 // There is something else to probe, or another way to.
                 Ok(()) = self.inventory.changed() => self.reconcile(&mut collector),
-                Ok(()) = self.probes.changed() => self.reconcile(&mut collector),
+                () = self.probes.changed() => if !self.inventory_lags() { self.reconcile(&mut collector) },
                 // However little happens, it is time for a sign of life.
                 _ = beat_due.tick() => {}
                 // A task ended: one that was cancelled, or a fault.
@@ -114,9 +115,17 @@ where
         }
     }
 
+    /// True while a name means another endpoint to the config than to the inventory, which is about to follow: an
+    /// endpoint that only got an id goes on unhindered.
+    fn inventory_lags(&self) -> bool {
+        let (inventory, probes) = (self.inventory.borrow(), self.probes.seen());
+        let mut configured = inventory.endpoints.iter().filter(|(_, e)| e.presence == Presence::Configured);
+        configured.any(|(name, e)| probes.get(name).is_some_and(|probing| probing.identity != e.identity))
+    }
+
     /// Stops what left, starts what came, leaves the rest alone.
     fn reconcile(&mut self, collector: &mut Collector<P>) {
-        let wanted = TargetSet::from_inventory(&self.inventory.borrow_and_update(), &self.probes.borrow_and_update());
+        let wanted = TargetSet::from_inventory(&self.inventory.borrow_and_update(), self.probes.look());
         let grid = wanted.grid();
         let mut view = HealthView::clone(&self.view.borrow());
         collector.running.retain(|key, r| {

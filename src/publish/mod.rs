@@ -1,8 +1,8 @@
 //! Publishing: what steering decided, made visible.
 //!
-//! A [`Publisher`] takes whole plans, one after the other; a [`Runner`] feeds it from the plan in force, tries again
-//! what failed, and gives the sign of life. What became of a plan comes back as a receipt. [`admission`]
-//! says which names and addresses of a plan are let in, whoever publishes it.
+//! A [`Publisher`] takes whole plans, one after the other; a [`Runner`] asks it for the plan in force, again and again,
+//! and soon after a failure. What became of a plan comes back as a receipt. [`admission`] says which names and
+//! addresses of a plan are let in, whoever publishes it.
 
 pub mod admission;
 pub mod dns;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{EventKind, Plan, PlanState};
@@ -24,42 +24,27 @@ use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::Beat;
 use crate::sys::tell_once::TellOnce;
 
-/// Between two signs of life.
-pub const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two times that a publisher is asked for a plan that stays the same, at most.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Somewhere that plans are published to.
 pub trait Publisher: Send {
-    /// The word for it in events.
-    fn name(&self) -> &'static str;
+    /// The word for it in events, and its name among the receipts.
+    const NAME: &'static str;
 
-    /// Publishes a plan, in place of the one before. Publishing the same plan again changes nothing.
+    /// Sees to it that the plan in force is published, in place of the one before; and shows that the agent lives, where
+    /// another process wants to see that. Asked with each plan and every [`LOOK_INTERVAL`], `None` before the first
+    /// plan: what stands already is left as it is, what another process took away is published anew.
     ///
     /// # Errors
-    /// It was not published; the [`Runner`] tries again.
-    fn publish(&mut self, plan: Arc<Plan>) -> impl Future<Output = io::Result<()>> + Send;
-
-    /// Whether what was published last is still there: another process may have emptied the folder. For those that
-    /// publish within this process it always is.
-    ///
-    /// # Errors
-    /// That can't be told.
-    fn stands(&mut self) -> impl Future<Output = io::Result<bool>> + Send {
-        async { Ok(true) }
-    }
-
-    /// Shows that the agent lives, to those that publish in another process.
-    ///
-    /// # Errors
-    /// It could not.
-    fn show_life(&mut self) -> impl Future<Output = io::Result<()>> + Send {
-        async { Ok(()) }
-    }
+    /// It was not published; the [`Runner`] asks again soon.
+    fn publish(&mut self, plan: Option<Arc<Plan>>) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Publishes each new plan as it comes, and shows life every [`ALIVE_INTERVAL`], until cancelled or until the sender
-/// of plans is gone. What fails is tried again, at first soon and then every 5 s; a failure is told once, until
+/// Asks for each new plan as it comes, and for the present one every [`LOOK_INTERVAL`], until cancelled or until the
+/// sender of plans is gone. What fails is tried again, at first soon and then every 5 s; a failure is told once, until
 /// something else fails or all works again.
 #[derive(Debug)]
 pub struct Runner<P> {
@@ -78,58 +63,29 @@ pub struct Runner<P> {
 impl<P: Publisher> Runner<P> {
     /// Runs until cancelled.
     pub async fn run(self, token: CancellationToken) {
-        let Self { publisher, plan: mut plans, events, clock, beat } = self;
-        let mut feed = Feed { publisher, done: None, next_life: Instant::now() };
+        let Self { mut publisher, plan: mut plans, events, clock, beat } = self;
+        let mut looks = interval_at(Instant::now() + LOOK_INTERVAL, LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = TellOnce::default();
         let mut pause = RETRY;
         loop {
             beat.now();
             let plan = plans.borrow_and_update().plan.clone();
-            let error = feed.turn(plan).await.err().map(|e| e.to_string());
+            let error = publisher.publish(plan).await.err().map(|e| e.to_string());
             let failed = error.is_some();
             if let Some(error) = told.new_fault(error) {
-                events.tell(clock.now(), EventKind::PublishFailed { publisher: feed.publisher.name(), error });
+                events.tell(clock.now(), EventKind::PublishFailed { publisher: P::NAME, error });
             }
-            let wake = if failed { Instant::now() + pause } else { feed.next_life };
+            let retry = Instant::now() + pause;
             pause = if failed { (pause * 2).min(RETRY_AT_MOST) } else { RETRY };
             tokio::select! {
                 biased;
                 () = token.cancelled() => return,
                 changed = plans.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep_until(wake) => {}
+                _ = looks.tick() => {}
+                () = sleep_until(retry), if failed => {}
             }
         }
-    }
-}
-
-/// A publisher and what it has done.
-struct Feed<P> {
-    publisher: P,
-    done: Option<Arc<Plan>>,
-    next_life: Instant,
-}
-
-impl<P: Publisher> Feed<P> {
-    /// Does what is due. Life is shown even if publishing fails: it is the agent's, not the plan's.
-    async fn turn(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
-        let life_is_due = Instant::now() >= self.next_life;
-        if life_is_due && self.done.is_some() && !self.publisher.stands().await? {
-            self.done = None;
-        }
-        let published = match plan.filter(|plan| self.done.as_ref() != Some(plan)) {
-            Some(plan) => {
-                let result = self.publisher.publish(Arc::clone(&plan)).await;
-                // After a failure nobody knows what stands there.
-                self.done = result.is_ok().then_some(plan);
-                result
-            }
-            None => Ok(()),
-        };
-        if life_is_due {
-            self.publisher.show_life().await?;
-            self.next_life = Instant::now() + ALIVE_INTERVAL;
-        }
-        published
     }
 }
 

@@ -5,12 +5,14 @@ use crate::model::{Answer, AnswerReason};
 use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
 
-/// Fails as often as told, and keeps what it was given.
+/// When it was asked, and for which names; `None` without a plan.
+type Asked = (Duration, Option<String>);
+
+/// Fails as often as told, and keeps what it was asked for.
 #[derive(Clone, Default)]
 struct Fake {
-    log: Arc<Mutex<Vec<(Duration, String)>>>,
+    log: Arc<Mutex<Vec<Asked>>>,
     fail: Arc<Mutex<u32>>,
-    emptied: Arc<Mutex<bool>>,
     start: Option<Instant>,
 }
 
@@ -18,33 +20,23 @@ impl Fake {
     fn new() -> Self {
         Self { start: Some(Instant::now()), ..Self::default() }
     }
-    fn note(&self, what: String) {
-        self.log.lock().unwrap().push((self.start.unwrap().elapsed(), what));
-    }
-    fn plans(&self) -> Vec<(Duration, String)> {
-        self.log.lock().unwrap().iter().filter(|(_, w)| w != "life").cloned().collect()
+    /// What it was asked for since the last time, and when.
+    fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.log.lock().unwrap())
     }
 }
 
 impl Publisher for Fake {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-    async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
-        *self.emptied.lock().unwrap() = false;
+    const NAME: &'static str = "fake";
+
+    async fn publish(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
         let mut fail = self.fail.lock().unwrap();
         if *fail > 0 {
             *fail -= 1;
             return Err(io::Error::other("no"));
         }
-        self.note(plan.answers.keys().map(ToString::to_string).collect());
-        Ok(())
-    }
-    async fn stands(&mut self) -> io::Result<bool> {
-        Ok(!*self.emptied.lock().unwrap())
-    }
-    async fn show_life(&mut self) -> io::Result<()> {
-        self.note("life".into());
+        let names = plan.map(|plan| plan.answers.keys().map(ToString::to_string).collect());
+        self.log.lock().unwrap().push((self.start.unwrap().elapsed(), names));
         Ok(())
     }
 }
@@ -57,7 +49,7 @@ fn state(name: &str) -> PlanState {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_plan_is_published_once_and_failures_are_tried_again() {
+async fn each_plan_is_asked_for_at_once_and_every_ten_seconds_and_soon_after_a_failure() {
     let fake = Fake::new();
     let (plans, receiver) = watch::channel(PlanState::default());
     let (sender, mut events) = event_queue::queue();
@@ -66,22 +58,19 @@ async fn each_plan_is_published_once_and_failures_are_tried_again() {
     let beat = Stages::new(clock).add("publish", Duration::from_secs(30));
     let runner = Runner { publisher: fake.clone(), plan: receiver, events: sender, clock, beat };
     let task = tokio::spawn(runner.run(token.clone()));
+    let at = |millis, name: Option<&str>| (Duration::from_millis(millis), name.map(str::to_owned));
     tokio::time::sleep(Duration::from_secs(25)).await;
-    assert_eq!(fake.plans(), [], "no plan, nothing to publish");
-    assert_eq!(fake.log.lock().unwrap().len(), 3, "a sign of life at 0, 10 and 20 s");
+    assert_eq!(fake.asked(), [0, 10_000, 20_000].map(|millis| at(millis, None)), "no plan yet: for a sign of life");
 
     *fake.fail.lock().unwrap() = 2;
     plans.send_replace(state("a.x"));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(fake.plans(), [(Duration::from_millis(25_300), "a.x".to_owned())], "after 100 and 200 ms");
+    assert_eq!(fake.asked(), [at(25_300, Some("a.x"))], "after 100 and 200 ms");
     plans.send_replace(state("a.x"));
     plans.send_replace(state("b.x"));
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(fake.plans().len(), 2, "an equal plan is not handed over again");
-
-    *fake.emptied.lock().unwrap() = true;
-    tokio::time::sleep(ALIVE_INTERVAL).await;
-    assert_eq!(fake.plans().len(), 3, "what somebody took away is handed over again");
+    let again = [26, 30, 40, 50, 60, 70, 80].map(|seconds| at(seconds * 1000, Some("b.x")));
+    assert_eq!(fake.asked(), again, "another process may have taken it away");
 
     token.cancel();
     task.await.unwrap();

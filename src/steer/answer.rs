@@ -48,9 +48,15 @@ struct Pool<'a> {
     members: Vec<&'a Candidate>,
     /// Those of them that answer, as far as is known.
     good: Vec<&'a Candidate>,
+    /// What is published; `None` before the first answer.
+    published: Option<&'a [IpAddr]>,
 }
 
 impl Pool<'_> {
+    fn is_published(&self, c: &Candidate) -> bool {
+        self.published.is_some_and(|p| p.contains(&c.key.address))
+    }
+
     fn is_good(&self, c: &Candidate) -> bool {
         self.good.iter().any(|g| g.key == c.key)
     }
@@ -81,28 +87,27 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
         let kept = published.filter(|p| !p.is_empty())?;
         return Some(Chosen { addresses: kept.to_vec(), ..Chosen::default() });
     }
-    let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let mut choice = pool.members.clone();
-    let shed = shed::of(candidates, published, inputs);
+    let shed = shed::decide(candidates, published, inputs);
     let mut wake = shed.wake;
     // Where nothing answers nothing is better than anything else: the last set stays.
-    if !pool.good.is_empty() || !choice.iter().any(|c| is_published(c)) {
-        prefer(&mut choice, (&pool, &is_published), |c| !c.drained);
+    if !pool.good.is_empty() || !choice.iter().any(|c| pool.is_published(c)) {
+        prefer(&mut choice, &pool, |c| !c.drained);
         leave(&mut choice, &shed);
         let first = choice.iter().map(|c| c.priority).min();
-        prefer(&mut choice, (&pool, &is_published), |c| Some(c.priority) == first);
+        prefer(&mut choice, &pool, |c| Some(c.priority) == first);
         if candidates.steering.prefer == Prefer::LocalZone {
-            let slow = slow::of(&choice, published, inputs);
+            let slow = slow::decide(&choice, published, inputs);
             leave(&mut choice, &slow);
             wake = wake.into_iter().chain(slow.wake).min();
-            prefer(&mut choice, (&pool, &is_published), |c| c.local);
+            prefer(&mut choice, &pool, |c| c.local);
         }
-        if !choice.iter().any(|c| pool.is_good(c)) && choice.iter().any(|c| is_published(c)) {
+        if !choice.iter().any(|c| pool.is_good(c)) && choice.iter().any(|c| pool.is_published(c)) {
             // What answers is second choice, and the first may be dead: of that nothing is preferred to anything.
-            choice = pool.members.iter().copied().filter(|c| is_published(c)).collect();
+            choice = pool.members.iter().copied().filter(|c| pool.is_published(c)).collect();
         }
         if candidates.steering.answers == Answers::One {
-            keep_one(&mut choice, &pool, published);
+            keep_one(&mut choice, &pool);
         }
     }
     let addresses = in_order(&choice, published);
@@ -118,7 +123,7 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
 }
 
 /// Who may be published.
-fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Pool<'a> {
+fn pool<'a>(list: &'a [Candidate], published: Option<&'a [IpAddr]>, inputs: &Inputs<'_>) -> Pool<'a> {
     let now = inputs.now.boottime;
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
     let list: Vec<_> = list.iter().filter(|c| c.leaves_at.is_none_or(|at| at > now)).collect();
@@ -128,7 +133,7 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
     let hope = list.iter().copied().filter(live).any(|c| waits(&c));
     let good = good(&list, published, hope);
     let connecting: Vec<_> = match good.is_empty() && !hope {
-        true => list.iter().copied().filter(live).filter(|c| c.connects).collect(),
+        true => list.iter().copied().filter(live).filter(|c| c.connects()).collect(),
         false => vec![],
     };
     let stays = |c: &Candidate, proving: &[&Candidate]| {
@@ -156,17 +161,15 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&[IpAddr]>, inputs: &Inputs
         // Nothing good, and what is published (if anything) is no candidate any more: whatever there is.
         members = list.into_iter().filter(live).collect();
     }
-    Pool { members, good }
+    Pool { members, good, published }
 }
 
 /// Those that answer, the best of what there is.
 fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) -> Vec<&'a Candidate> {
     let is_published = |c: &Candidate| published.is_some_and(|p| p.contains(&c.key.address));
-    let joins = |c: &Candidate| c.unproven && !(c.unheard || c.failing);
+    let joins = |c: &Candidate| c.unproven && !c.is_doubtful();
     let firm = |c: &Candidate| match c.standing {
-        CandidateState::Trusted | CandidateState::Up => {
-            published.is_none() || is_published(c) || !(c.unheard || c.failing)
-        }
+        CandidateState::Trusted | CandidateState::Up => published.is_none() || is_published(c) || !c.is_doubtful(),
         CandidateState::Holding(_) => is_published(c) || joins(c),
         CandidateState::Recovering => !is_published(c) && joins(c),
         CandidateState::Unknown | CandidateState::Down => false,
@@ -176,7 +179,7 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
     let live = || list.iter().copied().filter(|c| !c.is_retired());
     let mut firm: Vec<_> = live().filter(|c| firm(c)).collect();
     let of = |lesser: fn(CandidateState) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
-    if !firm.is_empty() && firm.iter().all(|c| c.overloaded) {
+    if !firm.is_empty() && firm.iter().all(|c| c.is_overloaded()) {
         // Who is on hold is better than nothing but overload.
         let held = of(|s| matches!(s, CandidateState::Holding(_)));
         firm.extend(held.into_iter().filter(|c| !is_published(c)));
@@ -188,7 +191,7 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
     // One that fails just now may be met by the same fault of this host as what is published: that stays until one of
     // them answers.
     if live().any(is_published) {
-        found.retain(|c| !c.failing);
+        found.retain(|c| !c.is_failing());
     }
     found
 }
@@ -208,25 +211,21 @@ fn leave(choice: &mut Vec<&Candidate>, shed: &Shed) {
 
 /// Keeps those that are preferred if one of them answers. If none does and one is published, it may yet: what is
 /// published stays, and nothing is added in its place.
-fn prefer(
-    list: &mut Vec<&Candidate>,
-    (pool, is_published): (&Pool<'_>, &dyn Fn(&Candidate) -> bool),
-    preferred: impl Fn(&Candidate) -> bool,
-) {
-    let fresh = pool.good.is_empty() && !list.iter().any(|c| is_published(c));
+fn prefer(list: &mut Vec<&Candidate>, pool: &Pool<'_>, preferred: impl Fn(&Candidate) -> bool) {
+    let fresh = pool.good.is_empty() && !list.iter().any(|c| pool.is_published(c));
     if list.iter().any(|c| preferred(c) && (fresh || pool.is_good(c))) {
         list.retain(|c| preferred(c));
-    } else if list.iter().any(|c| preferred(c) && is_published(c)) {
-        list.retain(|c| is_published(c));
+    } else if list.iter().any(|c| preferred(c) && pool.is_published(c)) {
+        list.retain(|c| pool.is_published(c));
     }
 }
 
 /// Keeps the address that is published already, if it can be one that answers; else the first that does, else the
 /// first.
-fn keep_one(list: &mut Vec<&Candidate>, pool: &Pool<'_>, published: Option<&[IpAddr]>) {
+fn keep_one(list: &mut Vec<&Candidate>, pool: &Pool<'_>) {
     let of = |is: &dyn Fn(&Candidate) -> bool| {
         let at = |wanted: &IpAddr| list.iter().position(|c| c.key.address == *wanted && is(c));
-        published.unwrap_or_default().iter().find_map(at)
+        pool.published.unwrap_or_default().iter().find_map(at)
     };
     let first_good = || list.iter().position(|c| pool.is_good(c));
     let at = of(&|c| pool.is_good(c)).or_else(|| of(&|_| true)).or_else(first_good).unwrap_or(0);
@@ -248,13 +247,8 @@ fn in_order(choice: &[&Candidate], published: Option<&[IpAddr]>) -> Vec<IpAddr> 
 }
 
 fn unique(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let mut seen = Vec::new();
-    for a in addresses {
-        if !seen.contains(&a) {
-            seen.push(a);
-        }
-    }
-    seen
+    let mut seen = BTreeSet::new();
+    addresses.filter(|address| seen.insert(*address)).collect()
 }
 
 /// Who would be published if all were well, as far as one answer allows.

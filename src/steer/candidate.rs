@@ -9,8 +9,8 @@ use super::gone::{self, Place};
 use super::host_hash::host_hash;
 use super::inputs::Inputs;
 use crate::model::{
-    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, FailureReason, Freshness,
-    Graces, HostName, Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
+    AddressEntry, Boottime, Check, CheckHealth, CheckState, Drain, Endpoint, EndpointName, Freshness, Graces, HostName,
+    Missing, Presence, Steering, TargetHealth, TargetKey, Zone, ZoneId,
 };
 
 /// All candidates of one name.
@@ -35,21 +35,10 @@ pub(super) struct Candidate {
     pub(super) stale: bool,
     pub(super) drained: bool,
     pub(super) standing: CandidateState,
-    /// Its deep check has neither passed nor failed decidedly since the agent began: what was known of it is forgotten,
-    /// and it may have been left for just that.
-    pub(super) unheard: bool,
     /// What speaks against it, if anything does.
     pub(super) charge: Option<Charge>,
     /// It was published before anything had been probed, and has not been found to work (`unproven`).
     pub(super) unproven: bool,
-    /// When it was last seen that nobody has ever reached it.
-    pub(super) never_reached: Option<Boottime>,
-    /// Some check that is not down has met a failure just now.
-    pub(super) failing: bool,
-    /// It says that it is overloaded, by some check.
-    pub(super) overloaded: bool,
-    /// Its path check passes, whatever its login says.
-    pub(super) connects: bool,
     /// When it stops to be kept for old times' sake: its endpoint left the config, or its source dropped it.
     pub(super) leaves_at: Option<Boottime>,
     /// The name left the config altogether.
@@ -83,6 +72,48 @@ pub(super) enum CandidateState {
 }
 
 impl Candidate {
+    /// What its check of this kind has found, if there is one.
+    pub(super) fn check(&self, check: Check) -> Option<&CheckHealth> {
+        self.health.as_ref()?.checks.get(&check)
+    }
+
+    /// When it was last seen that no attempt has ever reached it.
+    pub(super) fn never_reached(&self) -> Option<Boottime> {
+        self.check(Check::Path)?.never_reached
+    }
+
+    /// True if its path check passes, whatever its login says.
+    pub(super) fn connects(&self) -> bool {
+        let passes = |path: &CheckHealth| path.state.is_up() || path.successes_in_a_row > 0;
+        self.check(Check::Path).is_some_and(passes)
+    }
+
+    /// True if it says that it is overloaded, by some check.
+    pub(super) fn is_overloaded(&self) -> bool {
+        let says = |c: &CheckHealth| c.state == CheckState::Down { decided: None } && c.overloaded;
+        self.health.as_ref().is_some_and(|health| health.checks.values().any(says))
+    }
+
+    /// True if it may fail as things stand: some check that is not down has met a failure just now; or its deep check
+    /// has neither passed nor failed decidedly since the agent began, so that what was known of it is forgotten, and it
+    /// may have been left for just that.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.is_failing() || self.check(Check::Deep).is_some_and(|deep| deep.state == CheckState::Unknown)
+    }
+
+    /// True if some check that is not down has met a failure just now.
+    pub(super) fn is_failing(&self) -> bool {
+        let fails = |c: &CheckHealth| match c.state {
+            CheckState::Up { .. } => c.successes_in_a_row == 0,
+            // A login may pass at an address that is too slow for its path check.
+            CheckState::Unknown => c.failing_since.is_some(),
+            CheckState::Down { .. } => false,
+        };
+        // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes
+        // away.
+        self.health.as_ref().is_some_and(|health| charge::in_force(health).any(|(_, check)| fails(check)))
+    }
+
     /// True if nothing but choice keeps it from being published.
     pub(super) fn serves(&self) -> bool {
         matches!(self.standing, CandidateState::Trusted | CandidateState::Up)
@@ -114,16 +145,12 @@ struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// True if the cloud's latest list lacks it.
-    fn is_missing(&self) -> bool {
-        self.missing().next().is_some()
-    }
-
     /// True if the config has it, and the cloud no longer does, as two lists agree.
     fn is_gone(&self) -> bool {
         self.endpoint.1.presence == Presence::Configured && self.missing().any(|missing| missing.confirmed.is_some())
     }
 
+    /// Since when the cloud's latest lists lack it: the endpoint, the zone.
     fn missing(&self) -> impl Iterator<Item = Missing> {
         let endpoint = self.endpoint.1;
         let zone = self.zone.and_then(|zone| endpoint.zones.get(zone)).and_then(|zone| zone.missing);
@@ -144,7 +171,7 @@ pub(super) fn gather(inputs: &Inputs<'_>) -> BTreeMap<HostName, Candidates> {
         // Registered even without an address, so that what is published of the name stays (B1).
         let nobody_yet = || Candidates { list: Vec::new(), pinned, steering, missing: true };
         let of_name = names.entry(claim.name.clone()).or_insert_with(nobody_yet);
-        of_name.missing &= claim.is_missing();
+        of_name.missing &= claim.missing().next().is_some();
         of_name.list.extend(candidates(&claim, inputs));
     }
     for candidates in names.values_mut() {
@@ -226,13 +253,8 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
             // A zone's own name has nowhere else to go.
             drained: claim.zone.is_none() && is_drained(inputs, name, zone),
             standing: standing(endpoint.probed, health.as_deref(), inputs.now.boottime),
-            unheard: is_unheard(health.as_deref()),
             unproven: unproven.is_some_and(|unproven| unproven.contains(address)),
-            never_reached: never_reached(health.as_deref()),
             charge: charge::charge(health.as_deref()),
-            failing: is_failing(health.as_deref()),
-            overloaded: is_overloaded(health.as_deref()),
-            connects: connects(health.as_deref()),
             leaves_at: claim.until.into_iter().chain(retirement).min(),
             removed: claim.until.is_some(),
             departed: claim.until.is_some(),
@@ -246,40 +268,6 @@ fn candidates(claim: &Claim<'_>, inputs: &Inputs<'_>) -> Vec<Candidate> {
     addresses.filter(|(_, (_, entry))| !only_former || former(entry)).map(|(zone, a)| candidate(zone, a)).collect()
 }
 
-/// When it was last seen that nobody has ever reached it.
-fn never_reached(health: Option<&TargetHealth>) -> Option<Boottime> {
-    health?.checks.get(&Check::Path)?.never_reached
-}
-
-fn connects(health: Option<&TargetHealth>) -> bool {
-    let path = health.and_then(|health| health.checks.get(&Check::Path));
-    path.is_some_and(|path| matches!(path.state, CheckState::Up { .. }) || path.successes_in_a_row > 0)
-}
-
-fn is_failing(health: Option<&TargetHealth>) -> bool {
-    let fails = |c: &CheckHealth| match c.state {
-        CheckState::Up { .. } => c.successes_in_a_row == 0,
-        // A login may pass at an address that is too slow for its path check.
-        CheckState::Unknown => c.failing_since.is_some(),
-        CheckState::Down { .. } => false,
-    };
-    // What a login met on the way is the path's, and over once that is up: in a fleet the next one may be minutes away.
-    health.is_some_and(|health| charge::in_force(health).any(|(_, check)| fails(check)))
-}
-
-fn is_overloaded(health: Option<&TargetHealth>) -> bool {
-    let says = |c: &CheckHealth| {
-        let last = c.last.as_ref().and_then(|last| last.outcome.as_ref().err());
-        c.state == CheckState::Down { decided: None } && last.is_some_and(|f| f.reason == FailureReason::Overloaded)
-    };
-    health.is_some_and(|health| health.checks.values().any(says))
-}
-
-fn is_unheard(health: Option<&TargetHealth>) -> bool {
-    let deep = health.and_then(|health| health.checks.get(&Check::Deep));
-    deep.is_some_and(|deep| deep.state == CheckState::Unknown)
-}
-
 fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool {
     let Zone::Known(id) = zone else { return false };
     let covers = |d: &Drain| d.endpoint.as_ref().is_none_or(|e| e == endpoint);
@@ -290,12 +278,7 @@ fn is_drained(inputs: &Inputs<'_>, endpoint: &EndpointName, zone: &Zone) -> bool
 /// When this host heeds a drain no more. It ends at all hosts of a fleet at one instant, and they return one after the
 /// other.
 fn drain_ends(zone: &ZoneId, drain: &Drain, inputs: &Inputs<'_>) -> Boottime {
-    let spread = inputs.policy.spread;
-    if spread.is_zero() {
-        drain.until
-    } else {
-        drain.until.after(spread.mul_f64(host_hash(inputs.host, zone.as_str())))
-    }
+    drain.until.after(inputs.policy.spread.mul_f64(host_hash(inputs.host, zone.as_str())))
 }
 
 fn standing(probed: bool, health: Option<&TargetHealth>, now: Boottime) -> CandidateState {

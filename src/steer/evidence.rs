@@ -18,7 +18,7 @@
 use super::candidate::{Candidate, CandidateState};
 use super::charge::Charge;
 use super::inputs::Inputs;
-use crate::model::{Boottime, Check, CheckHealth, CheckState, Span, TargetHealth};
+use crate::model::{Boottime, Check, CheckHealth, Span, TargetHealth};
 
 impl Candidate {
     /// True if `other` proves that what this one fails by is its own fault (B4).
@@ -31,12 +31,12 @@ impl Candidate {
 impl Charge {
     /// True if `other`, an address of the same name that nothing speaks against, proves it.
     pub(super) fn is_proven_by(&self, other: &Candidate, inputs: &Inputs<'_>) -> bool {
-        let Some(health) = &other.health else {
+        if other.health.is_none() {
             let trusted = other.standing == CandidateState::Trusted && self.trust_at() <= inputs.now.boottime;
             return trusted && reaches_anybody(inputs, self.decided);
-        };
-        let same = health.checks.get(&self.check);
-        let strongest = if self.check == Check::Deep { same.or(health.checks.get(&Check::Path)) } else { same };
+        }
+        let same = other.check(self.check);
+        let strongest = if self.check == Check::Deep { same.or(other.check(Check::Path)) } else { same };
         strongest.is_some_and(|check| self.is_proven_by_check(check, same.is_some()))
     }
 
@@ -49,7 +49,7 @@ impl Charge {
         let beside = |run: Span| self.failures.last >= run.first.max(theirs.since.boottime);
         let younger =
             |run: Span| run.last >= self.decided && beside(run) && (!(same && self.check == Check::Deep) || again(run));
-        let up = matches!(theirs.state, CheckState::Up { .. }) && theirs.successes_in_a_row > 0;
+        let up = theirs.state.is_up() && theirs.successes_in_a_row > 0;
         up && theirs.successes.is_some_and(younger)
     }
 }

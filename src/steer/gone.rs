@@ -14,9 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inputs::Inputs;
-use crate::model::{
-    Boottime, Check, CheckState, Endpoint, EndpointName, Missing, Plan, Presence, SourceKind, TargetKey, Zone,
-};
+use crate::model::{Boottime, Check, Endpoint, EndpointName, Missing, Plan, Presence, SourceKind, TargetKey, Zone};
 
 /// How long an endpoint that proves itself is kept, beyond the grace.
 const PUT_OFF_AT_MOST: Duration = Duration::from_secs(24 * 3600);
@@ -89,7 +87,7 @@ impl<'a> Place<'a> {
         let answers = |(zone, address): (&Zone, IpAddr)| {
             let key = TargetKey { endpoint: name.clone(), zone: zone.clone(), address };
             let path = inputs.health.targets.get(&key).and_then(|health| health.checks.get(&Check::Path));
-            path.is_some_and(|path| !matches!(path.state, CheckState::Down { .. })) && !is_of_another(&key, inputs)
+            path.is_some_and(|path| !path.state.is_down()) && !is_of_another(&key, inputs)
         };
         endpoint.proves_itself && self.addresses().any(answers)
     }

@@ -24,6 +24,7 @@ mod slow;
 mod unproven;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::model::{Answer, AnswerReason, EndpointName, EventKind, HostName, Now, Plan, Withdrawal};
 use candidate::Candidates;
@@ -46,7 +47,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
             continue;
         };
         let left = reason::left(candidates, &chosen, previous);
-        let reason = reason::of(candidates, &chosen, &left, inputs);
+        let reason = reason::reason(candidates, &chosen, &left, inputs);
         let unproven = unproven::remaining(candidates, &chosen.addresses, previous.is_none());
         turns.extend(chosen.wake);
         plan.answers.insert(name.clone(), Answer { addresses: chosen.addresses, standby: chosen.standby, reason });
@@ -110,17 +111,15 @@ fn changes(previous: Option<&Plan>, plan: &Plan) -> Vec<EventKind> {
 
 fn lost(previous: Option<&Plan>, names: &BTreeMap<HostName, Candidates>, plan: &Plan) -> BTreeSet<EndpointName> {
     let Some(previous) = previous else { return BTreeSet::new() };
-    let gone = |name: &HostName| {
-        let new = plan.answers.get(name);
-        let old = previous.answers.get(name).filter(|_| new.is_some_and(|n| n.reason == AnswerReason::FailedOver));
-        let (old, new) = (old.map(|a| &a.addresses), new.map(|a| &a.addresses));
-        old.into_iter().flatten().filter(move |a| !new.is_some_and(|n| n.contains(a))).copied().collect::<BTreeSet<_>>()
-    };
-    let of = |(name, c): (&HostName, &Candidates)| {
-        let gone = gone(name);
-        c.list.iter().filter(|c| gone.contains(&c.key.address)).map(|c| c.key.endpoint.clone()).collect::<Vec<_>>()
-    };
-    names.iter().flat_map(of).collect()
+    let lost = names.iter().flat_map(|(name, c)| {
+        let old = previous.answers.get(name);
+        let new = plan.answers.get(name).filter(|new| new.reason == AnswerReason::FailedOver);
+        let had = move |a: &IpAddr| old.is_some_and(|old| old.addresses.contains(a));
+        let lacks = move |a: &IpAddr| new.is_some_and(|new| !new.addresses.contains(a));
+        let gone = c.list.iter().map(|c| &c.key).filter(move |key| had(&key.address) && lacks(&key.address));
+        gone.map(|key| key.endpoint.clone())
+    });
+    lost.collect()
 }
 
 #[cfg(test)]

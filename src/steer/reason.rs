@@ -23,9 +23,9 @@ use std::net::IpAddr;
 use super::answer::{self, Chosen};
 use super::candidate::{Candidate, CandidateState, Candidates};
 use super::inputs::Inputs;
-use crate::model::{Answer, AnswerReason, Answers, CheckHealth, CheckState, TargetHealth};
+use crate::model::{Answer, AnswerReason, Answers, CheckHealth, TargetHealth};
 
-pub(super) fn of(
+pub(super) fn reason(
     candidates: &Candidates,
     chosen: &Chosen,
     left: &BTreeSet<IpAddr>,
@@ -64,13 +64,13 @@ pub(super) fn of(
 
 /// Down by any check, whether it tells where a name may point or not.
 fn is_down(c: &Candidate) -> bool {
-    c.health.as_ref().is_some_and(|health| matches!(health.summary(), CheckState::Down { .. }))
+    c.health.as_ref().is_some_and(|health| health.summary().is_down())
 }
 
 /// Left out because it is dead, on hold or overloaded.
 fn is_away(c: &Candidate, chosen: &Chosen) -> bool {
     let sick = matches!(c.standing, CandidateState::Down | CandidateState::Holding(_) | CandidateState::Recovering);
-    let never_worked = c.unproven && c.never_reached.is_some();
+    let never_worked = c.unproven && c.never_reached().is_some();
     (sick || never_worked || chosen.shed.contains(&c.key)) && !chosen.addresses.contains(&c.key.address)
 }
 

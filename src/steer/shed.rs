@@ -74,7 +74,7 @@ enum Pressure {
 }
 
 /// Decides for one name.
-pub(super) fn of(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
+pub(super) fn decide(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
     let mut shed = Shed::default();
     // Nearly always nobody ever was.
     if candidates.pinned || !candidates.list.iter().any(|c| runs(c).next().is_some()) {
@@ -152,7 +152,7 @@ fn pressure(group: &Group<'_>) -> Pressure {
         let there = group.others.iter().filter_map(|c| serves(c, check, here, group.kind)).min();
         return there.map_or(Pressure::Stuck, |there| Pressure::Outward(there.max(since(here.1))));
     }
-    let is_up = |health: &CheckHealth| matches!(health.state, CheckState::Up { .. });
+    let is_up = |health: &CheckHealth| health.state.is_up();
     // What only begins to answer again is not up yet: who left waits for it.
     if group.runs().any(|(_, health, _)| !is_up(health) && health.successes_in_a_row > 0) {
         return Pressure::Stuck;
@@ -166,7 +166,7 @@ fn pressure(group: &Group<'_>) -> Pressure {
 /// The check by which the whole group has been overloaded for long enough, and the member that was last to be.
 fn overloaded<'a>(group: &Group<'a>) -> Option<(Check, (&'a Load, OverloadRun))> {
     let lasting = |c: &'a Candidate, check: Check| {
-        let load = &c.health.as_ref()?.checks.get(&check)?.load;
+        let load = &c.check(check)?.load;
         let run = load.overload.filter(|run| run.kind == group.kind && run.lasts && run.third.is_some())?;
         Some((load, run))
     };
@@ -175,7 +175,7 @@ fn overloaded<'a>(group: &Group<'a>) -> Option<(Check, (&'a Load, OverloadRun))>
         let tells = |c: &&&'a Candidate| c.standing != CandidateState::Down || lasting(c, check).is_some();
         let asked = group.members.iter().filter(tells);
         let known = |health: &CheckHealth| health.state != CheckState::Unknown || health.load.overload.is_some();
-        let asked = asked.filter(|c| c.health.as_ref().is_some_and(|h| h.checks.get(&check).is_some_and(known)));
+        let asked = asked.filter(|c| c.check(check).is_some_and(known));
         let all = asked.map(|c| lasting(c, check)).collect::<Option<Vec<_>>>()?;
         all.into_iter().max_by_key(|(_, run)| since(*run)).map(|last| (check, last))
     })
@@ -192,7 +192,7 @@ fn since(run: OverloadRun) -> Boottime {
 
 /// Since when this other one has been seen to do better, if it has.
 fn serves(c: &Candidate, check: Check, (load, run): (&Load, OverloadRun), kind: Overload) -> Option<Boottime> {
-    let theirs = c.health.as_ref()?.checks.get(&check)?;
+    let theirs = c.check(check)?;
     let passing_since = theirs.load.passing_since?;
     let younger = theirs.last_success_started.is_some_and(|started| started >= run.first);
     let better = c.standing == CandidateState::Up && !c.drained && younger && !theirs.load.slow;

@@ -14,7 +14,7 @@ use super::shed::{MOST, Shed, reached};
 use crate::model::{Boottime, OVERLOAD_RAMP, Slowness};
 
 /// Decides for what is left of one name's pool before its preference chooses.
-pub(super) fn of(choice: &[&Candidate], published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
+pub(super) fn decide(choice: &[&Candidate], published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
     let mut shed = Shed::default();
     for c in choice {
         let Some(slow) = slowness(c) else { continue };

@@ -128,23 +128,12 @@ fn health(state: CheckState, successes: u32, last_success: Option<u64>, failing_
     let up = matches!(state, CheckState::Up { .. });
     CheckHealth {
         state,
-        since: now(0),
-        to_change: 1,
         failing_since: failing_since.map(at),
         successes_in_a_row: successes,
         last_success_started: last_success.map(at),
         successes: last_success.map(|s| Span { first: at(if up { 0 } else { s }), last: at(s) }),
-        never_reached: None,
-        proved: None,
         moving: failed_first.map(|first| Span { first, last: decided.unwrap_or(first).max(first) }),
-        on_the_way: false,
-        last: None,
-        last_failure: None,
-        load: crate::model::Load::default(),
-        slow: None,
-        certificate: None,
-        remark: None,
-        stats: crate::model::CheckStats::default(),
+        ..CheckHealth::unknown(now(0))
     }
 }
 
@@ -186,8 +175,7 @@ fn what_is_not_published_waits_for_the_first_word_of_its_deep_check() {
     world.set(1, down(990, 993));
     assert_eq!(world.answer(&[1]).0, ips(&[2]), "nor where nothing else serves");
     world.set(1, up(999));
-    let last = Some(crate::model::LastResult { at: now(999), outcome: Ok(crate::model::Timings::default()) });
-    world.set_check(2, Check::Deep, CheckHealth { last, ..up(999) });
+    world.set_check(2, Check::Deep, up(999));
     assert_eq!(world.answer(&[1]).0, ips(&[1, 2]));
 }
 

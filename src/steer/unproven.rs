@@ -17,9 +17,9 @@ use crate::model::{Check, TargetHealth};
 
 /// True if it has to leave for one of these.
 pub(super) fn gives_way<'a>(c: &Candidate, mut others: impl Iterator<Item = &'a Candidate>) -> bool {
-    let Some(seen) = c.never_reached.filter(|_| c.unproven) else { return false };
+    let Some(seen) = c.never_reached().filter(|_| c.unproven) else { return false };
     let works = |other: &Candidate| {
-        let path = other.health.as_ref().and_then(|health| health.checks.get(&Check::Path)?.successes);
+        let path = other.check(Check::Path).and_then(|path| path.successes);
         other.standing == CandidateState::Up && path.is_some_and(|run| run.first <= seen)
     };
     others.any(|other| other.key.address != c.key.address && works(other))

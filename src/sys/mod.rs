@@ -10,6 +10,7 @@ pub mod file_lock;
 pub mod file_stamp;
 pub mod heartbeat;
 pub mod identity;
+pub mod in_force;
 pub mod lock;
 pub mod log_queue;
 pub mod peer;

@@ -13,7 +13,6 @@ use super::settings::{self, probes};
 use super::start::{cache, host_facts, recall, tls_budget};
 use super::{host, steering};
 use crate::cloud::credentials::Credentials;
-use crate::cloud::metadata::InstanceFacts;
 use crate::config::Config;
 use crate::discover::rounds::{self, Said};
 use crate::discover::{Api, Cache, Memory, Round, SourceError, fold};
@@ -27,6 +26,7 @@ use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue;
 use crate::sys::heartbeat::Stages;
+use crate::sys::in_force::Projection;
 
 /// However slow the targets are, their first verdicts are not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,26 +88,20 @@ pub struct Planned {
 
 /// Finds out where we are, as far as the endpoints of the config need it.
 async fn whereabouts(config: &Config, context: LookupContext) -> Whereabouts {
-    if host::needs_to_ask(config) {
-        ask_metadata(config, context).await
-    } else {
-        Whereabouts { host: host_facts(config, None), error: None }
-    }
+    look_around(config, host::needs_to_ask(config), context).await
 }
 
 /// Finds out in which region and VPC we are, for whoever wants to see every endpoint there.
 pub async fn whereabouts_for_all(config: &Config, context: LookupContext) -> Whereabouts {
-    match (&config.host.region, &config.host.vpc_id) {
-        (Some(_), Some(_)) => Whereabouts { host: host_facts(config, None), error: None },
-        _ => ask_metadata(config, context).await,
-    }
+    look_around(config, config.host.region.is_none() || config.host.vpc_id.is_none(), context).await
 }
 
-async fn ask_metadata(config: &Config, LookupContext { scope, clock }: LookupContext) -> Whereabouts {
-    let told: Result<InstanceFacts, String> = match cloud::metadata(config, scope, clock) {
-        Ok(metadata) => metadata.facts().await.map_err(|e| e.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+/// What the config says, and the metadata service if it is to be asked.
+async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock }: LookupContext) -> Whereabouts {
+    if !asks {
+        return Whereabouts { host: host_facts(config, None), error: None };
+    }
+    let told = cloud::instance_facts(config, scope, clock).await;
     Whereabouts { host: host_facts(config, told.as_ref().ok()), error: told.err() }
 }
 
@@ -233,7 +227,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
     let probes = probes(config);
     let work = TargetSet::from_inventory(inventory, &probes);
     let patience = patience(&probes).min(PATIENCE);
-    let (inventory, probes) = (watch::Sender::new(Arc::new(inventory.clone())), watch::Sender::new(Arc::new(probes)));
+    let inventory = watch::Sender::new(Arc::new(inventory.clone()));
     let view = watch::Sender::<Arc<HealthView>>::default();
     let probers = Probers::new(clock).with_tls_budget(tls_budget(config, clock));
     let runner = Runner {
@@ -242,7 +236,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
         beat: Stages::new(clock).add("probe", PATIENCE),
         seed: fastrand::u64(..),
         inventory: inventory.subscribe(),
-        probes: probes.subscribe(),
+        probes: Projection::new(watch::channel(probes).1, Probes::clone),
         view: view.clone(),
         // Nobody listens.
         events: event_queue::queue().0,
@@ -273,7 +267,7 @@ fn patience(probes: &Probes) -> Duration {
 /// began after that was decided (B4); and a success of anybody since they began to fail, if anybody works at all (B5).
 fn is_judged(work: &TargetSet, view: &HealthView) -> bool {
     let of = |key: &TargetKey| view.targets.get(key);
-    let works = |health: &&Arc<TargetHealth>| matches!(health.summary(), CheckState::Up { .. });
+    let works = |health: &&Arc<TargetHealth>| health.summary().is_up();
     let latest = view.targets.values().filter(works).map(|health| last_success(health)).max();
     let vouched =
         |check: &CheckHealth| check.failing_since.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)));
@@ -293,8 +287,7 @@ fn is_judged(work: &TargetSet, view: &HealthView) -> bool {
 
 /// Of our own faults there is never a verdict, and what moves no name need not be waited for.
 fn is_never_judged(check: &CheckHealth) -> bool {
-    let failure = check.last.as_ref().and_then(|last| last.outcome.as_ref().err());
-    failure.is_some_and(|f| !f.reason.moves_a_name())
+    check.shown.failing().is_some_and(|f| !f.reason.moves_a_name())
 }
 
 fn last_success(health: &TargetHealth) -> Option<Boottime> {
@@ -302,10 +295,7 @@ fn last_success(health: &TargetHealth) -> Option<Boottime> {
 }
 
 fn has_answered_since(check: &CheckHealth, at: Boottime) -> bool {
-    match check.state {
-        CheckState::Up { .. } => check.last_success_started.is_some_and(|s| s > at),
-        CheckState::Unknown | CheckState::Down { .. } => true,
-    }
+    !check.state.is_up() || check.last_success_started > Some(at)
 }
 
 #[cfg(test)]

@@ -51,7 +51,9 @@ fn down(decided: Option<u64>) -> CheckHealth {
 
 fn failed(reason: FailureReason) -> CheckHealth {
     let last = LastResult { at: Now::default(), outcome: Err(Failure::new(reason, "x")) };
-    CheckHealth { last: Some(last), ..unknown() }
+    let mut failed = unknown();
+    failed.shown.last = Some(last);
+    failed
 }
 
 #[test]

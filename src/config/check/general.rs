@@ -53,7 +53,6 @@ fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {
     }
 }
 
-
 /// `[steering]`
 pub(super) fn steering(mut section: Section<'_>) -> Option<Steering> {
     let prefer = section.value("prefer", |n| read::word(n, Prefer::WORDS));

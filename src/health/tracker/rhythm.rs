@@ -32,7 +32,7 @@ impl Tracker {
         if self.is_rising() || (!self.is_down() && self.run.failures > 0) {
             Next::Edge(until(fast_interval))
         } else if self.is_down() {
-            let since = self.since.boottime.max(self.proof_wanted_since.unwrap_or_default());
+            let since = self.health.since.boottime.max(self.proof_wanted_since.unwrap_or_default());
             Next::Regular(until(Sparing::interval_while_down(now.since(since)).max(interval)))
         } else {
             Next::Regular(until(sparing.interval_while_settled(interval)))
@@ -44,13 +44,15 @@ impl Tracker {
     fn scheduled(&self, now: Boottime) -> Next {
         let Schedule { interval, fast_interval, .. } = self.rules.schedule;
         let until = |wait: Duration| self.last_begun.after(wait).since(now);
-        let newest_success = self.last_success_started;
+        let newest_success = self.health.last_success_started;
         let unanswered = self.in_flight.iter().any(|s| newest_success.is_none_or(|n| *s > n));
-        let settled_down = matches!(self.state, CheckState::Down { decided: Some(_) });
+        let settled_down = matches!(self.health.state, CheckState::Down { decided: Some(_) });
         let hedged = !settled_down && (unanswered || (self.run.failures > 0 && !self.is_down()));
+        // The next results tell whether the link loses packets.
+        let suspicious = self.packets.suspects() && !self.is_down();
         if !self.may_begin() || (settled_down && unanswered) {
             Next::OnAnswer
-        } else if self.is_rising() || hedged || self.suspects_loss() {
+        } else if self.is_rising() || hedged || suspicious {
             Next::Edge(until(fast_interval))
         } else if self.proves_itself(now) {
             Next::Edge(until(interval.min(2 * fast_interval)))
@@ -70,12 +72,7 @@ impl Tracker {
     /// Up again for so short a time that what flaps would show: a hold is worth what is probed meanwhile.
     fn proves_itself(&self, now: Boottime) -> bool {
         const LONGEST: Duration = Duration::from_secs(10);
-        let held = matches!(self.state, CheckState::Up { hold_until: Some(until) } if until > now);
-        held && self.rules.check == Check::Path && now.since(self.since.boottime) < self.rules.hold.min(LONGEST)
-    }
-
-    /// True while the next results tell whether the link loses packets.
-    fn suspects_loss(&self) -> bool {
-        self.packets.suspects() && !self.is_down()
+        let held = matches!(self.health.state, CheckState::Up { hold_until: Some(until) } if until > now);
+        held && self.rules.check == Check::Path && now.since(self.health.since.boottime) < self.rules.hold.min(LONGEST)
     }
 }

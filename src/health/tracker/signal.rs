@@ -24,7 +24,7 @@ impl Signal {
     /// found: it answers again.
     #[must_use]
     pub fn calls_for_deep_check(&self, deep: CheckState) -> bool {
-        matches!(self, Self::Answers | Self::CameUp { .. }) && matches!(deep, CheckState::Down { .. })
+        matches!(self, Self::Answers | Self::CameUp { .. }) && deep.is_down()
     }
 
     /// True if a sibling whose check stands so should be probed at once.
@@ -33,7 +33,7 @@ impl Signal {
         match self {
             Self::EdgeBegan(_) | Self::WentDown(_) => true,
             // With `rise` 1, or from unknown, the latter is the first success.
-            Self::Answers | Self::CameUp { .. } => matches!(sibling, CheckState::Down { .. }),
+            Self::Answers | Self::CameUp { .. } => sibling.is_down(),
         }
     }
 }

@@ -241,7 +241,7 @@ fn a_fault_of_our_own_is_no_failure_of_the_target() {
         assert_eq!(probe(&mut t, ms, Some(Local)).signal, None);
     }
     assert_eq!(t.health().state, CheckState::Up { hold_until: None });
-    assert_eq!(t.health().stats.failures[&Local], 10);
+    assert_eq!(t.health().shown.stats.failures[&Local], 10);
 }
 
 #[test]
@@ -287,8 +287,8 @@ proptest! {
             shuffled.insert(&seen(i as u64, 1000, reason(outcomes[i])));
         }
         prop_assert_eq!(sorted.present_run(), shuffled.present_run());
-        prop_assert_eq!(sorted.latest_runs(), shuffled.latest_runs());
-        prop_assert_eq!(sorted.last_success_started(), shuffled.last_success_started());
+        prop_assert_eq!(sorted.latest_successes(), shuffled.latest_successes());
+        prop_assert_eq!(sorted.latest_moving(), shuffled.latest_moving());
     }
 
     /// Down needs a full run or a full bucket; up from down needs `rise`; nothing panics; waits are bounded.

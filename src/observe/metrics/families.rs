@@ -8,7 +8,7 @@ use super::family::{Family, Histogram, Labels, labels};
 use crate::model::limits::{CapCounts, Capped};
 use crate::model::{
     AnswerHistory, ApiState, BusinessStatus, Check, CheckHealth, CheckState, CloudFacts, DNS_DURATION_BUCKETS,
-    DnsCounts, Endpoint, EndpointName, HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt,
+    DnsCounts, Endpoint, EndpointName, HealthView, HostFacts, HostName, Inventory, Now, PlanState, Receipt, Receipts,
     TargetHealth, TargetKey, Verdict, Zone, ZoneEntry,
 };
 use crate::observe::status::hosts_in_sync;
@@ -45,7 +45,7 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
     all.extend([probe_late(health), target_up(health), target_slow(health), target_transitions(health)]);
     all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
     all.extend([in_sync(snapshot)]);
-    all.extend(receipts.hosts.iter().flat_map(hosts));
+    all.extend(receipts.receipt(Receipts::HOSTS).into_iter().flat_map(hosts));
     all.extend(dns.iter().flat_map(dns_families));
     all.extend(config_families(config));
     all.push(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
@@ -190,7 +190,7 @@ fn zoned<T>(zones: Zoned<'_, T>) -> impl Iterator<Item = (Labels, T)> {
 
 fn probe_success(health: &HealthView) -> Family {
     let latest = checks(health).filter_map(|(TargetKey { endpoint, zone, address }, check, state)| {
-        let last = state.last.as_ref()?;
+        let last = state.shown.last.as_ref()?;
         let labels = labels([("endpoint", endpoint), ("zone", zone), ("address", address), ("check", &check)]);
         Some((labels, last.outcome.is_ok()))
     });
@@ -199,15 +199,15 @@ fn probe_success(health: &HealthView) -> Family {
 
 fn probe_duration(health: &HealthView) -> Family {
     let zones = by_zone(health, |sum: &mut Histogram, check| {
-        sum.sum += check.stats.duration_sum.as_secs_f64();
-        sum.counts.iter_mut().zip(check.stats.durations).for_each(|(a, b)| *a += b);
+        sum.sum += check.shown.stats.duration_sum.as_secs_f64();
+        sum.counts.iter_mut().zip(check.shown.stats.durations).for_each(|(a, b)| *a += b);
     });
     Family::histogram("privatelink_probe_duration_seconds", "Duration of successful probes.").samples(zoned(zones))
 }
 
 fn probe_failures(health: &HealthView) -> Family {
     let zones = by_zone(health, |sum: &mut BTreeMap<_, u64>, check| {
-        check.stats.failures.iter().for_each(|(reason, n)| *sum.entry(*reason).or_default() += n);
+        check.shown.stats.failures.iter().for_each(|(reason, n)| *sum.entry(*reason).or_default() += n);
     });
     let reasons = zoned(zones).flat_map(|(labels, reasons)| {
         reasons.into_iter().map(move |(reason, n)| {
@@ -219,12 +219,12 @@ fn probe_failures(health: &HealthView) -> Family {
 }
 
 fn probes(health: &HealthView) -> Family {
-    let zones = by_zone(health, |sum: &mut u64, check| *sum += check.stats.probes);
+    let zones = by_zone(health, |sum: &mut u64, check| *sum += check.shown.stats.probes);
     Family::counter("privatelink_probes_total", "Finished probes.").samples(zoned(zones))
 }
 
 fn probe_late(health: &HealthView) -> Family {
-    let zones = by_zone(health, |max: &mut Duration, check| *max = check.stats.late.max(*max));
+    let zones = by_zone(health, |max: &mut Duration, check| *max = check.shown.stats.late.max(*max));
     Family::gauge("privatelink_probe_late_seconds", "By how much the latest probe started late.")
         .samples(zoned(zones).map(|(labels, late)| (labels, late.as_secs_f64())))
 }
@@ -265,7 +265,7 @@ fn target_slow(health: &HealthView) -> Family {
 }
 
 fn target_transitions(health: &HealthView) -> Family {
-    let sum = |target: &TargetHealth| target.checks.values().map(|c| c.stats.transitions).sum::<u64>();
+    let sum = |target: &TargetHealth| target.checks.values().map(|c| c.shown.stats.transitions).sum::<u64>();
     Family::counter("privatelink_target_transitions_total", "Changes between up and down.")
         .samples(health.targets.iter().map(|(key, target)| (target_labels(key), sum(target))))
 }

@@ -5,7 +5,6 @@
 
 mod credentials;
 mod discovery;
-mod dns;
 mod evidence;
 mod former;
 mod problems;

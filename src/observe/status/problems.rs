@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::latest_failure;
-use super::{credentials, discovery, dns, evidence, former};
-use crate::model::{CheckState, HostName, PublishErrorKind, Receipt, Slowness, TargetKey, Verdict};
+use super::{credentials, discovery, evidence, former};
+use crate::model::{CheckState, HostName, PublishErrorKind, Receipt, Receipts, Slowness, TargetKey, Verdict};
 use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
@@ -16,7 +16,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     all.extend(evidence::weaker(snapshot));
     all.extend(publishing(snapshot));
     all.extend(left_out(snapshot));
-    all.extend(dns::silent(snapshot));
+    all.extend(snapshot.receipts.0.values().flat_map(|publisher| publisher.failed_places().cloned()));
     all.extend(discovery::found(snapshot));
     all.extend(credentials::problem(&snapshot.api));
     all.extend(discovery::sources(snapshot));
@@ -48,28 +48,35 @@ fn none(problems: Vec<String>) -> Result<(), Vec<String>> {
 /// Whether the hosts file holds the present plan; `None` if nothing is published there. A name that is shadowed or
 /// refused is a problem of its own: the block is what it can be.
 pub(in crate::observe) fn hosts_in_sync(snapshot: &Snapshot) -> Option<bool> {
-    snapshot.config.hosts_path.as_ref()?;
-    Some(receipt_problem(snapshot).is_none())
+    snapshot.config.publishers.contains_key(Receipts::HOSTS).then(|| in_sync(snapshot, Receipts::HOSTS))
 }
 
-/// Why the receipt does not say that the plan is in force.
-fn receipt_problem(snapshot: &Snapshot) -> Option<String> {
-    let Some(receipt) = &snapshot.receipts.hosts else { return Some("no word from the writer yet".to_owned()) };
-    if let Some(silent) = snapshot.receipts.hosts_silent(snapshot.now.boottime) {
-        return Some(format!("the hosts writer has shown no sign of life for {} s", silent.as_secs()));
+/// Whether a publisher has the present plan, and shows all of it.
+pub(super) fn in_sync(snapshot: &Snapshot, publisher: &str) -> bool {
+    receipt_problem(snapshot, publisher).is_none()
+}
+
+/// Why the receipt of a publisher does not say that the plan is in force.
+fn receipt_problem(snapshot: &Snapshot, publisher: &str) -> Option<String> {
+    let state = snapshot.receipts.0.get(publisher);
+    let Some((state, receipt)) = state.and_then(|state| Some((state, state.receipt.as_ref()?))) else {
+        return Some("no word from the writer yet".to_owned());
+    };
+    if let Some(silent) = state.silent(snapshot.now.boottime) {
+        return Some(format!("the {publisher} writer has shown no sign of life for {} s", silent.as_secs()));
     }
     if let Some(error) = receipt.error {
         return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
     }
     let Some(plan) = &snapshot.plan.plan else { return Some("no plan yet".to_owned()) };
-    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
-    if receipt.digest.as_ref() != digest {
+    let digest = snapshot.plan.digest.as_ref();
+    if !state.has(digest) {
         return Some("the present plan is not written yet".to_owned());
     }
     let lacking = plan
         .answers
         .keys()
-        .filter(|name| matches!(receipt.verdict(name, digest), Verdict::Pending | Verdict::UnsupportedMetadata));
+        .filter(|name| matches!(state.verdict(name, digest), Verdict::Pending | Verdict::UnsupportedMetadata));
     match lacking.count() {
         0 => None,
         n => Some(format!("{n} {} not written", if n == 1 { "name is" } else { "names are" })),
@@ -89,24 +96,39 @@ fn describe(error: PublishErrorKind) -> &'static str {
 
 fn publishing(snapshot: &Snapshot) -> Vec<String> {
     let Some(plan) = &snapshot.plan.plan else { return vec!["no plan yet".to_owned()] };
-    let mut problems: Vec<String> = dns::problem(snapshot).into_iter().collect();
+    let mut problems: Vec<String> = stub_problem(snapshot).into_iter().collect();
     problems.extend(discovery::nameless(snapshot));
-    let Some(path) = &snapshot.config.hosts_path else { return problems };
-    if let Some(why) = receipt_problem(snapshot) {
-        problems.push(format!("{} is not in sync: {why}", path.display()));
-    }
-    if let Some(receipt) = &snapshot.receipts.hosts {
-        if receipt.in_conflict {
-            problems.push(format!("{}: somebody keeps removing our block", path.display()));
+    for (publisher, place) in snapshot.config.publishers.iter().filter(|(name, _)| **name != Receipts::DNS) {
+        if let Some(why) = receipt_problem(snapshot, publisher) {
+            problems.push(format!("{place} is not in sync: {why}"));
         }
-        problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, receipt)));
+        if let Some(receipt) = snapshot.receipts.receipt(publisher) {
+            if receipt.in_conflict {
+                problems.push(format!("{place}: somebody keeps removing our block"));
+            }
+            problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, receipt)));
+        }
     }
     problems
 }
 
+/// Why names are not served by the stub, if they should be.
+fn stub_problem(snapshot: &Snapshot) -> Option<String> {
+    if !snapshot.config.publishers.contains_key(Receipts::DNS) || in_sync(snapshot, Receipts::DNS) {
+        return None;
+    }
+    Some(match snapshot.receipts.receipt(Receipts::DNS) {
+        Some(receipt) if receipt.digest.is_some() && receipt.digest != snapshot.plan.digest => {
+            "the DNS stub does not serve the present plan yet".to_owned()
+        }
+        Some(_) => "the DNS stub is not heard anywhere".to_owned(),
+        None => "the DNS stub has not begun to serve yet".to_owned(),
+    })
+}
+
 /// What the writer left out of answers that it wrote otherwise: the block is what it can be.
 fn left_out(snapshot: &Snapshot) -> Vec<String> {
-    let receipts = snapshot.receipts.hosts.iter().filter(|_| snapshot.config.hosts_path.is_some());
+    let receipts = snapshot.config.publishers.keys().filter_map(|name| snapshot.receipts.receipt(name));
     receipts.flat_map(|receipt| &receipt.left_out).map(|(name, what)| format!("{name}: {what}")).collect()
 }
 
@@ -166,7 +188,7 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
 fn remarks(snapshot: &Snapshot, key: &TargetKey) -> BTreeSet<String> {
     let checks = snapshot.health.targets.get(key).into_iter().flat_map(|target| target.checks.values());
     let say = |remark: &Arc<str>| format!("{}: {remark}", in_words(key));
-    checks.filter_map(|check| check.remark.as_ref().map(say)).collect()
+    checks.filter_map(|check| check.shown.remark.as_ref().map(say)).collect()
 }
 
 fn target_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {

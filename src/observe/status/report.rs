@@ -1,6 +1,5 @@
 //! The snapshot as a [`StatusReport`].
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::schema::{
@@ -9,16 +8,14 @@ use super::schema::{
     StatusReport,
 };
 use super::target::{hold, latency, latest_failure, millis, since, when};
-use super::{credentials, dns, former, problems};
+use super::{credentials, former, problems};
 use crate::model::{
     AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, EventClass,
-    Freshness, HostFacts, HostName, Inventory, Now, Presence, TargetHealth, TargetKey, Verdict, Wall, Zone, ZoneEntry,
+    Freshness, HostFacts, HostName, Inventory, Now, Presence, PublisherState, TargetHealth, TargetKey, Verdict, Wall,
+    Zone, ZoneEntry,
 };
 use crate::observe::{ConfigState, Snapshot};
 use crate::sys::heartbeat::StageLife;
-
-/// The name of the hosts file among the publishers.
-const HOSTS: &str = "hosts";
 
 /// The report of a snapshot.
 #[must_use]
@@ -56,7 +53,7 @@ pub fn report(snapshot: &Snapshot) -> StatusReport {
         endpoints: inventory.endpoints.iter().map(|(n, e)| (n.clone(), endpoint_report(snapshot, n, e))).collect(),
         names: answers.map(|(n, a)| (n.clone(), name_report(snapshot, n, a))).collect(),
         withdrawn: withdrawn.map(|(n, why)| (n.clone(), *why)).collect(),
-        publishers: publishers(snapshot),
+        publishers: config.publishers.iter().map(|(n, place)| publisher_report(snapshot, n, place)).collect(),
         stages: stages.iter().map(stage_report).collect(),
         events: events.iter().map(|e| event_report(e, *now)).collect(),
     }
@@ -150,13 +147,13 @@ fn address_report(target: Option<&TargetHealth>, entry: &AddressEntry, now: Now)
 }
 
 fn check_report(check: &CheckHealth, now: Now) -> CheckReport {
-    let latest = check.last.as_ref().map(|last| &last.outcome);
+    let latest = check.shown.last.as_ref().map(|last| &last.outcome);
     CheckReport {
         state: check.state.label().to_owned(),
         since: when(check.since, now),
         latency_ms: latest.and_then(|l| l.as_ref().ok()).map(|t| t.total.as_secs_f64() * 1000.0),
         reason: latest.and_then(|l| l.as_ref().err()).map(|f| f.reason),
-        probes: check.stats.probes,
+        probes: check.shown.stats.probes,
     }
 }
 
@@ -181,16 +178,18 @@ impl CertificateReport {
 fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameReport {
     let Answer { addresses, standby, reason } = answer;
     let history = snapshot.plan.history.get(name);
-    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
-    let verdict = snapshot.receipts.hosts.as_ref().map_or(Verdict::Pending, |r| r.verdict(name, digest));
-    let hosts = snapshot.config.hosts_path.as_ref().map(|_| (HOSTS.to_owned(), verdict));
+    let verdict = |publisher: &&'static str| {
+        let state = snapshot.receipts.0.get(publisher);
+        let verdict = state.map_or(Verdict::Pending, |state| state.verdict(name, snapshot.plan.digest.as_ref()));
+        ((*publisher).to_owned(), verdict)
+    };
     NameReport {
         addresses: placed(addresses, name, &snapshot.inventory),
         standby: placed(standby, name, &snapshot.inventory),
         reason: *reason,
         changed: history.map(|h| when(h.changed, snapshot.now)),
         changes: history.map_or(0, |h| h.changes),
-        verdicts: hosts.into_iter().chain(dns::verdict(snapshot).map(|v| (dns::DNS.to_owned(), v))).collect(),
+        verdicts: snapshot.config.publishers.keys().map(verdict).collect(),
     }
 }
 
@@ -199,20 +198,21 @@ pub(crate) fn placed(addresses: &[IpAddr], name: &HostName, inventory: &Inventor
     addresses.iter().map(|ip| Placed { address: *ip, zone: inventory.zone_of(name, *ip).cloned() }).collect()
 }
 
-fn publishers(snapshot: &Snapshot) -> BTreeMap<String, PublisherReport> {
-    hosts(snapshot).into_iter().chain(dns::report(snapshot)).collect()
-}
-
-fn hosts(snapshot: &Snapshot) -> Option<(String, PublisherReport)> {
-    let receipt = snapshot.receipts.hosts.as_ref();
-    let hosts = PublisherReport {
-        place: snapshot.config.hosts_path.as_ref()?.display().to_string(),
-        in_sync: problems::hosts_in_sync(snapshot).unwrap_or(false),
-        at: receipt.map(|r| r.at.to_string()),
-        error: receipt.and_then(|r| r.error_detail.clone()),
-        conflict: receipt.is_some_and(|r| r.in_conflict),
+fn publisher_report(snapshot: &Snapshot, publisher: &str, place: &str) -> (String, PublisherReport) {
+    let state = snapshot.receipts.0.get(publisher);
+    let receipt = snapshot.receipts.receipt(publisher);
+    let failed = state.into_iter().flat_map(PublisherState::failed_places).map(String::as_str).collect::<Vec<_>>();
+    let report = PublisherReport {
+        place: place.to_owned(),
+        in_sync: problems::in_sync(snapshot, publisher),
+        at: receipt.filter(|receipt| receipt.at != Wall(0)).map(|receipt| receipt.at.to_string()),
+        error: match receipt.and_then(|receipt| receipt.error_detail.clone()) {
+            None if !failed.is_empty() => Some(failed.join("; ")),
+            error => error,
+        },
+        conflict: receipt.is_some_and(|receipt| receipt.in_conflict),
     };
-    Some((HOSTS.to_owned(), hosts))
+    (publisher.to_owned(), report)
 }
 
 fn stage_report(life: &StageLife) -> StageReport {

@@ -1,18 +1,16 @@
 //! The state in one sentence, for `systemctl status` and its like.
 
-use super::{dns, problems};
-use crate::model::CheckState;
+use super::problems;
+use crate::model::{CheckState, PublisherState};
 use crate::observe::Snapshot;
 use crate::observe::text_table::count;
 
 /// Whether what was decided is in force where it is published: the plan, or the cached one.
 #[must_use]
 pub fn published(snapshot: &Snapshot) -> bool {
-    let digest = snapshot.receipts.hosts_digest(snapshot.plan.digest.as_ref());
-    let receipt = || snapshot.receipts.hosts.as_ref().is_some_and(|r| r.digest.as_ref() == digest);
-    let written = || snapshot.config.hosts_path.is_none() || receipt();
-    let served = || snapshot.config.dns.is_empty() || dns::is_served(snapshot);
-    snapshot.plan.plan.is_some() && written() && served()
+    let has_plan = |publisher: &PublisherState| publisher.has(snapshot.plan.digest.as_ref());
+    let mut publishers = snapshot.config.publishers.keys().map(|name| snapshot.receipts.0.get(name));
+    snapshot.plan.plan.is_some() && publishers.all(|publisher| publisher.is_some_and(has_plan))
 }
 
 /// One true sentence: how much is well, or the most urgent of what is not.

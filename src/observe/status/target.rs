@@ -27,13 +27,13 @@ pub(super) fn since(target: &TargetHealth) -> Option<Now> {
 
 /// How long the latest probe of the path check took, if that succeeded.
 pub(super) fn latency(target: &TargetHealth) -> Option<Duration> {
-    let last = target.checks.get(&Check::Path)?.last.as_ref()?;
+    let last = target.checks.get(&Check::Path)?.shown.last.as_ref()?;
     Some(last.outcome.as_ref().ok()?.total)
 }
 
 /// The latest failure of any check.
 pub(super) fn latest_failure(target: &TargetHealth, now: Now) -> Option<FailureReport> {
-    let failures = target.checks.iter().filter_map(|(check, h)| Some((*check, h.last_failure.as_ref()?)));
+    let failures = target.checks.iter().filter_map(|(check, h)| Some((*check, h.shown.last_failure.as_ref()?)));
     let (check, (at, failure)) = failures.max_by_key(|(_, (at, _))| at.boottime)?;
     let detail = failure.detail.to_string();
     Some(FailureReport { check, when: when(*at, now), reason: failure.reason, detail })

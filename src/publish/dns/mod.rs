@@ -29,7 +29,7 @@ use self::wire::Images;
 use self::zone::Zones;
 use super::Publisher;
 use super::admission::{AdmissionRules, LastAdmitted};
-use crate::model::{Digest, Plan};
+use crate::model::{Digest, Plan, Receipts};
 use crate::sys::blocking::blocking;
 use crate::sys::clock::Clock;
 
@@ -84,20 +84,19 @@ pub struct DnsPublisher {
     how: How,
     clock: Clock,
     admitted: LastAdmitted,
+    /// The plan that `answers` were made of; `None` before the first, and after a fault.
+    made_of: Option<Arc<Plan>>,
     answers: Answers,
     /// The plan that is served.
     served: watch::Sender<Option<Digest>>,
 }
 
 impl DnsPublisher {
-    /// The word for it in events.
-    pub const NAME: &'static str = "dns";
-
     /// Makes one that serves `answers`, and tells which plan they are of. What `answers` holds already goes on being
     /// served.
     #[must_use]
     pub fn new(how: How, clock: Clock, (answers, served): (Answers, watch::Sender<Option<Digest>>)) -> Self {
-        Self { how, clock, admitted: LastAdmitted::default(), answers, served }
+        Self { how, clock, admitted: LastAdmitted::default(), made_of: None, answers, served }
     }
 
     fn admit(&mut self, plan: &Plan) {
@@ -108,11 +107,11 @@ impl DnsPublisher {
 }
 
 impl Publisher for DnsPublisher {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+    const NAME: &'static str = Receipts::DNS;
 
-    async fn publish(&mut self, plan: Arc<Plan>) -> io::Result<()> {
+    async fn publish(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
+        let Some(plan) = plan.filter(|plan| self.made_of.as_ref() != Some(plan)) else { return Ok(()) };
+        self.made_of = None;
         self.admit(&plan);
         let (answers, admitted) = (Arc::clone(&self.answers), self.admitted.answers.clone());
         let (ttl, forward, now) = (self.how.ttl, self.how.forward.clone(), self.clock.now().wall);
@@ -124,6 +123,7 @@ impl Publisher for DnsPublisher {
         };
         blocking(render).await;
         self.served.send_replace(Some(plan.digest()));
+        self.made_of = Some(plan);
         Ok(())
     }
 }
@@ -171,7 +171,7 @@ mod tests {
         let name = |n: usize| format!("n{n:05}.{long}").parse().unwrap();
         let large = Plan { answers: (0..12_000).map(|n| (name(n), answer.clone())).collect(), ..Plan::default() };
         let digest = large.digest();
-        publisher.publish(Arc::new(large)).await.unwrap();
+        publisher.publish(Some(Arc::new(large))).await.unwrap();
         assert_eq!(*served_plan.borrow(), Some(digest));
         let last: LowerName = Name::from_ascii(format!("n11999.{long}.")).unwrap().into();
         assert!(answers.load().reference.zones().node(&last).is_some());
@@ -182,20 +182,24 @@ mod tests {
         let (mut publisher, answers, served_plan) = publisher();
         let ok: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap()];
 
-        publisher.publish(plan(&["8.8.8.8"])).await.unwrap();
+        publisher.publish(Some(plan(&["8.8.8.8"]))).await.unwrap();
         assert_eq!(served(&answers), Vec::<IpAddr>::new());
         let first = plan(&["10.0.0.1", "10.0.0.1"]);
-        publisher.publish(Arc::clone(&first)).await.unwrap();
+        publisher.publish(Some(Arc::clone(&first))).await.unwrap();
         assert_eq!(served(&answers), ok);
         assert_eq!(*served_plan.borrow(), Some(first.digest()));
-        publisher.publish(plan(&["9.9.9.9", "8.8.8.8"])).await.unwrap();
+        let told = served_plan.subscribe();
+        publisher.publish(Some(Arc::new(Plan::clone(&first)))).await.unwrap();
+        publisher.publish(None).await.unwrap();
+        assert!(!told.has_changed().unwrap(), "an equal plan is not made anew");
+        publisher.publish(Some(plan(&["9.9.9.9", "8.8.8.8"]))).await.unwrap();
         assert_eq!(served(&answers), ok, "the last admitted answer stays where none is left");
-        publisher.publish(plan(&["10.0.0.1", "8.8.8.8"])).await.unwrap();
+        publisher.publish(Some(plan(&["10.0.0.1", "8.8.8.8"]))).await.unwrap();
         assert_eq!(served(&answers), ok, "a bad address costs itself alone");
-        publisher.publish(Arc::new(Plan::default())).await.unwrap();
+        publisher.publish(Some(Arc::default())).await.unwrap();
         assert_eq!(served(&answers), ok, "absence removes nothing");
         let withdrawn = [("db.example.com".parse().unwrap(), crate::model::Withdrawal::Removed)].into();
-        publisher.publish(Arc::new(Plan { withdrawn, ..Plan::default() })).await.unwrap();
+        publisher.publish(Some(Arc::new(Plan { withdrawn, ..Plan::default() }))).await.unwrap();
         assert_eq!(served(&answers), Vec::<IpAddr>::new());
     }
 }

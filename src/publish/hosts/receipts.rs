@@ -10,6 +10,7 @@ use super::handover;
 use super::life_file::LifeFile;
 use super::publisher::HostsPublisher;
 use crate::model::{EventKind, Receipt, Receipts, Verdict};
+use crate::publish::Publisher as _;
 use crate::publish::file_watcher::FileWatcher;
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
@@ -41,8 +42,9 @@ impl ReceiptFollower {
         let mut told = TellOnce::default();
         // The one that is there already may be a dead writer's: it has as long as any to show life.
         receipts.send_modify(|receipts| {
-            receipts.hosts = self.known.clone();
-            receipts.hosts_alive = self.clock.now().boottime;
+            let hosts = receipts.state_mut(HostsPublisher::NAME);
+            hosts.receipt.clone_from(&self.known);
+            hosts.alive = Some(self.clock.now().boottime);
         });
         loop {
             let (sign, read) = self.look().await;
@@ -66,7 +68,7 @@ impl ReceiptFollower {
         // A missing receipt is no news.
         let Some(new) = new.filter(|new| self.known.as_ref() != Some(new)) else { return Vec::new() };
         let kinds = receipt_events(self.known.as_ref(), &new);
-        receipts.send_modify(|receipts| receipts.hosts = Some(new.clone()));
+        receipts.send_modify(|receipts| receipts.state_mut(HostsPublisher::NAME).receipt = Some(new.clone()));
         self.known = Some(new);
         kinds
     }
@@ -75,7 +77,8 @@ impl ReceiptFollower {
     fn heed(&mut self, sign: Option<LifeFile>, receipts: &watch::Sender<Receipts>) {
         if let Some(sign) = sign.filter(|sign| self.sign != Some(*sign)) {
             self.sign = Some(sign);
-            receipts.send_modify(|receipts| receipts.hosts_alive = self.clock.now().boottime);
+            let now = self.clock.now().boottime;
+            receipts.send_modify(|receipts| receipts.state_mut(HostsPublisher::NAME).alive = Some(now));
         }
     }
 
@@ -118,28 +121,12 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::model::limits::CapCounts;
-    use crate::model::{HANDOVER_FORMAT, PublishErrorKind, Wall};
+    use crate::model::PublishErrorKind;
 
     fn receipt() -> Receipt {
-        Receipt {
-            format: HANDOVER_FORMAT,
-            digest: None,
-            at: Wall(0),
-            names: [("a.x".parse().unwrap(), Verdict::Published)].into(),
-            changed: true,
-            error: None,
-            error_detail: None,
-            writes: 1,
-            failed_writes: 0,
-            conflicts: 0,
-            in_conflict: false,
-            left_out: BTreeMap::new(),
-            capped: CapCounts::default(),
-        }
+        let names = [("a.x".parse().unwrap(), Verdict::Published)].into();
+        Receipt { names, changed: true, writes: 1, ..Receipt::default() }
     }
 
     #[test]

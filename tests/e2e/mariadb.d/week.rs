@@ -26,6 +26,7 @@ use privatelinkd::probe::{AnyProber, Overlap, Prober, Probers, TlsBudget};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::event_queue;
 use privatelinkd::sys::heartbeat::Stages;
+use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -177,7 +178,7 @@ async fn live(
         move |spec: &TargetSpec, check| Watched { prober: probers.prober(spec, check), check, motion: of.clone() };
     let inventory = watch::Sender::new(Arc::new(inventory(address)?));
     let probing = Probing { identity: EndpointIdentity::default(), spec: Arc::new(probe(address, kind)) };
-    let probes = watch::Sender::new(Arc::new(Probes::from([("lab".parse()?, probing)])));
+    let probes = watch::channel(Probes::from([("lab".parse()?, probing)])).1;
     let view = watch::Sender::<Arc<HealthView>>::default();
     let (events, _heard) = event_queue::queue();
     let runner = Runner {
@@ -186,7 +187,7 @@ async fn live(
         beat: Stages::new(clock).add("probe", Duration::from_secs(60)),
         seed: number,
         inventory: inventory.subscribe(),
-        probes: probes.subscribe(),
+        probes: Projection::new(probes, Probes::clone),
         view: view.clone(),
         events,
     };
@@ -205,10 +206,10 @@ async fn live(
 /// How a check stands, for people.
 fn standing(health: &CheckHealth) -> String {
     let mut said = format!("now {}", health.state.label());
-    if let (CheckState::Down { .. }, Some((_, failure))) = (health.state, &health.last_failure) {
+    if let (CheckState::Down { .. }, Some((_, failure))) = (health.state, &health.shown.last_failure) {
         said += &format!(", {failure}");
     }
-    if let Some(remark) = &health.remark {
+    if let Some(remark) = &health.shown.remark {
         said += &format!("; {remark}");
     }
     said

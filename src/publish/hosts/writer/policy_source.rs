@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::sys::in_force::Projection;
 
 /// A source of policies. There is always one in force; what is refused leaves the last good one in force.
 pub trait PolicySource: Send {
@@ -23,20 +22,17 @@ pub trait PolicySource: Send {
 }
 
 /// Given by the process around (`run --all-in-one`), which judged it. If that gives no more, the last one stays.
-impl PolicySource for watch::Receiver<Arc<HostsPolicy>> {
+impl PolicySource for Projection<Arc<HostsPolicy>> {
     fn current(&self) -> Arc<HostsPolicy> {
-        Arc::clone(&self.borrow())
+        Arc::clone(self.seen())
     }
 
     async fn changed(&mut self) {
-        // The channel's own `changed`.
-        if Self::changed(self).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        Self::changed(self).await;
     }
 
     async fn reread(&mut self) {
-        self.mark_unchanged();
+        self.look();
     }
 
     fn trouble(&self) -> Option<String> {
