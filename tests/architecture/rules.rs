@@ -254,7 +254,7 @@ pub(super) const ROOMS: &[Room] = &[
             "config::*",
             "cloud::*",
             "publish::*",
-            "route",
+            "route::*",
             "observe::*",
             "preview::*",
             "draft::*",
