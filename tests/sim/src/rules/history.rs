@@ -178,18 +178,15 @@ impl History {
         let mut events = Vec::new();
         let mut at = rng.u64(30..60) * SECOND;
         let mut ailing = false;
-        let mut relapse = None;
         for _ in 0..rng.u8(1..=9) {
-            let event = relapse.take().unwrap_or_else(|| drawn_event(&setup, ailing, &mut rng));
+            let event = drawn_event(&setup, ailing, &mut rng);
             ailing = match event {
                 Event::Cut(_) | Event::NoSockets => true,
                 Event::Heal => false,
                 _ => ailing,
             };
             events.push((at, event));
-            relapse = drawn_relapse(event, &mut rng);
             at += match rng.u8(0..6) {
-                _ if relapse.is_some() => rng.u64(SECOND..7 * SECOND),
                 0 | 1 => rng.u64(0..6 * SECOND),
                 2 | 3 => rng.u64(6 * SECOND..60 * SECOND),
                 4 => rng.u64(60 * SECOND..300 * SECOND),
@@ -202,16 +199,6 @@ impl History {
         }
         Self { seed, setup, events }
     }
-}
-
-/// What is well again may fail once more at once, while others are still asked because of it.
-fn drawn_relapse(event: Event, rng: &mut Rng) -> Option<Event> {
-    let failure = match event {
-        Event::Path(spot, Path::Up) => Event::Path(spot, Path::Refused),
-        Event::Heal => Event::Cut(false),
-        _ => return None,
-    };
-    (rng.u8(0..6) == 0).then_some(failure)
 }
 
 fn drawn_event(setup: &Setup, ailing: bool, rng: &mut Rng) -> Event {

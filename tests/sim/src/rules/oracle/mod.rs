@@ -231,7 +231,7 @@ impl Oracle {
         let lacking = healthy.iter().find(|of| Some(self.key(of.0, case)) == best && lacks(of));
         let is_kept = |(spot, _): &(Spot, bool)| self.truth.is_missed(spot.endpoint, case.world, case.now);
         // Sources may differ: what one of them still has, and can be reached, may stay.
-        let works = |(spot, is_now): (Spot, bool)| is_now && state(&spot).is_some_and(State::path_is_up);
+        let works = |(spot, is_now): (Spot, bool)| is_now && state(&spot).is_some_and(|s| s != State::DeadPath);
         let published = || new.addresses.iter().filter_map(|a| case.world.spot(*a));
         let mut kept = published().filter(|of| is_kept(of) || works(*of));
         if let Some((spot, _)) = lacking
