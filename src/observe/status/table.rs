@@ -57,7 +57,8 @@ fn headline(page: &mut Page, report: &StatusReport) {
     let up = age(started.ago_ms);
     page.say(format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}"));
     // The first complaint is among the problems already.
-    config.complaints.iter().skip(1).for_each(|complaint| page.say(format!("  config: {complaint}")));
+    let later = config.complaints.iter().skip(1).map(|complaint| complaint.replace('\n', " "));
+    later.for_each(|complaint| page.say(format!("  config: {complaint}")));
 }
 
 fn addresses(report: &StatusReport) -> Vec<[Cell; 7]> {
