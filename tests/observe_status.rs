@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use privatelinkd::model::shown::is_unseen;
 use privatelinkd::model::{
     AnswerReason, Check, CheckHealth, CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence,
     PublishErrorKind, PublisherState, Receipts, SourceKind, TargetHealth, Verdict,
 };
-use privatelinkd::model::shown::is_unseen;
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::status::{State, StatusReport, Style, healthy as is_healthy, ready, report, table};
 

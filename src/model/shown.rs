@@ -1,7 +1,7 @@
 //! What others said, as it may reach a terminal: nothing in it is obeyed, and nothing stays unseen.
 //!
-//! JSON keeps what was said as it is. Everything that is made for people goes through here where it leaves: the cells of
-//! a table, the lines of the log, what the commands print and complain of.
+//! JSON keeps what was said as it is. Everything that is made for people goes through here where it leaves: the cells
+//! of a table, the lines of the log, what the commands print and complain of.
 
 /// Whether a terminal would obey this character, or show nothing of it: control characters, those that turn the
 /// direction of the text around them, and those without any width.
@@ -39,6 +39,12 @@ fn escaped_but(text: &str, kept: &[char]) -> String {
         if is_unseen(c) && !kept.contains(&c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
+}
+
+/// Who owns a file: "root", or the number that the kernel knows.
+#[must_use]
+pub fn owner_in_words(uid: u32) -> String {
+    if uid == 0 { "root".to_owned() } else { uid.to_string() }
 }
 
 #[cfg(test)]

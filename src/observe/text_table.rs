@@ -1,6 +1,6 @@
 //! Aligned columns for people, in colour where they may be.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use crate::model::AnswerReason;
 use crate::model::shown::escaped;
@@ -116,8 +116,8 @@ impl Page {
 }
 
 /// "1 name", "2 names".
-pub(crate) fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+pub(crate) fn count<N: Display + PartialEq + From<u8>>(n: N, what: &str) -> String {
+    format!("{n} {what}{}", if n == N::from(1) { "" } else { "s" })
 }
 
 pub(crate) fn reason_tone(reason: AnswerReason) -> Tone {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::model::HostName;
 
-/// Without this line dnsmasq answers our names from the hosts file as it was when it last read it (2.90), and never asks.
+/// Without it dnsmasq (2.90) answers our names from the hosts file as it was when it last read that, and never asks.
 const NO_HOSTS: &str = "\
 # dnsmasq reads the hosts file before it asks anybody, and again only at SIGHUP: without this line it would stay on an
 # address that is dead. The cost: it serves no other name of the hosts file any more. Programs of this host read that
