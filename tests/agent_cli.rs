@@ -56,6 +56,28 @@ async fn a_wrong_command_line_is_told_apart_from_an_answer() {
     assert_eq!(rig.hosts(), FOREIGN);
 }
 
+/// Whoever listens there is another process, and what it says may be repeated in the error.
+#[tokio::test]
+async fn nothing_that_the_status_socket_says_is_obeyed_by_a_terminal() {
+    let rig = Rig::new("");
+    let socket = rig.path("imposter.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let said = r#"{"state":"\u001b[2J\u202e\u200b\nprivatelinkd: all is well"}"#;
+    let imposter = std::thread::spawn(move || {
+        for _ in 0..2 {
+            std::io::Write::write_all(&mut listener.accept().unwrap().0, said.as_bytes()).unwrap();
+        }
+    });
+    for more in [&[][..], &["--json"]] {
+        let status = ["status", "--socket", socket.to_str().unwrap()];
+        let answer = rig.run(&[&status[..], more].concat()).await;
+        assert!(answer.code == 69 && answer.out.is_empty(), "{answer:?}");
+        assert!(answer.err.contains(r"`\u{1b}[2J\u{202e}\u{200b}\nprivatelinkd: all is well`"), "{answer:?}");
+        assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
+    }
+    imposter.join().unwrap();
+}
+
 #[tokio::test]
 async fn the_block_can_be_shown_compared_and_applied() {
     let pair = Pair::start().await;

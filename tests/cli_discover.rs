@@ -124,8 +124,10 @@ async fn an_endpoint_that_is_not_there_is_an_answer() {
 #[tokio::test]
 async fn what_the_api_refuses_is_said_with_what_to_do() {
     let (cloud, rig) = rig().await;
-    let throttle = cloud.fault(Fault::new(What::throttle(Some(500))).service(Service::Privatelink));
+    // Longer than a person waits.
+    let throttle = cloud.fault(Fault::new(What::throttle(Some(60_000))).service(Service::Privatelink));
     let said = refused(&rig).await;
+    assert_eq!(said.err, "");
     assert!(
         said.out.contains("! source api: throttled: Throttling.User") && said.out.contains("fleet_size"),
         "{said:?}"
@@ -152,6 +154,26 @@ async fn what_the_api_refuses_is_said_with_what_to_do() {
     let said = refused(&rig).await;
     assert!(said.out.contains("host: region unknown") && said.out.contains("! metadata service "), "{said:?}");
     assert!(said.out.contains("[host] region is not set"), "{said:?}");
+}
+
+#[tokio::test]
+async fn an_api_that_says_when_to_come_again_is_waited_for() {
+    const WAITS: &str = "privatelinkd: the API is throttled, asking again in 300 ms\n";
+    let (cloud, rig) = rig().await;
+    for command in [&["discover"][..], &["plan"], &["init", "--no-look"]] {
+        // First the list is throttled, twice, and then the zones.
+        for (after, times) in [(0, 2), (1, 1)] {
+            let throttle = Fault::new(What::throttle(Some(300))).service(Service::Privatelink);
+            let throttle = cloud.fault(throttle.after(after).times(times));
+            let said = rig.run(command).await;
+            assert_eq!(said.code, 0, "{said:?}");
+            assert!(!said.out.is_empty() && !said.out.contains("throttled"), "{said:?}");
+            let told = WAITS.repeat(times as usize);
+            assert!(said.err.starts_with(&told), "{said:?}");
+            assert_eq!(said.err.matches("throttled").count(), times as usize, "{said:?}");
+            cloud.clear_faults(Some(&throttle));
+        }
+    }
 }
 
 #[tokio::test]

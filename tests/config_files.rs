@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use privatelinkd::config::{
     CloudConfig, Complaints, Config, Environment, Loaded, ServiceUser, Severity, from_texts, keys, load,
 };
+use privatelinkd::model::shown::owner_in_words;
 use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
 
 use crate::manual;
@@ -623,7 +624,7 @@ fn said_to_the_service(dir: &tempfile::TempDir) -> String {
 
 #[test]
 fn files_that_the_service_user_can_not_read_are_named() {
-    let own = nix::unistd::geteuid().as_raw();
+    let own = owner_in_words(nix::unistd::geteuid().as_raw());
     let dir = with_secret(b"hunter2", 0o640);
     let mode = |path: &str, mode| {
         fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(mode)).unwrap();

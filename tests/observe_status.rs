@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use privatelinkd::model::shown::is_unseen;
 use privatelinkd::model::{
     AnswerReason, Check, CheckHealth, CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence,
     PublishErrorKind, PublisherState, Receipts, SourceKind, TargetHealth, Verdict,
@@ -307,9 +308,20 @@ proptest! {
         }
         if let Ok(report) = serde_json::from_slice::<StatusReport>(&json) {
             let shown = table(&report, Style { color: false, events: true });
-            prop_assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown}");
+            prop_assert!(!shown.chars().any(|c| is_unseen(c) && c != '\n'), "{shown}");
         }
     }
+}
+
+/// The report comes from another process, and repeats what servers said.
+#[test]
+fn nothing_in_a_report_is_obeyed_by_a_terminal() {
+    let mut report = report(&degraded());
+    report.problems.push("\u{1b}]0;title\u{7}10.0.0.\u{202e}21\u{200b}\n".to_owned());
+    report.config.complaints = vec!["first".to_owned(), "a\n  | \u{9b}2J\u{ad}".to_owned()];
+    let shown = table(&report, Style { color: false, events: true });
+    assert!(shown.contains("\n  - \\u{1b}]0;title\\u{7}10.0.0.\\u{202e}21\\u{200b}\\n\n"), "{shown}");
+    assert!(shown.contains("\n  config: a   | \\u{9b}2J\\u{ad}\n"), "{shown}");
 }
 
 #[test]

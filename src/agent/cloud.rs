@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cloud::credentials::{self, Credentials, Environment, FetchContext};
 use crate::cloud::http::{Http, Setup, Timeouts};
 use crate::cloud::metadata::{self, InstanceFacts, Metadata};
 use crate::cloud::openapi::Client;
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
+use crate::cloud::openapi::courtesy::Courtesy;
 use crate::cloud::openapi::retry::RetryPolicy;
 use crate::cloud::privatelink::{self, PrivateLink};
 use crate::cloud::resolve::Resolver;
@@ -51,14 +53,21 @@ impl CredentialScope {
     }
 }
 
+/// Who is told of each wait for a throttled API; where there is none, nothing is waited for.
+pub(super) type OnThrottle = Option<fn(Duration)>;
+
 /// Makes the askers anew for each config and host.
-pub(super) fn connect(scope: CredentialScope, clock: Clock) -> impl Fn(&Config, &HostFacts) -> Askers + Send {
+pub(super) fn connect(
+    scope: CredentialScope,
+    clock: Clock,
+    on_throttle: OnThrottle,
+) -> impl Fn(&Config, &HostFacts) -> Askers + Send {
     // One for all configs: those before may still have lookups under way.
     let pool = LookupPool::default();
     move |config, host| {
         let families = config.hosts.families;
         let resolver = resolver(config);
-        let api = resolver.clone().and_then(|resolver| api(config, host, (resolver, scope, clock)));
+        let api = resolver.clone().and_then(|resolver| api(config, host, resolver, (scope, clock, on_throttle)));
         let dns = resolver.map(|resolver| Lookups { resolver, pool: pool.clone(), families });
         Askers { api: api.map(Arc::new), dns }
     }
@@ -95,7 +104,8 @@ fn resolver(config: &Config) -> Result<Resolver, SourceError> {
 fn api(
     config: &Config,
     host: &HostFacts,
-    (resolver, scope, clock): (Resolver, CredentialScope, Clock),
+    resolver: Resolver,
+    (scope, clock, on_throttle): (CredentialScope, Clock, OnThrottle),
 ) -> Result<Api<Credentials>, SourceError> {
     const NO_REGION: &str =
         "the region is not known: the metadata service has not told it yet, and [host] region is not set";
@@ -113,7 +123,7 @@ fn api(
     let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
-    let client = Client::new(http, hosts, patience, clock);
+    let client = Client::new(http, hosts, patience, clock).with_courtesy(on_throttle.map(Courtesy::new));
     Ok(Api { client: PrivateLink { client, region }, keys, families: config.hosts.families })
 }
 

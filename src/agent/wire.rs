@@ -286,7 +286,7 @@ impl Wiring {
             beat: discover,
             seed: seed(&self.cache),
             connect: {
-                let connect = cloud::connect(self.options.scope, self.clock);
+                let connect = cloud::connect(self.options.scope, self.clock, None);
                 let ledger = ApiAccounting::new(self.api.clone());
                 move |config: &Config, host: &HostFacts| ledger.take(connect(config, host), config)
             },

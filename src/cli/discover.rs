@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::exit::{Exit, Failed};
 use super::once;
-use super::output::{self, Output};
+use super::output::Output;
 use crate::agent;
 use crate::preview::DiscoverReport;
 
@@ -22,6 +22,6 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     let found = once::block_on(agent::oneshot::discover(&config, eyes))?;
     let report = once::running_agent(&config);
     let discovery = DiscoverReport::new(once::seen(&once::host(&found), &found, &report));
-    args.output.print(&discovery, || discovery.text(output::color()))?;
+    args.output.print_page(&discovery, |color| discovery.text(color))?;
     Ok(if discovery.found { Exit::Fine } else { Exit::No })
 }

@@ -77,7 +77,7 @@ fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
         _ if output.json => {
             output::json(&Text { path: &policy.path, text: block.as_deref().map(String::from_utf8_lossy) })?;
         }
-        Some(block) => output::print(&block)?,
+        Some(block) => output::answer(&String::from_utf8_lossy(&block))?,
         None => output::note(format_args!("no block in {}", policy.path.display())),
     }
     Ok(exit)

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::time::Duration;
 
 use super::exit::{Exit, Failed};
-use super::output::refuse_config;
+use super::output::{self, refuse_config};
 use super::{run_as, status_client};
 use crate::agent::oneshot::{Discovered, LookupContext};
 use crate::config::{self, Config, Environment};
@@ -15,7 +16,21 @@ use crate::sys::clock::Clock;
 
 /// With whose credentials to look; run as root, the program first begins anew as the service user.
 pub(super) fn lookup_context(as_unit: bool, config: &Path) -> Result<LookupContext, Failed> {
-    Ok(LookupContext { scope: run_as::credential_scope(as_unit, config)?, clock: Clock::System })
+    let scope = run_as::credential_scope(as_unit, config)?;
+    Ok(LookupContext { scope, clock: Clock::System, on_throttle: say_throttled })
+}
+
+/// On stderr, so that nobody wonders what takes so long.
+fn say_throttled(wait: Duration) {
+    output::note(format_args!("the API is throttled, asking again in {}", in_words(wait)));
+}
+
+/// "300 ms", "2.5 s".
+fn in_words(wait: Duration) -> String {
+    match wait.as_millis() {
+        ms @ ..1000 => format!("{ms} ms"),
+        _ => format!("{} s", (wait.as_secs_f64() * 10.0).round() / 10.0),
+    }
 }
 
 /// The config as the agent would load it, with this endpoint alone if one is named.
@@ -60,4 +75,15 @@ pub(super) fn host(found: &Discovered) -> Host {
 pub(super) fn running_agent(config: &Config) -> Result<StatusReport, String> {
     let answer = status_client::ask_agent(&config.host.run_dir.join("status.sock"));
     answer.map(|(report, _)| report).map_err(|failed| format!("{:#}", failed.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_told_in_words() {
+        let words = |ms| in_words(Duration::from_millis(ms));
+        assert_eq!([300, 999, 1_000, 2_540, 10_000].map(words), ["300 ms", "999 ms", "1 s", "2.5 s", "10 s"]);
+    }
 }

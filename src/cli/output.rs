@@ -1,4 +1,7 @@
 //! Printing: to stdout for answers, to stderr for complaints. A reader that went away is not our fault.
+//!
+//! What agents, servers and the cloud said is in both, so that both are escaped here, whatever was done before; but for
+//! JSON, and for pages, of which each cell is escaped and the rest is colours of ours.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -7,6 +10,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failed};
 use crate::config::Complaints;
+use crate::model::shown::escaped_lines;
 use crate::observe::text_table::count;
 
 /// Text or JSON.
@@ -22,14 +26,24 @@ impl Output {
     pub(super) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failed> {
         if self.json { json(value) } else { answer(&text()) }
     }
+
+    /// The same with a page; it is told whether colours are wanted.
+    pub(super) fn print_page(self, value: &impl Serialize, text: impl FnOnce(bool) -> String) -> Result<(), Failed> {
+        if self.json { json(value) } else { page(&text(color())) }
+    }
 }
 
 /// Prints an answer.
 pub(super) fn answer(text: &str) -> Result<(), Failed> {
+    print(escaped_lines(text).as_bytes())
+}
+
+/// Prints what [`Page`](crate::observe::text_table::Page) made.
+pub(super) fn page(text: &str) -> Result<(), Failed> {
     print(text.as_bytes())
 }
 
-/// Prints bytes as they are.
+/// Prints bytes as they are: for what is made for machines.
 pub(super) fn print(bytes: &[u8]) -> Result<(), Failed> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -42,13 +56,13 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failed> {
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failed> {
     let mut text = serde_json::to_string_pretty(value).map_err(|e| Failed::new(Exit::Internal, e))?;
     text.push('\n');
-    answer(&text)
+    print(text.as_bytes())
 }
 
 /// Prints to stderr.
 pub(super) fn complain(text: &str) {
     // Nowhere is left to say that stderr is gone.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(escaped_lines(text).as_bytes());
 }
 
 /// Prints a line of this program's own to stderr.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::exit::{Exit, Failed};
 use super::once;
-use super::output::{self, Output};
+use super::output::Output;
 use crate::agent::{self, oneshot::Planned};
 use crate::config::Config;
 use crate::model::{EventKind, Plan};
@@ -29,7 +29,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     let (host, hosts) = (once::host(found), hosts(&config, plan, eyes.clock));
     let seen = once::seen(&host, found, &report);
     let decision = PlanReport::new(seen, health, plan, found_earlier(events), hosts);
-    args.output.print(&decision, || decision.text(output::color()))?;
+    args.output.print_page(&decision, |color| decision.text(color))?;
     Ok(Exit::Fine)
 }
 

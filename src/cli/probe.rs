@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::exit::{Exit, Failed};
 use super::once;
-use super::output::{self, Output};
+use super::output::Output;
 use crate::agent::{self, oneshot::Examined};
 use crate::preview::ProbeReport;
 
@@ -27,6 +27,6 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     });
     let (host, now) = (once::host(&found), eyes.clock.now().wall);
     let examination = ProbeReport::new(once::seen(&host, &found, &report), &kinds.collect(), &probed, now);
-    args.output.print(&examination, || examination.text(output::color()))?;
+    args.output.print_page(&examination, |color| examination.text(color))?;
     Ok(if examination.passed { Exit::Fine } else { Exit::No })
 }

@@ -39,7 +39,8 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
         let exit = match answered {
             // A restart of the agent is worth watching, too.
             Err(failed) if args.watch && failed.exit == Exit::Unavailable => {
-                output::answer(&format!("{CLEAR}{:#}\n", failed.error))?;
+                output::page(CLEAR)?;
+                output::answer(&format!("{:#}\n", failed.error))?;
                 failed.exit
             }
             other => other?,
@@ -61,7 +62,7 @@ fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
         output::print(&bytes)?;
     } else {
         let style = Style { color: output::color(), events: args.events };
-        output::answer(&format!("{clear}{}", table(&report, style)))?;
+        output::page(&format!("{clear}{}", table(&report, style)))?;
     }
     Ok(if report.state == State::Ok { Exit::Fine } else { Exit::No })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::exit::{Exit, Failed, io_exit};
+use crate::model::shown::escaped;
 use crate::observe::status::StatusReport;
 
 /// An agent that lives answers at once.
@@ -19,7 +20,8 @@ pub(super) fn ask_agent(socket: &Path) -> Result<(StatusReport, Vec<u8>), Failed
     let silent = |e| io_exit(&e, Exit::Unavailable).because(format!("no agent answers on {path}"))(e);
     let bytes = ask(socket).map_err(silent)?;
     let foreign = Exit::Unavailable.because(format!("the agent on {path} speaks another version"));
-    let report = serde_json::from_slice(&bytes).map_err(foreign)?;
+    // It repeats what it found.
+    let report = serde_json::from_slice(&bytes).map_err(|e| foreign(anyhow::anyhow!(escaped(&e.to_string()))))?;
     Ok((report, bytes))
 }
 

@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model::shown::is_unseen;
+
 /// A file's name and text.
 #[derive(Debug, Clone)]
 pub(crate) struct SourceText {
@@ -182,16 +184,11 @@ fn floor(text: &str, offset: usize) -> usize {
 fn show(c: char, mut out: impl FnMut(char)) {
     if c == '\t' {
         out(' ');
-    } else if c.is_control() || steers_the_terminal(c) {
+    } else if is_unseen(c) {
         c.escape_unicode().for_each(out);
     } else {
         out(c);
     }
-}
-
-/// Characters that are invisible or turn the direction of the text around them.
-fn steers_the_terminal(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A text in quotes as a message shows it: escaped, and cut when it is long. Nothing of ours has more than one line:

@@ -17,6 +17,7 @@ use crate::daemon::sole::{Claim, Role};
 use crate::daemon::supervise::Supervisor;
 use crate::daemon::{Fault, Orders};
 use crate::model::{EventKind, LogLevel, Receipt, Verdict};
+use crate::observe::text_table::count;
 use crate::observe::{Build, events};
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
 use crate::publish::hosts::receipts::receipt_events;
@@ -166,13 +167,12 @@ fn sentence(receipt: &Receipt) -> String {
     let with = |verdict: Verdict| receipt.names.values().filter(|v| **v == verdict).count();
     let names = match receipt.names.len() {
         0 => return "no name to publish".to_owned(),
-        1 => "1 name".to_owned(),
-        n => format!("{n} names"),
+        n => count(n, "name"),
     };
     match (receipt.in_conflict, with(Verdict::AgentLost), with(Verdict::Pending)) {
         (true, ..) => "degraded: somebody keeps removing the block".to_owned(),
         (false, 1.., _) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
-        (false, 0, 0) => format!("{names} published, {} writes", receipt.writes),
+        (false, 0, 0) => format!("{names} published, {}", count(receipt.writes, "write")),
         (false, 0, n) => format!("{n} of {names} not written yet"),
     }
 }
@@ -209,6 +209,8 @@ mod tests {
         let said = |verdicts: &[Verdict]| sentence(&receipt(verdicts));
         assert_eq!(said(&[]), "no name to publish");
         assert_eq!(said(&[Verdict::Published, Verdict::Shadowed]), "2 names published, 3 writes");
+        let once = Receipt { writes: 1, ..receipt(&[Verdict::Published]) };
+        assert_eq!(sentence(&once), "1 name published, 1 write");
         assert_eq!(said(&[Verdict::Published, Verdict::Pending]), "1 of 2 names not written yet");
         assert!(said(&[Verdict::AgentLost]).contains("no sign of life"));
         let failed = Receipt {

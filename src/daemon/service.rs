@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::model::shown::escaped;
 use crate::sys::heartbeat::Stages;
 use crate::sys::service_manager::{ServiceManager, Word};
 
@@ -41,7 +42,8 @@ impl Told {
             words.push(Word::Ready);
         }
         if report.status != self.0.status {
-            words.push(Word::Status(report.status.clone()));
+            // `systemctl status` prints it as it is, and a second line would be a word of its own to the manager.
+            words.push(Word::Status(escaped(&report.status)));
         }
         self.0 = ServiceStatus { ready, ..report.clone() };
         words
@@ -147,6 +149,12 @@ mod tests {
         assert_eq!(told.news(&report(true, "fine", 0), false), [Word::Ready, status("fine")]);
         assert_eq!(told.news(&report(false, "bad", 0), true), [status("bad")]);
         assert_eq!(told.news(&report(false, "bad", 1), true), [Word::Ready]);
+    }
+
+    #[test]
+    fn a_sentence_is_one_word_that_no_terminal_obeys() {
+        let said = Told::default().news(&report(false, "degraded: a\nMAINPID=1\u{1b}[2J\u{202e}", 0), false);
+        assert_eq!(said, [Word::Status(r"degraded: a\nMAINPID=1\u{1b}[2J\u{202e}".to_owned())]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::findings::{EndpointFindings, Gateway, PortReply, Ports};
 use super::label;
 use super::recognise::{Certainty, Kind, Recognised, recognise};
 use crate::cloud::privatelink::record::{EndpointRecord, ZoneRecord};
+use crate::model::shown::is_unseen;
 use crate::model::{
     ConnectionStatus, EndpointId, EndpointName, EndpointStatus, Families, HostName, ProbeKindName, ranges,
 };
@@ -294,7 +295,7 @@ impl Page {
     /// A comment of as many lines as it takes, whatever is in it.
     fn comment(&mut self, text: &str) {
         let mut width = 0;
-        let visible = |c: char| if c.is_control() || turns_text_direction(c) { ' ' } else { c };
+        let visible = |c: char| if is_unseen(c) { ' ' } else { c };
         let tame: String = text.chars().map(visible).collect();
         for word in tame.split_whitespace() {
             let length = word.chars().count();
@@ -309,11 +310,6 @@ impl Page {
         }
         self.text.push_str(if width > 0 { "\n" } else { "" });
     }
-}
-
-/// Invisible characters that make a terminal show a line in another order than it has.
-fn turns_text_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl Drafted {

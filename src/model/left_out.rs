@@ -45,11 +45,16 @@ impl fmt::Display for LeftOut {
             };
             parts.push(format!("{address} is left out: it is {why}{more}"));
         }
+        let counted = |n: usize, [one, more]: [&str; 2]| match n {
+            1 => format!("1 {one} is left out"),
+            n => format!("{n} {more} are left out"),
+        };
         if *addresses > 0 {
-            parts.push(format!("{addresses} addresses are left out: there may be {ADDRESSES_A_NAME}"));
+            let counted = counted(*addresses, ["address", "addresses"]);
+            parts.push(format!("{counted}: there may be {ADDRESSES_A_NAME}"));
         }
         if *zones > 0 {
-            parts.push(format!("{zones} zones are left out: there may be {ZONES_AN_ENDPOINT}"));
+            parts.push(format!("{}: there may be {ZONES_AN_ENDPOINT}", counted(*zones, ["zone", "zones"])));
         }
         f.write_str(&parts.join("; "))
     }
@@ -70,5 +75,8 @@ mod tests {
         let expected = "8.8.8.8 is left out: it is outside allowed_ranges, and so for 1 more; 3 addresses are left \
                         out: there may be 64; 2 zones are left out: there may be 32";
         assert_eq!(left_out.to_string(), expected);
+        let one_of_each = LeftOut { addresses: 1, zones: 1, ..LeftOut::default() };
+        let expected = "1 address is left out: there may be 64; 1 zone is left out: there may be 32";
+        assert_eq!(one_of_each.to_string(), expected);
     }
 }

@@ -26,6 +26,7 @@ mod policy;
 mod probe;
 pub mod ranges;
 mod secret;
+pub mod shown;
 mod time;
 mod words;
 

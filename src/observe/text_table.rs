@@ -1,8 +1,9 @@
 //! Aligned columns for people, in colour where they may be.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use crate::model::AnswerReason;
+use crate::model::shown::escaped;
 
 /// How a cell is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,10 +36,10 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Text comes from elsewhere: no control character of it reaches a terminal.
+    /// Text comes from elsewhere, and what a terminal would obey is escaped here. A tab is one blank of its column.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         let text: String = text.into();
-        Self { text: text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(), tone }
+        Self { text: escaped(&text.replace('\t', " ")), tone }
     }
 
     pub(crate) fn plain(text: impl Into<String>) -> Self {
@@ -115,8 +116,8 @@ impl Page {
 }
 
 /// "1 name", "2 names".
-pub(crate) fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+pub(crate) fn count<N: Display + PartialEq + From<u8>>(n: N, what: &str) -> String {
+    format!("{n} {what}{}", if n == N::from(1) { "" } else { "s" })
 }
 
 pub(crate) fn reason_tone(reason: AnswerReason) -> Tone {
@@ -138,7 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_hold_no_control_characters() {
-        assert_eq!(Cell::plain("a\x1b[31m\nb\u{9b}").text, "a [31m b ");
+    fn nothing_in_a_cell_is_obeyed_or_unseen() {
+        assert_eq!(Cell::plain("a\x1b[31m\nb\u{9b}\tc").text, r"a\u{1b}[31m\nb\u{9b} c");
+        let mut page = Page::new(false);
+        page.columns(&[head(["A", "B"]), ["1\u{202e}", "2\u{200b}"].map(Cell::plain)]);
+        assert_eq!(page.into_text(), "A          B\n1\\u{202e}  2\\u{200b}\n", "as wide as it is shown");
     }
 }

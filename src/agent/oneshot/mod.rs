@@ -42,6 +42,8 @@ pub struct LookupContext {
     pub scope: CredentialScope,
     /// The clock that decisions go by.
     pub clock: Clock,
+    /// Told before each wait for a throttled API, with its length.
+    pub on_throttle: fn(Duration),
 }
 
 /// Where we are, and why not more of it is known.
@@ -97,7 +99,7 @@ pub async fn whereabouts_for_all(config: &Config, context: LookupContext) -> Whe
 }
 
 /// What the config says, and the metadata service if it is to be asked.
-async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock }: LookupContext) -> Whereabouts {
+async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock, .. }: LookupContext) -> Whereabouts {
     if !asks {
         return Whereabouts { host: host_facts(config, None), error: None };
     }
@@ -112,9 +114,9 @@ async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock }
 pub fn api(
     config: &Config,
     host: &HostFacts,
-    LookupContext { scope, clock }: LookupContext,
+    LookupContext { scope, clock, on_throttle }: LookupContext,
 ) -> Result<Arc<Api<Credentials>>, SourceError> {
-    cloud::connect(scope, clock)(config, host).api
+    cloud::connect(scope, clock, Some(on_throttle))(config, host).api
 }
 
 /// One round: every source is asked once for every endpoint.
@@ -195,7 +197,7 @@ fn disown(host: &HostFacts, mut memory: Memory) -> Memory {
 }
 
 async fn look_round(config: &Config, at: Whereabouts, known: Inventory, context: LookupContext) -> Discovered {
-    let askers = cloud::connect(context.scope, context.clock)(config, &at.host);
+    let askers = cloud::connect(context.scope, context.clock, Some(context.on_throttle))(config, &at.host);
     let config = Arc::new(config.clone());
     let (mut whole, mut inventory) = (Round::new(), Arc::new(known));
     let mut take = |round: Round, inventory: &Inventory| {

@@ -2,9 +2,10 @@
 //!
 //! [`Client::call`] is the loop that touches the world. What it decides by is pure and beside it: [`refusal`] reads
 //! what an error means, [`retry`] says whether and when to try again and what to change first, [`api_hosts`] knows where
-//! a product answers.
+//! a product answers, [`courtesy`] waits where a person looks on.
 
 pub mod api_hosts;
+pub mod courtesy;
 pub mod error;
 pub mod refusal;
 pub mod retry;
@@ -26,6 +27,7 @@ use crate::model::{Now, Secret, Wall, millis};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 use api_hosts::{Hosts, Origin};
+use courtesy::Courtesy;
 use retry::{Change, Retry, RetryPolicy, Step};
 
 /// Where the keys of a call come from.
@@ -67,6 +69,7 @@ pub struct Client {
     http: Arc<Http>,
     hosts: Hosts,
     patience: RetryPolicy,
+    courtesy: Option<Courtesy>,
     clock: Clock,
     random: SystemRandom,
     state: Mutex<State>,
@@ -89,7 +92,14 @@ impl Client {
     /// A client. Opens nothing yet.
     #[must_use]
     pub fn new(http: Arc<Http>, hosts: Hosts, patience: RetryPolicy, clock: Clock) -> Self {
-        Self { http, hosts, patience, clock, random: SystemRandom::new(), state: Mutex::default() }
+        let (random, state) = (SystemRandom::new(), Mutex::default());
+        Self { http, hosts, patience, courtesy: None, clock, random, state }
+    }
+
+    /// The same, which also waits as long as the API asks for where it has too many calls.
+    #[must_use]
+    pub fn with_courtesy(self, courtesy: Option<Courtesy>) -> Self {
+        Self { courtesy, ..self }
     }
 
     /// Asks, and reads the answer with `read`. An answer that can't be read is asked for again. The deadline of the
@@ -119,9 +129,11 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let Step::Again { change, wait } = retry.after(&failure, self.clock.now().boottime, fastrand::f64()) else {
-                return Err(failure);
+            let step = match self.courtesy.as_ref().and_then(|courtesy| courtesy.wait_after(&failure)) {
+                Some(wait) => Step::Again { change: Change::Nothing, wait },
+                None => retry.after(&failure, self.clock.now().boottime, fastrand::f64()),
             };
+            let Step::Again { change, wait } = step else { return Err(failure) };
             match change {
                 Change::Nothing => {}
                 Change::Host => shift += 1,

@@ -34,7 +34,7 @@ impl Default for RetryPolicy {
 }
 
 /// The shortest wait after throttling that named none; the SDK's floor.
-const SHORTEST_THROTTLE: Duration = Duration::from_millis(100);
+pub(super) const SHORTEST_THROTTLE: Duration = Duration::from_millis(100);
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

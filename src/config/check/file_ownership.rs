@@ -3,6 +3,7 @@
 use super::context::Bad;
 use crate::config::complaint::{Complaint, Severity};
 use crate::config::facts::{Access, FileOwnership, Kind, SERVICE_USER, ServiceUser};
+use crate::model::shown::owner_in_words;
 
 /// What must not stand if the configuration is to count as root's own: files and folders that another user than root
 /// and `me` could change. An ACL that lets others write shows in the group's bits of the mode (acl(5)).
@@ -53,7 +54,7 @@ pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser) -> Option
         Kind::DropIns => (0o5, "list and search", "0750"),
     };
     let expected = format!("a {} that the user {SERVICE_USER} can {verb}", noun(kind));
-    let found = format!("mode {:04o} and owner {}", access.mode, access.owner);
+    let found = format!("mode {:04o} and owner {}", access.mode, owner_in_words(access.owner));
     let bad = Bad::found_at(&None, expected, found).help(format!("chgrp {SERVICE_USER} and chmod {mode}"));
     (!access.lets(service, wanted)).then_some(bad)
 }
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn the_complaint_says_what_to_do() {
         let [complaint] = closed_to(&[standing(Kind::File, 0, 0, 0o600)], SERVICE).try_into().unwrap();
-        let expected = "error: expected a file that the user privatelinkd can read, found mode 0600 and owner 0\n  \
+        let expected = "error: expected a file that the user privatelinkd can read, found mode 0600 and owner root\n  \
                         --> /etc/x\n   = help: chgrp privatelinkd and chmod 0640\n";
         assert_eq!(complaint.to_string(), expected);
     }

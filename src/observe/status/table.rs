@@ -57,7 +57,8 @@ fn headline(page: &mut Page, report: &StatusReport) {
     let up = age(started.ago_ms);
     page.say(format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}"));
     // The first complaint is among the problems already.
-    config.complaints.iter().skip(1).for_each(|complaint| page.say(format!("  config: {complaint}")));
+    let later = config.complaints.iter().skip(1).map(|complaint| complaint.replace('\n', " "));
+    later.for_each(|complaint| page.say(format!("  config: {complaint}")));
 }
 
 fn addresses(report: &StatusReport) -> Vec<[Cell; 7]> {
@@ -104,7 +105,7 @@ fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
     }
     let ending = certificate.as_ref().filter(|c| c.days_left < SOON_DAYS);
     let by = |c: &CertificateReport| c.ends_by.as_ref().map(|by| format!(" of {by:?}")).unwrap_or_default();
-    notes.extend(ending.map(|c| format!("certificate: {} days left{}", c.days_left, by(c))));
+    notes.extend(ending.map(|c| format!("certificate: {} left{}", count(c.days_left, "day"), by(c))));
     if let Some(f) = last_failure {
         notes.push(match state {
             AddressState::Up => format!("last failure {}: {}", ago(&f.when), f.reason),

@@ -281,7 +281,7 @@ mod tests {
         write(dir.0.path(), &sent).unwrap();
         if crate::sys::identity::effective_uid() == 0 {
             std::os::unix::fs::chown(dir.plan(), Some(12_345), None).unwrap();
-            assert_eq!(unfit(), "expected the owner 0, found 12345");
+            assert_eq!(unfit(), "expected the owner root, found 12345");
             std::os::unix::fs::chown(dir.0.path(), Some(12_345), None).unwrap();
             assert_eq!(dir.read().unwrap().unwrap(), sent, "the folder says who may write here");
         } else {

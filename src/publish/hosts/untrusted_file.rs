@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
 use crate::model::HANDOVER_FORMAT;
+use crate::model::shown::owner_in_words;
 use crate::sys::{atomic_file, identity};
 
 const NOT_REGULAR: &str = "expected a regular file";
@@ -68,6 +69,7 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, ReadError> 
     }
     let found = facts.uid();
     if found != owner && found != identity::effective_uid() {
+        let [owner, found] = [owner, found].map(owner_in_words);
         return Err(ReadError::unfit(path, format_args!("expected the owner {owner}, found {found}")));
     }
     let mut bytes = Vec::new();

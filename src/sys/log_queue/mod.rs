@@ -326,9 +326,9 @@ mod tests {
             at: Wall(1_795_316_400_000),
             level: Level::WARN,
             target: "privatelinkd::x",
-            message: "a\x1b[31m \nb".to_owned(),
+            message: "a\x1b[31m \nb\u{202e}".to_owned(),
             fields: vec![
-                ("name", text("gw.example.com")),
+                ("name", text("gw.example.com\u{200b}")),
                 ("error", text("no \"such\" \\ thing\r\n")),
                 ("empty", text("")),
                 ("n", Value::Integer(-3)),
@@ -340,9 +340,9 @@ mod tests {
 
     #[test]
     fn text_lines_are_one_line_without_control_characters() {
-        let fields = r#"name=gw.example.com error="no \"such\" \\ thing\r\n" empty="" n=-3 x=0.5 ok=true"#;
+        let fields = r#"name=gw.example.com\u{200b} error="no \"such\" \\ thing\r\n" empty="" n=-3 x=0.5 ok=true"#;
         let line = Style::Text.line(&record());
-        assert_eq!(line, format!("2026-11-22T03:00:00Z WARN a\\u{{1b}}[31m \\nb {fields}\n"));
+        assert_eq!(line, format!("2026-11-22T03:00:00Z WARN a\\u{{1b}}[31m \\nb\\u{{202e}} {fields}\n"));
         assert!(Style::Journal.line(&record()).starts_with("<4>a\\u{1b}[31m"));
     }
 
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(line.matches('\n').count(), 1);
         let v: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(v["level"], "warn");
-        assert_eq!(v["message"], "a\u{1b}[31m \nb");
+        assert_eq!(v["message"], "a\u{1b}[31m \nb\u{202e}", "machines get what was said");
         assert_eq!(v["fields"]["n"], -3);
         assert_eq!(v["time"], "2026-11-22T03:00:00Z");
     }

@@ -7,6 +7,7 @@ use tracing::Level;
 
 use super::{Record, Value};
 use crate::model::LogFormat;
+use crate::model::shown::escaped;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,22 +59,22 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// `message key=value key="a value"`, without control characters.
+/// `message key=value key="a value"`, without anything that a terminal would obey.
 pub(super) struct Plain<'a>(pub(super) &'a Record);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Record { at: _, level: _, target: _, message, fields } = self.0;
-        escaped(f, message)?;
+        f.write_str(&escaped(message))?;
         for (key, value) in fields {
             write!(f, " {key}=")?;
             match value {
                 Value::Text(t) if t.is_empty() || t.contains([' ', '"', '=', '\\']) => {
                     f.write_char('"')?;
-                    escaped(f, &t.replace('\\', "\\\\").replace('"', "\\\""))?;
+                    f.write_str(&escaped(&t.replace('\\', "\\\\").replace('"', "\\\"")))?;
                     f.write_char('"')?;
                 }
-                Value::Text(t) => escaped(f, t)?,
+                Value::Text(t) => f.write_str(&escaped(t))?,
                 Value::Integer(n) => write!(f, "{n}")?,
                 Value::Float(x) => write!(f, "{x}")?,
                 Value::Bool(b) => write!(f, "{b}")?,
@@ -81,13 +82,6 @@ impl fmt::Display for Plain<'_> {
         }
         Ok(())
     }
-}
-
-fn escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    for c in text.chars() {
-        if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
-    }
-    Ok(())
 }
 
 fn json(record: &Record) -> String {

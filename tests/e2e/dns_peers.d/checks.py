@@ -10,6 +10,7 @@ import fnmatch
 import pathlib
 import sys
 
+import advised
 import asking
 import clients
 import queries
@@ -92,6 +93,7 @@ def main(folder, binary, root):
             server.ready()
         compare(dict(zip((OURS, NSD, KNOT), (server.at for server in running))))
         clients.run(check, agent, programs, folder)
+        advised.run(check, agent, programs, folder)
         check("the agent is still there", agent.process.poll() is None)
     finally:
         for server in running:
