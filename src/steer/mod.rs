@@ -51,6 +51,9 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
         let unproven = unproven::remaining(candidates, &chosen.addresses, previous.is_none());
         turns.extend(chosen.wake);
         plan.answers.insert(name.clone(), Answer { addresses: chosen.addresses, standby: chosen.standby, reason });
+        if candidates.pinned {
+            plan.zone_names.insert(name.clone());
+        }
         if !left.is_empty() {
             plan.left.insert(name.clone(), left);
         }
