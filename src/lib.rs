@@ -39,7 +39,7 @@
 //!
 //! | file | written by | says |
 //! |---|---|---|
-//! | `privatelinkd/plan.json` | agent | the plan, and which names were withdrawn; absence removes nothing |
+//! | `privatelinkd/plan.json` | agent | the plan, with zones' own and withdrawn names; absence removes nothing |
 //! | `privatelinkd/alive` | agent | that it lives: touched every 10 s |
 //! | `privatelinkd-hosts/receipt.json` | hosts writer | what became of the plan, by name; touched every 5 s |
 //!

@@ -11,7 +11,7 @@ use privatelinkd::model::{
 };
 use privatelinkd::publish::admission::{AdmissionRules, LastAdmitted};
 use privatelinkd::publish::hosts::HostsPolicy;
-use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
+use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Marks, Present};
 use privatelinkd::publish::hosts::file::Change;
 use privatelinkd::publish::hosts::life_file::LifeFile;
 use privatelinkd::publish::hosts::writer::core::{
@@ -47,9 +47,19 @@ fn reasons() -> impl Strategy<Value = AnswerReason> {
 }
 
 fn blocks() -> impl Strategy<Value = Block> {
-    let entry = (proptest::collection::vec(addresses(), 1..3), entry_reasons())
-        .prop_map(|(addresses, reason)| Entry { addresses, reason });
-    proptest::collection::btree_map(names(), entry, 0..4).prop_map(|entries| Block { entries })
+    let entry = (proptest::collection::vec(addresses(), 1..3), entry_reasons()).prop_map(|(addresses, reason)| Entry {
+        addresses,
+        reason,
+        changed: None,
+    });
+    let by_name = proptest::collection::btree_map(names(), entry, 0..4).prop_map(Block::from);
+    let ordered = (answers(1), marks()).prop_map(|(answers, marks)| Block::from_answers(&answers, &marks, false));
+    prop_oneof![by_name, ordered]
+}
+
+/// Times are shown to the second, and not beside `unprobed`, so that such would not be read back as they were.
+fn marks() -> impl Strategy<Value = Marks> {
+    proptest::collection::btree_set(names(), 0..3).prop_map(|zone_names| Marks { zone_names, ..Marks::default() })
 }
 
 fn answers(addresses_from: usize) -> impl Strategy<Value = BTreeMap<HostName, Answer>> {
@@ -61,7 +71,12 @@ fn answers(addresses_from: usize) -> impl Strategy<Value = BTreeMap<HostName, An
 
 fn plans() -> impl Strategy<Value = Plan> {
     let withdrawn = proptest::collection::btree_map(names(), Just(Withdrawal::Removed), 0..2);
-    (answers(0), withdrawn).prop_map(|(answers, withdrawn)| Plan { answers, withdrawn, ..Plan::default() })
+    (answers(0), withdrawn, marks()).prop_map(|(answers, withdrawn, marks)| Plan {
+        answers,
+        withdrawn,
+        zone_names: marks.zone_names,
+        ..Plan::default()
+    })
 }
 
 fn identities() -> impl Strategy<Value = Identity> {
@@ -70,7 +85,11 @@ fn identities() -> impl Strategy<Value = Identity> {
 }
 
 fn kept() -> impl Strategy<Value = LastGood> {
-    (identities(), answers(1)).prop_map(|(identity, answers)| LastGood { identity, answers })
+    (identities(), answers(1), marks()).prop_map(|(identity, answers, marks)| LastGood {
+        identity,
+        answers,
+        zone_names: marks.zone_names,
+    })
 }
 
 fn files() -> impl Strategy<Value = Vec<u8>> {
@@ -111,8 +130,9 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
 }
 
 fn saved_block(kept: &LastGood) -> Vec<u8> {
-    let LastGood { identity, answers } = kept;
-    serde_json::to_vec(&serde_json::json!({ "format": 1, "identity": identity, "entries": answers })).unwrap()
+    let LastGood { identity, answers, zone_names } = kept;
+    let saved = serde_json::json!({ "format": 1, "identity": identity, "entries": answers, "zone_names": zone_names });
+    serde_json::to_vec(&saved).unwrap()
 }
 
 fn saved_policy(policy: &HostsPolicy) -> Vec<u8> {

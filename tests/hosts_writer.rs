@@ -156,8 +156,12 @@ async fn a_hosts_file_that_names_have_outgrown_shrinks_again() {
     let label = ["x".repeat(60), "y".repeat(60), "z".repeat(60)].join(".");
     let names: Vec<String> = (0..25_000).map(|n| format!("n{n}.{label}")).collect();
     let flood = plan(&names.iter().map(|n| (n.as_str(), &["10.0.0.1"][..])).collect::<Vec<_>>());
-    let entries = flood.answers.iter().map(|(name, answer)| (name.clone(), answer.into())).collect();
-    let overgrown = block::splice(FOREIGN, &block::Block { entries }, None).into_owned();
+    let entries = flood
+        .answers
+        .iter()
+        .map(|(name, answer)| (name.clone(), answer.into()))
+        .collect::<std::collections::BTreeMap<_, _>>();
+    let overgrown = block::splice(FOREIGN, &block::Block::from(entries), None).into_owned();
     assert!(overgrown.len() as u64 > file::MAX_FILE);
     std::fs::write(host.hosts(), &overgrown).unwrap();
     host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));

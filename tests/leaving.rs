@@ -1,6 +1,7 @@
 //! The package leaves: what packaging/leaving.sh, a part of the maintainer scripts, makes of hosts files. It has to say
 //! what `block::strip` says, with nothing but a shell, sed, grep, diffutils and coreutils.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -65,8 +66,8 @@ impl Folder {
 
 fn db() -> Block {
     let addresses = vec!["10.0.1.15".parse().unwrap(), "10.0.2.15".parse().unwrap()];
-    let entry = Entry { addresses, reason: EntryReason::Answer(AnswerReason::Healthy) };
-    Block { entries: [(NAME.parse().unwrap(), entry)].into() }
+    let entry = Entry { addresses, reason: EntryReason::Answer(AnswerReason::Healthy), changed: None };
+    Block::from(BTreeMap::from([(NAME.parse().unwrap(), entry)]))
 }
 
 /// Hosts files of others, without our block: odd encodings, ends and comments.

@@ -9,7 +9,9 @@ use privatelinkd::model::{
     PublishErrorKind, PublisherState, Receipts, SourceKind, TargetHealth, Verdict,
 };
 use privatelinkd::observe::Snapshot;
-use privatelinkd::observe::status::{State, StatusReport, Style, healthy as is_healthy, ready, report, table};
+use privatelinkd::observe::status::{
+    State, StatusReport, Style, healthy as is_healthy, ready, report, sentence, table,
+};
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -391,4 +393,29 @@ fn a_name_that_failed_over_where_no_login_passes_is_on_weaker_evidence() {
     assert!(!world(AnswerReason::FailedOver, [Some(dead()), Some(up())]));
     assert!(!world(AnswerReason::FailedOver, [None, None]), "nothing could be stronger");
     assert!(!world(AnswerReason::AllDownKept, [Some(dead()), None]), "it moved nowhere");
+}
+
+#[test]
+fn a_name_of_which_nothing_answers_comes_before_every_zone() {
+    let mut s = healthy();
+    let die = |s: &mut Snapshot, zone| set_target(s, &key(1, zone), down(FailureReason::Refused, "connection refused"));
+    let answer = |s: &mut Snapshot, reason| {
+        Arc::make_mut(s.plan.plan.as_mut().unwrap()).answers.get_mut(&name(1)).unwrap().reason = reason;
+    };
+    die(&mut s, 0);
+    answer(&mut s, AnswerReason::FailedOver);
+    assert!(sentence(&s).starts_with("degraded: orders: 10.0.0.11 in cn-hangzhou-h is down"), "{}", sentence(&s));
+    die(&mut s, 1);
+    answer(&mut s, AnswerReason::AllDownKept);
+    let said = "gw-orders.example.com: no zone answers, the name stays on 10.0.0.11, 10.0.1.11";
+    assert_eq!(sentence(&s), format!("degraded: {said} (and 2 more)"));
+    // A zone's own name has no other zone.
+    let mut pinned = s.clone();
+    Arc::make_mut(pinned.plan.plan.as_mut().unwrap()).zone_names = [name(1)].into();
+    assert!(sentence(&pinned).starts_with("degraded: orders: 10.0.0.11"), "{}", sentence(&pinned));
+    // Where a server can be reached it is not silent.
+    let refused = down(FailureReason::Auth, "denied");
+    let health = TargetHealth { checks: [(Check::Path, up()), (Check::Deep, refused)].into_iter().collect() };
+    Arc::make_mut(&mut s.health).targets.insert(key(1, 1), Arc::new(health));
+    assert!(sentence(&s).contains("no zone passes its checks, the name stays on"), "{}", sentence(&s));
 }

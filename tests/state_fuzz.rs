@@ -72,8 +72,10 @@ fn plan() -> impl Strategy<Value = Plan> {
     );
     let why = select(vec![Withdrawal::Gone, Withdrawal::Removed, Withdrawal::ForeignCache]);
     let some = || btree_map(name(), btree_set(address(), 1..3), 0..3);
-    (btree_map(name(), answer, 0..4), btree_map(name(), why, 0..3), some(), some())
-        .prop_map(|(answers, withdrawn, left, unproven)| Plan { answers, withdrawn, left, unproven })
+    let zone_names = btree_set(name(), 0..2);
+    (btree_map(name(), answer, 0..4), btree_map(name(), why, 0..3), some(), some(), zone_names).prop_map(
+        |(answers, withdrawn, left, unproven, zone_names)| Plan { answers, withdrawn, left, unproven, zone_names },
+    )
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {

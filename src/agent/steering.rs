@@ -168,8 +168,8 @@ fn history(
         let same = old == Some(&new.addresses);
         match before.get(name) {
             Some(h) if same => *h,
-            Some(h) => AnswerHistory { changes: h.changes + 1, changed: now },
-            None => AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now },
+            Some(h) => AnswerHistory { changes: h.changes + 1, changed: now, recalled: false },
+            None => AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now, recalled: same },
         }
     };
     plan.answers.iter().map(|(name, new)| (name.clone(), of(name, new))).collect()

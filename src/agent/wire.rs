@@ -167,6 +167,10 @@ impl Wiring {
                 let config = self.settings.config.subscribe();
                 Box::new(move || policy(&config.borrow()))
             },
+            changed: {
+                let plan = self.plan.subscribe();
+                Box::new(move || plan.borrow().changed())
+            },
             receipts: self.receipts.clone(),
             capped: self.capped.clone(),
             events: self.events.clone(),

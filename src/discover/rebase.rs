@@ -115,7 +115,7 @@ by_field! {
     ZoneEntry { names, leaving, addresses, cloud, missing }
     ZoneFacts { status, eni_id, domain }
     AddressEntry { source, given, retired, former }
-    Plan { answers, withdrawn, left, unproven }
+    Plan { answers, withdrawn, left, unproven, zone_names }
     Answer { addresses, standby, reason }
 }
 

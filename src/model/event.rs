@@ -34,6 +34,15 @@ worded! {
     }
 }
 
+/// Nothing of a name answers as it should.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outage {
+    /// Since when, if any of it was seen to go down.
+    pub since: Option<Wall>,
+    /// What each address says, in words.
+    pub says: Vec<String>,
+}
+
 /// The kinds of events.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -105,6 +114,9 @@ pub enum EventKind {
         to: Vec<IpAddr>,
         /// Why.
         reason: AnswerReason,
+        /// If it now is that nothing answers: who says what.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outage: Option<Outage>,
     },
     /// A name's addresses stayed, the reason did not.
     ReasonChanged {
@@ -114,6 +126,9 @@ pub enum EventKind {
         from: AnswerReason,
         /// After.
         to: AnswerReason,
+        /// If it now is that nothing answers: who says what.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outage: Option<Outage>,
     },
     /// The config made another endpoint of a name's, `removal_grace` is over, and nothing of the new one has passed a
     /// probe: the name still leads to the old one.
@@ -309,8 +324,10 @@ impl EventKind {
             Self::TargetUp { .. } => ("target_up", Change, Info),
             Self::TargetSlow { .. } => ("target_slow", Change, Warning),
             Self::TargetSlowOver { .. } => ("target_slow_over", Change, Info),
+            Self::AnswerChanged { outage: Some(_), .. } => ("answer_changed", Change, Error),
             Self::AnswerChanged { from, .. } if from.is_empty() => ("answer_changed", Change, Info),
             Self::AnswerChanged { .. } => ("answer_changed", Change, Warning),
+            Self::ReasonChanged { outage: Some(_), .. } => ("reason_changed", Change, Error),
             Self::ReasonChanged { .. } => ("reason_changed", Change, Info),
             Self::FormerKept { .. } => ("former_kept", Us, Error),
             Self::GonePutOff { .. } => ("gone_put_off", Us, Error),

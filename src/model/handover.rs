@@ -1,6 +1,6 @@
 //! What passes between the agent and the hosts writer: closed types, as files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,19 +23,33 @@ pub struct Handover {
     pub boot_id: String,
     /// The machine that wrote it: one of another machine is refused.
     pub identity: Identity,
-    /// Of `plan` and `withdrawn`; a receipt echoes it.
+    /// Of `plan`, `withdrawn` and `zone_names`; a receipt echoes it.
     pub digest: Digest,
     /// Every answer.
     pub plan: BTreeMap<HostName, Answer>,
     /// Names that must go.
     pub withdrawn: Vec<Withdrawn>,
+    /// Names of `plan` that are a zone's own. Earlier versions said nothing of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zone_names: BTreeSet<HostName>,
+    /// When the answers changed last, of those of which that is known: for people.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub changed: BTreeMap<HostName, Wall>,
+}
+
+/// As before there were zone names, where there are none.
+fn digest_of(plan: &BTreeMap<HostName, Answer>, withdrawn: &[Withdrawn], zone_names: &BTreeSet<HostName>) -> Digest {
+    match zone_names.is_empty() {
+        true => Digest::of_json(&(plan, withdrawn)),
+        false => Digest::of_json(&(plan, withdrawn, zone_names)),
+    }
 }
 
 impl Handover {
     /// True if its digest is that of its content.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.digest == Digest::of_json(&(&self.plan, &self.withdrawn))
+        self.digest == digest_of(&self.plan, &self.withdrawn, &self.zone_names)
     }
 }
 
@@ -43,7 +57,7 @@ impl Plan {
     /// The digest of the plan, which its hand-over carries and its receipt echoes.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of_json(&(&self.answers, self.withdrawn_names()))
+        digest_of(&self.answers, &self.withdrawn_names(), &self.zone_names)
     }
 
     /// The names that must go, as a hand-over has them.

@@ -38,8 +38,8 @@ pub fn entry_bytes(name: usize, reason: usize, addresses: impl IntoIterator<Item
     COMMENT + name + reason + lines
 }
 
-/// Length of the longest reason that an entry of the block gives, in bytes, with some to spare.
-pub const LONGEST_REASON: usize = 24;
+/// Length of the longest reason that an entry of the block gives, with its time, in bytes and with some to spare.
+pub const LONGEST_REASON: usize = 48;
 
 /// Most bytes that the entry of a name with these addresses takes up in the block, whatever its reason.
 #[must_use]

@@ -36,7 +36,7 @@ pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
 pub use digest::Digest;
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
-pub use event::{Event, EventClass, EventKind, EventMaker, Severity};
+pub use event::{Event, EventClass, EventKind, EventMaker, Outage, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{
     CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, PublisherState, Receipt, Receipts, Verdict, Withdrawn,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, HostName, Now, worded};
+use super::{Digest, HostName, Now, Wall, worded};
 
 /// The answer of every published name, and the names that were given up. It holds no clock, no counter and no free
 /// text, so equal situations give equal plans.
@@ -23,6 +23,9 @@ pub struct Plan {
     /// What was published before anything had been probed, until it is found to work; not shown either.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unproven: BTreeMap<HostName, BTreeSet<IpAddr>>,
+    /// Names of `answers` that are a zone's own, whatever the reason of their answer: a hosts file has them last.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zone_names: BTreeSet<HostName>,
 }
 
 /// What a name points at.
@@ -96,6 +99,15 @@ pub struct PlanState {
     pub history: BTreeMap<HostName, AnswerHistory>,
 }
 
+impl PlanState {
+    /// When each answer changed last, as far as that is known: not of those that were there before the start.
+    #[must_use]
+    pub fn changed(&self) -> BTreeMap<HostName, Wall> {
+        let known = self.history.iter().filter(|(_, history)| !history.recalled);
+        known.map(|(name, history)| (name.clone(), history.changed.wall)).collect()
+    }
+}
+
 /// How often and when a name's addresses changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnswerHistory {
@@ -103,4 +115,6 @@ pub struct AnswerHistory {
     pub changes: u64,
     /// When the latest one was decided (the first answer counts).
     pub changed: Now,
+    /// True if the addresses were published before this start, and `changed` says no more than when that was.
+    pub recalled: bool,
 }

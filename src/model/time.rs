@@ -50,6 +50,13 @@ impl<'de> Deserialize<'de> for Boottime {
 pub struct Wall(pub u64);
 
 impl Wall {
+    /// Reads RFC 3339 in UTC, as it is shown; `None` if it is not that.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self(millis(since)))
+    }
+
     /// Whole days from `earlier` to this, rounded down; negative if this is the earlier one.
     #[must_use]
     pub fn days_after(self, earlier: Self) -> i64 {
@@ -94,6 +101,15 @@ mod tests {
     fn wall_shows_as_rfc3339_and_never_panics() {
         assert_eq!(Wall(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Wall(u64::MAX).to_string(), format!("{}ms", u64::MAX));
+    }
+
+    #[test]
+    fn wall_is_read_back_to_the_second() {
+        let at = Wall(1_767_600_000_999);
+        assert_eq!(Wall::parse(&at.to_string()), Some(Wall(1_767_600_000_000)));
+        for bad in ["", "yesterday", "18446744073709551615ms", "1960-01-01T00:00:00Z"] {
+            assert_eq!(Wall::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

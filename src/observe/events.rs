@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::model::LogLevel;
     use crate::model::{
-        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, SourceKind, Wall, Withdrawal,
+        AnswerReason, Check, Failure, FailureReason, HostName, IdentityPart, Now, Outage, SourceKind, Wall, Withdrawal,
     };
     use crate::sys::event_queue;
     use crate::sys::log_queue::{Lines, LogQueue, Style};
@@ -172,6 +172,7 @@ mod tests {
         let failure = Failure::new(FailureReason::Refused, "connection refused");
         let (endpoint, source) = (target().endpoint, SourceKind::Fixed);
         let name: HostName = "a.example".parse().unwrap();
+        let reason = AnswerReason::Healthy;
         let (error, publisher) = ("disk full".to_owned(), "hosts");
         vec![
             EventKind::Started { version: "0.1.0" },
@@ -186,8 +187,8 @@ mod tests {
                 beside: Duration::from_millis(2),
             },
             EventKind::TargetSlowOver { target: target(), check: Check::Path },
-            EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason: AnswerReason::Healthy },
-            EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: AnswerReason::Healthy },
+            EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason, outage: None },
+            EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: reason, outage: None },
             EventKind::FormerKept { name: name.clone() },
             EventKind::GonePutOff { endpoint: endpoint.clone() },
             EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
@@ -233,6 +234,28 @@ mod tests {
         (0..300).for_each(|n| log.push(event(n)));
         assert_eq!(log.iter().count(), EventLog::CAPACITY);
         assert_eq!(log.iter().next().unwrap().kind, EventKind::CacheLoaded { names: 300 - EventLog::CAPACITY });
+    }
+
+    #[test]
+    fn a_name_of_which_nothing_answers_any_more_is_an_error() {
+        let outage = || Some(Outage { since: Some(Wall(0)), says: vec!["10.0.0.1 in h: path check: x".to_owned()] });
+        let (name, to) = ("a.example".parse::<HostName>().unwrap(), AnswerReason::AllDownKept);
+        let stays = |outage| EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Healthy, to, outage };
+        assert_eq!((stays(None).class().severity, stays(outage()).class().severity), (Severity::Info, Severity::Error));
+        assert_eq!(
+            stays(outage()).to_string(),
+            "a.example: addresses stay, healthy -> all_down_kept; since 1970-01-01T00:00:00Z; \
+             10.0.0.1 in h: path check: x"
+        );
+        let address = "10.0.0.1".parse().unwrap();
+        let first = EventKind::AnswerChanged {
+            name: name.clone(),
+            from: vec![],
+            to: vec![address],
+            reason: to,
+            outage: outage(),
+        };
+        assert_eq!(first.class().severity, Severity::Error);
     }
 
     fn maker(kind: &EventKind) -> EventMaker {

@@ -18,6 +18,7 @@ mod evidence;
 mod gone;
 mod host_hash;
 mod inputs;
+mod outage;
 mod reason;
 mod shed;
 mod slow;
@@ -51,6 +52,9 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
         let unproven = unproven::remaining(candidates, &chosen.addresses, previous.is_none());
         turns.extend(chosen.wake);
         plan.answers.insert(name.clone(), Answer { addresses: chosen.addresses, standby: chosen.standby, reason });
+        if candidates.pinned {
+            plan.zone_names.insert(name.clone());
+        }
         if !left.is_empty() {
             plan.left.insert(name.clone(), left);
         }
@@ -60,7 +64,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
     }
     plan.withdrawn = withdrawn(inputs, &plan.answers);
     Steered {
-        events: changes(inputs.previous, &plan),
+        events: changes(inputs.previous, &names, &plan),
         wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).chain(turns).min(),
         ask: lost(inputs.previous, &names, &plan),
         outstayed: names
@@ -90,20 +94,25 @@ fn outstays(name: &HostName, candidates: &Candidates, plan: &Plan, now: Now) -> 
     candidates.list.iter().any(|c| over(c) && published.contains(&c.key.address))
 }
 
-fn changes(previous: Option<&Plan>, plan: &Plan) -> Vec<EventKind> {
+fn changes(previous: Option<&Plan>, names: &BTreeMap<HostName, Candidates>, plan: &Plan) -> Vec<EventKind> {
     let empty = Plan::default();
     let previous = previous.unwrap_or(&empty);
-    let answers =
-        plan.answers.iter().filter_map(|(name, new)| match previous.answers.get(name) {
+    let answers = plan.answers.iter().filter_map(|(name, new)| {
+        let old = previous.answers.get(name);
+        let outage = names.get(name).and_then(|candidates| outage::outage(candidates, old, new));
+        let name = name.clone();
+        match old {
             Some(old) if old.addresses == new.addresses => (old.reason != new.reason)
-                .then(|| EventKind::ReasonChanged { name: name.clone(), from: old.reason, to: new.reason }),
+                .then_some(EventKind::ReasonChanged { name, from: old.reason, to: new.reason, outage }),
             old => Some(EventKind::AnswerChanged {
-                name: name.clone(),
+                name,
                 from: old.map(|a| a.addresses.clone()).unwrap_or_default(),
                 to: new.addresses.clone(),
                 reason: new.reason,
+                outage,
             }),
-        });
+        }
+    });
     let withdrawn = plan.withdrawn.iter().filter(|(name, _)| !previous.withdrawn.contains_key(*name));
     let withdrawn = withdrawn.map(|(name, why)| EventKind::NameWithdrawn { name: name.clone(), why: *why });
     answers.chain(withdrawn).collect()

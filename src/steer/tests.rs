@@ -720,3 +720,27 @@ fn an_address_that_may_not_be_used_any_more_is_no_hope_and_goes_once_another_ans
     world.set(2, up(999));
     assert_eq!((world.answer(&[1]).0, world.answer(&[1, 2]).0), (ips(&[2]), ips(&[2])));
 }
+
+#[test]
+fn a_total_outage_is_told_once_with_what_each_address_says_and_zone_names_tell_of_none() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.endpoint(0).zones.get_mut(&zone("z1")).unwrap().names.insert(name("z1.db.example"));
+    world.set(1, up(999));
+    world.set(2, up(999));
+    let before = world.steer(None).plan;
+    assert_eq!(before.zone_names, [name("z1.db.example")].into());
+    let outages = |steered: &Steered| {
+        let outage = |event: &EventKind| match event {
+            EventKind::ReasonChanged { name, outage, .. } => Some((name.clone(), outage.clone().map(|o| o.says))),
+            _ => None,
+        };
+        steered.events.iter().filter_map(outage).collect::<Vec<_>>()
+    };
+    world.set(1, down(990, 993));
+    world.set(2, down(991, 994));
+    let steered = world.steer(Some(&before));
+    let says = ["10.0.0.1 in z0: path check: down", "10.0.0.2 in z1: path check: down"].map(str::to_owned).to_vec();
+    assert_eq!(outages(&steered), [(name("db.example"), Some(says)), (name("z1.db.example"), None)]);
+    assert_eq!(steered.plan.zone_names, before.zone_names, "whatever the reason");
+    assert!(outages(&world.steer(Some(&steered.plan))).is_empty());
+}

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::EventKind;
-use crate::model::{Check, SourceKind, TargetKey, Withdrawal};
+use super::{EventKind, Outage};
+use crate::model::{AnswerReason, Check, HostName, SourceKind, TargetKey, Withdrawal};
 
 const FORMER_KEPT: &str =
     "still leads where it did before the config changed: nothing of the new endpoint passed a probe";
@@ -26,10 +26,10 @@ impl fmt::Display for EventKind {
             Self::TargetUp { target, check, recovered: true } => write!(f, "{target}: up again, {check} check"),
             Self::TargetSlow { target, check, median, beside } => slow(f, target, *check, [*median, *beside]),
             Self::TargetSlowOver { target, check } => write!(f, "{target}: slow no more, {check} check"),
-            Self::AnswerChanged { name, from, to, reason } => {
-                write!(f, "{name}: {} -> {} ({reason})", list(from), list(to))
+            Self::AnswerChanged { name, from, to, reason, outage } => {
+                write!(f, "{name}: {} -> {} ({reason}){}", list(from), list(to), words(outage.as_ref()))
             }
-            Self::ReasonChanged { name, from, to } => write!(f, "{name}: addresses stay, {from} -> {to}"),
+            Self::ReasonChanged { name, from, to, outage } => stays(f, name, [*from, *to], outage.as_ref()),
             Self::FormerKept { name } => write!(f, "{name}: {FORMER_KEPT}"),
             Self::GonePutOff { endpoint } => write!(f, "{endpoint}: {GONE_PUT_OFF}"),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
@@ -73,6 +73,21 @@ impl fmt::Display for EventKind {
             Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
         }
     }
+}
+
+fn stays(
+    f: &mut fmt::Formatter<'_>,
+    name: &HostName,
+    [from, to]: [AnswerReason; 2],
+    outage: Option<&Outage>,
+) -> fmt::Result {
+    write!(f, "{name}: addresses stay, {from} -> {to}{}", words(outage))
+}
+
+fn words(outage: Option<&Outage>) -> String {
+    let Some(Outage { since, says }) = outage else { return String::new() };
+    let since = since.map(|since| format!("; since {since}"));
+    since.into_iter().chain(says.iter().map(|word| format!("; {word}"))).collect()
 }
 
 fn not_found(source: SourceKind) -> &'static str {

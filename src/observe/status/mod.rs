@@ -7,6 +7,7 @@ mod credentials;
 mod discovery;
 mod evidence;
 mod former;
+mod outage;
 mod problems;
 mod report;
 mod schema;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::latest_failure;
-use super::{credentials, discovery, evidence, former};
+use super::{credentials, discovery, evidence, former, outage};
 use crate::model::{CheckState, HostName, PublishErrorKind, Receipt, Receipts, Slowness, TargetKey, Verdict};
 use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
-    let mut all = former::problems(snapshot);
+    let mut all = outage::problems(snapshot);
+    all.extend(former::problems(snapshot));
     all.extend(targets(snapshot));
     all.extend(evidence::weaker(snapshot));
     all.extend(publishing(snapshot));

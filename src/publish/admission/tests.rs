@@ -28,6 +28,8 @@ fn handover(answers: &[(&str, &[&str])], withdrawn: &[&str]) -> Handover {
         digest: Digest::from_bytes(&[0; 16]),
         plan: answers.iter().map(|(n, a)| (n.parse().unwrap(), answer(a))).collect(),
         withdrawn: withdrawn.iter().map(|n| Withdrawn { name: n.parse().unwrap(), why: Withdrawal::Removed }).collect(),
+        zone_names: BTreeSet::new(),
+        changed: BTreeMap::new(),
     }
 }
 

@@ -3,11 +3,15 @@
 //!
 //! ```text
 //! # BEGIN privatelinkd (managed by privatelinkd: changes in here are overwritten)
-//! # db.internal: healthy
+//! # db.internal: healthy at 2026-01-05T08:00:00Z
 //! 10.0.1.15 db.internal
 //! 10.0.2.15 db.internal
 //! # END privatelinkd
 //! ```
+//!
+//! Some resolvers take the first name of an address for its canonical one and answer the others with CNAMEs
+//! (systemd-resolved 257): a name whose addresses have different first names resolves to nothing, or to half. So the
+//! order of the names counts, and is part of what a block says: names that lead to several zones first.
 //!
 //! What is ours: every line from a BEGIN to the END that follows it with no marker between; and a marker without its
 //! partner, with the lines next to it that we wrote or are about to write. All else is foreign and stays, byte for
@@ -21,12 +25,16 @@
 //! A file that does not end in a newline gets one before our block. The BEGIN line remembers where, so that taking
 //! the block out gives the very bytes back.
 
+mod entry;
+
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use crate::model::{Answer, AnswerReason, HostName};
+pub use self::entry::{Entry, EntryReason};
+use crate::model::{Answer, AnswerReason, HostName, Wall};
 
 const BEGIN: &str = "# BEGIN privatelinkd";
 const BEGIN_NOTE: &str = "# BEGIN privatelinkd (managed by ";
@@ -39,79 +47,84 @@ const NEWLINE_NOTE: &str = "; newline added at ";
 pub struct Block {
     /// By name. A block without names is no block: splicing it takes ours out.
     pub entries: BTreeMap<HostName, Entry>,
+    /// The names as they follow each other; empty if that is their own order.
+    order: Vec<HostName>,
 }
 
-/// One name's part of a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// In the order of their lines; never empty.
-    pub addresses: Vec<IpAddr>,
-    /// For people only: it never makes two blocks differ.
-    pub reason: EntryReason,
+/// What is known of the names of a block beside their answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Names of one zone each: they stand behind the others.
+    pub zone_names: BTreeSet<HostName>,
+    /// When a name's answer changed last; a name is absent where that is not known.
+    pub changed: BTreeMap<HostName, Wall>,
 }
 
-/// Why a name's entry says what it says (B16).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryReason {
-    /// Steering's reason for the answer, which the entry follows.
-    Answer(AnswerReason),
-    /// The agent gave no sign of life: the standby addresses stand behind the others (B17).
-    AgentLost,
-}
-
-impl EntryReason {
-    /// The word in the block.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Answer(reason) => reason.label(),
-            Self::AgentLost => "agent_lost",
-        }
-    }
-
-    fn from_label(label: &str) -> Option<Self> {
-        let mut all = AnswerReason::ALL.into_iter().map(Self::Answer).chain([Self::AgentLost]);
-        all.find(|reason| reason.label() == label)
-    }
-}
-
-impl From<&Answer> for Entry {
-    fn from(a: &Answer) -> Self {
-        Self { addresses: a.addresses.clone(), reason: EntryReason::Answer(a.reason) }
-    }
-}
-
-/// Which of the addresses were standby, a block does not tell.
-impl From<Entry> for Answer {
-    fn from(e: Entry) -> Self {
-        let reason = match e.reason {
-            EntryReason::Answer(reason) => reason,
-            EntryReason::AgentLost => AnswerReason::Stale,
-        };
-        Self { addresses: e.addresses, standby: Vec::new(), reason }
+/// In the order of the names.
+impl From<BTreeMap<HostName, Entry>> for Block {
+    fn from(entries: BTreeMap<HostName, Entry>) -> Self {
+        Self { entries, order: Vec::new() }
     }
 }
 
 impl Block {
-    /// What the file should say of these answers; with the standby addresses if the agent is lost (B17).
+    /// What the file should say of these answers; with the standby addresses if the agent is lost (B17). A zone's own
+    /// names come last, and of the others those with more addresses first: they take the shared ones for theirs.
     #[must_use]
-    pub fn from_answers(answers: &BTreeMap<HostName, Answer>, agent_lost: bool) -> Self {
-        let entry = |answer: &Answer| match agent_lost {
-            false => Entry::from(answer),
-            true => Entry {
-                addresses: [answer.addresses.as_slice(), &answer.standby].concat(),
-                reason: EntryReason::AgentLost,
-            },
+    pub fn from_answers(answers: &BTreeMap<HostName, Answer>, marks: &Marks, agent_lost: bool) -> Self {
+        let entry = |(name, answer): (&HostName, &Answer)| {
+            let entry = match agent_lost {
+                false => Entry { changed: marks.changed.get(name).copied(), ..Entry::from(answer) },
+                true => Entry {
+                    addresses: [answer.addresses.as_slice(), &answer.standby].concat(),
+                    reason: EntryReason::AgentLost,
+                    changed: None,
+                },
+            };
+            (name.clone(), entry)
         };
-        Self { entries: answers.iter().map(|(name, answer)| (name.clone(), entry(answer))).collect() }
+        let entries: BTreeMap<_, _> = answers.iter().map(entry).collect();
+        let mut order: Vec<HostName> = entries.keys().cloned().collect();
+        let addresses = |name: &HostName| entries.get(name).map(|e| e.addresses.len());
+        order.sort_by_key(|name| (marks.zone_names.contains(name), Reverse(addresses(name))));
+        Self::in_order(entries, order)
+    }
+
+    /// The same, in the order of another block as far as that has the names.
+    #[must_use]
+    pub(super) fn ordered_like(self, other: &Self) -> Self {
+        let places: BTreeMap<_, _> = other.names().enumerate().map(|(place, name)| (name, place)).collect();
+        let mut order: Vec<HostName> = self.names().cloned().collect();
+        order.sort_by_key(|name| places.get(name).copied().unwrap_or(usize::MAX));
+        Self::in_order(self.entries, order)
+    }
+
+    /// Equal blocks are equal values: an order is only kept where it is not that of the names.
+    fn in_order(entries: BTreeMap<HostName, Entry>, mut order: Vec<HostName>) -> Self {
+        if order.is_sorted() {
+            order.clear();
+        }
+        Self { entries, order }
+    }
+
+    /// The names as they follow each other.
+    pub fn names(&self) -> impl Iterator<Item = &HostName> {
+        self.in_turn().map(|(name, _)| name)
+    }
+
+    /// Name by name, as they follow each other.
+    fn in_turn(&self) -> impl Iterator<Item = (&HostName, &Entry)> {
+        let listed = self.order.iter().filter_map(|name| self.entries.get_key_value(name));
+        listed.chain(self.entries.iter().filter(|_| self.order.is_empty()))
     }
 
     /// Every (address, name) pair, in the order of the lines.
     pub fn pairs(&self) -> impl Iterator<Item = (IpAddr, &HostName)> {
-        self.entries.iter().flat_map(|(name, e)| e.addresses.iter().map(move |a| (*a, name)))
+        self.in_turn().flat_map(|(name, e)| e.addresses.iter().map(move |a| (*a, name)))
     }
 
-    /// True if both say the same to a resolver, whatever the reasons.
+    /// True if both say the same to a resolver, whatever the reasons and times: in the same order, which
+    /// some resolvers go by.
     #[must_use]
     pub fn same_pairs(&self, other: &Self) -> bool {
         self.pairs().eq(other.pairs())
@@ -121,9 +134,9 @@ impl Block {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (name, Entry { addresses, reason }) in &self.entries {
-            lines.push(format!("# {name}: {}", reason.label()));
-            lines.extend(addresses.iter().map(|a| format!("{a} {name}")));
+        for (name, entry) in self.in_turn() {
+            lines.push(entry.comment(name));
+            lines.extend(entry.addresses.iter().map(|a| format!("{a} {name}")));
         }
         lines
     }
@@ -147,7 +160,7 @@ pub enum Present {
     Absent,
     /// One whole block that says this.
     Whole(Block),
-    /// Repeated blocks, a marker without its partner, or lines in the block that we do not write.
+    /// Repeated blocks, a marker without its partner, or lines in the block that we do not write, or not so.
     Damaged,
 }
 
@@ -156,7 +169,10 @@ pub enum Present {
 pub fn present(file: &[u8]) -> Present {
     match regions(file, &BTreeSet::new()).as_slice() {
         [] => Present::Absent,
-        [Region { range, pair: true, .. }] => parse(&file[range.clone()]).map_or(Present::Damaged, Present::Whole),
+        [Region { range, pair: true, .. }] => match parse(&file[range.clone()]) {
+            Some(Parsed { block, grouped: true }) => Present::Whole(block),
+            Some(Parsed { grouped: false, .. }) | None => Present::Damaged,
+        },
         _ => Present::Damaged,
     }
 }
@@ -170,7 +186,7 @@ pub fn find(file: &[u8]) -> Option<&[u8]> {
 /// What the first whole block says, whatever else of ours is damaged: last known good for a writer that lost its own.
 #[must_use]
 pub fn salvage(file: &[u8]) -> Option<Block> {
-    regions(file, &BTreeSet::new()).into_iter().filter(|r| r.pair).find_map(|r| parse(&file[r.range]))
+    regions(file, &BTreeSet::new()).into_iter().filter(|r| r.pair).find_map(|r| parse(&file[r.range])).map(|p| p.block)
 }
 
 /// The file with exactly this block in it. Borrowed if the file says so already. `last` is the block we last wrote,
@@ -321,31 +337,41 @@ fn take_out(file: &[u8], known: &BTreeSet<Vec<u8>>) -> (Vec<u8>, Option<usize>) 
     (out, place)
 }
 
+/// A block as it was read.
+struct Parsed {
+    block: Block,
+    /// The lines of each name stand together, as we write them.
+    grouped: bool,
+}
+
 /// Reads a whole block back. `None` if a line between the markers is not one that we write.
-fn parse(region: &[u8]) -> Option<Block> {
+fn parse(region: &[u8]) -> Option<Parsed> {
     let lines = lines(region);
     let inner = lines.get(1..lines.len().checked_sub(1)?)?;
-    let mut block = Block::default();
-    let mut reasons = BTreeMap::new();
+    let (mut entries, mut comments) = (BTreeMap::new(), BTreeMap::new());
+    let (mut order, mut grouped) = (Vec::new(), true);
     for line in inner {
         let text = std::str::from_utf8(line.text).ok()?;
         if let Some(comment) = text.strip_prefix('#') {
-            if let Some((name, reason)) = comment.trim().split_once(": ") {
-                reasons.insert(name, reason);
-            }
+            let comment = comment.trim();
+            let (name, why) = comment.split_once(": ").unwrap_or((comment, ""));
+            comments.insert(name, why);
             continue;
         }
         let (address, name) = text.split_once(' ')?;
         let (address, name) = (address.parse::<IpAddr>().ok()?, name.parse::<HostName>().ok()?);
+        grouped &= !entries.contains_key(&name) || order.last() == Some(&name);
         let unknown = EntryReason::Answer(AnswerReason::Stale);
-        let entry = block.entries.entry(name);
-        entry.or_insert(Entry { addresses: Vec::new(), reason: unknown }).addresses.push(address);
+        let new = || {
+            order.push(name.clone());
+            Entry { addresses: Vec::new(), reason: unknown, changed: None }
+        };
+        entries.entry(name.clone()).or_insert_with(new).addresses.push(address);
     }
-    for (name, entry) in &mut block.entries {
-        let known = reasons.get(name.as_str()).and_then(|label| EntryReason::from_label(label));
-        entry.reason = known.unwrap_or(entry.reason);
+    for (name, entry) in &mut entries {
+        comments.get(name.as_str()).into_iter().for_each(|why| entry.read_comment(why));
     }
-    Some(block)
+    Some(Parsed { block: Block::in_order(entries, order), grouped })
 }
 
 #[cfg(test)]

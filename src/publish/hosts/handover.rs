@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
 
 use super::untrusted_file::{self, ReadError};
 use crate::model::limits::HANDOVER_BYTES;
-use crate::model::{HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt};
+use crate::model::{HANDOVER_FORMAT, Handover, HostName, Identity, Plan, Receipt, Wall};
 use crate::sys::atomic_file::{self, Durability};
 
 /// Largest receipt that is written and read, in bytes: it speaks of every name of a hand-over and of the block.
@@ -55,17 +55,19 @@ pub fn fitting<'p>(plan: &'p Plan, known: &BTreeSet<HostName>) -> Cow<'p, Plan> 
     if size(plan) <= HANDOVER_BYTES {
         return Cow::Borrowed(plan);
     }
-    let mut room = Room(usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE);
+    let most = usize::try_from(HANDOVER_BYTES).unwrap_or(usize::MAX) - BESIDE;
+    let mut room = Room(most.saturating_sub(json(&plan.zone_names).len()));
     let (old, new): (Vec<_>, Vec<_>) = plan.answers.iter().partition(|(name, _)| known.contains(*name));
     let mut fit = Plan { answers: room.take_up(old), ..Plan::default() };
     fit.withdrawn = room.take_up(plan.withdrawn.iter().collect());
     fit.answers.extend(room.take_up(new));
+    fit.zone_names = plan.zone_names.iter().filter(|name| fit.answers.contains_key(*name)).cloned().collect();
     Cow::Owned(fit)
 }
 
 /// More than a hand-over of this plan takes, by what is beside the plan.
 fn size(plan: &Plan) -> u64 {
-    (BESIDE + json(&(&plan.answers, plan.withdrawn_names())).len()) as u64
+    (BESIDE + json(&(&plan.answers, plan.withdrawn_names(), &plan.zone_names)).len()) as u64
 }
 
 /// For what is beside the plan in a hand-over, in bytes: identity, digest and braces.
@@ -97,7 +99,19 @@ pub fn make(plan: &Plan, boot_id: &str, identity: &Identity) -> Handover {
         digest: plan.digest(),
         plan: plan.answers.clone(),
         withdrawn: plan.withdrawn_names(),
+        zone_names: plan.zone_names.clone(),
+        changed: BTreeMap::new(),
     }
+}
+
+/// The same with the times of the latest changes, where there is room for them: they are only for people.
+#[must_use]
+pub fn dated(mut handover: Handover, mut changed: BTreeMap<HostName, Wall>) -> Handover {
+    changed.retain(|name, _| handover.plan.contains_key(name));
+    if (json(&handover).len() + BESIDE + json(&changed).len()) as u64 <= HANDOVER_BYTES {
+        handover.changed = changed;
+    }
+    handover
 }
 
 /// The agent's side: puts `plan.json` (0644) in place. Blocks.
@@ -227,6 +241,39 @@ mod tests {
         let mut other = plan();
         other.withdrawn.clear();
         assert_ne!(other.digest(), sent.digest);
+    }
+
+    #[test]
+    fn zone_names_and_times_arrive_and_an_older_hand_over_is_read_without() {
+        let dir = Dir::new();
+        let name: HostName = "a.x".parse().unwrap();
+        let pinned = Plan { zone_names: [name.clone()].into(), ..plan() };
+        assert_ne!(pinned.digest(), plan().digest());
+        let changed = [(name, Wall(7)), ("other.x".parse().unwrap(), Wall(8))].into();
+        let sent = dated(make(&pinned, "boot", &Identity::default()), changed);
+        write(dir.0.path(), &sent).unwrap();
+        let read = dir.read().unwrap().unwrap();
+        assert_eq!((read.digest.clone(), read.changed.len()), (pinned.digest(), 1));
+        assert_eq!(read, sent);
+
+        let sent = make(&plan(), "boot", &Identity::default());
+        let json = serde_json::to_string(&sent).unwrap();
+        assert!(!json.contains("zone_names") && !json.contains("changed"), "{json}");
+        assert_eq!(parse(&dir.plan(), json.as_bytes()).unwrap(), sent);
+        // As versions took it that knew of no zone names.
+        assert_eq!(sent.digest.to_string(), "71e74e3123b9bf7972c13f739b5f5737");
+    }
+
+    #[test]
+    fn times_that_do_not_fit_are_left_out() {
+        let mut large = plan();
+        let answer = large.answers.values().next().unwrap().clone();
+        large.answers.extend((0..6_000).map(|n| (long('n', n), answer.clone())));
+        let times = |plan: &Plan| plan.answers.keys().map(|name| (name.clone(), Wall(1_767_600_000_000))).collect();
+        assert!(!dated(make(&plan(), "", &Identity::default()), times(&plan())).changed.is_empty());
+        let sent = dated(make(&large, "", &Identity::default()), times(&large));
+        assert!(sent.changed.is_empty());
+        write(Dir::new().0.path(), &sent).unwrap();
     }
 
     fn long(what: char, n: usize) -> HostName {

@@ -116,7 +116,8 @@ pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<Host
 fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
     let kept = store::load_block(&policy.state_dir).ok().flatten();
-    let saved = kept.map(|kept| block::Block::from_answers(&kept.answers, false));
+    // For its lines only, wherever they stand.
+    let saved = kept.map(|kept| block::Block::from_answers(&kept.answers, &block::Marks::default(), false));
     let new = block::splice(&old, core.wanted(), saved.as_ref());
     let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new));
     let path = policy.path.display().to_string();

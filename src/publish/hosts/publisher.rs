@@ -1,6 +1,6 @@
 //! The agent's side of publishing to the hosts file: hands plans over to the writer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::policy::HostsPolicy;
 use super::{handover, inspect};
 use crate::model::limits::{CapCounts, Capped};
-use crate::model::{CutShort, EventKind, HostName, Identity, Plan, Receipts};
+use crate::model::{CutShort, EventKind, HostName, Identity, Plan, Receipts, Wall};
 use crate::publish::{self, Publisher};
 use crate::sys::atomic_file;
 use crate::sys::clock::Clock;
@@ -43,6 +43,8 @@ pub struct HostsPublisher {
 pub struct HandoverReporting {
     /// Reads the policy in force; while it publishes nothing there is nothing to report.
     pub policy: Box<dyn Fn() -> HostsPolicy + Send + Sync>,
+    /// Tells when the answers in force changed last, those of which that is known.
+    pub changed: Box<dyn Fn() -> BTreeMap<HostName, Wall> + Send + Sync>,
     /// Gets what was handed over of a plan that is too large.
     pub receipts: watch::Sender<Receipts>,
     /// Counts the answers that were left out.
@@ -117,7 +119,8 @@ impl HostsPublisher {
         let known = self.known().await?;
         let fit = handover::fitting(&plan, &known);
         self.report(&plan, &fit);
-        let handover = handover::make(&fit, &self.boot_id, &self.identity);
+        let changed = self.reporting.as_ref().map(|to| (to.changed)()).unwrap_or_default();
+        let handover = handover::dated(handover::make(&fit, &self.boot_id, &self.identity), changed);
         self.in_run_dir(move |run_dir| {
             atomic_file::remove_leftovers(&handover::plan_path(run_dir))?;
             handover::write(run_dir, &handover)
@@ -226,6 +229,7 @@ mod tests {
         let (receipts, capped) = (watch::Sender::default(), watch::Sender::default());
         let reporting = HandoverReporting {
             policy: Box::new(move || read.borrow().clone()),
+            changed: Box::new(BTreeMap::new),
             receipts: receipts.clone(),
             capped: capped.clone(),
             events,

@@ -16,7 +16,7 @@ with open(sys.argv[1], "rb") as secret_file:
 NAMES = set(sys.argv[2:])
 ALLOWED = ipaddress.ip_network("10.99.0.0/16")
 BLOCK = re.compile(rb"(?ms)^# BEGIN privatelinkd \(managed by [^\n]*\)\n(.*?)^# END privatelinkd\n")
-REASON = re.compile(r"# (\S+): [a-z_]+")
+REASON = re.compile(r"# ([^\s:]+)(?:: [a-z_]+(?: at [0-9TZ:-]+)?)?")
 
 
 def read(path):

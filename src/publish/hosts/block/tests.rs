@@ -7,8 +7,10 @@ fn block(entries: &[(&str, &[&str])]) -> Block {
     let entry = |addresses: &[&str]| Entry {
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         reason: EntryReason::Answer(AnswerReason::Healthy),
+        changed: None,
     };
-    Block { entries: entries.iter().map(|(name, a)| (name.parse().unwrap(), entry(a))).collect() }
+    let order: Vec<HostName> = entries.iter().map(|(name, _)| name.parse().unwrap()).collect();
+    Block::in_order(order.iter().cloned().zip(entries.iter().map(|(_, a)| entry(a))).collect(), order)
 }
 
 fn db() -> Block {
@@ -54,10 +56,11 @@ fn a_block_that_a_removed_package_left_is_ours_again() {
 fn an_entry_takes_up_no_more_than_was_reckoned() {
     let mut block = db();
     for reason in AnswerReason::ALL.into_iter().map(EntryReason::Answer).chain([EntryReason::AgentLost]) {
-        block.entries.values_mut().for_each(|entry| entry.reason = reason);
+        // No time takes up more than one that no calendar has.
+        block.entries.values_mut().for_each(|entry| (entry.reason, entry.changed) = (reason, Some(Wall(u64::MAX))));
         let reckoned: usize = block.entries.iter().map(|(name, e)| entry_size(name, &e.addresses)).sum();
         let lines: usize = block.lines().iter().map(|line| line.len() + 1).sum();
-        assert!(lines <= reckoned && reckoned <= lines + LONGEST_REASON, "{reason:?}: {lines} {reckoned}");
+        assert!(lines <= reckoned && reckoned <= lines + LONGEST_REASON + 2, "{reason:?}: {lines} {reckoned}");
         assert!(block.render(Some(usize::MAX)).len() - lines <= BLOCK_MARKERS);
     }
 }
@@ -93,6 +96,75 @@ fn a_change_of_reason_alone_rewrites_nothing() {
     let mut wanted = db();
     wanted.entries.values_mut().for_each(|e| e.reason = EntryReason::Answer(AnswerReason::FailedOver));
     assert!(matches!(splice(&file, &wanted, None), Cow::Borrowed(_)));
+    wanted.entries.values_mut().for_each(|e| e.changed = Some(Wall(1_767_600_000_000)));
+    assert!(matches!(splice(&file, &wanted, None), Cow::Borrowed(_)), "nor does one of the time");
+}
+
+#[test]
+fn the_comment_gives_the_reason_and_when_the_answer_changed() {
+    let comment = |reason, changed| {
+        let mut block = db();
+        let entry = |e: &mut Entry| (e.reason, e.changed) = (EntryReason::Answer(reason), changed);
+        block.entries.values_mut().for_each(entry);
+        let file = splice(b"", &block, None).into_owned();
+        let Present::Whole(read) = present(&file) else { panic!("{}", text(&file)) };
+        let read = read.entries.into_values().next().unwrap();
+        (block.lines().swap_remove(0), read.reason, read.changed)
+    };
+    let read = EntryReason::Answer;
+    let at = Some(Wall(1_767_600_000_000));
+    for (reason, changed, line, found) in [
+        (AnswerReason::FailedOver, at, "# db.internal: failed_over at 2026-01-05T08:00:00Z", at),
+        (AnswerReason::Healthy, None, "# db.internal: healthy", None),
+        (AnswerReason::Unprobed, at, "# db.internal", None),
+        (AnswerReason::Healthy, Some(Wall(u64::MAX)), "# db.internal: healthy at 18446744073709551615ms", None),
+    ] {
+        assert_eq!(comment(reason, changed), (line.to_owned(), read(reason), found));
+    }
+}
+
+#[test]
+fn names_of_several_zones_come_before_those_of_one_and_the_order_counts() {
+    let answer = |addresses: &[&str], reason| Answer {
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        standby: Vec::new(),
+        reason,
+    };
+    let name = |n: &str| n.parse::<HostName>().unwrap();
+    // A main name that has failed over to one address; and a zone's name of which something graver is told.
+    let answers: BTreeMap<HostName, Answer> = [
+        (name("a-h.x"), answer(&["10.0.0.1"], AnswerReason::AllDownKept)),
+        (name("a-i.x"), answer(&["10.0.0.2"], AnswerReason::Pinned)),
+        (name("b.x"), answer(&["10.0.0.2"], AnswerReason::FailedOver)),
+        (name("c.x"), answer(&["10.0.0.1", "10.0.0.2"], AnswerReason::Healthy)),
+    ]
+    .into();
+    let marks = Marks { zone_names: [name("a-h.x"), name("a-i.x")].into(), ..Marks::default() };
+    let wanted = Block::from_answers(&answers, &marks, false);
+    assert_eq!(wanted.names().map(HostName::as_str).collect::<Vec<_>>(), ["c.x", "b.x", "a-h.x", "a-i.x"]);
+    let lines = ["10.0.0.1 c.x", "10.0.0.2 c.x", "10.0.0.2 b.x", "10.0.0.1 a-h.x", "10.0.0.2 a-i.x"];
+    let written = splice(b"z\n", &wanted, None).into_owned();
+    let shown = text(&written).lines().filter(|l| l.starts_with("10.")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(shown, lines);
+    assert_eq!(present(&written), Present::Whole(wanted.clone()));
+    assert_eq!(Block::from(wanted.entries.clone()).ordered_like(&wanted), wanted);
+
+    // As earlier versions wrote it.
+    let by_name = Block::from(wanted.entries.clone());
+    let old = splice(b"z\n", &by_name, None).into_owned();
+    assert_eq!(present(&old), Present::Whole(by_name));
+    let mended = splice(&old, &wanted, None).into_owned();
+    assert_eq!(text(&mended), text(&written));
+    assert!(matches!(splice(&mended, &wanted, None), Cow::Borrowed(_)), "rewritten once");
+}
+
+#[test]
+fn a_name_whose_lines_somebody_has_scattered_is_put_together() {
+    let wanted = block(&[("a.x", &["10.0.0.1", "10.0.0.2"]), ("b.x", &["10.0.0.2"])]);
+    let scattered = b"# BEGIN privatelinkd\n10.0.0.1 a.x\n10.0.0.2 b.x\n10.0.0.2 a.x\n# END privatelinkd\n";
+    assert_eq!(present(scattered), Present::Damaged);
+    assert!(salvage(scattered).unwrap().same_pairs(&wanted), "what it says is not lost");
+    assert_eq!(&*splice(scattered, &wanted, None), wanted.render(None));
 }
 
 #[test]
@@ -193,9 +265,18 @@ fn blocks() -> impl Strategy<Value = Block> {
     let addresses = proptest::collection::vec(any::<std::net::IpAddr>(), 1..4);
     let reason = proptest::option::of(proptest::sample::select(AnswerReason::ALL.to_vec()));
     let reason = reason.prop_map(|r| r.map_or(EntryReason::AgentLost, EntryReason::Answer));
-    let entry = (addresses, reason).prop_map(|(addresses, reason)| Entry { addresses, reason });
+    let changed = proptest::option::of((0..5_000_000_000_u64).prop_map(|s| Wall(s * 1000)));
+    let entry = (addresses, reason, changed).prop_map(|(addresses, reason, changed)| {
+        let changed = changed.filter(|_| reason != EntryReason::Answer(AnswerReason::Unprobed));
+        Entry { addresses, reason, changed }
+    });
     let name = "[a-z]{1,5}\\.[a-z]{1,5}".prop_map(|n| n.parse().unwrap());
-    proptest::collection::btree_map(name, entry, 0..4).prop_map(|entries| Block { entries })
+    let entries = proptest::collection::btree_map(name, entry, 0..4);
+    let shuffled = entries.prop_flat_map(|entries| {
+        let order: Vec<HostName> = entries.keys().cloned().collect();
+        (Just(entries), Just(order).prop_shuffle())
+    });
+    shuffled.prop_map(|(entries, order)| Block::in_order(entries, order))
 }
 
 /// True if every byte of `inner` is in `outer`, in this order.
@@ -246,8 +327,8 @@ fn a_lost_agents_standby_addresses_stand_behind_the_others() {
     ]
     .into();
     let pairs = |block: &Block| block.pairs().map(|(a, n)| format!("{a} {n}")).collect::<Vec<_>>();
-    assert_eq!(pairs(&Block::from_answers(&answers, false)), ["10.0.0.2 a.x", "10.0.0.3 b.x"]);
-    let lost = Block::from_answers(&answers, true);
+    assert_eq!(pairs(&Block::from_answers(&answers, &Marks::default(), false)), ["10.0.0.2 a.x", "10.0.0.3 b.x"]);
+    let lost = Block::from_answers(&answers, &Marks::default(), true);
     assert_eq!(pairs(&lost), ["10.0.0.2 a.x", "10.0.0.1 a.x", "10.0.0.3 b.x"]);
     assert!(lost.entries.values().all(|e| e.reason == EntryReason::AgentLost));
 }

@@ -228,8 +228,11 @@ impl Core {
             actions.push(Action::Tell(receipt));
         }
         let (identity, answers) = (&self.here.identity, &self.admitted.last.answers);
-        if self.file.holds(self.wanted()) && self.saved.as_ref().is_none_or(|saved| !saved.same(identity, answers)) {
-            let kept = LastGood { identity: identity.clone(), answers: answers.clone() };
+        let zone_names = &self.admitted.marks.zone_names;
+        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.zone_names == *zone_names;
+        if self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {
+            let (identity, answers) = (identity.clone(), answers.clone());
+            let kept = LastGood { identity, answers, zone_names: zone_names.clone() };
             self.saved = Some(kept.clone());
             actions.push(Action::Save(kept));
         }

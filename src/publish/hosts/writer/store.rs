@@ -1,7 +1,7 @@
 //! What the writer keeps for itself: its last known good, its last good policy, and the hosts file as it was before
 //! our first block. All of it blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,8 @@ struct SavedBlock {
     #[serde(default)]
     identity: Identity,
     entries: BTreeMap<HostName, Answer>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    zone_names: BTreeSet<HostName>,
 }
 
 /// `policy.json`
@@ -112,7 +114,7 @@ fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Resul
 /// # Errors
 /// Why it can't be used.
 pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
-    let SavedBlock { format: _, identity, entries: answers } = parse(bytes, BLOCK_FORMAT)?;
+    let SavedBlock { format: _, identity, entries: answers, zone_names } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
     let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
     if let Some((name, a)) = bad {
@@ -120,7 +122,7 @@ pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
         let expected = format!("expected 1 to {ADDRESSES_A_NAME} addresses");
         return Err(format!("{name}: {expected}, found {found} and {standby} for standby"));
     }
-    Ok(LastGood { identity, answers })
+    Ok(LastGood { identity, answers, zone_names })
 }
 
 /// Reads the bytes of the last good policy.
@@ -142,8 +144,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> 
 
 /// Keeps the last known good (0600, synced).
 pub(crate) fn save_block(state_dir: &Path, kept: &LastGood) -> io::Result<()> {
-    let LastGood { identity, answers } = kept.clone();
-    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries: answers })
+    let LastGood { identity, answers: entries, zone_names } = kept.clone();
+    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries, zone_names })
 }
 
 /// Keeps the last good policy (0600, synced) in the state folder that it names.
@@ -182,7 +184,8 @@ mod tests {
             reason: AnswerReason::Healthy,
         };
         let identity = Identity { machine_id: Some("m".into()), ..Identity::default() };
-        LastGood { identity, answers: [("a.x".parse().unwrap(), answer)].into() }
+        let name: HostName = "a.x".parse().unwrap();
+        LastGood { identity, answers: [(name.clone(), answer)].into(), zone_names: [name].into() }
     }
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
     fn a_last_known_good_from_before_there_was_an_identity_is_read() {
         let old = r#"{"format":1,"entries":{"a.x":{"addresses":["10.0.0.1"],"reason":"healthy"}}}"#;
         let kept = parse_block(old.as_bytes()).unwrap();
-        assert_eq!((kept.answers.len(), kept.identity), (1, Identity::default()));
+        assert_eq!((kept.answers.len(), kept.identity, kept.zone_names.len()), (1, Identity::default(), 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whose is it? (B12) A hand-over and a last known good count only on the machine that wrote them, a hand-over only in
 //! its boot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Answer, Handover, HostName, Identity, IdentityPart};
 use crate::publish::hosts::block::Block;
@@ -46,10 +46,12 @@ pub struct LastGood {
     pub identity: Identity,
     /// Every name that was in force, with its standby addresses.
     pub answers: BTreeMap<HostName, Answer>,
+    /// Those of them that are a zone's own.
+    pub zone_names: BTreeSet<HostName>,
 }
 
 impl LastGood {
-    /// True if it says the same of the same machine, whatever the reasons.
+    /// True if it gives the same answers on the same machine, whatever the reasons.
     pub(super) fn same(&self, identity: &Identity, answers: &BTreeMap<HostName, Answer>) -> bool {
         let same = |a: &Answer, b: &Answer| a.addresses == b.addresses && a.standby == b.standby;
         let names = self.answers.keys().eq(answers.keys());

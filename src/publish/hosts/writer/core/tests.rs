@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::model::PublishErrorKind;
-use crate::model::{Answer, AnswerReason, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
+use crate::model::{Answer, AnswerReason, HostName, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
 use crate::publish::admission::AdmissionRules;
 use crate::publish::hosts::block::Present;
 use crate::publish::hosts::block::{Entry, EntryReason};
@@ -49,12 +49,12 @@ fn arrives(plan: &Plan) -> Input {
 }
 
 fn block(pairs: &[(&str, &str)]) -> Block {
-    Block { entries: pairs.iter().map(|(n, a)| (n.parse().unwrap(), Entry::from(&answer(a)))).collect() }
+    Block::from(pairs.iter().map(|(n, a)| (n.parse().unwrap(), Entry::from(&answer(a)))).collect::<BTreeMap<_, _>>())
 }
 
 /// What is kept of these, on a machine of no identity.
 fn kept(pairs: &[(&str, &str)]) -> LastGood {
-    LastGood { identity: Identity::default(), answers: plan(pairs).answers }
+    LastGood { answers: plan(pairs).answers, ..LastGood::default() }
 }
 
 /// A core with a make-believe file: it carries out assertions at once.
@@ -435,4 +435,59 @@ fn a_config_that_cant_be_used_is_told_beside_what_is_published() {
     assert_eq!(w.verdict("a.x"), Verdict::Published);
     w.take(Input::ConfigTrouble(None));
     assert_eq!(w.receipt().error_detail, None);
+}
+
+/// `a.x` sorts first and is a zone's own.
+fn pinned(reason: AnswerReason) -> Plan {
+    let mut plan = plan(&[("a.x", "10.0.0.1"), ("b.x", "10.0.0.1")]);
+    plan.answers.values_mut().for_each(|answer| answer.reason = reason);
+    plan.zone_names = ["a.x".parse().unwrap()].into();
+    plan
+}
+
+fn order(block: &Block) -> Vec<&str> {
+    block.names().map(HostName::as_str).collect()
+}
+
+#[test]
+fn zone_names_stand_last_and_still_do_after_a_restart() {
+    let mut w = World::new(None);
+    w.take(arrives(&plan(&[("a.x", "10.0.0.1"), ("b.x", "10.0.0.1")])));
+    assert_eq!(order(w.core.wanted()), ["a.x", "b.x"], "as an older agent hands it over");
+    let before = w.writes.len();
+    w.take(arrives(&pinned(AnswerReason::AllDownKept)));
+    assert_eq!((order(w.core.wanted()), w.writes.len()), (vec!["b.x", "a.x"], before + 1), "rewritten once");
+    w.take(arrives(&pinned(AnswerReason::Pinned)));
+    assert_eq!(w.writes.len(), before + 1, "a reason rewrites nothing");
+    let saved = w.saved.last().unwrap().clone();
+
+    let mut again = World::new(Some(saved));
+    again.file = w.file.clone();
+    again.take(Input::Tick);
+    assert_eq!((order(again.core.wanted()), again.writes.len()), (vec!["b.x", "a.x"], 0));
+    // Where only the file is left, its order stays until the agent speaks.
+    let Present::Whole(block) = w.file.clone() else { panic!("{:?}", w.file) };
+    let mut bare = World::at(ThisHost::default(), Recalled::InFile(block));
+    bare.file = w.file.clone();
+    bare.take(Input::Tick);
+    assert_eq!((order(bare.core.wanted()), bare.writes.len()), (vec!["b.x", "a.x"], 0));
+}
+
+#[test]
+fn the_time_of_the_last_change_holds_on_until_the_addresses_change() {
+    let name: HostName = "a.x".parse().unwrap();
+    let dated = |address: &str, at: Option<Wall>| {
+        let made = handover::make(&plan(&[("a.x", address)]), "", &Identity::default());
+        let changed = at.map(|at| (name.clone(), at)).into_iter().collect();
+        Input::Handover(Ok(Some(handover::dated(made, changed))))
+    };
+    let mut w = World::new(None);
+    let mut takes = |input| {
+        w.take(input);
+        (w.core.wanted().entries[&name].changed, w.writes.len())
+    };
+    assert_eq!(takes(dated("10.0.0.1", Some(Wall(7)))), (Some(Wall(7)), 1));
+    assert_eq!(takes(dated("10.0.0.1", None)), (Some(Wall(7)), 1), "the agent was started since");
+    assert_eq!(takes(dated("10.0.0.1", Some(Wall(8)))), (Some(Wall(8)), 1), "a time rewrites nothing");
+    assert_eq!(takes(dated("10.0.0.2", None)), (None, 2));
 }

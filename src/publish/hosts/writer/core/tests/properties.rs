@@ -77,6 +77,7 @@ proptest! {
                 prop_assert!(answer.addresses.contains(&address) || lost && answer.standby.contains(&address));
             }
             prop_assert!(w.core.wanted().entries.keys().eq(now.keys()));
+            prop_assert_eq!(w.core.wanted().names().count(), now.len());
             prop_assert!(now.values().all(|a| !a.addresses.is_empty()));
         }
     }

@@ -1,7 +1,5 @@
 //! Nothing of another machine, and no plan of another boot (B12).
 
-use std::collections::BTreeMap;
-
 use super::*;
 
 fn machine(id: &str) -> Identity {
@@ -54,7 +52,7 @@ fn what_another_machine_left_goes_unless_this_ones_plan_wants_it() {
     assert_eq!((&w.file, w.receipt().names.len()), (&Present::Whole(Block::default()), 0));
     assert_eq!(
         w.saved,
-        [LastGood { identity: machine("here"), answers: BTreeMap::new() }],
+        [LastGood { identity: machine("here"), ..LastGood::default() }],
         "from now on it is this one's"
     );
 

@@ -1,0 +1,44 @@
+//! What the addresses of a name say when none of them answers: for the event that calls an admin.
+
+use std::fmt::Write as _;
+
+use super::candidate::{Candidate, Candidates};
+use crate::model::{Answer, AnswerReason, CheckState, Outage, TargetHealth};
+
+/// Of so many addresses at most.
+const MOST: usize = 8;
+
+/// `None` if this answer tells of no outage, or did so before. A zone's own name tells of none: that its zone is down
+/// need not trouble any other.
+pub(super) fn outage(candidates: &Candidates, old: Option<&Answer>, new: &Answer) -> Option<Outage> {
+    let is_out = |answer: &Answer| answer.reason == AnswerReason::AllDownKept;
+    if candidates.pinned || !is_out(new) || old.is_some_and(is_out) {
+        return None;
+    }
+    let live = || candidates.list.iter().filter(|c| !c.is_retired());
+    let down = live().filter_map(|c| c.health.as_deref()).filter_map(down_since).max_by_key(|since| since.boottime);
+    let mut says: Vec<String> = live().take(MOST).map(word).collect();
+    if let Some(more) = live().count().checked_sub(MOST).filter(|more| *more > 0) {
+        says.push(format!("and {more} more"));
+    }
+    Some(Outage { since: down.map(|since| since.wall), says })
+}
+
+/// Since when some check of it has been down.
+fn down_since(health: &TargetHealth) -> Option<crate::model::Now> {
+    health.checks.values().filter(|check| check.state.is_down()).map(|check| check.since).min_by_key(|at| at.boottime)
+}
+
+fn word(candidate: &Candidate) -> String {
+    let mut word = format!("{} in {}: ", candidate.key.address, candidate.key.zone);
+    let checks = candidate.health.iter().flat_map(|health| health.checks.iter());
+    let down = checks.clone().find(|(_, check)| check.state.is_down());
+    // Writing into a text can't fail.
+    let _ = match down.map(|(check, health)| (check, &health.shown.last_failure)) {
+        Some((check, Some((_, failure)))) => write!(word, "{check} check: {failure}"),
+        Some((check, None)) => write!(word, "{check} check: down"),
+        None if checks.clone().any(|(_, check)| matches!(check.state, CheckState::Up { .. })) => write!(word, "up"),
+        None => write!(word, "not judged"),
+    };
+    word
+}
