@@ -22,7 +22,10 @@ fn what_the_guides_name_is_there() {
 /// The paths in a text that lead to nothing.
 fn missing(text: &str, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let named = text.split('`').skip(1).step_by(2).filter(|word| PLACES.iter().any(|place| word.starts_with(place)));
-    named.filter(|word| !word.contains(' ') && !word.starts_with(MADE) && !exists(Path::new(word))).map(str::to_owned).collect()
+    named
+        .filter(|word| !word.contains(' ') && !word.starts_with(MADE) && !exists(Path::new(word)))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

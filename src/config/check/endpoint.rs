@@ -94,7 +94,7 @@ pub(super) fn endpoints(root: &mut Section<'_>, shared: Shared) -> Vec<Draft> {
         sections.truncate(ENDPOINTS_A_CONFIG);
     }
     if sections.is_empty() && !written {
-        let help = "add an [[endpoint]] table; see config/examples";
+        let help = "add an [[endpoint]] table; see /usr/share/doc/privatelinkd/examples";
         root.warn("endpoint", Bad::found_at(&None, "an endpoint", "none").help(help));
     }
     sections.into_iter().map(|section| endpoint(section, shared)).collect()
@@ -112,7 +112,7 @@ fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -
         const HELP: &str = "`id` is found through the cloud's API, `domain` through DNS; `addresses` are fixed";
         section.report_absence("addresses", "`id`, `domain` or `addresses`", Some(HELP));
     }
-    let id = section.value("id", |n| read::name::<EndpointId>(n, "an endpoint id"));
+    let id = section.value("id", read::endpoint_id);
     let domain = section.read("domain", read::host_name);
     if let (Some(id), Some(domain)) = (&id, &domain) {
         refuse_domain_of_another(id, domain, &section);
