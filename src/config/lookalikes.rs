@@ -81,21 +81,20 @@ pub(crate) fn on_line(line: &str) -> Option<Slip> {
 
 /// The first address on a line of TOML that stands where a value does, without quotes.
 pub(crate) fn bare_address(line: &str) -> Option<Slip> {
-    let bare: Vec<(usize, char)> = outside_quotes(line).collect();
     let part_of_it = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');
     let mut before = None;
-    for (i, (start, c)) in bare.iter().enumerate() {
-        if part_of_it(*c) && matches!(before, Some('=' | '[' | ',')) {
-            let length = bare[i..].iter().take_while(|(_, c)| part_of_it(*c)).count();
-            let address = &line[*start..*start + length];
+    for (start, c) in outside_quotes(line) {
+        if part_of_it(c) && matches!(before, Some('=' | '[' | ',')) {
+            let rest = &line[start..];
+            let address = &rest[..rest.find(|c| !part_of_it(c)).unwrap_or(rest.len())];
             if is_address(address) {
-                let help = format!("write \"{address}\"");
-                let expected = "an address in quotes".to_owned();
-                return Some(Slip { span: *start..*start + length, expected, found: address.to_owned(), help });
+                let span = start..start + address.len();
+                let (expected, help) = ("an address in quotes".to_owned(), format!("write \"{address}\""));
+                return Some(Slip { span, expected, found: address.to_owned(), help });
             }
         }
         if !c.is_whitespace() {
-            before = Some(*c);
+            before = Some(c);
         }
     }
     None
@@ -146,7 +145,7 @@ mod tests {
         let found = |line| on_line(line).map(|slip| (slip.span, slip.expected, slip.found));
         assert_eq!(found("a = \"\u{ff0c}\" # \u{ff0c}"), None);
         assert_eq!(found("a = \"\\\"\u{ff0c}\""), None);
-        assert_eq!(found("a = '\\' \u{ff0c}"), Some((9..12, "`,`".to_owned(), "`\u{ff0c}`".to_owned())));
+        assert_eq!(found("a = '\\' \u{ff0c}"), Some((8..11, "`,`".to_owned(), "`\u{ff0c}`".to_owned())));
         assert_eq!(found("a\u{3000}= 1"), Some((1..4, "a plain space".to_owned(), "U+3000".to_owned())));
     }
 

@@ -27,11 +27,22 @@ pub(super) fn endpoint_id(text: &str) -> Option<String> {
 
 /// In the place of a host name, where the text can't be one.
 pub(super) fn host_name(text: &str) -> Option<String> {
-    let host = host_of(text)?;
+    let Some(host) = host_of(text) else { return punycode(text) };
     let has_more = text.contains("://") || text.contains([':', '/']);
     let rest =
         if has_more { "; the port and the path belong to the `port` and `path` of [endpoint.probe]" } else { "" };
     Some(format!("write {}{rest}", quote(&host)))
+}
+
+/// A name in letters of its own language: resolvers know it by its other form (RFC 5891).
+fn punycode(text: &str) -> Option<String> {
+    const LONGEST: usize = 1_000;
+    if text.len() > LONGEST {
+        return None;
+    }
+    let ascii =
+        idna::domain_to_ascii(text).ok().filter(|ascii| !text.is_ascii() && ascii.parse::<HostName>().is_ok())?;
+    Some(format!("write {}, the form in which resolvers ask for it", quote(&ascii)))
 }
 
 /// In the place of a host name, where the text could be one.
