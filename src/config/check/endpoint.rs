@@ -34,6 +34,14 @@ pub(super) struct Draft {
     config: Option<EndpointConfig>,
 }
 
+/// What a name may lead to: the same one has the same addresses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place<'d> {
+    Address(IpAddr),
+    Endpoint(&'d EndpointId),
+    Domain(&'d HostName),
+}
+
 type Addresses = BTreeMap<ZoneId, Vec<Located<IpAddr>>>;
 
 impl Draft {
@@ -50,6 +58,20 @@ impl Draft {
     /// Its label, as messages show it.
     pub(super) fn quoted_name(&self) -> String {
         quote(self.name.as_ref().map_or("another one", EndpointName::as_str))
+    }
+
+    /// Where its names lead to, as far as the configuration tells.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let config = self.config.as_ref();
+        let endpoint = config.and_then(|c| c.id.as_ref()).map(Place::Endpoint);
+        let domain = config.and_then(|c| c.domain.as_ref()).map(Place::Domain);
+        let addresses = self.addresses.values().flatten().map(|a| Place::Address(a.value));
+        addresses.chain(endpoint).chain(domain)
+    }
+
+    /// The port that is probed; `None` if nothing is.
+    pub(super) fn port(&self) -> Option<u16> {
+        Some(self.config.as_ref()?.probe.as_ref()?.port)
     }
 
     /// Whether a name may lead to both.
