@@ -106,8 +106,8 @@ fn shared_names_agree(drafts: &[&Draft], context: &CheckContext<'_>) {
     }
 }
 
-/// A name is taken from an address when its probe fails, whichever port that was: of two ports behind one address a dead
-/// one would stay published while the other answers, and be called healthy.
+/// A name is taken from an address when its probe fails, whichever port that was: of two ports behind one address a
+/// dead one would stay published while the other answers, and be called healthy.
 fn shared_places_have_one_port(drafts: &[&Draft], context: &CheckContext<'_>) {
     let mut first: BTreeMap<(&HostName, Place<'_>), (&Draft, u16)> = BTreeMap::new();
     for draft in drafts {

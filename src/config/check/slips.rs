@@ -10,8 +10,8 @@ const SERVICE_NAME: &str = "com.aliyuncs.privatelink.";
 const SERVICE_ID: &str = "epsrv-";
 const ENDPOINT_ID: &str = "ep-";
 
-const IS_SERVICE: &str = "that is the service; the endpoint's id begins with \"ep-\": `privatelinkd init` lists those of \
-                          your VPC, and so does the console under PrivateLink, Endpoints";
+const IS_SERVICE: &str = "that is the service; the endpoint's id begins with \"ep-\": `privatelinkd init` lists those \
+                          of your VPC, and so does the console under PrivateLink, Endpoints";
 
 /// In the place of an endpoint's id.
 pub(super) fn endpoint_id(text: &str) -> Option<String> {
