@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::lookalikes;
 use super::raw::{Node, Origin};
 use super::source_text::Excerpt;
 
@@ -33,8 +34,10 @@ impl Bad {
         Self { expected: expected.into(), found: found.into(), help: None, at: at.clone() }
     }
 
+    /// For a value that is read: names a character in it that only looks right.
     pub(crate) fn new(expected: impl Into<String>, node: &Node) -> Self {
-        Self::found_at(&node.at, expected, node.found())
+        let help = node.text().and_then(lookalikes::help);
+        Self { help, ..Self::found_at(&node.at, expected, node.found()) }
     }
 
     /// For a value of the wrong type: does not show its text.
@@ -44,6 +47,11 @@ impl Bad {
 
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// With another help, unless it has one.
+    pub(crate) fn or_help(self, help: Option<String>) -> Self {
+        Self { help: self.help.or(help), ..self }
     }
 }
 

@@ -128,9 +128,10 @@ impl Findings {
         };
         // Where the text is no TOML comes first: the rest may follow from it.
         for (file, (text, list)) in texts.iter().zip(mistakes).enumerate() {
-            for Mistake { span, expected, found } in list {
+            for Mistake { span, expected, found, help } in list {
                 let at = Some(Origin { file, span: span.clone() });
-                let syntax = || Finding::new(Severity::Error, "", Bad::found_at(&at, expected, found));
+                let bad = || Bad { help: help.clone(), ..Bad::found_at(&at, expected, found) };
+                let syntax = || Finding::new(Severity::Error, "", bad());
                 let hide = || hidden.ranges_in_broken_line(file, text, span.start);
                 place(at.clone(), &|| complaint(syntax(), texts, &hide()));
             }

@@ -5,6 +5,7 @@
 //! unknown key.
 
 mod owners;
+mod synonyms;
 
 pub use owners::{Owner, probe_kinds, providers};
 
@@ -261,6 +262,9 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     if find(&format!("{path}_file")).is_some() {
         return Some(format!("secrets are read from files: `{name}_file`"));
     }
+    if let Some(other) = synonyms::key_for(section, name) {
+        return Some(other);
+    }
     if let Some(near) = meant(section, name) {
         return Some(format!("did you mean `{near}`?"));
     }
@@ -403,6 +407,10 @@ mod tests {
         assert_eq!(help("hosts", "adopt"), "`hosts.adopt` is not in this version");
         assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
         assert_eq!(help("log", "qqqqqqq"), "");
+        assert_eq!(help("hosts", "enabled"), "did you mean `publish`?");
+        assert_eq!(help("endpoint", "hosts"), "did you mean `private_dns`?");
+        assert_eq!(help("endpoint", "password"), "secrets are read from files: `endpoint.probe.password_file`");
+        assert_eq!(help("endpoint.probe", "pasword"), "secrets are read from files: `password_file`");
         assert_eq!(help(CREDENTIALS, "url"), "this key belongs to another provider: \"uri\"");
         assert_eq!(help(CREDENTIALS, "access_key_secret"), "secrets are read from files: `access_key_secret_file`");
     }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lookalikes::{self, Slip};
 use super::source_text::quote;
 
 /// Where something stands: a file, by its number, and the bytes in it.
@@ -64,6 +65,8 @@ pub(crate) struct Mistake {
     pub(crate) span: Range<usize>,
     pub(crate) expected: String,
     pub(crate) found: String,
+    /// What to do about it, if that is known.
+    pub(crate) help: Option<String>,
 }
 
 /// What one text holds.
@@ -88,6 +91,7 @@ pub(crate) fn parse(file: usize, text: &str) -> Parsed {
         span,
         expected: format!("at most {DEEPEST} tables or lists inside one another"),
         found: "more".to_owned(),
+        help: None,
     }));
     mistakes.sort_by_key(|m| m.span.start);
     Parsed { root: Node { at: None, value: Value::Table(root) }, mistakes }
@@ -146,7 +150,22 @@ fn mistake(error: &toml::de::Error, text: &str) -> Mistake {
         _ => (expected, found),
     };
     let span = error.span().unwrap_or(text.len()..text.len());
-    Mistake { span, expected: expected.to_owned(), found: found.to_owned() }
+    slip(&span, text).unwrap_or_else(|| Mistake {
+        span,
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+        help: None,
+    })
+}
+
+/// A person's slip on the line that the parser stumbles on: it says more than what the parser makes of it.
+fn slip(error: &Range<usize>, text: &str) -> Option<Mistake> {
+    let (before, behind) = text.split_at_checked(error.start.min(text.len()))?;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let end = behind.find('\n').map_or(text.len(), |newline| before.len() + newline);
+    let line = text.get(start..end)?;
+    let Slip { span, expected, found, help } = lookalikes::on_line(line).or_else(|| lookalikes::bare_address(line))?;
+    Some(Mistake { span: start + span.start..start + span.end, expected, found, help: Some(help) })
 }
 
 /// The parser trips several times over one slip; only the first helps.

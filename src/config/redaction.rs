@@ -1,11 +1,13 @@
 //! Which parts of the texts no complaint may show (B15): header values, what stands in the place of a secret file's
-//! path, and whatever stands behind a key that we do not know and that is no near miss of one of ours, because it may
-//! well hold a password.
+//! path, and what stands behind a key that we do not know and that is no near miss of one of ours, because it may well
+//! hold a password; unless it is of a kind that none has ([`harmless`]).
 
 use std::ops::Range;
 
 use super::complaint::Complaints;
+use super::harmless;
 use super::keys::{self, join};
+use super::lookalikes::is_address;
 use super::raw::{Node, Origin, Value};
 use super::source_text::SourceText;
 
@@ -66,7 +68,8 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
                     Some(path) if keys::is_section(&path) => walk(&entry.node, &path, spans),
                     Some(path) if path == "endpoint.addresses" => {}
                     Some(_) => hide_tables(&entry.node, spans),
-                    None => hide(&entry.node, spans),
+                    None if harmless::is_secretive(name) => hide(&entry.node, spans),
+                    None => hide_unless_harmless(&entry.node, spans),
                 }
             }
         }
@@ -82,6 +85,21 @@ fn is_secret_file(path: &str) -> bool {
 fn hide_unless_a_place(node: &Node, spans: &mut Vec<Range<usize>>) {
     if !node.text().is_some_and(names_a_place) {
         hide(node, spans);
+    }
+}
+
+/// Behind a key that is not known, but whose name does not speak of secrets.
+fn hide_unless_harmless(node: &Node, spans: &mut Vec<Range<usize>>) {
+    if harmless::is_harmless(node) {
+        return;
+    }
+    let Value::Table(table) = &node.value else { return hide(node, spans) };
+    for (name, entry) in table {
+        if harmless::is_secretive(name) {
+            hide(&entry.node, spans);
+        } else {
+            hide_unless_harmless(&entry.node, spans);
+        }
     }
 }
 
@@ -109,7 +127,7 @@ pub(crate) fn names_a_place(text: &str) -> bool {
 /// Where one value is expected, a table is a misunderstanding: its values are nothing that we know.
 fn hide_tables(node: &Node, spans: &mut Vec<Range<usize>>) {
     match &node.value {
-        Value::Table(_) => hide(node, spans),
+        Value::Table(_) => hide_unless_harmless(node, spans),
         Value::List(items) => items.iter().for_each(|item| hide_tables(item, spans)),
         _ => {}
     }
@@ -132,13 +150,37 @@ fn secret_from(text: &SourceText, line: usize) -> Option<usize> {
     first_unknown(content)
 }
 
+/// What stands between a key and its value, or only looks so.
+const EQUALS: [char; 2] = ['=', '\u{ff1d}'];
+
 /// The column behind the first `=` of a line whose key is not one whose values may be shown; 0 if the line does not
 /// look like one with a key at all.
 fn first_unknown(content: &str) -> Option<usize> {
-    content.match_indices('=').map(|(column, _)| column).find(|column| !shown(&content[..*column])).map(|column| {
-        let looks_like_a_key = value_column(content).is_some();
-        if looks_like_a_key { value_from(content, column) } else { 0 }
-    })
+    if !content.contains(EQUALS) {
+        return behind_secretive_word(content);
+    }
+    let mut behind_keys = content.match_indices(EQUALS).map(|(column, sign)| (column, column + sign.len()));
+    let unknown = behind_keys.find(|(key, value)| !shown(&content[..*key]) && !is_only_an_address(&content[*value..]));
+    unknown.map(|(_, value)| if value_column(content).is_some() { value_from(content, value) } else { 0 })
+}
+
+/// Of a line without any `=`: the column behind a first word that speaks of a secret.
+fn behind_secretive_word(content: &str) -> Option<usize> {
+    let key = content.trim_start();
+    let length = key.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))).unwrap_or(key.len());
+    let (word, rest) = key.split_at(length);
+    let hides = !word.is_empty() && harmless::is_secretive(word) && !rest.trim().is_empty();
+    hides.then(|| content.len() - rest.trim_start().len())
+}
+
+/// Whether a value is an address, whatever quotes are lost, and what follows is none of it.
+fn is_only_an_address(value: &str) -> bool {
+    const QUOTES: [char; 4] = ['"', '\'', '\u{201c}', '\u{201d}'];
+    let value = value.trim_start_matches(|c: char| c.is_whitespace() || c == '[' || QUOTES.contains(&c));
+    let end = value.find(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/'))).unwrap_or(value.len());
+    let (address, rest) = value.split_at(end);
+    let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || QUOTES.contains(&c));
+    is_address(address) && (rest.is_empty() || rest.starts_with([',', '}', ']', '#', '\u{ff0c}', '\u{3001}']))
 }
 
 /// Whether the value of the key that `before` ends with may be shown.
@@ -150,19 +192,19 @@ fn shown(before: &str) -> bool {
     keys::KEYS.iter().any(|k| known(k.path) || section(k.path))
 }
 
-/// Where the value begins behind an `=`.
-fn value_from(content: &str, equals: usize) -> usize {
-    let behind = &content[equals + 1..];
-    content.len() - behind.trim_start().len()
+/// Where the value begins that has its `=` right before byte `from`.
+fn value_from(content: &str, from: usize) -> usize {
+    content.len() - content[from..].trim_start().len()
 }
 
 /// Where the value begins on a line that begins with `key =` and something behind it.
 fn value_column(content: &str) -> Option<usize> {
-    let equals = content.find('=')?;
-    let (key, value) = (content[..equals].trim(), content[equals + 1..].trim());
+    let (equals, sign) = content.match_indices(EQUALS).next()?;
+    let from = equals + sign.len();
+    let (key, value) = (content[..equals].trim(), content[from..].trim());
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"' | '\'');
     let key_like = !key.is_empty() && key.chars().all(plain);
-    (key_like && !value.is_empty() && !value.starts_with('=')).then_some(value_from(content, equals))
+    (key_like && !value.is_empty() && !value.starts_with('=')).then_some(value_from(content, from))
 }
 
 /// Whether something above, in the same table, may have opened a value that goes on here and that we do not know, or
@@ -217,6 +259,10 @@ mod tests {
             broken("[[endpoint]]\nprobe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
             "probe = { kind = \"tcp\", pw = [secret]"
         );
+        assert_eq!(broken("password \u{ff1d} \"hunter2\"", "hunter"), "password \u{ff1d} [secret]");
+        assert_eq!(broken("password: hunter2", "hunter"), "password[secret]");
+        let bare = "[[endpoint]]\naddresses = { h = 10.0.1.15 }";
+        assert_eq!(broken(bare, "15"), "addresses = { h = 10.0.1.15 }");
         assert_eq!(broken("headers = { id = \"hunter2 }", "id"), "headers = [secret]");
         assert_eq!(broken("[endpoint.probe.headers]\nid = \"hunter2", "id"), "id = [secret]");
         assert_eq!(broken("headers = {\nid = \"hunter2", "id"), "id = [secret]");

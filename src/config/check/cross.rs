@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::context::{Bad, CheckContext};
-use super::endpoint::Draft;
+use super::endpoint::{Draft, Place};
 use super::general::HostDraft;
 use super::hosts::HostsDraft;
 use crate::config::source_text::{quote, quote_path};
@@ -25,6 +25,7 @@ pub(super) fn endpoints(drafts: &[Draft], context: &CheckContext<'_>) {
     }
     let enabled: Vec<&Draft> = drafts.iter().filter(|d| d.enabled).collect();
     shared_names_agree(&enabled, context);
+    shared_places_have_one_port(&enabled, context);
     second_choices_are_checked_as_well(&enabled, context);
     secrets_are_apart(&enabled, context);
 }
@@ -100,6 +101,28 @@ fn shared_names_agree(drafts: &[&Draft], context: &CheckContext<'_>) {
                 let expected = format!("the probe kind of endpoint {of}, which has this name too: {other_kind}");
                 let help = "endpoints that share a name must agree on what healthy means";
                 context.complain("endpoint.private_dns", name.bad(expected, kind).help(help));
+            }
+        }
+    }
+}
+
+/// A name is taken from an address when its probe fails, whichever port that was: of two ports behind one address a
+/// dead one would stay published while the other answers, and be called healthy.
+fn shared_places_have_one_port(drafts: &[&Draft], context: &CheckContext<'_>) {
+    let mut first: BTreeMap<(&HostName, Place<'_>), (&Draft, u16)> = BTreeMap::new();
+    for draft in drafts {
+        let Some(port) = draft.port() else { continue };
+        let of_zones = draft.zones.iter().flat_map(|(_, names)| names);
+        for name in draft.names.iter().chain(of_zones) {
+            let firsts = draft.places().map(|place| *first.entry((&name.value, place)).or_insert((draft, port)));
+            // One complaint a name, however many addresses there are; but all of them are taken down.
+            let others: Vec<_> = firsts.filter(|(_, other)| *other != port).collect();
+            if let Some((other, other_port)) = others.first() {
+                let of = other.quoted_name();
+                let expected = format!("port {other_port}, as endpoint {of} has it for this name at the same address");
+                let help = "a name leads to the whole address, and a dead port would stay published while the other one \
+                            answers: give each port a name of its own";
+                context.complain("endpoint.private_dns", name.bad(expected, format!("port {port}")).help(help));
             }
         }
     }

@@ -34,6 +34,14 @@ pub(super) struct Draft {
     config: Option<EndpointConfig>,
 }
 
+/// What a name may lead to: the same one has the same addresses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place<'d> {
+    Address(IpAddr),
+    Endpoint(&'d EndpointId),
+    Domain(&'d HostName),
+}
+
 type Addresses = BTreeMap<ZoneId, Vec<Located<IpAddr>>>;
 
 impl Draft {
@@ -50,6 +58,20 @@ impl Draft {
     /// Its label, as messages show it.
     pub(super) fn quoted_name(&self) -> String {
         quote(self.name.as_ref().map_or("another one", EndpointName::as_str))
+    }
+
+    /// Where its names lead to, as far as the configuration tells.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let config = self.config.as_ref();
+        let endpoint = config.and_then(|c| c.id.as_ref()).map(Place::Endpoint);
+        let domain = config.and_then(|c| c.domain.as_ref()).map(Place::Domain);
+        let addresses = self.addresses.values().flatten().map(|a| Place::Address(a.value));
+        addresses.chain(endpoint).chain(domain)
+    }
+
+    /// The port that is probed; `None` if nothing is.
+    pub(super) fn port(&self) -> Option<u16> {
+        Some(self.config.as_ref()?.probe.as_ref()?.port)
     }
 
     /// Whether a name may lead to both.
@@ -94,7 +116,7 @@ pub(super) fn endpoints(root: &mut Section<'_>, shared: Shared) -> Vec<Draft> {
         sections.truncate(ENDPOINTS_A_CONFIG);
     }
     if sections.is_empty() && !written {
-        let help = "add an [[endpoint]] table; see config/examples";
+        let help = "add an [[endpoint]] table; see /usr/share/doc/privatelinkd/examples";
         root.warn("endpoint", Bad::found_at(&None, "an endpoint", "none").help(help));
     }
     sections.into_iter().map(|section| endpoint(section, shared)).collect()
@@ -112,7 +134,7 @@ fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -
         const HELP: &str = "`id` is found through the cloud's API, `domain` through DNS; `addresses` are fixed";
         section.report_absence("addresses", "`id`, `domain` or `addresses`", Some(HELP));
     }
-    let id = section.value("id", |n| read::name::<EndpointId>(n, "an endpoint id"));
+    let id = section.value("id", read::endpoint_id);
     let domain = section.read("domain", read::host_name);
     if let (Some(id), Some(domain)) = (&id, &domain) {
         refuse_domain_of_another(id, domain, &section);

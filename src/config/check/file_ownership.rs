@@ -3,6 +3,7 @@
 use super::context::Bad;
 use crate::config::complaint::{Complaint, Severity};
 use crate::config::facts::{Access, FileOwnership, Kind, SERVICE_USER, ServiceUser};
+use crate::config::source_text::quote;
 use crate::model::shown::owner_in_words;
 
 /// What must not stand if the configuration is to count as root's own: files and folders that another user than root
@@ -42,12 +43,13 @@ pub(crate) fn refused_by_services(all: &[FileOwnership], me: u32) -> Vec<Complai
 
 /// Files that `service` can't read and folders that it can't search. Where there is an ACL the mode does not tell.
 pub(crate) fn closed_to(all: &[FileOwnership], service: ServiceUser) -> Vec<Complaint> {
-    let complaint = |s: &FileOwnership| Some(Complaint::about_file(&s.name, closed(s.kind, s.access, service)?));
+    let complaint =
+        |s: &FileOwnership| Some(Complaint::about_file(&s.name, closed(s.kind, s.access, service, &s.name)?));
     all.iter().filter(|s| !s.acl).filter_map(complaint).collect()
 }
 
 /// Why the service user can't use a file or folder, if so.
-pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser) -> Option<Bad> {
+pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser, path: &str) -> Option<Bad> {
     let (wanted, verb, mode) = match kind {
         Kind::File => (0o4, "read", "0640"),
         Kind::Folder => (0o1, "search", "0750"),
@@ -55,8 +57,15 @@ pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser) -> Option
     };
     let expected = format!("a {} that the user {SERVICE_USER} can {verb}", noun(kind));
     let found = format!("mode {:04o} and owner {}", access.mode, owner_in_words(access.owner));
-    let bad = Bad::found_at(&None, expected, found).help(format!("chgrp {SERVICE_USER} and chmod {mode}"));
+    let bad = Bad::found_at(&None, expected, found).help(given_to_the_service(path, mode));
     (!access.lets(service, wanted)).then_some(bad)
+}
+
+/// The one command that sets owner, group and mode of what the service user reads and no other user does.
+pub(super) fn given_to_the_service(path: &str, mode: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | ',');
+    let word = if path.chars().all(is_plain) { path.to_owned() } else { quote(path) };
+    format!("chown root:{SERVICE_USER} {word} && chmod {mode} {word}")
 }
 
 fn noun(kind: Kind) -> &'static str {
@@ -125,7 +134,7 @@ mod tests {
     fn the_complaint_says_what_to_do() {
         let [complaint] = closed_to(&[standing(Kind::File, 0, 0, 0o600)], SERVICE).try_into().unwrap();
         let expected = "error: expected a file that the user privatelinkd can read, found mode 0600 and owner root\n  \
-                        --> /etc/x\n   = help: chgrp privatelinkd and chmod 0640\n";
+                        --> /etc/x\n   = help: chown root:privatelinkd /etc/x && chmod 0640 /etc/x\n";
         assert_eq!(complaint.to_string(), expected);
     }
 }

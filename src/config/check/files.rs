@@ -24,13 +24,15 @@ pub(super) fn secret(path: PathBuf, node: &Node, world: World<'_>) -> Read<FileS
     let bad =
         |expected: &str, found: String| Bad::found_at(&node.at, expected, format!("{found} {}", quote_path(&path)));
     let Access { owner, mode, .. } = file.access;
+    // The same for all that is wrong with it: what mends one of them alone would meet the next.
+    let remedy = file_ownership::given_to_the_service(&path.to_string_lossy(), "0640");
     let mut all = Vec::new();
     if owner != 0 && !world.environment.trusted_uids.contains(&owner) {
-        all.push(bad("a secret file owned by root or the service user", format!("owner {owner} on")));
+        let expected = "a secret file owned by root or the service user";
+        all.push(bad(expected, format!("owner {owner} on")).help(&remedy));
     }
     if mode & !SECRET_MODE != 0 {
-        let help = "chmod 0600, or 0640 with a group of its own";
-        all.push(bad("a secret file of mode 0640 or less", format!("mode {mode:04o} on")).help(help));
+        all.push(bad("a secret file of mode 0640 or less", format!("mode {mode:04o} on")).help(&remedy));
     }
     if lets_others_read(&file.acl) {
         let found = format!("an ACL on {} that lets more users or groups in", quote_path(&path));
@@ -57,7 +59,7 @@ fn content(file: &RegularFile) -> Result<Secret, &'static str> {
 
 /// Why the service user can't read the file, if so; whichever user we run as.
 fn unreadable(path: &Path, file: &RegularFile, node: &Node, environment: &Environment) -> Option<Bad> {
-    let bad = file_ownership::closed(Kind::File, file.access, environment.service?)?;
+    let bad = file_ownership::closed(Kind::File, file.access, environment.service?, &path.to_string_lossy())?;
     Some(Bad { found: format!("{} on {}", bad.found, quote_path(path)), at: node.at.clone(), ..bad })
 }
 

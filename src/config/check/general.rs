@@ -21,7 +21,7 @@ pub(super) struct HostDraft {
 
 /// `[host]`
 pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
-    let zone = section.value("zone", read::zone_id);
+    let zone = section.value("zone", read::zone_id_of_host);
     let region = section.value("region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
     let vpc_id = section.value("vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
     let instance_id = section.value("instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));

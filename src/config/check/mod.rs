@@ -25,6 +25,7 @@ mod read;
 mod room;
 mod secret;
 mod section;
+mod slips;
 mod tdengine;
 mod tls;
 

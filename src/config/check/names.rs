@@ -6,9 +6,16 @@ use crate::config::facts::Environment;
 use crate::config::raw::Node;
 use crate::model::HostName;
 
-/// Products whose API the agent itself, or the tools beside it, call: to steer their names would cut us off.
-/// Sources: the endpoint lists of the SDKs; `-vpc`, `-internal` and region forms are covered by [`is_api_host`].
-const API_PRODUCTS: &[&str] = &["alidns", "ecs", "location", "privatelink", "pvtz", "ram", "sts", "vpc"];
+/// Products whose API the agent itself calls: to steer their names would cut us off from what tells us where they are.
+/// What is beside them, such as another product that a customer reaches through PrivateLink, is as good as any name.
+const API_PRODUCTS: [&str; 2] = ["privatelink", "sts"];
+
+/// Domains under which no name leads to a server, and why.
+const NEVER_HOSTS: [(&str, &str); 3] = [
+    ("in-addr.arpa", "names under in-addr.arpa tell which name an address has; write the name itself"),
+    ("ip6.arpa", "names under ip6.arpa tell which name an address has; write the name itself"),
+    ("invalid", "names under invalid never exist (RFC 6761), and resolvers answer so without asking"),
+];
 
 /// A name that this host's names may be: see [`refusal`].
 pub(super) fn published(node: &Node, environment: &Environment) -> Read<HostName> {
@@ -32,24 +39,26 @@ pub(super) fn refusal(name: &HostName, environment: &Environment) -> Option<(&'s
     if environment.hostname.as_ref() == Some(name) {
         return Some(("a name of the endpoint", "this is the host's own name"));
     }
+    let lies_in = |domain: &str| text.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    if let Some((_, why)) = NEVER_HOSTS.iter().find(|(domain, _)| lies_in(domain)) {
+        return Some(("a name of a server", why));
+    }
     if name.is_single_label() {
         return Some(("a name with at least one dot", "a single label means another host in each search domain"));
     }
     if is_api_host(text) {
-        let help = "this is a host of the cloud's API, not of an endpoint; endpoint domains begin with \"ep-\"";
+        let help = "the agent asks this host of the cloud's API where your endpoints are; steered, it would cut us off";
         return Some(("a name of the endpoint", help));
     }
     None
 }
 
-/// `sts.aliyuncs.com`, `ecs-cn-hangzhou.aliyuncs.com`, `privatelink-vpc.cn-hangzhou.aliyuncs.com`,
-/// `pvtz.vpc-proxy.aliyuncs.com`, …
+/// `privatelink.cn-hangzhou.aliyuncs.com`, `sts-vpc.cn-hangzhou.aliyuncs.com`, `sts.aliyuncs.com`.
 fn is_api_host(name: &str) -> bool {
     let Some(front) = name.strip_suffix(".aliyuncs.com") else { return name == "aliyuncs.com" };
-    let mut labels = front.split('.');
-    let first = labels.next().unwrap_or_default();
-    let product = |p: &str| first.strip_prefix(p).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    labels.count() <= 1 && API_PRODUCTS.iter().any(|p| product(p))
+    let (first, region) = front.split_once('.').unwrap_or((front, ""));
+    let product = first.strip_suffix("-vpc").unwrap_or(first);
+    !region.contains('.') && API_PRODUCTS.contains(&product)
 }
 
 #[cfg(test)]
@@ -61,10 +70,10 @@ mod tests {
         for api in [
             "sts.aliyuncs.com",
             "sts-vpc.cn-hangzhou.aliyuncs.com",
-            "ecs-cn-hangzhou.aliyuncs.com",
+            "sts.cn-hangzhou.aliyuncs.com",
+            "privatelink.aliyuncs.com",
             "privatelink.cn-hangzhou.aliyuncs.com",
             "privatelink-vpc.cn-hangzhou.aliyuncs.com",
-            "pvtz.vpc-proxy.aliyuncs.com",
         ] {
             assert!(is_api_host(api), "{api}");
         }
@@ -72,7 +81,10 @@ mod tests {
             "ep-1.epsrv-2.cn-hangzhou.privatelink.aliyuncs.com",
             "ep-1-cn-hangzhou-h.epsrv-2.cn-hangzhou.privatelink.aliyuncs.com",
             "bucket.oss-cn-hangzhou.aliyuncs.com",
-            "ecs.example.com",
+            "vpc-cn-beijing.dashscope.aliyuncs.com",
+            "ecs-cn-hangzhou.aliyuncs.com",
+            "pvtz.vpc-proxy.aliyuncs.com",
+            "sts.example.com",
             "ecstatic.cn-hangzhou.aliyuncs.com",
         ] {
             assert!(!is_api_host(fine), "{fine}");

@@ -9,10 +9,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::context::{Bad, Located, Read};
+use super::slips;
 use crate::config::keys;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
 use crate::config::source_text::quote;
-use crate::model::{HostName, NameError, ZoneId};
+use crate::model::{EndpointId, HostName, NameError, ZoneId};
 
 /// The port of a resolver that names none.
 const DNS_PORT: u16 = 53;
@@ -72,8 +73,9 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Read<T> {
     }
     let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     let near = node.text().and_then(|t| keys::nearest(t, words.iter().map(|(word, _)| *word)));
+    let bad = Bad::new(format!("one of {}", quoted.join(", ")), node);
     let help = near.map(|near| format!("did you mean \"{near}\"?"));
-    Err(vec![Bad { help, ..Bad::new(format!("one of {}", quoted.join(", ")), node) }])
+    Err(vec![bad.or_help(help)])
 }
 
 /// The word for a value, in quotes.
@@ -134,18 +136,48 @@ pub(super) fn name<T: FromStr<Err = NameError>>(node: &Node, what: &str) -> Read
     })
 }
 
+/// What was read, or what is wrong with it, with the `help` for a slip that is known.
+fn helped<T>(read: Read<T>, node: &Node, help: fn(&str) -> Option<String>) -> Read<T> {
+    let help = || node.text().and_then(help);
+    read.map_err(|all| all.into_iter().map(|bad| bad.or_help(help())).collect())
+}
+
 /// A zone id.
 pub(super) fn zone_id(node: &Node) -> Read<ZoneId> {
     if node.text() == Some("unknown") {
         return bad("a zone id; \"unknown\" is our word for zones without one", node);
     }
-    name(node, "a zone id")
+    let zone: ZoneId = name(node, "a zone id")?;
+    match slips::region_for_zone(zone.as_str()) {
+        Some(help) => Err(vec![Bad::new("a zone id, not a region's", node).help(help)]),
+        None => Ok(zone),
+    }
+}
+
+/// The zone id of a host, which the cloud's own ids are compared with.
+pub(super) fn zone_id_of_host(node: &Node) -> Read<ZoneId> {
+    let zone = zone_id(node)?;
+    match slips::part_of_a_zone(zone.as_str()) {
+        Some(help) => Err(vec![Bad::new("a whole zone id", node).help(help)]),
+        None => Ok(zone),
+    }
+}
+
+/// The cloud's id of an endpoint.
+pub(super) fn endpoint_id(node: &Node) -> Read<EndpointId> {
+    helped(name(node, "an endpoint id"), node, slips::endpoint_id)
 }
 
 /// A host name, no address.
 pub(super) fn host_name(node: &Node) -> Read<HostName> {
-    let name: HostName = name(node, "a host name")?;
-    if is_address(name.as_str()) { bad("a host name, not an address", node) } else { Ok(name) }
+    let name: HostName = helped(name(node, "a host name"), node, slips::host_name)?;
+    if is_address(name.as_str()) {
+        return bad("a host name, not an address", node);
+    }
+    match slips::id_for_host_name(name.as_str()) {
+        Some(help) => Err(vec![Bad::new("the host name of an endpoint", node).help(help)]),
+        None => Ok(name),
+    }
 }
 
 /// True for names that resolvers take for addresses: those that end in a label of digits.
@@ -160,7 +192,7 @@ pub(super) fn address(node: &Node) -> Read<IpAddr> {
             Err(vec![Bad::new("an IPv4 address in its own form", node).help("write it without ::ffff:")])
         }
         Some(Ok(address)) => Ok(address),
-        _ => bad("an IP address", node),
+        _ => helped(bad("an IP address", node), node, slips::address),
     }
 }
 
