@@ -136,13 +136,14 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&'a [IpAddr]>, inputs: &Inp
         true => list.iter().copied().filter(live).filter(|c| c.connects()).collect(),
         false => vec![],
     };
+    let (own, others): (Vec<_>, Vec<_>) = connecting.into_iter().partition(|c| is_published(c));
     let stays = |c: &Candidate, proving: &[&Candidate]| {
         let is_good = good.iter().any(|g| g.key == c.key);
         is_good
             || match c.standing {
                 _ if c.is_retired() => {
                     let replaced = good.iter().any(|other| c.yields_to(other, now));
-                    is_published(c) && !replaced && (c.former.is_some() || connecting.is_empty())
+                    is_published(c) && !replaced && (c.former.is_some() || own.is_empty())
                 }
                 CandidateState::Unknown => (is_published(c) && !gives_way(c)) || published.is_none(),
                 CandidateState::Down | CandidateState::Recovering => {
@@ -152,9 +153,11 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&'a [IpAddr]>, inputs: &Inp
             }
     };
     let beside = |proving: &[&Candidate]| list.iter().copied().filter(|c| stays(c, proving)).collect::<Vec<_>>();
-    let (own, others): (Vec<_>, Vec<_>) = connecting.iter().copied().partition(|c| is_published(c));
     let mut members = beside(if own.is_empty() { &good } else { &own });
-    if own.is_empty() && !others.is_empty() && beside(&others).is_empty() {
+    // A retired one stays only beside what may answer yet: it leaves together with what comes in its place, and not
+    // before that.
+    let may_answer = |c: &&Candidate| !c.is_retired() || c.former.is_some();
+    if own.is_empty() && !others.is_empty() && !beside(&others).iter().any(may_answer) {
         members = others;
     }
     if members.is_empty() && !published.is_some_and(|p| list.iter().any(|c| p.contains(&c.key.address))) {

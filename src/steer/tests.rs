@@ -628,6 +628,22 @@ fn a_retired_address_that_is_left_out_does_not_hide_that_all_others_are_down() {
     assert_eq!(world.answer(&[2, 3]), (ips(&[2, 3]), AnswerReason::Healthy));
 }
 
+/// It leaves together with what comes in its place: alone it would leave the name to what is down beside it.
+#[test]
+fn a_retired_address_does_not_leave_before_another_one_comes() {
+    let mut world = World::new(&[&[1, 2, 3]]);
+    let zones = &mut world.endpoint(0).zones;
+    zones.get_mut(&zone("z0")).unwrap().addresses.get_mut(&ip(1)).unwrap().retired = Some(now(800).boottime);
+    world.set(1, fails(900, 980));
+    world.set(2, fails(900, 980));
+    world.set(3, risen(985, 990, 999));
+    world.set_check(3, Check::Deep, down(900, 903));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the second may answer yet, and the third can only be reached");
+    world.set(2, fails(900, 995));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[3]));
+    assert_eq!(world.answer(&[1]).0, ips(&[3]), "nothing is to be waited for");
+}
+
 #[test]
 fn a_name_that_left_the_config_stays_for_the_grace_and_is_then_withdrawn() {
     let mut world = World::new(&[&[1]]);
