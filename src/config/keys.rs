@@ -9,6 +9,8 @@ mod synonyms;
 
 pub use owners::{Owner, probe_kinds, providers};
 
+use self::synonyms::Meant;
+
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -262,8 +264,13 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     if find(&format!("{path}_file")).is_some() {
         return Some(format!("secrets are read from files: `{name}_file`"));
     }
-    if let Some(other) = synonyms::key_for(section, name) {
-        return Some(other);
+    if let Some(Meant { key, is_secret }) = synonyms::meant(section, name) {
+        let own = join(section, key);
+        return Some(match find(&own).is_some() || is_section(&own) {
+            _ if is_secret => format!("secrets are read from files: `{key}`"),
+            true => format!("did you mean `{key}`?"),
+            false => format!("such a key is `{key}`"),
+        });
     }
     if let Some(near) = meant(section, name) {
         return Some(format!("did you mean `{near}`?"));
@@ -340,6 +347,18 @@ fn edits(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_synonym_is_of_a_table_and_a_key_that_there_are_and_is_none_itself() {
+        for (table, words, key) in synonyms::SYNONYMS {
+            assert!(table.is_empty() || is_section(table), "{table}");
+            let there = |path: &str| find(path).is_some() || is_section(path);
+            assert!(there(&join(table, key)) || there(key), "{table} {key}");
+            for word in *words {
+                assert!(!there(&join(table, word)), "{table}.{word} is a key itself");
+            }
+        }
+    }
 
     #[test]
     fn no_key_stands_twice_and_none_is_both_now_and_later() {

@@ -101,7 +101,7 @@ fn is_region(text: &str) -> bool {
     let letters = |part: &str| part.bytes().all(|b| b.is_ascii_lowercase());
     let country = parts.next().is_some_and(|part| part.len() == 2 && letters(part));
     let place = parts.next().is_some_and(|part| part.len() >= SHORTEST_PLACE && letters(part));
-    let number = parts.next().is_none_or(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let number = parts.next().is_none_or(|part| part.len() == 1 && part.bytes().all(|b| b.is_ascii_digit()));
     country && place && number && parts.next().is_none()
 }
 
@@ -130,7 +130,8 @@ mod tests {
         for region in ["cn-hangzhou", "us-east-1", "ap-southeast-5"] {
             assert!(region_for_zone(region).is_some(), "{region}");
         }
-        for zone in ["cn-hangzhou-h", "us-east-1a", "cn-shanghai-finance-1b", "h", "zone-1", "cn-h"] {
+        for zone in ["cn-hangzhou-h", "us-east-1a", "cn-shanghai-finance-1b", "h", "zone-1", "cn-h", "cn-hangzhou-0001"]
+        {
             assert_eq!(region_for_zone(zone), None, "{zone}");
         }
     }
