@@ -1,7 +1,7 @@
 //! The environment that the official SDKs look at, gathered once.
 //!
-//! Nothing in here reads a variable or a folder by itself: which files count is for the caller that fills this in. Under
-//! systemd there is no home directory, and none is searched.
+//! Nothing in here reads a variable or a folder by itself: which files count is for the caller that fills this in.
+//! Under systemd there is no home directory, and none is searched.
 
 use std::path::{Path, PathBuf};
 
@@ -51,10 +51,12 @@ pub struct Environment {
 
 impl Environment {
     /// Takes the variables from `lookup`, and from `home`, if there is one, the files that the SDKs look for there. An
-    /// empty variable counts as not set.
+    /// empty variable counts as not set. White space around a value, such as the newline at the end of a file that a
+    /// variable was filled from, is none of it.
     #[must_use]
     pub fn gather(lookup: impl Fn(&str) -> Option<String>, home: Option<&Path>) -> Self {
-        let text = |name: &str| lookup(&format!("ALIBABA_CLOUD_{name}")).filter(|text| !text.is_empty());
+        let text = |name: &str| lookup(&format!("ALIBABA_CLOUD_{name}")).map(|text| text.trim().to_owned());
+        let text = |name: &str| text(name).filter(|text| !text.is_empty());
         let flag = |name: &str| text(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let credentials_files = match (text("CREDENTIALS_FILE"), home) {
             (Some(file), _) => vec![file.into()],
@@ -160,6 +162,15 @@ mod tests {
         let ecs_role = || Recipe::EcsRole { role: None };
         assert_eq!(environment.complete(ecs_role()), Ok(ecs_role()));
         assert_eq!(environment.uri(), Err(WhyNot::NotSet("ALIBABA_CLOUD_CREDENTIALS_URI")));
+    }
+
+    #[test]
+    fn white_space_around_a_value_is_none_of_it() {
+        let (id, secret) = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET");
+        let environment = gather(&[(id, " LTAI1\r\n"), (secret, "hunter2\n"), ("ALIBABA_CLOUD_PROFILE", "\n")], None);
+        assert_eq!(environment.access_key_id.as_deref(), Some("LTAI1"));
+        assert_eq!(environment.access_key_secret.as_ref().map(Secret::expose), Some("hunter2"));
+        assert_eq!(environment.profile, None);
     }
 
     #[test]
