@@ -286,8 +286,17 @@ async fn folders_that_cannot_be_had_are_told_and_the_rest_works() {
     rig.start();
     rig.settled().await;
     rig.moves_to(NAME, &pair.ips()).await;
-    rig.logs("state not saved: ").await;
+    rig.logs("state not saved, it is tried again: ").await;
+    // Once there is a place for it, it is saved, though nothing else changes.
+    std::fs::remove_file(rig.path("file")).unwrap();
+    until("the state is saved", async || {
+        ["plan.json", "inventory.json"].iter().all(|file| rig.path("file/state").join(file).exists())
+    })
+    .await;
+    rig.logs("state is saved again").await;
     rig.crash().await;
+    std::fs::remove_dir_all(rig.path("file")).unwrap();
+    std::fs::write(rig.path("file"), "no folder\n").unwrap();
 
     // Without the run folder nothing can be handed over, and there is no status; metrics and the block remain.
     let hosts = rig.hosts();

@@ -1,6 +1,7 @@
 //! Reloads (B13): parse everything, then swap; on any complaint keep running on the old config and show it. Secrets
 //! whose files are written anew are taken over without one.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::sys::heartbeat::{Beat, LOOK};
 use crate::sys::identity;
 use crate::sys::in_force::modify;
 use crate::sys::log_queue::LogQueue;
+use crate::sys::save_attempts::SaveAttempts;
 
 /// The control stage.
 pub(super) struct Control {
@@ -40,6 +42,7 @@ pub(super) struct Control {
     pub(super) secret_files: SecretFiles,
     /// What was accepted and is not kept yet.
     pub(super) kept: Option<RedactedConfig>,
+    pub(super) keeping: SaveAttempts,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) events: EventSender,
@@ -115,13 +118,19 @@ impl Control {
         });
     }
 
-    /// For a start at which the config on disk is refused. What can't be kept now is tried again with the next one.
+    /// For a start at which the config on disk is refused. What can't be kept now is tried again.
     async fn keep(&mut self) {
-        let Some(kept) = self.kept.take() else { return };
-        let (state_dir, now) = (self.settings.config.borrow().host.state_dir.clone(), self.clock.now().wall);
-        let keep = move || last_good::keep(&state_dir, kept, identity::local(), now);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
-            self.tell(EventKind::StateNotSaved { error: error.to_string() });
+        let now = self.clock.now();
+        let Some(kept) = self.kept.clone().filter(|_| self.keeping.due() <= now.boottime) else { return };
+        let state_dir = self.settings.config.borrow().host.state_dir.clone();
+        let keep = move || last_good::keep(&state_dir, kept, identity::local(), now.wall);
+        let Ok(result) = tokio::task::spawn_blocking(keep).await else { return };
+        // What is too large stays so.
+        if result.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::InvalidData) {
+            self.kept = None;
+        }
+        if let Some(kind) = self.keeping.note(result, now.boottime) {
+            self.tell(kind);
         }
     }
 

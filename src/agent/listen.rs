@@ -16,7 +16,7 @@ use crate::observe::serve::{self, Access};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::sockets::{self, ListenError};
-use crate::sys::tell_once::TellOnce;
+use crate::sys::tell_once::{FaultNews, TellOnce};
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(5);
@@ -80,11 +80,15 @@ impl Listeners {
         }
     }
 
-    /// Tells a failure once, until it is another one or none.
+    /// Tells a failure once, until it is another one; and its end.
     fn tell(&self, listener: &str, error: Option<&ListenError>, told: &mut TellOnce) {
-        if let Some(error) = told.new_fault(error.map(ToString::to_string)) {
-            self.events.tell(self.clock.now(), EventKind::ListenerFailed { listener: listener.to_owned(), error });
-        }
+        let listener = listener.to_owned();
+        let Some(news) = told.news(error.map(ToString::to_string)) else { return };
+        let kind = match news {
+            FaultNews::Fails(error) => EventKind::ListenerFailed { listener, error },
+            FaultNews::WorksAgain => EventKind::ListenerBack { listener },
+        };
+        self.events.tell(self.clock.now(), kind);
     }
 }
 

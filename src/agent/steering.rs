@@ -21,7 +21,7 @@ use crate::steer::{Inputs, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
-use crate::sys::tell_once::TellOnce;
+use crate::sys::save_attempts::SaveAttempts;
 
 /// The steering stage.
 pub struct Steering {
@@ -175,7 +175,8 @@ fn history(
     plan.answers.iter().map(|(name, new)| (name.clone(), of(name, new))).collect()
 }
 
-/// Saves every new plan as the last known good. Apart from the stage above, so that no decision waits for a disk.
+/// Saves every new plan as the last known good, and again what could not be saved. Apart from the stage above, so that
+/// no decision waits for a disk.
 pub async fn keep(
     mut plan: watch::Receiver<PlanState>,
     cache: Arc<Cache>,
@@ -184,22 +185,23 @@ pub async fn keep(
     token: CancellationToken,
 ) {
     let mut saved: Option<Arc<Plan>> = None;
-    // A full disk is told once, not with every plan.
-    let mut told = TellOnce::default();
+    let mut attempts = SaveAttempts::default();
+    let mut fails = false;
     loop {
+        let again = tokio::time::sleep(attempts.due().since(clock.now().boottime));
         tokio::select! {
             () = token.cancelled() => return,
             Ok(()) = plan.changed() => {}
+            () = again, if fails => {}
         }
         let latest = plan.borrow_and_update().plan.clone();
         let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else { continue };
         let now = clock.now();
         let result = cache.clone().save(latest.clone(), now).await;
-        if result.is_ok() {
-            saved = Some(latest);
-        }
-        if let Some(error) = told.new_fault(result.err().map(|error| error.to_string())) {
-            events.tell(now, EventKind::StateNotSaved { error });
+        fails = result.is_err();
+        saved = Some(latest).filter(|_| !fails).or(saved);
+        if let Some(kind) = attempts.note(result, now.boottime) {
+            events.tell(now, kind);
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::sys::clock::Clock;
 use crate::sys::event_queue::{self, EventReceiver, EventSender};
 use crate::sys::heartbeat::{Beat, Stages};
 use crate::sys::identity;
+use crate::sys::save_attempts::SaveAttempts;
 
 /// How long a stage may be silent before it counts as stuck. Each gives a sign of life every 10 s at least.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -144,6 +145,7 @@ impl Wiring {
             secret_files: SecretFiles::default(),
             // What was kept is kept.
             kept: self.options.recalled.is_none().then(|| std::mem::take(&mut self.options.loaded.kept)),
+            keeping: SaveAttempts::default(),
             settings: self.settings.clone(),
             clock: self.clock,
             events: self.events.clone(),

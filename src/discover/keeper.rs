@@ -1,12 +1,12 @@
 //! Keeps the last known good on disk: whenever something of substance changed, but while answers come in one after the
 //! other only once a second.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Cache;
-use crate::model::{Boottime, Inventory, Now};
+use crate::model::{Boottime, EventKind, Inventory, Now};
+use crate::sys::save_attempts::SaveAttempts;
 
 /// Between two writes while answers come in.
 const APART: Duration = Duration::from_secs(1);
@@ -19,11 +19,12 @@ pub(super) struct Keeper {
     saved_at: Option<Boottime>,
     /// Something may have changed since.
     stale: bool,
+    attempts: SaveAttempts,
 }
 
 impl Keeper {
     pub(super) fn new(cache: Arc<Cache>) -> Self {
-        Self { cache, saved: None, saved_at: None, stale: false }
+        Self { cache, saved: None, saved_at: None, stale: false, attempts: SaveAttempts::default() }
     }
 
     /// There may be something new to keep.
@@ -33,26 +34,26 @@ impl Keeper {
 
     /// When it is to be written, if at all.
     pub(super) fn due(&self) -> Option<Boottime> {
-        self.stale.then(|| self.saved_at.map_or(Boottime::default(), |at| at.after(APART)))
+        self.stale.then(|| self.saved_at.map_or(Boottime::default(), |at| at.after(APART)).max(self.attempts.due()))
     }
 
-    /// Writes it if that is due, or at once if `calm`: no answer is awaited.
-    ///
-    /// # Errors
-    /// What the file system says. It is tried again when something changes.
-    pub(super) async fn save(&mut self, inventory: Arc<Inventory>, calm: bool, now: Now) -> io::Result<()> {
-        if !self.stale || !(calm || self.due().is_some_and(|at| at <= now.boottime)) {
-            return Ok(());
+    /// Writes it if that is due, or at once if `calm`: no answer is awaited. What can't be written is tried again
+    /// later. Returns what is worth telling of it.
+    pub(super) async fn save(&mut self, inventory: Arc<Inventory>, calm: bool, now: Now) -> Option<EventKind> {
+        let due = self.due()?;
+        if due > now.boottime && !(calm && self.attempts.due() <= now.boottime) {
+            return None;
         }
         self.stale = false;
         let substance = substance(&inventory);
         if self.saved.as_ref() == Some(&substance) {
-            return Ok(());
+            return None;
         }
         self.saved_at = Some(now.boottime);
-        self.cache.clone().save(inventory, now).await?;
-        self.saved = Some(substance);
-        Ok(())
+        let result = self.cache.clone().save(inventory, now).await;
+        self.stale = result.is_err();
+        self.saved = Some(substance).filter(|_| !self.stale).or(self.saved.take());
+        self.attempts.note(result, now.boottime)
     }
 }
 

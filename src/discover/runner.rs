@@ -23,7 +23,7 @@ use super::rounds::{self, Cloud, Said, Summary};
 use super::schedule::{ApiPace, DnsPace, Fleet};
 use crate::config::Config;
 use crate::model::limits::CapCounts;
-use crate::model::{Boottime, EndpointName, EventKind, HostFacts, Inventory, PlanState, SourceKind};
+use crate::model::{Boottime, EndpointName, HostFacts, Inventory, PlanState, SourceKind};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
@@ -358,8 +358,8 @@ where
 
     async fn save(&mut self) {
         let (inventory, now) = (self.setup.inventory.borrow().clone(), self.setup.clock.now());
-        if let Err(error) = self.keeper.save(inventory, self.in_flight.is_empty(), now).await {
-            self.setup.events.tell(self.setup.clock.now(), EventKind::StateNotSaved { error: error.to_string() });
+        if let Some(kind) = self.keeper.save(inventory, self.in_flight.is_empty(), now).await {
+            self.setup.events.tell(self.setup.clock.now(), kind);
         }
     }
 }

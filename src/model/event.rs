@@ -222,6 +222,8 @@ pub enum EventKind {
         /// Why.
         error: String,
     },
+    /// State that could not be saved is saved.
+    StateSaved,
     /// A publisher wrote.
     Published {
         /// Where.
@@ -284,6 +286,11 @@ pub enum EventKind {
         /// Why.
         error: String,
     },
+    /// A listener that could not be opened is open.
+    ListenerBack {
+        /// Which.
+        listener: String,
+    },
 }
 
 /// Who brings an event about, and so how much there may be of it.
@@ -344,6 +351,7 @@ impl EventKind {
             Self::CacheUnusable { .. } => ("cache_unusable", Us, Warning),
             Self::NotLocked { .. } => ("not_locked", Us, Warning),
             Self::StateNotSaved { .. } => ("state_not_saved", Us, Error),
+            Self::StateSaved => ("state_saved", Us, Info),
             Self::Published { .. } => ("published", Outsider, Info),
             Self::PublishFailed { .. } => ("publish_failed", Outsider, Error),
             Self::HandoverFull { .. } => ("handover_full", Change, Error),
@@ -354,6 +362,7 @@ impl EventKind {
             Self::SecretRefused { .. } => ("secret_refused", Us, Error),
             Self::ConfigRecalled { .. } => ("config_recalled", Us, Warning),
             Self::ListenerFailed { .. } => ("listener_failed", Us, Error),
+            Self::ListenerBack { .. } => ("listener_back", Us, Info),
         };
         EventClass { label, maker, severity }
     }

@@ -208,6 +208,7 @@ mod tests {
             EventKind::EndpointGone { endpoint: target().endpoint },
             EventKind::NotLocked { what: "agent.lock: can't be locked: x".to_owned() },
             EventKind::StateNotSaved { error: error.clone() },
+            EventKind::StateSaved,
             EventKind::Published { publisher, names: 1 },
             EventKind::PublishFailed { publisher, error: error.clone() },
             EventKind::PublishConflict { publisher },
@@ -217,6 +218,7 @@ mod tests {
             EventKind::SecretRefused { error: error.clone() },
             EventKind::ConfigRecalled { accepted: Wall(0), without: vec!["x".to_owned()] },
             EventKind::ListenerFailed { listener: "status.sock".to_owned(), error },
+            EventKind::ListenerBack { listener: "status.sock".to_owned() },
         ]
     }
 

@@ -17,6 +17,7 @@ pub mod peer;
 pub mod privileges;
 pub mod process_stats;
 pub mod regular_file;
+pub mod save_attempts;
 pub mod service_manager;
 pub mod signals;
 pub mod sockets;

@@ -9,6 +9,7 @@ use crate::model::{AnswerReason, Check, HostName, SourceKind, TargetKey, Withdra
 
 const FORMER_KEPT: &str =
     "still leads where it did before the config changed: nothing of the new endpoint passed a probe";
+const ENDPOINT_GONE: &str = "gone, as two passes of the cloud's API agree; its names stay for the grace";
 const GONE_PUT_OFF: &str = "the cloud has it no more, and it still answers with a certificate that is verified for its \
     own name: its names stay for a day at most; look whether it was deleted";
 
@@ -42,14 +43,13 @@ impl fmt::Display for EventKind {
             }
             Self::EndpointNotFound { endpoint, source } => write!(f, "{endpoint}: {}", not_found(*source)),
             Self::LeftOut { endpoint, source, what } => write!(f, "{endpoint}: source {source}: {what}"),
-            Self::EndpointGone { endpoint } => {
-                write!(f, "{endpoint}: gone, as two passes of the cloud's API agree; its names stay for the grace")
-            }
+            Self::EndpointGone { endpoint } => write!(f, "{endpoint}: {ENDPOINT_GONE}"),
             Self::CacheLoaded { names } => write!(f, "last known good loaded, names: {names}"),
             Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
             Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
             Self::NotLocked { what } => write!(f, "{what}"),
-            Self::StateNotSaved { error } => write!(f, "state not saved: {error}"),
+            Self::StateNotSaved { error } => write!(f, "state not saved, it is tried again: {error}"),
+            Self::StateSaved => f.write_str("state is saved again"),
             Self::Published { publisher, names } => write!(f, "{publisher}: written, names in force: {names}"),
             Self::HandoverFull { names, left_out } => {
                 write!(f, "the hand-over has no room for {left_out} of {names} names: they are not published")
@@ -71,6 +71,7 @@ impl fmt::Display for EventKind {
                 without.iter().try_for_each(|lack| write!(f, "; {lack}"))
             }
             Self::ListenerFailed { listener, error } => write!(f, "{listener}: can't listen: {error}"),
+            Self::ListenerBack { listener } => write!(f, "{listener}: listens now"),
         }
     }
 }
