@@ -208,7 +208,8 @@ async fn a_taken_address_is_waited_for_and_the_others_are_served() {
     drop(squatter);
     until("the freed address is served", async || points_at(second, NAME).is_some()).await;
     rig.reports("all is well", |r| r.problems.is_empty()).await;
-    assert_eq!(rig.log().matches("listener_failed").count(), 1, "it is told once");
+    let told = ["listener_failed", "listener_back"].map(|event| rig.log().matches(event).count());
+    assert_eq!(told, [1, 1], "its failure is told once, and so is its end");
 
     // A reload opens what is new, closes what is gone, and leaves the others alone.
     let mut stream = TcpStream::connect(first).await.unwrap();

@@ -1,6 +1,6 @@
 //! Published names, and packets about them: usual, unusual and broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -12,6 +12,8 @@ pub(crate) const ORDERS: &str = "gw-orders.cloud.taosdata.com";
 pub(crate) const LEDGER: &str = "ledger.db.example.com";
 /// Beneath LEDGER, two labels down.
 pub(crate) const NESTED: &str = "replica.eu.ledger.db.example.com";
+/// Configured, and no address is known yet.
+pub(crate) const WAITING: &str = "waiting.db.example.com";
 /// With more addresses than 512 bytes hold.
 pub(crate) const WIDE: &str = "wide.example.com";
 
@@ -36,7 +38,10 @@ pub(crate) fn answers() -> BTreeMap<HostName, Answer> {
 }
 
 pub(crate) fn published() -> Published {
-    Published::default().next(Zones::default().next(&answers(), Duration::from_secs(5), SINCE), Vec::new())
+    Published::default().next(
+        Zones::default().next((&answers(), &BTreeSet::from([WAITING.parse().unwrap()])), Duration::from_secs(5), SINCE),
+        Vec::new(),
+    )
 }
 
 /// A name on the wire.
@@ -89,7 +94,7 @@ pub(crate) fn packet(rng: &mut Rng) -> Vec<u8> {
 }
 
 fn some_name(rng: &mut Rng) -> Vec<u8> {
-    let ours = [ORDERS, LEDGER, NESTED, WIDE][rng.usize(..4)];
+    let ours = [ORDERS, LEDGER, NESTED, WIDE, WAITING][rng.usize(..5)];
     let name = match rng.u8(..16) {
         0..=9 => ours.to_owned(),
         10 => format!("x{}.{ours}", rng.u8(..)),

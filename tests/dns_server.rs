@@ -8,8 +8,10 @@ use std::time::Duration;
 use nix::sys::socket::{Shutdown, shutdown};
 use privatelink_sim::free_address;
 use privatelinkd::model::{DnsCode, DnsTransport};
+use privatelinkd::publish::dns::forwarders::Forwarders;
 use privatelinkd::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use privatelinkd::publish::dns::{Answers, Counters};
+use privatelinkd::sys::clock::Clock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -36,7 +38,8 @@ impl Stub {
         let (report, ended) = mpsc::unbounded_channel();
         let answers = Answers::default();
         answers.store(Arc::new(published()));
-        let shared = Shared { answers, counters: Arc::clone(&counters) };
+        let forwarders = Arc::new(Forwarders::new(Clock::System));
+        let shared = Shared { answers, counters: Arc::clone(&counters), forwarders };
         tokio::task::spawn_local(server::run(handed, shared, report, CancellationToken::new()));
         Self { counters, listeners, ended }
     }

@@ -43,6 +43,7 @@ mod discover_sieve;
 mod discover_vouched;
 mod dns_agent;
 mod dns_fixture;
+mod dns_forward;
 mod dns_server;
 mod dns_wire;
 mod hosts_config;

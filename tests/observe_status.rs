@@ -251,12 +251,26 @@ fn stale(s: &mut Snapshot) {
 }
 
 #[test]
+fn what_many_endpoints_lack_is_one_problem() {
+    let mut s = healthy();
+    let freshness = Freshness::Stale { since: at(100), error: "forbidden".to_owned() };
+    for endpoint in Arc::make_mut(&mut s.inventory).endpoints.values_mut() {
+        endpoint.sources.insert(SourceKind::Api, freshness.clone());
+    }
+    let [first, second] = [key(0, 0).endpoint, key(1, 0).endpoint];
+    let (first, second) = (first.clone().min(second.clone()), first.max(second));
+    assert_eq!(problems(&s), [format!("{first}, {second}: source api is stale: forbidden")]);
+}
+
+#[test]
 fn what_leaves_is_no_problem() {
     let mut s = healthy();
     set_target(&mut s, &key(0, 0), down(FailureReason::Refused, "x"));
     set_target(&mut s, &key(1, 0), down(FailureReason::Refused, "x"));
     let inventory = Arc::make_mut(&mut s.inventory);
-    inventory.endpoints.get_mut(&key(0, 0).endpoint).unwrap().presence = Presence::Removed { since: at(100).boottime };
+    let leaving = inventory.endpoints.get_mut(&key(0, 0).endpoint).unwrap();
+    leaving.presence = Presence::Removed { since: at(100).boottime };
+    leaving.sources.insert(SourceKind::Api, Freshness::Stale { since: at(100), error: "broken".to_owned() });
     let zones = &mut inventory.endpoints.get_mut(&key(1, 0).endpoint).unwrap().zones;
     zones.get_mut(&key(1, 0).zone).unwrap().addresses.get_mut(&key(1, 0).address).unwrap().retired =
         Some(at(7000).boottime);
@@ -354,10 +368,25 @@ fn an_endpoint_that_was_never_there_is_said_with_what_to_compare() {
     for part in ["not found: the API has no endpoint", "ecs_role STS.…WXYZ", "compare id, region and account"] {
         assert!(said.contains(part), "{part} in {said}");
     }
-    assert!(said.contains(&format!("{name}: no address is known yet, so its name is not published")), "{said}");
+    let host = names.first().unwrap();
+    assert!(said.contains(&format!("{name}: no address is known yet, so {host} is not published")), "{said}");
     assert!(!said.contains("is gone"), "{said}");
-    assert!(ready(&s).is_err());
     assert!(report.endpoints.values().any(|e| e.not_found));
+    let row = &report.names[host];
+    assert!(row.verdicts.values().all(|verdict| *verdict == Verdict::Pending) && !row.verdicts.is_empty());
+    assert_eq!(serde_json::to_value(row.reason).unwrap(), "unresolved");
+    let table = table(&report, Style::default());
+    assert!(
+        table.lines().any(|l| l.contains(host.as_str()) && l.contains("no address yet") && l.contains("unresolved")),
+        "{table}"
+    );
+    // A host that never gets it is ready for all else, and goes on saying so.
+    assert!(ready(&s).is_err());
+    let long_ago = s.now.boottime.0.saturating_sub(Duration::from_secs(300));
+    Arc::make_mut(&mut s.config).loaded.boottime = privatelinkd::model::Boottime(long_ago);
+    assert_eq!(ready(&s), Ok(()));
+    let still: StatusReport = privatelinkd::observe::status::report(&s);
+    assert_eq!(still.state, State::Degraded);
 }
 
 #[test]

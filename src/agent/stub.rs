@@ -17,7 +17,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::settings::{self, follow};
 use crate::config::Config;
-use crate::model::{Digest, DnsTransport, EventKind, PlanState, PublisherState, Receipt, Receipts};
+use crate::model::{DnsTransport, EventKind, PlanState, PublisherState, Receipt, Receipts};
+use crate::publish::dns::forwarders::{Forwarders, Illness};
 use crate::publish::dns::server::{self, Ended, Listener, Shared, Socket};
 use crate::publish::dns::{Answers, Counters, DnsPublisher, How};
 use crate::publish::{self, Publisher as _};
@@ -31,8 +32,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Sockets on their way to the thread.
 const HANDING: usize = 64;
 
-/// What is served, and of which plan that is.
-type Served = (Answers, watch::Sender<Option<Digest>>);
+/// What is served, and what became of the plan that it is of.
+type Served = (Answers, watch::Sender<Option<Receipt>>);
 
 /// What the stub needs.
 #[derive(Debug)]
@@ -78,7 +79,12 @@ impl Stub {
     async fn serve(&self, served: &Served, token: CancellationToken) -> Result<(), io::Error> {
         // The thread ends with this future, however that ends.
         let _ends = token.clone().drop_guard();
-        let shared = Shared { answers: Arc::clone(&served.0), counters: Arc::clone(&self.counters) };
+        let forwarders = Arc::new(Forwarders::new(self.clock));
+        let shared = Shared {
+            answers: Arc::clone(&served.0),
+            counters: Arc::clone(&self.counters),
+            forwarders: Arc::clone(&forwarders),
+        };
         let (listeners, handed) = mpsc::channel(HANDING);
         let (ended, reports) = mpsc::unbounded_channel();
         let thread = thread(server::run(handed, shared, ended, token.clone()))?;
@@ -88,6 +94,8 @@ impl Stub {
             reports,
             open: BTreeMap::new(),
             served: served.1.subscribe(),
+            ill: forwarders.ill(),
+            forwarders,
             next_try: Instant::now(),
         };
         tokio::select! {
@@ -140,7 +148,9 @@ struct ListenerTable<'s> {
     listeners: mpsc::Sender<Listener>,
     reports: mpsc::UnboundedReceiver<Ended>,
     open: BTreeMap<(SocketAddr, DnsTransport), State>,
-    served: watch::Receiver<Option<Digest>>,
+    served: watch::Receiver<Option<Receipt>>,
+    forwarders: Arc<Forwarders>,
+    ill: watch::Receiver<BTreeMap<SocketAddr, Illness>>,
     next_try: Instant,
 }
 
@@ -154,14 +164,18 @@ impl ListenerTable<'_> {
         if self.served.wait_for(Option::is_some).await.is_err() {
             return;
         }
+        let mut forward = follow(self.stub.config.clone(), |config| config.dns.forward.clone());
         let mut addresses = follow(self.stub.config.clone(), |config| config.dns.listen.clone());
         loop {
+            self.forwarders.retain(forward.seen());
             self.listen(addresses.seen()).await;
             self.tell();
             let waits = self.open.values().any(|state| matches!(state, State::Failed(_)));
             tokio::select! {
                 () = addresses.changed() => {}
+                () = forward.changed() => {}
                 changed = self.served.changed() => if changed.is_err() { return },
+                changed = self.ill.changed() => if changed.is_err() { return },
                 Some(Ended { address, transport, error }) = self.reports.recv() => {
                     self.failed((address, transport), error.to_string());
                 }
@@ -196,7 +210,11 @@ impl ListenerTable<'_> {
         };
         let token = CancellationToken::new();
         if self.listeners.send(Listener { address, socket, token: token.clone() }).await.is_ok() {
-            self.open.insert((address, transport), State::Served { _until_dropped: token.drop_guard() });
+            let served = State::Served { _until_dropped: token.drop_guard() };
+            if let Some(State::Failed(_)) = self.open.insert((address, transport), served) {
+                let listener = in_words((address, transport));
+                self.stub.events.tell(self.stub.clock.now(), EventKind::ListenerBack { listener });
+            }
         }
     }
 
@@ -204,25 +222,34 @@ impl ListenerTable<'_> {
     fn failed(&mut self, key: (SocketAddr, DnsTransport), error: String) {
         let before = self.open.insert(key, State::Failed(error.clone()));
         if !matches!(before, Some(State::Failed(told)) if told == error) {
-            let listener = format!("[dns] listen {} ({})", key.0, key.1);
+            let listener = in_words(key);
             self.stub.events.tell(self.stub.clock.now(), EventKind::ListenerFailed { listener, error });
         }
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
         let place = |((address, transport), state): (&(SocketAddr, DnsTransport), &State)| match state {
             State::Served { .. } => Ok(()),
             State::Failed(error) => Err(format!("the DNS stub does not serve {address} ({transport}): {error}")),
         };
-        let receipt = Receipt { digest: self.served.borrow().clone(), ..Receipt::default() };
+        let receipt = self.served.borrow().clone().unwrap_or_default();
         let places = self.open.iter().map(place).collect();
-        let state = PublisherState { receipt: Some(receipt), places, ..PublisherState::default() };
+        let ill = |(resolver, illness): (&SocketAddr, &Illness)| {
+            format!("names of others: {resolver} ([dns] forward) fails since {}: {}", illness.since, illness.error)
+        };
+        let remarks = self.ill.borrow_and_update().iter().map(ill).collect();
+        let state = PublisherState { receipt: Some(receipt), places, remarks, ..PublisherState::default() };
         self.stub.receipts.send_if_modified(|receipts| {
             let news = receipts.0.get(DnsPublisher::NAME) != Some(&state);
             receipts.0.insert(DnsPublisher::NAME, state);
             news
         });
     }
+}
+
+/// A listener, in events.
+fn in_words((address, transport): (SocketAddr, DnsTransport)) -> String {
+    format!("[dns] listen {address} ({transport})")
 }
 
 impl Stub {

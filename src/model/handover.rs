@@ -172,8 +172,10 @@ pub struct PublisherState {
     pub receipt: Option<Receipt>,
     /// When it last showed life: it wrote its receipt, or touched it. `None` for a publisher within the agent.
     pub alive: Option<Boottime>,
-    /// Of a publisher that serves whole plans, and speaks of no name: a sentence for each place where it does not.
+    /// Of a publisher that serves in places of its own: a sentence for each where it does not.
     pub places: Vec<Result<(), String>>,
+    /// Sentences of what else is not well with it.
+    pub remarks: Vec<String>,
     /// Of a plan that is too large for one hand-over; `None` while all of it is handed over.
     pub cut_short: Option<CutShort>,
 }
@@ -213,8 +215,12 @@ impl PublisherState {
     /// Whether its receipt is of this plan; and if it serves whole plans, whether it does so anywhere.
     #[must_use]
     pub fn has(&self, plan: Option<&Digest>) -> bool {
-        let is_heard = self.places.is_empty() || self.places.iter().any(Result::is_ok);
-        is_heard && self.receipt.as_ref().is_some_and(|receipt| receipt.digest.as_ref() == self.expected(plan))
+        self.is_heard() && self.receipt.as_ref().is_some_and(|receipt| receipt.digest.as_ref() == self.expected(plan))
+    }
+
+    /// Whether it serves anywhere, if it serves in places of its own.
+    fn is_heard(&self) -> bool {
+        self.places.is_empty() || self.places.iter().any(Result::is_ok)
     }
 
     /// The digest that its receipt of this plan carries.
@@ -227,8 +233,7 @@ impl PublisherState {
     #[must_use]
     pub fn verdict(&self, name: &HostName, plan: Option<&Digest>) -> Verdict {
         match &self.receipt {
-            Some(receipt) if self.places.is_empty() => receipt.verdict(name, self.expected(plan)),
-            _ if self.has(plan) => Verdict::Published,
+            Some(receipt) if self.is_heard() => receipt.verdict(name, self.expected(plan)),
             _ => Verdict::Pending,
         }
     }
@@ -274,9 +279,10 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_of_whole_plans_has_published_every_name_once_it_is_heard() {
+    fn a_publisher_that_serves_in_places_of_its_own_is_believed_once_it_is_heard() {
         let (ours, other) = (Digest::from_bytes(&[1; 16]), Digest::from_bytes(&[2; 16]));
-        let receipt = Some(Receipt { digest: Some(ours.clone()), ..Receipt::default() });
+        let names = [("a.x", Verdict::Published), ("b.x", Verdict::Refused)].map(|(n, v)| (n.parse().unwrap(), v));
+        let receipt = Some(Receipt { digest: Some(ours.clone()), names: names.into(), ..Receipt::default() });
         let (silent, heard) = (vec![Err("taken".to_owned())], vec![Err("taken".to_owned()), Ok(())]);
         for (places, plan, verdict) in [
             (&heard, &ours, Verdict::Published),
@@ -285,6 +291,8 @@ mod tests {
         ] {
             let stub = PublisherState { receipt: receipt.clone(), places: places.clone(), ..PublisherState::default() };
             assert_eq!(stub.verdict(&"a.x".parse().unwrap(), Some(plan)), verdict);
+            let refused = if verdict == Verdict::Published { Verdict::Refused } else { verdict };
+            assert_eq!(stub.verdict(&"b.x".parse().unwrap(), Some(plan)), refused);
             assert_eq!(stub.has(Some(plan)), verdict == Verdict::Published);
         }
     }

@@ -13,7 +13,7 @@ use crate::model::{
     Answer, AnswerReason, Check, CheckHealth, CheckState, Failure, FailureReason, HealthView, HostName, Plan,
     TargetKey, Withdrawal,
 };
-use crate::observe::status::{Placed, StatusReport, name_rows, placed, places};
+use crate::observe::status::{Placed, StatusReport, name_rows, placed, places, reason_cell};
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// What the hosts file has to say to it.
@@ -253,7 +253,7 @@ fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>) -> Vec<[Cell; 5]> {
     for (name, NamePlanned { addresses, standby, reason, why, agent }) in names {
         let agent = agent.as_ref().map(Comparison::words).unwrap_or_default();
         let places = places(addresses, standby, "not found now");
-        rows.extend(name_rows(name, places, *reason, [Cell::plain(*why), Cell::plain(agent)]));
+        rows.extend(name_rows(name, places, reason_cell(*reason), [Cell::plain(*why), Cell::plain(agent)]));
     }
     rows
 }

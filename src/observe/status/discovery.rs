@@ -1,19 +1,9 @@
 //! What is not well with what discovery found, in sentences.
 
+use std::collections::BTreeMap;
+
 use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, SourceKind};
 use crate::observe::Snapshot;
-
-/// Names that can't be published because no address of theirs was ever known.
-pub(super) fn nameless(snapshot: &Snapshot) -> Vec<String> {
-    let answers = snapshot.plan.plan.iter().map(|plan| &plan.answers).next();
-    let without = |(name, endpoint): (&EndpointName, &Endpoint)| {
-        let missing = endpoint.names.iter().filter(|n| !answers.is_some_and(|a| a.contains_key(*n))).count();
-        let names = if missing == 1 { "its name is".to_owned() } else { format!("its {missing} names are") };
-        let unknown = missing > 0 && !endpoint.has_addresses();
-        unknown.then(|| format!("{name}: no address is known yet, so {names} not published"))
-    };
-    snapshot.inventory.configured().filter_map(without).collect()
-}
 
 /// What sources and the cloud itself say is wrong with an endpoint.
 pub(super) fn found(snapshot: &Snapshot) -> Vec<String> {
@@ -77,14 +67,28 @@ fn not_found(snapshot: &Snapshot, (name, endpoint): (&EndpointName, &Endpoint), 
     }
 }
 
-/// Sources that fail.
+/// Sources of configured endpoints that fail: what concerns many of them is one problem.
 pub(super) fn sources(snapshot: &Snapshot) -> Vec<String> {
-    let endpoints = snapshot.inventory.endpoints.iter();
-    let stale = endpoints.flat_map(|(name, endpoint)| {
-        endpoint.sources.iter().filter_map(move |(source, freshness)| match freshness {
-            Freshness::Fresh { .. } => None,
-            Freshness::Stale { error, .. } => Some(format!("{name}: source {source} is stale: {error}")),
-        })
-    });
-    stale.collect()
+    let mut stale: BTreeMap<(SourceKind, &str), Vec<&EndpointName>> = BTreeMap::new();
+    for (name, endpoint) in snapshot.inventory.configured() {
+        for (source, freshness) in &endpoint.sources {
+            if let Freshness::Stale { error, .. } = freshness {
+                stale.entry((*source, error)).or_default().push(name);
+            }
+        }
+    }
+    let problem = |((source, error), names): ((SourceKind, &str), Vec<&EndpointName>)| {
+        format!("{}: source {source} is stale: {error}", few(&names))
+    };
+    stale.into_iter().map(problem).collect()
+}
+
+/// Some names, and how many there are beside them.
+fn few(names: &[&EndpointName]) -> String {
+    const MOST: usize = 5;
+    let shown: Vec<_> = names.iter().take(MOST).map(|name| name.as_str()).collect();
+    match names.len().checked_sub(MOST) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
 }

@@ -14,17 +14,18 @@ mod schema;
 mod sentence;
 mod table;
 mod target;
+mod unresolved;
 
 pub use problems::{healthy, ready};
 pub use report::report;
 pub use schema::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, CredentialsReport,
-    EndpointReport, EventReport, FailureReport, HostReport, NameReport, Placed, PublisherReport, SCHEMA, SourceReport,
-    StageReport, State, StatusReport, TriedReport, When,
+    EndpointReport, EventReport, FailureReport, HostReport, NameReason, NameReport, NoAnswer, Placed, PublisherReport,
+    SCHEMA, SourceReport, StageReport, State, StatusReport, TriedReport, When,
 };
 pub use sentence::{published, sentence};
 pub use table::{Style, table};
 
 pub(super) use problems::hosts_in_sync;
 pub(crate) use report::placed;
-pub(crate) use table::{name_rows, places};
+pub(crate) use table::{name_rows, places, reason_cell};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::latest_failure;
-use super::{credentials, discovery, evidence, former, outage};
-use crate::model::{CheckState, HostName, PublishErrorKind, Receipt, Receipts, Slowness, TargetKey, Verdict};
+use super::{credentials, discovery, evidence, former, outage, unresolved};
+use crate::model::{
+    CheckState, HostName, PublishErrorKind, PublisherState, Receipt, Receipts, Slowness, TargetKey, Verdict,
+};
 use crate::observe::{ConfigState, Snapshot};
 
 /// Everything that is not well, the most urgent first.
@@ -16,8 +18,10 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     all.extend(targets(snapshot));
     all.extend(evidence::weaker(snapshot));
     all.extend(publishing(snapshot));
+    all.extend(unresolved::problems(snapshot));
     all.extend(left_out(snapshot));
     all.extend(snapshot.receipts.0.values().flat_map(|publisher| publisher.failed_places().cloned()));
+    all.extend(snapshot.receipts.0.values().flat_map(|publisher| publisher.remarks.clone()));
     all.extend(discovery::found(snapshot));
     all.extend(credentials::problem(&snapshot.api));
     all.extend(discovery::sources(snapshot));
@@ -34,12 +38,15 @@ pub fn healthy(snapshot: &Snapshot) -> Result<(), Vec<String>> {
     none(stages(snapshot))
 }
 
-/// Is the plan published, with nothing that shadows it? If not: why, a sentence each.
+/// Is the plan published, with nothing that shadows it, and no name's first address awaited? If not: why, a sentence
+/// each.
 ///
 /// # Errors
 /// The sentences.
 pub fn ready(snapshot: &Snapshot) -> Result<(), Vec<String>> {
-    none(publishing(snapshot))
+    let mut problems = publishing(snapshot);
+    problems.extend(unresolved::awaited(snapshot));
+    none(problems)
 }
 
 fn none(problems: Vec<String>) -> Result<(), Vec<String>> {
@@ -98,24 +105,24 @@ fn describe(error: PublishErrorKind) -> &'static str {
 fn publishing(snapshot: &Snapshot) -> Vec<String> {
     let Some(plan) = &snapshot.plan.plan else { return vec!["no plan yet".to_owned()] };
     let mut problems: Vec<String> = stub_problem(snapshot).into_iter().collect();
-    problems.extend(discovery::nameless(snapshot));
-    for (publisher, place) in snapshot.config.publishers.iter().filter(|(name, _)| **name != Receipts::DNS) {
-        if let Some(why) = receipt_problem(snapshot, publisher) {
-            problems.push(format!("{place} is not in sync: {why}"));
+    for (publisher, place) in &snapshot.config.publishers {
+        let why = receipt_problem(snapshot, publisher).filter(|_| *publisher != Receipts::DNS);
+        problems.extend(why.map(|why| format!("{place} is not in sync: {why}")));
+        let Some(receipt) = snapshot.receipts.receipt(publisher) else { continue };
+        if receipt.in_conflict {
+            problems.push(format!("{place}: somebody keeps removing our block"));
         }
-        if let Some(receipt) = snapshot.receipts.receipt(publisher) {
-            if receipt.in_conflict {
-                problems.push(format!("{place}: somebody keeps removing our block"));
-            }
-            problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, receipt)));
-        }
+        problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, publisher, receipt)));
     }
     problems
 }
 
 /// Why names are not served by the stub, if they should be.
 fn stub_problem(snapshot: &Snapshot) -> Option<String> {
-    if !snapshot.config.publishers.contains_key(Receipts::DNS) || in_sync(snapshot, Receipts::DNS) {
+    let has_plan = |stub: &PublisherState| stub.has(snapshot.plan.digest.as_ref());
+    if !snapshot.config.publishers.contains_key(Receipts::DNS)
+        || snapshot.receipts.0.get(Receipts::DNS).is_some_and(has_plan)
+    {
         return None;
     }
     Some(match snapshot.receipts.receipt(Receipts::DNS) {
@@ -130,11 +137,17 @@ fn stub_problem(snapshot: &Snapshot) -> Option<String> {
 /// What the writer left out of answers that it wrote otherwise: the block is what it can be.
 fn left_out(snapshot: &Snapshot) -> Vec<String> {
     let receipts = snapshot.config.publishers.keys().filter_map(|name| snapshot.receipts.receipt(name));
-    receipts.flat_map(|receipt| &receipt.left_out).map(|(name, what)| format!("{name}: {what}")).collect()
+    // Publishers leave out the same.
+    let all: BTreeSet<_> = receipts.flat_map(|receipt| &receipt.left_out).collect();
+    all.into_iter().map(|(name, what)| format!("{name}: {what}")).collect()
 }
 
-fn name_problem(name: &HostName, receipt: &Receipt) -> Option<String> {
+fn name_problem(name: &HostName, publisher: &str, receipt: &Receipt) -> Option<String> {
     match receipt.names.get(name)? {
+        Verdict::Refused if publisher == Receipts::DNS => {
+            let why = receipt.error_detail.as_deref().unwrap_or("no reason given");
+            Some(format!("{name} is not served by the DNS stub: {why}; its last admitted answer stays"))
+        }
         Verdict::Shadowed => Some(format!("{name} is shadowed: another line for it stands before ours or beside it")),
         Verdict::Refused => Some(format!("{name} is refused by the writer's policy; its last admitted answer stays")),
         Verdict::AgentLost => Some(format!("{name}: the writer takes the agent for lost and added the standby")),

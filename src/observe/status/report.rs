@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::schema::{
     AddressReport, AddressState, CertificateReport, CheckReport, CloudReport, ConfigReport, EndpointReport,
-    EventReport, HostReport, NameReport, Placed, PublisherReport, SCHEMA, SourceReport, StageReport, State,
+    EventReport, HostReport, NameReason, NameReport, Placed, PublisherReport, SCHEMA, SourceReport, StageReport, State,
     StatusReport,
 };
 use super::target::{hold, latency, latest_failure, millis, since, when};
-use super::{credentials, former, problems};
+use super::{credentials, former, problems, unresolved};
 use crate::model::{
     AddressEntry, Answer, Certificate, CheckHealth, CheckState, CloudFacts, Endpoint, EndpointName, Event, EventClass,
     Freshness, HostFacts, HostName, Inventory, Now, Presence, PublisherState, TargetHealth, TargetKey, Verdict, Wall,
@@ -51,7 +51,10 @@ pub fn report(snapshot: &Snapshot) -> StatusReport {
         config: config_report(config, *now),
         credentials: credentials::report(api, *now),
         endpoints: inventory.endpoints.iter().map(|(n, e)| (n.clone(), endpoint_report(snapshot, n, e))).collect(),
-        names: answers.map(|(n, a)| (n.clone(), name_report(snapshot, n, a))).collect(),
+        names: answers
+            .map(|(n, a)| (n.clone(), name_report(snapshot, n, a)))
+            .chain(unresolved::rows(snapshot))
+            .collect(),
         withdrawn: withdrawn.map(|(n, why)| (n.clone(), *why)).collect(),
         publishers: config.publishers.iter().map(|(n, place)| publisher_report(snapshot, n, place)).collect(),
         stages: stages.iter().map(stage_report).collect(),
@@ -186,7 +189,7 @@ fn name_report(snapshot: &Snapshot, name: &HostName, answer: &Answer) -> NameRep
     NameReport {
         addresses: placed(addresses, name, &snapshot.inventory),
         standby: placed(standby, name, &snapshot.inventory),
-        reason: *reason,
+        reason: NameReason::Answered(*reason),
         changed: history.map(|h| when(h.changed, snapshot.now)),
         changes: history.map_or(0, |h| h.changes),
         verdicts: snapshot.config.publishers.keys().map(verdict).collect(),

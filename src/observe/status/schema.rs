@@ -1,7 +1,8 @@
-//! The shape of a status report: a contract with those that read it, so that fields are added, and renamed or removed only
-//! with another [`SCHEMA`].
+//! The shape of a status report: a contract with those that read it, so that fields are added, and renamed or removed
+//! only with another [`SCHEMA`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -275,13 +276,50 @@ pub struct NameReport {
     /// Addresses that would serve, too, kept back by choice.
     pub standby: Vec<Placed>,
     /// Why the answer is what it is.
-    pub reason: AnswerReason,
+    pub reason: NameReason,
     /// The latest change of its addresses; `None` before the first plan of this agent.
     pub changed: Option<When>,
     /// Changes since the start.
     pub changes: u64,
     /// What each publisher says of it.
     pub verdicts: BTreeMap<String, Verdict>,
+}
+
+/// Why a name is answered as it is, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NameReason {
+    /// Steering's reason for its answer.
+    Answered(AnswerReason),
+    /// It is in the configuration, and no address is known yet.
+    NotYet(NoAnswer),
+}
+
+worded! {
+    /// Why a configured name has no answer.
+    NoAnswer {
+        /// No address is known yet.
+        Unresolved = "unresolved",
+    }
+}
+
+impl fmt::Display for NameReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(reason) => reason.fmt(f),
+            Self::NotYet(why) => why.fmt(f),
+        }
+    }
+}
+
+impl PartialEq<AnswerReason> for NameReason {
+    fn eq(&self, reason: &AnswerReason) -> bool {
+        *self == Self::Answered(*reason)
+    }
+}
+
+impl NameReason {
+    pub(super) const UNRESOLVED: Self = Self::NotYet(NoAnswer::Unresolved);
 }
 
 /// An address, and where it is.

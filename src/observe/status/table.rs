@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::schema::{
-    AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReport, Placed,
-    State, StatusReport, When,
+    AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReason,
+    NameReport, Placed, State, StatusReport, When,
 };
 use crate::model::{AnswerReason, Check, HostName, Verdict};
 use crate::observe::text_table::{Cell, Page, Tone, count, head, reason_tone};
@@ -133,8 +133,15 @@ fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
         let published: Vec<_> = verdicts.iter().map(|(publisher, v)| format!("{publisher}: {v}")).collect();
         let published = Cell::toned(published.join(", "), if bad { Tone::Bad } else { Tone::Plain });
         let changed = Cell::plain(changed.as_ref().map(ago).unwrap_or_default());
-        let places = places(addresses, standby, "not in the inventory");
-        rows.extend(name_rows(name, places, *reason, [changed, published]));
+        let reason = match reason {
+            NameReason::Answered(reason) => reason_cell(*reason),
+            NameReason::NotYet(why) => Cell::toned(why.label(), Tone::Bad),
+        };
+        let mut places = places(addresses, standby, "not in the inventory");
+        if places.is_empty() {
+            places.push("no address yet".to_owned());
+        }
+        rows.extend(name_rows(name, places, reason, [changed, published]));
     }
     rows
 }
@@ -148,14 +155,19 @@ pub(crate) fn places(addresses: &[Placed], standby: &[Placed], unplaced: &str) -
     addresses.iter().map(|p| place(p, "")).chain(standby.iter().map(|p| place(p, ", standby"))).collect()
 }
 
+/// Why a name is answered as it is.
+pub(crate) fn reason_cell(reason: AnswerReason) -> Cell {
+    Cell::toned(reason.label(), reason_tone(reason))
+}
+
 /// A row for each address of a name; the first one alone says the rest, too.
 pub(crate) fn name_rows(
     name: &HostName,
     places: Vec<String>,
-    reason: AnswerReason,
+    reason: Cell,
     more: [Cell; 2],
 ) -> impl Iterator<Item = [Cell; 5]> {
-    let mut first = (Cell::plain(name.to_string()), Cell::toned(reason.label(), reason_tone(reason)), more);
+    let mut first = (Cell::plain(name.to_string()), reason, more);
     places.into_iter().map(move |place| {
         let (name, reason, [third, fourth]) = std::mem::take(&mut first);
         [name, Cell::plain(place), reason, third, fourth]

@@ -6,7 +6,7 @@
 //! config has lacked it for `removal_grace`.
 
 mod domain;
-mod refusal;
+pub mod refusal;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,9 @@
 //! Why an answer was not let in.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::model::HostName;
 use crate::model::limits::{BLOCK_BYTES, Capped, NAMES_A_HANDOVER};
 use crate::model::ranges::BadAddress;
 
@@ -37,6 +39,15 @@ pub enum Refusal {
         /// What is wrong with it.
         why: BadAddress,
     },
+}
+
+/// All of it in one sentence; `None` if nothing was refused.
+#[must_use]
+pub fn in_one_sentence(refused: &BTreeMap<HostName, Refusal>) -> Option<String> {
+    refused.iter().next().map(|(name, why)| match refused.len() {
+        1 => format!("{name} refused: {why}"),
+        n => format!("{n} names refused, the first: {name}: {why}"),
+    })
 }
 
 impl Refusal {

@@ -26,9 +26,12 @@ pub const LARGEST_UDP: u16 = 1232;
 /// The largest answer by UDP to a client that doesn't say more (RFC 1035, section 4.2.1).
 pub const SMALLEST_UDP: u16 = 512;
 
-/// That a refused name is none of ours, for who has EDNS: option 15, code 20 (RFC 8914, sections 2 and 4.21).
+/// Why there is no answer, for who has EDNS: option 15 (RFC 8914, section 2). That a refused name is none of ours is
+/// code 20, section 4.21.
 const EXTENDED_ERROR: u16 = 15;
 const NOT_AUTHORITATIVE: [u8; 2] = [0, 20];
+/// That no address is known yet: code 14, Not Ready (RFC 8914, section 4.15).
+const NOT_READY: [u8; 2] = [0, 14];
 
 /// What goes back, apart from the question.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,10 +56,10 @@ impl Reply {
         Self { metadata, answers: Vec::new(), soa: None, edns: request.edns.as_ref().map(edns) }
     }
 
-    fn elsewhere(request: &MessageRequest) -> Self {
-        let mut reply = Self::code(request, ResponseCode::Refused);
+    fn error(request: &MessageRequest, code: ResponseCode, why: [u8; 2]) -> Self {
+        let mut reply = Self::code(request, code);
         if let Some(edns) = &mut reply.edns {
-            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, NOT_AUTHORITATIVE.to_vec()));
+            edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, why.to_vec()));
         }
         reply
     }
@@ -127,7 +130,8 @@ fn answer_name(zones: &Zones, request: &MessageRequest, query: &LowerQuery) -> R
         Reply { soa: Some(soa), ..Reply::authoritative(request, code) }
     };
     match zones.place(query.name()) {
-        Place::Elsewhere => Reply::elsewhere(request),
+        Place::Elsewhere => Reply::error(request, ResponseCode::Refused, NOT_AUTHORITATIVE),
+        Place::Unresolved => Reply::error(request, ResponseCode::ServFail, NOT_READY),
         Place::Beneath(above) => nothing(above, ResponseCode::NXDomain),
         Place::Between(above) => nothing(above, ResponseCode::NoError),
         Place::Apex(node) => {

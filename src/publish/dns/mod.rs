@@ -7,12 +7,14 @@
 
 pub mod answer;
 pub mod counters;
+pub mod forwarders;
 pub mod question;
 pub mod reference;
 pub mod server;
 pub mod wire;
 pub mod zone;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,8 +30,8 @@ use self::reference::{Reference, Written};
 use self::wire::Images;
 use self::zone::Zones;
 use super::Publisher;
-use super::admission::{AdmissionRules, LastAdmitted};
-use crate::model::{Digest, Plan, Receipts};
+use super::admission::{Admission, AdmissionRules, LastAdmitted, refusal};
+use crate::model::{HANDOVER_FORMAT, HostName, Plan, PublishErrorKind, Receipt, Receipts, Verdict};
 use crate::sys::blocking::blocking;
 use crate::sys::clock::Clock;
 
@@ -82,27 +84,46 @@ pub struct How {
 #[derive(Debug)]
 pub struct DnsPublisher {
     how: How,
+    /// The names that should have an answer.
+    configured: BTreeSet<HostName>,
     clock: Clock,
     admitted: LastAdmitted,
     /// The plan that `answers` were made of; `None` before the first, and after a fault.
     made_of: Option<Arc<Plan>>,
     answers: Answers,
-    /// The plan that is served.
-    served: watch::Sender<Option<Digest>>,
+    /// What is served of which plan.
+    served: watch::Sender<Option<Receipt>>,
 }
 
 impl DnsPublisher {
     /// Makes one that serves `answers`, and tells which plan they are of. What `answers` holds already goes on being
     /// served.
     #[must_use]
-    pub fn new(how: How, clock: Clock, (answers, served): (Answers, watch::Sender<Option<Digest>>)) -> Self {
-        Self { how, clock, admitted: LastAdmitted::default(), made_of: None, answers, served }
+    pub fn new(how: How, clock: Clock, (answers, served): (Answers, watch::Sender<Option<Receipt>>)) -> Self {
+        let configured = how.rules.names.clone();
+        Self { how, configured, clock, admitted: LastAdmitted::default(), made_of: None, answers, served }
     }
 
-    fn admit(&mut self, plan: &Plan) {
+    /// Lets in what may be served, and says what became of each name.
+    fn admit(&mut self, plan: &Plan) -> Receipt {
         let rules = &mut self.how.rules;
         rules.names.extend(plan.answers.keys().cloned());
-        self.admitted = rules.admit_without_block(plan, &self.admitted, self.clock.now().boottime).admitted;
+        let now = self.clock.now();
+        let Admission { admitted, refused, left_out, .. } =
+            rules.admit_without_block(plan, &self.admitted, now.boottime);
+        self.admitted = admitted;
+        let served = self.admitted.answers.keys().map(|name| (name.clone(), Verdict::Published));
+        let not_served = refused.keys().map(|name| (name.clone(), Verdict::Refused));
+        Receipt {
+            format: HANDOVER_FORMAT,
+            digest: Some(plan.digest()),
+            at: now.wall,
+            names: served.chain(not_served).collect(),
+            error: (!refused.is_empty()).then_some(PublishErrorKind::Refused),
+            error_detail: refusal::in_one_sentence(&refused),
+            left_out: left_out.into_iter().map(|(name, what)| (name, what.to_string())).collect(),
+            ..Receipt::default()
+        }
     }
 }
 
@@ -112,17 +133,18 @@ impl Publisher for DnsPublisher {
     async fn publish(&mut self, plan: Option<Arc<Plan>>) -> io::Result<()> {
         let Some(plan) = plan.filter(|plan| self.made_of.as_ref() != Some(plan)) else { return Ok(()) };
         self.made_of = None;
-        self.admit(&plan);
+        let receipt = self.admit(&plan);
         let (answers, admitted) = (Arc::clone(&self.answers), self.admitted.answers.clone());
         let (ttl, forward, now) = (self.how.ttl, self.how.forward.clone(), self.clock.now().wall);
+        let configured = self.configured.clone();
         // A hundred thousand names take a second.
         let render = move || {
             let before = answers.load();
-            let zones = before.reference.zones().next(&admitted, ttl, now);
+            let zones = before.reference.zones().next((&admitted, &configured), ttl, now);
             answers.store(Arc::new(before.next(zones, forward)));
         };
         blocking(render).await;
-        self.served.send_replace(Some(plan.digest()));
+        self.served.send_replace(Some(receipt));
         self.made_of = Some(plan);
         Ok(())
     }
@@ -152,7 +174,7 @@ mod tests {
         node.v4.iter().map(|a| IpAddr::from(*a)).chain(node.v6.iter().map(|a| IpAddr::from(*a))).collect()
     }
 
-    fn publisher() -> (DnsPublisher, Answers, watch::Sender<Option<Digest>>) {
+    fn publisher() -> (DnsPublisher, Answers, watch::Sender<Option<Receipt>>) {
         let allowed: IpNet = "10.0.0.0/8".parse().unwrap();
         let families = Families { ipv4: true, ipv6: false };
         let rules = AdmissionRules { allowed_ranges: vec![allowed], families, ..AdmissionRules::default() };
@@ -172,7 +194,7 @@ mod tests {
         let large = Plan { answers: (0..12_000).map(|n| (name(n), answer.clone())).collect(), ..Plan::default() };
         let digest = large.digest();
         publisher.publish(Some(Arc::new(large))).await.unwrap();
-        assert_eq!(*served_plan.borrow(), Some(digest));
+        assert_eq!(served_plan.borrow().as_ref().unwrap().digest, Some(digest));
         let last: LowerName = Name::from_ascii(format!("n11999.{long}.")).unwrap().into();
         assert!(answers.load().reference.zones().node(&last).is_some());
     }
@@ -187,7 +209,7 @@ mod tests {
         let first = plan(&["10.0.0.1", "10.0.0.1"]);
         publisher.publish(Some(Arc::clone(&first))).await.unwrap();
         assert_eq!(served(&answers), ok);
-        assert_eq!(*served_plan.borrow(), Some(first.digest()));
+        assert_eq!(served_plan.borrow().as_ref().unwrap().digest, Some(first.digest()));
         let told = served_plan.subscribe();
         publisher.publish(Some(Arc::new(Plan::clone(&first)))).await.unwrap();
         publisher.publish(None).await.unwrap();

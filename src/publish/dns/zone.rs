@@ -1,9 +1,10 @@
 //! What the stub knows: the published names, as DNS sees them. Pure.
 //!
 //! Each published name is a zone of its own with one node, its apex. So the stub is authoritative for exactly what is
-//! published: a name beneath does not exist, and a name elsewhere is for other servers.
+//! published: a name beneath does not exist, and a name elsewhere is for other servers. A configured name of which no
+//! address is known yet is ours all the same: what the public DNS says of it would be kept, and lead elsewhere.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct Zones {
     /// Names between a published name and another one beneath it: they have no records, and yet exist (RFC 8020,
     /// section 2): to deny them would deny what lies beneath.
     between: HashSet<LowerName>,
+    /// Configured names without an answer.
+    unresolved: HashSet<LowerName>,
     /// How long clients may keep an answer, in seconds.
     ttl: u32,
 }
@@ -66,6 +69,8 @@ pub enum Place<'z> {
     Between(Above<'z>),
     /// It does not exist.
     Beneath(Above<'z>),
+    /// It is a configured name without an answer, or lies beneath one.
+    Unresolved,
     /// It is none of ours.
     Elsewhere,
 }
@@ -80,9 +85,14 @@ pub struct Above<'z> {
 }
 
 impl Zones {
-    /// What comes after `before` when these answers are in force.
+    /// What comes after these when the `answers` are in force, and `configured` are the names that should have one.
     #[must_use]
-    pub fn next(&self, answers: &BTreeMap<HostName, Answer>, ttl: Duration, now: Wall) -> Self {
+    pub fn next(
+        &self,
+        (answers, configured): (&BTreeMap<HostName, Answer>, &BTreeSet<HostName>),
+        ttl: Duration,
+        now: Wall,
+    ) -> Self {
         let node = |(name, answer)| {
             let name = dns_name(name)?;
             let node = Node::new(answer, self.nodes.get(&name), now);
@@ -90,7 +100,8 @@ impl Zones {
         };
         let nodes: HashMap<LowerName, Arc<Node>> = answers.iter().filter_map(node).collect();
         let between = nodes.keys().flat_map(|name| between(name, &nodes)).collect();
-        Self { nodes, between, ttl: u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX >> 1) }
+        let unresolved = configured.iter().filter(|name| !answers.contains_key(*name)).filter_map(dns_name).collect();
+        Self { nodes, between, unresolved, ttl: u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX >> 1) }
     }
 
     /// How long clients may keep an answer, in seconds.
@@ -102,6 +113,11 @@ impl Zones {
     /// The published names, in no order.
     pub fn nodes(&self) -> impl Iterator<Item = (&LowerName, &Arc<Node>)> {
         self.nodes.iter()
+    }
+
+    /// The configured names without an answer, in no order.
+    pub fn unresolved(&self) -> impl Iterator<Item = &LowerName> {
+        self.unresolved.iter()
     }
 
     /// The published name itself.
@@ -116,7 +132,10 @@ impl Zones {
         if let Some(node) = self.nodes.get(name) {
             return Place::Apex(node);
         }
+        let ours = |name: &LowerName| self.nodes.contains_key(name) || self.unresolved.contains(name);
+        let nearest = std::iter::once(name.clone()).chain(ancestors(name)).find(ours);
         match self.above(name) {
+            _ if nearest.is_some_and(|name| self.unresolved.contains(&name)) => Place::Unresolved,
             Some(above) if self.between.contains(name) => Place::Between(above),
             Some(above) => Place::Beneath(above),
             None => Place::Elsewhere,
@@ -165,7 +184,7 @@ mod tests {
 
     fn zones(names: &[&str]) -> Zones {
         let answers = names.iter().map(|n| (n.parse().unwrap(), answer(&["10.0.0.1"], AnswerReason::Healthy)));
-        Zones::default().next(&answers.collect(), Duration::from_secs(5), Wall(1))
+        Zones::default().next((&answers.collect(), &BTreeSet::new()), Duration::from_secs(5), Wall(1))
     }
 
     fn name(text: &str) -> LowerName {
@@ -184,21 +203,36 @@ mod tests {
         }
     }
 
+    /// A published name beneath one that has no answer is answered, and so is what lies around both.
+    #[test]
+    fn a_configured_name_without_an_answer_is_not_elsewhere() {
+        let answers = [("x.db.example.com".parse().unwrap(), answer(&["10.0.0.1"], AnswerReason::Healthy))].into();
+        let configured = ["db.example.com", "x.db.example.com"].map(|n| n.parse().unwrap()).into();
+        let zones = Zones::default().next((&answers, &configured), Duration::from_secs(5), Wall(1));
+        for unresolved in ["db.example.com.", "DB.example.com.", "y.db.example.com."] {
+            assert_eq!(zones.place(&name(unresolved)), Place::Unresolved, "{unresolved}");
+        }
+        assert!(matches!(zones.place(&name("x.db.example.com.")), Place::Apex(_)));
+        assert!(matches!(zones.place(&name("y.x.db.example.com.")), Place::Beneath(_)));
+        assert_eq!(zones.place(&name("example.com.")), Place::Elsewhere);
+        assert_eq!(zones.unresolved().count(), 1);
+    }
+
     #[test]
     fn times_move_only_with_what_they_speak_of() {
         let of = |a: Answer| -> BTreeMap<HostName, Answer> { [("db.example.com".parse().unwrap(), a)].into() };
-        let ttl = Duration::from_secs(5);
+        let (ttl, none) = (Duration::from_secs(5), BTreeSet::new());
         let times = |zones: &Zones| {
             let node = zones.node(&name("db.example.com.")).unwrap();
             (node.since.0, node.changed.0)
         };
-        let one = Zones::default().next(&of(answer(&["10.0.0.1"], AnswerReason::Healthy)), ttl, Wall(1));
-        let same = one.next(&of(answer(&["10.0.0.1"], AnswerReason::Healthy)), ttl, Wall(2));
+        let one = Zones::default().next((&of(answer(&["10.0.0.1"], AnswerReason::Healthy)), &none), ttl, Wall(1));
+        let same = one.next((&of(answer(&["10.0.0.1"], AnswerReason::Healthy)), &none), ttl, Wall(2));
         assert_eq!((times(&one), times(&same)), ((1, 1), (1, 1)));
-        let more = same.next(&of(answer(&["10.0.0.1", "fc00::1"], AnswerReason::Healthy)), ttl, Wall(3));
+        let more = same.next((&of(answer(&["10.0.0.1", "fc00::1"], AnswerReason::Healthy)), &none), ttl, Wall(3));
         assert_eq!(times(&more), (1, 3));
-        let moved = more.next(&of(answer(&["fc00::1"], AnswerReason::FailedOver)), ttl, Wall(4));
+        let moved = more.next((&of(answer(&["fc00::1"], AnswerReason::FailedOver)), &none), ttl, Wall(4));
         assert_eq!(times(&moved), (4, 4));
-        assert!(moved.next(&BTreeMap::new(), ttl, Wall(5)).node(&name("db.example.com.")).is_none());
+        assert!(moved.next((&BTreeMap::new(), &none), ttl, Wall(5)).node(&name("db.example.com.")).is_none());
     }
 }

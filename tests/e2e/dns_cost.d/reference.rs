@@ -7,18 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use privatelinkd::model::{Answer, AnswerReason, HostName, Wall};
+use privatelinkd::publish::dns::forwarders::Forwarders;
 use privatelinkd::publish::dns::reference::Reference;
 use privatelinkd::publish::dns::server::{self, Listener, Shared, Socket};
 use privatelinkd::publish::dns::wire::Images;
 use privatelinkd::publish::dns::zone::Zones;
 use privatelinkd::publish::dns::{Answers, Counters, Published};
+use privatelinkd::sys::clock::Clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<_> = std::env::args().skip(1).collect();
     let [address, file] = &words[..] else { anyhow::bail!("usage: dns_reference ADDRESS FILE") };
-    let zones = Zones::default().next(&names(&std::fs::read_to_string(file)?)?, Duration::from_secs(7), Wall(0));
+    let zones = Zones::default().next(
+        (&names(&std::fs::read_to_string(file)?)?, &std::collections::BTreeSet::new()),
+        Duration::from_secs(7),
+        Wall(0),
+    );
     let published =
         Published { reference: Reference::new(Arc::new(zones)), images: Images::default(), forward: Vec::new() };
     let answers = Answers::default();
@@ -43,7 +49,8 @@ async fn serve(address: SocketAddr, answers: Answers) -> anyhow::Result<()> {
     let (listeners, handed) = mpsc::channel(1);
     let (ended, mut reports) = mpsc::unbounded_channel();
     listeners.send(Listener { address, socket: Socket::Udp(socket), token: CancellationToken::new() }).await?;
-    let shared = Shared { answers, counters: Arc::new(Counters::default()) };
+    let forwarders = Arc::new(Forwarders::new(Clock::System));
+    let shared = Shared { answers, counters: Arc::new(Counters::default()), forwarders };
     tokio::select! {
         () = server::run(handed, shared, ended, CancellationToken::new()) => {}
         ended = reports.recv() => anyhow::bail!("{ended:?}"),

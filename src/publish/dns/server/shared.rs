@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::publish::dns::forwarders::Forwarders;
 use crate::publish::dns::{Answers, Counters};
 
 /// What the loops share with the agent.
@@ -12,6 +13,8 @@ pub struct Shared {
     pub answers: Answers,
     /// The counts of queries, replies and drops.
     pub counters: Arc<Counters>,
+    /// Which of those that others' names are asked of are ill.
+    pub forwarders: Arc<Forwarders>,
 }
 
 /// True if the network brought back what became of one peer, while the socket is as good as before: the connection was

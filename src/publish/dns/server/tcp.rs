@@ -80,7 +80,7 @@ async fn reply(shared: &Shared, query: &[u8]) -> Option<Written> {
     let published = shared.answers.load_full();
     let reply = published.reference.reply(query, DnsTransport::Tcp)?;
     if published.is_for_others(query, &reply) {
-        return Some(forward::reply(&published.forward, query, DnsTransport::Tcp).await);
+        return Some(forward::reply(&shared.forwarders, &published.forward, query, DnsTransport::Tcp).await);
     }
     Some(reply)
 }

@@ -141,7 +141,7 @@ async fn forward_all(socket: &Arc<UdpSocket>, shared: &Shared, mut waiting: mpsc
 impl Foreign {
     async fn forward(self, socket: Arc<UdpSocket>, shared: Shared) {
         let published = shared.answers.load_full();
-        let reply = forward::reply(&published.forward, &self.packet, DnsTransport::Udp).await;
+        let reply = forward::reply(&shared.forwarders, &published.forward, &self.packet, DnsTransport::Udp).await;
         if datagrams::send_to(socket.as_fd(), &reply.bytes, self.from).is_ok() {
             shared.counters.answered(DnsTransport::Udp, &Tally::one(reply.code), self.read.elapsed());
         } else {

@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::model::{HANDOVER_FORMAT, HostName, Now, PublishErrorKind, Receipt, Verdict};
+use crate::publish::admission::refusal;
 use crate::publish::hosts::block::Block;
 
 /// Longest error text, in characters.
@@ -35,11 +36,7 @@ impl Core {
 
     /// The gravest of what is wrong at present. What keeps nothing from being published has no kind.
     fn error(&self) -> (Option<PublishErrorKind>, Option<String>) {
-        let refused = &self.admitted.refused;
-        let first = refused.iter().next().map(|(name, why)| match refused.len() {
-            1 => format!("{name} refused: {why}"),
-            n => format!("{n} names refused, the first: {name}: {why}"),
-        });
+        let first = refusal::in_one_sentence(&self.admitted.refused);
         let (kind, detail) = match (&self.file.error, &self.admitted.bad_handover, first, &self.config_trouble) {
             (Some(e), ..) => (Some(e.kind), e.detail.clone()),
             (None, Some(detail), ..) => (Some(PublishErrorKind::BadHandover), detail.clone()),
