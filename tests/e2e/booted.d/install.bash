@@ -70,9 +70,19 @@ probe = { kind = "tcp", port = 7002, interval = "1s", fast_interval = "100ms", t
 CONFIG
 }
 
+# says_what_is_next COMMAND: what the first installation printed names the next steps, the last of them this one.
+says_what_is_next() {
+    local step
+    for step in 'sudo privatelinkd init' 'sudo privatelinkd check' "$1" 'privatelinkd status'; do
+        grep -qF "  $step " "$work/printed" || { echo "expected '$step' among what was printed"; return 1; }
+    done
+}
+
 install_deb() {
     cp "$deb" "$root/opt/test/package.deb"
-    inside dpkg -i /opt/test/package.deb
+    inside dpkg -i /opt/test/package.deb >"$work/printed"
+    cat "$work/printed"
+    says_what_is_next 'sudo systemctl reload-or-restart privatelinkd'
     within 15 is_active "$agent"
     within 15 is_active "$writer"
     expect 'enabled' "$(printf 'enabled\nenabled')" "$(inside systemctl is-enabled "$agent" "$writer")"

@@ -5,7 +5,8 @@
 # Debian's rpm on a Debian system: the scriptlets meet a real systemd, but what the package requires can't be resolved.
 install_rpm() {
     cp "$rpm" "$root/opt/test/package.rpm"
-    inside rpm -i --nodeps /opt/test/package.rpm
+    inside rpm -i --nodeps /opt/test/package.rpm >"$work/printed"
+    says_what_is_next 'sudo systemctl reload-or-restart privatelinkd'
     # This system presets nothing to "disabled", so both are enabled and started, as after a preset of one's own.
     expect 'enabled' "$(printf 'enabled\nenabled')" "$(inside systemctl is-enabled "$agent" "$writer")"
     within 15 is_active "$agent"
@@ -17,6 +18,7 @@ install_rpm() {
 upgrade_rpm() {
     inside rpm -U --force --nodeps /opt/test/package.rpm >"$work/printed"
     refused grep -q nobody "$work/printed"
+    refused grep -q 'Next:' "$work/printed"
     block_says "$managed"
     within 15 well
 }
