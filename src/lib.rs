@@ -31,9 +31,9 @@
 //!
 //! # Two processes and the hand-over
 //!
-//! `privatelinkd run` ([`agent`]) faces the network and owns nothing but its state: it finds, probes and decides as a user
-//! of its own. `privatelinkd hosts run` ([`daemon::hosts_writer`]) owns the hosts file and faces nothing: uid 0 without a
-//! capability and without a network. With `--all-in-one` both loops run in one process over the same files.
+//! `privatelinkd run` ([`agent`]) faces the network and owns nothing but its state: it finds, probes and decides as a
+//! user of its own. `privatelinkd hosts run` ([`daemon::hosts_writer`]) owns the hosts file and faces nothing: uid 0
+//! without a capability and without a network. With `--all-in-one` both loops run in one process over the same files.
 //!
 //! They speak through files in `/run`, each written by one side and read by the other as something a stranger wrote:
 //!
@@ -44,21 +44,24 @@
 //! | `privatelinkd-hosts/receipt.json` | hosts writer | what became of the plan, by name; touched every 5 s |
 //!
 //! The writer admits a name if its own configuration has it, and an address if it lies in `hosts.allowed_ranges`
-//! ([`publish::hosts::policy`]). What it refuses keeps its last admitted answer. Each side keeps a last known good of its
-//! own on disk: the agent its inventory and plan, the writer its block.
+//! ([`publish::hosts::policy`]). What it refuses keeps its last admitted answer. Each side keeps a last known good of
+//! its own on disk: the agent its inventory and plan, the writer its block.
 //!
 //! # The stub and its route
 //!
-//! With `[dns] publish` the agent answers DNS queries for its names itself ([`publish::dns`]), from the answers that the
-//! hosts writer would admit, on threads of their own. A third service (`privatelinkd route install`, [`route`]) tells the
-//! host's resolver to send just these names there, once the stub is seen to serve them; `route remove` takes it back.
+//! With `[dns] publish` the agent answers DNS queries for its names itself ([`publish::dns`]), from the answers that
+//! the hosts writer would admit, on threads of their own. A third service (`privatelinkd route install`, [`route`])
+//! tells the host's resolver to send just these names there, once the stub is seen to serve them; `route remove` takes
+//! it back.
 //!
 //! # From an API reply to a hosts line
 //!
 //! 1. [`cloud::openapi`] signs and makes a call, [`cloud::privatelink`] parses the reply into records.
-//! 2. [`discover`]: a source (`api`) makes of them what it found; `merge` folds that into the [`model::Inventory`] zone by
+//! 2. [`discover`]: a source (`api`) makes of them what it found; `merge` folds that into the [`model::Inventory`] zone
+//! by
 //!    zone, `keeper` and `cache` keep it on disk.
-//! 3. [`probe`]: `target_set` makes a target of each address that may be probed, `runner` starts a `check_task` for each
+//! 3. [`probe`]: `target_set` makes a target of each address that may be probed, `runner` starts a `check_task` for
+//! each
 //!    check; it asks a prober and folds what that saw into a [`health::Tracker`].
 //! 4. The collector in `runner` puts the trackers' verdicts into one [`model::HealthView`].
 //! 5. [`steer`] gathers the candidates of each name, chooses, gives the reason: a [`model::Plan`].

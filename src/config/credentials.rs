@@ -39,7 +39,8 @@ pub enum CredentialsConfig {
         /// The rest of the role.
         role: RoleConfig,
     },
-    /// Of a configuration that was kept: what it names is gone, so there are no keys. No other provider is asked instead.
+    /// Of a configuration that was kept: what it names is gone, so there are no keys. No other provider is asked
+    /// instead.
     Lost,
 }
 

@@ -20,8 +20,8 @@ pub struct Api<K> {
 }
 
 impl<K: KeySource> Api<K> {
-    /// What the API says of the endpoint of this id. Filtered by the id, so that a VPC with a thousand endpoints costs no more, and an endpoint of another VPC of the
-    /// account is found, too.
+    /// What the API says of the endpoint of this id. Filtered by the id, so that a VPC with a thousand endpoints costs
+    /// no more, and an endpoint of another VPC of the account is found, too.
     ///
     /// # Errors
     /// [`SourceError`] if it can't tell at present.

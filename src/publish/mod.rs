@@ -34,9 +34,9 @@ pub trait Publisher: Send {
     /// The word for it in events, and its name among the receipts.
     const NAME: &'static str;
 
-    /// Sees to it that the plan in force is published, in place of the one before; and shows that the agent lives, where
-    /// another process wants to see that. Asked with each plan and every [`LOOK_INTERVAL`], `None` before the first
-    /// plan: what stands already is left as it is, what another process took away is published anew.
+    /// Sees to it that the plan in force is published, in place of the one before; and shows that the agent lives,
+    /// where another process wants to see that. Asked with each plan and every [`LOOK_INTERVAL`], `None` before the
+    /// first plan: what stands already is left as it is, what another process took away is published anew.
     ///
     /// # Errors
     /// It was not published; the [`Runner`] asks again soon.

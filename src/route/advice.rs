@@ -49,10 +49,10 @@ mod tests {
             "rebind-domain-ok=/b.x/",
             "    domain-insecure: \"a.x\"",
             "    name: \"b.x\"",
-            "    stub-addr: 127.0.0.153@53",
         ] {
             assert_eq!(text.lines().filter(|l| *l == line).count(), 1, "{line} in {text}");
         }
+        assert_eq!(text.lines().filter(|l| *l == "    stub-addr: 127.0.0.153@53").count(), 2, "one a name: {text}");
         let why = "# dnsmasq reads the hosts file before it asks anybody, and again only at SIGHUP";
         let (before, after) = (text.find(why).unwrap(), text.find("\nno-hosts\n").unwrap());
         assert!(before < after && after < text.find("# unbound:").unwrap(), "{text}");

@@ -66,8 +66,8 @@ impl<T: PartialEq> Projection<T> {
         &self.seen
     }
 
-    /// Waits until it is another one than was seen last, and sees it; for ever, once nothing can change it any more. May
-    /// be dropped at any time without losing a change.
+    /// Waits until it is another one than was seen last, and sees it; for ever, once nothing can change it any more.
+    /// May be dropped at any time without losing a change.
     pub async fn changed(&mut self) {
         while self.source.changed().await.is_ok() {
             let now = self.source.read();

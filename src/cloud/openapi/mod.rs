@@ -1,8 +1,8 @@
 //! Calls of the OpenAPI: signed, bounded, retried where that helps.
 //!
 //! [`Client::call`] is the loop that touches the world. What it decides by is pure and beside it: [`refusal`] reads
-//! what an error means, [`retry`] says whether and when to try again and what to change first, [`api_hosts`] knows where
-//! a product answers, [`courtesy`] waits where a person looks on.
+//! what an error means, [`retry`] says whether and when to try again and what to change first, [`api_hosts`] knows
+//! where a product answers, [`courtesy`] waits where a person looks on.
 
 pub mod api_hosts;
 pub mod courtesy;

@@ -30,8 +30,8 @@ pub(super) fn endpoints(drafts: &[Draft], context: &CheckContext<'_>) {
     secrets_are_apart(&enabled, context);
 }
 
-/// Warns where one password or token opens two endpoints: a thief who takes it from one has the other. Endpoints that share
-/// a name lead to the same database.
+/// Warns where one password or token opens two endpoints: a thief who takes it from one has the other. Endpoints that
+/// share a name lead to the same database.
 fn secrets_are_apart(drafts: &[&Draft], context: &CheckContext<'_>) {
     let mut first: BTreeMap<&str, &Draft> = BTreeMap::new();
     for draft in drafts {

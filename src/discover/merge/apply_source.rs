@@ -101,8 +101,8 @@ pub(super) fn forget_how_it_went(endpoint: &mut Endpoint, kind: SourceKind) {
     endpoint.not_found.remove(&kind);
 }
 
-/// Retires what no source gives, unless nothing else is left. What was another endpoint's is kept by being published, not
-/// by being probed.
+/// Retires what no source gives, unless nothing else is left. What was another endpoint's is kept by being published,
+/// not by being probed.
 pub(super) fn retire_what_is_not_given(endpoint: &mut Endpoint, old: Option<&Endpoint>, now: Boottime) {
     for zone in endpoint.zones.values_mut().filter(|z| is_fixed(z)) {
         zone.addresses.values_mut().for_each(|a| a.given.retain(|kind| *kind == SourceKind::Fixed));

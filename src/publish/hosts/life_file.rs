@@ -11,7 +11,8 @@ use crate::sys::file_stamp::FileStamp;
 pub struct LifeFile(pub FileStamp);
 
 impl LifeFile {
-    /// The sign at `path`; `None` if there is none. Only a regular file is one. Opens nothing: it may be anything. Blocks.
+    /// The sign at `path`; `None` if there is none. Only a regular file is one. Opens nothing: it may be anything.
+    /// Blocks.
     #[must_use]
     pub fn read(path: &Path) -> Option<Self> {
         let metadata = std::fs::symlink_metadata(path).ok()?;

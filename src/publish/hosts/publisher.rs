@@ -210,8 +210,8 @@ mod tests {
         assert!(run_dir.join("alive").exists());
     }
 
-    /// Newcomers that sort before all others don't displace what was handed over, not even after a restart; and the digest
-    /// that receipts are compared with is that of what was handed over.
+    /// Newcomers that sort before all others don't displace what was handed over, not even after a restart; and the
+    /// digest that receipts are compared with is that of what was handed over.
     #[tokio::test]
     async fn of_a_plan_that_is_too_large_what_was_handed_over_stays() {
         let dir = tempfile::tempdir().unwrap();
