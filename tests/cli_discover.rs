@@ -65,9 +65,8 @@ async fn an_endpoint_is_shown_with_all_that_was_told_of_it() {
 async fn what_the_agent_knows_stands_beside_it() {
     let (cloud, mut rig) = rig().await;
     // It will not notice anything by itself: a probe that fails would have it ask.
-    let text = config(&rig, &cloud, "")
-        .replace("\"2s\"", "\"1h\"")
-        .replace("dns_interval = \"1s\"", "dns_interval = \"1h\"");
+    let text =
+        config(&rig, &cloud, "").replace("\"2s\"", "\"1h\"").replace("dns_interval = \"1s\"", "dns_interval = \"1h\"");
     rig.write_config(&text);
     rig.start();
     rig.settled().await;

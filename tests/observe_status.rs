@@ -381,10 +381,12 @@ fn an_endpoint_that_was_never_there_is_said_with_what_to_compare() {
         "{table}"
     );
     // A host that never gets it is ready for all else, and goes on saying so.
-    assert!(ready(&s).is_err());
-    let long_ago = s.now.boottime.0.saturating_sub(Duration::from_secs(300));
-    Arc::make_mut(&mut s.config).loaded.boottime = privatelinkd::model::Boottime(long_ago);
-    assert_eq!(ready(&s), Ok(()));
+    let now = s.now.boottime.0;
+    for (age, is_ready) in [(0, false), (299, false), (300, true)] {
+        let loaded = privatelinkd::model::Boottime(now - Duration::from_secs(age));
+        Arc::make_mut(&mut s.config).loaded.boottime = loaded;
+        assert_eq!(ready(&s).is_ok(), is_ready, "{age} s");
+    }
     let still: StatusReport = privatelinkd::observe::status::report(&s);
     assert_eq!(still.state, State::Degraded);
 }
