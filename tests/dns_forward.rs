@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use privatelink_sim::free_address;
 use privatelinkd::publish::dns::forwarders::Forwarders;
@@ -13,7 +13,7 @@ use privatelinkd::sys::clock::Clock;
 use tokio::net::UdpSocket as TokioUdp;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::dns_fixture::{published, query, wire_name};
