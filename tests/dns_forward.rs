@@ -152,7 +152,7 @@ async fn whoever_fails_is_passed_over() {
             let stub = Stub::start(&[resolver(bad), resolver(WELL)]).await;
             let (code, took) = stub.ask().await;
             assert_eq!(code, 0, "{bad:?}");
-            assert!(took < Duration::from_secs(2), "{bad:?}: a libc waits five seconds, and musl not at all: {took:?}");
+            assert!(took < Duration::from_secs(4), "{bad:?}: a libc waits five seconds: {took:?}");
         }
     })
     .await;
