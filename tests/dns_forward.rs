@@ -152,7 +152,7 @@ async fn whoever_fails_is_passed_over() {
             let stub = Stub::start(&[resolver(bad), resolver(WELL)]).await;
             let (code, took) = stub.ask().await;
             assert_eq!(code, 0, "{bad:?}");
-            assert!(took < Duration::from_secs(4), "{bad:?}: a libc waits five seconds: {took:?}");
+            assert!(took < Duration::from_secs(2), "{bad:?}: a libc waits five seconds, and musl not at all: {took:?}");
         }
     })
     .await;
@@ -173,7 +173,14 @@ async fn a_resolver_that_is_slow_is_waited_for_as_a_libc_waits() {
 #[tokio::test]
 async fn that_there_is_no_such_name_is_an_answer() {
     locally(async {
-        let stub = Stub::start(&[resolver(Mood::Flags(RA | NXDOMAIN)), resolver(WELL)]).await;
+        let none = Mood::Flags(RA | NXDOMAIN);
+        let stub = Stub::start(&[resolver(none), resolver(WELL)]).await;
+        assert_eq!(stub.ask().await.0, NXDOMAIN);
+        // Not where one before it in the list knows better, and takes its time.
+        let slow = Mood::Late(Duration::from_secs(1));
+        let stub = Stub::start(&[resolver(slow), resolver(none)]).await;
+        assert_eq!(stub.ask().await.0, 0);
+        let stub = Stub::start(&[resolver(Mood::Dead), resolver(none)]).await;
         assert_eq!(stub.ask().await.0, NXDOMAIN);
     })
     .await;
@@ -191,9 +198,9 @@ async fn where_none_answers_the_first_reply_goes_back() {
     .await;
 }
 
-/// Three failures in a row; then it is asked last, so that its silence holds nobody up.
+/// In which order they are asked then is told by `publish::dns::forwarders::tests`.
 #[tokio::test]
-async fn who_goes_on_failing_is_ill_and_asked_last() {
+async fn who_goes_on_failing_is_said_to_be_ill_and_others_answer() {
     locally(async {
         let (silent, well) = (resolver(Mood::Silent), resolver(WELL));
         let stub = Stub::start(&[silent, well]).await;

@@ -38,11 +38,15 @@ impl Listeners {
         while !token.is_cancelled() {
             let serving = token.child_token();
             let server = self.serve_http(settings.seen().clone(), &mut told, serving.clone());
-            tokio::select! {
-                () = settings.changed() => {}
-                () = server => {}
-            }
+            let is_another = tokio::select! {
+                () = settings.changed() => true,
+                () = server => false,
+            };
             serving.cancel();
+            if is_another {
+                // What the listener before it met is not this one's.
+                told = TellOnce::default();
+            }
         }
     }
 

@@ -195,11 +195,15 @@ pub async fn keep(
             () = again, if fails => {}
         }
         let latest = plan.borrow_and_update().plan.clone();
-        let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else { continue };
+        let Some(latest) = latest.filter(|p| saved.as_ref() != Some(p)) else {
+            fails = false;
+            continue;
+        };
         let now = clock.now();
         let result = cache.clone().save(latest.clone(), now).await;
         fails = result.is_err();
-        saved = Some(latest).filter(|_| !fails).or(saved);
+        // What a failure leaves on disk is not known.
+        saved = Some(latest).filter(|_| !fails);
         if let Some(kind) = attempts.note(result, now.boottime) {
             events.tell(now, kind);
         }

@@ -1,6 +1,7 @@
 //! `privatelinkd status`: asks the running agent over its socket.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,8 +40,12 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
         let exit = match answered {
             // A restart of the agent is worth watching, too.
             Err(failed) if args.watch && failed.exit == Exit::Unavailable => {
-                output::page(CLEAR)?;
-                output::answer(&format!("{:#}\n", failed.error))?;
+                if args.output.json {
+                    output::note(format!("{:#}", failed.error));
+                } else {
+                    output::page(clear(args))?;
+                    output::answer(&format!("{:#}\n", failed.error))?;
+                }
                 failed.exit
             }
             other => other?,
@@ -55,14 +60,18 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
 /// Cursor home, clear the rest.
 const CLEAR: &str = "\x1b[H\x1b[J";
 
+/// Before each look at a terminal; nothing else is cleared.
+fn clear(args: &Args) -> &'static str {
+    if args.watch && !args.output.json && std::io::stdout().is_terminal() { CLEAR } else { "" }
+}
+
 fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
     let (report, bytes) = status_client::ask_agent(socket)?;
-    let clear = if args.watch && !args.output.json { CLEAR } else { "" };
     if args.output.json {
         output::print(&bytes)?;
     } else {
         let style = Style { color: output::color(), events: args.events };
-        output::page(&format!("{clear}{}", table(&report, style)))?;
+        output::page(&format!("{}{}", clear(args), table(&report, style)))?;
     }
     Ok(if report.state == State::Ok { Exit::Fine } else { Exit::No })
 }

@@ -52,7 +52,8 @@ impl Keeper {
         self.saved_at = Some(now.boottime);
         let result = self.cache.clone().save(inventory, now).await;
         self.stale = result.is_err();
-        self.saved = Some(substance).filter(|_| !self.stale).or(self.saved.take());
+        // What a failure leaves on disk is not known.
+        self.saved = Some(substance).filter(|_| !self.stale);
         self.attempts.note(result, now.boottime)
     }
 }

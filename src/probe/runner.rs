@@ -99,6 +99,7 @@ where
         };
         self.reconcile(&mut collector);
         let mut beat_due = tokio::time::interval(LOOK);
+        let mut lagged = false;
         loop {
             self.beat.now();
             tokio::select! {
@@ -107,8 +108,15 @@ where
                 // There is something else to probe, or another way to.
                 Ok(()) = self.inventory.changed() => self.reconcile(&mut collector),
                 () = self.probes.changed() => if !self.inventory_lags() { self.reconcile(&mut collector) },
-                // However little happens, it is time for a sign of life.
-                _ = beat_due.tick() => {}
+                // However little happens, it is time for a sign of life. Discovery that does not follow, because its
+                // disk hangs, keeps no old probe and no old secret in use.
+                _ = beat_due.tick() => {
+                    let lags = self.inventory_lags();
+                    if lags && lagged {
+                        self.reconcile(&mut collector);
+                    }
+                    lagged = lags;
+                }
                 // A task ended: one that was cancelled, or a fault.
                 Some(ended) = collector.tasks.join_next() => if ended.is_err() { return Err(TaskEnded) },
             }

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_a_typed_error() {
+    fn a_missing_folder_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none");
         assert!(DirWatch::new([missing.join("a")]).is_err());

@@ -55,7 +55,7 @@ impl Environment {
     /// variable was filled from, is none of it.
     #[must_use]
     pub fn gather(lookup: impl Fn(&str) -> Option<String>, home: Option<&Path>) -> Self {
-        let text = |name: &str| lookup(&format!("ALIBABA_CLOUD_{name}")).map(|text| text.trim().to_owned());
+        let text = |name: &str| lookup(&format!("ALIBABA_CLOUD_{name}")).map(trimmed);
         let text = |name: &str| text(name).filter(|text| !text.is_empty());
         let flag = |name: &str| text(name).is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let credentials_files = match (text("CREDENTIALS_FILE"), home) {
@@ -142,6 +142,13 @@ impl Environment {
     pub fn sts(&self) -> StsPlace {
         StsPlace { endpoint: None, region: self.sts_region.clone(), vpc: self.sts_vpc }
     }
+}
+
+/// In place: of a secret no copy is left behind.
+fn trimmed(mut text: String) -> String {
+    text.truncate(text.trim_end().len());
+    text.drain(..text.len() - text.trim_start().len());
+    text
 }
 
 #[cfg(test)]

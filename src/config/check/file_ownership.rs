@@ -3,8 +3,7 @@
 use super::context::Bad;
 use crate::config::complaint::{Complaint, Severity};
 use crate::config::facts::{Access, FileOwnership, Kind, SERVICE_USER, ServiceUser};
-use crate::config::source_text::quote;
-use crate::model::shown::owner_in_words;
+use crate::model::shown::{is_unseen, owner_in_words};
 
 /// What must not stand if the configuration is to count as root's own: files and folders that another user than root
 /// and `me` could change. An ACL that lets others write shows in the group's bits of the mode (acl(5)).
@@ -61,10 +60,14 @@ pub(super) fn closed(kind: Kind, access: Access, service: ServiceUser, path: &st
     (!access.lets(service, wanted)).then_some(bad)
 }
 
-/// The one command that sets owner, group and mode of what the service user reads and no other user does.
+/// The one command that sets owner, group and mode of what the service user reads and no other user does. Root pastes
+/// it into a shell, so the path is one word there, whatever is in it; one that can't be seen whole is not given.
 pub(super) fn given_to_the_service(path: &str, mode: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | ',');
-    let word = if path.chars().all(is_plain) { path.to_owned() } else { quote(path) };
+    if path.chars().any(is_unseen) {
+        return format!("its owner is to be root, its group {SERVICE_USER}, its mode {mode}");
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    let word = if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) };
     format!("chown root:{SERVICE_USER} {word} && chmod {mode} {word}")
 }
 
@@ -128,6 +131,14 @@ mod tests {
         assert!(can(Kind::DropIns, 0, 901, 0o750) && !can(Kind::DropIns, 0, 0, 0o711));
         let with_acl = FileOwnership { acl: true, ..standing(Kind::File, 0, 0, 0o600) };
         assert!(closed_to(&[with_acl], SERVICE).is_empty());
+    }
+
+    #[test]
+    fn the_command_has_the_path_as_one_word() {
+        let command = |path| given_to_the_service(path, "0640");
+        assert_eq!(command("/etc/a@b"), "chown root:privatelinkd /etc/a@b && chmod 0640 /etc/a@b");
+        assert_eq!(command("/a $(x)'y"), r"chown root:privatelinkd '/a $(x)'\''y' && chmod 0640 '/a $(x)'\''y'");
+        assert!(!command("/a\u{202e}b").contains("chown"));
     }
 
     #[test]

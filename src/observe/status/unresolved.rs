@@ -11,8 +11,11 @@ use crate::observe::Snapshot;
 /// only `status` says so: whoever waits for readiness waits for a host that does what it can.
 const AWAITED: Duration = Duration::from_secs(300);
 
-/// A row for each, with what its publishers say.
+/// A row for each, with what its publishers say; none before the first plan, which says of every name what it has.
 pub(super) fn rows(snapshot: &Snapshot) -> BTreeMap<HostName, NameReport> {
+    if snapshot.plan.plan.is_none() {
+        return BTreeMap::new();
+    }
     let verdicts = snapshot.config.publishers.keys().map(|name| ((*name).to_owned(), Verdict::Pending));
     let row = NameReport {
         addresses: vec![],

@@ -39,6 +39,8 @@ pub struct Illness {
 #[derive(Debug, Default)]
 struct Record {
     failures: u32,
+    /// What it was asked when it last failed by what may be the name's own fault.
+    failed_at: Option<Question>,
     /// A question to it is being seen to its end, though somebody else has answered it.
     watched: bool,
     /// When one that is ill was last asked beside the first.
@@ -53,6 +55,9 @@ pub(super) struct Order {
     /// One after the other, as long as none of those before has answered.
     pub(super) in_turn: Vec<SocketAddr>,
 }
+
+/// Tells questions apart: their hash.
+pub(super) type Question = u64;
 
 /// While it lives, no other question to this resolver is seen to its end.
 #[derive(Debug)]
@@ -116,17 +121,21 @@ impl Forwarders {
     /// It answered.
     pub(super) fn answered(&self, resolver: SocketAddr) {
         if let Some(record) = lock(&self.known).get_mut(&resolver) {
-            record.failures = 0;
+            (record.failures, record.failed_at) = (0, None);
         }
         self.ill.send_if_modified(|ill| ill.remove(&resolver).is_some());
     }
 
-    /// It failed, by what a question of its own would fail by again.
-    pub(super) fn failed(&self, resolver: SocketAddr, error: &str) {
+    /// It failed. What may be the fault of the name that it was asked for counts once for each name, one after the other.
+    pub(super) fn failed(&self, resolver: SocketAddr, error: &str, question: Option<Question>) {
         let now = self.clock.now();
         let failures = {
             let mut known = lock(&self.known);
             let record = known.entry(resolver).or_default();
+            if question.is_some() && record.failed_at == question {
+                return;
+            }
+            record.failed_at = question.or(record.failed_at);
             record.failures = record.failures.saturating_add(1);
             if record.failures == FAILURES {
                 record.looked = now.boottime;
@@ -176,7 +185,7 @@ mod tests {
         for _ in 0..FAILURES {
             assert!(forwarders.ill().borrow().is_empty());
             assert_eq!(forwarders.order(&[a, b, c]), order(&[a], &[b, c]), "one failure says nothing");
-            forwarders.failed(a, "no reply within 5 s");
+            forwarders.failed(a, "no reply within 5 s", None);
         }
         assert_eq!(forwarders.ill().borrow()[&a].error, "no reply within 5 s");
         assert_eq!(forwarders.order(&[a, b, c]), order(&[b], &[c, a]));
@@ -193,11 +202,24 @@ mod tests {
         let [a, b, _] = resolvers();
         let forwarders = Forwarders::new(Clock::tokio());
         for resolver in [a, b].repeat(FAILURES as usize) {
-            forwarders.failed(resolver, "refused");
+            forwarders.failed(resolver, "refused", None);
         }
         assert_eq!(forwarders.order(&[a, b]), order(&[a], &[b]));
         forwarders.retain(&[b]);
         assert_eq!(forwarders.ill().borrow().keys().copied().collect::<Vec<_>>(), [b]);
+    }
+
+    #[test]
+    fn one_name_that_cant_be_resolved_makes_no_resolver_ill() {
+        let [a, ..] = resolvers();
+        let forwarders = Forwarders::new(Clock::System);
+        for _ in 0..10 {
+            forwarders.failed(a, "SERVFAIL", Some(1));
+        }
+        assert!(forwarders.ill().borrow().is_empty());
+        forwarders.failed(a, "SERVFAIL", Some(2));
+        forwarders.failed(a, "SERVFAIL", Some(3));
+        assert_eq!(forwarders.ill().borrow().len(), 1);
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub(super) async fn reply(
     transport: DnsTransport,
 ) -> Written {
     let code = |reply: &[u8]| reply.get(3).map_or(ResponseCode::ServFail, |flags| ResponseCode::from(0, flags & 0x0f));
-    let race = Race { forwarders, query: query.into(), transport, asked: JoinSet::new(), others: vec![] };
+    let race =
+        Race { forwarders, query: query.into(), transport, asked: JoinSet::new(), pending: vec![], others: vec![] };
     match race.run(forwarders.order(resolvers)).await {
         Some(bytes) => {
             let fits = transport == DnsTransport::Tcp || bytes.len() <= usize::from(LARGEST_UDP);
@@ -55,6 +56,8 @@ struct Race<'f> {
     query: Arc<[u8]>,
     transport: DnsTransport,
     asked: JoinSet<Asked>,
+    /// Those that have not ended.
+    pending: Vec<SocketAddr>,
     /// Those whose reply nobody waits for once another one has answered.
     others: Vec<AbortHandle>,
 }
@@ -68,26 +71,40 @@ struct Asked {
 }
 
 impl Race<'_> {
-    /// Asks until one answers; else the first of the replies that are no answer, if there is any.
+    /// Asks until one answers; else the first of the replies that are no answer, if there is any. That there is no such
+    /// name, or nothing of this type, counts only once nobody before in the list may know better.
     async fn run(mut self, Order { at_once, in_turn }: Order) -> Option<Vec<u8>> {
+        let ranks: Vec<_> = at_once.iter().take(1).chain(&in_turn).chain(at_once.iter().skip(1)).copied().collect();
+        let rank = |resolver: &SocketAddr| ranks.iter().position(|r| r == resolver);
         at_once.into_iter().for_each(|resolver| self.ask(resolver));
         let mut in_turn = in_turn.into_iter();
         let mut next_at = Instant::now() + ALONE;
         let mut failures: Vec<(SocketAddr, Fault)> = Vec::new();
+        let mut nothing: Option<(SocketAddr, Vec<u8>)> = None;
         loop {
             tokio::select! {
-                Some(Ok(asked)) = self.asked.join_next() => match asked.outcome {
-                    Ok(answer) => {
-                        self.forwarders.answered(asked.resolver);
-                        failures.iter().for_each(|(resolver, fault)| self.forwarders.failed(*resolver, &fault.to_string()));
-                        self.see_to_the_end();
-                        return Some(answer);
+                Some(Ok(Asked { resolver, outcome, _watched })) = self.asked.join_next() => {
+                    self.pending.retain(|pending| *pending != resolver);
+                    match outcome {
+                        Ok(answer) => {
+                            self.forwarders.answered(resolver);
+                            if upstream::has_records(&answer) {
+                                return Some(self.won(failures, answer));
+                            }
+                            if nothing.as_ref().is_none_or(|(before, _)| rank(&resolver) < rank(before)) {
+                                nothing = Some((resolver, answer));
+                            }
+                        }
+                        Err(fault) => {
+                            failures.push((resolver, fault));
+                            next_at = Instant::now();
+                        }
                     }
-                    Err(fault) => {
-                        failures.push((asked.resolver, fault));
-                        next_at = Instant::now();
+                    let is_first = |(by, _): &mut (SocketAddr, Vec<u8>)| self.pending.iter().all(|p| rank(p) > rank(by));
+                    if let Some((_, answer)) = nothing.take_if(is_first) {
+                        return Some(self.won(failures, answer));
                     }
-                },
+                }
                 () = sleep_until(next_at), if in_turn.len() > 0 => {
                     in_turn.by_ref().take(1).for_each(|resolver| self.ask(resolver));
                     next_at = Instant::now() + ALONE;
@@ -104,42 +121,38 @@ impl Race<'_> {
             let outcome = upstream::ask(resolver, &query, transport).await;
             Asked { resolver, outcome, _watched: watched }
         });
+        self.pending.push(resolver);
         if !is_watched {
             self.others.push(handle);
         }
     }
 
-    /// Another one has answered. What is still awaited of these tells whether they are ill; one question to each is
+    /// One has answered. What is still awaited of the others tells whether they are ill; one question to each is
     /// enough for that.
-    fn see_to_the_end(self) {
-        let Self { forwarders, mut asked, others, .. } = self;
+    fn won(self, failures: Vec<(SocketAddr, Fault)>, answer: Vec<u8>) -> Vec<u8> {
+        let Self { forwarders, mut asked, others, query, .. } = self;
+        failures.iter().for_each(|(resolver, fault)| fault.tell(*resolver, &query, forwarders));
         others.iter().for_each(AbortHandle::abort);
-        if asked.is_empty() {
-            return;
-        }
-        let forwarders = Arc::clone(forwarders);
-        tokio::spawn(async move {
-            while let Some(asked) = asked.join_next().await {
-                match asked {
-                    Ok(Asked { resolver, outcome: Ok(_), .. }) => forwarders.answered(resolver),
-                    Ok(Asked { resolver, outcome: Err(fault), .. }) => forwarders.failed(resolver, &fault.to_string()),
-                    // It was not watched.
-                    Err(_) => {}
+        if !asked.is_empty() {
+            let forwarders = Arc::clone(forwarders);
+            tokio::spawn(async move {
+                while let Some(asked) = asked.join_next().await {
+                    match asked {
+                        Ok(Asked { resolver, outcome: Ok(_), .. }) => forwarders.answered(resolver),
+                        Ok(Asked { resolver, outcome: Err(fault), .. }) => fault.tell(resolver, &query, &forwarders),
+                        // It was not watched.
+                        Err(_) => {}
+                    }
                 }
-            }
-        });
+            });
+        }
+        answer
     }
 
-    /// None has answered: it may be the name that can't be resolved, and no resolver's fault.
+    /// None has answered.
     fn lost(self, failures: Vec<(SocketAddr, Fault)>) -> Option<Vec<u8>> {
-        let mut reply = None;
-        for (resolver, fault) in failures {
-            if !fault.may_be_the_names() {
-                self.forwarders.failed(resolver, &fault.to_string());
-            }
-            reply = reply.or(fault.into_reply());
-        }
-        reply
+        failures.iter().for_each(|(resolver, fault)| fault.tell(*resolver, &self.query, self.forwarders));
+        failures.into_iter().find_map(|(_, fault)| fault.into_reply())
     }
 }
 

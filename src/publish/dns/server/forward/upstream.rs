@@ -1,6 +1,7 @@
 //! One question to one resolver.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,11 +13,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::model::DnsTransport;
+use crate::publish::dns::forwarders::Forwarders;
 use crate::publish::dns::question;
 use crate::sys::sockets;
 
 /// How long a resolver may take, as a libc has it (resolv.conf(5), `timeout`).
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A flag, in the third byte of a message (RFC 1035, section 4.1.1).
+const TRUNCATED: u8 = 0x02;
 /// The longest reply.
 const LONGEST: usize = 65_535;
 
@@ -34,9 +38,14 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Another resolver might fail by the same.
-    pub(super) fn may_be_the_names(&self) -> bool {
-        matches!(self, Self::Code(ResponseCode::ServFail | ResponseCode::FormErr, _))
+    /// Has it noted of this resolver, which was asked this. A code may be the fault of the name alone.
+    pub(super) fn tell(&self, resolver: SocketAddr, query: &[u8], forwarders: &Forwarders) {
+        let question = matches!(self, Self::Code(..)).then(|| {
+            let mut hasher = DefaultHasher::new();
+            question_end(query).and_then(|end| query.get(question::AT..end)).hash(&mut hasher);
+            hasher.finish()
+        });
+        forwarders.failed(resolver, &self.to_string(), question);
     }
 
     /// What it replied.
@@ -68,7 +77,6 @@ impl From<io::Error> for Fault {
 /// Its reply, if a libc would take that for an answer.
 fn judged(reply: Vec<u8>) -> Result<Vec<u8>, Fault> {
     const AUTHORITATIVE: u8 = 0x04;
-    const TRUNCATED: u8 = 0x02;
     const RECURSION_AVAILABLE: u8 = 0x80;
     let code = ResponseCode::from(0, reply[3] & 0x0f);
     let offers = reply[2] & (AUTHORITATIVE | TRUNCATED) != 0 || reply[3] & RECURSION_AVAILABLE != 0;
@@ -79,6 +87,11 @@ fn judged(reply: Vec<u8>) -> Result<Vec<u8>, Fault> {
         ResponseCode::NXDomain => Ok(reply),
         code => Err(Fault::Code(code, reply)),
     }
+}
+
+/// Whether an answer says more than that there is nothing; or how to get it.
+pub(super) fn has_records(answer: &[u8]) -> bool {
+    answer[2] & TRUNCATED != 0 || answer[6..8] != [0, 0]
 }
 
 /// Asks, and waits for the reply as long as a libc would.
