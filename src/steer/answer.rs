@@ -48,6 +48,8 @@ struct Pool<'a> {
     members: Vec<&'a Candidate>,
     /// Those of them that answer, as far as is known.
     good: Vec<&'a Candidate>,
+    /// What is retired and published, and goes if one that answers takes its place.
+    yielding: Vec<&'a Candidate>,
     /// What is published; `None` before the first answer.
     published: Option<&'a [IpAddr]>,
 }
@@ -103,8 +105,10 @@ fn choose_once(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &I
             prefer(&mut choice, &pool, |c| c.local);
         }
         if !choice.iter().any(|c| pool.is_good(c)) && choice.iter().any(|c| pool.is_published(c)) {
-            // What answers is second choice, and the first may be dead: of that nothing is preferred to anything.
-            choice = pool.members.iter().copied().filter(|c| pool.is_published(c)).collect();
+            // What answers is second choice, and the first may be dead: of that nothing is preferred to anything, and
+            // nothing has come in a retired one's place.
+            let stay = pool.members.iter().copied().filter(|c| pool.is_published(c));
+            choice = stay.chain(pool.yielding.iter().copied()).collect();
         }
         if candidates.steering.answers == Answers::One {
             keep_one(&mut choice, &pool);
@@ -137,14 +141,12 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&'a [IpAddr]>, inputs: &Inp
         false => vec![],
     };
     let (own, others): (Vec<_>, Vec<_>) = connecting.into_iter().partition(|c| is_published(c));
+    let yields = |c: &Candidate| good.iter().any(|other| c.yields_to(other, now));
     let stays = |c: &Candidate, proving: &[&Candidate]| {
         let is_good = good.iter().any(|g| g.key == c.key);
         is_good
             || match c.standing {
-                _ if c.is_retired() => {
-                    let replaced = good.iter().any(|other| c.yields_to(other, now));
-                    is_published(c) && !replaced && (c.former.is_some() || own.is_empty())
-                }
+                _ if c.is_retired() => is_published(c) && !yields(c) && (c.former.is_some() || own.is_empty()),
                 CandidateState::Unknown => (is_published(c) && !gives_way(c)) || published.is_none(),
                 CandidateState::Down | CandidateState::Recovering => {
                     is_published(c) && !proving.iter().any(|other| c.is_disproved_by(other, inputs))
@@ -160,11 +162,12 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&'a [IpAddr]>, inputs: &Inp
     if own.is_empty() && !others.is_empty() && !beside(&others).iter().any(may_answer) {
         members = others;
     }
+    let yielding = list.iter().copied().filter(|c| c.is_retired() && is_published(c) && yields(c)).collect();
     if members.is_empty() && !published.is_some_and(|p| list.iter().any(|c| p.contains(&c.key.address))) {
         // Nothing good, and what is published (if anything) is no candidate any more: whatever there is.
         members = list.into_iter().filter(live).collect();
     }
-    Pool { members, good, published }
+    Pool { members, good, yielding, published }
 }
 
 /// Those that answer, the best of what there is.
