@@ -12,8 +12,8 @@ use crate::model::{Boottime, Check, CheckHealth, CheckState};
 /// (`steer::shed`); by whether its latest success was begun before or after some failure, of whatever target: after one
 /// that decided (B4), or after the first of a run (B5); and by whether a failure that another address could mend was
 /// begun before or after the same, or some success: the first of a run (which it then lies beside), or, of a login, the
-/// latest one. A login that was begun after the path's latest failure ends what that says, and the path's next failure
-/// says it anew.
+/// latest one; of a login that got no further than the connection, the first of those that decide. A login that was
+/// begun after the path's latest failure ends what that says, and the path's next failure says it anew.
 #[derive(Debug, Clone, Default)]
 pub struct Relevance {
     /// The latest of the times that a success may have to be begun after, of all targets ever. It never goes back:
@@ -36,7 +36,9 @@ impl Relevance {
         let is_evidence = success < after.last_success_started && success < self.failed_at;
         let logged_in = self.logged_in_at.filter(|_| check == Check::Deep);
         let failure = before.moving.map(|run| run.last);
-        let is_beside = before.moving != after.moving && failure < self.failed_at.max(self.came_up_at).max(logged_in);
+        let decides_anew = check == Check::Deep && after.on_the_way && before.decisive < self.came_up_at;
+        let latest = self.failed_at.max(self.came_up_at).max(logged_in);
+        let is_beside = before.moving != after.moving && (failure < latest || decides_anew);
         let reaches = check == Check::Deep && success < after.last_success_started && success < self.path_failed_at;
         let fails_again = check == Check::Path
             && before.moving != after.moving

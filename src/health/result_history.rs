@@ -116,6 +116,15 @@ impl ResultHistory {
         self.latest_run(Verdict::Moving)
     }
 
+    /// Start of the first of so many latest failures that another zone could mend, one right after the other; `None` if
+    /// the latest such run has fewer.
+    pub(super) fn first_of_latest_moving(&self, many: u32) -> Option<Boottime> {
+        let end = self.results.iter().rposition(|entry| entry.verdict == Verdict::Moving)?;
+        let first = (end + 1).checked_sub(many as usize)?;
+        let all = self.results.range(first..=end).all(|entry| entry.verdict == Verdict::Moving);
+        all.then(|| self.results[first].started)
+    }
+
     /// The latest results of this verdict, one right after the other.
     fn latest_run(&self, verdict: Verdict) -> Option<Span> {
         let end = self.results.iter().rposition(|entry| entry.verdict == verdict)?;

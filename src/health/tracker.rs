@@ -71,13 +71,17 @@ pub struct Tracker {
     flaps: Flaps,
     /// It has been up since it was last decidedly down.
     was_up: bool,
+    /// When the present run of successes was known to end the outage; absent while it does not.
+    risen_at: Option<Boottime>,
     /// Failures since the target went down, or since a probe was last called for.
     retries: u32,
     packets: LossCounter,
     /// Attempts in a row that this host forbade.
     forbidden_in_a_row: u32,
-    /// When an attempt last ended by a fault of this host: what passed before says nothing of the time until then.
+    /// When an attempt last ended by a fault of this host; absent once one that was begun since has succeeded.
     interrupted: Option<Boottime>,
+    /// What passed before says nothing of the time until then: this host could not ask, or what it sent was lost.
+    unbroken_since: Boottime,
     /// Decidedly down, and failing since by what no other zone mends: what fails from now on has to be decided anew.
     undecided: bool,
     /// Starts of the probes that have not ended.
@@ -109,10 +113,12 @@ impl Tracker {
             loss: 0,
             flaps: Flaps::new(rules.returns.damping),
             was_up: false,
+            risen_at: None,
             retries: 0,
             packets: LossCounter::default(),
             forbidden_in_a_row: 0,
             interrupted: None,
+            unbroken_since: Boottime::default(),
             undecided: false,
             in_flight: Vec::new(),
             last_begun: now.boottime,
@@ -201,6 +207,7 @@ impl Tracker {
         let is_local_fault = self.is_local_fault(observation);
         if is_local_fault {
             self.interrupted = Some(observation.ended);
+            self.risen_at = None;
         } else {
             self.history.insert(observation);
         }
@@ -208,7 +215,7 @@ impl Tracker {
         let before = std::mem::replace(&mut self.run, self.history.present_run());
         let signal = match &observation.outcome {
             Ok(_) => {
-                self.note_proof(observation.started);
+                self.note_proof(observation);
                 self.succeeded(now, before)
             }
             Err(f) => {
@@ -238,8 +245,9 @@ impl Tracker {
         CheckHealth {
             failing_since: self.run.failing_since,
             successes_in_a_row: self.run.successes,
-            successes: self.history.latest_successes().map(|run| self.without_interruption(run)),
+            successes: self.history.latest_successes().map(|run| self.unbroken(run)),
             moving: self.history.latest_moving().filter(|_| !self.undecided),
+            decisive: self.history.first_of_latest_moving(self.rules.schedule.fall),
             on_the_way: self.run.on_the_way,
             never_reached: self.unconnected_since.filter(|_| self.health.state == CheckState::Unknown),
             overloaded: self.health.shown.failing().is_some_and(|failure| failure.reason == FailureReason::Overloaded),
@@ -249,13 +257,20 @@ impl Tracker {
     }
 
     /// What of a run of successes is known to have been one.
-    fn without_interruption(&self, run: Span) -> Span {
-        let since = self.interrupted.filter(|at| *at <= run.last);
-        Span { first: since.map_or(run.first, |at| run.first.max(at)), ..run }
+    fn unbroken(&self, run: Span) -> Span {
+        Span { first: run.first.max(self.unbroken_since.min(run.last)), ..run }
     }
 
-    /// A probe that began then has succeeded.
-    fn note_proof(&mut self, started: Boottime) {
+    /// A probe has succeeded.
+    fn note_proof(&mut self, observation: &Observation) {
+        let started = observation.started;
+        if let Some(at) = self.interrupted.take_if(|at| *at <= started) {
+            self.unbroken_since = self.unbroken_since.max(at);
+        }
+        if observation.retransmissions() > 0 {
+            // Whatever has swallowed its packets may have swallowed those of the siblings' failures before it.
+            self.unbroken_since = self.unbroken_since.max(started);
+        }
         if self.proof_wanted_since.is_some_and(|called| started >= called)
             && self.health.proved < self.proof_wanted_since
         {
@@ -267,20 +282,23 @@ impl Tracker {
         let latest = self.history.latest_successes().map(|run| run.last);
         self.health.last_success_started = self.health.last_success_started.max(latest);
         self.loss = self.loss.saturating_sub(1);
+        self.risen_at = self.risen_at.or(Some(now.boottime)).filter(|_| self.run.successes >= self.successes_to_rise());
         match self.health.state {
             CheckState::Unknown => {
                 self.was_up = true;
                 self.set_state(CheckState::Up { hold_until: None }, now);
                 Some(Signal::CameUp { recovered: false })
             }
-            CheckState::Down { .. } if self.run.successes >= self.successes_to_rise() && !self.packets.is_losing() => {
+            CheckState::Down { .. } if self.risen_at.is_some() && !self.packets.is_losing() => {
                 // From what moved no name there is no return.
                 let stayed = std::mem::replace(&mut self.was_up, true);
                 let hold = match stayed {
                     true => Duration::ZERO,
                     false => self.flaps.hold_after_return(self.rules.hold, now.boottime) + self.rules.returns.spread,
                 };
-                let hold_until = (!hold.is_zero()).then(|| now.boottime.after(hold));
+                // How long it had to show that the link loses nothing any more, it has answered as in a hold.
+                let earned = self.risen_at.map(|risen| risen.after(hold));
+                let hold_until = earned.filter(|until| *until > now.boottime);
                 self.set_state(CheckState::Up { hold_until }, now);
                 // Half full: a link that still loses probes falls again soon.
                 self.loss = Self::LEAK * self.rules.schedule.fall;
@@ -295,6 +313,7 @@ impl Tracker {
 
     fn failed(&mut self, failure: &Failure, ended: Boottime, now: Now, before: Run) -> Option<Signal> {
         let fall = self.rules.schedule.fall;
+        self.risen_at = None;
         let moved = self.run.moving >= fall;
         if let CheckState::Down { decided } = self.health.state {
             self.retries = self.retries.saturating_add(1);

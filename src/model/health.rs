@@ -187,6 +187,8 @@ pub struct CheckHealth {
     /// The latest run of failures that another address could mend, over or not. It ends with a success, and with a
     /// failure of another kind: what came before that is no evidence of now.
     pub moving: Option<Span>,
+    /// Start of the first of its latest failures that are enough to decide (`fall`); absent while it has fewer.
+    pub decisive: Option<Boottime>,
     /// The check fails at present, and each of `moving` was met on the way: it says nothing of what the check is about,
     /// and nothing at all once the path check has passed since.
     pub on_the_way: bool,

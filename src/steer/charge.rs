@@ -22,7 +22,9 @@ pub(super) struct Charge {
 pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
     let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
         (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {
-            Some(Charge { check, decided, failures })
+            // The path may have been up since that was decided.
+            let anew = health.decisive.filter(|_| health.on_the_way && check == Check::Deep);
+            Some(Charge { check, decided: anew.map_or(decided, |at| decided.max(at)), failures })
         }
         _ => None,
     };
@@ -34,13 +36,18 @@ pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
 }
 
 /// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the
-/// path, and what it said is out of date once the path check has come up since.
+/// path, and what it said is out of date once the path check has come up: from then on it has to be met often enough to
+/// decide anew.
 pub(super) fn in_force(health: &TargetHealth) -> impl Iterator<Item = (Check, &CheckHealth)> {
     let path_up = health.checks.get(&Check::Path).and_then(|path| match path.state {
         CheckState::Up { .. } => Some(path.since.boottime),
         CheckState::Unknown | CheckState::Down { .. } => None,
     });
-    let is_over = move |check: &CheckHealth| check.on_the_way && check.moving.map(|run| run.last) <= path_up;
+    let is_over = move |check: &CheckHealth| {
+        let is_old =
+            matches!(check.state, CheckState::Down { decided } if decided <= path_up && check.decisive <= path_up);
+        path_up.is_some() && check.on_the_way && (is_old || check.moving.map(|run| run.last) <= path_up)
+    };
     let checks = health.checks.iter().map(|(check, health)| (*check, health));
     checks.filter(move |(check, health)| *check == Check::Path || !is_over(health))
 }

@@ -644,6 +644,38 @@ fn a_retired_address_does_not_leave_before_another_one_comes() {
     assert_eq!(world.answer(&[1]).0, ips(&[3]), "nothing is to be waited for");
 }
 
+/// Its login was found dead while its path was; that has been up since, and what one login meets on the way by now is the
+/// path's, until it is met as often as decides.
+#[test]
+fn an_old_verdict_by_the_path_is_not_brought_back_by_a_single_login() {
+    let at = |secs: u64| Some(now(secs).boottime);
+    let mut world = World::new(&[&[1, 2]]);
+    world.set(1, CheckHealth { since: now(950), ..up(999) });
+    world.set(2, up(999));
+    world.set_check(2, Check::Deep, up(970));
+    for (decisive, published) in [(None, &[1, 2][..]), (at(940), &[1, 2]), (at(960), &[2])] as [(_, &[u8]); 3] {
+        let login = CheckHealth { on_the_way: true, decisive, ..down(900, 930) };
+        let moving = Some(Span { first: now(900).boottime, last: now(980).boottime });
+        world.set_check(1, Check::Deep, CheckHealth { moving, ..login });
+        assert_eq!(world.answer(&[1, 2]).0, ips(published), "{decisive:?}");
+    }
+}
+
+/// The same where what works is second choice: priorities leave it out while the first choice may answer yet.
+#[test]
+fn a_retired_address_does_not_leave_for_one_that_is_second_choice_and_stays_out() {
+    let mut world = World::new(&[&[1, 2], &[11]]);
+    world.endpoint(1).priority = 1;
+    let zones = &mut world.endpoint(0).zones;
+    zones.get_mut(&zone("z0")).unwrap().addresses.get_mut(&ip(1)).unwrap().retired = Some(now(800).boottime);
+    world.set(1, up(999));
+    world.set(2, fails(900, 980));
+    world.set(11, up(999));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the first choice may answer yet");
+    world.set(2, down(990, 993));
+    assert_eq!(world.answer(&[1, 2]).0, ips(&[11]), "it is dead, and both go together");
+}
+
 #[test]
 fn a_name_that_left_the_config_stays_for_the_grace_and_is_then_withdrawn() {
     let mut world = World::new(&[&[1]]);

@@ -128,6 +128,84 @@ fn an_outage_that_ends_was_no_lossy_link() {
     assert!(matches!(t.health().state, CheckState::Up { .. }), "after `rise` successes and no more");
 }
 
+/// While it has to show that nothing is lost any more it answers, as it would on hold.
+#[test]
+fn a_link_that_lost_packets_is_on_hold_from_the_last_success_of_rise_on() {
+    let lossy = |t: &mut Tracker, ms: u64| {
+        t.begin(at(ms), Duration::ZERO);
+        let outcome = Ok(Timings { retransmissions: 2, ..Timings::default() });
+        t.observe(&Observation { outcome, ..seen(ms, ms, None) }, at(ms));
+    };
+    let lost = || {
+        let mut t = Tracker::new(rules(), at(0));
+        probe(&mut t, 0, None);
+        (1..=5).for_each(|s| lossy(&mut t, s * 1000));
+        assert!(matches!(t.health().state, CheckState::Down { decided: Some(_) }));
+        t
+    };
+    let mut t = lost();
+    // Fifteen clean ones empty the counter by half.
+    (1..=14).for_each(|n| drop(probe(&mut t, 6000 + 500 * n, None)));
+    assert!(t.health().state.is_down());
+    assert_eq!(probe(&mut t, 13_500, None).signal, Some(Signal::CameUp { recovered: true }));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(37_500).boottime) }, "thirty since the third");
+    let mut t = lost();
+    (1..=10).for_each(|n| drop(probe(&mut t, 6000 + 500 * n, None)));
+    probe(&mut t, 11_300, Some(Local));
+    (11..=15).for_each(|n| drop(probe(&mut t, 6000 + 500 * n, None)));
+    assert_eq!(
+        t.health().state,
+        CheckState::Up { hold_until: Some(at(41_500).boottime) },
+        "nor while we could not ask"
+    );
+}
+
+#[test]
+fn what_passed_before_this_host_could_not_ask_says_nothing_of_the_time_until_then() {
+    let mut t = Tracker::new(rules(), at(0));
+    let successes = |t: &Tracker| t.health().successes.map(|run| (run.first, run.last));
+    let span = |first: u64, last: u64| Some((at(first).boottime, at(last).boottime));
+    (1..=3).for_each(|s| drop(probe(&mut t, s * 1000, None)));
+    assert_eq!(successes(&t), span(1000, 3000));
+    (1..=2).for_each(|_| assert!(t.begin(at(4000), Duration::ZERO) != Next::OnAnswer));
+    t.observe(&seen(4000, 9000, Some(Local)), at(9000));
+    assert_eq!(successes(&t), span(1000, 3000));
+    probe(&mut t, 9001, None);
+    assert_eq!(successes(&t), span(9000, 9001));
+    // One that began before says it again only later.
+    t.observe(&seen(4000, 9500, Some(Local)), at(9500));
+    assert_eq!(successes(&t), span(9000, 9001));
+    probe(&mut t, 9501, None);
+    assert_eq!(successes(&t), span(9500, 9501));
+}
+
+#[test]
+fn the_first_of_the_latest_failures_that_decide_is_known() {
+    let mut t = Tracker::new(rules(), at(0));
+    let decisive = |t: &mut Tracker, s: u64, reason| {
+        probe(t, s * 1000, reason);
+        t.health().decisive.map(|at| at.0.as_secs())
+    };
+    let told: Vec<_> = (1..=5).map(|s| decisive(&mut t, s, Some(Refused))).collect();
+    assert_eq!(told, [None, None, Some(1), Some(2), Some(3)]);
+    assert_eq!(decisive(&mut t, 6, None), Some(3), "over, and not forgotten");
+    assert_eq!(decisive(&mut t, 7, Some(Refused)), None, "a run of its own");
+    assert_eq!(decisive(&mut t, 8, Some(Auth)), None);
+}
+
+#[test]
+fn a_success_whose_packets_were_lost_at_first_begins_a_run_of_its_own() {
+    let mut t = Tracker::new(rules(), at(0));
+    (1..=3).for_each(|s| drop(probe(&mut t, s * 1000, None)));
+    t.begin(at(4000), Duration::ZERO);
+    let outcome = Ok(Timings { retransmissions: 1, ..Timings::default() });
+    t.observe(&Observation { outcome, ..seen(4000, 5000, None) }, at(5000));
+    probe(&mut t, 6000, None);
+    let run = t.health().successes.map(|run| (run.first, run.last));
+    assert_eq!(run, Some((at(4000).boottime, at(6000).boottime)));
+    assert_eq!(t.health().successes_in_a_row, 5, "they are successes all the same");
+}
+
 #[test]
 fn an_address_that_this_host_forbids_counts_as_dead_once_that_lasts() {
     let mut t = Tracker::new(rules(), at(0));
