@@ -70,6 +70,7 @@ enum Phase {
 pub(super) struct Landed {
     pub(super) began: Ms,
     pub(super) outcome: Result<(), FailureReason>,
+    pub(super) resent: bool,
     pub(super) step: Step,
 }
 
@@ -131,6 +132,12 @@ impl CheckTask {
     pub(super) fn nudge(&mut self, clock: HostClock, now: Ms) {
         let put_off = self.tracker.call_for_proof(clock.at(now)).mul_f64(self.rng.f64());
         let at = after(now, put_off);
+        self.called = Some(self.called.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// A sibling has lost packets.
+    pub(super) fn tell_of_loss(&mut self, clock: HostClock, now: Ms) {
+        let at = after(now, self.tracker.sibling_lost(clock.at(now)));
         self.called = Some(self.called.map_or(at, |earlier| earlier.min(at)));
     }
 
@@ -197,16 +204,27 @@ impl CheckTask {
         let slept = now - flight.began > 2 * after(0, deadline) + SECOND;
         let outcome =
             outcome.map_err(|why| if why == FailureReason::Timeout && slept { FailureReason::Local } else { why });
+        // A link is judged by the path check alone.
+        let seen = u32::from(self.check == Check::Path);
         let observed = match outcome {
-            Ok(took) => Ok(Timings { total: Duration::from_millis(took), ..Timings::default() }),
+            Ok(took) => {
+                let total = Duration::from_millis(took);
+                Ok(Timings { total, retransmissions: flight.sent * seen, ..Timings::default() })
+            }
             Err(reason) if flight.is_open => Err(Failure::new(reason, "x").with_overload(overload)),
-            Err(reason) => Err(Failure::new(reason, "x").met_on_the_way()),
+            // The packet that was sent first is none that was sent again.
+            Err(reason) => {
+                let again = flight.sent.saturating_sub(1) * seen;
+                Err(Failure::new(reason, "x").met_on_the_way().with_retransmissions(again))
+            }
         };
         let (started, at) = (clock.at(flight.began).boottime, clock.at(now));
         self.tracker.note_connection(Some(flight.is_reached || outcome.is_ok()), at);
-        let step = self.tracker.observe(&Observation { started, ended: at.boottime, outcome: observed }, at);
+        let observation = Observation { started, ended: at.boottime, outcome: observed };
+        let resent = observation.retransmissions() > 0;
+        let step = self.tracker.observe(&observation, at);
         self.due = self.appointment(step.next, clock, now);
-        Landed { began: flight.began, outcome: outcome.map(|_| ()), step }
+        Landed { began: flight.began, outcome: outcome.map(|_| ()), resent, step }
     }
 
     /// Begins a probe if one is due or called for; true if it did.

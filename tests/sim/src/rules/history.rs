@@ -186,6 +186,13 @@ impl History {
                 _ => ailing,
             };
             events.push((at, event));
+            if let Event::Path(spot, Path::Up) = event
+                && rng.u8(0..4) == 0
+            {
+                // It comes back, and falls ill again before anybody trusts it.
+                at += rng.u64(SECOND..4 * SECOND);
+                events.push((at, drawn_illness(spot, &mut rng)));
+            }
             at += match rng.u8(0..6) {
                 0 | 1 => rng.u64(0..6 * SECOND),
                 2 | 3 => rng.u64(6 * SECOND..60 * SECOND),
@@ -209,7 +216,7 @@ fn drawn_event(setup: &Setup, ailing: bool, rng: &mut Rng) -> Event {
         return Event::Heal;
     }
     match rng.u8(0..40) {
-        0..=5 => Event::Path(spot, if rng.bool() { Path::Silent } else { Path::Refused }),
+        0..=5 => drawn_illness(spot, rng),
         6..=12 => Event::Path(spot, Path::Up),
         13 => Event::Path(spot, Path::Lossy(rng.u8(5..60))),
         14 => Event::Path(spot, Path::Slow(rng.u16(100..2500))),
@@ -229,6 +236,10 @@ fn drawn_event(setup: &Setup, ailing: bool, rng: &mut Rng) -> Event {
         39 => Event::Drain(spot.zone, rng.u64(20..300)),
         _ => Event::Vandal,
     }
+}
+
+fn drawn_illness(spot: Spot, rng: &mut Rng) -> Event {
+    Event::Path(spot, if rng.bool() { Path::Silent } else { Path::Refused })
 }
 
 fn drawn_login(spot: Spot, rng: &mut Rng) -> Event {

@@ -13,7 +13,7 @@ use privatelinkd::model::{
 use privatelinkd::probe::TargetSet;
 use privatelinkd::probe::runner::{Probes, Probing as HowProbed};
 
-use super::check::CheckTask;
+use super::check::{CheckTask, Landed};
 use super::clock::HostClock;
 use super::history::Ms;
 use super::vault::Vault;
@@ -36,6 +36,8 @@ pub(super) struct Seen {
     pub(super) check: Check,
     pub(super) began: Ms,
     pub(super) outcome: Result<(), FailureReason>,
+    /// Some packet of it had to be sent again, as TCP tells of the path check.
+    pub(super) resent: bool,
 }
 
 /// What came of a moment.
@@ -135,11 +137,15 @@ impl Probing {
                 let (key, check) = (self.tasks[n].key.clone(), self.tasks[n].check);
                 let health = self.tasks[n].tracker.health();
                 turn.bears |= self.take(&key, check, health);
+                if landed.step.lost {
+                    self.tell_siblings_of_loss((&key, check), clock, now);
+                }
                 if let Some(signal) = landed.step.signal {
                     self.nudge_siblings((&key, check), &signal, clock, now);
                 }
                 turn.steps += 1;
-                turn.seen.push(Seen { key, check, began: landed.began, outcome: landed.outcome });
+                let Landed { began, outcome, resent, .. } = landed;
+                turn.seen.push(Seen { key, check, began, outcome, resent });
             }
         }
         for task in &mut self.tasks {
@@ -155,6 +161,16 @@ impl Probing {
         let bears = self.relevance.changes_a_decision(check, known, &health);
         *known = health;
         bears
+    }
+
+    fn tell_siblings_of_loss(&mut self, (key, check): (&TargetKey, Check), clock: HostClock, now: Ms) {
+        for sibling in self.work.siblings(key) {
+            let health = self.view.targets.get(sibling).and_then(|health| health.checks.get(&check));
+            if health.is_some_and(|health| !health.state.is_down()) {
+                let tasks = self.tasks.iter_mut().filter(|task| task.key == *sibling && task.check == check);
+                tasks.for_each(|task| task.tell_of_loss(clock, now));
+            }
+        }
     }
 
     fn nudge_siblings(&mut self, (key, check): (&TargetKey, Check), signal: &Signal, clock: HostClock, now: Ms) {

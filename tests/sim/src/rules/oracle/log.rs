@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) began: Ms,
     pub(super) ended: Ms,
     pub(super) found: Found,
+    /// It shows that packets are lost.
+    resent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Log {
         }
         let of = self.entries.entry((seen.key.address, seen.check)).or_default();
         let at = of.partition_point(|e| e.began <= seen.began);
-        of.insert(at, Entry { began: seen.began, ended: now, found });
+        of.insert(at, Entry { began: seen.began, ended: now, found, resent: seen.resent });
         if of.len() > KEEP {
             of.pop_front();
         }
@@ -117,15 +119,17 @@ impl Log {
     }
 
     /// Failures that another address could mend and that took it down: `fall` of them, one right after the other, and
-    /// no rise since; or, of a link that loses packets, those among the latest results. The latest first.
+    /// no rise since; or, of a link that loses packets, those among the latest results, and what went through it late.
+    /// The latest first.
     pub(super) fn charge(&self, address: IpAddr, check: Check, loses: bool) -> Vec<Entry> {
         let down = self.since_it_was_up(address, check);
         let decides = |run: &[Entry]| run.iter().all(|e| e.found == Found::Bad);
         if down.windows(FALL).any(decides) {
             return down.into_iter().filter(|e| e.found == Found::Bad).collect();
         }
-        let loses = loses || self.is_down_by_loss(address, check);
-        let recent = self.of(address, check).rev().take(LOSSY).filter(|e| loses && e.found == Found::Bad);
+        let loses = loses || self.is_down_by_loss(address, check) || self.shows_loss(address, check);
+        let bad = |e: &Entry| loses && (e.found == Found::Bad || e.resent);
+        let recent = self.of(address, check).rev().take(LOSSY).filter(bad);
         recent.collect()
     }
 
@@ -162,6 +166,16 @@ impl Log {
             }
         }
         down && by_loss
+    }
+
+    /// Of the latest results some went through late.
+    fn shows_loss(&self, address: IpAddr, check: Check) -> bool {
+        self.of(address, check).rev().take(LOSSY).any(|e| e.resent && e.found == Found::Good)
+    }
+
+    /// The latest result is no clean success.
+    pub(super) fn ails(&self, address: IpAddr, check: Check) -> bool {
+        self.of(address, check).next_back().is_some_and(|e| e.resent || e.found != Found::Good)
     }
 
     /// When the first probe began that it has ever passed.

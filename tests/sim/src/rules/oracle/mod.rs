@@ -228,7 +228,10 @@ impl Oracle {
             known.iter().filter(|(spot, _)| state(spot) != Some(State::DeadPath)).map(|(s, _)| self.key(*s, case));
         let best = best.min();
         let lacks = |(spot, a): &(Spot, IpAddr)| !is_published(a) && !self.may_be_held(case, *spot, *a);
-        let lacking = healthy.iter().find(|of| Some(self.key(of.0, case)) == best && lacks(of));
+        // Where nobody is well, who is refused a login everywhere alike is as good as any.
+        let refused: Vec<_> = known.iter().filter(|(spot, _)| self.is_long_refused(case, *spot)).collect();
+        let wanted = if healthy.is_empty() { &refused } else { &healthy };
+        let lacking = wanted.iter().find(|of| Some(self.key(of.0, case)) == best && lacks(of));
         let is_kept = |(spot, _): &(Spot, bool)| self.truth.is_missed(spot.endpoint, case.world, case.now);
         // Sources may differ: what one of them still has, and can be reached, may stay.
         let works = |(spot, is_now): (Spot, bool)| is_now && state(&spot).is_some_and(|s| s != State::DeadPath);

@@ -8,7 +8,7 @@ use privatelinkd::model::{Answer, Check};
 use super::log::{FALL, Found, RISE};
 use super::truth::{Since, State};
 use super::{Case, Oracle, Promise, told};
-use crate::rules::history::{Kind, Ms, SECOND, Spot};
+use crate::rules::history::{Kind, Login, Ms, SECOND, Spot};
 
 /// From the last probe before a path dies: an interval with its jitter, `fall` probes, the deadline of the last one, a
 /// sibling's answer, and the next regular look.
@@ -53,7 +53,9 @@ impl Oracle {
                 return Some((promise, format!("{}: {came} {why}", change())));
             }
         }
-        let down = |gone: &IpAddr| self.fails(*gone) || self.log.up_since(*gone).is_none();
+        // A drain is no departure of what merely is not known yet.
+        let drained = |gone: &IpAddr| case.world.spot(*gone).is_some_and(|(spot, _)| self.key(spot, case).0);
+        let down = |gone: &IpAddr| self.fails(*gone) || (self.log.up_since(*gone).is_none() && !drained(gone));
         let down: Vec<_> = before.difference(&after).copied().filter(down).map(|gone| (gone, case.now)).collect();
         let deaths: Vec<_> = before.difference(&after).copied().filter(|gone| self.fails(*gone)).collect();
         let watch = self.names.entry(case.name.to_owned()).or_default();
@@ -65,7 +67,7 @@ impl Oracle {
     }
 
     fn fails(&self, address: IpAddr) -> bool {
-        [Check::Path, Check::Deep].iter().any(|check| self.log.failing(address, *check).count() >= 1)
+        [Check::Path, Check::Deep].iter().any(|check| self.log.ails(address, *check))
     }
 
     /// Whether an address may leave.
@@ -274,6 +276,15 @@ impl Oracle {
         // What comes and goes by chance goes down more often than names leave it.
         let noisy = own.noisy_until.is_some_and(|until| until > hour);
         if noisy || departures > 1 { hold.max(MOST_DAMPED) } else { hold }
+    }
+
+    /// It can be reached, and its login has been refused for so long that nothing else is remembered of it.
+    pub(super) fn is_long_refused(&self, case: &Case<'_>, spot: Spot) -> bool {
+        let Some(own) = self.truth.spots.get(&spot).filter(|own| own.state == State::Vain) else { return false };
+        let login = case.world.spots.get(&spot).map(|place| place.login);
+        let refused = matches!(login, Some(Login::Wrong | Login::NotAllowed | Login::Suspended));
+        let from = own.since.max(self.truth.calm.unwrap_or(case.now));
+        refused && from + self.answers_after(case, spot) + DEEP_DEATH + self.longest_hold(case, own) < case.now
     }
 
     /// It is well, was down or came and went before, and may still be on hold for that.
