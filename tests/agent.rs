@@ -52,7 +52,7 @@ async fn a_name_leaves_a_dead_zone_and_returns_when_it_is_earned() {
 #[tokio::test]
 async fn when_all_die_the_name_stays() {
     let pair = Pair::start().await;
-    let rig = Rig::started(&pair.endpoint("db", NAME)).await;
+    let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
     let before = rig.hosts();
     pair.set(0, TcpMode::Refused).await;
     pair.set(1, TcpMode::Refused).await;
@@ -63,6 +63,19 @@ async fn when_all_die_the_name_stays() {
         assert_eq!(rig.hosts(), before, "a change of reason alone rewrites nothing");
     }
     assert_eq!(rig.run(&["status"]).await.code, 1);
+    // The next agent finds it so, and says it once more.
+    let kept = rig.path("state/plan.json");
+    until("the plan is kept", async || std::fs::read_to_string(&kept).is_ok_and(|p| p.contains("all_down_kept"))).await;
+    rig.crash().await;
+    std::fs::remove_file(rig.path("log")).unwrap();
+    rig.start();
+    rig.logs("ERROR").await;
+    let first = format!("{NAME}: no zone answers, the name stays on ");
+    rig.reports("status begins with it", |r| r.problems.first().is_some_and(|p| p.starts_with(&first))).await;
+    let log = rig.log();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    let [error] = errors.as_slice() else { panic!("{log}") };
+    assert!(error.contains(NAME) && pair.ips().iter().all(|ip| error.contains(&format!("{ip} in "))), "{error}");
 }
 
 #[tokio::test]

@@ -158,7 +158,8 @@ pub(crate) fn healthy() -> Snapshot {
         let addresses = vec![key(n, 0).address, key(n, 1).address];
         answers.insert(name(n), Answer { addresses, standby: Vec::new(), reason: AnswerReason::Healthy });
     }
-    let history = [0, 1].map(|n| (name(n), AnswerHistory { changes: n as u64, changed: at(7100), recalled: false }));
+    let history = |n| AnswerHistory { changes: n as u64, changed: at(7100), recalled: false, was_out: false };
+    let history = [0, 1].map(|n| (name(n), history(n)));
     let session = CredentialsState {
         provider: Some("ecs_role"),
         key_id: Some("STS.…WXYZ".to_owned()),

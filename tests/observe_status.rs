@@ -450,3 +450,54 @@ fn a_name_of_which_nothing_answers_comes_before_every_zone() {
     Arc::make_mut(&mut s.health).targets.insert(key(1, 1), Arc::new(health));
     assert!(sentence(&s).contains("no zone passes its checks, the name stays on"), "{}", sentence(&s));
 }
+
+/// Probes of this life know nothing yet of what the agent before this start knew.
+#[test]
+fn an_outage_from_before_the_start_is_said_until_something_passes() {
+    let said = "gw-orders.example.com: nothing answered before the agent began, and no zone has passed its checks since, \
+                the name stays on 10.0.0.11, 10.0.1.11";
+    let mut s = healthy();
+    let plan = |s: &mut Snapshot, reason| {
+        Arc::make_mut(s.plan.plan.as_mut().unwrap()).answers.get_mut(&name(1)).unwrap().reason = reason;
+    };
+    s.health = Arc::default();
+    plan(&mut s, AnswerReason::AllDownKept);
+    s.plan.history.clear();
+    assert_eq!(problems(&s), [said], "the plan is the one that was kept");
+    plan(&mut s, AnswerReason::Unprobed);
+    assert_eq!(problems(&s), [""; 0], "it was not out");
+    s.plan.history = healthy().plan.history;
+    s.plan.history.get_mut(&name(1)).unwrap().was_out = true;
+    assert_eq!(problems(&s), [said], "nothing is judged yet");
+    let login = |s: &mut Snapshot, login: CheckHealth| {
+        let health = TargetHealth { checks: [(Check::Path, up()), (Check::Deep, login)].into_iter().collect() };
+        Arc::make_mut(&mut s.health).targets.insert(key(1, 1), Arc::new(health));
+    };
+    login(&mut s, CheckHealth::unknown(at(7190)));
+    assert_eq!(problems(&s), [said], "it may have been the login");
+    login(&mut s, up());
+    assert_eq!(problems(&s), [""; 0]);
+}
+
+#[test]
+fn the_row_of_a_refused_password_says_why_no_name_leaves() {
+    let vain = "no name leaves it for that: no other address would mend it";
+    let row = |path: CheckHealth, deep: CheckHealth| {
+        let mut s = healthy();
+        let health = TargetHealth { checks: [(Check::Path, path), (Check::Deep, deep)].into_iter().collect() };
+        Arc::make_mut(&mut s.health).targets.insert(key(1, 0), Arc::new(health));
+        let shown = table(&report(&s), Style::default());
+        shown.lines().find(|line| line.contains("10.0.0.11") && line.contains("https:443")).unwrap().to_owned()
+    };
+    let denied = || down(FailureReason::Auth, "denied");
+    assert!(row(up(), denied()).ends_with(&format!("auth (deep check, 1s ago): denied; {vain}")));
+    for (path, deep) in [
+        (down(FailureReason::Refused, "x"), denied()),
+        (up(), down(FailureReason::BackendDown, "x")),
+        (up(), down(FailureReason::Overloaded, "x")),
+        (up(), up()),
+    ] {
+        let row = row(path, deep);
+        assert!(!row.contains(vain), "{row}");
+    }
+}

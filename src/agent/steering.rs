@@ -14,10 +14,10 @@ use super::withdrawn::{Withdrawn, Word};
 use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{
-    Answer, AnswerHistory, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now, Overrides, Plan,
-    PlanState, Policy, Receipts, Withdrawal,
+    Answer, AnswerHistory, AnswerReason, EndpointName, EventKind, HealthView, HostFacts, HostName, Inventory, Now,
+    Overrides, Plan, PlanState, Policy, Receipts, Withdrawal,
 };
-use crate::steer::{Inputs, steer};
+use crate::steer::{Inputs, Steered, outages, steer};
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
@@ -58,6 +58,23 @@ struct Memory {
     outstayed: BTreeSet<HostName>,
     /// Endpoints of which it was said that they are kept although the cloud no longer has them.
     put_off: BTreeSet<EndpointName>,
+    /// Names that are out, and of which that was said.
+    out: BTreeSet<HostName>,
+}
+
+impl Memory {
+    /// Names that are out of which no change of their answers has said so in this life: they were out before it began,
+    /// or what was known of them at the change fell short of an outage. Each is given once.
+    fn untold(&mut self, Steered { plan, events, out, .. }: &Steered) -> Vec<HostName> {
+        let is_out = |answer: &Answer| answer.reason == AnswerReason::AllDownKept;
+        self.out.retain(|name| plan.answers.get(name).is_some_and(is_out));
+        self.out.extend(events.iter().filter_map(|event| match event {
+            EventKind::AnswerChanged { name, outage: Some(_), .. }
+            | EventKind::ReasonChanged { name, outage: Some(_), .. } => Some(name.clone()),
+            _ => None,
+        }));
+        out.iter().filter(|name| self.out.insert((*name).clone())).cloned().collect()
+    }
 }
 
 impl Steering {
@@ -109,7 +126,7 @@ impl Steering {
         if inventory.disowned && !std::mem::replace(&mut memory.disowned, true) {
             previous = previous.map(|plan| Arc::new(disowned(&plan)));
         }
-        let steered = steer(&Inputs {
+        let inputs = Inputs {
             inventory: &inventory,
             health: &health,
             host: &host,
@@ -117,7 +134,17 @@ impl Steering {
             policy,
             previous: previous.as_deref(),
             now,
-        });
+        };
+        let mut steered = steer(&inputs);
+        let untold = memory.untold(&steered);
+        if !untold.is_empty() {
+            let say = |(name, outage)| {
+                let addresses = steered.plan.answers.get(&name)?.addresses.clone();
+                Some(EventKind::Outage { name, addresses, outage })
+            };
+            let events: Vec<_> = outages(&inputs, untold.iter()).into_iter().filter_map(say).collect();
+            steered.events.extend(events);
+        }
         if in_force.as_deref() != Some(&steered.plan) {
             let plan = Arc::new(steered.plan);
             self.plan.send_modify(|state| {
@@ -156,6 +183,12 @@ pub fn policy(config: &Config) -> Policy {
     Policy { default: config.steering, endpoints, graces: config.graces(), spread: config.spread() }
 }
 
+/// Whether an answer for this reason leaves it open that what was out before the start is out still.
+fn leaves_open(reason: AnswerReason) -> bool {
+    use AnswerReason::{AllDownKept, DownKept, LocalFaultHeld, Stale, Unprobed};
+    matches!(reason, AllDownKept | DownKept | LocalFaultHeld | Stale | Unprobed)
+}
+
 /// How often and when each name of the new plan changed.
 fn history(
     before: &BTreeMap<HostName, AnswerHistory>,
@@ -164,13 +197,18 @@ fn history(
     now: Now,
 ) -> BTreeMap<HostName, AnswerHistory> {
     let of = |name: &HostName, new: &Answer| {
-        let old = previous.and_then(|p| p.answers.get(name)).map(|a| &a.addresses);
-        let same = old == Some(&new.addresses);
-        match before.get(name) {
+        let old = previous.and_then(|p| p.answers.get(name));
+        let same = old.is_some_and(|old| old.addresses == new.addresses);
+        let first = || {
+            let was_out = old.is_some_and(|old| old.reason == AnswerReason::AllDownKept);
+            AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now, recalled: same, was_out }
+        };
+        let history = match before.get(name) {
             Some(h) if same => *h,
-            Some(h) => AnswerHistory { changes: h.changes + 1, changed: now, recalled: false },
-            None => AnswerHistory { changes: u64::from(old.is_some() && !same), changed: now, recalled: same },
-        }
+            Some(h) => AnswerHistory { changes: h.changes + 1, changed: now, recalled: false, ..*h },
+            None => first(),
+        };
+        AnswerHistory { was_out: history.was_out && same && leaves_open(new.reason), ..history }
     };
     plan.answers.iter().map(|(name, new)| (name.clone(), of(name, new))).collect()
 }
@@ -207,5 +245,66 @@ pub async fn keep(
         if let Some(kind) = attempts.note(result, now.boottime) {
             events.tell(now, kind);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outage;
+
+    fn name() -> HostName {
+        "db.example".parse().unwrap()
+    }
+
+    fn plan(reason: AnswerReason, last: u8) -> Plan {
+        let answer = Answer { addresses: vec![[10, 0, 0, last].into()], standby: Vec::new(), reason };
+        Plan { answers: [(name(), answer)].into(), ..Plan::default() }
+    }
+
+    fn steered(reason: AnswerReason, is_out: bool, events: Vec<EventKind>) -> Steered {
+        Steered {
+            plan: plan(reason, 1),
+            events,
+            wake_at: None,
+            ask: BTreeSet::new(),
+            outstayed: BTreeSet::new(),
+            put_off: BTreeSet::new(),
+            out: is_out.then(name).into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn an_outage_that_no_change_has_told_in_this_life_is_told_once() {
+        use AnswerReason::{AllDownKept, Healthy};
+        let mut memory = Memory::default();
+        // What is published is down, and what is not is up: no outage.
+        assert_eq!(memory.untold(&steered(AllDownKept, false, vec![])), []);
+        assert_eq!(memory.untold(&steered(AllDownKept, true, vec![])), [name()]);
+        assert_eq!(memory.untold(&steered(AllDownKept, true, vec![])), []);
+        assert_eq!(memory.untold(&steered(Healthy, false, vec![])), []);
+        // Where the change of the reason tells it, that is enough.
+        let outage = Some(Outage { since: None, says: vec![] });
+        let change = EventKind::ReasonChanged { name: name(), from: Healthy, to: AllDownKept, outage };
+        assert_eq!(memory.untold(&steered(AllDownKept, true, vec![change])), []);
+        assert_eq!(memory.untold(&steered(AllDownKept, true, vec![])), []);
+        assert_eq!(Memory::default().untold(&steered(AllDownKept, true, vec![])), [name()], "another life");
+    }
+
+    #[test]
+    fn what_was_out_before_the_start_is_remembered_until_it_is_known_better() {
+        use AnswerReason::{AllDownKept, Healthy, Unprobed};
+        let now = Now::default();
+        let was_out = |h: &BTreeMap<HostName, AnswerHistory>| h[&name()].was_out;
+        let recalled = plan(AllDownKept, 1);
+        let first = history(&BTreeMap::new(), Some(&recalled), &plan(Unprobed, 1), now);
+        assert!(was_out(&first) && first[&name()].recalled);
+        let second = history(&first, Some(&plan(Unprobed, 1)), &plan(AllDownKept, 1), now);
+        assert!(was_out(&second));
+        let well = history(&second, Some(&plan(AllDownKept, 1)), &plan(Healthy, 1), now);
+        assert!(!was_out(&well));
+        assert!(!was_out(&history(&well, Some(&plan(Healthy, 1)), &plan(Unprobed, 1), now)), "that is another time");
+        assert!(!was_out(&history(&first, Some(&plan(Unprobed, 1)), &plan(Unprobed, 2), now)), "it has moved");
+        assert!(!was_out(&history(&BTreeMap::new(), Some(&plan(Healthy, 1)), &plan(Unprobed, 1), now)));
     }
 }

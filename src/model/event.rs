@@ -130,6 +130,16 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         outage: Option<Outage>,
     },
+    /// Nothing of a name answers as it should, and no change of its answer has said so in this life of the agent: it
+    /// was out before, or what was published was.
+    Outage {
+        /// Which.
+        name: HostName,
+        /// Where it stays.
+        addresses: Vec<IpAddr>,
+        /// Who says what.
+        outage: Outage,
+    },
     /// The config made another endpoint of a name's, `removal_grace` is over, and nothing of the new one has passed a
     /// probe: the name still leads to the old one.
     FormerKept {
@@ -336,6 +346,7 @@ impl EventKind {
             Self::AnswerChanged { .. } => ("answer_changed", Change, Warning),
             Self::ReasonChanged { outage: Some(_), .. } => ("reason_changed", Change, Error),
             Self::ReasonChanged { .. } => ("reason_changed", Change, Info),
+            Self::Outage { .. } => ("outage", Change, Error),
             Self::FormerKept { .. } => ("former_kept", Us, Error),
             Self::GonePutOff { .. } => ("gone_put_off", Us, Error),
             Self::NameWithdrawn { .. } => ("name_withdrawn", Us, Warning),

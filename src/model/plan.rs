@@ -117,4 +117,7 @@ pub struct AnswerHistory {
     pub changed: Now,
     /// True if the addresses were published before this start, and `changed` says no more than when that was.
     pub recalled: bool,
+    /// True if nothing of the name answered when the agent before this start knew of it last, and the answer has
+    /// neither changed nor been found well since.
+    pub was_out: bool,
 }

@@ -90,7 +90,7 @@ fn fields(kind: &EventKind) -> Fields<'_> {
         EventKind::AnswerChanged { name, reason, .. } | EventKind::ReasonChanged { name, to: reason, .. } => {
             Fields { name: Some(name.as_str()), reason: Some(reason.label()), ..plain }
         }
-        EventKind::FormerKept { name } | EventKind::NameWithdrawn { name, .. } => {
+        EventKind::FormerKept { name } | EventKind::NameWithdrawn { name, .. } | EventKind::Outage { name, .. } => {
             Fields { name: Some(name.as_str()), ..plain }
         }
         EventKind::CloudStatus { endpoint, zone, .. } => {
@@ -189,6 +189,11 @@ mod tests {
             EventKind::TargetSlowOver { target: target(), check: Check::Path },
             EventKind::AnswerChanged { name: name.clone(), from: vec![], to: vec![], reason, outage: None },
             EventKind::ReasonChanged { name: name.clone(), from: AnswerReason::Unprobed, to: reason, outage: None },
+            EventKind::Outage {
+                name: name.clone(),
+                addresses: vec![target().address],
+                outage: Outage { since: None, says: vec!["x".to_owned()] },
+            },
             EventKind::FormerKept { name: name.clone() },
             EventKind::GonePutOff { endpoint: endpoint.clone() },
             EventKind::NameWithdrawn { name, why: Withdrawal::Removed },
@@ -258,6 +263,13 @@ mod tests {
             outage: outage(),
         };
         assert_eq!(first.class().severity, Severity::Error);
+        let still = EventKind::Outage { name, addresses: vec![address], outage: outage().unwrap() };
+        assert_eq!(still.class().severity, Severity::Error);
+        assert_eq!(
+            still.to_string(),
+            "a.example: nothing answers as it should, stays on 10.0.0.1; since 1970-01-01T00:00:00Z; \
+             10.0.0.1 in h: path check: x"
+        );
     }
 
     fn maker(kind: &EventKind) -> EventMaker {

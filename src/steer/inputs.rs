@@ -41,4 +41,7 @@ pub struct Steered {
     pub outstayed: BTreeSet<HostName>,
     /// Endpoints that the cloud no longer has, and that are kept beyond the grace since they prove to be there.
     pub put_off: BTreeSet<EndpointName>,
+    /// Names of which nothing answers as it should, whether that is new or not ([`super::outages`] says more); zones'
+    /// own names never.
+    pub out: BTreeSet<HostName>,
 }

@@ -27,7 +27,7 @@ mod unproven;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::model::{Answer, AnswerReason, EndpointName, EventKind, HostName, Now, Plan, Withdrawal};
+use crate::model::{Answer, AnswerReason, EndpointName, EventKind, HostName, Now, Outage, Plan, Withdrawal};
 use candidate::Candidates;
 pub use inputs::{Inputs, Steered};
 
@@ -63,8 +63,12 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
         }
     }
     plan.withdrawn = withdrawn(inputs, &plan.answers);
+    let is_out = |(name, answer): &(&HostName, &Answer)| names.get(*name).is_some_and(|c| outage::is_out(c, answer));
+    let out: BTreeSet<HostName> = plan.answers.iter().filter(is_out).map(|(name, _)| name.clone()).collect();
+    let before = |name: &HostName| inputs.previous.and_then(|plan| plan.answers.get(name)).map(|answer| answer.reason);
+    let begins = out.iter().filter(|name| before(name) != Some(AnswerReason::AllDownKept));
     Steered {
-        events: changes(inputs.previous, &names, &plan),
+        events: changes(inputs.previous, &told(&names, begins), &plan),
         wake_at: names.values().filter_map(|c| candidate::next_change(c, inputs)).chain(turns).min(),
         ask: lost(inputs.previous, &names, &plan),
         outstayed: names
@@ -73,6 +77,7 @@ pub fn steer(inputs: &Inputs<'_>) -> Steered {
             .map(|(n, _)| n.clone())
             .collect(),
         put_off: gone::put_off(inputs, &plan),
+        out,
         plan,
     }
 }
@@ -94,12 +99,25 @@ fn outstays(name: &HostName, candidates: &Candidates, plan: &Plan, now: Now) -> 
     candidates.list.iter().any(|c| over(c) && published.contains(&c.key.address))
 }
 
-fn changes(previous: Option<&Plan>, names: &BTreeMap<HostName, Candidates>, plan: &Plan) -> Vec<EventKind> {
+/// What the addresses of these names say, which are out.
+#[must_use]
+pub fn outages<'a>(inputs: &Inputs<'_>, names: impl Iterator<Item = &'a HostName>) -> BTreeMap<HostName, Outage> {
+    told(&candidate::gather(inputs), names)
+}
+
+fn told<'a>(
+    candidates: &BTreeMap<HostName, Candidates>,
+    names: impl Iterator<Item = &'a HostName>,
+) -> BTreeMap<HostName, Outage> {
+    names.filter_map(|name| Some((name.clone(), outage::outage(candidates.get(name)?)))).collect()
+}
+
+fn changes(previous: Option<&Plan>, outages: &BTreeMap<HostName, Outage>, plan: &Plan) -> Vec<EventKind> {
     let empty = Plan::default();
     let previous = previous.unwrap_or(&empty);
     let answers = plan.answers.iter().filter_map(|(name, new)| {
         let old = previous.answers.get(name);
-        let outage = names.get(name).and_then(|candidates| outage::outage(candidates, old, new));
+        let outage = outages.get(name).cloned();
         let name = name.clone();
         match old {
             Some(old) if old.addresses == new.addresses => (old.reason != new.reason)

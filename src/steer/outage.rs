@@ -8,24 +8,26 @@ use crate::model::{Answer, AnswerReason, CheckState, Outage, TargetHealth};
 /// Of so many addresses at most.
 const MOST: usize = 8;
 
-/// `None` if this answer tells of no outage, or did so before. A zone's own name tells of none: that its zone is down
-/// need not trouble any other.
-pub(super) fn outage(candidates: &Candidates, old: Option<&Answer>, new: &Answer) -> Option<Outage> {
-    let is_out = |answer: &Answer| answer.reason == AnswerReason::AllDownKept;
-    if candidates.pinned || !is_out(new) || old.is_some_and(is_out) {
-        return None;
-    }
-    let live = || candidates.list.iter().filter(|c| !c.is_retired());
-    // What fails where it is published may work where no name leads for that: that is no outage.
-    if live().any(|c| c.health.as_deref().is_some_and(|health| down_since(health).is_none())) {
-        return None;
-    }
-    let down = live().filter_map(|c| c.health.as_deref()).filter_map(down_since).max_by_key(|since| since.boottime);
-    let mut says: Vec<String> = live().take(MOST).map(word).collect();
-    if let Some(more) = live().count().checked_sub(MOST).filter(|more| *more > 0) {
+/// True if this answer tells of an outage. A zone's own name tells of none: that its zone is down need not trouble any
+/// other. What fails where it is published may work where no name leads for that: that is none either.
+pub(super) fn is_out(candidates: &Candidates, answer: &Answer) -> bool {
+    let works = |c: &Candidate| c.health.as_deref().is_some_and(|health| down_since(health).is_none());
+    !candidates.pinned && answer.reason == AnswerReason::AllDownKept && !live(candidates).any(works)
+}
+
+/// What the addresses of a name say that is out.
+pub(super) fn outage(candidates: &Candidates) -> Outage {
+    let down = live(candidates).filter_map(|c| c.health.as_deref()).filter_map(down_since);
+    let since = down.max_by_key(|since| since.boottime).map(|since| since.wall);
+    let mut says: Vec<String> = live(candidates).take(MOST).map(word).collect();
+    if let Some(more) = live(candidates).count().checked_sub(MOST).filter(|more| *more > 0) {
         says.push(format!("and {more} more"));
     }
-    Some(Outage { since: down.map(|since| since.wall), says })
+    Outage { since, says }
+}
+
+fn live(candidates: &Candidates) -> impl Iterator<Item = &Candidate> {
+    candidates.list.iter().filter(|c| !c.is_retired())
 }
 
 /// Since when some check of it has been down.

@@ -98,6 +98,12 @@ impl World {
         steer(&Inputs { inventory, health, host, overrides, policy, previous, now: *now })
     }
 
+    fn outages(&self, names: &[&str]) -> BTreeMap<HostName, Outage> {
+        let Self { inventory, health, host, overrides, policy, now } = self;
+        let names: Vec<_> = names.iter().copied().map(name).collect();
+        outages(&Inputs { inventory, health, host, overrides, policy, previous: None, now: *now }, names.iter())
+    }
+
     /// What `db.example` points at after `previous`, and why.
     fn answer(&self, previous: &[u8]) -> (Vec<IpAddr>, AnswerReason) {
         let previous = (!previous.is_empty()).then(|| plan(previous));
@@ -790,5 +796,26 @@ fn a_total_outage_is_told_once_with_what_each_address_says_and_zone_names_tell_o
     let says = ["10.0.0.1 in z0: path check: down", "10.0.0.2 in z1: path check: down"].map(str::to_owned).to_vec();
     assert_eq!(outages(&steered), [(name("db.example"), Some(says)), (name("z1.db.example"), None)]);
     assert_eq!(steered.plan.zone_names, before.zone_names, "whatever the reason");
-    assert!(outages(&world.steer(Some(&steered.plan))).is_empty());
+    let lasting = world.steer(Some(&steered.plan));
+    assert!(outages(&lasting).is_empty());
+    assert_eq!(lasting.out, [name("db.example")].into(), "it is known for as long as it lasts");
+}
+
+/// What fails where it is published may work where no name leads for that.
+#[test]
+fn an_address_that_is_up_and_not_published_makes_it_no_outage() {
+    let mut world = World::new(&[&[1, 2]]);
+    world.policy.default.answers = Answers::One;
+    world.set(1, up(900));
+    world.set_check(1, Check::Deep, refused_login());
+    world.set(2, up(900));
+    let steered = world.steer(Some(&plan(&[1])));
+    assert_eq!(steered.plan.answers[&name("db.example")].reason, AllDownKept);
+    assert!(steered.out.is_empty(), "{:?}", steered.out);
+    // Once that fails as well, it is one, although the answer has not changed.
+    world.set_check(2, Check::Deep, refused_login());
+    let steered = world.steer(Some(&steered.plan));
+    assert_eq!((steered.events, steered.out), (vec![], [name("db.example")].into()));
+    let says: Vec<_> = world.outages(&["db.example"]).into_values().map(|outage| outage.says).collect();
+    assert_eq!(says, [["10.0.0.1 in z0: deep check: down", "10.0.0.2 in z1: deep check: down"]]);
 }

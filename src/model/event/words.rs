@@ -31,6 +31,7 @@ impl fmt::Display for EventKind {
                 write!(f, "{name}: {} -> {} ({reason}){}", list(from), list(to), words(outage.as_ref()))
             }
             Self::ReasonChanged { name, from, to, outage } => stays(f, name, [*from, *to], outage.as_ref()),
+            Self::Outage { name, addresses, outage } => lasts(f, name, addresses, outage),
             Self::FormerKept { name } => write!(f, "{name}: {FORMER_KEPT}"),
             Self::GonePutOff { endpoint } => write!(f, "{endpoint}: {GONE_PUT_OFF}"),
             Self::NameWithdrawn { name, why } => write!(f, "{name}: withdrawn ({})", withdrawal(*why)),
@@ -83,6 +84,10 @@ fn stays(
     outage: Option<&Outage>,
 ) -> fmt::Result {
     write!(f, "{name}: addresses stay, {from} -> {to}{}", words(outage))
+}
+
+fn lasts(f: &mut fmt::Formatter<'_>, name: &HostName, addresses: &[IpAddr], outage: &Outage) -> fmt::Result {
+    write!(f, "{name}: nothing answers as it should, stays on {}{}", list(addresses), words(Some(outage)))
 }
 
 fn words(outage: Option<&Outage>) -> String {

@@ -6,7 +6,7 @@ use super::schema::{
     AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReason,
     NameReport, Placed, State, StatusReport, When,
 };
-use crate::model::{AnswerReason, Check, HostName, Verdict};
+use crate::model::{AnswerReason, Check, FailureReason, HostName, Verdict};
 use crate::observe::text_table::{Cell, Page, Tone, count, head, reason_tone};
 
 /// Fewer days than these of a certificate are worth a word.
@@ -112,6 +112,9 @@ fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
             _ => format!("{} ({} check, {}): {}", f.reason, f.check, ago(&f.when), f.detail),
         });
     }
+    if fails_in_vain(address) {
+        notes.push("no name leaves it for that: no other address would mend it".to_owned());
+    }
     notes.extend(hold_ms.map(|ms| format!("on hold for {}", age(ms))));
     if *retired {
         notes.push("no longer given by any source".to_owned());
@@ -123,6 +126,14 @@ fn notes(address: &AddressReport, endpoint: &EndpointReport) -> String {
         notes.push("left the config".to_owned());
     }
     notes.join("; ")
+}
+
+/// True if it is down, and by nothing that moves a name: what a wrong password makes red stands beside a name that
+/// stays. An overload that lasts is another matter (`steer::shed`).
+fn fails_in_vain(address: &AddressReport) -> bool {
+    let in_vain = |reason: FailureReason| !reason.moves_a_name() && reason != FailureReason::Overloaded;
+    let mut down = address.checks.values().filter(|check| check.state == AddressState::Down.label());
+    address.state == AddressState::Down && down.all(|check| check.reason.is_some_and(in_vain))
 }
 
 fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
