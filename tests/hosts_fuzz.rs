@@ -85,11 +85,7 @@ fn identities() -> impl Strategy<Value = Identity> {
 }
 
 fn kept() -> impl Strategy<Value = LastGood> {
-    (identities(), answers(1), marks()).prop_map(|(identity, answers, marks)| LastGood {
-        identity,
-        answers,
-        zone_names: marks.zone_names,
-    })
+    (identities(), answers(1), marks()).prop_map(|(identity, answers, marks)| LastGood { identity, answers, marks })
 }
 
 fn files() -> impl Strategy<Value = Vec<u8>> {
@@ -130,8 +126,10 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
 }
 
 fn saved_block(kept: &LastGood) -> Vec<u8> {
-    let LastGood { identity, answers, zone_names } = kept;
-    let saved = serde_json::json!({ "format": 1, "identity": identity, "entries": answers, "zone_names": zone_names });
+    let LastGood { identity, answers, marks: Marks { zone_names, changed } } = kept;
+    let saved = serde_json::json!({
+        "format": 1, "identity": identity, "entries": answers, "zone_names": zone_names, "changed": changed
+    });
     serde_json::to_vec(&saved).unwrap()
 }
 

@@ -227,12 +227,11 @@ impl Core {
             self.told = Some(receipt.clone());
             actions.push(Action::Tell(receipt));
         }
-        let (identity, answers) = (&self.here.identity, &self.admitted.last.answers);
-        let zone_names = &self.admitted.marks.zone_names;
-        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.zone_names == *zone_names;
+        let Desired { last, marks, .. } = &self.admitted;
+        let (identity, answers) = (&self.here.identity, &last.answers);
+        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.marks == *marks;
         if self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {
-            let (identity, answers) = (identity.clone(), answers.clone());
-            let kept = LastGood { identity, answers, zone_names: zone_names.clone() };
+            let kept = LastGood { identity: identity.clone(), answers: answers.clone(), marks: marks.clone() };
             self.saved = Some(kept.clone());
             actions.push(Action::Save(kept));
         }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::core::LastGood;
 use crate::model::limits::ADDRESSES_A_NAME;
-use crate::model::{Answer, HostName, Identity};
-use crate::publish::hosts::block;
+use crate::model::{Answer, HostName, Identity, Wall};
+use crate::publish::hosts::block::{self, Marks};
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
@@ -36,6 +36,8 @@ struct SavedBlock {
     entries: BTreeMap<HostName, Answer>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     zone_names: BTreeSet<HostName>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    changed: BTreeMap<HostName, Wall>,
 }
 
 /// `policy.json`
@@ -114,7 +116,7 @@ fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Resul
 /// # Errors
 /// Why it can't be used.
 pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
-    let SavedBlock { format: _, identity, entries: answers, zone_names } = parse(bytes, BLOCK_FORMAT)?;
+    let SavedBlock { format: _, identity, entries: answers, zone_names, changed } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
     let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
     if let Some((name, a)) = bad {
@@ -122,7 +124,7 @@ pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
         let expected = format!("expected 1 to {ADDRESSES_A_NAME} addresses");
         return Err(format!("{name}: {expected}, found {found} and {standby} for standby"));
     }
-    Ok(LastGood { identity, answers, zone_names })
+    Ok(LastGood { identity, answers, marks: Marks { zone_names, changed } })
 }
 
 /// Reads the bytes of the last good policy.
@@ -144,8 +146,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> 
 
 /// Keeps the last known good (0600, synced).
 pub(crate) fn save_block(state_dir: &Path, kept: &LastGood) -> io::Result<()> {
-    let LastGood { identity, answers: entries, zone_names } = kept.clone();
-    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries, zone_names })
+    let LastGood { identity, answers: entries, marks: Marks { zone_names, changed } } = kept.clone();
+    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries, zone_names, changed })
 }
 
 /// Keeps the last good policy (0600, synced) in the state folder that it names.
@@ -185,7 +187,8 @@ mod tests {
         };
         let identity = Identity { machine_id: Some("m".into()), ..Identity::default() };
         let name: HostName = "a.x".parse().unwrap();
-        LastGood { identity, answers: [(name.clone(), answer)].into(), zone_names: [name].into() }
+        let marks = Marks { zone_names: [name.clone()].into(), changed: [(name.clone(), Wall(7))].into() };
+        LastGood { identity, answers: [(name, answer)].into(), marks }
     }
 
     #[test]
@@ -219,7 +222,7 @@ mod tests {
     fn a_last_known_good_from_before_there_was_an_identity_is_read() {
         let old = r#"{"format":1,"entries":{"a.x":{"addresses":["10.0.0.1"],"reason":"healthy"}}}"#;
         let kept = parse_block(old.as_bytes()).unwrap();
-        assert_eq!((kept.answers.len(), kept.identity, kept.zone_names.len()), (1, Identity::default(), 0));
+        assert_eq!((kept.answers.len(), kept.identity, kept.marks), (1, Identity::default(), Marks::default()));
     }
 
     #[test]

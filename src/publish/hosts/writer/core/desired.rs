@@ -44,7 +44,7 @@ impl Desired {
         let answers = match recalled {
             Recalled::Nothing | Recalled::Foreign(_) => BTreeMap::new(),
             Recalled::Own(kept) => {
-                marks.zone_names = kept.zone_names;
+                marks = kept.marks;
                 kept.answers
             }
             Recalled::InFile(block) => {

@@ -1,10 +1,10 @@
 //! Whose is it? (B12) A hand-over and a last known good count only on the machine that wrote them, a hand-over only in
 //! its boot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::{Answer, Handover, HostName, Identity, IdentityPart};
-use crate::publish::hosts::block::Block;
+use crate::publish::hosts::block::{Block, Marks};
 
 /// The machine and the boot that the writer runs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub struct LastGood {
     pub identity: Identity,
     /// Every name that was in force, with its standby addresses.
     pub answers: BTreeMap<HostName, Answer>,
-    /// Those of them that are a zone's own.
-    pub zone_names: BTreeSet<HostName>,
+    /// What else is known of them.
+    pub marks: Marks,
 }
 
 impl LastGood {

@@ -490,4 +490,16 @@ fn the_time_of_the_last_change_holds_on_until_the_addresses_change() {
     assert_eq!(takes(dated("10.0.0.1", None)), (Some(Wall(7)), 1), "the agent was started since");
     assert_eq!(takes(dated("10.0.0.1", Some(Wall(8)))), (Some(Wall(8)), 1), "a time rewrites nothing");
     assert_eq!(takes(dated("10.0.0.2", None)), (None, 2));
+    // A boot finds the file without a block: the time stands in the new one, too.
+    let times = w.saved.iter().map(|kept| kept.marks.changed.get(&name).copied());
+    assert!(times.eq([Some(Wall(7)), Some(Wall(8)), None]));
+    let mut again = World::new(Some(w.saved[1].clone()));
+    again.take(Input::Tick);
+    let Present::Whole(block) = &again.file else { panic!("{:?}", again.file) };
+    assert_eq!((block.entries[&name].changed, again.writes.len()), (Some(Wall(8)), 1));
+    again.take(dated("10.0.0.1", None));
+    assert_eq!((again.core.wanted().entries[&name].changed, again.writes.len()), (Some(Wall(8)), 1));
+    assert_eq!(again.saved, [], "what is kept is true yet");
+    again.take(dated("10.0.0.2", None));
+    assert_eq!((again.core.wanted().entries[&name].changed, again.writes.len()), (None, 2));
 }
