@@ -579,6 +579,26 @@ fn an_error_is_shown_however_many_warnings_there_are() {
     assert_eq!((complaints.complaints.len(), complaints.omitted), (Complaints::LIMIT, 102));
 }
 
+/// Labels of an admin's own are as good as ids, as long as the cloud has no say.
+#[test]
+fn a_host_may_be_in_a_zone_of_its_admins_own_name() {
+    let with = |host: &str, endpoint: &str| {
+        let text = format!("{host}{ENDPOINT}{endpoint}");
+        let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap_or_else(|c| panic!("{c}"));
+        (loaded.config.host.zone.map(|zone| zone.to_string()), loaded.warnings)
+    };
+    let own = "[host]\nzone = \"h\"\n";
+    let prefers = "steering = { prefer = \"local_zone\" }\n";
+    assert_eq!(with(own, ""), (Some("h".to_owned()), vec![]));
+    assert_eq!(with(own, prefers), (Some("h".to_owned()), vec![]));
+    assert_eq!(with("", ""), (None, vec![]));
+    let (_, warnings) = with("[host]\nzone = \"cn-hangzhou-h\"\n", prefers);
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert_eq!((warning.key.as_str(), warning.severity), ("endpoint.addresses", Severity::Warning));
+    let expected = "whole zone ids, since `prefer` asks for the local zone";
+    assert_eq!((warning.expected.as_str(), warning.found.as_str(), warning.line), (expected, "\"h\"", Some(5)));
+}
+
 #[test]
 fn endpoint_steering_is_laid_over_the_general_one() {
     let text = format!("{ENDPOINT}steering = {{ answers = \"one\" }}\n[steering]\nprefer = \"local_zone\"\n");

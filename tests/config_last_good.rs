@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use privatelinkd::config::last_good::{self, LastGoodConfig};
-use privatelinkd::config::{Config, CredentialsConfig, Environment, Loaded, from_texts, load};
+use privatelinkd::config::{Complaint, Config, CredentialsConfig, Environment, Loaded, Severity, from_texts, load};
 use privatelinkd::model::{Identity, Wall};
 use proptest::collection::vec;
 use proptest::option;
@@ -327,6 +327,68 @@ fn what_is_no_kept_config_is_refused_by_place() {
         message.ends_with("complaints about endpoint.private_dns on line 2, endpoint.private_dns on line 3"),
         "{message}"
     );
+}
+
+/// What later rules mind and an agent can run on costs no name its agent.
+#[test]
+fn slips_that_a_kept_config_is_older_than_are_warnings() {
+    const TEXT: &str = r#"
+        [host]
+        zone = "h"
+        [[endpoint]]
+        name = "a"
+        addresses = { i = "10.0.0.1" }
+        private_dns = ["db.example.com", "db.invalid"]
+        probe = { kind = "tcp", port = 9000 }
+        [[endpoint]]
+        name = "b"
+        addresses = { "cn-hangzhou" = "10.0.0.1" }
+        private_dns = ["db.example.com"]
+        probe = { kind = "tcp", port = 9001 }
+        [[endpoint]]
+        name = "c"
+        id = "ep-1"
+        domain = "ep-2.epsrv-3.cn-hangzhou.privatelink.aliyuncs.com"
+        private_dns = ["c.example.com"]
+    "#;
+    const SLIPS: [(&str, usize); 5] = [
+        ("host.zone", 3),
+        ("endpoint.private_dns", 7),
+        ("endpoint.addresses", 11),
+        ("endpoint.private_dns", 12),
+        ("endpoint.domain", 17),
+    ];
+    let all = |complaints: &[Complaint], severity| {
+        assert!(complaints.iter().all(|c| c.severity == severity), "{complaints:?}");
+        complaints.iter().map(|c| (c.key.clone(), c.line.unwrap())).collect::<Vec<_>>()
+    };
+    let slips = SLIPS.map(|(key, line)| (key.to_owned(), line));
+    let complaints = from_texts(&[("config.toml", TEXT)], &environment()).unwrap_err().complaints;
+    // Names that are refused are none that two ports could share.
+    let others: Vec<_> = slips.iter().filter(|slip| slip.1 != 12).cloned().collect();
+    assert_eq!(all(&complaints, Severity::Error), others);
+
+    let (state, _) = kept();
+    let path = state.path().join("config.json");
+    let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    file["left_out"] = serde_json::json!([]);
+    let mut keep = |text: &str| {
+        file["config"] = text.into();
+        fs::write(&path, file.to_string()).unwrap();
+    };
+    keep(TEXT);
+    let LastGoodConfig { loaded, without, .. } = recall(state.path());
+    assert_eq!(all(&loaded.warnings, Severity::Warning), slips);
+    assert_eq!(without, Vec::<String>::new());
+    assert_eq!(loaded.config.endpoints.len(), 3);
+    assert_eq!(loaded.config.host.zone, Some("h".parse().unwrap()));
+    let names: Vec<_> = loaded.config.endpoints.values().flat_map(|e| e.names.iter().map(|n| n.as_str())).collect();
+    assert_eq!(names, ["db.example.com", "db.invalid", "db.example.com", "c.example.com"]);
+    // What an agent can't run on is refused as ever.
+    keep(&TEXT.replace("db.invalid", "localhost"));
+    let expected =
+        "config.json: expected a configuration that holds, found complaints about endpoint.private_dns on line 7";
+    assert_eq!(refused(state.path()), expected);
 }
 
 #[test]

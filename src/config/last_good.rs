@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::complaint::{Complaint, Complaints};
+use super::complaint::{Complaint, Complaints, Severity};
 use super::facts::Environment;
 use super::loader::{self, Loaded};
 use super::redacted_config::RedactedConfig;
@@ -87,9 +87,9 @@ pub fn keep(state_dir: &Path, kept: RedactedConfig, here: Identity, saved: Wall)
 }
 
 /// The configuration that was kept, judged by the rules of this version; `None` if there is none. `here` is what this
-/// machine is known by. A probe that can't
-/// be set up any more, because a file that it names is missing or refused or because a header value was not kept,
-/// costs its endpoint the probe and no more. Blocks.
+/// machine is known by. A probe that can't be set up any more, because a file that it names is missing or refused or
+/// because a header value was not kept, costs its endpoint the probe and no more. A slip, which rules of before may not
+/// have known, is a warning (`CheckContext::slip`). Blocks.
 ///
 /// # Errors
 /// Why it can't be used, by place and never by content. A file that is not of this version is put aside as
@@ -141,8 +141,9 @@ fn places(complaints: &Complaints) -> String {
         let key = if key.is_empty() { "a table" } else { key };
         line.map_or_else(|| key.to_owned(), |line| format!("{key} on line {line}"))
     };
-    let all = complaints.complaints.len() + complaints.omitted;
-    let mut listed: Vec<_> = complaints.complaints.iter().take(SHOWN).map(place).collect();
+    let refused = || complaints.complaints.iter().filter(|complaint| complaint.severity == Severity::Error);
+    let all = refused().count() + complaints.omitted;
+    let mut listed: Vec<_> = refused().take(SHOWN).map(place).collect();
     if all > listed.len() {
         listed.push(format!("{} more", all - listed.len()));
     }

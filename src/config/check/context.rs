@@ -74,6 +74,14 @@ impl<'i> CheckContext<'i> {
         self.add(Finding::new(Severity::Warning, key, bad));
     }
 
+    /// Takes a slip down: what reads well and an agent can run on, and can't be meant. Who writes it is refused. A
+    /// configuration that was kept may be older than the rule: it is taken with a warning, since without it its names
+    /// have no agent.
+    pub(super) fn slip(&self, key: &str, bad: Bad) {
+        let severity = if self.world.left_out.is_some() { Severity::Warning } else { Severity::Error };
+        self.add(Finding::new(severity, key, bad));
+    }
+
     /// Does something, and hands out what it finds instead of taking it down.
     pub(super) fn aside<T>(&self, work: impl FnOnce() -> T) -> (T, Findings) {
         let before = self.findings.take();
@@ -99,6 +107,23 @@ impl<'i> CheckContext<'i> {
     pub(super) fn show(&self, label: &str, pattern: &str, node: Option<&Node>, origin: Option<&Origin>) {
         let origin = origin.map_or_else(|| "default".to_owned(), |origin| place(self.texts, origin));
         self.effective.borrow_mut().add(label, pattern, node, origin);
+    }
+}
+
+/// Where slips of a value go that is being read.
+pub(super) struct Slips<'c> {
+    pub(super) context: &'c CheckContext<'c>,
+    pub(super) key: String,
+}
+
+impl Slips<'_> {
+    /// The value, unless there is a slip in it that has to be refused ([`CheckContext::slip`]).
+    pub(super) fn weigh<T>(&self, value: T, slip: Option<Bad>) -> Read<T> {
+        match slip {
+            Some(bad) if self.context.world.left_out.is_none() => return Err(vec![bad]),
+            slip => slip.into_iter().for_each(|bad| self.context.slip(&self.key, bad)),
+        }
+        Ok(value)
     }
 }
 

@@ -7,6 +7,7 @@ use super::context::{Bad, CheckContext};
 use super::endpoint::{Draft, Place};
 use super::general::HostDraft;
 use super::hosts::HostsDraft;
+use super::slips;
 use crate::config::source_text::{quote, quote_path};
 use crate::model::limits::{ADDRESSES_A_NAME, NAMES_A_CONFIG, ZONES_AN_ENDPOINT};
 use crate::model::ranges::{self, BadAddress};
@@ -122,7 +123,7 @@ fn shared_places_have_one_port(drafts: &[&Draft], context: &CheckContext<'_>) {
                 let expected = format!("port {other_port}, as endpoint {of} has it for this name at the same address");
                 let help = "a name leads to the whole address, and a dead port would stay published while the other one \
                             answers: give each port a name of its own";
-                context.complain("endpoint.private_dns", name.bad(expected, format!("port {port}")).help(help));
+                context.slip("endpoint.private_dns", name.bad(expected, format!("port {port}")).help(help));
             }
         }
     }
@@ -192,6 +193,35 @@ fn refusal(address: IpAddr, hosts: &HostsDraft) -> Option<(String, &'static str)
             Some((format!("an address of an endpoint, not {what}"), help))
         }
         Ok(()) | Err(BadAddress::Outside) => None,
+    }
+}
+
+/// A host is in the zone of an address where both are written alike. That of the host may be a label of its admin's
+/// own, such as "h", where all addresses are fixed and some have it: what the cloud tells of a zone is a whole id.
+pub(super) fn host_zone(host: &HostDraft, drafts: &[Draft], context: &CheckContext<'_>) {
+    let enabled = || drafts.iter().filter(|d| d.enabled);
+    let zone = host.zone.as_ref();
+    if let Some((zone, help)) = zone.and_then(|zone| Some((zone, slips::part_of_a_zone(zone.value.as_str())?))) {
+        let labelled = enabled().any(|d| d.addresses.contains_key(&zone.value));
+        let found = enabled().find(|d| d.discovered);
+        let help = found.filter(|_| labelled).map_or(help, |draft| {
+            format!(
+                "the zones of endpoint {} are found, by their whole ids; write those everywhere",
+                draft.quoted_name()
+            )
+        });
+        if !labelled || found.is_some() {
+            context.slip("host.zone", zone.bad("a whole zone id", quote(zone.value.as_str())).help(help));
+        }
+        return;
+    }
+    for draft in enabled().filter(|d| d.prefers_the_local_zone()) {
+        let label = draft.addresses.iter().find(|(id, _)| slips::part_of_a_zone(id.as_str()).is_some());
+        if let Some((label, address)) = label.and_then(|(label, all)| Some((label, all.first()?))) {
+            let help = "this host's zone is never one that is written so, unless host.zone is";
+            let expected = "whole zone ids, since `prefer` asks for the local zone";
+            context.warn("endpoint.addresses", address.bad(expected, quote(label.as_str())).help(help));
+        }
     }
 }
 

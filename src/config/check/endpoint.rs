@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::context::{Bad, Located, Read, values};
+use super::context::{Bad, Located, Read, Slips, values};
 use super::probe::Around;
 use super::section::Section;
 use super::tls::NameFallback;
@@ -14,7 +14,7 @@ use crate::config::raw::{Node, Origin, Value};
 use crate::config::source_text::quote;
 use crate::config::types::{EndpointConfig, HostConfig};
 use crate::model::limits::ENDPOINTS_A_CONFIG;
-use crate::model::{EndpointId, EndpointName, FileSecret, HostName, ProbeSpec, Returns, Steering, ZoneId};
+use crate::model::{EndpointId, EndpointName, FileSecret, HostName, Prefer, ProbeSpec, Returns, Steering, ZoneId};
 
 /// What one `[[endpoint]]` says, with the places of what other rules look at.
 pub(super) struct Draft {
@@ -67,6 +67,11 @@ impl Draft {
         let domain = config.and_then(|c| c.domain.as_ref()).map(Place::Domain);
         let addresses = self.addresses.values().flatten().map(|a| Place::Address(a.value));
         addresses.chain(endpoint).chain(domain)
+    }
+
+    /// Whether its names prefer the addresses of the host's own zone.
+    pub(super) fn prefers_the_local_zone(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.steering.prefer == Prefer::LocalZone)
     }
 
     /// The port that is probed; `None` if nothing is.
@@ -125,7 +130,6 @@ pub(super) fn endpoints(root: &mut Section<'_>, shared: Shared) -> Vec<Draft> {
 fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -> Draft {
     section.label_by("name");
     let at = section.at.clone();
-    let world = section.context.world;
     let name = section.required("name", |n| read::name::<EndpointName>(n, "a label")).map(|l| l.value);
     let enabled = section.value("enabled", read::boolean).unwrap_or(true);
     let without_domain = !section.has("domain");
@@ -135,13 +139,13 @@ fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -
         section.report_absence("addresses", "`id`, `domain` or `addresses`", Some(HELP));
     }
     let id = section.value("id", read::endpoint_id);
-    let domain = section.read("domain", read::host_name);
+    let domain = section.read_weighed("domain", read::host_name);
     if let (Some(id), Some(domain)) = (&id, &domain) {
         refuse_domain_of_another(id, domain, &section);
     }
     let publish_domain = section.read("publish_domain", read::boolean);
-    let addresses = section.value("addresses", addresses).unwrap_or_default();
-    let names = section.read("private_dns", |n| read::list(n, |n| names::published(n, world.environment)));
+    let addresses = section.read_weighed("addresses", addresses).map(|l| l.value).unwrap_or_default();
+    let names = section.read_weighed("private_dns", |n, slips| read::list(n, |n| names::published(n, slips)));
     let priority = section.value("priority", |n| read::integer::<i32>(n, i32::MIN.into()..=i32::MAX.into()));
     let zones = section.sections("zone").into_iter().filter_map(zone).collect::<Vec<_>>();
     let fallback = match (names.as_ref().map(|n| n.value.first().or(domain.as_ref())), &domain) {
@@ -156,7 +160,7 @@ fn endpoint(mut section: Section<'_>, Shared { steering, fleet_size }: Shared) -
         names.extend(domain_to_publish(&section, &publish, discovered, domain.as_ref()));
     }
     let who = name.as_ref().filter(|_| enabled);
-    let (probe, probe_kind) = match world.left_out {
+    let (probe, probe_kind) = match section.context.world.left_out {
         Some(left_out) => spare_probe(&mut section, &around, who, left_out),
         None => optional_probe(&mut section, &around),
     };
@@ -193,11 +197,15 @@ fn domain_to_publish(
         section.complain("publish_domain", publish.bad("`domain` or `id` beside it", "none"));
     }
     let domain = domain?;
-    let Some((expected, help)) = names::refusal(&domain.value, section.context.world.environment) else {
-        return Some(domain.clone());
-    };
-    section.complain("domain", domain.bad(expected, quote(domain.value.as_str())).help(help));
-    None
+    let refusal = names::refusal(&domain.value, section.context.world.environment);
+    let Some(names::Refusal { expected, help, is_slip }) = refusal else { return Some(domain.clone()) };
+    let bad = domain.bad(expected, quote(domain.value.as_str())).help(help);
+    if is_slip {
+        section.context.slip("endpoint.domain", bad)
+    } else {
+        section.complain("domain", bad)
+    }
+    is_slip.then(|| domain.clone())
 }
 
 /// Complains of a domain that begins with the id of another endpoint than `id`: what both give would be published
@@ -209,7 +217,7 @@ fn refuse_domain_of_another(id: &EndpointId, domain: &Located<HostName>, section
         let expected = format!("the domain of endpoint {}, as `id` says", quote(id.as_str()));
         let found = format!("{}, which is that of another one", quote(domain.value.as_str()));
         let help = "take the wrong one of the two away: what both of them give is published together";
-        section.complain("domain", domain.bad(expected, found).help(help));
+        section.context.slip("endpoint.domain", domain.bad(expected, found).help(help));
     }
 }
 
@@ -249,12 +257,12 @@ fn spare_probe(
     })
 }
 
-fn addresses(node: &Node) -> Read<Addresses> {
+fn addresses(node: &Node, slips: &Slips<'_>) -> Read<Addresses> {
     const EXPECTED: &str = "a table of zone id to address, such as { \"cn-hangzhou-h\" = \"10.0.1.15\" }";
     let table = node.table().filter(|t| !t.is_empty()).ok_or_else(|| vec![Bad::new(EXPECTED, node)])?;
     let (mut all, mut complaints) = (Addresses::new(), Vec::new());
     for (zone, node) in read::named_values(table) {
-        match read::both(read::zone_id(&zone), addresses_of_zone(node)) {
+        match read::both(read::zone_id(&zone, slips), addresses_of_zone(node)) {
             Ok((zone, addresses)) => drop(all.insert(zone, addresses)),
             Err(more) => complaints.extend(more),
         }
@@ -275,9 +283,10 @@ fn addresses_of_zone(node: &Node) -> Read<Vec<Located<IpAddr>>> {
 
 fn zone(mut section: Section<'_>) -> Option<(Located<ZoneId>, Vec<Located<HostName>>)> {
     section.label_by("id");
-    let environment = section.context.world.environment;
-    let id = section.required("id", read::zone_id);
-    let names = section.required("private_dns", |n| read::filled_list(n, |n| names::published(n, environment)));
+    let slips = section.slips("id");
+    let id = section.required("id", |n| read::zone_id(n, &slips));
+    let slips = section.slips("private_dns");
+    let names = section.required("private_dns", |n| read::filled_list(n, |n| names::published(n, &slips)));
     section.finish();
     Some((id?, names.map(|n| n.value).unwrap_or_default()))
 }

@@ -9,19 +9,20 @@ use super::section::Section;
 use crate::config::keys;
 use crate::config::raw::Node;
 use crate::config::types::{HostConfig, LogConfig, MetricsConfig};
-use crate::model::{Answers, Damping, HostName, Prefer, Steering};
+use crate::model::{Answers, Damping, HostName, Prefer, Steering, ZoneId};
 use crate::model::{LogFormat, LogLevel, LogTarget};
 
-/// `[host]`, with the places of its folders.
+/// `[host]`, with the places of its zone and its folders.
 pub(super) struct HostDraft {
     pub(super) config: HostConfig,
+    pub(super) zone: Option<Located<ZoneId>>,
     pub(super) state_dir: Located<PathBuf>,
     pub(super) run_dir: Located<PathBuf>,
 }
 
 /// `[host]`
 pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
-    let zone = section.value("zone", read::zone_id_of_host);
+    let zone = section.read_weighed("zone", read::zone_id);
     let region = section.value("region", |n| cloud_id(n, "", "a region id such as \"cn-hangzhou\""));
     let vpc_id = section.value("vpc_id", |n| cloud_id(n, "vpc-", "a VPC id that begins with \"vpc-\""));
     let instance_id = section.value("instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
@@ -31,7 +32,7 @@ pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
     section.finish();
     let (state_dir, run_dir) = (state_dir?, run_dir?);
     let config = HostConfig {
-        zone,
+        zone: zone.as_ref().map(|zone| zone.value.clone()),
         region,
         vpc_id,
         instance_id,
@@ -40,7 +41,7 @@ pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
         // A wrong one is complained of, and is nothing to the hosts writer.
         fleet_size: fleet_size.unwrap_or(1),
     };
-    Some(HostDraft { config, state_dir, run_dir })
+    Some(HostDraft { config, zone, state_dir, run_dir })
 }
 
 fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {

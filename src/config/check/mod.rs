@@ -114,6 +114,9 @@ impl Drafts {
     /// Rules that concern the agent alone.
     fn check_probes_and_addresses(&self, context: &CheckContext<'_>) {
         cross::endpoints(&self.endpoints, context);
+        if let Some(host) = &self.host {
+            cross::host_zone(host, &self.endpoints, context);
+        }
         if let Some(hosts) = &self.hosts {
             cross::addresses(&self.endpoints, hosts, context);
             room::names(&self.endpoints, hosts, context);

@@ -1,6 +1,6 @@
 //! Names that may be published, and those that must not be.
 
-use super::context::{Bad, Read};
+use super::context::{Bad, Read, Slips};
 use super::read;
 use crate::config::facts::Environment;
 use crate::config::raw::Node;
@@ -17,38 +17,49 @@ const NEVER_HOSTS: [(&str, &str); 3] = [
     ("invalid", "names under invalid never exist (RFC 6761), and resolvers answer so without asking"),
 ];
 
+/// Why a name must not be steered, or can't be meant to be.
+pub(super) struct Refusal {
+    pub(super) expected: &'static str,
+    pub(super) help: &'static str,
+    /// It does no harm ([`super::context::CheckContext::slip`]).
+    pub(super) is_slip: bool,
+}
+
 /// A name that this host's names may be: see [`refusal`].
-pub(super) fn published(node: &Node, environment: &Environment) -> Read<HostName> {
+pub(super) fn published(node: &Node, slips: &Slips<'_>) -> Read<HostName> {
     if node.text().is_some_and(|t| t.contains('*')) {
         let bad = Bad::new("a whole host name", node).help("a hosts file knows no wildcards; list each name");
         return Err(vec![bad]);
     }
-    let name = read::host_name(node)?;
-    match refusal(&name, environment) {
-        None => Ok(name),
-        Some((expected, help)) => Err(vec![Bad::new(expected, node).help(help)]),
+    let name = read::host_name(node, slips)?;
+    let refusal = refusal(&name, slips.context.world.environment);
+    let bad = |Refusal { expected, help, .. }: &Refusal| Bad::new(*expected, node).help(*help);
+    match refusal {
+        Some(hard) if !hard.is_slip => Err(vec![bad(&hard)]),
+        slip => slips.weigh(name, slip.as_ref().map(bad)),
     }
 }
 
-/// Why a name must not be steered, if so: what is expected, and why.
-pub(super) fn refusal(name: &HostName, environment: &Environment) -> Option<(&'static str, &'static str)> {
+/// What is expected in place of a name, and why, if it is refused.
+pub(super) fn refusal(name: &HostName, environment: &Environment) -> Option<Refusal> {
     let text = name.as_str();
+    let refuse = |expected, help| Some(Refusal { expected, help, is_slip: false });
     if text == "localhost" || text.ends_with(".localhost") {
-        return Some(("a name of the endpoint", "localhost is this host itself"));
+        return refuse("a name of the endpoint", "localhost is this host itself");
     }
     if environment.hostname.as_ref() == Some(name) {
-        return Some(("a name of the endpoint", "this is the host's own name"));
+        return refuse("a name of the endpoint", "this is the host's own name");
     }
     let lies_in = |domain: &str| text.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     if let Some((_, why)) = NEVER_HOSTS.iter().find(|(domain, _)| lies_in(domain)) {
-        return Some(("a name of a server", why));
+        return Some(Refusal { expected: "a name of a server", help: why, is_slip: true });
     }
     if name.is_single_label() {
-        return Some(("a name with at least one dot", "a single label means another host in each search domain"));
+        return refuse("a name with at least one dot", "a single label means another host in each search domain");
     }
     if is_api_host(text) {
         let help = "the agent asks this host of the cloud's API where your endpoints are; steered, it would cut us off";
-        return Some(("a name of the endpoint", help));
+        return refuse("a name of the endpoint", help);
     }
     None
 }

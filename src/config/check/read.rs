@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::context::{Bad, Located, Read};
+use super::context::{Bad, Located, Read, Slips};
 use super::slips;
 use crate::config::keys;
 use crate::config::raw::{Node, Origin, Table, Value, written_order};
@@ -143,24 +143,13 @@ fn helped<T>(read: Read<T>, node: &Node, help: fn(&str) -> Option<String>) -> Re
 }
 
 /// A zone id.
-pub(super) fn zone_id(node: &Node) -> Read<ZoneId> {
+pub(super) fn zone_id(node: &Node, slips: &Slips<'_>) -> Read<ZoneId> {
     if node.text() == Some("unknown") {
         return bad("a zone id; \"unknown\" is our word for zones without one", node);
     }
     let zone: ZoneId = name(node, "a zone id")?;
-    match slips::region_for_zone(zone.as_str()) {
-        Some(help) => Err(vec![Bad::new("a zone id, not a region's", node).help(help)]),
-        None => Ok(zone),
-    }
-}
-
-/// The zone id of a host, which the cloud's own ids are compared with.
-pub(super) fn zone_id_of_host(node: &Node) -> Read<ZoneId> {
-    let zone = zone_id(node)?;
-    match slips::part_of_a_zone(zone.as_str()) {
-        Some(help) => Err(vec![Bad::new("a whole zone id", node).help(help)]),
-        None => Ok(zone),
-    }
+    let slip = slips::region_for_zone(zone.as_str()).map(|help| Bad::new("a zone id, not a region's", node).help(help));
+    slips.weigh(zone, slip)
 }
 
 /// The cloud's id of an endpoint.
@@ -169,15 +158,14 @@ pub(super) fn endpoint_id(node: &Node) -> Read<EndpointId> {
 }
 
 /// A host name, no address.
-pub(super) fn host_name(node: &Node) -> Read<HostName> {
+pub(super) fn host_name(node: &Node, slips: &Slips<'_>) -> Read<HostName> {
     let name: HostName = helped(name(node, "a host name"), node, slips::host_name)?;
     if is_address(name.as_str()) {
         return bad("a host name, not an address", node);
     }
-    match slips::id_for_host_name(name.as_str()) {
-        Some(help) => Err(vec![Bad::new("the host name of an endpoint", node).help(help)]),
-        None => Ok(name),
-    }
+    let id = slips::id_for_host_name(name.as_str());
+    let slip = id.map(|help| Bad::new("the host name of an endpoint", node).help(help));
+    slips.weigh(name, slip)
 }
 
 /// True for names that resolvers take for addresses: those that end in a label of digits.

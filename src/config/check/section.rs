@@ -1,6 +1,6 @@
 //! A table that is taken apart key by key: what no rule read is an unknown key.
 
-use super::context::{Bad, CheckContext, Located, Read};
+use super::context::{Bad, CheckContext, Located, Read, Slips};
 use crate::config::complaint::Severity;
 use crate::config::findings::{About, Finding};
 use crate::config::keys::{self, join};
@@ -118,6 +118,16 @@ impl<'c> Section<'c> {
         self.read(name, read).map(|located| located.value)
     }
 
+    /// As [`Section::read`], for what may be read and be a slip.
+    pub(super) fn read_weighed<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&Node, &Slips<'_>) -> Read<T>,
+    ) -> Option<Located<T>> {
+        let slips = self.slips(name);
+        self.read(name, |node| read(node, &slips))
+    }
+
     /// As [`Section::value`], but `default`, if there is one, where the value is absent.
     pub(super) fn value_or<T>(
         &mut self,
@@ -147,6 +157,11 @@ impl<'c> Section<'c> {
     /// Complains of the value of `name`.
     pub(super) fn complain(&self, name: &str, bad: Bad) {
         self.context.complain(&self.key(name), bad);
+    }
+
+    /// Where slips in the value of `name` go.
+    pub(super) fn slips(&self, name: &str) -> Slips<'c> {
+        Slips { context: self.context, key: self.key(name) }
     }
 
     /// Warns of the value of `name`.

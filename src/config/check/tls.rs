@@ -56,7 +56,7 @@ fn server_name(section: &mut Section<'_>, fallback: &NameFallback) -> Option<Hos
         let help = "it is the first of private_dns, else the domain: give one of them";
         section.report_missing("server_name", Some(help));
     }
-    let written = section.value("server_name", read::host_name);
+    let written = section.read_weighed("server_name", read::host_name).map(|l| l.value);
     match fallback {
         NameFallback::Name(name) if absent => {
             section.show_derived("server_name", &quote(name.as_str()), "from private_dns or domain");
