@@ -57,7 +57,8 @@ impl Control {
         loop {
             self.beat.now();
             self.keep().await;
-            self.secret_files.follow(self.sources.secrets()).await;
+            let unwatched = self.secret_files.follow(self.sources.secrets()).await;
+            unwatched.into_iter().for_each(|what| self.tell(EventKind::NotWatched { what }));
             tokio::select! {
                 // Told to stop.
                 () = token.cancelled() => break,

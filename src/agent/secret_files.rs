@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::sys::atomic_file::parent;
 use crate::sys::dir_watch::{Changes, DirWatch};
+use crate::sys::heartbeat::LOOK;
+use crate::sys::tell_once::TellOnce;
 
 /// How long nothing may have happened before a file is read: half a secret would be a wrong one. At most, since others
 /// may write in the same folder all the time.
@@ -22,6 +24,7 @@ const MOST_LINKS: usize = 40;
 pub(super) struct SecretFiles {
     folders: BTreeSet<PathBuf>,
     watch: Option<DirWatch>,
+    told: TellOnce,
     stirred: Option<Stirred>,
 }
 
@@ -33,8 +36,8 @@ struct Stirred {
 }
 
 impl SecretFiles {
-    /// From now on these.
-    pub(super) async fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) {
+    /// From now on these. Says why they can't be watched, once.
+    pub(super) async fn follow<'a>(&mut self, files: impl Iterator<Item = &'a Path>) -> Option<String> {
         let files: Vec<PathBuf> = files.map(Path::to_owned).collect();
         let watched = self.watch.as_ref().is_some_and(|watch| !watch.is_broken());
         let known = self.folders.clone();
@@ -47,12 +50,15 @@ impl SecretFiles {
             }
             // One that can't be watched must not keep the others from it.
             let there = folders.iter().filter(|folder| folder.is_dir()).map(|folder| folder.join("*"));
-            let watch = if folders.is_empty() { None } else { DirWatch::new(there).ok() };
+            let watch = if folders.is_empty() { Ok(None) } else { DirWatch::new(there).map(Some) };
             Some((folders, watch))
         };
-        if let Ok(Some((folders, watch))) = tokio::task::spawn_blocking(look).await {
-            (self.folders, self.watch) = (folders, watch);
-        }
+        let Ok(Some((folders, watch))) = tokio::task::spawn_blocking(look).await else { return None };
+        let (watch, fault) = watch.map_or_else(|why| (None, Some(why)), |watch| (watch, None));
+        (self.folders, self.watch) = (folders, watch);
+        let why = self.told.new_fault(fault)?;
+        let every = LOOK.as_secs();
+        Some(format!("the folders of secret files can't be watched: {why}; they are looked at every {every} s instead"))
     }
 
     /// Waits until something has happened and has come to rest. May be dropped at any time without losing it.

@@ -227,6 +227,11 @@ pub enum EventKind {
         /// Which lock, and why.
         what: String,
     },
+    /// Files can't be watched, and are polled.
+    NotWatched {
+        /// Which, why, and how often they are looked at instead.
+        what: String,
+    },
     /// State could not be saved.
     StateNotSaved {
         /// Why.
@@ -361,6 +366,7 @@ impl EventKind {
             Self::CacheForeign { .. } => ("cache_foreign", Us, Warning),
             Self::CacheUnusable { .. } => ("cache_unusable", Us, Warning),
             Self::NotLocked { .. } => ("not_locked", Us, Warning),
+            Self::NotWatched { .. } => ("not_watched", Us, Warning),
             Self::StateNotSaved { .. } => ("state_not_saved", Us, Error),
             Self::StateSaved => ("state_saved", Us, Info),
             Self::Published { .. } => ("published", Outsider, Info),

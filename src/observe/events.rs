@@ -212,6 +212,7 @@ mod tests {
             EventKind::LeftOut { endpoint: target().endpoint, source, what: "x".to_owned() },
             EventKind::EndpointGone { endpoint: target().endpoint },
             EventKind::NotLocked { what: "agent.lock: can't be locked: x".to_owned() },
+            EventKind::NotWatched { what: "x can't be watched".to_owned() },
             EventKind::StateNotSaved { error: error.clone() },
             EventKind::StateSaved,
             EventKind::Published { publisher, names: 1 },

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use nix::errno::Errno;
 use notify::event::{EventKind, ModifyKind, RenameMode};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use super::atomic_file::parent;
@@ -84,21 +85,21 @@ impl DirWatch {
     /// name is any file of its folder.
     ///
     /// # Errors
-    /// A folder is not there, the kernel's limit of watches or of inotify instances is used up
+    /// Why, in words: a folder is not there, the kernel's limit of watches or of inotify instances is used up
     /// (`fs.inotify.max_user_*`), or there are more files than [`Changes::MAX_FILES`]. Who wants a watch polls instead.
-    pub fn new<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> notify::Result<Self> {
+    pub fn new<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Self, String> {
         // Events carry absolute paths.
         let absolute = |f: P| std::path::absolute(f.as_ref()).unwrap_or_else(|_| f.as_ref().to_owned());
         let files: Vec<PathBuf> = files.into_iter().map(absolute).collect();
         if files.len() > Changes::MAX_FILES {
-            return Err(notify::Error::generic("more files than one watch tells apart"));
+            return Err(format!("{} files are more than one watch tells apart", files.len()));
         }
         let dirs: BTreeSet<PathBuf> = files.iter().map(|f| parent(f)).collect();
         let shared = Arc::new(Shared::default());
         let sink = Sink { shared: Arc::clone(&shared), files, dirs: dirs.clone() };
-        let mut watcher = notify::recommended_watcher(move |event| sink.note(event))?;
+        let mut watcher = notify::recommended_watcher(move |event| sink.note(event)).map_err(|e| in_words(&e))?;
         for dir in &dirs {
-            watcher.watch(dir, RecursiveMode::NonRecursive)?;
+            watcher.watch(dir, RecursiveMode::NonRecursive).map_err(|e| in_words(&e))?;
         }
         Ok(Self { shared, _watcher: watcher })
     }
@@ -119,6 +120,17 @@ impl DirWatch {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.shared.broken.load(Ordering::Acquire)
+    }
+}
+
+/// Names the limit that an admin would raise.
+fn in_words(error: &notify::Error) -> String {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => "the kernel's limit of watches is used up (fs.inotify.max_user_watches)".to_owned(),
+        ErrorKind::Io(e) if e.raw_os_error() == Some(Errno::EMFILE as i32) => {
+            "the limit of inotify instances or of open files is used up (fs.inotify.max_user_instances)".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -247,6 +259,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("none");
         assert!(DirWatch::new([missing.join("a")]).is_err());
-        assert!(DirWatch::new((0..33).map(|_| "a")).is_err());
+        let too_many = DirWatch::new((0..33).map(|_| "a")).err();
+        assert_eq!(too_many.as_deref(), Some("33 files are more than one watch tells apart"));
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_is_named() {
+        let watches = in_words(&notify::Error::new(ErrorKind::MaxFilesWatch));
+        assert!(watches.ends_with("(fs.inotify.max_user_watches)"), "{watches}");
+        let io = |errno: Errno| in_words(&notify::Error::io(std::io::Error::from(errno)));
+        assert!(io(Errno::EMFILE).ends_with("(fs.inotify.max_user_instances)"));
+        assert_eq!(io(Errno::EACCES), "Permission denied (os error 13)");
     }
 }

@@ -48,7 +48,7 @@ impl fmt::Display for EventKind {
             Self::CacheLoaded { names } => write!(f, "last known good loaded, names: {names}"),
             Self::CacheForeign { part } => write!(f, "state on disk is another machine's ({part} differs): not used"),
             Self::CacheUnusable { error } => write!(f, "state on disk can't be used, kept aside: {error}"),
-            Self::NotLocked { what } => write!(f, "{what}"),
+            Self::NotLocked { what } | Self::NotWatched { what } => write!(f, "{what}"),
             Self::StateNotSaved { error } => write!(f, "state not saved, it is tried again: {error}"),
             Self::StateSaved => f.write_str("state is saved again"),
             Self::Published { publisher, names } => write!(f, "{publisher}: written, names in force: {names}"),

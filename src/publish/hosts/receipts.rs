@@ -39,7 +39,7 @@ impl ReceiptFollower {
     /// cancelled. A receipt that can't be read leaves the last one in force, and is told once.
     pub async fn run(mut self, receipts: watch::Sender<Receipts>, events: EventSender, token: CancellationToken) {
         let mut watcher = FileWatcher::new(vec![handover::receipt_path(&self.run_dir)]).await;
-        let mut told = TellOnce::default();
+        let (mut told, mut unwatched) = (TellOnce::default(), TellOnce::default());
         // The one that is there already may be a dead writer's: it has as long as any to show life.
         receipts.send_modify(|receipts| {
             let hosts = receipts.state_mut(HostsPublisher::NAME);
@@ -55,7 +55,11 @@ impl ReceiptFollower {
             };
             let failed = told.new_fault(error);
             let failed = failed.map(|error| EventKind::PublishFailed { publisher: HostsPublisher::NAME, error });
-            kinds.into_iter().chain(failed).for_each(|kind| events.tell(self.clock.now(), kind));
+            let unwatched = unwatched.new_fault(watcher.fault());
+            let unwatched = unwatched.map(|why| EventKind::NotWatched {
+                what: format!("the folder of the hosts writer's receipt can't be watched: {why}"),
+            });
+            kinds.into_iter().chain(failed).chain(unwatched).for_each(|kind| events.tell(self.clock.now(), kind));
             tokio::select! {
                 biased;
                 () = token.cancelled() => return,

@@ -137,6 +137,8 @@ impl<P: PolicySource> Writer<P> {
 
     /// Ends a turn, whatever began it: does what time brings.
     async fn turn(&mut self) {
+        self.faults.tell("watching the agent's folder", self.agent.fault());
+        self.faults.tell("watching the hosts file", self.hosts.fault());
         let now = self.now();
         if now >= self.next_tick {
             self.next_tick = now.after(TICK);

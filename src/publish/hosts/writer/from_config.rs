@@ -80,6 +80,7 @@ impl FromConfig {
 
     /// The folder of drop-ins may come and go.
     async fn follow_folders(&mut self) {
+        self.faults.tell("watching the config", self.watcher.fault());
         let folder = drop_ins(&self.path);
         let there = blocking(move || folder.is_dir()).await;
         if there != self.watches_drop_ins {
