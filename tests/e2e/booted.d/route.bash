@@ -230,6 +230,26 @@ all_restarted() {
     untouched
 }
 
+# Stopped while it waits for a stub that serves nothing, it has not failed.
+stopped_while_it_waits() {
+    local result
+    inside systemctl stop "$route"
+    inside systemctl kill -s STOP --kill-who=main "$agent"
+    inside systemctl start --no-block "$route"
+    within 3 waits
+    inside systemctl stop "$route"
+    result="$(property "$route" Result) $(property "$route" ActiveState)"
+    inside systemctl kill -s CONT --kill-who=main "$agent"
+    expect 'its end' 'success inactive' "$result"
+    inside systemctl start "$route"
+    within 30 registered resolved "$ledger" "$orders"
+    within 10 names_by_dns
+}
+
+waits() {
+    expect "$route" start "$(property "$route" SubState)"
+}
+
 names_follow() {
     settings_file 50-ledger.toml <<CONFIG
 [[endpoint]]
@@ -330,6 +350,7 @@ scene_route() {
     check "$1: the agent stops and starts: the names go and come, others never fail" agent_stopped
     check "$1: the agent is killed: the names go and come, others never fail" agent_killed
     check "$1: agent, resolver and registration restart" all_restarted
+    check "$1: stopped while it waits, the registration has not failed" stopped_while_it_waits
     check "$1: names that leave or enter the config leave or enter the resolver" names_follow
     check "$1: a new plan is followed without a reload" plan_followed
     check "$1: switched off and on by a reload" switched_off
