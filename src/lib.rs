@@ -88,7 +88,7 @@
 //! | plan | the answers of all names; equal inputs give equal plans |
 //! | retired | of an address: no source gives it any more; it stays until another one has proved itself |
 //! | gone | of an endpoint: the cloud's API lacks it, twice |
-//! | verdict | what a publisher says of a name: published, pending, shadowed, refused … |
+//! | verdict | what a publisher says of a name: published, pending, shadowed, unreadable, refused … |
 //! | receipt | what a publisher did with a plan |
 //! | last known good | what is used after a start until something newer is known |
 //! | event | a thing that happened, with its time: the source of log lines and of the history in `status` |

@@ -140,7 +140,7 @@ fn saved_policy(policy: &HostsPolicy) -> Vec<u8> {
 /// The sign of life that was left at this time of the wall clock.
 fn sign(millis: u64) -> LifeFile {
     let at = (i64::try_from(millis / 1000).unwrap(), 0);
-    LifeFile(FileStamp { file: (0, millis), size: 0, modified: at, changed: at })
+    LifeFile(FileStamp { file: (0, millis), modified: at, changed: at, ..FileStamp::default() })
 }
 
 fn hand_over(plan: &Plan) -> Handover {

@@ -1,4 +1,6 @@
 //! The writer's loop on real files, and the way of a plan from the publisher to the receipt.
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,6 +107,22 @@ async fn what_is_wrong_is_told_and_the_block_stays() {
     std::fs::write(host.hosts(), [FOREIGN, b"\n1.1.1.1 other A.X\n"].concat()).unwrap();
     let shadowed = |r: Receipt| r.names[&"a.x".parse().unwrap()] == Verdict::Shadowed;
     until("shadowed", || host.receipt().is_some_and(shadowed)).await;
+    writer.stop().await;
+}
+
+#[tokio::test]
+async fn a_hosts_file_that_serves_only_root_is_told_and_keeps_its_mode() {
+    let host = Host::new();
+    let set_mode = |mode| std::fs::set_permissions(host.hosts(), Permissions::from_mode(mode)).unwrap();
+    set_mode(0o640);
+    let writer = host.start();
+    host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
+    let says = |verdict| host.receipt().is_some_and(|r| r.names.get(&"a.x".parse().unwrap()) == Some(&verdict));
+    until("unreadable", || says(Verdict::Unreadable)).await;
+    assert!(host.text().contains("\n10.0.0.1 a.x\n"));
+    assert_eq!(std::fs::metadata(host.hosts()).unwrap().permissions().mode() & 0o7777, 0o640);
+    set_mode(0o644);
+    until("for all users", || says(Verdict::Published)).await;
     writer.stop().await;
 }
 

@@ -155,7 +155,7 @@ const CREDENTIALS: [Case; 3] = [
 
 #[test]
 fn each_thing_that_is_not_well_is_said_once() {
-    let cases: [Case; 16] = [
+    let cases: [Case; 17] = [
         (
             |s| set_target(s, &key(0, 1), down(FailureReason::Timeout, "no answer")),
             "10.0.1.10 in cn-hangzhou-i is down: timeout: no answer",
@@ -181,6 +181,11 @@ fn each_thing_that_is_not_well_is_said_once() {
         ),
         (|s| receipt(s).in_conflict = true, "/etc/hosts: somebody keeps removing our block", false),
         (|s| verdict(s, Verdict::Shadowed), "gw-orders.example.com is shadowed", false),
+        (
+            |s| verdict(s, Verdict::Unreadable),
+            "/etc/hosts: not every user may read it, and its names serve only those who may: chmod o+r /etc/hosts",
+            false,
+        ),
         (|s| verdict(s, Verdict::Refused), "gw-orders.example.com is refused", false),
         (|s| verdict(s, Verdict::Pending), "not in sync: 1 name is not written", false),
         (|s| Arc::make_mut(&mut s.config).last_reload_ok = false, "the config was refused", true),

@@ -172,6 +172,9 @@ fn sentence(receipt: &Receipt) -> String {
     match (receipt.in_conflict, with(Verdict::AgentLost), with(Verdict::Pending)) {
         (true, ..) => "degraded: somebody keeps removing the block".to_owned(),
         (false, 1.., _) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
+        (false, 0, 0) if with(Verdict::Unreadable) > 0 => {
+            format!("degraded: {names} published in a file that not every user may read")
+        }
         (false, 0, 0) => format!("{names} published, {}", count(receipt.writes, "write")),
         (false, 0, n) => format!("{n} of {names} not written yet"),
     }
@@ -211,6 +214,8 @@ mod tests {
         assert_eq!(said(&[Verdict::Published, Verdict::Shadowed]), "2 names published, 3 writes");
         let once = Receipt { writes: 1, ..receipt(&[Verdict::Published]) };
         assert_eq!(sentence(&once), "1 name published, 1 write");
+        let unreadable = "degraded: 1 name published in a file that not every user may read";
+        assert_eq!(said(&[Verdict::Unreadable]), unreadable);
         assert_eq!(said(&[Verdict::Published, Verdict::Pending]), "1 of 2 names not written yet");
         assert!(said(&[Verdict::AgentLost]).contains("no sign of life"));
         let failed = Receipt {

@@ -131,6 +131,9 @@ worded! {
         Pending = "pending",
         /// In force, but another line for the same name stands before ours or beside it.
         Shadowed = "shadowed",
+        /// In force, but not every user of this host may read the file. Every name in force has this verdict then,
+        /// unless a graver one holds.
+        Unreadable = "unreadable",
         /// In force with its standby addresses, if it has any, because the agent gave no sign of life (B17). Every name
         /// in force has this verdict meanwhile, unless a graver one holds.
         AgentLost = "agent_lost",

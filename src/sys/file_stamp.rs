@@ -16,6 +16,8 @@ pub struct FileStamp {
     pub modified: (i64, i64),
     /// When its content or its metadata was changed, likewise.
     pub changed: (i64, i64),
+    /// Its permissions.
+    pub mode: u32,
 }
 
 impl FileStamp {
@@ -33,6 +35,7 @@ impl From<&Metadata> for FileStamp {
             size: m.size(),
             modified: (m.mtime(), m.mtime_nsec()),
             changed: (m.ctime(), m.ctime_nsec()),
+            mode: m.mode() & 0o7777,
         }
     }
 }

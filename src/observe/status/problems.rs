@@ -38,8 +38,8 @@ pub fn healthy(snapshot: &Snapshot) -> Result<(), Vec<String>> {
     none(stages(snapshot))
 }
 
-/// Is the plan published, with nothing that shadows it, and no name's first address awaited? If not: why, a sentence
-/// each.
+/// Is the plan published where every user may read it, with nothing that shadows it, and no name's first address
+/// awaited? If not: why, a sentence each.
 ///
 /// # Errors
 /// The sentences.
@@ -112,6 +112,11 @@ fn publishing(snapshot: &Snapshot) -> Vec<String> {
         if receipt.in_conflict {
             problems.push(format!("{place}: somebody keeps removing our block"));
         }
+        if receipt.names.values().any(|verdict| *verdict == Verdict::Unreadable) {
+            problems.push(format!(
+                "{place}: not every user may read it, and its names serve only those who may: chmod o+r {place}"
+            ));
+        }
         problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, publisher, receipt)));
     }
     problems
@@ -152,8 +157,8 @@ fn name_problem(name: &HostName, publisher: &str, receipt: &Receipt) -> Option<S
         Verdict::Refused => Some(format!("{name} is refused by the writer's policy; its last admitted answer stays")),
         Verdict::AgentLost => Some(format!("{name}: the writer takes the agent for lost and added the standby")),
         Verdict::Conflict => Some(format!("{name}: somebody keeps removing it")),
-        // Counted by the receipt's own problem.
-        Verdict::Pending | Verdict::UnsupportedMetadata | Verdict::Published => None,
+        // Counted by the receipt's own problem, or one problem of the whole file.
+        Verdict::Pending | Verdict::UnsupportedMetadata | Verdict::Unreadable | Verdict::Published => None,
     }
 }
 

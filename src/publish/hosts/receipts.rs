@@ -104,10 +104,7 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
     let before = old.map(|o| o.writes).filter(|before| *before <= new.writes).unwrap_or(0);
     let mut events = Vec::new();
     if new.writes > before {
-        let in_force = |v: &&Verdict| match v {
-            Verdict::Published | Verdict::Shadowed | Verdict::AgentLost | Verdict::Conflict => true,
-            Verdict::Pending | Verdict::Refused | Verdict::UnsupportedMetadata => false,
-        };
+        let in_force = |v: &&Verdict| !matches!(v, Verdict::Pending | Verdict::Refused | Verdict::UnsupportedMetadata);
         events.push(EventKind::Published { publisher, names: new.names.values().filter(in_force).count() });
     }
     let said = |r: &Receipt| (r.error, r.error_detail.clone());

@@ -18,7 +18,6 @@ use crate::sys::file_stamp::FileStamp;
 pub(super) struct FileMetadata {
     /// Its `changed` makes any change of content or metadata show.
     pub(super) stamp: FileStamp,
-    mode: u32,
     owner: (u32, u32),
 }
 
@@ -30,7 +29,7 @@ impl FileMetadata {
             let found = describe(FileType::from_raw_mode(m.mode()));
             return Err(FileError::NotRegular { path: path.to_owned(), found });
         }
-        Ok(Self { stamp: FileStamp::from(&m), mode: m.mode() & 0o7777, owner: (m.uid(), m.gid()) })
+        Ok(Self { stamp: FileStamp::from(&m), owner: (m.uid(), m.gid()) })
     }
 
     /// Fails if the file can't be replaced by a rename, or forbids it.
@@ -63,10 +62,11 @@ impl FileMetadata {
                 .map_err(|e| lost(path, format!("its owner {uid}:{gid} ({e})")))?;
         }
         copy_attributes(old, new, path)?;
-        set_mode(new, self.mode, path)?;
+        set_mode(new, self.stamp.mode, path)?;
         let has = Self::read(new, path)?;
-        if (has.owner, has.mode) != (self.owner, self.mode) {
-            return Err(lost(path, format!("its mode {:o} (the system made it {:o})", self.mode, has.mode)));
+        if (has.owner, has.stamp.mode) != (self.owner, self.stamp.mode) {
+            let (wanted, made) = (self.stamp.mode, has.stamp.mode);
+            return Err(lost(path, format!("its mode {wanted:o} (the system made it {made:o})")));
         }
         Ok(())
     }

@@ -69,7 +69,8 @@ mod tests {
     const PATIENCE: Option<Duration> = Some(Duration::from_secs(120));
 
     fn sign(modified: i64) -> Option<LifeFile> {
-        Some(LifeFile(FileStamp { file: (1, 1), size: 0, modified: (modified, 0), changed: (modified, 0) }))
+        let at = (modified, 0);
+        Some(LifeFile(FileStamp { file: (1, 1), modified: at, changed: at, ..FileStamp::default() }))
     }
 
     /// The first look at `sign`, `up` seconds after the boot, when the wall clock says `wall` seconds.

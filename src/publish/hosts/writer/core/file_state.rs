@@ -106,6 +106,13 @@ impl FileState {
         self.says.as_ref().is_some_and(|says| says.same_pairs(wanted))
     }
 
+    /// True unless the file was last seen with a mode that keeps it from some users. An ACL says no more of others than
+    /// the mode does.
+    pub(super) fn is_for_all(&self) -> bool {
+        const OTHERS_READ: u32 = 0o004;
+        self.read.is_none_or(|read| read.stamp.mode & OTHERS_READ != 0)
+    }
+
     /// Begins a look. Gives the stamp by which the file need not be read again, if nothing else speaks for reading.
     pub(super) fn begin(&mut self, wanted: &Block) -> Option<FileStamp> {
         let only_time = self.touched.is_none() && self.error.is_none() && self.holds(wanted);

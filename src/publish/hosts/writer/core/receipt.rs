@@ -65,6 +65,7 @@ impl Core {
             () if !in_force => Verdict::Pending,
             () if self.file.conflict.active => Verdict::Conflict,
             () if self.life.lost => Verdict::AgentLost,
+            () if !self.file.is_for_all() => Verdict::Unreadable,
             () if self.file.shadowed.contains(name) => Verdict::Shadowed,
             () => Verdict::Published,
         }

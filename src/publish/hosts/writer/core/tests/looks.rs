@@ -38,3 +38,23 @@ fn a_file_that_is_known_is_not_read_until_anything_speaks_for_it() {
     assert_eq!(w.core.step(Input::FoundTheSame, w.now()), []);
     assert_eq!(w.core.wake_at(), Some(Boottime(w.now + secs(5))));
 }
+
+#[test]
+fn a_file_that_not_everybody_may_read_says_so_name_by_name_until_everybody_may() {
+    let mut w = published();
+    let with = |mode| Some(FileStamp { mode, ..FileStamp::default() });
+    for (mode, verdict) in [
+        (0o644, Verdict::Published),
+        (0o640, Verdict::Unreadable),
+        (0o600, Verdict::Unreadable),
+        (0o444, Verdict::Published),
+    ] {
+        look(&mut w, with(mode), 5);
+        assert_eq!(w.verdict("a.x"), verdict, "{mode:o}");
+    }
+    w.core.file.shadowed.insert("a.x".parse().unwrap());
+    assert_eq!(w.core.receipt(w.now()).names[&"a.x".parse().unwrap()], Verdict::Shadowed);
+    look(&mut w, with(0o640), 5);
+    w.core.file.shadowed.insert("a.x".parse().unwrap());
+    assert_eq!(w.core.receipt(w.now()).names[&"a.x".parse().unwrap()], Verdict::Unreadable, "that is all of them");
+}

@@ -4,8 +4,8 @@ use super::*;
 
 /// How the sign of life looks that was left at this second.
 fn sign(at: u64) -> Option<LifeFile> {
-    let at = i64::try_from(at).unwrap();
-    Some(LifeFile(FileStamp { file: (1, 1), size: 0, modified: (at, 0), changed: (at, 0) }))
+    let at = (i64::try_from(at).unwrap(), 0);
+    Some(LifeFile(FileStamp { file: (1, 1), modified: at, changed: at, ..FileStamp::default() }))
 }
 
 /// `a.x` with one address and one for standby, `b.x` without; the agent shows life at 0 s.
