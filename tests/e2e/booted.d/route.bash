@@ -8,6 +8,8 @@
 readonly route=privatelinkd-route.service
 readonly outside=outside.elsewhere.example outside_ip=10.97.9.9
 readonly stub=127.0.0.153 bridge=10.96.0.1 upstream=10.97.0.2
+readonly lab=gw-lab.booted.example lab_too=gw-lab-too.booted.example
+readonly lab_in_h=gw-lab-h.booted.example lab_in_i=gw-lab-i.booted.example lab_h=10.99.3.1 lab_i=10.99.3.2
 
 # What is needed besides in a system with systemd-resolved.
 furnish_resolving() {
@@ -96,6 +98,70 @@ boxed() {
     local found
     found=$(inside ip netns exec box getent ahostsv4 "$1" | awk '$2 == "STREAM" { print $1 }' | sort | paste -sd ' ') || true
     expect "getent $1 in the container" "$2" "$found"
+}
+
+# both_families NAME ADDRESSES [OPTION…]: what getent, with these options, finds for who asks for any family.
+both_families() {
+    local found
+    found=$(inside getent "${@:3}" ahosts "$1" | awk '$2 == "STREAM" { print $1 }' | sort | paste -sd ' ') || true
+    expect "getent ${*:3} $1, both families" "$2" "$found"
+}
+
+# The hosts file of the hosts writer as systemd-resolved reads it: the shape of the https example, with a second name
+# of all zones. `-` sorts before `.`, so that the order of names would have the zones' own first.
+zone_names_by_hosts() {
+    local before
+    before=$(cat "$root/etc/hosts")
+    settings_file 50-lab.toml <<CONFIG
+[hosts]
+publish = true
+
+[[endpoint]]
+name = "lab"
+addresses = { "cn-hangzhou-h" = "$lab_h", "cn-hangzhou-i" = "$lab_i" }
+private_dns = ["$lab", "$lab_too"]
+
+[[endpoint.zone]]
+id = "cn-hangzhou-h"
+private_dns = ["$lab_in_h"]
+
+[[endpoint.zone]]
+id = "cn-hangzhou-i"
+private_dns = ["$lab_in_i"]
+CONFIG
+    inside systemctl reload "$agent"
+    within 30 names_of_lab
+    rm "$root$settings/50-lab.toml"
+    inside systemctl reload "$agent"
+    within 20 hosts_are "$before"
+    # It looks at the hosts file again every two seconds at most.
+    within 10 asked "$lab" ''
+}
+
+# hosts_are TEXT: puts them back. The writer leaves them alone once it knows that it is to publish nothing.
+hosts_are() {
+    printf '%s\n' "$1" >"$root/etc/hosts"
+    sleep 1
+    expect 'the hosts file' "$1" "$(cat "$root/etc/hosts")"
+}
+
+names_of_lab() {
+    asked "$lab" "$lab_h $lab_i"
+    asked "$lab_too" "$lab_h $lab_i"
+    asked "$lab_in_h" "$lab_h"
+    asked "$lab_in_i" "$lab_i"
+    both_families "$lab" "$lab_h $lab_i"
+    both_families "$lab" "$lab_h $lab_i" -s dns
+    both_families "$lab_in_h" "$lab_h" -s dns
+    both_families "$lab_in_i" "$lab_i" -s dns
+    # As privatelinkd-guides(7) says: nss-resolve then follows the alias that it makes of a zone's own name.
+    if [ "$version" -ge 254 ]; then
+        both_families "$lab_in_h" "$lab_h $lab_i"
+        both_families "$lab_in_i" "$lab_h $lab_i"
+    else
+        both_families "$lab_in_h" "$lab_h"
+        both_families "$lab_in_i" "$lab_i"
+    fi
 }
 
 names_by_dns() {
@@ -345,6 +411,7 @@ scene_route() {
     check "split DNS: a Debian $1 with systemd-resolved boots" boot_resolving
     version=$(inside systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p')
     check "$1 (systemd $version): the deb installs, and nothing is registered" install_routed
+    check "$1: names of all zones and of one, by the hosts file" zone_names_by_hosts
     check "$1: with the stub on, names resolve on the host and in a container, by a link" way_in
     check "$1: no name outside reaches the stub" nothing_else_reaches_it
     check "$1: the agent stops and starts: the names go and come, others never fail" agent_stopped

@@ -5,12 +5,10 @@ Their hosts file has another address for our name, as it has after a change of w
 
 import json
 import pathlib
-import socket
 import subprocess
 
 import queries
 import rig
-import wire
 
 DEAD = "10.0.9.9"
 
@@ -24,16 +22,11 @@ def lines_for(resolver, advice):
 
 
 class Advised(rig.Peer):
-    """Asks the root servers, of which there are none here, for every other name."""
+    """Asks the upstream for every other name; without one, the root servers, of which there are none here."""
 
-    def __init__(self, folder, programs, advice, at):
-        super().__init__(folder, programs, {queries.ORDERS: ""}, at)
-        self.advice = lines_for(self.program, advice)
-
-    def addresses(self):
-        reply = rig.ask(self.at, wire.message([wire.question(queries.ORDERS, 1)]), 5.0)
-        records = wire.read(reply)["answer"] if reply else []
-        return sorted(socket.inet_ntoa(bytes(r[4])) for r in records if len(r[4]) == 4)
+    def __init__(self, folder, programs, advice, at, name, upstream=None):
+        super().__init__(folder, programs, {name: ""}, at)
+        self.advice, self.upstream = lines_for(self.program, advice), upstream
 
 
 class Dnsmasq(Advised):
@@ -42,7 +35,8 @@ class Dnsmasq(Advised):
     def prepare(self):
         config = self.folder / "conf"
         # Many a router's refuses private addresses from elsewhere.
-        config.write_text(f"stop-dns-rebind\n{self.advice}")
+        upstream = f"server={self.upstream}\n" if self.upstream else ""
+        config.write_text(f"stop-dns-rebind\n{upstream}{self.advice}")
         own = ["-k", "-C", config, "-R", "-p", self.at[1], "-a", self.at[0], "--bind-interfaces", "-u", "root"]
         return [*own, "-x", self.folder / "pid", "--log-facility", self.folder / "dnsmasq.log"]
 
@@ -55,33 +49,34 @@ class Unbound(Advised):
         config.write_text(
             f'server:\n interface: {self.at[0]}@{self.at[1]}\n username: ""\n chroot: ""\n do-daemonize: no\n'
             f' pidfile: "{self.folder}/pid"\n directory: "{self.folder}"\n use-syslog: no\n'
-            f" private-address: 10.0.0.0/8\nremote-control:\n control-enable: no\n{self.advice}"
+            f" private-address: 10.0.0.0/8\nremote-control:\n control-enable: no\n"
+            f"{self.advice}"
+            + (f'forward-zone:\n name: "."\n forward-addr: {self.upstream}\n' if self.upstream else "")
         )
         return ["-d", "-c", config]
 
 
-def run(check, agent, programs, folder):
-    folder = pathlib.Path(folder)
+def advice_of(agent):
     config = agent.folder / "config.toml"
     shown = subprocess.run(
         [agent.binary, "--config", config, "route", "show", "--json"], capture_output=True, text=True, timeout=60
     )
     advice = json.loads(shown.stdout)["advice"] if shown.stdout else None
-    check("route show has advice for other resolvers", advice is not None, shown.stdout + shown.stderr)
     if advice is None:
-        return
+        raise rig.Failed(f"route show has no advice for other resolvers: {shown.stdout + shown.stderr}")
+    return advice
+
+
+def run(check, agent, programs, folder):
+    folder, advice = pathlib.Path(folder), advice_of(agent)
     hosts = folder / "stale-hosts"
     hosts.write_text(f"127.0.0.1 localhost\n{DEAD} {queries.ORDERS}\n")
-    hosts.chmod(0o644)
-    subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
-    try:
+    with rig.hosts_file(hosts):
         for kind, address in ((Dnsmasq, "127.0.0.4"), (Unbound, "127.0.0.5")):
-            resolver = kind(folder / f"advised-{kind.program}", programs, advice, address).start()
+            resolver = kind(folder / f"advised-{kind.program}", programs, advice, address, queries.ORDERS).start()
             try:
-                found = resolver.ready().addresses()
+                found = rig.addresses(resolver.ready().at, queries.ORDERS)
             finally:
                 resolver.stop()
             expected = sorted(queries.NAMES[queries.ORDERS])
             check(f"{kind.program} as advised asks the stub", found == expected, f"expected {expected}, found {found}")
-    finally:
-        subprocess.run(["umount", "/etc/hosts"], check=True)

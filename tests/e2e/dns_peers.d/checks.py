@@ -13,6 +13,7 @@ import sys
 import advised
 import asking
 import clients
+import lab
 import queries
 import rig
 import wire
@@ -92,8 +93,9 @@ def main(folder, binary, root):
         for server in running[1:]:
             server.ready()
         compare(dict(zip((OURS, NSD, KNOT), (server.at for server in running))))
-        clients.run(check, agent, programs, folder)
+        resolvers = clients.run(check, agent, programs, folder)
         advised.run(check, agent, programs, folder)
+        lab.run(check, binary, programs, folder, resolvers)
         check("the agent is still there", agent.process.poll() is None)
     finally:
         for server in running:

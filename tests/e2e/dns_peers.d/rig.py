@@ -1,5 +1,6 @@
 """Our stub as the real binary, and other servers with the same names."""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -42,6 +43,13 @@ def ask(at, query, timeout=1.0):
             return None
 
 
+def addresses(at, name, timeout=5.0):
+    """What a server says of a name, sorted; an alias is followed within the reply."""
+    reply = ask(at, wire.message([wire.question(name, 1)]), timeout)
+    records = wire.read(reply)["answer"] if reply else []
+    return sorted(socket.inet_ntoa(bytes(data)) for _, kind, _, _, data in records if kind == 1)
+
+
 def until(what, look, seconds=20):
     end = time.monotonic() + seconds
     while True:
@@ -51,6 +59,17 @@ def until(what, look, seconds=20):
         if time.monotonic() > end:
             raise Failed(f"gave up waiting: {what}")
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def hosts_file(path):
+    """This host's, for all programs here."""
+    path.chmod(0o644)
+    subprocess.run(["mount", "--bind", path, "/etc/hosts"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "/etc/hosts"], check=True)
 
 
 def names_of(count):
