@@ -203,6 +203,7 @@ cat_and_fail() {
 make_well() {
     rm -f "$root$settings"/* "$root/etc/systemd/system/$writer.d/capabilities.conf"
     inside chown root:root /etc/hosts
+    inside chmod 0644 /etc/hosts
     inside systemctl unmask "$writer"
     inside systemctl daemon-reload
     zones start

@@ -153,6 +153,23 @@ private_dns = [\"$orders\", \"more.booted.example\"]"
     inside systemctl restart "$writer"
 }
 
+# A hosts file that only root may read keeps its mode, and everything says so until all users may.
+for_root_alone() {
+    inside chmod 0640 /etc/hosts
+    within 15 status 1 "$(problem 'not every user may read it.*chmod o[+]r /etc/hosts')"
+    status 1 "all(n['verdicts']['hosts'] == 'unreadable' for n in r['names'].values())"
+    within 5 told "$writer" '^degraded: 2 names published in a file that not every user may read'
+    # It is written anew all the same.
+    settings_file more.toml <<<"[[endpoint]]
+name = \"orders\"
+private_dns = [\"$orders\", \"more.booted.example\"]"
+    inside systemctl reload "$agent"
+    within 10 leads_to more.booted.example "$orders_h" "$orders_i"
+    expect mode 640 "$(inside stat -c %a /etc/hosts)"
+    inside chmod 0644 /etc/hosts
+    within 15 well
+}
+
 # as_the_agent_sees COMMAND…: run by root it says whose eyes it looks with. The caller's own keys count for nothing.
 as_the_agent_sees() {
     inside env ALIBABA_CLOUD_ACCESS_KEY_ID=of-root privatelinkd "$@" >"$work/answer" 2>"$work/note"
@@ -209,6 +226,8 @@ scene_life() {
     check 'the agent is stopped for longer than agent_lost_after: standby addresses serve until it is back' agent_lost
     settle
     check "a foreign owner of the hosts file is kept with the documented drop-in, and refused without" capabilities
+    settle
+    check 'a hosts file for root alone keeps its mode, and status says so' for_root_alone
     settle
     check 'lines in the journal carry their severity, and are found by unit' journal_has_priorities
 }
