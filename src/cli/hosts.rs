@@ -14,6 +14,8 @@ use crate::config::{self, Environment};
 use crate::daemon::hosts_writer;
 use crate::daemon::sole::{Claim, Role};
 use crate::model::{LogFormat, LogLevel, LogTarget};
+use crate::observe::text_table::count;
+use crate::publish::hosts::ReadError;
 use crate::publish::hosts::file::FileError;
 use crate::publish::hosts::inspect::{self, InspectError};
 use crate::publish::hosts::policy::HostsPolicy;
@@ -88,6 +90,11 @@ fn diff(policy: &Arc<HostsPolicy>, output: Output) -> Result<Exit, Failed> {
     let exit = if diff.is_empty() { Exit::Fine } else { Exit::No };
     let text = (!diff.is_empty()).then_some(Cow::from(&diff));
     output.print(&Text { path: &policy.path, text }, || diff.clone())?;
+    if diff.is_empty() && !output.json {
+        let names = inspect::handed_over(&policy.agent_run_dir, Some(policy)).len();
+        let of = if names == 0 { "the agent has no name to publish".to_owned() } else { count(names, "name") };
+        output::note(format_args!("{}: nothing would change ({of})", policy.path.display()));
+    }
     Ok(exit)
 }
 
@@ -103,7 +110,8 @@ fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
             None => output::answer(&format!("{path}: {done}\n"))?,
         }
         for (name, verdict) in &receipt.names {
-            output::answer(&format!("  {name}: {verdict}\n"))?;
+            let line = receipt.shadowing.get(name).map(|line| format!(" by line {line}")).unwrap_or_default();
+            output::answer(&format!("  {name}: {verdict}{line}\n"))?;
         }
     }
     Ok(if receipt.error.is_some() { Exit::No } else { Exit::Fine })
@@ -119,5 +127,10 @@ fn failed(error: InspectError) -> Failed {
         InspectError::File(FileError::Io { .. }) | InspectError::Io { .. } => Exit::Internal,
         InspectError::File(_) | InspectError::Handover(_) | InspectError::Foreign { .. } => Exit::No,
     };
-    Failed::new(exit, error)
+    match error {
+        InspectError::Handover(ReadError::Unfit(what)) => {
+            Failed::new(exit, anyhow::anyhow!("{what}; the agent writes it anew when it starts"))
+        }
+        error => Failed::new(exit, error),
+    }
 }

@@ -203,6 +203,7 @@ mod tests {
             conflicts: 0,
             in_conflict: false,
             left_out: BTreeMap::new(),
+            shadowing: BTreeMap::new(),
             capped: CapCounts::default(),
         }
     }

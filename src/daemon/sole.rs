@@ -113,7 +113,8 @@ fn whose(folder: &Path, error: &io::Error) -> String {
     let said = |facts: std::fs::Metadata| {
         let (folder, owner, mode) = (folder.display(), facts.uid(), facts.mode() & 0o7777);
         let remedy = if owner == own { "its mode or a security policy keeps it out" } else { "chown it" };
-        format!("; {folder} belongs to uid {owner} with mode {mode:04o}, and this process is uid {own}: {remedy}")
+        let [owner, own] = [owner, own].map(|uid| if uid == 0 { "root".to_owned() } else { format!("uid {uid}") });
+        format!("; {folder} belongs to {owner} with mode {mode:04o}, and this process is {own}: {remedy}")
     };
     facts.map(said).unwrap_or_default()
 }

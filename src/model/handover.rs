@@ -107,6 +107,9 @@ pub struct Receipt {
     /// Of names that are in force: what was left out of their answers, a sentence each; of some of them, if many.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<HostName, String>,
+    /// Of names that are shadowed: the number of the line that shadows each; of some of them, if many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shadowing: BTreeMap<HostName, usize>,
     /// What it left out since it started because there was too much of it.
     #[serde(default, skip_serializing_if = "CapCounts::is_empty")]
     pub capped: CapCounts,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::choice::Obstacle;
+use crate::model::shown::count;
 
 /// Why nothing was registered, or withdrawn.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum RouteError {
     #[error("the agent has no answer for any name yet")]
     NoPlan,
     /// The stub does not serve what the plan has.
-    #[error("the stub serves none of {names} name{} at {}", if *.names == 1 { "" } else { "s" }, list(servers))]
+    #[error("the stub serves none of {} at {}", count(*.names, "name"), list(servers))]
     Unanswered {
         /// How many names the plan has.
         names: usize,

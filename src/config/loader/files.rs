@@ -18,6 +18,7 @@ use crate::config::raw::Table;
 use crate::config::source_text::{SourceText, plain_path};
 use crate::config::sources::{Fingerprint, Sources};
 use crate::model::Wall;
+use crate::model::shown::count;
 use crate::sys::atomic_file;
 use crate::sys::regular_file::{self, OpenError};
 
@@ -80,7 +81,7 @@ fn read_text(path: &Path, sources: &mut Sources) -> Result<(SourceText, FileOwne
     let text = String::from_utf8(bytes).map_err(|e| {
         let good = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        Bad::found_at(&None, "UTF-8 text", format!("another byte on line {line}, after {good} bytes"))
+        Bad::found_at(&None, "UTF-8 text", format!("another byte on line {line}, after {}", count(good, "byte")))
     })?;
     let acl = regular_file::acl(&file).map_or(true, |acl| !acl.is_empty());
     let name = plain_path(path);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::target::latest_failure;
 use super::{credentials, discovery, evidence, former, outage, unresolved};
+use crate::model::shown::{complaint_in_a_line, count};
 use crate::model::{
     CheckState, HostName, PublishErrorKind, PublisherState, Receipt, Receipts, Slowness, TargetKey, Verdict,
 };
@@ -87,7 +88,7 @@ fn receipt_problem(snapshot: &Snapshot, publisher: &str) -> Option<String> {
         .filter(|name| matches!(state.verdict(name, digest), Verdict::Pending | Verdict::UnsupportedMetadata));
     match lacking.count() {
         0 => None,
-        n => Some(format!("{n} {} not written", if n == 1 { "name is" } else { "names are" })),
+        n => Some(format!("{} {} not written", count(n, "name"), if n == 1 { "is" } else { "are" })),
     }
 }
 
@@ -153,7 +154,10 @@ fn name_problem(name: &HostName, publisher: &str, receipt: &Receipt) -> Option<S
             let why = receipt.error_detail.as_deref().unwrap_or("no reason given");
             Some(format!("{name} is not served by the DNS stub: {why}; its last admitted answer stays"))
         }
-        Verdict::Shadowed => Some(format!("{name} is shadowed: another line for it stands before ours or beside it")),
+        Verdict::Shadowed => {
+            let line = receipt.shadowing.get(name).map(|line| format!(" (line {line})")).unwrap_or_default();
+            Some(format!("{name} is shadowed: another line for it{line} stands before ours or beside it"))
+        }
         Verdict::Refused => Some(format!("{name} is refused by the writer's policy; its last admitted answer stays")),
         Verdict::AgentLost => Some(format!("{name}: the writer takes the agent for lost and added the standby")),
         Verdict::Conflict => Some(format!("{name}: somebody keeps removing it")),
@@ -194,7 +198,7 @@ fn certificate_problem(snapshot: &Snapshot, key: &TargetKey) -> Option<String> {
     let when = match ends.days_after(now) {
         _ if ends <= now => "has ended".to_owned(),
         0 => "ends within a day".to_owned(),
-        days => format!("ends in {days} day{}", if days == 1 { "" } else { "s" }),
+        days => format!("ends in {}", count(days, "day")),
     };
     let whose = match &certificate.ends_earlier {
         Some(intermediate) => format!("the intermediate {:?} of the certificate", intermediate.name),
@@ -226,8 +230,8 @@ fn in_words(TargetKey { endpoint, zone, address }: &TargetKey) -> String {
 fn config(config: &ConfigState) -> Vec<String> {
     let mut problems = Vec::new();
     if !config.last_reload_ok {
-        let first = config.complaints.first().and_then(|c| c.lines().next());
-        let first = first.map(|c| format!(": {c}")).unwrap_or_default();
+        let first = config.complaints.first().map(|first| format!(": {}", complaint_in_a_line(first)));
+        let first = first.unwrap_or_default();
         problems.push(format!("the config was refused, an older one is in force{first}"));
     } else if config.changed_on_disk {
         problems.push("the config changed on disk and is not loaded".to_owned());

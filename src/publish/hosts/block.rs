@@ -226,12 +226,13 @@ pub fn strip<'f>(file: &'f [u8], last: Option<&Block>) -> Cow<'f, [u8]> {
     splice(file, &Block::default(), last)
 }
 
-/// The foreign parts of the file: what lies before, between and after our blocks.
-pub(crate) fn foreign(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The foreign parts of the file, which are whole lines, and where each begins: what lies before, between and after our
+/// blocks.
+pub(crate) fn foreign(file: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let ours = regions(file, &BTreeSet::new());
     let starts = std::iter::once(0).chain(ours.clone().into_iter().map(|r| r.range.end));
     let ends = ours.into_iter().map(|r| r.range.start).chain(std::iter::once(file.len()));
-    starts.zip(ends).map(|(start, end)| &file[start..end])
+    starts.zip(ends).map(|(start, end)| (start, &file[start..end]))
 }
 
 /// A stretch of whole lines that are ours.

@@ -359,6 +359,7 @@ mod tests {
             (good.replace("10.0.0.1", secret), "JSON, but not of the expected shape"),
             (format!("{{\"format\":1,\n{secret}"), ":2:1: not JSON"),
             (good[..good.len() - 1].to_owned(), "ends too early"),
+            (String::new(), "plan.json: empty"),
             (" ".repeat(2 * 1024 * 1024 + 1), "expected at most 2097152 bytes, found more"),
         ] {
             std::fs::write(dir.plan(), &bad).unwrap();

@@ -3,26 +3,26 @@
 //! Resolvers take the first line of a name, or merge all of them; either way another program's line for a name of ours
 //! sends clients where steering does not want them, so it is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::block;
 use crate::model::HostName;
 
 /// The names of `ours` that a foreign line of the file gives an address to: as its first name or as an alias, in any
-/// case, with or without a final dot. Comments and lines that no resolver reads do not count.
+/// case, with or without a final dot; each with the number of the first such line, counted from 1. Comments and lines
+/// that no resolver reads do not count.
 #[must_use]
-pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -> BTreeSet<HostName> {
+pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -> BTreeMap<HostName, usize> {
     let mut left: BTreeSet<&HostName> = ours.into_iter().collect();
-    let mut found = BTreeSet::new();
-    for line in block::foreign(file).flat_map(|part| part.split(|b| *b == b'\n')) {
-        if left.is_empty() {
-            break;
-        }
-        for name in names(line) {
-            if left.remove(&name) {
-                found.insert(name);
+    let mut found = BTreeMap::new();
+    for (start, part) in block::foreign(file) {
+        let first = 1 + file[..start].iter().filter(|b| **b == b'\n').count();
+        for (line, number) in part.split(|b| *b == b'\n').zip(first..) {
+            if left.is_empty() {
+                return found;
             }
+            found.extend(names(line).filter(|name| left.remove(name)).map(|name| (name, number)));
         }
     }
     found
@@ -49,26 +49,27 @@ mod tests {
 
     fn check(file: &[u8], expected: &[&str]) {
         let ours: Vec<HostName> = ["db.internal", "gw.internal"].iter().map(|n| n.parse().unwrap()).collect();
-        let found: Vec<String> = shadowed(file, &ours).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = shadowed(file, &ours).iter().map(|(name, line)| format!("{name}:{line}")).collect();
         assert_eq!(found, expected, "{}", String::from_utf8_lossy(file));
     }
 
     #[test]
     fn foreign_lines_are_read_as_resolvers_read_them() {
-        check(b"10.0.0.1 db.internal\n", &["db.internal"]);
-        check(b"  \t10.0.0.1\tother DB.Internal. GW.internal\r\n", &["db.internal", "gw.internal"]);
-        check(b"fe80::1%eth0 gw.internal", &["gw.internal"]);
+        check(b"10.0.0.1 db.internal\n", &["db.internal:1"]);
+        check(b"  \t10.0.0.1\tother DB.Internal. GW.internal\r\n", &["db.internal:1", "gw.internal:1"]);
+        check(b"fe80::1%eth0 gw.internal", &["gw.internal:1"]);
+        check(b"#\n\n10.0.0.1 db.internal\n10.0.0.2 db.internal gw.internal\n", &["db.internal:3", "gw.internal:4"]);
         check(b"10.0.0.1 other # db.internal\n#10.0.0.1 gw.internal\n", &[]);
         check(b"10.0.0.1#db.internal\ndb.internal gw.internal\n10.0.0 db.internal\n", &[]);
         check(b"10.0.0.1 xdb.internal db.internal.example\n\xff 10.0.0.1 db.internal\n", &[]);
-        check(b"\xff\x00\n10.0.0.1 \xff db.internal", &["db.internal"]);
+        check(b"\xff\x00\n10.0.0.1 \xff db.internal", &["db.internal:2"]);
     }
 
     #[test]
     fn our_own_block_shadows_nothing() {
         let block = b"# BEGIN privatelinkd\n10.0.0.1 db.internal\n# END privatelinkd\n";
         check(block, &[]);
-        check(&[&block[..], b"10.0.0.2 db.internal\n"].concat(), &["db.internal"]);
-        check(&[&b"10.0.0.2 gw.internal\n"[..], block].concat(), &["gw.internal"]);
+        check(&[&block[..], b"10.0.0.2 db.internal\n"].concat(), &["db.internal:4"]);
+        check(&[&b"10.0.0.2 gw.internal\n"[..], block].concat(), &["gw.internal:1"]);
     }
 }

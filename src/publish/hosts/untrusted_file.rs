@@ -99,6 +99,9 @@ fn open(path: &Path) -> Result<Option<(File, u32)>, ReadError> {
 
 /// Reads JSON of a known format. The format is looked at first, so that a newer version's file is called that.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ReadError> {
+    if bytes.is_empty() {
+        return Err(ReadError::unfit(path, "empty"));
+    }
     let format = format_of(bytes).map_err(|e| malformed(path, &e))?;
     if format != HANDOVER_FORMAT {
         return Err(ReadError::unfit(path, format_args!("expected format {HANDOVER_FORMAT}, found {format}")));

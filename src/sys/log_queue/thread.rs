@@ -9,7 +9,7 @@ use super::limiter::{self, Summary};
 use super::record::{Record, Value};
 use super::shared::{Queued, Sample, Shared};
 use super::sink::Sink;
-use crate::model::{Boottime, Wall};
+use crate::model::{Boottime, Wall, shown};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 
@@ -92,7 +92,7 @@ fn loss(at: Wall, count: u64) -> Record {
 fn more_like_it(Summary { count, sample }: Summary<Sample>, at: Wall) -> Record {
     let (level, target, message) = match sample {
         Some(Sample { level, target, message }) => (level, target, format!("{count} more like it: {message}")),
-        None => (Level::WARN, module_path!(), format!("{count} more lines of other kinds")),
+        None => (Level::WARN, module_path!(), format!("{} of other kinds", shown::count(count, "more line"))),
     };
     Record { at, level, target, message, fields: vec![("count", Value::Integer(count.into()))] }
 }

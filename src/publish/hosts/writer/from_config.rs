@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::FaultLog;
 use super::policy_source::PolicySource;
 use super::store;
+use super::{FaultLog, TAKING_OVER};
 use crate::config::{self, Complaint, Complaints, Environment, LoadedWriter, Severity, Sources};
 use crate::publish::file_watcher::FileWatcher;
 use crate::publish::hosts::policy::{Folders, HostsPolicy};
@@ -100,7 +100,7 @@ impl FromConfig {
             return self.refuse(&why, &why, 1);
         }
         (self.sources, self.trouble) = (Some(sources), None);
-        self.faults.tell("taking over the config", None);
+        self.faults.tell(TAKING_OVER, None);
         if self.saved.as_ref() != Some(&policy) {
             self.save(policy.clone()).await;
         }
@@ -124,7 +124,7 @@ impl FromConfig {
             true => "the last good policy stays in force",
             false => "nothing is published until it can be used",
         };
-        self.faults.tell("taking over the config", Some(format!("{what}{more}; {meanwhile}")));
+        self.faults.tell(TAKING_OVER, Some(format!("{what}{more}; {meanwhile}")));
         self.trouble = Some(format!("the config can't be used: {place}{more}; {meanwhile}"));
         self.sources = None;
     }

@@ -58,6 +58,9 @@ impl ThisHost {
     }
 }
 
+/// The work that fails where a config is refused: nothing of what it asks for comes into force.
+const TAKING_OVER: &str = "taking over the config";
+
 /// Logs what goes wrong, once: not again until something else does, or until it works again.
 #[derive(Debug, Default)]
 struct FaultLog {
@@ -69,6 +72,9 @@ impl FaultLog {
     /// The work named `what` failed with this fault, or worked.
     fn tell(&mut self, what: &'static str, fault: Option<String>) {
         match self.told.entry(what).or_default().news(fault) {
+            Some(FaultNews::Fails(fault)) if what == TAKING_OVER => {
+                tracing::error!("hosts writer: {what} failed: {fault}");
+            }
             Some(FaultNews::Fails(fault)) => tracing::warn!("hosts writer: {what} failed: {fault}"),
             Some(FaultNews::WorksAgain) => tracing::info!("hosts writer: {what} works again"),
             None => {}

@@ -1,6 +1,6 @@
 //! What is known of the hosts file, and when it is to be looked at next.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::conflict::Conflict;
@@ -27,7 +27,7 @@ const SETTLED: Duration = Duration::from_millis(100);
 pub(super) struct FileState {
     /// What we last made it say or saw it say.
     pub(super) says: Option<Block>,
-    pub(super) shadowed: BTreeSet<HostName>,
+    pub(super) shadowed: BTreeMap<HostName, usize>,
     pub(super) error: Option<AssertError>,
     pub(super) conflict: Conflict,
     pub(super) writes: u64,

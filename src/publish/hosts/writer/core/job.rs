@@ -1,6 +1,6 @@
 //! A look at the hosts file, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{HostName, PublishErrorKind};
@@ -29,8 +29,8 @@ pub struct Asserted {
     pub found: Present,
     /// Whether it had to be written.
     pub change: Change,
-    /// Names that stand in foreign lines too.
-    pub shadowed: BTreeSet<HostName>,
+    /// Names that stand in foreign lines too, each with the number of the first one.
+    pub shadowed: BTreeMap<HostName, usize>,
     /// Of the file as it was read last.
     pub stamp: Option<FileStamp>,
 }

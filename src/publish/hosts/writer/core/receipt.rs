@@ -7,8 +7,8 @@ use crate::publish::hosts::block::Block;
 
 /// Longest error text, in characters.
 const MAX_DETAIL: usize = 500;
-/// Of so many names at most it is told what was left out of their answers.
-const MOST_LEFT_OUT: usize = 100;
+/// Of so many names at most it is told what was left out of their answers, or which line shadows them.
+const MOST_TOLD: usize = 100;
 
 impl Core {
     /// What there is to tell.
@@ -16,7 +16,7 @@ impl Core {
     pub fn receipt(&self, now: Now) -> Receipt {
         let digest = self.admitted.digest();
         let (error, error_detail) = self.error();
-        let left_out = self.admitted.left_out.iter().take(MOST_LEFT_OUT);
+        let left_out = self.admitted.left_out.iter().take(MOST_TOLD);
         Receipt {
             format: HANDOVER_FORMAT,
             at: now.wall,
@@ -30,6 +30,7 @@ impl Core {
             conflicts: self.file.conflict.count,
             in_conflict: self.file.conflict.active,
             left_out: left_out.map(|(name, what)| (name.clone(), what.to_string())).collect(),
+            shadowing: self.file.shadowed.iter().take(MOST_TOLD).map(|(name, line)| (name.clone(), *line)).collect(),
             capped: self.admitted.capped.clone(),
         }
     }
@@ -66,7 +67,7 @@ impl Core {
             () if self.file.conflict.active => Verdict::Conflict,
             () if self.life.lost => Verdict::AgentLost,
             () if !self.file.is_for_all() => Verdict::Unreadable,
-            () if self.file.shadowed.contains(name) => Verdict::Shadowed,
+            () if self.file.shadowed.contains_key(name) => Verdict::Shadowed,
             () => Verdict::Published,
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::PublishErrorKind;
@@ -118,7 +118,7 @@ impl World {
             self.writes.push(self.now);
         }
         let change = if same { Change::Unchanged } else { Change::Written };
-        Ok(Asserted { found, change, shadowed: BTreeSet::new(), stamp: None })
+        Ok(Asserted { found, change, shadowed: BTreeMap::new(), stamp: None })
     }
 
     /// Lets time pass up to `until`, waking whenever the core asks for it.

@@ -104,7 +104,7 @@ fn a_wall_clock_that_jumps_and_a_host_that_sleeps_lose_nobody() {
 fn a_conflict_counts_for_more_than_a_lost_agent_and_that_for_more_than_a_shadow() {
     let mut w = living();
     look_until(&mut w, 120, sign(0));
-    w.core.file.shadowed.insert("a.x".parse().unwrap());
+    w.core.file.shadowed.insert("a.x".parse().unwrap(), 3);
     assert_eq!(w.core.receipt(w.now()).names[&"a.x".parse().unwrap()], Verdict::AgentLost);
     for _ in 0..3 {
         w.removed();
