@@ -93,10 +93,12 @@ async fn a_start_on_a_broken_config_takes_the_one_that_was_accepted_last() {
     assert!(!report.config.last_reload_ok && report.config.complaints.len() == 2, "{:?}", report.config);
     assert_eq!(report.config.paths, [rig.path("state/config.json")]);
     rig.logs("started on the config that was accepted at 2").await;
-    rig.logs("config refused, an older one is in force; complaints: 2").await;
+    // In the order of the file, with its place.
+    let first = format!("{}:", rig.path("config.toml").display());
+    rig.logs(&format!("config refused, an older one is in force; complaints: 2, the first: {first}")).await;
     let status = rig.run(&["status"]).await;
     assert!(
-        status.code == 1 && status.out.contains("the config was refused, an older one is in force: "),
+        status.code == 1 && status.out.contains(&format!("the config was refused, an older one is in force: {first}")),
         "{status:?}"
     );
     assert_eq!(rig.metric(LOADED).await, Some(0.0));
@@ -210,7 +212,10 @@ async fn what_cannot_change_is_refused_and_what_can_takes_effect() {
     let config = rig.header() + &pair.endpoint("db", NAME);
     rig.write_config(&config.replace("/state\"", "/elsewhere\""));
     let report = rig.reload().await;
-    assert_eq!(report.config.complaints, ["host.state_dir can't change while the agent runs: restart it"]);
+    assert_eq!(
+        report.config.complaints,
+        ["host.state_dir (config.toml:6) can't change while the agent runs: restart it"]
+    );
 
     let old = rig.metrics;
     rig.metrics = free_address(9965).unwrap();

@@ -10,7 +10,7 @@ use privatelinkd::model::{
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::status::{
-    State, StatusReport, Style, healthy as is_healthy, ready, report, sentence, table,
+    Screen, State, StatusReport, Style, healthy as is_healthy, ready, report, sentence, table,
 };
 
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ WHEN                  AGO    SEVERITY  EVENT
 2026-11-22T02:58:20Z  1m40s  warning   orders/cn-hangzhou-h/10.0.0.11: down, path check: refused: connection refused
 2026-11-22T02:58:21Z  1m39s  error     config refused, an older one is in force; complaints: 1, the first: unknown key
 ";
-    assert_text(&table(&report(&degraded()), Style { events: true, color: false }), expected);
+    assert_text(&table(&report(&degraded()), Style { events: true, ..Style::default() }), expected);
 }
 
 fn assert_text(found: &str, expected: &str) {
@@ -87,9 +87,9 @@ fn assert_text(found: &str, expected: &str) {
 
 #[test]
 fn colours_only_when_asked_for_and_columns_stay_aligned() {
-    let plain = table(&report(&degraded()), Style { color: false, events: true });
+    let plain = table(&report(&degraded()), Style { events: true, ..Style::default() });
     assert!(!plain.contains('\x1b'));
-    let coloured = table(&report(&degraded()), Style { color: true, events: true });
+    let coloured = table(&report(&degraded()), Style { screen: Screen { color: true, width: None }, events: true });
     assert!(coloured.starts_with("\x1b[31mdegraded: 3 problems\x1b[0m\n"));
     let mut stripped = coloured;
     for sgr in ["\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"] {
@@ -328,7 +328,7 @@ proptest! {
             json[at] = byte;
         }
         if let Ok(report) = serde_json::from_slice::<StatusReport>(&json) {
-            let shown = table(&report, Style { color: false, events: true });
+            let shown = table(&report, Style { events: true, ..Style::default() });
             prop_assert!(!shown.chars().any(|c| is_unseen(c) && c != '\n'), "{shown}");
         }
     }
@@ -340,7 +340,7 @@ fn nothing_in_a_report_is_obeyed_by_a_terminal() {
     let mut report = report(&degraded());
     report.problems.push("\u{1b}]0;title\u{7}10.0.0.\u{202e}21\u{200b}\n".to_owned());
     report.config.complaints = vec!["first".to_owned(), "a\n  | \u{9b}2J\u{ad}".to_owned()];
-    let shown = table(&report, Style { color: false, events: true });
+    let shown = table(&report, Style { events: true, ..Style::default() });
     assert!(shown.contains("\n  - \\u{1b}]0;title\\u{7}10.0.0.\\u{202e}21\\u{200b}\\n\n"), "{shown}");
     assert!(shown.contains("\n  config: a   | \\u{9b}2J\\u{ad}\n"), "{shown}");
 }

@@ -13,8 +13,10 @@ use super::secret_files::SecretFiles;
 use super::settings::{Settings, probes};
 use super::start::host_facts;
 use crate::config::{
-    self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Sources, Texts, last_good,
+    self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Severity, Sources, Texts,
+    last_good,
 };
+use crate::model::shown::complaint_in_a_line;
 use crate::model::{EventKind, LogLevel};
 use crate::observe::ConfigState;
 use crate::sys::clock::Clock;
@@ -85,7 +87,12 @@ impl Control {
         match loaded {
             Ok(Ok(loaded)) => match needs_restart(&running, &loaded.config, self.all_in_one) {
                 None => self.accept(loaded),
-                Some(key) => self.refuse(vec![format!("{key} can't change while the agent runs: restart it")]),
+                Some(key) => {
+                    let place =
+                        loaded.effective.values.iter().find(|value| value.key == key).map(|v| v.origin.as_str());
+                    let place = place.unwrap_or("default");
+                    self.refuse(vec![format!("{key} ({place}) can't change while the agent runs: restart it")]);
+                }
             },
             Ok(Err(complaints)) => self.refuse(rendered(&complaints)),
             Err(fault) => self.refuse(vec![format!("the config could not be loaded: {fault}")]),
@@ -157,7 +164,7 @@ impl Control {
             // It is told once, and looked at again when there is something else to see.
             Err(complaints) => {
                 self.sources.renew_secrets(now);
-                rendered(&complaints).iter().filter_map(|c| c.lines().next()).map(str::to_owned).collect()
+                rendered(&complaints).iter().map(|complaint| complaint_in_a_line(complaint)).collect()
             }
         };
         let without: Vec<String> = self.without.iter().cloned().chain(refused.iter().cloned()).collect();
@@ -190,14 +197,16 @@ impl Control {
     }
 }
 
-/// Each complaint as people read it.
+/// Each complaint as people read it; the first one is why the config is refused.
 pub(super) fn rendered(complaints: &Complaints) -> Vec<String> {
-    complaints.complaints.iter().map(ToString::to_string).collect()
+    let mut all: Vec<_> = complaints.complaints.iter().collect();
+    all.sort_by_key(|complaint| complaint.severity == Severity::Warning);
+    all.into_iter().map(ToString::to_string).collect()
 }
 
 /// What happened when these were found.
 pub(super) fn refusal(complaints: &[String]) -> EventKind {
-    let first = complaints.first().and_then(|c| c.lines().next()).unwrap_or_default().to_owned();
+    let first = complaints.first().map(|first| complaint_in_a_line(first)).unwrap_or_default();
     EventKind::ConfigRefused { complaints: complaints.len(), first }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
         let Complaints { complaints, omitted } = &complaints;
         output::json(&CheckOutput { ok, complaints, omitted: *omitted, effective })?;
     } else {
-        output::complain(&complaints.to_string());
+        output::complain_of(&complaints.complaints, complaints.omitted);
         match effective {
             Some(effective) => output::answer(&effective.to_string())?,
             None if ok => output::answer(&format!("{}: fine\n", path.display()))?,

@@ -22,6 +22,6 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     let found = once::block_on(agent::oneshot::discover(&config, eyes))?;
     let report = once::running_agent(&config);
     let discovery = DiscoverReport::new(once::seen(&once::host(&found), &found, &report));
-    args.output.print_page(&discovery, |color| discovery.text(color))?;
+    args.output.print_page(&discovery, |screen| discovery.text(screen))?;
     Ok(if discovery.found { Exit::Fine } else { Exit::No })
 }

@@ -34,8 +34,10 @@ that begin with FILL IN say what only you can know.
 
 Run as root it asks as the user privatelinkd, with the credentials that the running agent was started with.
 
-  privatelinkd init                                                         print a config
-  privatelinkd init --write --config /etc/privatelinkd/conf.d/endpoints.toml    write it beside the one that is there";
+Print a config:
+  privatelinkd init
+Write it beside the one that is there:
+  privatelinkd init --write --config /etc/privatelinkd/conf.d/endpoints.toml";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -139,7 +141,8 @@ async fn look(config: &Config, ports: Option<Ports>, eyes: LookupContext) -> Res
     let vpc_id = host.vpc_id.clone().ok_or_else(|| unknown("VPC", "vpc_id"))?;
     let api = agent::oneshot::api(config, &host, eyes)
         .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", advice::error_with_advice(&error))))?;
-    let survey = survey(&api, &vpc_id, ports).await.map_err(|error| unanswered(&error))?;
+    let asked = eyes.telling("asking the cloud's API, and the endpoints' ports", survey(&api, &vpc_id, ports));
+    let survey = asked.await.map_err(|error| unanswered(&error))?;
     Ok((region, vpc_id, survey))
 }
 

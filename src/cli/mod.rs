@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(Failed { exit, error }) => {
-            output::note(format_args!("{error:#}"));
+            output::fail(&error);
             exit.into()
         }
     }

@@ -17,12 +17,17 @@ use crate::sys::clock::Clock;
 /// With whose credentials to look; run as root, the program first begins anew as the service user.
 pub(super) fn lookup_context(as_unit: bool, config: &Path) -> Result<LookupContext, Failed> {
     let scope = run_as::credential_scope(as_unit, config)?;
-    Ok(LookupContext { scope, clock: Clock::System, on_throttle: say_throttled })
+    Ok(LookupContext { scope, clock: Clock::System, on_throttle: say_throttled, on_wait: say_waiting })
 }
 
 /// On stderr, so that nobody wonders what takes so long.
 fn say_throttled(wait: Duration) {
     output::note(format_args!("the API is throttled, asking again in {}", in_words(wait)));
+}
+
+/// The same of what takes long by itself.
+fn say_waiting(doing: &'static str) {
+    output::note(format_args!("{doing} …"));
 }
 
 /// "300 ms", "2.5 s".

@@ -29,7 +29,7 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     let (host, hosts) = (once::host(found), hosts(&config, plan, eyes.clock));
     let seen = once::seen(&host, found, &report);
     let decision = PlanReport::new(seen, health, plan, found_earlier(events), hosts);
-    args.output.print_page(&decision, |color| decision.text(color))?;
+    args.output.print_page(&decision, |screen| decision.text(screen))?;
     Ok(Exit::Fine)
 }
 

@@ -27,6 +27,6 @@ pub(super) fn main(args: &Args, path: &Path, as_unit: bool) -> Result<Exit, Fail
     });
     let (host, now) = (once::host(&found), eyes.clock.now().wall);
     let examination = ProbeReport::new(once::seen(&host, &found, &report), &kinds.collect(), &probed, now);
-    args.output.print_page(&examination, |color| examination.text(color))?;
+    args.output.print_page(&examination, |screen| examination.text(screen))?;
     Ok(if examination.passed { Exit::Fine } else { Exit::No })
 }

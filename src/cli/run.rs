@@ -9,6 +9,7 @@ use crate::agent::{self, CredentialScope, Options, Recalled};
 use crate::config::{self, Complaints, Config, Environment, Folders, Loaded, last_good};
 use crate::daemon::sole::{Claim, Role};
 use crate::model::LogLevel;
+use crate::sys::log_queue::stderr_is_the_journal;
 use crate::sys::{identity, sockets};
 
 #[derive(Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
     // One that was accepted earlier may name others.
     claimed(&mut claim, &folders(&loaded.config), args.all_in_one)?;
     claim.unlocked().iter().for_each(output::note);
-    loaded.warnings.iter().for_each(|warning| output::complain(&format!("{warning}\n")));
+    output::complain_of(&loaded.warnings, 0);
     process::run("privatelinkd", loaded.config.log, level, |log, service, orders| {
         let (path, all_in_one) = (path.to_owned(), args.all_in_one);
         let scope = CredentialScope::of_this_process();
@@ -67,11 +68,14 @@ fn recall(path: &Path, environment: &Environment, complaints: Complaints) -> Res
     let state_dir = config::folders(path).state_dir;
     match last_good::recall(&state_dir, environment, &identity::local()) {
         Ok(Some(last_good::LastGoodConfig { loaded, path, saved, without })) => {
-            output::complain(&complaints.to_string());
-            let counted = count_of(&complaints);
-            output::note(format_args!(
-                "the config can't be used: {counted}; starting on the one that was accepted at {saved}"
-            ));
+            // The journal gets both as entries of the log that is about to begin.
+            if !stderr_is_the_journal() {
+                output::complain_of(&complaints.complaints, complaints.omitted);
+                let counted = count_of(&complaints);
+                output::note(format_args!(
+                    "the config can't be used: {counted}; starting on the one that was accepted at {saved}"
+                ));
+            }
             Ok((loaded, Recalled { complaints, path, accepted: saved, without }))
         }
         Ok(None) => Err(refuse_config(complaints)),

@@ -55,8 +55,8 @@ fn begin_anew(user: (u32, u32), config: &Path) -> anyhow::Result<Infallible> {
     Err(privileges::restart(&arguments, &environment)).with_context(|| format!("can't begin anew as {SERVICE_USER}"))
 }
 
-/// What the agent was started with, as far as it matters here. Of the caller only the wish for no colours: what a
-/// shell has of credentials the agent has not.
+/// What the agent was started with, as far as it matters here. Of the caller only how it wants to see
+/// things: what a shell has of credentials the agent has not.
 fn environment(
     agent: Vec<(OsString, OsString)>,
     caller: impl Iterator<Item = (OsString, OsString)>,
@@ -66,7 +66,7 @@ fn environment(
         text.starts_with(OF_CREDENTIALS) || OF_THE_UNIT.contains(&text.as_ref())
     };
     let agent = agent.into_iter().filter(|(name, _)| of_agent(name));
-    agent.chain(caller.filter(|(name, _)| name == "NO_COLOR")).collect()
+    agent.chain(caller.filter(|(name, _)| name == "NO_COLOR" || name == "COLUMNS")).collect()
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn once(args: &Args, socket: &Path) -> Result<Exit, Failed> {
     if args.output.json {
         output::print(&bytes)?;
     } else {
-        let style = Style { color: output::color(), events: args.events };
+        let style = Style { screen: output::screen(), events: args.events };
         output::page(&format!("{}{}", clear(args), table(&report, style)))?;
     }
     Ok(if report.state == State::Ok { Exit::Fine } else { Exit::No })

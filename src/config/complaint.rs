@@ -56,7 +56,7 @@ impl Bad {
 }
 
 /// One thing that is wrong. Its `Display` is the whole message, with the line and a mark under the part that is
-/// meant; it never holds a secret.
+/// meant, of which a width such as `{:80}` leaves no more than has room; it never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Complaint {
     /// How bad it is.
@@ -105,7 +105,8 @@ impl fmt::Display for Complaint {
             write!(f, ":{line}:{column}")?;
         }
         writeln!(f)?;
-        if let Some(Excerpt { text, indent, width }) = &self.excerpt {
+        let room = f.width().map_or(usize::MAX, |width| width.saturating_sub(gutter + 3));
+        if let Some(Excerpt { text, indent, width }) = self.excerpt.as_ref().map(|excerpt| excerpt.within(room)) {
             writeln!(f, "{:gutter$} |", "")?;
             writeln!(f, " {number} | {text}")?;
             writeln!(f, "{:gutter$} | {:indent$}{:^<width$}", "", "", "")?;
@@ -134,7 +135,13 @@ impl Complaints {
     /// True if at least one of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.complaints.iter().any(|c| c.severity == Severity::Error)
+        self.first_error().is_some()
+    }
+
+    /// The first that is no mere warning.
+    #[must_use]
+    pub fn first_error(&self) -> Option<&Complaint> {
+        self.complaints.iter().find(|c| c.severity == Severity::Error)
     }
 }
 
@@ -183,6 +190,20 @@ mod tests {
         let json = serde_json::to_value(&complaint).unwrap();
         assert_eq!(json["column"], 18);
         assert_eq!(json["severity"], "error");
+    }
+
+    #[test]
+    fn a_width_cuts_the_line_around_its_mark() {
+        let text = "probe = { kind = \"tpc\", port = 5432, interval = \"5s\" }".to_owned();
+        let mut complaint = Complaint::about_file("/x", Bad::found_at(&None, "tcp", "tpc"));
+        complaint.excerpt = Some(Excerpt { text, indent: 17, width: 5 });
+        (complaint.line, complaint.column) = (Some(7), Some(18));
+        // Five characters are before the text.
+        assert_eq!(
+            format!("{complaint:25}").lines().skip(2).collect::<Vec<_>>(),
+            ["   |", " 7 | …{ kind = \"tpc\", po…", "   |           ^^^^^"]
+        );
+        assert_eq!(format!("{complaint:99}"), complaint.to_string());
     }
 
     #[test]

@@ -43,6 +43,28 @@ pub(crate) struct Excerpt {
     pub(crate) width: usize,
 }
 
+impl Excerpt {
+    /// In at most so many characters, around where the marked part begins.
+    pub(crate) fn within(&self, room: usize) -> Self {
+        let all: Vec<char> = self.text.chars().collect();
+        if all.len() <= room {
+            return self.clone();
+        }
+        // An ellipsis at each end that is cut; enough of what follows the begin stays.
+        let from = self.indent.saturating_sub(room / 2);
+        let to = all.len().min(from + room);
+        let mut shown = all[from..to].to_vec();
+        if let Some(first) = shown.first_mut().filter(|_| from > 0) {
+            *first = '…';
+        }
+        if let Some(last) = shown.last_mut().filter(|_| to < all.len()) {
+            *last = '…';
+        }
+        let (indent, end) = (self.indent - from, self.indent + self.width);
+        Self { text: shown.into_iter().collect(), indent, width: end.min(to).saturating_sub(self.indent).max(1) }
+    }
+}
+
 /// What stands for a secret.
 pub(crate) const HIDDEN: &str = "[secret]";
 

@@ -10,6 +10,7 @@ use super::agent::{AgentAnswer, Comparison, compare};
 use super::common::{Host, SCHEMA, Seen};
 use crate::discover::{SourceAnswer, SourceError};
 use crate::model::{CloudFacts, Endpoint, EndpointId, EndpointName, HostName, SourceKind, Zone, ZoneEntry};
+use crate::observe::status::Screen;
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// The answer.
@@ -104,8 +105,8 @@ impl DiscoverReport {
 
     /// For people, with a final newline.
     #[must_use]
-    pub fn text(&self, color: bool) -> String {
-        let mut page = Page::new(color);
+    pub fn text(&self, screen: Screen) -> String {
+        let mut page = Page::new(screen);
         self.host.show(&mut page);
         for (name, endpoint) in &self.endpoints {
             page.blank();
@@ -188,7 +189,7 @@ impl EndpointFound {
             None => ("found".to_owned(), Tone::Good),
             Some(why) => (format!("not found: {why}"), Tone::Bad),
         };
-        page.line(&[Cell::toned(format!("{name}:"), Tone::Head), Cell::toned(verdict, tone)], &[]);
+        page.labelled(&Cell::toned(format!("{name}:"), Tone::Head), 0, &Cell::toned(verdict, tone));
         let statuses = cloud.as_ref().map(|c| format!("{}, {}, {}", c.status, c.business, c.connection));
         let about = [
             ("id", id.as_ref().map(|id| id.as_str().to_owned())),
@@ -199,7 +200,7 @@ impl EndpointFound {
         ];
         for (what, said) in about {
             if let Some(said) = said {
-                page.line(&[Cell::plain(format!("  {what}")), Cell::plain(said)], &[9]);
+                page.labelled(&Cell::plain(format!("  {what}")), 9, &Cell::plain(said));
             }
         }
         page.columns(&zone_rows(zones));
@@ -227,7 +228,7 @@ fn zone_rows(zones: &BTreeMap<Zone, ZoneFound>) -> Vec<[Cell; 5]> {
         for (address, told) in none.into_iter().chain(all) {
             // The first row of a zone alone names it.
             let ([zone, eni], status) = std::mem::take(&mut first);
-            rows.push([zone, status, eni, Cell::plain(address), Cell::plain(told)]);
+            rows.push([zone, status, eni, Cell::plain(address), Cell::prose(told, Tone::Plain)]);
         }
     }
     rows

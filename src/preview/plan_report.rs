@@ -13,7 +13,7 @@ use crate::model::{
     Answer, AnswerReason, Check, CheckHealth, CheckState, Failure, FailureReason, HealthView, HostName, Plan,
     TargetKey, Withdrawal,
 };
-use crate::observe::status::{Placed, StatusReport, name_rows, placed, places, reason_cell};
+use crate::observe::status::{Placed, Screen, StatusReport, placed, places, reason_cell};
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// What the hosts file has to say to it.
@@ -116,9 +116,9 @@ impl PlanReport {
 
     /// For people, with a final newline.
     #[must_use]
-    pub fn text(&self, color: bool) -> String {
+    pub fn text(&self, screen: Screen) -> String {
         let Self { schema: _, host, checks, names, withdrawn, problems, hosts, agent } = self;
-        let mut page = Page::new(color);
+        let mut page = Page::new(screen);
         host.show(&mut page);
         problems.iter().for_each(|problem| page.trouble("", problem));
         page.blank();
@@ -234,16 +234,10 @@ fn check_rows(checks: &[CheckSaid]) -> Vec<[Cell; 6]> {
         let latency = latency_ms.map(|ms| format!("{ms:.1} ms"));
         let reason = reason.map(|r| r.label().to_owned());
         let notes: Vec<String> = latency.into_iter().chain(reason).chain(detail.clone()).collect();
-        let [name, zone, address, notes] =
-            [name, zone.to_string(), address.to_string(), notes.join(": ")].map(Cell::plain);
-        rows.push([
-            name,
-            zone,
-            address,
-            Cell::plain(check.map_or("", Check::label)),
-            Cell::toned(*verdict, tone),
-            notes,
-        ]);
+        let (name, notes) = (Cell::name(name), Cell::prose(notes.join(": "), Tone::Plain));
+        let [zone, address] = [zone.to_string(), address.to_string()].map(Cell::plain);
+        let check = Cell::plain(check.map_or("", Check::label));
+        rows.push([name, zone, address, check, Cell::toned(*verdict, tone), notes]);
     }
     rows
 }
@@ -253,7 +247,8 @@ fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>) -> Vec<[Cell; 5]> {
     for (name, NamePlanned { addresses, standby, reason, why, agent }) in names {
         let agent = agent.as_ref().map(Comparison::words).unwrap_or_default();
         let places = places(addresses, standby, "not found now");
-        rows.extend(name_rows(name, places, reason_cell(*reason), [Cell::plain(*why), Cell::plain(agent)]));
+        let [why, agent] = [*why, agent.as_str()].map(|text| Cell::prose(text, Tone::Plain));
+        rows.push([Cell::name(name.to_string()), Cell::list(places), reason_cell(*reason), why, agent]);
     }
     rows
 }
@@ -283,7 +278,7 @@ fn show_diff(page: &mut Page, diff: &str) {
             [b'-', ..] => Tone::Bad,
             _ => Tone::Plain,
         };
-        page.line(&[Cell::toned(text, tone)], &[]);
+        page.say_toned(text, tone);
     }
     let (more, fewer) = (changed(diff, '+'), changed(diff, '-'));
     page.say(format!("{} more, {fewer} fewer; nothing was written", count(more, "line")));

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::agent::AgentAnswer;
 use super::common::{Host, SCHEMA, Seen};
 use crate::model::{Certificate, Check, EndpointName, Failure, FailureReason, Probed, TargetKey, Timings, Wall, Zone};
-use crate::observe::status::{AddressState, CertificateReport, StatusReport};
-use crate::observe::text_table::{Cell, Page, Tone, head};
+use crate::observe::status::{AddressState, CertificateReport, Screen, StatusReport};
+use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,8 +99,8 @@ impl ProbeReport {
 
     /// For people, with a final newline.
     #[must_use]
-    pub fn text(&self, color: bool) -> String {
-        let mut page = Page::new(color);
+    pub fn text(&self, screen: Screen) -> String {
+        let mut page = Page::new(screen);
         self.host.show(&mut page);
         for (name, endpoint) in &self.endpoints {
             page.blank();
@@ -175,7 +175,7 @@ impl EndpointExamined {
             Some(probe) if self.zones.is_empty() => (format!("{probe}, no address found to probe"), Tone::Bad),
             Some(probe) => (probe.clone(), Tone::Plain),
         };
-        page.line(&[Cell::toned(format!("{name}:"), Tone::Head), Cell::toned(verdict, tone)], &[]);
+        page.labelled(&Cell::toned(format!("{name}:"), Tone::Head), 0, &Cell::toned(verdict, tone));
         page.columns(&self.rows());
         let addresses = || self.zones.values().flatten();
         for (address, examined) in addresses() {
@@ -192,7 +192,8 @@ impl EndpointExamined {
                 ended => format!("; sent with it, not needed, and ended: {}", few(ended)),
             };
             page.say(format!(
-                "  {address}: certificate for {names}, by {issuer}, ends {ends} ({days_left} days){first}{unused}"
+                "  {address}: certificate for {names}, by {issuer}, ends {ends} ({}){first}{unused}",
+                count(*days_left, "day")
             ));
         }
     }

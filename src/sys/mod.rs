@@ -24,3 +24,4 @@ pub mod sockets;
 pub mod subprocess;
 pub mod tcp_info;
 pub mod tell_once;
+pub mod terminal;

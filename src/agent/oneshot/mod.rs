@@ -1,6 +1,7 @@
 //! The agent's work done once, for people who want to see it: the same sources, probes and rules. Nothing is written,
 //! but which TLS handshakes have broken off: that budget is shared with the agent.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ use crate::sys::in_force::Projection;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So many probes are under way at the same time.
 const AT_A_TIME: usize = 32;
+/// What takes longer is told.
+const SLOW: Duration = Duration::from_millis(700);
 /// A runner that is looked at this often.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -44,6 +47,22 @@ pub struct LookupContext {
     pub clock: Clock,
     /// Told before each wait for a throttled API, with its length.
     pub on_throttle: fn(Duration),
+    /// Told what is being done, once that takes a while.
+    pub on_wait: fn(&'static str),
+}
+
+impl LookupContext {
+    /// Awaits a part of the work, and says what it is if it takes a while.
+    pub async fn telling<T>(self, doing: &'static str, work: impl Future<Output = T>) -> T {
+        let mut work = Box::pin(work);
+        match tokio::time::timeout(SLOW, &mut work).await {
+            Ok(done) => done,
+            Err(_) => {
+                (self.on_wait)(doing);
+                work.await
+            }
+        }
+    }
 }
 
 /// Where we are, and why not more of it is known.
@@ -99,11 +118,12 @@ pub async fn whereabouts_for_all(config: &Config, context: LookupContext) -> Whe
 }
 
 /// What the config says, and the metadata service if it is to be asked.
-async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock, .. }: LookupContext) -> Whereabouts {
+async fn look_around(config: &Config, asks: bool, context: LookupContext) -> Whereabouts {
     if !asks {
         return Whereabouts { host: host_facts(config, None), error: None };
     }
-    let told = cloud::instance_facts(config, scope, clock).await;
+    let asked = cloud::instance_facts(config, context.scope, context.clock);
+    let told = context.telling("asking the metadata service", asked).await;
     Whereabouts { host: host_facts(config, told.as_ref().ok()), error: told.err() }
 }
 
@@ -114,7 +134,7 @@ async fn look_around(config: &Config, asks: bool, LookupContext { scope, clock, 
 pub fn api(
     config: &Config,
     host: &HostFacts,
-    LookupContext { scope, clock, on_throttle }: LookupContext,
+    LookupContext { scope, clock, on_throttle, .. }: LookupContext,
 ) -> Result<Arc<Api<Credentials>>, SourceError> {
     cloud::connect(scope, clock, Some(on_throttle))(config, host).api
 }
@@ -212,9 +232,15 @@ async fn look_round(config: &Config, at: Whereabouts, known: Inventory, context:
         let questions = rounds::questions(kinds, &config, &inventory, None);
         let (tell, mut heard) = mpsc::unbounded_channel();
         match kinds {
-            [SourceKind::Api] => rounds::one_by_one(askers.clone(), questions, tell).await,
-            _ => rounds::side_by_side(askers.clone(), questions, tell).await,
-        };
+            [SourceKind::Api] => {
+                let asked = rounds::one_by_one(askers.clone(), questions, tell);
+                context.telling("asking the cloud's API", asked).await;
+            }
+            _ => {
+                let asked = rounds::side_by_side(askers.clone(), questions, tell);
+                context.telling("asking the DNS", asked).await;
+            }
+        }
         let mut round = Round::new();
         while let Some(Said { question, said }) = heard.recv().await {
             round.entry(question.name).or_default().insert(question.kind, said);

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::model::{
@@ -54,6 +55,21 @@ fn failed(reason: FailureReason) -> CheckHealth {
     let mut failed = unknown();
     failed.shown.last = Some(last);
     failed
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_a_while_is_told_once() {
+    static TOLD: AtomicUsize = AtomicUsize::new(0);
+    let on_wait = |_: &str| _ = TOLD.fetch_add(1, Ordering::Relaxed);
+    let (scope, clock) = (CredentialScope::Shell, Clock::System);
+    let context = LookupContext { scope, clock, on_throttle: |_| {}, on_wait };
+    for (takes, told) in [(SLOW / 2, 0), (SLOW * 9, 1)] {
+        let done = async {
+            tokio::time::sleep(takes).await;
+            takes
+        };
+        assert_eq!((context.telling("asking", done).await, TOLD.load(Ordering::Relaxed)), (takes, told));
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub use schema::{
 pub use sentence::{published, sentence};
 pub use table::{Style, table};
 
+pub use super::text_table::Screen;
+
 pub(super) use problems::hosts_in_sync;
 pub(crate) use report::placed;
-pub(crate) use table::{name_rows, places, reason_cell};
+pub(crate) use table::{places, reason_cell};

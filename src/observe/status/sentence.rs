@@ -36,6 +36,6 @@ fn addresses(snapshot: &Snapshot) -> String {
     let up = targets.values().filter(|t| matches!(t.summary(), CheckState::Up { .. })).count();
     match targets.len() {
         0 => "no address is probed".to_owned(),
-        all => format!("{up} of {all} addresses up"),
+        all => format!("{up} of {} up", count(all, "address")),
     }
 }

@@ -6,8 +6,9 @@ use super::schema::{
     AddressReport, AddressState, CertificateReport, CredentialsReport, EndpointReport, EventReport, NameReason,
     NameReport, Placed, State, StatusReport, When,
 };
+use crate::model::shown::complaint_in_a_line;
 use crate::model::{AnswerReason, Check, FailureReason, HostName, Verdict};
-use crate::observe::text_table::{Cell, Page, Tone, count, head, reason_tone};
+use crate::observe::text_table::{Cell, Page, Screen, Tone, count, head, reason_tone};
 
 /// Fewer days than these of a certificate are worth a word.
 const SOON_DAYS: i64 = 60;
@@ -15,8 +16,8 @@ const SOON_DAYS: i64 = 60;
 /// What the table shows, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Style {
-    /// ANSI colours: for terminals only.
-    pub color: bool,
+    /// Colours and width.
+    pub screen: Screen,
     /// Recent events, too.
     pub events: bool,
 }
@@ -24,7 +25,7 @@ pub struct Style {
 /// The report as text, with a final newline.
 #[must_use]
 pub fn table(report: &StatusReport, style: Style) -> String {
-    let mut page = Page::new(style.color);
+    let mut page = Page::new(style.screen);
     headline(&mut page, report);
     page.blank();
     page.columns(&addresses(report));
@@ -49,7 +50,7 @@ fn headline(page: &mut Page, report: &StatusReport) {
         }
         State::Degraded => (Tone::Bad, format!("degraded: {}", count(problems.len(), "problem"))),
     };
-    page.line(&[Cell::toned(verdict, tone)], &[]);
+    page.say_toned(verdict, tone);
     problems.iter().for_each(|problem| page.say(format!("  - {problem}")));
     let zone = host.zone.as_ref().map_or("unknown", |z| z.as_str());
     let file = config.paths.first().map(|p| p.display().to_string()).unwrap_or_default();
@@ -57,7 +58,7 @@ fn headline(page: &mut Page, report: &StatusReport) {
     let up = age(started.ago_ms);
     page.say(format!("privatelinkd {version}, up {up}, host zone {zone}, config {file} loaded {loaded}"));
     // The first complaint is among the problems already.
-    let later = config.complaints.iter().skip(1).map(|complaint| complaint.replace('\n', " "));
+    let later = config.complaints.iter().skip(1).map(|complaint| complaint_in_a_line(complaint));
     later.for_each(|complaint| page.say(format!("  config: {complaint}")));
 }
 
@@ -67,9 +68,9 @@ fn addresses(report: &StatusReport) -> Vec<[Cell; 7]> {
         // The first row of an endpoint alone names it.
         let mut first = [name.to_string(), endpoint.probe.clone().unwrap_or_else(|| "none".to_owned())];
         let mut row = |zone: &str, address: &str, state: Cell, since: &str, notes: &str| {
-            let [name, probe] = std::mem::take(&mut first).map(Cell::plain);
-            let [zone, address, since, notes] = [zone, address, since, notes].map(Cell::plain);
-            rows.push([name, probe, zone, address, state, since, notes]);
+            let [name, probe] = std::mem::take(&mut first);
+            let [probe, zone, address, since] = [probe.as_str(), zone, address, since].map(Cell::plain);
+            rows.push([Cell::name(name), probe, zone, address, state, since, Cell::prose(notes, Tone::Plain)]);
         };
         if endpoint.zones.values().all(BTreeMap::is_empty) {
             row("", "none found yet", Cell::toned("unknown", Tone::Warn), "", "");
@@ -142,7 +143,7 @@ fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
         let NameReport { addresses, standby, reason, changed, changes: _, verdicts } = answer;
         let bad = verdicts.values().any(|v| *v != Verdict::Published);
         let published: Vec<_> = verdicts.iter().map(|(publisher, v)| format!("{publisher}: {v}")).collect();
-        let published = Cell::toned(published.join(", "), if bad { Tone::Bad } else { Tone::Plain });
+        let published = Cell::prose(published.join(", "), if bad { Tone::Bad } else { Tone::Plain });
         let changed = Cell::plain(changed.as_ref().map(ago).unwrap_or_default());
         let reason = match reason {
             NameReason::Answered(reason) => reason_cell(*reason),
@@ -152,7 +153,7 @@ fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
         if places.is_empty() {
             places.push("no address yet".to_owned());
         }
-        rows.extend(name_rows(name, places, reason, [changed, published]));
+        rows.push([Cell::name(name.to_string()), Cell::list(places), reason, changed, published]);
     }
     rows
 }
@@ -171,25 +172,11 @@ pub(crate) fn reason_cell(reason: AnswerReason) -> Cell {
     Cell::toned(reason.label(), reason_tone(reason))
 }
 
-/// A row for each address of a name; the first one alone says the rest, too.
-pub(crate) fn name_rows(
-    name: &HostName,
-    places: Vec<String>,
-    reason: Cell,
-    more: [Cell; 2],
-) -> impl Iterator<Item = [Cell; 5]> {
-    let mut first = (Cell::plain(name.to_string()), reason, more);
-    places.into_iter().map(move |place| {
-        let (name, reason, [third, fourth]) = std::mem::take(&mut first);
-        [name, Cell::plain(place), reason, third, fourth]
-    })
-}
-
 /// Who gives the keys, then who was asked before and had none.
 fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
     let CredentialsReport { provider, key_id, expires: _, expires_in_ms, tried, failing } = report;
     let mut rows = vec![head(["CREDENTIALS", "KEY", "EXPIRES", "NOTES"])];
-    let (answer, notes) = match (provider, failing) {
+    let (answer, said) = match (provider, failing) {
         (Some(provider), None) => (Cell::toned(provider, Tone::Good), "in use".to_owned()),
         (Some(provider), Some(why)) => (Cell::toned(provider, Tone::Warn), format!("can't be refreshed: {why}")),
         (None, _) if tried.is_empty() => (Cell::toned("unknown", Tone::Warn), "nobody was asked yet".to_owned()),
@@ -200,8 +187,10 @@ fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
         (Some(_), None) => "never".to_owned(),
         (Some(_), Some(ms)) => format!("in {}", age(*ms)),
     };
-    rows.push([answer, Cell::plain(key_id.clone().unwrap_or_default()), Cell::plain(expires), Cell::plain(notes)]);
-    rows.extend(tried.iter().map(|t| [&*t.provider, "", "", &*t.why].map(Cell::plain)));
+    let [key, expires] = [key_id.clone().unwrap_or_default(), expires].map(Cell::plain);
+    let notes = |text: &str| Cell::prose(text, Tone::Plain);
+    rows.push([answer, key, expires, notes(&said)]);
+    rows.extend(tried.iter().map(|t| [Cell::plain(&t.provider), Cell::default(), Cell::default(), notes(&t.why)]));
     rows
 }
 
@@ -213,8 +202,8 @@ fn events(report: &StatusReport) -> Vec<[Cell; 4]> {
             "warning" => Tone::Warn,
             _ => Tone::Plain,
         };
-        let [at, ago, text] = [when.at.clone(), age(when.ago_ms), text.clone()].map(Cell::plain);
-        [at, ago, Cell::toned(severity.clone(), tone), text]
+        let [at, ago] = [when.at.clone(), age(when.ago_ms)].map(Cell::plain);
+        [at, ago, Cell::toned(severity.clone(), tone), Cell::prose(text, Tone::Plain)]
     }));
     rows
 }

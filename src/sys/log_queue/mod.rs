@@ -30,7 +30,7 @@ pub use self::maker::PROVOKED;
 pub use self::record::{Record, Value};
 pub use self::shared::Drops;
 pub use self::sink::{Lines, Sink};
-pub use self::style::Style;
+pub use self::style::{Style, stderr_is_the_journal};
 
 use self::journal::Journal;
 use self::maker::{Kind, Maker};

@@ -44,7 +44,8 @@ impl Style {
 
 /// systemd names the journal's stream as `device:inode`; comparing tells a service from a shell started below one
 /// (systemd.exec(5), `$JOURNAL_STREAM`).
-pub(super) fn stderr_is_the_journal() -> bool {
+#[must_use]
+pub fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     rustix::fs::fstat(io::stderr()).is_ok_and(|s| stream == format!("{}:{}", s.st_dev, s.st_ino))
 }

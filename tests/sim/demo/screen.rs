@@ -6,7 +6,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use privatelinkd::observe::status::{Style, table};
+use privatelinkd::model::shown::{hanging, wrapped};
+use privatelinkd::observe::status::{self, Style, table};
+use privatelinkd::sys::terminal;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -90,9 +92,9 @@ impl Screen {
         }
         let (hosts, socket) = (hosts.display(), socket.display());
         self.print(format!(
-            "A stand-in cloud on loopback with two endpoints, each with a network interface and a server in two \
-             zones; one agent,\nwhich asks the cloud every 2 s and probes every 500 ms.\n\
-             Look for yourself meanwhile:\n  cat {hosts}\n  curl -s {metrics}\n  \
+            "A stand-in cloud on loopback with two endpoints, each with a network interface and\n\
+             a server in two zones; one agent, which asks the cloud every 2 s and probes\n\
+             every 500 ms. Look for yourself meanwhile:\n  cat {hosts}\n  curl -s {metrics}\n  \
              cargo run -q -- status --socket {socket}\n\n"
         ));
     }
@@ -101,7 +103,7 @@ impl Screen {
     pub(crate) fn act(&self, scene: &str, text: &str) {
         match self.mode {
             Mode::Json => self.object(json!({ "event": "act", "scene": scene, "text": text })),
-            Mode::Plain | Mode::Live => self.story(&self.bold(text)),
+            Mode::Plain | Mode::Live => self.story(text, true),
         }
     }
 
@@ -112,7 +114,7 @@ impl Screen {
             Mode::Json => {
                 self.object(json!({ "event": "saw", "scene": scene, "text": text, "ms": took.map(ms) }));
             }
-            Mode::Plain | Mode::Live => self.story(&format!("  {later}{text}")),
+            Mode::Plain | Mode::Live => self.story(&format!("  {later}{text}"), false),
         }
     }
 
@@ -120,7 +122,7 @@ impl Screen {
     pub(crate) fn note(&self, text: &str) {
         match self.mode {
             Mode::Json => self.object(json!({ "event": "note", "text": text })),
-            Mode::Plain | Mode::Live => self.story(text),
+            Mode::Plain | Mode::Live => self.story(text, false),
         }
     }
 
@@ -134,17 +136,26 @@ impl Screen {
         // It ends by itself once nobody can order anything any more.
         let _ = painter.await;
         if mode != Mode::Json {
-            put(&summary.text(folder));
+            let text = summary.text(folder);
+            let width = terminal::width(&io::stdout()).filter(|_| mode == Mode::Live);
+            put(&match width {
+                Some(width) => text.lines().flat_map(|line| hanging(line, width)).map(|line| line + "\n").collect(),
+                None => text,
+            });
         }
     }
 
-    fn story(&self, text: &str) {
-        let at = self.opened.elapsed().as_secs_f64();
-        self.print(format!("{at:5.1} s  {text}\n"));
-    }
-
-    fn bold(&self, text: &str) -> String {
-        if self.color { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    /// A line with its time; on a terminal as many as it takes.
+    fn story(&self, text: &str, bold: bool) {
+        let line = format!("{:5.1} s  {text}", self.opened.elapsed().as_secs_f64());
+        // Behind the time, and behind what is further in.
+        let indent = 9 + text.len() - text.trim_start().len();
+        let lines = match terminal::width(&io::stdout()).filter(|_| self.mode == Mode::Live) {
+            Some(width) => wrapped(&line, width, indent).join("\n"),
+            None => line,
+        };
+        let (begin, end) = if bold && self.color { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        self.print(format!("{begin}{lines}{end}\n"));
     }
 
     fn object(&self, value: Value) {
@@ -197,8 +208,21 @@ impl Painter {
 
     /// An agent that does not answer leaves the picture as it was.
     async fn look(&mut self) {
-        if let Ok(report) = look::status(&self.status_socket).await {
-            self.picture = table(&report, Style { color: self.color, events: false });
+        if let Ok(mut report) = look::status(&self.status_socket).await {
+            let out = io::stdout();
+            if self.mode == Mode::Live {
+                // The story is not about them, and there is little room.
+                report.credentials = None;
+            }
+            let (width, height) = match self.mode {
+                Mode::Live => (terminal::width(&out), terminal::height(&out)),
+                Mode::Plain | Mode::Json => (None, None),
+            };
+            let screen = status::Screen { color: self.color, width };
+            let picture = table(&report, Style { screen, events: false });
+            // What has scrolled away can't be drawn over: the line before it and the one that the cursor is in stay, too.
+            let most = height.map_or(usize::MAX, |rows| rows.saturating_sub(2));
+            self.picture = picture.split_inclusive('\n').take(most).collect();
         }
     }
 
@@ -212,7 +236,7 @@ impl Painter {
             // To the table's first line, and everything from there on cleared.
             let _ = write!(frame, "\x1b[{}F\x1b[J", self.drawn);
         }
-        // Lines of the table that are too long are cut by the terminal, so that their number is known.
+        // Words that are too long for a line are cut by the terminal, so that the number of lines is known.
         let _ = write!(frame, "{text}\x1b[?7l\n{}\x1b[?7h", self.picture);
         self.drawn = 1 + self.picture.lines().count();
         put(&frame);
