@@ -1,9 +1,12 @@
 //! The commands beside a running agent and without one, and that no secret comes out anywhere.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use privatelink_sim::{HttpsMode, HttpsService, Pki, free_address};
 use privatelinkd::model::AnswerReason;
+use tokio::task::spawn_blocking;
 
 use crate::agent_rig::{FOREIGN, NAME, Pair, Rig};
 
@@ -54,6 +57,40 @@ async fn a_wrong_command_line_is_told_apart_from_an_answer() {
         assert!(help.code == 0 && help.out.contains("Usage: privatelinkd"), "{help:?}");
     }
     assert_eq!(rig.hosts(), FOREIGN);
+}
+
+#[tokio::test]
+async fn help_is_as_wide_as_the_terminal_and_a_slip_is_understood() {
+    let rig = Rig::new("");
+    let commands = ["run", "check", "init", "discover", "probe", "plan", "status", "hosts", "route"];
+    for arguments in commands.iter().map(|command| vec![*command, "--help"]).chain([vec!["--help"]]) {
+        for columns in ["80", "100"] {
+            let mut command = rig.command(&arguments);
+            command.env("COLUMNS", columns);
+            let help = Rig::said(command).await;
+            let width: usize = columns.parse().unwrap();
+            for line in help.out.lines() {
+                assert!(line.chars().count() <= width, "{arguments:?} in {columns}: {line:?}");
+            }
+        }
+    }
+    let said = rig.run(&["satus"]).await;
+    assert!(said.code == 2 && said.err.contains("similar subcommand exists: 'status'"), "{said:?}");
+    let said = rig.run(&["status", "--event"]).await;
+    assert!(said.code == 2 && said.err.contains("'--events'"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_watch_into_a_pipe_is_lines_and_nothing_else() {
+    let rig = Rig::new("");
+    let mut command = rig.command(&["status", "--watch"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let lines = spawn_blocking(move || out.lines().take(2).map(Result::unwrap).collect::<Vec<_>>()).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = lines.unwrap();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("no agent answers on ")), "{lines:?}");
 }
 
 /// Whoever listens there is another process, and what it says may be repeated in the error.

@@ -148,7 +148,11 @@ impl Rig {
     pub(crate) async fn said(mut command: Command) -> Said {
         let output = spawn_blocking(move || command.stdin(Stdio::null()).output()).await.unwrap().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Said { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        // On a loaded machine everything takes a while, and what does is told.
+        let is_waiting = |line: &&str| line.starts_with("privatelinkd: asking ") && line.ends_with(" …\n");
+        let err = text(output.stderr);
+        let err = err.split_inclusive('\n').filter(|line| !is_waiting(line)).collect();
+        Said { code: output.status.code().unwrap(), out: text(output.stdout), err }
     }
 
     /// What `status.sock` says, if anybody serves it.

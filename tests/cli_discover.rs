@@ -1,6 +1,7 @@
 //! `privatelinkd discover`: the built binary against the stand-in cloud.
 
 use std::net::Ipv4Addr;
+use std::process::Stdio;
 
 use privatelink_sim::cloud::{Cloud, DoorMode, Fault, Policy, Service, What, World};
 use privatelink_sim::free_address;
@@ -172,6 +173,20 @@ async fn an_api_that_says_when_to_come_again_is_waited_for() {
             assert_eq!(said.err.matches("throttled").count(), times as usize, "{said:?}");
             cloud.clear_faults(Some(&throttle));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_slow_cloud_is_said_to_be_waited_for() {
+    let (cloud, rig) = rig().await;
+    for command in [&["discover"][..], &["probe"], &["plan"], &["init", "--no-look"]] {
+        let late = cloud.fault(Fault::new(What::Delay { ms: 1_000 }).service(Service::Privatelink).times(1));
+        let mut command = rig.command(command);
+        let output = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output()).await.unwrap().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.matches("privatelinkd: asking the cloud's API").count(), 1, "{said}");
+        assert!(output.status.success(), "{said}");
+        cloud.clear_faults(Some(&late));
     }
 }
 

@@ -58,6 +58,7 @@ mod observe_fixture;
 mod observe_metrics;
 mod observe_serve;
 mod observe_status;
+mod observe_terminal;
 mod probe_answer_fuzz;
 mod probe_certificates;
 mod probe_fuzz;

@@ -339,10 +339,10 @@ proptest! {
 fn nothing_in_a_report_is_obeyed_by_a_terminal() {
     let mut report = report(&degraded());
     report.problems.push("\u{1b}]0;title\u{7}10.0.0.\u{202e}21\u{200b}\n".to_owned());
-    report.config.complaints = vec!["first".to_owned(), "a\n  | \u{9b}2J\u{ad}".to_owned()];
+    report.config.complaints = vec!["first".to_owned(), "a\n  --> \u{9b}2J\u{ad}\n  | b".to_owned()];
     let shown = table(&report, Style { events: true, ..Style::default() });
     assert!(shown.contains("\n  - \\u{1b}]0;title\\u{7}10.0.0.\\u{202e}21\\u{200b}\\n\n"), "{shown}");
-    assert!(shown.contains("\n  config: a   | \\u{9b}2J\\u{ad}\n"), "{shown}");
+    assert!(shown.contains("\n  config: \\u{9b}2J\\u{ad}: a\n"), "{shown}");
 }
 
 #[test]

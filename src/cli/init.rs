@@ -141,8 +141,8 @@ async fn look(config: &Config, ports: Option<Ports>, eyes: LookupContext) -> Res
     let vpc_id = host.vpc_id.clone().ok_or_else(|| unknown("VPC", "vpc_id"))?;
     let api = agent::oneshot::api(config, &host, eyes)
         .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", advice::error_with_advice(&error))))?;
-    let asked = eyes.telling("asking the cloud's API, and the endpoints' ports", survey(&api, &vpc_id, ports));
-    let survey = asked.await.map_err(|error| unanswered(&error))?;
+    let doing = if ports.is_some() { "asking the cloud's API, and endpoints' ports" } else { "asking the cloud's API" };
+    let survey = eyes.telling(doing, survey(&api, &vpc_id, ports)).await.map_err(|error| unanswered(&error))?;
     Ok((region, vpc_id, survey))
 }
 

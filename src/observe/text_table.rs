@@ -171,14 +171,16 @@ impl Page {
     pub(crate) fn labelled(&mut self, label: &Cell, width: usize, Cell { text, tone, .. }: &Cell) {
         let begin = width.max(label.width()) + GAP;
         let indent = if begin <= FURTHEST_IN { begin } else { BENEATH };
-        let mut lines = match self.screen.width {
-            None => vec![text.clone()],
-            // The blanks are the label's place.
-            Some(width) => wrapped(&format!("{:begin$}{text}", ""), width, indent),
+        let room = self.screen.width.unwrap_or(usize::MAX);
+        // The blanks are the label's place.
+        let lines = wrapped(&format!("{:begin$}{text}", ""), room, indent);
+        let (first, more) = match lines.split_first() {
+            Some((first, more)) if length(first) <= room => (first.trim_start_matches(' '), more.to_vec()),
+            // A word that has no room there begins beneath.
+            _ => ("", wrapped(&format!("{:BENEATH$}{text}", ""), room, BENEATH)),
         };
-        let first = lines.remove(0);
-        self.line(&[(&label.text, label.tone, width), (first.trim_start_matches(' '), *tone, 0)]);
-        lines.iter().for_each(|line| self.line(&[(line, *tone, 0)]));
+        self.line(&[(&label.text, label.tone, width), (first, *tone, 0)]);
+        more.iter().for_each(|line| self.line(&[(line, *tone, 0)]));
     }
 
     /// Aligned columns; nothing if there is only the head.
@@ -250,7 +252,7 @@ fn arranged<const N: usize>(rows: &[[Cell; N]], room: Option<usize>) -> Vec<Grou
     candidates.min_by_key(|groups| lines(groups)).unwrap_or_else(|| vec![Group(whole)])
 }
 
-/// How wide these columns are beside each other, if there is room for them; a column alone has its way.
+/// How wide these columns are beside each other, if there is room for them; for one alone there is.
 fn fitting<const N: usize>(rows: &[[Cell; N]], columns: &[usize], room: usize) -> Option<Group> {
     let most = |at: usize, of: &dyn Fn(&Cell) -> usize| rows.iter().map(|row| of(&row[at])).max().unwrap_or(0);
     let mut widths: Vec<_> = columns.iter().map(|at| (*at, most(*at, &Cell::width))).collect();
@@ -267,8 +269,13 @@ fn fitting<const N: usize>(rows: &[[Cell; N]], columns: &[usize], room: usize) -
             rows.iter().map(|row| &row[*at]).filter(|c| c.fit == Fit::Name).map(|c| &c.text).collect();
         names.iter().map(|name| shortened(name, *width)).collect::<BTreeSet<_>>().len() == names.len()
     };
-    let fits = taken(&widths) <= room && widths.iter().all(told_apart);
-    (fits || columns.len() == 1).then_some(Group(widths))
+    if let [(_, width)] = widths.as_mut_slice() {
+        // Its longest word may go on beyond it.
+        *width = (*width).min(room);
+    } else if taken(&widths) > room || !widths.iter().all(told_apart) {
+        return None;
+    }
+    Some(Group(widths))
 }
 
 /// The length of a line of these columns.
@@ -299,6 +306,70 @@ pub(crate) fn reason_tone(reason: AnswerReason) -> Tone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn page(width: usize) -> Page {
+        Page::new(Screen { color: false, width: Some(width) })
+    }
+
+    #[test]
+    fn columns_that_say_nothing_go_and_the_last_ones_go_beneath() {
+        let list = |all: &[&str]| Cell::list(all.iter().map(|one| (*one).to_owned()).collect());
+        let why = || Cell::prose("refused: no one listens", Tone::Bad);
+        let rows = [
+            head(["ZONE", "ADDRESSES", "EMPTY", "WHY NOT"]),
+            [Cell::plain("h"), list(&["10.0.0.1", "10.0.0.2"]), Cell::default(), why()],
+            [Cell::plain("i"), list(&["10.0.1.1"]), Cell::default(), Cell::default()],
+        ];
+        for (width, text) in [
+            (
+                33,
+                "ZONE  ADDRESSES  WHY NOT\nh     10.0.0.1   refused: no one\n      10.0.0.2   listens\ni     10.0.1.1\n",
+            ),
+            (
+                22,
+                "ZONE  ADDRESSES\n    WHY NOT\nh     10.0.0.1\n      10.0.0.2\n    refused: no one\n    listens\n\
+                 i     10.0.1.1\n",
+            ),
+        ] {
+            let mut page = page(width);
+            page.columns(&rows);
+            assert_eq!(page.into_text(), text);
+        }
+    }
+
+    #[test]
+    fn names_are_never_shortened_to_the_same() {
+        let row = |name, address| [Cell::name(name), Cell::plain(address)];
+        let rows = [
+            head(["NAME", "WHERE"]),
+            row("gateway-of-the-a-database.example", "10.0.0.1 (cn-hangzhou-h)"),
+            row("gateway-of-the-b-database.example", "10.0.0.2 (cn-hangzhou-h)"),
+        ];
+        for (width, first) in [(58, "gateway-of-the-a…atabase.example  10.0.0.1 (cn-hangzhou-h)"), (57, "    WHERE")]
+        {
+            let mut page = page(width);
+            page.columns(&rows);
+            let text = page.into_text();
+            assert_eq!(text.lines().nth(1), Some(first), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_goes_on_beneath_its_beginning_and_a_long_word_beneath_its_label() {
+        let mut page = page(30);
+        page.labelled(&Cell::plain("orders:"), 0, &Cell::plain("not found: no zone has an address"));
+        page.labelled(&Cell::plain("  domain"), 9, &Cell::plain("ep-1.epsrv-1.cn-hangzhou.example"));
+        page.trouble("  ", "source api: denied: no permission");
+        let text = "\
+orders:  not found: no zone
+         has an address
+  domain
+    ep-1.epsrv-1.cn-hangzhou.example
+  ! source api: denied: no
+    permission
+";
+        assert_eq!(page.into_text(), text);
+    }
 
     #[test]
     fn nothing_in_a_cell_is_obeyed_or_unseen() {
