@@ -55,19 +55,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the agent in the foreground; SIGHUP loads the config again, SIGTERM ends it.
-    Run(run::Args),
-    /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
-    Check(check::Args),
+    // What serves people before anything is configured comes first, the services last.
     /// Draft a config for the endpoints of this VPC: ask the cloud for them, and their ports what they are.
     #[command(after_help = init::HELP)]
     Init(init::Args),
-    /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
-    #[command(after_help = AS_AGENT)]
-    Discover(discover::Args),
     /// Probe every address now, each check once: phase times, verdict, certificate; exits with 1 if any fails.
     #[command(after_help = AS_AGENT)]
     Probe(probe::Args),
+    /// Check the config: every complaint at once, with file, line and column; exits with 78 if there is any.
+    Check(check::Args),
+    /// Find the endpoints now, once: statuses, zones, addresses and who told them; exits with 1 if one can't be found.
+    #[command(after_help = AS_AGENT)]
+    Discover(discover::Args),
     /// Show what the agent would do now: find, probe and decide once, and write nothing.
     #[command(after_help = AS_AGENT)]
     Plan(plan::Args),
@@ -79,6 +78,8 @@ enum Command {
     /// Have this host's resolver ask the DNS stub for the names that it serves, and for no others.
     #[command(subcommand)]
     Route(route::Command),
+    /// Run the agent in the foreground; SIGHUP loads the config again, SIGTERM ends it.
+    Run(run::Args),
 }
 
 impl ValueEnum for LogLevel {

@@ -35,14 +35,19 @@ private_dns = [\"other.booted.example\"]
 colour = \"blue\""
 }
 
+# Which complaint it was is in the journal, with its place and its priority, and not a line of it without them.
+refusal_is_an_entry() {
+    inside journalctl --sync
+    inside journalctl -b -u "$agent" -p err -o cat | grep 'config refused.*more\.toml:[0-9]*:[0-9]*: error: .*colour'
+    expect 'lines of other priorities' '' "$(inside journalctl -b -u "$agent" -p warning..debug -o cat | grep colour)"
+}
+
 bad_reload() {
     local pid
     pid=$(property "$agent" MainPID)
     break_config
     refused inside systemctl reload "$agent"
-    # Which complaint it was is in the journal.
-    inside journalctl --sync
-    inside journalctl -b -u "$agent" -o cat | grep colour
+    refusal_is_an_entry
     within 10 old_config_serves
     expect 'PID of the agent' "$pid" "$(property "$agent" MainPID)"
     is_active "$agent"
@@ -60,6 +65,7 @@ broken_for_long() {
 bad_restart() {
     inside systemctl restart "$agent" "$writer"
     within 15 old_config_serves
+    refusal_is_an_entry
     is_active "$writer"
     # The writer, too, goes on with what it had: the block comes back after somebody empties the file.
     inside cp /dev/null /etc/hosts
