@@ -226,7 +226,7 @@ impl Page {
     }
 }
 
-/// All columns beside each other if there is room for that. Else those go that say nothing, words are broken into lines,
+/// All columns beside each other if there is room for that. Else those go that say nothing, prose is broken into lines,
 /// names are shortened, and the last columns go beneath the others: whatever takes the fewest lines.
 fn arranged<const N: usize>(rows: &[[Cell; N]], room: Option<usize>) -> Vec<Group> {
     let natural = |at: usize| rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
