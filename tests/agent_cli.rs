@@ -125,6 +125,8 @@ async fn the_block_can_be_shown_compared_and_applied() {
     assert!(show.out.contains(&format!("\n{} {NAME}\n", pair.ips()[0])), "{}", show.out);
     let diff = rig.run(&["hosts", "diff"]).await;
     assert_eq!((diff.code, diff.out.as_str()), (0, ""));
+    let path = rig.path("etc/hosts");
+    assert_eq!(diff.err, format!("privatelinkd: {}: nothing would change (1 name)\n", path.display()));
     let apply = rig.run(&["hosts", "apply"]).await;
     assert!(apply.code == 0 && apply.out.contains("already as it should be"), "{apply:?}");
     assert!(apply.out.contains(&format!("  {NAME}: published\n")), "{apply:?}");
@@ -145,6 +147,18 @@ async fn the_block_can_be_shown_compared_and_applied() {
     assert_eq!((&json["changed"], &json["names"][NAME]), (&true.into(), &"published".into()));
     assert_eq!(rig.points_at(NAME), pair.ips());
     assert!(whole.starts_with(FOREIGN) && rig.hosts().starts_with(FOREIGN));
+
+    // Another line for the name, the last one.
+    let shadowed = [rig.hosts(), format!("10.9.9.9 {NAME}\n").into_bytes()].concat();
+    rig.write_hosts(&shadowed);
+    let lines = shadowed.iter().filter(|byte| **byte == b'\n').count();
+    let apply = rig.run(&["hosts", "apply"]).await;
+    assert!(apply.out.contains(&format!("  {NAME}: shadowed by line {lines}\n")), "{apply:?}");
+
+    std::fs::write(rig.path("run/plan.json"), "").unwrap();
+    let diff = rig.run(&["hosts", "diff"]).await;
+    let says = "run/plan.json: empty; the agent writes it anew when it starts\n";
+    assert!(diff.code == 1 && diff.out.is_empty() && diff.err.ends_with(says), "{diff:?}");
 }
 
 #[tokio::test]

@@ -94,11 +94,11 @@ async fn a_start_on_a_broken_config_takes_the_one_that_was_accepted_last() {
     assert_eq!(report.config.paths, [rig.path("state/config.json")]);
     rig.logs("started on the config that was accepted at 2").await;
     // In the order of the file, with its place.
-    let first = format!("{}:", rig.path("config.toml").display());
-    rig.logs(&format!("config refused, an older one is in force; complaints: 2, the first: {first}")).await;
+    let place = format!("{}:", rig.path("config.toml").display());
+    rig.logs(&format!("config refused, an older one is in force; complaints: 2, the first: {place}")).await;
     let status = rig.run(&["status"]).await;
     assert!(
-        status.code == 1 && status.out.contains(&format!("the config was refused, an older one is in force: {first}")),
+        status.code == 1 && status.out.contains(&format!("the config was refused, an older one is in force: {place}")),
         "{status:?}"
     );
     assert_eq!(rig.metric(LOADED).await, Some(0.0));
