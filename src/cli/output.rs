@@ -80,9 +80,9 @@ pub(super) fn note(text: impl fmt::Display) {
 /// Prints why a command could not do its work: in the journal one entry of its priority.
 pub(super) fn fail(error: &anyhow::Error) {
     if stderr_is_the_journal() {
-        entry(Severity::Error, &format!("{error:#}"))
+        entry(Severity::Error, &format!("{error:#}"));
     } else {
-        note(format_args!("{error:#}"))
+        note(format_args!("{error:#}"));
     }
 }
 

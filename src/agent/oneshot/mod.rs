@@ -53,13 +53,16 @@ pub struct LookupContext {
 
 impl LookupContext {
     /// Awaits a part of the work, and says what it is if it takes a while.
-    pub async fn telling<T>(self, doing: &'static str, work: impl Future<Output = T>) -> T {
+    pub fn telling<T>(self, doing: &'static str, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        // Part of no other future, whose size it would double.
         let mut work = Box::pin(work);
-        match tokio::time::timeout(SLOW, &mut work).await {
-            Ok(done) => done,
-            Err(_) => {
-                (self.on_wait)(doing);
-                work.await
+        async move {
+            match tokio::time::timeout(SLOW, &mut work).await {
+                Ok(done) => done,
+                Err(_) => {
+                    (self.on_wait)(doing);
+                    work.await
+                }
             }
         }
     }

@@ -105,7 +105,9 @@ fn a_conflict_counts_for_more_than_a_lost_agent_and_that_for_more_than_a_shadow(
     let mut w = living();
     look_until(&mut w, 120, sign(0));
     w.core.file.shadowed.insert("a.x".parse().unwrap(), 3);
-    assert_eq!(w.core.receipt(w.now()).names[&"a.x".parse().unwrap()], Verdict::AgentLost);
+    let receipt = w.core.receipt(w.now());
+    assert_eq!(receipt.names[&"a.x".parse().unwrap()], Verdict::AgentLost);
+    assert_eq!(receipt.shadowing, [("a.x".parse().unwrap(), 3)].into());
     for _ in 0..3 {
         w.removed();
     }
