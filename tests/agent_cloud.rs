@@ -49,6 +49,7 @@ async fn an_endpoint_is_found_by_its_id_and_followed() {
     let all = enis(&cloud);
     rig.moves_to(NAME, &all).await;
     let report = rig.reports("the API was heard", |r| r.endpoints.values().any(|e| e.cloud.is_some())).await;
+    assert!(!rig.log().contains("source api"), "nothing failed and works again: {}", rig.log());
     assert_eq!((report.host.region.as_deref(), report.host.zone.is_some()), (Some("cn-hangzhou"), true));
     let said = report.endpoints.values().next().unwrap().cloud.clone().unwrap();
     assert_eq!((said.status.as_str(), said.connection.as_str()), ("Active", "Connected"));

@@ -305,6 +305,23 @@ async fn an_api_that_hangs_holds_dns_up_no_more_than_a_reload() {
     assert_eq!(rig.asked().0, 1, "one at a time");
 }
 
+/// A question before that would fail at every start, and work a moment later.
+#[tokio::test(start_paused = true)]
+async fn the_api_is_asked_once_it_was_asked_where_we_are() {
+    let rig = Rig::start(both(), both(), None).await;
+    rig.host.send_replace(Arc::new(HostFacts { awaited: true, ..HostFacts::default() }));
+    rig.pass(MINUTE).await;
+    assert_eq!((rig.asked().0, rig.answer().len()), (0, 2), "DNS needs no region");
+    let region = Some("cn-hangzhou".to_owned());
+    // Asked in vain, told, or told by the config: each is an answer.
+    for known in [HostFacts::default(), HostFacts { region, awaited: true, ..HostFacts::default() }] {
+        let before = rig.asked().0;
+        rig.host.send_replace(Arc::new(known));
+        rig.pass(12 * MINUTE).await;
+        assert!(rig.asked().0 > before);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_that_dns_sees_is_asked_of_the_api_soon() {
     let rig = Rig::start(both(), both(), None).await;

@@ -108,7 +108,7 @@ fn api(
     (scope, clock, on_throttle): (CredentialScope, Clock, OnThrottle),
 ) -> Result<Api<Credentials>, SourceError> {
     const NO_REGION: &str =
-        "the region is not known: the metadata service has not told it yet, and [host] region is not set";
+        "the region is not known: the metadata service does not tell it, and [host] region is not set";
     let region = host.region.clone().ok_or_else(|| SourceError::NoApi(NO_REGION.to_owned()))?;
     let hosts = match &config.cloud.api_endpoint {
         Some(origin) => Hosts::new(Origin::parse(origin).map_err(unusable)?, Vec::new()),

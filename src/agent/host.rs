@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, CredentialScope};
 use super::settings::Settings;
-use super::start::host_facts;
+use super::start::{host_facts, needs_to_ask};
 use crate::cloud::metadata::InstanceFacts;
-use crate::config::Config;
 use crate::discover::Cache;
 use crate::model::{EventKind, HostFacts, Identity};
 use crate::sys::clock::Clock;
@@ -48,9 +47,9 @@ impl Finder {
             if asks && next <= Instant::now() {
                 match cloud::instance_facts(&present, self.scope, self.clock).await {
                     // Whatever answers there without a region is no metadata service.
-                    Ok(InstanceFacts { region: None, .. }) => tracing::debug!("the metadata service tells no region"),
+                    Ok(InstanceFacts { region: None, .. }) => self.untold("it tells no region"),
                     Ok(facts) => self.tell(facts),
-                    Err(error) => tracing::debug!(%error, "the metadata service does not tell where we are"),
+                    Err(error) => self.untold(&error),
                 }
                 next = Instant::now() + wait;
                 wait = (wait * 2).min(RETRY.1);
@@ -64,6 +63,13 @@ impl Finder {
         }
     }
 
+    /// Whoever waits for the answer waits no longer.
+    fn untold(&self, why: &str) {
+        tracing::debug!("the metadata service does not tell where we are: {why}");
+        let known = HostFacts::clone(&self.settings.host.borrow());
+        self.settings.take_host(HostFacts { awaited: false, ..known });
+    }
+
     fn tell(&self, facts: InstanceFacts) {
         let config = self.settings.config.borrow().clone();
         let host = host_facts(&config, Some(&facts));
@@ -75,12 +81,4 @@ impl Finder {
         self.settings.told.send_replace(Some(Arc::new(facts)));
         self.settings.take_host(HostFacts { foreign_cache, ..host });
     }
-}
-
-/// A config that says it all, or that has nothing to find out, needs nobody.
-pub(super) fn needs_to_ask(config: &Config) -> bool {
-    let host = &config.host;
-    let found_out = config.endpoints.values().any(|e| e.id.is_some() || e.domain.is_some());
-    let all = host.region.is_some() && host.vpc_id.is_some() && host.instance_id.is_some();
-    host.zone.is_none() || (found_out && !all)
 }

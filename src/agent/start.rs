@@ -29,7 +29,17 @@ pub(super) fn host_facts(config: &Config, told: Option<&InstanceFacts>) -> HostF
         hostname: identity::hostname(),
         identity: Identity { region, vpc_id, instance_id, ..identity::local() },
         foreign_cache: None,
+        awaited: told.is_none() && needs_to_ask(config),
     }
+}
+
+/// Whether the metadata service has to be asked: a config that says it all, or that has nothing to find out, needs
+/// nobody.
+pub(super) fn needs_to_ask(config: &Config) -> bool {
+    let host = &config.host;
+    let found_out = config.endpoints.values().any(|e| e.id.is_some() || e.domain.is_some());
+    let all = host.region.is_some() && host.vpc_id.is_some() && host.instance_id.is_some();
+    host.zone.is_none() || (found_out && !all)
 }
 
 pub(super) fn cache(config: &Config, identity: &Identity) -> Cache {

@@ -175,7 +175,7 @@ where
         let due = |flight, next: Boottime, kinds: &[SourceKind]| {
             (!self.in_flight.contains(&flight) && uses(&config, kinds)).then_some(next)
         };
-        let api = due(Flight::Api, self.api.next(), API);
+        let api = due(Flight::Api, self.api.next(), API).filter(|_| !self.setup.host.borrow().awaits_region());
         let dns = due(Flight::Dns, self.dns.next(), DNS);
         let times = expiry.into_iter().chain(api).chain(dns).chain(self.keeper.due());
         times.min().unwrap_or(Boottime(Duration::MAX))
@@ -185,7 +185,9 @@ where
     fn set_out(&mut self) {
         let now = self.setup.clock.now().boottime;
         let config = self.setup.config.borrow().clone();
-        if uses(&config, API) && !self.in_flight.contains(&Flight::Api) && self.api.may_begin(now) {
+        // Before it is known whether there is a region to ask in, a question would fail for no fault of anybody's.
+        let asks = uses(&config, API) && !self.setup.host.borrow().awaits_region();
+        if asks && !self.in_flight.contains(&Flight::Api) && self.api.may_begin(now) {
             self.launch(Flight::Api, &config);
         }
         if !uses(&config, DNS) {

@@ -24,6 +24,17 @@ pub struct HostFacts {
     /// Set once the metadata service has shown that what was found in the cache is another machine's: by what. Nothing
     /// of it counts any more.
     pub foreign_cache: Option<IdentityPart>,
+    /// The metadata service has yet to be asked: what is not known may be told in a moment.
+    #[serde(default)]
+    pub awaited: bool,
+}
+
+impl HostFacts {
+    /// Whether it is too early to say that the region is not known.
+    #[must_use]
+    pub fn awaits_region(&self) -> bool {
+        self.awaited && self.region.is_none()
+    }
 }
 
 /// Named parts that together tell one machine from another (B12). A part that only one side could read is no

@@ -43,7 +43,8 @@ impl Host {
     #[must_use]
     pub fn new(facts: &HostFacts, error: Option<&str>) -> Self {
         // The identity is for telling machines apart, not for showing.
-        let HostFacts { zone, region, vpc_id, instance_id, hostname: _, identity: _, foreign_cache: _ } = facts.clone();
+        let HostFacts { zone, region, vpc_id, instance_id, hostname: _, identity: _, foreign_cache: _, awaited: _ } =
+            facts.clone();
         Self { region, zone, vpc_id, instance_id, error: error.map(str::to_owned) }
     }
 

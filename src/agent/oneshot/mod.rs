@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cloud::{self, CredentialScope};
 use super::settings::{self, probes};
-use super::start::{cache, host_facts, recall, tls_budget};
-use super::{host, steering};
+use super::start::{cache, host_facts, needs_to_ask, recall, tls_budget};
+use super::steering;
 use crate::cloud::credentials::Credentials;
 use crate::config::Config;
 use crate::discover::rounds::{self, Said};
@@ -112,7 +112,7 @@ pub struct Planned {
 
 /// Finds out where we are, as far as the endpoints of the config need it.
 async fn whereabouts(config: &Config, context: LookupContext) -> Whereabouts {
-    look_around(config, host::needs_to_ask(config), context).await
+    look_around(config, needs_to_ask(config), context).await
 }
 
 /// Finds out in which region and VPC we are, for whoever wants to see every endpoint there.

@@ -64,7 +64,8 @@ pub fn report(snapshot: &Snapshot) -> StatusReport {
 
 fn host_report(host: &HostFacts) -> HostReport {
     // The identity is for telling machines apart, not for showing.
-    let HostFacts { zone, region, vpc_id, instance_id, hostname: _, identity: _, foreign_cache: _ } = host.clone();
+    let HostFacts { zone, region, vpc_id, instance_id, hostname: _, identity: _, foreign_cache: _, awaited: _ } =
+        host.clone();
     HostReport { zone, region, vpc_id, instance_id }
 }
 
