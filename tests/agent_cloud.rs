@@ -145,7 +145,9 @@ async fn whose_keys_sign_is_shown_and_follows_the_config() {
     let text = config(&rig, &cloud, PROBE);
     rig.write_config(&text.replace("[[endpoint]]", &format!("{credentials}[[endpoint]]")));
     rig.reload().await;
-    let denied = |r: &StatusReport| r.problems.iter().any(|p| p.contains("permission denied"));
+    let forbidden = "ledger: source api is stale: permission denied: ";
+    let remedy = "allow privatelink:ListVpcEndpoints on acs:privatelink:";
+    let denied = |r: &StatusReport| r.problems.iter().any(|p| p.starts_with(forbidden) && p.contains(remedy));
     let report = rig.reports("these keys are refused", denied).await;
     let told = report.credentials.clone().unwrap();
     assert_eq!((told.provider.as_deref(), told.key_id.as_deref()), (Some("access_key"), Some("LTAI…0001")));
@@ -164,11 +166,50 @@ async fn whose_keys_sign_is_shown_and_follows_the_config() {
     let nobody = "[cloud.credentials]\nprovider = \"uri\"\nurl = \"http://127.0.0.1:1/\"\n[[endpoint]]";
     rig.write_config(&text.replace("[[endpoint]]", nobody));
     rig.reload().await;
-    let lacking =
-        |r: &StatusReport| r.problems.iter().any(|p| p.starts_with("no credentials for the cloud's API: uri: "));
+    let none = "ledger: source api is stale: no credentials: uri: ";
+    let lacking = |r: &StatusReport| r.problems.iter().any(|p| p.starts_with(none) && p.contains("attach a RAM role"));
     let report = rig.reports("nobody has keys", lacking).await;
+    assert_eq!(report.problems.iter().filter(|p| p.contains("no credentials")).count(), 1, "{:?}", report.problems);
     assert_eq!(report.credentials.unwrap().provider, None);
     rig.moves_to(NAME, &enis(&cloud)).await;
+}
+
+/// A host that knows its addresses asks the API at its own phase: what has happened to its role is not known before.
+#[tokio::test]
+async fn after_a_restart_nothing_is_said_of_an_api_that_was_not_asked() {
+    let cloud = Cloud::start().await.unwrap();
+    let mut rig = Rig::new("");
+    let often = config(&rig, &cloud, PROBE);
+    let seldom = often.replace("refresh_interval = \"2s\"\n", "");
+    rig.write_config(&seldom);
+    rig.start();
+    rig.settled().await;
+    let asked = |r: &StatusReport| r.credentials.as_ref().is_some_and(|c| c.provider.is_some());
+    rig.reports("all is well", |r| r.problems.is_empty() && asked(r)).await;
+    assert!(rig.run(&["status"]).await.out.starts_with("all is well: 1 name, 1 endpoint\n"));
+    until("it is kept", async || rig.path("state/inventory.json").exists()).await;
+    rig.crash().await;
+    cloud.world(|world| world.host.role = None).await.unwrap();
+    rig.start();
+    rig.reports("the addresses are up", |r| r.problems.is_empty() && !asked(r)).await;
+    let said = rig.run(&["status"]).await.out;
+    assert!(
+        said.starts_with("all is well so far: 1 name, 1 endpoint; the cloud's API has not been asked yet\n"),
+        "{said}"
+    );
+
+    // What was found to fail before is still said.
+    rig.write_config(&often);
+    rig.reload().await;
+    let fails =
+        |r: &StatusReport| r.problems.iter().any(|p| p.contains("source api is stale: no credentials: no provider"));
+    rig.reports("it fails", fails).await;
+    let kept = rig.path("state/inventory.json");
+    until("that is kept", async || std::fs::read_to_string(&kept).unwrap_or_default().contains("no credentials")).await;
+    rig.crash().await;
+    rig.write_config(&seldom);
+    rig.start();
+    rig.reports("it is said again", |r| fails(r) && !asked(r)).await;
 }
 
 #[tokio::test]

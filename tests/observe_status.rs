@@ -223,7 +223,10 @@ fn credentials_are_shown_where_the_api_is_asked() {
     let shown = |s: &Snapshot| table(&report(s), Style::default());
     let mut s = healthy();
     *credentials(&mut s) = CredentialsState::default();
-    assert!(shown(&s).contains("unknown                    nobody was asked yet"), "{}", shown(&s));
+    let asked = "the cloud's API has not been asked yet";
+    let headline = format!("all is well so far: 2 names, 2 endpoints; {asked}\n");
+    assert!(shown(&s).starts_with(&headline), "{}", shown(&s));
+    assert!(shown(&s).lines().any(|l| l.starts_with("not asked ") && l.ends_with(asked)), "{}", shown(&s));
     assert_eq!(problems(&s), [""; 0], "nobody was asked yet");
     credentials(&mut s).provider = Some("access_key");
     assert!(shown(&s).contains("access_key        never    in use"), "{}", shown(&s));
@@ -265,6 +268,14 @@ fn what_many_endpoints_lack_is_one_problem() {
     let [first, second] = [key(0, 0).endpoint, key(1, 0).endpoint];
     let (first, second) = (first.clone().min(second.clone()), first.max(second));
     assert_eq!(problems(&s), [format!("{first}, {second}: source api is stale: forbidden")]);
+    // Whose keys are missing is said there, and not once more beside it.
+    let told = "no credentials: no provider has any: attach a RAM role";
+    for endpoint in Arc::make_mut(&mut s.inventory).endpoints.values_mut() {
+        let freshness = Freshness::Stale { since: at(100), error: told.to_owned() };
+        endpoint.sources.insert(SourceKind::Api, freshness);
+    }
+    *credentials(&mut s) = CredentialsState { tried: vec![("uri", "no".into())], ..CredentialsState::default() };
+    assert_eq!(problems(&s), [format!("{first}, {second}: source api is stale: {told}")]);
 }
 
 #[test]

@@ -13,13 +13,13 @@ use super::{once, run_as};
 use crate::agent;
 use crate::agent::oneshot::{LookupContext, Whereabouts};
 use crate::cloud::openapi::CallError;
+use crate::cloud::openapi::advice::advise;
 use crate::cloud::openapi::refusal::Class;
 use crate::config::{self, Config, Environment};
 use crate::draft::survey::{Survey, survey};
 use crate::draft::text::draft;
 use crate::draft::{Draft, Drafted, Place, Ports};
 use crate::model::{EndpointId, EndpointName};
-use crate::preview::advice;
 use crate::sys::atomic_file;
 
 /// Of a config that others may not read: it may name files with secrets, and who is asked.
@@ -140,7 +140,7 @@ async fn look(config: &Config, ports: Option<Ports>, eyes: LookupContext) -> Res
     let region = host.region.clone().ok_or_else(|| unknown("region", "region"))?;
     let vpc_id = host.vpc_id.clone().ok_or_else(|| unknown("VPC", "vpc_id"))?;
     let api = agent::oneshot::api(config, &host, eyes)
-        .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", advice::error_with_advice(&error))))?;
+        .map_err(|error| Failed::new(Exit::Unavailable, anyhow::anyhow!("{}", error.with_advice())))?;
     let doing = if ports.is_some() { "asking the cloud's API, and endpoints' ports" } else { "asking the cloud's API" };
     let survey = eyes.telling(doing, survey(&api, &vpc_id, ports)).await.map_err(|error| unanswered(&error))?;
     Ok((region, vpc_id, survey))
@@ -151,7 +151,7 @@ fn unanswered(error: &CallError) -> Failed {
         CallError::Refused(refusal) if matches!(refusal.class, Class::Denied { .. }) => Exit::Permission,
         _ => Exit::Unavailable,
     };
-    let advice = advice::advise_on_call(error).map(|advice| format!(": {advice}")).unwrap_or_default();
+    let advice = advise(error).map(|advice| format!(": {advice}")).unwrap_or_default();
     Failed::new(exit, anyhow::anyhow!("the endpoints can't be listed: {error}{advice}"))
 }
 

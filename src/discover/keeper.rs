@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Cache;
-use crate::model::{Boottime, EventKind, Inventory, Now};
+use crate::model::{Boottime, EventKind, Freshness, Inventory, Now, SourceKind};
 use crate::sys::save_attempts::SaveAttempts;
 
 /// Between two writes while answers come in.
@@ -59,11 +59,15 @@ impl Keeper {
 }
 
 /// The inventory without what is no reason to write: how fresh it is, which changes every few seconds, and what is not
-/// kept.
+/// kept. Whether the API fails, and why, is one: after a restart it may not be asked for minutes.
 fn substance(inventory: &Inventory) -> Inventory {
     let mut substance = inventory.clone();
     for endpoint in substance.endpoints.values_mut() {
-        endpoint.sources.clear();
+        endpoint.sources.retain(|kind, _| *kind == SourceKind::Api);
+        for freshness in endpoint.sources.values_mut() {
+            let (Freshness::Fresh { at } | Freshness::Stale { since: at, error: _ }) = freshness;
+            *at = Now::default();
+        }
         endpoint.left_out.clear();
         endpoint.barred.clear();
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::cloud::openapi::CallError;
+use crate::cloud::openapi::advice::advise;
 use crate::cloud::openapi::refusal::Class;
 use crate::cloud::resolve::ResolveError;
 use crate::config::EndpointConfig;
@@ -87,6 +88,32 @@ pub(super) fn failure(said: &Result<SourceAnswer, SourceError>) -> Option<&Sourc
 }
 
 impl SourceError {
+    /// In a sentence, with what to do about it if that is known.
+    #[must_use]
+    pub fn with_advice(&self) -> String {
+        self.advised(self.to_string())
+    }
+
+    /// The same for every endpoint and every attempt that fail so, so that it is told as one problem, and is no news
+    /// while it lasts.
+    pub(super) fn in_general(&self) -> String {
+        self.advised(match self {
+            Self::Call(error) => error.in_general(),
+            other => other.to_string(),
+        })
+    }
+
+    fn advised(&self, said: String) -> String {
+        let advice = match self {
+            Self::Call(error) => advise(error),
+            Self::IncompleteList | Self::NoApi(_) | Self::Resolve(_) => None,
+        };
+        match advice {
+            Some(advice) => format!("{said}: {advice}"),
+            None => said,
+        }
+    }
+
     /// How long the API wants us to wait, and whether it had too many calls.
     #[must_use]
     pub fn throttled(&self) -> Option<Option<Duration>> {
@@ -95,5 +122,50 @@ impl SourceError {
             Class::Throttled { retry_after } => Some(retry_after),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::openapi::refusal::Refusal;
+
+    fn refused(class: Class, request: &str) -> SourceError {
+        let (code, message) = ("Some.Code".to_owned(), format!("the string to sign was {request}"));
+        let request_id = Some(request.to_owned());
+        let refusal = Refusal { class, status: 403, code, message, request_id, date: None };
+        SourceError::Call(CallError::Refused(Box::new(refusal)))
+    }
+
+    #[test]
+    fn calls_that_fail_alike_say_the_same_with_what_to_do() {
+        let action = Some("privatelink:ListVpcEndpoints".to_owned());
+        for class in [
+            Class::Denied { action },
+            Class::Throttled { retry_after: None },
+            Class::BadCredentials,
+            Class::Token,
+            Class::ProductOff,
+        ] {
+            let [one, other] = ["R-1", "R-2"].map(|request| refused(class.clone(), request));
+            assert_eq!(one.in_general(), other.in_general(), "{class:?}");
+            assert!(one.with_advice().contains("request R-1"), "{one}");
+            assert!(one.in_general().contains("Some.Code (status 403)") && one.in_general().len() > 60, "{one}");
+        }
+        let denied = refused(Class::Denied { action: None }, "R").in_general();
+        let remedy = "permission denied: Some.Code (status 403): allow privatelink:ListVpcEndpoints and ";
+        assert!(denied.starts_with(remedy), "{denied}");
+        let server = refused(Class::Server, "R").in_general();
+        assert_eq!(server, "the service failed: Some.Code (status 403): the string to sign was R");
+        assert_eq!(SourceError::IncompleteList.with_advice(), SourceError::IncompleteList.to_string());
+    }
+
+    #[test]
+    fn several_providers_are_not_quoted_for_each_endpoint() {
+        let none = |said: &str| SourceError::Call(CallError::NoKeys(said.to_owned())).in_general();
+        assert!(
+            none("uri: no; ecs_role: no role").starts_with("no credentials: no provider has any: attach a RAM role")
+        );
+        assert!(none("access_key: no").starts_with("no credentials: access_key: no: attach a RAM role"));
     }
 }

@@ -7,6 +7,9 @@ use super::Wall;
 /// Attempts by action and outcome, both out of closed sets.
 pub type ApiCounts = BTreeMap<(&'static str, &'static str), u64>;
 
+/// How every error begins that says that there is nothing to sign calls with.
+pub const NO_CREDENTIALS: &str = "no credentials";
+
 /// What asking the cloud's API came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiState {

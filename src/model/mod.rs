@@ -30,7 +30,7 @@ pub mod shown;
 mod time;
 mod words;
 
-pub use api::{ApiCounts, ApiState, CredentialsState};
+pub use api::{ApiCounts, ApiState, CredentialsState, NO_CREDENTIALS};
 pub use certificate::{Certificate, Intermediate};
 pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::advice::error_with_advice;
 use super::agent::{AgentAnswer, Comparison, compare};
 use super::common::{Host, SCHEMA, Seen};
 use crate::discover::{SourceAnswer, SourceError};
@@ -151,7 +150,7 @@ fn statuses(facts: &CloudFacts) -> Statuses {
 
 fn source_said(said: &Result<SourceAnswer, SourceError>) -> SourceSaid {
     let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
-    SourceSaid { ok: error.is_none(), error: error.map(error_with_advice) }
+    SourceSaid { ok: error.is_none(), error: error.map(SourceError::with_advice) }
 }
 
 fn zone_found(entry: &ZoneEntry) -> ZoneFound {

@@ -2,9 +2,8 @@
 //! and beside what the running agent knows. All pure.
 //!
 //! [`discover_report`] is what `discover` answers, [`probe_report`] what `probe` does, [`plan_report`] what `plan`
-//! does. A failure is told in the source's own sentence, with what to do about it where that is known ([`advice`]).
+//! does. A failure is told in the source's own sentence, with what to do about it where that is known.
 
-pub mod advice;
 mod agent;
 mod common;
 pub mod discover_report;

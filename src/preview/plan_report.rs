@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::advice::error_with_advice;
 use super::agent::{AgentAnswer, Comparison};
 use super::common::{Host, SCHEMA, Seen};
 use crate::model::{
@@ -95,7 +94,7 @@ impl PlanReport {
         for (endpoint, said) in round {
             for (kind, said) in said {
                 let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
-                problems.extend(error.map(|e| format!("endpoint {endpoint}: source {kind}: {}", error_with_advice(e))));
+                problems.extend(error.map(|e| format!("endpoint {endpoint}: source {kind}: {}", e.with_advice())));
             }
         }
         for (name, endpoint) in &inventory.endpoints {

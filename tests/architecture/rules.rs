@@ -48,6 +48,11 @@ pub(super) const ROOMS: &[Room] = &[
         "why a call has no answer is a value",
     ),
     pure(
+        "cloud::openapi::advice",
+        &["model", "cloud::openapi::error", "cloud::openapi::refusal"],
+        "what to do about an error is read off the error",
+    ),
+    pure(
         "cloud::openapi::retry",
         &["model", "cloud::reply", "cloud::openapi::refusal", "cloud::openapi::error"],
         "whether to try again is decided on values: time and chance come in",
@@ -208,11 +213,6 @@ pub(super) const ROOMS: &[Room] = &[
         "draft::text",
         &["model", "cloud::privatelink::record", "draft::findings", "draft::recognise", "draft::label"],
         "a text is a function of what was seen",
-    ),
-    pure(
-        "preview::advice",
-        &["model", "discover", "cloud::openapi::error", "cloud::openapi::refusal"],
-        "what to do about an error is read off the error",
     ),
     room("sys", &["model"], "calls to the operating system know nothing of what they are for"),
     room("sys::subprocess", &["model", "sys::*"], "calls to the operating system know nothing of what they are for"),

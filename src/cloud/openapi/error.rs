@@ -3,6 +3,7 @@
 use crate::cloud::reply::TransportError;
 
 use super::refusal::Refusal;
+use crate::model::NO_CREDENTIALS;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +18,23 @@ pub enum CallError {
     #[error("{0}")]
     Malformed(Malformed),
     /// There is nothing to sign with.
-    #[error("no credentials: {0}")]
+    #[error("{what}: {0}", what = NO_CREDENTIALS)]
     NoKeys(String),
 }
 
 impl CallError {
+    /// What all calls have in common that fail so: nothing that belongs to one of them, such as its request id. Where
+    /// the code says it all the service's own words are left out, too: some repeat a part of the request.
+    #[must_use]
+    pub fn in_general(&self) -> String {
+        match self {
+            Self::Refused(refusal) => refusal.in_general().to_string(),
+            // Each of several providers is quoted where the credentials are shown.
+            Self::NoKeys(said) if said.contains("; ") => format!("{NO_CREDENTIALS}: no provider has any"),
+            Self::Transport(_) | Self::Malformed(_) | Self::NoKeys(_) => self.to_string(),
+        }
+    }
+
     /// The word in metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {

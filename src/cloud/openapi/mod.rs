@@ -2,8 +2,9 @@
 //!
 //! [`Client::call`] is the loop that touches the world. What it decides by is pure and beside it: [`refusal`] reads
 //! what an error means, [`retry`] says whether and when to try again and what to change first, [`api_hosts`] knows
-//! where a product answers, [`courtesy`] waits where a person looks on.
+//! where a product answers, [`courtesy`] waits where a person looks on, [`advice`] says what to do about a failure.
 
+pub mod advice;
 pub mod api_hosts;
 pub mod courtesy;
 pub mod error;

@@ -34,6 +34,14 @@ pub struct Refusal {
     pub date: Option<Wall>,
 }
 
+impl Refusal {
+    /// What it has in common with every other of its kind.
+    pub(super) fn in_general(&self) -> Self {
+        let message = if self.class.says_it_all() { String::new() } else { self.message.clone() };
+        Self { message, request_id: None, ..self.clone() }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { class, status, code, message, request_id, date: _ } = self;
@@ -92,6 +100,20 @@ impl Class {
     #[must_use]
     pub fn label(&self) -> &'static str {
         self.words().0
+    }
+
+    /// Whether the service's own words add nothing to it.
+    fn says_it_all(&self) -> bool {
+        match self {
+            Self::Throttled { .. }
+            | Self::ClockSkew
+            | Self::NonceUsed
+            | Self::BadCredentials
+            | Self::Token
+            | Self::Denied { .. }
+            | Self::ProductOff => true,
+            Self::NotFound | Self::Busy | Self::Server | Self::BadCall | Self::Other => false,
+        }
     }
 
     /// The word in metrics, and what people read.

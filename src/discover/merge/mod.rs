@@ -180,12 +180,13 @@ fn apply_answer(
         Err(error) => apply_source::note_failure(endpoint, kind, error),
     }
     let (name, source) = (name.clone(), kind);
-    let (freshness, event) = match failure(said).map(ToString::to_string) {
+    let (freshness, event) = match failure(said) {
         None => (Freshness::Fresh { at: now }, was_stale.then_some(EventKind::SourceFresh { endpoint: name, source })),
         Some(error) => {
             let since = before.as_ref().map_or(now, Freshness::confirmed);
-            let event = EventKind::SourceStale { endpoint: name, source, error: error.clone() };
-            (Freshness::Stale { since, error }, (!was_stale).then_some(event))
+            // The event has the request id, too, for whoever asks the provider's support.
+            let event = EventKind::SourceStale { endpoint: name, source, error: error.to_string() };
+            (Freshness::Stale { since, error: error.in_general() }, (!was_stale).then_some(event))
         }
     };
     endpoint.sources.insert(kind, freshness);

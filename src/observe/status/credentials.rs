@@ -1,7 +1,9 @@
 //! Whose keys sign the calls to the cloud: what there is to tell, and what is not well.
 
+use super::discovery;
 use super::schema::{CredentialsReport, TriedReport};
 use crate::model::{ApiState, CredentialsState, Now};
+use crate::observe::Snapshot;
 
 /// `credentials` of the report; nothing where the API is not asked.
 pub(super) fn report(api: &ApiState, now: Now) -> Option<CredentialsReport> {
@@ -17,11 +19,13 @@ pub(super) fn report(api: &ApiState, now: Now) -> Option<CredentialsReport> {
     })
 }
 
-/// No provider has keys, or there are no newer ones. Before any was asked nothing is wrong yet.
-pub(super) fn problem(api: &ApiState) -> Option<String> {
-    let CredentialsState { provider, key_id: _, expires, tried, failing } = api.credentials.as_ref()?;
+/// No provider has keys, unless the sources say so already, or there are no newer ones. Before any was asked nothing is
+/// wrong yet.
+pub(super) fn problem(snapshot: &Snapshot) -> Option<String> {
+    let CredentialsState { provider, key_id: _, expires, tried, failing } = snapshot.api.credentials.as_ref()?;
     match (provider, failing, tried.as_slice()) {
         (None, _, []) | (Some(_), None, _) => None,
+        (None, ..) if discovery::lacks_credentials(snapshot) => None,
         (None, _, [(only, why)]) => Some(format!("no credentials for the cloud's API: {only}: {why}")),
         (None, _, all) => Some(format!("no credentials for the cloud's API: none of {} providers has any", all.len())),
         (Some(provider), Some(why), _) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, SourceKind};
+use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, NO_CREDENTIALS, SourceKind};
 use crate::observe::Snapshot;
 
 /// What sources and the cloud itself say is wrong with an endpoint.
@@ -81,6 +81,16 @@ pub(super) fn sources(snapshot: &Snapshot) -> Vec<String> {
         format!("{}: source {source} is stale: {error}", few(&names))
     };
     stale.into_iter().map(problem).collect()
+}
+
+/// Whether the sources say already that there is nothing to sign calls with, and to whom that matters.
+pub(super) fn lacks_credentials(snapshot: &Snapshot) -> bool {
+    let of_api = snapshot.inventory.configured().filter_map(|(_, endpoint)| endpoint.sources.get(&SourceKind::Api));
+    let mut errors = of_api.filter_map(|freshness| match freshness {
+        Freshness::Stale { error, .. } => Some(error),
+        Freshness::Fresh { .. } => None,
+    });
+    errors.any(|error| error.starts_with(NO_CREDENTIALS))
 }
 
 /// Some names, and how many there are beside them.

@@ -24,7 +24,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<String> {
     all.extend(snapshot.receipts.0.values().flat_map(|publisher| publisher.failed_places().cloned()));
     all.extend(snapshot.receipts.0.values().flat_map(|publisher| publisher.remarks.clone()));
     all.extend(discovery::found(snapshot));
-    all.extend(credentials::problem(&snapshot.api));
+    all.extend(credentials::problem(snapshot));
     all.extend(discovery::sources(snapshot));
     all.extend(config(&snapshot.config));
     all.extend(stages(snapshot));

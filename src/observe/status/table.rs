@@ -43,10 +43,14 @@ pub fn table(report: &StatusReport, style: Style) -> String {
 }
 
 fn headline(page: &mut Page, report: &StatusReport) {
-    let StatusReport { version, started, state, problems, host, config, names, endpoints, .. } = report;
+    let StatusReport { version, started, state, problems, host, config, names, endpoints, credentials, .. } = report;
     let (tone, verdict) = match state {
         State::Ok => {
-            (Tone::Good, format!("all is well: {}, {}", count(names.len(), "name"), count(endpoints.len(), "endpoint")))
+            let all = format!("{}, {}", count(names.len(), "name"), count(endpoints.len(), "endpoint"));
+            match credentials {
+                Some(told) if is_unasked(told) => (Tone::Warn, format!("all is well so far: {all}; {UNASKED}")),
+                _ => (Tone::Good, format!("all is well: {all}")),
+            }
         }
         State::Degraded => (Tone::Bad, format!("degraded: {}", count(problems.len(), "problem"))),
     };
@@ -60,6 +64,13 @@ fn headline(page: &mut Page, report: &StatusReport) {
     // The first complaint is among the problems already.
     let later = config.complaints.iter().skip(1).map(|complaint| complaint_in_a_line(complaint));
     later.for_each(|complaint| page.say(format!("  config: {complaint}")));
+}
+
+/// Since the start, or with these credentials: what is known of the cloud is from before.
+const UNASKED: &str = "the cloud's API has not been asked yet";
+
+fn is_unasked(CredentialsReport { provider, tried, .. }: &CredentialsReport) -> bool {
+    provider.is_none() && tried.is_empty()
 }
 
 fn addresses(report: &StatusReport) -> Vec<[Cell; 7]> {
@@ -179,7 +190,7 @@ fn credentials(report: &CredentialsReport) -> Vec<[Cell; 4]> {
     let (answer, said) = match (provider, failing) {
         (Some(provider), None) => (Cell::toned(provider, Tone::Good), "in use".to_owned()),
         (Some(provider), Some(why)) => (Cell::toned(provider, Tone::Warn), format!("can't be refreshed: {why}")),
-        (None, _) if tried.is_empty() => (Cell::toned("unknown", Tone::Warn), "nobody was asked yet".to_owned()),
+        (None, _) if is_unasked(report) => (Cell::toned("not asked", Tone::Warn), UNASKED.to_owned()),
         (None, _) => (Cell::toned("none", Tone::Bad), "no provider has keys".to_owned()),
     };
     let expires = match (provider, expires_in_ms) {
