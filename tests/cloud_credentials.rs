@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use privatelinkd::cloud::credentials::recipe::{Recipe, Role, StsPlace};
@@ -10,6 +10,7 @@ use privatelinkd::cloud::credentials::{Credentials, Environment, FetchContext, P
 use privatelinkd::cloud::metadata::Metadata;
 use privatelinkd::cloud::openapi::KeySource;
 use privatelinkd::cloud::openapi::api_hosts::Origin;
+use privatelinkd::cloud::openapi::courtesy::Courtesy;
 use privatelinkd::cloud::sign::Keys;
 use privatelinkd::model::ProviderName;
 use privatelinkd::sys::clock::Clock;
@@ -22,7 +23,7 @@ use crate::support::{cases, damaged};
 fn means(metadata: Origin) -> FetchContext {
     let (http, clock) = (http(&[], None), Clock::tokio());
     let metadata = Arc::new(Metadata::new(http.clone(), metadata, true, clock));
-    FetchContext { http, metadata, clock, region: None }
+    FetchContext { http, metadata, clock, region: None, courtesy: None }
 }
 
 fn chain(environment: Environment, metadata: Origin) -> Credentials {
@@ -205,6 +206,72 @@ async fn a_role_that_may_not_be_taken_on_says_so() {
         error,
         "ram_role_arn: AssumeRole: permission denied: NoPermission (status 403): You are not authorized, request R"
     );
+}
+
+/// What all waits told of take together, in milliseconds.
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+/// A command comes again when STS says that it may, in all within what a person has patience for.
+#[tokio::test(start_paused = true)]
+async fn a_command_waits_for_a_throttled_sts_and_says_so() {
+    hurry();
+    let busy = r#"{"Code":"Throttling.User","Message":"flow control","RequestId":"R"}"#;
+    let keys_of = format!(r#"{{"Credentials":{}}}"#, temporary("STS.late", 3600));
+    let server = Server::start(move |_, n| match n {
+        2 => json(200, &keys_of),
+        _ => answer(400, "x-acs-retry-after: 4000\r\n", busy),
+    })
+    .await;
+    let base = Box::new(Recipe::Given(keys("LTAI")));
+    let recipe = Recipe::AssumeRole { base, role: role(&server, "acs:ram::1:role/a") };
+    let courtesy = Courtesy::new(|wait| _ = TOLD.fetch_add(u64::try_from(wait.as_millis()).unwrap(), Ordering::SeqCst));
+    let context = FetchContext { courtesy: Some(courtesy.clone()), ..means(closed().await) };
+    let provider = || vec![Provider::Configured(ProviderName::RamRoleArn, Box::new(recipe.clone()))];
+    let asked = tokio::time::Instant::now();
+    let credentials = Credentials::new(provider(), Environment::default(), context.clone());
+    assert_eq!(id(&credentials).await.unwrap(), "STS.late");
+    assert!(asked.elapsed() >= Duration::from_secs(8), "{:?}", asked.elapsed());
+    assert_eq!(TOLD.load(Ordering::SeqCst), 8000);
+
+    // What patience is left is too little for once more, and nothing is waited for without a word.
+    let asked = tokio::time::Instant::now();
+    let error = id(&Credentials::new(provider(), Environment::default(), context)).await.unwrap_err();
+    assert!(error.starts_with("ram_role_arn: AssumeRole: throttled: Throttling.User"), "{error}");
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert_eq!(TOLD.load(Ordering::SeqCst), 8000);
+}
+
+/// What `aliyun configure` wrote, or a program that renews it.
+#[tokio::test(start_paused = true)]
+async fn keys_of_a_profile_that_end_are_read_again_before_and_not_used_afterwards() {
+    hurry();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let write = |id: &str, ends: u64| {
+        let json = format!(
+            r#"{{"current":"a","profiles":[{{"name":"a","mode":"StsToken","access_key_id":"{id}",
+                "access_key_secret":"hunter2","sts_token":"t","sts_expiration":{ends}}}]}}"#
+        );
+        std::fs::write(&file, json).unwrap();
+    };
+    write("first", 3600);
+    let environment = Environment { cli_config: Some(file.clone()), ..Environment::default() };
+    let credentials = Credentials::new(vec![Provider::CliConfig], environment, means(closed().await));
+    assert_eq!(id(&credentials).await.unwrap(), "first");
+    assert_eq!(credentials.report().expires.unwrap().to_string(), "1970-01-01T01:00:00Z");
+    write("second", 7200);
+    assert_eq!(id(&credentials).await.unwrap(), "first", "there is time");
+    tokio::time::advance(Duration::from_secs(3000)).await;
+    assert_eq!(id(&credentials).await.unwrap(), "second", "a quarter of an hour before");
+    tokio::time::advance(Duration::from_secs(5000)).await;
+    let error = id(&credentials).await.unwrap_err();
+    assert!(
+        error.starts_with("cli_config: the keys of profile \"a\" ended at 1970-01-01T02:00:00Z, and it is "),
+        "{error}"
+    );
+    write("third", 20_000);
+    tokio::time::advance(Duration::from_secs(120)).await;
+    assert_eq!(id(&credentials).await.unwrap(), "third");
 }
 
 #[tokio::test(start_paused = true)]

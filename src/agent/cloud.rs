@@ -118,12 +118,13 @@ fn api(
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
     let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
     let metadata = Arc::new(metadata(config, scope, clock)?);
-    let means = FetchContext { http: http.clone(), metadata, clock, region: Some(region.clone()) };
+    let (courtesy, known) = (on_throttle.map(Courtesy::new), Some(region.clone()));
+    let means = FetchContext { http: http.clone(), metadata, clock, region: known, courtesy: courtesy.clone() };
     let (providers, environment) = credentials::configured(&config.cloud.credentials, scope.environment());
     let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
-    let client = Client::new(http, hosts, patience, clock).with_courtesy(on_throttle.map(Courtesy::new));
+    let client = Client::new(http, hosts, patience, clock).with_courtesy(courtesy);
     Ok(Api { client: PrivateLink { client, region }, keys, families: config.hosts.families })
 }
 

@@ -19,6 +19,12 @@ impl Secret {
         Self(Arc::new(Zeroizing::new(text)))
     }
 
+    /// The same without white space around it, such as the newline at the end of a file that it was taken from.
+    #[must_use]
+    pub fn trimmed(&self) -> Self {
+        Self::new(self.expose().trim().to_owned())
+    }
+
     /// The text itself: for the wire, nowhere else.
     #[must_use]
     pub fn expose(&self) -> &str {

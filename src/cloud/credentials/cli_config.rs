@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::recipe::{Recipe, Role, StsPlace, WhyNot};
 use crate::cloud::sign::Keys;
-use crate::model::Secret;
+use crate::model::{Secret, Wall};
 
 /// The recipe of a profile; of the file's current one if none is named. What the profile does not say of STS is taken
 /// from `sts`.
@@ -36,6 +36,7 @@ struct Profile {
     access_key_id: Option<String>,
     access_key_secret: Option<Secret>,
     sts_token: Option<Secret>,
+    sts_expiration: Option<serde_json::Value>,
     ram_role_name: Option<String>,
     ram_role_arn: Option<String>,
     ram_session_name: Option<String>,
@@ -64,7 +65,7 @@ impl File {
         // The SDKs want the exact case, the tool itself does not.
         match profile.mode.to_ascii_lowercase().as_str() {
             "ak" => Ok(Recipe::Given(profile.keys(false)?)),
-            "ststoken" => Ok(Recipe::Given(profile.keys(true)?)),
+            "ststoken" => profile.sts_token(),
             "ecsramrole" => Ok(Recipe::EcsRole { role: some(&profile.ram_role_name) }),
             "credentialsuri" => Ok(Recipe::Uri(profile.need(&profile.credentials_uri, "credentials_uri")?)),
             "ramrolearn" => {
@@ -87,9 +88,21 @@ impl File {
     }
 }
 
-/// The tool writes unset keys as empty texts.
+/// The tool writes unset keys as empty texts. White space around a value, such as the newline at the end of a file that
+/// it was filled from, is none of it.
 fn some(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
+    text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// Seconds since 1970, as the tool writes it, or a time in words. An absent one, or the tool's 0, is not known.
+fn expiration(value: &serde_json::Value) -> Result<Option<Wall>, ()> {
+    let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    let in_words = || value.as_str().and_then(|text| Wall::parse(text.trim()));
+    match (value, seconds) {
+        (serde_json::Value::Null, _) | (_, Some(0)) => Ok(None),
+        (_, Some(seconds)) => Ok(Some(Wall(seconds.saturating_mul(1000)))),
+        (_, None) => in_words().map(Some).ok_or(()),
+    }
 }
 
 impl Profile {
@@ -101,8 +114,20 @@ impl Profile {
         some(text).ok_or_else(|| self.incomplete(key))
     }
 
+    /// Keys that end, as a rule, and often say when.
+    fn sts_token(&self) -> Result<Recipe, WhyNot> {
+        let keys = self.keys(true)?;
+        let odd = |()| WhyNot::BadExpiration { profile: self.name.clone() };
+        let expires = self.sts_expiration.as_ref().map_or(Ok(None), expiration).map_err(odd)?;
+        Ok(match expires {
+            None => Recipe::Given(keys),
+            Some(expires) => Recipe::Temporary { profile: self.name.clone(), keys, expires },
+        })
+    }
+
     fn keys(&self, temporary: bool) -> Result<Keys, WhyNot> {
-        let given = |secret: &Option<Secret>| secret.clone().filter(|secret| !secret.expose().is_empty());
+        let given =
+            |secret: &Option<Secret>| secret.as_ref().map(Secret::trimmed).filter(|secret| !secret.expose().is_empty());
         let secret = |secret, key| given(secret).ok_or_else(|| self.incomplete(key));
         Ok(Keys {
             id: self.need(&self.access_key_id, "access_key_id")?,
@@ -166,6 +191,30 @@ mod tests {
         let Ok(Recipe::OidcRole { role, .. }) = of(Some("pod")) else { panic!() };
         assert_eq!(role.session.as_deref(), Some("pod"));
         assert_eq!(of(Some("uri")), Ok(Recipe::Uri("http://127.0.0.1:1/".into())));
+    }
+
+    #[test]
+    fn keys_that_end_say_when_and_white_space_is_none_of_them() {
+        let of = |expiration: &str| {
+            let json = format!(
+                r#"{{"current":"a","profiles":[{{"name":"a","mode":"StsToken","access_key_id":" STS.x\n",
+                    "access_key_secret":"hunter2\n","sts_token":"t\r\n","sts_expiration":{expiration}}}]}}"#
+            );
+            recipe(json.as_bytes(), None, &StsPlace::default())
+        };
+        let [secret, token] = ["hunter2", "t"].map(|text| Secret::new(text.to_owned()));
+        let keys = || Keys { id: "STS.x".to_owned(), secret: secret.clone(), token: Some(token.clone()) };
+        let ends = || Recipe::Temporary { profile: "a".into(), keys: keys(), expires: Wall(1_767_225_600_000) };
+        for told in ["1767225600", "\"1767225600\"", "\"2026-01-01T00:00:00Z\""] {
+            assert_eq!(of(told), Ok(ends()), "{told}");
+        }
+        for untold in ["0", "null"] {
+            assert_eq!(of(untold), Ok(Recipe::Given(keys())), "{untold}");
+        }
+        for odd in ["-1", "1.5", "{}", "\"soon\""] {
+            let said = of(odd).unwrap_err().to_string();
+            assert!(said.starts_with("expected sts_expiration in profile \"a\" in seconds since 1970, or "), "{said}");
+        }
     }
 
     #[test]

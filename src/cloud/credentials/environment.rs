@@ -125,7 +125,7 @@ impl Environment {
                 return Err(WhyNot::Disabled("ALIBABA_CLOUD_ECS_METADATA_DISABLED"));
             }
             Recipe::EcsRole { role } => Recipe::EcsRole { role: role.or_else(|| self.ecs_role.clone()) },
-            Recipe::Given(_) | Recipe::Uri(_) => recipe,
+            Recipe::Given(_) | Recipe::Temporary { .. } | Recipe::Uri(_) => recipe,
         })
     }
 

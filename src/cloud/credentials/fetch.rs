@@ -15,6 +15,7 @@ use super::reply::{self, Temporary};
 use crate::cloud::http::{Http, Method, Request};
 use crate::cloud::metadata::{Metadata, MetadataError};
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
+use crate::cloud::openapi::courtesy::Courtesy;
 use crate::cloud::openapi::retry::RetryPolicy;
 use crate::cloud::openapi::{Anonymous, Call, Client, KeySource, Malformed};
 use crate::cloud::sign::{Keys, Params, encoded_query, params};
@@ -44,6 +45,8 @@ pub struct FetchContext {
     pub clock: Clock,
     /// Where we are, if known: the internal STS host of that region is tried, too.
     pub region: Option<String>,
+    /// The patience of a person who looks on, for a throttled STS; `None` for the agent.
+    pub courtesy: Option<Courtesy>,
 }
 
 /// Keys, and how long they last.
@@ -65,6 +68,7 @@ pub(super) async fn follow(recipe: &Recipe, context: &FetchContext) -> Result<Fe
     }
     let mut got = match bottom {
         Recipe::Given(keys) => FetchedKeys { keys: keys.clone(), expires: None, rotated: false },
+        Recipe::Temporary { profile, keys, expires } => not_over(profile, keys, *expires, context.clock.now().wall)?,
         Recipe::EcsRole { role } => ecs_role(role.as_deref(), context).await?,
         Recipe::Uri(uri) => self::uri(uri, context).await?,
         Recipe::OidcRole { role, provider_arn, token_file } => {
@@ -77,6 +81,15 @@ pub(super) async fn follow(recipe: &Recipe, context: &FetchContext) -> Result<Fe
         got = assume_role(role, &got.keys, context).await?;
     }
     Ok(got)
+}
+
+/// Keys whose end stands beside them. Whoever wrote them there has to write newer ones: the file is read again when
+/// they are about to end, and with each question after that.
+fn not_over(profile: &str, keys: &Keys, expires: Wall, now: Wall) -> Result<FetchedKeys, WhyNot> {
+    if expires <= now {
+        return Err(WhyNot::Over { profile: profile.to_owned(), expires, now });
+    }
+    Ok(FetchedKeys { keys: keys.clone(), expires: Some(expires), rotated: false })
 }
 
 /// The keys of the role that is attached to this ECS instance; its name is looked up if `role` is `None`.
@@ -158,7 +171,8 @@ async fn ask_sts(
 ) -> Result<FetchedKeys, WhyNot> {
     let failed = |error: String| WhyNot::Failed(format!("{}: {error}", call.action));
     let hosts = sts_hosts(place, context.region.as_deref()).map_err(|e| failed(e.to_string()))?;
-    let client = Client::new(context.http.clone(), hosts, PATIENCE, context.clock);
+    let client =
+        Client::new(context.http.clone(), hosts, PATIENCE, context.clock).with_courtesy(context.courtesy.clone());
     let read = |body: &[u8]| reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()));
     let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(|e| failed(e.to_string()))?;
     Ok(FetchedKeys { keys, expires: Some(expires), rotated: false })

@@ -5,12 +5,22 @@
 use std::path::PathBuf;
 
 use crate::cloud::sign::Keys;
+use crate::model::Wall;
 
 /// How keys are got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipe {
     /// These keys.
     Given(Keys),
+    /// These keys, up to a time.
+    Temporary {
+        /// The profile that has them.
+        profile: String,
+        /// The keys.
+        keys: Keys,
+        /// When they end.
+        expires: Wall,
+    },
     /// Those of the role that is attached to this ECS instance.
     EcsRole {
         /// The role's name; looked up if not given.
@@ -88,6 +98,25 @@ pub enum WhyNot {
         profile: String,
         /// What is missing.
         key: &'static str,
+    },
+    /// Of a profile whose keys end, and nobody can tell when.
+    #[error(
+        "expected sts_expiration in profile {profile:?} in seconds since 1970, or as 2026-01-01T00:00:00Z, found \
+         something else"
+    )]
+    BadExpiration {
+        /// Which profile.
+        profile: String,
+    },
+    /// Of a profile whose keys end, and have ended.
+    #[error("the keys of profile {profile:?} ended at {expires}, and it is {now} here: write newer ones into it")]
+    Over {
+        /// Which profile.
+        profile: String,
+        /// When they ended.
+        expires: Wall,
+        /// This host's clock.
+        now: Wall,
     },
     /// There is no such profile.
     #[error("expected a profile {0:?}, found none")]

@@ -1,7 +1,5 @@
 //! Temporary keys, as the metadata service, a credentials URI and STS hand them out.
 
-use std::time::UNIX_EPOCH;
-
 use serde::Deserialize;
 
 use crate::cloud::sign::Keys;
@@ -80,19 +78,16 @@ struct Raw {
 
 impl Raw {
     fn temporary(self) -> Result<Temporary, ReplyError> {
-        let some = |secret: &Secret| !secret.expose().is_empty();
-        let id = self.access_key_id.filter(|id| !id.is_empty()).ok_or(ReplyError::Missing("AccessKeyId"))?;
-        let secret = self.access_key_secret.filter(some).ok_or(ReplyError::Missing("AccessKeySecret"))?;
-        let token = self.security_token.filter(some).ok_or(ReplyError::Missing("SecurityToken"))?;
+        // A helper behind a URI may have filled them from files, with the newline at their end.
+        let some = |secret: Option<Secret>| secret.map(|s| s.trimmed()).filter(|s| !s.expose().is_empty());
+        let id = self.access_key_id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+        let id = id.ok_or(ReplyError::Missing("AccessKeyId"))?;
+        let secret = some(self.access_key_secret).ok_or(ReplyError::Missing("AccessKeySecret"))?;
+        let token = some(self.security_token).ok_or(ReplyError::Missing("SecurityToken"))?;
         let expiration = self.expiration.ok_or(ReplyError::Missing("Expiration"))?;
-        let expires = wall(&expiration).ok_or(ReplyError::Expiration)?;
+        let expires = Wall::parse(expiration.trim()).ok_or(ReplyError::Expiration)?;
         Ok(Temporary { keys: Keys { id, secret, token: Some(token) }, expires })
     }
-}
-
-fn wall(text: &str) -> Option<Wall> {
-    let since = humantime::parse_rfc3339(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    u64::try_from(since.as_millis()).ok().map(Wall)
 }
 
 /// serde's own messages quote what they found, so only the place is told.
@@ -114,6 +109,13 @@ mod tests {
         assert_eq!(found.keys.token.as_ref().map(Secret::expose), Some("tok"));
         assert!(!format!("{found:?}").contains("hunter2"));
         assert_eq!(sts(format!(r#"{{"Credentials":{GOOD}}}"#).as_bytes()).unwrap(), found);
+    }
+
+    #[test]
+    fn white_space_around_a_key_is_none_of_it() {
+        let padded =
+            GOOD.replace("STS.x\"", "STS.x\\n\"").replace("hunter2", " hunter2\\n").replace("\"tok", "\"\\ttok");
+        assert_eq!(plain(padded.as_bytes()), plain(GOOD.as_bytes()));
     }
 
     #[test]

@@ -130,10 +130,8 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let step = match self.courtesy.as_ref().and_then(|courtesy| courtesy.wait_after(&failure)) {
-                Some(wait) => Step::Again { change: Change::Nothing, wait },
-                None => retry.after(&failure, self.clock.now().boottime, fastrand::f64()),
-            };
+            let asked_for = self.courtesy.as_ref().and_then(|courtesy| courtesy.after(&failure));
+            let step = asked_for.unwrap_or_else(|| retry.after(&failure, self.clock.now().boottime, fastrand::f64()));
             let Step::Again { change, wait } = step else { return Err(failure) };
             match change {
                 Change::Nothing => {}

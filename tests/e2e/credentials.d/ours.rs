@@ -60,5 +60,5 @@ fn means(ca: &Path, resolver: SocketAddr, environment: &Environment) -> io::Resu
     let origin = Origin::parse(metadata::ADDRESS).map_err(io::Error::other)?;
     let clock = Clock::System;
     let metadata = Metadata::new(Arc::new(Http::new(plain)), origin, !environment.plain_metadata_disabled, clock);
-    Ok(FetchContext { http, metadata: Arc::new(metadata), clock, region: None })
+    Ok(FetchContext { http, metadata: Arc::new(metadata), clock, region: None, courtesy: None })
 }
