@@ -112,6 +112,15 @@ fn pages_refer_to_pages_that_there_are() {
 }
 
 #[test]
+fn the_file_of_variables_that_the_unit_reads_is_told_of() {
+    let unit = fs::read_to_string(root().join("systemd/privatelinkd.service")).unwrap();
+    let file = unit.lines().find_map(|line| line.strip_prefix("EnvironmentFile=-")).unwrap();
+    for (name, page) in pages() {
+        assert!(plain(section(&page, "FILES")).contains(file), "{name}: {file}");
+    }
+}
+
+#[test]
 fn groff_has_nothing_to_say() {
     for (file, _) in pages() {
         let path = root().join("packaging/man").join(&file);
