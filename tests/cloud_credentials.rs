@@ -23,7 +23,7 @@ use crate::support::{cases, damaged};
 fn means(metadata: Origin) -> FetchContext {
     let (http, clock) = (http(&[], None), Clock::tokio());
     let metadata = Arc::new(Metadata::new(http.clone(), metadata, true, clock));
-    FetchContext { http, metadata, clock, region: None, courtesy: None }
+    FetchContext { direct: http.clone(), http, metadata, clock, region: None, courtesy: None }
 }
 
 fn chain(environment: Environment, metadata: Origin) -> Credentials {

@@ -167,7 +167,7 @@ pub(crate) const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(3), read: Duration::from_secs(10), whole: Duration::from_secs(20) };
 
 pub(crate) fn http(names: &'static [&'static str], trust: Option<Trust>) -> Arc<Http> {
-    Arc::new(Http::new(Setup { trust, resolver: Arc::new(Names(names)), timeouts: TIMEOUTS }))
+    Arc::new(Http::new(Setup { trust, resolver: Arc::new(Names(names)), timeouts: TIMEOUTS, proxy: None }))
 }
 
 pub(crate) fn client(hosts: Hosts) -> Client {

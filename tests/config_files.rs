@@ -11,7 +11,7 @@ use privatelinkd::config::{
     CloudConfig, Complaints, Config, Environment, Loaded, ServiceUser, Severity, from_texts, keys, load,
 };
 use privatelinkd::model::shown::owner_in_words;
-use privatelinkd::model::{HeaderValue, ProbeKind, Trust};
+use privatelinkd::model::{HeaderValue, ProbeKind, ProxyChoice, Trust};
 
 use crate::manual;
 
@@ -206,7 +206,7 @@ fn the_sample_switched_on_holds_and_has_the_defaults() {
     assert_eq!(on.warnings, []);
     let empty = from_texts(&[("config.toml", "")], &environment()).unwrap().config;
     let Config { host, cloud, endpoints, steering, hosts, dns, metrics, log } = on.config;
-    assert_eq!(CloudConfig { api_endpoint: None, ..cloud }, empty.cloud);
+    assert_eq!(CloudConfig { api_endpoint: None, proxy: ProxyChoice::None, ..cloud }, empty.cloud);
     assert_eq!(host.fleet_size, empty.host.fleet_size);
     assert_eq!(
         (steering, &hosts, &dns, &metrics, log),

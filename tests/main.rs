@@ -25,6 +25,7 @@ mod cloud_credentials;
 mod cloud_metadata;
 mod cloud_openapi;
 mod cloud_privatelink;
+mod cloud_proxy;
 mod cloud_resolve;
 mod cloud_rig;
 mod cloud_sign;

@@ -16,7 +16,7 @@ use crate::cloud::resolve::Resolver;
 use crate::config::Config;
 use crate::discover::rounds::Askers;
 use crate::discover::{Api, LookupPool, Lookups, SourceError};
-use crate::model::{HostFacts, Trust};
+use crate::model::{HostFacts, Proxy, Trust};
 use crate::sys::clock::Clock;
 
 /// Where the official tools' files are under systemd, which has no home directory for us.
@@ -93,7 +93,8 @@ pub(super) async fn instance_facts(
 fn metadata(config: &Config, scope: CredentialScope, clock: Clock) -> Result<Metadata, SourceError> {
     let origin = Origin::parse(&config.cloud.metadata_endpoint).map_err(unusable)?;
     let resolver = resolver(config)?;
-    let http = Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS });
+    let http =
+        Http::new(Setup { trust: None, resolver: Arc::new(resolver), timeouts: metadata::TIMEOUTS, proxy: None });
     Ok(Metadata::new(Arc::new(http), origin, !scope.environment().plain_metadata_disabled, clock))
 }
 
@@ -116,16 +117,30 @@ fn api(
     };
     let (connect, read) = (config.cloud.connect_timeout, config.cloud.read_timeout);
     let timeouts = Timeouts { connect, read, whole: connect + 2 * read };
-    let http = Arc::new(Http::new(Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts }));
+    let setup = Setup { trust: Some(Trust::System), resolver: Arc::new(resolver), timeouts, proxy: None };
+    let direct = Arc::new(Http::new(setup.clone()));
+    let http = match proxy(config)? {
+        None => direct.clone(),
+        proxy => Arc::new(Http::new(Setup { proxy, ..setup })),
+    };
     let metadata = Arc::new(metadata(config, scope, clock)?);
     let (courtesy, known) = (on_throttle.map(Courtesy::new), Some(region.clone()));
-    let means = FetchContext { http: http.clone(), metadata, clock, region: known, courtesy: courtesy.clone() };
+    let means = FetchContext { http: http.clone(), direct, metadata, clock, region: known, courtesy: courtesy.clone() };
     let (providers, environment) = credentials::configured(&config.cloud.credentials, scope.environment());
     let keys = Credentials::new(providers, environment, means);
     // When to ask again after a failure is the runner's to say, who thinks of the whole fleet.
     let patience = RetryPolicy { rounds: 1, ..RetryPolicy::default() };
     let client = Client::new(http, hosts, patience, clock).with_courtesy(courtesy);
     Ok(Api { client: PrivateLink { client, region }, keys, families: config.hosts.families })
+}
+
+/// Whom the calls to the API go through. One that a variable names badly is not passed over: what was to be kept from
+/// the direct way would take it.
+fn proxy(config: &Config) -> Result<Option<Proxy>, SourceError> {
+    let resolved = config.cloud.proxy.resolve(|name| std::env::var(name).ok());
+    resolved.map_err(|(variable, expected)| {
+        SourceError::NoApi(format!("[cloud] proxy: expected in {variable} {expected}; found something else"))
+    })
 }
 
 fn unusable(error: OriginError) -> SourceError {

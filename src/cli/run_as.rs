@@ -11,11 +11,12 @@ use super::exit::{Exit, Failed};
 use super::output;
 use crate::agent::CredentialScope;
 use crate::config::{self, SERVICE_USER};
+use crate::model::ProxyChoice;
 use crate::sys::{identity, peer, privileges};
 
 /// The argument by which this program knows that it has become the service user. See [`super::Cli`].
 const AS_UNIT: &str = "--as-unit";
-/// What decides about credentials, and about whom TLS trusts.
+/// What decides about credentials, and about whom TLS trusts; beside the proxy of the API.
 const OF_THE_UNIT: [&str; 3] = ["CREDENTIALS_DIRECTORY", "SSL_CERT_DIR", "SSL_CERT_FILE"];
 const OF_CREDENTIALS: &str = "ALIBABA_CLOUD_";
 
@@ -63,7 +64,8 @@ fn environment(
 ) -> Vec<(OsString, OsString)> {
     let of_agent = |name: &OsStr| {
         let text = name.to_string_lossy();
-        text.starts_with(OF_CREDENTIALS) || OF_THE_UNIT.contains(&text.as_ref())
+        let named = [&OF_THE_UNIT[..], &ProxyChoice::VARIABLES].concat();
+        text.starts_with(OF_CREDENTIALS) || named.contains(&text.as_ref())
     };
     let agent = agent.into_iter().filter(|(name, _)| of_agent(name));
     agent.chain(caller.filter(|(name, _)| name == "NO_COLOR" || name == "COLUMNS")).collect()
@@ -78,9 +80,15 @@ mod tests {
         let all = |list: &[(&str, &str)]| {
             list.iter().map(|(n, v)| (OsString::from(n), OsString::from(v))).collect::<Vec<_>>()
         };
-        let agent = all(&[("ALIBABA_CLOUD_ROLE_ARN", "unit"), ("HOME", "/x"), ("INVOCATION_ID", "1"), ("PATH", "/")]);
-        let caller = all(&[("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI"), ("HOME", "/root"), ("NO_COLOR", "1")]);
-        let expected = all(&[("ALIBABA_CLOUD_ROLE_ARN", "unit"), ("NO_COLOR", "1")]);
+        let of_unit = [("ALIBABA_CLOUD_ROLE_ARN", "unit"), ("NO_PROXY", "unit")];
+        let agent = all(&[&of_unit[..], &[("HOME", "/x"), ("INVOCATION_ID", "1"), ("PATH", "/")]].concat());
+        let caller = all(&[
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI"),
+            ("HTTPS_PROXY", "http://a:1"),
+            ("HOME", "/root"),
+            ("NO_COLOR", "1"),
+        ]);
+        let expected = all(&[&of_unit[..], &[("NO_COLOR", "1")]].concat());
         assert_eq!(environment(agent, caller.into_iter()), expected);
     }
 }

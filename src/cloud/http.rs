@@ -1,8 +1,9 @@
 //! One HTTP request and its reply, with everything bounded: the connect, each read, the whole, the size.
 //!
-//! No redirect is followed and no proxy is used, whatever the environment says: requests carry credentials, and the
-//! metadata service and the VPC's own hosts are reachable directly or not at all. No HTTP/2: a handful of calls in ten
-//! minutes has nothing to multiplex.
+//! No redirect is followed, and no proxy is used but the one that is handed in, whatever the environment says: requests
+//! carry credentials, and the metadata service and the VPC's own hosts are reachable directly, as a rule. A proxy is
+//! asked for nothing but tunnels, with TLS inside: plain HTTP, which only stand-ins on this host speak, never goes
+//! there. No HTTP/2: a handful of calls in ten minutes has nothing to multiplex.
 
 use std::error::Error;
 use std::fmt;
@@ -13,13 +14,13 @@ use std::time::{Duration, UNIX_EPOCH};
 pub use reqwest::Method;
 use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, redirect};
+use reqwest::{Client, NoProxy, redirect};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::reply::{LARGEST_BODY, Reply, TransportError, TransportKind};
 use super::tls;
-use crate::model::{Secret, Trust, Wall};
+use crate::model::{Proxy, Secret, Trust, Wall};
 
 /// How long an idle connection is kept: the calls of one round follow one another, the next round is minutes away.
 const IDLE: Duration = Duration::from_secs(15);
@@ -45,6 +46,8 @@ pub struct Setup {
     pub resolver: Arc<dyn Resolve>,
     /// The limits.
     pub timeouts: Timeouts,
+    /// Whom HTTPS goes through.
+    pub proxy: Option<Proxy>,
 }
 
 /// An HTTP client. Reads the trusted roots at its first request; where that fails, the next request tries again.
@@ -85,7 +88,13 @@ impl Http {
     /// [`TransportError`]. An HTTP error status is a reply.
     pub async fn send(&self, request: &Request<'_>) -> Result<Reply, TransportError> {
         let host = host_of(&request.url);
-        let error = |(kind, detail)| TransportError { kind, host: host.to_owned(), detail };
+        let error = |(kind, detail): Fault| {
+            let detail = match &self.setup.proxy {
+                Some(proxy) => detail.replacen(TUNNEL, &format!("proxy {}: ", proxy.url), 1),
+                None => detail,
+            };
+            TransportError { kind, host: host.to_owned(), detail }
+        };
         let client = self.client.get_or_try_init(|| build(&self.setup)).await.map_err(error)?;
         exchange(client, request, self.setup.timeouts.whole).await.map_err(error)
     }
@@ -99,9 +108,12 @@ fn host_of(url: &str) -> &str {
 
 type Fault = (TransportKind, String);
 
+/// How the HTTP client's errors begin that are about the way through a proxy.
+const TUNNEL: &str = "tunnel error: ";
+
 async fn build(setup: &Setup) -> Result<Client, Fault> {
     let tls = tls::client_config(setup.trust.as_ref()).await.map_err(|why| (TransportKind::Local, why))?;
-    Client::builder()
+    let builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(setup.resolver.clone())
         .no_proxy()
@@ -112,9 +124,19 @@ async fn build(setup: &Setup) -> Result<Client, Fault> {
         .read_timeout(setup.timeouts.read)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(1)
-        .user_agent(concat!("privatelinkd/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|e| (TransportKind::Local, fault(&e).1))
+        .user_agent(concat!("privatelinkd/", env!("CARGO_PKG_VERSION")));
+    let builder = match &setup.proxy {
+        Some(proxy) => builder.proxy(for_https(proxy)?),
+        None => builder,
+    };
+    builder.build().map_err(|e| (TransportKind::Local, fault(&e).1))
+}
+
+fn for_https(proxy: &Proxy) -> Result<reqwest::Proxy, Fault> {
+    // The library's own words quote the URL.
+    let unusable = |_| (TransportKind::Local, format!("{} can't be used as a proxy", proxy.url));
+    let made = reqwest::Proxy::https(proxy.url.expose()).map_err(unusable)?;
+    Ok(made.no_proxy(NoProxy::from_string(&proxy.except)))
 }
 
 async fn exchange(client: &Client, request: &Request<'_>, whole: Duration) -> Result<Reply, Fault> {
@@ -180,7 +202,14 @@ fn fault(error: &reqwest::Error) -> Fault {
         _ => TransportKind::Protocol,
     };
     // The last one: the others repeat it, and the first one has the URL.
-    (kind, causes.last().map_or_else(|| "no cause given".to_owned(), ToString::to_string))
+    let last = causes.last().map_or_else(|| "no cause given".to_owned(), ToString::to_string);
+    let of_tunnel = causes.iter().any(|cause| cause.to_string().starts_with(TUNNEL));
+    let detail = match last.strip_prefix(TUNNEL) {
+        Some("unsuccessful") => format!("{TUNNEL}it lets nobody through to this host"),
+        None if of_tunnel => format!("{TUNNEL}{last}"),
+        Some(_) | None => last,
+    };
+    (kind, detail)
 }
 
 /// An I/O error that wraps another error gives that one's cause as its own, and so hides it.

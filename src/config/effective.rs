@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::raw::{Entry, Node, Origin, Value};
-use super::redaction::{HEADERS, names_a_place};
+use super::redaction::{HEADERS, PROXY, has_userinfo, names_a_place};
 use super::source_text::{HIDDEN, SourceText};
 
 /// Every value, in the order in which the rules took them. Its `Display` is one line a value, each with its origin
@@ -30,7 +30,11 @@ pub struct EffectiveValue {
 impl Effective {
     /// Takes a value down.
     pub(crate) fn add(&mut self, key: &str, pattern: &str, node: Option<&Node>, origin: String) {
-        let value = node.map(|n| if pattern == HEADERS { without_secrets(n).to_toml() } else { n.to_toml() });
+        let value = node.map(|n| match pattern {
+            HEADERS => without_secrets(n).to_toml(),
+            PROXY if has_userinfo(n) => hidden().to_toml(),
+            _ => n.to_toml(),
+        });
         let origin = if value.is_some() { origin } else { "not set".to_owned() };
         self.values.push(EffectiveValue { key: key.to_owned(), value, origin });
     }
@@ -53,9 +57,13 @@ pub(crate) fn place(texts: &[SourceText], origin: &Origin) -> String {
     format!("{name}:{}", text.position(origin.span.start).0)
 }
 
+fn hidden() -> Node {
+    Node { at: None, value: Value::Text(HIDDEN.to_owned()) }
+}
+
 fn without_secrets(headers: &Node) -> Node {
     let shown = |node: &Node| {
-        if is_only_a_place(node) { node.clone() } else { Node { at: None, value: Value::Text(HIDDEN.to_owned()) } }
+        if is_only_a_place(node) { node.clone() } else { hidden() }
     };
     let Some(table) = headers.table() else { return shown(headers) };
     let entries = table.iter().map(|(name, e)| (name.clone(), Entry { key: None, node: shown(&e.node) })).collect();

@@ -69,6 +69,11 @@ pub const KEYS: &[Key] = &[
     key("cloud.connect_timeout", DURATION, r#""3s""#, "Deadline of one connection to the API."),
     key("cloud.read_timeout", DURATION, r#""10s""#, "Deadline of one answer of the API."),
     key("cloud.gone_grace", DURATION, r#""1h""#, "How long what the cloud no longer has stays published."),
+    bare(
+        "cloud.proxy",
+        "\"environment\" or the URL of an HTTP proxy",
+        "For the API and STS alone; by default none, whatever HTTPS_PROXY says.",
+    ),
     key(
         "cloud.credentials.provider",
         "\"auto\" or a provider",

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::raw::{Entry, Node, Table, Value, toml_key, written_order};
-use super::redaction::Redaction;
+use super::redaction::{Redaction, has_userinfo};
+use crate::model::ProxyUrl;
 
 /// What can be kept of a configuration: see [`super::last_good`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +23,10 @@ impl RedactedConfig {
         for (name, entry) in written_order(tree) {
             let value = match &entry.node.value {
                 Value::List(endpoints) if name == "endpoint" => Some(kept.endpoints(endpoints, hidden)),
+                Value::Table(cloud) if name == "cloud" => {
+                    let node = Node { at: None, value: Value::Table(without_proxy_user(cloud)) };
+                    Writer { hidden, dropped: 0 }.value(&node)
+                }
                 _ => Writer { hidden, dropped: 0 }.value(&entry.node),
             };
             kept.toml.extend(value.map(|value| format!("{} = {value}\n", toml_key(name))));
@@ -40,6 +45,19 @@ impl RedactedConfig {
         }
         format!("[{}\n]", lines.join(","))
     }
+}
+
+/// A proxy that asks for a password which is not kept says so. Without it the calls would go where they were not meant
+/// to.
+fn without_proxy_user(cloud: &Table) -> Table {
+    let mut cloud = cloud.clone();
+    if let Some(entry) = cloud.get_mut("proxy")
+        && let Some(url) = entry.node.text().and_then(|text| ProxyUrl::parse(text).ok())
+        && has_userinfo(&entry.node)
+    {
+        entry.node = Node { at: None, value: Value::Text(url.without_user()) };
+    }
+    cloud
 }
 
 /// Writes one value.
@@ -97,6 +115,15 @@ mod tests {
         assert_eq!(toml, expected);
         assert_eq!(left_out.into_iter().collect::<Vec<_>>(), ["a"]);
         assert_eq!(kept(&[&toml]).toml, expected, "kept once more it stays as it is");
+    }
+
+    #[test]
+    fn a_proxy_is_kept_without_its_password() {
+        let proxied = |proxy: &str| kept(&[&format!("cloud.proxy = \"{proxy}\"\n")]).toml;
+        assert_eq!(proxied("http://u:hunter2@h:3128/"), "cloud = { proxy = \"http://h:3128\" }\n");
+        for plain in ["http://h:3128/", "environment"] {
+            assert_eq!(proxied(plain), format!("cloud = {{ proxy = \"{plain}\" }}\n"));
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ use super::source_text::SourceText;
 /// The key whose values are secret.
 pub(crate) const HEADERS: &str = "endpoint.probe.headers";
 
+/// The key whose URL may have a user and a password in it.
+pub(crate) const PROXY: &str = "cloud.proxy";
+
 /// The parts to hide, by file.
 #[derive(Debug, Default)]
 pub(crate) struct Redaction(Vec<Vec<Range<usize>>>);
@@ -65,6 +68,7 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
                 match meant {
                     Some(path) if path == HEADERS => hide_headers(&entry.node, spans),
                     Some(path) if is_secret_file(&path) => hide_unless_a_place(&entry.node, spans),
+                    Some(path) if path == PROXY && has_userinfo(&entry.node) => hide(&entry.node, spans),
                     Some(path) if keys::is_section(&path) => walk(&entry.node, &path, spans),
                     Some(path) if path == "endpoint.addresses" => {}
                     Some(_) => hide_tables(&entry.node, spans),
@@ -76,6 +80,11 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
         Value::List(items) if !path.is_empty() => items.iter().for_each(|item| walk(item, path, spans)),
         _ => {}
     }
+}
+
+/// Whether a user, and perhaps a password, stands in a URL.
+pub(crate) fn has_userinfo(node: &Node) -> bool {
+    node.text().is_some_and(|text| text.contains('@'))
 }
 
 fn is_secret_file(path: &str) -> bool {
@@ -160,7 +169,11 @@ fn first_unknown(content: &str) -> Option<usize> {
         return behind_secretive_word(content);
     }
     let mut behind_keys = content.match_indices(EQUALS).map(|(column, sign)| (column, column + sign.len()));
-    let unknown = behind_keys.find(|(key, value)| !shown(&content[..*key]) && !is_only_an_address(&content[*value..]));
+    let hides = |before: &str, value: &str| {
+        let of_proxy = leaf(before) == "proxy" && value.contains('@');
+        of_proxy || (!shown(before) && !is_only_an_address(value))
+    };
+    let unknown = behind_keys.find(|(key, value)| hides(&content[..*key], &content[*value..]));
     unknown.map(|(_, value)| if value_column(content).is_some() { value_from(content, value) } else { 0 })
 }
 
@@ -183,10 +196,15 @@ fn is_only_an_address(value: &str) -> bool {
     is_address(address) && (rest.is_empty() || rest.starts_with([',', '}', ']', '#', '\u{ff0c}', '\u{3001}']))
 }
 
+/// The last part of the key that `before` ends with.
+fn leaf(before: &str) -> &str {
+    let word = before.trim_end().trim_end_matches(['"', '\'']);
+    word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).next().unwrap_or_default()
+}
+
 /// Whether the value of the key that `before` ends with may be shown.
 fn shown(before: &str) -> bool {
-    let word = before.trim_end().trim_end_matches(['"', '\'']);
-    let leaf = word.rsplit(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))).next().unwrap_or_default();
+    let leaf = leaf(before);
     let known = |path: &str| path != HEADERS && !is_secret_file(path) && path.rsplit('.').next() == Some(leaf);
     let section = |path: &str| path.split('.').rev().skip(1).any(|part| part == leaf);
     keys::KEYS.iter().any(|k| known(k.path) || section(k.path))
@@ -249,6 +267,15 @@ mod tests {
         hidden.add_file(&parse(0, text).root);
         let at = text.find(needle).unwrap();
         document.excerpt(&(at..at + 1), &hidden.ranges_in_broken_line(0, &document, at)).text
+    }
+
+    #[test]
+    fn a_proxys_url_is_hidden_where_a_user_stands_in_it() {
+        assert_eq!(hidden_texts("[cloud]\nproxy = \"http://h:3128\"\n"), [""; 0]);
+        assert_eq!(hidden_texts("cloud.proxy = \"http://u:p@h:3128\"\n"), ["\"http://u:p@h:3128\""]);
+        assert_eq!(hidden_texts("cloud = { https_proxy = \"http://u:p@h\" }"), ["\"http://u:p@h\""]);
+        assert_eq!(broken("[cloud]\nproxy = \"http://u:p@h", "http"), "proxy = [secret]");
+        assert_eq!(broken("[cloud]\nproxy = \"http://h:3128", "http"), "proxy = \"http://h:3128");
     }
 
     #[test]

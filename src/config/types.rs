@@ -12,7 +12,7 @@ use super::credentials::CredentialsConfig;
 use super::own_domains::OwnDomains;
 use crate::model::{
     EndpointId, EndpointIdentity, EndpointName, Families, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec,
-    SourceKind, Steering, ZoneId,
+    ProxyChoice, SourceKind, Steering, ZoneId,
 };
 
 /// A whole, valid configuration with every default filled in.
@@ -74,6 +74,8 @@ pub struct CloudConfig {
     pub read_timeout: Duration,
     /// How long what the cloud no longer has stays published.
     pub gone_grace: Duration,
+    /// Whom calls to the API go through; nothing else ever does.
+    pub proxy: ProxyChoice,
     /// Whose keys sign the calls.
     pub credentials: CredentialsConfig,
 }

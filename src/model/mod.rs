@@ -24,6 +24,7 @@ mod overrides;
 mod plan;
 mod policy;
 mod probe;
+mod proxy;
 pub mod ranges;
 mod secret;
 pub mod shown;
@@ -52,7 +53,7 @@ pub use inventory::{
 };
 pub use left_out::LeftOut;
 pub use log::{LogFormat, LogLevel, LogTarget};
-pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId};
+pub use name::{EndpointId, EndpointName, HostName, NameError, Zone, ZoneId, host_of};
 pub use observation::{Observation, Probed, Timings};
 pub use overrides::{Drain, Overrides};
 pub use plan::{Answer, AnswerHistory, AnswerReason, Plan, PlanState, Withdrawal};
@@ -61,6 +62,7 @@ pub use probe::{
     Check, DeepSpec, Depth, FileSecret, HeaderValue, HttpsSpec, MysqlLogin, MysqlSpec, MysqlTls, ProbeKind, ProbeSpec,
     Returns, Schedule, TargetKey, TargetSpec, TdengineLogin, TdengineSpec, TlsSpec, Trust, TrustBundle,
 };
+pub use proxy::{Proxy, ProxyChoice, ProxyUrl, ProxyUrlError};
 pub use ranges::Families;
 pub use secret::{Secret, hide};
 pub use time::{Boottime, Now, Wall, millis};

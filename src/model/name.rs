@@ -1,6 +1,7 @@
 //! Names: what may be published, what endpoints and zones are called.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -188,9 +189,41 @@ impl TryFrom<String> for Zone {
     }
 }
 
+/// The host of `host`, `host:port` or `[address]:port`, if that is what it is.
+#[must_use]
+pub fn host_of(text: &str) -> Option<&str> {
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(inner) => inner.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
+        None => text.find(':').map_or((text, ""), |at| text.split_at(at)),
+    };
+    let good_host = host.parse::<IpAddr>().is_ok() || host.parse::<HostName>().is_ok();
+    let good_port = rest.is_empty() || rest.strip_prefix(':').is_some_and(port);
+    (good_host && good_port).then_some(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_of_an_origin_is_found() {
+        for (text, host) in [
+            ("a.example.com", Some("a.example.com")),
+            ("127.0.0.1:8080", Some("127.0.0.1")),
+            ("[::1]:80", Some("::1")),
+            ("[::1]", Some("::1")),
+            ("a.example.com/path", None),
+            ("a.example.com:0", None),
+            ("a.example.com:x", None),
+            ("user@a.example.com", None),
+            ("[a]:80", None),
+            ("[::1]x", None),
+            ("", None),
+        ] {
+            assert_eq!(host_of(text), host, "{text}");
+        }
+    }
 
     #[test]
     fn host_names_are_lower_case_ldh() {

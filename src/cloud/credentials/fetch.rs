@@ -37,8 +37,10 @@ const PATIENCE: RetryPolicy = RetryPolicy {
 /// What recipes are followed with.
 #[derive(Debug, Clone)]
 pub struct FetchContext {
-    /// For STS and credentials URIs.
+    /// For STS.
     pub http: Arc<Http>,
+    /// For credentials URIs, which are none of the cloud's: through no proxy.
+    pub direct: Arc<Http>,
     /// For the role of the instance.
     pub metadata: Arc<Metadata>,
     /// The clock.
@@ -108,7 +110,7 @@ async fn ecs_role(role: Option<&str>, context: &FetchContext) -> Result<FetchedK
 async fn uri(uri: &str, context: &FetchContext) -> Result<FetchedKeys, WhyNot> {
     let failed = |why: String| WhyNot::Failed(format!("credentials URI: {why}"));
     let request = Request { method: Method::GET, url: uri.to_owned(), headers: &[], body: b"" };
-    let reply = context.http.send(&request).await.map_err(|e| failed(e.to_string()))?;
+    let reply = context.direct.send(&request).await.map_err(|e| failed(e.to_string()))?;
     if reply.status != 200 {
         return Err(failed(format!("expected status 200, found {}", reply.status)));
     }

@@ -10,6 +10,7 @@ pub(super) const SYNONYMS: &[Row] = &[
     ("", &["logging"], "log"),
     ("", &["prometheus", "status"], "metrics"),
     ("", &["service", "database", "db"], "endpoint"),
+    ("cloud", &["https_proxy", "http_proxy", "proxy_url"], "proxy"),
     ("hosts", &["enable", "enabled", "block", "write", "manage"], "publish"),
     ("hosts", &["file", "filename"], "path"),
     ("hosts", &["names", "hosts", "entries"], "endpoint.private_dns"),

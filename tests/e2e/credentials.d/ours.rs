@@ -55,10 +55,10 @@ fn means(ca: &Path, resolver: SocketAddr, environment: &Environment) -> io::Resu
     let seconds = Duration::from_secs;
     let timeouts = Timeouts { connect: seconds(3), read: seconds(10), whole: seconds(20) };
     let trust = Some(Trust::File(Arc::new(bundle)));
-    let http = Arc::new(Http::new(Setup { trust, resolver: resolver.clone(), timeouts }));
-    let plain = Setup { trust: None, resolver, timeouts: metadata::TIMEOUTS };
+    let http = Arc::new(Http::new(Setup { trust, resolver: resolver.clone(), timeouts, proxy: None }));
+    let plain = Setup { trust: None, resolver, timeouts: metadata::TIMEOUTS, proxy: None };
     let origin = Origin::parse(metadata::ADDRESS).map_err(io::Error::other)?;
     let clock = Clock::System;
     let metadata = Metadata::new(Arc::new(Http::new(plain)), origin, !environment.plain_metadata_disabled, clock);
-    Ok(FetchContext { http, metadata: Arc::new(metadata), clock, region: None, courtesy: None })
+    Ok(FetchContext { direct: http.clone(), http, metadata: Arc::new(metadata), clock, region: None, courtesy: None })
 }
