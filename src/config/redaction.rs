@@ -68,7 +68,7 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
                 match meant {
                     Some(path) if path == HEADERS => hide_headers(&entry.node, spans),
                     Some(path) if is_secret_file(&path) => hide_unless_a_place(&entry.node, spans),
-                    Some(path) if path == PROXY && has_userinfo(&entry.node) => hide(&entry.node, spans),
+                    Some(path) if path == PROXY => hide_userinfo(&entry.node, spans),
                     Some(path) if keys::is_section(&path) => walk(&entry.node, &path, spans),
                     Some(path) if path == "endpoint.addresses" => {}
                     Some(_) => hide_tables(&entry.node, spans),
@@ -85,6 +85,14 @@ fn walk(node: &Node, path: &str, spans: &mut Vec<Range<usize>>) {
 /// Whether a user, and perhaps a password, stands in a URL.
 pub(crate) fn has_userinfo(node: &Node) -> bool {
     node.text().is_some_and(|text| text.contains('@'))
+}
+
+fn hide_userinfo(node: &Node, spans: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| hide_userinfo(item, spans)),
+        _ if has_userinfo(node) => hide(node, spans),
+        _ => hide_tables(node, spans),
+    }
 }
 
 fn is_secret_file(path: &str) -> bool {
@@ -273,6 +281,7 @@ mod tests {
     fn a_proxys_url_is_hidden_where_a_user_stands_in_it() {
         assert_eq!(hidden_texts("[cloud]\nproxy = \"http://h:3128\"\n"), [""; 0]);
         assert_eq!(hidden_texts("cloud.proxy = \"http://u:p@h:3128\"\n"), ["\"http://u:p@h:3128\""]);
+        assert_eq!(hidden_texts("[cloud]\nproxy = [\"http://u:p@h\", \"x\"]"), ["\"http://u:p@h\""]);
         assert_eq!(hidden_texts("cloud = { https_proxy = \"http://u:p@h\" }"), ["\"http://u:p@h\""]);
         assert_eq!(broken("[cloud]\nproxy = \"http://u:p@h", "http"), "proxy = [secret]");
         assert_eq!(broken("[cloud]\nproxy = \"http://h:3128", "http"), "proxy = \"http://h:3128");
