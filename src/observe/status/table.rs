@@ -7,7 +7,7 @@ use super::schema::{
     NameReport, Placed, State, StatusReport, When,
 };
 use crate::model::shown::complaint_in_a_line;
-use crate::model::{AnswerReason, Check, FailureReason, HostName, Verdict};
+use crate::model::{AnswerReason, Check, FailureReason, Verdict};
 use crate::observe::text_table::{Cell, Page, Screen, Tone, count, head, reason_tone};
 
 /// Fewer days than these of a certificate are worth a word.

@@ -52,9 +52,9 @@ fn a_file_that_not_everybody_may_read_says_so_name_by_name_until_everybody_may()
         look(&mut w, with(mode), 5);
         assert_eq!(w.verdict("a.x"), verdict, "{mode:o}");
     }
-    w.core.file.shadowed.insert("a.x".parse().unwrap());
+    w.core.file.shadowed.insert("a.x".parse().unwrap(), 1);
     assert_eq!(w.core.receipt(w.now()).names[&"a.x".parse().unwrap()], Verdict::Shadowed);
     look(&mut w, with(0o640), 5);
-    w.core.file.shadowed.insert("a.x".parse().unwrap());
+    w.core.file.shadowed.insert("a.x".parse().unwrap(), 1);
     assert_eq!(w.core.receipt(w.now()).names[&"a.x".parse().unwrap()], Verdict::Unreadable, "that is all of them");
 }
