@@ -157,7 +157,7 @@ async fn what_a_kept_config_lacks_is_told() {
     assert!(!std::fs::read_to_string(rig.path("state/config.json")).unwrap().contains("hunter2"));
     rig.configure(&(db + "colour = 1\n"));
     rig.start();
-    let lack = "endpoint db: no probe, because a header value that stands in the config itself is not kept";
+    let lack = "endpoint db: no probe, because what stands in the config itself and may be secret is not kept";
     let report = rig.reports("it runs", |r| r.config.without == [lack]).await;
     assert!(report.problems.contains(&lack.to_owned()));
     rig.moves_to(NAME, &pair.ips()).await;

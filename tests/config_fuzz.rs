@@ -101,8 +101,9 @@ fn a_slip_beside_a_secret_does_not_show_it() {
     let inline = "headers = { id = \"hunter2\", authorization = \"hunter2\" }\ntimeout = \"x\"\n";
     let table = "[endpoint.probe.headers]\nauthorization = \"hunter2\"\nid = \"hunter2\"\n[hosts]\npublish = 1\n";
     let spread = "headers = {\n  authorization = \"hunter2\",\n  id = \"\"\"\nhunter2\"\"\",\n}\n";
+    let texts = "body = \"hunter2\"\nexpect = \"hunter2\"\ntimeout = \"x\"\n";
     let slip = select(&["", "=", "\"", "\n", "[", "]", "{", "}", ",", ".", "#", "x", " ", "'", "\"\"\"", "\u{7f}"][..]);
-    let strategy = (select(vec![inline, table, spread]), any::<Index>(), 0..2_usize, slip);
+    let strategy = (select(vec![inline, table, spread, texts]), any::<Index>(), 0..2_usize, slip);
     run(3, &strategy, |(secrets, place, removed, inserted)| {
         let mut text = format!("{sample}{secrets}");
         let from = place.index(text.len());

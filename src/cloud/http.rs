@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::reply::{LARGEST_BODY, Reply, TransportError, TransportKind};
 use super::tls;
+use crate::model::secret_parts::{login_and_query, masked};
 use crate::model::{Proxy, Secret, Trust, Wall};
 
 /// How long an idle connection is kept: the calls of one round follow one another, the next round is minutes away.
@@ -87,23 +88,24 @@ impl Http {
     /// # Errors
     /// [`TransportError`]. An HTTP error status is a reply.
     pub async fn send(&self, request: &Request<'_>) -> Result<Reply, TransportError> {
-        let host = host_of(&request.url);
         let error = |(kind, detail): Fault| {
             let detail = match &self.setup.proxy {
                 Some(proxy) => detail.replacen(TUNNEL, &format!("proxy {}: ", proxy.url), 1),
                 None => detail,
             };
-            TransportError { kind, host: host.to_owned(), detail }
+            TransportError { kind, host: host_of(&request.url), detail }
         };
         let client = self.client.get_or_try_init(|| build(&self.setup)).await.map_err(error)?;
         exchange(client, request, self.setup.timeouts.whole).await.map_err(error)
     }
 }
 
-/// The authority of a URL; the whole text if it has none.
-fn host_of(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+/// The authority of a URL, without the user in it; the whole text if it has none.
+fn host_of(url: &str) -> String {
+    let url = masked(url, &login_and_query(url));
+    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority.rsplit('@').next().unwrap_or(authority).to_owned()
 }
 
 type Fault = (TransportKind, String);
@@ -228,6 +230,8 @@ mod tests {
     fn a_host_is_cut_out_of_a_url() {
         assert_eq!(host_of("https://a.example:8443/?x=1"), "a.example:8443");
         assert_eq!(host_of("http://[::1]:80?x"), "[::1]:80");
+        assert_eq!(host_of("http://u:hunter2@a.example/x"), "a.example");
+        assert_eq!(host_of("http://u:hunter/2@a.example:80/x"), "a.example:80");
         assert_eq!(host_of("junk"), "junk");
     }
 

@@ -4,9 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::raw::{Entry, Node, Origin, Value};
-use super::redaction::{HEADERS, PROXY, has_userinfo, names_a_place};
-use super::source_text::{HIDDEN, SourceText};
+use super::raw::{Node, Origin};
+use super::source_text::SourceText;
 
 /// Every value, in the order in which the rules took them. Its `Display` is one line a value, each with its origin
 /// as a comment; secrets show as `[secret]`.
@@ -29,12 +28,8 @@ pub struct EffectiveValue {
 
 impl Effective {
     /// Takes a value down.
-    pub(crate) fn add(&mut self, key: &str, pattern: &str, node: Option<&Node>, origin: String) {
-        let value = node.map(|n| match pattern {
-            HEADERS => without_secrets(n).to_toml(),
-            PROXY if has_userinfo(n) => hidden().to_toml(),
-            _ => n.to_toml(),
-        });
+    pub(crate) fn add(&mut self, key: &str, node: Option<&Node>, origin: String) {
+        let value = node.map(|node| node.shown().to_toml());
         let origin = if value.is_some() { origin } else { "not set".to_owned() };
         self.values.push(EffectiveValue { key: key.to_owned(), value, origin });
     }
@@ -55,25 +50,6 @@ pub(crate) fn place(texts: &[SourceText], origin: &Origin) -> String {
     let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
     let name = text.name.strip_prefix(folder).map_or(text.name.as_str(), |n| n.trim_start_matches('/'));
     format!("{name}:{}", text.position(origin.span.start).0)
-}
-
-fn hidden() -> Node {
-    Node { at: None, value: Value::Text(HIDDEN.to_owned()) }
-}
-
-fn without_secrets(headers: &Node) -> Node {
-    let shown = |node: &Node| {
-        if is_only_a_place(node) { node.clone() } else { hidden() }
-    };
-    let Some(table) = headers.table() else { return shown(headers) };
-    let entries = table.iter().map(|(name, e)| (name.clone(), Entry { key: None, node: shown(&e.node) })).collect();
-    Node { at: None, value: Value::Table(entries) }
-}
-
-/// True for `{ file = "/path" }`.
-fn is_only_a_place(node: &Node) -> bool {
-    let file = node.table().filter(|t| t.len() == 1).and_then(|t| t.get("file"));
-    file.and_then(|e| e.node.text()).is_some_and(names_a_place)
 }
 
 impl fmt::Display for Effective {

@@ -1,5 +1,6 @@
 //! Collects what the rules find, and turns it into complaints once everything is known that must not be shown.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::complaint::{Bad, Complaint, Complaints, Severity};
@@ -7,7 +8,7 @@ use super::keys;
 use super::merge::Repeat;
 use super::raw::{Mistake, Origin};
 use super::redaction::Redaction;
-use super::source_text::{SourceText, quote};
+use super::source_text::SourceText;
 
 /// One thing that a rule found.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ pub(crate) enum About {
 
 impl From<Repeat> for Finding {
     fn from(Repeat { key, identity, at }: Repeat) -> Self {
-        let bad = Bad::found_at(&at, "each one once in a file", format!("{} twice", quote(&identity)));
+        let bad = Bad::found_at(&at, "each one once in a file", format!("{identity} twice"));
         Self::new(Severity::Error, key, bad.help("only drop-ins, in other files, add to an entry"))
     }
 }
@@ -138,11 +139,25 @@ impl Findings {
         }
         for finding in self.kept.into_iter().filter(|f| broken.trusts(f)) {
             let at = finding.bad.at.clone();
-            let hide = hidden.ranges_in(at.as_ref().map_or(0, |at| at.file));
-            place(at, &|| complaint(finding.clone(), texts, hide));
+            let hide = hidden_around(at.as_ref(), texts, mistakes, hidden);
+            place(at, &|| complaint(finding.clone(), texts, &hide));
         }
         placed.sort_by_key(|(at, _)| at.as_ref().map_or((0, 0), |a| (a.file, a.span.start)));
         Complaints { complaints: placed.into_iter().map(|(_, c)| c).collect(), omitted }
+    }
+}
+
+/// What to hide on a line. Where a text is not TOML elsewhere, the tree may lack parts of this line, too.
+fn hidden_around<'h>(
+    at: Option<&Origin>,
+    texts: &[SourceText],
+    mistakes: &[Vec<Mistake>],
+    hidden: &'h Redaction,
+) -> Cow<'h, [Range<usize>]> {
+    let Some(at) = at else { return Cow::default() };
+    match texts.get(at.file).filter(|_| mistakes.get(at.file).is_some_and(|list| !list.is_empty())) {
+        Some(text) => hidden.ranges_in_broken_line(at.file, text, at.span.start).into(),
+        None => hidden.ranges_in(at.file).into(),
     }
 }
 

@@ -31,7 +31,7 @@ struct Saved {
     format: u32,
     identity: Identity,
     saved: Wall,
-    /// The endpoints that lost a header value, which stood in the configuration itself.
+    /// What lost a value, because it stood in the configuration itself and may be secret.
     left_out: BTreeSet<String>,
     /// All files as one, as TOML.
     config: String,
@@ -88,8 +88,8 @@ pub fn keep(state_dir: &Path, kept: RedactedConfig, here: Identity, saved: Wall)
 
 /// The configuration that was kept, judged by the rules of this version; `None` if there is none. `here` is what this
 /// machine is known by. A probe that can't be set up any more, because a file that it names is missing or refused or
-/// because a header value was not kept, costs its endpoint the probe and no more. A slip, which rules of before may not
-/// have known, is a warning (`CheckContext::slip`). Blocks.
+/// because a value was not kept, costs its endpoint the probe and no more. A slip, which rules of before may not have
+/// known, is a warning (`CheckContext::slip`). Blocks.
 ///
 /// # Errors
 /// Why it can't be used, by place and never by content. A file that is not of this version is put aside as

@@ -164,7 +164,7 @@ pub(super) fn judge(
 ) -> Result<(Loaded, Vec<String>), Complaints> {
     let documents = &texts.documents;
     let Merged { tree, flaws, hidden } = Merged::from_texts(documents);
-    let kept = RedactedConfig::new(&tree, &hidden);
+    let kept = RedactedConfig::new(&tree);
     let facts = files::gather(&tree, &mut sources);
     let world = World { environment, facts: Some(&facts), left_out: was_kept.then_some(&texts.left_out) };
     let Checked { config, effective, findings, without } = check::check(tree, documents, world);

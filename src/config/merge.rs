@@ -31,8 +31,8 @@ impl Merged {
     pub(crate) fn from_texts(texts: &[SourceText]) -> Self {
         let (mut roots, mut flaws, mut hidden) = (Vec::new(), Flaws::default(), Redaction::default());
         for (file, text) in texts.iter().enumerate() {
-            let parsed = raw::parse(file, &text.text);
-            hidden.add_file(&parsed.root);
+            let mut parsed = raw::parse(file, &text.text);
+            hidden.add_file(&mut parsed.root, text);
             flaws.repeats.extend(repeats(&parsed.root));
             flaws.mistakes.push(parsed.mistakes);
             roots.push(parsed.root);
@@ -55,7 +55,7 @@ fn identity_key(path: &str) -> Option<&'static str> {
 pub(crate) struct Repeat {
     /// `endpoint.name` or `endpoint.zone.id`.
     pub(crate) key: String,
-    /// What stands twice.
+    /// What stands twice, as it is found.
     pub(crate) identity: String,
     /// The later one.
     pub(crate) at: Option<Origin>,
@@ -81,10 +81,10 @@ fn find_repeats(node: &Node, path: &str, found: &mut Vec<Repeat>) {
         (Value::List(items), Some(key)) => {
             let mut seen = BTreeMap::new();
             for item in items {
-                if let Some((identity, at)) = identity(item, key)
+                if let Some((identity, node)) = identity(item, key)
                     && seen.insert(identity, ()).is_some()
                 {
-                    found.push(Repeat { key: join(path, key), identity: identity.to_owned(), at: at.clone() });
+                    found.push(Repeat { key: join(path, key), identity: node.found(), at: node.at.clone() });
                 }
                 find_repeats(item, path, found);
             }
@@ -93,9 +93,9 @@ fn find_repeats(node: &Node, path: &str, found: &mut Vec<Repeat>) {
     }
 }
 
-fn identity<'n>(item: &'n Node, key: &str) -> Option<(&'n str, &'n Option<Origin>)> {
+fn identity<'n>(item: &'n Node, key: &str) -> Option<(&'n str, &'n Node)> {
     let node = &item.table()?.get(key)?.node;
-    Some((node.text()?, &node.at))
+    Some((node.text()?, node))
 }
 
 /// Lays every file over the ones before it.
@@ -130,7 +130,7 @@ fn overlay(base: &mut Node, over: Node, path: &str) {
         (Value::List(base), Value::List(over), Some(key)) => overlay_list(base, over, path, key),
         (base_value, over_value, _) => {
             *base_value = over_value;
-            base.at = over.at;
+            (base.at, base.hidden) = (over.at, over.hidden);
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
 
     fn merged(texts: &[&str]) -> Node {
         let table = merge(texts.iter().enumerate().map(|(i, t)| parse(i, t).root));
-        Node { at: None, value: Value::Table(table) }
+        Node::new(None, Value::Table(table))
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         let found: Vec<_> = repeats(&parse(0, text).root).into_iter().map(|r| (r.key, r.identity)).collect();
         assert_eq!(
             found,
-            [("endpoint.zone.id".to_owned(), "h".to_owned()), ("endpoint.name".to_owned(), "a".to_owned())]
+            [("endpoint.zone.id".to_owned(), "\"h\"".to_owned()), ("endpoint.name".to_owned(), "\"a\"".to_owned())]
         );
     }
 }

@@ -16,6 +16,7 @@ mod effective;
 mod facts;
 mod findings;
 mod harmless;
+mod holds;
 pub mod keys;
 pub mod last_good;
 mod loader;

@@ -12,6 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::lookalikes::{self, Slip};
 use super::source_text::quote;
+use crate::model::HIDDEN;
+use crate::model::secret_parts::{SecretParts, masked, of_url};
 
 /// Where something stands: a file, by its number, and the bytes in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,17 @@ pub(crate) struct Origin {
 pub(crate) struct Node {
     pub(crate) at: Option<Origin>,
     pub(crate) value: Value,
+    pub(crate) hidden: Hidden,
+}
+
+/// What of a value may be secret, so that no message shows it and no copy keeps it: `redaction` knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Hidden {
+    #[default]
+    Nothing,
+    /// Of a text.
+    Parts(SecretParts),
+    Whole,
 }
 
 /// A value.
@@ -40,6 +53,12 @@ pub(crate) enum Value {
     Datetime,
     List(Vec<Node>),
     Table(Table),
+}
+
+impl Hidden {
+    pub(crate) fn of(parts: SecretParts) -> Self {
+        if parts.is_empty() { Self::Nothing } else { Self::Parts(parts) }
+    }
 }
 
 /// A table, by key.
@@ -94,7 +113,7 @@ pub(crate) fn parse(file: usize, text: &str) -> Parsed {
         help: None,
     }));
     mistakes.sort_by_key(|m| m.span.start);
-    Parsed { root: Node { at: None, value: Value::Table(root) }, mistakes }
+    Parsed { root: Node::new(None, Value::Table(root)), mistakes }
 }
 
 /// Reads one value that stands in no file: a default.
@@ -136,7 +155,7 @@ impl Reader {
             DeValue::Array(items) => Value::List(items.iter().map(|v| self.node(v, depth + 1)).collect()),
             DeValue::Table(table) => Value::Table(self.table(table, depth)),
         };
-        Node { at, value }
+        Node::new(at, value)
     }
 }
 
@@ -186,10 +205,17 @@ fn first_of_each_line(errors: &[toml::de::Error], text: &str) -> Vec<Mistake> {
 }
 
 impl Node {
-    /// What it is, in words, for "found …". Texts are shown, so not for values that may be secret.
+    /// A value of which nothing is hidden.
+    pub(crate) fn new(at: Option<Origin>, value: Value) -> Self {
+        Self { at, value, hidden: Hidden::Nothing }
+    }
+
+    /// What it is, in words, for "found …".
     pub(crate) fn found(&self) -> String {
         match &self.value {
-            Value::Text(s) => quote(s),
+            Value::Text(_) if self.hidden == Hidden::Whole => HIDDEN.to_owned(),
+            Value::Text(s) => quote(&self.shown_text(s)),
+            _ if self.hidden != Hidden::Nothing => self.type_name().to_owned(),
             Value::Integer(Some(i)) => i.to_string(),
             Value::Bool(b) => b.to_string(),
             _ => self.type_name().to_owned(),
@@ -220,6 +246,32 @@ impl Node {
         if let Value::Table(t) = &self.value { Some(t) } else { None }
     }
 
+    /// Its `text` without what is hidden of it.
+    fn shown_text(&self, text: &str) -> String {
+        match &self.hidden {
+            Hidden::Nothing => text.to_owned(),
+            Hidden::Parts(parts) => masked(text, parts),
+            Hidden::Whole => HIDDEN.to_owned(),
+        }
+    }
+
+    /// The same without what is hidden of it.
+    pub(crate) fn shown(&self) -> Self {
+        let value = match &self.value {
+            Value::Text(text) => Value::Text(self.shown_text(text)),
+            Value::List(items) => Value::List(items.iter().map(Self::shown).collect()),
+            Value::Table(table) => {
+                let entry = |(name, entry): (&String, &Entry)| {
+                    (shown_name(name), Entry { key: None, node: entry.node.shown() })
+                };
+                Value::Table(table.iter().map(entry).collect())
+            }
+            _ if self.hidden == Hidden::Whole => Value::Text(HIDDEN.to_owned()),
+            other => other.clone(),
+        };
+        Self::new(None, value)
+    }
+
     /// As one line of TOML.
     pub(crate) fn to_toml(&self) -> String {
         match &self.value {
@@ -235,6 +287,11 @@ impl Node {
             }
         }
     }
+}
+
+/// A key's name as a message shows it: people write whole headers and URLs there, too.
+pub(crate) fn shown_name(name: &str) -> String {
+    masked(name, &of_url(name))
 }
 
 /// A key, in quotes if it needs them.

@@ -2,43 +2,49 @@
 
 use std::collections::BTreeSet;
 
-use super::raw::{Entry, Node, Table, Value, toml_key, written_order};
-use super::redaction::{Redaction, has_userinfo};
+use super::raw::{Entry, Hidden, Node, Table, Value, toml_key, written_order};
 use crate::model::ProxyUrl;
 
 /// What can be kept of a configuration: see [`super::last_good`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedactedConfig {
-    /// Everything but what [`Redaction`] hides, in the order in which it was written. Says the same to the rules only
+    /// Everything but what is [`Hidden`], in the order in which it was written. Says the same to the rules only
     /// if they took the tree: what they take nowhere, such as dates, is not kept.
     pub(crate) toml: String,
-    /// The endpoints that lost something by that.
+    /// The endpoints that lost something by that, by their names, and the other tables of the top, as `[cloud]`.
     pub(crate) left_out: BTreeSet<String>,
 }
 
 impl RedactedConfig {
     /// Of a merged tree.
-    pub(crate) fn new(tree: &Table, hidden: &Redaction) -> Self {
+    pub(crate) fn new(tree: &Table) -> Self {
         let mut kept = Self::default();
         for (name, entry) in written_order(tree) {
             let value = match &entry.node.value {
-                Value::List(endpoints) if name == "endpoint" => Some(kept.endpoints(endpoints, hidden)),
+                Value::List(endpoints) if name == "endpoint" => Some(kept.endpoints(endpoints)),
                 Value::Table(cloud) if name == "cloud" => {
-                    let node = Node { at: None, value: Value::Table(without_proxy_user(cloud)) };
-                    Writer { hidden, dropped: 0 }.value(&node)
+                    kept.section(name, &Node { value: Value::Table(without_proxy_user(cloud)), ..entry.node.clone() })
                 }
-                _ => Writer { hidden, dropped: 0 }.value(&entry.node),
+                _ => kept.section(name, &entry.node),
             };
             kept.toml.extend(value.map(|value| format!("{} = {value}\n", toml_key(name))));
         }
         kept
     }
 
+    /// What does not belong to one endpoint.
+    fn section(&mut self, name: &str, node: &Node) -> Option<String> {
+        let mut writer = Writer { dropped: 0 };
+        let value = writer.value(node);
+        self.left_out.extend((writer.dropped > 0).then(|| format!("[{name}]")));
+        value
+    }
+
     /// One on each line, for people who look.
-    fn endpoints(&mut self, endpoints: &[Node], hidden: &Redaction) -> String {
+    fn endpoints(&mut self, endpoints: &[Node]) -> String {
         let mut lines = Vec::new();
         for endpoint in endpoints {
-            let mut writer = Writer { hidden, dropped: 0 };
+            let mut writer = Writer { dropped: 0 };
             lines.extend(writer.value(endpoint).map(|value| format!("\n  {value}")));
             let name = endpoint.table().and_then(|t| t.get("name")?.node.text());
             self.left_out.extend(name.filter(|_| writer.dropped > 0).map(str::to_owned));
@@ -52,24 +58,23 @@ impl RedactedConfig {
 fn without_proxy_user(cloud: &Table) -> Table {
     let mut cloud = cloud.clone();
     if let Some(entry) = cloud.get_mut("proxy")
-        && let Some(url) = entry.node.text().and_then(|text| ProxyUrl::parse(text).ok())
-        && has_userinfo(&entry.node)
+        && let Some(url) =
+            entry.node.text().filter(|text| text.contains('@')).and_then(|text| ProxyUrl::parse(text).ok())
     {
-        entry.node = Node { at: None, value: Value::Text(url.without_user()) };
+        entry.node = Node { at: None, value: Value::Text(url.without_user()), hidden: Hidden::Nothing };
     }
     cloud
 }
 
 /// Writes one value.
-struct Writer<'h> {
-    hidden: &'h Redaction,
+struct Writer {
     /// How many values were hidden.
     dropped: usize,
 }
 
-impl Writer<'_> {
+impl Writer {
     fn value(&mut self, node: &Node) -> Option<String> {
-        if node.at.as_ref().is_some_and(|at| self.hidden.hides(at)) {
+        if node.hidden != Hidden::Nothing {
             self.dropped += 1;
             return None;
         }
@@ -98,8 +103,7 @@ mod tests {
 
     fn kept(texts: &[&str]) -> RedactedConfig {
         let documents: Vec<_> = texts.iter().map(|t| SourceText::new("x".into(), (*t).into())).collect();
-        let Merged { tree, hidden, .. } = Merged::from_texts(&documents);
-        RedactedConfig::new(&tree, &hidden)
+        RedactedConfig::new(&Merged::from_texts(&documents).tree)
     }
 
     #[test]

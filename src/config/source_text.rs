@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model::HIDDEN;
 use crate::model::shown::is_unseen;
 
 /// A file's name and text.
@@ -22,7 +23,7 @@ pub(crate) struct SourceText {
 #[derive(Debug, Clone, Default)]
 pub struct Texts {
     pub(super) documents: Arc<[SourceText]>,
-    /// Endpoints that lost a header value when the configuration was kept.
+    /// What lost a value when the configuration was kept, as `RedactedConfig` names it.
     pub(super) left_out: BTreeSet<String>,
 }
 
@@ -64,9 +65,6 @@ impl Excerpt {
         Self { text: shown.into_iter().collect(), indent, width: end.min(to).saturating_sub(self.indent).max(1) }
     }
 }
-
-/// What stands for a secret.
-pub(crate) const HIDDEN: &str = "[secret]";
 
 /// Bytes of a line that are looked at on each side of the marked part, and characters that are shown of them.
 const SCAN: usize = 400;

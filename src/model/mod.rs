@@ -27,6 +27,7 @@ mod probe;
 mod proxy;
 pub mod ranges;
 mod secret;
+pub mod secret_parts;
 pub mod shown;
 mod time;
 mod words;
@@ -64,7 +65,7 @@ pub use probe::{
 };
 pub use proxy::{Proxy, ProxyChoice, ProxyUrl, ProxyUrlError};
 pub use ranges::Families;
-pub use secret::{Secret, hide};
+pub use secret::{HIDDEN, Secret, hide};
 pub use time::{Boottime, Now, Wall, millis};
 pub(crate) use words::worded;
 pub use words::{ProbeKindName, ProviderName};

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+/// What stands for a secret.
+pub const HIDDEN: &str = "[secret]";
+
 /// A secret text. `Debug` shows only that there is one; it has no `Display` and no `Serialize`; the memory is wiped
 /// when the last clone goes.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub fn hide<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Strin
     let mut secrets: Vec<&str> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
     // One may be the beginning of another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
 }
 
 /// Taken over at once, so that no copy stays behind.
@@ -57,7 +60,7 @@ impl Hash for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
+        f.write_str(HIDDEN)
     }
 }
 

@@ -31,6 +31,7 @@ use super::http::{self, Response, Wanted};
 use super::prober::{Overlap, Prober};
 use super::remote::Remote;
 use super::tls::{self, Sessions, TrustSet};
+use crate::model::secret_parts::{masked, of_words};
 use crate::model::shown::count;
 use crate::model::{Certificate, Failure, FailureReason, HeaderValue, HttpsSpec, Timings};
 use crate::sys::lock::lock;
@@ -276,7 +277,8 @@ fn judge_body(body: &[u8], pattern: &Regex) -> Result<(), Failure> {
     }
     let found =
         if body.is_empty() { "an empty one".to_owned() } else { format!("{} without", count(body.len(), "byte")) };
-    Err(Failure::new(FailureReason::Result, format_args!("expected a body with /{pattern}/, found {found}")))
+    let expected = masked(pattern.as_str(), &of_words(pattern.as_str()));
+    Err(Failure::new(FailureReason::Result, format_args!("expected a body with /{expected}/, found {found}")))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::model::secret_parts::{masked, of_url};
 use crate::model::{HostName, NameError};
 
 /// Scheme and authority of a service.
@@ -38,11 +39,11 @@ impl Origin {
             None => (true, text),
             Some(("https", rest)) => (true, rest),
             Some(("http", rest)) => (false, rest),
-            Some(_) => return Err(OriginError::Scheme(text.to_owned())),
+            Some(_) => return Err(OriginError::Scheme(shown(text))),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', '@']) {
-            return Err(OriginError::More(text.to_owned()));
+            return Err(OriginError::More(shown(text)));
         }
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
@@ -53,7 +54,7 @@ impl Origin {
             host.parse::<HostName>()?;
         }
         if let Some(port) = port.filter(|p| p.parse::<u16>().is_err()) {
-            return Err(OriginError::Port(port.to_owned()));
+            return Err(OriginError::Port(shown(port)));
         }
         Ok(Self { https, authority: rest.to_ascii_lowercase() })
     }
@@ -71,6 +72,11 @@ impl Origin {
         let scheme = if self.https { "https" } else { "http" };
         format!("{scheme}://{}/{}{query}", self.authority(), if query.is_empty() { "" } else { "?" })
     }
+}
+
+/// People write whole URLs in the place of a host, and what is in them is theirs.
+fn shown(text: &str) -> String {
+    masked(text, &of_url(text))
 }
 
 /// The hosts of a product, in the order of preference, and which one answered last.
@@ -137,6 +143,9 @@ mod tests {
         {
             assert!(Origin::parse(odd).is_err(), "{odd:?}");
         }
+        let whole_url = Origin::parse("https://u:hunter2@a.example/x?token=hunter2").unwrap_err().to_string();
+        let expected = r#"expected nothing but host and port, found "https://[secret]@a.example/x?token=[secret]""#;
+        assert_eq!(whole_url, expected);
     }
 
     #[test]

@@ -7,8 +7,6 @@ use super::origin::{self, Scheme};
 use super::section::Section;
 use super::{credentials, read};
 use crate::config::raw::Node;
-use crate::config::redaction;
-use crate::config::source_text::HIDDEN;
 use crate::config::types::CloudConfig;
 use crate::model::{ProxyChoice, ProxyUrl};
 
@@ -46,10 +44,9 @@ pub(super) fn cloud(mut section: Section<'_>) -> Option<CloudConfig> {
 /// A word, or a URL, in which user and password may stand.
 fn proxy(node: &Node) -> Read<ProxyChoice> {
     const EXPECTED: &str = "\"environment\", or the URL of an HTTP proxy such as \"http://proxy.example.com:3128\"";
-    let found = if redaction::has_userinfo(node) { HIDDEN.to_owned() } else { node.found() };
     let bad = |expected: String| {
         let help = "without this key no proxy is used, whatever the variables say";
-        vec![Bad::found_at(&node.at, expected, found).help(help)]
+        vec![Bad::found_at(&node.at, expected, node.found()).help(help)]
     };
     match node.text() {
         Some("environment") => Ok(ProxyChoice::Environment),

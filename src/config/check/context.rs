@@ -37,8 +37,9 @@ pub(crate) struct World<'i> {
     pub(crate) environment: &'i Environment,
     /// What was found at each path that the tree names; `None` for the hosts writer, which opens none of them.
     pub(crate) facts: Option<&'i OutsideFacts>,
-    /// `Some` if the tree is that of a configuration that was kept: the names of the endpoints that lost a header
-    /// value by that. A probe that can't be set up then costs the endpoint its probe alone.
+    /// `Some` if the tree is that of a configuration that was kept: what lost a value by that, as
+    /// [`RedactedConfig`](crate::config::RedactedConfig) names it. A probe that can't be set up then costs the
+    /// endpoint its probe alone.
     pub(crate) left_out: Option<&'i BTreeSet<String>>,
 }
 
@@ -104,9 +105,9 @@ impl<'i> CheckContext<'i> {
     }
 
     /// Takes a value down for `check --show`; without an origin it is the default.
-    pub(super) fn show(&self, label: &str, pattern: &str, node: Option<&Node>, origin: Option<&Origin>) {
+    pub(super) fn show(&self, label: &str, node: Option<&Node>, origin: Option<&Origin>) {
         let origin = origin.map_or_else(|| "default".to_owned(), |origin| place(self.texts, origin));
-        self.effective.borrow_mut().add(label, pattern, node, origin);
+        self.effective.borrow_mut().add(label, node, origin);
     }
 }
 
@@ -126,6 +127,9 @@ impl Slips<'_> {
         Ok(value)
     }
 }
+
+/// Why something has to be done without that a kept configuration lacks.
+pub(super) const NOT_KEPT: &str = "what stands in the config itself and may be secret is not kept";
 
 /// A value, or everything that is wrong with it.
 pub(super) type Read<T> = Result<T, Vec<Bad>>;

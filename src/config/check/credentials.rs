@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::context::{Bad, Read};
+use super::context::{Bad, NOT_KEPT, Read};
 use super::origin::{self, Scheme};
 use super::section::Section;
 use super::{read, secret};
@@ -21,10 +21,9 @@ const LONGEST_POLICY: usize = 8_000;
 /// `[cloud.credentials]`. Of a configuration that was kept, keys that are gone cost the API alone.
 pub(super) fn credentials(mut section: Section<'_>) -> Option<CredentialsConfig> {
     let context = section.context;
-    if context.world.left_out.is_none() {
-        return provider(&mut section);
-    }
-    context.attempt(|| provider(&mut section), None).unwrap_or_else(|why| {
+    let Some(left_out) = context.world.left_out else { return provider(&mut section) };
+    let amiss = left_out.contains("[cloud]").then_some(NOT_KEPT);
+    context.attempt(|| provider(&mut section), amiss).unwrap_or_else(|why| {
         context.without.borrow_mut().push(format!("the cloud's API: no credentials, because {why}"));
         Some(CredentialsConfig::Lost)
     })
@@ -186,7 +185,7 @@ mod tests {
     use crate::config::raw::Value;
 
     fn text(text: &str) -> Node {
-        Node { at: None, value: Value::Text(text.to_owned()) }
+        Node::new(None, Value::Text(text.to_owned()))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::context::{Bad, Located, Read, Slips, values};
+use super::context::{Bad, Located, NOT_KEPT, Read, Slips, values};
 use super::probe::Around;
 use super::section::Section;
 use super::tls::NameFallback;
@@ -240,7 +240,7 @@ fn optional_probe(section: &mut Section<'_>, around: &Around) -> ReadProbe {
 }
 
 /// Of a configuration that was kept: a probe that can't be set up any more is left out and named, because the names
-/// of its endpoint are worth more than it. `who` is the endpoint, `left_out` those that lost a header value.
+/// of its endpoint are worth more than it. `who` is the endpoint, `left_out` those that lost something.
 fn spare_probe(
     section: &mut Section<'_>,
     around: &Around,
@@ -248,7 +248,7 @@ fn spare_probe(
     left_out: &BTreeSet<String>,
 ) -> ReadProbe {
     let incomplete = who.is_some_and(|name| left_out.contains(name.as_str()));
-    let amiss = incomplete.then_some("a header value that stands in the config itself is not kept");
+    let amiss = incomplete.then_some(NOT_KEPT);
     let context = section.context;
     context.attempt(|| optional_probe(section, around), amiss).unwrap_or_else(|why| {
         let lack = who.map(|name| format!("endpoint {name}: no probe, because {why}"));

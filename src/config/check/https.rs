@@ -4,7 +4,7 @@ use super::context::{Bad, Read, World, values};
 use super::section::Section;
 use super::tls::NameFallback;
 use super::{files, read, secret, tls};
-use crate::config::raw::{Node, Value, toml_key};
+use crate::config::raw::{Node, Value, shown_name, toml_key};
 use crate::config::source_text::plain;
 use crate::model::{HeaderValue, HttpsSpec, Secret};
 
@@ -140,7 +140,11 @@ fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
     for (name, entry) in node.table().into_iter().flatten() {
         match name.as_str() {
             "file" => file = Some(&entry.node),
-            _ => complaints.push(Bad::found_at(&entry.key, "only `file`", format!("`{}`", toml_key(&plain(name))))),
+            _ => complaints.push(Bad::found_at(
+                &entry.key,
+                "only `file`",
+                format!("`{}`", toml_key(&plain(&shown_name(name)))),
+            )),
         }
     }
     let place = file.ok_or_else(|| vec![secret::hidden("{ file = \"/path\" }", node)]);

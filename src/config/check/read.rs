@@ -11,8 +11,9 @@ use ipnet::IpNet;
 use super::context::{Bad, Located, Read, Slips};
 use super::slips;
 use crate::config::keys;
-use crate::config::raw::{Node, Origin, Table, Value, written_order};
+use crate::config::raw::{Hidden, Node, Origin, Table, Value, written_order};
 use crate::config::source_text::quote;
+use crate::model::secret_parts::of_url;
 use crate::model::{EndpointId, HostName, NameError, ZoneId};
 
 /// The port of a resolver that names none.
@@ -208,7 +209,10 @@ pub(super) fn listen(node: &Node) -> Read<Option<SocketAddr>> {
 
 /// A table's keys, as nodes of their own, and values, as they were written down.
 pub(super) fn named_values(table: &Table) -> Vec<(Node, &Node)> {
-    let key = |name: &str, at: &Option<Origin>| Node { at: at.clone(), value: Value::Text(name.to_owned()) };
+    let key = |name: &str, at: &Option<Origin>| Node {
+        hidden: Hidden::of(of_url(name)),
+        ..Node::new(at.clone(), Value::Text(name.to_owned()))
+    };
     written_order(table).into_iter().map(|(name, e)| (key(name, &e.key), &e.node)).collect()
 }
 

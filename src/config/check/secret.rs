@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use super::context::{Bad, Read, World};
 use super::{files, read};
+use crate::config::holds::names_a_place;
 use crate::config::raw::Node;
-use crate::config::redaction::names_a_place;
-use crate::config::source_text::HIDDEN;
-use crate::model::FileSecret;
+use crate::model::{FileSecret, HIDDEN};
 
 /// The path of a secret file; `form` is how it is written.
 pub(super) fn place(node: &Node, form: &str) -> Read<PathBuf> {

@@ -4,7 +4,7 @@ use super::context::{Bad, CheckContext, Located, Read, Slips};
 use crate::config::complaint::Severity;
 use crate::config::findings::{About, Finding};
 use crate::config::keys::{self, join};
-use crate::config::raw::{Node, Origin, Table, Value, parse_value, toml_key};
+use crate::config::raw::{Node, Origin, Table, Value, parse_value, shown_name, toml_key};
 use crate::config::source_text::quote;
 
 /// A table being taken apart.
@@ -99,7 +99,7 @@ impl<'c> Section<'c> {
         let origin = written.as_ref().and_then(|entry| entry.node.at.clone().or_else(|| entry.key.clone()));
         let default = || key.and_then(|k| k.default).and_then(parse_value);
         let node = written.map_or_else(default, |entry| Some(entry.node));
-        self.context.show(&join(&self.label, name), &path, node.as_ref(), origin.as_ref());
+        self.context.show(&join(&self.label, name), node.as_ref(), origin.as_ref());
         let node = node?;
         match read(&node) {
             Ok(value) => Some(Located { value, at: node.at }),
@@ -203,7 +203,7 @@ impl<'c> Section<'c> {
             let is_full = self.context.findings.borrow().is_full();
             let help = if is_full { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
-            let bad = Bad { help, ..Bad::found_at(&entry.key, expected, quote(&name)) };
+            let bad = Bad { help, ..Bad::found_at(&entry.key, expected, quote(&shown_name(&name))) };
             let finding = Finding::new(Severity::Error, self.pattern.as_str(), bad);
             self.context.add(Finding { about: About::Unknown, ..finding });
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::config::source_text::quote;
-use crate::model::HostName;
+use crate::model::{EndpointId, HostName};
 
 /// How the cloud calls a service that endpoints lead to.
 const SERVICE_NAME: &str = "com.aliyuncs.privatelink.";
@@ -22,7 +22,7 @@ pub(super) fn endpoint_id(text: &str) -> Option<String> {
         return Some("that is the endpoint's domain: write it as `domain`".to_owned());
     }
     let trimmed = text.trim();
-    (trimmed != text && trimmed.starts_with(ENDPOINT_ID)).then(|| format!("write {}", quote(trimmed)))
+    (trimmed != text && trimmed.parse::<EndpointId>().is_ok()).then(|| format!("write {}", quote(trimmed)))
 }
 
 /// In the place of a host name, where the text can't be one.
@@ -109,8 +109,9 @@ fn is_region(text: &str) -> bool {
 fn host_of(text: &str) -> Option<String> {
     let trimmed = text.trim();
     let behind = trimmed.split_once("://").map_or(trimmed, |(_, behind)| behind);
+    // First of all the user: a password may have any character in it, and is no host.
+    let behind = behind.rsplit('@').next().unwrap_or_default();
     let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default();
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if is_port(port) && (!host.contains(':') || host.ends_with(']')) => host,
@@ -141,6 +142,7 @@ mod tests {
         for (text, host) in [
             ("https://a.b:6001/c?d", Some("a.b")),
             ("https://u:p@a.b", Some("a.b")),
+            ("https://hunter2/x@a.b", Some("a.b")),
             ("a.b:6001", Some("a.b")),
             ("[fd00::1]:6001", Some("fd00::1")),
             ("10.0.0.1/24", Some("10.0.0.1")),

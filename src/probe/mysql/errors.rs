@@ -3,6 +3,7 @@
 //! The sources of the rows are `matrixone_errors.md` beside the tests, and the error references of MySQL and MariaDB.
 //! Texts come before numbers, since MatrixOne has few numbers.
 
+use crate::model::secret_parts::literals;
 use crate::model::{Failure, FailureReason, Overload, Secret, hide};
 use crate::probe::secret_guard::LoginResult;
 use numbers::Class;
@@ -56,6 +57,11 @@ impl ServerError {
     /// As it may be shown, should the server repeat the secret.
     pub(crate) fn without_secret(self, secret: Option<&Secret>) -> Self {
         Self { text: hide(&self.text, secret.map(Secret::expose)), ..self }
+    }
+
+    /// As it may be shown, should the server repeat what stands in the statement.
+    pub(crate) fn without_literals(self, statement: &str) -> Self {
+        Self { text: hide(&self.text, literals(statement)), ..self }
     }
 
     /// The failure that it is at this stage. What an admin can do is said where it is not in the server's own words.

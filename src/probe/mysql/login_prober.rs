@@ -15,6 +15,7 @@ use super::path::{self, Ended, Hedges};
 use super::server::{HOLD, Server, Shared};
 use super::session::{LoggedIn, Session};
 use crate::health::Pace;
+use crate::model::secret_parts::{masked, of_text};
 use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlSpec, Schedule, Secret, Timings, hide};
 use crate::probe::faults::local;
 use crate::probe::prober::{Overlap, Prober};
@@ -223,7 +224,8 @@ fn check_row(found: FirstRow, expect: Option<&str>, secret: Option<&Secret>) -> 
         (FirstRow::Text(text), Some(_)) => format!("{:?}", hide(&text, secret.map(Secret::expose))),
         (FirstRow::Null, Some(_)) => "NULL".to_owned(),
     };
-    let expected = expect.map_or_else(|| "a row".to_owned(), |expected| format!("{expected:?}"));
+    let expected =
+        expect.map_or_else(|| "a row".to_owned(), |expected| format!("{:?}", masked(expected, &of_text(expected))));
     Err(Failure::new(FailureReason::Result, format_args!("expected {expected}, found {found}")))
 }
 
@@ -243,6 +245,7 @@ mod tests {
         assert_eq!(said(FirstRow::Nothing, Some("1")), "result: expected \"1\", found no row");
         assert_eq!(said(text("2"), Some("1")), "result: expected \"1\", found \"2\"");
         assert_eq!(said(text("hunter2"), Some("1")), "result: expected \"1\", found \"[secret]\"");
+        assert_eq!(said(text("1"), Some("hunter3")), "result: expected \"[secret]\", found \"1\"");
         assert_eq!(said(FirstRow::Null, Some("1")), "result: expected \"1\", found NULL");
     }
 }

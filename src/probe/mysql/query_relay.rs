@@ -25,7 +25,7 @@ const MOST_COLUMNS: usize = 1024;
 
 const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 
-/// Relays one statement and the one result that it may have; no message repeats the secret. Returns how long the server
+/// Relays one statement and the one result that it may have; no message repeats the secret or a literal. Returns how long the server
 /// took.
 pub(super) async fn relay(
     server: &mut Packets<impl Stream>,
@@ -40,7 +40,7 @@ pub(super) async fn relay(
     }
     let started = Instant::now();
     server.write(0, &command).await?;
-    let mut answer = QueryReply { server, secret, stage, number: 0, bytes_left: MOST_BYTES };
+    let mut answer = QueryReply { server, sql, secret, stage, number: 0, bytes_left: MOST_BYTES };
     let first = answer.next_packet().await?;
     match &*first {
         [0x00, ..] => to_driver.write(answer.number, &OK).await?,
@@ -85,6 +85,7 @@ pub(super) async fn relay(
 /// The packets of an answer, in order and bounded.
 struct QueryReply<'a, S> {
     server: &'a mut Packets<S>,
+    sql: &'a str,
     secret: Option<&'a Secret>,
     stage: Stage,
     number: u8,
@@ -101,7 +102,8 @@ impl<S: Stream> QueryReply<'_, S> {
                 Some(word @ LoginResult::Closed) => FaultKind::SecretRefused(word),
                 _ => FaultKind::MayPass,
             };
-            return Err(LoginFault { failure: error.without_secret(self.secret).failure(self.stage), kind });
+            let error = error.without_secret(self.secret).without_literals(self.sql);
+            return Err(LoginFault { failure: error.failure(self.stage), kind });
         }
         self.number = self.number.wrapping_add(1);
         let payload = packet.payload_at(self.number)?;

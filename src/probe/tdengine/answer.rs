@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::model::secret_parts::{masked, of_text};
 use crate::model::{Failure, FailureReason, Secret, hide};
 
 /// What was asked.
@@ -135,10 +136,11 @@ fn check_first_row(text: &Text<'_>, reply: &Reply, expect: Option<&str>) -> Resu
         return said("a row".to_owned(), "none".to_owned());
     };
     let Some(expected) = expect else { return Ok(()) };
+    let shown = format!("{:?}", masked(expected, &of_text(expected)));
     match first.as_array().and_then(|row| row.first()).map(value_as_text) {
         Some(found) if found == expected => Ok(()),
-        Some(found) => said(format!("{expected:?}"), format!("{:?}", text.shown(&found))),
-        None => said(format!("{expected:?}"), "a row without columns".to_owned()),
+        Some(found) => said(shown, format!("{:?}", text.shown(&found))),
+        None => said(shown, "a row without columns".to_owned()),
     }
 }
 

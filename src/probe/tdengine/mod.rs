@@ -37,6 +37,7 @@ use super::prober::{Overlap, Prober};
 use super::remote::Remote;
 use super::secret_guard::{LoginResult, SecretGuard, Turn};
 use super::tls::{self, Sessions, TrustSet};
+use crate::model::secret_parts::literals;
 use crate::model::{Certificate, Check, Failure, FileSecret, Secret, TdengineLogin, TdengineSpec, Timings};
 use crate::sys::lock::lock;
 
@@ -53,7 +54,7 @@ pub async fn converse(
     question: &Question,
     deadline: Deadline,
 ) -> Result<(), Failure> {
-    let secret_forms = spec.login.as_ref().map(secret_forms).unwrap_or_default();
+    let secret_forms = secret_forms(spec.login.as_ref(), &spec.sql);
     let exchange = request(spec, 443, spec.login.as_ref(), &spec.sql)?;
     let answered = answered(stream, &exchange, question, &secret_forms, deadline).await;
     answered.map(drop).map_err(|refusal| refusal.failure)
@@ -86,7 +87,7 @@ pub struct TdengineProber {
     secret: Option<FileSecret>,
     /// What it means if the database does not know it.
     unknown_means: LoginResult,
-    /// Every form in which the secret goes out, so that it is known where it comes back.
+    /// Every form in which the secret goes out, and what may be secret in the statement, so that it is known where it comes back.
     secret_forms: Vec<Secret>,
     /// The tickets under which the gateway has answered; a stranger asks under no others twice.
     proven: Mutex<Weak<ClientConfig>>,
@@ -135,7 +136,7 @@ impl TdengineProber {
                 Some(TdengineLogin::Token(_)) => LoginResult::Unsure,
                 Some(TdengineLogin::Basic { .. }) | None => LoginResult::Wrong,
             },
-            secret_forms: login.map(secret_forms).unwrap_or_default(),
+            secret_forms: secret_forms(login, sql),
             proven: Mutex::default(),
             asked: asked(),
             check,
@@ -269,15 +270,19 @@ fn basic_credentials(user: &str, password: &str) -> Zeroizing<String> {
     Zeroizing::new(BASE64_STANDARD.encode(plain.as_bytes()))
 }
 
-/// The secret of a login as it is, and as it crosses the wire.
-fn secret_forms(login: &TdengineLogin) -> Vec<Secret> {
-    let (plain, wire) = match login {
-        TdengineLogin::Token(token) => (token, url_encoded(token.secret.expose()).to_string()),
-        TdengineLogin::Basic { user, password } => {
-            (password, basic_credentials(user, password.secret.expose()).to_string())
-        }
-    };
-    vec![plain.secret.clone(), Secret::new(wire)]
+/// The secret of a login as it is, and as it crosses the wire; and the literals of the statement.
+fn secret_forms(login: Option<&TdengineLogin>, sql: &str) -> Vec<Secret> {
+    let of_login = login.map(|login| {
+        let (plain, wire) = match login {
+            TdengineLogin::Token(token) => (token, url_encoded(token.secret.expose()).to_string()),
+            TdengineLogin::Basic { user, password } => {
+                (password, basic_credentials(user, password.secret.expose()).to_string())
+            }
+        };
+        [plain.secret.clone(), Secret::new(wire)]
+    });
+    let of_statement = literals(sql).map(|literal| Secret::new(literal.to_owned()));
+    of_login.into_iter().flatten().chain(of_statement).collect()
 }
 
 /// Basic authentication (RFC 7617).
