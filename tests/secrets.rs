@@ -444,6 +444,14 @@ async fn configs_are_broken(scene: &mut Scene) {
         (line.as_str(), format!("token_file = {} oops", quoted(Secrets::TOKEN))),
         ("kind = \"https\"", format!("headers = {{ x = {} }}\nkind = \"https\"", quoted(Secrets::HEADER))),
         ("provider = \"access_key\"", format!("access_key_secret = \"{}\"\nprovider = \"access_key\"", Secrets::KEY)),
+        // Behind keys that hold something else: in a URL, a statement, a text, or a broken line.
+        (line.as_str(), format!("{line}\npath = {}", quoted(&format!("/rest/sql?token={}", Secrets::TOKEN)))),
+        (line.as_str(), format!("{line}\nrise = 0\nsql = \"select '{}'\"", Secrets::HEADER)),
+        (line.as_str(), format!("{line}\nrise = 0\nexpect = {}", quoted(Secrets::BASIC))),
+        (line.as_str(), format!("{line}\npassword: {}", quoted(Secrets::BASIC))),
+        ("kind = \"https\"", format!("path = \"/a b\"\nbody = {}\nkind = \"https\"", quoted(Secrets::TOKEN))),
+        ("provider = \"access_key\"", format!("url = \"http://u:{}@h/\"\nprovider = \"access_key\"", Secrets::KEY)),
+        ("private_dns = [", format!("private_dns = [{}, ", quoted(&format!("https://u:{}@h/", Secrets::TOKEN)))),
     ]
     .into_iter()
     .enumerate()

@@ -46,7 +46,7 @@ pub(super) fn is_free_text(path: &str) -> bool {
 }
 
 /// What to hide of a text that stands at `path`, in a table of this `kind`, if it has one.
-pub(super) fn secret_parts(path: &str, kind: Option<&str>, text: &str) -> SecretParts {
+pub(crate) fn secret_parts(path: &str, kind: Option<&str>, text: &str) -> SecretParts {
     const KEY_IDS: [&str; 3] = ["LTAI", "STS.", "TMP."];
     match keys::find(path).map_or(Holds::Form, holds) {
         Holds::Path if names_a_place(text) => SecretParts::new(),

@@ -16,7 +16,7 @@ use super::holds::{self, HEADERS, names_a_place};
 use super::keys::{self, join};
 use super::raw::{Hidden, Node, Origin, Value};
 use super::source_text::SourceText;
-use crate::model::secret_parts::{SecretParts, is_secretive, of_url};
+use crate::model::secret_parts::{SecretParts, is_secretive, of_text, of_url};
 
 /// The parts to hide, by file.
 #[derive(Debug, Default)]
@@ -165,7 +165,7 @@ impl Marker<'_> {
         match &mut node.value {
             Value::Table(table) => {
                 for (name, entry) in table {
-                    self.hide_in_name(name, entry.key.as_ref());
+                    self.take_down(entry.key.as_ref(), name, &of_text(name));
                     self.hide(&mut entry.node);
                 }
             }

@@ -54,7 +54,7 @@ pub fn of_words(text: &str) -> SecretParts {
     merged(userinfo(text).into_iter().chain(named(text)))
 }
 
-/// Of an SQL statement: its literals, from the first to the last, and its comments.
+/// Of an SQL statement, or what should have been one: its literals, from the first to the last, and its comments.
 #[must_use]
 pub fn of_statement(text: &str) -> SecretParts {
     let comment = ["--", "#", "/*"].iter().filter_map(|begin| Some(text.find(begin)? + begin.len())).min();
@@ -63,7 +63,7 @@ pub fn of_statement(text: &str) -> SecretParts {
         first + 1..last.unwrap_or(text.len())
     });
     let literals = literals.filter(|literals| !is_plain(&text[literals.clone()]));
-    merged(literals.into_iter().chain(comment.map(|begin| begin..text.len())).chain(named(text)))
+    merged(literals.into_iter().chain(comment.map(|begin| begin..text.len())).chain(of_words(text)))
 }
 
 /// The literals of a statement that may be secret, each by itself: servers repeat them in what they say of it.

@@ -6,7 +6,6 @@ use super::context::Bad;
 use super::section::Section;
 use super::tls::NameFallback;
 use super::{deep, matrixone_user, read, secret, tls};
-use crate::config::source_text::quote;
 use crate::model::{DeepSpec, FileSecret, MysqlLogin, MysqlSpec, MysqlTls};
 
 const LONGEST_QUERY: usize = 4_000;
@@ -101,14 +100,15 @@ pub(super) fn user(section: &mut Section<'_>, rules: LoginRules) -> Option<Strin
             None => Ok(text),
         }
     })?;
+    let shown = |user: &str| secret::shown_user(user, None);
     if rules == LoginRules::Matrixone && matrixone_user::lacks_account(&user.value) {
         let help = "MatrixOne looks for it in its provider's own account, and logs each login there that fails; write \
                     \"sys:…\" where that is meant";
-        section.warn("user", user.bad(MATRIXONE_NAME, quote(&user.value)).help(help));
+        section.warn("user", user.bad(MATRIXONE_NAME, shown(&user.value)).help(help));
     }
     if is_admin(&user.value) {
         let help = "a user with no right but to log in is enough; its password lies on every host";
-        section.warn("user", user.bad("a user without an admin's rights", quote(&user.value)).help(help));
+        section.warn("user", user.bad("a user without an admin's rights", shown(&user.value)).help(help));
     }
     Some(user.value)
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use super::context::{Bad, Read, World};
 use super::{files, read};
-use crate::config::holds::names_a_place;
+use crate::config::holds::{names_a_place, secret_parts};
 use crate::config::raw::Node;
+use crate::config::source_text::quote;
+use crate::model::secret_parts::masked;
 use crate::model::{FileSecret, HIDDEN};
 
 /// The path of a secret file; `form` is how it is written.
@@ -20,6 +22,11 @@ pub(super) fn place(node: &Node, form: &str) -> Read<PathBuf> {
 /// The secret file that a key names.
 pub(super) fn file(node: &Node, world: World<'_>) -> Read<FileSecret> {
     files::secret(place(node, "a path: \"/path\"")?, node, world)
+}
+
+/// The name of who logs in to a server of this kind, as a message shows it.
+pub(super) fn shown_user(user: &str, kind: Option<&str>) -> String {
+    quote(&masked(user, &secret_parts("endpoint.probe.user", kind, user)))
 }
 
 /// systemd's credentials.

@@ -2,8 +2,7 @@
 
 use super::section::Section;
 use super::tls::NameFallback;
-use super::{deep, https, mysql, read, tls};
-use crate::config::source_text::quote;
+use super::{deep, https, mysql, read, secret, tls};
 use crate::model::{DeepSpec, TdengineLogin, TdengineSpec};
 
 const LONGEST_SQL: usize = 4_000;
@@ -61,7 +60,7 @@ fn has_no_colon(user: &str, section: &Section<'_>) -> bool {
     let fits = !user.contains(':');
     if !fits {
         let help = "Basic authentication ends the user's name at the first one";
-        section.report_conflict("user", "a user without `:`", &quote(user), help);
+        section.report_conflict("user", "a user without `:`", &secret::shown_user(user, Some("tdengine")), help);
     }
     fits
 }
