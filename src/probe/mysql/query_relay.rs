@@ -25,8 +25,8 @@ const MOST_COLUMNS: usize = 1024;
 
 const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
 
-/// Relays one statement and the one result that it may have; no message repeats the secret or a literal. Returns how long the server
-/// took.
+/// Relays one statement and the one result that it may have; no message repeats the secret or a literal. Returns how
+/// long the server took.
 pub(super) async fn relay(
     server: &mut Packets<impl Stream>,
     to_driver: &mut Packets<UnixStream>,

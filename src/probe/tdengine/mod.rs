@@ -87,7 +87,8 @@ pub struct TdengineProber {
     secret: Option<FileSecret>,
     /// What it means if the database does not know it.
     unknown_means: LoginResult,
-    /// Every form in which the secret goes out, and what may be secret in the statement, so that it is known where it comes back.
+    /// Every form in which the secret goes out, and what may be secret in the statement, so that it is known where it
+    /// comes back.
     secret_forms: Vec<Secret>,
     /// The tickets under which the gateway has answered; a stranger asks under no others twice.
     proven: Mutex<Weak<ClientConfig>>,
