@@ -653,6 +653,34 @@ async fn the_silence_of_a_hedge_counts_and_one_connection_is_all_there_is() {
 }
 
 #[tokio::test]
+async fn a_greeting_that_comes_in_time_is_the_verdict_though_the_refusal_does_not() {
+    let late = |mut peer: Peer<TcpStream>| async move {
+        sleep(Duration::from_millis(1500)).await;
+        peer.say(0, &native()).await;
+        peer.hear().await;
+        std::future::pending().await
+    };
+    let hangs = Arc::new(AtomicBool::new(false));
+    let server = hanging(hangs.clone(), late).await;
+    let prober = mysql(server.address(), Check::Path);
+    prober.probe(PATIENT).await.unwrap();
+    hangs.store(true, Ordering::Relaxed);
+    let [_, hedged, _] = edge(&prober).await;
+    assert!(hedged.unwrap().answer.unwrap() > Duration::from_secs(1));
+    // So it is where the greeting is all that is looked at, since the login was refused.
+    let first = Arc::new(AtomicBool::new(true));
+    let server = Server::start(move |peer| {
+        let is_first = first.swap(false, Ordering::Relaxed);
+        async move { if is_first { greeted(peer).await } else { late(peer).await } }
+    })
+    .await;
+    let prober = mysql(server.address(), Check::Path);
+    prober.probe(PATIENT).await.unwrap();
+    let looked_at = prober.probe(Duration::from_secs(2)).await.unwrap();
+    assert!(looked_at.answer.unwrap() > Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn a_server_without_room_for_connections_is_not_hedged_again() {
     let hangs = Arc::new(AtomicBool::new(false));
     let full = |mut peer: Peer<TcpStream>| async move {

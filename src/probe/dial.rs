@@ -64,6 +64,12 @@ impl Deadline {
         done.unwrap_or_else(|_| Err(overdue(unfinished, self.allowed)))
     }
 
+    /// How long what a verdict could do without may take, where the verdict is known by now: not so long that it would
+    /// come too late.
+    pub(super) fn spare(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now()) / 4
+    }
+
     /// The earlier of this deadline and `allowed` from now: for what must not hold a verdict up.
     pub(crate) fn at_most(self, allowed: Duration) -> Instant {
         self.at.min(Instant::now() + allowed)

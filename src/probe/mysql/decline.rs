@@ -22,12 +22,12 @@ use super::greeting::{Greeting, MAX_GREETING};
 use super::handshake_limit::{HandshakeLimit, Turn};
 use super::packet::Packets;
 use crate::model::Failure;
-use crate::probe::dial::Stream;
+use crate::probe::dial::{Deadline, Stream};
 use crate::probe::goodbye;
 
 /// How many declines a second a whole fleet may make at one server.
 pub(super) const FLEET_RATE: u32 = 10;
-/// How long a verdict, and the next handshake, wait for a decline to end; most take one round trip.
+/// How long a verdict, and the next handshake, wait for a decline to end, at most; most take one round trip.
 const GRACE: Duration = Duration::from_millis(500);
 /// A refusal that has not come by then is held back on purpose, too.
 const UNANSWERED: Duration = Duration::from_secs(5);
@@ -44,17 +44,23 @@ impl Awaited {
         Self(limit.clone())
     }
 
-    /// Waits for the end of a conversation that began then, and whose answers take so long normally.
+    /// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn
+    /// for no longer than [`GRACE`].
     async fn wait_for_refusal(
         self,
         conversation: impl Future<Output = Result<(), Failure>>,
         started: Instant,
         normal: Duration,
+        turn: Option<Turn>,
     ) {
         let limit = self.0.clone();
         let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
         tokio::pin!(conversation);
-        let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
+        let mut ended = timeout_at(started + GRACE, &mut conversation).await;
+        drop(turn);
+        if ended.is_err() {
+            ended = timeout_at(started + UNANSWERED, &mut conversation).await;
+        }
         if ended.is_err() {
             refusals.note_delay();
             ended = timeout_at(started + patience, &mut conversation).await;
@@ -86,32 +92,34 @@ pub(super) struct Handshake<'a, S> {
     pub(super) tls: bool,
     /// How long an answer takes normally, as far as this connection shows.
     pub(super) normal: Duration,
+    /// By when the verdict has to be there, which is known.
+    pub(super) deadline: Deadline,
 }
 
-/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, without its
-/// turn, if it takes longer than a verdict should wait.
+/// Ends a handshake, at MatrixOne by a plain goodbye. Comes back once that is done; or goes on beside, and soon without
+/// its turn, if it takes longer than the verdict should wait.
 pub(super) async fn decline(
     handshake: Handshake<'_, impl Stream + 'static>,
     limit: &Arc<HandshakeLimit>,
     turn: Option<Turn>,
 ) {
-    let Handshake { mut packets, greeting, tls, normal } = handshake;
+    let Handshake { mut packets, greeting, tls, normal, deadline } = handshake;
+    let grace = GRACE.min(deadline.spare());
     let Some(login) = greeting.declining_login(tls) else {
-        let _ = timeout(goodbye::GRACE, goodbye::leave(packets.stream_mut())).await;
+        let _ = timeout(grace.min(goodbye::GRACE), goodbye::leave(packets.stream_mut())).await;
         return drop(turn);
     };
     let started = Instant::now();
     let mut conversation = Box::pin(async move { send_declining_login(&mut packets, &login, tls).await });
-    match timeout(GRACE, &mut conversation).await {
+    match timeout(grace, &mut conversation).await {
         Ok(Ok(())) => limit.refusals.note_refused(started.elapsed(), normal),
         // The peer has gone; that is the next attempt's to find out.
         Ok(Err(_)) => {}
         Err(_) => {
             let awaited = Awaited::new(limit);
-            tokio::spawn(async move { awaited.wait_for_refusal(conversation, started, normal).await });
+            tokio::spawn(async move { awaited.wait_for_refusal(conversation, started, normal, turn).await });
         }
     }
-    drop(turn);
 }
 
 /// A login that is refused, and the answers to it.

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::model::Failure;
+use crate::probe::dial::Deadline;
 use crate::probe::faults::{local, overdue};
 use crate::probe::secret_guard::Turn;
 use crate::sys::lock::lock;
@@ -76,8 +77,8 @@ impl Phase {
 /// One attempt, as it goes on.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// How long it may take to connect.
-    pub(super) allowed: Duration,
+    /// When the probe that began it has to be over.
+    pub(super) deadline: Deadline,
     /// What it is waiting for.
     phase: Arc<Mutex<Phase>>,
 }
@@ -134,8 +135,8 @@ impl<T: Send + 'static> InflightAttempt<T> {
         latest.as_ref().filter(|latest| latest.phase.strong_count() > 0).map(|latest| latest.began)
     }
 
-    /// The end of the attempt under way, or of a new one, which may take `allowed` to connect. What ended before now is
-    /// no evidence of now: `begin` gets it for what else it holds.
+    /// The end of the attempt under way, or of a new one for a probe with this deadline. What ended before now is no
+    /// evidence of now: `begin` gets it for what else it holds.
     ///
     /// # Errors
     /// A time-out, or a local failure where what is waited for says nothing of the target,
@@ -143,7 +144,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
     pub(super) async fn join_or_begin(
         &self,
         patience: Duration,
-        allowed: Duration,
+        deadline: Deadline,
         begin: impl FnOnce(Option<T>, Attempt) -> JoinHandle<T>,
     ) -> Result<T, Failure> {
         let mut current = self.running.lock().await;
@@ -154,7 +155,7 @@ impl<T: Send + 'static> InflightAttempt<T> {
         let running = current.get_or_insert_with(|| {
             let phase = Arc::new(Mutex::new(Phase::Turn));
             *lock(&self.latest) = Some(Latest { began: Instant::now(), phase: Arc::downgrade(&phase) });
-            Running { task: begin(stale, Attempt { allowed, phase: phase.clone() }), phase }
+            Running { task: begin(stale, Attempt { deadline, phase: phase.clone() }), phase }
         });
         let Ok(ended) = timeout(patience, &mut running.task).await else {
             let phase = *lock(&running.phase);
@@ -179,6 +180,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn within(allowed: Duration) -> Deadline {
+        Deadline::after(allowed)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_late_attempt_is_joined_by_the_next_probe() {
         let late = InflightAttempt::new();
@@ -190,12 +195,15 @@ mod tests {
                 name
             })
         };
-        let first = late.join_or_begin(2 * SECOND, 2 * SECOND, |stale, progress| begin("first", stale, progress)).await;
+        let first =
+            late.join_or_begin(2 * SECOND, within(2 * SECOND), |stale, progress| begin("first", stale, progress)).await;
         assert_eq!(first.unwrap_err().to_string(), "timeout: no answer to the login after 2s");
-        let second =
-            late.join_or_begin(2 * SECOND, 2 * SECOND, |stale, progress| begin("second", stale, progress)).await;
+        let second = late
+            .join_or_begin(2 * SECOND, within(2 * SECOND), |stale, progress| begin("second", stale, progress))
+            .await;
         assert_eq!(second, Ok("first"));
-        let third = late.join_or_begin(4 * SECOND, 4 * SECOND, |stale, progress| begin("third", stale, progress)).await;
+        let third =
+            late.join_or_begin(4 * SECOND, within(4 * SECOND), |stale, progress| begin("third", stale, progress)).await;
         assert_eq!(third, Ok("third"));
     }
 
@@ -210,7 +218,7 @@ mod tests {
                 let _ = tell.send((before, progress.is_abandoned()));
             })
         };
-        assert!(late.join_or_begin(SECOND, SECOND, begin).await.is_err());
+        assert!(late.join_or_begin(SECOND, within(SECOND), begin).await.is_err());
         drop(late);
         assert_eq!(told.await, Ok((false, true)));
     }
@@ -224,12 +232,12 @@ mod tests {
                 "old"
             })
         };
-        assert!(late.join_or_begin(SECOND, SECOND, slow).await.is_err());
+        assert!(late.join_or_begin(SECOND, within(SECOND), slow).await.is_err());
         tokio::time::sleep(5 * SECOND).await;
         let begin = |stale, _| {
             assert_eq!(stale, Some("old"), "what it holds is not lost");
             tokio::spawn(async { "new" })
         };
-        assert_eq!(late.join_or_begin(SECOND, SECOND, begin).await, Ok("new"));
+        assert_eq!(late.join_or_begin(SECOND, within(SECOND), begin).await, Ok("new"));
     }
 }

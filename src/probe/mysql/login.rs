@@ -27,7 +27,7 @@ impl Server {
         attempt.enter(Phase::Secret);
         // Before the server's own turn, which others may want with other secrets.
         let secret = match &login.password {
-            Some(password) => Some(self.secret_turn(password, attempt.allowed).await?),
+            Some(password) => Some(self.secret_turn(password, attempt.deadline.allowed()).await?),
             None => None,
         };
         let ready = self.make_ready(secret.as_ref(), attempt).await;
@@ -69,10 +69,10 @@ impl Server {
         self.may_go_on(secret, attempt)?;
         let opened = self.open(attempt, turn).await?;
         if let Err(failure) = opened.greeting.check_login_possible() {
-            return Err(NoLogin::LoginAtFault(failure, Box::new(self.turn_away(opened).await)));
+            return Err(NoLogin::LoginAtFault(failure, Box::new(self.turn_away(opened, attempt.deadline).await)));
         }
         let Err(why) = self.may_go_on(secret, attempt) else { return Ok(opened) };
-        let greeted = self.decline(opened).await;
+        let greeted = self.decline(opened, attempt.deadline).await;
         Err(if let NoLogin::Unusable(why) = why { NoLogin::LoginAtFault(why, Box::new(greeted)) } else { why })
     }
 
@@ -116,7 +116,7 @@ impl Server {
         }
         self.limit.refusals.check_none_awaited()?;
         match self.open(attempt, turn).await {
-            Ok(opened) => Ok(self.decline(opened).await),
+            Ok(opened) => Ok(self.decline(opened, attempt.deadline).await),
             // Left politely already; the greeting has proved the path.
             Err(NoLogin::LoginAtFault(_, timings)) => Ok(*timings),
             Err(why) => Err(why.into()),

@@ -17,6 +17,7 @@ use super::session::{LoggedIn, Session};
 use crate::health::Pace;
 use crate::model::secret_parts::{masked, of_text};
 use crate::model::{Certificate, Depth, Failure, FailureReason, MysqlSpec, Schedule, Secret, Timings, hide};
+use crate::probe::dial::Deadline;
 use crate::probe::faults::local;
 use crate::probe::prober::{Overlap, Prober};
 use crate::sys::lock::lock;
@@ -99,11 +100,12 @@ impl LoginProber {
     }
 
     /// Hedges. A connection on which nothing is said lives on beyond `allowed`, as any.
-    async fn hedge(&self, turn: Turn, began: Instant, allowed: Duration) -> Result<Timings, Failure> {
+    async fn hedge(&self, turn: Turn, began: Instant, deadline: Deadline) -> Result<Timings, Failure> {
+        let allowed = deadline.allowed();
         let server = self.server.clone();
         let begin = |_, attempt: Attempt| tokio::spawn(async move { server.greet_as_hedge(&attempt, turn).await });
         // The caller's own deadline is the earlier one.
-        let ended = self.hedge_attempt.join_or_begin(allowed * 2, allowed, begin);
+        let ended = self.hedge_attempt.join_or_begin(allowed * 2, deadline, begin);
         let outcome = match timeout_at(began + allowed, ended).await {
             Ok(ended) => ended.and_then(|outcome| outcome),
             Err(_) => Err(self.hedge_attempt.phase().unwrap_or(Phase::Greeting).overdue(allowed)),
@@ -125,7 +127,7 @@ impl LoginProber {
         &self,
         mut latest: tokio::sync::MutexGuard<'_, Option<(Instant, Result<Timings, Failure>)>>,
         began: Instant,
-        allowed: Duration,
+        deadline: Deadline,
     ) -> Result<Timings, Failure> {
         if let Some((_, outcome)) = latest.as_ref().filter(|(ended, _)| *ended > began) {
             // What was sent again is the first one's to tell.
@@ -133,7 +135,7 @@ impl LoginProber {
         }
         // The caller's own deadline is the earlier one.
         let begin = |stale, attempt| self.begin(stale, attempt);
-        let outcome = self.keep_rest(self.attempt.join_or_begin(allowed * 2, allowed, begin).await?);
+        let outcome = self.keep_rest(self.attempt.join_or_begin(deadline.allowed() * 2, deadline, begin).await?);
         *latest = Some((Instant::now(), outcome.clone()));
         outcome
     }
@@ -180,10 +182,10 @@ impl Prober for LoginProber {
         greeted.or_else(|| self.server.guard.remark())
     }
 
-    async fn probe(&self, deadline: Duration) -> Result<Timings, Failure> {
-        let began = Instant::now();
-        self.server.prepare(deadline).await?;
-        let heard = timeout_at(began + deadline, async {
+    async fn probe(&self, allowed: Duration) -> Result<Timings, Failure> {
+        let (began, deadline) = (Instant::now(), Deadline::after(allowed));
+        self.server.prepare(allowed).await?;
+        let heard = timeout_at(began + allowed, async {
             // Who comes second shares what the first hears, or tells more.
             tokio::select! {
                 biased;
@@ -194,7 +196,7 @@ impl Prober for LoginProber {
         match heard.await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(turn)) => self.hedge(turn, began, deadline).await,
-            Err(_) => Err(self.unfinished(deadline)),
+            Err(_) => Err(self.unfinished(allowed)),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Server {
     pub(super) async fn greet_and_look(&self, deadline: Deadline, certificate: bool) -> Result<Timings, Failure> {
         self.may_turn_away()?;
         let Connected { stream, took: tcp, mut resent } = self.remote.connect(deadline).await?;
-        let greet = self.greeting(Packets::new(Transport::Left(stream)));
+        let greet = self.greeting(Packets::new(Transport::Left(stream)), deadline);
         let (packets, greeting, answer) = deadline.cover("no greeting", greet).await?;
         self.note_turned_away(false);
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
@@ -69,7 +69,7 @@ impl Server {
     /// What was seen instead.
     pub(super) async fn greet_as_hedge(&self, attempt: &Attempt, turn: Turn) -> Result<Timings, Failure> {
         let opened = self.open_until_greeting(attempt, turn).await?;
-        Ok(self.decline(opened).await)
+        Ok(self.decline(opened, attempt.deadline).await)
     }
 
     /// A connection that has greeted, sealed if it was to be. Where our library lacks what the server's TLS wants, a
@@ -96,7 +96,7 @@ impl Server {
         let wanted = match self.tls.is_wanted(&greeted.greeting) {
             Ok(wanted) => wanted,
             Err(failure) => {
-                self.turn_away(greeted).await;
+                self.turn_away(greeted, attempt.deadline).await;
                 return Err(failure.into());
             }
         };
@@ -109,7 +109,10 @@ impl Server {
                 self.note_turned_away(false);
                 return Ok(greeted);
             }
-            Err(failure) => return Err(NoLogin::LoginAtFault(failure, Box::new(self.turn_away(greeted).await))),
+            Err(failure) => {
+                let timings = self.turn_away(greeted, attempt.deadline).await;
+                return Err(NoLogin::LoginAtFault(failure, Box::new(timings)));
+            }
         };
         let Opened { packets, greeting, mut timings, resent, turn, .. } = greeted;
         let (packets, secrecy, took) = self.upgrade(packets, &greeting, begun, attempt).await?;
@@ -121,7 +124,7 @@ impl Server {
             self.note_turned_away(false);
             return Ok(opened);
         };
-        let timings = self.turn_away(opened).await;
+        let timings = self.turn_away(opened, attempt.deadline).await;
         // What our library can't judge is the same at every address: the greeting stays the verdict.
         let ours = failure.reason == FailureReason::Misconfigured;
         Err(if ours { NoLogin::LoginAtFault(failure, Box::new(timings)) } else { failure.into() })
@@ -198,13 +201,13 @@ impl Server {
         }
         self.may_turn_away()?;
         attempt.enter(Phase::Connect);
-        let connected = self.remote.connect(Deadline::after(attempt.allowed)).await;
+        let connected = self.remote.connect(Deadline::after(attempt.deadline.allowed())).await;
         // What does not even accept connections counts none.
         let Connected { stream, took: tcp, mut resent } = connected.inspect_err(|_| self.limit.silence.clear())?;
         let line = Transport::Left(stream);
         transport::give_up_after(&line, GONE, ASK);
         attempt.enter(Phase::Greeting);
-        let greeted = self.greeting_in_time(Packets::new(line)).await;
+        let greeted = self.greeting_in_time(Packets::new(line), attempt.deadline).await;
         let (packets, greeting, answer) = greeted.map_err(|failure| resent.add_to_failure(failure).met_on_the_way())?;
         let timings = Timings { tcp, answer: Some(answer), total: tcp + answer, ..Timings::default() };
         let timings = resent.since_last_look(transport::tcp(packets.stream())).add_to_timings(timings);
@@ -212,8 +215,8 @@ impl Server {
     }
 
     /// The greeting, unless none comes for so long that the server has ended the connection, or counted it, itself.
-    async fn greeting_in_time(&self, packets: Packets<Transport>) -> Result<Greeted, Failure> {
-        let Ok(greeted) = timeout(GREETING, self.greeting(packets)).await else {
+    async fn greeting_in_time(&self, packets: Packets<Transport>, deadline: Deadline) -> Result<Greeted, Failure> {
+        let Ok(greeted) = timeout(GREETING, self.greeting(packets, deadline)).await else {
             self.limit.silence.note_silence();
             return Err(Phase::Greeting.overdue(GREETING));
         };
@@ -223,7 +226,7 @@ impl Server {
     }
 
     /// Reads and judges the greeting. Returns it and how long it took to come.
-    async fn greeting(&self, mut packets: Packets<Transport>) -> Result<Greeted, Failure> {
+    async fn greeting(&self, mut packets: Packets<Transport>, deadline: Deadline) -> Result<Greeted, Failure> {
         let started = Instant::now();
         let packet = packets.read(MAX_GREETING).await?;
         let took = started.elapsed();
@@ -238,21 +241,22 @@ impl Server {
         };
         // A real MySQL would count this connection as one that broke off.
         self.note_turned_away(true);
-        decline(Handshake { packets, greeting: &greeting, tls: false, normal: took }, &self.limit, None).await;
+        let handshake = Handshake { packets, greeting: &greeting, tls: false, normal: took, deadline };
+        decline(handshake, &self.limit, None).await;
         Err(fault)
     }
 
     /// Ends a handshake with which nothing is to be done, now or the next time. Returns how long its phases took.
-    pub(super) async fn turn_away(&self, opened: Opened) -> Timings {
+    pub(super) async fn turn_away(&self, opened: Opened, deadline: Deadline) -> Timings {
         self.note_turned_away(true);
-        self.decline(opened).await
+        self.decline(opened, deadline).await
     }
 
     /// Ends a handshake that we don't go on with. Returns how long its phases took.
-    pub(super) async fn decline(&self, opened: Opened) -> Timings {
+    pub(super) async fn decline(&self, opened: Opened, deadline: Deadline) -> Timings {
         let Opened { packets, greeting, secrecy, timings, resent: _, turn } = opened;
         let (tls, normal) = (secrecy != Secrecy::Open, timings.answer.unwrap_or(timings.tcp));
-        decline(Handshake { packets, greeting: &greeting, tls, normal }, &self.limit, Some(turn)).await;
+        decline(Handshake { packets, greeting: &greeting, tls, normal, deadline }, &self.limit, Some(turn)).await;
         timings
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn check(server: &Server, kept: Option<Session>, attempt: &Atte
             let _ = timeout(GOODBYE, driver.dismiss()).await;
             // So that within one probe a dead connection is noticed and a new one tried.
             session.give_up_when_peer_gone(
-                (attempt.allowed / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)),
+                (attempt.deadline.allowed() / 2).clamp(Duration::from_millis(500), Duration::from_secs(5)),
             );
             Ended { session: Some(session), ..Ended::new(Ok(timings)) }
         }
