@@ -43,25 +43,28 @@ class Agent:
         self.hosts = f"{self.dir}/etc/hosts"
         with open(self.hosts, "w", encoding="utf-8") as file:
             file.write(FOREIGN)
-        self.config = f"{self.dir}/config.toml"
-        with open(self.config, "w", encoding="utf-8") as file:
+        config = f"{self.dir}/config.toml"
+        with open(config, "w", encoding="utf-8") as file:
             file.write(HEAD.format(dir=self.dir) + "".join(endpoints))
         # What the hosts file said, and since when; and what the log told.
         self.files = [(now(), {})]
         # By endpoint, name and kind.
         self.events = defaultdict(list)
         self.ended = False
-        self.binary = binary
-        self.process = subprocess.Popen(
-            net.inside(host, binary, "--config", self.config, "run", "--all-in-one"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.threads = [threading.Thread(target=target, daemon=True) for target in (self.read_log, self.watch_file)]
-        for thread in self.threads:
-            thread.start()
+        self.command = net.inside(host, binary, "--config", config, "run", "--all-in-one")
+        threading.Thread(target=self.watch_file, daemon=True).start()
+        self.began = now()
+        self.launch()
 
-    def read_log(self):
-        with open(f"{self.dir}/log", "w", encoding="utf-8") as copy:
-            for line in self.process.stderr:
+    def launch(self):
+        """With what is on disk: nothing the first time."""
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True)
+        threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True).start()
+
+    def read_log(self, lines):
+        with open(f"{self.dir}/log", "a", encoding="utf-8") as copy:
+            for line in lines:
                 at = now()
                 copy.write(line)
                 copy.flush()
@@ -108,14 +111,17 @@ class Agent:
         with open(f"{self.dir}/log", encoding="utf-8") as file:
             return "".join(file.readlines()[-30:])
 
-    def end(self):
-        self.ended = True
+    def stop(self):
         self.process.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def end(self):
+        self.ended = True
+        self.stop()
 
 
 def parse(text):

@@ -22,7 +22,7 @@ class Course:
     def __init__(self, row, rig, agent, addresses):
         self.row, self.rig, self.agent = row, rig, agent
         self.a, self.b = addresses
-        self.began = self.edge = self.down = self.left = self.over = self.back = None
+        self.began = self.edge = self.down = self.said = self.left = self.over = self.back = None
         # Of a client that tries every 200 ms, takes zone a's address where it is on offer, and waits for a second.
         self.bad = None
         self.complaints = []
@@ -31,12 +31,15 @@ class Course:
     # What is done.
 
     def begin(self):
-        row = self.row
         # From before it is there: nothing that comes of it is missed.
         self.began = now()
-        if row.where == "nft":
-            rules = [rule.format(a=self.a, port=PORTS[row.kind]) for rule in row.how]
-            self.rig.net.nft("a", f"row{row.number}", rules)
+        self.harm()
+
+    def harm(self):
+        row = self.row
+        if row.where in ("nft", "both"):
+            rules = [rule.format(a=self.a, b=self.b, port=PORTS[row.kind]) for rule in row.how]
+            self.rig.net.nft(self.rig.zones(row)[0], f"row{row.number}", rules)
         elif row.where == "mode":
             self.rig.standins["a", row.kind].mode(self.at(), row.how)
         elif row.where == "sql":
@@ -45,11 +48,13 @@ class Course:
             self.rig.own[row.number].signal(signal.SIGSTOP if row.how == "stop" else signal.SIGKILL)
         elif row.where == "link":
             self.rig.link(False)
+        elif row.where == "late":
+            self.rig.late[row.number].say(at=self.a, delay=row.how)
 
     def end(self):
         row = self.row
-        if row.where == "nft":
-            self.rig.net.nft_end("a", f"row{row.number}")
+        if row.where in ("nft", "both"):
+            self.rig.net.nft_end(self.rig.zones(row)[0], f"row{row.number}")
         elif row.where == "mode":
             self.rig.standins["a", row.kind].mode(self.at(), {"certificate": "good"} if self.is_certificate() else "up")
         elif row.where == "sql":
@@ -60,6 +65,8 @@ class Course:
             self.rig.restart(row)
         elif row.where == "link":
             self.rig.link(True)
+        elif row.where == "late":
+            self.rig.late[row.number].say(at=self.a, delay=0)
         self.over = now()
 
     def at(self):
@@ -73,9 +80,14 @@ class Course:
 
     # What is seen.
 
+    @property
+    def since(self):
+        """What was told before has another cause."""
+        return self.began
+
     def verdict(self):
         """The first verdict on zone a since the fault began."""
-        found = self.agent.told("target_down", self.began, endpoint=self.row.endpoint, zone=ZONES[0])
+        found = self.agent.told("target_down", self.since, endpoint=self.row.endpoint, zone=ZONES[0])
         return found[0] if found else None
 
     def step(self):
@@ -90,15 +102,15 @@ class Course:
             self.take(*told)
         if self.left is None and self.a not in self.agent.addresses(row.name):
             self.left = next(at for at, names in self.agent.files if at >= self.began and self.a not in names.get(row.name, ()))
-        if row.moves:
-            ready = self.left is not None and t > self.left + AFTER
-        else:
-            ready = t > (self.began + UNSEEN if not row.reasons else (self.down or t) + AFTER)
+        if row.word and self.said is None:
+            self.said = next((at for at, _ in self.agent.told(since=self.since, **row.word)), None)
+        awaited = [self.down] * bool(row.reasons) + [self.left] * row.moves + [self.said] * bool(row.word)
+        ready = None not in awaited and t > (max(awaited) + AFTER if awaited else self.began + UNSEEN)
         late = t > self.began + max(row.bound, UNSEEN + 1)
         if late and not ready and not self.late:
             self.late = True
             self.complain(f"no end within {row.bound:.0f} s: verdict after {ago(self.down, self.began)}, "
-                          f"left after {ago(self.left, self.began)}")
+                          f"left after {ago(self.left, self.began)}, told after {ago(self.said, self.began)}")
         if (ready or late) and self.all_are_ready():
             self.end()
 
@@ -111,7 +123,7 @@ class Course:
 
     def take(self, at, told):
         self.down = at
-        edges = [t for t, _ in self.agent.told("edge_began", self.began, endpoint=self.row.endpoint, zone=ZONES[0]) if t <= at]
+        edges = [t for t, _ in self.agent.told("edge_began", self.since, endpoint=self.row.endpoint, zone=ZONES[0]) if t <= at]
         self.edge = edges[-1] if edges else at
         if told["reason"] not in self.row.reasons:
             self.complain(f"expected {self.row.verdict}, found `{told['reason']}` ({told['message']})")
@@ -126,8 +138,10 @@ class Course:
                 self.done = True
                 if self.back < self.over and "lost" not in row.fault:
                     self.complain("it came back while the fault lasted")
-                elif self.back - self.over < HOLD and "lost" not in row.fault:
+                elif self.back - self.over < HOLD and self.is_held():
                     self.complain(f"it came back after {self.back - self.over:.1f} s, within the hold")
+        elif row.where == "both":
+            self.done = bool(self.agent.told("reason_changed", self.over, name=row.name, reason="healthy"))
         elif self.down is None or row.rests:
             # Nothing to come back from; or a secret that is not sent again.
             self.done = True
@@ -136,6 +150,13 @@ class Course:
         if not self.done and t > self.over + BACK:
             self.complain(f"not well again {BACK:.0f} s after the fault's end")
             self.done = True
+
+    def is_held(self):
+        """Of what was lost on the way, a part of it may be well before the end."""
+        return "lost" not in self.row.fault
+
+    def is_in_order(self):
+        return self.left >= self.down - 0.05
 
     def count_bad(self, attempts):
         """Those begun while the fault lasted. Where no simple client meets the fault, each attempt with zone a's
@@ -156,9 +177,14 @@ class Course:
             self.complain("no verdict")
         if not row.reasons and self.down is not None:
             self.complain("a verdict where none was possible")
-        if row.moves and self.down and self.left and self.left < self.down - 0.05:
-            self.complain("the name left before the verdict")
+        if row.moves and self.down and self.left and not self.is_in_order():
+            self.complain(f"verdict after {ago(self.down, self.began)}, left after {ago(self.left, self.began)}")
+        if row.word and self.said is None:
+            self.complain(f"not told: {row.word}")
         states = [(at, names[row.name]) for at, names in self.agent.files if row.name in names]
+        gone = [at for at, names in self.agent.files if at > self.began and row.name not in names]
+        if gone:
+            self.complain(f"the hosts file was without the name {gone[0] - self.began:.2f} s after the fault began")
         for address, zone in [(self.b, "b")] + ([] if row.moves else [(self.a, "a")]):
             without = [at for at, has in states if address not in has]
             if without:

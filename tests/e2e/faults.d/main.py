@@ -11,8 +11,16 @@ from course import Course
 from cuts import Cut
 from net import Net
 from rows import CUTS, PORTS, all_rows
-from servers import MariaDb, Standins
+from servers import Greeters, MariaDb, Standins
+from starts import start
 import table
+
+# Of rows in which both zones fail: one place, so that one rule is the end of it for both. In the other zones' places
+# their addresses are as ever.
+BOTH = "o"
+PLACES = {**Net.ZONES, BOTH: 4}
+# The hosts whose agents start late.
+STARTS = {"first": "f", "again": "g"}
 
 
 class Rig:
@@ -21,13 +29,20 @@ class Rig:
     def __init__(self, work, binaries, prefix, rows):
         self.work, self.binaries, self.rows = work, binaries, rows
         self.net = Net(prefix)
-        self.standins, self.mariadb, self.own, self.spares = {}, {}, {}, {}
+        self.standins, self.mariadb, self.own, self.spares, self.late = {}, {}, {}, {}, {}
         self.link_rows = {row.number for row in rows if row.where == "link"}
         self.link_ready, self.link_up = set(), True
-        self.agents, self.clients = [], None
+        self.agents, self.clients = [], []
         # Which endpoints of the cut hosts are the same to the servers.
         self.cut_rows = [row for row in rows if row.where == "cut"]
         self.hosts = {fault: f"h{n}" for n, fault in enumerate(CUTS, 2) if any(r.how == fault for r in self.cut_rows)}
+        starts = {host: [row for row in rows if row.start == when] for when, host in STARTS.items()}
+        self.starts = {host: of for host, of in starts.items() if of}
+
+    @staticmethod
+    def zones(row):
+        """The namespaces of its addresses."""
+        return (BOTH, BOTH) if row.where == "both" else ("l" if row.where == "link" else "a", "b")
 
     def addresses(self, row):
         zone = 3 if row.where == "link" else 1
@@ -42,13 +57,12 @@ class Rig:
         self.net.make_switch()
         # The clients are on a host of their own, which reads the first one's hosts file: what a server comes to think of
         # those that gave up (MySQL's blocks) must not hit the agent.
-        for n, host in enumerate(["h", *self.hosts.values(), "y"], 1):
+        for n, host in enumerate(["h", *self.hosts.values(), *self.starts, "y"], 1):
             self.net.plug_in(host, [f"10.77.0.{n}"])
-        of = {zone: {f"10.77.{third}.1"} for zone, third in Net.ZONES.items()}
+        of = {zone: {f"10.77.{third}.1"} for zone, third in PLACES.items()}
         for row in self.rows:
-            a, b = self.addresses(row)
-            of["l" if row.where == "link" else "a"].add(a)
-            of["b"].add(b)
+            for zone, address in zip(self.zones(row), self.addresses(row)):
+                of[zone].add(address)
         for zone, addresses in of.items():
             self.net.plug_in(zone, sorted(addresses))
             # Many rows have one host; a real one would not be told "unreachable" of so many addresses at once.
@@ -69,10 +83,12 @@ class Rig:
         # A process for each kind: those with TLS have more to do than one core has time for when all come back at once.
         served = defaultdict(list)
         for row in (row for row in self.rows if row.server == "standin"):
-            a, b = self.addresses(row)
-            served["b", row.kind].append(self.spec(row, b))
+            (a, b), zones = self.addresses(row), self.zones(row)
+            served[zones[1], row.kind].append(self.spec(row, b))
+            if row.where == "late":
+                continue
             if row.where != "process":
-                served["l" if row.where == "link" else "a", row.kind].append(self.spec(row, a))
+                served[zones[0], row.kind].append(self.spec(row, a))
                 continue
             label, specs = f"own{row.number}", [self.spec(row, a)]
             self.own[row.number] = Standins(self.net, "a", binary, self.work, label, specs)
@@ -89,20 +105,28 @@ class Rig:
 
     def start_mariadb(self):
         rows = [row for row in self.rows if row.server == "mariadb"]
-        served = {"a": [], "b": [], "l": []}
+        served = defaultdict(list)
         users = [(row.user, row.secret) for row in rows] + [("client", "")]
         for row in rows:
-            a, b = self.addresses(row)
-            served["b"].append(b)
+            (a, b), zones = self.addresses(row), self.zones(row)
+            served[zones[1]].append(b)
             if row.where == "process":
                 self.own[row.number] = MariaDb(self.net, "a", self.work, f"mariadb{row.number}", [a], users)
-            else:
-                served["l" if row.where == "link" else "a"].append(a)
+            elif row.where != "late":
+                served[zones[0]].append(a)
         for zone, addresses in served.items():
             self.mariadb[zone] = MariaDb(self.net, zone, self.work, f"mariadb-{zone}", addresses, users)
         for one in [*self.mariadb.values(), *self.own.values()]:
             if isinstance(one, MariaDb):
                 one.wait()
+
+    def start_late(self):
+        """What can make its replies late: a server that greets, or what stands in front of a real one."""
+        for row in (row for row in self.rows if row.where == "late"):
+            spec = {"at": [self.addresses(row)[0], PORTS[row.kind]], "zone": "a"}
+            if row.server == "mariadb":
+                spec["to"] = self.mariadb["a"].socket
+            self.late[row.number] = Greeters(self.net, "a", self.work, f"late{row.number}", [spec])
 
     def restart(self, row):
         if row.number in self.spares:
@@ -117,16 +141,16 @@ class Rig:
 
     def start_clients(self, agent, rows):
         """Of the rows in which anybody's connection tells what a client of the database would meet."""
-        self.clients = Clients(self.net, "y", self.work, {"hosts": agent.hosts}, {
+        self.clients.append(Clients(self.net, "y", agent.dir, {"hosts": agent.hosts}, {
             row.name: {"kind": row.client, "port": PORTS[row.kind], **dict(zip("ab", self.addresses(row)))}
-            for row in rows if row.client})
+            for row in rows if row.client}))
+
+    def attempts(self):
+        return {name: tries for clients in self.clients for name, tries in clients.attempts().items()}
 
     def end(self):
-        if self.clients:
-            self.clients.end()
-        for agent in self.agents:
-            agent.end()
-        for one in [*self.standins.values(), *self.mariadb.values(), *self.own.values(), *self.spares.values()]:
+        servers = (self.standins, self.mariadb, self.own, self.spares, self.late)
+        for one in [*self.clients, *self.agents, *(server for of in servers for server in of.values())]:
             one.end()
         self.net.remove()
 
@@ -150,7 +174,7 @@ def await_health(agent, rows):
 
 def go(rig, rows):
     """Begins every fault, and follows each to its end."""
-    alone = [row for row in rows if row.where != "cut"]
+    alone = [row for row in rows if row.where != "cut" and not row.start]
     main = rig.start_agent("h", alone)
     courses = [Course(row, rig, main, rig.addresses(row)) for row in alone]
     cuts = []
@@ -162,7 +186,11 @@ def go(rig, rows):
         await_health(agent, of_agent)
     say(f"{len(rows)} endpoints are up in both zones")
     rig.start_clients(main, alone)
+    starts = [course for host, of_host in rig.starts.items() for course in start(rig, host, of_host)]
+    say(f"{len(starts)} endpoints begin beside a fault")
+    # The others' faults leave them alone for a while.
     time.sleep(2)
+    courses += starts
     under_way = [*cuts, *courses]
     for one in under_way:
         one.begin()
@@ -223,11 +251,12 @@ def main():
         rig.make_net()
         rig.start_standins()
         rig.start_mariadb()
+        rig.start_late()
         say("the servers are there")
         courses = go(rig, rows)
     finally:
         rig.end()
-    attempts = rig.clients.attempts()
+    attempts = rig.attempts()
     for course in courses:
         course.count_bad(attempts.get(course.row.name))
     sys.exit(tell(courses))

@@ -12,7 +12,7 @@ class Row:
     """One endpoint of its own with one fault."""
 
     kind: str
-    # As the table tells it; where it is made: nft, mode, process, sql, link or cut; and how.
+    # As the table tells it; where it is made: nft, mode, process, sql, link, late, both (zones) or cut; and how.
     fault: str
     where: str
     how: object
@@ -27,6 +27,8 @@ class Row:
     quick: bool = False
     # "standin", or "mariadb": the real one.
     server: str = "standin"
+    # The agent starts with the zone well; or "first": for the first time, once the fault is there; "again": once more.
+    start: str = ""
     # Set by number().
     number: int = 0
 
@@ -52,9 +54,21 @@ class Row:
     @property
     def client(self):
         """What a client's attempts are, see client.py, where one that knows no more than that meets the fault."""
-        if self.where not in ("nft", "link", "process"):
+        if self.where not in ("nft", "link", "process", "late", "both"):
             return None
+        if self.where == "late" and self.kind == "tcp":
+            return "greeter"
         return self.kind if self.kind in ("tcp", "mysql", "matrixone") else "tls"
+
+    @property
+    def word(self):
+        """What the agent must tell beside a verdict, or without one."""
+        if self.where == "both":
+            return {"event": "reason_changed", "name": self.name, "reason": "all_down_kept"}
+        # A connection is all that `tcp` looks at.
+        if self.where == "late" and self.kind != "tcp":
+            return {"event": "target_slow", "endpoint": self.endpoint, "zone": "cn-hangzhou-h"}
+        return None
 
     @property
     def user(self):
@@ -72,11 +86,21 @@ DEEP = {"check": "deep", "bound": 120}
 QUICK = {"quick": True}
 
 
+def served(kind):
+    """By a real server where there is one."""
+    return {"server": "mariadb"} if kind == "mysql" else {}
+
+
+PORT = "ip daddr {a} tcp dport {port}"
+# Seconds; the client waits for one, and a probe for two.
+LATE = 1.5
+
+
 def network(kind):
     """What the network does to a port."""
-    server = {"server": "mariadb"} if kind == "mysql" else {}
-    port = "ip daddr {a} tcp dport {port}"
-    both = ("in:" + port, "out:ip saddr {a} tcp sport {port}")
+    server = served(kind)
+    port = PORT
+    ways = ("in:" + port, "out:ip saddr {a} tcp sport {port}")
     # Seen by what TCP has to send again, which takes its time.
     lossy = {**server, "bound": 90}
     return [
@@ -85,12 +109,39 @@ def network(kind):
             quick=True, **server),
         Row(kind, "host unreachable (nft, ICMP)", "nft", [f"in:{port} reject with icmp type host-unreachable"],
             ("unreachable",), **server),
-        Row(kind, "40 % of the packets lost, each way (nft)", "nft", [f"{r} numgen random mod 100 < 40 drop" for r in both],
+        Row(kind, "40 % of the packets lost, each way (nft)", "nft", [f"{r} numgen random mod 100 < 40 drop" for r in ways],
             ("timeout",), **lossy),
         Row(kind, "6 packets a minute (nft limit)", "nft", [f"in:{port} limit rate over 6/minute burst 1 packets drop"],
             ("timeout",), bound=120, quick=kind == "https", **server),
         Row(kind, "the zone's link is down", "link", None, ("timeout", "unreachable"), quick=True, **server),
     ]
+
+
+def start(kind):
+    """Zone a is out when the agent comes, which has no past to set against that."""
+    server = served(kind)
+    dropped, reset = [f"in:{PORT} drop"], [f"in:{PORT} reject with tcp reset"]
+    before = "before the agent's first start"
+    return [
+        Row(kind, f"port dropped (nft) {before}", "nft", dropped, ("timeout",), start="first", quick=True, **server),
+        Row(kind, f"port rejected with a TCP reset (nft) {before}", "nft", reset, ("refused",), start="first", quick=True,
+            **server),
+        Row(kind, f"port dropped (nft) {before}, and over its second", "nft", dropped, ("timeout",), start="again",
+            quick=True, **server),
+    ]
+
+
+def both(kind):
+    server = served(kind)
+    reset = ["in:ip daddr {{ {a}, {b} }} tcp dport {port} reject with tcp reset"]
+    return Row(kind, "both zones: port rejected with a TCP reset (nft)", "both", reset, ("refused",), moves=False,
+               quick=True, **server)
+
+
+def late(kind):
+    server = served(kind)
+    # Medians of ten take their time.
+    return Row(kind, f"each reply {LATE} s late", "late", LATE, (), moves=False, bound=90, **server)
 
 
 CUTS = {
@@ -102,7 +153,7 @@ CUTS = {
 
 def cut(fault, kind):
     """The host alone."""
-    server = {"server": "mariadb"} if kind == "mysql" else {}
+    server = served(kind)
     return Row(kind, fault, "cut", fault, CUTS[fault], moves=False, quick="nft" in fault, **server)
 
 
@@ -113,7 +164,7 @@ def dead_meanwhile():
 
 
 def process(kind):
-    server = {"server": "mariadb"} if kind == "mysql" else {}
+    server = served(kind)
     stopped = Row(kind, "server stopped (SIGSTOP)", "process", "stop", ("timeout",), quick=True, **server)
     if kind == "tcp":
         # The kernel goes on accepting.
@@ -246,6 +297,8 @@ def all_rows(quick):
         rows += [cut(fault, kind) for kind in KINDS]
         if fault == next(iter(CUTS)):
             rows.append(dead_meanwhile())
+    rows += [row for kind in KINDS for row in start(kind)] + [both(kind) for kind in KINDS]
+    rows += [late(kind) for kind in ("mysql", "tcp")]
     rows = [row for row in rows if row.quick or not quick]
     for number, row in enumerate(rows, 10):
         row.number = number

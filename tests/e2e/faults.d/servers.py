@@ -52,6 +52,22 @@ class Standins:
         self.process.wait()
 
 
+class Greeters:
+    """A process of standin.py in a zone."""
+
+    def __init__(self, net, zone, work, label, specs):
+        path = os.path.join(work, f"{label}.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(specs, file)
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "standin.py")
+        self.process = subprocess.Popen(net.inside(zone, "python3", script, path),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.label = label
+        self.expect("ready")
+
+    expect, say, signal, end = Standins.expect, Standins.say, Standins.signal, Standins.end
+
+
 class MariaDb:
     """A real server on all these addresses of a zone, with these users."""
 

@@ -3,7 +3,7 @@
 import re
 
 HEAD = ("what is done to zone a", "kinds", "verdict", "the name",
-        "fault to verdict, s", "first failure to verdict, s", "verdict to hosts file, ms", "end to back, s", "bad attempts")
+        "fault to verdict, s", "first failure to verdict, s", "verdict to hosts file, ms", "fault to hosts file, s", "end to back, s", "bad attempts")
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 # With times, and without.
 TIMES, PAGE = "tests/e2e/faults.d/README.md", "packaging/man/privatelinkd-operations.7"
@@ -16,6 +16,12 @@ def fate(row):
         return "stays, `local_fault_held`, and leaves zone a afterwards"
     if row.where == "cut":
         return "stays, `local_fault_held`, and so it does afterwards"
+    if row.start == "again":
+        return "leaves zone a, and keeps off it through the second start"
+    if row.where == "both":
+        return "stays, `all_down_kept`, and so it does afterwards"
+    if row.word:
+        return "stays, and zone a is said to be slow (`target_slow`)"
     return "leaves zone a" if row.moves else "stays"
 
 
@@ -54,10 +60,13 @@ def lines(courses):
         of = [by_row[row.number] for row in group[1]]
         # What a cut host does afterwards has no verdict of its own.
         moves = group[1][0].moves and group[1][0].where != "cut"
+        # Who has never worked is left before the verdict.
+        waits = moves and not group[1][0].start
         times = (
             span(since(c.down, c.began) for c in of),
             span(since(c.down, c.edge) for c in of),
-            span((since(c.left, c.down) for c in of), 1000, 0) if moves else "–",
+            span((since(c.left, c.down) for c in of), 1000, 0) if waits else "–",
+            span(since(c.left, c.began) for c in of) if moves else "–",
             span(since(c.back, c.over) for c in of) if moves else "–",
             span((c.bad for c in of), digits=0),
         )

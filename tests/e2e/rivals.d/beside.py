@@ -3,11 +3,9 @@
 PROGRAMS is where HAProxy and gdnsd are unpacked.
 """
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -17,30 +15,14 @@ from clients import Clients
 from figures import Truth, figures
 from net import Net
 from scenes import CUT, KILL, KILL_AWAY, MAIN, SLOW, all_scenes, places
-from servers import MariaDb, Standins
+from servers import Greeters, MariaDb
 from steerers import STEERERS
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 BEGAN = now()
 
 
 def say(text):
     print(f"   {now() - BEGAN:5.1f} s  {text}", flush=True)
-
-
-class Greeters:
-    """A process of standin.py in a zone."""
-
-    def __init__(self, rig, zone, label, specs):
-        path = os.path.join(rig.work, f"{label}.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(specs, file)
-        self.process = subprocess.Popen(rig.net.inside(zone, "python3", os.path.join(HERE, "standin.py"), path),
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.label = label
-        self.expect("ready")
-
-    expect, say, signal, end = Standins.expect, Standins.say, Standins.signal, Standins.end
 
 
 class Rig:
@@ -87,12 +69,12 @@ class Rig:
         shared = {"b": [spec(place, "b") for place in of]}
         for place in of:
             if place.where == "process":
-                self.own[place.name] = Greeters(self, "a", f"own{place.number}", [spec(place, "a")])
+                self.own[place.name] = Greeters(self.net, "a", self.work, f"own{place.number}", [spec(place, "a")])
                 self.servers.append(self.own[place.name])
             else:
                 shared.setdefault("l" if place.where == "link" else "a", []).append(spec(place, "a"))
         for zone, specs in shared.items():
-            greeters = Greeters(self, zone, f"greeters-{zone}", specs)
+            greeters = Greeters(self.net, zone, self.work, f"greeters-{zone}", specs)
             self.servers.append(greeters)
             self.slow.update({p.name: greeters for p in of if p.where == "slow" and zone == "a"})
 
@@ -122,7 +104,7 @@ class Rig:
         # What makes its replies late stands in front of it.
         specs = [{"at": [p.a, p.port], "zone": "a", "to": made["a"].socket} for p in of if p.where == "slow"]
         if specs:
-            relay = Greeters(self, "a", "relay", specs)
+            relay = Greeters(self.net, "a", self.work, "relay", specs)
             self.servers.append(relay)
             self.slow.update({p.name: relay for p in of if p.where == "slow"})
 

@@ -79,12 +79,7 @@ class Ours(Steerer):
         self.agent.process.wait()
 
     def again(self):
-        """As systemd starts it: with what is on disk."""
-        agent = self.agent
-        agent.process = subprocess.Popen(
-            self.rig.net.inside(self.host, self.rig.agent, "--config", agent.config, "run", "--all-in-one"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        threading.Thread(target=agent.read_log, daemon=True).start()
+        self.agent.launch()
 
     def end(self):
         if self.agent:
