@@ -676,9 +676,9 @@ fn a_retired_address_does_not_leave_for_one_that_is_second_choice_and_stays_out(
     zones.get_mut(&zone("z0")).unwrap().addresses.get_mut(&ip(1)).unwrap().retired = Some(now(800).boottime);
     world.set(1, up(999));
     world.set(2, fails(900, 980));
-    world.set(11, up(999));
+    world.set(11, risen(985, 990, 999));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[1, 2]), "the first choice may answer yet");
-    world.set(2, down(990, 993));
+    world.set(2, fails(900, 995));
     assert_eq!(world.answer(&[1, 2]).0, ips(&[11]), "it is dead, and both go together");
 }
 
