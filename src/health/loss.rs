@@ -29,6 +29,8 @@ pub(super) struct LossCounter {
     took_tail_loss_probe: bool,
     /// Something got through since the level was last 0.
     heard: bool,
+    /// Failures in a row, whether they were counted or not.
+    failures: u32,
     /// Probes with a sign and all probes since the level was last 0, for people.
     signs: u32,
     probes: u32,
@@ -46,10 +48,15 @@ impl LossCounter {
 
     /// Takes a result in. Returns the failure that a success is on a link that loses too much.
     pub(super) fn observe(&mut self, observation: &Observation, now: Boottime, fall: u32) -> Option<Failure> {
+        let (again, failed) = (observation.retransmissions(), observation.outcome.is_err());
+        let was_out = self.failures >= fall && !self.is_losing();
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        if !failed && was_out {
+            self.begin_anew();
+        }
         if self.sibling_lost_at.is_some_and(|at| now < at.after(Self::BESIDE)) {
             return None;
         }
-        let (again, failed) = (observation.retransmissions(), observation.outcome.is_err());
         // What a connection that outlives its probe had to send again is not known yet.
         let silent = matches!(&observation.outcome, Err(failure) if failure.reason == FailureReason::Timeout);
         if again == 0 && failed && !(silent && self.suspects()) {
@@ -58,9 +65,6 @@ impl LossCounter {
         }
         self.took_tail_loss_probe = observation.took_a_tail_loss_probe();
         let full = Self::WORST.saturating_mul(fall);
-        if !failed && !self.heard && self.level == full {
-            self.begin_anew();
-        }
         self.heard |= !failed;
         self.probes += 1;
         self.signs += u32::from(again > 0 || failed);
@@ -85,15 +89,15 @@ impl LossCounter {
 
     /// Forgets what was counted.
     fn begin_anew(&mut self) {
-        let Self { sibling_lost_at, took_tail_loss_probe, .. } = *self;
-        *self = Self { sibling_lost_at, took_tail_loss_probe, ..Self::default() };
+        let Self { sibling_lost_at, took_tail_loss_probe, failures, .. } = *self;
+        *self = Self { sibling_lost_at, took_tail_loss_probe, failures, ..Self::default() };
     }
 
     /// A sibling showed loss: what was seen here meanwhile may be this host's. A link that was found out before that
     /// stays so.
     pub(super) fn note_sibling_loss(&mut self, now: Boottime) {
         if self.losing_since.is_none_or(|since| now < since.after(Self::BESIDE)) {
-            *self = Self { sibling_lost_at: Some(now), ..Self::default() };
+            *self = Self { sibling_lost_at: Some(now), failures: self.failures, ..Self::default() };
         }
     }
 

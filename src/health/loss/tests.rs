@@ -104,6 +104,23 @@ fn an_outage_that_ends_was_no_loss() {
     assert!(!counter.suspects());
 }
 
+/// Also where a part of it was not counted, since a sibling showed loss as well.
+#[test]
+fn nothing_of_an_outage_counts_after_it() {
+    for sibling in 0..6 {
+        let mut counter = LossCounter::default();
+        for n in 0..16 {
+            if n == sibling {
+                counter.note_sibling_loss(at(n * 1000));
+            }
+            counter.observe(&failure(n * 1000, 1), at(n * 1000), FALL);
+        }
+        assert!(counter.suspects() && !counter.is_losing());
+        assert_eq!(seen(&mut counter, 16_000, 0), None);
+        assert!(!counter.suspects(), "a sibling showed loss after {sibling} s");
+    }
+}
+
 #[test]
 fn failures_without_retransmissions_say_nothing() {
     let mut counter = LossCounter::default();

@@ -127,10 +127,20 @@ impl Log {
         if down.windows(FALL).any(decides) {
             return down.into_iter().filter(|e| e.found == Found::Bad).collect();
         }
-        let loses = loses || self.is_down_by_loss(address, check) || self.shows_loss(address, check);
-        let bad = |e: &Entry| loses && (e.found == Found::Bad || e.resent);
-        let recent = self.of(address, check).rev().take(LOSSY).filter(bad);
-        recent.collect()
+        if !loses && !self.is_down_by_loss(address, check) {
+            return self.signs_of_loss(address, check);
+        }
+        let bad = |e: &Entry| e.found == Found::Bad || e.resent;
+        self.of(address, check).rev().take(LOSSY).filter(bad).collect()
+    }
+
+    /// What was sent again among the latest results, now and then: so often in a row is an outage instead, unless it
+    /// goes on. The latest first.
+    fn signs_of_loss(&self, address: IpAddr, check: Check) -> Vec<Entry> {
+        let recent: Vec<_> = self.of(address, check).rev().take(LOSSY).collect();
+        let runs = recent.chunk_by(|a, b| a.resent == b.resent).enumerate();
+        let signs = runs.filter(|(n, run)| run[0].resent && (*n == 0 || run.len() < FALL));
+        signs.flat_map(|(_, run)| run.iter().copied()).collect()
     }
 
     /// The latest results, as far back as there is no rise among them. The latest first.
@@ -166,11 +176,6 @@ impl Log {
             }
         }
         down && by_loss
-    }
-
-    /// Of the latest results some went through late.
-    fn shows_loss(&self, address: IpAddr, check: Check) -> bool {
-        self.of(address, check).rev().take(LOSSY).any(|e| e.resent && e.found == Found::Good)
     }
 
     /// The latest result is no clean success.

@@ -266,12 +266,15 @@ impl Oracle {
         let first = case.claims.iter().filter(|spot| is_well(spot)).map(|spot| self.key(*spot, case)).min();
         let outranked = first.is_some_and(|first| published().any(|key| key > first));
         let all_known = new.addresses.iter().all(|a| case.addresses().any(|(_, known)| known == *a));
+        // Who wants one address gets it as soon as something answers.
+        let too_many = case.world.setup.one && !case.pinned() && new.addresses.len() > 1;
         let draining = self.truth.drains.values().any(|until| *until > case.now);
         let behind = case.claims.iter().any(|spot| self.truth.is_behind(spot.endpoint, case.world));
         all_known
             && !draining
             && !behind
             && !outranked
+            && !too_many
             && !case.claims.iter().any(is_noisy)
             && !case.addresses().any(undecided)
     }
