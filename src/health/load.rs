@@ -2,6 +2,7 @@
 //! makes (`steer::shed`).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Boottime, Check, FailureReason, Load, OVERLOAD_RAMP, Observation, Overload, OverloadRun};
@@ -24,8 +25,8 @@ pub(super) struct Loads {
     run: Option<LoadSign>,
     /// Start of the first result of the run.
     began_at: Boottime,
-    /// Starts of the latest results of the run, the oldest first.
-    starts: VecDeque<Boottime>,
+    /// Starts of the latest results of the run, the oldest first; shared with who is told the load.
+    starts: Arc<[Boottime]>,
     /// When the third in turn of the run was known.
     third_at: Option<Boottime>,
     /// The latest run of overload, over or not; absent without one since all hosts are back.
@@ -65,17 +66,18 @@ impl Loads {
                 Some(Overload::Passing) | None => LoadSign::Failed,
             },
         };
-        if self.starts.back().is_some_and(|last| *last > observation.started) {
+        if self.starts.last().is_some_and(|last| *last > observation.started) {
             return;
         }
         if self.run != Some(said) {
             (self.run, self.began_at, self.third_at) = (Some(said), observation.started, None);
-            self.starts.clear();
+            self.starts = Arc::default();
             if let Some(run) = &mut self.overload {
                 run.lasts = false;
             }
         }
-        push(&mut self.starts, observation.started, self.keep);
+        let latest = self.starts.get((self.starts.len() + 1).saturating_sub(self.keep)..).unwrap_or_default();
+        self.starts = latest.iter().copied().chain([observation.started]).collect();
         if self.starts.len() == Self::IN_TURN {
             self.third_at = self.third_at.or(Some(now));
         }
@@ -85,7 +87,10 @@ impl Loads {
         }
         if let Ok(timings) = &observation.outcome {
             let micros = u32::try_from(timings.total.as_micros()).unwrap_or(u32::MAX);
-            push(&mut self.durations, micros, self.keep);
+            if self.durations.len() == self.keep {
+                self.durations.pop_front();
+            }
+            self.durations.push_back(micros);
             if observation.started.since(self.began_at) >= OVERLOAD_RAMP {
                 // All hosts that left are back: what fails next has nothing to do with it.
                 self.overload = None;
@@ -99,7 +104,7 @@ impl Loads {
             passing_since: self.third_at.filter(|_| self.run == Some(LoadSign::Passed)),
             slow: self.is_slower_than_before(),
             median: self.median(),
-            starts: self.starts.iter().copied().collect(),
+            starts: self.starts.clone(),
         }
     }
 
@@ -121,13 +126,6 @@ impl Loads {
         let slower = u64::try_from(Self::SLOWER.as_micros()).unwrap_or(u64::MAX);
         latest.iter().any(|took| u64::from(*took) > (2 * usual).max(usual + slower))
     }
-}
-
-fn push<T>(list: &mut VecDeque<T>, item: T, most: usize) {
-    if list.len() == most {
-        list.pop_front();
-    }
-    list.push_back(item);
 }
 
 #[cfg(test)]

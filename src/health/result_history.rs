@@ -1,6 +1,7 @@
 //! The latest results in the order in which their probes started.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::model::{Boottime, FailureReason, Observation, Span};
 
@@ -15,14 +16,23 @@ pub(super) struct ResultHistory {
     verdict_began: Option<Boottime>,
 }
 
+/// Kept by the dozen for each check, and so no larger than it has to be.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    started: Boottime,
+    started_ns: u64,
     verdict: Verdict,
     on_the_way: bool,
 }
 
 impl Entry {
+    fn new(started: Boottime, verdict: Verdict, on_the_way: bool) -> Self {
+        Self { started_ns: u64::try_from(started.0.as_nanos()).unwrap_or(u64::MAX), verdict, on_the_way }
+    }
+
+    fn started(self) -> Boottime {
+        Boottime(Duration::from_nanos(self.started_ns))
+    }
+
     fn succeeded(self) -> bool {
         self.verdict == Verdict::Success
     }
@@ -64,18 +74,28 @@ impl ResultHistory {
             Err(f) if f.reason.moves_a_name() || f.reason == FailureReason::Local => Verdict::Moving,
             Err(_) => Verdict::Staying,
         };
-        let at = self.results.partition_point(|e| e.started <= observation.started);
         let on_the_way = observation.outcome.as_ref().is_err_and(|f| f.on_the_way);
-        self.results.insert(at, Entry { started: observation.started, verdict, on_the_way });
-        if self.results.len() > Self::KEEP {
-            self.forget_oldest();
+        let entry = Entry::new(observation.started, verdict, on_the_way);
+        let at = self.results.partition_point(|e| e.started_ns <= entry.started_ns);
+        if self.results.len() < Self::KEEP {
+            self.results.insert(at, entry);
+            return;
         }
+        // Room is made first: for one more than is kept the list would take twice the memory.
+        let forgotten = match at.checked_sub(1) {
+            Some(at) => {
+                let forgotten = self.results.pop_front();
+                self.results.insert(at, entry);
+                forgotten.unwrap_or(entry)
+            }
+            None => entry,
+        };
+        self.note_forgotten(forgotten);
     }
 
-    fn forget_oldest(&mut self) {
-        let Some(forgotten) = self.results.pop_front() else { return };
+    fn note_forgotten(&mut self, forgotten: Entry) {
         let Some(oldest) = self.results.front() else { return };
-        let began = |same: bool, began: Option<Boottime>| same.then(|| began.unwrap_or(forgotten.started));
+        let began = |same: bool, began: Option<Boottime>| same.then(|| began.unwrap_or(forgotten.started()));
         self.began = began(oldest.succeeded() == forgotten.succeeded(), self.began);
         self.verdict_began = began(oldest.verdict == forgotten.verdict, self.verdict_began);
     }
@@ -96,7 +116,7 @@ impl ResultHistory {
                     run.moving += moving * u32::from(run.moving == run.failures);
                     run.staying += staying * u32::from(run.staying == run.failures);
                     run.failures += 1;
-                    run.failing_since = Some(entry.started);
+                    run.failing_since = Some(entry.started());
                 }
             }
         }
@@ -131,7 +151,7 @@ impl ResultHistory {
         let first =
             self.results.range(..end).rposition(|entry| entry.verdict != verdict).map_or(0, |before| before + 1);
         // A run that is longer than what is kept has its beginning all the same.
-        let began = self.verdict_began.filter(|_| first == 0).unwrap_or(self.results[first].started);
-        Some(Span { first: began, last: self.results[end].started })
+        let began = self.verdict_began.filter(|_| first == 0).unwrap_or(self.results[first].started());
+        Some(Span { first: began, last: self.results[end].started() })
     }
 }
