@@ -121,6 +121,27 @@ fn the_file_of_variables_that_the_unit_reads_is_told_of() {
 }
 
 #[test]
+fn units_name_pages_that_there_are() {
+    let mut units = 0;
+    for entry in fs::read_dir(root().join("systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.extension().is_some_and(|kind| ["service", "socket", "path"].iter().any(|unit| kind == *unit)) {
+            continue;
+        }
+        let unit = fs::read_to_string(&path).unwrap();
+        let said = unit.lines().filter_map(|line| line.strip_prefix("Documentation="));
+        let pages: Vec<_> = said.flat_map(str::split_whitespace).filter_map(|uri| uri.strip_prefix("man:")).collect();
+        assert!(!pages.is_empty(), "{}: no page for an admin who reads systemctl status", path.display());
+        for name in pages {
+            let file = name.strip_suffix("(7)").map(|name| root().join(format!("packaging/man/{name}.7")));
+            assert!(file.is_some_and(|file| file.exists()), "{}: {name}", path.display());
+        }
+        units += 1;
+    }
+    assert_eq!(units, 6);
+}
+
+#[test]
 fn groff_has_nothing_to_say() {
     for (file, _) in pages() {
         let path = root().join("packaging/man").join(&file);

@@ -360,7 +360,7 @@ package_removed() {
 
 no_word_of_systemd() {
     local said
-    said=$(inside systemd-analyze verify "$route" privatelinkd-route.path privatelinkd-route-refresh.service 2>&1 |
+    said=$(inside systemd-analyze verify --man=no "$route" privatelinkd-route.path privatelinkd-route-refresh.service 2>&1 |
         grep -i privatelinkd || true)
     expect 'systemd-analyze verify' '' "$said"
     no_cycle
