@@ -1,8 +1,20 @@
 //! What tells one plan from another in a few bytes.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::name::{NameError, text_type};
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // A String takes everything.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 text_type!(
     /// A digest of a plan: 32 hexadecimal digits.
@@ -17,7 +29,7 @@ impl Digest {
     /// Takes 16 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 16]) -> Self {
-        Self(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>().into())
+        Self(hex(bytes).into())
     }
 
     /// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.

@@ -36,7 +36,7 @@ pub use api::{ApiCounts, ApiState, CredentialsState, NO_CREDENTIALS};
 pub use certificate::{Certificate, Intermediate};
 pub use checks::Checks;
 pub use cloud_status::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType, ZoneStatus};
-pub use digest::Digest;
+pub use digest::{Digest, hex};
 pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 pub use event::{Event, EventClass, EventKind, EventMaker, Outage, Severity};
 pub use failure::{Failure, FailureReason, Overload};

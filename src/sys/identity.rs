@@ -4,7 +4,7 @@ use std::fs;
 
 use ring::digest::{SHA256, digest};
 
-use crate::model::Identity;
+use crate::model::{Identity, hex};
 
 /// The local half of the identity (B12). What can't be read is left out: it then differs from nothing.
 #[must_use]
@@ -51,5 +51,5 @@ fn part(path: &str) -> Option<String> {
         return None;
     }
     let hash = digest(&SHA256, format!("privatelinkd {id}").as_bytes());
-    Some(hash.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect())
+    Some(hex(&hash.as_ref()[..16]))
 }

@@ -23,8 +23,8 @@ pub use error::{CallError, Malformed};
 
 use super::http::{self, Http, Method};
 use super::reply::{Reply, TransportError, TransportKind};
-use super::sign::{Keys, Moment, Signed, hex};
-use crate::model::{Now, Secret, Wall, millis};
+use super::sign::{Keys, Moment, Signed};
+use crate::model::{Now, Secret, Wall, hex, millis};
 use crate::sys::clock::Clock;
 use crate::sys::lock::lock;
 use api_hosts::{Hosts, Origin};

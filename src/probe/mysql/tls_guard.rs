@@ -11,7 +11,7 @@ use super::tls_book::{End, Objection, Wish};
 use super::tls_budget::Begun;
 use super::tls_ledger::{TlsBudget, Want};
 use super::tls_mode::ShakeFault;
-use crate::model::{Failure, FailureReason, MysqlTls, Trust};
+use crate::model::{Failure, FailureReason, MysqlTls, Trust, hex};
 use crate::probe::fleet::FleetSize;
 use crate::sys::lock::lock;
 
@@ -168,5 +168,5 @@ fn config_digest(tls: &MysqlTls) -> String {
 
 /// Enough of a digest to tell some few things apart.
 fn short_digest(said: &[u8]) -> String {
-    digest(&SHA256, said).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest(&SHA256, said).as_ref()[..8])
 }
