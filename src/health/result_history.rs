@@ -155,3 +155,51 @@ impl ResultHistory {
         Some(Span { first: began, last: self.results[end].started() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Failure, Timings};
+
+    fn at(secs: u64) -> Boottime {
+        Boottime(Duration::from_millis(secs * 1_000 + 1))
+    }
+
+    fn insert(history: &mut ResultHistory, secs: u64, outcome: Result<(), FailureReason>) {
+        let outcome = outcome.map(|()| Timings::default()).map_err(|reason| Failure::new(reason, "x"));
+        history.insert(&Observation { started: at(secs), ended: at(secs), outcome });
+    }
+
+    #[test]
+    fn a_full_history_takes_a_kilobyte_and_knows_how_its_run_began() {
+        let mut history = ResultHistory::default();
+        insert(&mut history, 0, Err(FailureReason::Refused));
+        (1..1_000).for_each(|secs| insert(&mut history, secs, Ok(())));
+        assert_eq!((history.results.len(), history.results.capacity()), (ResultHistory::KEEP, ResultHistory::KEEP));
+        assert_eq!(size_of::<Entry>(), 16);
+        assert_eq!(history.latest_successes(), Some(Span { first: at(1), last: at(999) }));
+        assert_eq!(history.latest_moving(), None);
+    }
+
+    #[test]
+    fn a_full_history_takes_late_results_in_where_they_belong() {
+        let full = || {
+            let mut history = ResultHistory::default();
+            (100..164).for_each(|n| insert(&mut history, n * 10, Err(FailureReason::Refused)));
+            history
+        };
+        let mut older_than_all = full();
+        insert(&mut older_than_all, 1, Ok(()));
+        assert_eq!(older_than_all.present_run(), full().present_run());
+        let mut older = full();
+        insert(&mut older, 1, Err(FailureReason::Refused));
+        assert_eq!(older.present_run().failing_since, Some(at(1)), "of the same run");
+        let mut second = full();
+        insert(&mut second, 1_001, Ok(()));
+        assert_eq!(second.present_run().failing_since, Some(at(1_010)), "what came before is forgotten");
+        let mut latest = full();
+        insert(&mut latest, 2_000, Ok(()));
+        assert_eq!((latest.present_run().successes, latest.results.len()), (1, ResultHistory::KEEP));
+        assert_eq!(latest.latest_moving(), Some(Span { first: at(1_000), last: at(1_630) }));
+    }
+}
