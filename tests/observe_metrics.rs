@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Buf as _;
 use privatelinkd::model::{
     BusinessStatus, Certificate, CloudFacts, ConnectionStatus, DnsCode, DnsCounts, DnsTransport, EndpointStatus,
     Failure, FailureReason, HostFacts, IdentityPart, Zone, ZoneFacts, ZoneStatus,
 };
 use privatelinkd::observe::Snapshot;
-use privatelinkd::observe::metrics::{Format, render};
+use privatelinkd::observe::metrics::{self, Format};
 use privatelinkd::sys::process_stats::ProcessStats;
 
 use crate::config_files::root;
@@ -26,6 +27,12 @@ const PROCESS: ProcessStats = ProcessStats {
     open_fds: Some(12),
     max_fds: Some(1024),
 };
+
+fn render(snapshot: &Snapshot, process: &ProcessStats, format: Format) -> String {
+    let mut text = String::new();
+    metrics::render(snapshot, process, format).reader().read_to_string(&mut text).unwrap();
+    text
+}
 
 /// A strict reader of what we write in either format.
 #[derive(Debug, Default)]

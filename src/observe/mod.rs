@@ -12,7 +12,9 @@ pub mod serve;
 pub mod status;
 pub(crate) mod text_table;
 
+mod pages;
 mod snapshot;
 
 pub use events::EventLog;
+pub use pages::Pages;
 pub use snapshot::{Build, ConfigState, DnsMeter, ProbeLabel, Snapshot, Views};

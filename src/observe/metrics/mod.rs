@@ -8,7 +8,7 @@ mod family;
 mod openmetrics;
 mod text;
 
-use super::Snapshot;
+use super::{Pages, Snapshot};
 use crate::sys::process_stats::ProcessStats;
 
 /// An exposition format.
@@ -66,7 +66,7 @@ fn thousandths(q: &str) -> Option<u16> {
 
 /// The body of `/metrics`.
 #[must_use]
-pub fn render(snapshot: &Snapshot, process: &ProcessStats, format: Format) -> String {
+pub fn render(snapshot: &Snapshot, process: &ProcessStats, format: Format) -> Pages {
     let families = families::all(snapshot, process);
     match format {
         Format::OpenMetrics => openmetrics::encode(families),

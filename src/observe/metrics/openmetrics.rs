@@ -8,16 +8,17 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::family::{Family, Kind, Value};
+use crate::observe::Pages;
 
 #[derive(Debug)]
 struct Families(Vec<Family>);
 
 /// The whole exposition. The registry lives for this call only.
-pub(super) fn encode(families: Vec<Family>) -> String {
+pub(super) fn encode(families: Vec<Family>) -> Pages {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
-    let mut out = String::with_capacity(16 * 1024);
-    // A String takes everything; were it ever cut short, the missing `# EOF` would tell the scraper.
+    let mut out = Pages::default();
+    // Pages take everything; were it ever cut short, the missing `# EOF` would tell the scraper.
     let _ = text::encode(&mut out, &registry);
     out
 }

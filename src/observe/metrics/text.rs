@@ -3,18 +3,19 @@
 use std::fmt::{self, Write as _};
 
 use super::family::{Family, Kind, Labels, Value};
+use crate::observe::Pages;
 
 /// The whole exposition.
-pub(super) fn encode(families: &[Family]) -> String {
-    let mut out = String::with_capacity(16 * 1024);
+pub(super) fn encode(families: &[Family]) -> Pages {
+    let mut out = Pages::default();
     for family in families.iter().filter(|f| !f.samples.is_empty()) {
-        // A String takes everything.
+        // Pages take everything.
         let _ = write_family(&mut out, family);
     }
     out
 }
 
-fn write_family(out: &mut String, family: &Family) -> fmt::Result {
+fn write_family(out: &mut Pages, family: &Family) -> fmt::Result {
     let Family { name, help, kind, samples } = family;
     let kind = match kind {
         Kind::Counter => "counter",
@@ -37,7 +38,7 @@ fn write_family(out: &mut String, family: &Family) -> fmt::Result {
                     cumulative += count;
                     write!(out, "{name}_bucket{open}{separator}le=\"")?;
                     if bound.is_infinite() {
-                        out.push_str("+Inf");
+                        out.write_str("+Inf")?;
                     } else {
                         write!(out, "{bound:?}")?;
                     }

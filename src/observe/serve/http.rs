@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::deadline::WriteDeadline;
 use super::request::{Access, Ends, Route, route};
 use super::{CLIENT_DEADLINE, Connections, next_connection, report_json};
-use crate::observe::{Views, metrics, status};
+use crate::observe::{Pages, Views, metrics, status};
 use crate::sys::process_stats::ProcessStats;
 
 /// hyper's smallest buffer; it bounds the headers of a request, too.
@@ -68,7 +67,7 @@ async fn serve(stream: TcpStream, site: Arc<Site>, token: CancellationToken) {
 }
 
 impl Site {
-    async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Response<Full<Pages>> {
         let (parts, body) = request.into_parts();
         let mut response = match route(&parts, ends, &self.access) {
             Route::Metrics(format) => self.metrics(format).await,
@@ -88,7 +87,7 @@ impl Site {
         response
     }
 
-    async fn metrics(&self, format: metrics::Format) -> Response<Full<Bytes>> {
+    async fn metrics(&self, format: metrics::Format) -> Response<Full<Pages>> {
         let process = tokio::task::spawn_blocking(ProcessStats::read).await.unwrap_or_default();
         let body = metrics::render(&self.views.snapshot(), &process, format);
         text(StatusCode::OK, format.content_type(), body)
@@ -103,15 +102,15 @@ privatelinkd
   /status   everything known, as JSON
 ";
 
-fn verdict(verdict: Result<(), Vec<String>>) -> Response<Full<Bytes>> {
+fn verdict(verdict: Result<(), Vec<String>>) -> Response<Full<Pages>> {
     match verdict {
         Ok(()) => text(StatusCode::OK, TEXT, "ok\n".to_owned()),
         Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, TEXT, why.join("\n") + "\n"),
     }
 }
 
-fn text(code: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn text(code: StatusCode, content_type: &'static str, body: impl Into<Pages>) -> Response<Full<Pages>> {
+    let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

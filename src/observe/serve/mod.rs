@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Views, status};
+use super::{Pages, Views, status};
 use crate::sys::log_queue::PROVOKED;
 
 pub use http::http;
@@ -37,9 +37,9 @@ pub async fn status_socket(listener: UnixListener, views: Views, token: Cancella
 }
 
 async fn write_report(mut stream: UnixStream, views: Views) {
-    let report = report_json(&views);
+    let mut report = report_json(&views);
     let write = async {
-        stream.write_all(report.as_bytes()).await?;
+        stream.write_all_buf(&mut report).await?;
         stream.shutdown().await
     };
     // A client that went away or does not read is no business of ours.
@@ -47,11 +47,12 @@ async fn write_report(mut stream: UnixStream, views: Views) {
 }
 
 /// The JSON of `status --json`, with a newline.
-fn report_json(views: &Views) -> String {
+fn report_json(views: &Views) -> Pages {
     let report = status::report(&views.snapshot());
-    // Every key of the report is a string, so that it can always be written.
-    let mut json = serde_json::to_string(&report).unwrap_or_default();
-    json.push('\n');
+    let mut json = Pages::default();
+    // Every key of the report is a string, so that it can always be written, and pages take everything.
+    let _ = serde_json::to_writer(&mut json, &report);
+    json.append(b"\n");
     json
 }
 
