@@ -85,16 +85,19 @@ struct Due {
 
 impl<P: Prober> CheckTask<P> {
     /// Runs until cancelled. Dropping it drops the probes in flight.
-    pub(super) async fn run(self, token: CancellationToken) {
-        // Not `run_until_cancelled`, which has room for the work twice.
-        tokio::select! {
-            biased;
-            () = token.cancelled() => {}
-            () = self.work() => {}
+    #[expect(clippy::manual_async_fn, reason = "which would have room for what it is called with twice")]
+    pub(super) fn run(self, token: CancellationToken) -> impl Future<Output = ()> {
+        async move {
+            // Not `run_until_cancelled`, which has room for the work twice.
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = self.work() => {}
+            }
         }
     }
 
-    async fn work(self) {
+    async fn work(&self) {
         let mut rng = fastrand::Rng::with_seed(self.phase_seed());
         let mut tracker = Tracker::new(self.rules(&mut rng), self.clock.now());
         let mut probes = JoinSet::new();

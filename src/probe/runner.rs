@@ -15,8 +15,8 @@ use super::target_set::TargetSet;
 pub use super::target_set::{Probes, Probing};
 use crate::health::{Relevance, Signal, slow};
 use crate::model::{
-    Check, CheckHealth, CheckState, EventKind, HealthView, Inventory, Now, Presence, Slowness, TargetHealth, TargetKey,
-    TargetSpec,
+    Check, CheckHealth, CheckState, Checks, EventKind, HealthView, Inventory, Now, Presence, Slowness, TargetHealth,
+    TargetKey, TargetSpec,
 };
 use crate::sys::clock::Clock;
 use crate::sys::event_queue::EventSender;
@@ -54,7 +54,7 @@ struct Running<P> {
     spec: TargetSpec,
     /// The spec that its results carry: those of an older one are dropped.
     tag: Arc<TargetSpec>,
-    checks: BTreeMap<Check, Handle<P>>,
+    checks: Checks<Handle<P>>,
     token: CancellationToken,
 }
 
@@ -175,7 +175,7 @@ where
             && spec.probe.with_secrets_of(&running.spec.probe) == *running.spec.probe;
         if same {
             running.spec = spec.clone();
-            for (check, Handle { requests, prober }) in &running.checks {
+            for (check, Handle { requests, prober }) in running.checks.iter() {
                 prober.store(Arc::new((self.make)(spec, *check)));
                 requests.ask_for_proof();
             }
