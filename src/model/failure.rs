@@ -98,7 +98,7 @@ pub enum Overload {
     /// MatrixOne's 20508: no compute node behind this endpoint finishes a login in time, whatever the cause. Its zones
     /// lead to the same nodes; only another endpoint can do better.
     NoComputeNode,
-    /// TDengine's adapter pauses for want of memory: this one adapter, behind this one zone, refuses everybody, or
+    /// TDengine's adapter pauses for want of memory: this one adapter, behind this one zone, refuses every client, or
     /// every query.
     WholeAdapter,
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Boottime, Certificate, Check, Checks, Failure, FailureReason, Now, Overload, TargetKey, Timings};
 
-/// Every target's health. One `Arc` of it crosses to steering, so that nobody sees half a change.
+/// Every target's health. One `Arc` of it crosses to steering, so that no stage sees half a change.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HealthView {
     /// By target. A target without a probe is absent.
