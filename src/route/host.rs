@@ -59,7 +59,7 @@ impl Host {
         self.net.join(LINK).exists()
     }
 
-    /// Nobody else changes the registration while this is held.
+    /// No other process of ours changes the registration while this is held.
     pub(super) fn lock(&self) -> Result<FileLock, RouteError> {
         let folder = self.own();
         std::fs::create_dir_all(&folder).map_err(file_error(&folder))?;
@@ -194,7 +194,7 @@ impl Host {
     }
 }
 
-/// The first words: a list of 256 names says nothing to anybody.
+/// The first words: a list of 256 names says nothing to an admin.
 fn call_text(step: &Step) -> String {
     const WORDS: usize = 5;
     let words: Vec<&str> = std::iter::once(step.program).chain(step.arguments.iter().map(String::as_str)).collect();

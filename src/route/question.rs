@@ -1,4 +1,4 @@
-//! The one question that the stub is asked before anybody else is sent there. Pure.
+//! The one question that the stub is asked before other clients are sent there. Pure.
 //!
 //! RFC 1035, §4.1: twelve octets of header, one question. By hand, because these are all that is needed of DNS here,
 //! and the DNS library stays in the rooms that live by it.

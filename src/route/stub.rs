@@ -1,4 +1,4 @@
-//! Asks the stub itself whether it serves the names, before anybody else is sent there.
+//! Asks the stub itself whether it serves the names, before other clients are sent there.
 
 use std::collections::BTreeSet;
 use std::io;
