@@ -2,7 +2,7 @@
 //! would obey it.
 //!
 //! Both folders of a process are locked, since `/run` may be emptied at any time, and a lock on a file that is gone
-//! keeps nobody out.
+//! keeps no process out.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -35,7 +35,7 @@ impl Role {
         }
     }
 
-    /// Nobody else looks into the state of a writer.
+    /// No other process looks into the state of a writer.
     fn state_mode(self) -> u32 {
         match self {
             Self::Agent => 0o750,
