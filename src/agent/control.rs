@@ -53,7 +53,7 @@ pub(super) struct Control {
 impl Control {
     /// Runs until cancelled.
     pub(super) async fn run(mut self, mut reload: mpsc::Receiver<()>, token: CancellationToken) {
-        // Outside of the loop: where secrets are, somebody may write all the time.
+        // Outside of the loop: where secrets are, programs may write all the time.
         let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -66,9 +66,9 @@ impl Control {
                 () = token.cancelled() => break,
                 // SIGHUP.
                 Some(()) = reload.recv() => self.reload().await,
-                // Somebody has written something where secrets are.
+                // Something was written where secrets are.
                 () = self.secret_files.rest() => self.renew_secrets().await,
-                // Does somebody edit the config without a reload? Was a secret written where no watch can see it?
+                // Was the config edited without a reload? Was a secret written where no watch can see it?
                 _ = looks.tick() => {
                     if !self.secret_files.is_stirred() {
                         self.renew_secrets().await;

@@ -20,7 +20,7 @@ use crate::sys::event_queue::EventSender;
 use crate::sys::heartbeat::{Beat, LOOK};
 
 /// Between two questions that were not answered: the first pause, doubled up to the last. On a host that is no ECS
-/// instance nobody ever answers.
+/// instance no server ever answers.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 
 /// Finds out where we are.

@@ -74,7 +74,7 @@ impl Listeners {
                     let serving = token.child_token();
                     tokio::select! {
                         () = serve::status_socket(listener, self.views.clone(), serving.clone()) => {}
-                        // Somebody emptied the folder: nobody can reach us there any more.
+                        // An admin or a program emptied the folder: no client can reach us there any more.
                         () = replaced(&path) => {}
                     }
                     serving.cancel();

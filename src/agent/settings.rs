@@ -27,7 +27,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Takes over where we are, and wakes nobody if that is no news. Once foreign, a cache stays so.
+    /// Takes over where we are, and wakes no stage if that is no news. Once foreign, a cache stays so.
     pub(super) fn take_host(&self, host: HostFacts) {
         modify(&self.host, |present| {
             let foreign_cache = host.foreign_cache.or(present.foreign_cache);

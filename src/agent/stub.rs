@@ -2,7 +2,7 @@
 //!
 //! Sockets are bound here, or were handed over by the service manager, and served by the thread and those that it
 //! starts. One that is not there, or not any more, is tried again every second; that is told once, and the others are
-//! served meanwhile. Nothing is bound before there is a plan to answer from: until then whoever asks would hear that
+//! served meanwhile. Nothing is bound before there is a plan to answer from: until then a client would hear that
 //! there are no such names.
 
 use std::collections::BTreeMap;

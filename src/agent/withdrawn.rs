@@ -20,7 +20,7 @@ pub(super) struct Word<'w> {
 pub(super) struct Withdrawn(BTreeMap<HostName, Boottime>);
 
 impl Withdrawn {
-    /// The plan in force without the withdrawn names that nobody needs to hear of any more; `None` if there are none.
+    /// The plan in force without withdrawn names that no publisher needs to hear of any more; `None` if there are none.
     /// The stub must have heard of a name. The hosts writer must have said that it let go, or the config must have
     /// lacked the name for `removal_grace`: then the writer, whenever it comes, lets go by itself.
     pub(super) fn forget(&mut self, state: &PlanState, word: &Word<'_>) -> Option<Plan> {

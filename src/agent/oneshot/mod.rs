@@ -115,7 +115,7 @@ async fn whereabouts(config: &Config, context: LookupContext) -> Whereabouts {
     look_around(config, needs_to_ask(config), context).await
 }
 
-/// Finds out in which region and VPC we are, for whoever wants to see every endpoint there.
+/// Finds out in which region and VPC we are, for an admin who wants to see every endpoint there.
 pub async fn whereabouts_for_all(config: &Config, context: LookupContext) -> Whereabouts {
     look_around(config, config.host.region.is_none() || config.host.vpc_id.is_none(), context).await
 }
@@ -269,7 +269,7 @@ async fn probe(config: &Config, inventory: &Inventory, clock: Clock) -> HealthVi
         inventory: inventory.subscribe(),
         probes: Projection::new(watch::channel(probes).1, Probes::clone),
         view: view.clone(),
-        // Nobody listens.
+        // No event log listens.
         events: event_queue::queue().0,
     };
     let judged = async {
@@ -295,7 +295,7 @@ fn patience(probes: &Probes) -> Duration {
 }
 
 /// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that
-/// began after that was decided (B4); and a success of anybody since they began to fail, if anybody works at all (B5).
+/// began after that was decided (B4); and a success of any target since they began to fail, if one works at all (B5).
 fn is_judged(work: &TargetSet, view: &HealthView) -> bool {
     let of = |key: &TargetKey| view.targets.get(key);
     let works = |health: &&Arc<TargetHealth>| health.summary().is_up();
