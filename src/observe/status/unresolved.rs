@@ -8,7 +8,7 @@ use crate::model::{Endpoint, EndpointName, HostName, Verdict, Zone};
 use crate::observe::Snapshot;
 
 /// For so long after a configuration came into force a name without an address keeps the host from being ready. Later
-/// only `status` says so: whoever waits for readiness waits for a host that does what it can.
+/// only `status` says so: a script that waits for readiness waits for a host that does what it can.
 const AWAITED: Duration = Duration::from_secs(300);
 
 /// A row for each, with what its publishers say; none before the first plan, which says of every name what it has.
