@@ -2,7 +2,7 @@
 //!
 //! A [`Publisher`] takes whole plans, one after the other; a [`Runner`] asks it for the plan in force, again and again,
 //! and soon after a failure. What became of a plan comes back as a receipt. [`admission`] says which names and
-//! addresses of a plan are let in, whoever publishes it.
+//! addresses of a plan are let in, by whichever publisher.
 
 pub mod admission;
 pub mod dns;

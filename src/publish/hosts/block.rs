@@ -215,7 +215,7 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'
     Cow::Owned(bytes)
 }
 
-/// True if the first whole block says that it is managed by nobody any more: the package was removed.
+/// True if the first whole block says that no agent manages it any more: the package was removed.
 fn is_abandoned(file: &[u8]) -> bool {
     find(file).is_some_and(|block| block.starts_with(ABANDONED.as_bytes()))
 }

@@ -298,7 +298,7 @@ mod tests {
         assert_eq!((&read.plan, read.digest), (&fit.answers, fit.digest()));
     }
 
-    /// Newcomers that sort before all others, and a crowd of names that go, displace nobody.
+    /// Newcomers that sort before all others, and a crowd of names that go, displace none that was handed over.
     #[test]
     fn what_was_handed_over_comes_before_newcomers_and_names_that_go() {
         let answer = plan().answers.values().next().unwrap().clone();

@@ -77,7 +77,7 @@ impl ReceiptFollower {
         kinds
     }
 
-    /// Whatever changed of the file, the writer did it: nobody else may write in its folder.
+    /// Whatever changed of the file, the writer did it: no other user may write in its folder.
     fn heed(&mut self, sign: Option<LifeFile>, receipts: &watch::Sender<Receipts>) {
         if let Some(sign) = sign.filter(|sign| self.sign != Some(*sign)) {
             self.sign = Some(sign);

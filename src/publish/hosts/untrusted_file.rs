@@ -1,8 +1,8 @@
 //! Reading a small file that another user wrote.
 //!
 //! It is opened relative to its folder, not following links and not waiting for pipes; it must be a regular file of the
-//! folder's owner with one link, and small. Whose folder it is, root has said by making it (tmpfiles.d): who owns it
-//! may write here, and nobody else. What we wrote ourselves we may read, too. What is wrong with it is told by place,
+//! folder's owner with one link, and small. Whose folder it is, root has said by making it (tmpfiles.d): its owner
+//! may write here, and no other user. What we wrote ourselves we may read, too. What is wrong with it is told by place,
 //! never by content: these errors end up in logs that others read.
 
 use std::fmt::Display;
@@ -63,7 +63,7 @@ pub(super) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, ReadError> 
     if !facts.is_file() {
         return Err(ReadError::unfit(path, NOT_REGULAR));
     }
-    // Reachable under another name too, so somebody else may hold it.
+    // Reachable under another name too, so another user may hold it.
     if facts.nlink() != 1 {
         return Err(ReadError::unfit(path, format_args!("expected one link, found {}", facts.nlink())));
     }

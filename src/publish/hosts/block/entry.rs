@@ -45,7 +45,7 @@ impl EntryReason {
 
 impl Entry {
     /// The line before those of the addresses. That nothing has been judged yet is no reason that a file should go on
-    /// giving: nobody rewrites it once it is over.
+    /// giving: no agent rewrites it once it is over.
     pub(super) fn comment(&self, name: &HostName) -> String {
         match (self.reason, self.changed) {
             (EntryReason::Answer(AnswerReason::Unprobed), _) => format!("# {name}"),

@@ -44,7 +44,7 @@ pub enum FileError {
         /// What would be lost, and why.
         what: String,
     },
-    /// Somebody changed it in every attempt.
+    /// Another program changed it in every attempt.
     #[error("{}: changed by somebody else in each of {attempts} attempts", path.display())]
     Busy {
         /// Which.

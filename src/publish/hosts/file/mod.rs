@@ -194,7 +194,7 @@ fn swap(place: &Place, old: Option<&FileFound>, new: &[u8], steps: Hook<'_>) -> 
     }
     rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
     hook(steps, Step::DirSynced, place)?;
-    // Somebody may have been faster than this look: that is an edit after ours, for the next round.
+    // Another program may have been faster than this look: that is an edit after ours, for the next round.
     let (content, stamp) = place.open()?.map_or_else(Default::default, |now| (now.bytes, Some(now.facts.stamp)));
     hook(steps, Step::ReadBack, place)?;
     Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content, stamp }))

@@ -96,7 +96,7 @@ impl<P: PolicySource> Writer<P> {
         let now = self.now();
         let [hears, rereads] = [&self.hears, &self.rereads].map(|rate| rate.next().since(now));
         let pause = self.pause();
-        // Not biased: whoever floods one source must not silence the others. Changes wait for whoever asks for them,
+        // Not biased: a flood of one source must not silence others. Changes wait for the process that asks for them,
         // so that of many that come together the last counts.
         tokio::select! {
             () = after(rereads, self.setup.policies.changed()) => News::Policy,

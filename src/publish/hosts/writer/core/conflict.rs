@@ -24,7 +24,7 @@ pub(super) struct Conflict {
 }
 
 impl Conflict {
-    /// Somebody else removed or changed our block.
+    /// Another program, or an admin, removed or changed our block.
     pub(super) fn removed(&mut self, now: Boottime) {
         self.refresh(now);
         self.removals.push_back(now);

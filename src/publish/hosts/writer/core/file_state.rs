@@ -80,7 +80,7 @@ impl FileState {
         self.retry = None;
     }
 
-    /// Somebody may have changed it.
+    /// Another program may have changed it.
     pub(super) fn touch(&mut self, now: Boottime) {
         let first = self.touched.map_or(now, |(first, _)| first);
         self.touched = Some((first, now));
