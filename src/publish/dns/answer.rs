@@ -51,7 +51,7 @@ impl Reply {
     fn code(request: &MessageRequest, code: ResponseCode) -> Self {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = code;
-        // It speaks to who validates, and nobody does here (RFC 4035, section 3.1.6).
+        // It speaks to servers that validate, and this one does not (RFC 4035, section 3.1.6).
         metadata.checking_disabled = false;
         Self { metadata, answers: Vec::new(), soa: None, edns: request.edns.as_ref().map(edns) }
     }
@@ -90,7 +90,7 @@ pub fn answer(zones: &Zones, request: &MessageRequest) -> Reply {
     let code = |code| Reply::code(request, code);
     match request.metadata.op_code {
         OpCode::Query => {}
-        // Nobody's secondary.
+        // A secondary of no server.
         OpCode::Notify => return code(ResponseCode::Refused),
         OpCode::Update => return code(refuse_zone(zones, request)),
         _ => return code(ResponseCode::NotImp),
@@ -114,7 +114,7 @@ pub fn answer(zones: &Zones, request: &MessageRequest) -> Reply {
     }
 }
 
-/// Nobody may transfer or change a zone of ours, and others are not ours to judge (RFC 5936, section 2.2.1; RFC 2136,
+/// No client may transfer or change a zone of ours; others are not ours to judge (RFC 5936, section 2.2.1; RFC 2136,
 /// sections 3.1 and 3.3).
 fn refuse_zone(zones: &Zones, request: &MessageRequest) -> ResponseCode {
     match request.queries.queries() {
@@ -170,7 +170,7 @@ fn reason(node: &Node) -> Vec<String> {
     vec![format!("reason={}", node.reason), format!("since={}", node.since)]
 }
 
-/// Nobody transfers it, so only the serial, which is when the answer changed last, and the negative TTL say anything.
+/// No client transfers it: only the serial, which is when the answer changed last, and the negative TTL say anything.
 fn soa(node: &Node, apex: Name) -> Record {
     // In seconds; modulo 2^32 as serials are (RFC 1982).
     #[expect(clippy::cast_possible_truncation, reason = "a serial is the time modulo 2^32")]

@@ -1,7 +1,7 @@
 //! Which of the resolvers that others' names are asked of are ill, and in which order they are asked.
 //!
 //! A list of them never serves worse than the same list in resolv.conf(5) would. One that fails several times in a row
-//! is asked last; and beside the first now and then, so that its recovery is seen and nobody waits for it.
+//! is asked last; and beside the first now and then, so that its recovery is seen and no client waits for it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ struct Record {
     failures: u32,
     /// What it was asked when it last failed by what may be the name's own fault.
     failed_at: Option<Question>,
-    /// A question to it is being seen to its end, though somebody else has answered it.
+    /// A question to it is being seen to its end, though another server has answered it.
     watched: bool,
     /// When one that is ill was last asked beside the first.
     looked: Boottime,

@@ -1,8 +1,8 @@
 //! The stub's threads: sockets that were bound elsewhere, and what goes in and out of them.
 //!
 //! Each UDP socket has a thread that reads and answers. TCP, and what others are to be asked, is for one thread with a
-//! runtime, the stub's. Every queue and every number of connections is bounded, so that who floods the stub loses
-//! packets and nobody else does.
+//! runtime, the stub's. Every queue and every number of connections is bounded, so that a client that floods
+//! the stub loses packets and no other does.
 
 mod forward;
 mod shared;
@@ -96,7 +96,7 @@ async fn serve(listener: Listener, shared: Shared, ended: mpsc::UnboundedSender<
         result = serving => result,
     };
     if let Err(error) = result {
-        // Nobody is there to hear it only when the agent ends.
+        // The stub is not there to hear it only when the agent ends.
         let _ = ended.send(Ended { address, transport, error });
     }
 }

@@ -21,8 +21,8 @@ use crate::publish::dns::reference::Written;
 const CONNECTIONS: usize = 128;
 /// How long the next query, and the way of a reply, may take (RFC 7766, section 6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
-/// The same while more than half of the places are taken (RFC 7766, section 6.2.3: less under load): who holds
-/// connections and asks nothing keeps nobody out.
+/// The same while more than half of the places are taken (RFC 7766, section 6.2.3: less under load): a client that
+/// holds connections and asks nothing keeps no other out.
 const IDLE_IN_A_CROWD: Duration = Duration::from_millis(500);
 /// Bytes of a query, as of those that come by UDP: nothing that is answered here is nearly as long, and so many
 /// connections together keep half a megabyte at most.

@@ -52,7 +52,7 @@ pub(super) async fn serve(socket: UdpSocket, shared: &Shared) -> io::Result<()> 
     let answerer = Answerer { socket: Arc::clone(&socket), shared: shared.clone(), foreign };
     let (tell, ended) = oneshot::channel();
     let is_ipv4 = socket.local_addr()?.is_ipv4();
-    // Nobody hears of it when it is not wanted any more.
+    // The stub does not hear of it when it is not wanted any more.
     let work = move || drop(tell.send(if is_ipv4 { answerer.serve::<V4>() } else { answerer.serve::<V6>() }));
     std::thread::Builder::new().name("dns-udp".to_owned()).stack_size(STACK).spawn(work)?;
     // Until the thread ends. Where this future ends first, the thread finds its queue closed, and ends as well.

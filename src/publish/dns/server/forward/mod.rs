@@ -7,8 +7,8 @@
 //!
 //! The list serves no worse than the same list in resolv.conf(5) would: what a libc passes over is passed over here
 //! (glibc asks the next server after SERVFAIL, NOTIMP and REFUSED, and where recursion is not offered; musl takes
-//! NOERROR and NXDOMAIN alone), each has the five seconds that a libc gives it, and whoever has not replied soon is no
-//! longer alone in being asked. Of several replies that a libc would pass over the first goes back.
+//! NOERROR and NXDOMAIN alone), each has the five seconds that a libc gives it, and a server that has not replied soon
+//! is no longer alone in being asked. Of several replies that a libc would pass over the first goes back.
 
 mod upstream;
 
@@ -27,8 +27,8 @@ use crate::publish::dns::forwarders::{Forwarders, Order, Watched};
 use crate::publish::dns::question;
 use crate::publish::dns::reference::Written;
 
-/// How long it may take before the next is asked, too. Most names are resolved sooner, and whoever asks us notices
-/// nothing of one that is silent.
+/// How long it may take before the next is asked, too. Most names are resolved sooner, and a client notices nothing
+/// of one that is silent.
 const ALONE: Duration = Duration::from_millis(200);
 
 /// Their reply, or that there is none.
@@ -58,7 +58,7 @@ struct Race<'f> {
     asked: JoinSet<Asked>,
     /// Those that have not ended.
     pending: Vec<SocketAddr>,
-    /// Those whose reply nobody waits for once another one has answered.
+    /// Those whose reply is not waited for once another one has answered.
     others: Vec<AbortHandle>,
 }
 
@@ -72,7 +72,7 @@ struct Asked {
 
 impl Race<'_> {
     /// Asks until one answers; else the first of the replies that are no answer, if there is any. That there is no such
-    /// name, or nothing of this type, counts only once nobody before in the list may know better.
+    /// name, or nothing of this type, counts only once no server before it in the list may know better.
     async fn run(mut self, Order { at_once, in_turn }: Order) -> Option<Vec<u8>> {
         let ranks: Vec<_> = at_once.iter().take(1).chain(&in_turn).chain(at_once.iter().skip(1)).copied().collect();
         let rank = |resolver: &SocketAddr| ranks.iter().position(|r| r == resolver);
