@@ -16,7 +16,7 @@
 //! 4. what is published already, unchanged (B1).
 //!
 //! A published one leaves if it is disproved (`evidence`) by one of the first three; if it is retired, it leaves for
-//! any of them. A retired one is no hope: nobody waits for it.
+//! any of them. A retired one is no hope: no answer waits for it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -49,7 +49,7 @@ pub(super) struct Candidate {
     /// Set for an address of what the endpoint was before its config made another of it: until when it is waited for
     /// one of the new one's, and for none but those.
     pub(super) former: Option<Boottime>,
-    /// It may not be probed as things stand, and nobody will publish it anew: whether it works stays unknown.
+    /// It may not be probed as things stand, and no publisher will take it in anew: whether it works stays unknown.
     pub(super) barred: bool,
     pub(super) health: Option<Arc<TargetHealth>>,
 }

@@ -17,8 +17,8 @@ pub(super) struct Charge {
     pub(super) failures: Span,
 }
 
-/// The gravest charge against an address, if there is one. Whoever has logged in since the path's latest failure has
-/// been reached: that failure says nothing of now.
+/// The gravest charge against an address, if there is one. A target that has accepted a login since the path's latest
+/// failure has been reached: that failure says nothing of now.
 pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
     let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
         (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {

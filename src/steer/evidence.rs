@@ -4,12 +4,12 @@
 //! address mends) and that goes on failing. It is proven by another address of the same name that passes
 //!
 //! - and is younger than it: a success began at or after the decision of the charge (B4);
-//! - beside it: the check was up, in one run of successes, when a failure of the charge began. What failed while nobody
+//! - beside it: the check was up, in one run of successes, when a failure of the charge began. What failed while none
 //!   succeeded may have been this host's own fault (B5), and the first to come up after an outage of all proves nothing
 //!   against the others before they have been asked once more. Else a whole fleet would sit in the zone that came
 //!   first.
 //!
-//! The path comes first. Whoever can't be reached serves nobody, whatever logins say here or there, so a charge by the
+//! The path comes first. What can't be reached serves no client, whatever logins say here or there, so a charge by the
 //! path check is all that counts and the other's path check proves it. A charge by the deep check takes the other's
 //! deep check, after whose success it has failed once more (what a login met on the way to it counts only until the
 //! path check comes up); where that one has none, its path check is the strongest evidence there can be. One that
@@ -54,7 +54,7 @@ impl Charge {
     }
 }
 
-/// Whether this host is seen to reach anybody: somebody succeeded since then, or nobody else is asked at all.
+/// Whether this host is seen to reach any target: one has succeeded since then, or no other is asked at all.
 fn reaches_anybody(inputs: &Inputs<'_>, since: Boottime) -> bool {
     let succeeded = |health: &TargetHealth| health.checks.values().any(|c| c.last_success_started >= Some(since));
     inputs.health.targets.len() <= 1 || inputs.health.targets.values().any(|health| succeeded(health))

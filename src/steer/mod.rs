@@ -9,7 +9,7 @@
 //! cloud no longer has by `gone`. Between equals nothing moves.
 //!
 //! An overload moves nothing, except that a fleet is shed from one that lasts, by a rule of its own (`shed`): a
-//! preference for what does better, which never empties an answer and takes nobody for dead.
+//! preference for what does better, which never empties an answer and takes no target for dead.
 
 mod answer;
 mod candidate;

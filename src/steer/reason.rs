@@ -2,7 +2,7 @@
 //!
 //! - `removal_pending`: every address is of what has left the config, or every published one of what the name led to
 //!   before.
-//! - `local_fault_held`: every address is down, since then nobody at all has succeeded, and targets of at least two
+//! - `local_fault_held`: every address is down, since then no target at all has succeeded, and targets of at least two
 //!   endpoints have failed.
 //! - `all_down_kept`: every address is down.
 //! - `drained_but_needed`: a drained address is published.
@@ -32,7 +32,7 @@ pub(super) fn reason(
     inputs: &Inputs<'_>,
 ) -> AnswerReason {
     let is_published = |c: &Candidate| chosen.addresses.contains(&c.key.address);
-    // A retired address that is left out, and probed by nobody, says nothing about the others.
+    // A retired address that is left out, and not probed, says nothing about the others.
     let list: Vec<_> = candidates.list.iter().filter(|c| !c.is_retired() || is_published(c)).collect();
     let published: Vec<_> = list.iter().copied().filter(|c| is_published(c)).collect();
     let any = |is: &dyn Fn(&Candidate) -> bool| published.iter().any(|c| is(c));
@@ -94,7 +94,7 @@ fn has_failed_over(candidates: &Candidates, chosen: &Chosen, left: &BTreeSet<IpA
 }
 
 /// B5: since the last of them began to fail, targets of at least two endpoints have failed and none has succeeded. One
-/// endpoint alone can't tell its own death from ours, and one that nobody has asked since says nothing.
+/// endpoint alone can't tell its own death from ours, and one that no probe has asked since says nothing.
 fn is_local_fault(list: &[&Candidate], inputs: &Inputs<'_>) -> bool {
     let Some(since) = list.iter().filter_map(|c| Some(c.charge?.since())).max() else { return false };
     let succeeded = |c: &CheckHealth| c.last_success_started.is_some_and(|s| s >= since);

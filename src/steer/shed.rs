@@ -1,6 +1,6 @@
 //! Overload that lasts: hosts leave one after the other, so that a fleet is shed and never shifted.
 //!
-//! An overload is no reason to move a name (B4): whoever moves takes his load along. Two kinds of it are as good as an
+//! An overload is no reason to move a name (B4): hosts take their load along. Two kinds of it are as good as an
 //! outage once they last, and for these there is a rule of its own, which search and tests go by:
 //!
 //! 1. **What counts.** *No compute node* (MatrixOne's 20508) counts against an endpoint as a whole, since its zones
@@ -19,7 +19,7 @@
 //! 4. **Back.** Who left returns once the target is up again and `hash(host, target) < elapsed / 5 min`, counted from
 //!    when it came up, or from the first success after a later failure. Once successes have gone on for 5 min the
 //!    overload is forgotten: who leaves for another reason later returns as ever. After a restart of the agent, which
-//!    forgets overloads, nobody returns before the deep check has been judged (`answer`).
+//!    forgets overloads, no host returns before the deep check has been judged (`answer`).
 //!
 //! `hash` is the first four bytes of SHA-256 over `host LF target`, as a part of 2^32; the host is its instance id,
 //! else its machine id and its host name (hosts that one image made may share the former); the target is the endpoint's
@@ -40,7 +40,7 @@ use crate::model::{
 
 /// No host whose hash is not below leaves.
 pub(super) const MOST: f64 = 0.5;
-/// An adapter may refuse everybody for so long.
+/// An adapter may refuse every client for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Failures here and successes there.
 const IN_TURN: usize = 3;
@@ -65,9 +65,9 @@ struct Group<'a> {
 
 /// How a group stands.
 enum Pressure {
-    /// Overloaded, and somebody else could serve: since when all of that is so.
+    /// Overloaded, and another target could serve: since when all of that is so.
     Outward(Boottime),
-    /// Overloaded, and nobody is seen to do better; or no longer, and not up yet.
+    /// Overloaded, and no other target is seen to do better; or no longer, and not up yet.
     Stuck,
     /// Over, since when.
     Over(Boottime),
@@ -76,7 +76,7 @@ enum Pressure {
 /// Decides for one name.
 pub(super) fn decide(candidates: &Candidates, published: Option<&[IpAddr]>, inputs: &Inputs<'_>) -> Shed {
     let mut shed = Shed::default();
-    // Nearly always nobody ever was.
+    // Nearly always no target ever was.
     if candidates.pinned || !candidates.list.iter().any(|c| runs(c).next().is_some()) {
         return shed;
     }
@@ -203,7 +203,7 @@ fn serves(c: &Candidate, check: Check, (load, run): (&Load, OverloadRun), kind: 
     better.then_some(counts_since)
 }
 
-/// Since when three of each have come one after the other, whoever began.
+/// Since when three of each have come one after the other, whichever began.
 fn alternate(failures: &[Boottime], successes: &[Boottime]) -> Option<Boottime> {
     let mut all: Vec<_> = failures.iter().map(|at| (at, false)).chain(successes.iter().map(|at| (at, true))).collect();
     all.sort_unstable();

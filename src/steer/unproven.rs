@@ -1,7 +1,7 @@
-//! A cold start: the first answer of a name is given before anything has been probed, so that nobody waits, and may
+//! A cold start: the first answer of a name is given before anything has been probed, so that no client waits, and may
 //! hold an address that has never worked.
 //!
-//! Who is published so is *unproven* until a probe has succeeded. One that nobody has reached leaves as soon as a
+//! What is published so is *unproven* until a probe has succeeded. One that no probe has reached leaves as soon as a
 //! sibling is up: its latest attempt to connect, seen at or after a success of the sibling, was refused or has been
 //! unanswered for `fast_interval`. That is less than a charge (`evidence`), and enough where there is no past to set
 //! against it; what connects, and is slow to greet, stays until it is judged. It comes in with its first success,
