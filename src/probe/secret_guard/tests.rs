@@ -115,7 +115,7 @@ async fn a_turn_without_a_word_passes_to_one() {
     let turn = soon().await.unwrap().unwrap();
     assert!(soon().await.is_err());
     let _other = secrets.wait_for_turn(&secret("other", "/a", 1), SECOND).await.unwrap();
-    // One whose turn has lapsed takes nobody's away.
+    // One whose turn has lapsed takes no other's away.
     tokio::time::advance(11 * SECOND).await;
     let _next = soon().await.unwrap().unwrap();
     drop(turn);

@@ -20,7 +20,7 @@ fn all(configs: &[&str]) -> BTreeSet<String> {
     configs.iter().map(|config| (*config).to_owned()).collect()
 }
 
-/// Where its own way is the only one that anybody wants.
+/// Where its own way is the only one that any prober wants.
 fn begin(book: &mut TlsBook, wish: &Wish, now: u64) -> Advice {
     book.begin(wish, &all(&[&wish.config]), Wall(now))
 }
