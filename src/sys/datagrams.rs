@@ -142,7 +142,7 @@ impl<P: Peer> Outbox<P> {
 /// # Errors
 /// What the system said.
 pub fn send_whole(socket: BorrowedFd<'_>) -> io::Result<()> {
-    // Not DO, under which whoever forges an ICMP message makes a path seem too narrow for a reply.
+    // Not DO, under which a stranger who forges an ICMP message makes a path seem too narrow for a reply.
     Ok(set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?)
 }
 

@@ -35,7 +35,7 @@ impl ServiceManager {
         Self { listens: std::env::var_os("NOTIFY_SOCKET").is_some(), watchdog: sd_notify::watchdog_enabled() }
     }
 
-    /// Whether anybody listens.
+    /// Whether a service manager listens.
     #[must_use]
     pub fn listens(&self) -> bool {
         self.listens

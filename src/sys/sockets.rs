@@ -140,7 +140,7 @@ pub fn handed_over() -> Vec<HandedOver> {
     taken
 }
 
-/// Listens on a Unix socket that everybody may connect to (mode 0666).
+/// Listens on a Unix socket that every user may connect to (mode 0666).
 ///
 /// A socket that no process serves any more is replaced; a served one is [`ListenError::Taken`], and a file of another
 /// kind is never touched. The new socket is bound beside the path and renamed over it, so that who connects meets the

@@ -1,8 +1,8 @@
 //! Records into the journal, by its own protocol.
 //!
 //! tracing-journald writes tracing events, from the thread that made them, and blocks while the journal is slow. So the
-//! log thread makes each record an event again, at a call site of its own a level, for a subscriber that nobody else
-//! knows of. A call site's fields are fixed: the closed set below becomes fields of the journal
+//! log thread makes each record an event again, at a call site of its own a level, for a subscriber that no other
+//! thread knows of. A call site's fields are fixed: the closed set below becomes fields of the journal
 //! (`journalctl PRIVATELINKD_ENDPOINT=orders`), whatever else a record carries stays readable in its message.
 
 use std::io;

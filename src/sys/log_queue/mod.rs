@@ -225,7 +225,7 @@ mod tests {
         let (handle, layer, lines) = queue(LogLevel::Info, Style::Journal);
         let sent = CAPACITY as u64 + 500;
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            // Nobody takes a line: if any of these blocked, the test would hang.
+            // No thread takes a line: if any of these blocked, the test would hang.
             for n in 0..sent {
                 tracing::info!(n, "line");
             }
@@ -265,7 +265,7 @@ mod tests {
         for style in [Style::Text, Style::Journal, Style::Json] {
             let (handle, layer, lines) = queue(LogLevel::Info, style);
             tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-                // Nobody takes a line meanwhile.
+                // No thread takes a line meanwhile.
                 for n in 0..800 {
                     for _ in 0..100 {
                         tracing::warn!(target: "hickory_proto::rr", state = ?n, "poor options {n}");
