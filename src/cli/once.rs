@@ -20,7 +20,7 @@ pub(super) fn lookup_context(as_unit: bool, config: &Path) -> Result<LookupConte
     Ok(LookupContext { scope, clock: Clock::System, on_throttle: say_throttled, on_wait: say_waiting })
 }
 
-/// On stderr, so that nobody wonders what takes so long.
+/// On stderr, so that the admin need not wonder what takes so long.
 fn say_throttled(wait: Duration) {
     output::note(format_args!("the API is throttled, asking again in {}", in_words(wait)));
 }
