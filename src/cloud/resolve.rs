@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_needs_no_server() {
-        // The discard port: whoever asked it would wait.
+        // The discard port: a resolver that asked it would wait.
         let resolver = Resolver::new(&[([127, 0, 0, 1], 9).into()], Duration::from_millis(200)).unwrap();
         let found: Vec<_> = resolver.resolve("localhost".parse().unwrap()).await.unwrap().collect();
         assert_eq!(found, [SocketAddr::new([127, 0, 0, 1].into(), 0)]);

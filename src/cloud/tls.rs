@@ -27,7 +27,7 @@ pub(super) async fn client_config(trust: Option<&Trust>) -> Result<ClientConfig,
             roots
         }
     };
-    // Passed explicitly: a process-wide default is state that nobody owns.
+    // Passed explicitly: a process-wide default is state that no room owns.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config = builder.map_err(set_up)?.with_root_certificates(roots).with_no_client_auth();
