@@ -335,7 +335,7 @@ fn what_the_api_never_had_is_not_found_and_never_gone() {
     // It was made meanwhile.
     story.hears(API, of_api(&[("h", &["10.0.0.1"])]));
     assert_eq!(not_found(&story), []);
-    // One that is first seen while somebody deletes it was there.
+    // One that is first seen while it is being deleted was there.
     let mut deleting = of_api(&[]).unwrap();
     deleting.gone = true;
     deleting.cloud.as_mut().unwrap().status = EndpointStatus::Deleting;
@@ -408,7 +408,7 @@ fn another_id_is_another_endpoint() {
     };
     assert_eq!(former(&story, "h"), [true]);
     story.hears(API, of_api(&[("h", &["10.0.0.2"])])).shows(&["h 10.0.0.1 api -", "h 10.0.0.2 api"]);
-    // Nobody here knows whether the new one works: the old ones are remembered for as long as it takes.
+    // No probe knows whether the new one works: the old ones are remembered for as long as it takes.
     story.waits(100_000).hears(API, of_api(&[("h", &["10.0.0.2"])]));
     story.shows(&["h 10.0.0.1 api -", "h 10.0.0.2 api"]);
     assert_eq!(next_expiry(&story.inventory, GRACES), None);
@@ -450,7 +450,7 @@ fn what_the_last_successful_answer_lacks_is_kept_and_nobody_vouches_for_it() {
         assert_eq!(vouched(&story), [false], "{lacking:?}");
         story.hears(API, has());
         assert_eq!(vouched(&story), [true]);
-        // The domain name of a zone gave it too. Nobody asks that any more of an endpoint that is there without the
+        // The domain name of a zone gave it too. It is not asked for any more of an endpoint that is there without the
         // zone.
         story.hears(ZONE, Ok(found(&[("h", &["10.0.0.1"])]))).hears(API, lacking.clone());
         let is_gone = lacking.as_ref().is_ok_and(|found| found.gone);
