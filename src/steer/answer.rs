@@ -184,16 +184,16 @@ fn good<'a>(list: &[&'a Candidate], published: Option<&[IpAddr]>, hope: bool) ->
         [|s| s == CandidateState::Up, |s| matches!(s, CandidateState::Holding(_)), |s| s == CandidateState::Recovering];
     let live = || list.iter().copied().filter(|c| !c.is_retired());
     let mut firm: Vec<_> = live().filter(|c| firm(c)).collect();
-    let of = |lesser: fn(CandidateState) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
+    let all_that = |lesser: fn(CandidateState) -> bool| live().filter(|c| lesser(c.standing)).collect::<Vec<_>>();
     if !firm.is_empty() && firm.iter().all(|c| c.is_overloaded()) {
         // Who is on hold is better than nothing but overload.
-        let held = of(|s| matches!(s, CandidateState::Holding(_)));
+        let held = all_that(|s| matches!(s, CandidateState::Holding(_)));
         firm.extend(held.into_iter().filter(|c| !is_published(c)));
     }
     if !firm.is_empty() || hope {
         return firm;
     }
-    let mut found = lesser.into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default();
+    let mut found = lesser.into_iter().map(all_that).find(|found| !found.is_empty()).unwrap_or_default();
     // One that fails just now may be met by the same fault of this host as what is published: that stays until one of
     // them answers.
     if live().any(is_published) {
@@ -229,13 +229,14 @@ fn prefer(list: &mut Vec<&Candidate>, pool: &Pool<'_>, preferred: impl Fn(&Candi
 /// Keeps the address that is published already, if it can be one that answers; else the first that does, else the
 /// first.
 fn keep_one(list: &mut Vec<&Candidate>, pool: &Pool<'_>) {
-    let of = |is: &dyn Fn(&Candidate) -> bool| {
-        let at = |wanted: &IpAddr| list.iter().position(|c| c.key.address == *wanted && is(c));
-        pool.published.unwrap_or_default().iter().find_map(at)
+    let published_that = |is: &dyn Fn(&Candidate) -> bool| {
+        let place = |wanted: &IpAddr| list.iter().position(|c| c.key.address == *wanted && is(c));
+        pool.published.unwrap_or_default().iter().find_map(place)
     };
     let first_good = || list.iter().position(|c| pool.is_good(c));
-    let at = of(&|c| pool.is_good(c)).or_else(|| of(&|_| true)).or_else(first_good).unwrap_or(0);
-    list.swap(0, at);
+    let kept =
+        published_that(&|c| pool.is_good(c)).or_else(|| published_that(&|_| true)).or_else(first_good).unwrap_or(0);
+    list.swap(0, kept);
     list.truncate(1);
 }
 

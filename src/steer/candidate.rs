@@ -90,8 +90,8 @@ impl Candidate {
 
     /// True if it says that it is overloaded, by some check.
     pub(super) fn is_overloaded(&self) -> bool {
-        let says = |c: &CheckHealth| c.state == CheckState::Down { decided: None } && c.overloaded;
-        self.health.as_ref().is_some_and(|health| health.checks.values().any(says))
+        let is_overload = |c: &CheckHealth| c.state == CheckState::Down { decided: None } && c.overloaded;
+        self.health.as_ref().is_some_and(|health| health.checks.values().any(is_overload))
     }
 
     /// True if it may fail as things stand: some check that is not down has met a failure just now; or its deep check
@@ -188,7 +188,7 @@ fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -
     };
     let gone = move |missing, zone| gone::goes_at(missing, Place { endpoint, zone }, inputs);
     let ends = removed.into_iter().chain(gone(endpoint.1.missing, None)).min();
-    let of = |zone: Option<&'a Zone>, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
+    let claims = |zone: Option<&'a Zone>, names: &'a BTreeSet<HostName>, leaving: &'a BTreeMap<HostName, Boottime>| {
         let of_zone = zone.and_then(|id| gone(endpoint.1.zones.get(id)?.missing, zone));
         let ends = ends.into_iter().chain(of_zone).min();
         let present = names.iter().map(move |name| Claim { name, endpoint, zone, until: ends, left: None });
@@ -198,8 +198,8 @@ fn claims<'a>(endpoint: (&'a EndpointName, &'a Endpoint), inputs: &Inputs<'_>) -
         });
         present.chain(leaving)
     };
-    let shared = of(None, &endpoint.1.names, &endpoint.1.leaving);
-    shared.chain(endpoint.1.zones.iter().flat_map(|(zone, e)| of(Some(zone), &e.names, &e.leaving))).collect()
+    let shared = claims(None, &endpoint.1.names, &endpoint.1.leaving);
+    shared.chain(endpoint.1.zones.iter().flat_map(|(zone, e)| claims(Some(zone), &e.names, &e.leaving))).collect()
 }
 
 /// Names that only endpoints and zones lay claim to that the cloud no longer has, their grace being over.

@@ -20,7 +20,7 @@ pub(super) struct Charge {
 /// The gravest charge against an address, if there is one. A target that has accepted a login since the path's latest
 /// failure has been reached: that failure says nothing of now.
 pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
-    let of = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
+    let charge_by = |(check, health): (Check, &CheckHealth)| match (health.state, health.moving) {
         (CheckState::Down { decided: Some(decided) }, Some(failures)) if health.successes_in_a_row == 0 => {
             // The path may have been up since that was decided.
             let anew = health.decisive.filter(|_| health.on_the_way && check == Check::Deep);
@@ -32,7 +32,7 @@ pub(super) fn charge(health: Option<&TargetHealth>) -> Option<Charge> {
     let logged_in = health.checks.get(&Check::Deep).and_then(|deep| deep.last_success_started);
     let is_over = |charge: &Charge| charge.check == Check::Path && logged_in >= Some(charge.failures.last);
     // In the order of the checks: what is nearer to the wire is graver.
-    in_force(health).filter_map(of).find(|charge| !is_over(charge))
+    in_force(health).filter_map(charge_by).find(|charge| !is_over(charge))
 }
 
 /// The checks whose verdict is about what they check. A login that got no further than the connection speaks of the
