@@ -40,7 +40,7 @@ impl ApiAccounting {
     /// From now on these are in force. Those before may still come back from a round: their requests count, but whose
     /// keys they had is no longer of interest. Under the same credentials what was seen last stands until these have
     /// asked, so that a reload leaves no gap.
-    pub(super) fn take(&self, askers: Askers, config: &Config) -> ApiReport {
+    pub(super) fn put_in_force(&self, askers: Askers, config: &Config) -> ApiReport {
         let number = self.present.fetch_add(1, Ordering::SeqCst) + 1;
         let asks = config.endpoints.values().any(|e| e.has_source(SourceKind::Api));
         let told = Some(config.cloud.credentials.clone());
@@ -105,7 +105,7 @@ mod tests {
         let seen = state.subscribe();
         let none = || SourceError::NoApi(String::new());
         let config = crate::config::from_toml("").unwrap();
-        (ApiAccounting::new(state).take(Askers { api: Err(none()), dns: Err(none()) }, &config), seen)
+        (ApiAccounting::new(state).put_in_force(Askers { api: Err(none()), dns: Err(none()) }, &config), seen)
     }
 
     #[test]

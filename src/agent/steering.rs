@@ -210,7 +210,7 @@ fn history(
         };
         AnswerHistory { was_out: history.was_out && same && leaves_open(new.reason), ..history }
     };
-    plan.answers.iter().map(|(name, new)| (name.clone(), of(name, new))).collect()
+    plan.answers.iter().map(|(name, new)| (name.clone(), history(name, new))).collect()
 }
 
 /// Saves every new plan as the last known good, and again what could not be saved. Apart from the stage above, so that

@@ -294,7 +294,7 @@ impl Wiring {
             connect: {
                 let connect = cloud::connect(self.options.scope, self.clock, None);
                 let ledger = ApiAccounting::new(self.api.clone());
-                move |config: &Config, host: &HostFacts| ledger.take(connect(config, host), config)
+                move |config: &Config, host: &HostFacts| ledger.put_in_force(connect(config, host), config)
             },
             config: self.settings.config.subscribe(),
             host: self.settings.host.subscribe(),

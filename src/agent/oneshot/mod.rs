@@ -297,19 +297,19 @@ fn patience(probes: &Probes) -> Duration {
 /// Whether steering has all it needs: a verdict on every target; of the siblings of those that are down a probe that
 /// began after that was decided (B4); and a success of any target since they began to fail, if one works at all (B5).
 fn is_judged(work: &TargetSet, view: &HealthView) -> bool {
-    let of = |key: &TargetKey| view.targets.get(key);
+    let known = |key: &TargetKey| view.targets.get(key);
     let works = |health: &&Arc<TargetHealth>| health.summary().is_up();
     let latest = view.targets.values().filter(works).map(|health| last_success(health)).max();
     let vouched =
         |check: &CheckHealth| check.failing_since.is_none_or(|since| latest.is_none_or(|latest| latest >= Some(since)));
     work.targets.keys().all(|key| {
-        let Some(health) = of(key) else { return false };
+        let Some(health) = known(key) else { return false };
         health.checks.iter().all(|(kind, check)| match check.state {
             CheckState::Unknown => is_never_judged(check),
             CheckState::Up { .. } => true,
             CheckState::Down { decided: None } => vouched(check),
             CheckState::Down { decided: Some(at) } => {
-                let siblings = work.siblings(key).filter_map(of);
+                let siblings = work.siblings(key).filter_map(known);
                 vouched(check) && siblings.filter_map(|s| s.checks.get(kind)).all(|s| has_answered_since(s, at))
             }
         })
