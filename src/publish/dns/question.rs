@@ -41,10 +41,10 @@ pub fn name_end(bytes: &[u8]) -> Option<usize> {
 
 /// Where each label of a name that is written out in full begins, its root left out.
 pub fn labels(name: &[u8]) -> impl Iterator<Item = usize> {
-    let at = |start: usize| name.get(start).map(|length| usize::from(*length)).filter(|length| *length > 0);
-    std::iter::successors(Some(0).filter(|start| at(*start).is_some()), move |start| {
-        let next = start + 1 + at(*start)?;
-        at(next).map(|_| next)
+    let length = |start: usize| name.get(start).map(|length| usize::from(*length)).filter(|length| *length > 0);
+    std::iter::successors(Some(0).filter(|start| length(*start).is_some()), move |start| {
+        let next = start + 1 + length(*start)?;
+        length(next).map(|_| next)
     })
 }
 

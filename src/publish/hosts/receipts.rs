@@ -50,7 +50,7 @@ impl ReceiptFollower {
             let (sign, read) = self.look().await;
             self.heed(sign, &receipts);
             let (kinds, error) = match read {
-                Ok(new) => (self.take(new, &receipts), None),
+                Ok(new) => (self.accept(new, &receipts), None),
                 Err(error) => (Vec::new(), Some(error)),
             };
             let failed = told.new_fault(error);
@@ -68,7 +68,7 @@ impl ReceiptFollower {
         }
     }
 
-    fn take(&mut self, new: Option<Receipt>, receipts: &watch::Sender<Receipts>) -> Vec<EventKind> {
+    fn accept(&mut self, new: Option<Receipt>, receipts: &watch::Sender<Receipts>) -> Vec<EventKind> {
         // A missing receipt is no news.
         let Some(new) = new.filter(|new| self.known.as_ref() != Some(new)) else { return Vec::new() };
         let kinds = receipt_events(self.known.as_ref(), &new);

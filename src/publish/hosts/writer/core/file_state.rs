@@ -147,13 +147,13 @@ impl FileState {
 
     fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
         let Asserted { found, change, shadowed, stamp } = asserted;
-        let says = |block: &Block| match &found {
+        let file_has = |block: &Block| match &found {
             Present::Whole(there) => there.same_pairs(block),
             Present::Absent => block.entries.is_empty(),
             Present::Damaged => false,
         };
         let ours_before = self.says.as_ref().filter(|b| !b.entries.is_empty());
-        if ours_before.is_some_and(|before| !says(before)) && !says(&wanted) {
+        if ours_before.is_some_and(|before| !file_has(before)) && !file_has(&wanted) {
             self.conflict.removed(now);
         }
         if change != Change::Unchanged {
