@@ -250,8 +250,8 @@ pub(crate) fn is_section(path: &str) -> bool {
 
 /// True if the hosts writer needs what stands at `path`: one of its keys, or a table right above one.
 pub(crate) fn concerns_writer(path: &str) -> bool {
-    let at = |key: &Key| key.path == path || key.path.rsplit_once('.').is_some_and(|(table, _)| table == path);
-    KEYS.iter().any(|k| k.writer && at(k))
+    let covers = |key: &Key| key.path == path || key.path.rsplit_once('.').is_some_and(|(table, _)| table == path);
+    KEYS.iter().any(|k| k.writer && covers(k))
 }
 
 /// What to tell an admin who wrote the unknown key `name` into the table `section` (`""` at the top).

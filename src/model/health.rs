@@ -69,14 +69,6 @@ pub struct Span {
     pub last: Boottime,
 }
 
-impl Span {
-    /// A run of one.
-    #[must_use]
-    pub fn at(start: Boottime) -> Self {
-        Self { first: start, last: start }
-    }
-}
-
 /// Within so long all hosts of a fleet leave an overloaded target one after the other, and come back.
 pub const OVERLOAD_RAMP: Duration = Duration::from_secs(300);
 

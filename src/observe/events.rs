@@ -25,9 +25,10 @@ impl EventLog {
     pub fn push(&mut self, event: Arc<Event>) {
         self.events.push_back(event);
         if self.events.len() > Self::CAPACITY {
-            let of = |maker| self.events.iter().enumerate().filter(move |(_, event)| event.kind.class().maker == maker);
-            let over = EventMaker::NOISIEST_FIRST.into_iter().find(|maker| of(*maker).count() > maker.share());
-            let oldest = over.and_then(|maker| of(maker).next()).map_or(0, |(at, _)| at);
+            let made_by =
+                |maker| self.events.iter().enumerate().filter(move |(_, event)| event.kind.class().maker == maker);
+            let over = EventMaker::NOISIEST_FIRST.into_iter().find(|maker| made_by(*maker).count() > maker.share());
+            let oldest = over.and_then(|maker| made_by(maker).next()).map_or(0, |(at, _)| at);
             self.events.remove(oldest);
         }
     }
