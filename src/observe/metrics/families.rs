@@ -15,8 +15,9 @@ use crate::observe::status::hosts_in_sync;
 use crate::observe::{Build, ConfigState, Snapshot};
 use crate::sys::process_stats::ProcessStats;
 
-/// Every family, in the order in which they are shown.
-pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
+/// Hands every family over in the order in which they are shown: one after the other, since those of many targets are
+/// large.
+pub(super) fn each(snapshot: &Snapshot, process: &ProcessStats, mut write: impl FnMut(Family)) {
     // In full, so that a new part has to be thought of here. Events and stages have no series: events are counted
     // where they are decided, and a stage that hangs shows in /healthz.
     let Snapshot {
@@ -36,21 +37,34 @@ pub(super) fn all(snapshot: &Snapshot, process: &ProcessStats) -> Vec<Family> {
         stages: _,
         log_dropped,
     } = snapshot;
-    let mut all = vec![build_info(*build), endpoint_info(inventory, host), target_info(inventory)];
-    all.extend([endpoint_status(inventory), connection_status(inventory), zone_status(inventory)]);
-    all.extend([discovery_age(inventory, *now), discovery_stale(inventory)]);
-    all.extend([inputs_capped(capped), api_requests(api), credentials_expiry(api)]);
-    all.extend([probe_success(health), probe_duration(health), probe_failures(health), probes(health)]);
-    all.extend([certificate_expiry(health)]);
-    all.extend([probe_late(health), target_up(health), target_slow(health), target_transitions(health)]);
-    all.extend([answer_addresses(plan), answer_reason(plan), answer_changes(plan), last_change(plan)]);
-    all.extend([in_sync(snapshot)]);
-    all.extend(receipts.receipt(Receipts::HOSTS).into_iter().flat_map(hosts));
-    all.extend(dns.iter().flat_map(dns_families));
-    all.extend(config_families(config));
-    all.push(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
-    all.extend(process_families(process, *started));
-    all
+    write(build_info(*build));
+    write(endpoint_info(inventory, host));
+    write(target_info(inventory));
+    for family in [endpoint_status, connection_status, zone_status] {
+        write(family(inventory));
+    }
+    write(discovery_age(inventory, *now));
+    write(discovery_stale(inventory));
+    write(inputs_capped(capped));
+    for family in [api_requests, credentials_expiry] {
+        write(family(api));
+    }
+    for family in [probe_success, probe_duration, probe_failures, probes] {
+        write(family(health));
+    }
+    for family in [certificate_expiry, probe_late, target_up, target_slow] {
+        write(family(health));
+    }
+    write(target_transitions(health));
+    for family in [answer_addresses, answer_reason, answer_changes, last_change] {
+        write(family(plan));
+    }
+    write(in_sync(snapshot));
+    receipts.receipt(Receipts::HOSTS).into_iter().flat_map(hosts).for_each(&mut write);
+    dns.iter().flat_map(dns_families).for_each(&mut write);
+    config_families(config).into_iter().for_each(&mut write);
+    write(Family::counter("privatelink_log_dropped_total", "Log lines dropped.").value(*log_dropped));
+    process_families(process, *started).into_iter().for_each(write);
 }
 
 fn build_info(build: Build) -> Family {

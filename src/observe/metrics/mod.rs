@@ -67,11 +67,15 @@ fn thousandths(q: &str) -> Option<u16> {
 /// The body of `/metrics`.
 #[must_use]
 pub fn render(snapshot: &Snapshot, process: &ProcessStats, format: Format) -> Pages {
-    let families = families::all(snapshot, process);
+    let mut out = Pages::default();
     match format {
-        Format::OpenMetrics => openmetrics::encode(families),
-        Format::Text => text::encode(&families),
+        Format::OpenMetrics => {
+            families::each(snapshot, process, |family| openmetrics::encode(&mut out, family));
+            openmetrics::end(&mut out);
+        }
+        Format::Text => families::each(snapshot, process, |family| text::encode(&mut out, &family)),
     }
+    out
 }
 
 #[cfg(test)]

@@ -10,39 +10,41 @@ use prometheus_client::registry::Registry;
 use super::family::{Family, Kind, Value};
 use crate::observe::Pages;
 
-#[derive(Debug)]
-struct Families(Vec<Family>);
-
-/// The whole exposition. The registry lives for this call only.
-pub(super) fn encode(families: Vec<Family>) -> Pages {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Families(families)));
-    let mut out = Pages::default();
-    // Pages take everything; were it ever cut short, the missing `# EOF` would tell the scraper.
-    let _ = text::encode(&mut out, &registry);
-    out
-}
-
-impl Collector for Families {
+impl Collector for Family {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for Family { name, help, kind, samples } in self.0.iter().filter(|f| !f.samples.is_empty()) {
-            let (name, metric_type) = match kind {
-                // The encoder adds the suffix to the samples.
-                Kind::Counter => (name.strip_suffix("_total").unwrap_or(name), MetricType::Counter),
-                Kind::Gauge => (*name, MetricType::Gauge),
-                Kind::Histogram => (*name, MetricType::Histogram),
-            };
-            let mut family = encoder.encode_descriptor(name, help, None, metric_type)?;
-            for sample in samples {
-                if sample.labels.is_empty() {
-                    value(&mut family, *kind, &sample.value)?;
-                } else {
-                    value(&mut family.encode_family(&sample.labels)?, *kind, &sample.value)?;
-                }
+        let Self { name, help, kind, samples } = self;
+        let (name, metric_type) = match kind {
+            // The encoder adds the suffix to the samples.
+            Kind::Counter => (name.strip_suffix("_total").unwrap_or(name), MetricType::Counter),
+            Kind::Gauge => (*name, MetricType::Gauge),
+            Kind::Histogram => (*name, MetricType::Histogram),
+        };
+        let mut family = encoder.encode_descriptor(name, help, None, metric_type)?;
+        for sample in samples {
+            if sample.labels.is_empty() {
+                value(&mut family, *kind, &sample.value)?;
+            } else {
+                value(&mut family.encode_family(&sample.labels)?, *kind, &sample.value)?;
             }
         }
         Ok(())
     }
+}
+
+/// One family of the exposition. The registry lives for this call only.
+pub(super) fn encode(out: &mut Pages, family: Family) {
+    if family.samples.is_empty() {
+        return;
+    }
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(family));
+    // Pages take everything.
+    let _ = text::encode_registry(out, &registry);
+}
+
+/// The end of the exposition, without which a scraper takes it for cut short.
+pub(super) fn end(out: &mut Pages) {
+    let _ = text::encode_eof(out);
 }
 
 fn value(encoder: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> fmt::Result {

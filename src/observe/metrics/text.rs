@@ -5,14 +5,12 @@ use std::fmt::{self, Write as _};
 use super::family::{Family, Kind, Labels, Value};
 use crate::observe::Pages;
 
-/// The whole exposition.
-pub(super) fn encode(families: &[Family]) -> Pages {
-    let mut out = Pages::default();
-    for family in families.iter().filter(|f| !f.samples.is_empty()) {
+/// One family of the exposition.
+pub(super) fn encode(out: &mut Pages, family: &Family) {
+    if !family.samples.is_empty() {
         // Pages take everything.
-        let _ = write_family(&mut out, family);
+        let _ = write_family(out, family);
     }
-    out
 }
 
 fn write_family(out: &mut Pages, family: &Family) -> fmt::Result {
