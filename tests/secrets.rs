@@ -408,7 +408,8 @@ async fn a_session_is_refused(scene: &mut Scene) {
         let message = format!("Specified SecurityToken {} is malformed, or {}", session.token, session.secret);
         let what = What::Error { status: 400, code: code.into(), message, xml: false };
         scene.cloud.fault(Fault::new(what).service(Service::Privatelink));
-        scene.rig.reports("it is refused", |r| r.problems.iter().any(|p| p.contains("Specified SecurityToken"))).await;
+        scene.rig.reports("it is refused", |r| r.problems.iter().any(|p| p.contains(code))).await;
+        scene.rig.logs("Specified SecurityToken").await;
         scene.look(code).await;
         scene.cloud.clear_faults(None);
     }
@@ -426,7 +427,8 @@ async fn a_token_is_refused(scene: &mut Scene) {
          oidc_token_file = \"{token}\"\nsts_endpoint = \"http://{sts}\"\n"
     ));
     scene.reload(&config).await;
-    scene.rig.reports("it is refused", |r| r.problems.iter().any(|p| p.contains("is of nobody"))).await;
+    scene.rig.reports("it is refused", |r| r.problems.iter().any(|p| p.contains("AuthenticationFail.OIDCToken"))).await;
+    scene.rig.logs("is of nobody").await;
     scene.look("OIDC").await;
     scene.cloud.clear_faults(None);
 }

@@ -196,7 +196,7 @@ fn history(
     plan: &Plan,
     now: Now,
 ) -> BTreeMap<HostName, AnswerHistory> {
-    let of = |name: &HostName, new: &Answer| {
+    let known = |name: &HostName, new: &Answer| {
         let old = previous.and_then(|p| p.answers.get(name));
         let same = old.is_some_and(|old| old.addresses == new.addresses);
         let first = || {
@@ -210,7 +210,7 @@ fn history(
         };
         AnswerHistory { was_out: history.was_out && same && leaves_open(new.reason), ..history }
     };
-    plan.answers.iter().map(|(name, new)| (name.clone(), history(name, new))).collect()
+    plan.answers.iter().map(|(name, new)| (name.clone(), known(name, new))).collect()
 }
 
 /// Saves every new plan as the last known good, and again what could not be saved. Apart from the stage above, so that

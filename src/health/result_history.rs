@@ -142,7 +142,7 @@ impl ResultHistory {
         let end = self.results.iter().rposition(|entry| entry.verdict == Verdict::Moving)?;
         let first = (end + 1).checked_sub(many as usize)?;
         let all = self.results.range(first..=end).all(|entry| entry.verdict == Verdict::Moving);
-        all.then(|| self.results[first].started)
+        all.then(|| self.results[first].started())
     }
 
     /// The latest results of this verdict, one right after the other.
