@@ -2,6 +2,7 @@
 
 use privatelink_sim::TcpMode;
 use privatelink_sim::cloud::{Serve, World};
+use privatelinkd::model::AnswerReason;
 
 use crate::agent_cloud::enis;
 use crate::agent_rig::{FOREIGN, NAME};
@@ -31,6 +32,7 @@ async fn a_check_that_fails_is_an_answer_with_its_reason() {
     rig.start();
     rig.settled().await;
     rig.moves_to(NAME, &enis(&cloud)).await;
+    rig.answers_as(AnswerReason::Healthy).await;
     let dead = |world: &mut World| {
         let zone = world.zone_mut(World::LEDGER, World::ZONES[0]).unwrap();
         let Some(Serve::Tcp { mode, .. }) = &mut zone.serve else { panic!("another service") };

@@ -210,5 +210,8 @@ async fn the_password_of_a_proxy_is_shown_nowhere() {
     }
     scene.configure("proxy = \"http://agent:hunter2@127.0.0.1:9\"");
     let said = scene.rig.run(&["check", "--show"]).await;
-    assert!(said.code == 0 && said.out.contains("cloud.proxy = \"http://[secret]@127.0.0.1:9\"   # config.toml:"), "{said:?}");
+    assert!(
+        said.code == 0 && said.out.contains("cloud.proxy = \"http://[secret]@127.0.0.1:9\"   # config.toml:"),
+        "{said:?}"
+    );
 }

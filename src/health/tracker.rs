@@ -189,7 +189,8 @@ impl Tracker {
     /// A probe ended.
     pub fn observe(&mut self, observation: &Observation, now: Now) -> Step {
         let lost = observation.retransmissions() > 0 && !self.is_down();
-        match self.packets.observe(observation, now.boottime, self.rules.schedule.fall) {
+        let oldest = self.in_flight.iter().copied().filter(|began| *began != observation.started).min();
+        match self.packets.observe(observation, oldest, now.boottime, self.rules.schedule.fall) {
             Some(failure) => Step { lost, ..self.fold_in(&Observation { outcome: Err(failure), ..*observation }, now) },
             None => Step { lost, ..self.fold_in(observation, now) },
         }
@@ -314,6 +315,8 @@ impl Tracker {
     fn failed(&mut self, failure: &Failure, ended: Boottime, now: Now, before: Run) -> Option<Signal> {
         let fall = self.rules.schedule.fall;
         self.risen_at = None;
+        // A login that was met by its own layer says that the path, by which it was decided before, is no hindrance.
+        let arrived = self.rules.check == Check::Deep && before.on_the_way && !self.run.on_the_way;
         let moved = self.run.moving >= fall;
         if let CheckState::Down { decided } = self.health.state {
             self.retries = self.retries.saturating_add(1);
@@ -326,7 +329,7 @@ impl Tracker {
                     Some(Signal::WentDown(failure.clone()))
                 }
                 // What it fails by now no other zone would mend: nothing is decided any more.
-                Some(_) if self.run.staying >= fall => {
+                Some(_) if self.run.staying >= fall || (arrived && self.run.staying > 0) => {
                     self.health.state = CheckState::Down { decided: None };
                     None
                 }

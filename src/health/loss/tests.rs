@@ -17,7 +17,7 @@ fn failure(ms: u64, retransmissions: u32) -> Observation {
 }
 
 fn seen(counter: &mut LossCounter, ms: u64, retransmissions: u32) -> Option<Failure> {
-    counter.observe(&success(ms, retransmissions), at(ms), FALL)
+    counter.observe(&success(ms, retransmissions), None, at(ms), FALL)
 }
 
 /// What one probe meets when each packet is lost with this probability each way.
@@ -69,7 +69,7 @@ fn a_tail_loss_probe_hurries_the_next_probe_and_counts_for_nothing() {
     for n in 0..100 {
         let timings = Timings { tail_loss_probe: true, ..Timings::default() };
         let observation = Observation { outcome: Ok(timings), ..success(n, 0) };
-        assert_eq!(counter.observe(&observation, at(n), FALL), None);
+        assert_eq!(counter.observe(&observation, None, at(n), FALL), None);
         assert!(counter.suspects() && !counter.is_losing());
     }
     seen(&mut counter, 100, 0);
@@ -83,7 +83,7 @@ fn no_sooner_than_fall_failures() {
         seen(&mut counter, 0, 1);
         for n in 1..=fall {
             assert!(!counter.is_losing());
-            counter.observe(&failure(n.into(), 3), at(n.into()), fall);
+            counter.observe(&failure(n.into(), 3), None, at(n.into()), fall);
         }
         assert!(counter.is_losing());
     }
@@ -93,7 +93,7 @@ fn no_sooner_than_fall_failures() {
 fn an_outage_that_ends_was_no_loss() {
     let mut counter = LossCounter::default();
     for n in 0..20 {
-        counter.observe(&failure(n, 1), at(n), FALL);
+        counter.observe(&failure(n, 1), None, at(n), FALL);
         assert!(!counter.is_losing(), "nothing was heard");
     }
     assert_eq!(seen(&mut counter, 20, 1), None);
@@ -113,12 +113,32 @@ fn nothing_of_an_outage_counts_after_it() {
             if n == sibling {
                 counter.note_sibling_loss(at(n * 1000));
             }
-            counter.observe(&failure(n * 1000, 1), at(n * 1000), FALL);
+            counter.observe(&failure(n * 1000, 1), None, at(n * 1000), FALL);
         }
         assert!(counter.suspects() && !counter.is_losing());
         assert_eq!(seen(&mut counter, 16_000, 0), None);
         assert!(!counter.suspects(), "a sibling showed loss after {sibling} s");
     }
+}
+
+/// The probes of a short outage overlap, and some end after what was begun when it was over.
+#[test]
+fn results_count_in_the_order_in_which_their_probes_began() {
+    let mut counter = LossCounter::default();
+    let mut observe = |began: u64, ends: u64, outcome: Observation, oldest: Option<u64>| {
+        let observation = Observation { started: at(began), ended: at(ends), ..outcome };
+        counter.observe(&observation, oldest.map(at), at(ends), FALL);
+        (counter.suspects(), counter.is_losing())
+    };
+    observe(0, 2000, failure(0, 1), Some(500));
+    observe(500, 2500, failure(0, 1), Some(1000));
+    assert_eq!(observe(2000, 2501, success(0, 0), Some(1000)), (true, false));
+    assert_eq!(observe(1000, 3000, failure(0, 1), None), (false, false), "three in a row were an outage");
+    // Where something got through in between it was loss.
+    observe(10_000, 12_000, failure(0, 1), Some(10_500));
+    observe(11_000, 12_001, success(0, 1), Some(10_500));
+    observe(10_500, 12_500, failure(0, 1), Some(11_500));
+    assert_eq!(observe(11_500, 13_500, failure(0, 1), None), (true, true));
 }
 
 #[test]
@@ -127,7 +147,7 @@ fn failures_without_retransmissions_say_nothing() {
     seen(&mut counter, 0, 1);
     for n in 1..100 {
         let refused = Observation { outcome: Err(Failure::new(FailureReason::Refused, "x")), ..failure(n, 0) };
-        counter.observe(&refused, at(n), FALL);
+        counter.observe(&refused, None, at(n), FALL);
     }
     assert!(counter.suspects() && !counter.is_losing());
 }
@@ -136,13 +156,13 @@ fn failures_without_retransmissions_say_nothing() {
 fn silence_counts_only_where_there_are_signs_of_loss() {
     let mut counter = LossCounter::default();
     for n in 0..100 {
-        counter.observe(&failure(n, 0), at(n), FALL);
+        counter.observe(&failure(n, 0), None, at(n), FALL);
     }
     assert!(!counter.suspects());
     seen(&mut counter, 100, 2);
-    counter.observe(&failure(101, 0), at(101), FALL);
+    counter.observe(&failure(101, 0), None, at(101), FALL);
     assert!(!counter.is_losing());
-    counter.observe(&failure(102, 0), at(102), FALL);
+    counter.observe(&failure(102, 0), None, at(102), FALL);
     assert!(counter.is_losing());
 }
 
@@ -173,7 +193,7 @@ fn four_packets_in_ten_are_noticed_within_some_seven_probes() {
     for seed in 0..1000 {
         let (mut rng, mut counter) = (fastrand::Rng::with_seed(seed), LossCounter::default());
         let noticed = (1..).find(|n| {
-            counter.observe(&drawn(&mut rng, 0.4, *n), at(*n), FALL);
+            counter.observe(&drawn(&mut rng, 0.4, *n), None, at(*n), FALL);
             counter.is_losing()
         });
         took.extend(noticed);
@@ -187,7 +207,7 @@ fn a_packet_in_fifty_each_way_does_nothing_for_two_months() {
     const PROBES: u64 = 60 * 24 * 3600 / 5;
     let (mut rng, mut counter) = (fastrand::Rng::with_seed(1), LossCounter::default());
     for n in 0..PROBES {
-        counter.observe(&drawn(&mut rng, 0.02, n), at(n), FALL);
+        counter.observe(&drawn(&mut rng, 0.02, n), None, at(n), FALL);
         assert!(!counter.is_losing(), "after {n} probes");
     }
 }

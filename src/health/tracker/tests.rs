@@ -180,6 +180,24 @@ fn what_passed_before_this_host_could_not_ask_says_nothing_of_the_time_until_the
 }
 
 #[test]
+fn a_login_that_is_refused_ends_what_was_decided_on_the_way_to_it() {
+    let deep = Rules { check: Check::Deep, ..rules() };
+    for (on_the_way, decided_still) in [(true, false), (false, true)] {
+        let mut t = Tracker::new(deep, at(0));
+        for s in 1..=3 {
+            let silence = Failure::new(Timeout, "x");
+            let outcome = Err(if on_the_way { silence.met_on_the_way() } else { silence });
+            t.begin(at(s * 1000), Duration::ZERO);
+            t.observe(&Observation { outcome, ..seen(s * 1000, s * 1000, None) }, at(s * 1000));
+        }
+        assert!(matches!(t.health().state, CheckState::Down { decided: Some(_) }));
+        probe(&mut t, 4000, Some(Auth));
+        let is_decided = matches!(t.health().state, CheckState::Down { decided: Some(_) });
+        assert_eq!(is_decided, decided_still, "on the way: {on_the_way}");
+    }
+}
+
+#[test]
 fn the_first_of_the_latest_failures_that_decide_is_known() {
     let mut t = Tracker::new(rules(), at(0));
     let decisive = |t: &mut Tracker, s: u64, reason| {

@@ -134,12 +134,13 @@ impl Log {
         self.of(address, check).rev().take(LOSSY).filter(bad).collect()
     }
 
-    /// What was sent again among the latest results, now and then: so often in a row is an outage instead, unless it
-    /// goes on. The latest first.
+    /// What was sent again among the latest results, now and then: so many failures in a row are an outage instead,
+    /// unless it goes on. The latest first.
     fn signs_of_loss(&self, address: IpAddr, check: Check) -> Vec<Entry> {
         let recent: Vec<_> = self.of(address, check).rev().take(LOSSY).collect();
         let runs = recent.chunk_by(|a, b| a.resent == b.resent).enumerate();
-        let signs = runs.filter(|(n, run)| run[0].resent && (*n == 0 || run.len() < FALL));
+        let is_outage = |run: &[Entry]| run.windows(FALL).any(|some| some.iter().all(|e| e.found == Found::Bad));
+        let signs = runs.filter(|(n, run)| run[0].resent && (*n == 0 || !is_outage(run)));
         signs.flat_map(|(_, run)| run.iter().copied()).collect()
     }
 
