@@ -80,7 +80,11 @@ impl Oracle {
     ) -> Result<(), &'static str> {
         let Some((spot, _)) = case.world.spot(gone) else { return Ok(()) };
         let given_up = self.truth.is_given_up(spot, gone, case.world) || !case.claims.contains(&spot);
-        if given_up && !self.may_be_given_up(case, (spot, gone), after) {
+        let siblings: Vec<_> = case.addresses().map(|(_, a)| a).filter(|a| *a != gone).collect();
+        let checks = self.checks(spot, case.world);
+        let loses = self.was_noisy(spot, case.now.saturating_sub(LOSSY));
+        let disproved = checks.iter().any(|check| self.is_disproved((gone, loses), *check, &siblings));
+        if given_up && !disproved && !self.may_be_given_up(case, (spot, gone), after) {
             return Err("is given up, though nothing that is left works, and it need not go yet");
         }
         // The admin said otherwise just now.
@@ -91,10 +95,6 @@ impl Oracle {
         if given_up || told_so || self.is_outranked(case, spot, after) {
             return Ok(());
         }
-        let siblings: Vec<_> = case.addresses().map(|(_, a)| a).filter(|a| *a != gone).collect();
-        let checks = self.checks(spot, case.world);
-        let loses = self.was_noisy(spot, case.now.saturating_sub(LOSSY));
-        let disproved = checks.iter().any(|check| self.is_disproved((gone, loses), *check, &siblings));
         if disproved || self.never_worked(gone, &siblings) {
             return Ok(());
         }
