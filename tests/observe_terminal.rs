@@ -55,7 +55,10 @@ fn fresh() -> Snapshot {
     s
 }
 
-const STATES: [(&str, fn() -> Snapshot); 6] = [
+/// Its name, and how it is made.
+type Situation = (&'static str, fn() -> Snapshot);
+
+const STATES: [Situation; 6] = [
     ("healthy", healthy),
     ("one zone down", degraded),
     ("all down", all_down),

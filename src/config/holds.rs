@@ -1,5 +1,7 @@
 //! What the values of a key may give away, and so which parts of them are hidden (B15).
 
+use std::iter;
+
 use super::keys::{self, Key};
 use crate::model::secret_parts::{SecretParts, of_statement, of_text, of_url, of_words};
 
@@ -53,7 +55,7 @@ pub(crate) fn secret_parts(path: &str, kind: Option<&str>, text: &str) -> Secret
         // Basic authentication can't carry a user with a colon: what is behind it is the password.
         Holds::Words if kind == Some("tdengine") && path.ends_with(".user") && text.contains(':') => {
             let begin = text.find(':').map_or(0, |at| at + 1);
-            Vec::from([begin..text.len()])
+            iter::once(begin..text.len()).collect()
         }
         Holds::Words => of_words(text),
         Holds::Statement => of_statement(text),

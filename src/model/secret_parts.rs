@@ -1,6 +1,7 @@
 //! Which parts of a text may be secret, as the text itself tells: what a config, a variable or a profile says is shown
 //! without them, whatever it was meant for (B15).
 
+use std::iter;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
@@ -75,7 +76,7 @@ pub fn literals(statement: &str) -> impl Iterator<Item = &str> {
 /// Of a text that may be of any kind: all of it, unless it [`is_plain`].
 #[must_use]
 pub fn of_text(text: &str) -> SecretParts {
-    if is_plain(text) { SecretParts::new() } else { Vec::from([0..text.len()]) }
+    if is_plain(text) { SecretParts::new() } else { iter::once(0..text.len()).collect() }
 }
 
 /// A text without some parts of it.

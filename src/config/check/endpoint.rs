@@ -201,9 +201,9 @@ fn domain_to_publish(
     let Some(names::Refusal { expected, help, is_slip }) = refusal else { return Some(domain.clone()) };
     let bad = domain.bad(expected, quote(domain.value.as_str())).help(help);
     if is_slip {
-        section.context.slip("endpoint.domain", bad)
+        section.context.slip("endpoint.domain", bad);
     } else {
-        section.complain("domain", bad)
+        section.complain("domain", bad);
     }
     is_slip.then(|| domain.clone())
 }
