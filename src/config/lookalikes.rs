@@ -100,6 +100,25 @@ pub(crate) fn bare_address(line: &str) -> Option<Slip> {
     None
 }
 
+/// The first colon on a line of TOML that stands between a key and its value, as YAML and JSON have it.
+pub(crate) fn colon(line: &str) -> Option<Slip> {
+    let mut in_key = true;
+    for (at, c) in outside_quotes(line) {
+        let key = line[..at].trim_end();
+        match c {
+            ':' if in_key
+                && key.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '"' | '\'')) =>
+            {
+                let help = "`=` stands between a key and its value".to_owned();
+                return Some(Slip { span: at..at + 1, expected: "`=`".to_owned(), found: "`:`".to_owned(), help });
+            }
+            ',' | '{' => in_key = true,
+            c => in_key &= c.is_ascii_alphanumeric() || c.is_whitespace() || matches!(c, '_' | '-' | '.'),
+        }
+    }
+    None
+}
+
 /// True for an address, or one with a port or the bits of a network.
 pub(crate) fn is_address(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok()
@@ -147,6 +166,17 @@ mod tests {
         assert_eq!(found("a = \"\\\"\u{ff0c}\""), None);
         assert_eq!(found("a = '\\' \u{ff0c}"), Some((8..11, "`,`".to_owned(), "`\u{ff0c}`".to_owned())));
         assert_eq!(found("a\u{3000}= 1"), Some((1..4, "a plain space".to_owned(), "U+3000".to_owned())));
+    }
+
+    #[test]
+    fn colons_are_found_where_an_equals_sign_belongs() {
+        let found = |line| colon(line).map(|slip| slip.span.start);
+        assert_eq!(found("body: \"x\""), Some(4));
+        assert_eq!(found("  \"cn-hangzhou-h\" : \"10.0.0.2\""), Some(18));
+        assert_eq!(found("probe = { port = 1, password: \"x\" }"), Some(28));
+        for none in ["a = fd00::1", "a = \"b:c\"", "# a: b", "[a:b]", ": a"] {
+            assert_eq!(found(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -183,7 +183,8 @@ fn slip(error: &Range<usize>, text: &str) -> Option<Mistake> {
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let end = behind.find('\n').map_or(text.len(), |newline| before.len() + newline);
     let line = text.get(start..end)?;
-    let Slip { span, expected, found, help } = lookalikes::on_line(line).or_else(|| lookalikes::bare_address(line))?;
+    let Slip { span, expected, found, help } =
+        [lookalikes::on_line, lookalikes::bare_address, lookalikes::colon].into_iter().find_map(|slip| slip(line))?;
     Some(Mistake { span: start + span.start..start + span.end, expected, found, help: Some(help) })
 }
 
