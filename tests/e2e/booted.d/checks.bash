@@ -213,5 +213,6 @@ make_well() {
     within 30 well
     # A name that some check brought in stays for removal_grace.
     within 30 leads_to more.booted.example
+    within 30 status 0 "'more.booted.example' not in r['names']"
     watch_names
 }

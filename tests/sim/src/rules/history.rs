@@ -189,8 +189,14 @@ impl History {
             if let Event::Path(spot, Path::Up) = event
                 && rng.u8(0..4) == 0
             {
-                // It comes back, and falls ill again before anybody trusts it.
-                at += rng.u64(SECOND..4 * SECOND);
+                // It comes back, and falls ill again before anybody trusts it; maybe as the other one goes.
+                if let Some(other) = setup.spots().find(|s| s.endpoint == spot.endpoint && *s != spot)
+                    && rng.bool()
+                {
+                    at += rng.u64(0..2 * SECOND);
+                    events.push((at, Event::Path(other, Path::Silent)));
+                }
+                at += rng.u64(SECOND..9 * SECOND);
                 events.push((at, drawn_illness(spot, &mut rng)));
             }
             at += match rng.u8(0..6) {

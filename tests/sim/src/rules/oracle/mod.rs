@@ -81,6 +81,8 @@ pub(super) struct Oracle {
     decisions: (Ms, u32),
     /// What the processes knew was lost since the start.
     restarted: Option<Ms>,
+    /// Who died alone, while all was well and had been for long.
+    died_alone: Option<(Spot, Ms)>,
 }
 
 /// One name at one moment.
@@ -111,12 +113,14 @@ impl Oracle {
             cuts: Vec::new(),
             decisions: (0, 0),
             restarted: None,
+            died_alone: None,
         }
     }
 
     pub(super) fn suffered(&mut self, event: Event, world: &World, now: Ms) {
         // What fails by a cut that follows at once upon the end of another may have been seen to work in between.
         let in_between = matches!(event, Event::Cut(_)) && now.saturating_sub(self.last_event) < SECOND;
+        self.died_alone = self.dies_alone(event, world, now);
         self.last_event = now;
         if let Event::Cut(_) | Event::NoSockets = event {
             self.cuts.push(now);

@@ -8,11 +8,15 @@ use privatelinkd::model::{Answer, Check};
 use super::log::{FALL, Found, RISE};
 use super::truth::{Since, State};
 use super::{Case, Oracle, Promise, told};
-use crate::rules::history::{Kind, Login, Ms, SECOND, Spot};
+use crate::rules::history::{Event, Kind, Login, Ms, Path, SECOND, Spot};
+use crate::rules::world::{Place, World};
 
 /// From the last probe before a path dies: an interval with its jitter, `fall` probes, the deadline of the last one, a
 /// sibling's answer, and the next regular look.
 const SOON_GONE: Ms = 25 * SECOND;
+/// The same where all else is well: the interval with its jitter, two probes that follow the first half a second apart,
+/// and the deadline of the last one.
+const GONE_IF_ALONE: Ms = 9500;
 /// For so long a link that lost packets may still be known for it.
 const LOSSY: Ms = 600 * SECOND;
 /// Until things that were otherwise are noticed by everybody.
@@ -44,6 +48,12 @@ impl Oracle {
                 return Some((Promise::Evidence, format!("{}: {gone} {why}", change())));
             }
         }
+        if let Some((spot, since)) = self.died_alone
+            && let Some(gone) = before.difference(&after).find(|gone| case.world.address(spot) == Some(**gone))
+            && case.now > since + GONE_IF_ALONE
+        {
+            return Some((Promise::SoonGone, format!("{}: {gone} leaves late, though it died alone", change())));
+        }
         for came in after.difference(&before) {
             if self.is_no_better(case, *came, &before) {
                 let text = format!("{}: {came} joins and fails, though what was given may stay", change());
@@ -66,6 +76,21 @@ impl Oracle {
         None
     }
 
+    /// A path whose probes overlap falls silent while all addresses of its endpoint are well, and have been for long.
+    pub(super) fn dies_alone(&self, event: Event, world: &World, now: Ms) -> Option<(Spot, Ms)> {
+        let Event::Path(spot, Path::Silent) = event else { return None };
+        let long = |since: Ms| since + 2 * NOTICED <= now;
+        let quiet = long(self.last_event) && self.truth.calm.is_some_and(long) && self.truth.drains.is_empty();
+        let is_well = |(other, place): (&Spot, &Place)| {
+            let healthy = self.truth.spots.get(other).is_some_and(|s| s.state == State::Healthy && long(s.since));
+            *other == spot || (place.path == Path::Up && healthy)
+        };
+        let of_endpoint = |(other, _): &(&Spot, &Place)| other.endpoint == spot.endpoint;
+        let was_well = self.truth.spots.get(&spot).is_some_and(|s| s.state == State::Healthy && long(s.since));
+        let well = was_well && world.spots.iter().filter(of_endpoint).all(is_well);
+        (quiet && well && world.kind(spot) == Kind::Overlapping).then_some((spot, now))
+    }
+
     fn fails(&self, address: IpAddr) -> bool {
         [Check::Path, Check::Deep].iter().any(|check| self.log.ails(address, *check))
     }
@@ -84,11 +109,13 @@ impl Oracle {
         let checks = self.checks(spot, case.world);
         let loses = self.was_noisy(spot, case.now.saturating_sub(LOSSY));
         let disproved = checks.iter().any(|check| self.is_disproved((gone, loses), *check, &siblings));
-        if given_up && !disproved && !self.may_be_given_up(case, (spot, gone), after) {
+        // Of several only one is wanted.
+        let too_many = case.world.setup.one && many > 1;
+        if given_up && !disproved && !too_many && !self.may_be_given_up(case, (spot, gone), after) {
             return Err("is given up, though nothing that is left works, and it need not go yet");
         }
         // The admin said otherwise just now.
-        let told_so = case.now.saturating_sub(self.truth.settled) < SECOND || (case.world.setup.one && many > 1);
+        let told_so = case.now.saturating_sub(self.truth.settled) < SECOND || too_many;
         if told_so && !given_up && self.log.may_be_up(gone) && !after.iter().any(|a| self.log.may_be_up(*a)) {
             return Err("leaves, and nothing that is left works");
         }
