@@ -12,7 +12,7 @@
 //!    a failure just now, those on hold, those that begin to answer. Recovery is earned by `rise` and hold, unless
 //!    nothing else is healthy. What fails just now comes in only where nothing published can stay;
 //! 3. those whose path is up, if every published one has its path down beside that: an address that connects is better
-//!    than one that does not. Between equals nothing moves;
+//!    than one that does not. What comes in passes just now. Between equals nothing moves;
 //! 4. what is published already, unchanged (B1).
 //!
 //! A published one leaves if it is disproved (`evidence`) by one of the first three; if it is retired, it leaves for
@@ -136,8 +136,9 @@ fn pool<'a>(list: &'a [Candidate], published: Option<&'a [IpAddr]>, inputs: &Inp
     let waits = |c: &&Candidate| c.standing == CandidateState::Unknown && is_published(c) && !gives_way(c);
     let hope = list.iter().copied().filter(live).any(|c| waits(&c));
     let good = good(&list, published, hope);
+    let connects = |c: &&Candidate| if is_published(c) { c.connects() } else { c.passes_path() };
     let connecting: Vec<_> = match good.is_empty() && !hope {
-        true => list.iter().copied().filter(live).filter(|c| c.connects()).collect(),
+        true => list.iter().copied().filter(live).filter(connects).collect(),
         false => vec![],
     };
     let (own, others): (Vec<_>, Vec<_>) = connecting.into_iter().partition(|c| is_published(c));

@@ -82,10 +82,14 @@ impl Candidate {
         self.check(Check::Path)?.never_reached
     }
 
-    /// True if its path check passes, whatever its login says.
+    /// True if its path check is up or passes, whatever its login says.
     pub(super) fn connects(&self) -> bool {
-        let passes = |path: &CheckHealth| path.state.is_up() || path.successes_in_a_row > 0;
-        self.check(Check::Path).is_some_and(passes)
+        self.passes_path() || self.check(Check::Path).is_some_and(|path| path.state.is_up())
+    }
+
+    /// True if the latest result of its path check is a success.
+    pub(super) fn passes_path(&self) -> bool {
+        self.check(Check::Path).is_some_and(|path| path.successes_in_a_row > 0)
     }
 
     /// True if it says that it is overloaded, by some check.

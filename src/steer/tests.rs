@@ -667,6 +667,17 @@ fn an_old_verdict_by_the_path_is_not_brought_back_by_a_single_login() {
     }
 }
 
+#[test]
+fn where_only_paths_are_up_none_joins_that_fails_just_now() {
+    let mut world = World::new(&[&[1, 2, 3]]);
+    let refused = CheckHealth { successes_in_a_row: 0, failing_since: Some(now(990).boottime), ..up(980) };
+    world.set(1, down(990, 993));
+    world.set(2, refused.clone());
+    world.set(3, up(999));
+    world.set_check(3, Check::Deep, refused);
+    assert_eq!(world.answer(&[1]).0, ips(&[3]), "the second may be dead as well");
+}
+
 /// The same where what works is second choice: priorities leave it out while the first choice may answer yet.
 #[test]
 fn a_retired_address_does_not_leave_for_one_that_is_second_choice_and_stays_out() {
