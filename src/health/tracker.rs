@@ -73,6 +73,8 @@ pub struct Tracker {
     was_up: bool,
     /// When the present run of successes was known to end the outage; absent while it does not.
     risen_at: Option<Boottime>,
+    /// Of a path check on hold: from when on a probe has to begin whose success ends the hold.
+    hold_ends: Option<Boottime>,
     /// Failures since the target went down, or since a probe was last called for.
     retries: u32,
     packets: LossCounter,
@@ -114,6 +116,7 @@ impl Tracker {
             flaps: Flaps::new(rules.returns.damping),
             was_up: false,
             risen_at: None,
+            hold_ends: None,
             retries: 0,
             packets: LossCounter::default(),
             forbidden_in_a_row: 0,
@@ -284,6 +287,9 @@ impl Tracker {
         self.health.last_success_started = self.health.last_success_started.max(latest);
         self.loss = self.loss.saturating_sub(1);
         self.risen_at = self.risen_at.or(Some(now.boottime)).filter(|_| self.run.successes >= self.successes_to_rise());
+        if self.hold_ends.take_if(|ends| latest >= Some(*ends)).is_some() {
+            self.health.state = CheckState::Up { hold_until: None };
+        }
         match self.health.state {
             CheckState::Unknown => {
                 self.was_up = true;
@@ -299,8 +305,10 @@ impl Tracker {
                 };
                 // How long it had to show that the link loses nothing any more, it has answered as in a hold.
                 let earned = self.risen_at.map(|risen| risen.after(hold));
-                let hold_until = earned.filter(|until| *until > now.boottime);
+                let ends = earned.filter(|ends| *ends > now.boottime);
+                let hold_until = ends.map(|ends| ends.after(self.time_to_prove_itself()));
                 self.set_state(CheckState::Up { hold_until }, now);
+                self.hold_ends = ends;
                 // Half full: a link that still loses probes falls again soon.
                 self.loss = Self::LEAK * self.rules.schedule.fall;
                 self.health.shown.stats.transitions += 1;
@@ -371,6 +379,7 @@ impl Tracker {
     fn set_state(&mut self, state: CheckState, now: Now) {
         self.health.state = state;
         self.health.since = now;
+        self.hold_ends = None;
     }
 
     /// Down, and the latest result was a success.

@@ -9,7 +9,7 @@ use crate::model::{Boottime, Check, CheckState, Returns, Schedule};
 impl Tracker {
     pub(super) fn next(&self, now: Boottime) -> Next {
         match self.pace {
-            Pace::Scheduled => self.scheduled(now),
+            Pace::Scheduled => self.no_later_than_the_hold_ends(self.scheduled(now), now),
             _ if !self.may_begin() => Next::OnAnswer,
             Pace::Sparing(sparing) => self.sparing(sparing, now),
             Pace::Resting(rest) => {
@@ -60,6 +60,24 @@ impl Tracker {
             Next::Regular(until(self.retry().min(interval)))
         } else {
             Next::Regular(until(interval))
+        }
+    }
+
+    /// The success that ends a hold is of a probe that begins as soon as it may.
+    fn no_later_than_the_hold_ends(&self, next: Next, now: Boottime) -> Next {
+        let ends = self.hold_ends.filter(|ends| self.last_begun < *ends && self.rules.check == Check::Path);
+        match (ends.map(|ends| ends.since(now)), next) {
+            (Some(rest), Next::Regular(wait) | Next::Edge(wait)) if rest < wait => Next::Edge(rest),
+            (_, next) => next,
+        }
+    }
+
+    /// How long the end of a hold is put off for the result of the probe that begins then: the target may have died a
+    /// moment before. A login is too rare for that.
+    pub(super) fn time_to_prove_itself(&self) -> Duration {
+        match self.rules.check {
+            Check::Path => self.rules.schedule.timeout + self.rules.schedule.fast_interval,
+            Check::Deep => Duration::ZERO,
         }
     }
 

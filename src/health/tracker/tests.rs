@@ -94,7 +94,32 @@ fn recovery_takes_rise_and_then_hold() {
     assert_eq!(t.health().successes_in_a_row, 1);
     assert_eq!(probe(&mut t, 11, None).signal, None);
     assert_eq!(probe(&mut t, 12, None).signal, Some(Signal::CameUp { recovered: true }));
-    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(30_012).boottime) });
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(32_512).boottime) });
+}
+
+/// It may have died a moment before its hold is over.
+#[test]
+fn a_hold_ends_with_a_success_that_began_at_its_end() {
+    let returned = || {
+        let mut t = Tracker::new(rules(), at(0));
+        (1..=3).for_each(|ms| drop(probe(&mut t, ms, Some(Refused))));
+        (10..=12).for_each(|ms| drop(probe(&mut t, ms, None)));
+        t
+    };
+    let mut t = returned();
+    // No sooner, and asked just then.
+    assert_eq!(probe(&mut t, 29_000, None).next, Next::Edge(1012 * MS));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(32_512).boottime) });
+    assert_eq!(t.begin(at(30_012), Duration::ZERO), Next::Edge(500 * MS));
+    t.observe(&seen(30_012, 30_013, None), at(30_013));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: None });
+    // Silence: what is known to fail does not come in.
+    let mut t = returned();
+    probe(&mut t, 29_000, None);
+    t.begin(at(30_012), Duration::ZERO);
+    t.observe(&seen(30_012, 32_012, Some(Timeout)), at(32_012));
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(32_512).boottime) });
+    assert_eq!(t.health().successes_in_a_row, 0);
 }
 
 #[test]
@@ -110,7 +135,7 @@ fn a_recovery_from_what_moved_nobody_is_no_return() {
     (10..=12).for_each(|s| drop(probe(&mut t, s * 1000, Some(Auth))));
     assert_eq!(t.health().state, CheckState::Down { decided: None });
     (13..=15).for_each(|s| drop(probe(&mut t, s * 1000, None)));
-    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(45_000).boottime) });
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(47_500).boottime) });
 }
 
 #[test]
@@ -148,14 +173,14 @@ fn a_link_that_lost_packets_is_on_hold_from_the_last_success_of_rise_on() {
     (1..=14).for_each(|n| drop(probe(&mut t, 6000 + 500 * n, None)));
     assert!(t.health().state.is_down());
     assert_eq!(probe(&mut t, 13_500, None).signal, Some(Signal::CameUp { recovered: true }));
-    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(37_500).boottime) }, "thirty since the third");
+    assert_eq!(t.health().state, CheckState::Up { hold_until: Some(at(40_000).boottime) }, "thirty since the third");
     let mut t = lost();
     (1..=10).for_each(|n| drop(probe(&mut t, 6000 + 500 * n, None)));
     probe(&mut t, 11_300, Some(Local));
     (11..=15).for_each(|n| drop(probe(&mut t, 6000 + 500 * n, None)));
     assert_eq!(
         t.health().state,
-        CheckState::Up { hold_until: Some(at(41_500).boottime) },
+        CheckState::Up { hold_until: Some(at(44_000).boottime) },
         "nor while we could not ask"
     );
 }
