@@ -195,7 +195,7 @@ pub struct AddressReport {
     pub certificate: Option<CertificateReport>,
     /// The latest failure, kept after the recovery; `None` if no probe has failed.
     pub last_failure: Option<FailureReport>,
-    /// Milliseconds until names may return to it; `None` if it is not on hold.
+    /// Milliseconds until names return to it, at the latest; `None` if it is not on hold.
     pub hold_ms: Option<u64>,
     /// True if every source stopped to give it.
     pub retired: bool,
