@@ -103,20 +103,6 @@ impl SourceError {
         })
     }
 
-    /// True for a refusal, which lasts until an admin does something: another one is news, while what the network does is
-    /// now this and now that.
-    pub(super) fn awaits_an_admin(&self) -> bool {
-        match self {
-            Self::Call(CallError::Refused(refusal)) => matches!(
-                refusal.class,
-                Class::BadCredentials | Class::Token | Class::Denied { .. } | Class::ProductOff | Class::ClockSkew
-            ),
-            Self::Call(CallError::NoKeys(_)) => true,
-            Self::Call(CallError::Transport(_) | CallError::Malformed(_)) => false,
-            Self::IncompleteList | Self::NoApi(_) | Self::Resolve(_) => false,
-        }
-    }
-
     fn advised(&self, said: String) -> String {
         let advice = match self {
             Self::Call(error) => advise(error),

@@ -184,14 +184,9 @@ fn apply_answer(
         None => (Freshness::Fresh { at: now }, was_stale.then_some(EventKind::SourceFresh { endpoint: name, source })),
         Some(error) => {
             let since = before.as_ref().map_or(now, Freshness::confirmed);
-            let general = error.in_general();
-            let is_news = match &before {
-                Some(Freshness::Stale { error: before, .. }) => error.awaits_an_admin() && *before != general,
-                Some(Freshness::Fresh { .. }) | None => true,
-            };
             // The event has the request id, too, for an admin who asks the provider's support.
             let event = EventKind::SourceStale { endpoint: name, source, error: error.to_string() };
-            (Freshness::Stale { since, error: general }, is_news.then_some(event))
+            (Freshness::Stale { since, error: error.in_general() }, (!was_stale).then_some(event))
         }
     };
     endpoint.sources.insert(kind, freshness);

@@ -7,8 +7,6 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::cloud::openapi::CallError;
-use crate::cloud::openapi::refusal::{Class, Refusal};
 use crate::discover::source::FoundZone;
 use crate::model::{
     BusinessStatus, CloudFacts, ConnectionStatus, EndpointStatus, Missing, Wall, ZoneFacts, ZoneStatus,
@@ -63,33 +61,6 @@ fn a_failing_source_goes_stale_and_keeps_its_addresses() {
     assert!(events.is_empty(), "told once");
     let (_, events) = merge(&third, &wanted(), &said(&["10.0.0.1"]), GRACES, now(4));
     assert!(matches!(events[..], [EventKind::SourceFresh { .. }]));
-}
-
-/// An admin who has changed the keys waits for what becomes of it.
-#[test]
-fn another_refusal_is_news_and_the_same_one_is_not() {
-    let refused = |class: Class, request: &str| {
-        let (code, message, request_id) = ("Some.Code".to_owned(), String::new(), Some(request.to_owned()));
-        let refusal = Refusal { class, status: 403, code, message, request_id, date: None };
-        told(SourceKind::Fixed, Err(SourceError::Call(CallError::Refused(Box::new(refusal)))))
-    };
-    let (mut inventory, mut news) = (Inventory::default(), Vec::new());
-    for (n, round) in [
-        refused(Class::BadCredentials, "r1"),
-        refused(Class::BadCredentials, "r2"),
-        refused(Class::Token, "r3"),
-        refused(Class::Server, "r4"),
-        failed(),
-        refused(Class::Token, "r5"),
-    ]
-    .iter()
-    .enumerate()
-    {
-        let (next, events) = merge(&inventory, &wanted(), round, GRACES, now(n as u64));
-        inventory = next;
-        news.push(events.len());
-    }
-    assert_eq!(news, [1, 0, 1, 0, 0, 1]);
 }
 
 #[test]
