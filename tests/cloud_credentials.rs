@@ -266,7 +266,7 @@ async fn keys_of_a_profile_that_end_are_read_again_before_and_not_used_afterward
     tokio::time::advance(Duration::from_secs(5000)).await;
     let error = id(&credentials).await.unwrap_err();
     assert!(
-        error.starts_with("cli_config: the keys of profile \"a\" ended at 1970-01-01T02:00:00Z, and it is "),
+        error.starts_with("cli_config: the keys of profile \"a\" ended at 1970-01-01T02:00:00Z: write newer ones"),
         "{error}"
     );
     write("third", 20_000);

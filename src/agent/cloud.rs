@@ -137,7 +137,7 @@ fn api(
 /// Whom the calls to the API go through. One that a variable names badly is not passed over: what was to be kept from
 /// the direct way would take it.
 fn proxy(config: &Config) -> Result<Option<Proxy>, SourceError> {
-    let resolved = config.cloud.proxy.resolve(|name| std::env::var(name).ok());
+    let resolved = config.cloud.proxy.resolve(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()));
     resolved.map_err(|(variable, expected)| {
         SourceError::NoApi(format!("[cloud] proxy: expected in {variable} {expected}; found something else"))
     })

@@ -58,7 +58,7 @@ struct Memory {
     outstayed: BTreeSet<HostName>,
     /// Endpoints of which it was said that they are kept although the cloud no longer has them.
     put_off: BTreeSet<EndpointName>,
-    /// Names that are out, and of which that was said.
+    /// Names of which it was said that they are out, since their reason became `all_down_kept`.
     out: BTreeSet<HostName>,
 }
 

@@ -237,6 +237,12 @@ pub(crate) const SECRET_FILES: &[&str] = &[
     "endpoint.probe.token_file",
 ];
 
+/// True for a key that names a file with a secret, read with the config or at each use: people write the secret itself
+/// there.
+pub(crate) fn names_a_secret_file(path: &str) -> bool {
+    SECRET_FILES.contains(&path) || path == "cloud.credentials.oidc_token_file"
+}
+
 /// The row of a key, by its path.
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Key> {

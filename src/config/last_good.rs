@@ -109,7 +109,9 @@ pub fn recall(state_dir: &Path, environment: &Environment, here: &Identity) -> R
     let texts = Texts::new(vec![SourceText::new(shown.clone(), config)], left_out.clone());
     let judged = loader::judge(texts, environment, Sources::default(), true);
     let (loaded, without) = judged.map_err(|complaints| format!("{shown}: {}", places(&complaints)))?;
-    let kept = RedactedConfig { left_out, ..loaded.kept };
+    // What rules of this version leave out is missing, too.
+    let left_out = left_out.into_iter().chain(loaded.kept.left_out).collect();
+    let kept = RedactedConfig { left_out, toml: loaded.kept.toml };
     let loaded = Loaded { kept, sources: loaded.sources.secrets_only(), ..loaded };
     Ok(Some(LastGoodConfig { loaded, path, saved, without }))
 }

@@ -76,7 +76,7 @@ impl Marker<'_> {
             let node = &mut entry.node;
             match if known { Some(written) } else { near() } {
                 Some(path) if path == HEADERS => self.hide_headers(node),
-                Some(path) if keys::SECRET_FILES.contains(&path.as_str()) => self.hide_unless_a_place(node),
+                Some(path) if keys::names_a_secret_file(&path) => self.hide_unless_a_place(node),
                 Some(path) if keys::is_section(&path) => self.walk(node, &path),
                 Some(path) if path == "endpoint.addresses" => self.hide_in_addresses(node),
                 Some(path) => self.hide_in_value(node, &|text| holds::secret_parts(&path, kind.as_deref(), text)),

@@ -73,12 +73,14 @@ impl ProxyChoice {
             Self::Url(url) => Ok(Some(Proxy { url: url.clone(), except: String::new() })),
             Self::Environment => {
                 let Some((name, text)) = whose.iter().find_map(set) else { return Ok(None) };
-                let url = ProxyUrl::parse(text.trim()).map_err(|error| (name, error))?;
                 let (_, except) = excepted.iter().find_map(set).unwrap_or_default();
                 // Blanks may stand between them, too.
                 let except: Vec<_> = except.split([',', ' ']).filter(|host| !host.is_empty()).collect();
-                let proxy = Proxy { url, except: except.join(",") };
-                Ok(Some(proxy).filter(|_| !except.contains(&"*")))
+                if except.contains(&"*") {
+                    return Ok(None);
+                }
+                let url = ProxyUrl::parse(text.trim()).map_err(|error| (name, error))?;
+                Ok(Some(Proxy { url, except: except.join(",") }))
             }
         }
     }

@@ -31,6 +31,13 @@ pub fn is_plain(text: &str) -> bool {
     text.len() <= TOO_SHORT || is_number || ANSWERS.iter().any(|answer| answer.eq_ignore_ascii_case(text))
 }
 
+/// True for what turns something on or off, or counts it, whatever its name has in it.
+fn is_setting(value: &str) -> bool {
+    const LONGEST_COUNT: usize = 3;
+    let is_count = value.len() <= LONGEST_COUNT && value.bytes().all(|b| b.is_ascii_digit());
+    is_count || ["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(value))
+}
+
 /// Parts of a text that may be secret, from left to right, in bytes.
 pub type SecretParts = Vec<Range<usize>>;
 
@@ -124,7 +131,7 @@ fn query(text: &str, from: usize) -> SecretParts {
     for pair in text[at..end].split(['&', ';']) {
         let (name, value) = pair.split_once('=').unwrap_or(("", pair));
         let range = at + pair.len() - value.len()..at + pair.len();
-        if !value.is_empty() && (is_secretive(name) || !is_plain(value)) {
+        if !is_setting(value) && (is_secretive(name) || !is_plain(value)) {
             parts.push(range);
         }
         at += pair.len() + 1;
@@ -143,7 +150,8 @@ fn named(text: &str) -> Option<Range<usize>> {
         let value = rest.trim_start().trim_start_matches(QUOTES);
         // A colon has other meanings where nothing sets it off: `ssm:a`, `token::1`.
         let assigns = sign != ":" || value.len() < rest.len();
-        (!name.is_empty() && is_secretive(name) && assigns && !value.is_empty()).then(|| text.len() - value.len())
+        let first = value.split([' ', ',', ';', '&', '}', '"', '\'']).next().unwrap_or(value);
+        (!name.is_empty() && is_secretive(name) && assigns && !is_setting(first)).then(|| text.len() - value.len())
     };
     let start = text.match_indices(['=', ':', '\u{ff1d}', '\u{ff1a}']).find_map(behind_name)?;
     Some(start..text.len())
@@ -184,6 +192,7 @@ mod tests {
             ("/rest/sql?tz=UTC", "/rest/sql?tz=UTC"),
             ("/x?deep=true&n=1000&id=hunter2&ok", "/x?deep=true&n=1000&id=[secret]&ok"),
             ("/x?hunter2", "/x?[secret]"),
+            ("/x?passing=true&timeout_seconds=5&token=T", "/x?passing=true&timeout_seconds=5&token=[secret]"),
             ("http://a.b/#hunter2", "http://a.b/#[secret]"),
             ("jdbc:mysql://a.b/db?user=root&password=hunter2", "jdbc:mysql://a.b/db?user=root&password=[secret]"),
             ("Server=a.b;Pwd=hunter2;", "Server=a.b;Pwd=[secret]"),
@@ -230,6 +239,7 @@ mod tests {
             ("select 1 -- hunter2", "select 1 --[secret]"),
             ("select 'ok'", "select 'ok'"),
             ("SELECT @@read_only", "SELECT @@read_only"),
+            ("select * from t where key = 5", "select * from t where key = 5"),
             ("set password = hunter2", "set password = [secret]"),
         ] {
             assert_eq!(shown(of_statement, text), expected, "{text}");

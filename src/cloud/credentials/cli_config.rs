@@ -94,12 +94,13 @@ fn some(text: &Option<String>) -> Option<String> {
     text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Seconds since 1970, as the tool writes it, or a time in words. An absent one, or the tool's 0, is not known.
+/// Seconds since 1970, as the tool writes it, or a time in words. An absent or empty one, or the tool's 0, is not known.
 fn expiration(value: &serde_json::Value) -> Result<Option<Wall>, ()> {
     let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
     let in_words = || value.as_str().and_then(|text| Wall::parse(text.trim()));
-    match (value, seconds) {
-        (serde_json::Value::Null, _) | (_, Some(0)) => Ok(None),
+    let is_unset = value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
+    match (is_unset, seconds) {
+        (true, _) | (_, Some(0)) => Ok(None),
         (_, Some(seconds)) => Ok(Some(Wall(seconds.saturating_mul(1000)))),
         (_, None) => in_words().map(Some).ok_or(()),
     }
@@ -208,7 +209,7 @@ mod tests {
         for told in ["1767225600", "\"1767225600\"", "\"2026-01-01T00:00:00Z\""] {
             assert_eq!(of(told), Ok(ends()), "{told}");
         }
-        for untold in ["0", "null"] {
+        for untold in ["0", "null", "\"\"", "\" \""] {
             assert_eq!(of(untold), Ok(Recipe::Given(keys())), "{untold}");
         }
         for odd in ["-1", "1.5", "{}", "\"soon\""] {

@@ -17,7 +17,7 @@ use crate::cloud::metadata::{Metadata, MetadataError};
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
 use crate::cloud::openapi::courtesy::Courtesy;
 use crate::cloud::openapi::retry::RetryPolicy;
-use crate::cloud::openapi::{Anonymous, Call, Client, KeySource, Malformed};
+use crate::cloud::openapi::{Anonymous, Call, CallError, Client, KeySource, Malformed};
 use crate::cloud::sign::{Keys, Params, encoded_query, params};
 use crate::model::Wall;
 use crate::sys::clock::Clock;
@@ -85,11 +85,11 @@ pub(super) async fn follow(recipe: &Recipe, context: &FetchContext) -> Result<Fe
     Ok(got)
 }
 
-/// Keys whose end stands beside them. Whoever wrote them there has to write newer ones: the file is read again when
-/// they are about to end, and with each question after that.
+/// Keys whose end stands beside them, where newer ones are to be written: the file is read again ever sooner as the end
+/// comes near, like any keys that end, and with each question after that.
 fn not_over(profile: &str, keys: &Keys, expires: Wall, now: Wall) -> Result<FetchedKeys, WhyNot> {
     if expires <= now {
-        return Err(WhyNot::Over { profile: profile.to_owned(), expires, now });
+        return Err(WhyNot::Over { profile: profile.to_owned(), expires });
     }
     Ok(FetchedKeys { keys: keys.clone(), expires: Some(expires), rotated: false })
 }
@@ -176,7 +176,12 @@ async fn ask_sts(
     let client =
         Client::new(context.http.clone(), hosts, PATIENCE, context.clock).with_courtesy(context.courtesy.clone());
     let read = |body: &[u8]| reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()));
-    let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(|e| failed(e.to_string()))?;
+    let refused = |error: CallError| {
+        tracing::debug!("{}: {error}", call.action);
+        // The same at each attempt: it is what a problem is told by, and saved.
+        failed(error.in_general())
+    };
+    let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(refused)?;
     Ok(FetchedKeys { keys, expires: Some(expires), rotated: false })
 }
 

@@ -99,7 +99,7 @@ pub enum WhyNot {
         /// What is missing.
         key: &'static str,
     },
-    /// Of a profile whose keys end, and nobody can tell when.
+    /// Of a profile whose keys end, and that does not tell when in a way that can be read.
     #[error(
         "expected sts_expiration in profile {profile:?} in seconds since 1970, or as 2026-01-01T00:00:00Z, found \
          something else"
@@ -109,14 +109,12 @@ pub enum WhyNot {
         profile: String,
     },
     /// Of a profile whose keys end, and have ended.
-    #[error("the keys of profile {profile:?} ended at {expires}, and it is {now} here: write newer ones into it")]
+    #[error("the keys of profile {profile:?} ended at {expires}: write newer ones into it, or mend this host's clock")]
     Over {
         /// Which profile.
         profile: String,
         /// When they ended.
         expires: Wall,
-        /// This host's clock.
-        now: Wall,
     },
     /// There is no such profile.
     #[error("expected a profile {0:?}, found none")]

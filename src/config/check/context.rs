@@ -94,11 +94,11 @@ impl<'i> CheckContext<'i> {
     /// taken down, and `Err` says why it can't be used.
     pub(super) fn attempt<T>(&self, work: impl FnOnce() -> T, amiss: Option<&str>) -> Result<T, String> {
         let (made, findings) = self.aside(work);
-        if let Some(Finding { key, bad: Bad { expected, found, .. }, .. }) = findings.first_error() {
-            return Err(format!("of {key}: expected {expected}, found {found}"));
-        }
         if let Some(amiss) = amiss {
             return Err(amiss.to_owned());
+        }
+        if let Some(Finding { key, bad: Bad { expected, found, .. }, .. }) = findings.first_error() {
+            return Err(format!("of {key}: expected {expected}, found {found}"));
         }
         self.findings.borrow_mut().append(findings);
         Ok(made)

@@ -128,7 +128,7 @@ fn shown(before: &str, value: &str) -> bool {
 }
 
 fn shows(path: &str, kind: Option<&str>, value: &str) -> bool {
-    if path == HEADERS || keys::SECRET_FILES.contains(&path) {
+    if path == HEADERS || keys::names_a_secret_file(path) {
         return false;
     }
     if !holds::is_free_text(path) {
@@ -168,8 +168,14 @@ fn value_column(content: &str) -> Option<usize> {
 /// Whether something above, in the same table, may have opened a value that goes on here and that we do not know, or
 /// a table of headers. The table itself may be one.
 fn may_continue_a_secret(text: &SourceText, line: usize) -> bool {
-    for l in (0..=line).rev() {
+    /// Beyond that nothing is known.
+    const FARTHEST: usize = 200;
+    for l in (0..=line).rev().take(FARTHEST) {
         let content = text.line(l).trim_start();
+        // What a comment would stand in, a text of several lines, has begun above it.
+        if l < line && content.starts_with('#') {
+            continue;
+        }
         if content.starts_with('[') && !content.contains('=') {
             let table = content.trim_start_matches('[').split(']').next().unwrap_or_default();
             return l < line && (table == HEADERS || !keys::is_section(table.trim()));
@@ -179,21 +185,23 @@ fn may_continue_a_secret(text: &SourceText, line: usize) -> bool {
             return true;
         }
     }
-    false
+    line >= FARTHEST
 }
 
 /// Whether a value of this line may go on below it, or stand there: not if it is a whole text behind a key of ours.
 fn opens_a_secret(content: &str) -> bool {
-    let of_text = |before: &str| {
+    let is_any = |before: &str, is: fn(&str) -> bool| {
         let mut of_this_name = keys::KEYS.iter().filter(|key| key.path.rsplit('.').next() == Some(leaf(before)));
-        of_this_name.any(|key| holds::is_free_text(key.path))
+        of_this_name.any(|key| is(key.path))
     };
+    let of_text = |before: &str| is_any(before, holds::is_free_text);
     let before = content.trim_end();
     if of_text(before.strip_suffix(EQUALS).unwrap_or(before)) {
         return true;
     }
     first_unknown(content).is_some_and(|column| {
         let before = content[..column].trim_end().trim_end_matches(EQUALS).trim_end_matches(COLONS);
-        !(of_text(before) && closed_text(&content[column..]).is_some())
+        let is_ours = of_text(before) || is_any(before, keys::names_a_secret_file);
+        !(is_ours && closed_text(&content[column..]).is_some())
     })
 }

@@ -43,36 +43,43 @@ impl Awaited {
         limit.refusals.begin_wait();
         Self(limit.clone())
     }
+}
 
-    /// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn
-    /// for no longer than [`GRACE`].
-    async fn wait_for_refusal(
-        self,
-        conversation: impl Future<Output = Result<(), Failure>>,
-        started: Instant,
-        normal: Duration,
-        turn: Option<Turn>,
-    ) {
-        let limit = self.0.clone();
-        let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
-        tokio::pin!(conversation);
-        let mut ended = timeout_at(started + GRACE, &mut conversation).await;
-        drop(turn);
-        if ended.is_err() {
-            ended = timeout_at(started + UNANSWERED, &mut conversation).await;
-        }
-        if ended.is_err() {
-            refusals.note_delay();
-            ended = timeout_at(started + patience, &mut conversation).await;
-        }
-        if ended.is_err() {
-            refusals.note_endless();
-            drop(self);
-            ended = timeout_at(started + patience * KEPT, &mut conversation).await;
-        }
-        if let Ok(Ok(())) = ended {
+/// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn for no
+/// longer than [`GRACE`], and is in the way of other declines from then on.
+async fn wait_for_refusal(
+    limit: Arc<HandshakeLimit>,
+    conversation: impl Future<Output = Result<(), Failure>>,
+    started: Instant,
+    normal: Duration,
+    turn: Option<Turn>,
+) {
+    let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
+    let note = |ended: Result<(), Failure>| {
+        if ended.is_ok() {
             refusals.note_refused(started.elapsed(), normal);
         }
+    };
+    tokio::pin!(conversation);
+    if let Ok(ended) = timeout_at(started + GRACE, &mut conversation).await {
+        note(ended);
+        return drop(turn);
+    }
+    // What takes the turn next has to know of it.
+    let awaited = Awaited::new(&limit);
+    drop(turn);
+    let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
+    if ended.is_err() {
+        refusals.note_delay();
+        ended = timeout_at(started + patience, &mut conversation).await;
+    }
+    if ended.is_err() {
+        refusals.note_endless();
+        drop(awaited);
+        ended = timeout_at(started + patience * KEPT, &mut conversation).await;
+    }
+    if let Ok(ended) = ended {
+        note(ended);
     }
 }
 
@@ -116,8 +123,7 @@ pub(super) async fn decline(
         // The peer has gone; that is the next attempt's to find out.
         Ok(Err(_)) => {}
         Err(_) => {
-            let awaited = Awaited::new(limit);
-            tokio::spawn(async move { awaited.wait_for_refusal(conversation, started, normal, turn).await });
+            tokio::spawn(wait_for_refusal(limit.clone(), conversation, started, normal, turn));
         }
     }
 }
