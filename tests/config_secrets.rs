@@ -29,7 +29,8 @@ fn texts(key: &Key) -> Vec<String> {
         }
         _ => Vec::new(),
     });
-    let takes_a_secret = ["access_key_secret_file", "security_token_file", "password_file", "token_file"];
+    let takes_a_secret =
+        ["access_key_secret_file", "security_token_file", "password_file", "token_file", "oidc_token_file"];
     if takes_a_secret.iter().any(|name| key.path.ends_with(&format!(".{name}"))) {
         texts.push(CANARY.to_owned());
     }

@@ -13,7 +13,7 @@ use crate::config::LogConfig;
 use crate::config::{self, Environment};
 use crate::daemon::hosts_writer;
 use crate::daemon::sole::{Claim, Role};
-use crate::model::{LogFormat, LogLevel, LogTarget};
+use crate::model::{LogFormat, LogLevel, LogTarget, Verdict};
 use crate::observe::text_table::count;
 use crate::publish::hosts::ReadError;
 use crate::publish::hosts::file::FileError;
@@ -92,7 +92,7 @@ fn diff(policy: &Arc<HostsPolicy>, output: Output) -> Result<Exit, Failed> {
     output.print(&Text { path: &policy.path, text }, || diff.clone())?;
     if diff.is_empty() && !output.json {
         let names = inspect::handed_over(&policy.agent_run_dir, Some(policy)).len();
-        let of = if names == 0 { "the agent has no name to publish".to_owned() } else { count(names, "name") };
+        let of = if names == 0 { "no name is handed over".to_owned() } else { count(names, "name") };
         output::note(format_args!("{}: nothing would change ({of})", policy.path.display()));
     }
     Ok(exit)
@@ -110,7 +110,8 @@ fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
             None => output::answer(&format!("{path}: {done}\n"))?,
         }
         for (name, verdict) in &receipt.names {
-            let line = receipt.shadowing.get(name).map(|line| format!(" by line {line}")).unwrap_or_default();
+            let line = receipt.shadowing.get(name).filter(|_| *verdict == Verdict::Shadowed);
+            let line = line.map(|line| format!(" by line {line}")).unwrap_or_default();
             output::answer(&format!("  {name}: {verdict}{line}\n"))?;
         }
     }

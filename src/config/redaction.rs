@@ -269,6 +269,12 @@ mod tests {
     fn broken_lines_show_only_known_values() {
         assert_eq!(broken("[log]\nlevel = \"info", "info"), "level = \"info");
         assert_eq!(broken("password = \"hunter2", "hunter"), "password = [secret]");
+        assert_eq!(broken("[a]\n# The zone that it is in: of one\nzone = cn-h", "cn-h"), "zone = [secret]", "no table");
+        assert_eq!(broken("[host]\n# The zone that it is in: of one\nzone = cn-h", "cn-h"), "zone = cn-h");
+        let below = "[endpoint.probe]\npassword_file = \"/etc/x\"\nport = 33o6";
+        assert_eq!(broken(below, "33o6"), "port = 33o6");
+        let far = format!("[endpoint.probe]\n{}port = 33o6", "\n".repeat(300));
+        assert_eq!(broken(&far, "33o6"), "port = [secret]", "who knows what is open");
         assert_eq!(
             broken("[[endpoint]]\nprobe = { kind = \"tcp\", pw = \"hunter2 }", "kind"),
             "probe = { kind = \"tcp\", pw = [secret]"

@@ -16,6 +16,8 @@ const BEHIND_A_WATCH: Duration = Duration::from_secs(15);
 const WITHOUT_A_WATCH: Duration = Duration::from_millis(100);
 /// Between two tries to make a watch where none could be made: each may cost a thread.
 const BETWEEN_TRIES: Duration = Duration::from_secs(15);
+/// The same after one that broke, since its folder was replaced: as a rule a new one is there.
+const AFTER_A_BREAK: Duration = Duration::from_secs(1);
 
 /// Looks after some files, whatever becomes of their folders.
 pub(super) struct FileWatcher {
@@ -53,8 +55,9 @@ impl FileWatcher {
             };
             if !told.is_empty() {
                 if self.watch.as_ref().is_some_and(DirWatch::is_broken) {
-                    // Not at once: the folder may come back a moment later.
+                    // Not at once: the folder may come back a moment later, and go again.
                     self.watch = None;
+                    self.next_try = Instant::now() + AFTER_A_BREAK;
                     self.rest();
                 }
                 return told;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
-/// A terminal that is narrower breaks lines as it likes.
+/// A terminal that is narrower breaks lines as it likes. None is wider than its kernel can say.
 const NARROWEST: usize = 40;
 
 /// The columns of a terminal, of which `COLUMNS` may say otherwise; `None` of what is no terminal, or does not tell.
@@ -12,7 +12,7 @@ pub fn width(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
     let asked = size(stream)?.0;
     let said = std::env::var("COLUMNS").ok().and_then(|said| said.parse().ok());
     let width = said.filter(|width| *width > 0).unwrap_or(asked);
-    (width > 0).then_some(width.max(NARROWEST))
+    (width > 0).then_some(width.clamp(NARROWEST, u16::MAX.into()))
 }
 
 /// The rows of a terminal.

@@ -97,6 +97,8 @@ def run(check, binary, programs, folder, resolvers):
     Upstream(UPSTREAM, {OUTSIDE: OUTSIDE_IP, LAB: PUBLIC}, {ALIAS: LAB, LISTED: LAB})
     forward = f'forward = ["{UPSTREAM}"]'
     agent = rig.Agent(folder / "lab", binary, endpoints=ENDPOINT, address=STUB, metrics=9966, more=forward).start()
+    resolv = pathlib.Path("/etc/resolv.conf")
+    before = resolv.read_text()
     try:
         agent.ready(LAB)
         hosts = agent.folder / "hosts"
@@ -104,8 +106,6 @@ def run(check, binary, programs, folder, resolvers):
         block = hosts.read_text()
         places = [block.index(f" {name}\n") for name in (LAB, LISTED, H, I)]
         check("zones' own names stand last in the hosts file", places == sorted(places), block)
-        resolv = pathlib.Path("/etc/resolv.conf")
-        before = resolv.read_text()
         # In place: it is a mount point.
         resolv.write_text(RESOLV)
         a_container(check, resolvers)
@@ -113,6 +113,6 @@ def run(check, binary, programs, folder, resolvers):
         other_resolvers(check, agent, programs, folder)
         with rig.hosts_file(hosts):
             the_hosts_file(check, programs, folder, resolvers)
-        resolv.write_text(before)
     finally:
+        resolv.write_text(before)
         agent.stop()
