@@ -186,7 +186,7 @@ async fn after_a_restart_nothing_is_said_of_an_api_that_was_not_asked() {
     rig.settled().await;
     let asked = |r: &StatusReport| r.credentials.as_ref().is_some_and(|c| c.provider.is_some());
     rig.reports("all is well", |r| r.problems.is_empty() && asked(r)).await;
-    assert!(rig.run(&["status"]).await.out.starts_with("all is well: 1 name, 1 endpoint\n"));
+    until("it says so", async || rig.run(&["status"]).await.out.starts_with("all is well: 1 name, 1 endpoint\n")).await;
     until("it is kept", async || rig.path("state/inventory.json").exists()).await;
     rig.crash().await;
     cloud.world(|world| world.host.role = None).await.unwrap();

@@ -47,7 +47,7 @@ fn temporary(id: &str, secs: u64) -> String {
 }
 
 async fn id(credentials: &Credentials) -> Result<String, String> {
-    credentials.keys().await.map(|keys| keys.unwrap().id)
+    credentials.keys().await.map(|keys| keys.unwrap().id).map_err(|none| none.said)
 }
 
 /// A metadata service whose role has new keys each time it is asked, unless it is ill.

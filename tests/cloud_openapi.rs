@@ -9,7 +9,7 @@ use privatelink_sim::{HttpsService, Pki};
 use privatelinkd::cloud::openapi::api_hosts::{Hosts, Origin};
 use privatelinkd::cloud::openapi::refusal::Class;
 use privatelinkd::cloud::openapi::retry::RetryPolicy;
-use privatelinkd::cloud::openapi::{Anonymous, Call, CallError, Client, KeySource, Malformed};
+use privatelinkd::cloud::openapi::{Anonymous, Call, CallError, Client, KeySource, Malformed, NoKeys};
 use privatelinkd::cloud::reply::{LARGEST_BODY, TransportKind};
 use privatelinkd::cloud::sign::{Keys, Params};
 use privatelinkd::model::{Trust, TrustBundle};
@@ -249,9 +249,14 @@ async fn no_http_and_an_xml_error_have_their_names() {
 /// Keys that are replaced when they are refused.
 struct Rotated(Mutex<Vec<Keys>>);
 
+fn none_left() -> NoKeys {
+    let said = "none left".to_owned();
+    NoKeys { general: said.clone(), said }
+}
+
 impl KeySource for Rotated {
-    async fn keys(&self) -> Result<Option<Keys>, String> {
-        self.0.lock().unwrap().last().cloned().map(Some).ok_or_else(|| "none left".to_owned())
+    async fn keys(&self) -> Result<Option<Keys>, NoKeys> {
+        self.0.lock().unwrap().last().cloned().map(Some).ok_or_else(none_left)
     }
 
     async fn refused(&self, keys: &Keys) {
@@ -273,7 +278,7 @@ async fn refused_keys_are_replaced_once() {
     assert_eq!(refusal(ask(&client, &three).await.unwrap_err()), Class::Token);
     assert_eq!(server.seen().len(), 4);
     let none = ask(&client, &Rotated(Mutex::default())).await.unwrap_err();
-    assert_eq!(none, CallError::NoKeys("none left".to_owned()));
+    assert_eq!(none, CallError::NoKeys(none_left()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,6 +128,7 @@ impl SourceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::openapi::NoKeys;
     use crate::cloud::openapi::refusal::Refusal;
 
     fn refused(class: Class, request: &str) -> SourceError {
@@ -161,11 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn several_providers_are_not_quoted_for_each_endpoint() {
-        let none = |said: &str| SourceError::Call(CallError::NoKeys(said.to_owned())).in_general();
-        assert!(
-            none("uri: no; ecs_role: no role").starts_with("no credentials: no provider has any: attach a RAM role")
-        );
-        assert!(none("access_key: no").starts_with("no credentials: access_key: no: attach a RAM role"));
+    fn of_keys_that_are_lacking_only_what_lasts_is_told_of_each_endpoint() {
+        let (said, general) = ("oidc_role: no, request R".to_owned(), "oidc_role: no".to_owned());
+        let error = SourceError::Call(CallError::NoKeys(NoKeys { said, general }));
+        assert_eq!(error.to_string(), "no credentials: oidc_role: no, request R");
+        assert!(error.in_general().starts_with("no credentials: oidc_role: no: attach a RAM role"));
     }
 }

@@ -26,7 +26,7 @@ pub use environment::Environment;
 pub use fetch::FetchContext;
 pub use provider::Provider;
 
-use super::openapi::KeySource;
+use super::openapi::{KeySource, NoKeys};
 use super::sign::Keys;
 use crate::model::{Boottime, CredentialsState, Wall};
 use crate::sys::lock::lock;
@@ -147,10 +147,15 @@ impl Credentials {
         }
     }
 
-    fn complaint(&self) -> String {
+    fn complaint(&self) -> NoKeys {
         let state = self.state();
-        let said = state.tried.iter().map(|(label, why)| format!("{label}: {why}"));
-        said.collect::<Vec<_>>().join("; ")
+        let said: Vec<_> = state.tried.iter().map(|(label, why)| format!("{label}: {why}")).collect();
+        let general = match &state.tried[..] {
+            [(label, why)] => format!("{label}: {}", why.in_general()),
+            // Each of several is quoted where the credentials are shown.
+            _ => "no provider has any".to_owned(),
+        };
+        NoKeys { said: said.join("; "), general }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,7 +164,7 @@ impl Credentials {
 }
 
 impl KeySource for Credentials {
-    async fn keys(&self) -> Result<Option<Keys>, String> {
+    async fn keys(&self) -> Result<Option<Keys>, NoKeys> {
         match self.due() {
             (Some(held), Due::No) => return Ok(Some(held.keys)),
             (Some(held), Due::Soon) => match self.turn.try_lock() {

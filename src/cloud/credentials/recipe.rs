@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use crate::cloud::openapi::CallError;
 use crate::cloud::sign::Keys;
 use crate::model::Wall;
 
@@ -141,9 +142,25 @@ pub enum WhyNot {
     /// It was asked, and the answer was no.
     #[error("{0}")]
     Failed(String),
+    /// STS was asked.
+    #[error("{action}: {error}")]
+    Sts {
+        /// For what.
+        action: &'static str,
+        /// What came of it.
+        error: Box<CallError>,
+    },
 }
 
 impl WhyNot {
+    /// The same at each attempt that fails so.
+    pub(super) fn in_general(&self) -> String {
+        match self {
+            Self::Sts { action, error } => format!("{action}: {}", error.in_general()),
+            _ => self.to_string(),
+        }
+    }
+
     /// A kind is quoted only if it looks like one: in a damaged file anything may stand there, a secret included.
     pub(super) fn unsupported(profile: &str, kind: &str) -> Self {
         let named = kind.len() <= 32 && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

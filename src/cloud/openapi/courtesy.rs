@@ -47,6 +47,7 @@ impl Courtesy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::openapi::NoKeys;
     use crate::cloud::openapi::refusal::Refusal;
 
     fn refused(class: Class) -> CallError {
@@ -76,7 +77,7 @@ mod tests {
     fn only_an_answer_that_says_when_is_waited_for() {
         let courtesy = Courtesy::new(|_| unreachable!());
         let failures = [Class::Throttled { retry_after: None }, Class::Server, Class::NotFound].map(refused);
-        for failure in failures.into_iter().chain([CallError::NoKeys(String::new())]) {
+        for failure in failures.into_iter().chain([CallError::NoKeys(NoKeys::default())]) {
             assert_eq!(courtesy.after(&failure), None, "{failure:?}");
         }
     }

@@ -18,8 +18,17 @@ pub enum CallError {
     #[error("{0}")]
     Malformed(Malformed),
     /// There is nothing to sign with.
-    #[error("{what}: {0}", what = NO_CREDENTIALS)]
-    NoKeys(String),
+    #[error("{what}: {said}", what = NO_CREDENTIALS, said = .0.said)]
+    NoKeys(NoKeys),
+}
+
+/// Why there is nothing to sign with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NoKeys {
+    /// Which providers were tried, and what each said.
+    pub said: String,
+    /// The same for each attempt that fails so: nothing that belongs to one, such as a request id.
+    pub general: String,
 }
 
 impl CallError {
@@ -29,9 +38,8 @@ impl CallError {
     pub fn in_general(&self) -> String {
         match self {
             Self::Refused(refusal) => refusal.in_general().to_string(),
-            // Each of several providers is quoted where the credentials are shown.
-            Self::NoKeys(said) if said.contains("; ") => format!("{NO_CREDENTIALS}: no provider has any"),
-            Self::Transport(_) | Self::Malformed(_) | Self::NoKeys(_) => self.to_string(),
+            Self::NoKeys(NoKeys { general, .. }) => format!("{NO_CREDENTIALS}: {general}"),
+            Self::Transport(_) | Self::Malformed(_) => self.to_string(),
         }
     }
 

@@ -19,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 pub use super::sign::Call;
-pub use error::{CallError, Malformed};
+pub use error::{CallError, Malformed, NoKeys};
 
 use super::http::{self, Http, Method};
 use super::reply::{Reply, TransportError, TransportKind};
@@ -36,8 +36,8 @@ pub trait KeySource: Sync {
     /// The keys to sign with; none for an anonymous call.
     ///
     /// # Errors
-    /// Why there are none, as a text: which providers were tried, and what each said.
-    fn keys(&self) -> impl Future<Output = Result<Option<Keys>, String>> + Send;
+    /// Why there are none.
+    fn keys(&self) -> impl Future<Output = Result<Option<Keys>, NoKeys>> + Send;
 
     /// The service refused these: get others, unless others are already there.
     fn refused(&self, keys: &Keys) -> impl Future<Output = ()> + Send;
@@ -45,7 +45,7 @@ pub trait KeySource: Sync {
 
 /// These keys, whatever the service says.
 impl KeySource for Keys {
-    async fn keys(&self) -> Result<Option<Self>, String> {
+    async fn keys(&self) -> Result<Option<Self>, NoKeys> {
         Ok(Some(self.clone()))
     }
 
@@ -57,7 +57,7 @@ impl KeySource for Keys {
 pub struct Anonymous;
 
 impl KeySource for Anonymous {
-    async fn keys(&self) -> Result<Option<Keys>, String> {
+    async fn keys(&self) -> Result<Option<Keys>, NoKeys> {
         Ok(None)
     }
 

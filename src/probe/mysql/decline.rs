@@ -45,41 +45,48 @@ impl Awaited {
     }
 }
 
-/// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn for no
-/// longer than [`GRACE`], and is in the way of other declines from then on.
-async fn wait_for_refusal(
+/// A decline that goes on beside its verdict.
+struct Pending {
     limit: Arc<HandshakeLimit>,
-    conversation: impl Future<Output = Result<(), Failure>>,
-    started: Instant,
-    normal: Duration,
     turn: Option<Turn>,
-) {
-    let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
-    let note = |ended: Result<(), Failure>| {
-        if ended.is_ok() {
+    awaited: Option<Awaited>,
+}
+
+impl Pending {
+    /// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn for
+    /// no longer than [`GRACE`], and is in the way of other declines from then on.
+    async fn wait_for_refusal(
+        self,
+        conversation: impl Future<Output = Result<(), Failure>>,
+        started: Instant,
+        normal: Duration,
+    ) {
+        let Self { limit, turn, awaited } = self;
+        let (refusals, patience) = (&limit.refusals, limit.refusals.patience());
+        tokio::pin!(conversation);
+        let mut ended = timeout_at(started + GRACE, &mut conversation).await;
+        if let Ok(Ok(())) = ended {
             refusals.note_refused(started.elapsed(), normal);
         }
-    };
-    tokio::pin!(conversation);
-    if let Ok(ended) = timeout_at(started + GRACE, &mut conversation).await {
-        note(ended);
-        return drop(turn);
-    }
-    // What takes the turn next has to know of it.
-    let awaited = Awaited::new(&limit);
-    drop(turn);
-    let mut ended = timeout_at(started + UNANSWERED, &mut conversation).await;
-    if ended.is_err() {
-        refusals.note_delay();
-        ended = timeout_at(started + patience, &mut conversation).await;
-    }
-    if ended.is_err() {
-        refusals.note_endless();
-        drop(awaited);
-        ended = timeout_at(started + patience * KEPT, &mut conversation).await;
-    }
-    if let Ok(ended) = ended {
-        note(ended);
+        if ended.is_ok() {
+            return;
+        }
+        // What takes the turn next has to know of it.
+        let awaited = awaited.unwrap_or_else(|| Awaited::new(&limit));
+        drop(turn);
+        ended = timeout_at(started + UNANSWERED, &mut conversation).await;
+        if ended.is_err() {
+            refusals.note_delay();
+            ended = timeout_at(started + patience, &mut conversation).await;
+        }
+        if ended.is_err() {
+            refusals.note_endless();
+            drop(awaited);
+            ended = timeout_at(started + patience * KEPT, &mut conversation).await;
+        }
+        if let Ok(Ok(())) = ended {
+            refusals.note_refused(started.elapsed(), normal);
+        }
     }
 }
 
@@ -123,7 +130,11 @@ pub(super) async fn decline(
         // The peer has gone; that is the next attempt's to find out.
         Ok(Err(_)) => {}
         Err(_) => {
-            tokio::spawn(wait_for_refusal(limit.clone(), conversation, started, normal, turn));
+            // A verdict that could not wait says nothing of the server: its turn keeps others away for the rest.
+            let is_late = grace >= GRACE || turn.is_none();
+            let awaited = is_late.then(|| Awaited::new(limit));
+            let pending = Pending { limit: limit.clone(), turn, awaited };
+            tokio::spawn(async move { pending.wait_for_refusal(conversation, started, normal).await });
         }
     }
 }

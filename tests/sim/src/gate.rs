@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +61,11 @@ impl Gate {
         let listener = leave(std::mem::replace(&mut *state, State::Closed)).await?;
         *state = match door {
             Door::Open(handler) => self.open(listener, handler)?,
-            Door::Closed => State::Closed,
+            Door::Closed => {
+                // Not only ours: a child of this process may hold it, until it has become another program.
+                listener.map_or(Ok(()), |listener| SockRef::from(&listener).shutdown(Shutdown::Both))?;
+                State::Closed
+            }
             Door::Silent => self.silence(listener).await?,
         };
         Ok(())
