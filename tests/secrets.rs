@@ -417,6 +417,8 @@ async fn a_session_is_refused(scene: &mut Scene) {
 
 /// A role taken on with a token that STS repeats.
 async fn a_token_is_refused(scene: &mut Scene) {
+    // What a server says in full is told by the first failure after a success.
+    scene.rig.reports("the API answers again", |r| r.problems.is_empty()).await;
     let (sts, token) = (scene.cloud.addresses().sts, scene.at("oidc"));
     let (role, provider) = scene.cloud.look(|world| (world.role_arn(World::ROLE), world.oidc_arn(World::OIDC)));
     let message = format!("The OIDC token {} is of nobody", Secrets::OIDC);

@@ -17,7 +17,7 @@ use crate::cloud::metadata::{Metadata, MetadataError};
 use crate::cloud::openapi::api_hosts::{Hosts, Origin, OriginError};
 use crate::cloud::openapi::courtesy::Courtesy;
 use crate::cloud::openapi::retry::RetryPolicy;
-use crate::cloud::openapi::{Anonymous, Call, Client, KeySource, Malformed};
+use crate::cloud::openapi::{Anonymous, Call, CallError, Client, KeySource, Malformed};
 use crate::cloud::sign::{Keys, Params, encoded_query, params};
 use crate::model::Wall;
 use crate::sys::clock::Clock;
@@ -176,7 +176,8 @@ async fn ask_sts(
     let client =
         Client::new(context.http.clone(), hosts, PATIENCE, context.clock).with_courtesy(context.courtesy.clone());
     let read = |body: &[u8]| reply::sts(body).map_err(|e| Malformed::Unusable(e.to_string()));
-    let refused = |error| WhyNot::Sts { action: call.action, error: Box::new(error) };
+    let refused =
+        |error: CallError| WhyNot::Sts { action: call.action, said: error.to_string(), general: error.in_general() };
     let Temporary { keys, expires } = client.call(keys, call, read).await.map_err(refused)?;
     Ok(FetchedKeys { keys, expires: Some(expires), rotated: false })
 }

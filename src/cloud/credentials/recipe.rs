@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use crate::cloud::openapi::CallError;
 use crate::cloud::sign::Keys;
 use crate::model::Wall;
 
@@ -143,12 +142,14 @@ pub enum WhyNot {
     #[error("{0}")]
     Failed(String),
     /// STS was asked.
-    #[error("{action}: {error}")]
+    #[error("{action}: {said}")]
     Sts {
         /// For what.
         action: &'static str,
         /// What came of it.
-        error: Box<CallError>,
+        said: String,
+        /// The same for each call that fails so: nothing that belongs to one, such as a request id.
+        general: String,
     },
 }
 
@@ -156,7 +157,7 @@ impl WhyNot {
     /// The same at each attempt that fails so.
     pub(super) fn in_general(&self) -> String {
         match self {
-            Self::Sts { action, error } => format!("{action}: {}", error.in_general()),
+            Self::Sts { action, general, .. } => format!("{action}: {general}"),
             _ => self.to_string(),
         }
     }
