@@ -17,6 +17,8 @@ async fn check_says_what_is_wrong_and_what_is_in_force() {
     let fine = rig.run(&["check"]).await;
     assert_eq!((fine.code, fine.err.as_str()), (0, ""));
     assert_eq!(fine.out, format!("{}: fine\n", rig.path("config.toml").display()));
+    let quiet = rig.run(&["check", "--quiet"]).await;
+    assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (0, "", ""));
     let show = rig.run(&["check", "--show"]).await;
     assert!(show.code == 0 && show.out.contains("5432") && show.out.contains("default"), "{}", show.out);
     let json: serde_json::Value = serde_json::from_str(&rig.run(&["check", "--show", "--json"]).await.out).unwrap();
@@ -26,6 +28,8 @@ async fn check_says_what_is_wrong_and_what_is_in_force() {
     let bad = rig.run(&["check"]).await;
     assert_eq!((bad.code, bad.out.as_str()), (78, ""));
     assert!(bad.err.contains("config.toml:2:1") && bad.err.contains("did you mean `listen`?"), "{}", bad.err);
+    let quiet = rig.run(&["check", "--quiet"]).await;
+    assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (78, "", ""));
     let json = rig.run(&["check", "--json"]).await;
     assert_eq!(json.code, 78);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();

@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// Print the effective config with each value's origin, secrets hidden.
     #[arg(long)]
     show: bool,
+    /// Print nothing: the exit code tells.
+    #[arg(long, conflicts_with_all = ["show", "json"])]
+    quiet: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -38,7 +41,9 @@ pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
         Err(c) => (false, c.clone(), None),
     };
     let effective = effective.filter(|_| args.show);
-    if args.output.json {
+    if args.quiet {
+        // Whoever asks so is told by another, such as by the agent at a reload.
+    } else if args.output.json {
         let Complaints { complaints, omitted } = &complaints;
         output::json(&CheckOutput { ok, complaints, omitted: *omitted, effective })?;
     } else {

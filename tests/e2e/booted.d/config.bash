@@ -47,7 +47,8 @@ bad_reload() {
     pid=$(property "$agent" MainPID)
     break_config
     refused inside systemctl reload "$agent"
-    refusal_is_an_entry
+    within 10 refusal_is_an_entry
+    expect 'entries that tell of it' 1 "$(inside journalctl -b -u "$agent" -p err -o cat | grep -c colour)"
     within 10 old_config_serves
     expect 'PID of the agent' "$pid" "$(property "$agent" MainPID)"
     is_active "$agent"
