@@ -132,3 +132,31 @@ async fn what_the_writer_would_refuse_is_said() {
     let said = rig.run(&["plan"]).await;
     assert!(said.code == 0 && said.out.contains("not published to"), "{said:?}");
 }
+
+/// What an API that refuses everything leaves: names without an address, and one reason for all of them.
+#[tokio::test]
+async fn names_without_an_address_are_shown_with_one_reason_for_all() {
+    let (cloud, rig) = rig().await;
+    let orders = "[[endpoint]]\nname = \"orders\"\nid = \"ORDERS\"\nprivate_dns = [\"orders.example.internal\"]\n";
+    let orders = orders.replace("ORDERS", World::ORDERS);
+    rig.write_config(&format!("{}{orders}{PROBE}", config(&rig, &cloud, PROBE)));
+    cloud.fault(Fault::new(What::error(403, "Forbidden.RAM")).service(Service::Privatelink));
+    let said = rig.run(&["plan"]).await;
+    let once = "! endpoints ledger, orders: source api: permission denied: Forbidden.RAM (status 403)";
+    assert_eq!((said.out.matches("source api").count(), said.out.contains(once)), (1, true), "{said:?}");
+    for name in [NAME, "orders.example.internal"] {
+        let row = said.out.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(row.contains("no address yet  unresolved  no source has told one"), "{row}");
+    }
+    assert!(!said.out.contains("\n\n\n") && !said.out.contains("all is well"), "{said:?}");
+    let answer = json(&rig.run(&["plan", "--json"]).await);
+    assert_eq!(answer["unresolved"], serde_json::json!([NAME, "orders.example.internal"]), "{answer}");
+
+    let said = rig.run(&["probe"]).await;
+    assert!(said.code == 1 && said.out.contains(once), "what has no address says why: {said:?}");
+    let answer = json(&rig.run(&["probe", "--json"]).await);
+    assert_eq!(answer["problems"].as_array().unwrap().len(), 1, "{answer}");
+    cloud.clear_faults(None);
+    let answer = json(&rig.run(&["plan", "--json"]).await);
+    assert_eq!(answer["unresolved"], serde_json::json!([]), "{answer}");
+}

@@ -96,7 +96,8 @@ impl SourceError {
 
     /// The same for every endpoint and every attempt that fail so, so that it is told as one problem, and is no news
     /// while it lasts.
-    pub(super) fn in_general(&self) -> String {
+    #[must_use]
+    pub fn in_general(&self) -> String {
         self.advised(match self {
             Self::Call(error) => error.in_general(),
             other => other.to_string(),

@@ -94,6 +94,11 @@ impl Endpoint {
         self.zones.values().any(|zone| !zone.addresses.is_empty())
     }
 
+    /// The names that lead to the whole endpoint, and those of each zone's own.
+    pub fn all_names(&self) -> impl Iterator<Item = &HostName> {
+        self.names.iter().chain(self.zones.values().flat_map(|zone| &zone.names))
+    }
+
     /// Whether the whole endpoint, or one of its zones, has this name.
     #[must_use]
     pub fn carries(&self, name: &HostName) -> bool {

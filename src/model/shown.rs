@@ -49,6 +49,17 @@ pub fn owner_in_words(uid: u32) -> String {
     if uid == 0 { "root".to_owned() } else { uid.to_string() }
 }
 
+/// Some names, and how many there are beside them.
+#[must_use]
+pub fn few<N: Display>(names: &[N]) -> String {
+    const MOST: usize = 5;
+    let shown: Vec<_> = names.iter().take(MOST).map(ToString::to_string).collect();
+    match names.len().checked_sub(MOST) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// "1 name", "2 names", "2 addresses".
 #[must_use]
 pub fn count<N: Display + PartialEq + From<u8>>(n: N, what: &str) -> String {

@@ -1,9 +1,12 @@
 //! What the reports have in common.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::discover::Round;
-use crate::model::{HostFacts, Inventory, ZoneId};
+use crate::discover::{Round, SourceError};
+use crate::model::shown::few;
+use crate::model::{EndpointName, HostFacts, Inventory, SourceKind, ZoneId};
 use crate::observe::status::StatusReport;
 use crate::observe::text_table::Page;
 
@@ -58,4 +61,21 @@ impl Host {
         page.say(format!("host: region {region}, zone {zone}, VPC {vpc}{instance}"));
         error.iter().for_each(|error| page.trouble("", error));
     }
+}
+
+/// What the sources of these endpoints could not tell, with what to do about it: once for all of them that fail alike.
+pub(super) fn source_problems(round: &Round, concerns: impl Fn(&EndpointName) -> bool) -> Vec<String> {
+    let mut alike: BTreeMap<(SourceKind, String), (Vec<&EndpointName>, &SourceError)> = BTreeMap::new();
+    for (name, said) in round.iter().filter(|(name, _)| concerns(name)) {
+        for (kind, said) in said {
+            if let Some(error) = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref()) {
+                alike.entry((*kind, error.in_general())).or_insert_with(|| (vec![], error)).0.push(name);
+            }
+        }
+    }
+    let problem = |((kind, _), (names, error)): ((SourceKind, String), (Vec<&EndpointName>, &SourceError))| {
+        let whose = if names.len() == 1 { "endpoint" } else { "endpoints" };
+        format!("{whose} {}: source {kind}: {}", few(&names), error.with_advice())
+    };
+    alike.into_iter().map(problem).collect()
 }

@@ -1,18 +1,18 @@
 //! What `plan` answers: the verdict on every address, where each name would point and why, and what that would change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::agent::{AgentAnswer, Comparison};
-use super::common::{Host, SCHEMA, Seen};
+use super::common::{Host, SCHEMA, Seen, source_problems};
 use crate::model::{
     Answer, AnswerReason, Check, CheckHealth, CheckState, Failure, FailureReason, HealthView, HostName, Plan,
     TargetKey, Withdrawal,
 };
-use crate::observe::status::{Placed, Screen, StatusReport, placed, places, reason_cell};
+use crate::observe::status::{NO_ADDRESS, NameReason, Placed, Screen, StatusReport, placed, places, reason_cell};
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
 
 /// What the hosts file has to say to it.
@@ -41,6 +41,8 @@ pub struct PlanReport {
     pub checks: Vec<CheckSaid>,
     /// By name.
     pub names: BTreeMap<HostName, NamePlanned>,
+    /// Names of the config of which no address is known, so that they would not be published.
+    pub unresolved: BTreeSet<HostName>,
     /// Names that would be given up, and why.
     pub withdrawn: BTreeMap<HostName, Withdrawal>,
     /// Sources that could not tell, and what was found of an earlier agent, a sentence each.
@@ -91,21 +93,19 @@ impl PlanReport {
     pub fn new(seen: Seen<'_>, health: &HealthView, plan: &Plan, mut problems: Vec<String>, hosts: Hosts) -> Self {
         let Seen { host, round, inventory, agent } = seen;
         let names = plan.answers.iter().map(|(name, answer)| (name.clone(), planned(name, answer, seen)));
-        for (endpoint, said) in round {
-            for (kind, said) in said {
-                let error = said.as_ref().map_or_else(Some, |found| found.incomplete.as_ref());
-                problems.extend(error.map(|e| format!("endpoint {endpoint}: source {kind}: {}", e.with_advice())));
-            }
-        }
+        problems.extend(source_problems(round, |_| true));
         for (name, endpoint) in &inventory.endpoints {
             let left_out = endpoint.left_out.iter();
             problems.extend(left_out.map(|(kind, what)| format!("endpoint {name}: source {kind}: {what}")));
         }
+        let of_config = inventory.configured().flat_map(|(_, endpoint)| endpoint.all_names());
+        let is_unresolved = |name: &&HostName| !plan.answers.contains_key(*name) && !plan.withdrawn.contains_key(*name);
         Self {
             schema: SCHEMA,
             host: host.clone(),
             checks: checks(seen, health),
             names: names.collect(),
+            unresolved: of_config.filter(is_unresolved).cloned().collect(),
             withdrawn: plan.withdrawn.clone(),
             problems,
             hosts,
@@ -116,18 +116,20 @@ impl PlanReport {
     /// For people, with a final newline.
     #[must_use]
     pub fn text(&self, screen: Screen) -> String {
-        let Self { schema: _, host, checks, names, withdrawn, problems, hosts, agent } = self;
+        let Self { schema: _, host, checks, names, unresolved, withdrawn, problems, hosts, agent } = self;
         let mut page = Page::new(screen);
         host.show(&mut page);
         problems.iter().for_each(|problem| page.trouble("", problem));
+        if !checks.is_empty() {
+            page.blank();
+            page.columns(&check_rows(checks));
+        }
         page.blank();
-        page.columns(&check_rows(checks));
-        page.blank();
-        page.columns(&rows_of_names(names));
+        page.columns(&rows_of_names(names, unresolved));
         for (name, why) in withdrawn {
             page.say(format!("{name} would be given up: {}", given_up(*why)));
         }
-        if names.is_empty() && withdrawn.is_empty() {
+        if names.is_empty() && unresolved.is_empty() && withdrawn.is_empty() {
             page.say("no name to publish");
         }
         agent.show(&mut page);
@@ -241,13 +243,24 @@ fn check_rows(checks: &[CheckSaid]) -> Vec<[Cell; 6]> {
     rows
 }
 
-fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>) -> Vec<[Cell; 5]> {
+fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>, unresolved: &BTreeSet<HostName>) -> Vec<[Cell; 5]> {
     let mut rows = vec![head(["NAME", "WOULD POINT AT", "REASON", "BECAUSE", "AGENT"])];
     for (name, NamePlanned { addresses, standby, reason, why, agent }) in names {
         let agent = agent.as_ref().map(Comparison::words).unwrap_or_default();
         let places = places(addresses, standby, "not found now");
         let [why, agent] = [*why, agent.as_str()].map(|text| Cell::prose(text, Tone::Plain));
-        rows.push([Cell::name(name.to_string()), Cell::list(places), reason_cell(*reason), why, agent]);
+        rows.push([
+            Cell::name(name.to_string()),
+            Cell::list(places),
+            reason_cell(NameReason::Answered(*reason)),
+            why,
+            agent,
+        ]);
+    }
+    for name in unresolved {
+        let why = Cell::prose("no source has told one, so it would not be published", Tone::Plain);
+        let (nowhere, reason) = (Cell::plain(NO_ADDRESS), reason_cell(NameReason::UNRESOLVED));
+        rows.push([Cell::name(name.to_string()), nowhere, reason, why, Cell::plain("")]);
     }
     rows
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::agent::AgentAnswer;
-use super::common::{Host, SCHEMA, Seen};
+use super::common::{Host, SCHEMA, Seen, source_problems};
 use crate::model::{Certificate, Check, EndpointName, Failure, FailureReason, Probed, TargetKey, Timings, Wall, Zone};
 use crate::observe::status::{AddressState, CertificateReport, Screen, StatusReport};
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
@@ -23,6 +23,8 @@ pub struct ProbeReport {
     pub host: Host,
     /// By name.
     pub endpoints: BTreeMap<EndpointName, EndpointExamined>,
+    /// Why endpoints that have a probe have no address to probe, a sentence each.
+    pub problems: Vec<String>,
     /// Whether the running agent answers.
     pub agent: AgentAnswer,
 }
@@ -88,8 +90,10 @@ impl ProbeReport {
             (name.clone(), EndpointExamined { probe: kinds.get(name).cloned(), zones })
         };
         let endpoints: BTreeMap<_, _> = seen.inventory.endpoints.keys().map(endpoint).collect();
+        let lacks_address = |name: &EndpointName| endpoints.get(name).is_some_and(EndpointExamined::lacks_address);
         Self {
             schema: SCHEMA,
+            problems: source_problems(seen.round, lacks_address),
             passed: endpoints.values().all(EndpointExamined::passed),
             host: seen.host.clone(),
             endpoints,
@@ -102,6 +106,7 @@ impl ProbeReport {
     pub fn text(&self, screen: Screen) -> String {
         let mut page = Page::new(screen);
         self.host.show(&mut page);
+        self.problems.iter().for_each(|problem| page.trouble("", problem));
         for (name, endpoint) in &self.endpoints {
             page.blank();
             endpoint.show(&mut page, name);
@@ -169,10 +174,14 @@ impl EndpointExamined {
         self.probe.is_none() || (checks().next().is_some() && checks().all(|check| check.ok))
     }
 
+    fn lacks_address(&self) -> bool {
+        self.probe.is_some() && self.zones.is_empty()
+    }
+
     fn show(&self, page: &mut Page, name: &EndpointName) {
         let (verdict, tone) = match &self.probe {
             None => ("nothing probes it".to_owned(), Tone::Warn),
-            Some(probe) if self.zones.is_empty() => (format!("{probe}, no address found to probe"), Tone::Bad),
+            Some(probe) if self.lacks_address() => (format!("{probe}, no address found to probe"), Tone::Bad),
             Some(probe) => (probe.clone(), Tone::Plain),
         };
         page.labelled(&Cell::toned(format!("{name}:"), Tone::Head), 0, &Cell::toned(verdict, tone));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::shown::few;
 use crate::model::{CloudFacts, Endpoint, EndpointName, Freshness, NO_CREDENTIALS, SourceKind};
 use crate::observe::Snapshot;
 
@@ -91,14 +92,4 @@ pub(super) fn lacks_credentials(snapshot: &Snapshot) -> bool {
         Freshness::Fresh { .. } => None,
     });
     errors.any(|error| error.starts_with(NO_CREDENTIALS))
-}
-
-/// Some names, and how many there are beside them.
-fn few(names: &[&EndpointName]) -> String {
-    const MOST: usize = 5;
-    let shown: Vec<_> = names.iter().take(MOST).map(|name| name.as_str()).collect();
-    match names.len().checked_sub(MOST) {
-        None | Some(0) => shown.join(", "),
-        Some(more) => format!("{} and {more} more", shown.join(", ")),
-    }
 }

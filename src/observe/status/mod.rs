@@ -30,4 +30,4 @@ pub use super::text_table::Screen;
 
 pub(super) use problems::hosts_in_sync;
 pub(crate) use report::placed;
-pub(crate) use table::{places, reason_cell};
+pub(crate) use table::{NO_ADDRESS, places, reason_cell};

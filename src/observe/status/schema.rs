@@ -319,7 +319,7 @@ impl PartialEq<AnswerReason> for NameReason {
 }
 
 impl NameReason {
-    pub(super) const UNRESOLVED: Self = Self::NotYet(NoAnswer::Unresolved);
+    pub(crate) const UNRESOLVED: Self = Self::NotYet(NoAnswer::Unresolved);
 }
 
 /// An address, and where it is.

@@ -7,7 +7,7 @@ use super::schema::{
     NameReport, Placed, State, StatusReport, When,
 };
 use crate::model::shown::complaint_in_a_line;
-use crate::model::{AnswerReason, Check, FailureReason, Verdict};
+use crate::model::{Check, FailureReason, Verdict};
 use crate::observe::text_table::{Cell, Page, Screen, Tone, count, head, reason_tone};
 
 /// Fewer days than these of a certificate are worth a word.
@@ -156,18 +156,18 @@ fn names(report: &StatusReport) -> Vec<[Cell; 5]> {
         let published: Vec<_> = verdicts.iter().map(|(publisher, v)| format!("{publisher}: {v}")).collect();
         let published = Cell::prose(published.join(", "), if bad { Tone::Bad } else { Tone::Plain });
         let changed = Cell::plain(changed.as_ref().map(ago).unwrap_or_default());
-        let reason = match reason {
-            NameReason::Answered(reason) => reason_cell(*reason),
-            NameReason::NotYet(why) => Cell::toned(why.label(), Tone::Bad),
-        };
+        let reason = reason_cell(*reason);
         let mut places = places(addresses, standby, "not in the inventory");
         if places.is_empty() {
-            places.push("no address yet".to_owned());
+            places.push(NO_ADDRESS.to_owned());
         }
         rows.push([Cell::name(name.to_string()), Cell::list(places), reason, changed, published]);
     }
     rows
 }
+
+/// Where a name leads of which no address is known.
+pub(crate) const NO_ADDRESS: &str = "no address yet";
 
 /// Each address with its zone, or with `unplaced` where that is not known; then the standby ones.
 pub(crate) fn places(addresses: &[Placed], standby: &[Placed], unplaced: &str) -> Vec<String> {
@@ -178,9 +178,12 @@ pub(crate) fn places(addresses: &[Placed], standby: &[Placed], unplaced: &str) -
     addresses.iter().map(|p| place(p, "")).chain(standby.iter().map(|p| place(p, ", standby"))).collect()
 }
 
-/// Why a name is answered as it is.
-pub(crate) fn reason_cell(reason: AnswerReason) -> Cell {
-    Cell::toned(reason.label(), reason_tone(reason))
+/// Why a name is answered as it is, or not at all.
+pub(crate) fn reason_cell(reason: NameReason) -> Cell {
+    match reason {
+        NameReason::Answered(reason) => Cell::toned(reason.label(), reason_tone(reason)),
+        NameReason::NotYet(why) => Cell::toned(why.label(), Tone::Bad),
+    }
 }
 
 /// Who gives the keys, then who was asked before and had none.

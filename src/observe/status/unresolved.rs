@@ -25,8 +25,7 @@ pub(super) fn rows(snapshot: &Snapshot) -> BTreeMap<HostName, NameReport> {
         changes: 0,
         verdicts: verdicts.collect(),
     };
-    let endpoints = snapshot.inventory.configured();
-    let names = endpoints.flat_map(|(_, endpoint)| parts(endpoint)).flat_map(|(_, names)| names);
+    let names = snapshot.inventory.configured().flat_map(|(_, endpoint)| endpoint.all_names());
     names.filter(|name| is_unresolved(snapshot, name)).map(|name| (name.clone(), row.clone())).collect()
 }
 
