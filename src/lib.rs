@@ -27,7 +27,8 @@
 //! `Host`, so that what we publish never comes back to us as an input.
 //!
 //! What a person wants to see before, or beside, a running agent stands apart: `agent::oneshot` does the agent's work
-//! once, [`preview`] shows what came of it, and [`draft`] writes a first config of what a VPC has.
+//! once, [`preview`] shows what came of it, and [`draft`] writes a first config of what a VPC has. [`manual`] makes man
+//! pages of the command line and of the keys of the config.
 //!
 //! # Two processes and the hand-over
 //!
@@ -114,6 +115,7 @@ pub mod daemon;
 pub mod discover;
 pub mod draft;
 pub mod health;
+pub mod manual;
 pub mod model;
 pub mod observe;
 pub mod preview;

@@ -13,7 +13,7 @@ use super::secret_files::SecretFiles;
 use super::settings::{Settings, probes};
 use super::start::host_facts;
 use crate::config::{
-    self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Severity, Sources, Texts,
+    self, Complaints, Config, CredentialsConfig, Environment, Loaded, RedactedConfig, Severity, Sources, Texts, keys,
     last_good,
 };
 use crate::model::shown::complaint_in_a_line;
@@ -210,16 +210,16 @@ pub(super) fn refusal(complaints: &[String]) -> EventKind {
     EventKind::ConfigRefused { complaints: complaints.len(), first }
 }
 
-/// Folders in which stages are at work can't be moved under them. The key, if one changed.
+/// The first of the keys that can't change while the agent runs, if one did.
 fn needs_restart(running: &Config, new: &Config, all_in_one: bool) -> Option<&'static str> {
     let changed = [
-        ("host.state_dir", running.host.state_dir != new.host.state_dir),
-        ("host.run_dir", running.host.run_dir != new.host.run_dir),
-        ("hosts.run_dir", running.hosts.run_dir != new.hosts.run_dir),
+        running.host.state_dir != new.host.state_dir,
+        running.host.run_dir != new.host.run_dir,
+        running.hosts.run_dir != new.hosts.run_dir,
         // A writer that is a process of its own locks another folder itself.
-        ("hosts.state_dir", all_in_one && running.hosts.state_dir != new.hosts.state_dir),
-        ("log.target", running.log.target != new.log.target),
-        ("log.format", running.log.format != new.log.format),
+        all_in_one && running.hosts.state_dir != new.hosts.state_dir,
+        running.log.target != new.log.target,
+        running.log.format != new.log.format,
     ];
-    changed.iter().find(|(_, changed)| *changed).map(|(key, _)| *key)
+    keys::AT_RESTART.into_iter().zip(changed).find(|(_, changed)| *changed).map(|(key, _)| key)
 }

@@ -15,6 +15,17 @@ pub(super) enum Exit {
 }
 
 impl Exit {
+    /// What each code means, for `--help` and the manual.
+    pub(super) const MEANINGS: [(u8, &str); 7] = [
+        (Self::Fine as u8, "fine"),
+        (Self::No as u8, "the answer is no"),
+        (Self::Usage as u8, "usage"),
+        (Self::Unavailable as u8, "unavailable"),
+        (Self::Internal as u8, "internal fault"),
+        (Self::Permission as u8, "permission"),
+        (Self::Config as u8, "config"),
+    ];
+
     /// How a command of ours that ran elsewhere ended.
     pub(super) fn from_code(code: i32) -> Self {
         let all =
@@ -33,6 +44,12 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
+}
+
+/// All codes in a sentence.
+pub(super) fn help() -> String {
+    let codes = Exit::MEANINGS.map(|(code, meaning)| format!("{code} {meaning}"));
+    format!("Exit codes: {}.", codes.join(", "))
 }
 
 /// Why a command could not answer.

@@ -1,10 +1,12 @@
 //! The commands: one file each. A command gathers, calls the rooms and prints; it holds no rule and renders little.
 
 mod check;
+mod completions;
 mod discover;
 mod exit;
 mod hosts;
 mod init;
+mod man;
 mod once;
 mod output;
 mod plan;
@@ -36,8 +38,7 @@ const AS_AGENT: &str = "Run as root it becomes the user privatelinkd first, with
 /// Keeps names on this host pointing at healthy PrivateLink endpoint addresses.
 #[derive(Debug, Parser)]
 #[command(name = "privatelinkd", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 fine, 1 the answer is no, 2 usage, 69 unavailable, 70 internal fault, \
-                        77 permission, 78 config.")]
+#[command(after_help = exit::help())]
 struct Cli {
     /// The main config file; drop-ins are read from conf.d/ beside it.
     #[arg(long, global = true, value_name = "PATH", default_value = "/etc/privatelinkd/config.toml")]
@@ -80,6 +81,12 @@ enum Command {
     Route(route::Command),
     /// Run the agent in the foreground; SIGHUP loads the config again, SIGTERM ends it.
     Run(run::Args),
+    /// Print a script with which a shell completes commands and options.
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Args),
+    /// Print a page of the manual, or write all of them.
+    #[command(after_help = man::HELP)]
+    Man(man::Args),
 }
 
 impl ValueEnum for LogLevel {
@@ -119,6 +126,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log),
         Command::Route(command) => route::main(&command, &config),
+        Command::Completions(args) => completions::main(&args),
+        Command::Man(args) => man::main(&args),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -237,6 +237,10 @@ pub(crate) const SECRET_FILES: &[&str] = &[
     "endpoint.probe.token_file",
 ];
 
+/// Keys whose change takes a restart of the agent: folders in which stages are at work can't be moved under them.
+pub const AT_RESTART: [&str; 6] =
+    ["host.state_dir", "host.run_dir", "hosts.run_dir", "hosts.state_dir", "log.target", "log.format"];
+
 /// True for a key that names a file with a secret, read with the config or at each use: people write the secret itself
 /// there.
 pub(crate) fn names_a_secret_file(path: &str) -> bool {

@@ -202,6 +202,7 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "cloud::*", "discover", "probe", "draft::*"],
         "a config is drafted of what the API and the ports say, before there is any stage",
     ),
+    pure("manual", &["config"], "a page is a function of what it is about"),
     pure("draft::findings", &["model", "cloud::privatelink::record"], "what was seen of an endpoint is a value"),
     pure(
         "draft::recognise",
@@ -258,6 +259,7 @@ pub(super) const ROOMS: &[Room] = &[
             "observe::*",
             "preview::*",
             "draft::*",
+            "manual",
             "daemon::*",
             "daemon::hosts_writer",
             "agent",
