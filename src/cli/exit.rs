@@ -19,11 +19,11 @@ impl Exit {
     pub(super) const MEANINGS: [(u8, &str); 7] = [
         (Self::Fine as u8, "fine"),
         (Self::No as u8, "the answer is no"),
-        (Self::Usage as u8, "usage"),
-        (Self::Unavailable as u8, "unavailable"),
-        (Self::Internal as u8, "internal fault"),
-        (Self::Permission as u8, "permission"),
-        (Self::Config as u8, "config"),
+        (Self::Usage as u8, "the command line is wrong"),
+        (Self::Unavailable as u8, "whoever was asked does not answer"),
+        (Self::Internal as u8, "a fault of privatelinkd itself"),
+        (Self::Permission as u8, "permission is missing"),
+        (Self::Config as u8, "the configuration is wrong"),
     ];
 
     /// How a command of ours that ran elsewhere ended.

@@ -1,6 +1,6 @@
 //! The pages of the program and of each command, of the one definition of the command line.
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_mangen::Man;
 use roff::{Roff, bold, italic, roman};
 
@@ -10,7 +10,10 @@ use super::page::{MANUAL, OTHERS, Page, SOURCE, assemble, heading, paragraphs, s
 const SECTION: u8 = 8;
 
 /// What the program's own page says beside what `--help` does.
-const ABOUT: &str = "
+const ABOUT: &str = "\
+Applications reach a database through a PrivateLink endpoint, which has an address in each zone. `privatelinkd` keeps \
+the names of such endpoints on this host on addresses that answer, never takes the last one away, and tells why.
+
 Two services do the work. The agent, `privatelinkd.service`, runs `privatelinkd run`: it finds the addresses of the \
 endpoints that the configuration names, probes each of them, and decides where each name leads. The hosts writer, \
 `privatelinkd-hosts.service`, runs `privatelinkd hosts run` and keeps the names in `/etc/hosts`. A third, \
@@ -75,7 +78,7 @@ fn parents(command: &Command) -> Vec<String> {
 }
 
 fn page(command: &Command, exits: &[(u8, &str)], parents: &[String]) -> Page {
-    let name = name(command);
+    let (name, main) = (name(command), parents.is_empty());
     let man = Man::new(command.clone())
         .title(name.to_uppercase())
         .section(SECTION.to_string())
@@ -89,24 +92,12 @@ fn page(command: &Command, exits: &[(u8, &str)], parents: &[String]) -> Page {
         let _ = render(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let main = parents.is_empty();
-    let mut parts = vec![
-        own(&|out| man.render_name_section(out)),
-        own(&|out| man.render_synopsis_section(out)),
-        own(&|out| man.render_description_section(out)),
-    ];
-    let mut more = Roff::new();
-    match command.get_after_help() {
-        _ if main => paragraphs(&mut more, ABOUT),
-        Some(text) => {
-            more.control("PP", []);
-            paragraphs(&mut more, &text.to_string());
-        }
-        None => {}
-    }
-    commands(&mut more, command);
-    parts.push(more.render());
-    parts.push(own(&|out| man.render_options_section(out)));
+    let mut begin = Roff::new();
+    synopsis(&mut begin, command, main);
+    heading(&mut begin, "DESCRIPTION");
+    let description = description(command, main);
+    paragraphs(&mut begin, &description);
+    commands(&mut begin, command);
     let mut end = Roff::new();
     exit_status(&mut end, exits);
     if main {
@@ -114,9 +105,64 @@ fn page(command: &Command, exits: &[(u8, &str)], parents: &[String]) -> Page {
         table(&mut end, "FILES", &FILES);
     }
     see_also(&mut end, &others(command, parents));
-    parts.push(end.render());
+    let names = own(&|out| man.render_name_section(out));
+    let parts = [names, begin.render(), own(&|out| man.render_options_section(out)), end.render()];
     let text = assemble(&own(&|out| man.render_title(out)), &parts);
     Page { name, section: SECTION, text }
+}
+
+/// The same command, but the words that an option takes stand in its description: as a list, as the pages' maker would
+/// show them, they are longer than all else.
+pub(super) fn told(command: Command) -> Command {
+    let with_words = |arg: Arg| {
+        let words: Vec<String> = arg.get_possible_values().iter().map(|word| word.get_name().to_owned()).collect();
+        match arg.get_help() {
+            Some(help) if arg.get_action().takes_values() && !words.is_empty() => {
+                let help = format!("{help}: {}", words.join(", "));
+                arg.help(help).hide_possible_values(true)
+            }
+            _ => arg,
+        }
+    };
+    command.mut_args(with_words).mut_subcommands(told)
+}
+
+/// How the command is called. That each takes `--help` is said among its options.
+fn synopsis(roff: &mut Roff, command: &Command, main: bool) {
+    heading(roff, "SYNOPSIS");
+    let mut line = vec![bold(command.get_bin_name().unwrap_or_default())];
+    let told = |arg: &&Arg| !arg.is_hide_set() && (main || arg.get_id() != "help");
+    let (places, options): (Vec<_>, Vec<_>) = command.get_arguments().filter(told).partition(|arg| arg.is_positional());
+    for arg in options.into_iter().chain(places) {
+        let (open, close) = if arg.is_required_set() { ("", "") } else { ("[", "]") };
+        line.push(roman(format!(" {open}")));
+        let value = arg.get_value_names().unwrap_or_default().join(" ");
+        match arg.get_long() {
+            Some(long) if arg.get_action().takes_values() => {
+                line.extend([bold(format!("--{long}")), roman(" "), italic(value)]);
+            }
+            Some(long) => line.push(bold(format!("--{long}"))),
+            None => line.push(italic(value)),
+        }
+        let many = arg.get_num_args().is_some_and(|many| many.max_values() > 1);
+        line.push(roman(format!("{}{close}", if many { " ..." } else { "" })));
+    }
+    if command.has_subcommands() {
+        line.extend([roman(" "), italic("COMMAND"), roman(" ...")]);
+    }
+    roff.text(line);
+}
+
+/// What the command does, and what its `--help` says at the end.
+fn description(command: &Command, main: bool) -> String {
+    if main {
+        return ABOUT.to_owned();
+    }
+    let about = command.get_long_about().or_else(|| command.get_about()).map(ToString::to_string).unwrap_or_default();
+    match command.get_after_help() {
+        Some(more) => format!("{about}.\n\n{more}"),
+        None => format!("{about}."),
+    }
 }
 
 /// The commands below this one, each with the first words of its page.
@@ -139,9 +185,14 @@ fn commands(roff: &mut Roff, command: &Command) {
 
 fn exit_status(roff: &mut Roff, exits: &[(u8, &str)]) {
     heading(roff, "EXIT STATUS");
-    for (code, meaning) in exits {
+    for (at, (code, meaning)) in exits.iter().enumerate() {
         roff.control("TP", ["6"]).text([bold(code.to_string())]).text([roman(*meaning)]);
+        if at == 0 {
+            // Without empty lines between the others.
+            roff.control("PD", ["0"]);
+        }
     }
+    roff.control("PD", []);
 }
 
 fn table(roff: &mut Roff, title: &str, rows: &[(&str, &str)]) {

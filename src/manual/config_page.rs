@@ -37,15 +37,35 @@ These keys take a restart of the agent, and a reload says so:";
 const SECRETS: &str = "\
 No secret stands in the configuration itself. A file with one must be owned by root or by the user of the service, \
 and be closed to others: mode 0640 or less. One that is written anew is noticed without a reload. These keys name such \
-files, as `headers` may with { file = PATH }:";
+files, as `headers` of a probe may:";
 
 const WRITER: &str = "\
 The hosts writer, which runs as root, takes the configuration only from files that nobody but root can change. It needs \
 just these keys, and goes by its last good ones if there is a complaint about one of them; a complaint about another \
 is none of its business:";
 
-/// One of the commented examples, as the packages install it.
-const EXAMPLE: &str = include_str!("../../config/examples/https.toml");
+const EXAMPLE: &str = "\
+[[endpoint]]
+name = \"orders\"
+# Its addresses are found through the API of the cloud.
+id = \"ep-bp1i2x3y4z5a6b7c8d9e\"
+private_dns = [\"gw-orders.cloud.taosdata.com\"]
+probe = { kind = \"tdengine\" }
+
+[[endpoint]]
+name = \"ledger\"
+# Its addresses are these.
+addresses.cn-hangzhou-h = \"10.0.1.16\"
+addresses.cn-hangzhou-i = \"10.0.2.16\"
+private_dns = [\"ledger-db.example.com\"]
+
+[endpoint.probe]
+kind = \"matrixone\"
+interval = \"10s\"
+
+[steering]
+prefer = \"local_zone\"
+";
 
 pub(super) fn page() -> Page {
     let mut title = Roff::new();
@@ -72,13 +92,8 @@ pub(super) fn page() -> Page {
     heading(&mut roff, "EXAMPLE");
     example(&mut roff, EXAMPLE);
     let others = OTHERS.iter().filter(|(name, _)| *name != NAME).map(|(name, section)| ((*name).to_owned(), *section));
-    see_also(
-        &mut roff,
-        &[("privatelinkd".to_owned(), 8), ("privatelinkd-check".to_owned(), 8)]
-            .into_iter()
-            .chain(others)
-            .collect::<Vec<_>>(),
-    );
+    let commands = ["privatelinkd", "privatelinkd-check"].map(|name| (name.to_owned(), 8));
+    see_also(&mut roff, &commands.into_iter().chain(others).collect::<Vec<_>>());
     Page { name: NAME.to_owned(), section: SECTION, text: assemble(&title.render(), &[roff.render()]) }
 }
 
@@ -125,9 +140,10 @@ fn words(group: &Group) -> String {
         kind[..1].make_ascii_uppercase();
         words = without(&words, &format!("{kind}."));
         words = without(&words, &format!("{}.", row.kind));
-        if row.default.is_none() {
-            words = without(&words, "No default.");
-        }
+        words = match row.default {
+            Some(default) => without(&words, &format!("{kind}; the default is none: {default}.")),
+            None => without(&words, "No default."),
+        };
     }
     for (path, name, _) in &group.keys {
         let owners = match path.strip_suffix(&format!(".{name}")) {

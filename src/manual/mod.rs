@@ -15,7 +15,7 @@ pub use page::Page;
 /// each means.
 #[must_use]
 pub fn pages(command: &Command, exits: &[(u8, &str)]) -> Vec<Page> {
-    let mut command = command.clone();
+    let mut command = command_page::told(command.clone());
     command.build();
     let mut pages = command_page::pages(&command, exits);
     pages.push(config_page::page());

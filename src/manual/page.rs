@@ -51,25 +51,28 @@ pub(super) fn heading(roff: &mut Roff, text: &str) {
     roff.control("SH", [text]);
 }
 
-/// Adds paragraphs. In each what stands in backquotes is bold, as are names of pages; a line that begins with two
+/// Adds paragraphs. In each what stands in backquotes is bold; a line that begins with two
 /// spaces is an example.
 pub(super) fn paragraphs(roff: &mut Roff, text: &str) {
     let mut shown = false;
-    for (at, line) in text.lines().enumerate() {
+    for line in text.lines() {
         let example = line.strip_prefix("  ");
         match (example.is_some(), shown) {
             (true, false) => {
                 roff.control("PP", []).control("RS", ["4"]).control("EX", []);
             }
             (false, true) => {
-                roff.control("EE", []).control("RE", []).control("PP", []);
+                roff.control("EE", []).control("RE", []);
+                if !line.is_empty() {
+                    roff.control("PP", []);
+                }
             }
             _ => {}
         }
         shown = example.is_some();
         match example {
             Some(example) => roff.text([roman(example)]),
-            None if line.is_empty() && at > 0 => roff.control("PP", []),
+            None if line.is_empty() => roff.control("PP", []),
             None => roff.text(marked(line)),
         };
     }
