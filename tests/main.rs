@@ -56,6 +56,7 @@ mod hosts_rig;
 mod hosts_writer;
 mod leaving;
 mod manual;
+mod manual_pages;
 mod observe_fixture;
 mod observe_metrics;
 mod observe_serve;

@@ -6,14 +6,14 @@ use clap_complete::shells::{Bash, Fish, Zsh};
 use super::exit::{Exit, Failed};
 use super::{Cli, output};
 
-/// Where the packages put each, which an admin without one does by hand.
+/// What `--help` says at its end.
 pub(super) const HELP: &str = "\
 Complete in this shell alone:
   source <(privatelinkd completions bash)
-For everybody; the packages have done so:
-  privatelinkd completions bash >/usr/share/bash-completion/completions/privatelinkd
-  privatelinkd completions zsh >/usr/local/share/zsh/site-functions/_privatelinkd
-  privatelinkd completions fish >/etc/fish/completions/privatelinkd.fish";
+For everybody the packages have put it where the shell looks; without them that is
+  bash: /etc/bash_completion.d/privatelinkd
+  zsh: /usr/local/share/zsh/site-functions/_privatelinkd
+  fish: /etc/fish/completions/privatelinkd.fish";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

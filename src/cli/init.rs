@@ -37,7 +37,7 @@ Run as root it asks as the user privatelinkd, with the credentials that the runn
 Print a config:
   privatelinkd init
 Write it beside the one that is there:
-  privatelinkd init --write --config /etc/privatelinkd/conf.d/endpoints.toml";
+  privatelinkd init --write --config /etc/privatelinkd/conf.d/new.toml";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -59,7 +59,7 @@ pub(super) fn paragraphs(roff: &mut Roff, text: &str) {
         let example = line.strip_prefix("  ");
         match (example.is_some(), shown) {
             (true, false) => {
-                roff.control("PP", []).control("RS", ["4"]).control("EX", []);
+                roff.control("PP", []).control("RS", ["2"]).control("EX", []);
             }
             (false, true) => {
                 roff.control("EE", []).control("RE", []);
