@@ -1,10 +1,10 @@
 //! `privatelinkd completions`
 
-use clap::{Command, CommandFactory as _, ValueEnum};
+use clap::{Command, ValueEnum};
 use clap_complete::shells::{Bash, Fish, Zsh};
 
 use super::exit::{Exit, Failed};
-use super::{Cli, output};
+use super::output;
 
 /// What `--help` says at its end.
 pub(super) const HELP: &str = "\
@@ -28,13 +28,16 @@ enum Shell {
     Fish,
 }
 
-pub(super) fn main(args: &Args) -> Result<Exit, Failed> {
-    let mut command = visible(&Cli::command());
+pub(super) fn main(args: &Args, command: &Command) -> Result<Exit, Failed> {
+    let mut command = visible(command);
     let (name, mut script) = (command.get_name().to_owned(), Vec::new());
     match args.shell {
         Shell::Bash => clap_complete::generate(Bash, &mut command, name, &mut script),
         Shell::Zsh => clap_complete::generate(Zsh, &mut command, name, &mut script),
-        Shell::Fish => clap_complete::generate(Fish, &mut command, name, &mut script),
+        Shell::Fish => {
+            clap_complete::generate(Fish, &mut command, name.as_str(), &mut script);
+            script.extend(fish_words(&command, &name).into_bytes());
+        }
     }
     output::print(&script)?;
     Ok(Exit::Fine)
@@ -53,4 +56,18 @@ fn visible(command: &Command) -> Command {
         Some(version) => shown.version(version.to_owned()),
         None => shown,
     }
+}
+
+/// What the maker of fish's script leaves out: the words that stand in the place of an argument without a name.
+fn fish_words(command: &Command, program: &str) -> String {
+    let words = |below: &Command| -> Vec<String> {
+        let values = below.get_positionals().flat_map(|arg| arg.get_possible_values());
+        values.map(|value| value.get_name().to_owned()).collect()
+    };
+    let line = |below: &Command| {
+        let (name, words) = (below.get_name(), words(below).join(" "));
+        let when = format!("__fish_{program}_using_subcommand {name}");
+        (!words.is_empty()).then(|| format!("complete -c {program} -n \"{when}\" -f -a \"{words}\"\n"))
+    };
+    command.get_subcommands().filter_map(line).collect()
 }

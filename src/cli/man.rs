@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
+use clap::Command;
 
 use super::exit::{Exit, Failed, io_exit};
-use super::{Cli, output};
+use super::output;
 use crate::manual::{self, Page};
 
 /// What `--help` says at its end.
@@ -26,21 +26,21 @@ pub(super) struct Args {
     all: Option<PathBuf>,
 }
 
-pub(super) fn main(args: &Args) -> Result<Exit, Failed> {
-    let pages = manual::pages(&Cli::command(), &Exit::MEANINGS);
+pub(super) fn main(args: &Args, command: &Command) -> Result<Exit, Failed> {
+    let pages = manual::pages(command, &Exit::MEANINGS);
     match &args.all {
         Some(folder) => write_all(&pages, folder)?,
-        None => output::print(chosen(&pages, &args.page)?.text.as_bytes())?,
+        None => output::print(chosen(&pages, command.get_name(), &args.page)?.text.as_bytes())?,
     }
     Ok(Exit::Fine)
 }
 
 /// The page that these words name: as `man` would be asked, or without the program's own name.
-fn chosen<'a>(pages: &'a [Page], words: &[String]) -> Result<&'a Page, Failed> {
-    let (own, name) = (Cli::command().get_name().to_owned(), words.join("-"));
-    let page = match name.as_str() {
-        "" => pages.iter().find(|page| page.name == own),
-        name => pages.iter().find(|page| page.name == name || page.name.strip_prefix(&format!("{own}-")) == Some(name)),
+fn chosen<'a>(pages: &'a [Page], program: &str, words: &[String]) -> Result<&'a Page, Failed> {
+    let words_of = |page: &Page| page.name.strip_prefix(&format!("{program}-")).map(str::to_owned);
+    let page = match words.join("-") {
+        none if none.is_empty() => pages.first(),
+        name => pages.iter().find(|page| page.name == name || words_of(page).as_ref() == Some(&name)),
     };
     page.ok_or_else(|| {
         let known: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();

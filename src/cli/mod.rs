@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValue;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::LogLevel;
 use crate::sys::privileges;
@@ -126,8 +126,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log),
         Command::Route(command) => route::main(&command, &config),
-        Command::Completions(args) => completions::main(&args),
-        Command::Man(args) => man::main(&args),
+        Command::Completions(args) => completions::main(&args, &Cli::command()),
+        Command::Man(args) => man::main(&args, &Cli::command()),
     };
     match result {
         Ok(exit) => exit.into(),

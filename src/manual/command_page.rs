@@ -71,9 +71,14 @@ fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-/// The names of the pages above a command's: `privatelinkd`, `privatelinkd-hosts`. Its own bin name has its words.
+/// As it is typed: `privatelinkd hosts apply`.
+fn typed(command: &Command) -> &str {
+    command.get_bin_name().unwrap_or_else(|| command.get_name())
+}
+
+/// The names of the pages above a command's: `privatelinkd`, `privatelinkd-hosts`.
 fn parents(command: &Command) -> Vec<String> {
-    let words: Vec<&str> = command.get_bin_name().unwrap_or_default().split(' ').collect();
+    let words: Vec<&str> = typed(command).split(' ').collect();
     (1..words.len()).map(|n| words[..n].join("-")).collect()
 }
 
@@ -130,7 +135,7 @@ pub(super) fn told(command: Command) -> Command {
 /// How the command is called. That each takes `--help` is said among its options.
 fn synopsis(roff: &mut Roff, command: &Command, main: bool) {
     heading(roff, "SYNOPSIS");
-    let mut line = vec![bold(command.get_bin_name().unwrap_or_default())];
+    let mut line = vec![bold(typed(command))];
     let told = |arg: &&Arg| !arg.is_hide_set() && (main || arg.get_id() != "help");
     let (places, options): (Vec<_>, Vec<_>) = command.get_arguments().filter(told).partition(|arg| arg.is_positional());
     for arg in options.into_iter().chain(places) {
@@ -174,8 +179,7 @@ fn commands(roff: &mut Roff, command: &Command) {
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         roff.control("TP", []);
         if below.get_name() == "help" {
-            let words = command.get_bin_name().unwrap_or_default();
-            roff.text([bold(format!("{words} help")), roman(" ["), italic("command"), roman("]")]);
+            roff.text([bold(format!("{} help", typed(command))), roman(" ["), italic("command"), roman("]")]);
         } else {
             roff.text([bold(name(below)), roman(format!("({SECTION})"))]);
         }

@@ -48,7 +48,7 @@ pub(super) fn assemble(title: &str, parts: &[String]) -> String {
 
 /// Adds a heading.
 pub(super) fn heading(roff: &mut Roff, text: &str) {
-    roff.control("SH", [text]);
+    roff.control("SH", text.split(' '));
 }
 
 /// Adds paragraphs. In each what stands in backquotes is bold; a line that begins with two
