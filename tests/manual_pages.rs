@@ -10,7 +10,7 @@ use std::time::Duration;
 use privatelinkd::config::{Loaded, from_texts, keys};
 use regex_lite::Regex;
 
-use crate::config_files::{ENDPOINT, environment, root};
+use crate::config_files::{ENDPOINT, environment};
 use crate::manual;
 
 /// Columns of a terminal.
