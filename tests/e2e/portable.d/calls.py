@@ -1,0 +1,56 @@
+"""Which system calls a traced run made, and which of them the list of portable.d/system_calls has."""
+
+import pathlib
+import re
+
+HERE = pathlib.Path(__file__).resolve().parent
+# Of Alibaba Cloud Linux 3, Anolis 8 and RHEL 8 the oldest.
+OLDEST = (4, 18)
+
+
+# Calls that do different things by an argument: what it is has a row of its own, such as `prctl:PR_SET_NAME`.
+ARGUMENTS = {
+    "setsockopt": r"[0-9]+, \w+, (\w+)",
+    "getsockopt": r"[0-9]+, \w+, (\w+)",
+    "prctl": r"(\w+)",
+    "fcntl": r"[0-9]+, (\w+)",
+    "ioctl": r"[0-9]+, (\w+)",
+    "madvise": r".*, (\w+)(?:\)| <unf)",
+}
+
+
+def number(version):
+    return tuple(int(part) for part in version.split("."))
+
+
+class Row:
+    def __init__(self, line):
+        name, version, *why = line.split(None, 2)
+        self.name, self.version, self.why = name, number(version), " ".join(why)
+
+
+def rows():
+    lines = (HERE / "system_calls").read_text().splitlines()
+    return {row.name: row for row in map(Row, (line for line in lines if line and not line.startswith("#")))}
+
+
+def newer(known):
+    """Those that the oldest kernel lacks."""
+    return sorted(name for name, row in known.items() if row.version > OLDEST and ":" not in name)
+
+
+def made(folder, program):
+    """{call or call:argument: the traces that have it} of the files that `strace -f -o` left, from where the program itself begins."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).glob("*.trace")):
+        begun = False
+        for line in path.read_text(errors="replace").splitlines():
+            call = re.match(r"[0-9]+ +(?:<\.\.\. )?([a-z_0-9]+)(?:\(| resumed)", line)
+            begun = begun or f'execve("{program}"' in line
+            if not (begun and call):
+                continue
+            found.setdefault(call[1], set()).add(path.stem)
+            argument = re.match(ARGUMENTS.get(call[1], "(?!)"), line[call.end():])
+            if argument:
+                found.setdefault(f"{call[1]}:{argument[1]}", set()).add(path.stem)
+    return found
