@@ -170,7 +170,7 @@ probe = {{ kind = "tcp", port = 5432 }}
             client.settimeout(5)
             client.sendto(struct.pack(">6H", 7, 256, 1, 0, 0, 0) + question, ("127.0.0.1", self.stub))
             reply = client.recv(4096)
-        records = re.findall(rb"\0\1\0\1....\0\4(....)", reply[12 + len(question):], re.S)
+        records = re.findall(rb"\x00\x01\x00\x01.{4}\x00\x04(.{4})", reply[12 + len(question):], re.S)
         return sorted(socket.inet_ntoa(record) for record in records)
 
     def stop(self):
