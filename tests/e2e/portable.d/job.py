@@ -160,8 +160,11 @@ probe = {{ kind = "tcp", port = 5432 }}
         try:
             until(f"{name} leads to {sorted(addresses)} in the hosts file", seen, seconds)
         except Failed as failed:
-            logs = "".join((self.root / f"{one}.log").read_text()[-1500:] for one in self.processes)
-            raise Failed(f"{failed}\n{logs}") from None
+            raise Failed(f"{failed}\n{self.logs()}") from None
+
+    def logs(self):
+        """The ends of both."""
+        return "\n".join((self.root / f"{one}.log").read_text()[-1500:] for one in ("writer", "agent"))
 
     def asked(self, name):
         """The addresses that the stub answers with."""
@@ -217,7 +220,7 @@ probe = {{ kind = "tcp", port = 5432 }}
         finally:
             codes = self.stop()
         if set(codes.values()) != {0}:
-            raise Failed(f"expected exit code 0 of both after SIGTERM, found {codes}")
+            raise Failed(f"expected exit code 0 of both after SIGTERM, found {codes}\n{self.logs()}")
 
     def well(self):
         try:
