@@ -18,7 +18,7 @@ make_venv() {
         python3 -m venv "$into/venv" >"$into/venv.log" 2>&1 || cant 'no module venv in this python3 (Debian: python3-venv)'
         "$into/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps \
             --requirement "$from/requirements.txt" >"$into/pip.log" 2>&1 ||
-            cant "the SDK can't be installed: $(tail -n 1 "$into/pip.log")"
+            cant "$from/requirements.txt can't be installed: $(tail -n 1 "$into/pip.log")"
         printf '%s\n' "$wanted" >"$into/made-for"
     fi
 }
