@@ -40,6 +40,14 @@ async fn check_says_what_is_wrong_and_what_is_in_force() {
 }
 
 #[tokio::test]
+async fn the_version_tells_the_commit_or_that_the_build_did_not_know_it() {
+    let said = Rig::new("").run(&["--version"]).await;
+    let revision = option_env!("PRIVATELINKD_REVISION").unwrap_or("unknown");
+    let expected = format!("privatelinkd {} (revision {revision})\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((said.code, said.out), (0, expected));
+}
+
+#[tokio::test]
 async fn a_wrong_command_line_is_told_apart_from_an_answer() {
     let rig = Rig::new("");
     for (arguments, code, says) in [
