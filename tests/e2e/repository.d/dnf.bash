@@ -62,7 +62,7 @@ dnf_refuses() {
 dnf_refuses_changed_signed() {
     changed
     sed -i 's,<revision>.*</revision>,<revision>1</revision>,' "$work/changed/dnf/repodata/repomd.xml"
-    dnf_refuses 'GPG verification is enabled, but GPG signature'
+    dnf_refuses 'Bad GPG signature'
 }
 
 dnf_refuses_changed_index() {
@@ -74,7 +74,7 @@ dnf_refuses_changed_index() {
 dnf_refuses_changed_rpm() {
     changed
     spoil "$work/changed/dnf/"privatelinkd-*.rpm
-    dnf_refuses 'checksum\|Checksum'
+    dnf_refuses 'GPG check FAILED\|checksum'
 }
 
 # With an index of ours that has it.
@@ -89,7 +89,7 @@ dnf_refuses_unsigned() {
 dnf_refuses_stranger() {
     rm -rf "$work/changed"
     packaging/repo --key "$theirs" "$work/changed" "$rpm"
-    dnf_refuses 'GPG'
+    dnf_refuses 'GPG signature verification error'
 }
 
 rpm_signature_holds() {
