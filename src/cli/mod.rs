@@ -20,11 +20,13 @@ mod status_client;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::builder::PossibleValue;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::model::LogLevel;
+use crate::observe::Build;
 use crate::sys::privileges;
 use exit::{Exit, Failed};
 
@@ -35,9 +37,15 @@ const EVERYWHERE: &str = "Options of every command";
 const AS_AGENT: &str = "Run as root it becomes the user privatelinkd first, with the credentials that the running agent \
                         was started with: it sees what the agent sees. What the agent knows is shown beside it.";
 
+/// What `--version` says after the name: `0.1.0 (revision 0123456789ab)`.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let Build { version, revision } = Build::THIS;
+    format!("{version} (revision {revision})")
+});
+
 /// Keeps names on this host pointing at healthy PrivateLink endpoint addresses.
 #[derive(Debug, Parser)]
-#[command(name = "privatelinkd", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "privatelinkd", version = VERSION.as_str(), max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = exit::help())]
 struct Cli {
     /// The main config file; drop-ins are read from conf.d/ beside it.

@@ -96,7 +96,10 @@ rpm_signature_holds() {
     mkdir "$work/rpmdb"
     rpmkeys --dbpath "$work/rpmdb" --import "$repository/privatelinkd.asc"
     rpmkeys --dbpath "$work/rpmdb" --checksig "$repository/dnf/"privatelinkd-*.rpm | grep 'digests signatures OK$'
-    ! rpmkeys --dbpath "$work/rpmdb" --checksig "$rpm" | grep signatures
+    if rpmkeys --dbpath "$work/rpmdb" --checksig "$rpm" | grep signatures; then
+        echo 'what was given had a signature already'
+        return 1
+    fi
     gpg --batch --verify "$repository/dnf/repodata/repomd.xml.asc" "$repository/dnf/repodata/repomd.xml"
 }
 
