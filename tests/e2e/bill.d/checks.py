@@ -1,4 +1,7 @@
-"""Checks of a bill of materials: checks.py CHECK BILL SECTION PROGRAM [OTHER]. Exit code 0: it holds; else says what not."""
+"""Checks of a bill of materials: checks.py CHECK BILL SECTION PROGRAM [OTHER].
+
+Exit code 0: it holds; else it says what does not.
+"""
 import json
 import re
 import sys

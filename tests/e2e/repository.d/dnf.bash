@@ -105,6 +105,10 @@ rpm_signature_holds() {
 
 check_dnf() {
     check 'rpm and its index are signed by our key' rpm_signature_holds
+    if [ "$EUID" -ne 0 ]; then
+        echo 'skipped: dnf installs it, and refuses what was changed: only root can run dnf'
+        return
+    fi
     check 'dnf installs it' dnf_takes_it
     check 'dnf refuses a signed file that was changed' dnf_refuses_changed_signed
     check 'dnf refuses an index that was changed' dnf_refuses_changed_index
