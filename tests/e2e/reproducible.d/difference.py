@@ -46,8 +46,10 @@ def compare_files(one, other, name):
         return None
     at = next((at for at, (a, b) in enumerate(zip(left, right)) if a != b), min(len(left), len(right)))
     where = f"{name} differs first at byte {at} (sizes {len(left)} and {len(right)})"
-    if left[:5] == b"\x7fELF\x02" and len(left) > at:
-        return f"{where}, section {section(left, at)}: {left[at:at + 32]!r} and {right[at:at + 32]!r}"
+    if b"\0" in left:
+        if left[:5] == b"\x7fELF\x02" and len(left) > at:
+            where += f", section {section(left, at)}"
+        return f"{where}: {left[at:at + 32]!r} and {right[at:at + 32]!r}"
     line = left.count(b"\n", 0, at)
     lines = [text.split(b"\n")[line][:200] if text.count(b"\n") >= line else b"" for text in (left, right)]
     return f"{where}, line {line + 1}: {lines[0]!r} and {lines[1]!r}"
