@@ -212,14 +212,15 @@ pub(super) fn refusal(complaints: &[String]) -> EventKind {
 
 /// The first of the keys that can't change while the agent runs, if one did.
 fn needs_restart(running: &Config, new: &Config, all_in_one: bool) -> Option<&'static str> {
+    let [state_dir, run_dir, hosts_run_dir, hosts_state_dir, target, format] = keys::AT_RESTART;
     let changed = [
-        running.host.state_dir != new.host.state_dir,
-        running.host.run_dir != new.host.run_dir,
-        running.hosts.run_dir != new.hosts.run_dir,
+        (state_dir, running.host.state_dir != new.host.state_dir),
+        (run_dir, running.host.run_dir != new.host.run_dir),
+        (hosts_run_dir, running.hosts.run_dir != new.hosts.run_dir),
         // A writer that is a process of its own locks another folder itself.
-        all_in_one && running.hosts.state_dir != new.hosts.state_dir,
-        running.log.target != new.log.target,
-        running.log.format != new.log.format,
+        (hosts_state_dir, all_in_one && running.hosts.state_dir != new.hosts.state_dir),
+        (target, running.log.target != new.log.target),
+        (format, running.log.format != new.log.format),
     ];
-    keys::AT_RESTART.into_iter().zip(changed).find(|(_, changed)| *changed).map(|(key, _)| key)
+    changed.into_iter().find(|(_, changed)| *changed).map(|(key, _)| key)
 }
