@@ -34,6 +34,7 @@ mod config_fuzz;
 mod config_last_good;
 mod config_probes;
 mod config_secrets;
+mod config_systemd_credentials;
 mod config_writer;
 mod connection_control;
 mod database_load;

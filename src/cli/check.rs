@@ -35,7 +35,7 @@ struct CheckOutput<'a> {
 
 pub(super) fn main(args: &Args, config: &Path) -> Result<Exit, Failed> {
     let path = args.path.as_deref().unwrap_or(config);
-    let loaded = config::load(path, &Environment::for_agent());
+    let loaded = config::load(path, &Environment::for_check());
     let (ok, complaints, effective) = match &loaded {
         Ok(l) => (true, Complaints { complaints: l.warnings.clone(), omitted: 0 }, Some(&l.effective)),
         Err(c) => (false, c.clone(), None),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -25,6 +25,32 @@ pub struct Environment {
     pub keeper: Option<u32>,
     /// Whether the configuration is meant for the services, and not for the user we run as: they take root's alone.
     pub is_for_services: bool,
+    /// Where the secrets are that the configuration calls `credential:NAME`.
+    pub credentials: CredentialFolder,
+}
+
+/// Where systemd has put what `LoadCredential=` and its like give the service (systemd.exec(5), "Credentials").
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CredentialFolder {
+    /// systemd gave this process none.
+    #[default]
+    None,
+    /// It is this process's own: `$CREDENTIALS_DIRECTORY`.
+    Own(PathBuf),
+    /// Who judges is not the service: that of the service as it runs now, if it runs and has one. What is not to be
+    /// seen there is no fault of the configuration.
+    OfTheService(Option<PathBuf>),
+}
+
+impl CredentialFolder {
+    /// The folder, where there is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::None => None,
+            Self::Own(folder) => Some(folder),
+            Self::OfTheService(folder) => folder.as_deref(),
+        }
+    }
 }
 
 /// The name of the user that the agent runs as under systemd (sysusers.d).

@@ -32,7 +32,7 @@ enum Holds {
 
 fn holds(key: &Key) -> Holds {
     match key.kind {
-        "an absolute path" => Holds::Path,
+        "an absolute path" | "an absolute path or \"credential:NAME\"" => Holds::Path,
         "a user's name" | "a regular expression" => Holds::Words,
         "a statement" => Holds::Statement,
         "a string" | "an external id" => Holds::Text,
@@ -71,6 +71,22 @@ pub(crate) fn secret_parts(path: &str, kind: Option<&str>, text: &str) -> Secret
 /// True if a text can be shown because it says where a secret is, not what it is.
 pub(crate) fn names_a_place(text: &str) -> bool {
     text.starts_with('/') || text.starts_with("./") || text.starts_with("../")
+}
+
+/// True if a text that stands for a secret can be shown, because it says where the secret is: a path, or the name of one
+/// of systemd's credentials.
+pub(crate) fn names_a_secret(text: &str) -> bool {
+    names_a_place(text) || matches!(credential(text), Some(Some(_)))
+}
+
+/// What follows `credential:`, if the text begins so: the name of a credential, or `None` for what can't be one. A name
+/// is a file's in one folder, so nothing in it may lead elsewhere.
+pub(crate) fn credential(text: &str) -> Option<Option<&str>> {
+    const LONGEST: usize = 128;
+    let name = text.strip_prefix("credential:")?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
+    let good = (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_plain) && name != "." && name != "..";
+    Some(good.then_some(name))
 }
 
 /// A list or an object.

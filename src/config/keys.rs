@@ -48,6 +48,7 @@ const HOST_NAME: &str = "a host name";
 const HOST_NAMES: &str = "a list of host names";
 const HTTPS_ORIGIN: &str = "an https URL without a path";
 const PATH: &str = "an absolute path";
+const SECRET: &str = "an absolute path or \"credential:NAME\"";
 const RESOLVERS: &str = "a list of addresses, with or without a port";
 const PREFER: &str = "\"any\" or \"local_zone\"";
 const ANSWERS: &str = "\"all\" or \"one\"";
@@ -81,8 +82,8 @@ pub const KEYS: &[Key] = &[
         "Who gives the keys; auto is the official chain.",
     ),
     bare("cloud.credentials.access_key_id", "an AccessKey id", "The AccessKey's id."),
-    bare("cloud.credentials.access_key_secret_file", PATH, "The file with the AccessKey's secret."),
-    bare("cloud.credentials.security_token_file", PATH, "The file with the token of temporary keys."),
+    bare("cloud.credentials.access_key_secret_file", SECRET, "The file with the AccessKey's secret."),
+    bare("cloud.credentials.security_token_file", SECRET, "The file with the token of temporary keys."),
     bare("cloud.credentials.role_arn", "the ARN of a role", "The role to take on."),
     bare("cloud.credentials.role_session_name", "a session name", "The session's name in the audit log."),
     key("cloud.credentials.duration", DURATION, r#""1h""#, "How long a session of the role lasts."),
@@ -90,7 +91,7 @@ pub const KEYS: &[Key] = &[
     bare("cloud.credentials.external_id", "an external id", "What the role's trust policy may ask for."),
     bare("cloud.credentials.sts_endpoint", HTTPS_ORIGIN, "STS; by default the SDK's rule."),
     bare("cloud.credentials.oidc_provider_arn", "the ARN of an OIDC provider", "Whose token proves who asks."),
-    bare("cloud.credentials.oidc_token_file", PATH, "The token, read anew at every refresh."),
+    bare("cloud.credentials.oidc_token_file", SECRET, "The token, read anew at every refresh."),
     bare("cloud.credentials.file", PATH, "The file of profiles."),
     bare("cloud.credentials.profile", "the name of a profile", "Which profile of the file."),
     bare("cloud.credentials.role_name", "the name of a role", "The instance's role; looked up if absent."),
@@ -146,8 +147,8 @@ pub const KEYS: &[Key] = &[
     ),
     key("endpoint.probe.deep_timeout", DURATION, r#""15s""#, "Deadline of one deep check."),
     bare("endpoint.probe.user", "a user's name", "Who logs in."),
-    bare("endpoint.probe.password_file", PATH, "The file with its password."),
-    bare("endpoint.probe.token_file", PATH, "The file with TDengine's cloud token."),
+    bare("endpoint.probe.password_file", SECRET, "The file with its password."),
+    bare("endpoint.probe.token_file", SECRET, "The file with TDengine's cloud token."),
     key(
         "endpoint.probe.tls",
         "a word",

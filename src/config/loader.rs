@@ -6,14 +6,14 @@ mod files;
 mod writer;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::files::ConfigFiles;
 pub use self::writer::{LoadedWriter, load_writer};
 use super::check::{self, Checked, World, file_ownership};
 use super::complaint::{Complaint, Complaints};
 use super::effective::Effective;
-use super::facts::{Environment, FileOwnership, SERVICE_USER, ServiceUser};
+use super::facts::{CredentialFolder, Environment, FileOwnership, SERVICE_USER, ServiceUser};
 use super::findings::{Finding, Findings};
 use super::merge::{Flaws, Merged};
 use super::redacted_config::RedactedConfig;
@@ -22,6 +22,9 @@ use super::source_text::{SourceText, Texts};
 use super::sources::Sources;
 use super::types::{Config, Folders};
 use crate::sys::identity;
+
+/// Where systemd puts the credentials of the agent's service while it runs.
+const CREDENTIALS_OF_THE_SERVICE: &str = "/run/credentials/privatelinkd.service";
 
 /// A configuration that holds, and where it came from.
 #[derive(Debug, Clone)]
@@ -59,7 +62,22 @@ impl Environment {
         // Beside the service user's agent there is root's hosts writer, which obeys root alone.
         let keeper = user.filter(|user| user.uid == own).map(|_| 0);
         let is_for_services = user.is_some_and(|user| user.uid != own) && own != 0;
-        Self { trusted_uids, service, keeper, is_for_services, ..Self::for_writer() }
+        let given = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let credentials = given.map_or(CredentialFolder::None, CredentialFolder::Own);
+        Self { trusted_uids, service, keeper, is_for_services, credentials, ..Self::for_writer() }
+    }
+
+    /// As [`Environment::for_agent`], for who only asks whether the configuration holds: outside of the service, what
+    /// systemd gives the service alone can't be seen, and is no fault.
+    #[must_use]
+    pub fn for_check() -> Self {
+        let environment = Self::for_agent();
+        if environment.credentials != CredentialFolder::None {
+            return environment;
+        }
+        let of_service = Path::new(CREDENTIALS_OF_THE_SERVICE);
+        let credentials = CredentialFolder::OfTheService(of_service.is_dir().then(|| of_service.to_owned()));
+        Self { credentials, ..environment }
     }
 
     /// What [`load_writer`] needs, who reads no secret: this machine's host name.
@@ -165,7 +183,7 @@ pub(super) fn judge(
     let documents = &texts.documents;
     let Merged { tree, flaws, hidden } = Merged::from_texts(documents);
     let kept = RedactedConfig::new(&tree);
-    let facts = files::gather(&tree, &mut sources);
+    let facts = files::gather(&tree, environment.credentials.path(), &mut sources);
     let world = World { environment, facts: Some(&facts), left_out: was_kept.then_some(&texts.left_out) };
     let Checked { config, effective, findings, without } = check::check(tree, documents, world);
     let (config, complaints) = conclude(config, findings, documents, flaws, &hidden);

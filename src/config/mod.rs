@@ -34,7 +34,7 @@ mod types;
 pub use complaint::{Complaint, Complaints, Severity};
 pub use credentials::{AccessKeyConfig, BaseConfig, CredentialsConfig, OidcRoleConfig, ProfileConfig, RoleConfig};
 pub use effective::{Effective, EffectiveValue};
-pub use facts::{Environment, SERVICE_USER, ServiceUser};
+pub use facts::{CredentialFolder, Environment, SERVICE_USER, ServiceUser};
 pub use loader::{Loaded, LoadedWriter, folders, from_texts, from_toml, load, load_what_exists, load_writer};
 pub use own_domains::OwnDomains;
 pub use redacted_config::RedactedConfig;

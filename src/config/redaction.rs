@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::complaint::Complaints;
 use super::harmless;
-use super::holds::{self, HEADERS, names_a_place};
+use super::holds::{self, HEADERS, names_a_secret};
 use super::keys::{self, join};
 use super::raw::{Hidden, Node, Origin, Value};
 use super::source_text::SourceText;
@@ -140,7 +140,7 @@ impl Marker<'_> {
     }
 
     fn hide_unless_a_place(&mut self, node: &mut Node) {
-        if !node.text().is_some_and(names_a_place) {
+        if !node.text().is_some_and(names_a_secret) {
             self.hide(node);
         }
     }

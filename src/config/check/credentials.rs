@@ -104,7 +104,8 @@ fn oidc_role(section: &mut Section<'_>) -> Option<OidcRoleConfig> {
     let provider_arn = section.optional("oidc_provider_arn", |n| {
         self::arn(n, ":oidc-provider/", "the ARN of an OIDC provider, \"acs:ram::ACCOUNT:oidc-provider/NAME\"")
     });
-    let token_file = section.optional("oidc_token_file", read::path);
+    let world = section.context.world;
+    let token_file = section.optional("oidc_token_file", |n| secret::place(n, world));
     let role = role(section);
     Some(OidcRoleConfig { arn: arn?, provider_arn: provider_arn?, token_file: token_file?, role: role? })
 }

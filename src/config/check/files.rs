@@ -48,6 +48,18 @@ pub(super) fn secret(path: PathBuf, node: &Node, world: World<'_>) -> Read<FileS
     }
 }
 
+/// What systemd gave the service: its folder lets nobody in but root and the service, whatever the modes in it are.
+pub(super) fn credential(path: PathBuf, node: &Node, world: World<'_>) -> Read<FileSecret> {
+    let file = regular(&path, node, world)?;
+    match content(file) {
+        Ok(secret) => Ok(FileSecret { secret, written: file.modified, path }),
+        Err(found) => {
+            let found = format!("{found} in {}", quote_path(&path));
+            Err(vec![Bad::found_at(&node.at, "one line of printable ASCII in the credential", found)])
+        }
+    }
+}
+
 fn content(file: &RegularFile) -> Result<Secret, &'static str> {
     match std::str::from_utf8(&file.content).map_err(|_| "bytes that are no text")?.trim() {
         "" => Err("nothing"),

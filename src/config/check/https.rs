@@ -3,7 +3,7 @@
 use super::context::{Bad, Read, World, values};
 use super::section::Section;
 use super::tls::NameFallback;
-use super::{files, read, secret, tls};
+use super::{read, secret, tls};
 use crate::config::raw::{Node, Value, shown_name, toml_key};
 use crate::config::source_text::plain;
 use crate::model::{HeaderValue, HttpsSpec, Secret};
@@ -126,7 +126,9 @@ fn header_value(node: &Node, world: World<'_>) -> Read<HeaderValue> {
 
 fn plain_value(text: &str, node: &Node) -> Read<HeaderValue> {
     if text.starts_with("credential:") {
-        return Err(vec![secret::credential(node, FORM)]);
+        return Err(vec![
+            secret::hidden(FORM, node).help("a credential is named in a table: { file = \"credential:NAME\" }"),
+        ]);
     }
     let clean = text.bytes().all(|b| matches!(b, 0x20..=0x7e | b'\t')) && text.trim() == text;
     if clean && text.len() <= LONGEST_VALUE {
@@ -148,7 +150,7 @@ fn secret_value(node: &Node, world: World<'_>) -> Read<Secret> {
         }
     }
     let place = file.ok_or_else(|| vec![secret::hidden("{ file = \"/path\" }", node)]);
-    match place.and_then(|file| files::secret(secret::place(file, FORM)?, file, world)) {
+    match place.and_then(|file| secret::file(file, world)) {
         Ok(file) if complaints.is_empty() => return Ok(file.secret),
         Ok(_) => {}
         Err(more) => complaints.extend(more),

@@ -30,7 +30,7 @@ mod tdengine;
 mod tls;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::context::CheckContext;
 pub(crate) use self::context::World;
@@ -41,7 +41,8 @@ use self::section::Section;
 use super::effective::Effective;
 use super::facts::Environment;
 use super::findings::Findings;
-use super::raw::{Table, Value, parse_value};
+use super::holds::HEADERS;
+use super::raw::{Node, Table, Value, parse_value};
 use super::source_text::SourceText;
 use super::{CloudConfig, Config, DnsConfig, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
@@ -59,6 +60,7 @@ pub(crate) struct Checked {
 /// Judges a merged tree.
 pub(crate) fn check(tree: Table, texts: &[SourceText], world: World<'_>) -> Checked {
     let context = CheckContext::new(world, texts, Findings::default());
+    secret::warn_of_unseen(&secret_nodes(&tree), &context);
     let config = config(Drafts::read(tree, &context), &context);
     let (findings, effective) = (context.findings.into_inner(), context.effective.into_inner());
     let config = config.filter(|_| !findings.has_errors());
@@ -181,26 +183,32 @@ pub(crate) fn folders(tree: &Table) -> Folders {
     }
 }
 
-/// Every file that the tree names, for the loader to look at before the rules judge it.
-pub(crate) fn references(tree: &Table) -> BTreeSet<PathBuf> {
-    let mut paths = secrets(tree);
+/// Every file that the tree names, for the loader to look at before the rules judge it. `credentials` is the folder of
+/// systemd's credentials.
+pub(crate) fn references(tree: &Table, credentials: Option<&Path>) -> BTreeSet<PathBuf> {
+    let mut paths = secrets(tree, credentials);
     let roots = probes(tree).filter_map(|probe| probe.get("ca_file"));
     paths.extend(roots.filter_map(|e| read::path(&e.node).ok()));
     paths
 }
 
 /// The files among them that hold a secret.
-pub(crate) fn secrets(tree: &Table) -> BTreeSet<PathBuf> {
-    let mut paths = BTreeSet::new();
+pub(crate) fn secrets(tree: &Table, credentials: Option<&Path>) -> BTreeSet<PathBuf> {
+    secret_nodes(tree).into_iter().filter_map(|(_, node)| secret::path(node, credentials)).collect()
+}
+
+/// What stands in the tree for secrets that are read with the configuration, each with its key.
+fn secret_nodes(tree: &Table) -> Vec<(String, &Node)> {
+    let mut nodes = Vec::new();
     let credentials = tree.get("cloud").and_then(|e| e.node.table()?.get("credentials")?.node.table());
-    paths.extend(secret_files("cloud.credentials", credentials));
+    nodes.extend(secret_files("cloud.credentials", credentials));
     for probe in probes(tree) {
         let headers = probe.get("headers").and_then(|e| e.node.table());
         let files = headers.into_iter().flatten().filter_map(|(_, e)| e.node.table()?.get("file"));
-        paths.extend(files.filter_map(|e| read::path(&e.node).ok()));
-        paths.extend(secret_files("endpoint.probe", Some(probe)));
+        nodes.extend(files.map(|e| (HEADERS.to_owned(), &e.node)));
+        nodes.extend(secret_files("endpoint.probe", Some(probe)));
     }
-    paths
+    nodes
 }
 
 /// The table of each probe.
@@ -212,8 +220,8 @@ fn probes(tree: &Table) -> impl Iterator<Item = &Table> {
     endpoints.iter().filter_map(|e| e.table()?.get("probe")?.node.table())
 }
 
-/// The secret files that a table of the path `pattern` names.
-fn secret_files(pattern: &str, table: Option<&Table>) -> impl Iterator<Item = PathBuf> {
+/// The values of the keys for secret files in a table of the path `pattern`.
+fn secret_files<'t>(pattern: &str, table: Option<&'t Table>) -> impl Iterator<Item = (String, &'t Node)> {
     let names = keys::SECRET_FILES.iter().filter_map(move |key| key.strip_prefix(pattern)?.strip_prefix('.'));
-    names.filter_map(move |name| read::path(&table?.get(name)?.node).ok())
+    names.filter_map(move |name| Some((keys::join(pattern, name), &table?.get(name)?.node)))
 }

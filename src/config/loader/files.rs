@@ -138,9 +138,9 @@ fn folders_to(path: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Looks at every file that the tree names.
-pub(super) fn gather(tree: &Table, sources: &mut Sources) -> OutsideFacts {
-    let secrets = check::secrets(tree);
+/// Looks at every file that the tree names. `credentials` is the folder of systemd's credentials.
+pub(super) fn gather(tree: &Table, credentials: Option<&Path>, sources: &mut Sources) -> OutsideFacts {
+    let secrets = check::secrets(tree, credentials);
     let look = |path: PathBuf| {
         let facts = look_at(&path, sources);
         if secrets.contains(&path) {
@@ -148,7 +148,7 @@ pub(super) fn gather(tree: &Table, sources: &mut Sources) -> OutsideFacts {
         }
         (path, facts)
     };
-    check::references(tree).into_iter().map(look).collect()
+    check::references(tree, credentials).into_iter().map(look).collect()
 }
 
 /// What is at the path of a secret or certificate file.
