@@ -468,3 +468,30 @@ fn damage_is_survived_and_not_shown() {
         }
     });
 }
+
+/// A later version kept it and is gone again: what this version knows of it keeps the names.
+#[test]
+fn keys_of_a_later_version_cost_a_kept_config_nothing_else() {
+    let state = tempfile::tempdir().unwrap();
+    let text = format!("{ENDPOINT}probe = {{ kind = \"tcp\", port = 9000 }}\n[steering]\nflap_penalty = 900\n");
+    let loaded = from_texts(&[("config.toml", &text)], &environment()).unwrap();
+    keep(state.path(), &loaded).unwrap();
+    let path = state.path().join("config.json");
+    let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let kept = file["config"].as_str().unwrap();
+    let later = kept
+        .replace("port = 9000", "port = 9000, later_key = true")
+        .replace("flap_penalty = 900", "flap_penalty = 900, later = \"3m\"")
+        + "later_table = { a = 1 }\n";
+    file["config"] = later.into();
+    fs::write(&path, file.to_string()).unwrap();
+    let recalled = recall(state.path());
+    assert_eq!(recalled.loaded.config, loaded.config);
+    let mut without = recalled.without;
+    without.sort();
+    let unknown = ["endpoint.a.probe.later_key", "later_table", "steering.later"];
+    assert_eq!(without, unknown.map(|key| format!("{key} is not in force: this version does not know it")));
+    let warnings = recalled.loaded.warnings;
+    assert_eq!(warnings.iter().filter(|w| w.expected.starts_with("a known ")).count(), 3, "{warnings:?}");
+    assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning));
+}

@@ -204,7 +204,17 @@ impl<'c> Section<'c> {
             let help = if is_full { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
             let bad = Bad { help, ..Bad::found_at(&entry.key, expected, quote(&shown_name(&name))) };
-            let finding = Finding::new(Severity::Error, self.pattern.as_str(), bad);
+            // A configuration that was kept may be of a later version. What the rules here know of it keeps the names.
+            let was_kept = self.context.world.left_out.is_some();
+            if was_kept {
+                let what = join(&self.label, &shown_name(&name));
+                self.context
+                    .without
+                    .borrow_mut()
+                    .push(format!("{what} is not in force: this version does not know it"));
+            }
+            let severity = if was_kept { Severity::Warning } else { Severity::Error };
+            let finding = Finding::new(severity, self.pattern.as_str(), bad);
             self.context.add(Finding { about: About::Unknown, ..finding });
         }
     }
