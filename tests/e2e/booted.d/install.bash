@@ -83,9 +83,28 @@ install_deb() {
     inside dpkg -i /opt/test/package.deb >"$work/printed"
     cat "$work/printed"
     says_what_is_next 'sudo systemctl reload-or-restart privatelinkd'
+    nothing_started 'enabled'
+}
+
+# nothing_started ENABLED_OR_DISABLED: the config that comes with the package names no endpoint.
+nothing_started() {
+    grep -qF 'the configuration names no endpoint, so nothing was started' "$work/printed"
+    expect 'is-enabled' "$(printf '%s\n%s' "$1" "$1")" "$(inside systemctl is-enabled "$agent" "$writer")"
+    expect 'what runs' '' "$(inside systemctl list-units --no-legend --state=active,activating,failed 'privatelinkd*')"
+    expect 'the hosts file' '' "$(grep privatelinkd "$root/etc/hosts" || true)"
+}
+
+# The steps that the package printed, with a config in the place of the draft.
+takes_first_config() {
+    write_config
+    inside privatelinkd check
+    # shellcheck disable=SC2086
+    inside $1
     within 15 is_active "$agent"
     within 15 is_active "$writer"
-    expect 'enabled' "$(printf 'enabled\nenabled')" "$(inside systemctl is-enabled "$agent" "$writer")"
+    within 10 all_resolve
+    # Over another boot, too.
+    expect 'is-enabled' "$(printf 'enabled\nenabled')" "$(inside systemctl is-enabled "$agent" "$writer")"
 }
 
 # Owners and modes are a promise: the agent and the writer judge each other by them.
@@ -135,14 +154,25 @@ units_verify() {
     expect 'journal' '' "$said"
 }
 
-# score UNIT AT_MOST: as the package has the unit, without what this test adds to it.
+# score UNIT AT_MOST [LINES]: as the package has the unit, without what this test adds to it, or with these lines.
 score() {
+    if [ $# -gt 2 ]; then
+        inside sh -c "{ cat /usr/lib/systemd/system/$1; printf '%s\\n' '[Service]' '$3'; } >/run/$1"
+        set -- "/run/$1" "$2"
+    else
+        set -- "/usr/lib/systemd/system/$1" "$2"
+    fi
     local found
-    found=$(inside systemd-analyze security --offline=true --no-pager "/usr/lib/systemd/system/$1" |
+    found=$(inside systemd-analyze security --offline=true --no-pager "$1" |
         sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
     echo "$found" >"$work/score"
     awk -v found="$found" -v most="$2" 'BEGIN { exit !(found != "" && found <= most) }' ||
         { printf '%s: expected a score of at most %s, found %s\n' "$1" "$2" "$found"; return 1; }
+}
+
+scores_of_route() {
+    score privatelinkd-route.service 1.8
+    score privatelinkd-route-refresh.service 0.7
 }
 
 takes_config() {
@@ -185,16 +215,21 @@ print(unit, sorted({line["PRIORITY"] for line in ours}))
 }
 
 scene_install() {
-    check 'the deb installs, both services start and are enabled' install_deb
+    check 'the deb installs, both services are enabled; without an endpoint nothing starts' install_deb
     check 'folders and config have the promised owners and modes' folders
     check 'the deb has every page of the manual' manual_is_there inside dpkg -L privatelinkd
     check 'systemd finds nothing to say about the units, nor did it at boot' units_verify
-    check 'the agent scores at most 1.4' score "$agent" 1.4
+    check 'the agent scores at most 1.2' score "$agent" 1.2
     figure "exposure of the agent: $(cat "$work/score")"
+    check 'with a right to the port of the stub at most 1.4' score "$agent" 1.4 \
+        "$(printf 'CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE')"
     check 'the writer scores at most 0.7' score "$writer" 0.7
     figure "exposure of the writer: $(cat "$work/score")"
+    check 'what tells the resolver scores at most 1.8, what follows the names at most 0.7' scores_of_route
     network up
     zones start
+    check 'the steps that the package printed start both, the names resolve' takes_first_config \
+        'systemctl reload-or-restart privatelinkd'
     check 'a config with two endpoints in two zones is taken, getent finds the names' takes_config
     check 'status, asked by a user without rights, is healthy' within 15 well
     watch_names

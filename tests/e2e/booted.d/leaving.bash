@@ -50,6 +50,14 @@ purge_deb() {
     inside dpkg -P privatelinkd
     expect 'the hosts file' "$others" "$(base64 "$root/etc/hosts")"
     inside sh -c '! ls -d /var/lib/privatelinkd* /run/privatelinkd* /etc/privatelinkd/config.toml 2>/dev/null'
+    expect 'traces' '' "$(traces)"
+    expect 'units that systemd knows' '' "$(inside systemctl list-units --all --no-legend 'privatelinkd*' | grep -v masked || true)"
+}
+
+# traces: everything named after the package, but for what this test and its admin put there, and dpkg's own books.
+traces() {
+    inside find / -xdev \( -path /proc -o -path /sys -o -path /var/lib/dpkg -o -path /opt/test \) -prune -o -iname '*privatelink*' \
+        ! -path '/etc/systemd/system/*.d*' -print
 }
 
 # without_ours: the hosts file without the block, for a comparison.

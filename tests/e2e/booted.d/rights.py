@@ -117,7 +117,8 @@ def files():
 def others():
     """What belongs to others can't be read."""
     refused("reading /etc/shadow", lambda: os.close(os.open("/etc/shadow", os.O_RDONLY)))
-    refused("listing /root", lambda: os.listdir("/root"))
+    for folder in ("/root", "/home", "/run/user"):
+        refused(f"listing {folder}", lambda folder=folder: os.listdir(folder))
     if ROLE == "agent":
         refused("listing the writer's state", lambda: os.listdir("/var/lib/privatelinkd-hosts"))
     else:
@@ -150,7 +151,9 @@ def powers():
     refused("mounting a tmpfs", lambda: call("mount", b"tmpfs", folder.encode(), b"tmpfs", 0, None))
     refused("unmounting", lambda: call("umount2", b"/etc", 2))
     refused("changing the root", lambda: os.chroot("/usr"))
-    for name, flag in {"mount": 0x20000, "user": 0x10000000, "network": 0x40000000, "process": 0x20000000}.items():
+    namespaces = {"mount": 0x20000, "cgroup": 0x2000000, "name": 0x4000000, "IPC": 0x8000000, "user": 0x10000000,
+                  "process": 0x20000000, "network": 0x40000000}
+    for name, flag in namespaces.items():
         refused(f"a new {name} namespace", lambda flag=flag: call("unshare", flag))
     numbers = {  # x86_64 and aarch64
         "x86_64": {"init_module": 175, "finit_module": 313, "delete_module": 176, "bpf": 321, "perf_event_open": 298,
@@ -166,6 +169,8 @@ def powers():
     refused("real-time priority", lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)))
     refused("a higher priority", lambda: os.setpriority(os.PRIO_PROCESS, 0, -5))
     refused("tracing PID 1", lambda: call("ptrace", 16, 1, None, None))
+    refused("being traced", lambda: call("ptrace", 0, 0, None, None))
+    refused("reading another process's memory", lambda: os.close(os.open("/proc/1/mem", os.O_RDONLY)), vain=())
     refused("a signal to PID 1", lambda: os.kill(1, signal.SIGCONT))
     refused("memory that is writable and can be run",
             lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC))
@@ -212,6 +217,25 @@ def sockets():
         allowed(f"a socket of family {family}", lambda family=family: socket.socket(family, socket.SOCK_STREAM).close())
 
 
+def ports():
+    """Those of other services: with the address of the stub and with every address."""
+    if ROLE != "agent":
+        return
+    for address in ("127.0.0.1", "127.0.0.153", "0.0.0.0"):
+        for port in (22, 53, 80, 443, 853):
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as sock:
+                    refused(f"port {port} of {address}", lambda s=sock, a=address, p=port: s.bind((a, p)))
+
+
+def etc():
+    """What the writer can change in /etc: what isn't closed to it, and what was made since. Said, for the docs."""
+    if ROLE != "writer":
+        return
+    is_open = [entry.path for entry in os.scandir("/etc") if os.access(entry.path, os.W_OK)]
+    print("OPEN", *sorted(path.removeprefix("/etc/") for path in is_open))
+
+
 def ready():
     address = os.environ["NOTIFY_SOCKET"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -219,7 +243,7 @@ def ready():
         sock.send(b"READY=1\n")
 
 
-for room in (every_folder, files, others, own_folders, powers, no_capability, servants, sockets):
+for room in (every_folder, files, others, own_folders, powers, no_capability, servants, sockets, ports, etc):
     room()
 # For those who look from outside whether it is there, too.
 for private in PRIVATE:
