@@ -72,6 +72,8 @@ impl Environment {
     #[must_use]
     pub fn for_check() -> Self {
         let environment = Self::for_agent();
+        // The check of a reload is outside, too: from version 257 on, if not before, systemd shows credentials to the
+        // main process alone.
         if environment.credentials != CredentialFolder::None {
             return environment;
         }

@@ -74,7 +74,7 @@ CONFIG
 says_what_is_next() {
     local step
     for step in 'sudo privatelinkd init' 'sudo privatelinkd check' "$1" 'privatelinkd status'; do
-        grep -qF "  $step " "$work/printed" || { echo "expected '$step' among what was printed"; return 1; }
+        grep -qF "  $step " "$work/printed" || grep -qxF "  $step" "$work/printed" || { echo "expected '$step' among what was printed"; return 1; }
     done
 }
 
@@ -175,6 +175,26 @@ scores_of_route() {
     score privatelinkd-route-refresh.service 0.7
 }
 
+# As after a change of the names, with something to follow.
+refresh_asks() {
+    local before
+    before=$(property privatelinkd-route.service InvocationID)
+    inside sh -c 'mkdir -p /run/privatelinkd-route && touch /run/privatelinkd-route/wanted'
+    inside systemctl stop privatelinkd-route.service
+    inside touch /run/privatelinkd-route/wanted
+    inside systemctl start privatelinkd-route-refresh.service
+    within 10 invoked_anew privatelinkd-route.service "$before"
+    within 10 is_active privatelinkd-route.service
+    inside rm -f /run/privatelinkd-route/wanted
+}
+
+# invoked_anew UNIT BEFORE: it was started since it had this InvocationID.
+invoked_anew() {
+    local now
+    now=$(property "$1" InvocationID)
+    [ -n "$now" ] && [ "$now" != "$2" ] || { echo "$1: InvocationID $now, before $2"; return 1; }
+}
+
 takes_config() {
     write_config
     expect owner root:privatelinkd "$(inside stat -c %U:%G /etc/privatelinkd/config.toml)"
@@ -232,5 +252,6 @@ scene_install() {
         'systemctl reload-or-restart privatelinkd'
     check 'a config with two endpoints in two zones is taken, getent finds the names' takes_config
     check 'status, asked by a user without rights, is healthy' within 15 well
+    check 'what follows the names can still ask systemd for its one thing' refresh_asks
     watch_names
 }

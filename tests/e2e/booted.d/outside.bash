@@ -15,19 +15,16 @@ journal_frozen() {
     inside systemctl start "zone@$orders_h-7001"
     within 20 well
     expect restarts "$before" "$(property "$agent" NRestarts) $(property "$writer" NRestarts)"
+    # It was frozen all the while.
+    inside grep -q '^State:.*T' "/proc/$(property systemd-journald MainPID)/status"
     inside systemctl kill -s CONT --kill-who=main systemd-journald
     no_misses
 }
 
 # Both services tell what they take, and what they refuse.
 more_lines_than_fit() {
-    local i
     break_config
-    for ((i = 0; i < 150; i++)); do
-        inside systemctl kill -s HUP --kill-who=main "$agent"
-        inside systemctl kill -s HUP --kill-who=main "$writer"
-        sleep 0.05
-    done
+    inside sh -c "for i in \$(seq 300); do kill -HUP $(property "$agent" MainPID) $(property "$writer" MainPID); sleep 0.02; done"
     rm "$root$settings/more.toml"
     inside systemctl kill -s HUP --kill-who=main "$agent"
     inside systemctl kill -s HUP --kill-who=main "$writer"
@@ -36,8 +33,9 @@ more_lines_than_fit() {
 # The clock of both processes alone: the container has that of the machine.
 fake_clocks() {
     local library unit
-    library=$(cd "$root" && echo /usr/lib/*/faketime/libfaketime.so.1)
-    echo '+0' >"$root/run/faketime"
+    library=/$(cd "$root" && echo usr/lib/*/faketime/libfaketime.so.1)
+    [ -e "$root$library" ]
+    inside sh -c 'echo +0 >/run/faketime'
     for unit in "$agent" "$writer"; do
         cat >"$root/etc/systemd/system/$unit.d/clock.conf" <<DROP_IN
 [Service]
@@ -51,19 +49,28 @@ DROP_IN
     inside grep -q libfaketime "/proc/$(property "$agent" MainPID)/maps"
 }
 
-# clock_jumps OFFSET: while both run, and over a restart of both. Names move as ever.
+# days_off EXPRESSION DAYS: a Python expression for status: the time that EXPRESSION tells is so many days from now, and
+# tells its age right.
+days_off() {
+    printf 'abs((__import__("datetime").datetime.fromisoformat(%s["at"][:19] + "+00:00").timestamp() - __import__("time").time()) / 86400 - %s) < 1 and 0 <= %s["ago_ms"] < 60_000' \
+        "$1" "$2" "$1"
+}
+
+# clock_jumps DAYS: while both run, and over a restart of both. Names move as ever.
 clock_jumps() {
     local before
     before="$(property "$agent" NRestarts) $(property "$writer" NRestarts)"
-    echo "$1" >"$root/run/faketime"
+    inside sh -c "echo $1d >/run/faketime"
     inside systemctl kill -s KILL "zone@$orders_h-7001"
     within 10 leads_to "$orders" "$orders_i"
     status 1 "$(problem "$orders_h .* is down")"
+    status 1 "$(days_off "r['names']['$orders']['changed']" "$1")"
     inside systemctl start "zone@$orders_h-7001"
     within 20 well
     expect restarts "$before" "$(property "$agent" NRestarts) $(property "$writer" NRestarts)"
     inside systemctl restart "$writer" "$agent"
     within 20 well
+    status 0 "$(days_off "r['started']" "$1")"
     no_misses
 }
 
@@ -140,11 +147,15 @@ disks_of_before() {
 }
 
 scene_outside() {
-    check 'the journal is frozen and its sockets are full: nothing hangs, names move, status says so' journal_frozen
-    settle
+    if [ -n "$full" ]; then
+        check 'the journal is frozen and its sockets are full: nothing hangs, names move, status says so' journal_frozen
+        settle
+    fi
     check 'both services run with a clock of their own' fake_clocks
-    check 'their clock jumps a year ahead: names move as ever, also after a restart' clock_jumps '+365d'
-    check 'their clock jumps back by two years: the same' clock_jumps '-365d'
+    check 'their clock jumps a year ahead: names move as ever, also after a restart' clock_jumps +365
+    if [ -n "$full" ]; then
+        check 'their clock jumps back by two years: the same' clock_jumps -365
+    fi
     check 'they have the clock of the machine again' true_clocks
     settle
     check 'what both write is on disks of its own' own_disks
@@ -172,8 +183,8 @@ not_given() {
     inside privatelinkd check >"$work/checked" 2>&1
     grep -q 'warning: cloud.credentials.access_key_secret_file: expected a credential that can be looked at from here' "$work/checked"
     grep -q 'LoadCredential=api-key:/path' "$work/checked"
-    # The service knows better, and goes on with what it had.
-    refused inside systemctl reload "$agent"
+    # The service knows better, and goes on with what it had. What checks at a reload may not see what the service has.
+    inside systemctl reload "$agent"
     within 10 status 1 "$(problem 'config was refused, an older one is in force')"
     all_resolve
 }

@@ -20,6 +20,7 @@ in_unit() {
     inside rm "/run/systemd/system/$copy"
     inside systemctl daemon-reload
     tail -n 1 <<<"$said" >"$work/tried"
+    sed -n 's/^OPEN /the writer could change in \/etc: /p' <<<"$said" >"$work/open"
     grep -q ' tried, 0 wrong$' "$work/tried" || { grep -v 'tried' <<<"$said"; cat "$work/tried"; return 1; }
 }
 
@@ -28,6 +29,7 @@ scene_rights() {
     figure "$(cat "$work/tried")"
     check "from the writer's unit no socket but AF_UNIX, no write outside its paths, no right gained" in_unit "$writer" writer
     figure "$(cat "$work/tried")"
+    figure "$(cat "$work/open")"
 }
 
 # as_agent COMMAND…
