@@ -73,8 +73,8 @@ pub(crate) fn names_a_place(text: &str) -> bool {
     text.starts_with('/') || text.starts_with("./") || text.starts_with("../")
 }
 
-/// True if a text that stands for a secret can be shown, because it says where the secret is: a path, or the name of one
-/// of systemd's credentials.
+/// True if a text that stands for a secret can be shown, because it says where the secret is: a path, or the name of
+/// one of systemd's credentials.
 pub(crate) fn names_a_secret(text: &str) -> bool {
     names_a_place(text) || matches!(credential(text), Some(Some(_)))
 }
