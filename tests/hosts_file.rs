@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use privatelinkd::model::PublishErrorKind;
-use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome, Step, Target, no_hook};
+use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome, Settled, Step, Target, no_hook};
 use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
 
@@ -17,6 +17,7 @@ impl Room {
     fn new(content: &str) -> Self {
         let room = Self { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(room.dir.path().join("etc")).unwrap();
+        std::fs::create_dir(room.dir.path().join("run")).unwrap();
         std::fs::write(room.hosts(), content).unwrap();
         room
     }
@@ -27,7 +28,14 @@ impl Room {
         self.etc().join("hosts")
     }
     fn lock(&self) -> PathBuf {
-        self.dir.path().join("lock")
+        self.dir.path().join("run/lock")
+    }
+    /// Deletes what was displaced, as nobody writes into it any more.
+    fn settle(&self) -> Vec<Settled> {
+        let (path, lock, conflicts) = (self.hosts(), self.lock(), self.dir.path());
+        let target = Target { path: &path, lock: &lock, conflicts };
+        let there = file::displaced(&path).unwrap();
+        there.iter().map(|d| file::settle(target, &mut no_hook, d, false).unwrap()).collect()
     }
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> =
@@ -39,7 +47,16 @@ impl Room {
         std::fs::read_to_string(self.hosts()).unwrap()
     }
     fn replace_at(&self, path: &Path, steps: Hook<'_>) -> Result<Outcome, FileError> {
-        file::replace(Target { path, lock: &self.lock() }, steps, add_line)
+        self.replace_with(path, steps, add_line)
+    }
+    fn replace_with(
+        &self,
+        path: &Path,
+        steps: Hook<'_>,
+        mut wanted: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Outcome, FileError> {
+        let (lock, conflicts) = (self.lock(), self.dir.path());
+        file::replace(Target { path, lock: &lock, conflicts }, steps, |content| Ok(wanted(content)))
     }
     fn replace(&self, steps: Hook<'_>) -> Result<Outcome, FileError> {
         self.replace_at(&self.hosts(), steps)
@@ -47,7 +64,7 @@ impl Room {
 }
 
 fn add_line(content: &[u8]) -> Option<Vec<u8>> {
-    (!content.ends_with(b"ours\n")).then(|| [content, b"ours\n"].concat())
+    (!content.split(|b| *b == b'\n').any(|line| line == b"ours")).then(|| [content, b"ours\n"].concat())
 }
 
 fn set(path: &Path, name: &str, value: &[u8]) -> rustix::io::Result<()> {
@@ -90,7 +107,7 @@ fn content_mode_owner_and_attributes_are_kept() {
     let outcome = room.replace(&mut no_hook).unwrap();
     let after = std::fs::metadata(&hosts).unwrap();
     let (stamp, content) = (FileStamp::read(&room.hosts()), b"127.0.0.1 localhost\nours\n".to_vec());
-    assert_eq!(outcome, Outcome { change: Change::Written, content, stamp });
+    assert_eq!(outcome, Outcome { change: Change::Written, content, stamp, folded: Vec::new() });
     assert_eq!(room.read(), "127.0.0.1 localhost\nours\n");
     assert_eq!((after.mode(), after.uid(), after.gid()), (before.mode(), before.uid(), before.gid()));
     assert_ne!(after.ino(), before.ino(), "resolvers look for a new inode");
@@ -99,6 +116,8 @@ fn content_mode_owner_and_attributes_are_kept() {
     } else {
         skipped("attributes", "the file system has no user attributes");
     }
+    assert_eq!(room.names(), [format!(".hosts.privatelinkd.{}", after.ino()), "hosts".to_owned()]);
+    assert_eq!(room.settle(), [Settled::Done(Vec::new())]);
     assert_eq!(room.names(), ["hosts"]);
 }
 
@@ -183,8 +202,7 @@ fn what_is_no_file_is_refused() {
         content[0] = b'#';
         Some(content)
     };
-    let lock = room.lock();
-    file::replace(Target { path: &other("large"), lock: &lock }, &mut no_hook, moved).unwrap();
+    room.replace_with(&other("large"), &mut no_hook, moved).unwrap();
     assert!(std::fs::read(other("large")).unwrap().starts_with(b"#\0"));
     std::fs::File::create(other("huge")).unwrap().set_len(5 * file::MAX_FILE).unwrap();
     assert!(matches!(file::read(&other("huge")), Err(FileError::TooLarge(_))));
@@ -267,12 +285,23 @@ fn flags_of_the_file_are_respected() {
 #[test]
 fn leftovers_of_a_crash_are_cleared_and_others_stay() {
     let room = Room::new("a\n");
-    for name in [".hosts.privatelinkd-0123456789abcdef.tmp", ".hosts.swp", "hosts.bak"] {
+    for name in [".hosts.privatelinkd-0123456789abcdef.tmp", ".hosts.swp", "hosts.bak", "new", ".hosts.privatelinkd.1"]
+    {
         std::fs::write(room.etc().join(name), "").unwrap();
     }
-    let (hosts, lock) = (room.hosts(), room.lock());
-    assert_eq!(file::clear_leftovers(Target { path: &hosts, lock: &lock }).unwrap(), 1);
-    assert_eq!(room.names(), [".hosts.swp", "hosts", "hosts.bak"]);
+    // One that never got into place is called after itself; any other was displaced.
+    let inode = std::fs::metadata(room.etc().join("new")).unwrap().ino();
+    std::fs::rename(room.etc().join("new"), room.etc().join(format!(".hosts.privatelinkd.{inode}"))).unwrap();
+    for record in ["displaced.1.held", "displaced.2.held", "displaced.1.part", "other"] {
+        std::fs::write(room.dir.path().join("run").join(record), "").unwrap();
+    }
+    let (hosts, lock, conflicts) = (room.hosts(), room.lock(), room.dir.path());
+    assert_eq!(file::clear_leftovers(Target { path: &hosts, lock: &lock, conflicts }).unwrap(), 2);
+    assert_eq!(room.names(), [".hosts.privatelinkd.1", ".hosts.swp", "hosts", "hosts.bak"]);
+    let mut kept: Vec<_> = std::fs::read_dir(conflicts.join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    kept.sort();
+    assert_eq!(kept, ["displaced.1.held", "lock", "other"]);
+    assert_eq!(file::displaced(&hosts).unwrap().iter().map(|d| d.id).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
@@ -288,8 +317,7 @@ fn another_writer_of_ours_is_waited_for() {
             free.store(true, Ordering::SeqCst);
             drop(held);
         });
-        let (hosts, lock) = (room.hosts(), room.lock());
-        file::replace(Target { path: &hosts, lock: &lock }, &mut no_hook, |c| {
+        room.replace_with(&room.hosts(), &mut no_hook, |c| {
             assert!(free.load(Ordering::SeqCst), "read before the lock was ours");
             add_line(c)
         })
@@ -308,7 +336,7 @@ fn at(at: Step, mut times: usize, mut work: impl FnMut() -> io::Result<()>) -> i
     }
 }
 
-const ALL: [Step; 10] = [
+const ALL: [Step; 12] = [
     Step::Locked,
     Step::Read,
     Step::Checked,
@@ -316,13 +344,16 @@ const ALL: [Step; 10] = [
     Step::MetadataCopied,
     Step::TempSynced,
     Step::Rechecked,
-    Step::Renamed,
+    Step::Kept,
+    Step::Swapped,
+    Step::Compared,
     Step::DirSynced,
     Step::ReadBack,
 ];
 
-/// Steps before which an edit by somebody else is seen.
-const SEEN: [Step; 5] = [Step::Read, Step::Checked, Step::TempWritten, Step::MetadataCopied, Step::TempSynced];
+/// Steps after which the file that was read is still in place.
+const SEEN: [Step; 7] =
+    [Step::Read, Step::Checked, Step::TempWritten, Step::MetadataCopied, Step::TempSynced, Step::Rechecked, Step::Kept];
 
 #[test]
 fn an_edit_by_somebody_else_in_between_survives() {
@@ -336,9 +367,13 @@ fn an_edit_by_somebody_else_in_between_survives() {
                 _ => std::fs::write(&other, "a\nedited\n").and_then(|()| std::fs::rename(&other, &hosts)),
             };
             room.replace(&mut at(step, 1, edit)).unwrap();
-            let expected = if how == "same size" { "e\nours\n" } else { "a\nedited\nours\n" };
-            assert_eq!(room.read(), expected, "{how} after {step:?}");
-            assert_eq!(room.names(), ["hosts"]);
+            let mut lines: Vec<String> = room.read().lines().map(str::to_owned).collect();
+            // Folded in, it may stand behind what we appended.
+            lines.sort();
+            let expected: &[&str] = if how == "same size" { &["e", "ours"] } else { &["a", "edited", "ours"] };
+            assert_eq!(lines, expected, "{how} after {step:?}");
+            room.settle();
+            assert_eq!(room.names(), ["hosts"], "{how} after {step:?}");
         }
     }
 }
@@ -377,6 +412,7 @@ fn who_edits_without_end_wins() {
     let e = room.replace(&mut at(Step::Read, usize::MAX, edit)).unwrap_err();
     assert_eq!(e.kind(), PublishErrorKind::Busy);
     assert_eq!((room.read(), room.names()), (format!("edit {n}\n"), vec!["hosts".to_owned()]));
+    assert_eq!(room.settle(), []);
 }
 
 #[test]
@@ -392,8 +428,9 @@ fn a_fault_at_any_step_leaves_the_old_file_or_the_new_one() {
             assert_eq!(e.kind(), PublishErrorKind::Io);
             let old = if missing { None } else { Some("a\n".to_owned()) };
             let new = Some(if missing { "ours\n" } else { "a\nours\n" }.to_owned());
-            let expected = if step >= Step::Renamed { new } else { old };
+            let expected = if step >= Step::Swapped { new } else { old };
             assert_eq!(std::fs::read_to_string(room.hosts()).ok(), expected, "{step:?}");
+            room.settle();
             assert!(room.names().iter().all(|n| n == "hosts"), "{step:?}: {:?}", room.names());
             room.replace(&mut no_hook).unwrap();
         }

@@ -11,11 +11,11 @@ use privatelinkd::model::{
 };
 use privatelinkd::publish::admission::{AdmissionRules, LastAdmitted};
 use privatelinkd::publish::hosts::HostsPolicy;
-use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Marks, Present};
+use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Marks, OwnLines, Present};
 use privatelinkd::publish::hosts::file::Change;
 use privatelinkd::publish::hosts::life_file::LifeFile;
 use privatelinkd::publish::hosts::writer::core::{
-    Action, AssertError, Asserted, Core, Input, LastGood, Recalled, ThisHost,
+    Action, AssertError, Asserted, Core, Input, Job, LastGood, OwnRecord, Recalled, ThisHost,
 };
 use privatelinkd::publish::hosts::{handover, shadow, writer};
 use privatelinkd::sys::file_stamp::FileStamp;
@@ -85,7 +85,10 @@ fn identities() -> impl Strategy<Value = Identity> {
 }
 
 fn kept() -> impl Strategy<Value = LastGood> {
-    (identities(), answers(1), marks()).prop_map(|(identity, answers, marks)| LastGood { identity, answers, marks })
+    (identities(), answers(1), marks(), proptest::option::of(blocks())).prop_map(|(identity, answers, marks, own)| {
+        let own = own.map(|block| OwnRecord { path: "/h".into(), lines: OwnLines::of(&block, b"") });
+        LastGood { identity, answers, marks, own }
+    })
 }
 
 fn files() -> impl Strategy<Value = Vec<u8>> {
@@ -126,9 +129,9 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
 }
 
 fn saved_block(kept: &LastGood) -> Vec<u8> {
-    let LastGood { identity, answers, marks: Marks { zone_names, changed } } = kept;
+    let LastGood { identity, answers, marks: Marks { zone_names, changed }, own } = kept;
     let saved = serde_json::json!({
-        "format": 1, "identity": identity, "entries": answers, "zone_names": zone_names, "changed": changed
+        "format": 1, "identity": identity, "entries": answers, "zone_names": zone_names, "changed": changed, "own": own
     });
     serde_json::to_vec(&saved).unwrap()
 }
@@ -152,12 +155,17 @@ proptest! {
 
     #[test]
     fn any_hosts_file_keeps_its_foreign_bytes(file in files(), wanted in blocks(), last in blocks()) {
-        let clean = block::strip(&file, Some(&last)).into_owned();
+        let own = OwnLines::of(&last, b"");
+        let Ok(clean) = block::strip(&file, Some(&own)) else {
+            prop_assert_eq!(block::present(&file), Present::Damaged);
+            prop_assert!(block::splice(&file, &wanted, Some(&own)).is_err(), "refused whatever is wanted");
+            return Ok(());
+        };
         prop_assert_eq!(block::present(&clean), Present::Absent);
-        let with = block::splice(&file, &wanted, Some(&last)).into_owned();
-        prop_assert_eq!(&*block::splice(&with, &wanted, None), &with[..]);
-        let on_clean = block::splice(&clean, &wanted, None).into_owned();
-        prop_assert_eq!(&*block::strip(&on_clean, None), &clean[..]);
+        let with = block::splice(&file, &wanted, Some(&own)).unwrap().file.into_owned();
+        prop_assert_eq!(&*block::splice(&with, &wanted, None).unwrap().file, &with[..]);
+        let on_clean = block::splice(&clean, &wanted, None).unwrap().file.into_owned();
+        prop_assert_eq!(&*block::strip(&on_clean, None).unwrap(), &clean[..]);
         if !wanted.entries.is_empty() {
             prop_assert!(matches!(block::present(&with), Present::Whole(b) if b.same_pairs(&wanted)));
             prop_assert!(matches!(block::present(&on_clean), Present::Whole(b) if b == wanted));
@@ -281,12 +289,28 @@ proptest! {
             at = at.max(wake.0);
             drive(&mut core, &mut file, at, Input::Tick, false);
         }
-        if !core.wanted().entries.is_empty() {
+        let refused = core.receipt(Now::default()).error == Some(PublishErrorKind::UnclearMarkers);
+        if refused {
+            prop_assert!(block::splice(&file, core.wanted(), None).is_err(), "it says so for as long as it is so");
+        } else if !core.wanted().entries.is_empty() {
             prop_assert!(matches!(block::present(&file), Present::Whole(b) if b.same_pairs(core.wanted())));
         }
         let kept = |n: &HostName| core.wanted().entries.contains_key(n) || !all.contains(n);
         prop_assert!(withdrawn || seen.iter().all(kept), "a name got lost");
     }
+}
+
+/// One look at the file, as the writer's.
+fn look(file: &mut Vec<u8>, job: &Job) -> Result<Asserted, AssertError> {
+    let found = block::present(file);
+    let spliced = block::splice(file, &job.wanted, job.own.as_ref());
+    let spliced = spliced.map_err(|e| AssertError { kind: PublishErrorKind::UnclearMarkers, detail: e.to_string() })?;
+    let (new, gathered) = (spliced.file.into_owned(), spliced.gathered);
+    let change = if new == *file { Change::Unchanged } else { Change::Written };
+    *file = new;
+    let shadowed = shadow::shadowed(file, job.wanted.entries.keys());
+    let own = OwnLines::of(&job.wanted, file);
+    Ok(Asserted { shadowed, own, gathered, ..Asserted::new(found, change) })
 }
 
 /// Feeds one event to the core and carries its jobs out on `file`.
@@ -303,12 +327,7 @@ fn drive(core: &mut Core, file: &mut Vec<u8>, at: Duration, input: Input, fail: 
                 inputs.push(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
                 continue;
             }
-            let found = block::present(file);
-            let new = block::splice(file, &job.wanted, job.last.as_ref()).into_owned();
-            let change = if new == *file { Change::Unchanged } else { Change::Written };
-            *file = new;
-            let shadowed = shadow::shadowed(file, job.wanted.entries.keys());
-            inputs.push(Input::Asserted(Ok(Asserted { found, change, shadowed, stamp: None })));
+            inputs.push(Input::Asserted(look(file, &job)));
         }
     }
 }

@@ -179,7 +179,7 @@ async fn a_hosts_file_that_names_have_outgrown_shrinks_again() {
         .iter()
         .map(|(name, answer)| (name.clone(), answer.into()))
         .collect::<std::collections::BTreeMap<_, _>>();
-    let overgrown = block::splice(FOREIGN, &block::Block::from(entries), None).into_owned();
+    let overgrown = block::splice(FOREIGN, &block::Block::from(entries), None).unwrap().file.into_owned();
     assert!(overgrown.len() as u64 > file::MAX_FILE);
     std::fs::write(host.hosts(), &overgrown).unwrap();
     host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));

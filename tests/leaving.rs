@@ -86,7 +86,7 @@ const FOREIGN: [&[u8]; 9] = [
 #[test]
 fn a_purge_gives_the_very_bytes_back() {
     for foreign in FOREIGN {
-        let folder = Folder::with(&block::splice(foreign, &db(), None));
+        let folder = Folder::with(&block::splice(foreign, &db(), None).unwrap().file);
         assert_ne!(folder.read(), foreign);
         succeeds("take_block_out", &folder.hosts());
         assert_eq!(folder.read(), foreign, "{}", String::from_utf8_lossy(foreign));
@@ -109,12 +109,12 @@ fn a_purge_of_two_blocks_loses_no_line_between() {
 #[test]
 fn a_block_that_stays_says_that_nobody_manages_it_and_how_to_delete_it() {
     for foreign in FOREIGN {
-        let ours = block::splice(foreign, &db(), None).into_owned();
+        let ours = block::splice(foreign, &db(), None).unwrap().file.into_owned();
         let folder = Folder::with(&ours);
         let (told, _) = succeeds("leave_block", &folder.hosts());
         let left = folder.read();
         assert_eq!(block::present(&left), Present::Whole(db()), "the addresses stay");
-        assert_eq!(&*block::strip(&left, None), foreign, "the others' bytes stay");
+        assert_eq!(&*block::strip(&left, None).unwrap(), foreign, "the others' bytes stay");
         let text = String::from_utf8_lossy(&left).into_owned();
         assert!(text.contains(NOBODY) && !text.contains("managed by privatelinkd"), "{text}");
         let header = text.lines().skip_while(|line| !line.starts_with(NOBODY)).nth(1).unwrap();
@@ -125,7 +125,7 @@ fn a_block_that_stays_says_that_nobody_manages_it_and_how_to_delete_it() {
         succeeds("leave_block", &folder.hosts());
         assert_eq!(folder.read(), left);
         // Installed again: the block is ours as it was.
-        assert_eq!(&*block::splice(&left, &db(), None), ours);
+        assert_eq!(&*block::splice(&left, &db(), None).unwrap().file, ours);
         // The line that was printed works. What it can't know is that the newline before the block was ours.
         shell(delete);
         let deleted = folder.read();
@@ -234,13 +234,13 @@ fn blanks_and_quotes_in_a_path_are_no_obstacle() {
     let hosts = folder.0.path().join("it's my  hosts");
     std::fs::write(state.join("policy.json"), format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, hosts.display()))
         .unwrap();
-    std::fs::write(&hosts, block::splice(b"a\n", &db(), None)).unwrap();
+    std::fs::write(&hosts, block::splice(b"a\n", &db(), None).unwrap().file).unwrap();
     let told = succeeds("leave_all", &state).0;
     let (_, delete) = told.split_once("To delete it: ").unwrap();
     assert!(std::fs::read_to_string(&hosts).unwrap().contains(&format!("To delete this block: {}", delete.trim_end())));
     shell(delete);
     assert_eq!(std::fs::read(&hosts).unwrap(), b"a\n");
-    std::fs::write(&hosts, block::splice(b"a\n", &db(), None)).unwrap();
+    std::fs::write(&hosts, block::splice(b"a\n", &db(), None).unwrap().file).unwrap();
     succeeds("take_all_out", &state);
     assert_eq!(std::fs::read(&hosts).unwrap(), b"a\n");
 }
@@ -272,7 +272,7 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
     assert_eq!(found(&format!("/third\n{USUAL}\n")), all);
 
     std::fs::create_dir(&state).unwrap();
-    std::fs::write(folder.hosts(), block::splice(b"a\n", &db(), None)).unwrap();
+    std::fs::write(folder.hosts(), block::splice(b"a\n", &db(), None).unwrap().file).unwrap();
     let policy = format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, folder.hosts().display());
     std::fs::write(state.join("policy.json"), &policy).unwrap();
     std::fs::write(state.join("theirs"), "").unwrap();
@@ -288,7 +288,7 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
 
 #[test]
 fn mode_attributes_and_links_stay() {
-    let folder = Folder::with(&block::splice(b"a\n", &db(), None));
+    let folder = Folder::with(&block::splice(b"a\n", &db(), None).unwrap().file);
     let (link, hosts) = (folder.0.path().join("link"), folder.hosts());
     std::os::unix::fs::symlink("hosts", &link).unwrap();
     std::fs::set_permissions(&hosts, std::fs::Permissions::from_mode(0o640)).unwrap();
@@ -328,7 +328,7 @@ fn the_hosts_file_of_the_last_policy_is_found() {
 /// Two folders of state that name the same hosts file: it is handled, and told of, once.
 #[test]
 fn a_hosts_file_that_two_folders_name_is_handled_once() {
-    let folder = Folder::with(&block::splice(b"a\n", &db(), None));
+    let folder = Folder::with(&block::splice(b"a\n", &db(), None).unwrap().file);
     let states = ["one", "two"].map(|name| folder.0.path().join(name));
     for state in &states {
         std::fs::create_dir(state).unwrap();

@@ -126,7 +126,10 @@ fn failed(error: InspectError) -> Failed {
         _ if denied => Exit::Permission,
         InspectError::Nothing { .. } => Exit::Unavailable,
         InspectError::File(FileError::Io { .. }) | InspectError::Io { .. } => Exit::Internal,
-        InspectError::File(_) | InspectError::Handover(_) | InspectError::Foreign { .. } => Exit::No,
+        InspectError::File(_)
+        | InspectError::Handover(_)
+        | InspectError::Foreign { .. }
+        | InspectError::Markers { .. } => Exit::No,
     };
     match error {
         InspectError::Handover(ReadError::Unfit(what)) => {

@@ -205,6 +205,7 @@ mod tests {
             left_out: BTreeMap::new(),
             shadowing: BTreeMap::new(),
             capped: CapCounts::default(),
+            notices: Vec::new(),
         }
     }
 

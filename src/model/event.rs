@@ -265,6 +265,13 @@ pub enum EventKind {
         /// Where.
         publisher: &'static str,
     },
+    /// Other programs had changed what we publish in, and it was mended.
+    FileMended {
+        /// Where.
+        publisher: &'static str,
+        /// What happened, in a sentence.
+        what: String,
+    },
     /// A new config is in force.
     ConfigLoaded {
         /// Endpoints it holds.
@@ -373,6 +380,7 @@ impl EventKind {
             Self::PublishFailed { .. } => ("publish_failed", Outsider, Error),
             Self::HandoverFull { .. } => ("handover_full", Change, Error),
             Self::PublishConflict { .. } => ("publish_conflict", Outsider, Warning),
+            Self::FileMended { .. } => ("file_mended", Outsider, Warning),
             Self::ConfigLoaded { .. } => ("config_loaded", Us, Info),
             Self::ConfigRefused { .. } => ("config_refused", Us, Error),
             Self::SecretsRenewed { .. } => ("secrets_renewed", Us, Info),

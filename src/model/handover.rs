@@ -113,6 +113,19 @@ pub struct Receipt {
     /// What it left out since it started because there was too much of it.
     #[serde(default, skip_serializing_if = "CapCounts::is_empty")]
     pub capped: CapCounts,
+    /// What happened since then to the file that people should know of, the latest of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
+}
+
+/// A thing that happened to what is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// When.
+    pub at: Wall,
+    /// What, in a sentence.
+    pub what: String,
 }
 
 impl Receipt {
@@ -163,6 +176,8 @@ pub enum PublishErrorKind {
     MountPoint,
     /// Another program changed the file in every attempt.
     Busy,
+    /// Nobody can tell from the markers in the file which lines are ours.
+    UnclearMarkers,
     /// The operating system said no.
     Io,
 }

@@ -41,7 +41,8 @@ pub use dns::{DNS_DURATION_BUCKETS, DnsCode, DnsCounts, DnsTransport};
 pub use event::{Event, EventClass, EventKind, EventMaker, Outage, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{
-    CutShort, HANDOVER_FORMAT, Handover, PublishErrorKind, PublisherState, Receipt, Receipts, Verdict, Withdrawn,
+    CutShort, HANDOVER_FORMAT, Handover, Notice, PublishErrorKind, PublisherState, Receipt, Receipts, Verdict,
+    Withdrawn,
 };
 pub use health::{
     CheckHealth, CheckShown, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP,

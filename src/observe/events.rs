@@ -219,6 +219,7 @@ mod tests {
             EventKind::Published { publisher, names: 1 },
             EventKind::PublishFailed { publisher, error: error.clone() },
             EventKind::PublishConflict { publisher },
+            EventKind::FileMended { publisher, what: "x".to_owned() },
             EventKind::ConfigLoaded { endpoints: 1 },
             EventKind::ConfigRefused { complaints: 1, first: "x".to_owned() },
             EventKind::SecretsRenewed { endpoints: 1 },

@@ -147,6 +147,20 @@ impl<'d> Temp<'d> {
         self.rename(target, RenameFlags::empty())
     }
 
+    /// Gives it another name that no file has, under which it goes when dropped; else
+    /// [`io::ErrorKind::AlreadyExists`], and it keeps the old one.
+    pub(crate) fn rename_itself(&mut self, new: &OsStr) -> io::Result<()> {
+        self.rename_new(new)?;
+        self.name = Some(new.to_owned());
+        Ok(())
+    }
+
+    /// Puts it in the place of `target`, which gets its name. Fails with `EINVAL`, `ENOSYS` or `EOPNOTSUPP` where the
+    /// system can't do that in one step.
+    pub(crate) fn exchange(&mut self, target: &OsStr) -> io::Result<()> {
+        self.rename(target, RenameFlags::EXCHANGE)
+    }
+
     /// Gives it the name `target`, too, if nothing is there; else [`io::ErrorKind::AlreadyExists`].
     fn link_new(&self, target: &OsStr) -> io::Result<()> {
         let Some(name) = &self.name else { return Ok(()) };

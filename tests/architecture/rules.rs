@@ -89,7 +89,12 @@ pub(super) const ROOMS: &[Room] = &[
         "a publisher gets a plan; it asks no stage how that came about",
     ),
     pure("publish::hosts::block", &["model"], "rendering and splicing are functions of bytes and a plan"),
-    room("publish::hosts::file", &["model", "sys::*"], "the file discipline is about one file; it reads no config"),
+    pure("publish::hosts::merge", &["publish::hosts::block"], "a merge is a function of three versions of a file"),
+    room(
+        "publish::hosts::file",
+        &["model", "sys::*", "publish::hosts::merge"],
+        "the file discipline is about one file; it reads no config",
+    ),
     pure("publish::hosts::shadow", &["model", "publish::hosts::block"], "who else names a name is a function of bytes"),
     room(
         "publish::hosts::handover",

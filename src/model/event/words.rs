@@ -59,6 +59,7 @@ impl fmt::Display for EventKind {
             Self::PublishConflict { publisher } => {
                 write!(f, "{publisher}: somebody keeps removing our block; writing at most every 5 s from now on")
             }
+            Self::FileMended { publisher, what } => write!(f, "{publisher}: {what}"),
             Self::ConfigLoaded { endpoints } => write!(f, "config in force, endpoints: {endpoints}"),
             Self::ConfigRefused { complaints, first } => {
                 write!(f, "config refused, an older one is in force; complaints: {complaints}, the first: {first}")

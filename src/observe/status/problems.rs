@@ -99,6 +99,7 @@ fn describe(error: PublishErrorKind) -> &'static str {
         PublishErrorKind::UnsupportedMetadata => "the file has metadata that can't be carried over",
         PublishErrorKind::MountPoint => "the file is a mount point of its own",
         PublishErrorKind::Busy => "somebody else changed the file in every attempt",
+        PublishErrorKind::UnclearMarkers => "its markers do not tell which lines are ours",
         PublishErrorKind::Io => "the system refused to write it",
     }
 }

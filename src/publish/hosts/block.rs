@@ -13,10 +13,12 @@
 //! (systemd-resolved 257): a name whose addresses have different first names resolves to nothing, or to half. So the
 //! order of the names counts, and is part of what a block says: names that lead to several zones first.
 //!
-//! What is ours: every line from a BEGIN to the END that follows it with no marker between; and a marker without its
-//! partner, with the lines next to it that we wrote or are about to write. All else is foreign and stays, byte for
-//! byte. Putting the block in is taking out all that is ours, then inserting at the place of the first pair, so that
-//! repeated and damaged blocks become one.
+//! What is ours: every line from the BEGIN to the END that follows it. All else is foreign and stays, byte for byte.
+//! Where other programs left the markers without our lines (`sort -u`, `sed /^#/d`, a hand that deleted one of them),
+//! ours are the markers that are left and the lines that are byte for byte those that we last wrote ([`OwnLines`]),
+//! wherever they stand, so that none stays behind to keep a dead address; a fresh block is appended. What could be
+//! anybody's is nobody's to take: two blocks, one within another, or half a block of which no record tells what stood
+//! in it ([`Unclear`]).
 //!
 //! Where the package was removed and the block stays, its maintainer scripts (packaging/leaving.sh) put "managed by
 //! nobody any more" into the BEGIN line. It is a BEGIN line all the same, and the next block that is put in has the
@@ -26,21 +28,21 @@
 //! the block out gives the very bytes back.
 
 mod entry;
+mod markers;
+mod own_lines;
+mod splice;
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::ops::Range;
 
 pub use self::entry::{Entry, EntryReason};
+use self::markers::{ABANDONED, BEGIN_NOTE, END, Found, NEWLINE_NOTE};
+pub use self::markers::{Unclear, foreign};
+pub use self::own_lines::OwnLines;
+pub(super) use self::splice::insert;
+pub use self::splice::{Spliced, splice, strip, without};
 use crate::model::{Answer, AnswerReason, HostName, Wall};
-
-const BEGIN: &str = "# BEGIN privatelinkd";
-const BEGIN_NOTE: &str = "# BEGIN privatelinkd (managed by ";
-const ABANDONED: &str = "# BEGIN privatelinkd (managed by nobody";
-const END: &str = "# END privatelinkd";
-const NEWLINE_NOTE: &str = "; newline added at ";
 
 /// What we want a block to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -160,182 +162,38 @@ pub enum Present {
     Absent,
     /// One whole block that says this.
     Whole(Block),
-    /// Repeated blocks, a marker without its partner, or lines in the block that we do not write, or not so.
+    /// Several blocks, a marker without its partner, or lines in the block that we do not write, or not so.
     Damaged,
 }
 
 /// What of ours the file holds, by its markers alone.
 #[must_use]
 pub fn present(file: &[u8]) -> Present {
-    match regions(file, &BTreeSet::new()).as_slice() {
-        [] => Present::Absent,
-        [Region { range, pair: true, .. }] => match parse(&file[range.clone()]) {
+    match markers::find(file) {
+        Found::Nothing => Present::Absent,
+        Found::Pair(region) => match parse(&file[region.range]) {
             Some(Parsed { block, grouped: true }) => Present::Whole(block),
             Some(Parsed { grouped: false, .. }) | None => Present::Damaged,
         },
-        _ => Present::Damaged,
+        Found::Half(_) | Found::Unclear(_) => Present::Damaged,
     }
 }
 
 /// The bytes of the first whole block with its markers, if there is one.
 #[must_use]
 pub fn find(file: &[u8]) -> Option<&[u8]> {
-    regions(file, &BTreeSet::new()).into_iter().find(|r| r.pair).map(|r| &file[r.range])
+    markers::regions(file).into_iter().find(|r| r.pair).map(|r| &file[r.range])
 }
 
 /// What the first whole block says, whatever else of ours is damaged: last known good for a writer that lost its own.
 #[must_use]
 pub fn salvage(file: &[u8]) -> Option<Block> {
-    regions(file, &BTreeSet::new()).into_iter().filter(|r| r.pair).find_map(|r| parse(&file[r.range])).map(|p| p.block)
-}
-
-/// The file with exactly this block in it. Borrowed if the file says so already. `last` is the block we last wrote,
-/// whose lines are known as ours beside a damaged marker.
-#[must_use]
-pub fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'f, [u8]> {
-    match present(file) {
-        Present::Absent if wanted.entries.is_empty() => return Cow::Borrowed(file),
-        Present::Whole(block) if !wanted.entries.is_empty() && block.same_pairs(wanted) && !is_abandoned(file) => {
-            return Cow::Borrowed(file);
-        }
-        _ => {}
-    }
-    let known = [Some(wanted), last].into_iter().flatten().flat_map(Block::lines).map(String::into_bytes);
-    let (mut bytes, place) = take_out(file, &known.collect());
-    if wanted.entries.is_empty() {
-        return Cow::Owned(bytes);
-    }
-    let place = place.unwrap_or(bytes.len());
-    if place == bytes.len() && bytes.last().is_some_and(|b| *b != b'\n') {
-        bytes.push(b'\n');
-        bytes.extend(wanted.render(Some(place)));
-    } else {
-        bytes.splice(place..place, wanted.render(None));
-    }
-    Cow::Owned(bytes)
+    markers::regions(file).into_iter().filter(|r| r.pair).find_map(|r| parse(&file[r.range])).map(|p| p.block)
 }
 
 /// True if the first whole block says that no agent manages it any more: the package was removed.
 fn is_abandoned(file: &[u8]) -> bool {
     find(file).is_some_and(|block| block.starts_with(ABANDONED.as_bytes()))
-}
-
-/// The file without anything of ours. Borrowed if there is nothing.
-#[must_use]
-pub fn strip<'f>(file: &'f [u8], last: Option<&Block>) -> Cow<'f, [u8]> {
-    splice(file, &Block::default(), last)
-}
-
-/// The foreign parts of the file, which are whole lines, and where each begins: what lies before, between and after our
-/// blocks.
-pub(crate) fn foreign(file: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let ours = regions(file, &BTreeSet::new());
-    let starts = std::iter::once(0).chain(ours.clone().into_iter().map(|r| r.range.end));
-    let ends = ours.into_iter().map(|r| r.range.start).chain(std::iter::once(file.len()));
-    starts.zip(ends).map(|(start, end)| (start, &file[start..end]))
-}
-
-/// A stretch of whole lines that are ours.
-#[derive(Debug, Clone)]
-struct Region {
-    range: Range<usize>,
-    /// BEGIN and END are both there.
-    pair: bool,
-    /// What the BEGIN line says of a newline that we added.
-    newline_added: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Marker {
-    Begin { newline_added: Option<usize> },
-    End,
-}
-
-struct Line<'f> {
-    range: Range<usize>,
-    text: &'f [u8],
-    marker: Option<Marker>,
-}
-
-/// Everything of ours in the order of the file. `known` lines count beside a marker without its partner.
-fn regions(file: &[u8], known: &BTreeSet<Vec<u8>>) -> Vec<Region> {
-    let lines = lines(file);
-    let marks: Vec<(usize, Marker)> = lines.iter().enumerate().filter_map(|(i, l)| Some((i, l.marker?))).collect();
-    let mut regions: Vec<Region> = Vec::new();
-    // The first line that no region has taken yet.
-    let mut free = 0;
-    let mut marks = marks.into_iter().peekable();
-    while let Some((at, marker)) = marks.next() {
-        let next_mark = marks.peek().map_or(lines.len(), |(i, _)| *i);
-        let is_known = |l: &&Line<'_>| known.contains(l.text);
-        let (first, end, pair, newline_added) = match marker {
-            Marker::Begin { newline_added } => {
-                let partner = marks.next_if(|(_, m)| *m == Marker::End);
-                let known_after = || lines[at + 1..next_mark].iter().take_while(is_known).count();
-                let end = partner.map_or_else(|| at + 1 + known_after(), |(end, _)| end + 1);
-                (at, end, partner.is_some(), newline_added)
-            }
-            Marker::End => {
-                let before = lines[free..at].iter().rev().take_while(is_known).count();
-                (at - before, at + 1, false, None)
-            }
-        };
-        free = end;
-        regions.push(Region { range: lines[first].range.start..lines[end - 1].range.end, pair, newline_added });
-    }
-    regions
-}
-
-fn lines(file: &[u8]) -> Vec<Line<'_>> {
-    let mut end = 0;
-    let line = |bytes| {
-        let (start, text) = (end, <[u8]>::trim_ascii_end(bytes));
-        end += bytes.len();
-        Line { range: start..end, text, marker: marker(text) }
-    };
-    file.split_inclusive(|b| *b == b'\n').map(line).collect()
-}
-
-/// Strict, so that a foreign comment that mentions us is no marker; but for white space at the end of the line, which
-/// editors change.
-fn marker(text: &[u8]) -> Option<Marker> {
-    if text == END.as_bytes() {
-        return Some(Marker::End);
-    }
-    if text == BEGIN.as_bytes() {
-        return Some(Marker::Begin { newline_added: None });
-    }
-    let note = text.strip_prefix(BEGIN_NOTE.as_bytes())?.strip_suffix(b")")?;
-    let added = note.windows(NEWLINE_NOTE.len()).rposition(|w| w == NEWLINE_NOTE.as_bytes());
-    let digits = added.and_then(|at| std::str::from_utf8(&note[at + NEWLINE_NOTE.len()..]).ok());
-    Some(Marker::Begin { newline_added: digits.and_then(|d| d.parse().ok()) })
-}
-
-/// The file without our regions, and where in the result the block belongs if there was one.
-fn take_out(file: &[u8], known: &BTreeSet<Vec<u8>>) -> (Vec<u8>, Option<usize>) {
-    let regions = regions(file, known);
-    let home = regions.iter().position(|r| r.pair).unwrap_or(0);
-    let mut out = Vec::with_capacity(file.len());
-    let (mut kept_to, mut place, mut last_added) = (0, None, None);
-    for (i, region) in regions.iter().enumerate() {
-        let before = &file[kept_to..region.range.start];
-        out.extend_from_slice(before);
-        if i == home {
-            place = Some(out.len());
-        }
-        // What a run of regions says of the newline before it, only its first can know.
-        if !before.is_empty() || i == 0 {
-            last_added = region.newline_added.filter(|at| at.checked_add(1) == Some(region.range.start));
-        }
-        kept_to = region.range.end;
-    }
-    out.extend_from_slice(&file[kept_to..]);
-    // Only where nothing foreign was put after our block, and nothing before it has moved, is the newline still ours.
-    if last_added.is_some() && kept_to == file.len() && out.last() == Some(&b'\n') {
-        out.pop();
-        place = place.map(|p| p.min(out.len()));
-    }
-    (out, place)
 }
 
 /// A block as it was read.
@@ -347,7 +205,7 @@ struct Parsed {
 
 /// Reads a whole block back. `None` if a line between the markers is not one that we write.
 fn parse(region: &[u8]) -> Option<Parsed> {
-    let lines = lines(region);
+    let lines = markers::lines(region);
     let inner = lines.get(1..lines.len().checked_sub(1)?)?;
     let (mut entries, mut comments) = (BTreeMap::new(), BTreeMap::new());
     let (mut order, mut grouped) = (Vec::new(), true);

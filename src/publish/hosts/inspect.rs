@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ReadError;
 use super::block;
@@ -10,11 +11,17 @@ use super::file::{self, FileError};
 use super::handover;
 use super::life_file::LifeFile;
 use super::policy::HostsPolicy;
-use super::writer::core::{Action, Core, Input, Origin, Recalled, ThisHost};
+use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleJob, SettleReport, Settling, ThisHost};
 use super::writer::{self, apply, store};
 use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt};
 use crate::publish::admission::{LastAdmitted, Refusal};
 use crate::sys::clock::Clock;
+
+/// How long a command waits until nobody writes any more into what it displaced; then that is the running writer's, or
+/// the next one's.
+const SETTLING_AT_MOST: Duration = Duration::from_secs(4);
+/// Between two looks at that.
+const SETTLING_LOOK: Duration = Duration::from_millis(50);
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +39,14 @@ pub enum InspectError {
         path: std::path::PathBuf,
         /// What tells.
         part: IdentityPart,
+    },
+    /// Nobody can tell what is ours in the hosts file.
+    #[error("{}: {unclear}", path.display())]
+    Markers {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why not.
+        unclear: block::Unclear,
     },
     /// Neither the agent nor the writer has left anything to publish.
     #[error("nothing to publish yet: no hand-over in {} and no last known good in {}", agent.display(), writer.display())]
@@ -116,10 +131,10 @@ pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<Host
 fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
     let kept = store::load_block(&policy.state_dir).ok().flatten();
-    // For its lines only, wherever they stand.
-    let saved = kept.map(|kept| block::Block::from_answers(&kept.answers, &block::Marks::default(), false));
-    let new = block::splice(&old, core.wanted(), saved.as_ref());
-    let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new));
+    let own = kept.and_then(|kept| kept.own).filter(|own| own.path == policy.path);
+    let new = block::splice(&old, core.wanted(), own.as_ref().map(|own| &own.lines))
+        .map_err(|unclear| InspectError::Markers { path: policy.path.clone(), unclear })?;
+    let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new.file));
     let path = policy.path.display().to_string();
     let wanted = format!("{path} (wanted)");
     Ok(similar::TextDiff::from_lines(&*old, &*new).unified_diff().header(&path, &wanted).to_string())
@@ -143,16 +158,41 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
     if store::load_block(&policy.state_dir).is_err() {
         store::put_aside(&store::block_path(&policy.state_dir));
     }
+    apply::recover(&policy)?;
     let mut actions = VecDeque::from(core.step_all(inputs, clock.now()));
     while let Some(action) = actions.pop_front() {
         match action {
             Action::Assert(job) => actions.extend(core.step(apply::look(&job), clock.now())),
             Action::Save(kept) => store::save_block(&policy.state_dir, &kept).map_err(io(&policy.state_dir))?,
-            // Given back instead, or told by the running writer.
-            Action::Tell(_) | Action::Turned(_) => {}
+            // Given back instead, or told by the running writer; and settled below.
+            Action::Tell(_) | Action::Turned(_) | Action::Settle(_) => {}
         }
     }
+    let report = settle_soon(&policy, clock);
+    core.step(Input::Settled(report), clock.now());
     Ok(core.receipt(clock.now()))
+}
+
+/// Settles what was displaced as soon as nobody has it open for writing. Who lets a command wait does not wait for two
+/// seconds of quiet as well: what is left then is the running writer's, or the next one's.
+fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleReport {
+    let began = clock.now().boottime;
+    let mut all = SettleReport::default();
+    loop {
+        let there = std::mem::take(&mut all.there);
+        let closed = there.into_iter().filter(|file| file.open == Some(false));
+        let ready = closed.map(|file| Settling { file, even_if_open: false }).collect();
+        let report = apply::settle(&SettleJob { ready, policy: Arc::clone(policy) });
+        all.folded.extend(report.folded);
+        (all.there, all.fault) = (report.there, report.fault);
+        let over = all.there.is_empty() || all.fault.is_some();
+        if over || clock.now().boottime.since(began) > SETTLING_AT_MOST {
+            return all;
+        }
+        if all.there.iter().all(|file| file.open != Some(false)) {
+            std::thread::sleep(SETTLING_LOOK);
+        }
+    }
 }
 
 /// A core that remembers what the writer would, and what it would hear first.

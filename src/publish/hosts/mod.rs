@@ -16,6 +16,7 @@ pub mod file;
 pub mod handover;
 pub mod inspect;
 pub mod life_file;
+pub mod merge;
 pub mod policy;
 pub mod publisher;
 pub mod receipts;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::handover;
 use super::life_file::LifeFile;
 use super::publisher::HostsPublisher;
-use crate::model::{EventKind, Receipt, Receipts, Verdict};
+use crate::model::{EventKind, Notice, Receipt, Receipts, Verdict};
 use crate::publish::Publisher as _;
 use crate::publish::file_watcher::FileWatcher;
 use crate::sys::clock::Clock;
@@ -117,13 +117,16 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
     if new.in_conflict && !old.is_some_and(|o| o.in_conflict) {
         events.push(EventKind::PublishConflict { publisher });
     }
+    let known = |notice: &&Notice| !old.is_some_and(|o| o.notices.contains(notice));
+    let news = new.notices.iter().filter(known);
+    events.extend(news.map(|notice| EventKind::FileMended { publisher, what: notice.what.clone() }));
     events
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PublishErrorKind;
+    use crate::model::{PublishErrorKind, Wall};
 
     fn receipt() -> Receipt {
         let names = [("a.x".parse().unwrap(), Verdict::Published)].into();
@@ -146,6 +149,13 @@ mod tests {
         let failed = EventKind::PublishFailed { publisher, error: "disk".into() };
         assert_eq!(receipt_events(Some(&first), &failing), [failed]);
         assert_eq!(receipt_events(Some(&failing), &again), []);
+        let notice = |at| Notice { at: Wall(at), what: "mended".to_owned() };
+        let mended = Receipt { notices: vec![notice(1)], ..first.clone() };
+        let again = Receipt { notices: vec![notice(1), notice(2)], ..first.clone() };
+        let told = EventKind::FileMended { publisher, what: "mended".to_owned() };
+        assert_eq!(receipt_events(Some(&first), &mended), [told.clone()]);
+        assert_eq!(receipt_events(Some(&mended), &mended), []);
+        assert_eq!(receipt_events(Some(&mended), &again), [told]);
         let conflict = Receipt { in_conflict: true, writes: 2, ..first.clone() };
         let told = receipt_events(Some(&first), &conflict);
         assert!(told.contains(&EventKind::PublishConflict { publisher }) && told.len() == 2);

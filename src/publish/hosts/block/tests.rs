@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +17,19 @@ fn block(entries: &[(&str, &[&str])]) -> Block {
 
 fn db() -> Block {
     block(&[("db.internal", &["10.0.1.15", "10.0.2.15"])])
+}
+
+fn own(block: &Block) -> OwnLines {
+    OwnLines::of(block, b"")
+}
+
+/// Where it is clear what is ours.
+fn splice<'f>(file: &'f [u8], wanted: &Block, last: Option<&Block>) -> Cow<'f, [u8]> {
+    super::splice(file, wanted, last.map(own).as_ref()).unwrap().file
+}
+
+fn strip<'f>(file: &'f [u8], last: Option<&Block>) -> Cow<'f, [u8]> {
+    splice(file, &Block::default(), last)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -206,29 +221,125 @@ fn only_exact_markers_are_markers() {
     assert_eq!(present(crlf.as_bytes()), Present::Whole(db()), "an editor turned the newlines");
 }
 
+const BEGIN: &str = "# BEGIN privatelinkd";
+const END: &str = "# END privatelinkd";
+
+/// What other programs make of a block, and what becomes of that: our lines go wherever they stand, all else stays,
+/// and a fresh block is appended. The number is that of the lines of ours, markers included.
 #[test]
-fn damaged_markers_give_up_what_is_ours_and_nothing_else() {
+fn without_their_markers_our_lines_go_and_all_else_stays() {
     let last = db();
+    let [comment, one, two] = last.lines().try_into().unwrap();
     let body = last.lines().join("\n");
     let wanted = block(&[("x.y", &["10.0.0.9"])]);
     let b = text(&wanted.render(None));
-    let (begin, end) = ("# BEGIN privatelinkd", "# END privatelinkd");
-    for (found, expected) in [
-        // END is gone: our own lines go, the foreign one after them stays.
-        (format!("a\n{begin}\n{body}\nforeign\n"), format!("a\n{b}foreign\n")),
-        // BEGIN is gone.
-        (format!("a\nforeign\n{body}\n{end}\nz\n"), format!("a\nforeign\n{b}z\n")),
-        // Only the markers are left, the wrong way round.
-        (format!("{end}\nforeign\n{begin}\n"), format!("{b}foreign\n")),
-        // Two blocks, and one of them is cut.
-        (format!("{begin}\n{body}\n{begin}\n{body}\n{end}\nz\n"), format!("{b}z\n")),
-        (format!("{begin}\nq\n{end}\nforeign\n{begin}\n{body}\n{end}\n"), format!("{b}foreign\n")),
-        // The lines in between are not adjacent to the marker.
-        (format!("{begin}\nforeign\n10.0.1.15 db.internal\n"), format!("{b}foreign\n10.0.1.15 db.internal\n")),
+    for (what, found, kept, count) in [
+        ("END is gone", format!("a\n{BEGIN}\n{body}\nforeign\n"), "a\nforeign\n", 4),
+        ("BEGIN is gone", format!("a\nforeign\n{body}\n{END}\nz\n"), "a\nforeign\nz\n", 4),
+        ("only the markers are left, the wrong way round", format!("{END}\nf\n{BEGIN}\n"), "f\n", 2),
+        ("sed /^#/d", format!("a\n{one}\n{two}\nz\n"), "a\nz\n", 2),
+        ("one of our lines went, too", format!("{two}\na\n"), "a\n", 1),
+        ("not beside the marker", format!("{BEGIN}\nforeign\n{two}\n"), "foreign\n", 2),
+        // "# Custom" sorts between the markers; it isn't ours, whatever stands there.
+        (
+            "sort -u",
+            format!("# BEGIN privatelinkd\n# Custom\n{END}\n{comment}\n{one}\n{two}\n127.0.0.1 localhost\n"),
+            "# Custom\n127.0.0.1 localhost\n",
+            5,
+        ),
+        ("sort -u, nothing between", format!("{BEGIN}\n{END}\n{comment}\n{one}\n{two}\nz\n"), "z\n", 5),
+        ("twice", format!("{one}\na\n{one}\n"), "a\n", 2),
+        (
+            "like ours and not ours",
+            format!("{BEGIN}\n {one}\n{one} # mine\n{two} b\n"),
+            " 10.0.1.15 db.internal\n10.0.1.15 db.internal # mine\n10.0.2.15 db.internal b\n",
+            1,
+        ),
     ] {
-        assert_eq!(present(found.as_bytes()), Present::Damaged);
-        assert_eq!(text(&splice(found.as_bytes(), &wanted, Some(&last))), expected, "from {found}");
+        let spliced = super::splice(found.as_bytes(), &wanted, Some(&own(&last))).unwrap();
+        assert_eq!(text(&spliced.file), format!("{kept}{b}"), "{what}");
+        assert_eq!(spliced.gathered, Some(count), "{what}");
+        assert_eq!(text(&strip(found.as_bytes(), Some(&last))), kept, "{what}");
     }
+}
+
+#[test]
+fn a_block_that_is_gone_is_put_in_again_and_one_whose_body_is_damaged_is_mended() {
+    let whole = splice(b"a\n", &db(), None).into_owned();
+    for found in [
+        "a\n".to_owned(),
+        format!("a\n{BEGIN}\n{END}\n"),
+        format!("a\n{BEGIN}\n10.9.9.9 else.where\n{END}\n"),
+        format!("a\n{BEGIN}\n10.0.1.15 db.internal\n{END}\n"),
+        format!("a\n{BEGIN}\nrubbish \u{fffd}\n{END}\n"),
+    ] {
+        for own in [None, Some(own(&db()))] {
+            let spliced = super::splice(found.as_bytes(), &db(), own.as_ref()).unwrap();
+            assert_eq!((text(&spliced.file), spliced.gathered), (text(&whole), None), "{found}");
+        }
+    }
+}
+
+#[test]
+fn what_may_be_anybodys_is_refused_with_an_instruction() {
+    let body = db().lines().join("\n");
+    let one = format!("{BEGIN}\n{body}\n{END}\n");
+    for (what, found, lines) in [
+        ("two blocks", format!("a\n{one}b\n{one}"), vec![2, 6, 8, 12]),
+        ("one in another", format!("{BEGIN}\n{one}{END}\n"), vec![1, 2, 6, 7]),
+        ("two BEGIN", format!("{BEGIN}\n{body}\n{BEGIN}\n{body}\n{END}\nz\n"), vec![1, 5, 9]),
+        ("two END", format!("{one}z\n{END}\n"), vec![1, 5, 7]),
+    ] {
+        for own in [None, Some(own(&db()))] {
+            for wanted in [db(), Block::default()] {
+                let e = super::splice(found.as_bytes(), &wanted, own.as_ref()).unwrap_err();
+                assert_eq!(e, Unclear::Repeated(lines.clone()), "{what}");
+            }
+        }
+        assert_eq!(present(found.as_bytes()), Present::Damaged);
+    }
+    let half = format!("a\n{BEGIN}\n{body}\n");
+    let e = super::splice(half.as_bytes(), &db(), None).unwrap_err();
+    assert_eq!(
+        e.to_string(),
+        "line 2 holds a marker of privatelinkd without its partner, and no record says which lines belong to it: delete \
+         the marker and the lines of the block beside it; the hosts writer then puts a new block in"
+    );
+    let many = Unclear::Repeated((1..9).collect());
+    assert_eq!(
+        many.to_string(),
+        "lines 1, 2, 3, 4, 5, 6 and more hold markers of privatelinkd, expected one BEGIN and one END: delete all but \
+         one block, from BEGIN to END, markers included; the hosts writer then goes on by itself"
+    );
+}
+
+/// The line that a vendor's guide had people write by hand is the very line that we write.
+#[test]
+fn a_line_that_stood_outside_of_the_block_too_is_not_ours_to_take() {
+    let by_hand = b"10.0.1.15 db.internal\n";
+    let with = splice(by_hand, &db(), None).into_owned();
+    let own = OwnLines::of(&db(), &with);
+    for found in [
+        text(&with).replace(&format!("{END}\n"), ""),
+        text(&with).lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect(),
+    ] {
+        let mended = super::splice(found.as_bytes(), &db(), Some(&own)).unwrap().file.into_owned();
+        assert!(mended.starts_with(by_hand), "{}", text(&mended));
+        assert!(!text(without(&mended).0.as_ref()).contains("10.0.2.15"), "{}", text(&mended));
+    }
+    // The file as it was before us, as from a backup.
+    assert_eq!(&*strip(by_hand, None), by_hand);
+    assert!(super::splice(by_hand, &db(), Some(&own)).unwrap().file.starts_with(by_hand));
+}
+
+#[test]
+fn a_block_whose_lines_are_all_there_is_whole_whatever_stands_outside() {
+    let with = splice(b"a\n", &db(), None).into_owned();
+    let copied = [&with[..], b"10.0.1.15 db.internal\n"].concat();
+    let wanted = block(&[("x.y", &["10.0.0.9"])]);
+    let spliced = super::splice(&copied, &wanted, Some(&own(&db()))).unwrap();
+    assert_eq!(spliced.gathered, None);
+    assert_eq!(text(&spliced.file), format!("a\n{}10.0.1.15 db.internal\n", text(&wanted.render(None))));
 }
 
 #[test]
@@ -290,7 +401,7 @@ proptest! {
 
     #[test]
     fn what_is_put_in_comes_out_again(file in files(), wanted in blocks(), other in blocks()) {
-        let clean = strip(&file, Some(&wanted)).into_owned();
+        let Ok(clean) = super::strip(&file, Some(&own(&wanted))) else { return Ok(()) };
         prop_assert_eq!(present(&clean), Present::Absent);
         let with = splice(&clean, &wanted, None).into_owned();
         let with_other = splice(&with, &other, None).into_owned();
@@ -299,19 +410,27 @@ proptest! {
     }
 
     #[test]
-    fn splicing_twice_is_splicing_once(file in files(), wanted in blocks()) {
-        let once = splice(&file, &wanted, None).into_owned();
-        prop_assert!(matches!(splice(&once, &wanted, None), Cow::Borrowed(_)));
+    fn splicing_twice_is_splicing_once(file in files(), wanted in blocks(), last in blocks()) {
+        let Ok(once) = super::splice(&file, &wanted, Some(&own(&last))) else { return Ok(()) };
+        let once = once.file.into_owned();
+        let own = OwnLines::of(&wanted, &once);
+        for own in [None, Some(&own)] {
+            let twice = super::splice(&once, &wanted, own).unwrap();
+            prop_assert_eq!((twice.gathered, &*twice.file), (None, &once[..]));
+        }
         let expected = if wanted.entries.is_empty() { Present::Absent } else { Present::Whole(wanted) };
         prop_assert_eq!(present(&once), expected);
     }
 
     #[test]
-    fn foreign_bytes_survive_in_order(file in files(), wanted in blocks()) {
-        let all = foreign(&file).map(|(_, part)| part).collect::<Vec<_>>().concat();
-        let kept = strip(&file, None).into_owned();
-        prop_assert!(all == kept || all == [&kept[..], b"\n"].concat());
-        prop_assert!(is_subsequence(&kept, &splice(&file, &wanted, None)));
+    fn foreign_bytes_survive_in_order(file in files(), wanted in blocks(), last in blocks()) {
+        let own = own(&last);
+        let Ok(kept) = super::strip(&file, Some(&own)) else { return Ok(()) };
+        let foreign = foreign(&file).flat_map(|(_, part)| part.split_inclusive(|b| *b == b'\n'));
+        let all = foreign.filter(|line| !own.has(line)).collect::<Vec<_>>().concat();
+        prop_assert!(is_subsequence(&all, &kept) || all == [&kept[..], b"\n"].concat());
+        let with = super::splice(&file, &wanted, Some(&own)).unwrap().file;
+        prop_assert!(is_subsequence(&kept, &with));
     }
 }
 

@@ -1,49 +1,57 @@
 //! Replaces one file that belongs to other programs, too, whole, and loses nothing of it.
 //!
 //! The file is read, the caller says what it should hold, a new file beside it takes that content and all metadata of
-//! the old one, and takes its place by a rename. What can't be carried over is found before anything is replaced. An
-//! edit by another program that lands in between is seen right before the rename, and the work starts over from the
-//! edited file. Readers see the old file or the new one; resolvers see a new inode and a modification time stamped at
-//! the swap (Go, c-ares and systemd-resolved each look at another of these).
+//! the old one, and the two swap their names in one step. What can't be carried over is found before anything is
+//! replaced. Readers see the old file or the new one; resolvers see a new inode and a modification time stamped at the
+//! swap (Go, c-ares and systemd-resolved each look at another of these).
+//!
+//! Another program may edit the file meanwhile, or have it open and go on writing into what is the displaced file by
+//! then. So that file is compared with what was read, and an edit in it is folded into the new one ([`merge`]): at once
+//! if nobody has it open for writing, else when it is [settled](settle()). It stays beside the hosts file until its
+//! time has come, however we end ([`Displaced`]). Where the system can't swap names, the file is compared right before
+//! a plain rename, and an edit between these two steps is lost.
 //!
 //! The lock is advisory, for writers of ours, and on a file of its own: a lock on a file that is replaced by a rename
 //! locks a dead inode.
 //!
 //! The work is a sequence of named [`Step`]s with a hook at each, so that tests drive races and faults at will.
 
+mod displaced;
 mod error;
 mod metadata;
+mod place;
+mod swap;
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
-
+pub use self::displaced::Displaced;
 pub use self::error::{FileError, MAX_FILE};
-use self::metadata::FileMetadata;
-use crate::sys::atomic_file::{self, Temp};
-use crate::sys::clock::Clock;
+use self::place::{FileFound, Place};
+use self::swap::Swap;
+use super::merge;
+use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
 use crate::sys::file_stamp::FileStamp;
+use crate::sys::open_writers::is_open_for_writing;
 
-/// Largest file that is read, in bytes: what has grown too large can still be made smaller.
-const MAX_READ: u64 = 2 * MAX_FILE;
 /// Times that another program may change the file under our hands before we give up.
 const ATTEMPTS: u32 = 5;
 /// How long another writer of ours is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which file, and where its lock is.
+/// Which file, and where what belongs to it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'p> {
     /// The file; a symbolic link is followed and stays.
     pub path: &'p Path,
-    /// The lock file: made if missing, never removed. Its folder must be there.
+    /// The lock file: made if missing, never removed. Its folder must be there, is ours alone, and does not outlive a
+    /// reboot: what displaced files held is kept in it, too.
     pub lock: &'p Path,
+    /// Where a late edit is saved that is in conflict with another.
+    pub conflicts: &'p Path,
 }
 
 /// Where in the work a hook is called: right after what the name says.
@@ -59,16 +67,22 @@ pub enum Step {
     TempWritten,
     /// It has the owner, mode and attributes of the old file.
     MetadataCopied,
-    /// It is on disk, stamped.
+    /// It is on disk, under the name of its inode.
     TempSynced,
     /// The old file is still the one that was read.
     Rechecked,
+    /// What it held is kept; the new one is stamped.
+    Kept,
     /// The new file is in place.
-    Renamed,
+    Swapped,
+    /// The displaced file was compared with what was read.
+    Compared,
     /// The folder is on disk.
     DirSynced,
     /// What is in place now was read.
     ReadBack,
+    /// A displaced file holds nothing any more that is not in place.
+    Folded,
 }
 
 /// A hook at each step, in order; from [`Step::Read`] on again for each attempt. An error from it ends the work as a
@@ -92,6 +106,8 @@ pub struct Outcome {
     pub content: Vec<u8>,
     /// Of the file that held it; `None` if there is none.
     pub stamp: Option<FileStamp>,
+    /// Late edits by other programs that were folded in.
+    pub folded: Vec<LateEdit>,
 }
 
 /// Whether the file was replaced.
@@ -103,6 +119,24 @@ pub enum Change {
     Written,
     /// It was not there and now is, with mode 0644.
     Created,
+}
+
+/// An edit that another program made in a file that we had replaced meanwhile: it is in the hosts file now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateEdit {
+    /// If both had changed the same lines, so that both stand in the file: where the displaced file was saved.
+    pub conflict: Option<PathBuf>,
+}
+
+/// What became of a displaced file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// It is gone: another process has settled it.
+    Gone,
+    /// Somebody writes into it, or did just now; or the hosts file changed all the time. It stays.
+    NotQuiet,
+    /// It is deleted; what had been edited in it is in the hosts file.
+    Done(Vec<LateEdit>),
 }
 
 /// Reads a file as [`replace`] would; `None` if there is none.
@@ -118,86 +152,195 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// leaves it as it is. `wanted` is called again for each attempt. Blocks: for a blocking thread.
 ///
 /// # Errors
-/// The file is then as it was, or as another program made it meanwhile; only past [`Step::Renamed`] the new one is in
-/// place.
-pub fn replace(
+/// The file is then as it was, or as another program made it meanwhile; only past [`Step::Swapped`] the new one is in
+/// place. Or what `wanted` says against it.
+pub fn replace<E: From<FileError>>(
     target: Target<'_>,
     steps: Hook<'_>,
-    mut wanted: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Result<Outcome, FileError> {
-    let place = Place::find(target.path)?;
-    let _lock = lock(target)?;
-    hook(steps, Step::Locked, &place)?;
-    for attempt in 0..ATTEMPTS {
-        if attempt > 0 {
-            std::thread::sleep(Duration::from_millis(u64::from(attempt) * 5));
-        }
-        let old = place.open()?;
-        hook(steps, Step::Read, &place)?;
-        let content = old.as_ref().map_or(&[][..], |f| &f.bytes);
-        let Some(new) = wanted(content) else {
-            let stamp = old.as_ref().map(|f| f.facts.stamp);
-            return Ok(Outcome { change: Change::Unchanged, content: content.to_vec(), stamp });
-        };
-        if new.len() as u64 > MAX_FILE && new.len() > content.len() {
-            return Err(FileError::TooLarge(place.path));
-        }
-        if let Some(outcome) = swap(&place, old.as_ref(), &new, steps)? {
-            return Ok(outcome);
-        }
-    }
-    Err(FileError::Busy { path: place.path, attempts: ATTEMPTS })
+    wanted: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Outcome, E> {
+    Work::begin(target, steps)?.replace(wanted)
 }
 
-/// Deletes what a writer of ours that was killed left beside the file. Gives how many files.
+/// The displaced files that are there.
+///
+/// # Errors
+/// The folder or one of them can't be read.
+pub fn displaced(path: &Path) -> Result<Vec<Displaced>, FileError> {
+    displaced::list(&Place::find(path)?)
+}
+
+/// Folds what was edited in a displaced file into the hosts file, and deletes it; unless it is another one than was
+/// seen, or somebody has it open for writing and that is not to be borne (`even_if_open`). Blocks.
+///
+/// # Errors
+/// As [`replace`]. The displaced file then is still there.
+pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_open: bool) -> Result<Settled, FileError> {
+    let mut work = Work::begin(target, steps)?;
+    let name = displaced::name(&work.place.name, seen.id);
+    let Some((file, facts)) = work.place.open_unread(&name)? else { return Ok(Settled::Gone) };
+    let is_open = || is_open_for_writing(&file).unwrap_or(false);
+    if !even_if_open && (facts.stamp != seen.stamp || is_open()) {
+        return Ok(Settled::NotQuiet);
+    }
+    let stamp = facts.stamp;
+    let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
+    let base = displaced::kept(&work.records, seen.id);
+    work.late.push(Late { id: seen.id, base, found, has_other_metadata: false });
+    let folded = work.replace::<FileError>(|_| Ok(None))?.folded;
+    let now = work.place.open_unread(&name)?.map(|(_, facts)| facts.stamp);
+    if !work.late.is_empty() || (now != Some(stamp) && !even_if_open) {
+        return Ok(Settled::NotQuiet);
+    }
+    hook(work.steps, Step::Folded, &work.place)?;
+    displaced::remove(&work.place, &work.records, seen.id)?;
+    Ok(Settled::Done(folded))
+}
+
+/// Deletes what a writer of ours that was killed left beside the file and never got into place. Gives how many files.
 ///
 /// # Errors
 /// The folder can't be read or written, or the lock is held.
 pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     let place = Place::find(target.path)?;
     let _lock = lock(target)?;
-    atomic_file::remove_leftovers(&place.path).map_err(FileError::io("clear old temporary files of", &place.path))
+    displaced::clear(&place, &atomic_file::parent(target.lock))
 }
 
-/// One attempt; `None` if another program changed the file meanwhile.
-fn swap(place: &Place, old: Option<&FileFound>, new: &[u8], steps: Hook<'_>) -> Result<Option<Outcome>, FileError> {
-    let path = &place.path;
-    if let Some(old) = old {
-        old.facts.replaceable(&old.file, path)?;
+/// A displaced file with an edit that is to be folded in.
+struct Late {
+    id: u64,
+    /// What it held when it was read, if that is known.
+    base: Option<Vec<u8>>,
+    found: FileFound,
+    /// The edit changed owner, mode or attributes.
+    has_other_metadata: bool,
+}
+
+/// A replacement under way, under our lock.
+struct Work<'t, 'h> {
+    place: Place,
+    conflicts: &'t Path,
+    records: PathBuf,
+    steps: Hook<'h>,
+    late: Vec<Late>,
+    folded: Vec<LateEdit>,
+    _lock: FileLock,
+}
+
+impl<'t, 'h> Work<'t, 'h> {
+    fn begin(target: Target<'t>, steps: Hook<'h>) -> Result<Self, FileError> {
+        let place = Place::find(target.path)?;
+        let lock = lock(target)?;
+        let records = atomic_file::parent(target.lock);
+        hook(steps, Step::Locked, &place)?;
+        let (conflicts, late, folded) = (target.conflicts, Vec::new(), Vec::new());
+        Ok(Self { place, conflicts, records, steps, late, folded, _lock: lock })
     }
-    hook(steps, Step::Checked, place)?;
-    let mut temp = Temp::create(&place.dir, &place.name).map_err(FileError::io("make a temporary file for", path))?;
-    temp.file.write_all(new).map_err(FileError::io("write the new content of", path))?;
-    hook(steps, Step::TempWritten, place)?;
-    match old {
-        Some(old) => old.facts.copy_to(&old.file, &temp.file, path)?,
-        None => metadata::set_mode(&temp.file, 0o644, path)?,
+
+    fn replace<E: From<FileError>>(
+        &mut self,
+        mut wanted: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Outcome, E> {
+        let mut change = None;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(u64::from(attempt) * 5));
+            }
+            let old = self.place.open()?;
+            hook(self.steps, Step::Read, &self.place)?;
+            let content = old.as_ref().map_or(&[][..], |f| &f.bytes);
+            let (folded, conflicts) = self.fold(content);
+            let new = match (wanted(&folded)?, &folded) {
+                (Some(new), _) => new,
+                (None, Cow::Owned(new)) => new.clone(),
+                (None, Cow::Borrowed(_)) if self.late.iter().any(|late| late.has_other_metadata) => content.to_vec(),
+                (None, Cow::Borrowed(_)) => {
+                    self.late.clear();
+                    let change = change.unwrap_or(Change::Unchanged);
+                    let (content, stamp) = (content.to_vec(), old.as_ref().map(|f| f.facts.stamp));
+                    return Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) });
+                }
+            };
+            if new.len() as u64 > MAX_FILE && new.len() > content.len() {
+                return Err(FileError::TooLarge(self.place.path.clone()).into());
+            }
+            let is_new = matches!(folded, Cow::Owned(_));
+            self.save_conflicts(&conflicts)?;
+            let swap = self.swap(old.as_ref(), &new)?;
+            if let Swap::Changed = swap {
+                continue;
+            }
+            change = Some(if old.is_some() { change.unwrap_or(Change::Written) } else { Change::Created });
+            self.note_folded(&conflicts, is_new)?;
+            match swap {
+                Swap::Late(late) => self.late.push(late),
+                Swap::Changed | Swap::Done => return Ok(self.finish(new, change.unwrap_or(Change::Written))?),
+            }
+        }
+        match change {
+            // What is still to be folded in lies there for who settles it.
+            Some(change) => Ok(self.finish(Vec::new(), change)?),
+            None => Err(FileError::Busy { path: self.place.path.clone(), attempts: ATTEMPTS }.into()),
+        }
     }
-    hook(steps, Step::MetadataCopied, place)?;
-    temp.file.sync_all().map_err(FileError::io("sync the new content of", path))?;
-    hook(steps, Step::TempSynced, place)?;
-    if !place.is_still(old)? {
-        return Ok(None);
+
+    /// The content with all late edits in it, and for each of these whether it is in conflict with that.
+    fn fold<'c>(&self, content: &'c [u8]) -> (Cow<'c, [u8]>, Vec<bool>) {
+        let mut folded = Cow::Borrowed(content);
+        let mut conflicts = Vec::new();
+        for late in &self.late {
+            let merged = merge::fold(late.base.as_deref(), &folded, &late.found.bytes);
+            conflicts.push(merged.conflict);
+            if let Cow::Owned(new) = merged.file {
+                folded = Cow::Owned(new);
+            }
+        }
+        (folded, conflicts)
     }
-    hook(steps, Step::Rechecked, place)?;
-    let stamped = metadata::stamp(&temp.file, old.map(|o| &o.facts), path)?;
-    let renamed = if old.is_some() { temp.rename_over(&place.name) } else { temp.rename_new(&place.name) };
-    match renamed {
-        Err(e) if old.is_none() && e.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        // Kernels before 5.8 don't tell mount points.
-        Err(e) if e.kind() == io::ErrorKind::ResourceBusy => return Err(FileError::MountPoint(path.clone())),
-        renamed => renamed.map_err(FileError::io("put the new file in the place of", path))?,
+
+    fn save_conflicts(&self, conflicts: &[bool]) -> Result<(), FileError> {
+        for (late, _) in self.late.iter().zip(conflicts).filter(|(_, conflict)| **conflict) {
+            let path = self.saved_as(late.id);
+            atomic_file::write(&path, &late.found.bytes, 0o600, Durability::Synced)
+                .map_err(FileError::io("save an edit that is in conflict as", &path))?;
+        }
+        Ok(())
     }
-    hook(steps, Step::Renamed, place)?;
-    if Clock::System.now().wall.0 / 1000 > stamped {
-        metadata::stamp(&temp.file, None, path)?;
+
+    fn saved_as(&self, id: u64) -> PathBuf {
+        self.conflicts.join(format!("hosts.conflict.{id}"))
     }
-    rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
-    hook(steps, Step::DirSynced, place)?;
-    // Another program may have been faster than this look: that is an edit after ours, for the next round.
-    let (content, stamp) = place.open()?.map_or_else(Default::default, |now| (now.bytes, Some(now.facts.stamp)));
-    hook(steps, Step::ReadBack, place)?;
-    Ok(Some(Outcome { change: if old.is_some() { Change::Written } else { Change::Created }, content, stamp }))
+
+    /// The late edits are in place now: what is written into these files from now on is another edit.
+    fn note_folded(&mut self, conflicts: &[bool], is_new: bool) -> Result<(), FileError> {
+        for (late, conflict) in std::mem::take(&mut self.late).into_iter().zip(conflicts) {
+            displaced::keep(&self.records, late.id, &late.found.bytes)
+                .map_err(FileError::io("keep what was folded into", &self.place.path))?;
+            if is_new {
+                self.folded.push(LateEdit { conflict: conflict.then(|| self.saved_as(late.id)) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what is in place. Another program may have been faster than this look: that is an edit after ours, for
+    /// the next round.
+    fn finish(&mut self, new: Vec<u8>, change: Change) -> Result<Outcome, FileError> {
+        let now = self.place.open_unread(&self.place.name)?;
+        let (content, stamp) = match now {
+            None => (Vec::new(), None),
+            Some((file, facts)) => {
+                let stamp = Some(facts.stamp);
+                match facts.stamp.size == new.len() as u64 && self.place.holds(&file, &new)? {
+                    true => (new, stamp),
+                    false => self.place.open()?.map_or_else(Default::default, |f| (f.bytes, Some(f.facts.stamp))),
+                }
+            }
+        };
+        hook(self.steps, Step::ReadBack, &self.place)?;
+        Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) })
+    }
 }
 
 fn hook(steps: Hook<'_>, step: Step, place: &Place) -> Result<(), FileError> {
@@ -210,65 +353,4 @@ fn lock(target: Target<'_>) -> Result<FileLock, FileError> {
         io::ErrorKind::TimedOut => FileError::Locked { path: target.path.to_owned(), lock: target.lock.to_owned() },
         _ => FileError::io("lock", target.lock)(e),
     })
-}
-
-/// Where the file really is.
-struct Place {
-    path: PathBuf,
-    dir: OwnedFd,
-    name: std::ffi::OsString,
-}
-
-/// A file that was there.
-struct FileFound {
-    file: File,
-    bytes: Vec<u8>,
-    facts: FileMetadata,
-}
-
-impl Place {
-    /// Follows symbolic links, also if only the folder is there.
-    fn find(path: &Path) -> Result<Self, FileError> {
-        let io = FileError::io("find", path);
-        let real = match std::fs::canonicalize(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if std::fs::symlink_metadata(path).is_ok() {
-                    let found = "a symbolic link to nothing";
-                    return Err(FileError::NotRegular { path: path.to_owned(), found });
-                }
-                let dir = std::fs::canonicalize(atomic_file::parent(path)).map_err(io)?;
-                dir.join(path.file_name().unwrap_or(OsStr::new(".")))
-            }
-            found => found.map_err(io)?,
-        };
-        let (dir, name) = atomic_file::open_parent(&real).map_err(FileError::io("open the folder of", path))?;
-        let name = name.to_owned();
-        Ok(Self { path: real, dir, name })
-    }
-
-    fn open(&self) -> Result<Option<FileFound>, FileError> {
-        // Not blocking, so that a pipe in its place can't hold us.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file: File = match rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty()) {
-            Ok(fd) => fd.into(),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(rustix::io::Errno::LOOP) => {
-                return Err(FileError::NotRegular { path: self.path.clone(), found: "a symbolic link" });
-            }
-            Err(e) => return Err(FileError::io("open", &self.path)(e)),
-        };
-        let facts = FileMetadata::read(&file, &self.path)?;
-        let mut bytes = Vec::new();
-        (&mut file).take(MAX_READ + 1).read_to_end(&mut bytes).map_err(FileError::io("read", &self.path))?;
-        if bytes.len() as u64 > MAX_READ {
-            return Err(FileError::TooLarge(self.path.clone()));
-        }
-        Ok(Some(FileFound { file, bytes, facts }))
-    }
-
-    /// True if the file that was found is still there, unchanged in content and metadata.
-    fn is_still(&self, old: Option<&FileFound>) -> Result<bool, FileError> {
-        let now = self.open()?;
-        Ok(old.map(|f| (&f.facts, &f.bytes)) == now.as_ref().map(|f| (&f.facts, &f.bytes)))
-    }
 }

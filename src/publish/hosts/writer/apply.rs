@@ -1,12 +1,13 @@
 //! Carries the writer's actions out. Everything here blocks: for a blocking thread.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::core::{AssertError, Asserted, Input, Job};
+use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport};
 use super::store;
-use crate::publish::hosts::block::{self, Present};
-use crate::publish::hosts::file::{self, FileError, Target, no_hook};
+use crate::model::PublishErrorKind;
+use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
+use crate::publish::hosts::file::{self, Change, Displaced, FileError, Settled, Target, no_hook};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 use crate::sys::file_stamp::FileStamp;
@@ -31,17 +32,71 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     if !job.wanted.entries.is_empty() {
         store::keep_original(policy)?;
     }
-    let target = Target { path: &policy.path, lock: &lock_path(policy) };
-    let mut found = Present::Absent;
-    let outcome = file::replace(target, &mut no_hook, |content| {
+    let lock = lock_path(policy);
+    let (mut found, mut gathered) = (Present::Absent, None);
+    let outcome = file::replace(target(policy, &lock), &mut no_hook, |content| {
         found = block::present(content);
-        match block::splice(content, &job.wanted, job.last.as_ref()) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(new) => Some(new),
+        let spliced =
+            block::splice(content, &job.wanted, job.own.as_ref()).map_err(|unclear| unclear_in(policy, &unclear))?;
+        gathered = spliced.gathered;
+        match spliced.file {
+            Cow::Borrowed(_) => Ok(None),
+            Cow::Owned(new) => Ok::<_, AssertError>(Some(new)),
         }
     })?;
-    let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
-    Ok(Asserted { found, change: outcome.change, shadowed, stamp: outcome.stamp })
+    let says = match &found {
+        Present::Whole(there) if outcome.change == Change::Unchanged => there,
+        _ => &job.wanted,
+    };
+    Ok(Asserted {
+        own: OwnLines::of(says, &outcome.content),
+        shadowed: shadow::shadowed(&outcome.content, job.wanted.entries.keys()),
+        found,
+        change: outcome.change,
+        stamp: outcome.stamp,
+        gathered,
+        folded: outcome.folded,
+        displaced: file::displaced(&policy.path)?,
+    })
+}
+
+/// The hosts file, and where what belongs to it is.
+pub(crate) fn target<'p>(policy: &'p HostsPolicy, lock: &'p Path) -> Target<'p> {
+    Target { path: &policy.path, lock, conflicts: &policy.state_dir }
+}
+
+fn unclear_in(policy: &HostsPolicy, unclear: &Unclear) -> AssertError {
+    AssertError { kind: PublishErrorKind::UnclearMarkers, detail: format!("{}: {unclear}", policy.path.display()) }
+}
+
+/// Folds in and deletes the displaced files that are ready, and looks which are there.
+pub(crate) fn settle(job: &SettleJob) -> SettleReport {
+    let policy = &job.policy;
+    let lock = lock_path(policy);
+    let mut report = SettleReport::default();
+    let mut faults = Vec::new();
+    for settling in &job.ready {
+        match file::settle(target(policy, &lock), &mut no_hook, &settling.file, settling.even_if_open) {
+            Ok(Settled::Done(folded)) => {
+                report.folded.extend(folded);
+                report.cut_off += usize::from(settling.even_if_open && settling.file.open == Some(true));
+            }
+            Ok(Settled::Gone | Settled::NotQuiet) => {}
+            Err(e) => faults.push(e.to_string()),
+        }
+    }
+    match file::displaced(&policy.path) {
+        Ok(there) => report.there = there,
+        Err(e) => faults.push(e.to_string()),
+    }
+    report.fault = faults.into_iter().next();
+    report
+}
+
+/// Clears up after a crash, and tells of the displaced files that are there.
+pub(crate) fn recover(policy: &HostsPolicy) -> Result<Vec<Displaced>, FileError> {
+    file::clear_leftovers(target(policy, &lock_path(policy)))?;
+    file::displaced(&policy.path)
 }
 
 impl From<FileError> for AssertError {

@@ -9,8 +9,10 @@
 mod agent_liveness;
 mod conflict;
 mod desired;
+mod displaced;
 mod file_state;
 mod job;
+mod notices;
 mod provenance;
 mod rate;
 mod receipt;
@@ -20,12 +22,15 @@ use std::sync::Arc;
 use self::agent_liveness::AgentLiveness;
 pub use self::agent_liveness::AgentTurn;
 use self::desired::Desired;
+use self::displaced::DisplacedFiles;
 use self::file_state::FileState;
-pub use self::job::{AssertError, Asserted, Job};
-pub use self::provenance::{LastGood, Origin, Recalled, ThisHost};
+pub use self::job::{AssertError, Asserted, Job, SettleJob, SettleReport, Settling};
+use self::notices::Notices;
+pub use self::provenance::{LastGood, Origin, OwnRecord, Recalled, ThisHost};
 pub(super) use self::rate::LookRate;
 use crate::model::{Boottime, Handover, Now, Receipt};
 use crate::publish::hosts::block::Block;
+use crate::publish::hosts::file::Displaced;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
 
@@ -46,6 +51,10 @@ pub enum Input {
     Asserted(Result<Asserted, AssertError>),
     /// The file is the one that the job knew: it was not read.
     FoundTheSame,
+    /// Files that earlier updates displaced are there.
+    Displaced(Vec<Displaced>),
+    /// The job of the last [`Action::Settle`] is done.
+    Settled(SettleReport),
     /// The last [`Action::Save`] failed: it is due again.
     NotSaved,
     /// The last [`Action::Tell`] failed, or what it put in place is gone: it is due again.
@@ -59,6 +68,8 @@ pub enum Input {
 pub enum Action {
     /// Make the file say this, and come back with [`Input::Asserted`] or [`Input::FoundTheSame`] before anything else.
     Assert(Job),
+    /// Look at the displaced files and fold in those that are quiet; come back with [`Input::Settled`].
+    Settle(SettleJob),
     /// Keep this as last known good.
     Save(LastGood),
     /// Put this receipt in place.
@@ -76,6 +87,8 @@ pub struct Core {
     admitted: Desired,
     life: AgentLiveness,
     file: FileState,
+    displaced: DisplacedFiles,
+    notices: Notices,
     saved: Option<LastGood>,
     told: Option<Receipt>,
 }
@@ -88,13 +101,17 @@ impl Core {
             Recalled::Own(kept) => Some(kept.clone()),
             Recalled::Nothing | Recalled::InFile(_) | Recalled::Foreign(_) => None,
         };
+        let record = saved.as_ref().and_then(|kept| kept.own.clone());
+        let own = record.filter(|own| own.path == policy.path).map(|own| own.lines);
         let mut core = Self {
             policy,
             config_trouble: None,
             here,
             admitted: Desired::new(recalled),
             life: AgentLiveness::new(now),
-            file: FileState::default(),
+            file: FileState::knowing(own),
+            displaced: DisplacedFiles::default(),
+            notices: Notices::default(),
             saved,
             told: None,
         };
@@ -129,6 +146,11 @@ impl Core {
             return actions;
         }
         self.tell_and_save(now, &mut actions);
+        if self.policy.publish
+            && let Some(ready) = self.displaced.begin(at)
+        {
+            actions.push(Action::Settle(SettleJob { ready, policy: Arc::clone(&self.policy) }));
+        }
         actions
     }
 
@@ -144,7 +166,12 @@ impl Core {
             }
             Input::AgentLiveness(sign) => return self.take_life(sign, now),
             Input::FileTouched => self.file.touch(at),
-            Input::Asserted(result) => self.file.take_result(result, self.admitted.digest(), at),
+            Input::Asserted(result) => self.take_result(result, now),
+            Input::Displaced(there) => self.displaced.take(&there, at),
+            Input::Settled(report) => {
+                self.notices.settled(&report, now.wall);
+                self.displaced.settled(report.fault.is_none().then_some(&report.there), at);
+            }
             Input::FoundTheSame => self.file.found_the_same(at),
             Input::NotSaved => self.saved = None,
             Input::NotTold => self.told = None,
@@ -156,7 +183,11 @@ impl Core {
     /// When [`Self::step`] has something to do without any event.
     #[must_use]
     pub fn wake_at(&self) -> Option<Boottime> {
-        [self.assert_at(), self.admitted.grace_ends, self.file.conflict.ends_at()].into_iter().flatten().min()
+        let settle_at = self.displaced.due().filter(|_| self.policy.publish);
+        [self.assert_at(), settle_at, self.admitted.grace_ends, self.file.conflict.ends_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What the file should say.
@@ -185,6 +216,7 @@ impl Core {
         }
         if policy.path != self.policy.path || !policy.publish {
             self.file.forget();
+            self.displaced.forget();
         }
         self.policy = policy;
         self.file.look_soon();
@@ -214,10 +246,17 @@ impl Core {
         active.then(|| self.file.look_at(self.wanted(), self.policy.reassert_interval)).flatten()
     }
 
+    fn take_result(&mut self, result: Result<Asserted, AssertError>, now: Now) {
+        if let Ok(asserted) = &result {
+            self.notices.asserted(asserted, now.wall);
+            self.displaced.take(&asserted.displaced, now.boottime);
+        }
+        self.file.take_result(result, self.admitted.digest(), now.boottime);
+    }
+
     fn begin(&mut self) -> Job {
         let known = self.file.begin(&self.admitted.wanted);
-        let (wanted, last) = (self.wanted().clone(), self.file.says.clone());
-        Job { wanted, last, known, policy: Arc::clone(&self.policy) }
+        Job { wanted: self.wanted().clone(), own: self.file.own.clone(), known, policy: Arc::clone(&self.policy) }
     }
 
     fn tell_and_save(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -229,9 +268,10 @@ impl Core {
         }
         let Desired { last, marks, .. } = &self.admitted;
         let (identity, answers) = (&self.here.identity, &last.answers);
-        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.marks == *marks;
+        let own = self.file.own.clone().map(|lines| OwnRecord { path: self.policy.path.clone(), lines });
+        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.marks == *marks && saved.own == own;
         if self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {
-            let kept = LastGood { identity: identity.clone(), answers: answers.clone(), marks: marks.clone() };
+            let kept = LastGood { identity: identity.clone(), answers: answers.clone(), marks: marks.clone(), own };
             self.saved = Some(kept.clone());
             actions.push(Action::Save(kept));
         }

@@ -14,7 +14,7 @@ use super::policy_source::PolicySource;
 use super::{FaultLog, Setup, TICK, apply, recall, store};
 use crate::model::{Boottime, Digest, Handover};
 use crate::publish::file_watcher::FileWatcher;
-use crate::publish::hosts::file::{self, Target};
+use crate::publish::hosts::file::Displaced;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
@@ -55,6 +55,8 @@ struct Writer<P> {
     /// For which hand-over the config was read again, and when.
     reread: Option<(Digest, Boottime)>,
     faults: FaultLog,
+    /// What earlier updates displaced, found at the start, for the core to hear of.
+    displaced: Vec<Displaced>,
 }
 
 impl<P: PolicySource> Writer<P> {
@@ -72,10 +74,13 @@ impl<P: PolicySource> Writer<P> {
             rereads: LookRate::default(),
             reread: None,
             faults: FaultLog::default(),
+            displaced: Vec::new(),
         };
         writer.settle().await;
         writer.recall().await;
-        let known = vec![Input::ConfigTrouble(writer.setup.policies.trouble()), look_at_life(&writer.policy).await];
+        let displaced = Input::Displaced(std::mem::take(&mut writer.displaced));
+        let trouble = Input::ConfigTrouble(writer.setup.policies.trouble());
+        let known = vec![trouble, displaced, look_at_life(&writer.policy).await];
         writer.take_plan(known).await;
         writer
     }
@@ -207,9 +212,11 @@ impl<P: PolicySource> Writer<P> {
         let elsewhere = (&old.path, &old.state_dir) != (&policy.path, &policy.state_dir);
         if elsewhere && self.core.remembers_nothing() {
             self.recall().await;
-            return (true, vec![trouble, look_at_life(&self.policy).await]);
+            let displaced = Input::Displaced(std::mem::take(&mut self.displaced));
+            return (true, vec![trouble, displaced, look_at_life(&self.policy).await]);
         }
-        (true, vec![trouble, Input::Policy(policy)])
+        let displaced = Input::Displaced(std::mem::take(&mut self.displaced));
+        (true, vec![trouble, Input::Policy(policy), displaced])
     }
 
     /// Makes the folders, and clears up after a crash.
@@ -218,11 +225,15 @@ impl<P: PolicySource> Writer<P> {
         let work = move || {
             let prepared = store::prepare(&policy);
             let own = store::clear_leftovers(&policy).map_err(|e| e.to_string());
-            let target = Target { path: &policy.path, lock: &apply::lock_path(&policy) };
-            let hosts = if policy.publish { file::clear_leftovers(target).map(drop) } else { Ok(()) };
-            (prepared.err().map(|e| e.to_string()), own.and(hosts.map_err(|e| e.to_string())).err())
+            let hosts = if policy.publish { apply::recover(&policy) } else { Ok(Vec::new()) };
+            let (displaced, hosts) = match hosts {
+                Ok(displaced) => (displaced, Ok(())),
+                Err(e) => (Vec::new(), Err(e.to_string())),
+            };
+            (prepared.err().map(|e| e.to_string()), own.and(hosts).err(), displaced)
         };
-        let (prepared, cleared) = blocking(work).await;
+        let (prepared, cleared, displaced) = blocking(work).await;
+        self.displaced = displaced;
         self.faults.tell("making its folders", prepared);
         self.faults.tell("clearing old temporary files", cleared);
     }
@@ -256,6 +267,11 @@ impl<P: PolicySource> Writer<P> {
     async fn carry_out(&mut self, action: Action) -> Option<Input> {
         match action {
             Action::Assert(job) => Some(blocking(move || apply::look(&job)).await),
+            Action::Settle(job) => {
+                let report = blocking(move || apply::settle(&job)).await;
+                self.faults.tell("folding in what others edited meanwhile", report.fault.clone());
+                Some(Input::Settled(report))
+            }
             Action::Save(kept) => {
                 let save = move |state_dir: &Path| store::save_block(state_dir, &kept);
                 let saved = self.write("keeping the last known good", self.policy.state_dir.clone(), save).await;

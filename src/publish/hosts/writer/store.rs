@@ -1,6 +1,7 @@
 //! What the writer keeps for itself: its last known good, its last good policy, and the hosts file as it was before
 //! our first block. All of it blocks.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::core::LastGood;
+use super::core::{LastGood, OwnRecord};
 use crate::model::limits::ADDRESSES_A_NAME;
 use crate::model::{Answer, HostName, Identity, Wall};
 use crate::publish::hosts::block::{self, Marks};
@@ -38,6 +39,8 @@ struct SavedBlock {
     zone_names: BTreeSet<HostName>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     changed: BTreeMap<HostName, Wall>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own: Option<OwnRecord>,
 }
 
 /// `policy.json`
@@ -116,7 +119,7 @@ fn load<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Resul
 /// # Errors
 /// Why it can't be used.
 pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
-    let SavedBlock { format: _, identity, entries: answers, zone_names, changed } = parse(bytes, BLOCK_FORMAT)?;
+    let SavedBlock { format: _, identity, entries: answers, zone_names, changed, own } = parse(bytes, BLOCK_FORMAT)?;
     let count = |a: &Answer| a.addresses.len() + a.standby.len();
     let bad = answers.iter().find(|(_, a)| a.addresses.is_empty() || count(a) > ADDRESSES_A_NAME);
     if let Some((name, a)) = bad {
@@ -124,7 +127,7 @@ pub fn parse_block(bytes: &[u8]) -> Result<LastGood, String> {
         let expected = format!("expected 1 to {ADDRESSES_A_NAME} addresses");
         return Err(format!("{name}: {expected}, found {found} and {standby} for standby"));
     }
-    Ok(LastGood { identity, answers, marks: Marks { zone_names, changed } })
+    Ok(LastGood { identity, answers, marks: Marks { zone_names, changed }, own })
 }
 
 /// Reads the bytes of the last good policy.
@@ -146,8 +149,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], expected: u32) -> Result<T, String> 
 
 /// Keeps the last known good (0600, synced).
 pub(crate) fn save_block(state_dir: &Path, kept: &LastGood) -> io::Result<()> {
-    let LastGood { identity, answers: entries, marks: Marks { zone_names, changed } } = kept.clone();
-    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries, zone_names, changed })
+    let LastGood { identity, answers: entries, marks: Marks { zone_names, changed }, own } = kept.clone();
+    save(&block_path(state_dir), &SavedBlock { format: BLOCK_FORMAT, identity, entries, zone_names, changed, own })
 }
 
 /// Keeps the last good policy (0600, synced) in the state folder that it names.
@@ -167,7 +170,9 @@ pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
         return Ok(());
     }
     let Some(bytes) = file::read(&policy.path)? else { return Ok(()) };
-    atomic_file::write(&orig, &block::strip(&bytes, None), 0o600, Durability::Synced)
+    // Where nobody can tell what is ours, all of it counts as theirs.
+    let theirs = block::strip(&bytes, None).unwrap_or(Cow::Borrowed(&bytes));
+    atomic_file::write(&orig, &theirs, 0o600, Durability::Synced)
         .map_err(FileError::io("keep the original of the hosts file as", &orig))
 }
 
@@ -177,6 +182,7 @@ mod tests {
     use crate::config::OwnDomains;
     use crate::model::AnswerReason;
     use crate::publish::admission::AdmissionRules;
+    use crate::publish::hosts::block::OwnLines;
     use crate::publish::hosts::policy::Folders;
 
     fn kept() -> LastGood {
@@ -188,7 +194,10 @@ mod tests {
         let identity = Identity { machine_id: Some("m".into()), ..Identity::default() };
         let name: HostName = "a.x".parse().unwrap();
         let marks = Marks { zone_names: [name.clone()].into(), changed: [(name.clone(), Wall(7))].into() };
-        LastGood { identity, answers: [(name, answer)].into(), marks }
+        let file = b"# BEGIN privatelinkd\n10.0.0.1 a.x\n# END privatelinkd\n";
+        let Some(block) = block::salvage(file) else { panic!("there is a block") };
+        let own = Some(OwnRecord { path: "/etc/hosts".into(), lines: OwnLines::of(&block, file) });
+        LastGood { identity, answers: [(name, answer)].into(), marks, own }
     }
 
     #[test]

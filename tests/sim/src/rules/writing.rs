@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use privatelinkd::config::Config;
-use privatelinkd::model::{Handover, Identity, Plan};
-use privatelinkd::publish::hosts::block::{self, Block};
+use privatelinkd::model::{Handover, Identity, Plan, PublishErrorKind};
+use privatelinkd::publish::hosts::block::{self, Block, OwnLines};
 use privatelinkd::publish::hosts::file::Change;
-use privatelinkd::publish::hosts::writer::core::{Action, Asserted, Core, Input, Job, LastGood, Recalled, ThisHost};
+use privatelinkd::publish::hosts::writer::core::{
+    Action, AssertError, Asserted, Core, Input, Job, LastGood, Recalled, ThisHost,
+};
 use privatelinkd::publish::hosts::{HostsPolicy, handover, shadow};
 
 use super::clock::HostClock;
@@ -100,34 +102,46 @@ impl Writing {
             match action {
                 Action::Assert(job) => {
                     let asserted = self.assert(&job);
-                    actions.extend(self.core.step(Input::Asserted(Ok(asserted)), at));
+                    actions.extend(self.core.step(Input::Asserted(asserted), at));
                 }
                 Action::Save(kept) => self.kept = Some(kept),
+                // No update here displaces a file.
+                Action::Settle(_) => {}
                 Action::Tell(_) | Action::Turned(_) => {}
             }
         }
     }
 
-    fn assert(&mut self, job: &Job) -> Asserted {
+    fn assert(&mut self, job: &Job) -> Result<Asserted, AssertError> {
         let found = block::present(&self.file);
-        let change = match block::splice(&self.file, &job.wanted, job.last.as_ref()) {
-            Cow::Borrowed(_) => Change::Unchanged,
-            Cow::Owned(new) => {
+        let file = std::mem::take(&mut self.file);
+        let change = match block::splice(&file, &job.wanted, job.own.as_ref()).map(|spliced| spliced.file) {
+            Ok(Cow::Borrowed(_)) => {
+                self.file = file;
+                Change::Unchanged
+            }
+            Ok(Cow::Owned(new)) => {
                 self.judge(&new, &job.wanted);
                 self.file = new;
                 self.writes += 1;
                 Change::Written
             }
+            Err(unclear) => {
+                self.fault = Some(format!("nobody damages markers here: {unclear}"));
+                return Err(AssertError { kind: PublishErrorKind::UnclearMarkers, detail: unclear.to_string() });
+            }
         };
         let shadowed = shadow::shadowed(&self.file, job.wanted.entries.keys());
-        Asserted { found, change, shadowed, stamp: None }
+        let own = OwnLines::of(&job.wanted, &self.file);
+        Ok(Asserted { shadowed, own, ..Asserted::new(found, change) })
     }
 
     fn judge(&mut self, new: &[u8], wanted: &Block) {
-        if matches!(block::splice(new, wanted, Some(wanted)), Cow::Owned(_)) {
+        let own = OwnLines::of(wanted, new);
+        if !matches!(block::splice(new, wanted, Some(&own)).map(|spliced| spliced.file), Ok(Cow::Borrowed(_))) {
             self.fault = Some("a block that was just put in is put in again".to_owned());
         }
-        if *block::strip(new, Some(wanted)) != *self.foreign {
+        if block::strip(new, Some(&own)).is_ok_and(|foreign| *foreign != *self.foreign) {
             self.fault = Some("the lines of others are not what they were".to_owned());
         }
     }

@@ -7,7 +7,7 @@ use super::conflict::Conflict;
 use super::job::{AssertError, Asserted};
 use super::rate::WriteRate;
 use crate::model::{Boottime, Digest, HostName};
-use crate::publish::hosts::block::{Block, Present};
+use crate::publish::hosts::block::{Block, OwnLines, Present};
 use crate::publish::hosts::file::Change;
 use crate::sys::file_stamp::FileStamp;
 
@@ -27,6 +27,8 @@ const SETTLED: Duration = Duration::from_millis(100);
 pub(super) struct FileState {
     /// What we last made it say or saw it say.
     pub(super) says: Option<Block>,
+    /// The lines in it that are ours, as far as that is known.
+    pub(super) own: Option<OwnLines>,
     pub(super) shadowed: BTreeMap<HostName, usize>,
     pub(super) error: Option<AssertError>,
     pub(super) conflict: Conflict,
@@ -58,6 +60,11 @@ struct Read {
 }
 
 impl FileState {
+    /// Of a file into which these lines were written before the start, as far as that is known.
+    pub(super) fn knowing(own: Option<OwnLines>) -> Self {
+        Self { own, ..Self::default() }
+    }
+
     /// Another file, or one that we no longer look after: what we know of it ends here.
     pub(super) fn forget(&mut self) {
         *self = Self {
@@ -146,7 +153,7 @@ impl FileState {
     }
 
     fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
-        let Asserted { found, change, shadowed, stamp } = asserted;
+        let Asserted { found, change, shadowed, stamp, own, .. } = asserted;
         let file_has = |block: &Block| match &found {
             Present::Whole(there) => there.same_pairs(block),
             Present::Absent => block.entries.is_empty(),
@@ -167,6 +174,7 @@ impl FileState {
             None => Read { stamp, since: now, settled: false },
         });
         self.says = Some(wanted);
+        self.own = Some(own).filter(|own| !own.is_empty());
         self.shadowed = shadowed;
         (self.error, self.retry, self.failures) = (None, None, 0);
     }

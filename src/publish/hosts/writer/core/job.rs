@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{HostName, PublishErrorKind};
-use crate::publish::hosts::block::{Block, Present};
-use crate::publish::hosts::file::Change;
+use crate::publish::hosts::block::{Block, OwnLines, Present};
+use crate::publish::hosts::file::{Change, Displaced, LateEdit};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::file_stamp::FileStamp;
 
@@ -14,8 +14,8 @@ use crate::sys::file_stamp::FileStamp;
 pub struct Job {
     /// What the file should say.
     pub wanted: Block,
-    /// What we last made it say, if we did.
-    pub last: Option<Block>,
+    /// The lines that we last wrote into it, as far as that is known.
+    pub own: Option<OwnLines>,
     /// A file with this stamp is known to say what is wanted: it need not be read.
     pub known: Option<FileStamp>,
     /// Where everything is.
@@ -33,6 +33,54 @@ pub struct Asserted {
     pub shadowed: BTreeMap<HostName, usize>,
     /// Of the file as it was read last.
     pub stamp: Option<FileStamp>,
+    /// The lines in it that are ours.
+    pub own: OwnLines,
+    /// How many lines of ours stood without their markers, and were taken out.
+    pub gathered: Option<usize>,
+    /// Edits by other programs that came in between, and are in the file now.
+    pub folded: Vec<LateEdit>,
+    /// The files that updates displaced, this one or others.
+    pub displaced: Vec<Displaced>,
+}
+
+impl Asserted {
+    /// Of a file that held this, and nothing else to tell.
+    #[must_use]
+    pub fn new(found: Present, change: Change) -> Self {
+        let (shadowed, stamp, own) = (BTreeMap::new(), None, OwnLines::default());
+        Self { found, change, shadowed, stamp, own, gathered: None, folded: Vec::new(), displaced: Vec::new() }
+    }
+}
+
+/// A look at the displaced files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettleJob {
+    /// Those that are to be folded in and deleted.
+    pub ready: Vec<Settling>,
+    /// Where everything is.
+    pub policy: Arc<HostsPolicy>,
+}
+
+/// A displaced file that is to be folded in and deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settling {
+    /// Which, as it was seen.
+    pub file: Displaced,
+    /// Also if somebody has it open for writing.
+    pub even_if_open: bool,
+}
+
+/// What came of that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettleReport {
+    /// The displaced files that are there now.
+    pub there: Vec<Displaced>,
+    /// Edits that are in the hosts file now.
+    pub folded: Vec<LateEdit>,
+    /// How many were deleted although somebody has them open for writing.
+    pub cut_off: usize,
+    /// What went wrong, if anything did.
+    pub fault: Option<String>,
 }
 
 /// A job that did not.

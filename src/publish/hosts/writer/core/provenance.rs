@@ -2,9 +2,12 @@
 //! its boot.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Answer, Handover, HostName, Identity, IdentityPart};
-use crate::publish::hosts::block::{Block, Marks};
+use crate::publish::hosts::block::{Block, Marks, OwnLines};
 
 /// The machine and the boot that the writer runs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +51,18 @@ pub struct LastGood {
     pub answers: BTreeMap<HostName, Answer>,
     /// What else is known of them.
     pub marks: Marks,
+    /// What was written of them, and where; earlier versions did not keep that.
+    pub own: Option<OwnRecord>,
+}
+
+/// The lines that we wrote into a hosts file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnRecord {
+    /// Which file.
+    pub path: PathBuf,
+    /// The lines.
+    pub lines: OwnLines,
 }
 
 impl LastGood {

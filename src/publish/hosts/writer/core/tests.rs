@@ -6,9 +6,9 @@ use super::*;
 use crate::model::PublishErrorKind;
 use crate::model::{Answer, AnswerReason, HostName, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
 use crate::publish::admission::AdmissionRules;
-use crate::publish::hosts::block::Present;
 use crate::publish::hosts::block::{Entry, EntryReason};
-use crate::publish::hosts::file::Change;
+use crate::publish::hosts::block::{OwnLines, Present};
+use crate::publish::hosts::file::{Change, Displaced};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::Folders;
 use crate::sys::file_stamp::FileStamp;
@@ -67,6 +67,10 @@ struct World {
     saved: Vec<LastGood>,
     receipts: Vec<Receipt>,
     turns: Vec<AgentTurn>,
+    /// The displaced files that are there; a folding succeeds at once.
+    displaced: Vec<Displaced>,
+    settles: Vec<(Duration, Vec<Settling>)>,
+    settling_fails: bool,
     now: Duration,
 }
 
@@ -85,6 +89,9 @@ impl World {
             saved: Vec::new(),
             receipts: Vec::new(),
             turns: Vec::new(),
+            displaced: Vec::new(),
+            settles: Vec::new(),
+            settling_fails: false,
             now: Duration::ZERO,
         }
     }
@@ -99,6 +106,10 @@ impl World {
             for action in self.core.step(input, self.now()) {
                 match action {
                     Action::Assert(job) => inputs.push(Input::Asserted(self.assert(&job))),
+                    Action::Settle(job) => {
+                        self.settles.push((self.now, job.ready.clone()));
+                        inputs.push(Input::Settled(self.settle(&job)));
+                    }
                     Action::Save(kept) => self.saved.push(kept),
                     Action::Turned(turn) => self.turns.push(turn),
                     Action::Tell(receipt) => self.receipts.push(receipt),
@@ -118,16 +129,28 @@ impl World {
             self.writes.push(self.now);
         }
         let change = if same { Change::Unchanged } else { Change::Written };
-        Ok(Asserted { found, change, shadowed: BTreeMap::new(), stamp: None })
+        Ok(Asserted { displaced: self.displaced.clone(), ..Asserted::new(found, change) })
+    }
+
+    fn settle(&mut self, job: &SettleJob) -> SettleReport {
+        if self.settling_fails {
+            return SettleReport { fault: Some("no".to_owned()), ..SettleReport::default() };
+        }
+        self.displaced.retain(|there| !job.ready.iter().any(|settling| settling.file == *there));
+        let cut_off = job.ready.iter().filter(|s| s.even_if_open && s.file.open == Some(true)).count();
+        SettleReport { there: self.displaced.clone(), cut_off, ..SettleReport::default() }
     }
 
     /// Lets time pass up to `until`, waking whenever the core asks for it.
     fn run_until(&mut self, until: Duration) {
         while let Some(at) = self.core.wake_at().filter(|at| at.0 <= until) {
             self.now = self.now.max(at.0);
-            let looks = self.looks;
+            let looks = self.looks + self.settles.len();
             self.take(Input::Tick);
-            assert!(self.looks > looks || self.core.wake_at() != Some(at), "the core asks for a wake-up without end");
+            assert!(
+                self.looks + self.settles.len() > looks || self.core.wake_at() != Some(at),
+                "the core asks for a wake-up without end"
+            );
         }
         self.now = until;
     }
@@ -410,6 +433,7 @@ fn what_could_not_be_saved_or_told_is_tried_again_later() {
     assert_eq!((w.saved.len(), w.receipts.len()), (2, 2));
 }
 
+mod displaced;
 mod looks;
 mod lost;
 mod properties;

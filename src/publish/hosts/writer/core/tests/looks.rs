@@ -8,7 +8,7 @@ fn look(w: &mut World, stamp: Option<FileStamp>, after: u64) -> Option<FileStamp
     let actions = w.core.step(Input::Tick, w.now());
     let [Action::Assert(job)] = actions.as_slice() else { panic!("{actions:?}") };
     let wanted = Present::Whole(job.wanted.clone());
-    let asserted = Asserted { found: wanted, change: Change::Unchanged, shadowed: BTreeMap::new(), stamp };
+    let asserted = Asserted { stamp, ..Asserted::new(wanted, Change::Unchanged) };
     w.take(Input::Asserted(Ok(asserted)));
     job.known
 }

@@ -1,0 +1,140 @@
+//! Where our markers stand in a file, and what that says of what is between them.
+
+use std::ops::Range;
+
+const BEGIN: &str = "# BEGIN privatelinkd";
+pub(super) const BEGIN_NOTE: &str = "# BEGIN privatelinkd (managed by ";
+pub(super) const ABANDONED: &str = "# BEGIN privatelinkd (managed by nobody";
+pub(super) const END: &str = "# END privatelinkd";
+pub(super) const NEWLINE_NOTE: &str = "; newline added at ";
+
+/// Markers from which nobody can tell what is ours. Each says what an admin is to do; lines are counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unclear {
+    /// More than one BEGIN or END.
+    #[error("{} hold markers of privatelinkd, expected one BEGIN and one END: {KEEP_ONE}", in_words(.0))]
+    Repeated(Vec<usize>),
+    /// Half a block, and no record of what we wrote.
+    #[error("{} holds a marker of privatelinkd without its partner, and no record says which lines belong to it: {TAKE_OUT}", in_words(.0))]
+    NoRecord(Vec<usize>),
+}
+
+const KEEP_ONE: &str = "delete all but one block, from BEGIN to END, markers included; the hosts writer then goes on by \
+                        itself";
+const TAKE_OUT: &str =
+    "delete the marker and the lines of the block beside it; the hosts writer then puts a new block in";
+
+/// So many line numbers at most are given.
+const MOST_TOLD: usize = 6;
+
+fn in_words(lines: &[usize]) -> String {
+    let told: Vec<String> = lines.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+    let more = if lines.len() > MOST_TOLD { " and more" } else { "" };
+    format!("{} {}{more}", if lines.len() == 1 { "line" } else { "lines" }, told.join(", "))
+}
+
+/// What the markers in a file say.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    /// There are none.
+    Nothing,
+    /// One BEGIN and behind it one END.
+    Pair(Region),
+    /// A BEGIN without END, an END without BEGIN, or END before BEGIN: the lines that hold them.
+    Half(Vec<usize>),
+    /// More than that: the lines that hold them.
+    Unclear(Vec<usize>),
+}
+
+/// What our markers in this file say. Lines are counted from 0.
+pub(super) fn find(file: &[u8]) -> Found {
+    let lines = lines(file);
+    let marks: Vec<(usize, Marker)> = lines.iter().enumerate().filter_map(|(i, l)| Some((i, l.marker?))).collect();
+    let places = || marks.iter().map(|(i, _)| *i).collect();
+    match marks.as_slice() {
+        [] => Found::Nothing,
+        [(begin, Marker::Begin { newline_added }), (end, Marker::End)] => Found::Pair(Region {
+            range: lines[*begin].range.start..lines[*end].range.end,
+            pair: true,
+            newline_added: *newline_added,
+        }),
+        [_] | [(_, Marker::End), (_, Marker::Begin { .. })] => Found::Half(places()),
+        _ => Found::Unclear(places()),
+    }
+}
+
+/// The foreign parts of the file, which are whole lines, and where each begins: what lies before, between and after our
+/// blocks.
+pub fn foreign(file: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let ours = regions(file);
+    let starts = std::iter::once(0).chain(ours.clone().into_iter().map(|r| r.range.end));
+    let ends = ours.into_iter().map(|r| r.range.start).chain(std::iter::once(file.len()));
+    starts.zip(ends).map(|(start, end)| (start, &file[start..end]))
+}
+
+/// A stretch of whole lines that are ours.
+#[derive(Debug, Clone)]
+pub(super) struct Region {
+    pub(super) range: Range<usize>,
+    /// BEGIN and END are both there.
+    pub(super) pair: bool,
+    /// What the BEGIN line says of a newline that we added.
+    pub(super) newline_added: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    Begin { newline_added: Option<usize> },
+    End,
+}
+
+pub(super) struct Line<'f> {
+    pub(super) range: Range<usize>,
+    /// Without white space at its end.
+    pub(super) text: &'f [u8],
+    marker: Option<Marker>,
+}
+
+/// Every pair of markers with no other between, and every other marker, in the order of the file.
+pub(super) fn regions(file: &[u8]) -> Vec<Region> {
+    let marked = lines(file).into_iter().filter_map(|l| Some((l.range, l.marker?)));
+    let mut marked = marked.peekable();
+    let mut regions = Vec::new();
+    while let Some((range, marker)) = marked.next() {
+        let region = match marker {
+            Marker::Begin { newline_added } => {
+                let partner = marked.next_if(|(_, m)| *m == Marker::End);
+                let end = partner.as_ref().map_or(range.end, |(end, _)| end.end);
+                Region { range: range.start..end, pair: partner.is_some(), newline_added }
+            }
+            Marker::End => Region { range, pair: false, newline_added: None },
+        };
+        regions.push(region);
+    }
+    regions
+}
+
+pub(super) fn lines(file: &[u8]) -> Vec<Line<'_>> {
+    let mut end = 0;
+    let line = |bytes| {
+        let (start, text) = (end, <[u8]>::trim_ascii_end(bytes));
+        end += bytes.len();
+        Line { range: start..end, text, marker: marker(text) }
+    };
+    file.split_inclusive(|b| *b == b'\n').map(line).collect()
+}
+
+/// Strict, so that a foreign comment that mentions us is no marker; but for white space at the end of the line, which
+/// editors change.
+fn marker(text: &[u8]) -> Option<Marker> {
+    if text == END.as_bytes() {
+        return Some(Marker::End);
+    }
+    if text == BEGIN.as_bytes() {
+        return Some(Marker::Begin { newline_added: None });
+    }
+    let note = text.strip_prefix(BEGIN_NOTE.as_bytes())?.strip_suffix(b")")?;
+    let added = note.windows(NEWLINE_NOTE.len()).rposition(|w| w == NEWLINE_NOTE.as_bytes());
+    let digits = added.and_then(|at| std::str::from_utf8(&note[at + NEWLINE_NOTE.len()..]).ok());
+    Some(Marker::Begin { newline_added: digits.and_then(|d| d.parse().ok()) })
+}

@@ -1,0 +1,141 @@
+//! Putting the block into a file, and taking it out.
+
+use std::borrow::Cow;
+
+use super::markers::{self, Found, Region, Unclear};
+use super::{Block, OwnLines, Present, is_abandoned, present};
+
+/// A file with the block that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spliced<'f> {
+    /// Borrowed if it says so already.
+    pub file: Cow<'f, [u8]>,
+    /// Where our markers did not hold our lines any more: how many lines of ours, markers included, were gathered in
+    /// from where they stood.
+    pub gathered: Option<usize>,
+}
+
+/// The file with exactly this block in it; a block without names takes ours out. `own` is what is known of the lines
+/// that we last wrote.
+///
+/// # Errors
+/// Nobody can tell what is ours.
+pub fn splice<'f>(file: &'f [u8], wanted: &Block, own: Option<&OwnLines>) -> Result<Spliced<'f>, Unclear> {
+    let own = own.filter(|own| !own.is_empty());
+    let found = match markers::find(file) {
+        Found::Nothing => Broken { own, marks: Vec::new() },
+        Found::Half(marks) if own.is_some() => Broken { own, marks },
+        Found::Pair(region) if is_whole_in_itself(file, &region, own) => {
+            return Ok(Spliced { file: in_place(file, wanted, region), gathered: None });
+        }
+        Found::Pair(region) => Broken { own, marks: ends(file, &region) },
+        Found::Half(marks) => return Err(Unclear::NoRecord(from_one(marks))),
+        Found::Unclear(marks) => return Err(Unclear::Repeated(from_one(marks))),
+    };
+    let (bytes, count) = found.take_out(file);
+    let gathered = (count > 0).then_some(count);
+    if gathered.is_none() && wanted.entries.is_empty() {
+        return Ok(Spliced { file: Cow::Borrowed(file), gathered });
+    }
+    let place = bytes.len();
+    Ok(Spliced { file: Cow::Owned(insert(bytes, place, wanted)), gathered })
+}
+
+/// The file without anything of ours. Borrowed if there is nothing.
+///
+/// # Errors
+/// As [`splice`].
+pub fn strip<'f>(file: &'f [u8], own: Option<&OwnLines>) -> Result<Cow<'f, [u8]>, Unclear> {
+    splice(file, &Block::default(), own).map(|spliced| spliced.file)
+}
+
+/// The file without its block, and where that stood, if there is exactly one; else the file as it is.
+#[must_use]
+pub fn without(file: &[u8]) -> (Cow<'_, [u8]>, Option<usize>) {
+    match markers::find(file) {
+        Found::Pair(region) => {
+            let (bytes, place) = cut(file, region);
+            (Cow::Owned(bytes), Some(place))
+        }
+        Found::Nothing | Found::Half(_) | Found::Unclear(_) => (Cow::Borrowed(file), None),
+    }
+}
+
+fn from_one(marks: Vec<usize>) -> Vec<usize> {
+    marks.into_iter().map(|line| line + 1).collect()
+}
+
+/// The numbers of the lines that hold the markers of a pair, from 0.
+fn ends(file: &[u8], region: &Region) -> Vec<usize> {
+    let count = |part: &[u8]| part.split_inclusive(|b| *b == b'\n').count();
+    vec![count(&file[..region.range.start]), count(&file[..region.range.end]) - 1]
+}
+
+/// True unless lines of ours were parted from their markers.
+fn is_whole_in_itself(file: &[u8], region: &Region, own: Option<&OwnLines>) -> bool {
+    let elsewhere = [&file[..region.range.start], &file[region.range.end..]];
+    own.is_none_or(|own| !own.scattered(&file[region.range.clone()], elsewhere))
+}
+
+/// The block in the place of the one that is there.
+fn in_place<'f>(file: &'f [u8], wanted: &Block, region: Region) -> Cow<'f, [u8]> {
+    if let Present::Whole(block) = present(file)
+        && !wanted.entries.is_empty()
+        && block.same_pairs(wanted)
+        && !is_abandoned(file)
+    {
+        return Cow::Borrowed(file);
+    }
+    let (bytes, place) = cut(file, region);
+    Cow::Owned(insert(bytes, place, wanted))
+}
+
+/// The file without this region, and where in the result that stood.
+fn cut(file: &[u8], Region { range, newline_added, .. }: Region) -> (Vec<u8>, usize) {
+    let mut place = range.start;
+    // Only where nothing foreign was put after our block, and nothing before it has moved, is the newline still ours.
+    let ours = newline_added.and_then(|at| at.checked_add(1)) == Some(place);
+    if ours && range.end == file.len() && file[..place].ends_with(b"\n") {
+        place -= 1;
+    }
+    ([&file[..place], &file[range.end..]].concat(), place)
+}
+
+/// Puts a block in at this place, the beginning of a line or the end of the file, if it has names.
+pub(in crate::publish::hosts) fn insert(mut bytes: Vec<u8>, place: usize, wanted: &Block) -> Vec<u8> {
+    if wanted.entries.is_empty() {
+        return bytes;
+    }
+    if place == bytes.len() && bytes.last().is_some_and(|b| *b != b'\n') {
+        bytes.push(b'\n');
+        bytes.extend(wanted.render(Some(place)));
+    } else {
+        bytes.splice(place..place, wanted.render(None));
+    }
+    bytes
+}
+
+/// A file whose markers do not tell what is ours, but a record does.
+struct Broken<'o> {
+    own: Option<&'o OwnLines>,
+    /// The lines that hold markers, from 0.
+    marks: Vec<usize>,
+}
+
+impl Broken<'_> {
+    /// The file without markers and lines of ours, and how many those were.
+    fn take_out(&self, file: &[u8]) -> (Vec<u8>, usize) {
+        let is_ours =
+            |(number, line): (usize, &[u8])| self.marks.contains(&number) || self.own.is_some_and(|own| own.has(line));
+        let mut out = Vec::with_capacity(file.len());
+        let mut count = 0;
+        for (number, line) in file.split_inclusive(|b| *b == b'\n').enumerate() {
+            if is_ours((number, line)) {
+                count += 1;
+            } else {
+                out.extend_from_slice(line);
+            }
+        }
+        (out, count)
+    }
+}

@@ -1,0 +1,194 @@
+//! Files that an update displaced, and what an update that was killed left behind.
+//!
+//! A new file is named after its own inode, `.hosts.privatelinkd.4711`, until it and the hosts file swap their names.
+//! So a name tells what became of the update: a file that is called after itself never got into place, any other is
+//! one that an update displaced, and may hold an edit that is nowhere else.
+//!
+//! What the displaced file held when it was read is kept beside the lock, in `/run`, for as long: it outlives a kill.
+//! After a reboot it is gone, and with it everybody who had the displaced file open.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::AtFlags;
+
+use super::error::FileError;
+use super::place::Place;
+use crate::sys::atomic_file;
+use crate::sys::file_stamp::FileStamp;
+use crate::sys::open_writers::is_open_for_writing;
+use crate::sys::regular_file;
+
+/// So many files that were displaced at once have what they held kept: each takes up as much memory in `/run`.
+const MOST_KEPT: usize = 16;
+/// Largest record that is read back, in bytes.
+const LARGEST: u64 = 2 * super::MAX_FILE;
+/// Of what is kept of a displaced file, before the number.
+const RECORD: &str = "displaced.";
+
+/// A file that an update displaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Displaced {
+    /// The number in its name: the inode of the file that took its place.
+    pub id: u64,
+    /// Of the file as it was seen.
+    pub stamp: FileStamp,
+    /// Whether anybody has it open for writing; `None` where that can't be told.
+    pub open: Option<bool>,
+}
+
+/// The name of the new file with this inode, until it is in place, and of the file that it displaced, from then on.
+pub(super) fn name(target: &OsStr, inode: u64) -> OsString {
+    let mut name = prefix(target);
+    name.extend_from_slice(inode.to_string().as_bytes());
+    OsString::from_vec(name)
+}
+
+fn prefix(target: &OsStr) -> Vec<u8> {
+    // Cut so that the whole stays a valid file name.
+    let kept = &target.as_bytes()[..target.len().min(200)];
+    [b".", kept, b".privatelinkd."].concat()
+}
+
+fn id_in(candidate: &OsStr, prefix: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(candidate.as_bytes().strip_prefix(prefix)?).ok()?;
+    digits.parse().ok().filter(|id: &u64| id.to_string() == digits)
+}
+
+/// The ids in the names that begin so, in a folder.
+fn ids(dir: &Path, prefix: &[u8]) -> io::Result<Vec<u64>> {
+    let mut ids = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        ids.extend(id_in(&entry?.file_name(), prefix));
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// The displaced files beside this one, by their numbers.
+pub(super) fn list(place: &Place) -> Result<Vec<Displaced>, FileError> {
+    let mut found = Vec::new();
+    for id in all(place)? {
+        if let Some((file, facts)) = place.open_unread(&name(&place.name, id))?
+            && facts.stamp.file.1 != id
+        {
+            found.push(Displaced { id, stamp: facts.stamp, open: is_open_for_writing(&file).ok() });
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes the new files that never got into place, and records without their file. Gives how many of the former.
+pub(super) fn clear(place: &Place, records: &Path) -> Result<usize, FileError> {
+    let failed = || FileError::io("clear old temporary files of", &place.path);
+    let mut cleared = atomic_file::remove_leftovers(&place.path).map_err(failed())?;
+    let mut left = Vec::new();
+    for id in all(place)? {
+        let name = name(&place.name, id);
+        match place.open_unread(&name)? {
+            Some((_, facts)) if facts.stamp.file.1 == id => {
+                rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty()).map_err(io::Error::from).map_err(failed())?;
+                cleared += 1;
+            }
+            Some(_) => left.push(id),
+            None => {}
+        }
+    }
+    clear_records(records, &left).map_err(failed())?;
+    Ok(cleared)
+}
+
+fn clear_records(records: &Path, left: &[u64]) -> io::Result<()> {
+    let entries = match std::fs::read_dir(records) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let is_record = path.file_name().is_some_and(|name| name.as_bytes().starts_with(RECORD.as_bytes()));
+        if is_record && !left.iter().any(|id| record(records, *id) == path) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn count_records(records: &Path) -> io::Result<usize> {
+    let names = std::fs::read_dir(records)?.filter_map(|entry| Some(entry.ok()?.file_name()));
+    Ok(names.filter(|name| name.as_bytes().starts_with(RECORD.as_bytes())).count())
+}
+
+fn all(place: &Place) -> Result<Vec<u64>, FileError> {
+    let dir = atomic_file::parent(&place.path);
+    ids(&dir, &prefix(&place.name)).map_err(FileError::io("list the folder of", &place.path))
+}
+
+/// Deletes a displaced file that holds nothing any more, and then its record.
+pub(super) fn remove(place: &Place, records: &Path, id: u64) -> Result<(), FileError> {
+    let failed = || FileError::io("delete the displaced", &place.path);
+    match rustix::fs::unlinkat(&place.dir, name(&place.name, id), AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(e) => return Err(failed()(e.into())),
+    }
+    forget(records, id).map_err(failed())
+}
+
+/// With an extension of its own, in the place of which a record that is being written has another.
+fn record(records: &Path, id: u64) -> PathBuf {
+    records.join(format!("{RECORD}{id}.held"))
+}
+
+/// Keeps what the file held that is about to be displaced. Where there is no room, the update goes on without: then all
+/// lines of both are kept when they differ.
+///
+/// # Errors
+/// A record of another file with this number can't be deleted: it would count as this one's.
+pub(super) fn keep(records: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
+    forget(records, id)?;
+    if count_records(records).is_ok_and(|kept| kept < MOST_KEPT) {
+        let _ = write_whole(&record(records, id), bytes);
+    }
+    Ok(())
+}
+
+/// It is there whole or not at all; its folder is ours alone.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(bytes)?;
+    std::fs::rename(&part, path)
+}
+
+/// What it held when it was read, if that is known.
+pub(super) fn kept(records: &Path, id: u64) -> Option<Vec<u8>> {
+    regular_file::read(&record(records, id), LARGEST).ok()
+}
+
+pub(super) fn forget(records: &Path, id: u64) -> io::Result<()> {
+    match std::fs::remove_file(record(records, id)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_number_and_no_other_counts() {
+        let target = OsStr::new("hosts");
+        assert_eq!(name(target, 4711), OsStr::new(".hosts.privatelinkd.4711"));
+        assert_eq!(id_in(&name(target, u64::MAX), &prefix(target)), Some(u64::MAX));
+        for other in [".hosts.privatelinkd.", ".hosts.privatelinkd.+7", ".hosts.privatelinkd.07", ".hosts.swp", "hosts"]
+        {
+            assert_eq!(id_in(OsStr::new(other), &prefix(target)), None, "{other}");
+        }
+        let long = OsString::from_vec(vec![b'h'; 255]);
+        assert!(name(&long, u64::MAX).len() <= 255);
+    }
+}

@@ -1,0 +1,61 @@
+//! What happened to the hosts file that people should know of, in a sentence each.
+
+use std::collections::VecDeque;
+
+use super::job::{Asserted, SettleReport};
+use crate::model::{Notice, Wall};
+use crate::publish::hosts::file::LateEdit;
+
+/// So many are told, the latest.
+const MOST: usize = 8;
+
+/// The latest, in the order in which they happened.
+#[derive(Debug, Default)]
+pub(super) struct Notices(VecDeque<Notice>);
+
+impl Notices {
+    pub(super) fn all(&self) -> Vec<Notice> {
+        self.0.iter().cloned().collect()
+    }
+
+    /// What came of a look at the file.
+    pub(super) fn asserted(&mut self, asserted: &Asserted, at: Wall) {
+        if let Some(lines) = asserted.gathered {
+            let what = "markers of our block were gone, or stood elsewhere than its lines";
+            self.push(format!("{what}: {lines} lines of ours were taken out, and a new block stands at the end"), at);
+        }
+        self.folded(&asserted.folded, at);
+    }
+
+    /// What came of a look at the displaced files.
+    pub(super) fn settled(&mut self, report: &SettleReport, at: Wall) {
+        self.folded(&report.folded, at);
+        if report.cut_off > 0 {
+            let what = "somebody has had the file open for writing since before it was replaced a minute ago";
+            self.push(format!("{what}: what he writes from now on is lost"), at);
+        }
+    }
+
+    fn folded(&mut self, edits: &[LateEdit], at: Wall) {
+        for edit in edits {
+            let what = "somebody edited the file while it was being replaced";
+            self.push(
+                match &edit.conflict {
+                    None => format!("{what}: the edit is in it now"),
+                    Some(saved) => format!(
+                        "{what}, and others the same lines: it holds both now; his version is saved as {}",
+                        saved.display()
+                    ),
+                },
+                at,
+            );
+        }
+    }
+
+    fn push(&mut self, what: String, at: Wall) {
+        self.0.push_back(Notice { at, what });
+        if self.0.len() > MOST {
+            self.0.pop_front();
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use super::*;
+
+fn displaced(id: u64, size: u64, open: Option<bool>) -> Displaced {
+    Displaced { id, stamp: FileStamp { file: (0, 1), size, ..FileStamp::default() }, open }
+}
+
+/// A writer whose update displaced these at the start.
+fn after_an_update(there: &[Displaced]) -> World {
+    let mut w = World::new(None);
+    w.displaced = there.to_vec();
+    w.take(arrives(&plan(&[("a.x", "10.0.0.1")])));
+    assert_eq!((w.writes.len(), w.verdict("a.x")), (1, Verdict::Published), "nobody waits for what is displaced");
+    w
+}
+
+/// When which were settled, and whether that was forced.
+fn settled(w: &World) -> Vec<(Duration, u64, bool)> {
+    let each = |(at, ready): &(Duration, Vec<Settling>)| {
+        ready.iter().map(|s| (*at, s.file.id, s.even_if_open)).collect::<Vec<_>>()
+    };
+    w.settles.iter().flat_map(each).collect()
+}
+
+#[test]
+fn what_is_displaced_is_settled_once_it_has_been_unchanged_for_two_seconds() {
+    let mut w = after_an_update(&[displaced(7, 0, Some(false))]);
+    w.run_until(Duration::from_millis(1_999));
+    assert_eq!(settled(&w), []);
+    w.run_until(secs(30));
+    assert_eq!(settled(&w), [(secs(2), 7, false)]);
+    assert_eq!(w.receipt().notices, []);
+}
+
+#[test]
+fn each_change_starts_the_wait_anew() {
+    let mut w = after_an_update(&[displaced(7, 0, Some(false))]);
+    for second in 1..20 {
+        w.run_until(secs(second));
+        w.displaced = vec![displaced(7, second, Some(false))];
+        w.take(Input::Displaced(w.displaced.clone()));
+    }
+    assert_eq!(settled(&w), []);
+    w.run_until(secs(40));
+    assert_eq!(settled(&w), [(secs(21), 7, false)]);
+}
+
+#[test]
+fn who_has_it_open_is_waited_for_a_minute_and_then_told() {
+    let mut w = after_an_update(&[displaced(7, 0, Some(true)), displaced(8, 0, Some(false)), displaced(9, 0, None)]);
+    w.run_until(secs(59));
+    assert_eq!(settled(&w), [(secs(2), 8, false)], "one holds nobody else up");
+    assert!(w.settles.len() <= 30, "{}", w.settles.len());
+    w.run_until(secs(61));
+    assert_eq!(settled(&w)[1..], [(secs(60), 7, true), (secs(60), 9, true)]);
+    assert!(w.receipt().notices[0].what.contains("what he writes from now on is lost"));
+}
+
+#[test]
+fn who_closes_it_has_it_settled_within_two_looks() {
+    let mut w = after_an_update(&[displaced(7, 0, Some(true))]);
+    w.run_until(secs(10));
+    w.displaced = vec![displaced(7, 0, Some(false))];
+    w.run_until(secs(13));
+    assert_eq!(settled(&w).len(), 1);
+}
+
+#[test]
+fn what_was_left_behind_before_the_start_is_settled_too() {
+    let mut w = World::new(Some(kept(&[("a.x", "10.0.0.1")])));
+    w.displaced = vec![displaced(7, 0, Some(false))];
+    w.take(Input::Displaced(w.displaced.clone()));
+    w.run_until(secs(5));
+    assert_eq!(settled(&w), [(secs(2), 7, false)]);
+}
+
+#[test]
+fn a_fault_is_tried_again_now_and_then_and_an_idle_writer_does_nothing() {
+    let mut w = after_an_update(&[displaced(7, 0, Some(false))]);
+    w.settling_fails = true;
+    w.run_until(secs(61));
+    assert_eq!(settled(&w).len(), 6, "every ten seconds");
+    w.settling_fails = false;
+    w.take(Input::Policy(Arc::new(HostsPolicy { publish: false, ..policy() })));
+    w.take(Input::Displaced(w.displaced.clone()));
+    w.run_until(secs(300));
+    assert_eq!(settled(&w).len(), 6);
+    w.take(Input::Policy(Arc::new(policy())));
+    w.run_until(secs(301));
+    assert_eq!(settled(&w).len(), 7, "the switch is thrown back");
+}
+
+#[test]
+fn what_was_written_is_known_after_a_restart_if_it_is_the_same_file() {
+    let file = b"# BEGIN privatelinkd\n10.0.0.1 a.x\n# END privatelinkd\n";
+    let Present::Whole(block) = crate::publish::hosts::block::present(file) else { panic!("it is whole") };
+    let lines = OwnLines::of(&block, file);
+    for (path, known) in [("/h", true), ("/other", false)] {
+        let own = Some(OwnRecord { path: path.into(), lines: lines.clone() });
+        let w = World::new(Some(LastGood { own, ..kept(&[("a.x", "10.0.0.1")]) }));
+        assert_eq!(w.core.file.own.is_some(), known, "{path}");
+    }
+}

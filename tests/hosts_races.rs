@@ -1,0 +1,324 @@
+//! Editors of every style against an update of the hosts file, each at each named step: whatever comes first, no line
+//! of anybody is lost, the block is whole, and nothing is left beside the file.
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use privatelinkd::model::{Answer, AnswerReason};
+use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
+use privatelinkd::publish::hosts::file::{self, FileError, Settled, Step, Target, no_hook};
+
+const BEFORE: &str = "127.0.0.1 localhost\n10.9.9.9 other # theirs\n";
+const EDIT: &str = "10.8.8.8 added.by.an.editor\n";
+const STEPS: [Step; 12] = [
+    Step::Locked,
+    Step::Read,
+    Step::Checked,
+    Step::TempWritten,
+    Step::MetadataCopied,
+    Step::TempSynced,
+    Step::Rechecked,
+    Step::Kept,
+    Step::Swapped,
+    Step::Compared,
+    Step::DirSynced,
+    Step::ReadBack,
+];
+
+struct Room {
+    dir: tempfile::TempDir,
+}
+
+impl Room {
+    /// With a block that says something else than the update will.
+    fn new() -> Self {
+        let room = Self { dir: tempfile::tempdir().unwrap() };
+        for folder in ["etc", "run", "state"] {
+            std::fs::create_dir(room.dir.path().join(folder)).unwrap();
+        }
+        std::fs::write(room.hosts(), BEFORE).unwrap();
+        room.update("10.0.0.1", &mut no_hook).unwrap();
+        room.settle(false);
+        room
+    }
+    fn hosts(&self) -> PathBuf {
+        self.dir.path().join("etc/hosts")
+    }
+    fn with_target<T>(&self, work: impl FnOnce(Target<'_>) -> T) -> T {
+        let (path, lock) = (self.hosts(), self.dir.path().join("run/lock"));
+        work(Target { path: &path, lock: &lock, conflicts: &self.dir.path().join("state") })
+    }
+    fn update(&self, address: &str, steps: &mut dyn FnMut(Step) -> io::Result<()>) -> Result<(), FileError> {
+        let wanted = wanted(address);
+        self.with_target(|target| {
+            file::replace(target, steps, |content| match block::splice(content, &wanted, None).unwrap().file {
+                std::borrow::Cow::Borrowed(_) => Ok::<_, FileError>(None),
+                std::borrow::Cow::Owned(new) => Ok(Some(new)),
+            })
+        })
+        .map(drop)
+    }
+    /// Settles what can be; true if nothing is left.
+    fn settle(&self, even_if_open: bool) -> bool {
+        self.settle_with(even_if_open, &mut no_hook)
+    }
+    fn settle_with(&self, even_if_open: bool, steps: &mut dyn FnMut(Step) -> io::Result<()>) -> bool {
+        // A folding displaces a file, too.
+        for _ in 0..10 {
+            let there = file::displaced(&self.hosts()).unwrap();
+            if there.is_empty() {
+                return true;
+            }
+            for displaced in there {
+                self.with_target(|target| file::settle(target, steps, &displaced, even_if_open)).unwrap();
+            }
+        }
+        false
+    }
+    fn lines(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.hosts()).unwrap();
+        let mut lines: Vec<String> = text.lines().filter(|l| !l.starts_with("# ")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+    /// All is well: these lines of others are there once each, with the block, and nothing else anywhere.
+    fn assert_whole(&self, theirs: &[&str], address: &str, what: &str) {
+        let ours = format!("{address} db.internal");
+        let mut expected: Vec<&str> = theirs.iter().flat_map(|part| part.lines()).chain([ours.as_str()]).collect();
+        expected.sort_unstable();
+        assert_eq!(self.lines(), expected, "{what}");
+        let content = std::fs::read(self.hosts()).unwrap();
+        assert!(matches!(block::present(&content), Present::Whole(b) if b.same_pairs(&wanted(address))), "{what}");
+        let names = |folder: &str| std::fs::read_dir(self.dir.path().join(folder)).unwrap().count();
+        assert_eq!((names("etc"), names("run"), names("state")), (1, 1, 0), "{what}: something is left");
+    }
+}
+
+fn wanted(address: &str) -> Block {
+    let answer =
+        Answer { addresses: vec![address.parse().unwrap()], standby: Vec::new(), reason: AnswerReason::Healthy };
+    Block::from(std::collections::BTreeMap::from([("db.internal".parse().unwrap(), Entry::from(&answer))]))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Writes another file and renames it, as vim, sed -i and Ansible do.
+    Rename,
+    /// Empties the file and writes it anew, as `cp` and `>` do.
+    Rewrite,
+    /// `>>`
+    Append,
+    /// Overwrites it from its beginning, without emptying it.
+    Overwrite,
+}
+
+/// An editor that adds its line to what it reads.
+fn edit(style: Style, hosts: &Path) -> io::Result<()> {
+    let new = [&std::fs::read(hosts)?[..], EDIT.as_bytes()].concat();
+    match style {
+        Style::Rename => {
+            let other = hosts.with_file_name("hosts.edited");
+            std::fs::write(&other, new)?;
+            std::fs::rename(&other, hosts)
+        }
+        Style::Rewrite => std::fs::write(hosts, new),
+        Style::Append => OpenOptions::new().append(true).open(hosts)?.write_all(EDIT.as_bytes()),
+        Style::Overwrite => OpenOptions::new().write(true).open(hosts)?.write_all(&new),
+    }
+}
+
+const STYLES: [Style; 4] = [Style::Rename, Style::Rewrite, Style::Append, Style::Overwrite];
+
+/// Does something the first time that a step is reached.
+fn once(at: Step, work: impl FnOnce() -> io::Result<()>) -> impl FnMut(Step) -> io::Result<()> {
+    let mut work = Some(work);
+    move |step| match work.take_if(|_| step == at) {
+        Some(work) => work(),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn an_editor_at_any_step_loses_nothing() {
+    for step in STEPS {
+        for style in STYLES {
+            let room = Room::new();
+            let hosts = room.hosts();
+            room.update("10.0.0.2", &mut once(step, || edit(style, &hosts))).unwrap();
+            let what = format!("{style:?} after {step:?}");
+            assert!(room.lines().contains(&EDIT.trim().to_owned()), "{what}: who is through is seen at once");
+            assert!(room.settle(false), "{what}");
+            room.update("10.0.0.2", &mut no_hook).unwrap();
+            assert!(room.settle(false), "{what}");
+            room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", &what);
+        }
+    }
+}
+
+/// Opened at one step, written at another or after all: into what is displaced by then, or is not.
+#[test]
+fn who_opens_the_file_at_one_step_and_writes_at_another_loses_nothing() {
+    let moments: Vec<Option<Step>> = STEPS.into_iter().map(Some).chain([None]).collect();
+    for opened in 0..moments.len() - 1 {
+        for written in opened..moments.len() {
+            for empties in [false, true] {
+                let room = Room::new();
+                let (hosts, mut held) = (room.hosts(), None);
+                let mut steps = |step: Step| {
+                    if moments[opened] == Some(step) {
+                        held = Some(begin(&hosts, empties)?);
+                    }
+                    if moments[written] == Some(step) {
+                        finish(held.take())?;
+                    }
+                    Ok(())
+                };
+                room.update("10.0.0.2", &mut steps).unwrap();
+                let what = format!("{:?} to {:?}, empties: {empties}", moments[opened], moments[written]);
+                if held.is_some() {
+                    room.settle(false);
+                }
+                finish(held.take()).unwrap();
+                assert!(room.settle(false), "{what}");
+                room.update("10.0.0.2", &mut no_hook).unwrap();
+                assert!(room.settle(false), "{what}");
+                room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", &what);
+            }
+        }
+    }
+}
+
+/// An editor that has read the file and has it open, emptied or not.
+fn begin(hosts: &Path, empties: bool) -> io::Result<(File, Vec<u8>)> {
+    let read = std::fs::read(hosts)?;
+    let file = OpenOptions::new().write(true).truncate(empties).open(hosts)?;
+    Ok((file, [&read[..], EDIT.as_bytes()].concat()))
+}
+
+fn finish(held: Option<(File, Vec<u8>)>) -> io::Result<()> {
+    let Some((mut file, new)) = held else { return Ok(()) };
+    file.rewind()?;
+    file.write_all(&new)
+}
+
+/// The same editors while a late edit is being folded in.
+#[test]
+fn an_editor_at_any_step_of_a_folding_loses_nothing() {
+    const LATE: &str = "10.7.7.7 late\n";
+    for step in STEPS.into_iter().chain([Step::Folded]) {
+        for style in STYLES {
+            let room = Room::new();
+            let hosts = room.hosts();
+            let mut late = OpenOptions::new().append(true).open(&hosts).unwrap();
+            room.update("10.0.0.2", &mut no_hook).unwrap();
+            late.write_all(LATE.as_bytes()).unwrap();
+            drop(late);
+            let what = format!("{style:?} after {step:?}");
+            assert!(room.settle_with(false, &mut once(step, || edit(style, &hosts))), "{what}");
+            assert!(room.settle(false), "{what}");
+            room.assert_whole(&[BEFORE, LATE, EDIT], "10.0.0.2", &what);
+        }
+    }
+}
+
+/// Whatever ends us, the next start finds what was displaced and what it held.
+#[test]
+fn an_end_at_any_step_loses_nothing() {
+    for step in STEPS {
+        for writes_before in [false, true] {
+            let room = Room::new();
+            let mut late = OpenOptions::new().append(true).open(room.hosts()).unwrap();
+            let mut write = || late.write_all(EDIT.as_bytes());
+            let fault = || {
+                if writes_before {
+                    write()?;
+                }
+                Err(io::Error::other("the end"))
+            };
+            let _ = room.update("10.0.0.2", &mut once(step, fault));
+            if !writes_before {
+                late.write_all(EDIT.as_bytes()).unwrap();
+            }
+            let what = format!("after {step:?}, written before: {writes_before}");
+            room.with_target(file::clear_leftovers).unwrap();
+            for displaced in file::displaced(&room.hosts()).unwrap() {
+                let settled = room.with_target(|t| file::settle(t, &mut no_hook, &displaced, false)).unwrap();
+                assert_eq!(settled, Settled::NotQuiet, "{what}: it is still open for writing");
+            }
+            drop(late);
+            assert!(room.settle(false), "{what}");
+            room.update("10.0.0.2", &mut no_hook).unwrap();
+            assert!(room.settle(false), "{what}");
+            room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", &what);
+        }
+    }
+}
+
+#[test]
+fn after_a_reboot_an_edit_is_kept_although_nobody_knows_what_was_before() {
+    let room = Room::new();
+    let mut late = OpenOptions::new().append(true).open(room.hosts()).unwrap();
+    room.update("10.0.0.2", &mut no_hook).unwrap();
+    late.write_all(EDIT.as_bytes()).unwrap();
+    drop(late);
+    for record in std::fs::read_dir(room.dir.path().join("run")).unwrap() {
+        std::fs::remove_file(record.unwrap().path()).unwrap();
+    }
+    room.with_target(file::clear_leftovers).unwrap();
+    assert!(room.settle(false));
+    room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", "without a record");
+}
+
+#[test]
+fn two_changes_of_one_line_both_stay_and_the_late_file_is_saved() {
+    let room = Room::new();
+    let late = std::fs::read_to_string(room.hosts()).unwrap().replace("other # theirs", "late # theirs");
+    let mut held = OpenOptions::new().write(true).open(room.hosts()).unwrap();
+    room.update("10.0.0.2", &mut no_hook).unwrap();
+    let now = std::fs::read_to_string(room.hosts()).unwrap();
+    std::fs::write(room.hosts(), now.replace("other # theirs", "sooner # theirs")).unwrap();
+    held.write_all(late.as_bytes()).unwrap();
+    held.set_len(late.len() as u64).unwrap();
+    drop(held);
+    let displaced = file::displaced(&room.hosts()).unwrap();
+    let settled = room.with_target(|target| file::settle(target, &mut no_hook, &displaced[0], false)).unwrap();
+    let saved = room.dir.path().join("state").join(format!("hosts.conflict.{}", displaced[0].id));
+    assert_eq!(settled, Settled::Done(vec![file::LateEdit { conflict: Some(saved.clone()) }]));
+    assert_eq!(std::fs::read_to_string(&saved).unwrap(), late);
+    let lines = room.lines();
+    assert!(["10.9.9.9 late # theirs", "10.9.9.9 sooner # theirs"].iter().all(|l| lines.contains(&(*l).to_owned())));
+}
+
+#[test]
+fn who_holds_the_file_for_longer_than_is_borne_has_what_he_wrote_until_then() {
+    let room = Room::new();
+    let mut late = OpenOptions::new().append(true).open(room.hosts()).unwrap();
+    room.update("10.0.0.2", &mut no_hook).unwrap();
+    late.write_all(EDIT.as_bytes()).unwrap();
+    assert!(!room.settle(false), "he has it open");
+    assert!(room.settle(true));
+    room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", "taken as it is");
+}
+
+/// What is no file can't be displaced: it gets its place back.
+#[test]
+fn a_folder_or_a_link_that_comes_in_between_stays_where_it_is() {
+    for step in [Step::Rechecked, Step::Kept] {
+        for link in [false, true] {
+            let room = Room::new();
+            let hosts = room.hosts();
+            let swap = || {
+                std::fs::remove_file(&hosts)?;
+                match link {
+                    true => std::os::unix::fs::symlink("/nowhere", &hosts),
+                    false => std::fs::create_dir(&hosts),
+                }
+            };
+            let e = room.update("10.0.0.2", &mut once(step, swap)).unwrap_err();
+            assert!(matches!(e, FileError::NotRegular { .. }), "{e}");
+            let found = std::fs::symlink_metadata(&hosts).unwrap();
+            assert!(if link { found.is_symlink() } else { found.is_dir() }, "{step:?}");
+            assert_eq!(std::fs::read_dir(hosts.parent().unwrap()).unwrap().count(), 1, "{step:?}: something is left");
+        }
+    }
+}
