@@ -84,6 +84,7 @@ purge_state() {
         for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig writer.lock; do
             rm -f "$1/$kept"
         done
+        rm -f "$1"/hosts.conflict.*
         rmdir --ignore-fail-on-non-empty "$1" || true
     fi
 }

@@ -67,7 +67,8 @@
 //! 4. The collector in `runner` puts the trackers' verdicts into one [`model::HealthView`].
 //! 5. [`steer`] gathers the candidates of each name, chooses, gives the reason: a [`model::Plan`].
 //! 6. [`publish`] hands the plan over; [`publish::hosts::writer`]'s core admits it, renders the block
-//!    ([`publish::hosts::block`]), and `file` replaces the hosts file in one step.
+//!    ([`publish::hosts::block`]), and `file` replaces the hosts file in one step; `merge` folds in what others wrote into
+//!    the file that was replaced.
 //! 7. The receipt comes back; [`observe`] shows everything, and what happened on the way as events.
 //!
 //! # The words

@@ -11,7 +11,7 @@ use super::file::{self, FileError};
 use super::handover;
 use super::life_file::LifeFile;
 use super::policy::HostsPolicy;
-use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleJob, SettleReport, Settling, ThisHost};
+use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleReport, ThisHost};
 use super::writer::{self, apply, store};
 use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt};
 use crate::publish::admission::{LastAdmitted, Refusal};
@@ -179,10 +179,7 @@ fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleReport {
     let began = clock.now().boottime;
     let mut all = SettleReport::default();
     loop {
-        let there = std::mem::take(&mut all.there);
-        let closed = there.into_iter().filter(|file| file.open == Some(false));
-        let ready = closed.map(|file| Settling { file, even_if_open: false }).collect();
-        let report = apply::settle(&SettleJob { ready, policy: Arc::clone(policy) });
+        let report = apply::settle_closed(policy);
         all.folded.extend(report.folded);
         (all.there, all.fault) = (report.there, report.fault);
         let over = all.there.is_empty() || all.fault.is_some();

@@ -3,12 +3,12 @@
 //! ```text
 //! agent:   plan ─► handover (plan.json, alive)              receipts ◄─ receipt.json
 //!                      │                                                    ▲
-//! writer:              └─► policy (admit) ─► writer::core ─► block (splice) ─► file (replace)
+//! writer:              └─► policy (admit) ─► writer::core ─► block (splice) ─► file (replace, settle) ─► merge
 //!                              ▲
 //! config ─► writer::FromConfig ┘
 //! ```
 //!
-//! [`block`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and
+//! [`block`], [`merge`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and
 //! its folder; [`handover`] is the boundary between two processes, each of which distrusts the other.
 
 pub mod block;

@@ -53,22 +53,22 @@ impl FileMetadata {
     }
 
     /// Gives the new file what the old one has. Owner first: a change of owner clears set-id bits and some
-    /// attributes. Mode last: attributes can be set only while the mode allows writing. Gives what was carried over.
-    pub(super) fn copy_to(&self, old: &File, new: &File, path: &Path) -> Result<Carried, FileError> {
+    /// attributes. Mode last: attributes can be set only while the mode allows writing.
+    pub(super) fn copy_to(&self, old: &File, new: &File, path: &Path) -> Result<(), FileError> {
         let has = Self::read(new, path)?;
         if has.owner != self.owner {
             let (uid, gid) = self.owner;
             rustix::fs::fchown(new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                 .map_err(|e| lost(path, format!("its owner {uid}:{gid} ({e})")))?;
         }
-        let attributes = copy_attributes(old, new, path)?;
+        copy_attributes(old, new, path)?;
         set_mode(new, self.stamp.mode, path)?;
         let has = Self::read(new, path)?;
         if (has.owner, has.stamp.mode) != (self.owner, self.stamp.mode) {
             let (wanted, made) = (self.stamp.mode, has.stamp.mode);
             return Err(lost(path, format!("its mode {wanted:o} (the system made it {made:o})")));
         }
-        Ok(Carried { owner: self.owner, mode: self.stamp.mode, attributes })
+        Ok(())
     }
 
     /// True if it is the file that was read, unchanged but for its name.
@@ -77,18 +77,17 @@ impl FileMetadata {
     }
 }
 
-/// What a new file has of the old one beside its content.
+/// What a file has beside its content, and a replacement must have too.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Carried {
+pub(super) struct BesideContent {
     owner: (u32, u32),
     mode: u32,
     attributes: BTreeMap<CString, Vec<u8>>,
 }
 
-impl Carried {
-    /// True if a file still has it all, and nothing else.
-    pub(super) fn is_of(&self, file: &File, facts: &FileMetadata, path: &Path) -> Result<bool, FileError> {
-        Ok((self.owner, self.mode) == (facts.owner, facts.stamp.mode) && self.attributes == attributes(file, path)?)
+impl BesideContent {
+    pub(super) fn read(file: &File, facts: &FileMetadata, path: &Path) -> Result<Self, FileError> {
+        Ok(Self { owner: facts.owner, mode: facts.stamp.mode, attributes: attributes(file, path)? })
     }
 }
 
@@ -116,7 +115,7 @@ const OF_THE_CONTENT: [&[u8]; 2] = [b"security.ima", b"security.evm"];
 
 /// Extended attributes, which SELinux labels and ACLs are too. The new file may have got some by itself: a default
 /// ACL of the folder goes, labels that the system gave stay unless the old file has another.
-fn copy_attributes(old: &File, new: &File, path: &Path) -> Result<BTreeMap<CString, Vec<u8>>, FileError> {
+fn copy_attributes(old: &File, new: &File, path: &Path) -> Result<(), FileError> {
     let wanted = attributes(old, path)?;
     let present = attributes(new, path)?;
     for (name, value) in &wanted {
@@ -130,7 +129,7 @@ fn copy_attributes(old: &File, new: &File, path: &Path) -> Result<BTreeMap<CStri
         rustix::fs::fremovexattr(new, name.as_c_str())
             .map_err(|e| lost(path, format!("its lack of the attribute {} ({e})", name.to_string_lossy())))?;
     }
-    Ok(wanted)
+    Ok(())
 }
 
 fn attributes(file: &File, path: &Path) -> Result<BTreeMap<CString, Vec<u8>>, FileError> {

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::error::FileError;
-use super::metadata::{self, Carried, FileMetadata};
+use super::metadata::{self, BesideContent, FileMetadata};
 use super::place::{FileFound, Place};
 use super::{Hook, Late, Step, Work, displaced, hook};
 use crate::sys::atomic_file::Temp;
@@ -45,7 +45,8 @@ impl Work<'_, '_> {
         hook(steps, Step::Checked, place)?;
         // What another program gave the file that it put in the place of ours counts for more than what ours has.
         let edited = late.iter().rev().find(|late| late.has_other_metadata).map(|late| &late.found);
-        let New { mut temp, id, carried } = make(place, steps, new, edited.or(old))?;
+        let before = old.map(|old| BesideContent::read(&old.file, &old.facts, path)).transpose()?;
+        let New { mut temp, id } = make(place, steps, new, edited.or(old))?;
         if !place.is_still(old)? {
             return Ok(Swap::Changed);
         }
@@ -66,8 +67,8 @@ impl Work<'_, '_> {
         if Clock::System.now().wall.0 / 1000 > stamped {
             metadata::stamp(&temp.file, None, path)?;
         }
-        let swap = match (renamed, old) {
-            (Renamed::Exchanged, Some(old)) => compare(place, id, old, &carried)?,
+        let swap = match (renamed, old.zip(before)) {
+            (Renamed::Exchanged, Some((old, before))) => compare(place, id, old, &before)?,
             _ => Swap::Done,
         };
         hook(steps, Step::Compared, place)?;
@@ -82,7 +83,6 @@ struct New<'p> {
     temp: Temp<'p>,
     /// Its inode, after which it is named.
     id: u64,
-    carried: Option<Carried>,
 }
 
 /// Makes it, with what `model` has beside its content.
@@ -97,17 +97,14 @@ fn make<'p>(
     allocate(&temp, content.len()).map_err(FileError::io("find room for the new content of", path))?;
     temp.file.write_all(content).map_err(FileError::io("write the new content of", path))?;
     hook(steps, Step::TempWritten, place)?;
-    let carried = match model {
-        Some(old) => Some(old.facts.copy_to(&old.file, &temp.file, path)?),
-        None => {
-            metadata::set_mode(&temp.file, 0o644, path)?;
-            None
-        }
-    };
+    match model {
+        Some(old) => old.facts.copy_to(&old.file, &temp.file, path)?,
+        None => metadata::set_mode(&temp.file, 0o644, path)?,
+    }
     hook(steps, Step::MetadataCopied, place)?;
     temp.file.sync_all().map_err(FileError::io("sync the new content of", path))?;
     hook(steps, Step::TempSynced, place)?;
-    Ok(New { temp, id, carried })
+    Ok(New { temp, id })
 }
 
 /// An empty file that is named after its inode.
@@ -165,7 +162,7 @@ fn rename(place: &Place, temp: &mut Temp<'_>, old: Option<&FileFound>) -> Result
 }
 
 /// Is what was displaced what was read? What somebody is writing at is left to who settles it.
-fn compare(place: &Place, id: u64, old: &FileFound, carried: &Option<Carried>) -> Result<Swap, FileError> {
+fn compare(place: &Place, id: u64, old: &FileFound, before: &BesideContent) -> Result<Swap, FileError> {
     let name = displaced::name(&place.name, id);
     let (file, facts) = match place.open_unread(&name) {
         Ok(Some(there)) => there,
@@ -176,10 +173,7 @@ fn compare(place: &Place, id: u64, old: &FileFound, carried: &Option<Carried>) -
         }
         Err(e) => return Err(e),
     };
-    let has_other_metadata = match carried {
-        Some(carried) => !carried.is_of(&file, &facts, &place.path)?,
-        None => false,
-    };
+    let has_other_metadata = BesideContent::read(&file, &facts, &place.path)? != *before;
     let same = !has_other_metadata && facts.is_but_renamed(&old.facts);
     if (same && place.holds(&file, &old.bytes)?) || is_open_for_writing(&file).unwrap_or(false) {
         return Ok(Swap::Done);

@@ -34,7 +34,8 @@ pub(super) fn merge(base: Option<&[u8]>, current: &[u8], late: &[u8], place: usi
     let in_late: BTreeMap<usize, usize> = matches(&base, &late).into_iter().collect();
     let fixed = matches(&base, &current).into_iter().filter_map(|(b, c)| Some([b, c, *in_late.get(&b)?]));
     let ends = [base.len(), current.len(), late.len()];
-    let mut out = Output { lines: Vec::new(), place: None, before, conflict: false };
+    let mut out =
+        Output { lines: Vec::new(), place: None, before, missing: missing([&base, &current, &late]), conflict: false };
     let mut from = [0; 3];
     for [b, c, l] in fixed.chain([ends]) {
         out.stretch(&base[from[0]..b], (&current[from[1]..c], from[1]), &late[from[2]..l]);
@@ -53,6 +54,9 @@ struct Output<'f> {
     place: Option<usize>,
     /// The line of the present file at that place.
     before: usize,
+    /// Of lines that the base lacks: how many more the late file has than the present one. An edit that comes twice, or
+    /// that both made in different places, adds none.
+    missing: HashMap<&'f [u8], usize>,
     conflict: bool,
 }
 
@@ -92,20 +96,17 @@ impl<'f> Output<'f> {
             );
         }
         self.conflict |= both_removed && added_apart;
-        let mut take = |line: &[u8]| match left.get_mut(line) {
-            Some(n) if *n > 0 => {
-                *n -= 1;
-                true
-            }
-            _ => false,
-        };
         for (number, line) in (first..).zip(current) {
             self.reach(number);
-            if take(line) {
+            if take(&mut left, line) {
                 self.lines.push(line);
             }
         }
-        self.lines.extend(late.iter().filter(|line| take(line)));
+        for line in late {
+            if take(&mut left, line) && (!self.missing.contains_key(line) || take(&mut self.missing, line)) {
+                self.lines.push(line);
+            }
+        }
     }
 
     fn finish(self) -> Merged {
@@ -124,6 +125,23 @@ impl<'f> Output<'f> {
         let place = at.unwrap_or(bytes.len());
         Merged { bytes, place, conflict: self.conflict }
     }
+}
+
+/// Takes one of these lines, if there is one left.
+fn take(left: &mut HashMap<&[u8], usize>, line: &[u8]) -> bool {
+    match left.get_mut(line) {
+        Some(n) if *n > 0 => {
+            *n -= 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Of each line that the base lacks and the late file has: how many of it the present file lacks.
+fn missing<'f>(files: [&[&'f [u8]]; 3]) -> HashMap<&'f [u8], usize> {
+    let new = counts(files).into_iter().filter(|(_, [base, _, late])| *base == 0 && *late > 0);
+    new.map(|(line, [_, current, late])| (line, late.saturating_sub(current))).collect()
 }
 
 /// How often each line stands in each of three stretches.

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport};
+use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport, Settling};
 use super::store;
 use crate::model::PublishErrorKind;
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
@@ -91,6 +92,14 @@ pub(crate) fn settle(job: &SettleJob) -> SettleReport {
     }
     report.fault = faults.into_iter().next();
     report
+}
+
+/// Settles what nobody has open for writing now, for who can't wait until it has been quiet for a while.
+pub(crate) fn settle_closed(policy: &Arc<HostsPolicy>) -> SettleReport {
+    let there = file::displaced(&policy.path).unwrap_or_default();
+    let closed = there.into_iter().filter(|file| file.open == Some(false));
+    let ready = closed.map(|file| Settling { file, even_if_open: false }).collect();
+    settle(&SettleJob { ready, policy: Arc::clone(policy) })
 }
 
 /// Clears up after a crash, and tells of the displaced files that are there.

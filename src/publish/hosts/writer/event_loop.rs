@@ -263,6 +263,16 @@ impl<P: PolicySource> Writer<P> {
         self.core = Core::new(Arc::clone(&self.policy), self.setup.here.clone(), recalled, now);
     }
 
+    /// Leaves nothing beside the hosts file that nobody has open any more: there may be no next start.
+    async fn leave(self) {
+        if self.policy.publish {
+            let report = blocking(move || apply::settle_closed(&self.policy)).await;
+            if let Some(fault) = report.fault {
+                tracing::warn!("hosts writer: what others edited meanwhile is left to the next start: {fault}");
+            }
+        }
+    }
+
     /// Carries an action out. Gives what the core must hear of it.
     async fn carry_out(&mut self, action: Action) -> Option<Input> {
         match action {
@@ -334,7 +344,7 @@ pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) {
     loop {
         writer.setup.beat.now();
         let news = tokio::select! {
-            () = token.cancelled() => return,
+            () = token.cancelled() => return writer.leave().await,
             news = writer.news() => news,
         };
         writer.heed(news).await;

@@ -1,0 +1,164 @@
+"""Kills an update of the hosts file at every system call, and makes every call fail. See ../hosts_faults."""
+
+import argparse
+import collections
+import concurrent.futures
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+FOREIGN = "127.0.0.1 localhost\n# a line of others\n10.9.9.9 other.example.com\n"
+BLOCK = (
+    "# BEGIN privatelinkd (managed by privatelinkd: changes in here are overwritten)\n"
+    "# db.example.com: healthy\n10.0.0.{} db.example.com\n# END privatelinkd\n"
+)
+OLD, NEW = FOREIGN + BLOCK.format(1), FOREIGN + BLOCK.format(2)
+EDIT = "10.8.8.8 added.by.an.editor\n"
+ERRORS = ["ENOSPC", "EIO", "EROFS", "EINTR", "EDQUOT", "EPERM"]
+# Calls that touch files; of the others (memory, signals) no file system makes one fail.
+OF_FILES = {
+    "access", "chmod", "close", "fallocate", "fchmod", "fchown", "fcntl", "fdatasync", "fgetxattr", "flistxattr",
+    "flock", "fremovexattr", "fsetxattr", "fstat", "fsync", "ftruncate", "getdents64", "lseek", "lstat", "mkdir",
+    "newfstatat", "open", "openat", "pread64", "pwrite64", "read", "readlink", "rename", "renameat", "renameat2", "rmdir",
+    "stat", "statx", "unlink", "unlinkat", "utimensat", "write",
+}  # fmt: skip
+
+
+class World:
+    """Files of its own, put back to the start for each point."""
+
+    def __init__(self, agent, folder):
+        self.agent, self.folder = agent, folder
+        self.etc, self.run, self.state = folder / "etc", folder / "run-hosts", folder / "state"
+        self.hosts, self.config = self.etc / "hosts", folder / "config/config.toml"
+        (folder / "config").mkdir(parents=True)
+        (folder / "run").mkdir()
+        self.config.write_text(
+            f'[host]\nrun_dir = "{folder}/run"\nstate_dir = "{folder}/agent"\n'
+            f'[hosts]\npath = "{self.hosts}"\nrun_dir = "{self.run}"\nstate_dir = "{self.state}"\n'
+            '[[endpoint]]\nname = "db"\naddresses = { z = "10.0.0.2" }\nprivate_dns = ["db.example.com"]\n'
+            'probe = { kind = "tcp", port = 5432 }\n'
+        )
+
+    def begin(self):
+        for each in (self.etc, self.run, self.state):
+            shutil.rmtree(each, ignore_errors=True)
+            each.mkdir()
+        self.hosts.write_text(OLD)
+        (self.state / "hosts.orig").write_text(FOREIGN)
+        (self.state / "block.json").write_text(
+            '{"format":1,"entries":{"db.example.com":{"addresses":["10.0.0.2"],"reason":"healthy"}}}'
+        )
+
+    def apply(self, *strace, limit=None):
+        def prepare():
+            if limit is not None:
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        command = [*strace, self.agent, "--config", self.config, "hosts", "apply"]
+        return subprocess.run(
+            command, preexec_fn=prepare, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        )
+
+    def points(self):
+        """Each system call of a clean run from the first touch of the lock on, as its name and which one it is."""
+        self.begin()
+        trace = self.folder / "trace"
+        done = self.apply("strace", "-f", "-qq", "-o", str(trace))
+        assert done.returncode == 0 and self.hosts.read_text() == NEW, f"a clean run fails: {done.stderr}"
+        counts, points, begun = collections.Counter(), [], False
+        for line in trace.read_text(errors="replace").splitlines():
+            call = re.match(r"\d+ +([a-z0-9_]+)\(", line)
+            if call is None:
+                continue
+            counts[call[1]] += 1
+            begun = begun or "hosts.lock" in line
+            if begun and call[1] not in ("execve", "exit_group"):
+                points.append((call[1], counts[call[1]]))
+        return points
+
+    def left(self):
+        """What is there that should not be."""
+        beside = {each.name for each in self.etc.iterdir()} - {"hosts"}
+        records = {each.name for each in self.run.iterdir()} - {"hosts.lock"}
+        state = {each.name for each in self.state.iterdir()} - {"block.json", "hosts.orig"}
+        return sorted(beside | records | state)
+
+    def check(self, what, done, editor):
+        """What is wrong after a fault, in sentences. An editor may have had the file open all the time."""
+        wrong = []
+        there = self.hosts.read_text()
+        if there not in (OLD, NEW):
+            wrong.append(f"neither the old nor the new file: {there!r}")
+        if done.returncode == 0 and there != NEW:
+            wrong.append("it says that it wrote what is not there")
+        if editor is not None:
+            editor.write(EDIT)
+            editor.close()
+        again = self.apply()
+        if again.returncode != 0:
+            wrong.append(f"the next run fails: {again.stderr.strip()}")
+        lines = collections.Counter(self.hosts.read_text().splitlines())
+        expected = collections.Counter((NEW if editor is None else NEW + EDIT).splitlines())
+        if lines != expected:
+            wrong.append(f"lost {sorted(expected - lines)}, found {sorted(lines - expected)}")
+        # A temporary file of the state folder goes when the writer starts.
+        left = [name for name in self.left() if not re.fullmatch(r"\.block\.json\.privatelinkd-[0-9a-f]{16}\.tmp", name)]
+        if left:
+            wrong.append(f"left behind: {left}")
+        return [f"{what}: {each}" for each in wrong]
+
+    def fault(self, kind, call, number):
+        self.begin()
+        editor = self.hosts.open("a")
+        action = "signal=KILL" if kind == "SIGKILL" else f"error={kind}"
+        done = self.apply("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:{action}:when={number}")
+        return self.check(f"{kind} at {call} {number}", done, editor)
+
+    def short_write(self, limit):
+        self.begin()
+        inject = "inject=fallocate:error=EOPNOTSUPP"
+        done = self.apply("strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, limit=limit)
+        wrong = [] if done.returncode != 0 else [f"{limit} bytes are enough"]
+        return wrong + self.check(f"short write of {limit} bytes", done, None)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--agent", required=True, type=os.path.abspath)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hosts-faults-") as folder:
+        workers = os.cpu_count() or 1
+        free = [World(options.agent, pathlib.Path(folder) / str(n)) for n in range(workers)]
+        points = free[0].points()
+        jobs = [("SIGKILL", *point) for point in points]
+        jobs += [(error, *point) for error in ERRORS for point in points if point[0] in OF_FILES]
+        jobs += [("short write", limit) for limit in range(1, len(NEW), 37)]
+
+        def run(job):
+            # No more jobs run at once than there are worlds.
+            world = free.pop()
+            try:
+                return world.short_write(job[1]) if job[0] == "short write" else world.fault(*job)
+            finally:
+                free.append(world)
+
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            wrong = [each for result in pool.map(run, jobs) for each in result]
+    for each in wrong:
+        print(f"FAILED {each}")
+    for kind, count in collections.Counter(job[0] for job in jobs).items():
+        print(f"{kind:12} {count:5} points")
+    print(f"{len(jobs)} points tried, {len(wrong)} failed")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
