@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
 
-use super::error::FileError;
+use super::error::{FileError, MAX_FILE};
 use super::place::Place;
 use crate::sys::atomic_file;
 use crate::sys::file_stamp::FileStamp;
@@ -26,7 +26,7 @@ use crate::sys::regular_file;
 /// So many files that were displaced at once have what they held kept: each takes up as much memory in `/run`.
 const MOST_KEPT: usize = 16;
 /// Largest record that is read back, in bytes.
-const LARGEST: u64 = 2 * super::MAX_FILE;
+const LARGEST: u64 = 2 * MAX_FILE;
 /// Of what is kept of a displaced file, before the number.
 const RECORD: &str = "displaced.";
 

@@ -20,6 +20,7 @@ mod displaced;
 mod error;
 mod metadata;
 mod place;
+mod step;
 mod swap;
 
 use std::borrow::Cow;
@@ -30,7 +31,9 @@ use std::time::Duration;
 pub use self::displaced::Displaced;
 pub use self::error::{FileError, MAX_FILE};
 use self::place::{FileFound, Place};
-use self::swap::Swap;
+use self::step::hook;
+pub use self::step::{Hook, Step, no_hook};
+use self::swap::{Late, Swap, swap};
 use super::merge;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
@@ -52,49 +55,6 @@ pub struct Target<'p> {
     pub lock: &'p Path,
     /// Where a late edit is saved that is in conflict with another.
     pub conflicts: &'p Path,
-}
-
-/// Where in the work a hook is called: right after what the name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// The lock is ours.
-    Locked,
-    /// The content was read.
-    Read,
-    /// Nothing speaks against replacing it.
-    Checked,
-    /// The temporary file holds the new content.
-    TempWritten,
-    /// It has the owner, mode and attributes of the old file.
-    MetadataCopied,
-    /// It is on disk, under the name of its inode.
-    TempSynced,
-    /// The old file is still the one that was read.
-    Rechecked,
-    /// What it held is kept; the new one is stamped.
-    Kept,
-    /// The new file is in place.
-    Swapped,
-    /// The displaced file was compared with what was read.
-    Compared,
-    /// The folder is on disk.
-    DirSynced,
-    /// What is in place now was read.
-    ReadBack,
-    /// A displaced file holds nothing any more that is not in place.
-    Folded,
-}
-
-/// A hook at each step, in order; from [`Step::Read`] on again for each attempt. An error from it ends the work as a
-/// fault of the system at that place would.
-pub type Hook<'h> = &'h mut dyn FnMut(Step) -> io::Result<()>;
-
-/// For those who hook nothing.
-///
-/// # Errors
-/// None.
-pub fn no_hook(_: Step) -> io::Result<()> {
-    Ok(())
 }
 
 /// What was done.
@@ -207,16 +167,6 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     displaced::clear(&place, &atomic_file::parent(target.lock))
 }
 
-/// A displaced file with an edit that is to be folded in.
-struct Late {
-    id: u64,
-    /// What it held when it was read, if that is known.
-    base: Option<Vec<u8>>,
-    found: FileFound,
-    /// The edit changed owner, mode or attributes.
-    has_other_metadata: bool,
-}
-
 /// A replacement under way, under our lock.
 struct Work<'t, 'h> {
     place: Place,
@@ -267,13 +217,13 @@ impl<'t, 'h> Work<'t, 'h> {
             }
             let is_new = matches!(folded, Cow::Owned(_));
             self.save_conflicts(&conflicts)?;
-            let swap = self.swap(old.as_ref(), &new)?;
-            if let Swap::Changed = swap {
+            let swapped = self.swap(old.as_ref(), &new)?;
+            if let Swap::Changed = swapped {
                 continue;
             }
             change = Some(if old.is_some() { change.unwrap_or(Change::Written) } else { Change::Created });
             self.note_folded(&conflicts, is_new)?;
-            match swap {
+            match swapped {
                 Swap::Late(late) => self.late.push(late),
                 Swap::Changed | Swap::Done => return Ok(self.finish(new, change.unwrap_or(Change::Written))?),
             }
@@ -283,6 +233,12 @@ impl<'t, 'h> Work<'t, 'h> {
             Some(change) => Ok(self.finish(Vec::new(), change)?),
             None => Err(FileError::Busy { path: self.place.path.clone(), attempts: ATTEMPTS }.into()),
         }
+    }
+
+    /// Tries once. What another program gave a file that it put in the place of ours counts for more than what ours has.
+    fn swap(&mut self, old: Option<&FileFound>, new: &[u8]) -> Result<Swap, FileError> {
+        let edited = self.late.iter().rev().find(|late| late.has_other_metadata).map(|late| &late.found);
+        swap((&self.place, &self.records), self.steps, old, edited, new)
     }
 
     /// The content with all late edits in it, and for each of these whether it is in conflict with that.
@@ -341,10 +297,6 @@ impl<'t, 'h> Work<'t, 'h> {
         hook(self.steps, Step::ReadBack, &self.place)?;
         Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) })
     }
-}
-
-fn hook(steps: Hook<'_>, step: Step, place: &Place) -> Result<(), FileError> {
-    steps(step).map_err(FileError::io("go on with replacing", &place.path))
 }
 
 /// Takes the advisory lock; it goes with the handle.

@@ -6,13 +6,24 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
 
+use super::displaced;
 use super::error::FileError;
 use super::metadata::{self, BesideContent, FileMetadata};
 use super::place::{FileFound, Place};
-use super::{Hook, Late, Step, Work, displaced, hook};
+use super::step::{Hook, Step, hook};
 use crate::sys::atomic_file::Temp;
 use crate::sys::clock::Clock;
 use crate::sys::open_writers::is_open_for_writing;
+
+/// A displaced file with an edit that is to be folded in.
+pub(super) struct Late {
+    pub(super) id: u64,
+    /// What it held when it was read, if that is known.
+    pub(super) base: Option<Vec<u8>>,
+    pub(super) found: FileFound,
+    /// The edit changed owner, mode or attributes.
+    pub(super) has_other_metadata: bool,
+}
 
 /// How an attempt ended, if no fault ended it.
 pub(super) enum Swap {
@@ -34,48 +45,50 @@ enum Renamed {
     Over,
 }
 
-impl Work<'_, '_> {
-    /// Tries once; `old` is the file as it was read.
-    pub(super) fn swap(&mut self, old: Option<&FileFound>, new: &[u8]) -> Result<Swap, FileError> {
-        let Self { place, steps, records, late, .. } = self;
-        let (place, path, records) = (&*place, &place.path, records.as_path());
-        if let Some(old) = old {
-            old.facts.replaceable(&old.file, path)?;
-        }
-        hook(steps, Step::Checked, place)?;
-        // What another program gave the file that it put in the place of ours counts for more than what ours has.
-        let edited = late.iter().rev().find(|late| late.has_other_metadata).map(|late| &late.found);
-        let before = old.map(|old| BesideContent::read(&old.file, &old.facts, path)).transpose()?;
-        let New { mut temp, id } = make(place, steps, new, edited.or(old))?;
-        if !place.is_still(old)? {
-            return Ok(Swap::Changed);
-        }
-        hook(steps, Step::Rechecked, place)?;
-        if let Some(old) = old {
-            displaced::keep(records, id, &old.bytes).map_err(FileError::io("keep the old content of", path))?;
-        }
-        let stamped = metadata::stamp(&temp.file, old.map(|o| &o.facts), path)?;
-        hook(steps, Step::Kept, place)?;
-        let renamed = rename(place, &mut temp, old)?;
-        if !matches!(renamed, Renamed::Exchanged) {
-            forget(records, id, path)?;
-        }
-        if matches!(renamed, Renamed::Not) {
-            return Ok(Swap::Changed);
-        }
-        hook(steps, Step::Swapped, place)?;
-        if Clock::System.now().wall.0 / 1000 > stamped {
-            metadata::stamp(&temp.file, None, path)?;
-        }
-        let swap = match (renamed, old.zip(before)) {
-            (Renamed::Exchanged, Some((old, before))) => compare(place, id, old, &before)?,
-            _ => Swap::Done,
-        };
-        hook(steps, Step::Compared, place)?;
-        rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
-        hook(steps, Step::DirSynced, place)?;
-        Ok(swap)
+/// Tries once, in this place and with the records of what is displaced there. `old` is the file as it was read;
+/// `edited`, if another program changed more than the content meanwhile, is what the new one is to be like instead.
+pub(super) fn swap(
+    (place, records): (&Place, &Path),
+    steps: Hook<'_>,
+    old: Option<&FileFound>,
+    edited: Option<&FileFound>,
+    new: &[u8],
+) -> Result<Swap, FileError> {
+    let path = &place.path;
+    if let Some(old) = old {
+        old.facts.replaceable(&old.file, path)?;
     }
+    hook(steps, Step::Checked, place)?;
+    let before = old.map(|old| BesideContent::read(&old.file, &old.facts, path)).transpose()?;
+    let New { mut temp, id } = make(place, steps, new, edited.or(old))?;
+    if !place.is_still(old)? {
+        return Ok(Swap::Changed);
+    }
+    hook(steps, Step::Rechecked, place)?;
+    if let Some(old) = old {
+        displaced::keep(records, id, &old.bytes).map_err(FileError::io("keep the old content of", path))?;
+    }
+    let stamped = metadata::stamp(&temp.file, old.map(|o| &o.facts), path)?;
+    hook(steps, Step::Kept, place)?;
+    let renamed = rename(place, &mut temp, old)?;
+    if !matches!(renamed, Renamed::Exchanged) {
+        forget(records, id, path)?;
+    }
+    if matches!(renamed, Renamed::Not) {
+        return Ok(Swap::Changed);
+    }
+    hook(steps, Step::Swapped, place)?;
+    if Clock::System.now().wall.0 / 1000 > stamped {
+        metadata::stamp(&temp.file, None, path)?;
+    }
+    let swap = match (renamed, old.zip(before)) {
+        (Renamed::Exchanged, Some((old, before))) => compare(place, id, old, &before)?,
+        _ => Swap::Done,
+    };
+    hook(steps, Step::Compared, place)?;
+    rustix::fs::fsync(&place.dir).map_err(FileError::io("sync the folder of", path))?;
+    hook(steps, Step::DirSynced, place)?;
+    Ok(swap)
 }
 
 /// A new file, whole and on disk.
