@@ -4,9 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use privatelinkd::model::{Answer, AnswerReason};
+use privatelinkd::model::{Answer, AnswerReason, PublishErrorKind};
 use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
 use privatelinkd::publish::hosts::file::{self, FileError, Settled, Step, Target, no_hook};
+
+use crate::hosts_rig::{Host, plan, until};
 
 const BEFORE: &str = "127.0.0.1 localhost\n10.9.9.9 other # theirs\n";
 const EDIT: &str = "10.8.8.8 added.by.an.editor\n";
@@ -323,4 +325,43 @@ fn a_folder_or_a_link_that_comes_in_between_stays_where_it_is() {
             assert_eq!(std::fs::read_dir(hosts.parent().unwrap()).unwrap().count(), 1, "{step:?}: something is left");
         }
     }
+}
+
+/// All of it by the real writer, which neither waits nor stops for any of that.
+#[tokio::test]
+async fn the_running_writer_mends_what_editors_leave_and_says_so() {
+    let host = Host::new();
+    host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
+    let running = host.start();
+    until("the block is there", || host.text().contains("10.0.0.1 a.x\n")).await;
+    let said = |what: &str| host.receipt().is_some_and(|r| r.notices.iter().any(|n| n.what.contains(what)));
+
+    let mut late = OpenOptions::new().append(true).open(host.hosts()).unwrap();
+    host.hand_over(&plan(&[("a.x", &["10.0.0.2"])]));
+    until("the new address", || host.text().contains("10.0.0.2 a.x\n")).await;
+    late.write_all(b"\n10.7.7.7 late\n").unwrap();
+    drop(late);
+    until("the late edit", || host.text().contains("\n10.7.7.7 late\n")).await;
+    let beside = || std::fs::read_dir(host.hosts().parent().unwrap()).unwrap().count();
+    until("nothing is left", || beside() == 1).await;
+    until("it is told", || said("the edit is in it now")).await;
+
+    // sed -i '/^#/d'
+    let without: Vec<u8> = std::fs::read(host.hosts()).unwrap();
+    let lines = without.split_inclusive(|b| *b == b'\n').filter(|line| !line.starts_with(b"#"));
+    std::fs::write(host.hosts(), lines.collect::<Vec<_>>().concat()).unwrap();
+    until("a fresh block", || host.text().ends_with("# END privatelinkd\n")).await;
+    assert_eq!(host.text().matches("10.0.0.2 a.x").count(), 1, "{}", host.text());
+    assert!(host.text().contains("\n10.7.7.7 late\n"));
+    until("it is told", || said("lines of ours that were taken out: 1")).await;
+
+    let whole = std::fs::read(host.hosts()).unwrap();
+    let twice = [&whole[..], block::find(&whole).unwrap()].concat();
+    std::fs::write(host.hosts(), &twice).unwrap();
+    let refused = || host.receipt().is_some_and(|r| r.error == Some(PublishErrorKind::UnclearMarkers));
+    until("two blocks are refused", refused).await;
+    assert_eq!(std::fs::read(host.hosts()).unwrap(), twice);
+    std::fs::write(host.hosts(), &whole).unwrap();
+    until("the admin has put it right", || host.receipt().is_some_and(|r| r.error.is_none())).await;
+    running.stop().await;
 }

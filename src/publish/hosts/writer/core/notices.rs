@@ -22,7 +22,7 @@ impl Notices {
     pub(super) fn asserted(&mut self, asserted: &Asserted, at: Wall) {
         if let Some(lines) = asserted.gathered {
             let what = "markers of our block were gone, or stood elsewhere than its lines";
-            self.push(format!("{what}: {lines} lines of ours were taken out, and a new block stands at the end"), at);
+            self.push(format!("{what}; lines of ours that were taken out: {lines}; a new block stands at the end"), at);
         }
         self.folded(&asserted.folded, at);
     }
