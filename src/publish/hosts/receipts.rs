@@ -153,7 +153,7 @@ mod tests {
         let mended = Receipt { notices: vec![notice(1)], ..first.clone() };
         let again = Receipt { notices: vec![notice(1), notice(2)], ..first.clone() };
         let told = EventKind::FileMended { publisher, what: "mended".to_owned() };
-        assert_eq!(receipt_events(Some(&first), &mended), [told.clone()]);
+        assert_eq!(receipt_events(Some(&first), &mended), std::slice::from_ref(&told));
         assert_eq!(receipt_events(Some(&mended), &mended), []);
         assert_eq!(receipt_events(Some(&mended), &again), [told]);
         let conflict = Receipt { in_conflict: true, writes: 2, ..first.clone() };

@@ -23,8 +23,9 @@ use crate::sys::file_stamp::FileStamp;
 use crate::sys::open_writers::is_open_for_writing;
 use crate::sys::regular_file;
 
-/// So many files that were displaced at once have what they held kept: each takes up as much memory in `/run`.
-const MOST_KEPT: usize = 16;
+/// So much is kept of what displaced files held, in bytes, however many there are: it takes up memory in `/run`, which
+/// counts as ours.
+const MOST_KEPT: u64 = 4 * MAX_FILE;
 /// Largest record that is read back, in bytes.
 const LARGEST: u64 = 2 * MAX_FILE;
 /// Of what is kept of a displaced file, before the number.
@@ -117,9 +118,11 @@ fn clear_records(records: &Path, left: &[u64]) -> io::Result<()> {
     Ok(())
 }
 
-fn count_records(records: &Path) -> io::Result<usize> {
-    let names = std::fs::read_dir(records)?.filter_map(|entry| Some(entry.ok()?.file_name()));
-    Ok(names.filter(|name| name.as_bytes().starts_with(RECORD.as_bytes())).count())
+/// The size of all records, in bytes.
+fn size_of_records(records: &Path) -> io::Result<u64> {
+    let entries = std::fs::read_dir(records)?.filter_map(Result::ok);
+    let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(RECORD.as_bytes()));
+    Ok(ours.filter_map(|entry| entry.metadata().ok()).map(|m| m.len()).sum())
 }
 
 fn all(place: &Place) -> Result<Vec<u64>, FileError> {
@@ -149,7 +152,7 @@ fn record(records: &Path, id: u64) -> PathBuf {
 /// A record of another file with this number can't be deleted: it would count as this one's.
 pub(super) fn keep(records: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
     forget(records, id)?;
-    if count_records(records).is_ok_and(|kept| kept < MOST_KEPT) {
+    if size_of_records(records).is_ok_and(|kept| kept + bytes.len() as u64 <= MOST_KEPT) {
         let _ = write_whole(&record(records, id), bytes);
     }
     Ok(())
@@ -178,6 +181,21 @@ pub(super) fn forget(records: &Path, id: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_takes_up_no_more_than_there_is_room_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = vec![b'x'; 2 * 1024 * 1024];
+        for id in 0..20 {
+            keep(dir.path(), id, &large).unwrap();
+            assert_eq!(kept(dir.path(), id).is_some(), id < 16, "{id}");
+        }
+        keep(dir.path(), 3, b"new").unwrap();
+        assert_eq!(kept(dir.path(), 3).unwrap(), b"new");
+        forget(dir.path(), 4).unwrap();
+        keep(dir.path(), 20, &large).unwrap();
+        assert!(kept(dir.path(), 4).is_none() && kept(dir.path(), 20).is_some());
+    }
 
     #[test]
     fn a_name_has_one_number_and_no_other_counts() {
