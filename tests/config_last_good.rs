@@ -316,8 +316,9 @@ fn what_is_no_kept_config_is_refused_by_place() {
 
     // What the rules refuse stays where it is: they may take it again.
     edit("config", "[hunter2]\n[hosts]\npath = \"hunter2\"\n[log]\nlevel = \"hunter2\"\nx y".into());
-    let expected = "config.json: expected a configuration that holds, found complaints about a table on line 1, \
-                    hosts.path on line 3, log.level on line 5, a table on line 6";
+    // A table that is not known may be a later version's, and is no complaint.
+    let expected = "config.json: expected a configuration that holds, found complaints about hosts.path on line 3, \
+                    log.level on line 5, a table on line 6";
     assert_eq!(refused(state.path()), expected);
     assert!(path.exists());
     fs::write(&path, &good).unwrap();

@@ -6,6 +6,7 @@ use super::context::{Bad, CheckContext, Read, World};
 use super::{files, read};
 use crate::config::facts::{CredentialFolder, FileFacts};
 use crate::config::holds::{credential, names_a_place, secret_parts};
+use crate::config::keys;
 use crate::config::raw::Node;
 use crate::config::source_text::{quote, quote_path};
 use crate::model::secret_parts::masked;
@@ -27,7 +28,7 @@ pub(super) fn place(node: &Node, world: World<'_>) -> Read<PathBuf> {
     match node.text().map(|text| (text, credential(text))) {
         Some((_, Some(name))) => in_folder(name, node, world),
         Some((text, None)) if names_a_place(text) => read::path(node),
-        _ => Err(vec![hidden("an absolute path", node)]),
+        _ => Err(vec![hidden(keys::SECRET, node)]),
     }
 }
 
