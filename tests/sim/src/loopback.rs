@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
+
+use tokio::net::TcpSocket;
 
 static TAKEN: Mutex<Option<HashSet<Ipv4Addr>>> = Mutex::new(None);
 
@@ -23,12 +25,20 @@ pub fn free_address(port: u16) -> io::Result<SocketAddr> {
             continue;
         }
         let address = SocketAddr::new(IpAddr::V4(ip), port);
-        match TcpListener::bind(address) {
-            Ok(_) => return Ok(address),
+        match try_to_bind(address) {
+            Ok(()) => return Ok(address),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// Without listening: a child that is being started at this moment has the socket, too, until it runs its program, and
+/// an address on which somebody listens can't be bound by who asked for it.
+fn try_to_bind(address: SocketAddr) -> io::Result<()> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
 }
 
 /// Away from 127.0.0.0/15, where hosts keep their own names and stub resolvers.
