@@ -192,7 +192,10 @@ refresh_asks() {
 invoked_anew() {
     local now
     now=$(property "$1" InvocationID)
-    [ -n "$now" ] && [ "$now" != "$2" ] || { echo "$1: InvocationID $now, before $2"; return 1; }
+    if [ -z "$now" ] || [ "$now" = "$2" ]; then
+        echo "$1: InvocationID $now, before $2"
+        return 1
+    fi
 }
 
 takes_config() {

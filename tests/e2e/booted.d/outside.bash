@@ -98,6 +98,7 @@ own_disks() {
 
 # The hosts file and all state are on full disks: nothing can be written, everything that resolved does.
 disks_full() {
+    # shellcheck disable=SC2016  # For the shell inside to expand.
     inside sh -c 'for folder in /etc /var/lib/privatelinkd /var/lib/privatelinkd-hosts; do
         dd if=/dev/zero of=$folder/filler bs=64k; dd if=/dev/zero of=$folder/filler.more bs=1; done 2>/dev/null; true'
     refused inside sh -c 'echo x >>/etc/filler'

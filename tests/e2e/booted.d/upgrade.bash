@@ -72,6 +72,7 @@ more_than() {
 
 none_lost() {
     local misses
+    # shellcheck disable=SC2016  # For the shell inside to expand.
     misses=$(inside sh -c 'for f in /run/lookups/*.misses; do [ ! -e "$f" ] || { echo "$f"; head -n 20 "$f"; }; done')
     [ -z "$misses" ] || { printf 'lookups failed:\n%s\n' "$misses"; return 1; }
 }
