@@ -258,9 +258,9 @@ fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>, unresolved: &BTreeSet<
         ]);
     }
     for name in unresolved {
-        let why = Cell::prose("no source has told one, so it would not be published", Tone::Plain);
+        let [why, agent] = ["no source has told one", ""].map(|text| Cell::prose(text, Tone::Plain));
         let (nowhere, reason) = (Cell::plain(NO_ADDRESS), reason_cell(NameReason::UNRESOLVED));
-        rows.push([Cell::name(name.to_string()), nowhere, reason, why, Cell::plain("")]);
+        rows.push([Cell::name(name.to_string()), nowhere, reason, why, agent]);
     }
     rows
 }
