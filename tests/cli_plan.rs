@@ -160,3 +160,15 @@ async fn names_without_an_address_are_shown_with_one_reason_for_all() {
     let answer = json(&rig.run(&["plan", "--json"]).await);
     assert_eq!(answer["unresolved"], serde_json::json!([]), "{answer}");
 }
+
+#[tokio::test]
+async fn a_config_without_an_endpoint_is_told_what_comes_next() {
+    let (cloud, rig) = rig().await;
+    let text = config(&rig, &cloud, PROBE);
+    rig.write_config(&text[..text.find("[[endpoint]]").unwrap()]);
+    for command in ["discover", "probe", "plan"] {
+        let said = rig.run(&[command]).await;
+        let next = "! the configuration names no endpoint: `sudo privatelinkd init` drafts one\n";
+        assert!(said.code == 0 && said.out.contains(next), "{said:?}");
+    }
+}

@@ -13,6 +13,9 @@ use crate::observe::text_table::Page;
 /// The version of the reports' shape: it changes when something is renamed or removed.
 pub const SCHEMA: u32 = 1;
 
+/// What is to be done about a config in which nothing is to be found.
+pub(super) const NO_ENDPOINT: &str = "the configuration names no endpoint: `sudo privatelinkd init` drafts one";
+
 /// What one round saw.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::agent::{AgentAnswer, Comparison, compare};
-use super::common::{Host, SCHEMA, Seen};
+use super::common::{Host, NO_ENDPOINT, SCHEMA, Seen};
 use crate::discover::{SourceAnswer, SourceError};
 use crate::model::{CloudFacts, Endpoint, EndpointId, EndpointName, HostName, SourceKind, Zone, ZoneEntry};
 use crate::observe::status::Screen;
@@ -107,6 +107,9 @@ impl DiscoverReport {
     pub fn text(&self, screen: Screen) -> String {
         let mut page = Page::new(screen);
         self.host.show(&mut page);
+        if self.endpoints.is_empty() {
+            page.trouble("", NO_ENDPOINT);
+        }
         for (name, endpoint) in &self.endpoints {
             page.blank();
             endpoint.show(&mut page, name);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::agent::{AgentAnswer, Comparison};
-use super::common::{Host, SCHEMA, Seen, source_problems};
+use super::common::{Host, NO_ENDPOINT, SCHEMA, Seen, source_problems};
 use crate::model::{
     Answer, AnswerReason, Check, CheckHealth, CheckState, Failure, FailureReason, HealthView, HostName, Plan,
     TargetKey, Withdrawal,
@@ -93,6 +93,7 @@ impl PlanReport {
     pub fn new(seen: Seen<'_>, health: &HealthView, plan: &Plan, mut problems: Vec<String>, hosts: Hosts) -> Self {
         let Seen { host, round, inventory, agent } = seen;
         let names = plan.answers.iter().map(|(name, answer)| (name.clone(), planned(name, answer, seen)));
+        problems.extend(inventory.configured().next().is_none().then(|| NO_ENDPOINT.to_owned()));
         problems.extend(source_problems(round, |_| true));
         for (name, endpoint) in &inventory.endpoints {
             let left_out = endpoint.left_out.iter();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::agent::AgentAnswer;
-use super::common::{Host, SCHEMA, Seen, source_problems};
+use super::common::{Host, NO_ENDPOINT, SCHEMA, Seen, source_problems};
 use crate::model::{Certificate, Check, EndpointName, Failure, FailureReason, Probed, TargetKey, Timings, Wall, Zone};
 use crate::observe::status::{AddressState, CertificateReport, Screen, StatusReport};
 use crate::observe::text_table::{Cell, Page, Tone, count, head};
@@ -23,7 +23,7 @@ pub struct ProbeReport {
     pub host: Host,
     /// By name.
     pub endpoints: BTreeMap<EndpointName, EndpointExamined>,
-    /// Why endpoints that have a probe have no address to probe, a sentence each.
+    /// Why there is nothing to probe, or no address of an endpoint that has a probe; a sentence each.
     pub problems: Vec<String>,
     /// Whether the running agent answers.
     pub agent: AgentAnswer,
@@ -90,10 +90,11 @@ impl ProbeReport {
             (name.clone(), EndpointExamined { probe: kinds.get(name).cloned(), zones })
         };
         let endpoints: BTreeMap<_, _> = seen.inventory.endpoints.keys().map(endpoint).collect();
+        let no_endpoint = endpoints.is_empty().then(|| NO_ENDPOINT.to_owned());
         let lacks_address = |name: &EndpointName| endpoints.get(name).is_some_and(EndpointExamined::lacks_address);
         Self {
             schema: SCHEMA,
-            problems: source_problems(seen.round, lacks_address),
+            problems: no_endpoint.into_iter().chain(source_problems(seen.round, lacks_address)).collect(),
             passed: endpoints.values().all(EndpointExamined::passed),
             host: seen.host.clone(),
             endpoints,
