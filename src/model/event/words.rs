@@ -12,6 +12,7 @@ const FORMER_KEPT: &str =
 const ENDPOINT_GONE: &str = "gone, as two passes of the cloud's API agree; its names stay for the grace";
 const GONE_PUT_OFF: &str = "the cloud has it no more, and it still answers with a certificate that is verified for its \
     own name: its names stay for a day at most; look whether it was deleted";
+const PUBLISH_CONFLICT: &str = "somebody keeps removing our block; writing at most every 5 s from now on";
 
 /// One sentence, for the log and for status.
 impl fmt::Display for EventKind {
@@ -56,9 +57,7 @@ impl fmt::Display for EventKind {
                 write!(f, "the hand-over has no room for {left_out} of {names} names: they are not published")
             }
             Self::PublishFailed { publisher, error } => write!(f, "{publisher}: not written: {error}"),
-            Self::PublishConflict { publisher } => {
-                write!(f, "{publisher}: somebody keeps removing our block; writing at most every 5 s from now on")
-            }
+            Self::PublishConflict { publisher } => write!(f, "{publisher}: {PUBLISH_CONFLICT}"),
             Self::FileMended { publisher, what } => write!(f, "{publisher}: {what}"),
             Self::ConfigLoaded { endpoints } => write!(f, "config in force, endpoints: {endpoints}"),
             Self::ConfigRefused { complaints, first } => {
