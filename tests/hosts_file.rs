@@ -9,6 +9,8 @@ use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome,
 use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
 
+use crate::hosts_rig::UPDATE;
+
 struct Room {
     dir: tempfile::TempDir,
 }
@@ -336,21 +338,6 @@ fn at(at: Step, mut times: usize, mut work: impl FnMut() -> io::Result<()>) -> i
     }
 }
 
-const ALL: [Step; 12] = [
-    Step::Locked,
-    Step::Read,
-    Step::Checked,
-    Step::TempWritten,
-    Step::MetadataCopied,
-    Step::TempSynced,
-    Step::Rechecked,
-    Step::Kept,
-    Step::Swapped,
-    Step::Compared,
-    Step::DirSynced,
-    Step::ReadBack,
-];
-
 /// Steps after which the file that was read is still in place.
 const SEEN: [Step; 7] =
     [Step::Read, Step::Checked, Step::TempWritten, Step::MetadataCopied, Step::TempSynced, Step::Rechecked, Step::Kept];
@@ -417,7 +404,7 @@ fn who_edits_without_end_wins() {
 
 #[test]
 fn a_fault_at_any_step_leaves_the_old_file_or_the_new_one() {
-    for step in ALL {
+    for step in UPDATE {
         for missing in [false, true] {
             let room = Room::new("a\n");
             if missing {

@@ -8,24 +8,10 @@ use privatelinkd::model::{Answer, AnswerReason, PublishErrorKind};
 use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
 use privatelinkd::publish::hosts::file::{self, FileError, Settled, Step, Target, no_hook};
 
-use crate::hosts_rig::{Host, plan, until};
+use crate::hosts_rig::{Host, UPDATE, plan, until};
 
 const BEFORE: &str = "127.0.0.1 localhost\n10.9.9.9 other # theirs\n";
 const EDIT: &str = "10.8.8.8 added.by.an.editor\n";
-const STEPS: [Step; 12] = [
-    Step::Locked,
-    Step::Read,
-    Step::Checked,
-    Step::TempWritten,
-    Step::MetadataCopied,
-    Step::TempSynced,
-    Step::Rechecked,
-    Step::Kept,
-    Step::Swapped,
-    Step::Compared,
-    Step::DirSynced,
-    Step::ReadBack,
-];
 
 struct Room {
     dir: tempfile::TempDir,
@@ -82,6 +68,13 @@ impl Room {
         let mut lines: Vec<String> = text.lines().filter(|l| !l.starts_with("# ")).map(str::to_owned).collect();
         lines.sort();
         lines
+    }
+    /// What is displaced settles, and after one more update all is well.
+    fn converges(&self, theirs: &[&str], address: &str, what: &str) {
+        assert!(self.settle(false), "{what}");
+        self.update(address, &mut no_hook).unwrap();
+        assert!(self.settle(false), "{what}");
+        self.assert_whole(theirs, address, what);
     }
     /// All is well: these lines of others are there once each, with the block, and nothing else anywhere.
     fn assert_whole(&self, theirs: &[&str], address: &str, what: &str) {
@@ -142,17 +135,14 @@ fn once(at: Step, work: impl FnOnce() -> io::Result<()>) -> impl FnMut(Step) -> 
 
 #[test]
 fn an_editor_at_any_step_loses_nothing() {
-    for step in STEPS {
+    for step in UPDATE {
         for style in STYLES {
             let room = Room::new();
             let hosts = room.hosts();
             room.update("10.0.0.2", &mut once(step, || edit(style, &hosts))).unwrap();
             let what = format!("{style:?} after {step:?}");
             assert!(room.lines().contains(&EDIT.trim().to_owned()), "{what}: who is through is seen at once");
-            assert!(room.settle(false), "{what}");
-            room.update("10.0.0.2", &mut no_hook).unwrap();
-            assert!(room.settle(false), "{what}");
-            room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", &what);
+            room.converges(&[BEFORE, EDIT], "10.0.0.2", &what);
         }
     }
 }
@@ -160,7 +150,7 @@ fn an_editor_at_any_step_loses_nothing() {
 /// Opened at one step, written at another or after all: into what is displaced by then, or is not.
 #[test]
 fn who_opens_the_file_at_one_step_and_writes_at_another_loses_nothing() {
-    let moments: Vec<Option<Step>> = STEPS.into_iter().map(Some).chain([None]).collect();
+    let moments: Vec<Option<Step>> = UPDATE.into_iter().map(Some).chain([None]).collect();
     for opened in 0..moments.len() - 1 {
         for written in opened..moments.len() {
             for empties in [false, true] {
@@ -183,10 +173,7 @@ fn who_opens_the_file_at_one_step_and_writes_at_another_loses_nothing() {
                     room.settle(false);
                 }
                 finish(held.take()).unwrap();
-                assert!(room.settle(false), "{what}");
-                room.update("10.0.0.2", &mut no_hook).unwrap();
-                assert!(room.settle(false), "{what}");
-                room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", &what);
+                room.converges(&[BEFORE, EDIT], "10.0.0.2", &what);
             }
         }
     }
@@ -209,7 +196,7 @@ fn finish(held: Option<(File, Vec<u8>)>) -> io::Result<()> {
 #[test]
 fn an_editor_at_any_step_of_a_folding_loses_nothing() {
     const LATE: &str = "10.7.7.7 late\n";
-    for step in STEPS.into_iter().chain([Step::Folded]) {
+    for step in UPDATE.into_iter().chain([Step::Folded]) {
         for style in STYLES {
             let room = Room::new();
             let hosts = room.hosts();
@@ -228,7 +215,7 @@ fn an_editor_at_any_step_of_a_folding_loses_nothing() {
 /// Whatever ends us, the next start finds what was displaced and what it held.
 #[test]
 fn an_end_at_any_step_loses_nothing() {
-    for step in STEPS {
+    for step in UPDATE {
         for writes_before in [false, true] {
             let room = Room::new();
             let mut late = OpenOptions::new().append(true).open(room.hosts()).unwrap();
@@ -250,10 +237,7 @@ fn an_end_at_any_step_loses_nothing() {
                 assert_eq!(settled, Settled::NotQuiet, "{what}: it is still open for writing");
             }
             drop(late);
-            assert!(room.settle(false), "{what}");
-            room.update("10.0.0.2", &mut no_hook).unwrap();
-            assert!(room.settle(false), "{what}");
-            room.assert_whole(&[BEFORE, EDIT], "10.0.0.2", &what);
+            room.converges(&[BEFORE, EDIT], "10.0.0.2", &what);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use privatelinkd::model::Families;
 use privatelinkd::model::{Answer, AnswerReason, Identity, Plan, Receipt};
 use privatelinkd::publish::admission::AdmissionRules;
+use privatelinkd::publish::hosts::file::Step;
 use privatelinkd::publish::hosts::writer::{self, PolicySource, Setup, ThisHost};
 use privatelinkd::publish::hosts::{HostsPolicy, handover};
 use privatelinkd::sys::clock::Clock;
@@ -17,6 +18,22 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes that are not ours, some of them no UTF-8, no newline at the end.
 pub(crate) const FOREIGN: &[u8] = b"127.0.0.1 localhost\n\xff\xfe caf\xe9 \x00\n# no newline at the end";
+
+/// The steps of an update, in their order.
+pub(crate) const UPDATE: [Step; 12] = [
+    Step::Locked,
+    Step::Read,
+    Step::Checked,
+    Step::TempWritten,
+    Step::MetadataCopied,
+    Step::TempSynced,
+    Step::Rechecked,
+    Step::Kept,
+    Step::Swapped,
+    Step::Compared,
+    Step::DirSynced,
+    Step::ReadBack,
+];
 
 pub(crate) struct Host {
     pub(crate) dir: tempfile::TempDir,
