@@ -490,9 +490,30 @@ fn keys_of_a_later_version_cost_a_kept_config_nothing_else() {
     assert_eq!(recalled.loaded.config, loaded.config);
     let mut without = recalled.without;
     without.sort();
-    let unknown = ["endpoint.a.probe.later_key", "later_table", "steering.later"];
+    let unknown = ["endpoint.probe.later_key", "later_table", "steering.later"];
     assert_eq!(without, unknown.map(|key| format!("{key} is not in force: this version does not know it")));
     let warnings = recalled.loaded.warnings;
     assert_eq!(warnings.iter().filter(|w| w.expected.starts_with("a known ")).count(), 3, "{warnings:?}");
     assert!(warnings.iter().all(|warning| warning.severity == Severity::Warning));
+}
+
+/// What a later version was told not to publish, or whom not to ask, stays so.
+#[test]
+fn an_unknown_key_that_may_narrow_what_is_published_is_not_passed_over() {
+    let state = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{ENDPOINT}[[endpoint.zone]]\nid = \"h\"\nprivate_dns = [\"a-h.example.com\"]\n[hosts]\npublish = true\n"
+    );
+    keep(state.path(), &from_texts(&[("config.toml", &text)], &environment()).unwrap()).unwrap();
+    let path = state.path().join("config.json");
+    let good: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for (table, at) in [("endpoint", "name = \"a\""), ("endpoint.zone", "id = \"h\""), ("hosts", "publish = true")] {
+        let mut file = good.clone();
+        let kept = file["config"].as_str().unwrap();
+        assert!(kept.contains(at), "{kept}");
+        file["config"] = kept.replacen(at, &format!("{at}, later = false"), 1).into();
+        fs::write(&path, file.to_string()).unwrap();
+        let refused = last_good::recall(state.path(), &environment(), &here()).unwrap_err();
+        assert!(refused.contains(&format!("complaints about {table} on line ")), "{table}: {refused}");
+    }
 }

@@ -212,13 +212,13 @@ pub(super) fn refusal(complaints: &[String]) -> EventKind {
 
 /// The first of the keys that can't change while the agent runs, if one did.
 fn needs_restart(running: &Config, new: &Config, all_in_one: bool) -> Option<&'static str> {
-    let [state_dir, run_dir, hosts_run_dir, hosts_state_dir, target, format] = keys::AT_RESTART;
+    let [state_dir, run_dir, hosts_run_dir, target, format] = keys::AT_RESTART;
     let changed = [
         (state_dir, running.host.state_dir != new.host.state_dir),
         (run_dir, running.host.run_dir != new.host.run_dir),
         (hosts_run_dir, running.hosts.run_dir != new.hosts.run_dir),
         // A writer that is a process of its own locks another folder itself.
-        (hosts_state_dir, all_in_one && running.hosts.state_dir != new.hosts.state_dir),
+        ("hosts.state_dir", all_in_one && running.hosts.state_dir != new.hosts.state_dir),
         (target, running.log.target != new.log.target),
         (format, running.log.format != new.log.format),
     ];

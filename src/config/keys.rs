@@ -238,9 +238,13 @@ pub(crate) const SECRET_FILES: &[&str] = &[
     "endpoint.probe.token_file",
 ];
 
-/// Keys whose change takes a restart of the agent: folders in which stages are at work can't be moved under them.
-pub const AT_RESTART: [&str; 6] =
-    ["host.state_dir", "host.run_dir", "hosts.run_dir", "hosts.state_dir", "log.target", "log.format"];
+/// Keys whose change takes a restart of the agent: folders in which stages are at work can't be moved under them. An
+/// agent that is the hosts writer, too, needs one for `hosts.state_dir` as well.
+pub const AT_RESTART: [&str; 5] = ["host.state_dir", "host.run_dir", "hosts.run_dir", "log.target", "log.format"];
+
+/// Tables in which a kept configuration may have keys that are not known, of a later version; the first is the root.
+/// Without them no name leads to what it should not, and nobody else is asked.
+pub(super) const PASSED_OVER: [&str; 6] = ["", "steering", "endpoint.steering", "endpoint.probe", "metrics", "log"];
 
 /// True for a key that names a file with a secret, read with the config or at each use: people write the secret itself
 /// there.

@@ -74,10 +74,11 @@ impl Environment {
         let environment = Self::for_agent();
         // The check of a reload is outside, too: from version 257 on, if not before, systemd shows credentials to the
         // main process alone.
-        if environment.credentials != CredentialFolder::None {
+        let of_service = Path::new(CREDENTIALS_OF_THE_SERVICE);
+        // Those of another unit, below which somebody asks, are none of ours.
+        if matches!(&environment.credentials, CredentialFolder::Own(own) if own == of_service) {
             return environment;
         }
-        let of_service = Path::new(CREDENTIALS_OF_THE_SERVICE);
         let credentials = CredentialFolder::OfTheService(of_service.is_dir().then(|| of_service.to_owned()));
         Self { credentials, ..environment }
     }

@@ -90,15 +90,24 @@ impl<'i> CheckContext<'i> {
         (result, self.findings.replace(before))
     }
 
+    /// Notes what a kept configuration has to do without, once.
+    pub(super) fn lack(&self, what: String) {
+        let mut without = self.without.borrow_mut();
+        if !without.contains(&what) {
+            without.push(what);
+        }
+    }
+
     /// What `work` makes, unless it finds an error, or there is something else `amiss`: then nothing that it finds is
     /// taken down, and `Err` says why it can't be used.
     pub(super) fn attempt<T>(&self, work: impl FnOnce() -> T, amiss: Option<&str>) -> Result<T, String> {
+        let lacked = self.without.borrow().len();
         let (made, findings) = self.aside(work);
-        if let Some(amiss) = amiss {
-            return Err(amiss.to_owned());
-        }
-        if let Some(Finding { key, bad: Bad { expected, found, .. }, .. }) = findings.first_error() {
-            return Err(format!("of {key}: expected {expected}, found {found}"));
+        let wrong =
+            |Finding { key, bad, .. }: &Finding| format!("of {key}: expected {}, found {}", bad.expected, bad.found);
+        if let Some(why) = amiss.map(str::to_owned).or_else(|| findings.first_error().map(wrong)) {
+            self.without.borrow_mut().truncate(lacked);
+            return Err(why);
         }
         self.findings.borrow_mut().append(findings);
         Ok(made)

@@ -60,7 +60,7 @@ pub(crate) struct Checked {
 /// Judges a merged tree.
 pub(crate) fn check(tree: Table, texts: &[SourceText], world: World<'_>) -> Checked {
     let context = CheckContext::new(world, texts, Findings::default());
-    secret::warn_of_unseen(&secret_nodes(&tree), &context);
+    secret::warn_of_unseen(secret_nodes(&tree).into_iter().chain(oidc_token(&tree)), &context);
     let config = config(Drafts::read(tree, &context), &context);
     let (findings, effective) = (context.findings.into_inner(), context.effective.into_inner());
     let config = config.filter(|_| !findings.has_errors());
@@ -189,6 +189,7 @@ pub(crate) fn references(tree: &Table, credentials: Option<&Path>) -> BTreeSet<P
     let mut paths = secrets(tree, credentials);
     let roots = probes(tree).filter_map(|probe| probe.get("ca_file"));
     paths.extend(roots.filter_map(|e| read::path(&e.node).ok()));
+    paths.extend(oidc_token(tree).and_then(|(_, node)| secret::path(node, credentials)));
     paths
 }
 
@@ -200,8 +201,7 @@ pub(crate) fn secrets(tree: &Table, credentials: Option<&Path>) -> BTreeSet<Path
 /// What stands in the tree for secrets that are read with the configuration, each with its key.
 fn secret_nodes(tree: &Table) -> Vec<(String, &Node)> {
     let mut nodes = Vec::new();
-    let credentials = tree.get("cloud").and_then(|e| e.node.table()?.get("credentials")?.node.table());
-    nodes.extend(secret_files("cloud.credentials", credentials));
+    nodes.extend(secret_files("cloud.credentials", credentials(tree)));
     for probe in probes(tree) {
         let headers = probe.get("headers").and_then(|e| e.node.table());
         let files = headers.into_iter().flatten().filter_map(|(_, e)| e.node.table()?.get("file"));
@@ -209,6 +209,16 @@ fn secret_nodes(tree: &Table) -> Vec<(String, &Node)> {
         nodes.extend(secret_files("endpoint.probe", Some(probe)));
     }
     nodes
+}
+
+fn credentials(tree: &Table) -> Option<&Table> {
+    tree.get("cloud")?.node.table()?.get("credentials")?.node.table()
+}
+
+/// What stands for the one secret that is read at each use alone, with its key.
+fn oidc_token(tree: &Table) -> Option<(String, &Node)> {
+    let node = &credentials(tree)?.get("oidc_token_file")?.node;
+    Some(("cloud.credentials.oidc_token_file".to_owned(), node))
 }
 
 /// The table of each probe.

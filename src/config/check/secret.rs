@@ -15,7 +15,7 @@ use crate::model::{FileSecret, HIDDEN, Secret, Wall};
 /// What a credential may be called.
 const CREDENTIAL: &str = "`credential:NAME`, the name 1 to 128 letters, digits, `.`, `_`, `-` and `@`";
 
-/// The path of what a text stands for, without a complaint: of a credential that in the `folder` of credentials.
+/// The path that a text stands for, without a complaint: a credential's is in the `folder` of credentials.
 pub(super) fn path(node: &Node, folder: Option<&Path>) -> Option<PathBuf> {
     match credential(node.text()?) {
         Some(name) => Some(folder?.join(name?)),
@@ -74,8 +74,8 @@ fn is_unseen(node: &Node, world: World<'_>) -> bool {
 }
 
 /// Warns of each credential that can't be judged from here, with its key.
-pub(super) fn warn_of_unseen(secrets: &[(String, &Node)], context: &CheckContext<'_>) {
-    for (key, node) in secrets.iter().filter(|(_, node)| is_unseen(node, context.world)) {
+pub(super) fn warn_of_unseen<'n>(secrets: impl Iterator<Item = (String, &'n Node)>, context: &CheckContext<'_>) {
+    for (key, node) in secrets.filter(|(_, node)| is_unseen(node, context.world)) {
         let name = node.text().and_then(credential).flatten().unwrap_or_default();
         let CredentialFolder::OfTheService(folder) = &context.world.environment.credentials else { return };
         let found = match folder {
@@ -84,7 +84,7 @@ pub(super) fn warn_of_unseen(secrets: &[(String, &Node)], context: &CheckContext
         };
         let bad = Bad::found_at(&node.at, "a credential that can be looked at from here", found);
         let help = format!("nothing is wrong if {}; the service judges it at its next start", given_by(name));
-        context.warn(key, bad.help(help));
+        context.warn(&key, bad.help(help));
     }
 }
 

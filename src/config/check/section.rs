@@ -204,18 +204,21 @@ impl<'c> Section<'c> {
             let help = if is_full { None } else { keys::help_for_unknown(&self.pattern, &name) };
             let expected = if self.pattern.is_empty() { "a known table" } else { "a known key" };
             let bad = Bad { help, ..Bad::found_at(&entry.key, expected, quote(&shown_name(&name))) };
-            // A configuration that was kept may be of a later version. What the rules here know of it keeps the names.
-            let was_kept = self.context.world.left_out.is_some();
-            if was_kept {
-                let what = join(&self.label, &shown_name(&name));
-                self.context
-                    .without
-                    .borrow_mut()
-                    .push(format!("{what} is not in force: this version does not know it"));
-            }
-            let severity = if was_kept { Severity::Warning } else { Severity::Error };
+            let severity = if self.can_do_without(&name) { Severity::Warning } else { Severity::Error };
             let finding = Finding::new(severity, self.pattern.as_str(), bad);
             self.context.add(Finding { about: About::Unknown, ..finding });
         }
+    }
+
+    /// Whether an unknown key is passed over: a configuration that was kept may be of a later version, and what the
+    /// rules here know of it keeps the names. Not where the key may narrow what is published or who is asked.
+    fn can_do_without(&self, name: &str) -> bool {
+        let passes = self.context.world.left_out.is_some() && keys::PASSED_OVER.contains(&self.pattern.as_str());
+        if passes {
+            let key = toml_key(&shown_name(name));
+            let what = if self.pattern.is_empty() { key } else { format!("{}.{key}", self.pattern) };
+            self.context.lack(format!("{what} is not in force: this version does not know it"));
+        }
+        passes
     }
 }
