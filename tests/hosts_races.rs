@@ -3,10 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use privatelinkd::model::{Answer, AnswerReason, PublishErrorKind};
+use privatelinkd::publish::hosts::HostsPolicy;
 use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
 use privatelinkd::publish::hosts::file::{self, FileError, Settled, Step, Target, no_hook};
+use privatelinkd::sys::in_force::Projection;
+use tokio::sync::watch;
 
 use crate::hosts_rig::{Host, UPDATE, plan, until};
 
@@ -348,4 +353,89 @@ async fn the_running_writer_mends_what_editors_leave_and_says_so() {
     std::fs::write(host.hosts(), &whole).unwrap();
     until("the admin has put it right", || host.receipt().is_some_and(|r| r.error.is_none())).await;
     running.stop().await;
+}
+
+/// What stands in the folder under such a name and is no file is nobody's displaced one, and in nobody's way.
+#[test]
+fn a_folder_or_a_link_with_the_name_of_a_displaced_file_holds_nothing_up() {
+    let room = Room::new();
+    std::fs::create_dir(room.dir.path().join("etc/.hosts.privatelinkd.4711")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", room.dir.path().join("etc/.hosts.privatelinkd.4712")).unwrap();
+    assert_eq!(room.with_target(file::clear_leftovers).unwrap(), 0);
+    room.update("10.0.0.2", &mut no_hook).unwrap();
+    assert!(room.settle(false));
+    assert!(file::displaced(&room.hosts()).unwrap().is_empty());
+}
+
+/// Each attempt keeps what the file held before it swaps: an attempt that fails leaves nothing of that.
+#[test]
+fn an_update_that_never_gets_into_place_leaves_no_record() {
+    let room = Room::new();
+    for _ in 0..3 {
+        let failing = &mut once(Step::Kept, || Err(io::Error::other("no")));
+        room.update("10.0.0.2", failing).unwrap_err();
+    }
+    let left: Vec<_> =
+        std::fs::read_dir(room.dir.path().join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
+}
+
+/// A number comes again with the inode: an edit that was saved earlier stays.
+#[test]
+fn a_saved_edit_is_not_overwritten_by_another_of_the_same_number() {
+    let room = Room::new();
+    let mut saved = Vec::new();
+    for (n, line) in ["first", "second"].into_iter().enumerate() {
+        let text = std::fs::read_to_string(room.hosts()).unwrap();
+        let theirs = text.lines().rfind(|l| l.contains("10.9.9.9")).unwrap().to_owned();
+        let late = text.replace(&theirs, &format!("10.9.9.9 late.{line}"));
+        let mut held = OpenOptions::new().write(true).open(room.hosts()).unwrap();
+        room.update(&format!("10.0.0.{}", n + 2), &mut no_hook).unwrap();
+        let now = std::fs::read_to_string(room.hosts()).unwrap();
+        std::fs::write(room.hosts(), now.replace(&theirs, &format!("10.9.9.9 sooner.{line}"))).unwrap();
+        let id = file::displaced(&room.hosts()).unwrap()[0].id;
+        // As if the inode had come again.
+        if n == 1 {
+            std::fs::write(room.dir.path().join("state").join(format!("hosts.conflict.{id}")), "earlier").unwrap();
+        }
+        held.write_all(late.as_bytes()).unwrap();
+        held.set_len(late.len() as u64).unwrap();
+        drop(held);
+        let displaced = file::displaced(&room.hosts()).unwrap();
+        let settled = room.with_target(|target| file::settle(target, &mut no_hook, &displaced[0], false)).unwrap();
+        let Settled::Done(folded) = settled else { panic!("{settled:?}") };
+        saved.push((id, folded[0].conflict.clone().unwrap(), late));
+        while !room.settle(false) {}
+    }
+    let (id, path, late) = &saved[1];
+    assert!(path.ends_with(format!("hosts.conflict.{id}-1")), "{path:?}");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), *late);
+    let earlier = room.dir.path().join("state").join(format!("hosts.conflict.{id}"));
+    assert_eq!(std::fs::read_to_string(earlier).unwrap(), "earlier");
+}
+
+/// Whatever a reload changes of an idle writer or a busy one: who has the displaced file open is waited for.
+#[tokio::test]
+async fn an_edit_that_comes_after_a_reload_is_folded_in_whatever_that_changed() {
+    for publish in [true, false] {
+        let host = Host::new();
+        let policy = HostsPolicy { reassert_interval: Duration::from_millis(100), ..host.policy() };
+        let (policies, current) = watch::channel(Arc::new(policy.clone()));
+        host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
+        let running = host.start_with(Projection::new(current, Arc::clone));
+        until("the block is there", || host.text().contains("10.0.0.1 a.x\n")).await;
+        let beside = || std::fs::read_dir(host.hosts().parent().unwrap()).unwrap().count();
+        until("nothing is left of that", || beside() == 1).await;
+        let mut late = OpenOptions::new().append(true).open(host.hosts()).unwrap();
+        host.hand_over(&plan(&[("a.x", &["10.0.0.2"])]));
+        until("the new address", || host.text().contains("10.0.0.2 a.x\n")).await;
+        // By then looks no longer read the file, and list nothing.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        policies.send_replace(Arc::new(HostsPolicy { publish, agent_lost_after: Duration::from_secs(119), ..policy }));
+        late.write_all(b"\n10.7.7.7 late\n").unwrap();
+        drop(late);
+        until("the late edit", || host.text().contains("\n10.7.7.7 late\n")).await;
+        until("nothing is left", || beside() == 1).await;
+        running.stop().await;
+    }
 }

@@ -8,7 +8,7 @@
 //! After a reboot it is gone, and with it everybody who had the displaced file open.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::AtFlags;
 
 use super::error::{FileError, MAX_FILE};
+use super::metadata::FileMetadata;
 use super::place::Place;
 use crate::sys::atomic_file;
 use crate::sys::file_stamp::FileStamp;
@@ -70,11 +71,19 @@ fn ids(dir: &Path, prefix: &[u8]) -> io::Result<Vec<u64>> {
     Ok(ids)
 }
 
+/// The file with this number; `None` if there is none, or something that is no file: we displace none such.
+fn open(place: &Place, id: u64) -> Result<Option<(File, FileMetadata)>, FileError> {
+    match place.open_unread(&name(&place.name, id)) {
+        Err(FileError::NotRegular { .. }) => Ok(None),
+        found => found,
+    }
+}
+
 /// The displaced files beside this one, by their numbers.
 pub(super) fn list(place: &Place) -> Result<Vec<Displaced>, FileError> {
     let mut found = Vec::new();
     for id in all(place)? {
-        if let Some((file, facts)) = place.open_unread(&name(&place.name, id))?
+        if let Some((file, facts)) = open(place, id)?
             && facts.stamp.file.1 != id
         {
             found.push(Displaced { id, stamp: facts.stamp, open: is_open_for_writing(&file).ok() });
@@ -89,10 +98,11 @@ pub(super) fn clear(place: &Place, records: &Path) -> Result<usize, FileError> {
     let mut cleared = atomic_file::remove_leftovers(&place.path).map_err(failed())?;
     let mut left = Vec::new();
     for id in all(place)? {
-        let name = name(&place.name, id);
-        match place.open_unread(&name)? {
+        match open(place, id)? {
             Some((_, facts)) if facts.stamp.file.1 == id => {
-                rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty()).map_err(io::Error::from).map_err(failed())?;
+                rustix::fs::unlinkat(&place.dir, name(&place.name, id), AtFlags::empty())
+                    .map_err(io::Error::from)
+                    .map_err(failed())?;
                 cleared += 1;
             }
             Some(_) => left.push(id),
@@ -162,8 +172,9 @@ pub(super) fn keep(records: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    file.write_all(bytes)?;
-    std::fs::rename(&part, path)
+    let written = file.write_all(bytes).and_then(|()| std::fs::rename(&part, path));
+    // Half a record is of no use, and takes up what others need.
+    written.inspect_err(|_| drop(std::fs::remove_file(&part)))
 }
 
 /// What it held when it was read, if that is known.

@@ -138,7 +138,10 @@ pub fn displaced(path: &Path) -> Result<Vec<Displaced>, FileError> {
 pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_open: bool) -> Result<Settled, FileError> {
     let mut work = Work::begin(target, steps)?;
     let name = displaced::name(&work.place.name, seen.id);
-    let Some((file, facts)) = work.place.open_unread(&name)? else { return Ok(Settled::Gone) };
+    let Some((file, facts)) = work.place.open_unread(&name)? else {
+        displaced::remove(&work.place, &work.records, seen.id)?;
+        return Ok(Settled::Gone);
+    };
     let is_open = || is_open_for_writing(&file).unwrap_or(false);
     if !even_if_open && (facts.stamp != seen.stamp || is_open()) {
         return Ok(Settled::NotQuiet);
@@ -146,7 +149,7 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
     let stamp = facts.stamp;
     let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
     let base = displaced::kept(&work.records, seen.id);
-    work.late.push(Late { id: seen.id, base, found, has_other_metadata: false });
+    work.late.push(Late { id: seen.id, base, found, has_other_metadata: false, saved: None });
     let folded = work.replace::<FileError>(|_| Ok(None))?.folded;
     let now = work.place.open_unread(&name)?.map(|(_, facts)| facts.stamp);
     if !work.late.is_empty() || (now != Some(stamp) && !even_if_open) {
@@ -255,17 +258,13 @@ impl<'t, 'h> Work<'t, 'h> {
         (folded, conflicts)
     }
 
-    fn save_conflicts(&self, conflicts: &[bool]) -> Result<(), FileError> {
-        for (late, _) in self.late.iter().zip(conflicts).filter(|(_, conflict)| **conflict) {
-            let path = self.saved_as(late.id);
-            atomic_file::write(&path, &late.found.bytes, 0o600, Durability::Synced)
-                .map_err(FileError::io("save an edit that is in conflict as", &path))?;
+    fn save_conflicts(&mut self, conflicts: &[bool]) -> Result<(), FileError> {
+        for (late, _) in self.late.iter_mut().zip(conflicts).filter(|(_, conflict)| **conflict) {
+            let path = &*late.saved.get_or_insert_with(|| unused_name(self.conflicts, late.id));
+            atomic_file::write(path, &late.found.bytes, 0o600, Durability::Synced)
+                .map_err(FileError::io("save an edit that is in conflict as", path))?;
         }
         Ok(())
-    }
-
-    fn saved_as(&self, id: u64) -> PathBuf {
-        self.conflicts.join(format!("hosts.conflict.{id}"))
     }
 
     /// The late edits are in place now: what is written into these files from now on is another edit.
@@ -273,8 +272,10 @@ impl<'t, 'h> Work<'t, 'h> {
         for (late, conflict) in std::mem::take(&mut self.late).into_iter().zip(conflicts) {
             displaced::keep(&self.records, late.id, &late.found.bytes)
                 .map_err(FileError::io("keep what was folded into", &self.place.path))?;
+            let (told, in_vain) = if *conflict && is_new { (late.saved, None) } else { (None, late.saved) };
+            in_vain.iter().for_each(|path| drop(std::fs::remove_file(path)));
             if is_new {
-                self.folded.push(LateEdit { conflict: conflict.then(|| self.saved_as(late.id)) });
+                self.folded.push(LateEdit { conflict: told });
             }
         }
         Ok(())
@@ -297,6 +298,14 @@ impl<'t, 'h> Work<'t, 'h> {
         hook(self.steps, Step::ReadBack, &self.place)?;
         Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) })
     }
+}
+
+/// Where an edit is saved: an inode's number comes again, and an earlier edit stays.
+fn unused_name(folder: &Path, id: u64) -> PathBuf {
+    const MOST: u32 = 1000;
+    let name =
+        |n| folder.join(if n == 0 { format!("hosts.conflict.{id}") } else { format!("hosts.conflict.{id}-{n}") });
+    (0..MOST).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(MOST))
 }
 
 /// Takes the advisory lock; it goes with the handle.

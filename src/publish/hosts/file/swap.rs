@@ -1,7 +1,7 @@
 //! One attempt at putting a new file in the place of the old one.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
@@ -23,6 +23,8 @@ pub(super) struct Late {
     pub(super) found: FileFound,
     /// The edit changed owner, mode or attributes.
     pub(super) has_other_metadata: bool,
+    /// Where it was saved, if it was in conflict.
+    pub(super) saved: Option<PathBuf>,
 }
 
 /// How an attempt ended, if no fault ended it.
@@ -68,12 +70,11 @@ pub(super) fn swap(
     if let Some(old) = old {
         displaced::keep(records, id, &old.bytes).map_err(FileError::io("keep the old content of", path))?;
     }
-    let stamped = metadata::stamp(&temp.file, old.map(|o| &o.facts), path)?;
-    hook(steps, Step::Kept, place)?;
-    let renamed = rename(place, &mut temp, old)?;
-    if !matches!(renamed, Renamed::Exchanged) {
+    let put = put_in_place(place, steps, &mut temp, old);
+    if !matches!(put, Ok((_, Renamed::Exchanged))) {
         forget(records, id, path)?;
     }
+    let (stamped, renamed) = put?;
     if matches!(renamed, Renamed::Not) {
         return Ok(Swap::Changed);
     }
@@ -149,6 +150,18 @@ fn allocate(temp: &Temp<'_>, size: usize) -> io::Result<()> {
     }
 }
 
+/// Stamps the new file and puts it in the place of the old one. Gives the time that it was stamped with, too.
+fn put_in_place(
+    place: &Place,
+    steps: Hook<'_>,
+    temp: &mut Temp<'_>,
+    old: Option<&FileFound>,
+) -> Result<(u64, Renamed), FileError> {
+    let stamped = metadata::stamp(&temp.file, old.map(|o| &o.facts), &place.path)?;
+    hook(steps, Step::Kept, place)?;
+    Ok((stamped, rename(place, temp, old)?))
+}
+
 /// Puts the new file in the place of the old one.
 fn rename(place: &Place, temp: &mut Temp<'_>, old: Option<&FileFound>) -> Result<Renamed, FileError> {
     let path = &place.path;
@@ -188,11 +201,13 @@ fn compare(place: &Place, id: u64, old: &FileFound, before: &BesideContent) -> R
     };
     let has_other_metadata = BesideContent::read(&file, &facts, &place.path)? != *before;
     let same = !has_other_metadata && facts.is_but_renamed(&old.facts);
-    if (same && place.holds(&file, &old.bytes)?) || is_open_for_writing(&file).unwrap_or(false) {
+    // Where that can't be told, the very file that was read may be half written.
+    let may_be_open = || is_open_for_writing(&file).unwrap_or(facts.stamp.file == old.facts.stamp.file);
+    if (same && place.holds(&file, &old.bytes)?) || may_be_open() {
         return Ok(Swap::Done);
     }
     let found = FileFound::read(file, facts, &place.path_of(&name))?;
-    Ok(Swap::Late(Late { id, base: Some(old.bytes.clone()), found, has_other_metadata }))
+    Ok(Swap::Late(Late { id, base: Some(old.bytes.clone()), found, has_other_metadata, saved: None }))
 }
 
 /// Somebody put a folder or a link in the place of the hosts file just then: it gets its name back.
@@ -203,7 +218,10 @@ fn put_back(place: &Place, id: u64) -> Result<(), FileError> {
         let failed = || FileError::io("put back what was in the place of", &place.path);
         rustix::fs::renameat_with(&place.dir, &name, &place.dir, &place.name, RenameFlags::EXCHANGE)
             .map_err(failed())?;
-        rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty()).map_err(failed())?;
+        // Another program may have been faster: what it put there is displaced now, as its name says.
+        if place.open_unread(&name)?.as_ref().is_some_and(is_ours) {
+            rustix::fs::unlinkat(&place.dir, &name, AtFlags::empty()).map_err(failed())?;
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport, Settling};
 use super::store;
 use crate::model::PublishErrorKind;
+use crate::model::shown::count;
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
 use crate::publish::hosts::file::{self, Change, Displaced, FileError, Settled, Target, no_hook};
 use crate::publish::hosts::policy::HostsPolicy;
@@ -34,9 +35,9 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         store::keep_original(policy)?;
     }
     let lock = lock_path(policy);
-    let (mut found, mut gathered) = (Present::Absent, None);
+    let (mut found, mut gathered, mut own) = (Present::Absent, None, OwnLines::default());
     let outcome = file::replace(target(policy, &lock), &mut no_hook, |content| {
-        found = block::present(content);
+        (found, own) = (block::present(content), OwnLines::of(&job.wanted, content));
         let spliced =
             block::splice(content, &job.wanted, job.own.as_ref()).map_err(|unclear| unclear_in(policy, &unclear))?;
         gathered = spliced.gathered;
@@ -49,15 +50,19 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         Present::Whole(there) if outcome.change == Change::Unchanged => there,
         _ => &job.wanted,
     };
+    // Of what others parted from its markers right after the swap, only what was there before tells which lines are ours.
+    if matches!(block::present(&outcome.content), Present::Whole(_)) {
+        own = OwnLines::of(says, &outcome.content);
+    }
     Ok(Asserted {
-        own: OwnLines::of(says, &outcome.content),
+        own,
         shadowed: shadow::shadowed(&outcome.content, job.wanted.entries.keys()),
         found,
         change: outcome.change,
         stamp: outcome.stamp,
         gathered,
         folded: outcome.folded,
-        displaced: file::displaced(&policy.path)?,
+        displaced: file::displaced(&policy.path).ok(),
     })
 }
 
@@ -100,6 +105,23 @@ pub(crate) fn settle_closed(policy: &Arc<HostsPolicy>) -> SettleReport {
     let closed = there.into_iter().filter(|file| file.open == Some(false));
     let ready = closed.map(|file| Settling { file, even_if_open: false }).collect();
     settle(&SettleJob { ready, policy: Arc::clone(policy) })
+}
+
+/// The same until nothing closed is left: folding an edit in displaces a file in its turn. Says what stays.
+pub(crate) fn settle_what_is_closed(policy: &Arc<HostsPolicy>) -> Option<String> {
+    const PASSES: usize = 3;
+    let mut report = settle_closed(policy);
+    for _ in 1..PASSES {
+        if report.folded.is_empty() || report.fault.is_some() {
+            break;
+        }
+        report = settle_closed(policy);
+    }
+    match (report.fault, report.there.len()) {
+        (Some(fault), _) => Some(format!("what others edited meanwhile is left to the next start: {fault}")),
+        (None, 0) => None,
+        (None, n) => Some(format!("{} left to the next start: somebody has them open", count(n, "displaced file"))),
+    }
 }
 
 /// Clears up after a crash, and tells of the displaced files that are there.

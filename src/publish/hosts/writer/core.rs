@@ -146,9 +146,8 @@ impl Core {
             return actions;
         }
         self.tell_and_save(now, &mut actions);
-        if self.policy.publish
-            && let Some(ready) = self.displaced.begin(at)
-        {
+        // Also where nothing is published any more: what others edited belongs into the file.
+        if let Some(ready) = self.displaced.begin(at) {
             actions.push(Action::Settle(SettleJob { ready, policy: Arc::clone(&self.policy) }));
         }
         actions
@@ -183,8 +182,7 @@ impl Core {
     /// When [`Self::step`] has something to do without any event.
     #[must_use]
     pub fn wake_at(&self) -> Option<Boottime> {
-        let settle_at = self.displaced.due().filter(|_| self.policy.publish);
-        [self.assert_at(), settle_at, self.admitted.grace_ends, self.file.conflict.ends_at()]
+        [self.assert_at(), self.displaced.due(), self.admitted.grace_ends, self.file.conflict.ends_at()]
             .into_iter()
             .flatten()
             .min()
@@ -214,8 +212,12 @@ impl Core {
             // It may have lacked anything for however long: the grace counts from when it is over.
             self.admitted.last.lacking.clear();
         }
-        if policy.path != self.policy.path || !policy.publish {
-            self.file.forget();
+        let same_file = policy.path == self.policy.path;
+        if !same_file || !policy.publish {
+            let own = self.file.own.take().filter(|_| same_file);
+            self.file.forget(own);
+        }
+        if !same_file {
             self.displaced.forget();
         }
         self.policy = policy;
@@ -249,7 +251,9 @@ impl Core {
     fn take_result(&mut self, result: Result<Asserted, AssertError>, now: Now) {
         if let Ok(asserted) = &result {
             self.notices.asserted(asserted, now.wall);
-            self.displaced.take(&asserted.displaced, now.boottime);
+            if let Some(there) = &asserted.displaced {
+                self.displaced.take(there, now.boottime);
+            }
         }
         self.file.take_result(result, self.admitted.digest(), now.boottime);
     }

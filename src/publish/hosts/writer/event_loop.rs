@@ -55,8 +55,8 @@ struct Writer<P> {
     /// For which hand-over the config was read again, and when.
     reread: Option<(Digest, Boottime)>,
     faults: FaultLog,
-    /// What earlier updates displaced, found at the start, for the core to hear of.
-    displaced: Vec<Displaced>,
+    /// What earlier updates displaced, for the core to hear of; `None` if nobody has looked since it did.
+    displaced: Option<Vec<Displaced>>,
 }
 
 impl<P: PolicySource> Writer<P> {
@@ -74,13 +74,13 @@ impl<P: PolicySource> Writer<P> {
             rereads: LookRate::default(),
             reread: None,
             faults: FaultLog::default(),
-            displaced: Vec::new(),
+            displaced: None,
         };
         writer.settle().await;
         writer.recall().await;
-        let displaced = Input::Displaced(std::mem::take(&mut writer.displaced));
-        let trouble = Input::ConfigTrouble(writer.setup.policies.trouble());
-        let known = vec![trouble, displaced, look_at_life(&writer.policy).await];
+        let mut known = vec![Input::ConfigTrouble(writer.setup.policies.trouble())];
+        known.extend(writer.displaced.take().map(Input::Displaced));
+        known.push(look_at_life(&writer.policy).await);
         writer.take_plan(known).await;
         writer
     }
@@ -204,6 +204,9 @@ impl<P: PolicySource> Writer<P> {
             return (false, vec![trouble]);
         }
         let old = std::mem::replace(&mut self.policy, Arc::clone(&policy));
+        if old.publish && (!policy.publish || old.path != policy.path) {
+            settle_closed(&old).await;
+        }
         let paths = |p: &HostsPolicy| [&p.path, &p.agent_run_dir, &p.run_dir, &p.state_dir].map(Clone::clone);
         if paths(&old) != paths(&policy) || !old.publish {
             (self.agent, self.hosts) = (watch_agent(&policy).await, watch_hosts(&policy).await);
@@ -212,11 +215,12 @@ impl<P: PolicySource> Writer<P> {
         let elsewhere = (&old.path, &old.state_dir) != (&policy.path, &policy.state_dir);
         if elsewhere && self.core.remembers_nothing() {
             self.recall().await;
-            let displaced = Input::Displaced(std::mem::take(&mut self.displaced));
-            return (true, vec![trouble, displaced, look_at_life(&self.policy).await]);
+            let displaced = self.displaced.take().map(Input::Displaced);
+            let life = look_at_life(&self.policy).await;
+            return (true, [trouble].into_iter().chain(displaced).chain([life]).collect());
         }
-        let displaced = Input::Displaced(std::mem::take(&mut self.displaced));
-        (true, vec![trouble, Input::Policy(policy), displaced])
+        let displaced = self.displaced.take().map(Input::Displaced);
+        (true, [trouble, Input::Policy(policy)].into_iter().chain(displaced).collect())
     }
 
     /// Makes the folders, and clears up after a crash.
@@ -233,7 +237,7 @@ impl<P: PolicySource> Writer<P> {
             (prepared.err().map(|e| e.to_string()), own.and(hosts).err(), displaced)
         };
         let (prepared, cleared, displaced) = blocking(work).await;
-        self.displaced = displaced;
+        self.displaced = Some(displaced);
         self.faults.tell("making its folders", prepared);
         self.faults.tell("clearing old temporary files", cleared);
     }
@@ -266,10 +270,7 @@ impl<P: PolicySource> Writer<P> {
     /// Leaves nothing beside the hosts file that nobody has open any more: there may be no next start.
     async fn leave(self) {
         if self.policy.publish {
-            let report = blocking(move || apply::settle_closed(&self.policy)).await;
-            if let Some(fault) = report.fault {
-                tracing::warn!("hosts writer: what others edited meanwhile is left to the next start: {fault}");
-            }
+            settle_closed(&self.policy).await;
         }
     }
 
@@ -384,4 +385,12 @@ async fn watch_hosts(policy: &HostsPolicy) -> FileWatcher {
         _ => vec![path.clone(), std::fs::canonicalize(&path).unwrap_or(path)],
     };
     FileWatcher::new(blocking(work).await).await
+}
+
+/// Settles what updates displaced beside a file that is looked after no longer, and tells what stays.
+async fn settle_closed(policy: &Arc<HostsPolicy>) {
+    let policy = Arc::clone(policy);
+    if let Some(stays) = blocking(move || apply::settle_what_is_closed(&policy)).await {
+        tracing::warn!("hosts writer: {stays}");
+    }
 }

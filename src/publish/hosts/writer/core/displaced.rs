@@ -67,7 +67,7 @@ impl DisplacedFiles {
     pub(super) fn take(&mut self, there: &[Displaced], now: Boottime) {
         let seen = |file: &Displaced| {
             let known = self.seen.get(&file.id);
-            let first = known.map_or(now, |known| known.first);
+            let first = known.filter(|known| known.file.stamp.file == file.stamp.file).map_or(now, |known| known.first);
             let same = known.filter(|known| known.file.stamp == file.stamp);
             (file.id, Seen { file: *file, first, unchanged_since: same.map_or(now, |same| same.unchanged_since) })
         };

@@ -65,9 +65,10 @@ impl FileState {
         Self { own, ..Self::default() }
     }
 
-    /// Another file, or one that we no longer look after: what we know of it ends here.
-    pub(super) fn forget(&mut self) {
+    /// Another file, or one that we no longer look after: what we know of it ends here, but for our lines in it.
+    pub(super) fn forget(&mut self, own: Option<OwnLines>) {
         *self = Self {
+            own,
             conflict: std::mem::take(&mut self.conflict),
             writes: self.writes,
             failed_writes: self.failed_writes,

@@ -39,8 +39,8 @@ pub struct Asserted {
     pub gathered: Option<usize>,
     /// Edits by other programs that came in between, and are in the file now.
     pub folded: Vec<LateEdit>,
-    /// The files that updates displaced, this one or others.
-    pub displaced: Vec<Displaced>,
+    /// The files that updates displaced, this one or others; `None` if that can't be told.
+    pub displaced: Option<Vec<Displaced>>,
 }
 
 impl Asserted {
@@ -48,7 +48,7 @@ impl Asserted {
     #[must_use]
     pub fn new(found: Present, change: Change) -> Self {
         let (shadowed, stamp, own) = (BTreeMap::new(), None, OwnLines::default());
-        Self { found, change, shadowed, stamp, own, gathered: None, folded: Vec::new(), displaced: Vec::new() }
+        Self { found, change, shadowed, stamp, own, gathered: None, folded: Vec::new(), displaced: None }
     }
 }
 

@@ -129,7 +129,7 @@ impl World {
             self.writes.push(self.now);
         }
         let change = if same { Change::Unchanged } else { Change::Written };
-        Ok(Asserted { displaced: self.displaced.clone(), ..Asserted::new(found, change) })
+        Ok(Asserted { displaced: Some(self.displaced.clone()), ..Asserted::new(found, change) })
     }
 
     fn settle(&mut self, job: &SettleJob) -> SettleReport {
