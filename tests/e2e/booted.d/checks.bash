@@ -2,26 +2,24 @@
 # How the booted test checks, and its everyday words. Sourced; see container.bash.
 # shellcheck disable=SC2154  # work, prefix and what the container makes come from elsewhere.
 
-# check TITLE COMMAND…: one check, one line. Its output is shown only if it fails.
+# check TITLE COMMAND…: one check, one line.
 check() {
-    local title=$1 began=$EPOCHREALTIME code=0 took
-    shift
-    set +e
-    (set -e; "$@") >"$work/said" 2>&1
-    code=$?
-    set -e
-    took=$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
-    if [ "$code" -eq 0 ]; then
-        passed=$((passed + 1))
-        printf 'ok      %s (%s s)\n' "$title" "$took"
-        return 0
+    local began=$EPOCHREALTIME
+    attempt "${@:2}"
+    judge "$1 ($(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }') s)"
+}
+
+# judge TITLE: what came of the latest attempt. The end of its output is shown only if it failed, and kept with the
+# journal.
+judge() {
+    if [ "$attempt_code" -eq 0 ]; then
+        passes "$1"
+        return
     fi
-    failed=$((failed + 1))
-    printf 'FAILED  %s (%s s)\n' "$title" "$took"
-    tail -n 20 "$work/said" | sed 's/^/        | /'
+    fails "$1" < <(tail -n 20 "$attempt_file")
     {
-        printf '=== %s\n' "$title"
-        cat "$work/said"
+        printf '=== %s\n' "$1"
+        cat "$attempt_file"
         inside journalctl --no-pager -n 60 -o short-precise -u privatelinkd -u privatelinkd-hosts || true
         inside cat /etc/hosts || true
     } >>"$work/failures" 2>&1
@@ -187,17 +185,8 @@ settings_file() {
 
 # settle: makes everything as it should be again after a check, so that the next one stands for itself.
 settle() {
-    local code
-    set +e
-    (set -e; make_well) >"$work/said" 2>&1
-    code=$?
-    set -e
-    [ "$code" -eq 0 ] || check 'all is well again after that' cat_and_fail "$work/said"
-}
-
-cat_and_fail() {
-    cat "$1"
-    return 1
+    attempt make_well
+    [ "$attempt_code" -eq 0 ] || judge 'all is well again after that'
 }
 
 make_well() {

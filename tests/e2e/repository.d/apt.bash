@@ -122,9 +122,9 @@ END
         export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive
         chroot "$1" apt-get -q update
         chroot "$1" apt-get -q install -y privatelinkd
-        chroot "$1" privatelinkd --version
+        chroot "$1" privatelinkd --version >"$1/opt/version"
     ' sh "$root"
-    cmp "$work/wanted" <(tail -n 1 "$work/said")
+    cmp "$work/wanted" "$root/opt/version"
     rm -rf --one-file-system "$root"
 }
 
