@@ -67,6 +67,32 @@ remove_rpm() {
     block_says "$nobody"
 }
 
+# make_earlier_rpm: as make_earlier, of this package: another version, with the scriptlets, owners and modes of its own.
+make_earlier_rpm() {
+    local tree=$work/earlier part
+    mkdir -p "$tree/files"
+    rpm2cpio "$rpm" | cpio --quiet --extract --make-directories --directory "$tree/files"
+    forget_later_key "$tree/files"
+    {
+        printf '%%global %s %%{nil}\n' debug_package __os_install_post
+        printf '%s\n' '%global _build_id_links none' '%global _binary_payload w1.gzdio' 'Name: privatelinkd' \
+            "$(rpm -qp --qf 'Version: %{VERSION}~earlier' "$rpm")" 'Release: 1' 'License: Apache-2.0' \
+            'Summary: An earlier version' '%description' 'An earlier version.'
+        for part in PREIN:pre POSTIN:post PREUN:preun POSTUN:postun; do
+            printf '%%%s\n' "${part#*:}"
+            rpm -qp --qf "%{${part%:*}}\n" "$rpm" | sed 's/%/%%/g'
+        done
+        printf '%%install\ncp -a %s/files/. %%{buildroot}/\n%%files\n' "$tree"
+        rpm -qp --qf '[%{FILEFLAGS:fflags}\t%{FILEMODES:octal}\t%{FILEUSERNAME}\t%{FILEGROUPNAME}\t%{FILENAMES}\n]' "$rpm" |
+            awk -F '\t' '{ print ($1 ~ /c/ ? "%config(noreplace) " : "") ($2 ~ /^4/ ? "%dir " : "") \
+                "%attr(" substr($2, length($2) - 3) ", " $3 ", " $4 ") " $5 }'
+    } >"$tree/spec"
+    rpmbuild -bb --quiet --target "$(rpm -qp --qf '%{ARCH}' "$rpm")" --buildroot "$tree/buildroot" --define "_topdir $tree" \
+        --define "_rpmdir $tree" --define '_rpmfilename earlier.rpm' "$tree/spec"
+    mv "$tree/earlier.rpm" "$root/opt/test/earlier.rpm"
+    rm -r "$tree"
+}
+
 # scene_rpm TAR
 scene_rpm() {
     unpack rpm "$1"
@@ -85,6 +111,11 @@ scene_rpm() {
     check 'status is healthy' within 15 well
     check 'the rpm is installed over itself: the block is ours all the while' upgrade_rpm
     check 'an upgrade with a broken config: what runs goes on, a warning says so' upgrade_rpm_with_broken_config
+    kind=rpm
+    check 'an rpm of an earlier version can be made of it' make_earlier_rpm
+    change_versions
+    check 'no lookup was lost, of at least 5000' enough_lookups 5000
+    check 'the stub is switched off again' without_stub
     check 'the rpm is removed: services are gone, the edited config is kept, the block serves on and says so' remove_rpm
     check 'the line that it printed deletes the block and nothing else' printed_line_works
 }

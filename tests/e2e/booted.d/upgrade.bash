@@ -7,14 +7,24 @@ readonly stub_address=127.0.0.153
 # A key that an earlier version would not know. What it is there has as many letters.
 readonly later_key=flap_half_life earlier_key=flap_half_xxxx
 
-# make_earlier: a package of an earlier version: the same program, but for a key that it does not know.
+# Which of the packages is installed.
+kind=deb
+
+# make_earlier: a deb of an earlier version: the same program, but for a key that it does not know.
 make_earlier() {
     local tree=$work/earlier
     dpkg-deb -R "$deb" "$tree"
-    LC_ALL=C sed -i "s/$later_key/$earlier_key/g" "$tree/usr/bin/privatelinkd"
+    forget_later_key "$tree"
     sed -i 's/^Version: .*/&~earlier/' "$tree/DEBIAN/control"
     dpkg-deb --root-owner-group -Zxz -z1 --build "$tree" "$root/opt/test/earlier.deb" >/dev/null
     rm -r "$tree"
+}
+
+# forget_later_key TREE
+forget_later_key() {
+    local program=$1/usr/bin/privatelinkd
+    LC_ALL=C sed -i "s/$later_key/$earlier_key/g" "$program"
+    grep -q "$earlier_key" "$program"
 }
 
 # The stub answers beside the hosts file, on sockets that systemd holds.
@@ -97,25 +107,41 @@ knows_key() {
     case $1:$code in yes:0 | no:78) ;; *) cat "$work/checked"; echo "exit $code, expected to take it: $1"; return 1 ;; esac
 }
 
-# installs WHICH: dpkg upgrades or downgrades to it.
+# installs WHICH: the package manager upgrades or downgrades to it.
 installs() {
-    inside dpkg -i --force-downgrade "/opt/test/$1.deb" >"$work/printed" 2>&1 || { cat "$work/printed"; return 1; }
+    local -a manager=(dpkg -i --force-downgrade)
+    [ "$kind" = deb ] || manager=(rpm -U --nodeps --oldpackage)
+    inside "${manager[@]}" "/opt/test/$1.$kind" >"$work/printed" 2>&1 || { cat "$work/printed"; return 1; }
+}
+
+# starts_of UNIT: how often it was started in this boot.
+starts_of() {
+    inside journalctl --sync
+    inside journalctl -b -o cat _PID=1 "UNIT=$1" MESSAGE_ID=39f53479d3a045ac8e11786248231fbf | wc -l
+}
+
+# restarts_once WHICH: the same, and it restarts both services just once.
+restarts_once() {
+    local of_agent of_writer
+    of_agent=$(starts_of "$agent") of_writer=$(starts_of "$writer")
+    installs "$1"
+    within 15 well
+    expect 'starts of the agent meanwhile' 1 $(($(starts_of "$agent") - of_agent))
+    expect 'starts of the writer meanwhile' 1 $(($(starts_of "$writer") - of_writer))
+    refused grep -q WARNING "$work/printed"
+    runs_installed yes
 }
 
 to_earlier() {
     knows_key yes
-    installs earlier
+    restarts_once earlier
     knows_key no
-    within 15 well
-    runs_installed yes
     more_lookups
     none_lost
 }
 
 to_later() {
-    installs package
-    within 15 well
-    runs_installed yes
+    restarts_once package
     settings_file 50-later.toml <<<"[steering]
 $later_key = \"3m\""
     inside systemctl reload "$agent"
@@ -150,10 +176,7 @@ older_takes_over() {
 }
 
 forward_again() {
-    installs package
-    refused grep -q WARNING "$work/printed"
-    within 15 well
-    runs_installed yes
+    restarts_once package
     more_lookups
     none_lost
 }
@@ -210,16 +233,22 @@ without_stub() {
     within 15 well
 }
 
+# From the version that is installed to an earlier one and back, and once more with a config that only the newer takes.
+change_versions() {
+    check 'the stub answers beside the hosts file, lookups by both run all the time from here' with_stub
+    check 'an earlier version is installed: it runs after one restart, no lookup is lost' to_earlier
+    check 'upgrade: the newer version runs after one restart, and takes a config with a key of its own' to_later
+    check 'downgrade with that config: the older one refuses it, what runs goes on, a warning says so' back_with_later_config
+    check 'both are killed: the older one goes on with what it knows of that config, status says what not' older_takes_over
+    check 'upgrade again: all is well after one restart' forward_again
+}
+
 scene_upgrade() {
     local many=12 lookups=20000
     if [ -n "$full" ]; then many=1000 lookups=1000000; fi
+    kind=deb
     make_earlier
-    check 'the stub answers beside the hosts file, lookups by both run all the time from here' with_stub
-    check 'an earlier version is installed: it runs, no lookup is lost' to_earlier
-    check 'upgrade: the newer version runs, and takes a config with a key of its own' to_later
-    check 'downgrade with that config: the older one refuses it, what runs goes on, a warning says so' back_with_later_config
-    check 'both are killed: the older one goes on with what it knows of that config, status says what not' older_takes_over
-    check 'upgrade again: all is well' forward_again
+    change_versions
     check 'upgrade with a broken config: what runs goes on, a warning says so' upgrade_with_broken_config
     check "$many restarts of agent, writer and both" restarts "$many"
     check "no lookup was lost, of at least $lookups" enough_lookups "$lookups"
