@@ -60,13 +60,14 @@ fn the_service_refuses_what_systemd_did_not_give_it() {
     give(folder.path(), "empty", " \n");
     let own = || CredentialFolder::Own(folder.path().to_owned());
     let drop_in = "a drop-in of privatelinkd.service has `LoadCredential=";
+    let restart = "it comes with a start of the service: first `systemctl restart privatelinkd`";
     for (value, credentials, expected) in [
         ("credential:token", CredentialFolder::None, "found none: $CREDENTIALS_DIRECTORY is not set"),
         ("credential:token", own(), "expected a readable file, found no such file"),
         ("credential:empty", own(), "expected one line of printable ASCII in the credential, found nothing"),
     ] {
         let said = judge(value, credentials).unwrap_err();
-        assert!(said.contains(expected) && said.contains(drop_in), "{said}");
+        assert!(said.contains(expected) && said.contains(drop_in) && said.contains(restart), "{said}");
     }
 }
 

@@ -275,11 +275,8 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     if LATER.contains(&path.as_str()) {
         return Some(format!("`{path}` is not in this version"));
     }
-    if find(&path).is_some() {
-        return Some(match section {
-            CREDENTIALS => owners_of("provider", &providers(), name),
-            _ => owners_of("kind of probe", &probe_kinds(), name),
-        });
+    if let Some(others) = of_another(section, name) {
+        return Some(others);
     }
     if find(&format!("{path}_file")).is_some() {
         return Some(format!("secrets are read from files: `{name}_file`"));
@@ -297,6 +294,15 @@ pub(crate) fn help_for_unknown(section: &str, name: &str) -> Option<String> {
     }
     let elsewhere = KEYS.iter().find(|k| k.path.rsplit('.').next() == Some(name)).map(|k| k.path);
     elsewhere.map(|path| format!("such a key is `{path}`"))
+}
+
+/// Whose the key is, where it may stand in the table and is unknown there: another provider's, or kind of probe's.
+pub(crate) fn of_another(section: &str, name: &str) -> Option<String> {
+    find(&join(section, name))?;
+    Some(match section {
+        CREDENTIALS => owners_of("provider", &providers(), name),
+        _ => owners_of("kind of probe", &probe_kinds(), name),
+    })
 }
 
 /// Which providers, or kinds of probe, have a key.

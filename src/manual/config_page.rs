@@ -36,8 +36,15 @@ These keys take a restart of the agent, and a reload says so:";
 
 const SECRETS: &str = "\
 No secret stands in the configuration itself. A file with one must be owned by root or by the user of the service, \
-and be closed to others: mode 0640 or less. One that is written anew is noticed without a reload. These keys name such \
-files, as `headers` of a probe may:";
+and be closed to others: mode 0640 or less. One that is written anew is noticed without a reload.
+
+`credential:NAME` in the place of a path is what systemd (247 and newer) gives the agent by \
+`LoadCredential=NAME:/path` or its like in a drop-in of privatelinkd.service; the file itself then needs to be readable \
+by root alone. It comes with a start of the service, and anew with the next: after the drop-in, and after each change \
+of the secret, `systemctl restart privatelinkd`; a reload alone is refused, or reads the copy of before. \
+privatelinkd-guides(7) has an example.
+
+These keys take either, as `headers` of a probe may:";
 
 const WRITER: &str = "\
 The hosts writer, which runs as root, takes the configuration only from files that nobody but root can change. It needs \

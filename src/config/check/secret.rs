@@ -40,9 +40,7 @@ fn in_folder(name: Option<&str>, node: &Node, world: World<'_>) -> Read<PathBuf>
         CredentialFolder::None if world.facts.is_none() => Err(Vec::new()),
         CredentialFolder::None => {
             let found = "none: $CREDENTIALS_DIRECTORY is not set";
-            Err(vec![
-                Bad::found_at(&node.at, "a credential that systemd gave this process", found).help(given_by(name)),
-            ])
+            Err(vec![Bad::found_at(&node.at, "a credential that systemd gave this process", found).help(come_by(name))])
         }
         CredentialFolder::Own(folder) | CredentialFolder::OfTheService(Some(folder)) => Ok(folder.join(name)),
         // Nothing is read there.
@@ -60,7 +58,7 @@ pub(super) fn file(node: &Node, world: World<'_>) -> Read<FileSecret> {
             Ok(FileSecret { secret: Secret::new(name.to_owned()), written: Wall(0), path })
         }
         Some(name) => files::credential(path, node, world).map_err(|all| {
-            all.into_iter().map(|bad| if bad.help.is_none() { bad.help(given_by(name)) } else { bad }).collect()
+            all.into_iter().map(|bad| if bad.help.is_none() { bad.help(come_by(name)) } else { bad }).collect()
         }),
     }
 }
@@ -91,6 +89,11 @@ pub(super) fn warn_of_unseen<'n>(secrets: impl Iterator<Item = (String, &'n Node
 /// How systemd comes to give the service a credential.
 fn given_by(name: &str) -> String {
     format!("a drop-in of privatelinkd.service has `LoadCredential={name}:/path`, which takes systemd 247 or newer")
+}
+
+/// What to do where the service was not given it, or something else; the same holds for who looks with its eyes.
+fn come_by(name: &str) -> String {
+    format!("{}; it comes with a start of the service: first `systemctl restart privatelinkd`", given_by(name))
 }
 
 /// The name of who logs in to a server of this kind, as a message shows it.

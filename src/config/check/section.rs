@@ -217,7 +217,9 @@ impl<'c> Section<'c> {
         if passes {
             let key = toml_key(&shown_name(name));
             let what = if self.pattern.is_empty() { key } else { format!("{}.{key}", self.pattern) };
-            self.context.lack(format!("{what} is not in force: this version does not know it"));
+            let why = keys::of_another(&self.pattern, name);
+            let why = why.unwrap_or_else(|| "this version does not know it".to_owned());
+            self.context.lack(format!("{what} is not in force: {why}"));
         }
         passes
     }
