@@ -342,6 +342,18 @@ plan_followed() {
     within 10 names_by_dns
 }
 
+# What strace sees of the registration itself, and not of the programs that it runs: as the service does it at a stop, a
+# start and a reload.
+calls_are_listed() {
+    local traces=/var/tmp/traces step
+    mkdir -p "$root$traces"
+    for step in remove install install; do
+        inside strace -f -b execve -qq -o "$traces/route-$step-$(date +%N).trace" privatelinkd route "$step"
+    done
+    registered resolved "$ledger" "$orders"
+    python3 -B tests/e2e/portable.d/listed.py "$root$traces" >"$work/listed"
+}
+
 switched_off() {
     stub_is off
     inside systemctl reload "$agent"
@@ -401,7 +413,7 @@ names_outside() {
 # scene_route SUITE
 scene_route() {
     local tar version
-    if ! tar=$(tests/e2e/rootfs "$1" systemd-resolved libnss-resolve 2>"$work/said"); then
+    if ! tar=$(tests/e2e/rootfs "$1" systemd-resolved libnss-resolve strace 2>"$work/said"); then
         figure "skipped: no Debian $1 from where this machine gets Debian"
         return
     fi
@@ -420,6 +432,8 @@ scene_route() {
     check "$1: stopped while it waits, the registration has not failed" stopped_while_it_waits
     check "$1: names that leave or enter the config leave or enter the resolver" names_follow
     check "$1: a new plan is followed without a reload" plan_followed
+    check "$1: every system call of the registration is on the list" calls_are_listed
+    figure "system calls: $(cat "$work/listed")"
     check "$1: switched off and on by a reload" switched_off
     if [ "$version" -ge 258 ]; then check "$1: the same by a delegate, where that is asked for" by_delegate; fi
     check "$1: systemd finds nothing to say about the units" no_word_of_systemd

@@ -47,6 +47,11 @@ def newer(known):
     return sorted(name for name, row in known.items() if row.version > OLDEST and ":" not in name)
 
 
+def unlisted(made, known):
+    """Of the calls that `made()` found those that have no row, each with the traces that have it."""
+    return [f"{name} ({', '.join(sorted(by))})" for name, by in sorted(made.items()) if name not in known]
+
+
 def made(folder, program):
     """{call or call:argument: the traces that have it} of the files that `strace -f -o` left, from where the program itself begins."""
     found = {}

@@ -83,7 +83,7 @@ class Setup:
 
 
 def strange(made, known):
-    lines = [f"{name} ({', '.join(sorted(by))})" for name, by in sorted(made.items()) if name not in known]
+    lines = calls.unlisted(made, known)
     if lines:
         raise Failed(f"not on the list portable.d/system_calls: {'; '.join(lines)}")
     late = [name for name in calls.newer(known) if name in made]
