@@ -221,6 +221,78 @@ rotated() {
     no_misses
 }
 
+# token_from NAME: the agent has an endpoint that it finds through the API, with the keys of a role that it takes on by
+# a token of this name. Who is asked is the stand-in cloud, which knows one good token.
+token_from() {
+    settings_file 60-secret.toml <<CONFIG
+[cloud]
+metadata_endpoint = "http://127.84.0.30:8080"
+api_endpoint = "http://127.84.0.10:8080"
+resolvers = ["127.84.0.40:5353"]
+
+[cloud.credentials]
+provider = "oidc_role"
+role_arn = "acs:ram::1234567890123456:role/agent"
+oidc_provider_arn = "acs:ram::1234567890123456:oidc-provider/standin"
+oidc_token_file = "credential:$1"
+sts_endpoint = "http://127.84.0.20:8080"
+
+[[endpoint]]
+name = "found"
+id = "ep-bp1standinledger00001"
+private_dns = ["found.booted.example"]
+CONFIG
+}
+
+# gives_token TOKEN: systemd gives it to the agent, at its next start.
+gives_token() {
+    printf '%s\n' "$1" >"$root/root/oidc-token"
+    chmod 0600 "$root/root/oidc-token"
+    printf '%s\n' '[Service]' LoadCredential=oidc-token:/root/oidc-token Environment=SSL_CERT_FILE=/opt/test/cloud.pem \
+        >"$root/etc/systemd/system/$agent.d/credentials.conf"
+    inside systemctl daemon-reload
+    inside systemctl restart "$agent"
+}
+
+oidc_token_given() {
+    cp "$cloud" "$root/opt/test/privatelink-sim"
+    inside systemd-run --quiet --unit=cloud /opt/test/privatelink-sim --ca /opt/test/cloud.pem
+    within 10 inside test -s /opt/test/cloud.pem
+    token_from oidc-token
+    # It comes with a start of the service, and whoever looks with the agent's eyes is told so.
+    refused inside privatelinkd discover >"$work/answer" 2>&1
+    grep -q 'first `systemctl restart privatelinkd`' "$work/answer"
+    gives_token standin.oidc.token
+    within 15 status_is 'r["credentials"]["provider"] == "oidc_role" and r["credentials"]["key_id"]'
+    # As the service user, with what the agent was given: the API says what there is.
+    inside privatelinkd discover found >"$work/answer" 2>&1 || true
+    cat "$work/answer"
+    grep -q "^  status   Active, Normal, Connected$" "$work/answer"
+    all_resolve
+}
+
+# Another token is read, and refused by whom it is shown to; nobody else's keys are taken.
+oidc_token_refused() {
+    gives_token "of-nobody-$secret"
+    within 15 status_is "$(problem 'oidc_role.*OIDCToken')"
+    all_resolve
+    no_misses
+}
+
+# status_is EXPRESSION: whatever else status says.
+status_is() {
+    inside privatelinkd status --json >"$work/report" || true
+    python3 -c 'import json, sys
+r = json.load(sys.stdin)
+if not eval(sys.argv[1]): sys.exit("status: expected " + sys.argv[1] + ", found " + json.dumps(r)[:3000])' "$1" <"$work/report"
+}
+
+no_cloud_any_more() {
+    not_given_any_more
+    inside systemctl stop cloud
+    no_misses
+}
+
 not_given_any_more() {
     rm "$root/etc/systemd/system/$agent.d/credentials.conf" "$root$settings/60-secret.toml"
     inside systemctl daemon-reload
@@ -234,5 +306,9 @@ scene_credentials() {
     check 'another secret comes with a restart; one that is none is told, and the names stay' rotated
     check 'no byte of it is anywhere' secret_is_nowhere
     check 'and without it again' not_given_any_more
+    check 'a token for a role, given by LoadCredential=: its keys sign, and the API is asked with them' oidc_token_given
+    check 'another one, of nobody: it is told, and the names stay' oidc_token_refused
+    check 'no byte of that is anywhere' secret_is_nowhere
+    check 'and without a cloud again' no_cloud_any_more
     settle
 }
