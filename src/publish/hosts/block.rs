@@ -38,7 +38,7 @@ use std::net::IpAddr;
 
 pub use self::entry::{Entry, EntryReason};
 use self::markers::{ABANDONED, BEGIN_NOTE, END, Found, NEWLINE_NOTE};
-pub use self::markers::{Unclear, foreign};
+pub use self::markers::{Unclear, foreign, whole_lines};
 pub use self::own_lines::OwnLines;
 pub(super) use self::splice::insert;
 pub use self::splice::{Spliced, splice, strip, without};
@@ -205,7 +205,7 @@ struct Parsed {
 
 /// Reads a whole block back. `None` if a line between the markers is not one that we write.
 fn parse(region: &[u8]) -> Option<Parsed> {
-    let lines = markers::lines(region);
+    let lines: Vec<_> = markers::lines(region).collect();
     let inner = lines.get(1..lines.len().checked_sub(1)?)?;
     let (mut entries, mut comments) = (BTreeMap::new(), BTreeMap::new());
     let (mut order, mut grouped) = (Vec::new(), true);

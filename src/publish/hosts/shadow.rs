@@ -15,25 +15,28 @@ use crate::model::HostName;
 #[must_use]
 pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -> BTreeMap<HostName, usize> {
     let mut left: BTreeSet<&HostName> = ours.into_iter().collect();
+    let lengths: BTreeSet<usize> = left.iter().map(|name| name.as_str().len()).collect();
+    // With a final dot or without. Of a large file most lines have no word as long as any of our names.
+    let is_as_long = |word: &[u8]| [0, 1].iter().any(|dot| lengths.contains(&word.len().saturating_sub(*dot)));
     let mut found = BTreeMap::new();
     for (start, part) in block::foreign(file) {
-        let first = 1 + file[..start].iter().filter(|b| **b == b'\n').count();
-        for (line, number) in part.split(|b| *b == b'\n').zip(first..) {
+        let first = 1 + block::whole_lines(&file[..start]).count();
+        for (line, number) in block::whole_lines(part).zip(first..) {
             if left.is_empty() {
                 return found;
             }
-            found.extend(names(line).filter(|name| left.remove(name)).map(|name| (name, number)));
+            found.extend(names(line, &is_as_long).filter(|name| left.remove(name)).map(|name| (name, number)));
         }
     }
     found
 }
 
-/// The names that a line of a hosts file gives an address to.
-fn names(line: &[u8]) -> impl Iterator<Item = HostName> {
+/// The names that a line of a hosts file gives an address to, of those words that may be one that is looked for.
+fn names(line: &[u8], may_be: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = HostName> {
     let read = line.split(|b| *b == b'#').next().unwrap_or_default();
     let mut words = read.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
-    let address = words.next().is_some_and(is_address);
-    let words = words.take_while(move |_| address);
+    let first = words.next().unwrap_or_default();
+    let words = words.filter(move |word| may_be(word) && is_address(first));
     words.filter_map(|w| std::str::from_utf8(w).ok()?.parse().ok())
 }
 

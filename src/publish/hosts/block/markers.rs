@@ -1,5 +1,6 @@
 //! Where our markers stand in a file, and what that says of what is between them.
 
+use std::io::BufRead as _;
 use std::ops::Range;
 
 const BEGIN: &str = "# BEGIN privatelinkd";
@@ -48,17 +49,15 @@ pub(super) enum Found {
 
 /// What our markers in this file say. Lines are counted from 0.
 pub(super) fn find(file: &[u8]) -> Found {
-    let lines = lines(file);
-    let marks: Vec<(usize, Marker)> = lines.iter().enumerate().filter_map(|(i, l)| Some((i, l.marker?))).collect();
-    let places = || marks.iter().map(|(i, _)| *i).collect();
+    let marked = lines(file).enumerate().filter_map(|(i, line)| Some((i, line.range, line.marker?)));
+    let marks: Vec<(usize, Range<usize>, Marker)> = marked.collect();
+    let places = || marks.iter().map(|(i, ..)| *i).collect();
     match marks.as_slice() {
         [] => Found::Nothing,
-        [(begin, Marker::Begin { newline_added }), (end, Marker::End)] => Found::Pair(Region {
-            range: lines[*begin].range.start..lines[*end].range.end,
-            pair: true,
-            newline_added: *newline_added,
-        }),
-        [_] | [(_, Marker::End), (_, Marker::Begin { .. })] => Found::Half(places()),
+        [(_, begin, Marker::Begin { newline_added }), (_, end, Marker::End)] => {
+            Found::Pair(Region { range: begin.start..end.end, pair: true, newline_added: *newline_added })
+        }
+        [_] | [(.., Marker::End), (.., Marker::Begin { .. })] => Found::Half(places()),
         _ => Found::Unclear(places()),
     }
 }
@@ -97,7 +96,7 @@ pub(super) struct Line<'f> {
 
 /// Every pair of markers with no other between, and every other marker, in the order of the file.
 pub(super) fn regions(file: &[u8]) -> Vec<Region> {
-    let marked = lines(file).into_iter().filter_map(|l| Some((l.range, l.marker?)));
+    let marked = lines(file).filter_map(|l| Some((l.range, l.marker?)));
     let mut marked = marked.peekable();
     let mut regions = Vec::new();
     while let Some((range, marker)) = marked.next() {
@@ -114,14 +113,25 @@ pub(super) fn regions(file: &[u8]) -> Vec<Region> {
     regions
 }
 
-pub(super) fn lines(file: &[u8]) -> Vec<Line<'_>> {
+pub(super) fn lines(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let mut end = 0;
-    let line = |bytes| {
-        let (start, text) = (end, <[u8]>::trim_ascii_end(bytes));
+    whole_lines(file).map(move |bytes| {
+        let (start, text) = (end, bytes.trim_ascii_end());
         end += bytes.len();
         Line { range: start..end, text, marker: marker(text) }
-    };
-    file.split_inclusive(|b| *b == b'\n').map(line).collect()
+    })
+}
+
+/// The lines of a file with their newlines. A large file has many: they are looked for as quickly as the C library
+/// can, and none is kept.
+pub fn whole_lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = file;
+    std::iter::from_fn(move || {
+        let before = rest;
+        // A slice never fails.
+        let length = rest.skip_until(b'\n').unwrap_or(0);
+        (length > 0).then(|| &before[..length])
+    })
 }
 
 /// Strict, so that a foreign comment that mentions us is no marker; but for white space at the end of the line, which

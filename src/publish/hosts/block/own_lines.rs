@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Block, foreign};
+use super::{Block, foreign, whole_lines};
 
 /// The lines of the block that was last seen in the file, without markers and newlines; but for those that stood
 /// outside of it, too, when it was written: of such a line nobody can tell which is ours.
@@ -16,13 +16,11 @@ impl OwnLines {
     /// Of a file that holds this block.
     #[must_use]
     pub fn of(block: &Block, file: &[u8]) -> Self {
-        let mut lines: BTreeSet<String> = block.lines().into_iter().collect();
-        for line in foreign(file).flat_map(|(_, part)| part.split(|b| *b == b'\n')) {
-            if let Ok(line) = std::str::from_utf8(line) {
-                lines.remove(line);
-            }
-        }
-        Self(lines)
+        let written = Self(block.lines().into_iter().collect());
+        let known = written.known();
+        let theirs: BTreeSet<&str> =
+            foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(|line| known(line)).collect();
+        Self(written.0.iter().filter(|line| !theirs.contains(line.as_str())).cloned().collect())
     }
 
     /// True if no line is known as ours.
@@ -31,16 +29,24 @@ impl OwnLines {
         self.0.is_empty()
     }
 
-    /// True for a line of ours, byte for byte; with its newline or without.
-    pub(super) fn has(&self, line: &[u8]) -> bool {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        std::str::from_utf8(line).is_ok_and(|line| self.0.contains(line))
+    /// Tells of a line, with its newline or without, whether it is one of ours, byte for byte, and which. Of most lines
+    /// of a large file their length is enough to tell that they are not.
+    pub(super) fn known<'s>(&'s self) -> impl Fn(&[u8]) -> Option<&'s str> {
+        const LONGEST: usize = 255;
+        let mut lengths = [false; LONGEST + 1];
+        self.0.iter().for_each(|line| lengths[line.len().min(LONGEST)] = true);
+        move |line| {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let text = lengths[line.len().min(LONGEST)].then(|| std::str::from_utf8(line).ok()).flatten()?;
+            self.0.get(text).map(String::as_str)
+        }
     }
 
     /// True if a line that the block lacks stands elsewhere: somebody parted our lines from their markers.
     pub(super) fn scattered(&self, block: &[u8], elsewhere: [&[u8]; 2]) -> bool {
-        let inside: BTreeSet<&[u8]> = block.split(|b| *b == b'\n').collect();
-        let mut outside = elsewhere.into_iter().flat_map(|part| part.split(|b| *b == b'\n'));
-        !self.is_empty() && outside.any(|line| self.has(line) && !inside.contains(line))
+        let known = self.known();
+        let inside: BTreeSet<&str> = whole_lines(block).filter_map(&known).collect();
+        let mut outside = elsewhere.into_iter().flat_map(whole_lines).filter_map(&known);
+        !self.is_empty() && outside.any(|line| !inside.contains(line))
     }
 }

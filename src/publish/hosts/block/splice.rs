@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::markers::{self, Found, Region, Unclear};
-use super::{Block, OwnLines, Present, is_abandoned, present};
+use super::{Block, OwnLines, Present, is_abandoned, present, whole_lines};
 
 /// A file with the block that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub fn splice<'f>(file: &'f [u8], wanted: &Block, own: Option<&OwnLines>) -> Res
         Found::Half(marks) => return Err(Unclear::NoRecord(from_one(marks))),
         Found::Unclear(marks) => return Err(Unclear::Repeated(from_one(marks))),
     };
-    let (bytes, count) = found.take_out(file);
+    let (bytes, count) = found.take_out(file, room_for(wanted));
     let gathered = (count > 0).then_some(count);
     if gathered.is_none() && wanted.entries.is_empty() {
         return Ok(Spliced { file: Cow::Borrowed(file), gathered });
@@ -54,7 +54,7 @@ pub fn strip<'f>(file: &'f [u8], own: Option<&OwnLines>) -> Result<Cow<'f, [u8]>
 pub fn without(file: &[u8]) -> (Cow<'_, [u8]>, Option<usize>) {
     match markers::find(file) {
         Found::Pair(region) => {
-            let (bytes, place) = cut(file, region);
+            let (bytes, place) = cut(file, region, 0);
             (Cow::Owned(bytes), Some(place))
         }
         Found::Nothing | Found::Half(_) | Found::Unclear(_) => (Cow::Borrowed(file), None),
@@ -67,7 +67,7 @@ fn from_one(marks: Vec<usize>) -> Vec<usize> {
 
 /// The numbers of the lines that hold the markers of a pair, from 0.
 fn ends(file: &[u8], region: &Region) -> Vec<usize> {
-    let count = |part: &[u8]| part.split_inclusive(|b| *b == b'\n').count();
+    let count = |part| whole_lines(part).count();
     vec![count(&file[..region.range.start]), count(&file[..region.range.end]) - 1]
 }
 
@@ -86,19 +86,29 @@ fn in_place<'f>(file: &'f [u8], wanted: &Block, region: Region) -> Cow<'f, [u8]>
     {
         return Cow::Borrowed(file);
     }
-    let (bytes, place) = cut(file, region);
+    let (bytes, place) = cut(file, region, room_for(wanted));
     Cow::Owned(insert(bytes, place, wanted))
 }
 
-/// The file without this region, and where in the result that stood.
-fn cut(file: &[u8], Region { range, newline_added, .. }: Region) -> (Vec<u8>, usize) {
+/// What the block takes up, so that a large file is not copied once more to make room for it.
+fn room_for(wanted: &Block) -> usize {
+    // The length of a file in decimal, at most, and a newline.
+    const NOTE: usize = 64;
+    if wanted.entries.is_empty() { 0 } else { wanted.render(None).len() + NOTE }
+}
+
+/// The file without this region, with this much room behind it, and where in the result that stood.
+fn cut(file: &[u8], Region { range, newline_added, .. }: Region, room: usize) -> (Vec<u8>, usize) {
     let mut place = range.start;
     // Only where nothing foreign was put after our block, and nothing before it has moved, is the newline still ours.
     let ours = newline_added.and_then(|at| at.checked_add(1)) == Some(place);
     if ours && range.end == file.len() && file[..place].ends_with(b"\n") {
         place -= 1;
     }
-    ([&file[..place], &file[range.end..]].concat(), place)
+    let mut rest = Vec::with_capacity(file.len() + room);
+    rest.extend_from_slice(&file[..place]);
+    rest.extend_from_slice(&file[range.end..]);
+    (rest, place)
 }
 
 /// Puts a block in at this place, the beginning of a line or the end of the file, if it has names.
@@ -123,13 +133,14 @@ struct Broken<'o> {
 }
 
 impl Broken<'_> {
-    /// The file without markers and lines of ours, and how many those were.
-    fn take_out(&self, file: &[u8]) -> (Vec<u8>, usize) {
-        let is_ours =
-            |(number, line): (usize, &[u8])| self.marks.contains(&number) || self.own.is_some_and(|own| own.has(line));
-        let mut out = Vec::with_capacity(file.len());
+    /// The file without markers and lines of ours, with this much room behind it, and how many those were.
+    fn take_out(&self, file: &[u8], room: usize) -> (Vec<u8>, usize) {
+        let known = self.own.map(OwnLines::known);
+        let is_known = |line: &[u8]| known.as_ref().is_some_and(|known| known(line).is_some());
+        let is_ours = |(number, line): (usize, &[u8])| self.marks.contains(&number) || is_known(line);
+        let mut out = Vec::with_capacity(file.len() + room);
         let mut count = 0;
-        for (number, line) in file.split_inclusive(|b| *b == b'\n').enumerate() {
+        for (number, line) in whole_lines(file).enumerate() {
             if is_ours((number, line)) {
                 count += 1;
             } else {

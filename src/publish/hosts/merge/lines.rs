@@ -2,9 +2,12 @@
 //!
 //! Lines that all three versions have keep their place and cut the file into stretches. In a stretch each line is there
 //! as often as the side says that changed its number, or as the greater number if both did: so nothing that anybody
-//! added is lost, and what either removed goes unless the other wrote it anew.
+//! added is lost, and what either removed goes unless the other wrote it anew. Whether the last line has its newline is
+//! no part of it: that, too, is as the side says that changed it.
 
 use std::collections::{BTreeMap, HashMap};
+
+use crate::publish::hosts::block::whole_lines;
 
 /// Largest product of the lengths of two stretches without a line of their own in common that are compared line by
 /// line: larger ones count as changed from end to end, so that no file costs more than its sorting.
@@ -19,15 +22,91 @@ pub(super) struct Merged {
     pub(super) conflict: bool,
 }
 
-type Lines<'f> = Vec<&'f [u8]>;
+pub(super) type Lines<'f> = Vec<&'f [u8]>;
 
-fn lines(file: &[u8]) -> Lines<'_> {
-    file.split_inclusive(|b| *b == b'\n').collect()
+/// Without their newlines.
+pub(super) fn lines(file: &[u8]) -> Lines<'_> {
+    whole_lines(file).map(|line| line.strip_suffix(b"\n").unwrap_or(line)).collect()
 }
 
 /// Merges; `place` is an offset in `current` at the beginning of a line, or its end. Without a base, what both have
 /// counts for one.
-pub(super) fn merge(base: Option<&[u8]>, current: &[u8], late: &[u8], place: usize) -> Merged {
+pub(super) fn merge<'f>(base: Option<&'f [u8]>, current: &'f [u8], late: &'f [u8], place: usize) -> Merged {
+    // What all have at their beginnings and ends is not taken apart: a large file costs no more than what differs.
+    let others = [base.unwrap_or(late), late];
+    let head = others.iter().map(|other| same_head(current, other)).min().unwrap_or(0);
+    let rests = others.map(|other| &other[head..]);
+    let tail = rests.iter().map(|rest| same_tail(&current[head..], rest)).min().unwrap_or(0);
+    let (has_head, has_tail) = (head > 0, tail > 0);
+    let middle = |file: &'f [u8]| Middle { bytes: &file[head..file.len() - tail], has_head, has_tail };
+    let inside = place.clamp(head, current.len() - tail) - head;
+    let merged = merge_middles(base.map(middle), &middle(current), &middle(late), inside);
+    let bytes = [&current[..head], &merged.bytes, &current[current.len() - tail..]].concat();
+    let place = match place {
+        before if before < head => before,
+        behind if behind > current.len() - tail => bytes.len() - (current.len() - behind),
+        _ => head + merged.place,
+    };
+    Merged { bytes, place, conflict: merged.conflict }
+}
+
+/// How many bytes both begin with.
+#[must_use]
+pub fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const PIECE: usize = 1024;
+    let whole = a.chunks(PIECE).zip(b.chunks(PIECE)).take_while(|(a, b)| a == b);
+    let same: usize = whole.map(|(a, _)| a.len()).sum();
+    same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes both end with.
+pub(super) fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    const PIECE: usize = 1024;
+    let whole = a.rchunks(PIECE).zip(b.rchunks(PIECE)).take_while(|(a, b)| a == b);
+    let same: usize = whole.map(|(a, _)| a.len()).sum();
+    let (a, b) = (&a[..a.len() - same], &b[..b.len() - same]);
+    same + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
+}
+
+/// The length of the whole lines that both begin with.
+fn same_head(a: &[u8], b: &[u8]) -> usize {
+    let same = common_prefix(a, b);
+    a[..same].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+}
+
+/// The length of the whole lines that both end with. A line without one before it in a file may be half of another's.
+fn same_tail(a: &[u8], b: &[u8]) -> usize {
+    let same = common_suffix(a, b);
+    let tail = &a[a.len() - same..];
+    tail.iter().position(|byte| *byte == b'\n').map_or(0, |at| same - at - 1)
+}
+
+/// What differs of a file.
+struct Middle<'f> {
+    bytes: &'f [u8],
+    has_head: bool,
+    has_tail: bool,
+}
+
+impl Middle<'_> {
+    /// Whether its last line has a newline; `None` without any line.
+    fn ends_in_newline(&self) -> Option<bool> {
+        match self.bytes.last() {
+            _ if self.has_tail => Some(true),
+            None => self.has_head.then_some(true),
+            Some(last) => Some(*last == b'\n'),
+        }
+    }
+}
+
+fn merge_middles(base: Option<Middle<'_>>, current: &Middle<'_>, late: &Middle<'_>, place: usize) -> Merged {
+    let newlines = [base.as_ref().and_then(Middle::ends_in_newline), current.ends_in_newline(), late.ends_in_newline()];
+    let newline = match newlines {
+        [base, current, late] if late == base || late.is_none() => current.or(base),
+        [None, current, late] => current.max(late),
+        [.., late] => late,
+    };
+    let (base, current, late) = (base.map(|base| base.bytes), current.bytes, late.bytes);
     let before = lines(&current[..place]).len();
     let (current, late) = (lines(current), lines(late));
     let base = base.map_or_else(|| common(&current, &late), lines);
@@ -44,7 +123,7 @@ pub(super) fn merge(base: Option<&[u8]>, current: &[u8], late: &[u8], place: usi
         }
         from = [b + 1, c + 1, l + 1];
     }
-    out.finish()
+    out.finish(newline.unwrap_or(true))
 }
 
 /// What is written, line by line.
@@ -109,18 +188,20 @@ impl<'f> Output<'f> {
         }
     }
 
-    fn finish(self) -> Merged {
+    /// With a newline behind the last line or without; an empty one would not be there without.
+    fn finish(self, newline: bool) -> Merged {
         let mut bytes = Vec::new();
         let place = self.place.unwrap_or(self.lines.len());
         let mut at = None;
         for (number, line) in self.lines.iter().enumerate() {
-            if !bytes.is_empty() && !bytes.ends_with(b"\n") {
-                bytes.push(b'\n');
-            }
             if number == place {
                 at = Some(bytes.len());
             }
             bytes.extend_from_slice(line);
+            let is_last = number + 1 == self.lines.len();
+            if !is_last || newline || line.is_empty() {
+                bytes.push(b'\n');
+            }
         }
         let place = at.unwrap_or(bytes.len());
         Merged { bytes, place, conflict: self.conflict }

@@ -28,6 +28,9 @@ fn a_change_that_one_side_made_is_taken() {
         ("emptied, and the other added", "a\nb\n", "a\nb\nx\n", "", "x\n"),
         ("no final newline", "a", "a\nx\n", "a", "a\nx\n"),
         ("a line behind one without a newline", "a", "a", "a\nb", "a\nb"),
+        ("behind one without a newline by both", "a", "a\nx\n", "a\ny\n", "a\nx\ny\n"),
+        ("the same, and one with a newline", "b\na", "b\na\nx", "b\na\ny\n", "b\na\nx\ny\n"),
+        ("a newline alone, and a line", "a", "a\n", "b\na", "b\na\n"),
         ("one of two equal lines", "a\na\n", "a\na\nx\n", "a\n", "a\nx\n"),
     ] {
         assert_eq!(folded(base, current, late), (expected.to_owned(), false), "{what}");
