@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use privatelinkd::model::PublishErrorKind;
+use privatelinkd::model::{InPlace, PublishErrorKind};
 use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome, Settled, Step, Target, no_hook};
 use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
@@ -35,7 +35,7 @@ impl Room {
     /// Deletes what was displaced, as nobody writes into it any more.
     fn settle(&self) -> Vec<Settled> {
         let (path, lock, conflicts) = (self.hosts(), self.lock(), self.dir.path());
-        let target = Target { path: &path, lock: &lock, conflicts };
+        let target = Target { path: &path, lock: &lock, conflicts, in_place: InPlace::Auto };
         let there = file::displaced(&path).unwrap();
         there.iter().map(|d| file::settle(target, &mut no_hook, d, false).unwrap()).collect()
     }
@@ -58,7 +58,9 @@ impl Room {
         mut wanted: impl FnMut(&[u8]) -> Option<Vec<u8>>,
     ) -> Result<Outcome, FileError> {
         let (lock, conflicts) = (self.lock(), self.dir.path());
-        file::replace(Target { path, lock: &lock, conflicts }, steps, |content| Ok(wanted(content)))
+        file::replace(Target { path, lock: &lock, conflicts, in_place: InPlace::Auto }, steps, |content| {
+            Ok(wanted(content))
+        })
     }
     fn replace(&self, steps: Hook<'_>) -> Result<Outcome, FileError> {
         self.replace_at(&self.hosts(), steps)
@@ -196,7 +198,7 @@ fn what_is_no_file_is_refused() {
         assert!(matches!(&e, FileError::NotRegular { found: f, .. } if *f == found), "{name}: {e}");
     }
     std::fs::File::create(other("large")).unwrap().set_len(file::MAX_FILE + 1).unwrap();
-    assert!(matches!(room.replace_at(&other("large"), &mut no_hook), Err(FileError::TooLarge(_))));
+    assert!(matches!(room.replace_at(&other("large"), &mut no_hook), Err(FileError::TooLarge { .. })));
     assert_eq!(std::fs::metadata(other("large")).unwrap().len(), file::MAX_FILE + 1, "it is left as it is");
     // A change that doesn't make it larger makes nothing worse: an address may still move.
     let moved = |content: &[u8]| {
@@ -207,7 +209,7 @@ fn what_is_no_file_is_refused() {
     room.replace_with(&other("large"), &mut no_hook, moved).unwrap();
     assert!(std::fs::read(other("large")).unwrap().starts_with(b"#\0"));
     std::fs::File::create(other("huge")).unwrap().set_len(5 * file::MAX_FILE).unwrap();
-    assert!(matches!(file::read(&other("huge")), Err(FileError::TooLarge(_))));
+    assert!(matches!(file::read(&other("huge")), Err(FileError::TooLarge { .. })));
 }
 
 #[test]
@@ -257,14 +259,16 @@ impl Drop for Undo {
 }
 
 #[test]
-fn a_mount_point_is_found_before_anything_is_touched() {
+fn a_mount_point_that_may_not_be_written_in_place_is_found_before_anything_is_touched() {
     let room = Room::new("a\n");
     let hosts = room.hosts();
     let source = hosts.to_str().unwrap().to_owned();
     let Some(_mounted) = Undo::after("mount", &["--bind", &source], &[], &hosts) else {
         return skipped("mount point", "no right to mount here");
     };
-    let e = room.replace(&mut no_hook).unwrap_err();
+    let (lock, conflicts) = (room.lock(), room.dir.path());
+    let target = Target { path: &hosts, lock: &lock, conflicts, in_place: InPlace::Never };
+    let e = file::replace(target, &mut no_hook, |content| Ok::<_, FileError>(add_line(content))).unwrap_err();
     assert_eq!(e.kind(), PublishErrorKind::MountPoint, "{e}");
     assert_eq!((room.read().as_str(), room.names()), ("a\n", vec!["hosts".to_owned()]));
 }
@@ -298,7 +302,10 @@ fn leftovers_of_a_crash_are_cleared_and_others_stay() {
         std::fs::write(room.dir.path().join("run").join(record), "").unwrap();
     }
     let (hosts, lock, conflicts) = (room.hosts(), room.lock(), room.dir.path());
-    assert_eq!(file::clear_leftovers(Target { path: &hosts, lock: &lock, conflicts }).unwrap(), 2);
+    assert_eq!(
+        file::clear_leftovers(Target { path: &hosts, lock: &lock, conflicts, in_place: InPlace::Auto }).unwrap(),
+        2
+    );
     assert_eq!(room.names(), [".hosts.privatelinkd.1", ".hosts.swp", "hosts", "hosts.bak"]);
     let mut kept: Vec<_> = std::fs::read_dir(conflicts.join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
     kept.sort();

@@ -123,6 +123,7 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
         reassert_interval: Duration::from_secs(5),
         agent_run_dir: "/ra".into(),
         agent_lost_after: Duration::from_secs(120),
+        in_place: privatelinkd::model::InPlace::Auto,
         run_dir: "/rw".into(),
         state_dir: "/sw".into(),
     }

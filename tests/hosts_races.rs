@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use privatelinkd::model::{Answer, AnswerReason, PublishErrorKind};
+use privatelinkd::model::{Answer, AnswerReason, InPlace, PublishErrorKind};
 use privatelinkd::publish::hosts::HostsPolicy;
 use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
 use privatelinkd::publish::hosts::file::{self, FileError, Settled, Step, Target, no_hook};
@@ -39,7 +39,7 @@ impl Room {
     }
     fn with_target<T>(&self, work: impl FnOnce(Target<'_>) -> T) -> T {
         let (path, lock) = (self.hosts(), self.dir.path().join("run/lock"));
-        work(Target { path: &path, lock: &lock, conflicts: &self.dir.path().join("state") })
+        work(Target { path: &path, lock: &lock, conflicts: &self.dir.path().join("state"), in_place: InPlace::Auto })
     }
     fn update(&self, address: &str, steps: &mut dyn FnMut(Step) -> io::Result<()>) -> Result<(), FileError> {
         let wanted = wanted(address);

@@ -68,6 +68,7 @@ impl Host {
             reassert_interval: Duration::from_secs(5),
             agent_run_dir: self.run_dir(),
             agent_lost_after: Duration::from_secs(120),
+            in_place: privatelinkd::model::InPlace::Auto,
             run_dir: self.dir.path().join("run-hosts"),
             state_dir: self.dir.path().join("state"),
         }

@@ -172,7 +172,7 @@ async fn a_flood_of_plans_costs_ten_writes_and_then_one_a_second() {
 async fn a_hosts_file_that_names_have_outgrown_shrinks_again() {
     let host = Host::new();
     let label = ["x".repeat(60), "y".repeat(60), "z".repeat(60)].join(".");
-    let names: Vec<String> = (0..25_000).map(|n| format!("n{n}.{label}")).collect();
+    let names: Vec<String> = (0..175_000).map(|n| format!("n{n}.{label}")).collect();
     let flood = plan(&names.iter().map(|n| (n.as_str(), &["10.0.0.1"][..])).collect::<Vec<_>>());
     let entries = flood
         .answers

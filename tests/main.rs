@@ -53,6 +53,8 @@ mod hosts_config;
 mod hosts_file;
 mod hosts_fuzz;
 mod hosts_hostile;
+mod hosts_in_place;
+mod hosts_odd;
 mod hosts_races;
 mod hosts_rig;
 mod hosts_writer;

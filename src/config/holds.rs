@@ -147,6 +147,7 @@ mod tests {
         "the name of a profile",
         "the name of a role",
         "true or false",
+        "true, false or \"auto\"",
     ];
 
     #[test]

@@ -189,6 +189,7 @@ pub const KEYS: &[Key] = &[
         r#""2m""#,
         "After so long without a sign of the agent's life standby addresses are added.",
     )),
+    both(key("hosts.in_place", "true, false or \"auto\"", r#""auto""#, "Whether the hosts file is written in place.")),
     both(key("hosts.run_dir", PATH, r#""/run/privatelinkd-hosts""#, "Where the writer puts its receipt.")),
     both(key("hosts.state_dir", PATH, r#""/var/lib/privatelinkd-hosts""#, "The writer's last known good.")),
     key("dns.publish", FLAG, "false", "Whether names are served by the local DNS stub."),
@@ -224,7 +225,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
-const LATER: &[&str] = &["host.admin_dir", "privatezone", "hosts.adopt", "hosts.in_place", "metrics.histograms"];
+const LATER: &[&str] = &["host.admin_dir", "privatezone", "hosts.adopt", "metrics.histograms"];
 
 /// Where one of [`providers`] is chosen.
 const CREDENTIALS: &str = "cloud.credentials";

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::credentials::CredentialsConfig;
 use super::own_domains::OwnDomains;
 use crate::model::{
-    EndpointId, EndpointIdentity, EndpointName, Families, Graces, HostName, LogFormat, LogLevel, LogTarget, ProbeSpec,
-    ProxyChoice, SourceKind, Steering, ZoneId,
+    EndpointId, EndpointIdentity, EndpointName, Families, Graces, HostName, InPlace, LogFormat, LogLevel, LogTarget,
+    ProbeSpec, ProxyChoice, SourceKind, Steering, ZoneId,
 };
 
 /// A whole, valid configuration with every default filled in.
@@ -122,6 +122,8 @@ pub struct HostsConfig {
     pub removal_grace: Duration,
     /// After so long without a sign of life the agent counts as lost.
     pub agent_lost_after: Duration,
+    /// Whether the file is written in place.
+    pub in_place: InPlace,
     /// Where the receipt is written.
     pub run_dir: PathBuf,
     /// Where the writer keeps its own last known good.

@@ -69,4 +69,4 @@ pub use ranges::Families;
 pub use secret::{HIDDEN, Secret, hide};
 pub use time::{Boottime, Now, Wall, millis};
 pub(crate) use words::worded;
-pub use words::{ProbeKindName, ProviderName};
+pub use words::{InPlace, ProbeKindName, ProviderName};

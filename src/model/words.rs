@@ -53,6 +53,18 @@ worded! {
 }
 
 worded! {
+    /// `in_place` of `[hosts]`: whether the file is written in place instead of being replaced by a new one.
+    InPlace {
+        /// Only where a new file can't take its place: it is a mount point of its own, or has several names.
+        Auto = "auto",
+        /// Always.
+        Always = "true",
+        /// Never.
+        Never = "false",
+    }
+}
+
+worded! {
     /// `provider` of `[cloud.credentials]`.
     ProviderName {
         /// The default chain of the official SDKs.

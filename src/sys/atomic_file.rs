@@ -29,10 +29,30 @@ pub enum Durability {
 /// What the system said. Then `path` is untouched and no temporary file is left, unless the very last step failed,
 /// the sync of the folder: then the new file is in place, and only a power cut could take it back.
 pub fn write(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    write_parts(path, &[bytes], mode, durability)
+}
+
+/// As [`write()`], of the parts one after the other.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_parts(path: &Path, parts: &[&[u8]], mode: u32, durability: Durability) -> io::Result<()> {
     let (dir, name) = open_parent(path)?;
     let mut temp = Temp::create(&dir, name)?;
-    temp.file.write_all(bytes)?;
+    parts.iter().try_for_each(|part| temp.file.write_all(part))?;
     put(temp, name, mode, durability)
+}
+
+/// Deletes a file, if it is there, for good.
+///
+/// # Errors
+/// What the system said.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let (dir, name) = open_parent(path)?;
+    match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed.and_then(|()| rustix::fs::fsync(&dir)).map_err(io::Error::from),
+    }
 }
 
 /// As [`write()`], and the file is the folder's owner's, whichever user writes it: what root writes by hand into a

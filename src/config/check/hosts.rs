@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::context::{Located, values};
+use super::context::{Bad, Located, Read, values};
 use super::read;
 use super::section::Section;
+use crate::config::raw::{Node, Value};
 use crate::config::source_text::quote;
 use crate::config::types::HostsConfig;
-use crate::model::Families;
+use crate::model::{Families, InPlace};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The block is back within 5 s of whatever removed it (B11).
@@ -37,6 +38,7 @@ pub(super) fn hosts(mut section: Section<'_>) -> Option<HostsDraft> {
     let reassert_interval = section.value("reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
     let removal_grace = section.value("removal_grace", |n| read::duration(n, Duration::ZERO..=WEEK));
     let agent_lost_after = section.value("agent_lost_after", |n| read::duration(n, SHORTEST_LOSS..=WEEK));
+    let in_place = section.value("in_place", in_place);
     let run_dir = section.read("run_dir", read::path);
     let state_dir = section.read("state_dir", read::path);
     section.finish();
@@ -54,8 +56,19 @@ pub(super) fn hosts(mut section: Section<'_>) -> Option<HostsDraft> {
         reassert_interval: reassert_interval?,
         removal_grace: removal_grace?,
         agent_lost_after: agent_lost_after?,
+        in_place: in_place?,
         run_dir: run_dir.value.clone(),
         state_dir: state_dir.value.clone(),
     };
     Some(HostsDraft { config, path, run_dir, state_dir })
+}
+
+/// `"auto"`, or a flag.
+fn in_place(node: &Node) -> Read<InPlace> {
+    match node.value {
+        Value::Bool(true) => Ok(InPlace::Always),
+        Value::Bool(false) => Ok(InPlace::Never),
+        _ if node.text() == Some(InPlace::Auto.label()) => Ok(InPlace::Auto),
+        _ => Err(vec![Bad::new("true, false or \"auto\"", node)]),
+    }
 }

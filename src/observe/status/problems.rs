@@ -97,7 +97,9 @@ fn describe(error: PublishErrorKind) -> &'static str {
         PublishErrorKind::BadHandover => "the hand-over could not be read",
         PublishErrorKind::Refused => "the policy does not admit some name or address",
         PublishErrorKind::UnsupportedMetadata => "the file has metadata that can't be carried over",
-        PublishErrorKind::MountPoint => "the file is a mount point of its own",
+        PublishErrorKind::MountPoint => {
+            "the file is a mount point of its own, and `hosts.in_place` forbids to write it in place"
+        }
         PublishErrorKind::Busy => "somebody else changed the file in every attempt",
         PublishErrorKind::UnclearMarkers => "its markers do not tell which lines are ours",
         PublishErrorKind::Io => "the system refused to write it",

@@ -6,10 +6,13 @@
 //! the foreign lines a change that one side made is taken, whichever side that is.
 
 mod lines;
+mod torn;
 
 use std::borrow::Cow;
 
 use self::lines::Merged;
+pub use self::lines::common_prefix;
+pub use self::torn::mend;
 use super::block::{self, OwnLines, Present};
 
 /// A late edit, folded in.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{OwnDomains, WriterConfig};
-use crate::model::{EndpointId, Families, HostName};
+use crate::model::{EndpointId, Families, HostName, InPlace};
 use crate::publish::admission::AdmissionRules;
 
 /// Everything that the writer needs of the config. It is kept on disk too, for a start with a config that can't be
@@ -26,6 +26,8 @@ pub struct HostsPolicy {
     pub reassert_interval: Duration,
     /// After so long without a sign of life the agent counts as lost (B17).
     pub agent_lost_after: Duration,
+    /// Whether the file is written in place.
+    pub in_place: InPlace,
     /// Where the agent puts `plan.json` and `alive`.
     pub agent_run_dir: PathBuf,
     /// Where the writer puts `receipt.json` and its lock.
@@ -47,9 +49,16 @@ struct SavedPolicy {
     reassert_interval: Duration,
     removal_grace: Duration,
     agent_lost_after: Duration,
+    #[serde(default = "auto")]
+    in_place: InPlace,
     agent_run_dir: PathBuf,
     run_dir: PathBuf,
     state_dir: PathBuf,
+}
+
+/// Earlier versions had no such key.
+fn auto() -> InPlace {
+    InPlace::Auto
 }
 
 impl From<SavedPolicy> for HostsPolicy {
@@ -66,6 +75,7 @@ impl From<SavedPolicy> for HostsPolicy {
             path: saved.path,
             reassert_interval: saved.reassert_interval,
             agent_lost_after: saved.agent_lost_after,
+            in_place: saved.in_place,
             agent_run_dir: saved.agent_run_dir,
             run_dir: saved.run_dir,
             state_dir: saved.state_dir,
@@ -75,7 +85,7 @@ impl From<SavedPolicy> for HostsPolicy {
 
 impl From<HostsPolicy> for SavedPolicy {
     fn from(policy: HostsPolicy) -> Self {
-        let HostsPolicy { publish, rules, path, reassert_interval, agent_lost_after, .. } = policy;
+        let HostsPolicy { publish, rules, path, reassert_interval, agent_lost_after, in_place, .. } = policy;
         let AdmissionRules { names, own_domains, allowed_ranges, families, removal_grace } = rules;
         Self {
             publish,
@@ -87,6 +97,7 @@ impl From<HostsPolicy> for SavedPolicy {
             reassert_interval,
             removal_grace,
             agent_lost_after,
+            in_place,
             agent_run_dir: policy.agent_run_dir,
             run_dir: policy.run_dir,
             state_dir: policy.state_dir,
@@ -117,6 +128,7 @@ impl HostsPolicy {
             path: PathBuf::new(),
             reassert_interval: Duration::from_secs(5),
             agent_lost_after: Duration::MAX,
+            in_place: InPlace::Auto,
             agent_run_dir,
             run_dir,
             state_dir,
@@ -139,6 +151,7 @@ impl HostsPolicy {
             path: hosts.path,
             reassert_interval: hosts.reassert_interval,
             agent_lost_after: hosts.agent_lost_after,
+            in_place: hosts.in_place,
             agent_run_dir,
             run_dir: hosts.run_dir,
             state_dir: hosts.state_dir,

@@ -3,6 +3,7 @@
 import argparse
 import collections
 import concurrent.futures
+import json
 import os
 import pathlib
 import re
@@ -21,6 +22,16 @@ BLOCK = (
     "# db.example.com: healthy\n10.0.0.{} db.example.com\n# END privatelinkd\n"
 )
 OLD, NEW = FOREIGN + BLOCK.format(1), FOREIGN + BLOCK.format(2)
+# In place, where the lines of others behind the block move: the file gets longer, or shorter.
+TAIL = "10.9.9.10 behind.example.com\n# and another line of others\n"
+SHORT = FOREIGN + BLOCK.format(2) + TAIL
+LONG = SHORT.replace("10.0.0.2 db", "10.0.0.2 db.example.com\n10.0.0.3 db")
+# What is written how: the file before and after, and the addresses.
+KINDS = {
+    "replaced": (OLD, NEW, ["10.0.0.2"], "false"),
+    "in place, longer": (SHORT, LONG, ["10.0.0.2", "10.0.0.3"], "true"),
+    "in place, shorter": (LONG, SHORT, ["10.0.0.2"], "true"),
+}
 EDIT = "10.8.8.8 added.by.an.editor\n"
 ERRORS = ["ENOSPC", "EIO", "EROFS", "EINTR", "EDQUOT", "EPERM"]
 # Calls that touch files, beside fcntl where it is about a lease; of the others (memory, signals) no file system makes
@@ -42,21 +53,25 @@ class World:
         self.hosts, self.config = self.etc / "hosts", folder / "config/config.toml"
         (folder / "config").mkdir(parents=True)
         (folder / "run").mkdir()
+
+    def begin(self, kind):
+        self.kind = kind
+        self.old, self.new, addresses, in_place = KINDS[kind]
+        folder = self.folder
         self.config.write_text(
             f'[host]\nrun_dir = "{folder}/run"\nstate_dir = "{folder}/agent"\n'
             f'[hosts]\npath = "{self.hosts}"\nrun_dir = "{self.run}"\nstate_dir = "{self.state}"\n'
+            f"in_place = {in_place}\n"
             '[[endpoint]]\nname = "db"\naddresses = { z = "10.0.0.2" }\nprivate_dns = ["db.example.com"]\n'
             'probe = { kind = "tcp", port = 5432 }\n'
         )
-
-    def begin(self):
         for each in (self.etc, self.run, self.state):
             shutil.rmtree(each, ignore_errors=True)
             each.mkdir()
-        self.hosts.write_text(OLD)
+        self.hosts.write_text(self.old)
         (self.state / "hosts.orig").write_text(FOREIGN)
         (self.state / "block.json").write_text(
-            '{"format":1,"entries":{"db.example.com":{"addresses":["10.0.0.2"],"reason":"healthy"}}}'
+            json.dumps({"format": 1, "entries": {"db.example.com": {"addresses": addresses, "reason": "healthy"}}})
         )
 
     def apply(self, *strace, limit=None):
@@ -70,13 +85,13 @@ class World:
             command, preexec_fn=prepare, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
         )
 
-    def points(self):
+    def points(self, kind):
         """Each system call of a clean run from the first touch of the lock on: its name, which one it is, whether a file
         system or a lease can make it fail."""
-        self.begin()
+        self.begin(kind)
         trace = self.folder / "trace"
         done = self.apply("strace", "-f", "-qq", "-o", str(trace))
-        assert done.returncode == 0 and self.hosts.read_text() == NEW, f"a clean run fails: {done.stderr}"
+        assert done.returncode == 0 and self.hosts.read_text() == self.new, f"a clean run fails: {done.stderr}"
         counts, points, begun = collections.Counter(), [], False
         for line in trace.read_text(errors="replace").splitlines():
             call = re.match(r"\d+ +([a-z0-9_]+)\(", line)
@@ -100,32 +115,33 @@ class World:
         """What is wrong after a fault, in sentences. Somebody may have edited the file meanwhile."""
         wrong = []
         there = self.hosts.read_text()
-        whole = self.whole(OLD, edited) + self.whole(NEW, edited)
-        if there not in whole:
+        whole = self.whole(self.old, edited) + self.whole(self.new, edited)
+        # What is killed while it writes in place is finished by the next run.
+        if there not in whole and not (self.kind != "replaced" and what.startswith("SIGKILL")):
             wrong.append(f"neither the old nor the new file: {there!r}")
-        if done.returncode == 0 and there not in self.whole(NEW, edited):
+        if done.returncode == 0 and there not in self.whole(self.new, edited):
             wrong.append("it says that it wrote what is not there")
         again = self.apply()
         if again.returncode != 0:
             wrong.append(f"the next run fails: {again.stderr.strip()}")
         lines = collections.Counter(self.hosts.read_text().splitlines())
-        expected = collections.Counter((NEW + EDIT if edited else NEW).splitlines())
+        expected = collections.Counter((self.new + EDIT if edited else self.new).splitlines())
         if lines != expected:
             wrong.append(f"lost {sorted(expected - lines)}, found {sorted(lines - expected)}")
         # A temporary file of the state folder goes when the writer starts.
         left = [name for name in self.left() if not re.fullmatch(r"\.block\.json\.privatelinkd-[0-9a-f]{16}\.tmp", name)]
         if left:
             wrong.append(f"left behind: {left}")
-        return [f"{what}: {each}" for each in wrong]
+        return [f"{self.kind}: {what}: {each}" for each in wrong]
 
     def whole(self, content, edited):
         """The file with this content, without the edit or with it, before the block or behind it."""
         folded = content.replace("# BEGIN", EDIT + "# BEGIN")
         return [content] + ([content + EDIT, folded] if edited else [])
 
-    def fault(self, kind, call, number):
-        self.begin()
-        action = "signal=KILL" if kind == "SIGKILL" else f"error={kind}"
+    def fault(self, kind, fault, call, number):
+        self.begin(kind)
+        action = "signal=KILL" if fault == "SIGKILL" else f"error={fault}"
         over = threading.Event()
         editor = threading.Thread(target=self.edit, args=(self.hosts.open("a"), over))
         editor.start()
@@ -134,7 +150,7 @@ class World:
         finally:
             over.set()
             editor.join()
-        return self.check(f"{kind} at {call} {number}", done, True)
+        return self.check(f"{fault} at {call} {number}", done, True)
 
     def edit(self, held, over):
         """Writes into the file that he has open once that is displaced, or when it is over without."""
@@ -146,8 +162,8 @@ class World:
     def inode(self):
         return self.hosts.stat().st_ino
 
-    def short_write(self, limit):
-        self.begin()
+    def short_write(self, kind, limit):
+        self.begin(kind)
         inject = "inject=fallocate:error=EOPNOTSUPP"
         done = self.apply("strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, limit=limit)
         wrong = [] if done.returncode != 0 else [f"{limit} bytes are enough"]
@@ -162,16 +178,18 @@ def main():
         began = time.monotonic()
         workers = os.cpu_count() or 1
         free = [World(options.agent, pathlib.Path(folder) / str(n)) for n in range(workers)]
-        points = free[0].points()
-        jobs = [("SIGKILL", call, number) for call, number, _ in points]
-        jobs += [(error, call, number) for error in ERRORS for call, number, fails in points if fails]
-        jobs += [("short write", limit) for limit in range(1, len(NEW), 37)]
+        jobs = []
+        for kind, (_, new, *_) in KINDS.items():
+            points = free[0].points(kind)
+            jobs += [(kind, "SIGKILL", call, number) for call, number, _ in points]
+            jobs += [(kind, error, call, number) for error in ERRORS for call, number, fails in points if fails]
+            jobs += [(kind, "short write", limit) for limit in range(1, len(new), 37)]
 
         def run(job):
             # No more jobs run at once than there are worlds.
             world = free.pop()
             try:
-                return world.short_write(job[1]) if job[0] == "short write" else world.fault(*job)
+                return world.short_write(job[0], job[2]) if job[1] == "short write" else world.fault(*job)
             finally:
                 free.append(world)
 
@@ -179,8 +197,8 @@ def main():
             wrong = [each for result in pool.map(run, jobs) for each in result]
     for each in wrong:
         print(f"FAILED {each}")
-    for kind, count in collections.Counter(job[0] for job in jobs).items():
-        print(f"{kind:12} {count:5} points")
+    for (kind, fault), count in collections.Counter(job[:2] for job in jobs).items():
+        print(f"{kind:18} {fault:12} {count:5} points")
     print(f"{len(jobs)} points tried in {time.monotonic() - began:.0f} s, {len(wrong)} failed")
     return 1 if wrong else 0
 

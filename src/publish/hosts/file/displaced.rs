@@ -9,14 +9,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
 
-use super::error::{FileError, MAX_FILE};
+use super::error::{FileError, MAX_FILE, MAX_READ};
 use super::metadata::FileMetadata;
 use super::place::Place;
 use crate::sys::atomic_file;
@@ -26,9 +26,7 @@ use crate::sys::regular_file;
 
 /// So much is kept of what displaced files held, in bytes, however many there are: it takes up memory in `/run`, which
 /// counts as ours.
-const MOST_KEPT: u64 = 4 * MAX_FILE;
-/// Largest record that is read back, in bytes.
-const LARGEST: u64 = 2 * MAX_FILE;
+const MOST_KEPT: u64 = 2 * MAX_FILE;
 /// Of what is kept of a displaced file, before the number.
 const RECORD: &str = "displaced.";
 
@@ -128,11 +126,16 @@ fn clear_records(records: &Path, left: &[u64]) -> io::Result<()> {
     Ok(())
 }
 
-/// The size of all records, in bytes.
+/// What all records take up, in bytes: the room in `/run` goes by pages.
 fn size_of_records(records: &Path) -> io::Result<u64> {
     let entries = std::fs::read_dir(records)?.filter_map(Result::ok);
     let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(RECORD.as_bytes()));
-    Ok(ours.filter_map(|entry| entry.metadata().ok()).map(|m| m.len()).sum())
+    Ok(ours.filter_map(|entry| entry.metadata().ok()).map(|m| taken_up(m.len())).sum())
+}
+
+fn taken_up(size: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    size.next_multiple_of(PAGE)
 }
 
 fn all(place: &Place) -> Result<Vec<u64>, FileError> {
@@ -161,8 +164,12 @@ fn record(records: &Path, id: u64) -> PathBuf {
 /// # Errors
 /// A record of another file with this number can't be deleted: it would count as this one's.
 pub(super) fn keep(records: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
+    keep_within(MOST_KEPT, records, id, bytes)
+}
+
+fn keep_within(most: u64, records: &Path, id: u64, bytes: &[u8]) -> io::Result<()> {
     forget(records, id)?;
-    if size_of_records(records).is_ok_and(|kept| kept + bytes.len() as u64 <= MOST_KEPT) {
+    if size_of_records(records).is_ok_and(|kept| kept + taken_up(bytes.len() as u64) <= most) {
         let _ = write_whole(&record(records, id), bytes);
     }
     Ok(())
@@ -179,7 +186,28 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// What it held when it was read, if that is known.
 pub(super) fn kept(records: &Path, id: u64) -> Option<Vec<u8>> {
-    regular_file::read(&record(records, id), LARGEST).ok()
+    regular_file::read(&record(records, id), MAX_READ).ok()
+}
+
+/// True if the displaced file holds what it held when it was read. Neither is read whole.
+pub(super) fn is_as_kept(records: &Path, id: u64, place: &Place, mut file: &File) -> Result<bool, FileError> {
+    let Ok((mut kept, _)) = regular_file::open(&record(records, id)) else { return Ok(false) };
+    let failed = || FileError::io("compare what was displaced with what was read of", &place.path);
+    file.rewind().map_err(failed())?;
+    loop {
+        let (there, held) = (piece(file).map_err(failed())?, piece(&mut kept).map_err(failed())?);
+        if there != held || there.is_empty() {
+            return Ok(there == held);
+        }
+    }
+}
+
+/// The next bytes of a file; fewer only at its end.
+fn piece(file: impl io::Read) -> io::Result<Vec<u8>> {
+    const PIECE: u64 = 64 * 1024;
+    let mut bytes = Vec::new();
+    file.take(PIECE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn forget(records: &Path, id: u64) -> io::Result<()> {
@@ -196,16 +224,22 @@ mod tests {
     #[test]
     fn what_is_kept_takes_up_no_more_than_there_is_room_for() {
         let dir = tempfile::tempdir().unwrap();
-        let large = vec![b'x'; 2 * 1024 * 1024];
+        let (large, most) = (vec![b'x'; 2 * 1024 * 1024], 32 * 1024 * 1024);
         for id in 0..20 {
-            keep(dir.path(), id, &large).unwrap();
+            keep_within(most, dir.path(), id, &large).unwrap();
             assert_eq!(kept(dir.path(), id).is_some(), id < 16, "{id}");
         }
-        keep(dir.path(), 3, b"new").unwrap();
+        keep_within(most, dir.path(), 3, b"new").unwrap();
         assert_eq!(kept(dir.path(), 3).unwrap(), b"new");
         forget(dir.path(), 4).unwrap();
-        keep(dir.path(), 20, &large).unwrap();
+        keep_within(most, dir.path(), 20, &large).unwrap();
         assert!(kept(dir.path(), 4).is_none() && kept(dir.path(), 20).is_some());
+        // Each takes up a page at least.
+        let small = tempfile::tempdir().unwrap();
+        for id in 0..20 {
+            keep_within(4 * 4096, small.path(), id, b"x").unwrap();
+            assert_eq!(kept(small.path(), id).is_some(), id < 4, "{id}");
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::model::PublishErrorKind;
 
-/// Largest file that is written, in bytes, unless it was as large before. Name lookups would take a second each long
-/// before.
-pub const MAX_FILE: u64 = 8 * 1024 * 1024;
+/// Largest file that is written, in bytes, unless it was as large before. Name lookups take a tenth of a second each
+/// long before.
+pub const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Largest file that is read, in bytes: what has grown too large can still be made smaller.
+pub(super) const MAX_READ: u64 = MAX_FILE + 16 * 1024 * 1024;
 
 /// Why the file was left as it is.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +33,21 @@ pub enum FileError {
         found: &'static str,
     },
     /// Larger than [`MAX_FILE`] with what was to be written; or so large that it is not even read.
-    #[error("{}: expected at most {MAX_FILE} bytes, found more", .0.display())]
-    TooLarge(PathBuf),
-    /// A rename can't replace it.
-    #[error("{}: is a mount point of its own (as in containers), so it can't be replaced", .0.display())]
+    #[error("{}: expected at most {} MiB, found {size} bytes: it stays as it is", path.display(), limit >> 20)]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+        /// What it has, or would have, as far as that was looked at.
+        size: u64,
+    },
+    /// A rename can't replace it, and it may not be written in place.
+    #[error(
+        "{}: is a mount point of its own (as in containers), so it can't be replaced, and `hosts.in_place` forbids to \
+         write it in place",
+        .0.display()
+    )]
     MountPoint(PathBuf),
     /// It has something that the new file would lack.
     #[error("{}: can't be replaced without losing {what}", path.display())]
@@ -67,7 +80,7 @@ impl FileError {
     #[must_use]
     pub fn kind(&self) -> PublishErrorKind {
         match self {
-            Self::Io { .. } | Self::NotRegular { .. } | Self::TooLarge(_) => PublishErrorKind::Io,
+            Self::Io { .. } | Self::NotRegular { .. } | Self::TooLarge { .. } => PublishErrorKind::Io,
             Self::MountPoint(_) => PublishErrorKind::MountPoint,
             Self::UnsupportedMetadata { .. } => PublishErrorKind::UnsupportedMetadata,
             Self::Busy { .. } | Self::Locked { .. } => PublishErrorKind::Busy,

@@ -34,15 +34,15 @@ impl FileMetadata {
 
     /// Fails if the file can't be replaced by a rename, or forbids it.
     pub(super) fn replaceable(&self, file: &File, path: &Path) -> Result<(), FileError> {
-        let attributes = match rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()) {
-            Ok(s) => s.stx_attributes,
-            // What can't be told up front shows at the rename, with the old file still in place.
-            Err(Errno::NOSYS | Errno::PERM) => StatxAttributes::empty(),
-            Err(e) => return Err(FileError::io("examine", path)(e)),
-        };
-        if attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        if is_mount_point(file, path)? {
             return Err(FileError::MountPoint(path.to_owned()));
         }
+        self.changeable(file, path)
+    }
+
+    /// Fails if the file forbids any change.
+    pub(super) fn changeable(&self, file: &File, path: &Path) -> Result<(), FileError> {
+        let attributes = flags(file, path)?;
         if attributes.contains(StatxAttributes::IMMUTABLE) {
             return Err(lost(path, "its flag immutable (chattr +i)".to_owned()));
         }
@@ -74,6 +74,20 @@ impl FileMetadata {
     /// True if it is the file that was read, unchanged but for its name.
     pub(super) fn is_but_renamed(&self, read: &Self) -> bool {
         Self { stamp: FileStamp { changed: read.stamp.changed, ..self.stamp }, ..self.clone() } == *read
+    }
+}
+
+/// True if something was mounted on the file itself. What can't be told (kernels before 5.8) shows at the rename, with
+/// the old file still in place.
+pub(super) fn is_mount_point(file: &File, path: &Path) -> Result<bool, FileError> {
+    Ok(flags(file, path)?.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn flags(file: &File, path: &Path) -> Result<StatxAttributes, FileError> {
+    match rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::empty()) {
+        Ok(s) => Ok(s.stx_attributes),
+        Err(Errno::NOSYS | Errno::PERM) => Ok(StatxAttributes::empty()),
+        Err(e) => Err(FileError::io("examine", path)(e)),
     }
 }
 

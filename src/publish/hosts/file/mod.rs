@@ -11,6 +11,9 @@
 //! time has come, however we end ([`Displaced`]). Where the system can't swap names, the file is compared right before
 //! a plain rename, and an edit between these two steps is lost.
 //!
+//! Where a new file can't take the place of the old one, which is a mount point in containers, the new content is
+//! written over the old one, with a journal in the writer's state folder that tells the next start what to finish.
+//!
 //! The lock is advisory, for writers of ours, and on a file of its own: a lock on a file that is replaced by a rename
 //! locks a dead inode.
 //!
@@ -18,6 +21,8 @@
 
 mod displaced;
 mod error;
+mod in_place;
+mod journal;
 mod metadata;
 mod place;
 mod step;
@@ -35,6 +40,7 @@ use self::step::hook;
 pub use self::step::{Hook, Step, no_hook};
 use self::swap::{Late, Swap, swap};
 use super::merge;
+use crate::model::InPlace;
 use crate::sys::atomic_file::{self, Durability};
 use crate::sys::file_lock::{self, FileLock};
 use crate::sys::file_stamp::FileStamp;
@@ -53,8 +59,10 @@ pub struct Target<'p> {
     /// The lock file: made if missing, never removed. Its folder must be there, is ours alone, and does not outlive a
     /// reboot: what displaced files held is kept in it, too.
     pub lock: &'p Path,
-    /// Where a late edit is saved that is in conflict with another.
+    /// Where a late edit is saved that is in conflict with another; and the journal of who writes in place.
     pub conflicts: &'p Path,
+    /// Whether the file is written in place.
+    pub in_place: InPlace,
 }
 
 /// What was done.
@@ -77,6 +85,8 @@ pub enum Change {
     Unchanged,
     /// Replaced.
     Written,
+    /// Written in place.
+    Overwritten,
     /// It was not there and now is, with mode 0644.
     Created,
 }
@@ -147,10 +157,14 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
         return Ok(Settled::NotQuiet);
     }
     let stamp = facts.stamp;
-    let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
-    let base = displaced::kept(&work.records, seen.id);
-    work.late.push(Late { id: seen.id, base, found, has_other_metadata: false, saved: None });
-    let folded = work.replace::<FileError>(|_| Ok(None))?.folded;
+    let folded = if displaced::is_as_kept(&work.records, seen.id, &work.place, &file)? {
+        std::mem::take(&mut work.folded)
+    } else {
+        let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
+        let base = displaced::kept(&work.records, seen.id);
+        work.late.push(Late { id: seen.id, base, found, has_other_metadata: false, saved: None });
+        work.replace::<FileError>(|_| Ok(None))?.folded
+    };
     let now = work.place.open_unread(&name)?.map(|(_, facts)| facts.stamp);
     if !work.late.is_empty() || (now != Some(stamp) && !even_if_open) {
         return Ok(Settled::NotQuiet);
@@ -167,13 +181,30 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
 pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     let place = Place::find(target.path)?;
     let _lock = lock(target)?;
+    atomic_file::remove_leftovers(&journal::path_in(target.conflicts))
+        .map_err(FileError::io("clear old temporary files beside", &journal::path_in(target.conflicts)))?;
+    recover(target.conflicts)?;
     displaced::clear(&place, &atomic_file::parent(target.lock))
+}
+
+/// Finishes the work of a writer that was killed while it wrote in place.
+fn recover(conflicts: &Path) -> Result<Vec<LateEdit>, FileError> {
+    let save = |id, bytes: &[u8]| save_conflict(unused_name(conflicts, id), bytes);
+    let recovered = in_place::recover(conflicts, save)?.filter(|recovered| recovered.is_edited);
+    Ok(recovered.into_iter().map(|recovered| LateEdit { conflict: recovered.saved }).collect())
+}
+
+fn save_conflict(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, FileError> {
+    atomic_file::write(&path, bytes, 0o600, Durability::Synced)
+        .map_err(FileError::io("save an edit that is in conflict as", &path))?;
+    Ok(path)
 }
 
 /// A replacement under way, under our lock.
 struct Work<'t, 'h> {
     place: Place,
     conflicts: &'t Path,
+    in_place: InPlace,
     records: PathBuf,
     steps: Hook<'h>,
     late: Vec<Late>,
@@ -187,8 +218,9 @@ impl<'t, 'h> Work<'t, 'h> {
         let lock = lock(target)?;
         let records = atomic_file::parent(target.lock);
         hook(steps, Step::Locked, &place)?;
-        let (conflicts, late, folded) = (target.conflicts, Vec::new(), Vec::new());
-        Ok(Self { place, conflicts, records, steps, late, folded, _lock: lock })
+        let Target { conflicts, in_place, .. } = target;
+        let folded = recover(conflicts)?;
+        Ok(Self { place, conflicts, in_place, records, steps, late: Vec::new(), folded, _lock: lock })
     }
 
     fn replace<E: From<FileError>>(
@@ -200,35 +232,43 @@ impl<'t, 'h> Work<'t, 'h> {
             if attempt > 0 {
                 std::thread::sleep(Duration::from_millis(u64::from(attempt) * 5));
             }
-            let old = self.place.open()?;
+            let mut old = self.place.open()?;
             hook(self.steps, Step::Read, &self.place)?;
             let content = old.as_ref().map_or(&[][..], |f| &f.bytes);
-            let (folded, conflicts) = self.fold(content);
+            let (mut folded, conflicts) = self.fold(content);
+            let is_new = matches!(folded, Cow::Owned(_));
             let new = match (wanted(&folded)?, &folded) {
                 (Some(new), _) => new,
-                (None, Cow::Owned(new)) => new.clone(),
+                (None, Cow::Owned(_)) => std::mem::take(&mut folded).into_owned(),
                 (None, Cow::Borrowed(_)) if self.late.iter().any(|late| late.has_other_metadata) => content.to_vec(),
                 (None, Cow::Borrowed(_)) => {
                     self.late.clear();
                     let change = change.unwrap_or(Change::Unchanged);
-                    let (content, stamp) = (content.to_vec(), old.as_ref().map(|f| f.facts.stamp));
+                    let (content, stamp) = old.map(|f| (f.bytes, Some(f.facts.stamp))).unwrap_or_default();
                     return Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) });
                 }
             };
             if new.len() as u64 > MAX_FILE && new.len() > content.len() {
-                return Err(FileError::TooLarge(self.place.path.clone()).into());
+                let (path, size) = (self.place.path.clone(), new.len() as u64);
+                return Err(FileError::TooLarge { path, limit: MAX_FILE, size }.into());
             }
-            let is_new = matches!(folded, Cow::Owned(_));
+            drop(folded);
             self.save_conflicts(&conflicts)?;
-            let swapped = self.swap(old.as_ref(), &new)?;
+            let swapped = self.swap(old.as_mut(), &new)?;
             if let Swap::Changed = swapped {
                 continue;
             }
-            change = Some(if old.is_some() { change.unwrap_or(Change::Written) } else { Change::Created });
+            change = Some(match swapped {
+                Swap::Overwritten => Change::Overwritten,
+                _ if old.is_none() => Change::Created,
+                _ => change.unwrap_or(Change::Written),
+            });
             self.note_folded(&conflicts, is_new)?;
             match swapped {
                 Swap::Late(late) => self.late.push(late),
-                Swap::Changed | Swap::Done => return Ok(self.finish(new, change.unwrap_or(Change::Written))?),
+                Swap::Changed | Swap::Done | Swap::Overwritten => {
+                    return Ok(self.finish(new, change.unwrap_or(Change::Written))?);
+                }
             }
         }
         match change {
@@ -239,9 +279,24 @@ impl<'t, 'h> Work<'t, 'h> {
     }
 
     /// Tries once. What another program gave a file that it put in the place of ours counts for more than what ours has.
-    fn swap(&mut self, old: Option<&FileFound>, new: &[u8]) -> Result<Swap, FileError> {
-        let edited = self.late.iter().rev().find(|late| late.has_other_metadata).map(|late| &late.found);
-        swap((&self.place, &self.records), self.steps, old, edited, new)
+    fn swap(&mut self, old: Option<&mut FileFound>, new: &[u8]) -> Result<Swap, FileError> {
+        let in_place = match (self.in_place, &old) {
+            (_, None) | (InPlace::Never, _) => false,
+            (InPlace::Always, Some(_)) => true,
+            (InPlace::Auto, Some(old)) => in_place::is_called_for(&old.file, &self.place.path)?,
+        };
+        if !in_place {
+            let edited = self.late.iter().rev().find(|late| late.has_other_metadata).map(|late| &late.found);
+            let swapped = swap((&self.place, &self.records), &mut *self.steps, old.as_deref(), edited, new);
+            // Kernels before 5.8 tell mount points no earlier.
+            if self.in_place != InPlace::Auto || !matches!(swapped, Err(FileError::MountPoint(_))) {
+                return swapped;
+            }
+        }
+        match old {
+            Some(old) => in_place::overwrite((&self.place, self.conflicts), self.steps, old, new),
+            None => Err(FileError::MountPoint(self.place.path.clone())),
+        }
     }
 
     /// The content with all late edits in it, and for each of these whether it is in conflict with that.
@@ -260,9 +315,8 @@ impl<'t, 'h> Work<'t, 'h> {
 
     fn save_conflicts(&mut self, conflicts: &[bool]) -> Result<(), FileError> {
         for (late, _) in self.late.iter_mut().zip(conflicts).filter(|(_, conflict)| **conflict) {
-            let path = &*late.saved.get_or_insert_with(|| unused_name(self.conflicts, late.id));
-            atomic_file::write(path, &late.found.bytes, 0o600, Durability::Synced)
-                .map_err(FileError::io("save an edit that is in conflict as", path))?;
+            let path = late.saved.take().unwrap_or_else(|| unused_name(self.conflicts, late.id));
+            late.saved = Some(save_conflict(path, &late.found.bytes)?);
         }
         Ok(())
     }

@@ -5,15 +5,19 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
-use super::error::{FileError, MAX_FILE};
+use super::error::{FileError, MAX_READ};
 use super::metadata::FileMetadata;
 use crate::sys::atomic_file;
 
-/// Largest file that is read, in bytes: what has grown too large can still be made smaller.
-const MAX_READ: u64 = 2 * MAX_FILE;
+/// So often who has the file for himself is waited for ([`Alone`](crate::sys::open_writers::Alone)), and how long each
+/// time.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Where the file really is.
 pub(super) struct Place {
@@ -65,10 +69,18 @@ impl Place {
         // Not blocking, so that a pipe in its place can't hold us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let path = || self.path_of(name);
-        let file: File = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
+        let mut opened = rustix::fs::openat(&self.dir, name, flags, Mode::empty());
+        for _ in 0..TRIES {
+            if opened.as_ref().err() != Some(&Errno::AGAIN) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            opened = rustix::fs::openat(&self.dir, name, flags, Mode::empty());
+        }
+        let file: File = match opened {
             Ok(fd) => fd.into(),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(rustix::io::Errno::LOOP) => {
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => {
                 return Err(FileError::NotRegular { path: path(), found: "a symbolic link" });
             }
             Err(e) => return Err(FileError::io("open", &path())(e)),
@@ -117,11 +129,17 @@ impl Place {
 
 impl FileFound {
     pub(super) fn read(mut file: File, facts: FileMetadata, path: &Path) -> Result<Self, FileError> {
-        let mut bytes = Vec::new();
+        let size = facts.stamp.size;
+        let too_large = |size| FileError::TooLarge { path: path.to_owned(), limit: MAX_READ, size };
+        if size > MAX_READ {
+            return Err(too_large(size));
+        }
+        // One more than it has, so that its end is seen without more room.
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
         file.rewind().map_err(FileError::io("read", path))?;
         (&mut file).take(MAX_READ + 1).read_to_end(&mut bytes).map_err(FileError::io("read", path))?;
         if bytes.len() as u64 > MAX_READ {
-            return Err(FileError::TooLarge(path.to_owned()));
+            return Err(too_large(bytes.len() as u64));
         }
         Ok(Self { file, bytes, facts })
     }

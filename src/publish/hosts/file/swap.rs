@@ -33,6 +33,8 @@ pub(super) enum Swap {
     Changed,
     /// The new file is in place.
     Done,
+    /// The new content is in the old file.
+    Overwritten,
     /// It is in place, and what it displaced was edited meanwhile, by who is through with that.
     Late(Late),
 }
@@ -201,13 +203,18 @@ fn compare(place: &Place, id: u64, old: &FileFound, before: &BesideContent) -> R
     };
     let has_other_metadata = BesideContent::read(&file, &facts, &place.path)? != *before;
     let same = !has_other_metadata && facts.is_but_renamed(&old.facts);
-    // Where that can't be told, the very file that was read may be half written.
-    let may_be_open = || is_open_for_writing(&file).unwrap_or(facts.stamp.file == old.facts.stamp.file);
+    let may_be_open = || may_be_open(is_open_for_writing(&file).ok(), &facts, &old.facts);
     if (same && place.holds(&file, &old.bytes)?) || may_be_open() {
         return Ok(Swap::Done);
     }
     let found = FileFound::read(file, facts, &place.path_of(&name))?;
     Ok(Swap::Late(Late { id, base: Some(old.bytes.clone()), found, has_other_metadata, saved: None }))
+}
+
+/// Where it can't be told whether anybody has it open for writing, the very file that was read may be half written;
+/// another one was put in its place by a rename, whole.
+fn may_be_open(open: Option<bool>, displaced: &FileMetadata, read: &FileMetadata) -> bool {
+    open.unwrap_or(displaced.stamp.file == read.stamp.file)
 }
 
 /// Somebody put a folder or a link in the place of the hosts file just then: it gets its name back.
@@ -228,4 +235,30 @@ fn put_back(place: &Place, id: u64) -> Result<(), FileError> {
 
 fn forget(records: &Path, id: u64, path: &Path) -> Result<(), FileError> {
     displaced::forget(records, id).map_err(FileError::io("forget the old content of", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn where_nobody_can_tell_who_writes_only_another_file_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let facts = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            FileMetadata::read(&File::open(&path).unwrap(), &path).unwrap()
+        };
+        let (read, renamed_over) = (facts("read"), facts("renamed over"));
+        for (open, displaced, expected) in [
+            (Some(true), &renamed_over, true),
+            (Some(false), &read, false),
+            (None, &read, true),
+            (None, &renamed_over, false),
+        ] {
+            assert_eq!(may_be_open(open, displaced, &read), expected, "{open:?}");
+        }
+    }
 }

@@ -68,7 +68,7 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
 
 /// The hosts file, and where what belongs to it is.
 pub(crate) fn target<'p>(policy: &'p HostsPolicy, lock: &'p Path) -> Target<'p> {
-    Target { path: &policy.path, lock, conflicts: &policy.state_dir }
+    Target { path: &policy.path, lock, conflicts: &policy.state_dir, in_place: policy.in_place }
 }
 
 fn unclear_in(policy: &HostsPolicy, unclear: &Unclear) -> AssertError {

@@ -4,10 +4,14 @@ use std::collections::VecDeque;
 
 use super::job::{Asserted, SettleReport};
 use crate::model::{Notice, Wall};
-use crate::publish::hosts::file::LateEdit;
+use crate::publish::hosts::file::{Change, LateEdit};
 
 /// So many are told, the latest.
 const MOST: usize = 8;
+
+/// Told again once it is none of the latest any more.
+const IN_PLACE: &str = "the file is written in place, as `hosts.in_place` says: it is a mount point, has more than one \
+                        name, or is always to be";
 
 /// The latest, in the order in which they happened.
 #[derive(Debug, Default)]
@@ -23,6 +27,9 @@ impl Notices {
         if let Some(lines) = asserted.gathered {
             let what = "markers of our block were gone, or stood elsewhere than its lines";
             self.push(format!("{what}; lines of ours that were taken out: {lines}; a new block stands at the end"), at);
+        }
+        if asserted.change == Change::Overwritten && !self.0.iter().any(|notice| notice.what == IN_PLACE) {
+            self.push(IN_PLACE.to_owned(), at);
         }
         self.folded(&asserted.folded, at);
     }
