@@ -13,6 +13,7 @@ pub mod identity;
 pub mod in_force;
 pub mod lock;
 pub mod log_queue;
+pub mod memory;
 pub mod open_writers;
 pub mod peer;
 pub mod privileges;

@@ -13,6 +13,7 @@ use crate::publish::hosts::file::{self, Change, Displaced, FileError, Settled, T
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 use crate::sys::file_stamp::FileStamp;
+use crate::sys::memory;
 
 /// The lock that all writers of ours take: the loop, and `hosts apply`.
 pub(crate) fn lock_path(policy: &HostsPolicy) -> PathBuf {
@@ -24,7 +25,9 @@ pub(crate) fn look(job: &Job) -> Input {
     if job.known.is_some() && job.known == FileStamp::read(&job.policy.path) {
         return Input::FoundTheSame;
     }
-    Input::Asserted(assert(job))
+    let asserted = assert(job);
+    memory::give_back();
+    Input::Asserted(asserted)
 }
 
 fn assert(job: &Job) -> Result<Asserted, AssertError> {
@@ -96,6 +99,7 @@ pub(crate) fn settle(job: &SettleJob) -> SettleReport {
         Err(e) => faults.push(e.to_string()),
     }
     report.fault = faults.into_iter().next();
+    memory::give_back();
     report
 }
 
@@ -133,5 +137,61 @@ pub(crate) fn recover(policy: &HostsPolicy) -> Result<Vec<Displaced>, FileError>
 impl From<FileError> for AssertError {
     fn from(e: FileError) -> Self {
         Self { kind: e.kind(), detail: e.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Answer, AnswerReason, Boottime, Identity, Now, Plan, Wall};
+    use crate::publish::hosts::handover;
+    use crate::publish::hosts::policy::Folders;
+    use crate::publish::hosts::writer::core::{Action, Core, Recalled, ThisHost};
+
+    fn plan(reason: AnswerReason) -> Plan {
+        let answer = Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason };
+        Plan { answers: [("a.x".parse().unwrap(), answer)].into(), ..Plan::default() }
+    }
+
+    /// As a writer does in an hour in which the API is out: reasons come and go, addresses stay.
+    #[test]
+    fn an_hour_that_brings_no_other_address_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |name: &str| dir.path().join(name);
+        let folders = Folders { agent_run_dir: folder("ra"), run_dir: folder("rw"), state_dir: folder("state") };
+        let mut policy = HostsPolicy { publish: true, path: folder("hosts"), ..HostsPolicy::idle(folders) };
+        policy.rules.names = ["a.x".parse().unwrap()].into();
+        policy.rules.allowed_ranges = vec!["10.0.0.0/8".parse().unwrap()];
+        std::fs::write(&policy.path, "127.0.0.1 localhost\n").unwrap();
+        let policy = Arc::new(policy);
+        let now = |second| Now { boottime: Boottime(Duration::from_secs(second)), wall: Wall(second * 1000) };
+        let start = now(1000).boottime;
+        let mut core = Core::new(Arc::clone(&policy), ThisHost::default(), Recalled::Nothing, start);
+        let (mut stamp, mut looks) = (None, 0);
+        for second in 1000..4700 {
+            let reasons = [AnswerReason::Healthy, AnswerReason::Stale, AnswerReason::AllDownKept];
+            let reason = reasons[usize::try_from(second / 30 % 3).unwrap()];
+            let handover = handover::make(&plan(reason), "", &Identity::default());
+            let input = if second % 30 == 0 { Input::Handover(Ok(Some(handover))) } else { Input::Tick };
+            let mut actions = VecDeque::from(core.step(input, now(second)));
+            while let Some(action) = actions.pop_front() {
+                let input = match action {
+                    Action::Assert(job) => look(&job),
+                    Action::Settle(job) => Input::Settled(settle(&job)),
+                    Action::Save(_) | Action::Tell(_) | Action::Turned(_) => continue,
+                };
+                looks += 1;
+                actions.extend(core.step(input, now(second)));
+            }
+            if second == 1100 {
+                assert!(std::fs::read_to_string(&policy.path).unwrap().contains("\n10.0.0.1 a.x\n"));
+                stamp = FileStamp::read(&policy.path);
+            }
+        }
+        assert!(stamp.is_some() && looks > 600);
+        assert_eq!(FileStamp::read(&policy.path), stamp);
     }
 }
