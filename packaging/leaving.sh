@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # What becomes of the block in a hosts file when the package leaves. packaging/build puts this into the maintainer
 # scripts that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU
-# sed, grep, diffutils and coreutils. Bytes that are not ours stay as they are, as do owner, mode and attributes. What
+# sed, grep, diffutils and coreutils, and perhaps flock of util-linux. Bytes that are not ours stay as they are, as do owner, mode and attributes. What
 # can't be done is said, and stops nobody.
 
 # The markers, as src/publish/hosts/block.rs knows them.
@@ -26,6 +26,12 @@ quoted() {
 # The hosts file, and where the writer keeps its state, unless the config says otherwise.
 default_hosts=/etc/hosts
 default_state=/var/lib/privatelinkd-hosts
+
+# Whoever of privatelinkd writes a hosts file takes this lock, these scripts included; those of other run folders come
+# beside it (see lock_files).
+locks=/run/privatelinkd-hosts/hosts.lock
+# How long it is waited for, in seconds, each time.
+lock_patience=5
 
 # state_folders CONFIG NOTE: where the writer keeps its state, a line each: the usual place; those that the config in
 # the folder CONFIG and its drop-ins name; and those in the file NOTE. Of the config no more is understood than a line
@@ -52,6 +58,36 @@ hosts_files() {
     sed -n 's/.*"path" *: *"\(\/[^"\\]*\)".*/\1/p' "$1/policy.json" | grep -vxF "$default_hosts" | head -n 1
 }
 
+# lock_files FOLDER: the usual lock, and the one of the run folder that the writer's last policy in its state FOLDER names.
+lock_files() {
+    printf '%s\n' "$locks"
+    run=$(named_folder run_dir "$1")
+    if [ -n "$run" ]; then printf '%s\n' "$run/hosts.lock"; fi
+}
+
+# named_folder KEY FOLDER: what the writer's last policy in its state FOLDER says for KEY, if anything.
+named_folder() {
+    [ -r "$2/policy.json" ] || return 0
+    sed -n 's/.*"'"$1"'" *: *"\(\/[^"\\]*\)".*/\1/p' "$2/policy.json" | head -n 1
+}
+
+# under_locks LOCKS COMMAND…: COMMAND while these locks, a line each, are held. One whose folder is gone, or where there
+# is no flock, is nobody's: the services have been stopped by now, and what is left is a command that somebody runs.
+under_locks() {
+    others=$(printf '%s\n' "$1" | sed 1d) lock=$(printf '%s\n' "$1" | sed -n 1p)
+    shift
+    if [ -z "$lock" ]; then
+        "$@"
+    elif [ ! -w "${lock%/*}" ] || ! command -v flock >/dev/null; then
+        under_locks "$others" "$@"
+    else
+        (
+            flock -w "$lock_patience" 9 || { echo "privatelinkd: another process holds $lock" >&2; exit 1; }
+            under_locks "$others" "$@"
+        ) 9>>"$lock"
+    fi
+}
+
 # each LINES COMMAND…: COMMAND with each line as its last argument. Fails if it does for one.
 each() {
     lines=$1 failed=0
@@ -74,9 +110,16 @@ all_hosts_files() {
 # purge_state FOLDER: takes the block out, and only then the state away, which knows where the hosts file is and has
 # what it was. In a folder that the config named there may be files of others.
 purge_state() {
+    locks=$(lock_files "$1" | LC_ALL=C sort -u)
     if ! each "$(hosts_files "$1")" take_block_out; then
         echo "privatelinkd: $1 stays" >&2
         return 1
+    fi
+    # What root ordered, where the config put that elsewhere.
+    admin=$(named_folder admin_dir "$1")
+    if [ -n "$admin" ] && [ -d "$admin" ]; then
+        rm -f "$admin/hosts.removed"
+        rmdir --ignore-fail-on-non-empty "$admin" || true
     fi
     if [ "$1" = "$default_state" ]; then
         rm -rf "$1"
@@ -208,7 +251,7 @@ change_block() {
     fi
     if has_block "$file"; then
         tries=0
-        until replace_hosts_file "$file" "$@"; do
+        until under_locks "$locks" replace_hosts_file "$file" "$@"; do
             # Somebody else may have written to it meanwhile.
             tries=$((tries + 1))
             if [ "$tries" -ge 3 ]; then
@@ -217,7 +260,33 @@ change_block() {
             fi
         done
     fi
-    return 0
+    clear_displaced "$file"
+}
+
+# clear_displaced FILE: deletes what updates left beside it: new files that never got into place, and files that were
+# displaced and hold nothing that FILE lacks. Any other may hold somebody's edit: it stays, and is told.
+clear_displaced() {
+    beside=${1%/*}/.${1##*/}.privatelinkd
+    for left in "$beside"-*.tmp; do
+        if [ -f "$left" ] && [ ! -L "$left" ]; then rm -f "$left"; fi
+    done
+    for left in "$beside".[0-9]*; do
+        if [ ! -f "$left" ] || [ -L "$left" ]; then continue; fi
+        if [ "$(stat -c %i "$left")" = "${left##*.}" ] || same_but_for_block "$left" "$1"; then
+            rm -f "$left"
+        else
+            echo "privatelinkd: $left stays: $1 as it was before an update, perhaps with an edit that came too late" >&2
+        fi
+    done
+}
+
+# same_but_for_block FILE OTHER
+same_but_for_block() {
+    theirs=$(mktemp) || return 1
+    same=1
+    if without_block "$1" >"$theirs" && without_block "$2" | cmp -s - "$theirs"; then same=0; fi
+    rm -f "$theirs"
+    return "$same"
 }
 
 # take_block_out FILE

@@ -23,6 +23,7 @@ fn run(function: &str, file: &Path) -> Output {
         env!("CARGO_MANIFEST_DIR"),
         "/packaging/leaving.sh; default_hosts=/nonexistent/hosts; \
          leave_all() { each \"$(all_hosts_files \"$1\")\" leave_block; }; \
+         under() { locks=$1 lock_patience=0; shift; \"$@\"; }; \
          take_all_out() { each \"$(all_hosts_files \"$1\")\" take_block_out; }; \"$@\""
     );
     let mut command = Command::new("sh");
@@ -273,17 +274,69 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
 
     std::fs::create_dir(&state).unwrap();
     std::fs::write(folder.hosts(), block::splice(b"a\n", &db(), None).unwrap().file).unwrap();
-    let policy = format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, folder.hosts().display());
+    let orders = folder.0.path().join("orders");
+    let policy =
+        format!(r#"{{"policy":{{"path":"{}","x":1,"admin_dir":"{}"}}}}"#, folder.hosts().display(), orders.display());
     std::fs::write(state.join("policy.json"), &policy).unwrap();
     std::fs::write(state.join("theirs"), "").unwrap();
     std::fs::write(state.join("hosts.orig"), "a\n").unwrap();
+    std::fs::create_dir(&orders).unwrap();
+    std::fs::write(orders.join("hosts.removed"), "").unwrap();
     succeeds("purge_state", &state);
+    assert!(!orders.exists());
     assert_eq!(folder.read(), b"a\n");
     let left = |dir: &Path| std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
     assert_eq!(left(&state), ["theirs"]);
     std::fs::remove_file(state.join("theirs")).unwrap();
     succeeds("purge_state", &state);
     assert!(!state.exists());
+}
+
+/// What a killed writer left: new files that never got into place, and displaced ones, one of them with a late edit.
+#[test]
+fn what_updates_left_beside_it_goes_unless_it_may_hold_an_edit() {
+    let folder = Folder::with(&block::splice(b"a", &db(), None).unwrap().file);
+    let beside = |name: &str| folder.0.path().join(format!(".hosts.privatelinkd{name}"));
+    std::fs::write(beside("-0123456789abcdef.tmp"), "new").unwrap();
+    std::fs::write(beside("new"), "new").unwrap();
+    let inode = std::fs::metadata(beside("new")).unwrap().ino();
+    std::fs::rename(beside("new"), beside(&format!(".{inode}"))).unwrap();
+    std::fs::write(beside(".1"), "a").unwrap();
+    std::fs::write(beside(".2"), block::splice(b"a", &db(), None).unwrap().file).unwrap();
+    std::fs::write(beside(".3"), "a\nlate\n").unwrap();
+    std::fs::create_dir(beside(".4")).unwrap();
+    for function in ["leave_block", "take_block_out"] {
+        let (_, said) = succeeds(function, &folder.hosts());
+        assert!(said.contains(".hosts.privatelinkd.3 stays") && said.lines().count() == 1, "{function}: {said}");
+    }
+    let mut left: Vec<_> = std::fs::read_dir(folder.0.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".hosts.privatelinkd.3", ".hosts.privatelinkd.4", "hosts"]);
+    assert_eq!(folder.read(), b"a");
+}
+
+/// As the hosts writer and the commands do.
+#[test]
+fn the_lock_of_all_writers_is_taken() {
+    let ours = block::splice(b"a\n", &db(), None).unwrap().file.into_owned();
+    let folder = Folder::with(&ours);
+    let lock = folder.0.path().join("hosts.lock");
+    let held = std::fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let function = format!("under {} take_block_out", lock.display());
+    let output = run(&function, &folder.hosts());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("another process holds"), "{said}");
+    assert_eq!(folder.read(), ours);
+    drop(held);
+    succeeds(&function, &folder.hosts());
+    assert_eq!(folder.read(), b"a\n");
+    // The run folder that the last policy names has one, too.
+    let state = folder.0.path();
+    let policy = r#"{"policy":{"agent_run_dir":"/no","run_dir":"/my run","x":1,"admin_dir":"/orders"}}"#;
+    std::fs::write(state.join("policy.json"), policy).unwrap();
+    let files = succeeds("lock_files", state).0;
+    assert_eq!(files, "/run/privatelinkd-hosts/hosts.lock\n/my run/hosts.lock\n");
 }
 
 #[test]
