@@ -44,6 +44,9 @@
 //! | `privatelinkd/alive` | agent | that it lives: touched every 10 s |
 //! | `privatelinkd-hosts/receipt.json` | hosts writer | what became of the plan, by name; touched every 5 s |
 //!
+//! Root orders by files in `/var/lib/privatelinkd-admin`, which count only if nobody else could have left them:
+//! `hosts.removed` keeps the block out of the hosts file ([`publish::hosts::removed`]).
+//!
 //! The writer admits a name if its own configuration has it, and an address if it lies in `hosts.allowed_ranges`
 //! ([`publish::hosts::policy`]). What it refuses keeps its last admitted answer. Each side keeps a last known good of
 //! its own on disk: the agent its inventory and plan, the writer its block.

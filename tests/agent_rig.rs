@@ -68,6 +68,7 @@ impl Rig {
         let dir = self.dir.path().display();
         format!(
             "[cloud]\nmetadata_endpoint = \"http://127.0.0.1:9\"\n[host]\nzone = \"{}\"\ninstance_id = \"i-test\"\nstate_dir = \"{dir}/state\"\nrun_dir = \"{dir}/run\"\n\
+             admin_dir = \"{dir}/admin\"\n\
              [hosts]\npath = \"{dir}/etc/hosts\"\nallowed_ranges = [\"127.0.0.0/8\"]\nreassert_interval = \"1s\"\n\
              removal_grace = \"10m\"\nrun_dir = \"{dir}/run-hosts\"\nstate_dir = \"{dir}/state-hosts\"\n\
              [metrics]\nlisten = \"{}\"\n[log]\nlevel = \"info\"\n",

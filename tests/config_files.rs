@@ -212,7 +212,8 @@ fn the_sample_switched_on_holds_and_has_the_defaults() {
         (steering, &hosts, &dns, &metrics, log),
         (empty.steering, &empty.hosts, &empty.dns, &empty.metrics, empty.log)
     );
-    assert_eq!((&host.state_dir, &host.run_dir), (&empty.host.state_dir, &empty.host.run_dir));
+    let folders = [&empty.host.state_dir, &empty.host.run_dir, &empty.host.admin_dir];
+    assert_eq!([&host.state_dir, &host.run_dir, &host.admin_dir], folders);
     // The probe's defaults, against an endpoint that sets nothing but what it must.
     let bare = format!("{ENDPOINT}probe = {{ kind = \"https\" }}");
     let bare = from_texts(&[("config.toml", &bare)], &environment()).unwrap().config;

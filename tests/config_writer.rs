@@ -463,6 +463,7 @@ fn the_folders_are_found_however_wrong_the_rest_is() {
         run_dir: default("host.run_dir"),
         hosts_run_dir: default("hosts.run_dir"),
         hosts_state_dir: default("hosts.state_dir"),
+        admin_dir: default("host.admin_dir"),
     };
     let found = |text: &str| {
         let dir = folder(&[("config.toml", text), ("conf.d/1.toml", "[host]\nrun_dir = \"/later\"\n")]);
@@ -474,13 +475,13 @@ fn the_folders_are_found_however_wrong_the_rest_is() {
     {
         assert_eq!(found(text), later(), "{text}");
     }
-    let text =
-        "[host]\nstate_dir = \"/1\"\nrun_dir = \"/2\"\nzone = 7\n[hosts]\nrun_dir = \"/3\"\nstate_dir = \"/4\"\n[x\n";
+    let text = "[host]\nstate_dir = \"/1\"\nrun_dir = \"/2\"\nadmin_dir = \"/5\"\nzone = 7\n[hosts]\nrun_dir = \"/3\"\nstate_dir = \"/4\"\n[x\n";
     let all = Folders {
         state_dir: "/1".into(),
         run_dir: "/later".into(),
         hosts_run_dir: "/3".into(),
         hosts_state_dir: "/4".into(),
+        admin_dir: "/5".into(),
     };
     assert_eq!(found(text), all);
     assert_eq!(folders(Path::new("/nonexistent/config.toml")), defaults());
@@ -495,8 +496,8 @@ fn folders_are_absolute_whatever_is_written() {
     let line = (select(keys::KEYS), value).prop_map(|(key, value)| format!("{} = {value}\n", key.path));
     run(20, &proptest::collection::vec(line, 0..6), |lines| {
         fs::write(&path, lines.concat()).unwrap();
-        let Folders { state_dir, run_dir, hosts_run_dir, hosts_state_dir } = folders(&path);
-        for folder in [state_dir, run_dir, hosts_run_dir, hosts_state_dir] {
+        let Folders { state_dir, run_dir, hosts_run_dir, hosts_state_dir, admin_dir } = folders(&path);
+        for folder in [state_dir, run_dir, hosts_run_dir, hosts_state_dir, admin_dir] {
             assert!(folder.is_absolute() && !folder.ends_with(".."), "{}", folder.display());
         }
     });

@@ -38,14 +38,14 @@ impl Configured {
     fn good(&self, names: &str) -> String {
         let dir = self.host.dir.path().display();
         format!(
-            "[host]\nrun_dir = \"{dir}/run\"\n[hosts]\npath = \"{dir}/etc/hosts\"\nrun_dir = \"{dir}/run-hosts\"\n\
+            "[host]\nrun_dir = \"{dir}/run\"\nadmin_dir = \"{dir}/admin\"\n[hosts]\npath = \"{dir}/etc/hosts\"\nrun_dir = \"{dir}/run-hosts\"\n\
              state_dir = \"{dir}/state\"\n[[endpoint]]\nname = \"a\"\naddresses = {{ z = \"10.0.0.1\" }}\n\
              private_dns = [{names}]\nprobe = {{ kind = \"tcp\", port = 5432 }}\n"
         )
     }
     fn folders(&self) -> Folders {
-        let HostsPolicy { agent_run_dir, run_dir, state_dir, .. } = self.host.policy();
-        Folders { agent_run_dir, run_dir, state_dir }
+        let HostsPolicy { agent_run_dir, run_dir, state_dir, admin_dir, .. } = self.host.policy();
+        Folders { agent_run_dir, run_dir, state_dir, admin_dir }
     }
     async fn policies(&self) -> FromConfig {
         FromConfig::new(self.path(), Environment::current(), self.folders(), Arc::new(|_| Ok(()))).await

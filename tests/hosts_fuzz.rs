@@ -126,6 +126,7 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
         in_place: privatelinkd::model::InPlace::Auto,
         run_dir: "/rw".into(),
         state_dir: "/sw".into(),
+        admin_dir: "/ad".into(),
     }
 }
 

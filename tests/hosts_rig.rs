@@ -71,6 +71,7 @@ impl Host {
             in_place: privatelinkd::model::InPlace::Auto,
             run_dir: self.dir.path().join("run-hosts"),
             state_dir: self.dir.path().join("state"),
+            admin_dir: self.dir.path().join("admin"),
         }
     }
     pub(crate) fn hand_over(&self, plan: &Plan) {

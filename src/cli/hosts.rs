@@ -1,11 +1,15 @@
 //! `privatelinkd hosts …`
 
+pub(super) mod failure;
+mod remove;
+
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use self::failure::failed;
 use super::exit::{Exit, Failed};
 use super::output::{self, Output, refuse_config};
 use super::process;
@@ -15,10 +19,10 @@ use crate::daemon::hosts_writer;
 use crate::daemon::sole::{Claim, Role};
 use crate::model::{LogFormat, LogLevel, LogTarget, Verdict};
 use crate::observe::text_table::count;
-use crate::publish::hosts::ReadError;
-use crate::publish::hosts::file::FileError;
-use crate::publish::hosts::inspect::{self, InspectError};
+use crate::publish::hosts::inspect;
 use crate::publish::hosts::policy::HostsPolicy;
+use crate::publish::hosts::removed;
+use crate::publish::hosts::writer::store;
 use crate::sys::clock::Clock;
 
 #[derive(Debug, clap::Subcommand)]
@@ -27,8 +31,11 @@ pub(super) enum Command {
     Show(Output),
     /// Print what would change in the hosts file; exits with 1 if anything would.
     Diff(Output),
-    /// Write the block once, from what the agent handed over last.
+    /// Write the block once, from what the agent handed over last; ends what `remove` began.
     Apply(Output),
+    /// Take the block out of the hosts file and keep it out, also while the services run and over reboots, until
+    /// `apply`.
+    Remove(Output),
     /// Run the hosts writer in the foreground: the privileged half of the agent, a service of its own.
     Run,
 }
@@ -39,6 +46,8 @@ struct Text<'a> {
     path: &'a Path,
     /// `null` if there is nothing to show.
     text: Option<Cow<'a, str>>,
+    /// Since when `hosts remove` keeps the block out, if it does.
+    removed_since: Option<String>,
 }
 
 pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
@@ -46,6 +55,7 @@ pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) ->
         Command::Show(output) => show(&*policy(config)?, *output),
         Command::Diff(output) => diff(&policy(config)?, *output),
         Command::Apply(output) => apply(&*policy(config)?, *output),
+        Command::Remove(output) => remove::main(&last_policy(config)?, *output),
         Command::Run => run(config, level),
     }
 }
@@ -54,6 +64,23 @@ pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) ->
 fn policy(config: &Path) -> Result<Arc<HostsPolicy>, Failed> {
     let loaded = config::load_writer(config, &Environment::current()).map_err(refuse_config)?;
     Ok(Arc::new(HostsPolicy::new(loaded.config)))
+}
+
+/// The same or, if the config can't be used, the one that a writer would go on with: what is to be let go must not
+/// wait for that.
+pub(super) fn last_policy(config: &Path) -> Result<HostsPolicy, Failed> {
+    let complaints = match config::load_writer(config, &Environment::current()) {
+        Ok(loaded) => return Ok(HostsPolicy::new(loaded.config)),
+        Err(complaints) => complaints,
+    };
+    match store::load_policy(&config::folders(config).hosts_state_dir) {
+        Ok(Some(policy)) => {
+            let counted = output::count_of(&complaints);
+            output::note(format_args!("the config can't be used: {counted}; going by the last good policy"));
+            Ok(policy)
+        }
+        Ok(None) | Err(_) => Err(refuse_config(complaints)),
+    }
 }
 
 /// A config that can't be used is no reason not to start: the writer has a policy of its own, or waits for one.
@@ -77,11 +104,14 @@ fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
     let exit = if block.is_some() { Exit::Fine } else { Exit::No };
     match block {
         _ if output.json => {
-            output::json(&Text { path: &policy.path, text: block.as_deref().map(String::from_utf8_lossy) })?;
+            let (text, removed_since) = (block.as_deref().map(String::from_utf8_lossy), remove::since(policy));
+            output::json(&Text { path: &policy.path, text, removed_since })?;
+            return Ok(exit);
         }
         Some(block) => output::answer(&String::from_utf8_lossy(&block))?,
         None => output::note(format_args!("no block in {}", policy.path.display())),
     }
+    removed::in_words(&policy.admin_dir).iter().for_each(output::note);
     Ok(exit)
 }
 
@@ -89,16 +119,20 @@ fn diff(policy: &Arc<HostsPolicy>, output: Output) -> Result<Exit, Failed> {
     let diff = inspect::diff(policy, Clock::System).map_err(failed)?;
     let exit = if diff.is_empty() { Exit::Fine } else { Exit::No };
     let text = (!diff.is_empty()).then_some(Cow::from(&diff));
-    output.print(&Text { path: &policy.path, text }, || diff.clone())?;
+    output.print(&Text { path: &policy.path, text, removed_since: remove::since(policy) }, || diff.clone())?;
     if diff.is_empty() && !output.json {
         let names = inspect::handed_over(&policy.agent_run_dir, Some(policy)).len();
         let of = if names == 0 { "no name is handed over".to_owned() } else { count(names, "name") };
         output::note(format_args!("{}: nothing would change ({of})", policy.path.display()));
     }
+    if !output.json {
+        removed::in_words(&policy.admin_dir).iter().for_each(output::note);
+    }
     Ok(exit)
 }
 
 fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
+    remove::take_back(policy)?;
     let receipt = inspect::apply_once(policy, Clock::System).map_err(failed)?;
     if output.json {
         output::json(&receipt)?;
@@ -116,25 +150,4 @@ fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
         }
     }
     Ok(if receipt.error.is_some() { Exit::No } else { Exit::Fine })
-}
-
-fn failed(error: InspectError) -> Failed {
-    let denied = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
-        .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .any(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
-    let exit = match &error {
-        _ if denied => Exit::Permission,
-        InspectError::Nothing { .. } => Exit::Unavailable,
-        InspectError::File(FileError::Io { .. }) | InspectError::Io { .. } => Exit::Internal,
-        InspectError::File(_)
-        | InspectError::Handover(_)
-        | InspectError::Foreign { .. }
-        | InspectError::Markers { .. } => Exit::No,
-    };
-    match error {
-        InspectError::Handover(ReadError::Unfit(what)) => {
-            Failed::new(exit, anyhow::anyhow!("{what}; the agent writes it anew when it starts"))
-        }
-        error => Failed::new(exit, error),
-    }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::model::{EventKind, Plan};
 use crate::preview::PlanReport;
 use crate::preview::plan_report::Hosts;
-use crate::publish::hosts::{HostsPolicy, inspect};
+use crate::publish::hosts::{HostsPolicy, inspect, removed};
 use crate::sys::clock::Clock;
 
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,8 @@ fn found_earlier(events: &[EventKind]) -> Vec<String> {
 
 fn hosts(config: &Config, plan: &Plan, clock: Clock) -> Hosts {
     let policy = Arc::new(HostsPolicy::new(config.for_writer()));
-    let hosts = Hosts { path: policy.path.clone(), publish: policy.publish, ..Hosts::default() };
+    let removed = removed::in_words(&policy.admin_dir);
+    let hosts = Hosts { path: policy.path.clone(), publish: policy.publish, removed, ..Hosts::default() };
     if !policy.publish {
         return hosts;
     }

@@ -147,7 +147,8 @@ mod tests {
     fn names_are_the_configs_and_the_clouds_own_and_nobody_elses() {
         let dir = tempfile::tempdir().unwrap();
         let at = || dir.path().to_owned();
-        let mut policy = HostsPolicy::idle(Folders { agent_run_dir: at(), run_dir: at(), state_dir: at() });
+        let mut policy =
+            HostsPolicy::idle(Folders { agent_run_dir: at(), run_dir: at(), state_dir: at(), admin_dir: at() });
         let set = |all: &[&str]| -> BTreeSet<HostName> { all.iter().map(|n| n.parse().unwrap()).collect() };
         policy.rules.names = set(&["a.x", "b.x"]);
         policy.rules.own_domains = [("ep-bp1".parse().unwrap(), OwnDomains::default())].into();

@@ -45,7 +45,7 @@ pub(super) fn main(args: &Args, path: &Path, level: Option<LogLevel>) -> Result<
 
 /// Makes the folders this process's alone.
 fn claimed(claim: &mut Claim, folders: &Folders, all_in_one: bool) -> Result<(), Failed> {
-    let Folders { state_dir, run_dir, hosts_run_dir, hosts_state_dir } = folders;
+    let Folders { state_dir, run_dir, hosts_run_dir, hosts_state_dir, admin_dir: _ } = folders;
     let agent = claim.add(Role::Agent, run_dir, state_dir);
     let both = match all_in_one {
         true => agent.and_then(|()| claim.add(Role::Writer, hosts_run_dir, hosts_state_dir)),
@@ -60,6 +60,7 @@ fn folders(config: &Config) -> Folders {
         run_dir: config.host.run_dir.clone(),
         hosts_run_dir: config.hosts.run_dir.clone(),
         hosts_state_dir: config.hosts.state_dir.clone(),
+        admin_dir: config.host.admin_dir.clone(),
     }
 }
 

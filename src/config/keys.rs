@@ -9,7 +9,10 @@ mod synonyms;
 
 pub use owners::{Owner, probe_kinds, providers};
 
+use std::path::PathBuf;
+
 use self::synonyms::Meant;
+use super::raw::parse_value;
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,7 @@ pub const KEYS: &[Key] = &[
     bare("host.instance_id", "an instance id", "The ECS instance this host is."),
     both(key("host.state_dir", PATH, r#""/var/lib/privatelinkd""#, "What must survive a restart.")),
     both(key("host.run_dir", PATH, r#""/run/privatelinkd""#, "The hand-over and the status socket.")),
+    both(key("host.admin_dir", PATH, r#""/var/lib/privatelinkd-admin""#, "What root orders by a file.")),
     key("host.fleet_size", "a count, 1 to 1000000", "1", "How many hosts have this config: all share the API's quota."),
     bare("cloud.api_endpoint", HTTPS_ORIGIN, "The API; by default the region's, inside the VPC first."),
     key("cloud.metadata_endpoint", "a URL without a path", r#""http://100.100.100.200""#, "The instance metadata."),
@@ -225,7 +229,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
-const LATER: &[&str] = &["host.admin_dir", "privatezone", "hosts.adopt", "metrics.histograms"];
+const LATER: &[&str] = &["privatezone", "hosts.adopt", "metrics.histograms"];
 
 /// Where one of [`providers`] is chosen.
 const CREDENTIALS: &str = "cloud.credentials";
@@ -257,6 +261,12 @@ pub(crate) fn names_a_secret_file(path: &str) -> bool {
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.path == path)
+}
+
+/// The path that is the default of a key; empty if that has none.
+pub(crate) fn default_path(path: &str) -> PathBuf {
+    let default = || find(path)?.default.and_then(parse_value)?.text().map(PathBuf::from);
+    default().unwrap_or_default()
 }
 
 /// True if `path` is a table that holds keys.

@@ -149,7 +149,7 @@ fn join(mut of_files: Vec<Complaint>, others: Complaints) -> Complaints {
     Complaints { complaints: of_files, omitted }
 }
 
-/// The four folders, however wrong the rest of the configuration is: what an agent that runs on an older one left
+/// The five folders, however wrong the rest of the configuration is: what an agent that runs on an older one left
 /// there can be found. Blocks; opens no secret.
 #[must_use]
 pub fn folders(path: &Path) -> Folders {

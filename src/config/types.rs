@@ -51,6 +51,8 @@ pub struct HostConfig {
     pub state_dir: PathBuf,
     /// Where the hand-over and the status socket are.
     pub run_dir: PathBuf,
+    /// Where root leaves orders as files.
+    pub admin_dir: PathBuf,
     /// How many hosts have this config; never 0.
     pub fleet_size: u32,
 }
@@ -188,6 +190,8 @@ pub struct WriterConfig {
     pub hosts: HostsConfig,
     /// `[host].run_dir`: where the hand-over is.
     pub agent_run_dir: PathBuf,
+    /// `[host].admin_dir`: where root's orders are.
+    pub admin_dir: PathBuf,
     /// Every name of an enabled endpoint and of its zones.
     pub names: BTreeSet<HostName>,
     /// Of the enabled endpoints with an `id` and `publish_domain`: their own domain and their zones' domains may be
@@ -200,7 +204,7 @@ pub struct WriterConfig {
     pub log: LogConfig,
 }
 
-/// The four folders of a configuration.
+/// The five folders of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folders {
     /// `[host].state_dir`
@@ -211,6 +215,8 @@ pub struct Folders {
     pub hosts_run_dir: PathBuf,
     /// `[hosts].state_dir`
     pub hosts_state_dir: PathBuf,
+    /// `[host].admin_dir`
+    pub admin_dir: PathBuf,
 }
 
 impl EndpointConfig {
@@ -269,6 +275,7 @@ impl Config {
         WriterConfig {
             hosts: self.hosts.clone(),
             agent_run_dir: self.host.run_dir.clone(),
+            admin_dir: self.host.admin_dir.clone(),
             names: enabled().flat_map(|e| &e.names).chain(of_zones).cloned().collect(),
             own_domains: enabled().filter_map(|e| e.own_domains(&self.host)).collect(),
             dns: Some(self.dns.clone()),

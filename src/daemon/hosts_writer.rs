@@ -88,8 +88,12 @@ pub async fn run(options: Options, orders: Orders) -> Result<(), Fault> {
 async fn follow(path: PathBuf, environment: Environment, claim: ClaimFolders) -> FromConfig {
     let at = path.clone();
     let found = blocking(move || config::folders(&at)).await;
-    let folders =
-        Folders { agent_run_dir: found.run_dir, run_dir: found.hosts_run_dir, state_dir: found.hosts_state_dir };
+    let folders = Folders {
+        agent_run_dir: found.run_dir,
+        run_dir: found.hosts_run_dir,
+        state_dir: found.hosts_state_dir,
+        admin_dir: found.admin_dir,
+    };
     FromConfig::new(path, environment, folders, claim).await
 }
 
@@ -202,6 +206,7 @@ mod tests {
             failed_writes: 0,
             conflicts: 0,
             in_conflict: false,
+            removed: None,
             left_out: BTreeMap::new(),
             shadowing: BTreeMap::new(),
             capped: CapCounts::default(),

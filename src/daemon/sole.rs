@@ -106,6 +106,13 @@ impl Claim {
     }
 }
 
+/// The process that has claimed the folders of this role, if one has. Blocks.
+#[must_use]
+pub fn runs(role: Role, run_dir: &Path, state_dir: &Path) -> Option<Another> {
+    let mut locks = [run_dir, state_dir].into_iter().map(|folder| folder.join(role.lock()));
+    locks.find_map(|lock| Some(Another { role, pid: file_lock::holder(&lock)?, lock }))
+}
+
 /// Whose folder it is that may not be written: who runs a service by hand as root may have made it.
 fn whose(folder: &Path, error: &io::Error) -> String {
     let facts = std::fs::metadata(folder).ok().filter(|_| error.kind() == io::ErrorKind::PermissionDenied);
@@ -148,7 +155,9 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&run, &link).unwrap();
         first.add(Role::Agent, &link, &state).unwrap();
+        assert!(runs(Role::Writer, &run, &state).is_none());
         first.add(Role::Writer, &run, &state).unwrap();
+        assert!(runs(Role::Writer, &run, &state).is_some_and(|there| there.pid == Some(std::process::id())));
         let ours = std::process::id();
         let said = Claim::default().add(Role::Agent, &run, &dir.path().join("other")).unwrap_err().to_string();
         assert_eq!(said, format!("another agent runs, pid {ours}: it holds {}", run.join("agent.lock").display()));

@@ -104,6 +104,9 @@ pub struct Receipt {
     pub conflicts: u64,
     /// True while another program keeps removing our block and we write at the lower rate (B11).
     pub in_conflict: bool,
+    /// Since when root keeps the block out of the file (`hosts remove`), if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Wall>,
     /// Of names that are in force: what was left out of their answers, a sentence each; of some of them, if many.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<HostName, String>,
@@ -128,6 +131,12 @@ pub struct Notice {
     pub what: String,
 }
 
+/// What is to be known of a hosts file that root keeps our block out of, and since when.
+#[must_use]
+pub fn taken_out(since: Wall) -> String {
+    format!("taken out by `hosts remove` since {since}, `hosts apply` puts it back")
+}
+
 impl Receipt {
     /// What became of a name of the plan with this digest: [`Verdict::Pending`] while the receipt speaks of another
     /// plan, or does not speak of the name.
@@ -145,6 +154,8 @@ worded! {
         Published = "published",
         /// Not yet.
         Pending = "pending",
+        /// Not in force, because root keeps it out (`hosts remove`). Every name has this verdict meanwhile.
+        Removed = "removed",
         /// In force, but another line for the same name stands before ours or beside it.
         Shadowed = "shadowed",
         /// In force, but not every user of this host may read the file. Every name in force has this verdict then,

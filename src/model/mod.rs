@@ -42,7 +42,7 @@ pub use event::{Event, EventClass, EventKind, EventMaker, Outage, Severity};
 pub use failure::{Failure, FailureReason, Overload};
 pub use handover::{
     CutShort, HANDOVER_FORMAT, Handover, Notice, PublishErrorKind, PublisherState, Receipt, Receipts, Verdict,
-    Withdrawn,
+    Withdrawn, taken_out,
 };
 pub use health::{
     CheckHealth, CheckShown, CheckState, CheckStats, DURATION_BUCKETS, HealthView, LastResult, Load, OVERLOAD_RAMP,

@@ -26,6 +26,8 @@ pub struct Hosts {
     pub diff: Option<String>,
     /// Why there is no diff; `None` if there is one.
     pub error: Option<String>,
+    /// That `hosts remove` keeps our block out of it; `null` if it does not.
+    pub removed: Option<String>,
     /// Names whose answer the hosts writer would refuse, and why.
     pub refused: BTreeMap<HostName, String>,
 }
@@ -268,11 +270,14 @@ fn rows_of_names(names: &BTreeMap<HostName, NamePlanned>, unresolved: &BTreeSet<
 
 impl Hosts {
     fn show(&self, page: &mut Page) {
-        let Self { path, publish, diff, error, refused } = self;
+        let Self { path, publish, diff, error, removed, refused } = self;
         for (name, why) in refused {
             page.trouble("", &format!("the hosts writer would refuse {name}: {why}"));
         }
         let path = path.display();
+        if let Some(removed) = removed {
+            page.trouble("", &format!("{path}: {removed}"));
+        }
         let said = match (diff, error) {
             _ if !publish => format!("{path}: not published to ([hosts] publish is false)"),
             (_, Some(error)) => return page.trouble("", &format!("what would change can't be told: {error}")),

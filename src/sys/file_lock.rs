@@ -15,6 +15,8 @@ use super::clock::Clock;
 
 /// Between two tries.
 const TRY: Duration = Duration::from_millis(10);
+/// Of one who wants to keep it: who looks whether it is held has it for an instant.
+const TRIES: usize = 3;
 
 /// A held lock (flock(2)). Dropping it gives it back.
 #[derive(Debug)]
@@ -65,14 +67,29 @@ pub enum HoldError {
 /// See [`HoldError`].
 pub fn hold(path: &Path) -> Result<FileLock, HoldError> {
     let mut file = open(path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(HoldError::Held { pid: written(&file) }),
-        Err(e) => return Err(io::Error::from(e).into()),
+    for left in (0..TRIES).rev() {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            // Perhaps somebody only looks whether it is held.
+            Err(Errno::WOULDBLOCK) if left > 0 => thread::sleep(TRY),
+            Err(Errno::WOULDBLOCK) => return Err(HoldError::Held { pid: written(&file) }),
+            Err(e) => return Err(io::Error::from(e).into()),
+        }
     }
     // For people alone.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(FileLock(file))
+}
+
+/// Whether another process holds the lock now: then its id, if it could write that down. `None` if nobody does, or that
+/// can't be told. Makes no file. Blocks.
+#[must_use]
+pub fn holder(path: &Path) -> Option<Option<u32>> {
+    let file = super::regular_file::open(path).ok()?.0;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Some(written(&file)),
+        _ => None,
+    }
 }
 
 /// Opens the file of a lock, or makes it, for its folder's owner.
@@ -128,7 +145,9 @@ mod tests {
         let held = hold(&path).unwrap();
         let ours = std::process::id();
         assert!(matches!(hold(&path), Err(HoldError::Held { pid: Some(pid) }) if pid == ours));
+        assert_eq!(holder(&path), Some(Some(ours)));
         drop(held);
+        assert_eq!((holder(&path), holder(&dir.path().join("none"))), (None, None));
         assert!(path.exists());
         hold(&path).unwrap();
     }

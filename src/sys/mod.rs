@@ -27,3 +27,4 @@ pub mod subprocess;
 pub mod tcp_info;
 pub mod tell_once;
 pub mod terminal;
+pub mod trusted_file;

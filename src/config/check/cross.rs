@@ -230,6 +230,7 @@ pub(super) fn paths(host: &HostDraft, hosts: &HostsDraft, context: &CheckContext
     let folders = [
         ("host.state_dir", &host.state_dir),
         ("host.run_dir", &host.run_dir),
+        ("host.admin_dir", &host.admin_dir),
         ("hosts.run_dir", &hosts.run_dir),
         ("hosts.state_dir", &hosts.state_dir),
     ];

@@ -18,6 +18,7 @@ pub(super) struct HostDraft {
     pub(super) zone: Option<Located<ZoneId>>,
     pub(super) state_dir: Located<PathBuf>,
     pub(super) run_dir: Located<PathBuf>,
+    pub(super) admin_dir: Located<PathBuf>,
 }
 
 /// `[host]`
@@ -28,9 +29,10 @@ pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
     let instance_id = section.value("instance_id", |n| cloud_id(n, "i-", "an instance id that begins with \"i-\""));
     let state_dir = section.read("state_dir", read::path);
     let run_dir = section.read("run_dir", read::path);
+    let admin_dir = section.read("admin_dir", read::path);
     let fleet_size = section.value("fleet_size", |n| read::integer(n, 1..=1_000_000));
     section.finish();
-    let (state_dir, run_dir) = (state_dir?, run_dir?);
+    let (state_dir, run_dir, admin_dir) = (state_dir?, run_dir?, admin_dir?);
     let config = HostConfig {
         zone: zone.as_ref().map(|zone| zone.value.clone()),
         region,
@@ -38,10 +40,11 @@ pub(super) fn host(mut section: Section<'_>) -> Option<HostDraft> {
         instance_id,
         state_dir: state_dir.value.clone(),
         run_dir: run_dir.value.clone(),
+        admin_dir: admin_dir.value.clone(),
         // A wrong one is complained of, and is nothing to the hosts writer.
         fleet_size: fleet_size.unwrap_or(1),
     };
-    Some(HostDraft { config, zone, state_dir, run_dir })
+    Some(HostDraft { config, zone, state_dir, run_dir, admin_dir })
 }
 
 fn cloud_id(node: &Node, prefix: &str, what: &str) -> Read<String> {

@@ -42,7 +42,7 @@ use super::effective::Effective;
 use super::facts::Environment;
 use super::findings::Findings;
 use super::holds::HEADERS;
-use super::raw::{Node, Table, Value, parse_value};
+use super::raw::{Node, Table, Value};
 use super::source_text::SourceText;
 use super::{CloudConfig, Config, DnsConfig, Folders, LogConfig, MetricsConfig, WriterConfig, keys};
 use crate::model::Steering;
@@ -162,24 +162,25 @@ fn writer_config(drafts: Drafts, context: &CheckContext<'_>) -> Option<WriterCon
         hosts: hosts?.config,
         own_domains: enabled().filter_map(|e| e.own_domains(&host)).collect(),
         agent_run_dir: host.run_dir,
+        admin_dir: host.admin_dir,
         names: enabled().flat_map(|e| &e.names).chain(of_zones).map(|n| n.value.clone()).collect(),
         dns,
         log: log?,
     })
 }
 
-/// The four folders, each as it is written if that can be one, whatever is wrong with the rest of the tree.
+/// The five folders, each as it is written if that can be one, whatever is wrong with the rest of the tree.
 pub(crate) fn folders(tree: &Table) -> Folders {
     let folder = |table: &str, name: &str| {
         let written = || read::path(&tree.get(table)?.node.table()?.get(name)?.node).ok();
-        let default = || keys::find(&keys::join(table, name))?.default.and_then(parse_value)?.text().map(PathBuf::from);
-        written().or_else(default).unwrap_or_default()
+        written().unwrap_or_else(|| keys::default_path(&keys::join(table, name)))
     };
     Folders {
         state_dir: folder("host", "state_dir"),
         run_dir: folder("host", "run_dir"),
         hosts_run_dir: folder("hosts", "run_dir"),
         hosts_state_dir: folder("hosts", "state_dir"),
+        admin_dir: folder("host", "admin_dir"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::target::latest_failure;
 use super::{credentials, discovery, evidence, former, outage, unresolved};
 use crate::model::shown::{complaint_in_a_line, count};
 use crate::model::{
-    CheckState, HostName, PublishErrorKind, PublisherState, Receipt, Receipts, Slowness, TargetKey, Verdict,
+    CheckState, HostName, PublishErrorKind, PublisherState, Receipt, Receipts, Slowness, TargetKey, Verdict, taken_out,
 };
 use crate::observe::{ConfigState, Snapshot};
 
@@ -73,6 +73,10 @@ fn receipt_problem(snapshot: &Snapshot, publisher: &str) -> Option<String> {
     };
     if let Some(silent) = state.silent(snapshot.now.boottime) {
         return Some(format!("the {publisher} writer has shown no sign of life for {} s", silent.as_secs()));
+    }
+    if let Some(since) = receipt.removed {
+        let error = receipt.error_detail.as_ref().filter(|_| receipt.error.is_some());
+        return Some(taken_out(since) + &error.map(|error| format!("; {error}")).unwrap_or_default());
     }
     if let Some(error) = receipt.error {
         return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
@@ -165,7 +169,11 @@ fn name_problem(name: &HostName, publisher: &str, receipt: &Receipt) -> Option<S
         Verdict::AgentLost => Some(format!("{name}: the writer takes the agent for lost and added the standby")),
         Verdict::Conflict => Some(format!("{name}: somebody keeps removing it")),
         // Counted by the receipt's own problem, or one problem of the whole file.
-        Verdict::Pending | Verdict::UnsupportedMetadata | Verdict::Unreadable | Verdict::Published => None,
+        Verdict::Pending
+        | Verdict::Removed
+        | Verdict::UnsupportedMetadata
+        | Verdict::Unreadable
+        | Verdict::Published => None,
     }
 }
 

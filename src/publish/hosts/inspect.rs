@@ -11,9 +11,10 @@ use super::file::{self, FileError};
 use super::handover;
 use super::life_file::LifeFile;
 use super::policy::HostsPolicy;
+use super::removed;
 use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleReport, ThisHost};
 use super::writer::{self, apply, store};
-use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt};
+use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt, Wall};
 use crate::publish::admission::{LastAdmitted, Refusal};
 use crate::sys::clock::Clock;
 
@@ -75,6 +76,12 @@ pub fn show(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(block::find(&bytes).map(<[u8]>::to_vec))
 }
 
+/// Whether there is anything of ours in the file, whole or not; false where it can't be read.
+#[must_use]
+pub fn has_block(path: &Path) -> bool {
+    block::present(&file::read(path).ok().flatten().unwrap_or_default()) != block::Present::Absent
+}
+
 /// The names that an agent handed over last or, after a boot, those of the block.
 #[must_use]
 pub fn handed_over(agent_run_dir: &Path, policy: Option<&HostsPolicy>) -> BTreeSet<HostName> {
@@ -102,7 +109,8 @@ pub fn last_plan(policy: &HostsPolicy) -> Option<Plan> {
 /// The file or the hand-over can't be read, or there is nothing to publish.
 pub fn diff(policy: &Arc<HostsPolicy>, clock: Clock) -> Result<String, InspectError> {
     let (mut core, inputs) = begin(policy, clock)?;
-    core.step_all(inputs, clock.now());
+    let order = Input::Removal(removed::since(&policy.admin_dir));
+    core.step_all(inputs.into_iter().chain([order]), clock.now());
     compared(policy, &core)
 }
 
@@ -116,7 +124,8 @@ pub fn diff_of(policy: &Arc<HostsPolicy>, plan: &Plan, clock: Clock) -> Result<S
     let handover = handover::make(&handover::fitting(plan, &known), &here.boot_id, &here.identity);
     let (recalled, _) = writer::recall(policy, &here);
     let mut core = Core::new(Arc::clone(policy), here, recalled, clock.now().boottime);
-    core.step(Input::Handover(Ok(Some(handover))), clock.now());
+    let order = Input::Removal(removed::since(&policy.admin_dir));
+    core.step_all([Input::Handover(Ok(Some(handover))), order], clock.now());
     compared(policy, &core)
 }
 
@@ -149,16 +158,38 @@ fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
 /// refused is in the receipt.
 pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, InspectError> {
     let policy = Arc::new(HostsPolicy { publish: true, ..policy.clone() });
+    let (core, inputs) = begin(&policy, clock)?;
+    carry_out(&policy, core, inputs, clock)
+}
+
+/// Takes the block out now, once, under the same lock, as the running writer would while root keeps it out. What is
+/// known of its names stays known. For who runs no writer.
+///
+/// # Errors
+/// A folder of the writer can't be used. What the file refused is in the receipt.
+pub fn take_out_once(policy: &HostsPolicy, since: Wall, clock: Clock) -> Result<Receipt, InspectError> {
+    let (policy, here) = (Arc::new(policy.clone()), ThisHost::of_this_machine());
+    let (recalled, _) = writer::recall(&policy, &here);
+    let core = Core::new(Arc::clone(&policy), here, recalled, clock.now().boottime);
+    carry_out(&policy, core, [Input::Removal(Ok(Some(since)))], clock)
+}
+
+/// Does what the core wants after these inputs, and gives the receipt.
+fn carry_out(
+    policy: &Arc<HostsPolicy>,
+    mut core: Core,
+    inputs: impl IntoIterator<Item = Input>,
+    clock: Clock,
+) -> Result<Receipt, InspectError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| InspectError::Io { path, source }
     };
-    store::prepare(&policy).map_err(io(&policy.state_dir))?;
-    let (mut core, inputs) = begin(&policy, clock)?;
+    store::prepare(policy).map_err(io(&policy.state_dir))?;
     if store::load_block(&policy.state_dir).is_err() {
         store::put_aside(&store::block_path(&policy.state_dir));
     }
-    apply::recover(&policy)?;
+    apply::recover(policy)?;
     let mut actions = VecDeque::from(core.step_all(inputs, clock.now()));
     while let Some(action) = actions.pop_front() {
         match action {
@@ -168,7 +199,7 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
             Action::Tell(_) | Action::Turned(_) | Action::Settle(_) => {}
         }
     }
-    let report = settle_soon(&policy, clock);
+    let report = settle_soon(policy, clock);
     core.step(Input::Settled(report), clock.now());
     Ok(core.receipt(clock.now()))
 }

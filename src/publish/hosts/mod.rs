@@ -20,6 +20,7 @@ pub mod merge;
 pub mod policy;
 pub mod publisher;
 pub mod receipts;
+pub mod removed;
 pub mod shadow;
 mod untrusted_file;
 pub mod writer;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{OwnDomains, WriterConfig};
+use crate::config::{OwnDomains, WriterConfig, keys};
 use crate::model::{EndpointId, Families, HostName, InPlace};
 use crate::publish::admission::AdmissionRules;
 
@@ -34,6 +34,8 @@ pub struct HostsPolicy {
     pub run_dir: PathBuf,
     /// Where the writer keeps its last known good and `hosts.orig`.
     pub state_dir: PathBuf,
+    /// Where root leaves orders.
+    pub admin_dir: PathBuf,
 }
 
 /// A policy as it is on disk.
@@ -54,6 +56,13 @@ struct SavedPolicy {
     agent_run_dir: PathBuf,
     run_dir: PathBuf,
     state_dir: PathBuf,
+    /// Earlier versions had the default alone.
+    #[serde(default = "default_admin_dir")]
+    admin_dir: PathBuf,
+}
+
+fn default_admin_dir() -> PathBuf {
+    keys::default_path("host.admin_dir")
 }
 
 /// Earlier versions had no such key.
@@ -79,6 +88,7 @@ impl From<SavedPolicy> for HostsPolicy {
             agent_run_dir: saved.agent_run_dir,
             run_dir: saved.run_dir,
             state_dir: saved.state_dir,
+            admin_dir: saved.admin_dir,
         }
     }
 }
@@ -101,6 +111,7 @@ impl From<HostsPolicy> for SavedPolicy {
             agent_run_dir: policy.agent_run_dir,
             run_dir: policy.run_dir,
             state_dir: policy.state_dir,
+            admin_dir: policy.admin_dir,
         }
     }
 }
@@ -114,6 +125,8 @@ pub struct Folders {
     pub run_dir: PathBuf,
     /// `[hosts].state_dir`: where the writer keeps its last known good and its last good policy.
     pub state_dir: PathBuf,
+    /// `[host].admin_dir`: where root leaves orders.
+    pub admin_dir: PathBuf,
 }
 
 impl HostsPolicy {
@@ -121,7 +134,7 @@ impl HostsPolicy {
     /// first real policy begins with what its own one says.
     #[must_use]
     pub fn idle(folders: Folders) -> Self {
-        let Folders { agent_run_dir, run_dir, state_dir } = folders;
+        let Folders { agent_run_dir, run_dir, state_dir, admin_dir } = folders;
         Self {
             publish: false,
             rules: AdmissionRules::default(),
@@ -132,13 +145,14 @@ impl HostsPolicy {
             agent_run_dir,
             run_dir,
             state_dir,
+            admin_dir,
         }
     }
 
     /// Takes over what the config says.
     #[must_use]
     pub fn new(config: WriterConfig) -> Self {
-        let WriterConfig { hosts, agent_run_dir, names, own_domains, dns: _, log: _ } = config;
+        let WriterConfig { hosts, agent_run_dir, admin_dir, names, own_domains, dns: _, log: _ } = config;
         Self {
             publish: hosts.publish,
             rules: AdmissionRules {
@@ -155,6 +169,7 @@ impl HostsPolicy {
             agent_run_dir,
             run_dir: hosts.run_dir,
             state_dir: hosts.state_dir,
+            admin_dir,
         }
     }
 

@@ -185,7 +185,7 @@ mod tests {
     /// Of a writer that publishes.
     fn policy(dir: &Path) -> HostsPolicy {
         let at = |name: &str| dir.join(name);
-        let folders = Folders { agent_run_dir: at("a"), run_dir: at("b"), state_dir: at("c") };
+        let folders = Folders { agent_run_dir: at("a"), run_dir: at("b"), state_dir: at("c"), admin_dir: at("d") };
         HostsPolicy { publish: true, path: at("hosts"), ..HostsPolicy::idle(folders) }
     }
 

@@ -103,7 +103,7 @@ pub fn receipt_events(old: Option<&Receipt>, new: &Receipt) -> Vec<EventKind> {
     // Fewer than before: the writer has started anew since.
     let before = old.map(|o| o.writes).filter(|before| *before <= new.writes).unwrap_or(0);
     let mut events = Vec::new();
-    if new.writes > before {
+    if new.writes > before && new.removed.is_none() {
         let in_force = |v: &&Verdict| !matches!(v, Verdict::Pending | Verdict::Refused | Verdict::UnsupportedMetadata);
         events.push(EventKind::Published { publisher, names: new.names.values().filter(in_force).count() });
     }

@@ -4,7 +4,8 @@
 //! event only makes the next look come sooner.
 //!
 //! With `publish = false` the writer is idle: the file stays as it is, block included, nothing is looked at, and every
-//! name is `pending`. What the hand-over says is still judged, so that switching on again publishes at once.
+//! name is `pending`. What the hand-over says is still judged, so that switching on again publishes at once. While root
+//! keeps the block out (`hosts remove`), the file should say nothing of ours, whatever else is so.
 
 mod agent_liveness;
 mod conflict;
@@ -16,6 +17,7 @@ mod notices;
 mod provenance;
 mod rate;
 mod receipt;
+mod removal;
 
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ pub use self::job::{AssertError, Asserted, Job, SettleJob, SettleReport, Settlin
 use self::notices::Notices;
 pub use self::provenance::{LastGood, Origin, OwnRecord, Recalled, ThisHost};
 pub(super) use self::rate::LookRate;
-use crate::model::{Boottime, Handover, Now, Receipt};
+use self::removal::Removal;
+use crate::model::{Boottime, Handover, Now, Receipt, Wall};
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::file::Displaced;
 use crate::publish::hosts::life_file::LifeFile;
@@ -45,6 +48,8 @@ pub enum Input {
     Handover(Result<Option<Handover>, String>),
     /// What is there as the agent's sign of life was looked at. Only such a look makes the agent lost or found (B17).
     AgentLiveness(Option<LifeFile>),
+    /// A look at root's order: since when the block is to be kept out, if it is; or why what is there doesn't count.
+    Removal(Result<Option<Wall>, String>),
     /// The hosts file may have been changed.
     FileTouched,
     /// The job of the last [`Action::Assert`] is done.
@@ -85,6 +90,9 @@ pub struct Core {
     config_trouble: Option<String>,
     here: ThisHost,
     admitted: Desired,
+    removal: Removal,
+    /// What the file should say while the block is kept out.
+    nothing: Block,
     life: AgentLiveness,
     file: FileState,
     displaced: DisplacedFiles,
@@ -108,6 +116,8 @@ impl Core {
             config_trouble: None,
             here,
             admitted: Desired::new(recalled),
+            removal: Removal::default(),
+            nothing: Block::default(),
             life: AgentLiveness::new(now),
             file: FileState::knowing(own),
             displaced: DisplacedFiles::default(),
@@ -164,6 +174,7 @@ impl Core {
                 }
             }
             Input::AgentLiveness(sign) => return self.take_life(sign, now),
+            Input::Removal(seen) => self.take_removal(seen, now.wall),
             Input::FileTouched => self.file.touch(at),
             Input::Asserted(result) => self.take_result(result, now),
             Input::Displaced(there) => self.displaced.take(&there, at),
@@ -191,7 +202,7 @@ impl Core {
     /// What the file should say.
     #[must_use]
     pub fn wanted(&self) -> &Block {
-        &self.admitted.wanted
+        if self.removal.since.is_some() { &self.nothing } else { &self.admitted.wanted }
     }
 
     /// True if this hand-over counts here and has a name that the policy lacks: a newer config might have it.
@@ -225,6 +236,14 @@ impl Core {
         self.judge(now);
     }
 
+    fn take_removal(&mut self, seen: Result<Option<Wall>, String>, now: Wall) {
+        if self.removal.take(seen) {
+            self.notices.ordered(self.removal.since, now);
+            self.file.forgive();
+            self.file.look_soon();
+        }
+    }
+
     /// An idle writer has no agent to lose.
     fn take_life(&mut self, sign: Option<LifeFile>, now: Now) -> Option<Action> {
         self.life.look(sign, now);
@@ -245,7 +264,8 @@ impl Core {
     /// When the file is to be looked at next; `None` if idle or at work.
     fn assert_at(&self) -> Option<Boottime> {
         let active = self.policy.publish && self.admitted.had_names;
-        active.then(|| self.file.look_at(self.wanted(), self.policy.reassert_interval)).flatten()
+        let keeps_out = self.removal.since.is_some() && !self.policy.path.as_os_str().is_empty();
+        (active || keeps_out).then(|| self.file.look_at(self.wanted(), self.policy.reassert_interval)).flatten()
     }
 
     fn take_result(&mut self, result: Result<Asserted, AssertError>, now: Now) {
@@ -259,8 +279,9 @@ impl Core {
     }
 
     fn begin(&mut self) -> Job {
-        let known = self.file.begin(&self.admitted.wanted);
-        Job { wanted: self.wanted().clone(), own: self.file.own.clone(), known, policy: Arc::clone(&self.policy) }
+        let wanted = self.wanted().clone();
+        let known = self.file.begin(&wanted);
+        Job { wanted, own: self.file.own.clone(), known, policy: Arc::clone(&self.policy) }
     }
 
     fn tell_and_save(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -274,7 +295,9 @@ impl Core {
         let (identity, answers) = (&self.here.identity, &last.answers);
         let own = self.file.own.clone().map(|lines| OwnRecord { path: self.policy.path.clone(), lines });
         let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.marks == *marks && saved.own == own;
-        if self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {
+        // Who only takes out what others left has nothing to remember.
+        let worth = self.removal.since.is_none() || !answers.is_empty() || self.saved.is_some();
+        if worth && self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {
             let kept = LastGood { identity: identity.clone(), answers: answers.clone(), marks: marks.clone(), own };
             self.saved = Some(kept.clone());
             actions.push(Action::Save(kept));

@@ -10,13 +10,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Action, AgentTurn, Core, Input, LookRate, Recalled, is_news};
+use super::looks::{OrderWatch, after, look_at_life, read_plan, settle_closed, watch_agent, watch_hosts};
 use super::policy_source::PolicySource;
 use super::{FaultLog, Setup, TICK, apply, recall, store};
 use crate::model::{Boottime, Digest, Handover};
 use crate::publish::file_watcher::FileWatcher;
 use crate::publish::hosts::file::Displaced;
 use crate::publish::hosts::handover;
-use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::blocking::blocking;
 use crate::sys::dir_watch::Changes;
@@ -34,6 +34,7 @@ enum News {
     Policy,
     Agent(Changes),
     Hosts,
+    Order,
     Nothing,
 }
 
@@ -44,6 +45,8 @@ struct Writer<P> {
     agent: FileWatcher,
     /// The hosts file.
     hosts: FileWatcher,
+    /// Root's order to keep the block out.
+    order: OrderWatch,
     core: Core,
     /// The one that the core goes by.
     policy: Arc<HostsPolicy>,
@@ -66,6 +69,7 @@ impl<P: PolicySource> Writer<P> {
         let mut writer = Self {
             agent: watch_agent(&policy).await,
             hosts: watch_hosts(&policy).await,
+            order: OrderWatch::new(&policy),
             core: Core::new(Arc::clone(&policy), setup.here.clone(), Recalled::Nothing, now),
             setup,
             policy,
@@ -80,6 +84,7 @@ impl<P: PolicySource> Writer<P> {
         writer.recall().await;
         let mut known = vec![Input::ConfigTrouble(writer.setup.policies.trouble())];
         known.extend(writer.displaced.take().map(Input::Displaced));
+        known.push(writer.look_at_order().await);
         known.push(look_at_life(&writer.policy).await);
         writer.take_plan(known).await;
         writer
@@ -107,6 +112,7 @@ impl<P: PolicySource> Writer<P> {
             () = after(rereads, self.setup.policies.changed()) => News::Policy,
             changes = after(hears, self.agent.changed()) => News::Agent(changes),
             _ = self.hosts.changed() => News::Hosts,
+            () = self.order.changed() => News::Order,
             () = sleep(pause) => News::Nothing,
         }
     }
@@ -117,8 +123,19 @@ impl<P: PolicySource> Writer<P> {
             News::Policy => self.reread_policy().await,
             News::Agent(changes) => self.hear(changes).await,
             News::Hosts => self.feed(vec![Input::FileTouched]).await,
+            News::Order => {
+                let order = self.look_at_order().await;
+                self.feed(vec![order]).await;
+            }
             News::Nothing => {}
         }
+    }
+
+    async fn look_at_order(&mut self) -> Input {
+        let seen = self.order.look().await;
+        self.faults.tell("following what root ordered", seen.as_ref().err().cloned());
+        self.faults.tell("watching what root ordered", self.order.fault());
+        Input::Removal(seen)
     }
 
     /// Something changed in the agent's folder.
@@ -147,7 +164,7 @@ impl<P: PolicySource> Writer<P> {
         let now = self.now();
         if now >= self.next_tick {
             self.next_tick = now.after(TICK);
-            let mut inputs = vec![look_at_life(&self.policy).await, Input::Tick];
+            let mut inputs = vec![self.look_at_order().await, look_at_life(&self.policy).await, Input::Tick];
             let policy = Arc::clone(&self.policy);
             let touched = blocking(move || handover::touch_receipt(&policy.run_dir)).await;
             // Whatever is wrong with the old one: a new one is written, or says what is.
@@ -212,15 +229,19 @@ impl<P: PolicySource> Writer<P> {
             (self.agent, self.hosts) = (watch_agent(&policy).await, watch_hosts(&policy).await);
             self.settle().await;
         }
-        let elsewhere = (&old.path, &old.state_dir) != (&policy.path, &policy.state_dir);
-        if elsewhere && self.core.remembers_nothing() {
-            self.recall().await;
-            let displaced = self.displaced.take().map(Input::Displaced);
-            let life = look_at_life(&self.policy).await;
-            return (true, [trouble].into_iter().chain(displaced).chain([life]).collect());
+        if old.admin_dir != policy.admin_dir {
+            self.order = OrderWatch::new(&policy);
         }
+        let elsewhere = (&old.path, &old.state_dir) != (&policy.path, &policy.state_dir);
+        let news = match elsewhere && self.core.remembers_nothing() {
+            true => {
+                self.recall().await;
+                look_at_life(&self.policy).await
+            }
+            false => Input::Policy(policy),
+        };
         let displaced = self.displaced.take().map(Input::Displaced);
-        (true, [trouble, Input::Policy(policy)].into_iter().chain(displaced).collect())
+        (true, [trouble, news, self.look_at_order().await].into_iter().chain(displaced).collect())
     }
 
     /// Makes the folders, and clears up after a crash.
@@ -350,47 +371,5 @@ pub async fn run<P: PolicySource>(setup: Setup<P>, token: CancellationToken) {
         };
         writer.heed(news).await;
         writer.turn().await;
-    }
-}
-
-/// Does not even begin before the pause is over.
-async fn after<T>(pause: Duration, work: impl Future<Output = T>) -> T {
-    if !pause.is_zero() {
-        sleep(pause).await;
-    }
-    work.await
-}
-
-/// The error in a sentence.
-async fn read_plan(policy: &HostsPolicy) -> Result<Option<Handover>, String> {
-    let dir = policy.agent_run_dir.clone();
-    blocking(move || handover::read(&dir)).await.map_err(|e| e.to_string())
-}
-
-async fn look_at_life(policy: &HostsPolicy) -> Input {
-    let alive = handover::alive_path(&policy.agent_run_dir);
-    Input::AgentLiveness(blocking(move || LifeFile::read(&alive)).await)
-}
-
-async fn watch_agent(policy: &HostsPolicy) -> FileWatcher {
-    let dir = &policy.agent_run_dir;
-    FileWatcher::new(vec![handover::plan_path(dir), handover::alive_path(dir)]).await
-}
-
-/// Without a path there is nothing to look at.
-async fn watch_hosts(policy: &HostsPolicy) -> FileWatcher {
-    let path = policy.path.clone();
-    let work = move || match path.as_os_str() {
-        none if none.is_empty() => Vec::new(),
-        _ => vec![path.clone(), std::fs::canonicalize(&path).unwrap_or(path)],
-    };
-    FileWatcher::new(blocking(work).await).await
-}
-
-/// Settles what updates displaced beside a file that is looked after no longer, and tells what stays.
-async fn settle_closed(policy: &Arc<HostsPolicy>) {
-    let policy = Arc::clone(policy);
-    if let Some(stays) = blocking(move || apply::settle_what_is_closed(&policy)).await {
-        tracing::warn!("hosts writer: {stays}");
     }
 }

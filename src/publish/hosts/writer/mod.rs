@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub mod core;
 mod event_loop;
 mod from_config;
+mod looks;
 mod policy_source;
 pub(crate) mod store;
 

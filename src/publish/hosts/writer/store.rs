@@ -211,7 +211,12 @@ mod tests {
     #[test]
     fn the_last_good_policy_survives() {
         let dir = tempfile::tempdir().unwrap();
-        let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: dir.path().into() };
+        let folders = Folders {
+            agent_run_dir: "/ra".into(),
+            run_dir: "/rw".into(),
+            state_dir: dir.path().into(),
+            admin_dir: "/ad".into(),
+        };
         let policy = HostsPolicy {
             publish: true,
             rules: AdmissionRules {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::job::{Asserted, SettleReport};
-use crate::model::{Notice, Wall};
+use crate::model::{Notice, Wall, taken_out};
 use crate::publish::hosts::file::{Change, LateEdit};
 
 /// So many are told, the latest.
@@ -41,6 +41,12 @@ impl Notices {
             let what = "somebody has had the file open for writing since before it was replaced a minute ago";
             self.push(format!("{what}: what he writes from now on is lost"), at);
         }
+    }
+
+    /// Root's order is another one now.
+    pub(super) fn ordered(&mut self, removed_since: Option<Wall>, at: Wall) {
+        let back = || "`hosts apply` has ended what `hosts remove` began: the block is put back".to_owned();
+        self.push(removed_since.map_or_else(back, taken_out), at);
     }
 
     fn folded(&mut self, edits: &[LateEdit], at: Wall) {

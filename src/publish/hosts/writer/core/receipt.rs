@@ -1,7 +1,7 @@
 //! What the writer says about its work. Pure.
 
 use super::Core;
-use crate::model::{HANDOVER_FORMAT, HostName, Now, PublishErrorKind, Receipt, Verdict};
+use crate::model::{HANDOVER_FORMAT, HostName, Now, PublishErrorKind, Receipt, Verdict, taken_out};
 use crate::publish::admission::refusal;
 use crate::publish::hosts::block::Block;
 
@@ -29,6 +29,7 @@ impl Core {
             failed_writes: self.file.failed_writes,
             conflicts: self.file.conflict.count,
             in_conflict: self.file.conflict.active,
+            removed: self.removal.since,
             left_out: left_out.map(|(name, what)| (name.clone(), what.to_string())).collect(),
             shadowing: self.file.shadowed.iter().take(MOST_TOLD).map(|(name, line)| (name.clone(), *line)).collect(),
             capped: self.admitted.capped.clone(),
@@ -38,8 +39,13 @@ impl Core {
 
     /// The gravest of what is wrong at present. What keeps nothing from being published has no kind.
     fn error(&self) -> (Option<PublishErrorKind>, Option<String>) {
+        let Some((kind, detail)) = self.gravest() else { return (None, None) };
+        (kind, Some(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()))
+    }
+
+    fn gravest(&self) -> Option<(Option<PublishErrorKind>, String)> {
         let first = refusal::in_one_sentence(&self.admitted.refused);
-        let (kind, detail) = match (&self.file.error, &self.admitted.bad_handover, first, &self.config_trouble) {
+        Some(match (&self.file.error, &self.admitted.bad_handover, first, &self.config_trouble) {
             (Some(e), ..) => (Some(e.kind), e.detail.clone()),
             (None, Some(detail), ..) => (Some(PublishErrorKind::BadHandover), detail.clone()),
             // Perhaps the newer config has what was refused.
@@ -47,13 +53,15 @@ impl Core {
                 (Some(PublishErrorKind::Refused), format!("{config}; {detail}"))
             }
             (None, None, Some(detail), None) => (Some(PublishErrorKind::Refused), detail),
-            (None, None, None, Some(detail)) => (None, detail.clone()),
-            (None, None, None, None) if self.admitted.other_boot => {
-                (None, "plan.json is of another boot and was not used".to_owned())
-            }
-            (None, None, None, None) => return (None, None),
-        };
-        (kind, Some(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()))
+            (None, None, None, config) => (None, self.remark(config.as_deref())?),
+        })
+    }
+
+    /// What is no error and people should know all the same.
+    fn remark(&self, config: Option<&str>) -> Option<String> {
+        let kept_out = self.removal.since.map(taken_out);
+        let other_boot = self.admitted.other_boot.then(|| "plan.json is of another boot and was not used".to_owned());
+        kept_out.or_else(|| self.removal.trouble.clone()).or_else(|| config.map(ToOwned::to_owned)).or(other_boot)
     }
 
     fn verdict(&self, name: &HostName) -> Verdict {
@@ -61,6 +69,7 @@ impl Core {
         let in_force = self.file.says.as_ref().is_some_and(|says| addresses(says) == addresses(self.wanted()));
         let error = self.file.error.as_ref().map(|e| e.kind);
         match () {
+            () if self.removal.since.is_some() && self.file.holds(&self.nothing) => Verdict::Removed,
             () if self.admitted.refused.contains_key(name) => Verdict::Refused,
             () if !self.policy.publish => Verdict::Pending,
             () if !in_force && error == Some(PublishErrorKind::UnsupportedMetadata) => Verdict::UnsupportedMetadata,

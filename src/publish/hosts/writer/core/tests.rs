@@ -14,7 +14,12 @@ use crate::publish::hosts::policy::Folders;
 use crate::sys::file_stamp::FileStamp;
 
 fn policy() -> HostsPolicy {
-    let folders = Folders { agent_run_dir: "/ra".into(), run_dir: "/rw".into(), state_dir: "/sw".into() };
+    let folders = Folders {
+        agent_run_dir: "/ra".into(),
+        run_dir: "/rw".into(),
+        state_dir: "/sw".into(),
+        admin_dir: "/ad".into(),
+    };
     HostsPolicy {
         publish: true,
         rules: AdmissionRules {
@@ -437,6 +442,7 @@ mod displaced;
 mod looks;
 mod lost;
 mod properties;
+mod removal;
 mod whose;
 
 #[test]

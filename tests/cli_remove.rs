@@ -1,0 +1,121 @@
+//! `hosts remove`, as an admin uses it: with a running agent and without.
+use nix::sys::signal::Signal;
+use privatelinkd::observe::status::StatusReport;
+
+use crate::agent_rig::{FOREIGN, NAME, Pair, Rig, until};
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+const TOLD: &str = "taken out by `hosts remove` since 20";
+
+#[tokio::test]
+async fn the_block_is_out_when_the_command_returns_and_everybody_says_why() {
+    let pair = Pair::start().await;
+    let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
+    let said = rig.run(&["hosts", "remove"]).await;
+    let path = rig.path("etc/hosts");
+    let done = "the block is taken out, and stays out until `privatelinkd hosts apply`\n";
+    assert_eq!((said.code, said.out, said.err), (0, format!("{}: {done}", path.display()), String::new()));
+    assert_eq!(rig.hosts(), FOREIGN);
+
+    let removed =
+        |r: &StatusReport| !r.names.is_empty() && r.names.values().all(|n| n.verdicts["hosts"].label() == "removed");
+    let report = rig.reports("the verdict", removed).await;
+    assert!(!report.publishers["hosts"].in_sync);
+    let problem = format!("{} is not in sync: {TOLD}", path.display());
+    assert!(report.problems.iter().any(|p| p.starts_with(&problem)), "{:?}", report.problems);
+    let (code, body) = rig.get("/readyz").await.unwrap();
+    assert!(code == 503 && body.contains(&problem), "{code}: {body}");
+    assert_eq!(rig.metric("privatelink_hosts_in_sync").await, Some(0.0));
+    assert_eq!(rig.metric("privatelink_hosts_conflicts_total").await, Some(0.0));
+    assert_eq!(rig.run(&["status"]).await.code, 1);
+    for (arguments, code) in [(&["hosts", "show"], 1), (&["hosts", "diff"], 0)] {
+        let said = rig.run(arguments).await;
+        assert!(said.code == code && said.out.is_empty() && said.err.contains(TOLD), "{arguments:?}: {said:?}");
+    }
+    let shown = json(&rig.run(&["hosts", "show", "--json"]).await.out);
+    assert!(shown["text"].is_null() && shown["removed_since"].as_str().unwrap().starts_with("20"), "{shown}");
+    let plan = rig.run(&["plan"]).await;
+    assert!(plan.out.contains(TOLD) && plan.out.contains("nothing would change"), "{plan:?}");
+
+    // Again is no fault, and a restart changes nothing.
+    let again = rig.run(&["hosts", "remove", "--json"]).await;
+    assert_eq!((again.code, &json(&again.out)["changed"]), (0, &false.into()), "{again:?}");
+    rig.crash().await;
+    rig.start();
+    rig.reports("still out", removed).await;
+    assert_eq!(rig.hosts(), FOREIGN);
+
+    let apply = rig.run(&["hosts", "apply"]).await;
+    assert!(apply.code == 0 && apply.out.contains(&format!("  {NAME}: published\n")), "{apply:?}");
+    assert_eq!(rig.points_at(NAME), pair.ips());
+    rig.settled().await;
+    assert_eq!(rig.get("/readyz").await.unwrap().0, 200);
+    assert!(!rig.log().contains("somebody keeps removing"), "root is no conflict");
+}
+
+#[tokio::test]
+async fn without_an_agent_the_command_does_it_itself() {
+    let pair = Pair::start().await;
+    let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
+    rig.end(Signal::SIGTERM).await;
+    assert_eq!(rig.points_at(NAME), pair.ips());
+    // A config that can't be used holds nobody who wants to let go, where a writer has left its last good policy.
+    let mut writer = rig.command(&["hosts", "run"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    until("it is kept", async || rig.path("state-hosts/policy.json").exists()).await;
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    let config = std::fs::read_to_string(rig.path("config.toml")).unwrap();
+    rig.write_config(&format!("{config}[nonsense]\nx = \n"));
+    let said = rig.run(&["hosts", "remove"]).await;
+    assert!(said.code == 0 && said.out.contains("the block is taken out"), "{said:?}");
+    assert!(said.err.contains("going by the last good policy"), "{said:?}");
+    assert_eq!(rig.hosts(), FOREIGN);
+    let beside = std::fs::read_dir(rig.path("etc")).unwrap().count();
+    assert_eq!(beside, 1, "nothing is left beside it");
+    rig.write_config(&config);
+
+    // From the last known good, without any agent; apply ends the order even if there is nothing to publish.
+    let apply = rig.run(&["hosts", "apply"]).await;
+    assert_eq!((apply.code, rig.points_at(NAME)), (0, pair.ips().to_vec()), "{apply:?}");
+
+    // Half a block of which nobody knows what is ours: said, and the order stands.
+    let broken = b"a\n# END privatelinkd\nb\n# BEGIN privatelinkd\n# BEGIN privatelinkd\n";
+    rig.write_hosts(broken);
+    let said = rig.run(&["hosts", "remove"]).await;
+    assert!(said.code == 1 && said.err.contains("markers") && said.err.contains("the order stands"), "{said:?}");
+    assert_eq!(rig.hosts(), broken);
+    assert!(rig.path("admin/hosts.removed").exists());
+}
+
+/// A process that holds the writer's lock and never follows: the wait is bounded, and says what stands.
+#[tokio::test]
+async fn a_writer_that_does_not_follow_is_named() {
+    let pair = Pair::start().await;
+    let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
+    rig.signal(Signal::SIGSTOP);
+    let said = rig.run(&["hosts", "remove"]).await;
+    rig.signal(Signal::SIGCONT);
+    assert_eq!(said.code, 69, "{said:?}");
+    assert!(said.err.contains("the running hosts writer (pid ") && said.err.contains("the order stands"), "{said:?}");
+    until("it follows once it can", async || rig.hosts() == FOREIGN).await;
+    rig.end(Signal::SIGTERM).await;
+}
+
+#[tokio::test]
+async fn who_may_not_order_is_told() {
+    if privatelinkd::sys::identity::effective_uid() != 0 {
+        println!("skipped: changing the user takes root");
+        return;
+    }
+    let rig = Rig::new("");
+    let mut command = rig.command(&["hosts", "remove"]);
+    std::os::unix::process::CommandExt::uid(&mut command, 65_534);
+    let path = rig.path("");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let said = Rig::said(command).await;
+    assert_eq!(said.code, 77, "{said:?}");
+    assert!(!rig.path("admin").exists());
+}
