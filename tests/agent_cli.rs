@@ -64,7 +64,7 @@ async fn a_wrong_command_line_is_told_apart_from_an_answer() {
         assert_eq!(said.code, code, "{arguments:?}: {said:?}");
         assert!(said.err.contains(says) && said.out.is_empty(), "{arguments:?}: {said:?}");
     }
-    for command in ["run", "check", "init", "discover", "plan", "status", "hosts", "route"] {
+    for command in ["run", "check", "init", "discover", "plan", "status", "hosts", "route", "reset"] {
         let help = rig.run(&[command, "--help"]).await;
         assert!(help.code == 0 && help.out.contains("Usage: privatelinkd"), "{help:?}");
     }
@@ -74,7 +74,7 @@ async fn a_wrong_command_line_is_told_apart_from_an_answer() {
 #[tokio::test]
 async fn help_is_as_wide_as_the_terminal_and_a_slip_is_understood() {
     let rig = Rig::new("");
-    let commands = ["run", "check", "init", "discover", "probe", "plan", "status", "hosts", "route"];
+    let commands = ["run", "check", "init", "discover", "probe", "plan", "status", "hosts", "route", "reset"];
     for arguments in commands.iter().map(|command| vec![*command, "--help"]).chain([vec!["--help"]]) {
         for columns in ["80", "100"] {
             let mut command = rig.command(&arguments);

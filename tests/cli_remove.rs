@@ -1,4 +1,4 @@
-//! `hosts remove`, as an admin uses it: with a running agent and without.
+//! `hosts remove` and `reset`, as an admin uses them: with a running agent and without.
 use nix::sys::signal::Signal;
 use privatelinkd::observe::status::StatusReport;
 
@@ -118,4 +118,42 @@ async fn who_may_not_order_is_told() {
     let said = Rig::said(command).await;
     assert_eq!(said.code, 77, "{said:?}");
     assert!(!rig.path("admin").exists());
+}
+
+#[tokio::test]
+async fn a_reset_leaves_nothing_and_what_starts_after_it_is_a_new_machine() {
+    let pair = Pair::start().await;
+    let mut rig = Rig::started(&pair.endpoint("db", NAME)).await;
+    let refused = rig.run(&["reset"]).await;
+    assert_eq!(refused.code, 69, "{refused:?}");
+    assert!(refused.err.contains("nothing is reset: stop the services first"), "{refused:?}");
+    assert_eq!(rig.points_at(NAME), pair.ips());
+    assert_eq!(rig.run(&["hosts", "remove"]).await.code, 0);
+    assert_eq!(rig.run(&["hosts", "apply"]).await.code, 0);
+    assert_eq!(rig.run(&["hosts", "remove"]).await.code, 0);
+    rig.end(Signal::SIGTERM).await;
+    std::fs::write(rig.path("state-hosts/hosts.conflict.7"), "late").unwrap();
+    std::fs::write(rig.path("state/theirs"), "not ours").unwrap();
+
+    let said = rig.run(&["reset", "--json"]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let done = json(&said.out);
+    let theirs = rig.path("state/theirs").display().to_string();
+    assert_eq!(done["stays"], serde_json::json!([theirs]));
+    std::fs::remove_file(theirs).unwrap();
+    for folder in ["run", "state", "run-hosts", "state-hosts", "admin"] {
+        let left = std::fs::read_dir(rig.path(folder)).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
+        assert!(left.is_empty(), "{folder}: {left:?}");
+    }
+    assert_eq!(rig.hosts(), FOREIGN);
+    assert_eq!(std::fs::read_dir(rig.path("etc")).unwrap().count(), 1);
+    let again = rig.run(&["reset"]).await;
+    assert_eq!(again.code, 0, "{again:?}");
+
+    let before = rig.log().len();
+    rig.start();
+    rig.settled().await;
+    assert_eq!(rig.points_at(NAME), pair.ips());
+    assert_eq!(std::fs::read(rig.path("state-hosts/hosts.orig")).unwrap(), FOREIGN);
+    assert!(!rig.log()[before..].contains("cache"), "nothing of before is found: {}", &rig.log()[before..]);
 }

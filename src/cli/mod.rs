@@ -12,6 +12,7 @@ mod output;
 mod plan;
 mod probe;
 mod process;
+mod reset;
 mod route;
 mod run;
 mod run_as;
@@ -89,6 +90,9 @@ enum Command {
     Route(route::Command),
     /// Run the agent in the foreground; SIGHUP loads the config again, SIGTERM ends it.
     Run(run::Args),
+    /// Forget all state and take the block out of the hosts file: for makers of machine images.
+    #[command(after_help = reset::HELP)]
+    Reset(reset::Args),
     /// Print a script with which a shell completes commands and options.
     #[command(after_help = completions::HELP)]
     Completions(completions::Args),
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::main(&args, &config),
         Command::Hosts(command) => hosts::main(&command, &config, log),
         Command::Route(command) => route::main(&command, &config),
+        Command::Reset(args) => reset::main(&args, &config),
         Command::Completions(args) => completions::main(&args, &Cli::command()),
         Command::Man(args) => man::main(&args, &Cli::command()),
     };

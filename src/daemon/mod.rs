@@ -1,6 +1,7 @@
 //! What the two long-running processes share: how their stages are held together, and what the service manager hears
 //! of them.
 
+pub mod forget;
 pub mod hosts_writer;
 pub mod service;
 pub mod sole;

@@ -233,7 +233,7 @@ fn temp_prefix(target: &[u8]) -> Vec<u8> {
 }
 
 /// True for names that [`temp_name`] makes for `target`.
-fn is_temp_of(candidate: &OsStr, target: &OsStr) -> bool {
+pub(crate) fn is_temp_of(candidate: &OsStr, target: &OsStr) -> bool {
     use std::os::unix::ffi::OsStrExt as _;
     let rest = candidate.as_bytes().strip_prefix(temp_prefix(target.as_bytes()).as_slice());
     let digits = rest.and_then(|r| r.strip_suffix(b".tmp"));

@@ -12,7 +12,7 @@ use super::handover;
 use super::life_file::LifeFile;
 use super::policy::HostsPolicy;
 use super::removed;
-use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleReport, ThisHost};
+use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleJob, SettleReport, Settling, ThisHost};
 use super::writer::{self, apply, store};
 use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt, Wall};
 use crate::publish::admission::{LastAdmitted, Refusal};
@@ -224,6 +224,17 @@ fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleReport {
             std::thread::sleep(SETTLING_LOOK);
         }
     }
+}
+
+/// Settles everything that was displaced, also what somebody has open for writing; for who leaves nothing behind. Gives
+/// how much of it was open, and what stays all the same, in a sentence.
+#[must_use]
+pub fn settle_all(policy: &HostsPolicy) -> (usize, Option<String>) {
+    let policy = Arc::new(policy.clone());
+    let there = file::displaced(&policy.path).unwrap_or_default();
+    let ready = there.into_iter().map(|file| Settling { file, even_if_open: true }).collect();
+    let report = apply::settle(&SettleJob { ready, policy });
+    (report.cut_off, report.fault)
 }
 
 /// A core that remembers what the writer would, and what it would hear first.
