@@ -1,10 +1,11 @@
 //! Replacing a file that is somebody else's: what is kept, what is refused, and races at each step.
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use privatelinkd::model::{InPlace, PublishErrorKind};
+use privatelinkd::model::{InPlace, PublishErrorKind, hex};
 use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome, Settled, Step, Target, no_hook};
 use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
@@ -298,7 +299,13 @@ fn leftovers_of_a_crash_are_cleared_and_others_stay() {
     // One that never got into place is called after itself; any other was displaced.
     let inode = std::fs::metadata(room.etc().join("new")).unwrap().ino();
     std::fs::rename(room.etc().join("new"), room.etc().join(format!(".hosts.privatelinkd.{inode}"))).unwrap();
-    for record in ["displaced.1.held", "displaced.2.held", "displaced.1.part", "other"] {
+    // Of what this hosts file displaced; another one's records, in the same folder, are none of its business.
+    let path = std::fs::canonicalize(room.hosts()).unwrap();
+    let tag = ring::digest::digest(&ring::digest::SHA256, path.as_os_str().as_encoded_bytes());
+    let record = |rest: &str| format!("displaced.{}.{rest}", hex(&tag.as_ref()[..8]));
+    let others = ["displaced.0123456789abcdef.2.held".to_owned(), "other".to_owned()];
+    let records = [record("1.held"), record("2.held"), record("1.part")];
+    for record in records.iter().chain(&others) {
         std::fs::write(room.dir.path().join("run").join(record), "").unwrap();
     }
     let (hosts, lock, conflicts) = (room.hosts(), room.lock(), room.dir.path());
@@ -307,9 +314,10 @@ fn leftovers_of_a_crash_are_cleared_and_others_stay() {
         2
     );
     assert_eq!(room.names(), [".hosts.privatelinkd.1", ".hosts.swp", "hosts", "hosts.bak"]);
-    let mut kept: Vec<_> = std::fs::read_dir(conflicts.join("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    kept.sort();
-    assert_eq!(kept, ["displaced.1.held", "lock", "other"]);
+    let kept = std::fs::read_dir(conflicts.join("run")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let [this, ..] = records;
+    let expected = others.into_iter().chain([this, "lock".to_owned()]).collect::<BTreeSet<_>>();
+    assert_eq!(kept.collect::<BTreeSet<_>>(), expected);
     assert_eq!(file::displaced(&hosts).unwrap().iter().map(|d| d.id).collect::<Vec<_>>(), [1]);
 }
 

@@ -276,7 +276,7 @@ fn two_changes_of_one_line_both_stay_and_the_late_file_is_saved() {
     let displaced = file::displaced(&room.hosts()).unwrap();
     let settled = room.with_target(|target| file::settle(target, &mut no_hook, &displaced[0], false)).unwrap();
     let saved = room.dir.path().join("state").join(format!("hosts.conflict.{}", displaced[0].id));
-    assert_eq!(settled, Settled::Done(vec![file::LateEdit { conflict: Some(saved.clone()) }]));
+    assert_eq!(settled, Settled::Done(vec![file::LateEdit { conflict: Some(saved.clone()), gave_way: 0 }]));
     assert_eq!(std::fs::read_to_string(&saved).unwrap(), late);
     let lines = room.lines();
     assert!(["10.9.9.9 late # theirs", "10.9.9.9 sooner # theirs"].iter().all(|l| lines.contains(&(*l).to_owned())));

@@ -11,14 +11,16 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
 use rustix::fs::AtFlags;
 
 use super::error::{FileError, MAX_FILE, MAX_READ};
 use super::metadata::FileMetadata;
 use super::place::Place;
+use crate::model::hex;
 use crate::sys::atomic_file;
 use crate::sys::file_stamp::FileStamp;
 use crate::sys::open_writers::is_open_for_writing;
@@ -27,8 +29,12 @@ use crate::sys::regular_file;
 /// So much is kept of what displaced files held, in bytes, however many there are: it takes up memory in `/run`, which
 /// counts as ours.
 const MOST_KEPT: u64 = 2 * MAX_FILE;
-/// Of what is kept of a displaced file, before the number.
+/// Of what is kept of a displaced file, before the rest of its name.
 const RECORD: &str = "displaced.";
+/// So many displaced files that nobody could fold in are kept beside the hosts file; of more the oldest goes.
+const MOST_GIVEN_UP: usize = 8;
+/// What is behind the numbers of their names.
+const GIVEN_UP: &str = ".kept";
 
 /// A file that an update displaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +117,16 @@ pub(super) fn clear(place: &Place, records: &Path) -> Result<usize, FileError> {
     Ok(cleared)
 }
 
+/// Those of this hosts file alone: another one's, of a configuration before this one, may share the folder.
 fn clear_records(records: &Path, left: &[u64]) -> io::Result<()> {
-    let entries = match std::fs::read_dir(records) {
+    let ours = [records.file_name().unwrap_or_default().as_bytes(), b"."].concat();
+    let entries = match std::fs::read_dir(atomic_file::parent(records)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
         let path = entry?.path();
-        let is_record = path.file_name().is_some_and(|name| name.as_bytes().starts_with(RECORD.as_bytes()));
+        let is_record = path.file_name().is_some_and(|name| name.as_bytes().starts_with(&ours));
         if is_record && !left.iter().any(|id| record(records, *id) == path) {
             std::fs::remove_file(&path)?;
         }
@@ -128,7 +136,7 @@ fn clear_records(records: &Path, left: &[u64]) -> io::Result<()> {
 
 /// What all records take up, in bytes: the room in `/run` goes by pages.
 fn size_of_records(records: &Path) -> io::Result<u64> {
-    let entries = std::fs::read_dir(records)?.filter_map(Result::ok);
+    let entries = std::fs::read_dir(atomic_file::parent(records))?.filter_map(Result::ok);
     let ours = entries.filter(|entry| entry.file_name().as_bytes().starts_with(RECORD.as_bytes()));
     Ok(ours.filter_map(|entry| entry.metadata().ok()).map(|m| taken_up(m.len())).sum())
 }
@@ -153,9 +161,17 @@ pub(super) fn remove(place: &Place, records: &Path, id: u64) -> Result<(), FileE
     forget(records, id).map_err(failed())
 }
 
+/// What the names of all records of what this hosts file displaced begin with. They lie beside the lock.
+pub(super) fn records(place: &Place, lock: &Path) -> PathBuf {
+    let tag = digest(&SHA256, place.path.as_os_str().as_bytes());
+    lock.with_file_name(format!("{RECORD}{}", hex(&tag.as_ref()[..8])))
+}
+
 /// With an extension of its own, in the place of which a record that is being written has another.
 fn record(records: &Path, id: u64) -> PathBuf {
-    records.join(format!("{RECORD}{id}.held"))
+    let mut path = records.as_os_str().to_owned();
+    path.push(format!(".{id}.held"));
+    path.into()
 }
 
 /// Keeps what the file held that is about to be displaced. Where there is no room, the update goes on without: then all
@@ -173,6 +189,39 @@ fn keep_within(most: u64, records: &Path, id: u64, bytes: &[u8]) -> io::Result<(
         let _ = write_whole(&record(records, id), bytes);
     }
     Ok(())
+}
+
+/// Gives a displaced file another name, under which it is nobody's to fold in; and lets the oldest of such files go.
+pub(super) fn give_up(place: &Place, records: &Path, id: u64) -> Result<Option<(PathBuf, usize)>, FileError> {
+    let failed = || FileError::io("keep what was displaced of", &place.path);
+    let (old, mut new) = (name(&place.name, id), name(&place.name, id));
+    new.push(GIVEN_UP);
+    match rustix::fs::renameat(&place.dir, &old, &place.dir, &new) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        done => done.map_err(|e| failed()(io::Error::from(e)))?,
+    }
+    forget(records, id).map_err(failed())?;
+    let kept = place.path_of(&new);
+    let went = prune(place, &kept).map_err(failed())?;
+    Ok(Some((kept, went)))
+}
+
+fn prune(place: &Place, newest: &Path) -> io::Result<usize> {
+    let prefix = prefix(&place.name);
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(atomic_file::parent(&place.path))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.as_bytes().strip_suffix(GIVEN_UP.as_bytes()).map(OsStr::from_bytes);
+        if entry.path() != newest && number.is_some_and(|name| id_in(name, &prefix).is_some()) {
+            let facts = entry.metadata()?;
+            all.push(((facts.mtime(), facts.mtime_nsec()), entry.path()));
+        }
+    }
+    all.sort_unstable();
+    let gone = (all.len() + 1).saturating_sub(MOST_GIVEN_UP);
+    all[..gone].iter().try_for_each(|(_, path)| std::fs::remove_file(path))?;
+    Ok(gone)
 }
 
 /// It is there whole or not at all; its folder is ours alone.
@@ -224,22 +273,41 @@ mod tests {
     #[test]
     fn what_is_kept_takes_up_no_more_than_there_is_room_for() {
         let dir = tempfile::tempdir().unwrap();
+        let records = &dir.path().join("displaced.tag");
         let (large, most) = (vec![b'x'; 2 * 1024 * 1024], 32 * 1024 * 1024);
         for id in 0..20 {
-            keep_within(most, dir.path(), id, &large).unwrap();
-            assert_eq!(kept(dir.path(), id).is_some(), id < 16, "{id}");
+            keep_within(most, records, id, &large).unwrap();
+            assert_eq!(kept(records, id).is_some(), id < 16, "{id}");
         }
-        keep_within(most, dir.path(), 3, b"new").unwrap();
-        assert_eq!(kept(dir.path(), 3).unwrap(), b"new");
-        forget(dir.path(), 4).unwrap();
-        keep_within(most, dir.path(), 20, &large).unwrap();
-        assert!(kept(dir.path(), 4).is_none() && kept(dir.path(), 20).is_some());
+        keep_within(most, records, 3, b"new").unwrap();
+        assert_eq!(kept(records, 3).unwrap(), b"new");
+        forget(records, 4).unwrap();
+        keep_within(most, records, 20, &large).unwrap();
+        assert!(kept(records, 4).is_none() && kept(records, 20).is_some());
         // Each takes up a page at least.
         let small = tempfile::tempdir().unwrap();
+        let records = &small.path().join("displaced.tag");
         for id in 0..20 {
-            keep_within(4 * 4096, small.path(), id, b"x").unwrap();
-            assert_eq!(kept(small.path(), id).is_some(), id < 4, "{id}");
+            keep_within(4 * 4096, records, id, b"x").unwrap();
+            assert_eq!(kept(records, id).is_some(), id < 4, "{id}");
         }
+    }
+
+    #[test]
+    fn records_of_another_hosts_file_stay_and_are_not_taken_for_this_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = dir.path().join("hosts.lock");
+        let [one, other] = ["one", "other"].map(|name| {
+            std::fs::write(dir.path().join(name), "").unwrap();
+            records(&Place::find(&dir.path().join(name)).unwrap(), &lock)
+        });
+        keep(&one, 7, b"of one").unwrap();
+        assert_eq!(kept(&other, 7), None);
+        keep(&other, 7, b"of another").unwrap();
+        keep(&other, 8, b"of another").unwrap();
+        clear_records(&other, &[8]).unwrap();
+        assert_eq!((kept(&one, 7).as_deref(), kept(&other, 7)), (Some(&b"of one"[..]), None));
+        assert!(kept(&other, 8).is_some());
     }
 
     #[test]

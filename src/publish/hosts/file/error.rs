@@ -42,6 +42,14 @@ pub enum FileError {
         /// What it has, or would have, as far as that was looked at.
         size: u64,
     },
+    /// A late edit that is in conflict with another could not be saved.
+    #[error("{}: an edit that is in conflict can't be saved: {source}", path.display())]
+    NotSaved {
+        /// As what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A rename can't replace it, and it may not be written in place.
     #[error(
         "{}: is a mount point of its own (as in containers), so it can't be replaced, and `hosts.in_place` forbids to \
@@ -80,11 +88,19 @@ impl FileError {
     #[must_use]
     pub fn kind(&self) -> PublishErrorKind {
         match self {
-            Self::Io { .. } | Self::NotRegular { .. } | Self::TooLarge { .. } => PublishErrorKind::Io,
+            Self::Io { .. } | Self::NotRegular { .. } | Self::NotSaved { .. } | Self::TooLarge { .. } => {
+                PublishErrorKind::Io
+            }
             Self::MountPoint(_) => PublishErrorKind::MountPoint,
             Self::UnsupportedMetadata { .. } => PublishErrorKind::UnsupportedMetadata,
             Self::Busy { .. } | Self::Locked { .. } => PublishErrorKind::Busy,
         }
+    }
+
+    /// True for what speaks against folding a displaced file in, and would go on doing so.
+    #[must_use]
+    pub fn is_of_the_edit(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::NotSaved { .. })
     }
 
     pub(crate) fn io<E: Into<io::Error>>(doing: &'static str, path: &Path) -> impl FnOnce(E) -> Self {

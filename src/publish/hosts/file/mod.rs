@@ -19,6 +19,7 @@
 //!
 //! The work is a sequence of named [`Step`]s with a hook at each, so that tests drive races and faults at will.
 
+mod conflicts;
 mod displaced;
 mod error;
 mod in_place;
@@ -41,7 +42,7 @@ pub use self::step::{Hook, Step, no_hook};
 use self::swap::{Late, Swap, swap};
 use super::merge;
 use crate::model::InPlace;
-use crate::sys::atomic_file::{self, Durability};
+use crate::sys::atomic_file;
 use crate::sys::file_lock::{self, FileLock};
 use crate::sys::file_stamp::FileStamp;
 use crate::sys::open_writers::is_open_for_writing;
@@ -96,6 +97,8 @@ pub enum Change {
 pub struct LateEdit {
     /// If both had changed the same lines, so that both stand in the file: where the displaced file was saved.
     pub conflict: Option<PathBuf>,
+    /// How many earlier ones that were saved had to go for it.
+    pub gave_way: usize,
 }
 
 /// What became of a displaced file.
@@ -162,7 +165,7 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
     } else {
         let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
         let base = displaced::kept(&work.records, seen.id);
-        work.late.push(Late { id: seen.id, base, found, has_other_metadata: false, saved: None });
+        work.late.push(Late { id: seen.id, base, found, has_other_metadata: false, saved: None, gave_way: 0 });
         work.replace::<FileError>(|_| Ok(None))?.folded
     };
     let now = work.place.open_unread(&name)?.map(|(_, facts)| facts.stamp);
@@ -174,6 +177,24 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
     Ok(Settled::Done(folded))
 }
 
+/// Gives a displaced file up that can't be folded in, however often that is tried: it keeps its content and gets a name
+/// under which nobody looks after it any more, `….kept`. Of more than a few such files the oldest goes. Gives where it is,
+/// if it is still there, and how many went. Blocks.
+///
+/// # Errors
+/// The system said no. The file then is where it was.
+pub fn give_up(target: Target<'_>, id: u64) -> Result<Option<(PathBuf, usize)>, FileError> {
+    let place = Place::find(target.path)?;
+    let _lock = lock(target)?;
+    displaced::give_up(&place, &displaced::records(&place, target.lock), id)
+}
+
+/// Where the file really is, links followed; `None` if that can't be told. Blocks.
+#[must_use]
+pub fn real(path: &Path) -> Option<PathBuf> {
+    Place::find(path).ok().map(|place| place.path)
+}
+
 /// Deletes what a writer of ours that was killed left beside the file and never got into place. Gives how many files.
 ///
 /// # Errors
@@ -181,23 +202,28 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
 pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     let place = Place::find(target.path)?;
     let _lock = lock(target)?;
-    atomic_file::remove_leftovers(&journal::path_in(target.conflicts))
-        .map_err(FileError::io("clear old temporary files beside", &journal::path_in(target.conflicts)))?;
+    let journal = journal::path_in(target.conflicts);
+    atomic_file::remove_leftovers(&journal)
+        .map_err(FileError::io("clear old temporary files beside", &journal))?;
     recover(target.conflicts)?;
-    displaced::clear(&place, &atomic_file::parent(target.lock))
+    displaced::clear(&place, &displaced::records(&place, target.lock))
 }
 
 /// Finishes the work of a writer that was killed while it wrote in place.
-fn recover(conflicts: &Path) -> Result<Vec<LateEdit>, FileError> {
-    let save = |id, bytes: &[u8]| save_conflict(unused_name(conflicts, id), bytes);
-    let recovered = in_place::recover(conflicts, save)?.filter(|recovered| recovered.is_edited);
-    Ok(recovered.into_iter().map(|recovered| LateEdit { conflict: recovered.saved }).collect())
+fn recover(folder: &Path) -> Result<Vec<LateEdit>, FileError> {
+    let mut gave_way = 0;
+    let save = |id, bytes: &[u8]| {
+        let path = conflicts::unused_name(folder, id);
+        gave_way += save_conflict(&path, bytes)?;
+        Ok(path)
+    };
+    let recovered = in_place::recover(folder, save)?.filter(|recovered| recovered.is_edited);
+    Ok(recovered.into_iter().map(|recovered| LateEdit { conflict: recovered.saved, gave_way }).collect())
 }
 
-fn save_conflict(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, FileError> {
-    atomic_file::write(&path, bytes, 0o600, Durability::Synced)
-        .map_err(FileError::io("save an edit that is in conflict as", &path))?;
-    Ok(path)
+/// Gives how many earlier ones had to go for it.
+fn save_conflict(path: &Path, bytes: &[u8]) -> Result<usize, FileError> {
+    conflicts::save(path, bytes).map_err(|source| FileError::NotSaved { path: path.to_owned(), source })
 }
 
 /// A replacement under way, under our lock.
@@ -216,7 +242,7 @@ impl<'t, 'h> Work<'t, 'h> {
     fn begin(target: Target<'t>, steps: Hook<'h>) -> Result<Self, FileError> {
         let place = Place::find(target.path)?;
         let lock = lock(target)?;
-        let records = atomic_file::parent(target.lock);
+        let records = displaced::records(&place, target.lock);
         hook(steps, Step::Locked, &place)?;
         let Target { conflicts, in_place, .. } = target;
         let folded = recover(conflicts)?;
@@ -315,8 +341,8 @@ impl<'t, 'h> Work<'t, 'h> {
 
     fn save_conflicts(&mut self, conflicts: &[bool]) -> Result<(), FileError> {
         for (late, _) in self.late.iter_mut().zip(conflicts).filter(|(_, conflict)| **conflict) {
-            let path = late.saved.take().unwrap_or_else(|| unused_name(self.conflicts, late.id));
-            late.saved = Some(save_conflict(path, &late.found.bytes)?);
+            let path = &*late.saved.get_or_insert_with(|| conflicts::unused_name(self.conflicts, late.id));
+            late.gave_way += save_conflict(path, &late.found.bytes)?;
         }
         Ok(())
     }
@@ -326,10 +352,11 @@ impl<'t, 'h> Work<'t, 'h> {
         for (late, conflict) in std::mem::take(&mut self.late).into_iter().zip(conflicts) {
             displaced::keep(&self.records, late.id, &late.found.bytes)
                 .map_err(FileError::io("keep what was folded into", &self.place.path))?;
+            let gave_way = late.gave_way;
             let (told, in_vain) = if *conflict && is_new { (late.saved, None) } else { (None, late.saved) };
             in_vain.iter().for_each(|path| drop(std::fs::remove_file(path)));
             if is_new {
-                self.folded.push(LateEdit { conflict: told });
+                self.folded.push(LateEdit { conflict: told, gave_way });
             }
         }
         Ok(())
@@ -352,14 +379,6 @@ impl<'t, 'h> Work<'t, 'h> {
         hook(self.steps, Step::ReadBack, &self.place)?;
         Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) })
     }
-}
-
-/// Where an edit is saved: an inode's number comes again, and an earlier edit stays.
-fn unused_name(folder: &Path, id: u64) -> PathBuf {
-    const MOST: u32 = 1000;
-    let name =
-        |n| folder.join(if n == 0 { format!("hosts.conflict.{id}") } else { format!("hosts.conflict.{id}-{n}") });
-    (0..MOST).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(MOST))
 }
 
 /// Takes the advisory lock; it goes with the handle.

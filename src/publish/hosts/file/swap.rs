@@ -25,6 +25,8 @@ pub(super) struct Late {
     pub(super) has_other_metadata: bool,
     /// Where it was saved, if it was in conflict.
     pub(super) saved: Option<PathBuf>,
+    /// How many that were saved earlier had to go for it.
+    pub(super) gave_way: usize,
 }
 
 /// How an attempt ended, if no fault ended it.
@@ -208,7 +210,7 @@ fn compare(place: &Place, id: u64, old: &FileFound, before: &BesideContent) -> R
         return Ok(Swap::Done);
     }
     let found = FileFound::read(file, facts, &place.path_of(&name))?;
-    Ok(Swap::Late(Late { id, base: Some(old.bytes.clone()), found, has_other_metadata, saved: None }))
+    Ok(Swap::Late(Late { id, base: Some(old.bytes.clone()), found, has_other_metadata, saved: None, gave_way: 0 }))
 }
 
 /// Where it can't be told whether anybody has it open for writing, the very file that was read may be half written;

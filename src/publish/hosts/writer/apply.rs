@@ -91,6 +91,13 @@ pub(crate) fn settle(job: &SettleJob) -> SettleReport {
                 report.cut_off += usize::from(settling.even_if_open && settling.file.open == Some(true));
             }
             Ok(Settled::Gone | Settled::NotQuiet) => {}
+            // It has had its time. To try for ever would leave it there, and nobody would know.
+            Err(e) if settling.even_if_open && e.is_of_the_edit() => {
+                match file::give_up(target(policy, &lock), settling.file.id) {
+                    Ok(kept) => report.given_up.extend(kept.map(|kept| given_up(&kept, &e))),
+                    Err(e) => faults.push(e.to_string()),
+                }
+            }
             Err(e) => faults.push(e.to_string()),
         }
     }
@@ -101,6 +108,16 @@ pub(crate) fn settle(job: &SettleJob) -> SettleReport {
     report.fault = faults.into_iter().next();
     memory::give_back();
     report
+}
+
+fn given_up((kept, went): &(PathBuf, usize), why: &FileError) -> String {
+    let kept = kept.display();
+    let what =
+        format!("what somebody edited while the file was being replaced is not in it ({why}): it is kept as {kept}");
+    match went {
+        0 => what,
+        n => format!("{what}; {} that had been kept before had to go for it", count(*n, "file")),
+    }
 }
 
 /// Settles what nobody has open for writing now, for who can't wait until it has been quiet for a while.
@@ -147,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Answer, AnswerReason, Boottime, Identity, Now, Plan, Wall};
+    use crate::publish::hosts::file::MAX_FILE;
     use crate::publish::hosts::handover;
     use crate::publish::hosts::policy::Folders;
     use crate::publish::hosts::writer::core::{Action, Core, Recalled, ThisHost};
@@ -161,7 +179,7 @@ mod tests {
     fn an_hour_that_brings_no_other_address_writes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = |name: &str| dir.path().join(name);
-        let folders = Folders { agent_run_dir: folder("ra"), run_dir: folder("rw"), state_dir: folder("state") };
+        let folders = Folders { agent_run_dir: folder("ra"), run_dir: folder("rw"), state_dir: folder("state"), admin_dir: folder("ad") };
         let mut policy = HostsPolicy { publish: true, path: folder("hosts"), ..HostsPolicy::idle(folders) };
         policy.rules.names = ["a.x".parse().unwrap()].into();
         policy.rules.allowed_ranges = vec!["10.0.0.0/8".parse().unwrap()];
@@ -193,5 +211,34 @@ mod tests {
         }
         assert!(stamp.is_some() && looks > 600);
         assert_eq!(FileStamp::read(&policy.path), stamp);
+    }
+
+    /// What fails at the first look may work at the next; after a minute nobody waits any more.
+    #[test]
+    fn what_can_not_be_folded_in_is_given_up_once_its_time_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let folders = Folders { agent_run_dir: at("ra"), run_dir: at("rw"), state_dir: at("sw"), admin_dir: at("ad") };
+        std::fs::create_dir(at("rw")).unwrap();
+        let policy = Arc::new(HostsPolicy { path: at("hosts"), ..HostsPolicy::idle(folders) });
+        std::fs::write(at("hosts"), "now\n").unwrap();
+        std::fs::File::create(at(".hosts.privatelinkd.7")).unwrap().set_len(4 * MAX_FILE).unwrap();
+        // The one beside it is no worse for that.
+        std::fs::write(at(".hosts.privatelinkd.8"), "late\n").unwrap();
+        let there = file::displaced(&at("hosts")).unwrap();
+        let job = |even_if_open| {
+            let ready = there.iter().map(|file| Settling { file: *file, even_if_open }).collect();
+            SettleJob { ready, policy: Arc::clone(&policy) }
+        };
+        let report = settle(&job(false));
+        assert!(report.fault.is_some_and(|why| why.contains("expected at most")), "{:?}", report.given_up);
+        assert!(report.there.iter().any(|file| file.id == 7) && report.given_up.is_empty());
+        let report = settle(&job(true));
+        assert_eq!((report.there, report.fault), (Vec::new(), None));
+        let kept = at(".hosts.privatelinkd.7.kept");
+        assert!(kept.exists());
+        let [said] = report.given_up.as_slice() else { panic!("{:?}", report.given_up) };
+        assert!(said.ends_with(&format!("it is kept as {}", kept.display())), "{said}");
+        assert!(std::fs::read_to_string(at("hosts")).unwrap().contains("late\n"));
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{Action, AgentTurn, Core, Input, LookRate, Recalled, is_news};
-use super::looks::{OrderWatch, after, look_at_life, read_plan, settle_closed, watch_agent, watch_hosts};
+use super::looks::{OrderWatch, after, look_at_life, read_plan, real, settle_closed, watch_agent, watch_hosts};
 use super::policy_source::PolicySource;
 use super::{FaultLog, Setup, TICK, apply, recall, store};
 use crate::model::{Boottime, Digest, Handover};
@@ -47,6 +47,8 @@ struct Writer<P> {
     hosts: FileWatcher,
     /// Root's order to keep the block out.
     order: OrderWatch,
+    /// Where the hosts file was when it was looked at last, links followed.
+    real: Option<PathBuf>,
     core: Core,
     /// The one that the core goes by.
     policy: Arc<HostsPolicy>,
@@ -70,6 +72,7 @@ impl<P: PolicySource> Writer<P> {
             agent: watch_agent(&policy).await,
             hosts: watch_hosts(&policy).await,
             order: OrderWatch::new(&policy),
+            real: None,
             core: Core::new(Arc::clone(&policy), setup.here.clone(), Recalled::Nothing, now),
             setup,
             policy,
@@ -122,12 +125,29 @@ impl<P: PolicySource> Writer<P> {
         match news {
             News::Policy => self.reread_policy().await,
             News::Agent(changes) => self.hear(changes).await,
-            News::Hosts => self.feed(vec![Input::FileTouched]).await,
+            News::Hosts => {
+                self.follow_link().await;
+                self.feed(vec![Input::FileTouched]).await;
+            }
             News::Order => {
                 let order = self.look_at_order().await;
                 self.feed(vec![order]).await;
             }
             News::Nothing => {}
+        }
+    }
+
+    /// A link in the path may lead elsewhere now: what was displaced where it led is settled there, and it is the other
+    /// file that is watched.
+    async fn follow_link(&mut self) {
+        let real = real(&self.policy).await;
+        if real.is_none() || real == self.real {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut self.real, real) {
+            let policy = HostsPolicy { path: before, ..(*self.policy).clone() };
+            settle_closed(&Arc::new(policy)).await;
+            self.hosts = watch_hosts(&self.policy).await;
         }
     }
 
@@ -164,6 +184,7 @@ impl<P: PolicySource> Writer<P> {
         let now = self.now();
         if now >= self.next_tick {
             self.next_tick = now.after(TICK);
+            self.follow_link().await;
             let mut inputs = vec![self.look_at_order().await, look_at_life(&self.policy).await, Input::Tick];
             let policy = Arc::clone(&self.policy);
             let touched = blocking(move || handover::touch_receipt(&policy.run_dir)).await;
@@ -259,6 +280,7 @@ impl<P: PolicySource> Writer<P> {
         };
         let (prepared, cleared, displaced) = blocking(work).await;
         self.displaced = Some(displaced);
+        self.real = real(&self.policy).await;
         self.faults.tell("making its folders", prepared);
         self.faults.tell("clearing old temporary files", cleared);
     }

@@ -12,7 +12,7 @@ use crate::model::{Handover, Wall};
 use crate::publish::file_watcher::FileWatcher;
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
-use crate::publish::hosts::{handover, removed};
+use crate::publish::hosts::{file, handover, removed};
 use crate::sys::blocking::blocking;
 
 /// Does not even begin before the pause is over.
@@ -47,6 +47,12 @@ pub(super) async fn watch_hosts(policy: &HostsPolicy) -> FileWatcher {
         _ => vec![path.clone(), std::fs::canonicalize(&path).unwrap_or(path)],
     };
     FileWatcher::new(blocking(work).await).await
+}
+
+/// Where the hosts file is, links followed.
+pub(super) async fn real(policy: &HostsPolicy) -> Option<PathBuf> {
+    let path = policy.path.clone();
+    blocking(move || file::real(&path)).await
 }
 
 /// Settles what updates displaced beside a file that is looked after no longer, and tells what stays.

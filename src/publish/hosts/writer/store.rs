@@ -61,6 +61,11 @@ pub(crate) fn policy_path(state_dir: &Path) -> PathBuf {
     state_dir.join("policy.json")
 }
 
+/// Where the hosts file is kept as it was before our first block.
+fn original_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("hosts.orig")
+}
+
 /// Makes the writer's folders where they are missing: normally tmpfiles.d did, but `/run` may be emptied at any time.
 ///
 /// # Errors
@@ -78,7 +83,8 @@ pub(crate) fn prepare(policy: &HostsPolicy) -> io::Result<()> {
 /// Clears what a killed writer left beside its own files. Only for the one writer that runs.
 pub(crate) fn clear_leftovers(policy: &HostsPolicy) -> io::Result<()> {
     let state = &policy.state_dir;
-    for path in [block_path(state), policy_path(state), handover::receipt_path(&policy.run_dir)] {
+    let orig = original_path(state);
+    for path in [block_path(state), policy_path(state), orig, handover::receipt_path(&policy.run_dir)] {
         atomic_file::remove_leftovers(&path)?;
     }
     Ok(())
@@ -165,15 +171,18 @@ fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
 /// Copies the hosts file, without any block of ours, to `hosts.orig` (0600), once: never over an earlier copy. A file
 /// that is not there has no original.
 pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
-    let orig = policy.state_dir.join("hosts.orig");
+    let orig = original_path(&policy.state_dir);
     if std::fs::symlink_metadata(&orig).is_ok() {
         return Ok(());
     }
     let Some(bytes) = file::read(&policy.path)? else { return Ok(()) };
     // Where nobody can tell what is ours, all of it counts as theirs.
     let theirs = block::strip(&bytes, None).unwrap_or(Cow::Borrowed(&bytes));
-    atomic_file::write(&orig, &theirs, 0o600, Durability::Synced)
-        .map_err(FileError::io("keep the original of the hosts file as", &orig))
+    match atomic_file::create(&orig, &theirs, 0o600, None) {
+        // Another writer of ours was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        kept => kept.map_err(FileError::io("keep the original of the hosts file as", &orig)),
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +215,28 @@ mod tests {
         assert_eq!(load_block(dir.path()), Ok(None));
         save_block(dir.path(), &kept()).unwrap();
         assert_eq!(load_block(dir.path()), Ok(Some(kept())));
+    }
+
+    #[test]
+    fn the_original_is_kept_once_for_its_owner_alone_and_through_no_link() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let folders =
+            Folders { agent_run_dir: at("ra"), run_dir: at("rw"), state_dir: dir.path().into(), admin_dir: at("ad") };
+        let policy = HostsPolicy { path: at("hosts"), ..HostsPolicy::idle(folders) };
+        keep_original(&policy).unwrap();
+        assert!(!at("hosts.orig").exists(), "a file that is not there has no original");
+        std::fs::write(at("hosts"), "a\n# BEGIN privatelinkd\n10.0.0.1 a.x\n# END privatelinkd\nb").unwrap();
+        std::os::unix::fs::symlink(at("elsewhere"), at("hosts.orig")).unwrap();
+        keep_original(&policy).unwrap();
+        assert!(!at("elsewhere").exists());
+        std::fs::remove_file(at("hosts.orig")).unwrap();
+        keep_original(&policy).unwrap();
+        std::fs::write(at("hosts"), "later\n").unwrap();
+        keep_original(&policy).unwrap();
+        assert_eq!(std::fs::read(at("hosts.orig")).unwrap(), b"a\nb");
+        assert_eq!(std::fs::metadata(at("hosts.orig")).unwrap().permissions().mode() & 0o7777, 0o600);
     }
 
     #[test]

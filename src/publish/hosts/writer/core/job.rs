@@ -79,6 +79,8 @@ pub struct SettleReport {
     pub folded: Vec<LateEdit>,
     /// How many were deleted although somebody has them open for writing.
     pub cut_off: usize,
+    /// What could not be folded in, however often that was tried, and is kept as it is, a sentence each.
+    pub given_up: Vec<String>,
     /// What went wrong, if anything did.
     pub fault: Option<String>,
 }

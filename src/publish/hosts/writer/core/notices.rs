@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::job::{Asserted, SettleReport};
-use crate::model::{Notice, Wall, taken_out};
+use crate::model::{Notice, Wall, shown, taken_out};
 use crate::publish::hosts::file::{Change, LateEdit};
 
 /// So many are told, the latest.
@@ -37,6 +37,7 @@ impl Notices {
     /// What came of a look at the displaced files.
     pub(super) fn settled(&mut self, report: &SettleReport, at: Wall) {
         self.folded(&report.folded, at);
+        report.given_up.iter().for_each(|what| self.push(what.clone(), at));
         if report.cut_off > 0 {
             let what = "somebody has had the file open for writing since before it was replaced a minute ago";
             self.push(format!("{what}: what he writes from now on is lost"), at);
@@ -56,8 +57,9 @@ impl Notices {
                 match &edit.conflict {
                     None => format!("{what}: the edit is in it now"),
                     Some(saved) => format!(
-                        "{what}, and others the same lines: it holds both now; his version is saved as {}",
-                        saved.display()
+                        "{what}, and others the same lines: it holds both now; his version is saved as {}{}",
+                        saved.display(),
+                        gave_way(edit.gave_way)
                     ),
                 },
                 at,
@@ -70,5 +72,13 @@ impl Notices {
         if self.0.len() > MOST {
             self.0.pop_front();
         }
+    }
+}
+
+/// How many that were saved before had to go.
+fn gave_way(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        n => format!("; {} that had been saved before had to go for it", shown::count(n, "version")),
     }
 }
