@@ -54,7 +54,9 @@ fn set(path: &Path, name: &str, value: &[u8]) -> Option<Undo> {
 }
 
 /// Of a file: whose it is, its mode, its attributes.
-fn beside(path: &Path) -> (u32, u32, u32, Vec<(String, Vec<u8>)>) {
+type Beside = (u32, u32, u32, Vec<(String, Vec<u8>)>);
+
+fn beside(path: &Path) -> Beside {
     let (facts, mut buffer) = (std::fs::metadata(path).unwrap(), vec![0; 65_536]);
     let length = rustix::fs::listxattr(path, &mut buffer[..]).unwrap_or(0);
     let names = String::from_utf8(buffer[..length].to_vec()).unwrap();
@@ -229,7 +231,7 @@ const PLACES: &[Place] = &[
 ];
 
 /// What a look at the file gave: its content, inode, and what is beside the content.
-fn seen(hosts: &Path) -> Option<(Vec<u8>, u64, (u32, u32, u32, Vec<(String, Vec<u8>)>))> {
+fn seen(hosts: &Path) -> Option<(Vec<u8>, u64, Beside)> {
     let content = std::fs::read(hosts).ok()?;
     Some((content, std::fs::metadata(hosts).unwrap().ino(), beside(hosts)))
 }

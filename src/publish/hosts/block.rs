@@ -205,12 +205,13 @@ struct Parsed {
 
 /// Reads a whole block back. `None` if a line between the markers is not one that we write.
 fn parse(region: &[u8]) -> Option<Parsed> {
-    let lines: Vec<_> = markers::lines(region).collect();
+    // Without white space at their ends.
+    let lines: Vec<&[u8]> = whole_lines(region).map(<[u8]>::trim_ascii_end).collect();
     let inner = lines.get(1..lines.len().checked_sub(1)?)?;
     let (mut entries, mut comments) = (BTreeMap::new(), BTreeMap::new());
     let (mut order, mut grouped) = (Vec::new(), true);
     for line in inner {
-        let text = std::str::from_utf8(line.text).ok()?;
+        let text = std::str::from_utf8(line).ok()?;
         if let Some(comment) = text.strip_prefix('#') {
             let comment = comment.trim();
             let (name, why) = comment.split_once(": ").unwrap_or((comment, ""));

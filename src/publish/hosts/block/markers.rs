@@ -49,15 +49,14 @@ pub(super) enum Found {
 
 /// What our markers in this file say. Lines are counted from 0.
 pub(super) fn find(file: &[u8]) -> Found {
-    let marked = lines(file).enumerate().filter_map(|(i, line)| Some((i, line.range, line.marker?)));
-    let marks: Vec<(usize, Range<usize>, Marker)> = marked.collect();
-    let places = || marks.iter().map(|(i, ..)| *i).collect();
+    let marks: Vec<(Range<usize>, Marker)> = marked(file).collect();
+    let places = || marks.iter().map(|(range, _)| whole_lines(&file[..range.start]).count()).collect();
     match marks.as_slice() {
         [] => Found::Nothing,
-        [(_, begin, Marker::Begin { newline_added }), (_, end, Marker::End)] => {
+        [(begin, Marker::Begin { newline_added }), (end, Marker::End)] => {
             Found::Pair(Region { range: begin.start..end.end, pair: true, newline_added: *newline_added })
         }
-        [_] | [(.., Marker::End), (.., Marker::Begin { .. })] => Found::Half(places()),
+        [_] | [(_, Marker::End), (_, Marker::Begin { .. })] => Found::Half(places()),
         _ => Found::Unclear(places()),
     }
 }
@@ -87,17 +86,9 @@ pub(super) enum Marker {
     End,
 }
 
-pub(super) struct Line<'f> {
-    pub(super) range: Range<usize>,
-    /// Without white space at its end.
-    pub(super) text: &'f [u8],
-    marker: Option<Marker>,
-}
-
 /// Every pair of markers with no other between, and every other marker, in the order of the file.
 pub(super) fn regions(file: &[u8]) -> Vec<Region> {
-    let marked = lines(file).filter_map(|l| Some((l.range, l.marker?)));
-    let mut marked = marked.peekable();
+    let mut marked = marked(file).peekable();
     let mut regions = Vec::new();
     while let Some((range, marker)) = marked.next() {
         let region = match marker {
@@ -113,13 +104,30 @@ pub(super) fn regions(file: &[u8]) -> Vec<Region> {
     regions
 }
 
-pub(super) fn lines(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
-    let mut end = 0;
-    whole_lines(file).map(move |bytes| {
-        let (start, text) = (end, bytes.trim_ascii_end());
-        end += bytes.len();
-        Line { range: start..end, text, marker: marker(text) }
+/// The lines that hold markers. Of a large file only those lines are looked at that begin as one.
+fn marked(file: &[u8]) -> impl Iterator<Item = (Range<usize>, Marker)> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let passed = from;
+            from += skipped(&file[from..], b'#');
+            if !file[passed..from].ends_with(b"#") {
+                return None;
+            }
+            let start = from - 1;
+            if start == 0 || file[start - 1] == b'\n' {
+                from = start + skipped(&file[start..], b'\n');
+                if let Some(marker) = marker(file[start..from].trim_ascii_end()) {
+                    return Some((start..from, marker));
+                }
+            }
+        }
     })
+}
+
+/// How many bytes there are to this one, which counts, or to the end. A slice never fails.
+fn skipped(mut file: &[u8], byte: u8) -> usize {
+    file.skip_until(byte).unwrap_or(0)
 }
 
 /// The lines of a file with their newlines. A large file has many: they are looked for as quickly as the C library
@@ -127,10 +135,9 @@ pub(super) fn lines(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
 pub fn whole_lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = file;
     std::iter::from_fn(move || {
-        let before = rest;
-        // A slice never fails.
-        let length = rest.skip_until(b'\n').unwrap_or(0);
-        (length > 0).then(|| &before[..length])
+        let (line, after) = rest.split_at(skipped(rest, b'\n'));
+        rest = after;
+        (!line.is_empty()).then_some(line)
     })
 }
 

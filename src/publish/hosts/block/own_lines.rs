@@ -18,8 +18,7 @@ impl OwnLines {
     pub fn of(block: &Block, file: &[u8]) -> Self {
         let written = Self(block.lines().into_iter().collect());
         let known = written.known();
-        let theirs: BTreeSet<&str> =
-            foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(|line| known(line)).collect();
+        let theirs: BTreeSet<&str> = foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(known).collect();
         Self(written.0.iter().filter(|line| !theirs.contains(line.as_str())).cloned().collect())
     }
 
