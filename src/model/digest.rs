@@ -17,7 +17,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 text_type!(
-    /// A digest of a plan: 32 hexadecimal digits.
+    /// A digest, of a plan mostly: 32 hexadecimal digits.
     Digest,
     |s| {
         let good = s.len() == 32 && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -32,12 +32,17 @@ impl Digest {
         Self(hex(bytes).into())
     }
 
-    /// SHA-256, cut to 16 bytes, of the JSON without white space; maps are sorted, so equal plans are equal bytes.
+    /// SHA-256, cut to 16 bytes.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut short = [0; 16];
+        short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, bytes).as_ref()[..16]);
+        Self::from_bytes(&short)
+    }
+
+    /// Of the JSON without white space; maps are sorted, so equal plans are equal bytes.
     pub(super) fn of_json(value: &impl Serialize) -> Self {
         // Serialising closed types with string keys into memory can't fail.
-        let json = serde_json::to_vec(value).unwrap_or_default();
-        let mut short = [0; 16];
-        short.copy_from_slice(&ring::digest::digest(&ring::digest::SHA256, &json).as_ref()[..16]);
-        Self::from_bytes(&short)
+        Self::of_bytes(&serde_json::to_vec(value).unwrap_or_default())
     }
 }

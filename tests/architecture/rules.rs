@@ -89,6 +89,11 @@ pub(super) const ROOMS: &[Room] = &[
         "a publisher gets a plan; it asks no stage how that came about",
     ),
     pure("publish::hosts::block", &["model"], "rendering and splicing are functions of bytes and a plan"),
+    pure(
+        "publish::hosts::adopt",
+        &["model", "publish::hosts::block", "publish::hosts::shadow"],
+        "what is taken out of lines of others, and given back, is a function of bytes",
+    ),
     pure("publish::hosts::merge", &["publish::hosts::block"], "a merge is a function of three versions of a file"),
     room(
         "publish::hosts::file",

@@ -41,7 +41,7 @@ use self::markers::{ABANDONED, BEGIN_NOTE, END, Found, NEWLINE_NOTE};
 pub use self::markers::{Unclear, foreign, whole_lines};
 pub use self::own_lines::OwnLines;
 pub(super) use self::splice::insert;
-pub use self::splice::{Spliced, splice, strip, without};
+pub use self::splice::{Spliced, splice, strip, with_foreign, without};
 use crate::model::{Answer, AnswerReason, HostName, Wall};
 
 /// What we want a block to say.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Range;
 
 use super::block;
 use crate::model::HostName;
@@ -25,19 +26,40 @@ pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -
             if left.is_empty() {
                 return found;
             }
-            found.extend(names(line, &is_as_long).filter(|name| left.remove(name)).map(|name| (name, number)));
+            let names = names_among(line, &is_as_long).filter_map(|(_, name)| name);
+            found.extend(names.filter(|name| left.remove(name)).map(|name| (name, number)));
         }
     }
     found
 }
 
-/// The names that a line of a hosts file gives an address to, of those words that may be one that is looked for.
-fn names(line: &[u8], may_be: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = HostName> {
+/// Where the names stand that a line of a hosts file gives an address to, and which they are; `None` for a word that no
+/// resolver takes for a name. Nothing for a line that no resolver reads.
+pub(super) fn names(line: &[u8]) -> impl Iterator<Item = (Range<usize>, Option<HostName>)> {
+    names_among(line, |_| true)
+}
+
+/// Of those words that may be one that is looked for: large files have many others.
+fn names_among(
+    line: &[u8],
+    may_be: impl Fn(&[u8]) -> bool,
+) -> impl Iterator<Item = (Range<usize>, Option<HostName>)> {
     let read = line.split(|b| *b == b'#').next().unwrap_or_default();
-    let mut words = read.split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
-    let first = words.next().unwrap_or_default();
-    let words = words.filter(move |word| may_be(word) && is_address(first));
-    words.filter_map(|w| std::str::from_utf8(w).ok()?.parse().ok())
+    let mut end = 0;
+    let words = read.split(|b| parts_words(*b)).map(move |word| {
+        let start = end;
+        end += word.len() + 1;
+        (start, word)
+    });
+    let mut words = words.filter(|(_, word)| !word.is_empty());
+    let first = words.next().map_or(&b""[..], |(_, word)| word);
+    let words = words.filter(move |(_, word)| may_be(word) && is_address(first));
+    words.map(|(start, w)| (start..start + w.len(), std::str::from_utf8(w).ok().and_then(|w| w.parse().ok())))
+}
+
+/// What parts words for any resolver: isspace(3) of the C library, and a NUL, at which that ends while others read on.
+fn parts_words(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, 0x0b | 0)
 }
 
 fn is_address(word: &[u8]) -> bool {
@@ -66,6 +88,7 @@ mod tests {
         check(b"10.0.0.1#db.internal\ndb.internal gw.internal\n10.0.0 db.internal\n", &[]);
         check(b"10.0.0.1 xdb.internal db.internal.example\n\xff 10.0.0.1 db.internal\n", &[]);
         check(b"\xff\x00\n10.0.0.1 \xff db.internal", &["db.internal:2"]);
+        check(b"10.0.0.1\x0bdb.internal\n10.0.0.1 gw.internal\0x\n", &["db.internal:1", "gw.internal:2"]);
     }
 
     #[test]

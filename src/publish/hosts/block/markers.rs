@@ -80,6 +80,27 @@ pub(super) struct Region {
     pub(super) newline_added: Option<usize>,
 }
 
+impl Region {
+    /// Where the newline before it stands, if we added that one. Only where nothing foreign was put after our block, and
+    /// nothing before it has moved, is it still ours.
+    pub(super) fn lent_newline(&self, file: &[u8]) -> Option<usize> {
+        let Range { start, end } = self.range;
+        let ours = self.newline_added.and_then(|at| at.checked_add(1)) == Some(start);
+        (ours && end == file.len() && file[..start].ends_with(b"\n")).then(|| start - 1)
+    }
+}
+
+/// A region with another place in what its BEGIN line says of a newline that we added.
+pub(super) fn with_newline_note(region: &[u8], place: usize) -> Vec<u8> {
+    let begin = region.split(|b| *b == b'\n').next().unwrap_or_default();
+    let Some(note) = begin.windows(NEWLINE_NOTE.len()).rposition(|w| w == NEWLINE_NOTE.as_bytes()) else {
+        return region.to_vec();
+    };
+    let (head, tail) = region.split_at(note + NEWLINE_NOTE.len());
+    let digits = tail.iter().take_while(|b| b.is_ascii_digit()).count();
+    [head, place.to_string().as_bytes(), &tail[digits..]].concat()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
     Begin { newline_added: Option<usize> },

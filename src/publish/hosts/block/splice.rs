@@ -61,6 +61,42 @@ pub fn without(file: &[u8]) -> (Cow<'_, [u8]>, Option<usize>) {
     }
 }
 
+/// The file with its foreign parts changed, where `change` gives another one: it is told the number of a part's first
+/// line, from 1, and its bytes. What is ours stays where it stands between them, and a newline that we added goes on
+/// being known as ours.
+#[must_use]
+pub fn with_foreign(file: &[u8], mut change: impl FnMut(usize, &[u8]) -> Option<Vec<u8>>) -> Cow<'_, [u8]> {
+    let (mut out, mut changed) = (Vec::with_capacity(file.len()), false);
+    let (mut from, mut line) = (0, 1);
+    let mut copy = |out: &mut Vec<u8>, part: &[u8], line| match change(line, part) {
+        Some(new) => {
+            out.extend(new);
+            changed = true;
+        }
+        None => out.extend_from_slice(part),
+    };
+    for region in markers::regions(file) {
+        let Region { range, .. } = region.clone();
+        // Two blocks may touch: then it is the other one's.
+        match region.lent_newline(file).filter(|at| *at >= from) {
+            Some(at) => {
+                copy(&mut out, &file[from..at], line);
+                let place = out.len();
+                out.push(b'\n');
+                out.extend(markers::with_newline_note(&file[range.clone()], place));
+            }
+            None => {
+                copy(&mut out, &file[from..range.start], line);
+                out.extend_from_slice(&file[range.clone()]);
+            }
+        }
+        line += file[from..range.end].iter().filter(|b| **b == b'\n').count();
+        from = range.end;
+    }
+    copy(&mut out, &file[from..], line);
+    if changed { Cow::Owned(out) } else { Cow::Borrowed(file) }
+}
+
 fn from_one(marks: Vec<usize>) -> Vec<usize> {
     marks.into_iter().map(|line| line + 1).collect()
 }
@@ -98,16 +134,11 @@ fn room_for(wanted: &Block) -> usize {
 }
 
 /// The file without this region, with this much room behind it, and where in the result that stood.
-fn cut(file: &[u8], Region { range, newline_added, .. }: Region, room: usize) -> (Vec<u8>, usize) {
-    let mut place = range.start;
-    // Only where nothing foreign was put after our block, and nothing before it has moved, is the newline still ours.
-    let ours = newline_added.and_then(|at| at.checked_add(1)) == Some(place);
-    if ours && range.end == file.len() && file[..place].ends_with(b"\n") {
-        place -= 1;
-    }
+fn cut(file: &[u8], region: Region, room: usize) -> (Vec<u8>, usize) {
+    let place = region.lent_newline(file).unwrap_or(region.range.start);
     let mut rest = Vec::with_capacity(file.len() + room);
     rest.extend_from_slice(&file[..place]);
-    rest.extend_from_slice(&file[range.end..]);
+    rest.extend_from_slice(&file[region.range.end..]);
     (rest, place)
 }
 
