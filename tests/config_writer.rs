@@ -58,7 +58,7 @@ fn what_concerns_the_agent_alone_may_be_wrong() {
         "[steering]\nanswers = \"some\"\n",
         "[metrics]\nlisten = \"here\"\n",
         "[metrics]\nlisten = []\nhistograms = \"all\"\n",
-        "[hosts]\nadopt = true\n",
+        "[hosts]\nfuture = true\n",
         "[log]\nsample = 7\n",
         "[future]\nx = { y = [1.5, 1979-05-27] }\n",
         "[cloud]\nrefresh_interval = \"10 parsecs\"\n",

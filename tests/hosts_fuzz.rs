@@ -120,6 +120,7 @@ fn policy(names: BTreeSet<HostName>) -> HostsPolicy {
             removal_grace: Duration::from_secs(60),
         },
         path: "/h".into(),
+        adopt: false,
         reassert_interval: Duration::from_secs(5),
         agent_run_dir: "/ra".into(),
         agent_lost_after: Duration::from_secs(120),

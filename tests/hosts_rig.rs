@@ -65,6 +65,7 @@ impl Host {
                 removal_grace: Duration::from_secs(600),
             },
             path: self.hosts(),
+            adopt: false,
             reassert_interval: Duration::from_secs(5),
             agent_run_dir: self.run_dir(),
             agent_lost_after: Duration::from_secs(120),

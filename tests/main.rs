@@ -50,6 +50,7 @@ mod dns_fixture;
 mod dns_forward;
 mod dns_server;
 mod dns_wire;
+mod hosts_adopt;
 mod hosts_config;
 mod hosts_file;
 mod hosts_fuzz;

@@ -55,7 +55,7 @@ fn the_degraded_table() {
     let expected = "\
 degraded: 3 problems
   - orders: 10.0.0.11 in cn-hangzhou-h is down: refused: connection refused
-  - gw-ledger.example.com is shadowed: another line for it stands before ours or beside it
+  - gw-ledger.example.com is shadowed: another line for it stands before ours or beside it; `privatelinkd hosts adopt` takes the name out of that
   - the config was refused, an older one is in force: config.toml:3:1: unknown key \"colour\"
 privatelinkd 0.1.0, up 1h59m, host zone cn-hangzhou-h, config /etc/privatelinkd/config.toml loaded 1h59m ago
 
@@ -155,7 +155,7 @@ const CREDENTIALS: [Case; 3] = [
 
 #[test]
 fn each_thing_that_is_not_well_is_said_once() {
-    let cases: [Case; 17] = [
+    let cases: [Case; 18] = [
         (
             |s| set_target(s, &key(0, 1), down(FailureReason::Timeout, "no answer")),
             "10.0.1.10 in cn-hangzhou-i is down: timeout: no answer",
@@ -181,6 +181,7 @@ fn each_thing_that_is_not_well_is_said_once() {
         ),
         (|s| receipt(s).in_conflict = true, "/etc/hosts: somebody keeps removing our block", false),
         (|s| verdict(s, Verdict::Shadowed), "gw-orders.example.com is shadowed", false),
+        (|s| receipt(s).rewriters.push("line 3 comes back".into()), "/etc/hosts: line 3 comes back", false),
         (
             |s| verdict(s, Verdict::Unreadable),
             "/etc/hosts: not every user may read it, and its names serve only those who may: chmod o+r /etc/hosts",

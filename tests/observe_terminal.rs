@@ -135,7 +135,8 @@ fn a_zone_is_down_in_80_columns() {
 degraded: 3 problems
   - orders: 10.0.0.11 in cn-hangzhou-h is down: refused: connection refused
   - gw-ledger.example.com is shadowed: another line for it (line 7) stands
-    before ours or beside it
+    before ours or beside it; `privatelinkd hosts adopt` takes the name out of
+    that
   - the config was refused, an older one is in force: config.toml:3:1: error:
     unknown key \"colour\"
 privatelinkd 0.1.0, up 1h59m, host zone cn-hangzhou-h, config

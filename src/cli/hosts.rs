@@ -1,14 +1,14 @@
 //! `privatelinkd hosts …`
 
+mod adopt;
+mod answer;
 pub(super) mod failure;
 mod remove;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-
+use self::answer::{Text, print_diff, tell};
 use self::failure::failed;
 use super::exit::{Exit, Failed};
 use super::output::{self, Output, refuse_config};
@@ -17,8 +17,7 @@ use crate::config::LogConfig;
 use crate::config::{self, Environment};
 use crate::daemon::hosts_writer;
 use crate::daemon::sole::{Claim, Role};
-use crate::model::{LogFormat, LogLevel, LogTarget, Verdict};
-use crate::observe::text_table::count;
+use crate::model::{LogFormat, LogLevel, LogTarget};
 use crate::publish::hosts::inspect;
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::removed;
@@ -36,18 +35,12 @@ pub(super) enum Command {
     /// Take the block out of the hosts file and keep it out, also while the services run and over reboots, until
     /// `apply`.
     Remove(Output),
+    /// Take the published names out of lines of others, and write the block; `unadopt` gives them back.
+    Adopt(adopt::Args),
+    /// Give lines of others back what `adopt` took out of them; exits with 1 if somebody changed one since.
+    Unadopt(adopt::Args),
     /// Run the hosts writer in the foreground: the privileged half of the agent, a service of its own.
     Run,
-}
-
-/// `show` and `diff` as JSON.
-#[derive(Serialize)]
-struct Text<'a> {
-    path: &'a Path,
-    /// `null` if there is nothing to show.
-    text: Option<Cow<'a, str>>,
-    /// Since when `hosts remove` keeps the block out, if it does.
-    removed_since: Option<String>,
 }
 
 pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) -> Result<Exit, Failed> {
@@ -56,6 +49,8 @@ pub(super) fn main(command: &Command, config: &Path, level: Option<LogLevel>) ->
         Command::Diff(output) => diff(&policy(config)?, *output),
         Command::Apply(output) => apply(&*policy(config)?, *output),
         Command::Remove(output) => remove::main(&last_policy(config)?, *output),
+        Command::Adopt(args) => adopt::adopt(&*policy(config)?, args),
+        Command::Unadopt(args) => adopt::unadopt(&policy(config)?, args),
         Command::Run => run(config, level),
     }
 }
@@ -116,38 +111,10 @@ fn show(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
 }
 
 fn diff(policy: &Arc<HostsPolicy>, output: Output) -> Result<Exit, Failed> {
-    let diff = inspect::diff(policy, Clock::System).map_err(failed)?;
-    let exit = if diff.is_empty() { Exit::Fine } else { Exit::No };
-    let text = (!diff.is_empty()).then_some(Cow::from(&diff));
-    output.print(&Text { path: &policy.path, text, removed_since: remove::since(policy) }, || diff.clone())?;
-    if diff.is_empty() && !output.json {
-        let names = inspect::handed_over(&policy.agent_run_dir, Some(policy)).len();
-        let of = if names == 0 { "no name is handed over".to_owned() } else { count(names, "name") };
-        output::note(format_args!("{}: nothing would change ({of})", policy.path.display()));
-    }
-    if !output.json {
-        removed::in_words(&policy.admin_dir).iter().for_each(output::note);
-    }
-    Ok(exit)
+    print_diff(policy, &inspect::diff(policy, Clock::System).map_err(failed)?, output)
 }
 
 fn apply(policy: &HostsPolicy, output: Output) -> Result<Exit, Failed> {
     remove::take_back(policy)?;
-    let receipt = inspect::apply_once(policy, Clock::System).map_err(failed)?;
-    if output.json {
-        output::json(&receipt)?;
-    } else {
-        let path = policy.path.display();
-        let done = if receipt.changed { "written" } else { "already as it should be" };
-        match &receipt.error_detail {
-            Some(error) => output::note(error),
-            None => output::answer(&format!("{path}: {done}\n"))?,
-        }
-        for (name, verdict) in &receipt.names {
-            let line = receipt.shadowing.get(name).filter(|_| *verdict == Verdict::Shadowed);
-            let line = line.map(|line| format!(" by line {line}")).unwrap_or_default();
-            output::answer(&format!("  {name}: {verdict}{line}\n"))?;
-        }
-    }
-    Ok(if receipt.error.is_some() { Exit::No } else { Exit::Fine })
+    tell(policy, &inspect::apply_once(policy, Clock::System).map_err(failed)?, output)
 }

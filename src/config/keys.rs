@@ -178,6 +178,7 @@ pub const KEYS: &[Key] = &[
     key("steering.flap_max", DURATION, r#""10m""#, "How long an address stays on hold for it, at most."),
     both(key("hosts.publish", FLAG, "true", "Whether names are written to the hosts file.")),
     both(key("hosts.path", PATH, r#""/etc/hosts""#, "The hosts file.")),
+    both(key("hosts.adopt", FLAG, "false", "Whether published names are taken out of lines of others.")),
     both(key(
         "hosts.allowed_ranges",
         "a list of networks",
@@ -229,7 +230,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys and whole tables that belong to a later version. They are unknown here, and the help says why.
-const LATER: &[&str] = &["privatezone", "hosts.adopt", "metrics.histograms"];
+const LATER: &[&str] = &["privatezone", "metrics.histograms"];
 
 /// Where one of [`providers`] is chosen.
 const CREDENTIALS: &str = "cloud.credentials";
@@ -460,7 +461,7 @@ mod tests {
         assert_eq!(help("hosts", "publsh"), "did you mean `publish`?");
         assert_eq!(help("", "endpoints"), "did you mean `endpoint`?");
         assert_eq!(help("", "privatezone"), "`privatezone` is not in this version");
-        assert_eq!(help("hosts", "adopt"), "`hosts.adopt` is not in this version");
+        assert_eq!(help("metrics", "histograms"), "`metrics.histograms` is not in this version");
         assert_eq!(help("endpoint", "interval"), "such a key is `endpoint.probe.interval`");
         assert_eq!(help("log", "qqqqqqq"), "");
         assert_eq!(help("hosts", "enabled"), "did you mean `publish`?");

@@ -114,6 +114,8 @@ pub struct HostsConfig {
     pub publish: bool,
     /// The file.
     pub path: PathBuf,
+    /// Whether published names are taken out of lines of others.
+    pub adopt: bool,
     /// Addresses outside are never written.
     pub allowed_ranges: Vec<IpNet>,
     /// Which families are written.

@@ -174,7 +174,7 @@ fn sentence(receipt: &Receipt) -> String {
         n => count(n, "name"),
     };
     match (receipt.in_conflict, with(Verdict::AgentLost), with(Verdict::Pending)) {
-        (true, ..) => "degraded: somebody keeps removing the block".to_owned(),
+        (true, ..) => "degraded: somebody keeps removing the block, or puts its names back beside it".to_owned(),
         (false, 1.., _) => format!("degraded: the agent gives no sign of life; {names} kept with standby addresses"),
         (false, 0, 0) if with(Verdict::Unreadable) > 0 => {
             format!("degraded: {names} published in a file that not every user may read")
@@ -209,6 +209,7 @@ mod tests {
             removed: None,
             left_out: BTreeMap::new(),
             shadowing: BTreeMap::new(),
+            rewriters: Vec::new(),
             capped: CapCounts::default(),
             notices: Vec::new(),
         }

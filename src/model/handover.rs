@@ -113,6 +113,9 @@ pub struct Receipt {
     /// Of names that are shadowed: the number of the line that shadows each; of some of them, if many.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shadowing: BTreeMap<HostName, usize>,
+    /// Who would put lines with names of ours back, if they were taken over, and what to do, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewriters: Vec<String>,
     /// What it left out since it started because there was too much of it.
     #[serde(default, skip_serializing_if = "CapCounts::is_empty")]
     pub capped: CapCounts,

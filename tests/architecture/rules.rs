@@ -94,6 +94,7 @@ pub(super) const ROOMS: &[Room] = &[
         &["model", "publish::hosts::block", "publish::hosts::shadow"],
         "what is taken out of lines of others, and given back, is a function of bytes",
     ),
+    room("publish::hosts::cloud_init", &["sys::*"], "whether cloud-init makes the file is asked of its files"),
     pure("publish::hosts::merge", &["publish::hosts::block"], "a merge is a function of three versions of a file"),
     room(
         "publish::hosts::file",
@@ -136,6 +137,7 @@ pub(super) const ROOMS: &[Room] = &[
         &[
             "model",
             "publish::admission",
+            "publish::hosts::adopt",
             "publish::hosts::block",
             "publish::hosts::file",
             "publish::hosts::policy",

@@ -33,6 +33,7 @@ pub(super) struct HostsDraft {
 pub(super) fn hosts(mut section: Section<'_>) -> Option<HostsDraft> {
     let publish = section.value("publish", read::boolean);
     let path = section.read("path", read::path);
+    let adopt = section.value("adopt", read::boolean);
     let ranges = section.value("allowed_ranges", |n| read::filled_list(n, read::network));
     let families = section.value("families", |n| read::filled_list(n, |n| read::word(n, FAMILIES)));
     let reassert_interval = section.value("reassert_interval", |n| read::duration(n, SECOND..=LONGEST_REASSERT));
@@ -51,6 +52,7 @@ pub(super) fn hosts(mut section: Section<'_>) -> Option<HostsDraft> {
     let config = HostsConfig {
         publish: publish?,
         path: path.value.clone(),
+        adopt: adopt?,
         allowed_ranges: values(&ranges?),
         families: Families { ipv4: families.iter().any(|f| f.value.ipv4), ipv6: families.iter().any(|f| f.value.ipv6) },
         reassert_interval: reassert_interval?,

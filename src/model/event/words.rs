@@ -12,7 +12,8 @@ const FORMER_KEPT: &str =
 const ENDPOINT_GONE: &str = "gone, as two passes of the cloud's API agree; its names stay for the grace";
 const GONE_PUT_OFF: &str = "the cloud has it no more, and it still answers with a certificate that is verified for its \
     own name: its names stay for a day at most; look whether it was deleted";
-const PUBLISH_CONFLICT: &str = "somebody keeps removing our block; writing at most every 5 s from now on";
+const PUBLISH_CONFLICT: &str =
+    "somebody keeps removing our block, or puts its names back beside it; writing at most every 5 s from now on";
 
 /// One sentence, for the log and for status.
 impl fmt::Display for EventKind {

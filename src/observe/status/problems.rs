@@ -118,7 +118,7 @@ fn publishing(snapshot: &Snapshot) -> Vec<String> {
         problems.extend(why.map(|why| format!("{place} is not in sync: {why}")));
         let Some(receipt) = snapshot.receipts.receipt(publisher) else { continue };
         if receipt.in_conflict {
-            problems.push(format!("{place}: somebody keeps removing our block"));
+            problems.push(format!("{place}: somebody keeps removing our block, or puts names of ours back beside it"));
         }
         if receipt.names.values().any(|verdict| *verdict == Verdict::Unreadable) {
             problems.push(format!(
@@ -126,6 +126,7 @@ fn publishing(snapshot: &Snapshot) -> Vec<String> {
             ));
         }
         problems.extend(plan.answers.keys().filter_map(|name| name_problem(name, publisher, receipt)));
+        problems.extend(receipt.rewriters.iter().map(|who| format!("{place}: {who}")));
     }
     problems
 }
@@ -163,7 +164,8 @@ fn name_problem(name: &HostName, publisher: &str, receipt: &Receipt) -> Option<S
         }
         Verdict::Shadowed => {
             let line = receipt.shadowing.get(name).map(|line| format!(" (line {line})")).unwrap_or_default();
-            Some(format!("{name} is shadowed: another line for it{line} stands before ours or beside it"))
+            let what = format!("{name} is shadowed: another line for it{line} stands before ours or beside it");
+            Some(format!("{what}; `privatelinkd hosts adopt` takes the name out of that"))
         }
         Verdict::Refused => Some(format!("{name} is refused by the writer's policy; its last admitted answer stays")),
         Verdict::AgentLost => Some(format!("{name}: the writer takes the agent for lost and added the standby")),

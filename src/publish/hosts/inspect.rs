@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ReadError;
+use super::adopt;
 use super::block;
 use super::file::{self, FileError};
 use super::handover;
@@ -141,12 +142,17 @@ fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
     let kept = store::load_block(&policy.state_dir).ok().flatten();
     let own = kept.and_then(|kept| kept.own).filter(|own| own.path == policy.path);
-    let new = block::splice(&old, core.wanted(), own.as_ref().map(|own| &own.lines))
+    let new = adopt::wanted(&old, core.wanted(), own.as_ref().map(|own| &own.lines), policy.adopt)
         .map_err(|unclear| InspectError::Markers { path: policy.path.clone(), unclear })?;
-    let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new.file));
-    let path = policy.path.display().to_string();
+    Ok(unified_diff(&policy.path, &old, &new.file))
+}
+
+/// Bytes that are not UTF-8 show as replacement characters.
+pub(super) fn unified_diff(path: &Path, old: &[u8], new: &[u8]) -> String {
+    let (old, new) = (String::from_utf8_lossy(old), String::from_utf8_lossy(new));
+    let path = path.display().to_string();
     let wanted = format!("{path} (wanted)");
-    Ok(similar::TextDiff::from_lines(&*old, &*new).unified_diff().header(&path, &wanted).to_string())
+    similar::TextDiff::from_lines(&*old, &*new).unified_diff().header(&path, &wanted).to_string()
 }
 
 /// Does what the running writer would do now, once, under the same lock, whether one runs or not, and whatever
@@ -181,10 +187,6 @@ fn carry_out(
     inputs: impl IntoIterator<Item = Input>,
     clock: Clock,
 ) -> Result<Receipt, InspectError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| InspectError::Io { path, source }
-    };
     store::prepare(policy).map_err(io(&policy.state_dir))?;
     if store::load_block(&policy.state_dir).is_err() {
         store::put_aside(&store::block_path(&policy.state_dir));
@@ -204,9 +206,15 @@ fn carry_out(
     Ok(core.receipt(clock.now()))
 }
 
+/// A folder can't be used.
+pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> InspectError {
+    let path = path.to_owned();
+    move |source| InspectError::Io { path, source }
+}
+
 /// Settles what was displaced as soon as nobody has it open for writing. Who lets a command wait does not wait for two
 /// seconds of quiet as well: what is left then is the running writer's, or the next one's.
-fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleReport {
+pub(super) fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleReport {
     let began = clock.now().boottime;
     let mut all = SettleReport::default();
     loop {

@@ -13,6 +13,7 @@
 
 pub mod adopt;
 pub mod block;
+mod cloud_init;
 pub mod file;
 pub mod handover;
 pub mod inspect;
@@ -23,6 +24,7 @@ pub mod publisher;
 pub mod receipts;
 pub mod removed;
 pub mod shadow;
+pub mod unadopt;
 mod untrusted_file;
 pub mod writer;
 

@@ -22,6 +22,8 @@ pub struct HostsPolicy {
     pub rules: AdmissionRules,
     /// The file; empty while none is known.
     pub path: PathBuf,
+    /// Whether our names are taken out of lines of others.
+    pub adopt: bool,
     /// How often the file is looked at without any event.
     pub reassert_interval: Duration,
     /// After so long without a sign of life the agent counts as lost (B17).
@@ -48,6 +50,8 @@ struct SavedPolicy {
     allowed_ranges: Vec<IpNet>,
     families: Families,
     path: PathBuf,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    adopt: bool,
     reassert_interval: Duration,
     removal_grace: Duration,
     agent_lost_after: Duration,
@@ -82,6 +86,7 @@ impl From<SavedPolicy> for HostsPolicy {
                 removal_grace: saved.removal_grace,
             },
             path: saved.path,
+            adopt: saved.adopt,
             reassert_interval: saved.reassert_interval,
             agent_lost_after: saved.agent_lost_after,
             in_place: saved.in_place,
@@ -95,7 +100,7 @@ impl From<SavedPolicy> for HostsPolicy {
 
 impl From<HostsPolicy> for SavedPolicy {
     fn from(policy: HostsPolicy) -> Self {
-        let HostsPolicy { publish, rules, path, reassert_interval, agent_lost_after, in_place, .. } = policy;
+        let HostsPolicy { publish, rules, path, adopt, reassert_interval, agent_lost_after, in_place, .. } = policy;
         let AdmissionRules { names, own_domains, allowed_ranges, families, removal_grace } = rules;
         Self {
             publish,
@@ -104,6 +109,7 @@ impl From<HostsPolicy> for SavedPolicy {
             allowed_ranges,
             families,
             path,
+            adopt,
             reassert_interval,
             removal_grace,
             agent_lost_after,
@@ -139,6 +145,7 @@ impl HostsPolicy {
             publish: false,
             rules: AdmissionRules::default(),
             path: PathBuf::new(),
+            adopt: false,
             reassert_interval: Duration::from_secs(5),
             agent_lost_after: Duration::MAX,
             in_place: InPlace::Auto,
@@ -163,6 +170,7 @@ impl HostsPolicy {
                 removal_grace: hosts.removal_grace,
             },
             path: hosts.path,
+            adopt: hosts.adopt,
             reassert_interval: hosts.reassert_interval,
             agent_lost_after: hosts.agent_lost_after,
             in_place: hosts.in_place,

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport, Settling};
 use super::store;
-use crate::model::PublishErrorKind;
 use crate::model::shown::count;
+use crate::model::{HostName, PublishErrorKind};
+use crate::publish::hosts::adopt::{self, TakenOver, rewriters};
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
+use crate::publish::hosts::cloud_init;
 use crate::publish::hosts::file::{self, Change, Displaced, FileError, Settled, Target, no_hook};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
@@ -39,12 +41,17 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     }
     let lock = lock_path(policy);
     let (mut found, mut gathered, mut own) = (Present::Absent, None, OwnLines::default());
+    let mut taken = TakenOver::default();
     let outcome = file::replace(target(policy, &lock), &mut no_hook, |content| {
-        (found, own) = (block::present(content), OwnLines::of(&job.wanted, content));
-        let spliced =
-            block::splice(content, &job.wanted, job.own.as_ref()).map_err(|unclear| unclear_in(policy, &unclear))?;
-        gathered = spliced.gathered;
-        match spliced.file {
+        (found, own) = (block::present(content), adopt::own_lines(&job.wanted, content));
+        let wanted = adopt::wanted(content, &job.wanted, job.own.as_ref(), policy.adopt)
+            .map_err(|unclear| unclear_in(policy, &unclear))?;
+        gathered = wanted.gathered;
+        if wanted.taken != TakenOver::default() {
+            // Also if an edit that came in between takes another turn, which finds it done.
+            taken = wanted.taken;
+        }
+        match wanted.file {
             Cow::Borrowed(_) => Ok(None),
             Cow::Owned(new) => Ok::<_, AssertError>(Some(new)),
         }
@@ -55,11 +62,18 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     };
     // Of what others parted from its markers right after the swap, only what was there before tells which lines are ours.
     if matches!(block::present(&outcome.content), Present::Whole(_)) {
-        own = OwnLines::of(says, &outcome.content);
+        own = adopt::own_lines(says, &outcome.content);
     }
+    let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
+    let rewriters = match shadowed.is_empty() && taken.lines.is_empty() {
+        true => Vec::new(),
+        false => rewriters_of(policy, &outcome.content, job.wanted.entries.keys(), !taken.lines.is_empty()),
+    };
     Ok(Asserted {
         own,
-        shadowed: shadow::shadowed(&outcome.content, job.wanted.entries.keys()),
+        shadowed,
+        taken,
+        rewriters,
         found,
         change: outcome.change,
         stamp: outcome.stamp,
@@ -67,6 +81,18 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         folded: outcome.folded,
         displaced: file::displaced(&policy.path).ok(),
     })
+}
+
+/// Who would put lines back that name these, or did before they were taken over.
+fn rewriters_of<'n>(
+    policy: &HostsPolicy,
+    file: &[u8],
+    ours: impl IntoIterator<Item = &'n HostName>,
+    records: bool,
+) -> Vec<String> {
+    let mut lines = adopt::naming_lines(file, ours);
+    lines.extend(adopt::record_lines(file).filter(|_| records));
+    rewriters::of(file, &lines, cloud_init::makes(&policy.path).as_deref())
 }
 
 /// The hosts file, and where what belongs to it is.

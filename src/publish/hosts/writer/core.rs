@@ -166,7 +166,7 @@ impl Core {
     fn take_in(&mut self, input: Input, now: Now) -> Option<Action> {
         let at = now.boottime;
         match input {
-            Input::Policy(policy) => self.take_policy(policy, at),
+            Input::Policy(policy) => self.take_policy(policy, now),
             Input::ConfigTrouble(trouble) => self.config_trouble = trouble,
             Input::Handover(read) => {
                 if self.admitted.take_handover(read, &self.here) {
@@ -218,7 +218,7 @@ impl Core {
         self.admitted.last.answers.is_empty()
     }
 
-    fn take_policy(&mut self, policy: Arc<HostsPolicy>, now: Boottime) {
+    fn take_policy(&mut self, policy: Arc<HostsPolicy>, now: Now) {
         if self.policy.holds_every_name() {
             // It may have lacked anything for however long: the grace counts from when it is over.
             self.admitted.last.lacking.clear();
@@ -231,9 +231,15 @@ impl Core {
         if !same_file {
             self.displaced.forget();
         }
+        if policy.adopt != self.policy.adopt {
+            self.file.read_anew();
+        }
+        if same_file && self.policy.adopt && !policy.adopt {
+            self.notices.adopts_no_more(now.wall);
+        }
         self.policy = policy;
         self.file.look_soon();
-        self.judge(now);
+        self.judge(now.boottime);
     }
 
     fn take_removal(&mut self, seen: Result<Option<Wall>, String>, now: Wall) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::core::{LastGood, OwnRecord};
 use crate::model::limits::ADDRESSES_A_NAME;
 use crate::model::{Answer, HostName, Identity, Wall};
+use crate::publish::hosts::adopt;
 use crate::publish::hosts::block::{self, Marks};
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
@@ -168,7 +169,7 @@ fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
     atomic_file::write(path, &serde_json::to_vec(value)?, 0o600, Durability::Synced)
 }
 
-/// Copies the hosts file, without any block of ours, to `hosts.orig` (0600), once: never over an earlier copy. A file
+/// Copies the hosts file, without any block of ours and with what was taken out of other lines, to `hosts.orig` (0600), once: never over an earlier copy. A file
 /// that is not there has no original.
 pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
     let orig = original_path(&policy.state_dir);
@@ -178,7 +179,7 @@ pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
     let Some(bytes) = file::read(&policy.path)? else { return Ok(()) };
     // Where nobody can tell what is ours, all of it counts as theirs.
     let theirs = block::strip(&bytes, None).unwrap_or(Cow::Borrowed(&bytes));
-    match atomic_file::create(&orig, &theirs, 0o600, None) {
+    match atomic_file::create(&orig, &adopt::unadopt(&theirs).file, 0o600, None) {
         // Another writer of ours was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         kept => kept.map_err(FileError::io("keep the original of the hosts file as", &orig)),

@@ -30,6 +30,10 @@ pub(super) struct FileState {
     /// The lines in it that are ours, as far as that is known.
     pub(super) own: Option<OwnLines>,
     pub(super) shadowed: BTreeMap<HostName, usize>,
+    /// Who would put lines with our names back.
+    pub(super) rewriters: Vec<String>,
+    /// The last look took names out of lines of others: who put them there may do so again.
+    took_over: bool,
     pub(super) error: Option<AssertError>,
     pub(super) conflict: Conflict,
     pub(super) writes: u64,
@@ -83,6 +87,11 @@ impl FileState {
         self.looked = None;
     }
 
+    /// What was read before does not tell any more what is to be done.
+    pub(super) fn read_anew(&mut self) {
+        self.read = None;
+    }
+
     /// What failed for the old content need not fail for the new.
     pub(super) fn forgive(&mut self) {
         self.retry = None;
@@ -101,7 +110,7 @@ impl FileState {
         }
         let now = Boottime::default();
         // What is likely to be written waits for its turn; the latest of what is wanted wins.
-        let turn = if self.holds(wanted) { now } else { self.rate.next() };
+        let turn = if self.holds(wanted) && !self.took_over { now } else { self.rate.next() };
         let regular = self.looked.map_or(now, |looked| looked.after(interval));
         let quiet = self.touched.map(|(first, latest)| first.after(QUIET_AT_MOST).min(latest.after(QUIET)));
         let at_once = self.retry.or((!self.holds(wanted)).then_some(now));
@@ -154,16 +163,19 @@ impl FileState {
     }
 
     fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
-        let Asserted { found, change, shadowed, stamp, own, .. } = asserted;
+        let Asserted { found, change, shadowed, taken, rewriters, stamp, own, .. } = asserted;
         let file_has = |block: &Block| match &found {
             Present::Whole(there) => there.same_pairs(block),
             Present::Absent => block.entries.is_empty(),
             Present::Damaged => false,
         };
         let ours_before = self.says.as_ref().filter(|b| !b.entries.is_empty());
-        if ours_before.is_some_and(|before| !file_has(before)) && !file_has(&wanted) {
+        let removed = ours_before.is_some_and(|before| !file_has(before)) && !file_has(&wanted);
+        // Who puts back what we took over fights with us no less.
+        if removed || taken.again > 0 {
             self.conflict.removed(now);
         }
+        self.took_over = !taken.lines.is_empty();
         if change != Change::Unchanged {
             self.writes += 1;
             self.rate.spend(now);
@@ -176,7 +188,7 @@ impl FileState {
         });
         self.says = Some(wanted);
         self.own = Some(own).filter(|own| !own.is_empty());
-        self.shadowed = shadowed;
+        (self.shadowed, self.rewriters) = (shadowed, rewriters);
         (self.error, self.retry, self.failures) = (None, None, 0);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{HostName, PublishErrorKind};
+use crate::publish::hosts::adopt::TakenOver;
 use crate::publish::hosts::block::{Block, OwnLines, Present};
 use crate::publish::hosts::file::{Change, Displaced, LateEdit};
 use crate::publish::hosts::policy::HostsPolicy;
@@ -31,6 +32,10 @@ pub struct Asserted {
     pub change: Change,
     /// Names that stand in foreign lines too, each with the number of the first one.
     pub shadowed: BTreeMap<HostName, usize>,
+    /// What was taken out of lines of others.
+    pub taken: TakenOver,
+    /// Who would put lines with our names back, of those that are there or were taken over now, a sentence each.
+    pub rewriters: Vec<String>,
     /// Of the file as it was read last.
     pub stamp: Option<FileStamp>,
     /// The lines in it that are ours.
@@ -47,8 +52,18 @@ impl Asserted {
     /// Of a file that held this, and nothing else to tell.
     #[must_use]
     pub fn new(found: Present, change: Change) -> Self {
-        let (shadowed, stamp, own) = (BTreeMap::new(), None, OwnLines::default());
-        Self { found, change, shadowed, stamp, own, gathered: None, folded: Vec::new(), displaced: None }
+        Self {
+            found,
+            change,
+            shadowed: BTreeMap::new(),
+            taken: TakenOver::default(),
+            rewriters: Vec::new(),
+            stamp: None,
+            own: OwnLines::default(),
+            gathered: None,
+            folded: Vec::new(),
+            displaced: None,
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::job::{Asserted, SettleReport};
+use crate::model::shown::count;
 use crate::model::{Notice, Wall, shown, taken_out};
+use crate::publish::hosts::adopt::TakenOver;
 use crate::publish::hosts::file::{Change, LateEdit};
 
 /// So many are told, the latest.
@@ -12,6 +14,17 @@ const MOST: usize = 8;
 /// Told again once it is none of the latest any more.
 const IN_PLACE: &str = "the file is written in place, as `hosts.in_place` says: it is a mount point, has more than one \
                         name, or is always to be";
+/// So many numbers of lines at most are given.
+const MOST_LINES: usize = 6;
+/// What gives lines of others back.
+const UNADOPT: &str = "privatelinkd hosts unadopt";
+
+fn in_words(lines: &[usize]) -> String {
+    let told: Vec<String> = lines.iter().take(MOST_LINES).map(ToString::to_string).collect();
+    let more = lines.len().saturating_sub(MOST_LINES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} {}{more}", if lines.len() == 1 { "line" } else { "lines" }, told.join(", "))
+}
 
 /// The latest, in the order in which they happened.
 #[derive(Debug, Default)]
@@ -32,6 +45,22 @@ impl Notices {
             self.push(IN_PLACE.to_owned(), at);
         }
         self.folded(&asserted.folded, at);
+        let TakenOver { lines, left, .. } = &asserted.taken;
+        if !lines.is_empty() {
+            let what = format!("names of ours were taken out of {}", in_words(lines));
+            self.push(format!("{what}, which others wrote; `{UNADOPT}` gives them back"), at);
+            asserted.rewriters.iter().for_each(|who| self.push(who.clone(), at));
+            if *left > 0 {
+                let what = format!("names of ours stay in {} of others", count(*left, "line"));
+                self.push(format!("{what}: too many are taken over already"), at);
+            }
+        }
+    }
+
+    /// The policy does not take names out of lines of others any more.
+    pub(super) fn adopts_no_more(&mut self, at: Wall) {
+        let what = "hosts.adopt is off now, and lines that it took names out of stay as they are";
+        self.push(format!("{what}; `{UNADOPT}` gives them back"), at);
     }
 
     /// What came of a look at the displaced files.

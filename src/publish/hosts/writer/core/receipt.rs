@@ -32,6 +32,7 @@ impl Core {
             removed: self.removal.since,
             left_out: left_out.map(|(name, what)| (name.clone(), what.to_string())).collect(),
             shadowing: self.file.shadowed.iter().take(MOST_TOLD).map(|(name, line)| (name.clone(), *line)).collect(),
+            rewriters: self.file.rewriters.iter().filter(|_| !self.file.shadowed.is_empty()).cloned().collect(),
             capped: self.admitted.capped.clone(),
             notices: self.notices.all(),
         }

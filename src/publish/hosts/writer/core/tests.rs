@@ -6,6 +6,7 @@ use super::*;
 use crate::model::PublishErrorKind;
 use crate::model::{Answer, AnswerReason, HostName, Identity, IdentityPart, Plan, Verdict, Wall, Withdrawal};
 use crate::publish::admission::AdmissionRules;
+use crate::publish::hosts::adopt::TakenOver;
 use crate::publish::hosts::block::{Entry, EntryReason};
 use crate::publish::hosts::block::{OwnLines, Present};
 use crate::publish::hosts::file::{Change, Displaced};
