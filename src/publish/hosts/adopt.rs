@@ -1,8 +1,8 @@
 //! Our names in lines of others: taken out of them, and given back. Pure, and over bytes.
 //!
-//! The vendors' guides had everybody write `{address} {name}` by hand, and such a line keeps a dead address alive beside
-//! our block. What is taken out is told by the line itself ([`record`]), so that nothing else is needed to give the very
-//! bytes back, however long after, and on whichever machine the file is by then:
+//! The vendors' guides had everybody write `{address} {name}` by hand, and such a line keeps a dead address alive
+//! beside our block. What is taken out is told by the line itself ([`record`]), so that nothing else is needed to give
+//! the very bytes back, however long after, and on whichever machine the file is by then:
 //!
 //! ```text
 //! 10.0.1.15 db.internal        # by hand
@@ -162,8 +162,8 @@ pub fn unadopt(file: &[u8]) -> GivenBack<'_> {
     GivenBack { file, lines, changed }
 }
 
-/// The lines of a block that are known as ours in this file. Of one that another wrote, too, nobody could tell that once
-/// it is given back: so it is not, as if it stood there.
+/// The lines of a block that are known as ours in this file. Of one that another wrote, too, nobody could tell that
+/// once it is given back: so it is not, as if it stood there.
 #[must_use]
 pub fn own_lines(block: &Block, file: &[u8]) -> OwnLines {
     OwnLines::of(block, &unadopt(file).file)

@@ -1,5 +1,5 @@
-//! Gives lines of others back what was taken out of them, by hand: `hosts unadopt`. It needs neither an agent nor state:
-//! the file tells all. All of it blocks.
+//! Gives lines of others back what was taken out of them, by hand: `hosts unadopt`. It needs neither an agent nor
+//! state: the file tells all. All of it blocks.
 
 use std::borrow::Cow;
 use std::path::Path;

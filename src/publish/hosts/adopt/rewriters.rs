@@ -76,8 +76,8 @@ struct Open<'f> {
     concerned: Vec<usize>,
 }
 
-/// Who would put these lines of the file back, a sentence each. `cloud_init` is the file that says that cloud-init makes
-/// the hosts file, if one does.
+/// Who would put these lines of the file back, a sentence each. `cloud_init` is the file that says that cloud-init
+/// makes the hosts file, if one does.
 #[must_use]
 pub fn of(file: &[u8], lines: &BTreeSet<usize>, cloud_init: Option<&Path>) -> Vec<String> {
     if lines.is_empty() {
