@@ -60,9 +60,12 @@ impl Core {
 
     /// What is no error and people should know all the same.
     fn remark(&self, config: Option<&str>) -> Option<String> {
-        let kept_out = self.removal.since.map(taken_out);
+        let of_root = match (self.removal.since.map(taken_out), self.removal.trouble.clone()) {
+            (Some(kept_out), Some(trouble)) => Some(format!("{kept_out}; {trouble}")),
+            (kept_out, trouble) => kept_out.or(trouble),
+        };
         let other_boot = self.admitted.other_boot.then(|| "plan.json is of another boot and was not used".to_owned());
-        kept_out.or_else(|| self.removal.trouble.clone()).or_else(|| config.map(ToOwned::to_owned)).or(other_boot)
+        of_root.or_else(|| config.map(ToOwned::to_owned)).or(other_boot)
     }
 
     fn verdict(&self, name: &HostName) -> Verdict {
