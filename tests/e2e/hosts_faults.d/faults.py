@@ -47,9 +47,10 @@ OF_FILES = {
 class World:
     """Files of its own, put back to the start for each point."""
 
-    def __init__(self, agent, folder):
-        self.agent, self.folder = agent, folder
-        self.etc, self.run, self.state = folder / "etc", folder / "run-hosts", folder / "state"
+    def __init__(self, agent, folder, disk=None):
+        """What outlives a reboot is on the disk."""
+        self.agent, self.folder, disk = agent, folder, disk or folder
+        self.etc, self.run, self.state = disk / "etc", folder / "run-hosts", disk / "state"
         self.hosts, self.config = self.etc / "hosts", folder / "config/config.toml"
         (folder / "config").mkdir(parents=True)
         (folder / "run").mkdir()
@@ -119,7 +120,7 @@ class World:
         # What is killed while it writes in place is finished by the next run.
         if there not in whole and not (self.kind != "replaced" and what.startswith("SIGKILL")):
             wrong.append(f"neither the old nor the new file: {there!r}")
-        if done.returncode == 0 and there not in self.whole(self.new, edited):
+        if done and done.returncode == 0 and there not in self.whole(self.new, edited):
             wrong.append("it says that it wrote what is not there")
         again = self.apply()
         if again.returncode != 0:
@@ -139,6 +140,12 @@ class World:
         folded = content.replace("# BEGIN", EDIT + "# BEGIN")
         return [content] + ([content + EDIT, folded] if edited else [])
 
+    def injecting(self, calls, fault, limit=None):
+        """Runs it with a fault. What came of it, and these calls as strace saw them."""
+        # Not into a file, which would have the limit, too.
+        done = self.apply("strace", "-f", "-qq", "-e", f"trace={calls}", "-e", f"inject={fault}", limit=limit)
+        return done, done.stderr.splitlines()
+
     def fault(self, kind, fault, call, number):
         self.begin(kind)
         action = "signal=KILL" if fault == "SIGKILL" else f"error={fault}"
@@ -146,11 +153,20 @@ class World:
         editor = threading.Thread(target=self.edit, args=(self.hosts.open("a"), over))
         editor.start()
         try:
-            done = self.apply("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:{action}:when={number}")
+            done, seen = self.injecting(call, f"{call}:{action}:when={number}")
         finally:
             over.set()
             editor.join()
-        return self.check(f"{fault} at {call} {number}", done, True)
+        what = f"{fault} at {call} {number}"
+        if fault == "SIGKILL":
+            happened = done.returncode == -signal.SIGKILL
+        else:
+            injected = [line for line in seen if "(INJECTED)" in line]
+            happened = len(injected) == 1 and f" = -1 {fault} " in injected[0]
+        return self.never(happened, what, seen) + self.check(what, done, True)
+
+    def never(self, happened, what, seen):
+        return [] if happened else [f"{what}: it never happened; the last calls: {seen[-3:]}"]
 
     def edit(self, held, over):
         """Writes into the file that he has open once that is displaced, or when it is over without."""
@@ -158,16 +174,22 @@ class World:
             while not over.wait(0.001) and os.fstat(held.fileno()).st_ino == self.inode():
                 pass
             held.write(EDIT)
+            held.flush()
+            os.fsync(held.fileno())
 
     def inode(self):
         return self.hosts.stat().st_ino
 
     def short_write(self, kind, limit):
         self.begin(kind)
-        inject = "inject=fallocate:error=EOPNOTSUPP"
-        done = self.apply("strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, limit=limit)
-        wrong = [] if done.returncode != 0 else [f"{limit} bytes are enough"]
-        return wrong + self.check(f"short write of {limit} bytes", done, False)
+        done, seen = self.injecting("fallocate,write", "fallocate:error=EOPNOTSUPP", limit=limit)
+        what = f"short write of {limit} bytes"
+        # What is left of it fails when it is tried.
+        short = [line for line in seen if (call := re.search(r", (\d+)\) += (\d+)$", line)) and call[1] != call[2]]
+        refused = [line for line in seen if " EFBIG " in line]
+        wrong = self.never(len(short) == len(refused) == 1, what, seen)
+        wrong += [] if done.returncode != 0 else [f"{what}: they are enough"]
+        return wrong + self.check(what, done, False)
 
 
 def main():
@@ -176,7 +198,8 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hosts-faults-") as folder:
         began = time.monotonic()
-        workers = os.cpu_count() or 1
+        # Most of the time they wait: a command waits a second after it has folded an edit in.
+        workers = 8 * (os.cpu_count() or 1)
         free = [World(options.agent, pathlib.Path(folder) / str(n)) for n in range(workers)]
         jobs = []
         for kind, (_, new, *_) in KINDS.items():
