@@ -10,7 +10,7 @@ use privatelinkd::publish::hosts::file::{self, Change, FileError, Hook, Outcome,
 use privatelinkd::sys::file_stamp::FileStamp;
 use rustix::fs::XattrFlags;
 
-use crate::hosts_rig::UPDATE;
+use crate::hosts_rig::{UPDATE, let_rest};
 
 struct Room {
     dir: tempfile::TempDir,
@@ -33,8 +33,9 @@ impl Room {
     fn lock(&self) -> PathBuf {
         self.dir.path().join("run/lock")
     }
-    /// Deletes what was displaced, as nobody writes into it any more.
+    /// Deletes what was displaced, as nobody writes into it any more, and it has been a while since.
     fn settle(&self) -> Vec<Settled> {
+        let_rest(self.lock().parent().unwrap());
         let (path, lock, conflicts) = (self.hosts(), self.lock(), self.dir.path());
         let target = Target { path: &path, lock: &lock, conflicts, in_place: InPlace::Auto };
         let there = file::displaced(&path).unwrap();

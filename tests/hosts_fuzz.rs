@@ -307,13 +307,17 @@ proptest! {
 fn look(file: &mut Vec<u8>, job: &Job) -> Result<Asserted, AssertError> {
     let found = block::present(file);
     let spliced = block::splice(file, &job.wanted, job.own.as_ref());
-    let spliced = spliced.map_err(|e| AssertError { kind: PublishErrorKind::UnclearMarkers, detail: e.to_string() })?;
+    let spliced = spliced.map_err(|e| failed(PublishErrorKind::UnclearMarkers, e.to_string()))?;
     let (new, gathered) = (spliced.file.into_owned(), spliced.gathered);
     let change = if new == *file { Change::Unchanged } else { Change::Written };
     *file = new;
     let shadowed = shadow::shadowed(file, job.wanted.entries.keys());
     let own = OwnLines::of(&job.wanted, file);
     Ok(Asserted { shadowed, own, gathered, ..Asserted::new(found, change) })
+}
+
+fn failed(kind: PublishErrorKind, detail: String) -> AssertError {
+    AssertError { kind, detail, own: OwnLines::default() }
 }
 
 /// Feeds one event to the core and carries its jobs out on `file`.
@@ -327,7 +331,7 @@ fn drive(core: &mut Core, file: &mut Vec<u8>, at: Duration, input: Input, fail: 
         for action in core.step(input, now) {
             let Action::Assert(job) = action else { continue };
             if fail {
-                inputs.push(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
+                inputs.push(Input::Asserted(Err(failed(PublishErrorKind::Io, "no".to_owned()))));
                 continue;
             }
             inputs.push(Input::Asserted(look(file, &job)));

@@ -1,5 +1,7 @@
 //! Editors of every style against an update of the hosts file, each at each named step: whatever comes first, no line
 //! of anybody is lost, the block is whole, and nothing is left beside the file.
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,24 +10,26 @@ use std::time::Duration;
 
 use privatelinkd::model::{Answer, AnswerReason, InPlace, PublishErrorKind};
 use privatelinkd::publish::hosts::HostsPolicy;
-use privatelinkd::publish::hosts::block::{self, Block, Entry, Present};
+use privatelinkd::publish::hosts::block::{self, Block, Entry, OwnLines, Present};
 use privatelinkd::publish::hosts::file::{self, FileError, Settled, Step, Target, no_hook};
 use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
 
-use crate::hosts_rig::{Host, UPDATE, plan, until};
+use crate::hosts_rig::{Host, UPDATE, let_rest, plan, until};
 
 const BEFORE: &str = "127.0.0.1 localhost\n10.9.9.9 other # theirs\n";
 const EDIT: &str = "10.8.8.8 added.by.an.editor\n";
 
 struct Room {
     dir: tempfile::TempDir,
+    /// All lines that we ever wrote.
+    own: Cell<OwnLines>,
 }
 
 impl Room {
     /// With a block that says something else than the update will.
     fn new() -> Self {
-        let room = Self { dir: tempfile::tempdir().unwrap() };
+        let room = Self { dir: tempfile::tempdir().unwrap(), own: Cell::default() };
         for folder in ["etc", "run", "state"] {
             std::fs::create_dir(room.dir.path().join(folder)).unwrap();
         }
@@ -43,8 +47,10 @@ impl Room {
     }
     fn update(&self, address: &str, steps: &mut dyn FnMut(Step) -> io::Result<()>) -> Result<(), FileError> {
         let wanted = wanted(address);
+        let own = self.own.take().with([&OwnLines::of(&wanted, b"")]);
+        self.own.set(own.clone());
         self.with_target(|target| {
-            file::replace(target, steps, |content| match block::splice(content, &wanted, None).unwrap().file {
+            file::replace(target, steps, |content| match block::splice(content, &wanted, Some(&own)).unwrap().file {
                 std::borrow::Cow::Borrowed(_) => Ok::<_, FileError>(None),
                 std::borrow::Cow::Owned(new) => Ok(Some(new)),
             })
@@ -65,8 +71,12 @@ impl Room {
             for displaced in there {
                 self.with_target(|target| file::settle(target, steps, &displaced, even_if_open)).unwrap();
             }
+            self.let_rest();
         }
         false
+    }
+    fn let_rest(&self) {
+        let_rest(&self.dir.path().join("run"));
     }
     fn lines(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.hosts()).unwrap();
@@ -110,11 +120,18 @@ enum Style {
     Append,
     /// Overwrites it from its beginning, without emptying it.
     Overwrite,
+    /// `sort -u`: our lines stand elsewhere than their markers.
+    Sort,
 }
 
 /// An editor that adds its line to what it reads.
 fn edit(style: Style, hosts: &Path) -> io::Result<()> {
-    let new = [&std::fs::read(hosts)?[..], EDIT.as_bytes()].concat();
+    edit_of(style, hosts, &std::fs::read(hosts)?)
+}
+
+/// What he does with what he has read.
+fn edit_of(style: Style, hosts: &Path, read: &[u8]) -> io::Result<()> {
+    let new = [read, EDIT.as_bytes()].concat();
     match style {
         Style::Rename => {
             let other = hosts.with_file_name("hosts.edited");
@@ -123,11 +140,19 @@ fn edit(style: Style, hosts: &Path) -> io::Result<()> {
         }
         Style::Rewrite => std::fs::write(hosts, new),
         Style::Append => OpenOptions::new().append(true).open(hosts)?.write_all(EDIT.as_bytes()),
-        Style::Overwrite => OpenOptions::new().write(true).open(hosts)?.write_all(&new),
+        Style::Overwrite => {
+            let mut file = OpenOptions::new().write(true).open(hosts)?;
+            file.write_all(&new)?;
+            file.set_len(new.len() as u64)
+        }
+        Style::Sort => {
+            let lines: BTreeSet<&[u8]> = new.split_inclusive(|b| *b == b'\n').collect();
+            std::fs::write(hosts, lines.into_iter().collect::<Vec<_>>().concat())
+        }
     }
 }
 
-const STYLES: [Style; 4] = [Style::Rename, Style::Rewrite, Style::Append, Style::Overwrite];
+const STYLES: [Style; 5] = [Style::Rename, Style::Rewrite, Style::Append, Style::Overwrite, Style::Sort];
 
 /// Does something the first time that a step is reached.
 fn once(at: Step, work: impl FnOnce() -> io::Result<()>) -> impl FnMut(Step) -> io::Result<()> {
@@ -211,10 +236,66 @@ fn an_editor_at_any_step_of_a_folding_loses_nothing() {
             drop(late);
             let what = format!("{style:?} after {step:?}");
             assert!(room.settle_with(false, &mut once(step, || edit(style, &hosts))), "{what}");
+            if style == Style::Sort {
+                // It took the block apart, and a folding leaves that to an update.
+                room.update("10.0.0.2", &mut no_hook).unwrap();
+            }
             assert!(room.settle(false), "{what}");
             room.assert_whole(&[BEFORE, LATE, EDIT], "10.0.0.2", &what);
         }
     }
+}
+
+/// He has read the file before the update is through, and puts back what he has read, with his line, at any later step
+/// or after all: also if another edit, of which he knows nothing, was folded in meanwhile.
+#[test]
+fn who_read_the_file_at_one_step_and_puts_that_back_at_another_loses_no_line_of_anybody() {
+    std::thread::scope(|threads| {
+        for style in STYLES {
+            threads.spawn(move || {
+                for (read_at, later) in (0..24).flat_map(|at| [0, 1, 3, 6, 12, 24].map(|later| (at, later))) {
+                    put_back(style, read_at, read_at + later, None);
+                    // The others have had their turn by then.
+                    if read_at >= KEPT {
+                        put_back(style, read_at, read_at + later, Some("10.7.7.7 others\n"));
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// The number of that step in the first attempt, from 0.
+const KEPT: usize = 7;
+
+/// The steps are counted over all attempts. Those of `others` append their line right before the swap.
+fn put_back(style: Style, read_at: usize, written_at: usize, others: Option<&str>) {
+    let room = Room::new();
+    let (hosts, mut read, mut number, mut others_line) = (room.hosts(), None, 0, others);
+    let mut steps = |step| {
+        if let Some(line) = others_line.take_if(|_| step == Step::Kept) {
+            OpenOptions::new().append(true).open(&hosts)?.write_all(line.as_bytes())?;
+        }
+        if number == read_at {
+            read = Some(std::fs::read(&hosts)?);
+        }
+        number += 1;
+        match read.take_if(|_| number > written_at) {
+            Some(read) => edit_of(style, &hosts, &read),
+            None => Ok(()),
+        }
+    };
+    room.update("10.0.0.2", &mut steps).unwrap();
+    if number <= read_at {
+        return;
+    }
+    if let Some(read) = read {
+        edit_of(style, &hosts, &read).unwrap();
+    }
+    room.let_rest();
+    let theirs: Vec<&str> = [BEFORE, EDIT].into_iter().chain(others).collect();
+    let what = format!("{style:?} from {read_at} to {written_at}, beside {others:?}");
+    room.converges(&theirs, "10.0.0.2", &what);
 }
 
 /// Whatever ends us, the next start finds what was displaced and what it held.

@@ -219,18 +219,13 @@ pub(super) fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleRepo
     let mut all = SettleReport::default();
     loop {
         let report = apply::settle_closed(policy);
-        // Folding an edit in displaces another file, which may be settled at once. What stays is looked at again later.
-        let stays = report.there.iter().any(|file| all.there.iter().any(|before| before.id == file.id));
-        let is_closed = report.there.iter().any(|file| file.open == Some(false));
         all.folded.extend(report.folded);
         (all.there, all.fault) = (report.there, report.fault);
         let over = all.there.is_empty() || all.fault.is_some();
         if over || clock.now().boottime.since(began) > SETTLING_AT_MOST {
             return all;
         }
-        if stays || !is_closed {
-            std::thread::sleep(SETTLING_LOOK);
-        }
+        std::thread::sleep(SETTLING_LOOK);
     }
 }
 

@@ -9,6 +9,7 @@ mod lines;
 mod torn;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use self::lines::Merged;
 pub use self::lines::common_prefix;
@@ -32,13 +33,8 @@ pub fn fold<'f>(base: Option<&[u8]>, current: &'f [u8], late: &[u8]) -> Folded<'
     if base == Some(late) || current == late {
         return nothing_new;
     }
-    let own = base.and_then(|base| match block::present(base) {
-        Present::Whole(block) => Some(OwnLines::of(&block, base)),
-        Present::Absent | Present::Damaged => None,
-    });
-    // Where an editor parted our lines from their markers, ours do not count as his.
-    let foreign = |file| block::strip(file, own.as_ref()).unwrap_or(Cow::Borrowed(file));
-    let (base, late) = (base.map(foreign), foreign(late));
+    let own = own_in(base);
+    let (base, late) = (base.map(|base| foreign(base, own.as_ref())), foreign(late, own.as_ref()));
     let (ours, place) = block::without(current);
     if base.as_deref() == Some(&*late) || *ours == *late {
         return nothing_new;
@@ -59,6 +55,40 @@ pub fn fold<'f>(base: Option<&[u8]>, current: &'f [u8], late: &[u8]) -> Folded<'
     };
     let file = if file == current { Cow::Borrowed(current) } else { Cow::Owned(file) };
     Folded { file, conflict }
+}
+
+/// The same for a late edit that has been folded in before. Who had read the file before that, and has replaced it
+/// since, has undone it without knowing: then it is folded in again. Whoever knew of it has at least taken over what it
+/// removed; but for an edit that only added lines, one of which was taken out since: nobody can tell, and it comes back.
+#[must_use]
+pub fn fold_again<'f>(base: Option<&[u8]>, current: &'f [u8], late: &[u8]) -> Folded<'f> {
+    let own = own_in(base);
+    let versions = [base.unwrap_or_default(), current, late].map(|file| foreign(file, own.as_ref()));
+    // What became of former lines of ours, which an editor may have parted from their markers, says nothing of him.
+    let names = [Some(current), base].into_iter().flatten().find_map(names_in).unwrap_or_default();
+    let is_ours = |line: &[u8]| line.split(|b| b" \t:\n".contains(b)).any(|word| names.contains(word));
+    match lines::is_undone(versions.each_ref().map(|file| &**file), is_ours) {
+        true => fold(base, current, late),
+        false => Folded { file: Cow::Borrowed(current), conflict: false },
+    }
+}
+
+fn own_in(base: Option<&[u8]>) -> Option<OwnLines> {
+    match block::present(base?) {
+        Present::Whole(block) => Some(OwnLines::of(&block, base?)),
+        Present::Absent | Present::Damaged => None,
+    }
+}
+
+/// The names in the block of a file.
+fn names_in(file: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
+    let Present::Whole(block) = block::present(file) else { return None };
+    Some(block.entries.keys().map(|name| name.as_str().as_bytes().to_vec()).collect())
+}
+
+/// Where an editor parted our lines from their markers, ours do not count as his.
+fn foreign<'f>(file: &'f [u8], own: Option<&OwnLines>) -> Cow<'f, [u8]> {
+    block::strip(file, own).unwrap_or(Cow::Borrowed(file))
 }
 
 #[cfg(test)]

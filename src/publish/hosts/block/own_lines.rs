@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Block, foreign, whole_lines};
 
-/// The lines of the block that was last seen in the file, without markers and newlines; but for those that stood
-/// outside of it, too, when it was written: of such a line nobody can tell which is ours.
+/// The lines of the block that was last seen in the file, and of those that it replaced of late, without markers and
+/// newlines; but for those that stood outside of it, too, when it was written: of such a line nobody can tell which is
+/// ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OwnLines(BTreeSet<String>);
@@ -20,6 +21,32 @@ impl OwnLines {
         let known = written.known();
         let theirs: BTreeSet<&str> = foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(known).collect();
         Self(written.0.iter().filter(|line| !theirs.contains(line.as_str())).cloned().collect())
+    }
+
+    /// Those of others besides.
+    #[must_use]
+    pub fn with<'o>(mut self, others: impl IntoIterator<Item = &'o Self>) -> Self {
+        others.into_iter().for_each(|other| self.0.extend(other.0.iter().cloned()));
+        self
+    }
+
+    /// Those that are not among others.
+    #[must_use]
+    pub fn without(mut self, others: &Self) -> Self {
+        self.0.retain(|line| !others.0.contains(line));
+        self
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if all of these are among them.
+    #[must_use]
+    pub fn has_all(&self, others: &Self) -> bool {
+        self.0.is_superset(&others.0)
     }
 
     /// True if no line is known as ours.

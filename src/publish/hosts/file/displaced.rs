@@ -13,6 +13,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use rustix::fs::AtFlags;
@@ -22,6 +23,7 @@ use super::metadata::FileMetadata;
 use super::place::Place;
 use crate::model::hex;
 use crate::sys::atomic_file;
+use crate::sys::clock::Clock;
 use crate::sys::file_stamp::FileStamp;
 use crate::sys::open_writers::is_open_for_writing;
 use crate::sys::regular_file;
@@ -35,6 +37,9 @@ const RECORD: &str = "displaced.";
 const MOST_GIVEN_UP: usize = 8;
 /// What is behind the numbers of their names.
 const GIVEN_UP: &str = ".kept";
+/// A displaced file stays for at least so long after an edit in it was folded in: who had read the hosts file before
+/// may put that back.
+pub const REST: Duration = Duration::from_secs(1);
 
 /// A file that an update displaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +132,8 @@ fn clear_records(records: &Path, left: &[u64]) -> io::Result<()> {
     for entry in entries {
         let path = entry?.path();
         let is_record = path.file_name().is_some_and(|name| name.as_bytes().starts_with(&ours));
-        if is_record && !left.iter().any(|id| record(records, *id) == path) {
+        let is_of = |id: &u64| [record(records, *id), mark(records, *id)].contains(&path);
+        if is_record && !left.iter().any(is_of) {
             std::fs::remove_file(&path)?;
         }
     }
@@ -169,9 +175,42 @@ pub(super) fn records(place: &Place, lock: &Path) -> PathBuf {
 
 /// With an extension of its own, in the place of which a record that is being written has another.
 fn record(records: &Path, id: u64) -> PathBuf {
+    with_ending(records, &format!(".{id}.held"))
+}
+
+/// Is there from when an edit in it has been folded in.
+fn mark(records: &Path, id: u64) -> PathBuf {
+    with_ending(records, &format!(".{id}.folded"))
+}
+
+fn with_ending(records: &Path, ending: &str) -> PathBuf {
     let mut path = records.as_os_str().to_owned();
-    path.push(format!(".{id}.held"));
+    path.push(ending);
     path.into()
+}
+
+/// Notes that what was edited in it is in the hosts file now. Where that fails, the edit is looked for once less.
+pub(super) fn note_folded(records: &Path, id: u64) {
+    let _ = write_whole(&mark(records, id), b"\n");
+}
+
+/// Whether what was edited in it has been in the hosts file, and long enough for that to last.
+pub(super) fn folded(records: &Path, id: u64) -> Folded {
+    let Ok(mark) = std::fs::metadata(mark(records, id)) else { return Folded::Never };
+    let at = u64::try_from(mark.mtime()).unwrap_or_default() * 1000 + mark.mtime_nsec().unsigned_abs() / 1_000_000;
+    // A clock that was set back meanwhile tells nothing.
+    match Clock::System.now().wall.0.checked_sub(at) {
+        Some(passed) if Duration::from_millis(passed) < REST => Folded::JustNow,
+        _ => Folded::Before,
+    }
+}
+
+/// Whether an edit has been folded in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Folded {
+    Never,
+    JustNow,
+    Before,
 }
 
 /// Keeps what the file held that is about to be displaced. Where there is no room, the update goes on without: then all
@@ -260,10 +299,13 @@ fn piece(file: impl io::Read) -> io::Result<Vec<u8>> {
 }
 
 pub(super) fn forget(records: &Path, id: u64) -> io::Result<()> {
-    match std::fs::remove_file(record(records, id)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+    for path in [record(records, id), mark(records, id)] {
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

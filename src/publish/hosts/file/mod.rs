@@ -6,7 +6,7 @@
 //! swap (Go, c-ares and systemd-resolved each look at another of these).
 //!
 //! Another program may edit the file meanwhile, or have it open and go on writing into what is the displaced file by
-//! then. So that file is compared with what was read, and an edit in it is folded into the new one ([`merge`]): at once
+//! then; who has it open just then is waited for, if he is quick. So that file is compared with what was read, and an edit in it is folded into the new one ([`merge`]): at once
 //! if nobody has it open for writing, else when it is [settled](settle()). It stays beside the hosts file until its
 //! time has come, however we end ([`Displaced`]). Where the system can't swap names, the file is compared right before
 //! a plain rename, and an edit between these two steps is lost.
@@ -34,7 +34,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use self::displaced::Displaced;
+use self::displaced::Folded;
+pub use self::displaced::{Displaced, REST};
 pub use self::error::{FileError, MAX_FILE};
 use self::place::{FileFound, Place};
 use self::step::hook;
@@ -49,6 +50,9 @@ use crate::sys::open_writers::is_open_for_writing;
 
 /// Times that another program may change the file under our hands before we give up.
 const ATTEMPTS: u32 = 5;
+/// Who has the file open for writing is given so many times so long to finish. Then it is replaced all the same.
+const WAITS: u32 = 25;
+const WAIT: Duration = Duration::from_millis(4);
 /// How long another writer of ours is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -108,7 +112,8 @@ pub enum Settled {
     Gone,
     /// Somebody writes into it, or did just now; or the hosts file changed all the time. It stays.
     NotQuiet,
-    /// It is deleted; what had been edited in it is in the hosts file.
+    /// What had been edited in it is in the hosts file. It is deleted, unless that was folded in just now: then it
+    /// stays for a while, and a later call folds in again what somebody undid who had read the hosts file before.
     Done(Vec<LateEdit>),
 }
 
@@ -156,7 +161,8 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
         return Ok(Settled::Gone);
     };
     let is_open = || is_open_for_writing(&file).unwrap_or(false);
-    if !even_if_open && (facts.stamp != seen.stamp || is_open()) {
+    let before = displaced::folded(&work.records, seen.id);
+    if !even_if_open && (facts.stamp != seen.stamp || before == Folded::JustNow || is_open()) {
         return Ok(Settled::NotQuiet);
     }
     let stamp = facts.stamp;
@@ -164,13 +170,16 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
         std::mem::take(&mut work.folded)
     } else {
         let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
-        let base = displaced::kept(&work.records, seen.id);
-        work.late.push(Late { id: seen.id, base, found, has_other_metadata: false, saved: None, gave_way: 0 });
+        let (base, again) = (displaced::kept(&work.records, seen.id), before != Folded::Never);
+        work.late.push(Late { id: seen.id, base, found, again, has_other_metadata: false, saved: None, gave_way: 0 });
         work.replace::<FileError>(|_| Ok(None))?.folded
     };
     let now = work.place.open_unread(&name)?.map(|(_, facts)| facts.stamp);
     if !work.late.is_empty() || (now != Some(stamp) && !even_if_open) {
         return Ok(Settled::NotQuiet);
+    }
+    if !folded.is_empty() && !even_if_open {
+        return Ok(Settled::Done(folded));
     }
     hook(work.steps, Step::Folded, &work.place)?;
     displaced::remove(&work.place, &work.records, seen.id)?;
@@ -253,8 +262,8 @@ impl<'t, 'h> Work<'t, 'h> {
         &mut self,
         mut wanted: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Outcome, E> {
-        let mut change = None;
-        for attempt in 0..ATTEMPTS {
+        let (mut change, mut attempt, mut waits) = (None, 0, 0);
+        while attempt < ATTEMPTS {
             if attempt > 0 {
                 std::thread::sleep(Duration::from_millis(u64::from(attempt) * 5));
             }
@@ -279,6 +288,13 @@ impl<'t, 'h> Work<'t, 'h> {
                 return Err(FileError::TooLarge { path, limit: MAX_FILE, size }.into());
             }
             drop(folded);
+            // What was read may be half of what he writes.
+            if waits < WAITS && old.as_ref().is_some_and(|old| is_open_for_writing(&old.file).unwrap_or(false)) {
+                waits += 1;
+                std::thread::sleep(WAIT);
+                continue;
+            }
+            attempt += 1;
             self.save_conflicts(&conflicts)?;
             let swapped = self.swap(old.as_mut(), &new)?;
             if let Swap::Changed = swapped {
@@ -289,7 +305,7 @@ impl<'t, 'h> Work<'t, 'h> {
                 _ if old.is_none() => Change::Created,
                 _ => change.unwrap_or(Change::Written),
             });
-            self.note_folded(&conflicts, is_new)?;
+            self.note_folded(&conflicts, is_new);
             match swapped {
                 Swap::Late(late) => self.late.push(late),
                 Swap::Changed | Swap::Done | Swap::Overwritten => {
@@ -330,7 +346,8 @@ impl<'t, 'h> Work<'t, 'h> {
         let mut folded = Cow::Borrowed(content);
         let mut conflicts = Vec::new();
         for late in &self.late {
-            let merged = merge::fold(late.base.as_deref(), &folded, &late.found.bytes);
+            let fold = if late.again { merge::fold_again } else { merge::fold };
+            let merged = fold(late.base.as_deref(), &folded, &late.found.bytes);
             conflicts.push(merged.conflict);
             if let Cow::Owned(new) = merged.file {
                 folded = Cow::Owned(new);
@@ -347,11 +364,12 @@ impl<'t, 'h> Work<'t, 'h> {
         Ok(())
     }
 
-    /// The late edits are in place now: what is written into these files from now on is another edit.
-    fn note_folded(&mut self, conflicts: &[bool], is_new: bool) -> Result<(), FileError> {
+    /// The late edits are in place now.
+    fn note_folded(&mut self, conflicts: &[bool], is_new: bool) {
         for (late, conflict) in std::mem::take(&mut self.late).into_iter().zip(conflicts) {
-            displaced::keep(&self.records, late.id, &late.found.bytes)
-                .map_err(FileError::io("keep what was folded into", &self.place.path))?;
+            if is_new {
+                displaced::note_folded(&self.records, late.id);
+            }
             let gave_way = late.gave_way;
             let (told, in_vain) = if *conflict && is_new { (late.saved, None) } else { (None, late.saved) };
             in_vain.iter().for_each(|path| drop(std::fs::remove_file(path)));
@@ -359,7 +377,6 @@ impl<'t, 'h> Work<'t, 'h> {
                 self.folded.push(LateEdit { conflict: told, gave_way });
             }
         }
-        Ok(())
     }
 
     /// Looks at what is in place. Another program may have been faster than this look: that is an edit after ours, for

@@ -21,6 +21,8 @@ pub(super) struct Late {
     /// What it held when it was read, if that is known.
     pub(super) base: Option<Vec<u8>>,
     pub(super) found: FileFound,
+    /// It has been folded in before.
+    pub(super) again: bool,
     /// The edit changed owner, mode or attributes.
     pub(super) has_other_metadata: bool,
     /// Where it was saved, if it was in conflict.
@@ -210,7 +212,8 @@ fn compare(place: &Place, id: u64, old: &FileFound, before: &BesideContent) -> R
         return Ok(Swap::Done);
     }
     let found = FileFound::read(file, facts, &place.path_of(&name))?;
-    Ok(Swap::Late(Late { id, base: Some(old.bytes.clone()), found, has_other_metadata, saved: None, gave_way: 0 }))
+    let base = Some(old.bytes.clone());
+    Ok(Swap::Late(Late { id, base, found, again: false, has_other_metadata, saved: None, gave_way: 0 }))
 }
 
 /// Where it can't be told whether anybody has it open for writing, the very file that was read may be half written;

@@ -126,6 +126,17 @@ fn merge_middles(base: Option<Middle<'_>>, current: &Middle<'_>, late: &Middle<'
     out.finish(newline.unwrap_or(true))
 }
 
+/// True if the present file lacks a line that the late one added, and has one that the late one removed, if any. Of
+/// what is `ours` only the former counts.
+pub(super) fn is_undone(versions: [&[u8]; 3], ours: impl Fn(&[u8]) -> bool) -> bool {
+    let [base, current, late] = versions.map(lines);
+    let counts = counts([&base, &current, &late]);
+    let lacks = |[b, c, l]: &[usize; 3]| l > b && c < l;
+    let mut removed = counts.iter().filter(|(line, [b, _, l])| l < b && !ours(line)).peekable();
+    let knew_of_it = removed.peek().is_some() && removed.all(|(_, [b, c, _])| c < b);
+    counts.values().any(lacks) && !knew_of_it
+}
+
 /// What is written, line by line.
 struct Output<'f> {
     lines: Lines<'f>,

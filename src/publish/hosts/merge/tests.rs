@@ -38,6 +38,31 @@ fn a_change_that_one_side_made_is_taken() {
 }
 
 #[test]
+fn an_edit_that_was_folded_in_before_comes_back_unless_somebody_knew_of_it() {
+    for (what, base, current, late, expected) in [
+        ("it is there", "a\n", "a\nx\n", "a\nx\n", None),
+        ("undone by who did not know of it", "a\n", "a\ny\n", "a\nx\n", Some("a\ny\nx\n")),
+        ("so is a change", "a\nb\n", "a\nb\ny\n", "a\nB\n", Some("a\ny\nB\n")),
+        ("changed again", "a\nb\n", "a\nBB\n", "a\nB\n", None),
+        ("what was removed was added anew", "a\nb\n", "a\nb\n", "a\n", None),
+        ("one of two removed lines is there", "a\nb\nc\n", "a\nb\ny\n", "a\nx\n", Some("a\ny\nx\n")),
+        (
+            "former lines of ours went besides",
+            "a\n10.0.0.7 a.x\n",
+            &format!("a\ny\n{BLOCK}"),
+            "a\nx\n",
+            Some(&format!("a\ny\nx\n{BLOCK}")),
+        ),
+        ("one of two lines is gone", "a\n", "a\nx\n", "a\nx\nz\n", Some("a\nx\nz\n")),
+        ("the block alone is another one", BLOCK, "# BEGIN privatelinkd\n# END privatelinkd\n", BLOCK, None),
+    ] {
+        let folded = fold_again(Some(base.as_bytes()), current.as_bytes(), late.as_bytes());
+        let foreign = |file: &[u8]| text(&block::without(file).0);
+        assert_eq!(foreign(&folded.file), foreign(expected.unwrap_or(current).as_bytes()), "{what}");
+    }
+}
+
+#[test]
 fn of_two_changes_of_one_line_both_stay_and_it_is_told() {
     assert_eq!(folded("a\nb\nc\n", "a\nB\nc\n", "a\nbb\nc\n"), ("a\nB\nbb\nc\n".to_owned(), true));
     assert_eq!(folded("a\nb\n", "a\n", "a\nbb\n"), ("a\nbb\n".to_owned(), true), "one removed it");

@@ -40,11 +40,15 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         store::keep_original(policy)?;
     }
     let lock = lock_path(policy);
-    let (mut found, mut gathered, mut own) = (Present::Absent, None, OwnLines::default());
-    let mut taken = TakenOver::default();
-    let outcome = file::replace(target(policy, &lock), &mut no_hook, |content| {
-        (found, own) = (block::present(content), adopt::own_lines(&job.wanted, content));
-        let wanted = adopt::wanted(content, &job.wanted, job.own.as_ref(), policy.adopt)
+    let (mut found, mut gathered, mut taken) = (Present::Absent, None, TakenOver::default());
+    let (mut own, mut former) = (OwnLines::default(), OwnLines::default());
+    let replaced = file::replace(target(policy, &lock), &mut no_hook, |content| {
+        found = block::present(content);
+        former = lines_before(job, &found, content);
+        // An attempt before this one may have written them, and an editor taken them up from there.
+        let known = former.clone().with(&job.own).with([&own]);
+        own = adopt::own_lines(&job.wanted, content).with([&own]);
+        let wanted = adopt::wanted(content, &job.wanted, Some(&known), policy.adopt)
             .map_err(|unclear| unclear_in(policy, &unclear))?;
         gathered = wanted.gathered;
         if wanted.taken != TakenOver::default() {
@@ -55,14 +59,15 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
             Cow::Borrowed(_) => Ok(None),
             Cow::Owned(new) => Ok::<_, AssertError>(Some(new)),
         }
-    })?;
+    });
+    let outcome = replaced.map_err(|e| AssertError { own: own.clone(), ..e })?;
     let says = match &found {
         Present::Whole(there) if outcome.change == Change::Unchanged => there,
         _ => &job.wanted,
     };
     // Of what others parted from its markers right after the swap, only what was there before tells which lines are ours.
     if matches!(block::present(&outcome.content), Present::Whole(_)) {
-        own = adopt::own_lines(says, &outcome.content);
+        own = adopt::own_lines(says, &outcome.content).with([&own]);
     }
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
     let rewriters = match shadowed.is_empty() && taken.lines.is_empty() {
@@ -71,6 +76,7 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     };
     Ok(Asserted {
         own,
+        former,
         shadowed,
         taken,
         rewriters,
@@ -95,13 +101,26 @@ fn rewriters_of<'n>(
     rewriters::of(file, &lines, cloud_init::makes(&policy.path).as_deref())
 }
 
+/// The lines of the block that is there. One that the job does not know may be a command's, which has kept what it wrote.
+fn lines_before(job: &Job, found: &Present, content: &[u8]) -> OwnLines {
+    let there = match found {
+        Present::Whole(there) => adopt::own_lines(there, content),
+        Present::Absent | Present::Damaged => OwnLines::default(),
+    };
+    let is_known = !there.is_empty() && job.own.as_ref().is_some_and(|own| own.has_all(&there));
+    let kept = if is_known { None } else { store::load_block(&job.policy.state_dir).ok().flatten() };
+    let kept = kept.and_then(|kept| kept.own).filter(|own| own.path == job.policy.path).map(|own| own.lines);
+    there.with(&kept)
+}
+
 /// The hosts file, and where what belongs to it is.
 pub(crate) fn target<'p>(policy: &'p HostsPolicy, lock: &'p Path) -> Target<'p> {
     Target { path: &policy.path, lock, conflicts: &policy.state_dir, in_place: policy.in_place }
 }
 
 fn unclear_in(policy: &HostsPolicy, unclear: &Unclear) -> AssertError {
-    AssertError { kind: PublishErrorKind::UnclearMarkers, detail: format!("{}: {unclear}", policy.path.display()) }
+    let detail = format!("{}: {unclear}", policy.path.display());
+    AssertError { kind: PublishErrorKind::UnclearMarkers, detail, own: OwnLines::default() }
 }
 
 /// Folds in and deletes the displaced files that are ready, and looks which are there.
@@ -162,6 +181,7 @@ pub(crate) fn settle_what_is_closed(policy: &Arc<HostsPolicy>) -> Option<String>
         if report.folded.is_empty() || report.fault.is_some() {
             break;
         }
+        std::thread::sleep(file::REST);
         report = settle_closed(policy);
     }
     match (report.fault, report.there.len()) {
@@ -179,7 +199,7 @@ pub(crate) fn recover(policy: &HostsPolicy) -> Result<Vec<Displaced>, FileError>
 
 impl From<FileError> for AssertError {
     fn from(e: FileError) -> Self {
-        Self { kind: e.kind(), detail: e.to_string() }
+        Self { kind: e.kind(), detail: e.to_string(), own: OwnLines::default() }
     }
 }
 

@@ -287,7 +287,7 @@ impl Core {
     fn begin(&mut self) -> Job {
         let wanted = self.wanted().clone();
         let known = self.file.begin(&wanted);
-        Job { wanted, own: self.file.own.clone(), known, policy: Arc::clone(&self.policy) }
+        Job { wanted, own: self.file.lines(), known, policy: Arc::clone(&self.policy) }
     }
 
     fn tell_and_save(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -299,8 +299,15 @@ impl Core {
         }
         let Desired { last, marks, .. } = &self.admitted;
         let (identity, answers) = (&self.here.identity, &last.answers);
-        let own = self.file.own.clone().map(|lines| OwnRecord { path: self.policy.path.clone(), lines });
-        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.marks == *marks && saved.own == own;
+        let own = self.file.lines().map(|lines| OwnRecord { path: self.policy.path.clone(), lines });
+        // What is over it may go on to hold.
+        let has_own = |saved: &OwnRecord| {
+            saved.path == self.policy.path && self.file.own.as_ref().is_none_or(|own| saved.lines.has_all(own))
+        };
+        let is_saved = |saved: &LastGood| {
+            let same = saved.same(identity, answers) && saved.marks == *marks;
+            same && saved.own.as_ref().map_or(own.is_none(), |saved| own.is_some() && has_own(saved))
+        };
         // Who only takes out what others left has nothing to remember.
         let worth = self.removal.since.is_none() || !answers.is_empty() || self.saved.is_some();
         if worth && self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {

@@ -128,7 +128,8 @@ impl Writing {
             }
             Err(unclear) => {
                 self.fault = Some(format!("nobody damages markers here: {unclear}"));
-                return Err(AssertError { kind: PublishErrorKind::UnclearMarkers, detail: unclear.to_string() });
+                let (kind, detail) = (PublishErrorKind::UnclearMarkers, unclear.to_string());
+                return Err(AssertError { kind, detail, own: OwnLines::default() });
             }
         };
         let shadowed = shadow::shadowed(&self.file, job.wanted.entries.keys());

@@ -1,7 +1,8 @@
 //! When a file that an update displaced is folded in and deleted: once it is quiet.
 //!
 //! Quiet is what nobody has open for writing and nobody has changed for two seconds. Who keeps it open is borne with
-//! for a minute; what he writes after that is lost.
+//! for a minute; what he writes after that is lost. What an edit was folded in of stays for two seconds more: somebody
+//! who had read the hosts file before may have put that back meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub(super) struct DisplacedFiles {
     seen: BTreeMap<u64, Seen>,
     /// No look before this.
     not_before: Boottime,
-    running: bool,
+    /// Those that the look under way folds in.
+    running: Option<Vec<u64>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -76,11 +78,14 @@ impl DisplacedFiles {
 
     /// A look is over.
     pub(super) fn settled(&mut self, there: Option<&[Displaced]>, now: Boottime) {
-        self.running = false;
+        let ready = self.running.take().unwrap_or_default();
         match there {
             Some(there) => {
                 self.take(there, now);
                 self.not_before = now;
+                // What is still there though it was ready holds an edit that was folded in just now, or another one.
+                let stays = self.seen.iter_mut().filter(|(id, _)| ready.contains(id));
+                stays.for_each(|(_, seen)| seen.unchanged_since = now);
             }
             None => self.not_before = now.after(RETRY),
         }
@@ -89,7 +94,7 @@ impl DisplacedFiles {
     /// When there is something to do; `None` while that is under way.
     pub(super) fn due(&self) -> Option<Boottime> {
         let due = self.seen.values().map(|seen| seen.due(self.not_before)).min();
-        due.filter(|_| !self.running)
+        due.filter(|_| self.running.is_none())
     }
 
     /// Begins a look, if it is due: what is ready is folded in.
@@ -97,8 +102,10 @@ impl DisplacedFiles {
         if self.due().is_none_or(|due| due > now) {
             return None;
         }
-        self.running = true;
         let ready = self.seen.values().filter(|seen| seen.is_ready(now));
-        Some(ready.map(|seen| Settling { file: seen.file, even_if_open: seen.is_overdue(now) }).collect())
+        let ready: Vec<_> =
+            ready.map(|seen| Settling { file: seen.file, even_if_open: seen.is_overdue(now) }).collect();
+        self.running = Some(ready.iter().map(|settling| settling.file.id).collect());
+        Some(ready)
     }
 }

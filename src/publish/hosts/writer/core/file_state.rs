@@ -1,6 +1,6 @@
 //! What is known of the hosts file, and when it is to be looked at next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::conflict::Conflict;
@@ -19,6 +19,11 @@ const QUIET_AT_MOST: Duration = Duration::from_millis(120);
 /// Between two attempts after a failed one; doubled each time up to [`RETRY_AT_MOST`].
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_AT_MOST: Duration = Duration::from_secs(5);
+/// Lines of a block that was replaced are known as ours for so long: longer than a displaced file stays, which may hold
+/// them.
+const FORMER: Duration = Duration::from_secs(120);
+/// So many of them at most: the comments and lines of a block of 8,192 names with two addresses each.
+const MOST_FORMER: usize = 3 * 8192;
 /// A file that was read so long after its stamp was first seen can't have been changed since without another stamp:
 /// the kernel's clock has ticked in between.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -29,6 +34,8 @@ pub(super) struct FileState {
     pub(super) says: Option<Block>,
     /// The lines in it that are ours, as far as that is known.
     pub(super) own: Option<OwnLines>,
+    /// Those of blocks that were replaced, each with when that was seen: an editor who had read one writes it back.
+    former: VecDeque<(Boottime, OwnLines)>,
     pub(super) shadowed: BTreeMap<HostName, usize>,
     /// Who would put lines with our names back.
     pub(super) rewriters: Vec<String>,
@@ -72,6 +79,7 @@ impl FileState {
     /// Another file, or one that we no longer look after: what we know of it ends here, but for our lines in it.
     pub(super) fn forget(&mut self, own: Option<OwnLines>) {
         *self = Self {
+            former: if own.is_some() { std::mem::take(&mut self.former) } else { VecDeque::new() },
             own,
             conflict: std::mem::take(&mut self.conflict),
             writes: self.writes,
@@ -90,6 +98,12 @@ impl FileState {
     /// What was read before does not tell any more what is to be done.
     pub(super) fn read_anew(&mut self) {
         self.read = None;
+    }
+
+    /// The lines that are ours wherever they stand.
+    pub(super) fn lines(&self) -> Option<OwnLines> {
+        let own = self.own.clone().unwrap_or_default().with(self.former.iter().map(|(_, lines)| lines));
+        Some(own).filter(|own| !own.is_empty())
     }
 
     /// What failed for the old content need not fail for the new.
@@ -151,7 +165,8 @@ impl FileState {
         self.looked = Some(now);
         match result {
             Ok(asserted) => self.succeed(wanted, asserted, digest, now),
-            Err(error) => {
+            Err(mut error) => {
+                self.note_former(std::mem::take(&mut error.own), now);
                 self.failed_writes += 1;
                 self.rate.spend(now);
                 let pause = RETRY.saturating_mul(1 << self.failures.min(10)).min(RETRY_AT_MOST);
@@ -163,7 +178,7 @@ impl FileState {
     }
 
     fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
-        let Asserted { found, change, shadowed, taken, rewriters, stamp, own, .. } = asserted;
+        let Asserted { found, change, shadowed, taken, rewriters, stamp, own, former, .. } = asserted;
         let file_has = |block: &Block| match &found {
             Present::Whole(there) => there.same_pairs(block),
             Present::Absent => block.entries.is_empty(),
@@ -187,8 +202,24 @@ impl FileState {
             None => Read { stamp, since: now, settled: false },
         });
         self.says = Some(wanted);
-        self.own = Some(own).filter(|own| !own.is_empty());
+        self.replace_own(&own, former, now);
         (self.shadowed, self.rewriters) = (shadowed, rewriters);
         (self.error, self.retry, self.failures) = (None, None, 0);
+    }
+
+    fn replace_own(&mut self, own: &OwnLines, former: OwnLines, now: Boottime) {
+        let before = std::mem::replace(&mut self.own, Some(own.clone()).filter(|own| !own.is_empty()));
+        self.note_former(former.with(&before).without(own), now);
+    }
+
+    fn note_former(&mut self, lines: OwnLines, now: Boottime) {
+        if !lines.is_empty() {
+            self.former.push_back((now, lines));
+        }
+        let count = |former: &VecDeque<(_, OwnLines)>| former.iter().map(|(_, lines)| lines.len()).sum::<usize>();
+        let is_over = |(at, _): &(Boottime, _)| now.since(*at) >= FORMER;
+        while self.former.front().is_some_and(is_over) || count(&self.former) > MOST_FORMER {
+            self.former.pop_front();
+        }
     }
 }

@@ -40,6 +40,8 @@ pub struct Asserted {
     pub stamp: Option<FileStamp>,
     /// The lines in it that are ours.
     pub own: OwnLines,
+    /// Those of the block that was there before: a command of ours may have written it.
+    pub former: OwnLines,
     /// How many lines of ours stood without their markers, and were taken out.
     pub gathered: Option<usize>,
     /// Edits by other programs that came in between, and are in the file now.
@@ -60,6 +62,7 @@ impl Asserted {
             rewriters: Vec::new(),
             stamp: None,
             own: OwnLines::default(),
+            former: OwnLines::default(),
             gathered: None,
             folded: Vec::new(),
             displaced: None,
@@ -107,4 +110,6 @@ pub struct AssertError {
     pub kind: PublishErrorKind,
     /// For people.
     pub detail: String,
+    /// Lines that may have been written all the same, before something else went wrong.
+    pub own: OwnLines,
 }

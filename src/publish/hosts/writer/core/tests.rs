@@ -77,6 +77,8 @@ struct World {
     displaced: Vec<Displaced>,
     settles: Vec<(Duration, Vec<Settling>)>,
     settling_fails: bool,
+    /// An edit was folded in just now: the files stay.
+    settling_keeps: bool,
     now: Duration,
 }
 
@@ -98,6 +100,7 @@ impl World {
             displaced: Vec::new(),
             settles: Vec::new(),
             settling_fails: false,
+            settling_keeps: false,
             now: Duration::ZERO,
         }
     }
@@ -127,7 +130,7 @@ impl World {
     fn assert(&mut self, job: &Job) -> Result<Asserted, AssertError> {
         self.looks += 1;
         if let Some(kind) = self.fails {
-            return Err(AssertError { kind, detail: "no".into() });
+            return Err(AssertError { kind, detail: "no".into(), own: OwnLines::default() });
         }
         let found = std::mem::replace(&mut self.file, Present::Whole(job.wanted.clone()));
         let same = matches!(&found, Present::Whole(b) if b.same_pairs(&job.wanted));
@@ -142,7 +145,7 @@ impl World {
         if self.settling_fails {
             return SettleReport { fault: Some("no".to_owned()), ..SettleReport::default() };
         }
-        self.displaced.retain(|there| !job.ready.iter().any(|settling| settling.file == *there));
+        self.displaced.retain(|there| self.settling_keeps || !job.ready.iter().any(|settling| settling.file == *there));
         let cut_off = job.ready.iter().filter(|s| s.even_if_open && s.file.open == Some(true)).count();
         SettleReport { there: self.displaced.clone(), cut_off, ..SettleReport::default() }
     }

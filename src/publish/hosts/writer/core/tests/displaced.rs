@@ -1,3 +1,4 @@
+use super::file_state::FileState;
 use super::*;
 
 fn displaced(id: u64, size: u64, open: Option<bool>) -> Displaced {
@@ -97,5 +98,39 @@ fn what_was_written_is_known_after_a_restart_if_it_is_the_same_file() {
         let own = Some(OwnRecord { path: path.into(), lines: lines.clone() });
         let w = World::new(Some(LastGood { own, ..kept(&[("a.x", "10.0.0.1")]) }));
         assert_eq!(w.core.file.own.is_some(), known, "{path}");
+    }
+}
+
+#[test]
+fn what_stays_because_an_edit_was_folded_in_is_looked_at_two_seconds_later() {
+    let mut w = after_an_update(&[displaced(7, 0, Some(false))]);
+    w.settling_keeps = true;
+    w.run_until(secs(7));
+    w.settling_keeps = false;
+    w.run_until(secs(30));
+    assert_eq!(settled(&w), [2, 4, 6, 8].map(|at| (secs(at), 7, false)));
+}
+
+#[test]
+fn lines_of_a_block_that_was_replaced_are_known_for_two_minutes_and_bounded() {
+    let lines = |address: &str| OwnLines::of(&block(&[("a.x", address)]), b"");
+    let mut state = FileState::default();
+    let mut write = |second, own: OwnLines, former: OwnLines| {
+        state.begin(&block(&[]));
+        let written = Asserted { own, former, ..Asserted::new(Present::Absent, Change::Written) };
+        state.take_result(Ok(written), None, Boottime(secs(second)));
+        state.lines().unwrap()
+    };
+    let [first, second, third, commands] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"].map(lines);
+    write(0, first.clone(), OwnLines::default());
+    write(100, second.clone(), commands.clone());
+    let known = write(219, third.clone(), OwnLines::default());
+    assert!([&first, &second, &third, &commands].iter().all(|lines| known.has_all(lines)));
+    let known = write(220, third.clone(), OwnLines::default());
+    assert!(known.has_all(&second) && known.has_all(&third) && !known.has_all(&first) && !known.has_all(&commands));
+    for n in 0..40 {
+        let names: Vec<String> = (0..1_000).map(|name| format!("n{name}.x{n}")).collect();
+        let many = block(&names.iter().map(|name| (name.as_str(), "10.0.0.1")).collect::<Vec<_>>());
+        assert!(write(221, OwnLines::of(&many, b""), OwnLines::default()).len() <= 28_000, "{n}");
     }
 }

@@ -29,7 +29,8 @@ fn a_file_that_is_known_is_not_read_until_anything_speaks_for_it() {
     // Something else is wanted.
     let actions = w.core.step(arrives(&plan(&[("a.x", "10.0.0.2")])), w.now());
     assert!(matches!(actions.as_slice(), [Action::Assert(Job { known: None, .. })]), "{actions:?}");
-    w.take(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into() })));
+    let own = OwnLines::default();
+    w.take(Input::Asserted(Err(AssertError { kind: PublishErrorKind::Io, detail: "no".into(), own })));
     assert_eq!(look(&mut w, stamp, 5), None, "it failed");
     assert_eq!(look(&mut w, stamp, 5), stamp);
     // Nothing was read, and the next look comes all the same.
