@@ -249,3 +249,27 @@ async fn what_somebody_takes_out_of_the_run_folders_comes_back() {
     until("an answer", async || rig.report().await.is_some()).await;
     rig.moves_to(NAME, &zones.ips()).await;
 }
+
+/// However often somebody takes the block out, it comes back (B11). The third time is told wherever people look, and from
+/// then on five seconds lie between two writes.
+#[tokio::test]
+async fn who_keeps_taking_the_block_out_is_told_everywhere_and_meets_a_slower_writer() {
+    let Host { zones, rig, writer: _writer, agent: _agent } = Host::start().await;
+    let mut written = Vec::new();
+    for removal in 1..=5 {
+        rig.write_hosts(FOREIGN);
+        let removed = now();
+        rig.moves_to(NAME, &zones.ips()).await;
+        println!("removal {removal}: seen back after {} ms", now().since(removed).as_millis());
+        written.push(std::fs::metadata(rig.path("etc/hosts")).unwrap().modified().unwrap());
+    }
+    for (earlier, later) in [(2, 3), (3, 4)] {
+        let between = written[later].duration_since(written[earlier]).unwrap();
+        assert!(between >= Duration::from_millis(4_900), "{between:?} between writes {earlier} and {later}");
+    }
+    let report = rig.reports("a conflict", |report| report.publishers["hosts"].conflict).await;
+    assert!(report.problems.iter().any(|problem| problem.contains("somebody keeps removing our block")), "{report:?}");
+    assert_eq!(rig.run(&["status"]).await.code, 1);
+    assert_eq!(rig.metric("privatelink_hosts_conflicts_total").await, Some(1.0));
+    rig.logs("somebody keeps removing our block; writing at most every 5 s from now on").await;
+}
