@@ -38,8 +38,14 @@ impl Room {
         let_rest(self.lock().parent().unwrap());
         let (path, lock, conflicts) = (self.hosts(), self.lock(), self.dir.path());
         let target = Target { path: &path, lock: &lock, conflicts, in_place: InPlace::Auto };
-        let there = file::displaced(&path).unwrap();
-        there.iter().map(|d| file::settle(target, &mut no_hook, d, false).unwrap()).collect()
+        let settle = || {
+            let there = file::displaced(&path).unwrap();
+            there.iter().map(|d| file::settle(target, &mut no_hook, d, false).unwrap()).collect()
+        };
+        let settled = settle();
+        // What was folded in before waits for the others.
+        let _: Vec<Settled> = settle();
+        settled
     }
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> =

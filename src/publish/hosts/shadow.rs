@@ -40,10 +40,7 @@ pub(super) fn names(line: &[u8]) -> impl Iterator<Item = (Range<usize>, Option<H
 }
 
 /// Of those words that may be one that is looked for: large files have many others.
-fn names_among(
-    line: &[u8],
-    may_be: impl Fn(&[u8]) -> bool,
-) -> impl Iterator<Item = (Range<usize>, Option<HostName>)> {
+fn names_among(line: &[u8], may_be: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = (Range<usize>, Option<HostName>)> {
     let read = line.split(|b| *b == b'#').next().unwrap_or_default();
     let mut end = 0;
     let words = read.split(|b| parts_words(*b)).map(move |word| {

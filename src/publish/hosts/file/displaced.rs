@@ -205,6 +205,11 @@ pub(super) fn folded(records: &Path, id: u64) -> Folded {
     }
 }
 
+/// Whether there is another one of which nothing was folded in so far: its editor may not have known of this one's edit.
+pub(super) fn any_to_fold(place: &Place, records: &Path, id: u64) -> Result<bool, FileError> {
+    Ok(all(place)?.into_iter().any(|other| other != id && folded(records, other) == Folded::Never))
+}
+
 /// Whether an edit has been folded in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Folded {

@@ -165,12 +165,12 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
     if !even_if_open && (facts.stamp != seen.stamp || before == Folded::JustNow || is_open()) {
         return Ok(Settled::NotQuiet);
     }
-    let stamp = facts.stamp;
+    let (stamp, again) = (facts.stamp, before != Folded::Never);
     let folded = if displaced::is_as_kept(&work.records, seen.id, &work.place, &file)? {
         std::mem::take(&mut work.folded)
     } else {
         let found = FileFound::read(file, facts, &work.place.path_of(&name))?;
-        let (base, again) = (displaced::kept(&work.records, seen.id), before != Folded::Never);
+        let base = displaced::kept(&work.records, seen.id);
         work.late.push(Late { id: seen.id, base, found, again, has_other_metadata: false, saved: None, gave_way: 0 });
         work.replace::<FileError>(|_| Ok(None))?.folded
     };
@@ -180,6 +180,9 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
     }
     if !folded.is_empty() && !even_if_open {
         return Ok(Settled::Done(folded));
+    }
+    if again && !even_if_open && displaced::any_to_fold(&work.place, &work.records, seen.id)? {
+        return Ok(Settled::NotQuiet);
     }
     hook(work.steps, Step::Folded, &work.place)?;
     displaced::remove(&work.place, &work.records, seen.id)?;
@@ -212,8 +215,7 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
     let place = Place::find(target.path)?;
     let _lock = lock(target)?;
     let journal = journal::path_in(target.conflicts);
-    atomic_file::remove_leftovers(&journal)
-        .map_err(FileError::io("clear old temporary files beside", &journal))?;
+    atomic_file::remove_leftovers(&journal).map_err(FileError::io("clear old temporary files beside", &journal))?;
     recover(target.conflicts)?;
     displaced::clear(&place, &displaced::records(&place, target.lock))
 }
