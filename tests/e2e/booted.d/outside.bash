@@ -261,7 +261,7 @@ oidc_token_given() {
     token_from oidc-token
     # It comes with a start of the service, and whoever looks with the agent's eyes is told so.
     refused inside privatelinkd discover >"$work/answer" 2>&1
-    grep -q 'first `systemctl restart privatelinkd`' "$work/answer"
+    grep -q "first .systemctl restart privatelinkd" "$work/answer"
     gives_token standin.oidc.token
     within 15 status_is 'r["credentials"]["provider"] == "oidc_role" and r["credentials"]["key_id"]'
     # As the service user, with what the agent was given: the API says what there is.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Scenes of the booted test: the other package. Sourced; see container.bash.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2034
 
 # Debian's rpm on a Debian system: the scriptlets meet a real systemd, but what the package requires can't be resolved.
 install_rpm() {
