@@ -12,7 +12,7 @@ use privatelink_sim::TcpMode;
 use privatelinkd::model::{AnswerReason, HostName, Verdict};
 use privatelinkd::observe::status::State;
 use privatelinkd::publish::hosts::unadopt::{self, Unadopted};
-use privatelinkd::publish::hosts::{HostsPolicy, block, shadow};
+use privatelinkd::publish::hosts::{HostsPolicy, block, removed, shadow};
 use privatelinkd::sys::clock::Clock;
 use privatelinkd::sys::in_force::Projection;
 use tokio::sync::watch;
@@ -69,6 +69,24 @@ async fn the_writer_takes_over_what_is_there_and_what_comes_later() {
     assert_eq!(*block::strip(&file, None).unwrap(), [&by_hand[..], b"\n10.8.8.8 a.x\n10.7.7.7 a.x\n"].concat());
     let left = std::fs::read_dir(host.dir.path().join("etc")).unwrap().count();
     assert_eq!(left, 1, "nothing stays beside the hosts file");
+}
+
+/// `hosts remove` leaves what would be there without us.
+#[tokio::test]
+async fn what_was_taken_over_comes_back_while_root_keeps_the_block_out() {
+    let host = Host::new();
+    let by_hand = [FOREIGN, b"\n10.9.9.9 a.x\n10.9.9.9  other a.x"].concat();
+    std::fs::write(host.hosts(), &by_hand).unwrap();
+    let adopting = HostsPolicy { adopt: true, ..host.policy() };
+    let admin = adopting.admin_dir.clone();
+    let writer = host.start_with(Projection::new(watch::channel(Arc::new(adopting)).1, Arc::clone));
+    host.hand_over(&plan(&[("a.x", &["10.0.0.1"])]));
+    until("taken over", || is_ours(&host)).await;
+    removed::order(&admin).unwrap();
+    until("as it was", || std::fs::read(host.hosts()).unwrap() == by_hand).await;
+    removed::take_back(&admin).unwrap();
+    until("taken over again", || is_ours(&host)).await;
+    writer.stop().await;
 }
 
 /// Another agent keeps its own line there.

@@ -75,22 +75,45 @@ pub struct Wanted<'f> {
     pub taken: TakenOver,
 }
 
-/// The file with exactly this block in it and, if `adopt` says so, its names nowhere else. Only a name that the block
-/// has is taken out of another line: none ever ends without an address by that.
+/// What becomes of the lines of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinesOfOthers {
+    /// They stay as they are.
+    Kept,
+    /// The names of the block are taken out of them.
+    TakenOver,
+    /// What was taken out of them is put back.
+    GivenBack,
+}
+
+/// The file with exactly this block in it, and the lines of others as they should be. Only a name that the block has is
+/// taken out of another line: none ever ends without an address by that.
 ///
 /// # Errors
 /// As [`block::splice`].
-pub fn wanted<'f>(file: &'f [u8], block: &Block, own: Option<&OwnLines>, adopt: bool) -> Result<Wanted<'f>, Unclear> {
+pub fn wanted<'f>(
+    file: &'f [u8],
+    block: &Block,
+    own: Option<&OwnLines>,
+    others: LinesOfOthers,
+) -> Result<Wanted<'f>, Unclear> {
     let block::Spliced { file, gathered } = block::splice(file, block, own)?;
-    if !adopt {
-        return Ok(Wanted { file, gathered, taken: TakenOver::default() });
-    }
-    let Adopted { file: adopted, taken } = self::adopt(&file, block.entries.keys());
-    let adopted = match adopted {
+    let (changed, taken) = match others {
+        LinesOfOthers::Kept => (None, TakenOver::default()),
+        LinesOfOthers::TakenOver => {
+            let Adopted { file, taken } = adopt(&file, block.entries.keys());
+            (owned(file), taken)
+        }
+        LinesOfOthers::GivenBack => (owned(unadopt(&file).file), TakenOver::default()),
+    };
+    Ok(Wanted { file: changed.map_or(file, Cow::Owned), gathered, taken })
+}
+
+fn owned(file: Cow<'_, [u8]>) -> Option<Vec<u8>> {
+    match file {
         Cow::Owned(new) => Some(new),
         Cow::Borrowed(_) => None,
-    };
-    Ok(Wanted { file: adopted.map_or(file, Cow::Owned), gathered, taken })
+    }
 }
 
 /// The file without these names in any line that is not ours.

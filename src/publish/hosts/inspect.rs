@@ -142,7 +142,7 @@ fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
     let kept = store::load_block(&policy.state_dir).ok().flatten();
     let own = kept.and_then(|kept| kept.own).filter(|own| own.path == policy.path);
-    let new = adopt::wanted(&old, core.wanted(), own.as_ref().map(|own| &own.lines), policy.adopt)
+    let new = adopt::wanted(&old, core.wanted(), own.as_ref().map(|own| &own.lines), core.others())
         .map_err(|unclear| InspectError::Markers { path: policy.path.clone(), unclear })?;
     Ok(unified_diff(&policy.path, &old, &new.file))
 }

@@ -90,7 +90,7 @@ fn a_line_that_somebody_changed_stays_and_is_told() {
 fn a_line_like_one_of_ours_is_not_ours_once_it_was_taken_over() {
     let theirs = b"10.0.1.15 db.internal\n";
     assert_eq!(block().lines()[1].as_bytes(), theirs.trim_ascii_end());
-    let with = wanted(theirs, &block(), None, true).unwrap().file.into_owned();
+    let with = wanted(theirs, &block(), None, LinesOfOthers::TakenOver).unwrap().file.into_owned();
     let own = own_lines(&block(), &with);
     assert!(!own.is_empty());
     let given = give(&block::strip(&with, Some(&own)).unwrap());
@@ -138,10 +138,10 @@ fn no_more_lines_are_taken_over_than_there_is_room_for() {
 #[test]
 fn only_what_the_block_has_is_taken_out() {
     let file = b"10.0.0.1 db.internal\n10.0.0.1 other.internal\n";
-    let wanted = wanted(file, &block(), None, true).unwrap();
+    let wanted = wanted(file, &block(), None, LinesOfOthers::TakenOver).unwrap();
     assert_eq!(wanted.taken.lines, [1]);
     assert!(text(&wanted.file).contains("\n10.0.0.1 other.internal\n"));
-    let nothing = super::wanted(file, &Block::default(), None, true).unwrap();
+    let nothing = super::wanted(file, &Block::default(), None, LinesOfOthers::TakenOver).unwrap();
     assert_eq!(nothing.file, Cow::Borrowed(&file[..]));
 }
 
@@ -150,8 +150,8 @@ fn a_newline_that_the_block_was_lent_is_given_back_whatever_was_taken_over() {
     for file in ["10.0.0.1 db.internal", "10.0.0.1 a db.internal\r\n10.0.0.2 gw.internal\r", ""] {
         // The block first, and both at once.
         let spliced = block::splice(file.as_bytes(), &block(), None).unwrap().file.into_owned();
-        let later = wanted(&spliced, &block(), None, true).unwrap().file.into_owned();
-        let once = wanted(file.as_bytes(), &block(), None, true).unwrap().file.into_owned();
+        let later = wanted(&spliced, &block(), None, LinesOfOthers::TakenOver).unwrap().file.into_owned();
+        let once = wanted(file.as_bytes(), &block(), None, LinesOfOthers::TakenOver).unwrap().file.into_owned();
         assert_eq!(text(&later), text(&once));
         assert_eq!(text(&give(&block::strip(&later, None).unwrap())), file);
         assert_eq!(text(&block::strip(&give(&later), None).unwrap()), file);
@@ -207,11 +207,11 @@ proptest! {
 
     #[test]
     fn the_block_and_what_was_taken_over_go_in_any_order(file in files()) {
-        let Ok(with) = wanted(&file, &block(), None, true) else { return Ok(()) };
+        let Ok(with) = wanted(&file, &block(), None, LinesOfOthers::TakenOver) else { return Ok(()) };
         let clean = block::strip(&file, None).unwrap();
         let with = with.file.into_owned();
-        prop_assert_eq!(&*wanted(&with, &block(), None, true).unwrap().file, &with[..]);
-        let fresh = wanted(&clean, &block(), None, true).unwrap().file.into_owned();
+        prop_assert_eq!(&*wanted(&with, &block(), None, LinesOfOthers::TakenOver).unwrap().file, &with[..]);
+        let fresh = wanted(&clean, &block(), None, LinesOfOthers::TakenOver).unwrap().file.into_owned();
         prop_assert_eq!(&give(&block::strip(&fresh, None).unwrap()), &*clean);
         let given = give(&fresh);
         prop_assert_eq!(&*block::strip(&given, None).unwrap(), &*clean);

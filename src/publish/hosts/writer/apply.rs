@@ -48,7 +48,7 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         // An attempt before this one may have written them, and an editor taken them up from there.
         let known = former.clone().with(&job.own).with([&own]);
         own = adopt::own_lines(&job.wanted, content).with([&own]);
-        let wanted = adopt::wanted(content, &job.wanted, Some(&known), policy.adopt)
+        let wanted = adopt::wanted(content, &job.wanted, Some(&known), job.others)
             .map_err(|unclear| unclear_in(policy, &unclear))?;
         gathered = wanted.gathered;
         if wanted.taken != TakenOver::default() {

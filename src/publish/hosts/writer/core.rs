@@ -32,6 +32,7 @@ pub use self::provenance::{LastGood, Origin, OwnRecord, Recalled, ThisHost};
 pub(super) use self::rate::LookRate;
 use self::removal::Removal;
 use crate::model::{Boottime, Handover, Now, Receipt, Wall};
+use crate::publish::hosts::adopt::LinesOfOthers;
 use crate::publish::hosts::block::Block;
 use crate::publish::hosts::file::Displaced;
 use crate::publish::hosts::life_file::LifeFile;
@@ -205,6 +206,16 @@ impl Core {
         if self.removal.since.is_some() { &self.nothing } else { &self.admitted.wanted }
     }
 
+    /// What the lines of others in it should be.
+    #[must_use]
+    pub fn others(&self) -> LinesOfOthers {
+        match (self.removal.since, self.policy.adopt) {
+            (Some(_), _) => LinesOfOthers::GivenBack,
+            (None, true) => LinesOfOthers::TakenOver,
+            (None, false) => LinesOfOthers::Kept,
+        }
+    }
+
     /// True if this hand-over counts here and has a name that the policy lacks: a newer config might have it.
     #[must_use]
     pub fn would_miss_a_name(&self, handover: &Handover) -> bool {
@@ -285,9 +296,9 @@ impl Core {
     }
 
     fn begin(&mut self) -> Job {
-        let wanted = self.wanted().clone();
+        let (wanted, others) = (self.wanted().clone(), self.others());
         let known = self.file.begin(&wanted);
-        Job { wanted, own: self.file.lines(), known, policy: Arc::clone(&self.policy) }
+        Job { wanted, others, own: self.file.lines(), known, policy: Arc::clone(&self.policy) }
     }
 
     fn tell_and_save(&mut self, now: Now, actions: &mut Vec<Action>) {

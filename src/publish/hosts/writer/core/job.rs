@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{HostName, PublishErrorKind};
-use crate::publish::hosts::adopt::TakenOver;
+use crate::publish::hosts::adopt::{LinesOfOthers, TakenOver};
 use crate::publish::hosts::block::{Block, OwnLines, Present};
 use crate::publish::hosts::file::{Change, Displaced, LateEdit};
 use crate::publish::hosts::policy::HostsPolicy;
@@ -15,6 +15,8 @@ use crate::sys::file_stamp::FileStamp;
 pub struct Job {
     /// What the file should say.
     pub wanted: Block,
+    /// What the lines of others in it should be.
+    pub others: LinesOfOthers,
     /// The lines that we last wrote into it, as far as that is known.
     pub own: Option<OwnLines>,
     /// A file with this stamp is known to say what is wanted: it need not be read.
