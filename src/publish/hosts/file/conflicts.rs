@@ -1,9 +1,9 @@
 //! Late edits that are in conflict with others: saved beside what the hosts file holds now, in a bounded number.
 
-use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::error::FileError;
 use crate::sys::atomic_file::{self, Durability};
 
 /// So many are kept, and so many bytes of them in all; of more the oldest go.
@@ -21,9 +21,10 @@ pub(super) fn unused_name(folder: &Path, id: u64) -> PathBuf {
 /// Saves one (0600, synced). Gives how many earlier ones had to go for it.
 ///
 /// # Errors
-/// What the system said. Then nothing went.
-pub(super) fn save(path: &Path, bytes: &[u8]) -> io::Result<usize> {
-    atomic_file::write(path, bytes, 0o600, Durability::Synced)?;
+/// [`FileError::NotSaved`]. Then nothing went.
+pub(super) fn save(path: &Path, bytes: &[u8]) -> Result<usize, FileError> {
+    let failed = |source| FileError::NotSaved { path: path.to_owned(), source };
+    atomic_file::write(path, bytes, 0o600, Durability::Synced).map_err(failed)?;
     Ok(prune(path))
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::conflicts;
 use super::error::FileError;
 use super::journal;
 use super::metadata::{self, FileMetadata};
@@ -148,15 +149,14 @@ pub(super) struct Recovered {
     pub(super) is_edited: bool,
     /// Where his version was saved, if it was in conflict.
     pub(super) saved: Option<PathBuf>,
+    /// How many earlier ones that were saved had to go for it.
+    pub(super) gave_way: usize,
 }
 
-/// Finishes the work of a writer that was killed over it. `save` keeps an edit that is in conflict, of the file with
-/// this number. `None` if there is nothing to finish.
-pub(super) fn recover(
-    folder: &Path,
-    mut save: impl FnMut(u64, &[u8]) -> Result<PathBuf, FileError>,
-) -> Result<Option<Recovered>, FileError> {
-    let mut recovered = None;
+/// Finishes the work of a writer that was killed over it, and saves an edit that is in conflict. `None` if there is
+/// nothing to finish.
+pub(super) fn recover(folder: &Path) -> Result<Option<Recovered>, FileError> {
+    let (mut recovered, mut gave_way) = (None, 0);
     for _ in 0..TRIES {
         let Some(journal) = journal::read(folder)? else { break };
         let there = match Place::find(&journal.path) {
@@ -176,11 +176,14 @@ pub(super) fn recover(
             break;
         };
         let is_edited = matches!(mended.file, Cow::Owned(_));
-        let saved = mended.conflict.then(|| save(found.facts.stamp.file.1, &found.bytes)).transpose()?;
+        let saved = mended.conflict.then(|| conflicts::unused_name(folder, found.facts.stamp.file.1));
+        if let Some(path) = &saved {
+            gave_way += conflicts::save(path, &found.bytes)?;
+        }
         let file = mended.file.into_owned();
         drop(journal);
         if let Swap::Overwritten = overwrite((&place, folder), &mut no_hook, &mut found, &file)? {
-            recovered = Some(Recovered { is_edited, saved });
+            recovered = Some(Recovered { is_edited, saved, gave_way });
         }
     }
     Ok(recovered)

@@ -222,19 +222,8 @@ pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
 
 /// Finishes the work of a writer that was killed while it wrote in place.
 fn recover(folder: &Path) -> Result<Vec<LateEdit>, FileError> {
-    let mut gave_way = 0;
-    let save = |id, bytes: &[u8]| {
-        let path = conflicts::unused_name(folder, id);
-        gave_way += save_conflict(&path, bytes)?;
-        Ok(path)
-    };
-    let recovered = in_place::recover(folder, save)?.filter(|recovered| recovered.is_edited);
-    Ok(recovered.into_iter().map(|recovered| LateEdit { conflict: recovered.saved, gave_way }).collect())
-}
-
-/// Gives how many earlier ones had to go for it.
-fn save_conflict(path: &Path, bytes: &[u8]) -> Result<usize, FileError> {
-    conflicts::save(path, bytes).map_err(|source| FileError::NotSaved { path: path.to_owned(), source })
+    let recovered = in_place::recover(folder)?.filter(|recovered| recovered.is_edited);
+    Ok(recovered.into_iter().map(|found| LateEdit { conflict: found.saved, gave_way: found.gave_way }).collect())
 }
 
 /// A replacement under way, under our lock.
@@ -361,7 +350,7 @@ impl<'t, 'h> Work<'t, 'h> {
     fn save_conflicts(&mut self, conflicts: &[bool]) -> Result<(), FileError> {
         for (late, _) in self.late.iter_mut().zip(conflicts).filter(|(_, conflict)| **conflict) {
             let path = &*late.saved.get_or_insert_with(|| conflicts::unused_name(self.conflicts, late.id));
-            late.gave_way += save_conflict(path, &late.found.bytes)?;
+            late.gave_way += conflicts::save(path, &late.found.bytes)?;
         }
         Ok(())
     }

@@ -287,7 +287,9 @@ mod tests {
         assert!(report.fault.is_some_and(|why| why.contains("expected at most")), "{:?}", report.given_up);
         assert!(report.there.iter().any(|file| file.id == 7) && report.given_up.is_empty());
         let report = settle(&job(true));
-        assert_eq!((report.there, report.fault), (Vec::new(), None));
+        // What folding the other one in has displaced is another file.
+        assert!(report.there.iter().all(|file| ![7, 8].contains(&file.id)), "{:?}", report.there);
+        assert_eq!(report.fault, None);
         let kept = at(".hosts.privatelinkd.7.kept");
         assert!(kept.exists());
         let [said] = report.given_up.as_slice() else { panic!("{:?}", report.given_up) };
