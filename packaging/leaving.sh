@@ -81,6 +81,8 @@ under_locks() {
     elif [ ! -w "${lock%/*}" ] || ! command -v flock >/dev/null; then
         under_locks "$others" "$@"
     else
+        # Who may open it could keep all others from it.
+        [ -e "$lock" ] || (umask 077 && : >>"$lock")
         (
             flock -w "$lock_patience" 9 || { echo "privatelinkd: another process holds $lock" >&2; exit 1; }
             under_locks "$others" "$@"
@@ -110,6 +112,10 @@ all_hosts_files() {
 # purge_state FOLDER: takes the block out, and only then the state away, which knows where the hosts file is and has
 # what it was. In a folder that the config named there may be files of others.
 purge_state() {
+    if [ -e "$1/hosts.journal" ]; then
+        echo "privatelinkd: $1 stays: hosts.journal in it has the hosts file as it was before a write that was cut off" >&2
+        return 1
+    fi
     locks=$(lock_files "$1" | LC_ALL=C sort -u)
     if ! each "$(hosts_files "$1")" take_block_out; then
         echo "privatelinkd: $1 stays" >&2
@@ -124,7 +130,8 @@ purge_state() {
     if [ "$1" = "$default_state" ]; then
         rm -rf "$1"
     elif [ -d "$1" ]; then
-        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig writer.lock; do
+        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig hosts.journal.unusable \
+            writer.lock; do
             rm -f "$1/$kept"
         done
         rm -f "$1"/hosts.conflict.*
@@ -260,11 +267,12 @@ change_block() {
             fi
         done
     fi
-    clear_displaced "$file"
+    under_locks "$locks" clear_displaced "$file"
 }
 
 # clear_displaced FILE: deletes what updates left beside it: new files that never got into place, and files that were
-# displaced and hold nothing that FILE lacks. Any other may hold somebody's edit: it stays, and is told.
+# displaced, hold nothing that FILE lacks, and that nobody can write to any more. Any other may hold somebody's edit, or
+# get one yet: it stays, and is told.
 clear_displaced() {
     beside=${1%/*}/.${1##*/}.privatelinkd
     for left in "$beside"-*.tmp; do
@@ -272,12 +280,22 @@ clear_displaced() {
     done
     for left in "$beside".[0-9]*; do
         if [ ! -f "$left" ] || [ -L "$left" ]; then continue; fi
-        if [ "$(stat -c %i "$left")" = "${left##*.}" ] || same_but_for_block "$left" "$1"; then
+        if is_open "$left"; then
+            echo "privatelinkd: $left stays: $1 as it was before an update, and somebody may yet write to it" >&2
+        elif [ "$(stat -c %i "$left")" = "${left##*.}" ] || same_but_for_block "$left" "$1"; then
             rm -f "$left"
         else
             echo "privatelinkd: $left stays: $1 as it was before an update, perhaps with an edit that came too late" >&2
         fi
     done
+}
+
+# is_open FILE: some process has a file of this name open for writing, in whatever folder its mounts show that.
+is_open() {
+    # Only what is after the last slash is looked at, and for that this is right.
+    # shellcheck disable=SC2012
+    LC_ALL=C ls -ln --quoting-style=literal /proc/[0-9]*/fd 2>/dev/null | LC_ALL=C sed -n 's/^l.w.*\///p' |
+        LC_ALL=C grep -aqxF -e "${1##*/}"
 }
 
 # same_but_for_block FILE OTHER
@@ -289,9 +307,23 @@ same_but_for_block() {
     return "$same"
 }
 
+# tell_taken_over FILE: says which lines of others stay taken over, and how to have them back.
+tell_taken_over() {
+    [ -f "$1" ] || return 0
+    taken='# privatelinkd took this line over ("hosts unadopt" undoes it; [0-9a-f]*): '
+    if LC_ALL=C grep -aq "^$taken" "$1"; then
+        printf '%s\n' "privatelinkd: lines of $1 that were taken over stay comments. To have them as they were:" \
+            "LC_ALL=C sed -i --follow-symlinks 's/^$taken//' $(quoted "$1")" >&2
+    fi
+    if LC_ALL=C grep -aq ' # privatelinkd took out .* ("hosts unadopt" undoes it; ' "$1"; then
+        echo "privatelinkd: names that were taken out of lines of $1 stay out: look for '# privatelinkd took out'" >&2
+    fi
+}
+
 # take_block_out FILE
 take_block_out() {
     change_block "$1" "the block in $1 can't be taken out" without_block || return 1
+    tell_taken_over "$1"
     if [ -f "$1" ] && has_marker "$1"; then
         echo "privatelinkd: a marker without its partner stays in $1: look for '# BEGIN privatelinkd' or '# END privatelinkd'" >&2
     fi
@@ -305,6 +337,7 @@ leave_block() {
         printf '%s\n' "privatelinkd: the block in $1 stays, so that its names resolve; nobody watches its addresses any more." \
             "To delete it: $(how_to_delete "$1")"
     fi
+    tell_taken_over "$1"
 }
 
 left_block() {

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use fastrand::Rng;
 use privatelinkd::model::AnswerReason;
+use privatelinkd::publish::hosts::adopt::record::Record;
 use privatelinkd::publish::hosts::block::{self, Block, Entry, EntryReason, Present};
 
 use crate::manual;
@@ -280,6 +281,7 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
     std::fs::write(state.join("policy.json"), &policy).unwrap();
     std::fs::write(state.join("theirs"), "").unwrap();
     std::fs::write(state.join("hosts.orig"), "a\n").unwrap();
+    std::fs::write(state.join("hosts.journal.unusable"), "x").unwrap();
     std::fs::create_dir(&orders).unwrap();
     std::fs::write(orders.join("hosts.removed"), "").unwrap();
     succeeds("purge_state", &state);
@@ -290,6 +292,67 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
     std::fs::remove_file(state.join("theirs")).unwrap();
     succeeds("purge_state", &state);
     assert!(!state.exists());
+}
+
+/// All that is whole of a hosts file that is torn.
+#[test]
+fn a_purge_leaves_the_journal_of_a_write_that_was_cut_off() {
+    let ours = block::splice(b"a\n", &db(), None).unwrap().file.into_owned();
+    let folder = Folder::with(&ours);
+    let state = folder.0.path();
+    let policy = format!(r#"{{"policy":{{"path":"{}","x":1}}}}"#, folder.hosts().display());
+    std::fs::write(state.join("policy.json"), policy).unwrap();
+    std::fs::write(state.join("hosts.journal"), "whole").unwrap();
+    let output = run("purge_state", state);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = format!("privatelinkd: {} stays: hosts.journal in it has the hosts file", state.display());
+    assert!(!output.status.success() && said.starts_with(&told) && said.lines().count() == 1, "{said}");
+    assert_eq!(std::fs::read(state.join("hosts.journal")).unwrap(), b"whole");
+    assert!(state.join("policy.json").exists());
+    assert_eq!(folder.read(), ours);
+    std::fs::remove_file(state.join("hosts.journal")).unwrap();
+    succeeds("purge_state", state);
+    assert!(!state.join("policy.json").exists());
+    assert_eq!(folder.read(), b"a\n");
+}
+
+/// Nobody gives lines back that were taken over: it is told how to.
+#[test]
+fn lines_that_stay_taken_over_are_told_and_the_line_that_is_printed_gives_whole_ones_back() {
+    let lines = |lines: [&str; 4]| lines.map(|line| format!("{line}\n")).concat();
+    let original = ["10.0.1.15 db.internal        # by hand", "10.0.1.9  other db.internal", "::1 x", "# privatelinkd"];
+    let record = |original: &str, taken: Vec<std::ops::Range<usize>>| {
+        let line = Record { original: original.as_bytes().to_vec(), taken }.write();
+        String::from_utf8(line).unwrap()
+    };
+    let (whole, part) = (record(original[0], vec![10..21]), record(original[1], vec![16..27]));
+    let folder = Folder::with(lines([&whole, &part, original[2], original[3]]).as_bytes());
+    let before = folder.read();
+    for function in ["leave_block", "take_block_out"] {
+        let (_, said) = succeeds(function, &folder.hosts());
+        assert_eq!((said.lines().count(), folder.read()), (3, before.clone()), "{function}: {said}");
+        assert!(said.contains("were taken over stay comments") && said.contains("# privatelinkd took out'"), "{said}");
+        shell(said.lines().nth(1).unwrap());
+        assert_eq!(folder.read(), lines([original[0], &part, original[2], original[3]]).into_bytes(), "{function}");
+        std::fs::write(folder.hosts(), &before).unwrap();
+    }
+    std::fs::write(folder.hosts(), lines(original)).unwrap();
+    assert_eq!(succeeds("take_block_out", &folder.hosts()), (String::new(), String::new()));
+}
+
+/// An editor may write yet into what he opened before it was displaced.
+#[test]
+fn a_displaced_file_stays_while_somebody_may_yet_write_to_it() {
+    let folder = Folder::with(b"a\n");
+    let displaced = folder.0.path().join(".hosts.privatelinkd.1");
+    std::fs::write(&displaced, "a\n").unwrap();
+    let editor = std::fs::OpenOptions::new().append(true).open(&displaced).unwrap();
+    let (_, said) = succeeds("take_block_out", &folder.hosts());
+    assert!(said.ends_with("somebody may yet write to it\n") && displaced.exists(), "{said}");
+    drop(editor);
+    let _reader = std::fs::File::open(&displaced).unwrap();
+    succeeds("take_block_out", &folder.hosts());
+    assert!(!displaced.exists() && folder.is_tidy());
 }
 
 /// What a killed writer left: new files that never got into place, and displaced ones, one of them with a late edit.
@@ -331,6 +394,17 @@ fn the_lock_of_all_writers_is_taken() {
     drop(held);
     succeeds(&function, &folder.hosts());
     assert_eq!(folder.read(), b"a\n");
+    // Beside a running command nothing is cleared, since it may be that one's.
+    let temporary = folder.0.path().join(".hosts.privatelinkd-0123456789abcdef.tmp");
+    std::fs::write(&temporary, "").unwrap();
+    let held = std::fs::File::open(&lock).unwrap();
+    held.lock().unwrap();
+    assert!(!run(&function, &folder.hosts()).status.success() && temporary.exists());
+    drop(held);
+    // One that is not there is made as no other user can open it.
+    std::fs::remove_file(&lock).unwrap();
+    succeeds(&function, &folder.hosts());
+    assert_eq!((std::fs::metadata(&lock).unwrap().mode() & 0o777, temporary.exists()), (0o600, false));
     // The run folder that the last policy names has one, too.
     let state = folder.0.path();
     let policy = r#"{"policy":{"agent_run_dir":"/no","run_dir":"/my run","x":1,"admin_dir":"/orders"}}"#;

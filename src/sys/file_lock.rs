@@ -12,7 +12,12 @@ use rustix::io::Errno;
 
 use super::atomic_file;
 use super::clock::Clock;
+use super::identity;
 
+/// What a lock's file may be to whom: its owner's alone.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// The rights of everybody else.
+const OTHERS: u32 = 0o077;
 /// Between two tries.
 const TRY: Duration = Duration::from_millis(10);
 /// Of one who wants to keep it: who looks whether it is held has it for an instant.
@@ -97,10 +102,14 @@ fn open(path: &Path) -> io::Result<File> {
     let (folder, name) = atomic_file::open_parent(path)?;
     // Not following what another user put there, and not waiting for it.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?);
+    let file = File::from(rustix::fs::openat(&folder, name, flags, PRIVATE)?);
     let facts = file.metadata()?;
     if !facts.is_file() || facts.nlink() != 1 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file with one link"));
+    }
+    if facts.uid() == identity::effective_uid() && facts.mode() & OTHERS != 0 {
+        // Who may open it could keep us from it for good. Where that can't be mended, the lock still is one.
+        let _ = rustix::fs::fchmod(&file, PRIVATE);
     }
     let owner = rustix::fs::fstat(&folder)?.st_uid;
     if facts.uid() != owner {
@@ -119,6 +128,8 @@ fn written(file: &File) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -150,6 +161,18 @@ mod tests {
         assert_eq!((holder(&path), holder(&dir.path().join("none"))), (None, None));
         assert!(path.exists());
         hold(&path).unwrap();
+    }
+
+    #[test]
+    fn what_everybody_may_open_is_ours_alone_once_it_is_a_lock_of_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        for mode in [0o644, 0o666, 0o600] {
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            drop(acquire(&path, Duration::ZERO).unwrap());
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600, "{mode:o}");
+        }
     }
 
     #[test]

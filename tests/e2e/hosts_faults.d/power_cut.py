@@ -49,13 +49,15 @@ class Disk(faults.World):
             file.truncate(8 << 20)
         run("mkfs.ext4", "-q", "-F", "-m", "0", self.first)
         run("mount", "-o", "loop", self.first, self.mounted)
-        super().begin()
+        super().begin("replaced")
         run("umount", self.mounted)
 
-    def begin(self):
+    def begin(self, kind="replaced"):
         self.reboot()
         run("cp", "--sparse=always", self.first, self.image)
         run("mount", "-o", OPTIONS, self.image, self.mounted)
+        super().begin(kind)
+        run("sync", "-f", self.mounted)
 
     def reboot(self):
         """What is not on the disk is gone."""
@@ -69,9 +71,9 @@ class Disk(faults.World):
             time.sleep(0.01)
         raise AssertionError(f"{self.mounted} stays busy")
 
-    def points(self):
+    def points(self, kind):
         try:
-            return super().points()
+            return super().points(kind)
         finally:
             self.end()
 
@@ -104,10 +106,11 @@ class Disk(faults.World):
         run("mount", "-o", "loop", self.image, self.mounted)
         return stopped
 
-    def cut(self, flags, call, number):
+    def cut(self, kind, flags, call, number):
         """What is wrong after a cut there."""
-        self.begin()
-        what = f"cut after {call} {number}, the journal {'written' if flags == FLUSHED else 'dropped'}"
+        self.begin(kind)
+        # As after a kill, which faults.py knows by that word.
+        what = f"SIGKILL and a cut after {call} {number}, the journal {'written' if flags == FLUSHED else 'dropped'}"
         command = [self.agent, "--config", self.config, "hosts", "apply"]
         stopped = self.cut_after(command, call, number, flags, True)
         try:
@@ -126,16 +129,39 @@ class Disk(faults.World):
             self.end()
 
 
+def disks(agent, folder, wanted):
+    """As many disks, or as many as can be mounted at once."""
+    mounted = []
+    try:
+        while len(mounted) < wanted:
+            disk = Disk(agent, folder / str(len(mounted)))
+            disk.begin()
+            mounted.append(disk)
+    except subprocess.CalledProcessError as error:
+        if error.cmd[0] != "mount":
+            raise
+    for disk in mounted:
+        disk.end()
+    return mounted
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--agent", required=True, type=os.path.abspath)
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hosts-power-cut-"))
     began = time.monotonic()
-    workers = 4 * (os.cpu_count() or 1)
-    free = [Disk(options.agent, folder / str(n)) for n in range(workers)]
-    points = [(call, number) for call, number, _ in free[0].points() if call in CHANGING]
-    jobs = [(flags, *point) for flags in (FLUSHED, DROPPED) for point in points]
+    # Each needs a loop device, of which a system has few.
+    free = disks(options.agent, folder, min(4 * (os.cpu_count() or 1), 8))
+    workers = len(free)
+    if workers < 2:
+        shutil.rmtree(folder)
+        print(f"skipped: of two disks in files {workers} can be mounted at once: no more loop devices here")
+        return 3
+    jobs = []
+    for kind in faults.KINDS:
+        points = [(call, number) for call, number, _ in free[0].points(kind) if call in CHANGING]
+        jobs += [(kind, flags, *point) for flags in (FLUSHED, DROPPED) for point in points]
     controls = [(code, call, 1) for code in NAIVE.values() for call in ("write", "close", "exit_group", "rename")]
 
     def do(job):
