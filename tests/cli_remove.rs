@@ -1,6 +1,10 @@
 //! `hosts remove` and `reset`, as an admin uses them: with a running agent and without.
+use std::borrow::Cow;
+
 use nix::sys::signal::Signal;
 use privatelinkd::observe::status::StatusReport;
+use privatelinkd::publish::hosts::adopt;
+use privatelinkd::publish::hosts::file::MAX_FILE;
 
 use crate::agent_rig::{FOREIGN, NAME, Pair, Rig, until};
 
@@ -156,4 +160,82 @@ async fn a_reset_leaves_nothing_and_what_starts_after_it_is_a_new_machine() {
     assert_eq!(rig.points_at(NAME), pair.ips());
     assert_eq!(std::fs::read(rig.path("state-hosts/hosts.orig")).unwrap(), FOREIGN);
     assert!(!rig.log()[before..].contains("cache"), "nothing of before is found: {}", &rig.log()[before..]);
+}
+
+/// Two lines that were taken over, of which somebody changed the second since; it is the fifth of the file.
+fn taken_over() -> Vec<u8> {
+    let by_hand = [FOREIGN, b"\n10.9.9.9 db.example.internal\n10.9.9.8 db.example.internal\n"].concat();
+    let adopted = adopt::adopt(&by_hand, [&NAME.parse().unwrap()]).file.into_owned();
+    let at = adopted.windows(8).position(|bytes| bytes == b"10.9.9.8").unwrap();
+    [&adopted[..at], b"10.9.9.7", &adopted[at + 8..]].concat()
+}
+
+const CHANGED: &str = "line 5: somebody changed it since names of ours were taken out of it, and it stays as it is";
+
+#[tokio::test]
+async fn lines_that_are_given_back_count_and_those_that_can_not_be_are_told() {
+    let rig = Rig::new("");
+    rig.write_hosts(&taken_over());
+    let said = rig.run(&["hosts", "remove"]).await;
+    let path = rig.path("etc/hosts").display().to_string();
+    let done = format!(
+        "{path}: there was no block, and stays out until `privatelinkd hosts apply`\n{path}: 1 line as before\n"
+    );
+    assert_eq!((said.code, said.out), (0, done));
+    assert_eq!(said.err, format!("privatelinkd: {path}: {CHANGED}\n"));
+    assert!(String::from_utf8_lossy(&rig.hosts()).contains("\n10.9.9.9 db.example.internal\n"));
+    for (hosts, given_back) in [(Cow::from(rig.hosts()), 0), (taken_over().into(), 1)] {
+        rig.write_hosts(&hosts);
+        let said = rig.run(&["hosts", "remove", "--json"]).await;
+        let told = json(&said.out);
+        assert_eq!((&told["changed"], &told["given_back"]), (&(given_back > 0).into(), &given_back.into()), "{told}");
+        assert_eq!(told["changed_since"], serde_json::json!([5]));
+        assert!(said.err.ends_with(&format!("{CHANGED}\n")), "{said:?}");
+    }
+
+    rig.write_hosts(&taken_over());
+    let told = json(&rig.run(&["reset", "--json"]).await.out);
+    assert_eq!((&told["hosts"], &told["given_back"][&path]), (&serde_json::json!([]), &1.into()), "{told}");
+    assert_eq!(told["notices"], serde_json::json!([format!("{path}: {CHANGED}")]));
+}
+
+/// What an update displaced that somebody goes on writing into, what nobody can fold in, and what is no journal.
+#[tokio::test]
+async fn a_reset_leaves_no_displaced_file_and_says_what_stays() {
+    use std::io::Write as _;
+
+    let rig = Rig::new("");
+    let mut open = std::fs::File::create(rig.path("etc/.hosts.privatelinkd.7")).unwrap();
+    open.write_all(&[FOREIGN, b"\n10.1.1.1 late\n"].concat()).unwrap();
+    std::fs::File::create(rig.path("etc/.hosts.privatelinkd.8")).unwrap().set_len(4 * MAX_FILE).unwrap();
+    std::fs::create_dir(rig.path("state-hosts")).unwrap();
+    std::fs::write(rig.path("state-hosts/hosts.journal"), "none").unwrap();
+    let said = rig.run(&["reset", "--json"]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = json(&said.out);
+    let kept = rig.path("etc/.hosts.privatelinkd.8.kept");
+    assert_eq!(told["stays"], serde_json::json!([kept]));
+    let notices: Vec<_> = told["notices"].as_array().unwrap().iter().filter_map(|what| what.as_str()).collect();
+    let given_up = format!("it is kept as {}", kept.display());
+    assert_eq!(notices.iter().filter(|what| what.ends_with(&given_up)).count(), 1, "{told}");
+    assert!(notices.iter().any(|what| what.contains("what he writes from now on is lost")), "{told}");
+    let unusable = rig.path("state-hosts/hosts.journal.unusable").display().to_string();
+    assert!(told["deleted"].as_array().unwrap().contains(&unusable.into()), "{told}");
+    assert!(String::from_utf8_lossy(&rig.hosts()).contains("\n10.1.1.1 late\n"));
+    let mut left: Vec<_> =
+        std::fs::read_dir(rig.path("etc")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, [".hosts.privatelinkd.8.kept", "hosts"]);
+    assert_eq!(std::fs::read_dir(rig.path("state-hosts")).unwrap().count(), 0);
+
+    let again = rig.run(&["reset"]).await;
+    let stays = format!("{} stays: it is an edit that could not be folded into the hosts file\n", kept.display());
+    assert!(again.code == 0 && again.err.ends_with(&stays), "{again:?}");
+    // What can't be finished is not forgotten.
+    std::fs::create_dir(rig.path("state-hosts/hosts.journal")).unwrap();
+    std::fs::write(rig.path("state-hosts/block.json"), "kept").unwrap();
+    let refused = rig.run(&["reset"]).await;
+    assert!(refused.code != 0 && refused.err.contains("nothing is forgotten"), "{refused:?}");
+    let kept = ["block.json", "block.json.unusable"].map(|name| rig.path("state-hosts").join(name).exists());
+    assert!(kept.contains(&true), "{refused:?}");
 }

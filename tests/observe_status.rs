@@ -6,7 +6,7 @@ use std::time::Duration;
 use privatelinkd::model::shown::is_unseen;
 use privatelinkd::model::{
     AnswerReason, Check, CheckHealth, CheckState, CredentialsState, FailureReason, Freshness, PlanState, Presence,
-    PublishErrorKind, PublisherState, Receipts, SourceKind, TargetHealth, Verdict,
+    PublishErrorKind, PublisherState, Receipts, SourceKind, TargetHealth, Verdict, Wall,
 };
 use privatelinkd::observe::Snapshot;
 use privatelinkd::observe::status::{
@@ -155,7 +155,7 @@ const CREDENTIALS: [Case; 3] = [
 
 #[test]
 fn each_thing_that_is_not_well_is_said_once() {
-    let cases: [Case; 18] = [
+    let cases: [Case; 21] = [
         (
             |s| set_target(s, &key(0, 1), down(FailureReason::Timeout, "no answer")),
             "10.0.1.10 in cn-hangzhou-i is down: timeout: no answer",
@@ -177,6 +177,21 @@ fn each_thing_that_is_not_well_is_said_once() {
                 receipt(s).error_detail = Some("disk full".into());
             },
             "not in sync: disk full",
+            false,
+        ),
+        (
+            |s| removed(s, None),
+            "not in sync: taken out by `hosts remove` since 1970-01-01T00:00:07Z, `hosts apply`",
+            false,
+        ),
+        (
+            |s| removed(s, Some(PublishErrorKind::Io)),
+            "not in sync: `hosts remove` of 1970-01-01T00:00:07Z is not carried out: the system refused to write it",
+            false,
+        ),
+        (
+            |s| removed(s, Some(PublishErrorKind::BadHandover)),
+            "`hosts apply` puts it back; the hand-over could not be read",
             false,
         ),
         (|s| receipt(s).in_conflict = true, "/etc/hosts: somebody keeps removing our block", false),
@@ -234,6 +249,10 @@ fn credentials_are_shown_where_the_api_is_asked() {
     Arc::make_mut(&mut s.api).credentials = None;
     assert!(!shown(&s).contains("CREDENTIALS"));
     assert_eq!(report(&s).credentials, None);
+}
+
+fn removed(s: &mut Snapshot, error: Option<PublishErrorKind>) {
+    (receipt(s).removed, receipt(s).error) = (Some(Wall(7000)), error);
 }
 
 fn receipt(s: &mut Snapshot) -> &mut privatelinkd::model::Receipt {

@@ -196,6 +196,18 @@ pub enum PublishErrorKind {
     Io,
 }
 
+impl PublishErrorKind {
+    /// True for what keeps the file as it is; false for what is wrong with the plan alone, and keeps nobody from taking
+    /// a block out.
+    #[must_use]
+    pub fn is_of_the_file(self) -> bool {
+        match self {
+            Self::BadHandover | Self::Refused => false,
+            Self::UnsupportedMetadata | Self::MountPoint | Self::Busy | Self::UnclearMarkers | Self::Io => true,
+        }
+    }
+}
+
 /// What every publisher says of the plan, by its name; one that has said nothing is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Receipts(pub BTreeMap<&'static str, PublisherState>);

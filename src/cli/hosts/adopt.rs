@@ -69,21 +69,19 @@ pub(super) fn unadopt(policy: &Arc<HostsPolicy>, args: &Args) -> Result<Exit, Fa
         return Err(Failed::new(Exit::No, anyhow::anyhow!(why)));
     }
     let path = &policy.path;
-    let (diff, Unadopted { lines, changed }) = match args.dry_run {
+    let (diff, done) = match args.dry_run {
         true => unadopt::diff(path).map_err(|e| failed(e.into())).map(|(diff, done)| (Some(diff), done))?,
         false => (None, unadopt::once(policy, Clock::System).map_err(failed)?),
     };
+    let Unadopted { lines, ref changed } = done;
     let text = diff.as_deref().map(|diff| (!diff.is_empty()).then_some(Cow::from(diff)));
-    let report = Report { path, given_back: lines, changed_since: &changed, text };
+    let report = Report { path, given_back: lines, changed_since: changed, text };
     args.output.print(&report, || match &diff {
         Some(diff) => diff.clone(),
         None if lines == 0 => format!("{}: nothing to give back\n", path.display()),
         None => format!("{}: {} as before\n", path.display(), count(lines, "line")),
     })?;
-    for line in &changed {
-        let what = "somebody changed it since names of ours were taken out of it, and it stays as it is";
-        output::note(format_args!("{}: line {line}: {what}", path.display()));
-    }
+    done.stays(path).for_each(output::note);
     let would_change = diff.is_some_and(|diff| !diff.is_empty());
     Ok(if would_change || !changed.is_empty() { Exit::No } else { Exit::Fine })
 }

@@ -74,12 +74,18 @@ fn receipt_problem(snapshot: &Snapshot, publisher: &str) -> Option<String> {
     if let Some(silent) = state.silent(snapshot.now.boottime) {
         return Some(format!("the {publisher} writer has shown no sign of life for {} s", silent.as_secs()));
     }
-    if let Some(since) = receipt.removed {
-        let error = receipt.error_detail.as_ref().filter(|_| receipt.error.is_some());
-        return Some(taken_out(since) + &error.map(|error| format!("; {error}")).unwrap_or_default());
-    }
-    if let Some(error) = receipt.error {
-        return Some(receipt.error_detail.clone().unwrap_or_else(|| describe(error).to_owned()));
+    let error = receipt.error.map(|kind| {
+        let detail = receipt.error_detail.clone();
+        (kind, detail.unwrap_or_else(|| describe(kind).to_owned()))
+    });
+    match (receipt.removed, error) {
+        (Some(since), Some((kind, error))) if kind.is_of_the_file() => {
+            return Some(format!("`hosts remove` of {since} is not carried out: {error}"));
+        }
+        (Some(since), Some((_, error))) => return Some(format!("{}; {error}", taken_out(since))),
+        (Some(since), None) => return Some(taken_out(since)),
+        (None, Some((_, error))) => return Some(error),
+        (None, None) => {}
     }
     let Some(plan) = &snapshot.plan.plan else { return Some("no plan yet".to_owned()) };
     let digest = snapshot.plan.digest.as_ref();

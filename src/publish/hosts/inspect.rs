@@ -15,7 +15,8 @@ use super::policy::HostsPolicy;
 use super::removed;
 use super::writer::core::{Action, Core, Input, Origin, Recalled, SettleJob, SettleReport, Settling, ThisHost};
 use super::writer::{self, apply, store};
-use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt, Wall};
+use crate::model::shown::count;
+use crate::model::{HostName, Identity, IdentityPart, Plan, Receipt, Wall, taken_out};
 use crate::publish::admission::{LastAdmitted, Refusal};
 use crate::sys::clock::Clock;
 
@@ -169,7 +170,7 @@ pub fn apply_once(policy: &HostsPolicy, clock: Clock) -> Result<Receipt, Inspect
 }
 
 /// Takes the block out now, once, under the same lock, as the running writer would while root keeps it out. What is
-/// known of its names stays known. For who runs no writer.
+/// known of its names stays known. For who runs no writer; the order is no notice to who gives it.
 ///
 /// # Errors
 /// A folder of the writer can't be used. What the file refused is in the receipt.
@@ -177,7 +178,9 @@ pub fn take_out_once(policy: &HostsPolicy, since: Wall, clock: Clock) -> Result<
     let (policy, here) = (Arc::new(policy.clone()), ThisHost::of_this_machine());
     let (recalled, _) = writer::recall(&policy, &here);
     let core = Core::new(Arc::clone(&policy), here, recalled, clock.now().boottime);
-    carry_out(&policy, core, [Input::Removal(Ok(Some(since)))], clock)
+    let mut receipt = carry_out(&policy, core, [Input::Removal(Ok(Some(since)))], clock)?;
+    receipt.notices.retain(|notice| notice.what != taken_out(since));
+    Ok(receipt)
 }
 
 /// Does what the core wants after these inputs, and gives the receipt.
@@ -230,14 +233,33 @@ pub(super) fn settle_soon(policy: &Arc<HostsPolicy>, clock: Clock) -> SettleRepo
 }
 
 /// Settles everything that was displaced, also what somebody has open for writing; for who leaves nothing behind. Gives
-/// how much of it was open, and what stays all the same, in a sentence.
+/// how much of it was open, and what is to be said of what stays all the same, in sentences.
 #[must_use]
-pub fn settle_all(policy: &HostsPolicy) -> (usize, Option<String>) {
+pub fn settle_all(policy: &HostsPolicy) -> (usize, Vec<String>) {
+    const PASSES: usize = 4;
     let policy = Arc::new(policy.clone());
-    let there = file::displaced(&policy.path).unwrap_or_default();
-    let ready = there.into_iter().map(|file| Settling { file, even_if_open: true }).collect();
-    let report = apply::settle(&SettleJob { ready, policy });
-    (report.cut_off, report.fault)
+    let (mut cut_off, mut said) = (0, Vec::new());
+    let mut last = SettleReport { there: file::displaced(&policy.path).unwrap_or_default(), ..SettleReport::default() };
+    // Folding an edit in displaces a file in its turn.
+    for _ in 0..PASSES {
+        let ready = last.there.into_iter().map(|file| Settling { file, even_if_open: true }).collect();
+        last = apply::settle(&SettleJob { ready, policy: Arc::clone(&policy) });
+        cut_off += last.cut_off;
+        said.append(&mut last.given_up);
+        if last.there.is_empty() {
+            break;
+        }
+    }
+    let path = policy.path.display();
+    said.extend(match (last.there.len(), last.fault) {
+        (0, fault) => fault,
+        (n, fault) => {
+            let why = fault.unwrap_or_else(|| "others change it all the time".to_owned());
+            let left = count(n, "earlier file");
+            Some(format!("{path}: {left} left beside it, with what others edited meanwhile: {why}"))
+        }
+    });
+    (cut_off, said)
 }
 
 /// A core that remembers what the writer would, and what it would hear first.

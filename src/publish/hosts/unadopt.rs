@@ -21,6 +21,24 @@ pub struct Unadopted {
     pub changed: Vec<usize>,
 }
 
+impl Unadopted {
+    /// What is to be said of the lines that stay, a sentence each.
+    pub fn stays(&self, path: &Path) -> impl Iterator<Item = String> {
+        let what = "somebody changed it since names of ours were taken out of it, and it stays as it is";
+        self.changed.iter().map(move |line| format!("{}: line {line}: {what}", path.display()))
+    }
+}
+
+/// What would come of [`once`] now. Nothing is written.
+///
+/// # Errors
+/// The file can't be read.
+pub fn look(path: &Path) -> Result<Unadopted, FileError> {
+    let file = file::read(path)?.unwrap_or_default();
+    let adopt::GivenBack { lines, changed, .. } = adopt::unadopt(&file);
+    Ok(Unadopted { lines, changed })
+}
+
 /// What [`once`] would change now, as a unified diff, empty if nothing; and what would come of it. Nothing is written.
 ///
 /// # Errors

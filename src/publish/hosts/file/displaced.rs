@@ -10,13 +10,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, RenameFlags};
+use rustix::io::Errno;
 
 use super::error::{FileError, MAX_FILE, MAX_READ};
 use super::metadata::FileMetadata;
@@ -35,7 +37,7 @@ const MOST_KEPT: u64 = 2 * MAX_FILE;
 const RECORD: &str = "displaced.";
 /// So many displaced files that nobody could fold in are kept beside the hosts file; of more the oldest goes.
 const MOST_GIVEN_UP: usize = 8;
-/// What is behind the numbers of their names.
+/// What is behind the numbers of their names; and `-1` and so on, if another one has that name.
 const GIVEN_UP: &str = ".kept";
 /// A displaced file stays for at least so long after an edit in it was folded in: who had read the hosts file before
 /// may put that back.
@@ -52,6 +54,16 @@ pub struct Displaced {
     pub open: Option<bool>,
 }
 
+impl Displaced {
+    /// The files beside this hosts file that could not be folded in and were given up. Blocks.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub fn given_up(path: &Path) -> Result<Vec<PathBuf>, FileError> {
+        given_up(&Place::find(path)?).map_err(FileError::io("list the folder of", path))
+    }
+}
+
 /// The name of the new file with this inode, until it is in place, and of the file that it displaced, from then on.
 pub(super) fn name(target: &OsStr, inode: u64) -> OsString {
     let mut name = prefix(target);
@@ -66,8 +78,18 @@ fn prefix(target: &OsStr) -> Vec<u8> {
 }
 
 fn id_in(candidate: &OsStr, prefix: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(candidate.as_bytes().strip_prefix(prefix)?).ok()?;
-    digits.parse().ok().filter(|id: &u64| id.to_string() == digits)
+    number(std::str::from_utf8(candidate.as_bytes().strip_prefix(prefix)?).ok()?)
+}
+
+fn number(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|number: &u64| number.to_string() == digits)
+}
+
+/// Whether it is the name of a file that was given up.
+fn is_given_up(candidate: &OsStr, prefix: &[u8]) -> bool {
+    let rest = candidate.as_bytes().strip_prefix(prefix).and_then(|rest| std::str::from_utf8(rest).ok());
+    let Some((id, more)) = rest.and_then(|rest| rest.split_once(GIVEN_UP)) else { return false };
+    number(id).is_some() && (more.is_empty() || more.strip_prefix('-').is_some_and(|n| number(n).is_some()))
 }
 
 /// The ids in the names that begin so, in a folder.
@@ -161,7 +183,7 @@ fn all(place: &Place) -> Result<Vec<u64>, FileError> {
 pub(super) fn remove(place: &Place, records: &Path, id: u64) -> Result<(), FileError> {
     let failed = || FileError::io("delete the displaced", &place.path);
     match rustix::fs::unlinkat(&place.dir, name(&place.name, id), AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Ok(()) | Err(Errno::NOENT) => {}
         Err(e) => return Err(failed()(e.into())),
     }
     forget(records, id).map_err(failed())
@@ -205,9 +227,18 @@ pub(super) fn folded(records: &Path, id: u64) -> Folded {
     }
 }
 
-/// Whether there is another one of which nothing was folded in so far: its editor may not have known of this one's edit.
+/// Whether there is another one of which nothing was folded in so far, and that was displaced before this one's edit was:
+/// its editor may not have known of that.
 pub(super) fn any_to_fold(place: &Place, records: &Path, id: u64) -> Result<bool, FileError> {
-    Ok(all(place)?.into_iter().any(|other| other != id && folded(records, other) == Folded::Never))
+    let written = |path: PathBuf| std::fs::metadata(path).and_then(|facts| facts.modified()).ok();
+    let folded_at = written(mark(records, id));
+    // Where that can't be told it may have been.
+    let is_older = |other| match (written(record(records, other)), folded_at) {
+        (Some(displaced_at), Some(folded_at)) => displaced_at <= folded_at,
+        _ => true,
+    };
+    let mut others = all(place)?.into_iter().filter(|other| *other != id);
+    Ok(others.any(|other| folded(records, other) == Folded::Never && is_older(other)))
 }
 
 /// Whether an edit has been folded in.
@@ -238,29 +269,67 @@ fn keep_within(most: u64, records: &Path, id: u64, bytes: &[u8]) -> io::Result<(
 /// Gives a displaced file another name, under which it is nobody's to fold in; and lets the oldest of such files go.
 pub(super) fn give_up(place: &Place, records: &Path, id: u64) -> Result<Option<(PathBuf, usize)>, FileError> {
     let failed = || FileError::io("keep what was displaced of", &place.path);
-    let (old, mut new) = (name(&place.name, id), name(&place.name, id));
-    new.push(GIVEN_UP);
-    match rustix::fs::renameat(&place.dir, &old, &place.dir, &new) {
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        done => done.map_err(|e| failed()(io::Error::from(e)))?,
-    }
+    let Some(new) = set_aside(place, id).map_err(failed())? else { return Ok(None) };
     forget(records, id).map_err(failed())?;
     let kept = place.path_of(&new);
     let went = prune(place, &kept).map_err(failed())?;
     Ok(Some((kept, went)))
 }
 
-fn prune(place: &Place, newest: &Path) -> io::Result<usize> {
-    let prefix = prefix(&place.name);
-    let mut all = Vec::new();
+/// Renames it to the first name for such a file that is free: an inode's number comes again, and an earlier edit stays.
+/// `None` if it is not there.
+fn set_aside(place: &Place, id: u64) -> io::Result<Option<OsString>> {
+    let old = name(&place.name, id);
+    // One name more than there are such files.
+    for n in 0..=MOST_GIVEN_UP {
+        let mut new = old.clone();
+        new.push(GIVEN_UP);
+        if n > 0 {
+            new.push(format!("-{n}"));
+        }
+        match rename_new(&place.dir, &old, &new) {
+            Ok(()) => return Ok(Some(new)),
+            Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for it"))
+}
+
+fn rename_new(dir: &OwnedFd, old: &OsStr, new: &OsStr) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(dir, old, dir, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(dir, old, new),
+        done => done,
+    }
+}
+
+/// Where the system can't do both in one step.
+fn look_and_rename(dir: &OwnedFd, old: &OsStr, new: &OsStr) -> rustix::io::Result<()> {
+    match rustix::fs::statat(dir, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => rustix::fs::renameat(dir, old, dir, new),
+        Err(e) => Err(e),
+        Ok(_) => Err(Errno::EXIST),
+    }
+}
+
+fn given_up(place: &Place) -> io::Result<Vec<PathBuf>> {
+    let (prefix, mut all) = (prefix(&place.name), Vec::new());
     for entry in std::fs::read_dir(atomic_file::parent(&place.path))? {
         let entry = entry?;
-        let name = entry.file_name();
-        let number = name.as_bytes().strip_suffix(GIVEN_UP.as_bytes()).map(OsStr::from_bytes);
-        if entry.path() != newest && number.is_some_and(|name| id_in(name, &prefix).is_some()) {
-            let facts = entry.metadata()?;
-            all.push(((facts.mtime(), facts.mtime_nsec()), entry.path()));
+        if is_given_up(&entry.file_name(), &prefix) {
+            all.push(entry.path());
         }
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+fn prune(place: &Place, newest: &Path) -> io::Result<usize> {
+    let mut all = Vec::new();
+    for path in given_up(place)?.into_iter().filter(|path| path != newest) {
+        let facts = std::fs::symlink_metadata(&path)?;
+        all.push(((facts.mtime(), facts.mtime_nsec()), path));
     }
     all.sort_unstable();
     let gone = (all.len() + 1).saturating_sub(MOST_GIVEN_UP);
@@ -355,6 +424,41 @@ mod tests {
         clear_records(&other, &[8]).unwrap();
         assert_eq!((kept(&one, 7).as_deref(), kept(&other, 7)), (Some(&b"of one"[..]), None));
         assert!(kept(&other, 8).is_some());
+    }
+
+    /// An inode's number comes again.
+    #[test]
+    fn who_is_given_up_takes_the_place_of_no_other_and_the_oldest_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("hosts"), "now\n").unwrap();
+        let others = [".hosts.privatelinkd.7.kept.bak", ".hosts.privatelinkd.7.kept-", ".hosts.privatelinkd.x.kept"];
+        others.iter().for_each(|name| std::fs::write(at(name), "theirs").unwrap());
+        let place = Place::find(&at("hosts")).unwrap();
+        let records = records(&place, &at("hosts.lock"));
+        let mut all = Vec::new();
+        for n in 0..10 {
+            let displaced = at(".hosts.privatelinkd.7");
+            std::fs::write(&displaced, n.to_string()).unwrap();
+            let modified = std::time::UNIX_EPOCH + Duration::from_secs(n);
+            File::options().write(true).open(&displaced).unwrap().set_modified(modified).unwrap();
+            let (kept, went) = give_up(&place, &records, 7).unwrap().unwrap();
+            assert_eq!(went, usize::from(n >= 8), "{n}");
+            all.push((kept, n.to_string()));
+        }
+        assert_eq!(all[0].0, place.path_of(OsStr::new(".hosts.privatelinkd.7.kept")));
+        assert_eq!(all[3].0, place.path_of(OsStr::new(".hosts.privatelinkd.7.kept-3")));
+        let mut there: Vec<_> = all[2..].iter().map(|(path, _)| path.clone()).collect();
+        there.sort_unstable();
+        assert_eq!(Displaced::given_up(&at("hosts")).unwrap(), there);
+        assert!(all[2..].iter().all(|(path, held)| std::fs::read_to_string(path).unwrap() == *held));
+        assert!(others.iter().all(|name| at(name).exists()));
+        assert_eq!(give_up(&place, &records, 7).unwrap(), None);
+        // Where the system can't do that in one step, too.
+        let rename = |old: &str, new: &str| look_and_rename(&place.dir, OsStr::new(old), OsStr::new(new));
+        assert_eq!(rename("hosts", ".hosts.privatelinkd.7.kept"), Err(Errno::EXIST));
+        assert_eq!((rename("none", "new"), rename("hosts", "new")), (Err(Errno::NOENT), Ok(())));
+        assert_eq!(std::fs::read_to_string(at("new")).unwrap(), "now\n");
     }
 
     #[test]
