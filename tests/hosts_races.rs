@@ -442,7 +442,7 @@ fn a_folder_or_a_link_with_the_name_of_a_displaced_file_holds_nothing_up() {
     let room = Room::new();
     std::fs::create_dir(room.dir.path().join("etc/.hosts.privatelinkd.4711")).unwrap();
     std::os::unix::fs::symlink("/nowhere", room.dir.path().join("etc/.hosts.privatelinkd.4712")).unwrap();
-    assert_eq!(room.with_target(file::clear_leftovers).unwrap(), 0);
+    assert_eq!(room.with_target(file::clear_leftovers).unwrap().0, 0);
     room.update("10.0.0.2", &mut no_hook).unwrap();
     assert!(room.settle(false));
     assert!(file::displaced(&room.hosts()).unwrap().is_empty());

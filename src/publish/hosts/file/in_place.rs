@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::conflicts;
 use super::error::FileError;
-use super::journal;
+use super::journal::{self, Journal};
 use super::metadata::{self, FileMetadata};
 use super::place::{FileFound, Place};
 use super::step::{Hook, Step, hook, no_hook};
@@ -42,23 +42,35 @@ pub(super) fn overwrite(
     old: &mut FileFound,
     new: &[u8],
 ) -> Result<Swap, FileError> {
+    overwrite_or_mend((place, folder), steps, old, new, false)
+}
+
+/// `mends` says that the old content is a torn one: as long as it stands, the journal does, too.
+fn overwrite_or_mend(
+    (place, folder): (&Place, &Path),
+    steps: Hook<'_>,
+    old: &mut FileFound,
+    new: &[u8],
+    mends: bool,
+) -> Result<Swap, FileError> {
     let path = &place.path;
     old.facts.changeable(&old.file, path)?;
     hook(steps, Step::Checked, place)?;
     let Some(file) = open(place, &old.facts)? else { return Ok(Swap::Changed) };
     // The lease is refused while the file is open a second time.
     old.file = file;
-    journal::write(folder, path, &old.bytes, new)?;
+    journal::write(folder, path, [&old.bytes, new], mends)?;
+    let give_up = || if mends { Ok(()) } else { journal::remove(folder) };
     match hook(steps, Step::Kept, place).and_then(|()| write(place, old, new)) {
         Ok(true) => {}
         Ok(false) => {
-            journal::remove(folder)?;
+            give_up()?;
             return Ok(Swap::Changed);
         }
         Err(e) => {
             // There is nothing to finish then.
             if place.holds(&old.file, &old.bytes).unwrap_or(false) {
-                journal::remove(folder)?;
+                give_up()?;
             }
             return Err(e);
         }
@@ -153,9 +165,24 @@ pub(super) struct Recovered {
     pub(super) gave_way: usize,
 }
 
+/// Whether a writer of ours was killed while it wrote in place, and nobody has finished that. Blocks.
+#[must_use]
+pub fn is_unfinished(folder: &Path) -> bool {
+    journal::path_in(folder).exists()
+}
+
 /// Finishes the work of a writer that was killed over it, and saves an edit that is in conflict. `None` if there is
-/// nothing to finish.
-pub(super) fn recover(folder: &Path) -> Result<Option<Recovered>, FileError> {
+/// nothing to finish. What can't be finished at another place than `here`, the hosts file of now, is put aside: it must
+/// not stand in the way of this one.
+pub(super) fn recover(folder: &Path, here: &Path) -> Result<Option<Recovered>, FileError> {
+    let at = journal::read(folder)?.map(|journal| journal.path);
+    match finish(folder) {
+        Err(_) if at.is_some_and(|at| at != here) => journal::put_aside(folder).map(|()| None),
+        finished => finished,
+    }
+}
+
+fn finish(folder: &Path) -> Result<Option<Recovered>, FileError> {
     let (mut recovered, mut gave_way) = (None, 0);
     for _ in 0..TRIES {
         let Some(journal) = journal::read(folder)? else { break };
@@ -170,7 +197,7 @@ pub(super) fn recover(folder: &Path) -> Result<Option<Recovered>, FileError> {
             journal::remove(folder)?;
             break;
         };
-        let Some(mended) = merge::mend(journal.before(), journal.after(), &found.bytes) else {
+        let Some(mended) = wanted(&journal, &found.bytes) else {
             found.file.sync_all().map_err(FileError::io("sync", &place.path))?;
             journal::remove(folder)?;
             break;
@@ -182,9 +209,17 @@ pub(super) fn recover(folder: &Path) -> Result<Option<Recovered>, FileError> {
         }
         let file = mended.file.into_owned();
         drop(journal);
-        if let Swap::Overwritten = overwrite((&place, folder), &mut no_hook, &mut found, &file)? {
+        if let Swap::Overwritten = overwrite_or_mend((&place, folder), &mut no_hook, &mut found, &file, true)? {
             recovered = Some(Recovered { is_edited, saved, gave_way });
         }
     }
     Ok(recovered)
+}
+
+/// What the file should hold, if it is torn. A torn file that was being mended is, also if nothing came of that so far,
+/// and if somebody edited it instead.
+fn wanted<'j>(journal: &'j Journal, found: &[u8]) -> Option<merge::Folded<'j>> {
+    let (before, after) = (journal.before(), journal.after());
+    let torn = merge::mend(before, after, found);
+    torn.or_else(|| (journal.mends && found != after).then(|| merge::fold(Some(before), after, found)))
 }

@@ -14,12 +14,16 @@ use crate::sys::regular_file;
 const NAME: &str = "hosts.journal";
 /// How it begins; the lengths of its three parts follow.
 const FORMAT: &str = "privatelinkd journal 1";
+/// Behind the lengths, of work that mends a torn file.
+const MENDS: &str = "mends";
 /// Largest that is read: both contents, a path and the first line.
 const LARGEST: u64 = 2 * MAX_READ + 8192;
 
 /// What a journal says.
 pub(super) struct Journal {
     pub(super) path: PathBuf,
+    /// The content before is a torn one: it is not to stay, even if nothing was written over it so far.
+    pub(super) mends: bool,
     bytes: Vec<u8>,
     /// Where in that the old content begins, and where the new one.
     parts: [usize; 2],
@@ -43,10 +47,11 @@ pub(super) fn path_in(folder: &Path) -> PathBuf {
 }
 
 /// Keeps both contents of the file at `path`, on disk.
-pub(super) fn write(folder: &Path, path: &Path, old: &[u8], new: &[u8]) -> Result<(), FileError> {
+pub(super) fn write(folder: &Path, path: &Path, [old, new]: [&[u8]; 2], mends: bool) -> Result<(), FileError> {
     let at = path_in(folder);
     let name = path.as_os_str().as_bytes();
-    let first = format!("{FORMAT} {} {} {}\n", name.len(), old.len(), new.len());
+    let what = if mends { format!(" {MENDS}") } else { String::new() };
+    let first = format!("{FORMAT} {} {} {}{what}\n", name.len(), old.len(), new.len());
     let parts = [first.as_bytes(), name, old, new];
     atomic_file::write_parts(&at, &parts, 0o600, Durability::Synced).map_err(FileError::io("keep the journal", &at))
 }
@@ -61,16 +66,23 @@ pub(super) fn read(folder: &Path) -> Result<Option<Journal>, FileError> {
     match parse(bytes) {
         Some(journal) => Ok(Some(journal)),
         None => {
-            let aside = at.with_extension("journal.unusable");
-            std::fs::rename(&at, aside).map_err(FileError::io("keep aside what is no journal,", &at))?;
+            put_aside(folder)?;
             Ok(None)
         }
     }
 }
 
+/// Gives a journal that can't be followed another name: it may have the only whole copy of a file.
+pub(super) fn put_aside(folder: &Path) -> Result<(), FileError> {
+    let at = path_in(folder);
+    std::fs::rename(&at, at.with_extension("journal.unusable"))
+        .map_err(FileError::io("keep aside a journal that can't be followed,", &at))
+}
+
 fn parse(bytes: Vec<u8>) -> Option<Journal> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let lengths = std::str::from_utf8(&bytes[..end]).ok()?.strip_prefix(FORMAT)?.strip_prefix(' ')?;
+    let (lengths, mends) = lengths.strip_suffix(MENDS).map_or((lengths, false), |lengths| (lengths.trim_end(), true));
     let mut lengths = lengths.split(' ').map(str::parse::<usize>);
     let (path, old, new) = (lengths.next()?.ok()?, lengths.next()?.ok()?, lengths.next()?.ok()?);
     let first = end.checked_add(1)?.checked_add(path)?;
@@ -79,7 +91,7 @@ fn parse(bytes: Vec<u8>) -> Option<Journal> {
         return None;
     }
     let path = PathBuf::from(OsStr::from_bytes(&bytes[end + 1..first]));
-    Some(Journal { path, bytes, parts: [first, second] })
+    Some(Journal { path, mends, bytes, parts: [first, second] })
 }
 
 /// The work is done.
@@ -98,9 +110,12 @@ mod tests {
         assert!(read(dir.path()).unwrap().is_none());
         let hosts = Path::new("/etc/with\nnewline");
         for (old, new) in [(&b"a\n\xff\0"[..], &b"b\n"[..]), (b"", b"x"), (b"x", b"")] {
-            write(dir.path(), hosts, old, new).unwrap();
-            let journal = read(dir.path()).unwrap().unwrap();
-            assert_eq!((journal.path.as_path(), journal.before(), journal.after()), (hosts, old, new));
+            for mends in [true, false] {
+                write(dir.path(), hosts, [old, new], mends).unwrap();
+                let journal = read(dir.path()).unwrap().unwrap();
+                assert_eq!((journal.path.as_path(), journal.before(), journal.after()), (hosts, old, new));
+                assert_eq!(journal.mends, mends);
+            }
         }
         let whole = std::fs::read(path_in(dir.path())).unwrap();
         let mut bad = vec![

@@ -37,6 +37,7 @@ use std::time::Duration;
 use self::displaced::Folded;
 pub use self::displaced::{Displaced, REST};
 pub use self::error::{FileError, MAX_FILE};
+pub use self::in_place::is_unfinished;
 use self::place::{FileFound, Place};
 use self::step::hook;
 pub use self::step::{Hook, Step, no_hook};
@@ -207,22 +208,23 @@ pub fn real(path: &Path) -> Option<PathBuf> {
     Place::find(path).ok().map(|place| place.path)
 }
 
-/// Deletes what a writer of ours that was killed left beside the file and never got into place. Gives how many files.
+/// Deletes what a writer of ours that was killed left beside the file and never got into place, and finishes what it
+/// wrote in place. Gives how many files, and edits that were folded in by that.
 ///
 /// # Errors
 /// The folder can't be read or written, or the lock is held.
-pub fn clear_leftovers(target: Target<'_>) -> Result<usize, FileError> {
+pub fn clear_leftovers(target: Target<'_>) -> Result<(usize, Vec<LateEdit>), FileError> {
     let place = Place::find(target.path)?;
     let _lock = lock(target)?;
     let journal = journal::path_in(target.conflicts);
     atomic_file::remove_leftovers(&journal).map_err(FileError::io("clear old temporary files beside", &journal))?;
-    recover(target.conflicts)?;
-    displaced::clear(&place, &displaced::records(&place, target.lock))
+    let folded = recover(target.conflicts, &place)?;
+    Ok((displaced::clear(&place, &displaced::records(&place, target.lock))?, folded))
 }
 
 /// Finishes the work of a writer that was killed while it wrote in place.
-fn recover(folder: &Path) -> Result<Vec<LateEdit>, FileError> {
-    let recovered = in_place::recover(folder)?.filter(|recovered| recovered.is_edited);
+fn recover(folder: &Path, here: &Place) -> Result<Vec<LateEdit>, FileError> {
+    let recovered = in_place::recover(folder, &here.path)?.filter(|recovered| recovered.is_edited);
     Ok(recovered.into_iter().map(|found| LateEdit { conflict: found.saved, gave_way: found.gave_way }).collect())
 }
 
@@ -245,7 +247,7 @@ impl<'t, 'h> Work<'t, 'h> {
         let records = displaced::records(&place, target.lock);
         hook(steps, Step::Locked, &place)?;
         let Target { conflicts, in_place, .. } = target;
-        let folded = recover(conflicts)?;
+        let folded = recover(conflicts, &place)?;
         Ok(Self { place, conflicts, in_place, records, steps, late: Vec::new(), folded, _lock: lock })
     }
 

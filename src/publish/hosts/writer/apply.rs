@@ -11,7 +11,7 @@ use crate::model::{HostName, PublishErrorKind};
 use crate::publish::hosts::adopt::{self, TakenOver, rewriters};
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
 use crate::publish::hosts::cloud_init;
-use crate::publish::hosts::file::{self, Change, Displaced, FileError, Settled, Target, no_hook};
+use crate::publish::hosts::file::{self, Change, Displaced, FileError, LateEdit, Settled, Target, no_hook};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 use crate::sys::file_stamp::FileStamp;
@@ -69,6 +69,10 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     if matches!(block::present(&outcome.content), Present::Whole(_)) {
         own = adopt::own_lines(says, &outcome.content).with([&own]);
     }
+    // What stands outside of the block after this look is another's, whatever we wrote before.
+    let known = former.clone().with(&job.own).with([&own]);
+    let theirs = adopt::lines_outside(&known, &outcome.content);
+    (own, former) = (own.without(&theirs), former.without(&theirs));
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
     let rewriters = match shadowed.is_empty() && taken.lines.is_empty() {
         true => Vec::new(),
@@ -77,6 +81,7 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     Ok(Asserted {
         own,
         former,
+        theirs,
         shadowed,
         taken,
         rewriters,
@@ -102,12 +107,13 @@ fn rewriters_of<'n>(
 }
 
 /// The lines of the block that is there. One that the job does not know may be a command's, which has kept what it wrote.
+/// Where there is none, what was kept long ago says nothing of the lines that are there now.
 fn lines_before(job: &Job, found: &Present, content: &[u8]) -> OwnLines {
     let there = match found {
         Present::Whole(there) => adopt::own_lines(there, content),
         Present::Absent | Present::Damaged => OwnLines::default(),
     };
-    let is_known = !there.is_empty() && job.own.as_ref().is_some_and(|own| own.has_all(&there));
+    let is_known = there.is_empty() || job.own.as_ref().is_some_and(|own| own.has_all(&there));
     let kept = if is_known { None } else { store::load_block(&job.policy.state_dir).ok().flatten() };
     let kept = kept.and_then(|kept| kept.own).filter(|own| own.path == job.policy.path).map(|own| own.lines);
     there.with(&kept)
@@ -177,26 +183,35 @@ pub(crate) fn settle_closed(policy: &Arc<HostsPolicy>) -> SettleReport {
 pub(crate) fn settle_what_is_closed(policy: &Arc<HostsPolicy>) -> Option<String> {
     const PASSES: usize = 4;
     let mut report = settle_closed(policy);
-    for _ in 1..PASSES {
+    for pass in 1..PASSES {
         if report.there.iter().all(|file| file.open != Some(false)) || report.fault.is_some() {
             break;
         }
-        if !report.folded.is_empty() {
+        // What was folded in just now rests for so long. Who stops has no more time than that.
+        if pass == 1 {
             std::thread::sleep(file::REST);
         }
         report = settle_closed(policy);
     }
+    let is_closed = report.there.iter().any(|file| file.open == Some(false));
+    let why = if is_closed { "they were edited just now" } else { "somebody has them open" };
     match (report.fault, report.there.len()) {
         (Some(fault), _) => Some(format!("what others edited meanwhile is left to the next start: {fault}")),
         (None, 0) => None,
-        (None, n) => Some(format!("{} left to the next start: somebody has them open", count(n, "displaced file"))),
+        (None, n) => Some(format!("{} left to the next start: {why}", count(n, "displaced file"))),
     }
 }
 
-/// Clears up after a crash, and tells of the displaced files that are there.
-pub(crate) fn recover(policy: &HostsPolicy) -> Result<Vec<Displaced>, FileError> {
-    file::clear_leftovers(target(policy, &lock_path(policy)))?;
-    file::displaced(&policy.path)
+/// Clears up after a crash, and tells of the displaced files that are there, and of edits that it has folded in.
+pub(crate) fn recover(policy: &HostsPolicy) -> Result<(Vec<Displaced>, Vec<LateEdit>), FileError> {
+    let (_, folded) = file::clear_leftovers(target(policy, &lock_path(policy)))?;
+    Ok((file::displaced(&policy.path)?, folded))
+}
+
+/// The same where somebody looks after the file. One that is torn is made whole in any case.
+pub(crate) fn recover_at_start(policy: &HostsPolicy) -> Result<(Vec<Displaced>, Vec<LateEdit>), FileError> {
+    let is_torn = || !policy.path.as_os_str().is_empty() && file::is_unfinished(&policy.state_dir);
+    if policy.publish || is_torn() { recover(policy) } else { Ok(Default::default()) }
 }
 
 impl From<FileError> for AssertError {
@@ -212,10 +227,11 @@ mod tests {
 
     use super::*;
     use crate::model::{Answer, AnswerReason, Boottime, Identity, Now, Plan, Wall};
+    use crate::publish::hosts::adopt::LinesOfOthers;
     use crate::publish::hosts::file::MAX_FILE;
     use crate::publish::hosts::handover;
     use crate::publish::hosts::policy::Folders;
-    use crate::publish::hosts::writer::core::{Action, Core, Recalled, ThisHost};
+    use crate::publish::hosts::writer::core::{Action, Core, LastGood, OwnRecord, Recalled, ThisHost};
 
     fn plan(reason: AnswerReason) -> Plan {
         let answer = Answer { addresses: vec!["10.0.0.1".parse().unwrap()], standby: Vec::new(), reason };
@@ -264,6 +280,34 @@ mod tests {
         }
         assert!(stamp.is_some() && looks > 600);
         assert_eq!(FileStamp::read(&policy.path), stamp);
+    }
+
+    /// Who has the very line that our block had keeps it, however that came.
+    #[test]
+    fn a_line_that_another_wrote_stays_when_the_block_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let folders = Folders { agent_run_dir: at("ra"), run_dir: at("rw"), state_dir: at("sw"), admin_dir: at("ad") };
+        let policy = Arc::new(HostsPolicy { path: at("hosts"), ..HostsPolicy::idle(folders) });
+        store::prepare(&policy).unwrap();
+        let answers = plan(AnswerReason::Healthy).answers;
+        let block = block::Block::from_answers(&answers, &block::Marks::default(), false);
+        let lines = OwnLines::of(&block, b"");
+        let own = Some(OwnRecord { path: policy.path.clone(), lines: lines.clone() });
+        store::save_block(&policy.state_dir, &LastGood { own, ..LastGood::default() }).unwrap();
+        let look_at = |file: &[u8], own| {
+            std::fs::write(&policy.path, file).unwrap();
+            let wanted = block::Block::default();
+            let job = Job { wanted, others: LinesOfOthers::Kept, own, known: None, policy: Arc::clone(&policy) };
+            let Input::Asserted(Ok(asserted)) = look(&job) else { panic!("no result") };
+            (std::fs::read(&policy.path).unwrap(), asserted.theirs)
+        };
+        let theirs = b"127.0.0.1 localhost\n10.0.0.1 a.x\n";
+        // Written by hand long after the block has gone; and copied while it was there.
+        assert_eq!(look_at(theirs, None).0, theirs);
+        let (left, known) = look_at(&block::splice(theirs, &block, None).unwrap().file, Some(lines));
+        assert_eq!(left, theirs);
+        assert!(known.len() == 1 && look_at(&left, None).0 == theirs);
     }
 
     /// What fails at the first look may work at the next; after a minute nobody waits any more.

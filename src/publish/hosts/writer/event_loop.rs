@@ -15,7 +15,6 @@ use super::policy_source::PolicySource;
 use super::{FaultLog, Setup, TICK, apply, recall, store};
 use crate::model::{Boottime, Digest, Handover};
 use crate::publish::file_watcher::FileWatcher;
-use crate::publish::hosts::file::Displaced;
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::sys::blocking::blocking;
@@ -61,7 +60,7 @@ struct Writer<P> {
     reread: Option<(Digest, Boottime)>,
     faults: FaultLog,
     /// What earlier updates displaced, for the core to hear of; `None` if nobody has looked since it did.
-    displaced: Option<Vec<Displaced>>,
+    displaced: Option<Input>,
 }
 
 impl<P: PolicySource> Writer<P> {
@@ -86,7 +85,7 @@ impl<P: PolicySource> Writer<P> {
         writer.settle().await;
         writer.recall().await;
         let mut known = vec![Input::ConfigTrouble(writer.setup.policies.trouble())];
-        known.extend(writer.displaced.take().map(Input::Displaced));
+        known.extend(writer.displaced.take());
         known.push(writer.look_at_order().await);
         known.push(look_at_life(&writer.policy).await);
         writer.take_plan(known).await;
@@ -261,7 +260,7 @@ impl<P: PolicySource> Writer<P> {
             }
             false => Input::Policy(policy),
         };
-        let displaced = self.displaced.take().map(Input::Displaced);
+        let displaced = self.displaced.take();
         (true, [trouble, news, self.look_at_order().await].into_iter().chain(displaced).collect())
     }
 
@@ -271,11 +270,11 @@ impl<P: PolicySource> Writer<P> {
         let work = move || {
             let prepared = store::prepare(&policy);
             let own = store::clear_leftovers(&policy).map_err(|e| e.to_string());
-            let hosts = if policy.publish { apply::recover(&policy) } else { Ok(Vec::new()) };
-            let (displaced, hosts) = match hosts {
-                Ok(displaced) => (displaced, Ok(())),
-                Err(e) => (Vec::new(), Err(e.to_string())),
+            let ((displaced, folded), hosts) = match apply::recover_at_start(&policy) {
+                Ok(found) => (found, Ok(())),
+                Err(e) => (Default::default(), Err(e.to_string())),
             };
+            let displaced = Input::Displaced(displaced, folded);
             (prepared.err().map(|e| e.to_string()), own.and(hosts).err(), displaced)
         };
         let (prepared, cleared, displaced) = blocking(work).await;
@@ -312,7 +311,7 @@ impl<P: PolicySource> Writer<P> {
 
     /// Leaves nothing beside the hosts file that nobody has open any more: there may be no next start.
     async fn leave(self) {
-        if self.policy.publish {
+        if !self.policy.path.as_os_str().is_empty() {
             settle_closed(&self.policy).await;
         }
     }
