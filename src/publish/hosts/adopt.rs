@@ -192,6 +192,12 @@ pub fn own_lines(block: &Block, file: &[u8]) -> OwnLines {
     OwnLines::of(block, &unadopt(file).file)
 }
 
+/// Those of these lines that another wrote, too, also if they are taken over.
+#[must_use]
+pub fn lines_outside(lines: &OwnLines, file: &[u8]) -> OwnLines {
+    lines.outside(&unadopt(file).file)
+}
+
 /// The numbers of the lines of others, from 1, that lack names of ours because we took these out.
 pub fn record_lines(file: &[u8]) -> impl Iterator<Item = usize> {
     foreign_bodies(file).filter(|(_, body)| Record::read(body).is_some()).map(|(number, _)| number)

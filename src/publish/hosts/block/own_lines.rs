@@ -18,9 +18,19 @@ impl OwnLines {
     #[must_use]
     pub fn of(block: &Block, file: &[u8]) -> Self {
         let written = Self(block.lines().into_iter().collect());
-        let known = written.known();
-        let theirs: BTreeSet<&str> = foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(known).collect();
-        Self(written.0.iter().filter(|line| !theirs.contains(line.as_str())).cloned().collect())
+        let theirs = written.outside(file);
+        written.without(&theirs)
+    }
+
+    /// Those of them that stand outside of our block, too.
+    #[must_use]
+    pub fn outside(&self, file: &[u8]) -> Self {
+        if self.is_empty() {
+            return Self::default();
+        }
+        let known = self.known();
+        let lines = foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(known);
+        Self(lines.map(ToOwned::to_owned).collect())
     }
 
     /// Those of others besides.

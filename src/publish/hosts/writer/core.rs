@@ -34,7 +34,7 @@ use self::removal::Removal;
 use crate::model::{Boottime, Handover, Now, Receipt, Wall};
 use crate::publish::hosts::adopt::LinesOfOthers;
 use crate::publish::hosts::block::Block;
-use crate::publish::hosts::file::Displaced;
+use crate::publish::hosts::file::{Displaced, LateEdit};
 use crate::publish::hosts::life_file::LifeFile;
 use crate::publish::hosts::policy::HostsPolicy;
 
@@ -57,8 +57,8 @@ pub enum Input {
     Asserted(Result<Asserted, AssertError>),
     /// The file is the one that the job knew: it was not read.
     FoundTheSame,
-    /// Files that earlier updates displaced are there.
-    Displaced(Vec<Displaced>),
+    /// Files that earlier updates displaced are there, and edits were folded in when that was looked up.
+    Displaced(Vec<Displaced>, Vec<LateEdit>),
     /// The job of the last [`Action::Settle`] is done.
     Settled(SettleReport),
     /// The last [`Action::Save`] failed: it is due again.
@@ -153,7 +153,7 @@ impl Core {
             self.judge(at);
         }
         if self.assert_at().is_some_and(|due| due <= at) {
-            actions.push(Action::Assert(self.begin()));
+            actions.push(Action::Assert(self.begin(now.boottime)));
             return actions;
         }
         self.tell_and_save(now, &mut actions);
@@ -178,7 +178,10 @@ impl Core {
             Input::Removal(seen) => self.take_removal(seen, now.wall),
             Input::FileTouched => self.file.touch(at),
             Input::Asserted(result) => self.take_result(result, now),
-            Input::Displaced(there) => self.displaced.take(&there, at),
+            Input::Displaced(there, folded) => {
+                self.notices.folded(&folded, now.wall);
+                self.displaced.take(&there, at);
+            }
             Input::Settled(report) => {
                 self.notices.settled(&report, now.wall);
                 self.displaced.settled(report.fault.is_none().then_some(&report.there), at);
@@ -295,10 +298,10 @@ impl Core {
         self.file.take_result(result, self.admitted.digest(), now.boottime);
     }
 
-    fn begin(&mut self) -> Job {
+    fn begin(&mut self, now: Boottime) -> Job {
         let (wanted, others) = (self.wanted().clone(), self.others());
         let known = self.file.begin(&wanted);
-        Job { wanted, others, own: self.file.lines(), known, policy: Arc::clone(&self.policy) }
+        Job { wanted, others, own: self.file.lines(now), known, policy: Arc::clone(&self.policy) }
     }
 
     fn tell_and_save(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -310,15 +313,8 @@ impl Core {
         }
         let Desired { last, marks, .. } = &self.admitted;
         let (identity, answers) = (&self.here.identity, &last.answers);
-        let own = self.file.lines().map(|lines| OwnRecord { path: self.policy.path.clone(), lines });
-        // What is over it may go on to hold.
-        let has_own = |saved: &OwnRecord| {
-            saved.path == self.policy.path && self.file.own.as_ref().is_none_or(|own| saved.lines.has_all(own))
-        };
-        let is_saved = |saved: &LastGood| {
-            let same = saved.same(identity, answers) && saved.marks == *marks;
-            same && saved.own.as_ref().map_or(own.is_none(), |saved| own.is_some() && has_own(saved))
-        };
+        let own = self.file.lines(now.boottime).map(|lines| OwnRecord { path: self.policy.path.clone(), lines });
+        let is_saved = |saved: &LastGood| saved.same(identity, answers) && saved.marks == *marks && saved.own == own;
         // Who only takes out what others left has nothing to remember.
         let worth = self.removal.since.is_none() || !answers.is_empty() || self.saved.is_some();
         if worth && self.file.holds(self.wanted()) && !self.saved.as_ref().is_some_and(is_saved) {

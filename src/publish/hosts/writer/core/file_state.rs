@@ -101,8 +101,9 @@ impl FileState {
     }
 
     /// The lines that are ours wherever they stand.
-    pub(super) fn lines(&self) -> Option<OwnLines> {
-        let own = self.own.clone().unwrap_or_default().with(self.former.iter().map(|(_, lines)| lines));
+    pub(super) fn lines(&self, now: Boottime) -> Option<OwnLines> {
+        let former = self.former.iter().filter(|(at, _)| now.since(*at) < FORMER);
+        let own = self.own.clone().unwrap_or_default().with(former.map(|(_, lines)| lines));
         Some(own).filter(|own| !own.is_empty())
     }
 
@@ -178,7 +179,7 @@ impl FileState {
     }
 
     fn succeed(&mut self, wanted: Block, asserted: Asserted, digest: Option<Digest>, now: Boottime) {
-        let Asserted { found, change, shadowed, taken, rewriters, stamp, own, former, .. } = asserted;
+        let Asserted { found, change, shadowed, taken, rewriters, stamp, own, former, theirs, .. } = asserted;
         let file_has = |block: &Block| match &found {
             Present::Whole(there) => there.same_pairs(block),
             Present::Absent => block.entries.is_empty(),
@@ -202,14 +203,18 @@ impl FileState {
             None => Read { stamp, since: now, settled: false },
         });
         self.says = Some(wanted);
-        self.replace_own(&own, former, now);
+        self.replace_own(&own, former, &theirs, now);
         (self.shadowed, self.rewriters) = (shadowed, rewriters);
         (self.error, self.retry, self.failures) = (None, None, 0);
     }
 
-    fn replace_own(&mut self, own: &OwnLines, former: OwnLines, now: Boottime) {
+    /// A line that another wrote, too, is never taken out again.
+    fn replace_own(&mut self, own: &OwnLines, former: OwnLines, theirs: &OwnLines, now: Boottime) {
+        for (_, lines) in &mut self.former {
+            *lines = std::mem::take(lines).without(theirs);
+        }
         let before = std::mem::replace(&mut self.own, Some(own.clone()).filter(|own| !own.is_empty()));
-        self.note_former(former.with(&before).without(own), now);
+        self.note_former(former.with(&before).without(own).without(theirs), now);
     }
 
     fn note_former(&mut self, lines: OwnLines, now: Boottime) {

@@ -44,6 +44,8 @@ pub struct Asserted {
     pub own: OwnLines,
     /// Those of the block that was there before: a command of ours may have written it.
     pub former: OwnLines,
+    /// Lines that we had known as ours and that another wrote, too.
+    pub theirs: OwnLines,
     /// How many lines of ours stood without their markers, and were taken out.
     pub gathered: Option<usize>,
     /// Edits by other programs that came in between, and are in the file now.
@@ -65,6 +67,7 @@ impl Asserted {
             stamp: None,
             own: OwnLines::default(),
             former: OwnLines::default(),
+            theirs: OwnLines::default(),
             gathered: None,
             folded: Vec::new(),
             displaced: None,

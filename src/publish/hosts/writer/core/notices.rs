@@ -39,7 +39,8 @@ impl Notices {
     pub(super) fn asserted(&mut self, asserted: &Asserted, at: Wall) {
         if let Some(lines) = asserted.gathered {
             let what = "markers of our block were gone, or stood elsewhere than its lines";
-            self.push(format!("{what}; lines of ours that were taken out: {lines}; a new block stands at the end"), at);
+            let new = if asserted.own.is_empty() { "" } else { "; a new block stands at the end" };
+            self.push(format!("{what}; lines of ours that were taken out: {lines}{new}"), at);
         }
         if asserted.change == Change::Overwritten && !self.0.iter().any(|notice| notice.what == IN_PLACE) {
             self.push(IN_PLACE.to_owned(), at);
@@ -79,7 +80,7 @@ impl Notices {
         self.push(removed_since.map_or_else(back, taken_out), at);
     }
 
-    fn folded(&mut self, edits: &[LateEdit], at: Wall) {
+    pub(super) fn folded(&mut self, edits: &[LateEdit], at: Wall) {
         for edit in edits {
             let what = "somebody edited the file while it was being replaced";
             self.push(

@@ -38,7 +38,7 @@ fn each_change_starts_the_wait_anew() {
     for second in 1..20 {
         w.run_until(secs(second));
         w.displaced = vec![displaced(7, second, Some(false))];
-        w.take(Input::Displaced(w.displaced.clone()));
+        w.take(Input::Displaced(w.displaced.clone(), Vec::new()));
     }
     assert_eq!(settled(&w), []);
     w.run_until(secs(40));
@@ -69,7 +69,7 @@ fn who_closes_it_has_it_settled_within_two_looks() {
 fn what_was_left_behind_before_the_start_is_settled_too() {
     let mut w = World::new(Some(kept(&[("a.x", "10.0.0.1")])));
     w.displaced = vec![displaced(7, 0, Some(false))];
-    w.take(Input::Displaced(w.displaced.clone()));
+    w.take(Input::Displaced(w.displaced.clone(), Vec::new()));
     w.run_until(secs(5));
     assert_eq!(settled(&w), [(secs(2), 7, false)]);
 }
@@ -119,7 +119,7 @@ fn lines_of_a_block_that_was_replaced_are_known_for_two_minutes_and_bounded() {
         state.begin(&block(&[]));
         let written = Asserted { own, former, ..Asserted::new(Present::Absent, Change::Written) };
         state.take_result(Ok(written), None, Boottime(secs(second)));
-        state.lines().unwrap()
+        state.lines(Boottime(secs(second))).unwrap()
     };
     let [first, second, third, commands] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.9"].map(lines);
     write(0, first.clone(), OwnLines::default());
@@ -128,9 +128,26 @@ fn lines_of_a_block_that_was_replaced_are_known_for_two_minutes_and_bounded() {
     assert!([&first, &second, &third, &commands].iter().all(|lines| known.has_all(lines)));
     let known = write(220, third.clone(), OwnLines::default());
     assert!(known.has_all(&second) && known.has_all(&third) && !known.has_all(&first) && !known.has_all(&commands));
+    // Time alone ends it, and so does another who has the very line.
+    let at = |state: &FileState, second| state.lines(Boottime(secs(second))).unwrap();
+    assert!(at(&state, 338).has_all(&second) && !at(&state, 339).has_all(&second));
+    state.begin(&block(&[]));
+    let theirs = second.clone().with([&third]);
+    let own = OwnLines::default();
+    let seen = Asserted { own, theirs, ..Asserted::new(Present::Absent, Change::Unchanged) };
+    state.take_result(Ok(seen), None, Boottime(secs(221)));
+    assert_eq!(state.lines(Boottime(secs(221))), None);
+}
+
+#[test]
+fn so_many_lines_of_former_blocks_are_known_at_most() {
+    let mut state = FileState::default();
     for n in 0..40 {
         let names: Vec<String> = (0..1_000).map(|name| format!("n{name}.x{n}")).collect();
         let many = block(&names.iter().map(|name| (name.as_str(), "10.0.0.1")).collect::<Vec<_>>());
-        assert!(write(221, OwnLines::of(&many, b""), OwnLines::default()).len() <= 28_000, "{n}");
+        state.begin(&block(&[]));
+        let written = Asserted { own: OwnLines::of(&many, b""), ..Asserted::new(Present::Absent, Change::Written) };
+        state.take_result(Ok(written), None, Boottime(secs(221)));
+        assert!(state.lines(Boottime(secs(221))).unwrap().len() <= 28_000, "{n}");
     }
 }
