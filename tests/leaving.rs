@@ -321,11 +321,11 @@ fn a_purge_leaves_the_journal_of_a_write_that_was_cut_off() {
 fn lines_that_stay_taken_over_are_told_and_the_line_that_is_printed_gives_whole_ones_back() {
     let lines = |lines: [&str; 4]| lines.map(|line| format!("{line}\n")).concat();
     let original = ["10.0.1.15 db.internal        # by hand", "10.0.1.9  other db.internal", "::1 x", "# privatelinkd"];
-    let record = |original: &str, taken: Vec<std::ops::Range<usize>>| {
-        let line = Record { original: original.as_bytes().to_vec(), taken }.write();
+    let record = |original: &str, taken: std::ops::Range<usize>| {
+        let line = Record { original: original.as_bytes().to_vec(), taken: [taken].into() }.write();
         String::from_utf8(line).unwrap()
     };
-    let (whole, part) = (record(original[0], vec![10..21]), record(original[1], vec![16..27]));
+    let (whole, part) = (record(original[0], 10..21), record(original[1], 16..27));
     let folder = Folder::with(lines([&whole, &part, original[2], original[3]]).as_bytes());
     let before = folder.read();
     for function in ["leave_block", "take_block_out"] {
