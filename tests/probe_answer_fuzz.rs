@@ -164,7 +164,9 @@ fn any_answer_of_a_gateway_gets_a_verdict_in_time() {
             match outcome {
                 Ok(()) => {
                     let text = String::from_utf8_lossy(&script.bytes);
-                    prop_assert!(text.contains(" 200 ") && text.contains("\"code\""), "{text}");
+                    // A status line may lack its reason, and the space before that.
+                    let is_ok = [" 200 ", " 200\r", " 200\n"].iter().any(|status| text.contains(status));
+                    prop_assert!(is_ok && text.contains("\"code\""), "{text}");
                 }
                 Err(failure) => discreet(&failure),
             }
