@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
         // No kernel that we know says so, and names are needed all the same.
         output::note(format_args!("can't close this process's memory to others: {error}"));
     }
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version are no errors; a closed pipe is none either.
@@ -149,4 +149,12 @@ pub fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// On a stack of its own, which goes afterwards: the parser's calls are deep, and what they took of the first thread's
+/// stack would stay resident as long as a service runs.
+fn parsed() -> Result<Cli, clap::Error> {
+    let parser = std::thread::Builder::new().spawn(Cli::try_parse);
+    // Where no thread is to be had, it goes without.
+    parser.ok().and_then(|parser| parser.join().ok()).unwrap_or_else(Cli::try_parse)
 }
