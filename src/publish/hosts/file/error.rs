@@ -83,6 +83,15 @@ pub enum FileError {
     },
 }
 
+/// What has grown too large can still be made smaller.
+pub(super) fn refuse_large(path: &Path, old: &[u8], new: &[u8]) -> Result<(), FileError> {
+    let size = new.len() as u64;
+    match size > MAX_FILE && new.len() > old.len() {
+        true => Err(FileError::TooLarge { path: path.to_owned(), limit: MAX_FILE, size }),
+        false => Ok(()),
+    }
+}
+
 impl FileError {
     /// The closed kind that goes into a receipt.
     #[must_use]

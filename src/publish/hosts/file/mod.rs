@@ -276,10 +276,7 @@ impl<'t, 'h> Work<'t, 'h> {
                     return Ok(Outcome { change, content, stamp, folded: std::mem::take(&mut self.folded) });
                 }
             };
-            if new.len() as u64 > MAX_FILE && new.len() > content.len() {
-                let (path, size) = (self.place.path.clone(), new.len() as u64);
-                return Err(FileError::TooLarge { path, limit: MAX_FILE, size }.into());
-            }
+            error::refuse_large(&self.place.path, content, &new)?;
             drop(folded);
             // What was read may be half of what he writes.
             if waits < WAITS && old.as_ref().is_some_and(|old| is_open_for_writing(&old.file).unwrap_or(false)) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport, Settling};
 use super::store;
 use crate::model::shown::count;
-use crate::model::{HostName, PublishErrorKind};
+use crate::model::PublishErrorKind;
 use crate::publish::hosts::adopt::{self, TakenOver, rewriters};
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
 use crate::publish::hosts::cloud_init;
@@ -74,17 +74,15 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     let theirs = adopt::lines_outside(&known, &outcome.content);
     (own, former) = (own.without(&theirs), former.without(&theirs));
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
-    let rewriters = match shadowed.is_empty() && taken.lines.is_empty() {
-        true => Vec::new(),
-        false => rewriters_of(policy, &outcome.content, job.wanted.entries.keys(), !taken.lines.is_empty()),
-    };
+    let is_called_for = !shadowed.is_empty() || !taken.lines.is_empty();
+    let rewriters = is_called_for.then(|| rewriters_of(job, &outcome.content, !taken.lines.is_empty()));
     Ok(Asserted {
         own,
         former,
         theirs,
         shadowed,
         taken,
-        rewriters,
+        rewriters: rewriters.unwrap_or_default(),
         found,
         change: outcome.change,
         stamp: outcome.stamp,
@@ -95,15 +93,10 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
 }
 
 /// Who would put lines back that name these, or did before they were taken over.
-fn rewriters_of<'n>(
-    policy: &HostsPolicy,
-    file: &[u8],
-    ours: impl IntoIterator<Item = &'n HostName>,
-    records: bool,
-) -> Vec<String> {
-    let mut lines = adopt::naming_lines(file, ours);
+fn rewriters_of(job: &Job, file: &[u8], records: bool) -> Vec<String> {
+    let mut lines = adopt::naming_lines(file, job.wanted.entries.keys());
     lines.extend(adopt::record_lines(file).filter(|_| records));
-    rewriters::of(file, &lines, cloud_init::makes(&policy.path).as_deref())
+    rewriters::of(file, &lines, cloud_init::makes(&job.policy.path).as_deref())
 }
 
 /// The lines of the block that is there. One that the job does not know may be a command's, which has kept what it wrote.
