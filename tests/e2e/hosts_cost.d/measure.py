@@ -1,7 +1,6 @@
 """Runs the hosts writer on hosts files of several sizes and measures it. See ../hosts_cost."""
 
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -12,8 +11,9 @@ import sys
 import tempfile
 import time
 
+import handover
+
 MIB = 1024 * 1024
-BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 TICKS = os.sysconf("SC_CLK_TCK")
 ROUNDS = 8
 # Until what an update displaced is settled, and the file known by its stamp.
@@ -21,18 +21,7 @@ QUIET = 9
 
 
 def plan(last, reason="healthy"):
-    """The bytes of a hand-over; the digest is that of src/publish/hosts/handover.rs."""
-    answers = {"db.example.com": {"addresses": [f"10.0.0.{last}"], "reason": reason}}
-    compact = json.dumps([answers, []], separators=(",", ":")).encode()
-    digest = hashlib.sha256(compact).hexdigest()[:32]
-    whole = {"format": 1, "boot_id": BOOT, "identity": {}, "digest": digest, "plan": answers, "withdrawn": []}
-    return json.dumps(whole, separators=(",", ":")).encode()
-
-
-def put(path, content):
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    new.rename(path)
+    return handover.of({"db.example.com": [f"10.0.0.{last}"]}, reason)
 
 
 class Writer:
@@ -59,7 +48,7 @@ class Writer:
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}  # As the unit has it.
         command = [program, "--config", config, "hosts", "run"]
         before = self.stamp()
-        put(self.run / "plan.json", plan(self.last))
+        handover.put(self.run, plan(self.last))
         self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log, env=environment)
         self.waits(before)
 
@@ -77,7 +66,7 @@ class Writer:
         """How long the next update takes, in seconds."""
         self.last = 3 - self.last
         before, began = self.stamp(), time.monotonic()
-        put(self.run / "plan.json", plan(self.last))
+        handover.put(self.run, plan(self.last))
         self.waits(before)
         took = time.monotonic() - began
         assert f"\n10.0.0.{self.last} db.example.com\n".encode() in self.tail(), "another content is there"
@@ -133,7 +122,7 @@ class Writer:
         """True if another reason for the same addresses, and an agent that is alive, write anything."""
         before = self.stamp()
         for n in range(20):
-            put(self.run / "plan.json", plan(self.last, ["stale", "all_down_kept", "healthy"][n % 3]))
+            handover.put(self.run, plan(self.last, ["stale", "all_down_kept", "healthy"][n % 3]))
             os.utime(self.run / "alive")
             time.sleep(0.1)
         time.sleep(6)

@@ -2,8 +2,6 @@
 
 import argparse
 import collections
-import hashlib
-import json
 import os
 import pathlib
 import shutil
@@ -12,8 +10,9 @@ import sys
 import threading
 import time
 
+import handover
+
 HERE = pathlib.Path(__file__).parent
-BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 ALL, H, I, OTHERS = "db.example.com", "db-h.example.com", "db-i.example.com", "other.example.net"
 NAMES = (ALL, H, I, OTHERS)
 # Go reads the file again after five seconds at the earliest, c-ares and nscd sooner.
@@ -34,18 +33,6 @@ def answers(number):
     return {ALL: [h, i], H: [h], I: [i]}
 
 
-def plan(number):
-    """The bytes of a hand-over; the digest is that of src/publish/hosts/handover.rs."""
-    plan = {name: {"addresses": addresses, "reason": "healthy"} for name, addresses in sorted(answers(number).items())}
-    zone_names = [H, I]
-    compact = json.dumps([plan, [], zone_names], separators=(",", ":")).encode()
-    whole = {
-        "format": 1, "boot_id": BOOT, "identity": {}, "digest": hashlib.sha256(compact).hexdigest()[:32],
-        "plan": plan, "withdrawn": [], "zone_names": zone_names,
-    }  # fmt: skip
-    return json.dumps(whole, separators=(",", ":")).encode()
-
-
 class Writer:
     def __init__(self, program, folder):
         self.folder, self.number, self.inodes = folder, 0, set()
@@ -63,8 +50,7 @@ class Writer:
     def rewrite(self, times):
         for _ in range(times):
             self.number += 1
-            (self.folder / "run/plan.new").write_bytes(plan(self.number))
-            (self.folder / "run/plan.new").rename(self.folder / "run/plan.json")
+            handover.put(self.folder / "run", handover.of(answers(self.number), zone_names=[H, I]))
             done = subprocess.run(self.command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
             assert done.returncode == 0 and "written" in done.stdout, done.stdout + done.stderr
             self.inodes.add(os.stat("/etc/hosts").st_ino)

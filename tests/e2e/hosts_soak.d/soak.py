@@ -3,9 +3,7 @@
 import argparse
 import collections
 import concurrent.futures
-import hashlib
 import itertools
-import json
 import multiprocessing
 import os
 import pathlib
@@ -18,11 +16,11 @@ import threading
 import time
 
 import editors
+import handover
 
 NAME = "db.example.com"
 BEGIN, END = "# BEGIN privatelinkd", "# END privatelinkd"
 FOREIGN = "127.0.0.1 localhost\n# a line of others\n10.9.9.9 other.example.net\n"
-BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 # Between two plans, in seconds.
 PACE = 0.01
 # So many of the lines that were changed, as a part of all, may have come back beside what replaced them: see B8.
@@ -37,15 +35,6 @@ PATIENCE = 120
 
 def address(number):
     return f"10.{number // 62500 % 50}.{number // 250 % 250}.{1 + number % 250}"
-
-
-def plan(number):
-    """The bytes of a hand-over; the digest is that of src/publish/hosts/handover.rs."""
-    answers = {NAME: {"addresses": [address(number)], "reason": "healthy"}}
-    compact = json.dumps([answers, []], separators=(",", ":")).encode()
-    digest = hashlib.sha256(compact).hexdigest()[:32]
-    whole = {"format": 1, "boot_id": BOOT, "identity": {}, "digest": digest, "plan": answers, "withdrawn": []}
-    return json.dumps(whole, separators=(",", ":")).encode()
 
 
 def split(text):
@@ -85,9 +74,7 @@ class World:
 
     def hand_over(self):
         self.plans += 1
-        new = self.run / "plan.new"
-        new.write_bytes(plan(self.plans))
-        new.rename(self.run / "plan.json")
+        handover.put(self.run, handover.of({NAME: [address(self.plans)]}))
         if self.plans % 500 == 0:
             (self.run / "alive").touch()
 

@@ -1,8 +1,6 @@
 """Runs the hosts writer on files of its own, floods what it watches, and reads its CPU time. See ../writer_cost."""
 
 import argparse
-import hashlib
-import json
 import multiprocessing
 import os
 import pathlib
@@ -12,8 +10,9 @@ import sys
 import tempfile
 import time
 
+import handover
+
 LARGE = 8192
-BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -22,18 +21,7 @@ def name(n):
 
 
 def plan(names, last):
-    """The bytes of a hand-over; the digest is that of src/publish/hosts/handover.rs."""
-    answers = {name(n): {"addresses": [f"10.0.{n % 250}.{last}"], "reason": "healthy"} for n in range(names)}
-    compact = json.dumps([answers, []], separators=(",", ":")).encode()
-    digest = hashlib.sha256(compact).hexdigest()[:32]
-    whole = {"format": 1, "boot_id": BOOT, "identity": {}, "digest": digest, "plan": answers, "withdrawn": []}
-    return json.dumps(whole, separators=(",", ":")).encode()
-
-
-def put(path, content):
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    new.rename(path)
+    return handover.of({name(n): [f"10.0.{n % 250}.{last}"] for n in range(names)})
 
 
 def quiet(_run, _count):
@@ -50,7 +38,7 @@ def touch_alive(run, count):
 def rewrite(plans):
     def loop(run, count):
         while True:
-            put(run / "plan.json", plans[count.value % len(plans)])
+            handover.put(run, plans[count.value % len(plans)])
             count.value += 1
 
     return loop
@@ -72,7 +60,7 @@ class Writer:
             f"private_dns = [{names}]\nprobe = {{ kind = \"tcp\", port = 5432 }}\n"
         )
         (self.run / "alive").touch()
-        put(self.run / "plan.json", plan(1, 1))
+        handover.put(self.run, plan(1, 1))
         self.log = open(folder / "log", "wb")
         self.process = subprocess.Popen([program, "--config", config, "hosts", "run"], stderr=self.log, stdout=self.log)
         self.waits_for(f"10.0.0.1 {name(0)}\n")
