@@ -141,9 +141,8 @@ pub fn refused(policy: &HostsPolicy, plan: &Plan, clock: Clock) -> BTreeMap<Host
 
 fn compared(policy: &HostsPolicy, core: &Core) -> Result<String, InspectError> {
     let old = file::read(&policy.path)?.unwrap_or_default();
-    let kept = store::load_block(&policy.state_dir).ok().flatten();
-    let own = kept.and_then(|kept| kept.own).filter(|own| own.path == policy.path);
-    let new = adopt::wanted(&old, core.wanted(), own.as_ref().map(|own| &own.lines), core.others())
+    let own = store::own_lines(policy, None);
+    let new = adopt::wanted(&old, core.wanted(), own.as_ref(), core.others())
         .map_err(|unclear| InspectError::Markers { path: policy.path.clone(), unclear })?;
     Ok(unified_diff(&policy.path, &old, &new.file))
 }

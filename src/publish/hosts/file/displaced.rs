@@ -227,18 +227,10 @@ pub(super) fn folded(records: &Path, id: u64) -> Folded {
     }
 }
 
-/// Whether there is another one of which nothing was folded in so far, and that was displaced before this one's edit was:
-/// its editor may not have known of that.
+/// Whether there is another one of which nothing was folded in so far: its editor may not have known of this one's edit,
+/// also if it was displaced later, since he may have read the hosts file before.
 pub(super) fn any_to_fold(place: &Place, records: &Path, id: u64) -> Result<bool, FileError> {
-    let written = |path: PathBuf| std::fs::metadata(path).and_then(|facts| facts.modified()).ok();
-    let folded_at = written(mark(records, id));
-    // Where that can't be told it may have been.
-    let is_older = |other| match (written(record(records, other)), folded_at) {
-        (Some(displaced_at), Some(folded_at)) => displaced_at <= folded_at,
-        _ => true,
-    };
-    let mut others = all(place)?.into_iter().filter(|other| *other != id);
-    Ok(others.any(|other| folded(records, other) == Folded::Never && is_older(other)))
+    Ok(all(place)?.into_iter().any(|other| other != id && folded(records, other) == Folded::Never))
 }
 
 /// Whether an edit has been folded in.

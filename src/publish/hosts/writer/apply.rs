@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport, Settling};
+use super::core::{AssertError, Asserted, FORMER, Input, Job, SettleJob, SettleReport, Settling};
 use super::store;
-use crate::model::shown::count;
 use crate::model::PublishErrorKind;
+use crate::model::shown::count;
 use crate::publish::hosts::adopt::{self, TakenOver, rewriters};
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
 use crate::publish::hosts::cloud_init;
@@ -41,7 +41,7 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     }
     let lock = lock_path(policy);
     let (mut found, mut gathered, mut taken) = (Present::Absent, None, TakenOver::default());
-    let (mut own, mut former) = (OwnLines::default(), OwnLines::default());
+    let (mut own, mut former, mut theirs) = (OwnLines::default(), OwnLines::default(), OwnLines::default());
     let replaced = file::replace(target(policy, &lock), &mut no_hook, |content| {
         found = block::present(content);
         former = lines_before(job, &found, content);
@@ -51,6 +51,8 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         let wanted = adopt::wanted(content, &job.wanted, Some(&known), job.others)
             .map_err(|unclear| unclear_in(policy, &unclear))?;
         gathered = wanted.gathered;
+        // What this look leaves outside of the block is another's, whatever we wrote before.
+        theirs = adopt::lines_outside(&known, &wanted.file);
         if wanted.taken != TakenOver::default() {
             // Also if an edit that came in between takes another turn, which finds it done.
             taken = wanted.taken;
@@ -69,9 +71,6 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     if matches!(block::present(&outcome.content), Present::Whole(_)) {
         own = adopt::own_lines(says, &outcome.content).with([&own]);
     }
-    // What stands outside of the block after this look is another's, whatever we wrote before.
-    let known = former.clone().with(&job.own).with([&own]);
-    let theirs = adopt::lines_outside(&known, &outcome.content);
     (own, former) = (own.without(&theirs), former.without(&theirs));
     let shadowed = shadow::shadowed(&outcome.content, job.wanted.entries.keys());
     let is_called_for = !shadowed.is_empty() || !taken.lines.is_empty();
@@ -100,15 +99,16 @@ fn rewriters_of(job: &Job, file: &[u8], records: bool) -> Vec<String> {
 }
 
 /// The lines of the block that is there. One that the job does not know may be a command's, which has kept what it wrote.
-/// Where there is none, what was kept long ago says nothing of the lines that are there now.
 fn lines_before(job: &Job, found: &Present, content: &[u8]) -> OwnLines {
     let there = match found {
         Present::Whole(there) => adopt::own_lines(there, content),
         Present::Absent | Present::Damaged => OwnLines::default(),
     };
-    let is_known = there.is_empty() || job.own.as_ref().is_some_and(|own| own.has_all(&there));
-    let kept = if is_known { None } else { store::load_block(&job.policy.state_dir).ok().flatten() };
-    let kept = kept.and_then(|kept| kept.own).filter(|own| own.path == job.policy.path).map(|own| own.lines);
+    let kept = match &job.own {
+        _ if there.is_empty() => store::own_lines(&job.policy, Some(FORMER)),
+        Some(own) if own.has_all(&there) => None,
+        _ => store::own_lines(&job.policy, None),
+    };
     there.with(&kept)
 }
 
@@ -288,6 +288,8 @@ mod tests {
         let lines = OwnLines::of(&block, b"");
         let own = Some(OwnRecord { path: policy.path.clone(), lines: lines.clone() });
         store::save_block(&policy.state_dir, &LastGood { own, ..LastGood::default() }).unwrap();
+        let record = std::fs::File::options().write(true).open(store::block_path(&policy.state_dir)).unwrap();
+        record.set_modified(std::time::SystemTime::now() - FORMER).unwrap();
         let look_at = |file: &[u8], own| {
             std::fs::write(&policy.path, file).unwrap();
             let wanted = block::Block::default();

@@ -25,6 +25,7 @@ use self::agent_liveness::AgentLiveness;
 pub use self::agent_liveness::AgentTurn;
 use self::desired::Desired;
 use self::displaced::DisplacedFiles;
+pub(super) use self::file_state::FORMER;
 use self::file_state::FileState;
 pub use self::job::{AssertError, Asserted, Job, SettleJob, SettleReport, Settling};
 use self::notices::Notices;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::core::{LastGood, OwnRecord};
 use crate::model::limits::ADDRESSES_A_NAME;
 use crate::model::{Answer, HostName, Identity, Wall};
 use crate::publish::hosts::adopt;
-use crate::publish::hosts::block::{self, Marks};
+use crate::publish::hosts::block::{self, Marks, OwnLines};
 use crate::publish::hosts::file::{self, FileError};
 use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
@@ -103,6 +104,18 @@ pub(crate) fn put_aside(path: &Path) {
 /// Why this version can't use what is there.
 pub(crate) fn load_block(state_dir: &Path) -> Result<Option<LastGood>, String> {
     load(&block_path(state_dir), parse_block)
+}
+
+/// The lines that some writer of ours, a command perhaps, has kept as its own of this file, if it kept anything within
+/// this time: what was kept before says nothing of lines that stand alone by now.
+pub(crate) fn own_lines(policy: &HostsPolicy, within: Option<Duration>) -> Option<OwnLines> {
+    let path = block_path(&policy.state_dir);
+    let age = || std::fs::metadata(&path).and_then(|facts| facts.modified()).ok()?.elapsed().ok();
+    if within.is_some_and(|within| age().is_none_or(|age| age >= within)) {
+        return None;
+    }
+    let own = load_block(&policy.state_dir).ok().flatten()?.own?;
+    (own.path == policy.path).then_some(own.lines)
 }
 
 /// Reads the last good policy; `None` if there is none.

@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 /// Lines of a block that was replaced are known as ours for so long: longer than a displaced file stays, which may hold
 /// them.
-const FORMER: Duration = Duration::from_secs(120);
+pub(crate) const FORMER: Duration = Duration::from_secs(120);
 /// So many of them at most: the comments and lines of a block of 8,192 names with two addresses each.
 const MOST_FORMER: usize = 3 * 8192;
 /// A file that was read so long after its stamp was first seen can't have been changed since without another stamp:
