@@ -43,6 +43,10 @@ OF_FILES = {
     "newfstatat", "open", "openat", "pread64", "pwrite64", "read", "readlink", "rename", "renameat", "renameat2", "rmdir",
     "stat", "statx", "unlink", "unlinkat", "utimensat", "write",
 }  # fmt: skip
+# Calls about the memory of the program: how many a run has depends on how the heap falls out.
+OF_MEMORY = {"brk", "madvise", "mmap", "mprotect", "mremap", "munmap", "sigaltstack"}
+# So many points may fall out for it, all told.
+MOST_WITHOUT = 10
 
 
 class World:
@@ -50,7 +54,7 @@ class World:
 
     def __init__(self, agent, folder, disk=None):
         """What outlives a reboot is on the disk."""
-        self.agent, self.folder, disk = agent, folder, disk or folder
+        self.agent, self.folder, disk, self.without = agent, folder, disk or folder, 0
         self.etc, self.run, self.state = disk / "etc", folder / "run-hosts", disk / "state"
         self.hosts, self.config = self.etc / "hosts", folder / "config/config.toml"
         (folder / "config").mkdir(parents=True)
@@ -88,23 +92,31 @@ class World:
         )
 
     def points(self, kind):
-        """Each system call of a clean run from the first touch of the lock on: its name, which one it is, whether a file
-        system or a lease can make it fail."""
+        """Each system call of a clean run from the first touch of the lock on: its name, which one of its thread it is (so
+        strace counts them), whether a file system or a lease can make it fail."""
         self.begin(kind)
         trace = self.folder / "trace"
         done = self.apply("strace", "-f", "-qq", "-o", str(trace))
         assert done.returncode == 0 and self.hosts.read_text() == self.new, f"a clean run fails: {done.stderr}"
         counts, points, begun = collections.Counter(), [], False
         for line in trace.read_text(errors="replace").splitlines():
-            call = re.match(r"\d+ +([a-z0-9_]+)\(", line)
+            call = re.match(r"(\d+) +([a-z0-9_]+)\(", line)
             if call is None:
                 continue
-            counts[call[1]] += 1
+            thread, name = call[1], call[2]
+            counts[thread, name] += 1
             begun = begun or "hosts.lock" in line
-            if begun and call[1] not in ("execve", "exit_group"):
-                fails = call[1] in OF_FILES or "F_SETLEASE" in line or "F_SETSIG" in line
-                points.append((call[1], counts[call[1]], fails))
-        return points
+            if begun and name not in ("execve", "exit_group"):
+                fails = name in OF_FILES or "F_SETLEASE" in line or "F_SETSIG" in line
+                points.append((thread, name, counts[thread, name], fails))
+        # Of the thread that parses the command line none comes so late; but a fault at one that it has, too, would hit it
+        # long before: some of the memory that goes when all is done.
+        parser = {thread for thread, _ in counts} - {thread for thread, *_ in points}
+        return [
+            (name, number, fails)
+            for _, name, number, fails in points
+            if all(counts[thread, name] < number for thread in parser)
+        ]
 
     def left(self):
         """What is there that should not be."""
@@ -161,6 +173,9 @@ class World:
         what = f"{fault} at {call} {number}"
         if fault == "SIGKILL":
             happened = done.returncode == -signal.SIGKILL
+            if not happened and call in OF_MEMORY and len(seen) < number:
+                self.without += 1
+                return self.check(what, done, True)
         else:
             injected = [line for line in seen if "(INJECTED)" in line]
             many = bool(injected) if number == ALWAYS else len(injected) == 1
@@ -222,11 +237,14 @@ def main():
 
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             wrong = [each for result in pool.map(run, jobs) for each in result]
+    without = sum(world.without for world in free)
+    if without > MOST_WITHOUT:
+        wrong.append(f"{without} runs lack the call")
     for each in wrong:
         print(f"FAILED {each}")
     for (kind, fault), count in collections.Counter(job[:2] for job in jobs).items():
         print(f"{kind:18} {fault:12} {count:5} points")
-    print(f"{len(jobs)} points tried in {time.monotonic() - began:.0f} s, {len(wrong)} failed")
+    print(f"{len(jobs) - without} points tried in {time.monotonic() - began:.0f} s, {len(wrong)} failed")
     return 1 if wrong else 0
 
 
