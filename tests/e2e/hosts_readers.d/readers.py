@@ -143,29 +143,42 @@ def in_box(how, base, command):
     """In a mount namespace of its own, which has the host's /etc, or one of its own with the host's hosts file."""
     mounts = {
         "folder": f"mount --bind {base}/host /etc",
+        "asking": f"mount --bind {base}/asking /etc",
         "file": f"mount --bind {base}/box /etc; mount --bind {base}/host/hosts /etc/hosts",
     }
     return ["unshare", "--mount", "sh", "-ec", mounts[how] + '; exec "$@"', "box", *command]
 
 
-def nscd(folder, fetched):
-    """Whether it runs now."""
-    program = next((found for root in (fetched, pathlib.Path("/")) for found in root.glob("usr/sbin/nscd")), None)
-    if not program or os.geteuid() != 0:
-        print("skipped: nscd, which is not to be had")
+def service(title, folder, fetched, place, options, socket):
+    """The process of a service, which runs once its socket is there; None if it is not to be had."""
+    program = next((found for root in (fetched, pathlib.Path("/")) for found in root.glob(place)), None)
+    if not program:
+        print(f"skipped: {title}, which is not to be had")
         return None
-    run = pathlib.Path("/run/nscd")
-    run.mkdir(exist_ok=True)
+    socket = pathlib.Path(socket)
+    log = open(folder / f"{title}.log", "wb")
+    process = subprocess.Popen([program, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    end = time.monotonic() + 10
+    while time.monotonic() < end and process.poll() is None and not socket.exists():
+        time.sleep(0.05)
+    runs = process.poll() is None and socket.exists()
+    check(f"{title}: it runs", runs, (folder / f"{title}.log").read_text(errors="replace"))
+    return process
+
+
+def nscd(folder, fetched):
+    pathlib.Path("/run/nscd").mkdir(exist_ok=True)
     config = folder / "nscd.conf"
     # As Debian has it.
     config.write_text("paranoia no\nenable-cache hosts yes\npositive-time-to-live hosts 3600\ncheck-files hosts yes\n")
-    log = open(folder / "nscd.log", "wb")
-    process = subprocess.Popen([program, "-d", "-f", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    end = time.monotonic() + 10
-    while time.monotonic() < end and process.poll() is None and not (run / "socket").exists():
-        time.sleep(0.05)
-    check("nscd: it runs", process.poll() is None and (run / "socket").exists(), (folder / "nscd.log").read_text())
-    return process
+    return service("nscd", folder, fetched, "usr/sbin/nscd", ["-d", "-f", config], "/run/nscd/socket")
+
+
+def resolved(folder, fetched):
+    # It makes its own folder in this one.
+    pathlib.Path("/run/systemd").mkdir(exist_ok=True)
+    program = "lib/systemd/systemd-resolved"
+    return service("systemd-resolved", folder, fetched, program, [], "/run/systemd/resolve/io.systemd.Resolve")
 
 
 def main():
@@ -185,6 +198,8 @@ def main():
         readers.append(Reader("glibc in a container that has the folder", in_box("folder", folder.parent, glibc)))
         stale = Reader("glibc in a container that has the file", in_box("file", folder.parent, glibc))
         assert stale.sees(writer.expected()) is not None, "the container never saw the file"
+    if found and (resolving := resolved(folder, options.fetched)):
+        readers.append(Reader("glibc by systemd-resolved", in_box("asking", folder.parent, glibc)))
     began = time.monotonic()
     writer.rewrite(options.rewrites)
     took = time.monotonic() - began
@@ -193,6 +208,10 @@ def main():
         judge(reader, writer.expected())
     if found:
         judge_stale(stale)
+    if found and resolving:
+        check("systemd-resolved: it still runs", resolving.poll() is None)
+        resolving.terminate()
+        resolving.wait()
     if found and (process := nscd(folder, options.fetched)):
         reader = Reader("glibc by nscd", found[0][1])
         reader.sees(writer.expected())
