@@ -130,11 +130,10 @@ purge_state() {
     if [ "$1" = "$default_state" ]; then
         rm -rf "$1"
     elif [ -d "$1" ]; then
-        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig hosts.journal.unusable \
-            writer.lock; do
+        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig writer.lock; do
             rm -f "$1/$kept"
         done
-        rm -f "$1"/hosts.conflict.*
+        rm -f "$1"/hosts.conflict.* "$1"/hosts.journal.unusable*
         rmdir --ignore-fail-on-non-empty "$1" || true
     fi
 }

@@ -210,6 +210,7 @@ async fn a_reset_leaves_no_displaced_file_and_says_what_stays() {
     std::fs::File::create(rig.path("etc/.hosts.privatelinkd.8")).unwrap().set_len(4 * MAX_FILE).unwrap();
     std::fs::create_dir(rig.path("state-hosts")).unwrap();
     std::fs::write(rig.path("state-hosts/hosts.journal"), "none").unwrap();
+    std::fs::write(rig.path("state-hosts/hosts.journal.unusable"), "an earlier one").unwrap();
     let said = rig.run(&["reset", "--json"]).await;
     assert_eq!(said.code, 0, "{said:?}");
     let told = json(&said.out);
@@ -219,8 +220,10 @@ async fn a_reset_leaves_no_displaced_file_and_says_what_stays() {
     let given_up = format!("it is kept as {}", kept.display());
     assert_eq!(notices.iter().filter(|what| what.ends_with(&given_up)).count(), 1, "{told}");
     assert!(notices.iter().any(|what| what.contains("what he writes from now on is lost")), "{told}");
-    let unusable = rig.path("state-hosts/hosts.journal.unusable").display().to_string();
-    assert!(told["deleted"].as_array().unwrap().contains(&unusable.into()), "{told}");
+    for unusable in ["hosts.journal.unusable", "hosts.journal.unusable-1"] {
+        let unusable = rig.path("state-hosts").join(unusable).display().to_string();
+        assert!(told["deleted"].as_array().unwrap().contains(&unusable.into()), "{told}");
+    }
     assert!(String::from_utf8_lossy(&rig.hosts()).contains("\n10.1.1.1 late\n"));
     let mut left: Vec<_> =
         std::fs::read_dir(rig.path("etc")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

@@ -282,6 +282,7 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
     std::fs::write(state.join("theirs"), "").unwrap();
     std::fs::write(state.join("hosts.orig"), "a\n").unwrap();
     std::fs::write(state.join("hosts.journal.unusable"), "x").unwrap();
+    std::fs::write(state.join("hosts.journal.unusable-1"), "x").unwrap();
     std::fs::create_dir(&orders).unwrap();
     std::fs::write(orders.join("hosts.removed"), "").unwrap();
     succeeds("purge_state", &state);

@@ -24,8 +24,16 @@ const AGENTS: &[&str] = &["inventory.json", "plan.json", "tls_budget.json", "con
 /// What it leaves in `/run`.
 const AGENTS_RUN: &[&str] = &["plan.json", "alive", "status.sock", "agent.lock"];
 /// What the hosts writer keeps over a restart; `folders` is the package's own.
-const WRITERS: &[&str] =
-    &["block.json", "policy.json", "hosts.orig", "hosts.conflict.*", JOURNAL, "folders", "writer.lock"];
+const WRITERS: &[&str] = &[
+    "block.json",
+    "policy.json",
+    "hosts.orig",
+    "hosts.conflict.*",
+    JOURNAL,
+    "hosts.journal.unusable-*",
+    "folders",
+    "writer.lock",
+];
 /// Of what is being written in place: it is finished before, or kept aside if it is none.
 const JOURNAL: &str = "hosts.journal";
 /// What it leaves in `/run`.

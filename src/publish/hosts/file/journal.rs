@@ -72,11 +72,15 @@ pub(super) fn read(folder: &Path) -> Result<Option<Journal>, FileError> {
     }
 }
 
-/// Gives a journal that can't be followed another name: it may have the only whole copy of a file.
+/// Gives a journal that can't be followed another name, since it may have the only whole copy of a file. Of more than a
+/// few such the last goes.
 pub(super) fn put_aside(folder: &Path) -> Result<(), FileError> {
+    const MOST: usize = 4;
     let at = path_in(folder);
-    std::fs::rename(&at, at.with_extension("journal.unusable"))
-        .map_err(FileError::io("keep aside a journal that can't be followed,", &at))
+    let name =
+        |n| at.with_extension(if n == 0 { "journal.unusable".to_owned() } else { format!("journal.unusable-{n}") });
+    let aside = (0..MOST).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(MOST - 1));
+    std::fs::rename(&at, &aside).map_err(FileError::io("keep aside a journal that can't be followed,", &at))
 }
 
 fn parse(bytes: Vec<u8>) -> Option<Journal> {
@@ -126,11 +130,26 @@ mod tests {
         ];
         bad.extend((0..whole.len()).map(|n| whole[..n].to_vec()));
         bad.push(format!("privatelinkd journal 1 {0} {0} {0}\n", usize::MAX).into_bytes());
+        let aside = dir.path().join("hosts.journal.unusable");
         for bad in bad {
             std::fs::write(path_in(dir.path()), &bad).unwrap();
             assert!(read(dir.path()).unwrap().is_none(), "{bad:?}");
-            assert_eq!(std::fs::read(dir.path().join("hosts.journal.unusable")).unwrap(), bad);
+            assert_eq!(std::fs::read(&aside).unwrap(), bad);
+            std::fs::remove_file(&aside).unwrap();
         }
         remove(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_kept_aside_takes_no_other_ones_place() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..6 {
+            std::fs::write(path_in(dir.path()), format!("{n}")).unwrap();
+            assert!(read(dir.path()).unwrap().is_none());
+        }
+        let kept = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let names = ["", "-1", "-2", "-3"].map(|n| format!("hosts.journal.unusable{n}"));
+        assert_eq!(names.each_ref().map(kept), ["0", "1", "2", "5"]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), names.len());
     }
 }
