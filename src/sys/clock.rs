@@ -1,6 +1,6 @@
 //! The clock, as a value that is passed in.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -32,6 +32,14 @@ impl Clock {
         };
         Now { boottime: Boottime(boottime), wall: Wall(millis(wall)) }
     }
+
+    /// How long ago a time of a file was, in whole milliseconds; `None` if it is in the future, so that a clock that was
+    /// set back makes nothing look new.
+    #[must_use]
+    pub fn since(&self, then: SystemTime) -> Option<Duration> {
+        let then = millis(then.duration_since(UNIX_EPOCH).ok()?);
+        self.now().wall.0.checked_sub(then).map(Duration::from_millis)
+    }
 }
 
 /// Zero where the kernel has no such clock, which no supported kernel lacks.
@@ -48,6 +56,15 @@ mod tests {
         let (a, b) = (Clock::System.now(), Clock::System.now());
         assert!(b.boottime >= a.boottime);
         assert!(a.wall.0 > 1_700_000_000_000);
+    }
+
+    #[test]
+    fn a_time_of_a_file_has_an_age_unless_it_is_to_come() {
+        let now = UNIX_EPOCH + Duration::from_millis(Clock::System.now().wall.0);
+        let age = Clock::System.since(now - Duration::from_secs(60)).unwrap();
+        assert!((60..3600).contains(&age.as_secs()), "{age:?}");
+        assert_eq!(Clock::System.since(now + Duration::from_secs(3600)), None);
+        assert_eq!(Clock::System.since(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 
     #[tokio::test(start_paused = true)]

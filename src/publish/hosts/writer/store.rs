@@ -20,6 +20,7 @@ use crate::publish::hosts::handover;
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::untrusted_file::format_of;
 use crate::sys::atomic_file::{self, Durability};
+use crate::sys::clock::Clock;
 use crate::sys::regular_file;
 
 /// The format of `block.json` that this version writes and reads.
@@ -110,7 +111,7 @@ pub(crate) fn load_block(state_dir: &Path) -> Result<Option<LastGood>, String> {
 /// this time: what was kept before says nothing of lines that stand alone by now.
 pub(crate) fn own_lines(policy: &HostsPolicy, within: Option<Duration>) -> Option<OwnLines> {
     let path = block_path(&policy.state_dir);
-    let age = || std::fs::metadata(&path).and_then(|facts| facts.modified()).ok()?.elapsed().ok();
+    let age = || Clock::System.since(std::fs::metadata(&path).ok()?.modified().ok()?);
     if within.is_some_and(|within| age().is_none_or(|age| age >= within)) {
         return None;
     }
