@@ -162,7 +162,7 @@ pub fn adopt<'f, 'n>(file: &'f [u8], ours: impl IntoIterator<Item = &'n HostName
 #[must_use]
 pub fn unadopt(file: &[u8]) -> GivenBack<'_> {
     let (mut lines, mut changed) = (0, Vec::new());
-    if !foreign_bodies(file).any(|(_, body)| record::looks_like_one(body)) {
+    if !record::may_be_in(file) {
         return GivenBack { file: Cow::Borrowed(file), lines, changed };
     }
     let file = block::with_foreign(file, |first, part| {

@@ -10,12 +10,21 @@ use std::ops::Range;
 use super::block;
 use crate::model::HostName;
 
+/// A file is searched for so few names at most, one after the other, before its lines are read.
+const FEW: usize = 8;
+
 /// The names of `ours` that a foreign line of the file gives an address to: as its first name or as an alias, in any
 /// case, with or without a final dot; each with the number of the first such line, counted from 1. Comments and lines
 /// that no resolver reads do not count.
 #[must_use]
 pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -> BTreeMap<HostName, usize> {
     let mut left: BTreeSet<&HostName> = ours.into_iter().collect();
+    if left.len() <= FEW {
+        left.retain(|name| block::foreign(file).any(|(_, part)| may_hold(part, name.as_str().as_bytes())));
+    }
+    if left.is_empty() {
+        return BTreeMap::new();
+    }
     let lengths: BTreeSet<usize> = left.iter().map(|name| name.as_str().len()).collect();
     // With a final dot or without. Of a large file most lines have no word as long as any of our names.
     let is_as_long = |word: &[u8]| [0, 1].iter().any(|dot| lengths.contains(&word.len().saturating_sub(*dot)));
@@ -31,6 +40,14 @@ pub fn shadowed<'n>(file: &[u8], ours: impl IntoIterator<Item = &'n HostName>) -
         }
     }
     found
+}
+
+/// False where this name does not stand, in any case: of a large file that is told much sooner than by its words.
+fn may_hold(part: &[u8], name: &[u8]) -> bool {
+    let Some(first) = name.first() else { return true };
+    let starts = memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), part);
+    let mut words = starts.filter_map(|start| part.get(start..start + name.len()));
+    words.any(|word| word.eq_ignore_ascii_case(name))
 }
 
 /// Where the names stand that a line of a hosts file gives an address to, and which they are; `None` for a word that no

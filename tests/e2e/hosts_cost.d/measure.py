@@ -88,6 +88,18 @@ class Writer:
         os.rename(self.peer / "new", self.peer / "hosts")
         return time.monotonic() - began
 
+    def floor(self):
+        """How long the least takes that loses nothing: to read it, to write and sync it anew, and to keep the old one."""
+        began = time.monotonic()
+        content = self.hosts.read_bytes()
+        with open(self.peer / "new", "wb") as new:
+            new.write(content + b"#\n")
+            new.flush()
+            os.fsync(new.fileno())
+        (self.peer / "kept").write_bytes(content)
+        os.rename(self.peer / "new", self.peer / "hosts")
+        return time.monotonic() - began
+
     def cpu(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
@@ -135,18 +147,20 @@ def own_cpu():
 
 
 def measure(writer):
-    """Times and CPU of updates and of copies, in turn: medians in ms, CPU in ms each."""
-    updates, copies, of_copies, before = [], [], 0.0, writer.cpu()
+    """Times and CPU of updates, of copies, and of the least there is to do, in turn: medians in ms, CPU in ms each."""
+    updates, copies, floors, of_copies, before = [], [], [], 0.0, writer.cpu()
     for _ in range(ROUNDS):
         updates.append(writer.update())
         time.sleep(0.4)
+        floors.append(writer.floor())
+        time.sleep(0.1)
         began = own_cpu()
         copies.append(writer.copy())
         of_copies += own_cpu() - began
         time.sleep(0.1)
     writer.settles()
     of_updates = writer.cpu() - before
-    medians = [1000 * statistics.median(each) for each in (updates, copies)]
+    medians = [1000 * statistics.median(each) for each in (updates, copies, floors)]
     return *medians, 1000 * of_updates / ROUNDS, 1000 * of_copies / ROUNDS
 
 
@@ -155,14 +169,16 @@ def main():
     options.add_argument("--writer", required=True, type=os.path.abspath)
     options = options.parse_args()
     wrong, rests = [], []
-    print(f"{'':31} {'update':>8} {'cp':>8} {'ratio':>6} {'CPU':>8} {'of cp':>8} {'rest':>9} {'peak':>9} {'file':>9}")
+    columns = ("update", "cp", "ratio", "floor", "ratio", "CPU", "of cp", "rest", "peak", "file")
+    widths = (8, 8, 6, 8, 6, 8, 8, 9, 9, 9)
+    print(" " * 31, *(f"{name:>{width}}" for name, width in zip(columns, widths)))
     for in_place in ("auto", True):
         for lines in (10, 100_000, 1_000_000):
             with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
                 writer = Writer(options.writer, pathlib.Path(folder), lines, in_place)
                 try:
                     rest = writer.rest()
-                    update, copy, cpu, of_copy = measure(writer)
+                    update, copy, floor, cpu, of_copy = measure(writer)
                     peak, after = writer.peak(), writer.rest()
                     for_nothing = writer.writes_for_nothing()
                 finally:
@@ -170,7 +186,8 @@ def main():
                     writer.process.wait()
             what = f"{lines:9,} lines, {'in place' if in_place is True else 'replaced'}"
             print(
-                f"{what:31} {update:5.1f} ms {copy:5.1f} ms {update / copy:6.2f} {cpu:5.1f} ms {of_copy:5.1f} ms"
+                f"{what:31} {update:5.1f} ms {copy:5.1f} ms {update / copy:6.2f} {floor:5.1f} ms {update / floor:6.2f}"
+                f" {cpu:5.1f} ms {of_copy:5.1f} ms"
                 f" {max(rest, after) / MIB:5.1f} MiB {peak / MIB:5.1f} MiB {writer.size / MIB:5.1f} MiB",
                 flush=True,
             )

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::model::{Digest, HostName};
 use crate::publish::hosts::shadow;
 
@@ -10,6 +12,8 @@ use crate::publish::hosts::shadow;
 const WHOLE: &str = "# privatelinkd took this line over (\"hosts unadopt\" undoes it; ";
 /// Behind a line that lost some of its names.
 const PART: &str = " # privatelinkd took out ";
+/// What both have in common.
+const COMMON: &str = "# privatelinkd took ";
 /// Behind the names.
 const UNDO: &str = " (\"hosts unadopt\" undoes it; ";
 /// So many digits of the digest are written: enough to know a line again that nobody has changed.
@@ -72,6 +76,12 @@ impl Record {
         let taken = names.map(|(place, _)| place).collect();
         Self { taken, original }
     }
+}
+
+/// False for a file without any line that [`looks_like_one`]: of a large file that is told much sooner than by its lines.
+#[must_use]
+pub fn may_be_in(file: &[u8]) -> bool {
+    memmem::find(file, COMMON.as_bytes()).is_some()
 }
 
 /// True for a line that names itself one of which we took something out, whether or not it is still what we wrote.

@@ -1,6 +1,5 @@
 //! Where our markers stand in a file, and what that says of what is between them.
 
-use std::io::BufRead as _;
 use std::ops::Range;
 
 const BEGIN: &str = "# BEGIN privatelinkd";
@@ -146,13 +145,12 @@ fn marked(file: &[u8]) -> impl Iterator<Item = (Range<usize>, Marker)> {
     })
 }
 
-/// How many bytes there are to this one, which counts, or to the end. A slice never fails.
-fn skipped(mut file: &[u8], byte: u8) -> usize {
-    file.skip_until(byte).unwrap_or(0)
+/// How many bytes there are to this one, which counts, or to the end.
+fn skipped(file: &[u8], byte: u8) -> usize {
+    memchr::memchr(byte, file).map_or(file.len(), |at| at + 1)
 }
 
-/// The lines of a file with their newlines. A large file has many: they are looked for as quickly as the C library
-/// can, and none is kept.
+/// The lines of a file with their newlines. A large file has many: none is kept.
 pub fn whole_lines(file: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = file;
     std::iter::from_fn(move || {

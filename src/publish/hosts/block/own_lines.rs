@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use memchr::{memchr, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 
 use super::{Block, foreign, whole_lines};
+
+/// A part of a file is searched for the names of so few lines at most, one after the other; for more it is read by lines.
+const FEW: usize = 8;
 
 /// The lines of the block that was last seen in the file, and of those that it replaced of late, without markers and
 /// newlines; but for those that stood outside of it, too, when it was written: of such a line nobody can tell which is
@@ -17,20 +21,22 @@ impl OwnLines {
     /// Of a file that holds this block.
     #[must_use]
     pub fn of(block: &Block, file: &[u8]) -> Self {
-        let written = Self(block.lines().into_iter().collect());
-        let theirs = written.outside(file);
-        written.without(&theirs)
+        let all = Self::all(block);
+        let theirs = all.outside(file);
+        all.without(&theirs)
+    }
+
+    /// All lines of this block, wherever else they stand.
+    #[must_use]
+    pub fn all(block: &Block) -> Self {
+        Self(block.lines().into_iter().collect())
     }
 
     /// Those of them that stand outside of our block, too.
     #[must_use]
     pub fn outside(&self, file: &[u8]) -> Self {
-        if self.is_empty() {
-            return Self::default();
-        }
-        let known = self.known();
-        let lines = foreign(file).flat_map(|(_, part)| whole_lines(part)).filter_map(known);
-        Self(lines.map(ToOwned::to_owned).collect())
+        let found = foreign(file).flat_map(|(_, part)| self.within(part));
+        Self(found.map(ToOwned::to_owned).collect())
     }
 
     /// Those of others besides.
@@ -44,6 +50,13 @@ impl OwnLines {
     #[must_use]
     pub fn without(mut self, others: &Self) -> Self {
         self.0.retain(|line| !others.0.contains(line));
+        self
+    }
+
+    /// Those that are among others, too.
+    #[must_use]
+    pub fn among(mut self, others: &Self) -> Self {
+        self.0.retain(|line| others.0.contains(line));
         self
     }
 
@@ -80,9 +93,65 @@ impl OwnLines {
 
     /// True if a line that the block lacks stands elsewhere: somebody parted our lines from their markers.
     pub(super) fn scattered(&self, block: &[u8], elsewhere: [&[u8]; 2]) -> bool {
-        let known = self.known();
-        let inside: BTreeSet<&str> = whole_lines(block).filter_map(&known).collect();
-        let mut outside = elsewhere.into_iter().flat_map(whole_lines).filter_map(&known);
-        !self.is_empty() && outside.any(|line| !inside.contains(line))
+        let inside = self.within(block);
+        elsewhere.into_iter().any(|part| !self.within(part).is_subset(&inside))
+    }
+
+    /// Those that stand in this part of a file.
+    fn within(&self, part: &[u8]) -> BTreeSet<&str> {
+        if self.is_empty() {
+            return BTreeSet::new();
+        }
+        let names: BTreeSet<&str> = self.0.iter().map(|line| name_in(line)).collect();
+        match names.len() > FEW || names.contains("") {
+            true => whole_lines(part).filter_map(self.known()).collect(),
+            false => names.iter().flat_map(|name| lines_with(part, name)).filter_map(self.known()).collect(),
+        }
+    }
+}
+
+/// What most lines of others lack. Our lines and comments have it behind their first space.
+fn name_in(line: &str) -> &str {
+    line.split(' ').nth(1).unwrap_or(line).trim_end_matches(':')
+}
+
+/// The lines that hold this, without their newlines. A large file is searched for it sooner than it is parted into lines.
+fn lines_with<'f>(part: &'f [u8], what: &str) -> impl Iterator<Item = &'f [u8]> {
+    let finder = memmem::Finder::new(what).into_owned();
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + finder.find(&part[from..])?;
+        let start = memrchr(b'\n', &part[from..at]).map_or(from, |newline| from + newline + 1);
+        let end = memchr(b'\n', &part[at..]).map_or(part.len(), |newline| at + newline);
+        from = part.len().min(end + 1);
+        Some(&part[start..end])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    const LINES: [&str; 6] = ["10.0.0.1 a.x", "10.0.0.2 a.x", "# a.x: healthy", "10.0.0.1 b.x", "word", ""];
+
+    proptest! {
+        /// Whether a file is searched for the names of the lines, or read by lines.
+        #[test]
+        fn lines_are_found_where_they_stand(
+            own in vec(select(&LINES[..]), 0..5),
+            file in vec(select(&["10.0.0.1 a.x\n", "10.0.0.1 a.x", "# a.x: healthy\n", "word\n", " a.x\n", "a.x", "\n"][..]), 0..12),
+            many in any::<bool>(),
+        ) {
+            let others = (0..=FEW).filter(|_| many).map(|n| format!("10.0.0.9 n{n}.x"));
+            let own = OwnLines(own.into_iter().map(ToOwned::to_owned).chain(others).collect());
+            let file = file.concat();
+            let expected: BTreeSet<&str> = file.split_inclusive('\n').map(|line| line.trim_end_matches('\n')).collect();
+            let expected: BTreeSet<&str> = own.0.iter().map(String::as_str).filter(|line| expected.contains(line)).collect();
+            prop_assert_eq!(own.within(file.as_bytes()), expected);
+        }
     }
 }

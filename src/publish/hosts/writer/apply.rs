@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::core::{AssertError, Asserted, FORMER, Input, Job, SettleJob, SettleReport, Settling};
+use super::core::{AssertError, Asserted, Input, Job, SettleJob, SettleReport, Settling};
 use super::store;
+use super::whose_lines::WhoseLines;
 use crate::model::PublishErrorKind;
 use crate::model::shown::count;
 use crate::publish::hosts::adopt::{self, TakenOver, rewriters};
@@ -44,15 +45,12 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     let (mut own, mut former, mut theirs) = (OwnLines::default(), OwnLines::default(), OwnLines::default());
     let replaced = file::replace(target(policy, &lock), &mut no_hook, |content| {
         found = block::present(content);
-        former = lines_before(job, &found, content);
-        // An attempt before this one may have written them, and an editor taken them up from there.
-        let known = former.clone().with(&job.own).with([&own]);
-        own = adopt::own_lines(&job.wanted, content).with([&own]);
-        let wanted = adopt::wanted(content, &job.wanted, Some(&known), job.others)
+        let lines = WhoseLines::of(job, &found, content, &own);
+        (own, former) = (lines.own.clone(), lines.former.clone());
+        let wanted = adopt::wanted(content, &job.wanted, Some(&lines.known), job.others)
             .map_err(|unclear| unclear_in(policy, &unclear))?;
         gathered = wanted.gathered;
-        // What this look leaves outside of the block is another's, whatever we wrote before.
-        theirs = adopt::lines_outside(&known, &wanted.file);
+        theirs = lines.theirs(&wanted);
         if wanted.taken != TakenOver::default() {
             // Also if an edit that came in between takes another turn, which finds it done.
             taken = wanted.taken;
@@ -96,20 +94,6 @@ fn rewriters_of(job: &Job, file: &[u8], records: bool) -> Vec<String> {
     let mut lines = adopt::naming_lines(file, job.wanted.entries.keys());
     lines.extend(adopt::record_lines(file).filter(|_| records));
     rewriters::of(file, &lines, cloud_init::makes(&job.policy.path).as_deref())
-}
-
-/// The lines of the block that is there. One that the job does not know may be a command's, which has kept what it wrote.
-fn lines_before(job: &Job, found: &Present, content: &[u8]) -> OwnLines {
-    let there = match found {
-        Present::Whole(there) => adopt::own_lines(there, content),
-        Present::Absent | Present::Damaged => OwnLines::default(),
-    };
-    let kept = match &job.own {
-        _ if there.is_empty() => store::own_lines(&job.policy, Some(FORMER)),
-        Some(own) if own.has_all(&there) => None,
-        _ => store::own_lines(&job.policy, None),
-    };
-    there.with(&kept)
 }
 
 /// The hosts file, and where what belongs to it is.
@@ -289,7 +273,7 @@ mod tests {
         let own = Some(OwnRecord { path: policy.path.clone(), lines: lines.clone() });
         store::save_block(&policy.state_dir, &LastGood { own, ..LastGood::default() }).unwrap();
         let record = std::fs::File::options().write(true).open(store::block_path(&policy.state_dir)).unwrap();
-        record.set_modified(std::time::SystemTime::now() - FORMER).unwrap();
+        record.set_modified(std::time::UNIX_EPOCH).unwrap();
         let look_at = |file: &[u8], own| {
             std::fs::write(&policy.path, file).unwrap();
             let wanted = block::Block::default();

@@ -11,6 +11,7 @@ mod from_config;
 mod looks;
 mod policy_source;
 pub(crate) mod store;
+mod whose_lines;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
