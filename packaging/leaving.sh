@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # What becomes of the block in a hosts file when the package leaves. packaging/build puts this into the maintainer
 # scripts that need it: they run when everything else of the package is gone, so there is nothing here but a shell, GNU
-# sed, grep, diffutils and coreutils, and perhaps flock of util-linux. Bytes that are not ours stay as they are, as do owner, mode and attributes. What
-# can't be done is said, and stops nobody.
+# sed, grep, diffutils and coreutils, and perhaps flock of util-linux. Bytes that are not ours stay as they are, as do
+# owner, mode and attributes. What can't be done is said, and stops nobody.
 
 # The markers, as src/publish/hosts/block.rs knows them.
 block_begin='^# BEGIN privatelinkd\( (managed by .*)\)\{0,1\}[[:space:]]*$'
@@ -58,7 +58,8 @@ hosts_files() {
     sed -n 's/.*"path" *: *"\(\/[^"\\]*\)".*/\1/p' "$1/policy.json" | grep -vxF "$default_hosts" | head -n 1
 }
 
-# lock_files FOLDER: the usual lock, and the one of the run folder that the writer's last policy in its state FOLDER names.
+# lock_files FOLDER: the usual lock, and the one of the run folder that the writer's last policy in its state FOLDER
+# names.
 lock_files() {
     printf '%s\n' "$locks"
     run=$(named_folder run_dir "$1")

@@ -62,16 +62,14 @@
 //!
 //! 1. [`cloud::openapi`] signs and makes a call, [`cloud::privatelink`] parses the reply into records.
 //! 2. [`discover`]: a source (`api`) makes of them what it found; `merge` folds that into the [`model::Inventory`] zone
-//! by
-//!    zone, `keeper` and `cache` keep it on disk.
+//!    by zone, `keeper` and `cache` keep it on disk.
 //! 3. [`probe`]: `target_set` makes a target of each address that may be probed, `runner` starts a `check_task` for
-//! each
-//!    check; it asks a prober and folds what that saw into a [`health::Tracker`].
+//!    each check; it asks a prober and folds what that saw into a [`health::Tracker`].
 //! 4. The collector in `runner` puts the trackers' verdicts into one [`model::HealthView`].
 //! 5. [`steer`] gathers the candidates of each name, chooses, gives the reason: a [`model::Plan`].
 //! 6. [`publish`] hands the plan over; [`publish::hosts::writer`]'s core admits it, renders the block
-//!    ([`publish::hosts::block`]), and `file` replaces the hosts file in one step; `merge` folds in what others wrote into
-//!    the file that was replaced.
+//!    ([`publish::hosts::block`]), and `file` replaces the hosts file in one step; `merge` folds in what others wrote
+//!    into the file that was replaced.
 //! 7. The receipt comes back; [`observe`] shows everything, and what happened on the way as events.
 //!
 //! # The words

@@ -250,8 +250,8 @@ async fn what_somebody_takes_out_of_the_run_folders_comes_back() {
     rig.moves_to(NAME, &zones.ips()).await;
 }
 
-/// However often somebody takes the block out, it comes back (B11). The third time is told wherever people look, and from
-/// then on five seconds lie between two writes.
+/// However often somebody takes the block out, it comes back (B11). The third time is told wherever people look, and
+/// from then on five seconds lie between two writes.
 #[tokio::test]
 async fn who_keeps_taking_the_block_out_is_told_everywhere_and_meets_a_slower_writer() {
     let Host { zones, rig, writer: _writer, agent: _agent } = Host::start().await;

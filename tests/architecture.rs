@@ -42,6 +42,23 @@ fn every_file_has_a_room_and_keeps_to_its_budget() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// What formats the code leaves comments as they are.
+#[test]
+fn no_comment_is_wider_than_the_code() {
+    let widest = std::fs::read_to_string(root().join(".rustfmt.toml")).unwrap();
+    let widest: usize = widest.lines().find_map(|line| line.strip_prefix("max_width = ")).unwrap().parse().unwrap();
+    let mut found = Vec::new();
+    for (file, text) in &sources() {
+        for (line, number) in text.lines().zip(1..) {
+            let width = line.chars().count();
+            if line.trim_start().starts_with("//") && width > widest {
+                found.push(format!("{file}:{number}: expected at most {widest} columns, found {width}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn no_files_import_each_other_in_circles() {
     let found = circles::circles(&House::read(&sources()));

@@ -387,8 +387,8 @@ struct Told {
     meaning: String,
 }
 
-/// The table of privatelinkd-operations(7), an item a family: its tag is the name, its first line `type | unit | labels`,
-/// and after a break what it means, which begins with the code's own words.
+/// The table of privatelinkd-operations(7), an item a family: its tag is the name, its first line
+/// `type | unit | labels`, and after a break what it means, which begins with the code's own words.
 fn told() -> BTreeMap<String, (Told, String)> {
     let page = manual::page("privatelinkd-operations.7");
     let mut table = BTreeMap::new();

@@ -650,8 +650,8 @@ fn a_retired_address_does_not_leave_before_another_one_comes() {
     assert_eq!(world.answer(&[1]).0, ips(&[3]), "nothing is to be waited for");
 }
 
-/// Its login was found dead while its path was; that has been up since, and what one login meets on the way by now is the
-/// path's, until it is met as often as decides.
+/// Its login was found dead while its path was; that has been up since, and what one login meets on the way by now is
+/// the path's, until it is met as often as decides.
 #[test]
 fn an_old_verdict_by_the_path_is_not_brought_back_by_a_single_login() {
     let at = |secs: u64| Some(now(secs).boottime);

@@ -33,8 +33,8 @@ impl Clock {
         Now { boottime: Boottime(boottime), wall: Wall(millis(wall)) }
     }
 
-    /// How long ago a time of a file was, in whole milliseconds; `None` if it is in the future, so that a clock that was
-    /// set back makes nothing look new.
+    /// How long ago a time of a file was, in whole milliseconds; `None` if it is in the future, so that a clock that
+    /// was set back makes nothing look new.
     #[must_use]
     pub fn since(&self, then: SystemTime) -> Option<Duration> {
         let then = millis(then.duration_since(UNIX_EPOCH).ok()?);

@@ -43,8 +43,8 @@ check_found() {
     if [[ $3 == $2 ]]; then passes "$1"; else fails "$1" < <(printf 'expected %s\nfound    %s\n' "$2" "$3"); fi
 }
 
-# check_lines COMMAND…: of a part that prints such lines itself. One that ends badly without such a word has failed, too;
-# not with exit code 3, which says that this machine can't run it.
+# check_lines COMMAND…: of a part that prints such lines itself. One that ends badly without such a word has failed,
+# too; not with exit code 3, which says that this machine can't run it.
 check_lines() {
     local code=0 wrong
     "$@" | tee "$attempt_file" || code=$?

@@ -94,7 +94,8 @@ fn some(text: &Option<String>) -> Option<String> {
     text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Seconds since 1970, as the tool writes it, or a time in words. An absent or empty one, or the tool's 0, is not known.
+/// Seconds since 1970, as the tool writes it, or a time in words. An absent or empty one, or the tool's 0, is not
+/// known.
 fn expiration(value: &serde_json::Value) -> Result<Option<Wall>, ()> {
     let seconds = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
     let in_words = || value.as_str().and_then(|text| Wall::parse(text.trim()));

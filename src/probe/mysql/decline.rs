@@ -53,8 +53,8 @@ struct Pending {
 }
 
 impl Pending {
-    /// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn for
-    /// no longer than [`GRACE`], and is in the way of other declines from then on.
+    /// Waits for the end of a conversation that began then, and whose answers take so long normally. It has its turn
+    /// for no longer than [`GRACE`], and is in the way of other declines from then on.
     async fn wait_for_refusal(
         self,
         conversation: impl Future<Output = Result<(), Failure>>,

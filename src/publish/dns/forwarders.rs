@@ -126,7 +126,8 @@ impl Forwarders {
         self.ill.send_if_modified(|ill| ill.remove(&resolver).is_some());
     }
 
-    /// It failed. What may be the fault of the name that it was asked for counts once for each name, one after the other.
+    /// It failed. What may be the fault of the name that it was asked for counts once for each name, one after the
+    /// other.
     pub(super) fn failed(&self, resolver: SocketAddr, error: &str, question: Option<Question>) {
         let now = self.clock.now();
         let failures = {

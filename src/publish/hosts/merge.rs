@@ -59,7 +59,8 @@ pub fn fold<'f>(base: Option<&[u8]>, current: &'f [u8], late: &[u8]) -> Folded<'
 
 /// The same for a late edit that has been folded in before. Who had read the file before that, and has replaced it
 /// since, has undone it without knowing: then it is folded in again. Whoever knew of it has at least taken over what it
-/// removed; but for an edit that only added lines, one of which was taken out since: nobody can tell, and it comes back.
+/// removed; but for an edit that only added lines, one of which was taken out since: nobody can tell, and it comes
+/// back.
 #[must_use]
 pub fn fold_again<'f>(base: Option<&[u8]>, current: &'f [u8], late: &[u8]) -> Folded<'f> {
     let own = own_in(base);

@@ -8,8 +8,9 @@
 //! config ─► writer::FromConfig ┘
 //! ```
 //!
-//! [`block`], [`adopt`](mod@adopt), [`merge`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core; [`file`](mod@file) touches one file and
-//! its folder; [`handover`] is the boundary between two processes, each of which distrusts the other.
+//! [`block`], [`adopt`](mod@adopt), [`merge`], [`shadow`] and [`policy`] are pure, as is the [`writer`]'s core;
+//! [`file`](mod@file) touches one file and its folder; [`handover`] is the boundary between two processes, each of
+//! which distrusts the other.
 
 pub mod adopt;
 pub mod block;

@@ -22,8 +22,8 @@ MYSQL_RATE = 10
 # Of a thousand targets.
 MANY_RATE = 200
 INTERVAL = 5
-# Until every certificate was looked at, every connection that is kept has been opened, every target is up, and what that
-# changed is saved: the work of a start is no check's.
+# Until every certificate was looked at, every connection that is kept has been opened, every target is up, and what
+# that changed is saved: the work of a start is no check's.
 WARM = 40
 NAME = "gw-orders.example.com"
 # Default collectors of mysqld_exporter 0.14.

@@ -55,8 +55,8 @@ class Rig:
 
     def make_net(self):
         self.net.make_switch()
-        # The clients are on a host of their own, which reads the first one's hosts file: what a server comes to think of
-        # those that gave up (MySQL's blocks) must not hit the agent.
+        # The clients are on a host of their own, which reads the first one's hosts file: what a server comes to think
+        # of those that gave up (MySQL's blocks) must not hit the agent.
         for n, host in enumerate(["h", *self.hosts.values(), *self.starts, "y"], 1):
             self.net.plug_in(host, [f"10.77.0.{n}"])
         of = {zone: {f"10.77.{third}.1"} for zone, third in PLACES.items()}

@@ -109,8 +109,8 @@ class World:
             if begun and name not in ("execve", "exit_group"):
                 fails = name in OF_FILES or "F_SETLEASE" in line or "F_SETSIG" in line
                 points.append((thread, name, counts[thread, name], fails))
-        # Of the thread that parses the command line none comes so late; but a fault at one that it has, too, would hit it
-        # long before: some of the memory that goes when all is done.
+        # Of the thread that parses the command line none comes so late; but a fault at one that it has, too, would hit
+        # it long before: some of the memory that goes when all is done.
         parser = {thread for thread, _ in counts} - {thread for thread, *_ in points}
         return [
             (name, number, fails)

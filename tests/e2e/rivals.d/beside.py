@@ -156,8 +156,8 @@ class Rig:
         else:
             at = now()
             self.harm(place, ill, first)
-            # From before it is so: on a busy machine the rule is in force long before its command has ended, and nobody is
-            # blamed for having been fast.
+            # From before it is so: on a busy machine the rule is in force long before its command has ended, and nobody
+            # is blamed for having been fast.
             self.truth[place.name].ill(at, ill)
 
     def harm(self, place, ill, first):

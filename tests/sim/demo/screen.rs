@@ -220,7 +220,8 @@ impl Painter {
             };
             let screen = status::Screen { color: self.color, width };
             let picture = table(&report, Style { screen, events: false });
-            // What has scrolled away can't be drawn over. The line before it and the one with the cursor are there, too.
+            // What has scrolled away can't be drawn over. The line before it and the one with the cursor are there,
+            // too.
             let most = height.map_or(usize::MAX, |rows| rows.saturating_sub(2));
             self.picture = picture.split_inclusive('\n').take(most).collect();
         }

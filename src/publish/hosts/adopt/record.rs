@@ -78,7 +78,8 @@ impl Record {
     }
 }
 
-/// False for a file without any line that [`looks_like_one`]: of a large file that is told much sooner than by its lines.
+/// False for a file without any line that [`looks_like_one`]: of a large file that is told much sooner than by its
+/// lines.
 #[must_use]
 pub fn may_be_in(file: &[u8]) -> bool {
     memmem::find(file, COMMON.as_bytes()).is_some()

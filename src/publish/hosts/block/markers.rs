@@ -80,8 +80,8 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// Where the newline before it stands, if we added that one. Only where nothing foreign was put after our block, and
-    /// nothing before it has moved, is it still ours.
+    /// Where the newline before it stands, if we added that one. Only where nothing foreign was put after our block,
+    /// and nothing before it has moved, is it still ours.
     pub(super) fn lent_newline(&self, file: &[u8]) -> Option<usize> {
         let Range { start, end } = self.range;
         let ours = self.newline_added.and_then(|at| at.checked_add(1)) == Some(start);

@@ -227,8 +227,8 @@ pub(super) fn folded(records: &Path, id: u64) -> Folded {
     }
 }
 
-/// Whether there is another one of which nothing was folded in so far: its editor may not have known of this one's edit,
-/// also if it was displaced later, since he may have read the hosts file before.
+/// Whether there is another one of which nothing was folded in so far: its editor may not have known of this one's
+/// edit, also if it was displaced later, since he may have read the hosts file before.
 pub(super) fn any_to_fold(place: &Place, records: &Path, id: u64) -> Result<bool, FileError> {
     Ok(all(place)?.into_iter().any(|other| other != id && folded(records, other) == Folded::Never))
 }

@@ -1,8 +1,8 @@
 //! Writing over the old content where a new file can't take the place of the old one.
 //!
 //! Old and new content are kept in a journal first; who starts after a kill, or updates next, finishes the work from
-//! there ([`recover`]). Where the system has leases and nobody else has the file open, who opens it meanwhile waits, and
-//! sees the new content whole.
+//! there ([`recover`]). Where the system has leases and nobody else has the file open, who opens it meanwhile waits,
+//! and sees the new content whole.
 
 use std::borrow::Cow;
 use std::fs::File;

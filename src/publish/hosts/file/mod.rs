@@ -6,10 +6,11 @@
 //! swap (Go, c-ares and systemd-resolved each look at another of these).
 //!
 //! Another program may edit the file meanwhile, or have it open and go on writing into what is the displaced file by
-//! then; who has it open just then is waited for, if he is quick. So that file is compared with what was read, and an edit in it is folded into the new one ([`merge`]): at once
-//! if nobody has it open for writing, else when it is [settled](settle()). It stays beside the hosts file until its
-//! time has come, however we end ([`Displaced`]). Where the system can't swap names, the file is compared right before
-//! a plain rename, and an edit between these two steps is lost.
+//! then; who has it open just then is waited for, if he is quick. So that file is compared with what was read, and an
+//! edit in it is folded into the new one ([`merge`]): at once if nobody has it open for writing, else when it is
+//! [settled](settle()). It stays beside the hosts file until its time has come, however we end ([`Displaced`]). Where
+//! the system can't swap names, the file is compared right before a plain rename, and an edit between these two steps
+//! is lost.
 //!
 //! Where a new file can't take the place of the old one, which is a mount point in containers, the new content is
 //! written over the old one, with a journal in the writer's state folder that tells the next start what to finish.
@@ -191,8 +192,8 @@ pub fn settle(target: Target<'_>, steps: Hook<'_>, seen: &Displaced, even_if_ope
 }
 
 /// Gives a displaced file up that can't be folded in, however often that is tried: it keeps its content and gets a name
-/// under which nobody looks after it any more, `….kept`. Of more than a few such files the oldest goes. Gives where it is,
-/// if it is still there, and how many went. Blocks.
+/// under which nobody looks after it any more, `….kept`. Of more than a few such files the oldest goes. Gives where it
+/// is, if it is still there, and how many went. Blocks.
 ///
 /// # Errors
 /// The system said no. The file then is where it was.
@@ -310,7 +311,8 @@ impl<'t, 'h> Work<'t, 'h> {
         }
     }
 
-    /// Tries once. What another program gave a file that it put in the place of ours counts for more than what ours has.
+    /// Tries once. What another program gave a file that it put in the place of ours counts for more than what ours
+    /// has.
     fn swap(&mut self, old: Option<&mut FileFound>, new: &[u8]) -> Result<Swap, FileError> {
         let in_place = match (self.in_place, &old) {
             (_, None) | (InPlace::Never, _) => false,

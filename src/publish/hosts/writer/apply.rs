@@ -65,7 +65,8 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         Present::Whole(there) if outcome.change == Change::Unchanged => there,
         _ => &job.wanted,
     };
-    // Of what others parted from its markers right after the swap, only what was there before tells which lines are ours.
+    // Of what others parted from its markers right after the swap, only what was there before tells which lines are
+    // ours.
     if matches!(block::present(&outcome.content), Present::Whole(_)) {
         own = adopt::own_lines(says, &outcome.content).with([&own]);
     }

@@ -183,8 +183,8 @@ fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
     atomic_file::write(path, &serde_json::to_vec(value)?, 0o600, Durability::Synced)
 }
 
-/// Copies the hosts file, without any block of ours and with what was taken out of other lines, to `hosts.orig` (0600), once: never over an earlier copy. A file
-/// that is not there has no original.
+/// Copies the hosts file, without any block of ours and with what was taken out of other lines, to `hosts.orig` (0600),
+/// once: never over an earlier copy. A file that is not there has no original.
 pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
     let orig = original_path(&policy.state_dir);
     if std::fs::symlink_metadata(&orig).is_ok() {

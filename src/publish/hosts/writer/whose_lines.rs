@@ -21,8 +21,8 @@ pub(super) struct WhoseLines {
 }
 
 impl WhoseLines {
-    /// In this file, of which `found` is the block. `before` is what earlier attempts of the same look may have written,
-    /// which an editor may have taken up from there.
+    /// In this file, of which `found` is the block. `before` is what earlier attempts of the same look may have
+    /// written, which an editor may have taken up from there.
     pub(super) fn of(job: &Job, found: &Present, content: &[u8], before: &OwnLines) -> Self {
         let there = match found {
             Present::Whole(there) => OwnLines::all(there),
