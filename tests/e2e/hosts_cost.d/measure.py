@@ -77,8 +77,15 @@ class Writer:
             file.seek(max(0, os.stat(self.hosts).st_size - 4096))
             return file.read()
 
+    def commands(self):
+        """How long the commands cp, sync and mv take, as an admin's script has them."""
+        began = time.monotonic()
+        script = 'cp -p "$1" "$2/new" && sync "$2/new" && mv "$2/new" "$2/hosts"'
+        subprocess.run(["sh", "-c", script, "sh", self.hosts, self.peer], check=True)
+        return time.monotonic() - began
+
     def copy(self):
-        """How long `cp`, `fsync` and `mv` take."""
+        """How long their system calls take by themselves."""
         began = time.monotonic()
         with open(self.hosts, "rb") as old, open(self.peer / "new", "wb") as new:
             left = os.stat(self.hosts).st_size
@@ -147,11 +154,13 @@ def own_cpu():
 
 
 def measure(writer):
-    """Times and CPU of updates, of copies, and of the least there is to do, in turn: medians in ms, CPU in ms each."""
-    updates, copies, floors, of_copies, before = [], [], [], 0.0, writer.cpu()
+    """Times and CPU of updates and of what they are compared with, in turn: medians in ms, CPU in ms each."""
+    updates, commands, copies, floors, of_copies, before = [], [], [], [], 0.0, writer.cpu()
     for _ in range(ROUNDS):
         updates.append(writer.update())
         time.sleep(0.4)
+        commands.append(writer.commands())
+        time.sleep(0.1)
         floors.append(writer.floor())
         time.sleep(0.1)
         began = own_cpu()
@@ -160,7 +169,7 @@ def measure(writer):
         time.sleep(0.1)
     writer.settles()
     of_updates = writer.cpu() - before
-    medians = [1000 * statistics.median(each) for each in (updates, copies, floors)]
+    medians = [1000 * statistics.median(each) for each in (updates, commands, copies, floors)]
     return *medians, 1000 * of_updates / ROUNDS, 1000 * of_copies / ROUNDS
 
 
@@ -169,8 +178,8 @@ def main():
     options.add_argument("--writer", required=True, type=os.path.abspath)
     options = options.parse_args()
     wrong, rests = [], []
-    columns = ("update", "cp", "ratio", "floor", "ratio", "CPU", "of cp", "rest", "peak", "file")
-    widths = (8, 8, 6, 8, 6, 8, 8, 9, 9, 9)
+    columns = ("update", "cp", "ratio", "calls", "ratio", "floor", "ratio", "CPU", "of calls", "rest", "peak", "file")
+    widths = (8, 8, 6, 8, 6, 8, 6, 8, 8, 9, 9, 9)
     print(" " * 31, *(f"{name:>{width}}" for name, width in zip(columns, widths)))
     for in_place in ("auto", True):
         for lines in (10, 100_000, 1_000_000):
@@ -178,7 +187,7 @@ def main():
                 writer = Writer(options.writer, pathlib.Path(folder), lines, in_place)
                 try:
                     rest = writer.rest()
-                    update, copy, floor, cpu, of_copy = measure(writer)
+                    update, *peers, cpu, of_copy = measure(writer)
                     peak, after = writer.peak(), writer.rest()
                     for_nothing = writer.writes_for_nothing()
                 finally:
@@ -186,8 +195,9 @@ def main():
                     writer.process.wait()
             what = f"{lines:9,} lines, {'in place' if in_place is True else 'replaced'}"
             print(
-                f"{what:31} {update:5.1f} ms {copy:5.1f} ms {update / copy:6.2f} {floor:5.1f} ms {update / floor:6.2f}"
-                f" {cpu:5.1f} ms {of_copy:5.1f} ms"
+                f"{what:31} {update:5.1f} ms",
+                *(f"{peer:5.1f} ms {update / peer:6.2f}" for peer in peers),
+                f"{cpu:5.1f} ms {of_copy:5.1f} ms"
                 f" {max(rest, after) / MIB:5.1f} MiB {peak / MIB:5.1f} MiB {writer.size / MIB:5.1f} MiB",
                 flush=True,
             )
