@@ -122,6 +122,9 @@ purge_state() {
         echo "privatelinkd: $1 stays" >&2
         return 1
     fi
+    # Where the writer made the hosts file, there was none before.
+    made=$(cat "$1/hosts.made" 2>/dev/null) || made=''
+    if [ -n "$made" ] && [ -f "$made" ] && [ ! -s "$made" ]; then rm -f "$made"; fi
     # What root ordered, where the config put that elsewhere.
     admin=$(named_folder admin_dir "$1")
     if [ -n "$admin" ] && [ -d "$admin" ]; then
@@ -131,7 +134,7 @@ purge_state() {
     if [ "$1" = "$default_state" ]; then
         rm -rf "$1"
     elif [ -d "$1" ]; then
-        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig writer.lock; do
+        for kept in block.json policy.json block.json.unusable policy.json.unusable hosts.orig hosts.made writer.lock; do
             rm -f "$1/$kept"
         done
         rm -f "$1"/hosts.conflict.* "$1"/hosts.journal.unusable*

@@ -94,6 +94,33 @@ async fn without_an_agent_the_command_does_it_itself() {
     assert!(rig.path("admin/hosts.removed").exists());
 }
 
+#[tokio::test]
+async fn where_there_was_no_hosts_file_there_is_none_again() {
+    let pair = Pair::start().await;
+    let mut rig = Rig::new(&pair.endpoint("db", NAME));
+    std::fs::remove_file(rig.path("etc/hosts")).unwrap();
+    rig.start();
+    rig.settled().await;
+    for is_running in [true, false] {
+        assert_eq!(rig.points_at(NAME), pair.ips());
+        assert!(rig.path("state-hosts/hosts.made").exists());
+        if !is_running {
+            rig.end(Signal::SIGTERM).await;
+        }
+        let said = rig.run(&["hosts", "remove"]).await;
+        assert!(said.code == 0 && said.out.contains("the block is taken out"), "{said:?}");
+        until("it is gone", async || !rig.path("etc/hosts").exists()).await;
+        until("it is settled", async || std::fs::read_dir(rig.path("etc")).unwrap().count() == 0).await;
+        assert!(!rig.path("state-hosts/hosts.made").exists());
+        assert_eq!(rig.run(&["hosts", "apply"]).await.code, 0);
+    }
+    // What somebody wrote into it meanwhile is his.
+    let ours = String::from_utf8(rig.hosts()).unwrap();
+    rig.write_hosts(format!("{ours}10.9.9.9 theirs\n").as_bytes());
+    assert_eq!(rig.run(&["hosts", "remove"]).await.code, 0);
+    assert_eq!(rig.hosts(), b"10.9.9.9 theirs\n");
+}
+
 /// A process that holds the writer's lock and never follows: the wait is bounded, and says what stands.
 #[tokio::test]
 async fn a_writer_that_does_not_follow_is_named() {

@@ -195,6 +195,61 @@ fn a_missing_file_is_created_for_everybody_to_read() {
 }
 
 #[test]
+fn only_an_empty_file_that_nobody_uses_goes() {
+    let room = Room::new("");
+    let (path, lock, conflicts) = (room.hosts(), room.lock(), room.dir.path());
+    let target = Target { path: &path, lock: &lock, conflicts, in_place: InPlace::Auto };
+    let goes = |steps: Hook<'_>| file::delete_empty(target, steps).unwrap();
+    assert!(goes(&mut no_hook) && !goes(&mut no_hook));
+    assert_eq!(room.names(), [""; 0]);
+
+    std::fs::write(&path, "a\n").unwrap();
+    assert!(!goes(&mut no_hook));
+    std::fs::write(&path, "").unwrap();
+    std::fs::hard_link(&path, room.dir.path().join("link")).unwrap();
+    assert!(!goes(&mut no_hook));
+    std::fs::remove_file(room.dir.path().join("link")).unwrap();
+    let writer = std::fs::File::options().append(true).open(&path).unwrap();
+    assert!(!goes(&mut no_hook) && room.names() == ["hosts"]);
+
+    // What is written until its name is gone is there afterwards, whichever way, and who made another file has that.
+    let append = |mut writer: &std::fs::File| io::Write::write_all(&mut writer, b"a\n");
+    drop(writer);
+    let mut write = at(Step::Read, 1, || std::fs::write(&path, "a\n"));
+    assert!(!goes(&mut write) && room.read() == "a\n");
+    std::fs::write(&path, "").unwrap();
+    let writer = std::cell::OnceCell::new();
+    let mut open = |step| match step {
+        Step::Read => writer.set(std::fs::File::options().append(true).open(&path)?).map_err(|_| unreachable!()),
+        Step::Swapped => append(writer.get().unwrap()),
+        _ => Ok(()),
+    };
+    assert!(!goes(&mut open) && room.read() == "a\n");
+    drop(writer);
+    std::fs::write(&path, "").unwrap();
+    let mut another = at(Step::Swapped, 1, || std::fs::write(&path, "b\n"));
+    assert!(goes(&mut another) && room.read() == "b\n");
+    assert_eq!(room.names(), ["hosts"]);
+    std::fs::remove_file(&path).unwrap();
+
+    // Killed in between: what is left is nobody's, or has the edit.
+    for edit in ["", "late\n"] {
+        std::fs::write(&path, "").unwrap();
+        let killed = || {
+            let left = room.names();
+            std::fs::write(room.etc().join(&left[0]), edit)?;
+            Err(io::ErrorKind::Interrupted.into())
+        };
+        assert!(file::delete_empty(target, &mut at(Step::Swapped, 1, killed)).is_err());
+        file::clear_leftovers(target).unwrap();
+        room.settle();
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), edit);
+        room.settle();
+        assert!(room.names().iter().all(|name| name == "hosts"), "{:?}", room.names());
+    }
+}
+
+#[test]
 fn what_is_no_file_is_refused() {
     let room = Room::new("");
     let other = |name: &str| room.etc().join(name);

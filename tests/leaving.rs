@@ -281,6 +281,7 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
     std::fs::write(state.join("policy.json"), &policy).unwrap();
     std::fs::write(state.join("theirs"), "").unwrap();
     std::fs::write(state.join("hosts.orig"), "a\n").unwrap();
+    std::fs::write(state.join("hosts.made"), folder.hosts().display().to_string()).unwrap();
     std::fs::write(state.join("hosts.journal.unusable"), "x").unwrap();
     std::fs::write(state.join("hosts.journal.unusable-1"), "x").unwrap();
     std::fs::create_dir(&orders).unwrap();
@@ -293,6 +294,18 @@ fn state_that_lies_elsewhere_is_found_and_goes_alone() {
     std::fs::remove_file(state.join("theirs")).unwrap();
     succeeds("purge_state", &state);
     assert!(!state.exists());
+}
+
+#[test]
+fn a_purge_leaves_no_hosts_file_where_there_was_none() {
+    for (before, there) in [(&b""[..], false), (b"a\n", true)] {
+        let folder = Folder::with(&block::splice(before, &db(), None).unwrap().file);
+        let (state, hosts) = (folder.0.path(), folder.hosts().display().to_string());
+        std::fs::write(state.join("policy.json"), format!(r#"{{"policy":{{"path":"{hosts}","x":1}}}}"#)).unwrap();
+        std::fs::write(state.join("hosts.made"), &hosts).unwrap();
+        succeeds("purge_state", state);
+        assert_eq!((folder.hosts().exists(), state.join("hosts.made").exists()), (there, false));
+    }
 }
 
 /// All that is whole of a hosts file that is torn.

@@ -28,6 +28,7 @@ const WRITERS: &[&str] = &[
     "block.json",
     "policy.json",
     "hosts.orig",
+    "hosts.made",
     "hosts.conflict.*",
     JOURNAL,
     "hosts.journal.unusable-*",

@@ -181,6 +181,19 @@ impl<'d> Temp<'d> {
         self.rename(target, RenameFlags::EXCHANGE)
     }
 
+    /// Goes, and `target` takes its name. Gives whether that was there.
+    pub(crate) fn take_name_of(&mut self, target: &OsStr) -> io::Result<bool> {
+        let Some(name) = &self.name else { return Ok(false) };
+        match rustix::fs::renameat(self.dir, target, self.dir, name) {
+            Err(Errno::NOENT) => Ok(false),
+            renamed => {
+                renamed?;
+                self.name = None;
+                Ok(true)
+            }
+        }
+    }
+
     /// Gives it the name `target`, too, if nothing is there; else [`io::ErrorKind::AlreadyExists`].
     fn link_new(&self, target: &OsStr) -> io::Result<()> {
         let Some(name) = &self.name else { return Ok(()) };

@@ -289,7 +289,7 @@ fn set_aside(place: &Place, id: u64) -> io::Result<Option<OsString>> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free name for it"))
 }
 
-fn rename_new(dir: &OwnedFd, old: &OsStr, new: &OsStr) -> rustix::io::Result<()> {
+pub(super) fn rename_new(dir: &OwnedFd, old: &OsStr, new: &OsStr) -> rustix::io::Result<()> {
     match rustix::fs::renameat_with(dir, old, dir, new, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(dir, old, new),
         done => done,

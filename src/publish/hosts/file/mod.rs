@@ -21,11 +21,13 @@
 //! The work is a sequence of named [`Step`]s with a hook at each, so that tests drive races and faults at will.
 
 mod conflicts;
+mod delete;
 mod displaced;
 mod error;
 mod in_place;
 mod journal;
 mod metadata;
+mod outcome;
 mod place;
 mod step;
 mod swap;
@@ -35,10 +37,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use self::delete::delete_empty;
 use self::displaced::Folded;
 pub use self::displaced::{Displaced, REST};
 pub use self::error::{FileError, MAX_FILE};
 pub use self::in_place::is_unfinished;
+pub use self::outcome::{Change, LateEdit, Outcome, Settled};
 use self::place::{FileFound, Place};
 use self::step::hook;
 pub use self::step::{Hook, Step, no_hook};
@@ -47,7 +51,6 @@ use super::merge;
 use crate::model::InPlace;
 use crate::sys::atomic_file;
 use crate::sys::file_lock::{self, FileLock};
-use crate::sys::file_stamp::FileStamp;
 use crate::sys::open_writers::is_open_for_writing;
 
 /// Times that another program may change the file under our hands before we give up.
@@ -70,53 +73,6 @@ pub struct Target<'p> {
     pub conflicts: &'p Path,
     /// Whether the file is written in place.
     pub in_place: InPlace,
-}
-
-/// What was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Whether the file was replaced.
-    pub change: Change,
-    /// What it was seen to hold at the end: what was wanted, unless another program changed it right after.
-    pub content: Vec<u8>,
-    /// Of the file that held it; `None` if there is none.
-    pub stamp: Option<FileStamp>,
-    /// Late edits by other programs that were folded in.
-    pub folded: Vec<LateEdit>,
-}
-
-/// Whether the file was replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It held what it should.
-    Unchanged,
-    /// Replaced.
-    Written,
-    /// Written in place.
-    Overwritten,
-    /// It was not there and now is, with mode 0644.
-    Created,
-}
-
-/// An edit that another program made in a file that we had replaced meanwhile: it is in the hosts file now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LateEdit {
-    /// If both had changed the same lines, so that both stand in the file: where the displaced file was saved.
-    pub conflict: Option<PathBuf>,
-    /// How many earlier ones that were saved had to go for it.
-    pub gave_way: usize,
-}
-
-/// What became of a displaced file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settled {
-    /// It is gone: another process has settled it.
-    Gone,
-    /// Somebody writes into it, or did just now; or the hosts file changed all the time. It stays.
-    NotQuiet,
-    /// What had been edited in it is in the hosts file. It is deleted, unless that was folded in just now: then it
-    /// stays for a while, and a later call folds in again what somebody undid who had read the hosts file before.
-    Done(Vec<LateEdit>),
 }
 
 /// Reads a file as [`replace`] would; `None` if there is none.

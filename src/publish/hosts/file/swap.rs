@@ -128,7 +128,7 @@ fn make<'p>(
 }
 
 /// An empty file that is named after its inode.
-fn create(place: &Place) -> io::Result<(Temp<'_>, u64)> {
+pub(super) fn create(place: &Place) -> io::Result<(Temp<'_>, u64)> {
     const TRIES: usize = 16;
     // While they live no other file has their inodes.
     let mut taken = Vec::new();

@@ -12,7 +12,7 @@ use crate::model::shown::count;
 use crate::publish::hosts::adopt::{self, TakenOver, rewriters};
 use crate::publish::hosts::block::{self, OwnLines, Present, Unclear};
 use crate::publish::hosts::cloud_init;
-use crate::publish::hosts::file::{self, Change, Displaced, FileError, LateEdit, Settled, Target, no_hook};
+use crate::publish::hosts::file::{self, Change, Displaced, FileError, LateEdit, Outcome, Settled, Target, no_hook};
 use crate::publish::hosts::policy::HostsPolicy;
 use crate::publish::hosts::shadow;
 use crate::sys::file_stamp::FileStamp;
@@ -61,6 +61,11 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         }
     });
     let outcome = replaced.map_err(|e| AssertError { own: own.clone(), ..e })?;
+    if outcome.change == Change::Created {
+        // Without the note an empty file stays where there was none, which all readers take alike.
+        let _ = store::note_made(policy);
+    }
+    let outcome = without_empty_file_of_ours(job, &lock, outcome);
     let says = match &found {
         Present::Whole(there) if outcome.change == Change::Unchanged => there,
         _ => &job.wanted,
@@ -88,6 +93,23 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         folded: outcome.folded,
         displaced: file::displaced(&policy.path).ok(),
     })
+}
+
+/// Where we made the file and nothing is in it any more, it goes, too: as if we had never been there.
+fn without_empty_file_of_ours(job: &Job, lock: &Path, outcome: Outcome) -> Outcome {
+    let policy = &job.policy;
+    let is_empty = job.wanted.entries.is_empty() && outcome.content.is_empty() && outcome.stamp.is_some();
+    if !is_empty || !store::is_made(policy) {
+        return outcome;
+    }
+    match file::delete_empty(target(policy, lock), &mut no_hook) {
+        Ok(true) => {
+            store::forget_made(policy);
+            Outcome { stamp: None, ..outcome }
+        }
+        // It is as good as none, and is tried again at the next look that finds something else.
+        Ok(false) | Err(_) => outcome,
+    }
 }
 
 /// Who would put lines back that name these, or did before they were taken over.

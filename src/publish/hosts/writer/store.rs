@@ -69,6 +69,11 @@ fn original_path(state_dir: &Path) -> PathBuf {
     state_dir.join("hosts.orig")
 }
 
+/// Where it is noted that there was no hosts file before our first block.
+fn made_path(state_dir: &Path) -> PathBuf {
+    state_dir.join("hosts.made")
+}
+
 /// Makes the writer's folders where they are missing: normally tmpfiles.d did, but `/run` may be emptied at any time.
 ///
 /// # Errors
@@ -198,6 +203,23 @@ pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         kept => kept.map_err(FileError::io("keep the original of the hosts file as", &orig)),
     }
+}
+
+/// Notes that we made the hosts file, where there was none; until somebody else has made one.
+pub(crate) fn note_made(policy: &HostsPolicy) -> io::Result<()> {
+    let path = policy.path.as_os_str().as_encoded_bytes();
+    atomic_file::write(&made_path(&policy.state_dir), path, 0o600, Durability::Synced)
+}
+
+/// Whether we made it.
+pub(crate) fn is_made(policy: &HostsPolicy) -> bool {
+    let noted = regular_file::read(&made_path(&policy.state_dir), MAX_STATE);
+    noted.is_ok_and(|path| path == policy.path.as_os_str().as_encoded_bytes())
+}
+
+/// Forgets that: the file is gone, or it is somebody else's.
+pub(crate) fn forget_made(policy: &HostsPolicy) {
+    let _ = std::fs::remove_file(made_path(&policy.state_dir));
 }
 
 #[cfg(test)]
