@@ -86,11 +86,13 @@ true_clocks() {
 own_disks() {
     inside sh -ec "
         systemctl stop $agent $writer
-        mkdir /run/before
         for folder in /etc /var/lib/privatelinkd /var/lib/privatelinkd-hosts; do
-            cp -a \$folder /run/before/
-            mount -t tmpfs -o size=8m,mode=\$(stat -c %a \$folder),uid=\$(stat -c %u \$folder),gid=\$(stat -c %g \$folder) disk \$folder
-            cp -a /run/before/\${folder##*/}/. \$folder/
+            disk=/run/disks/\${folder##*/}
+            mkdir -p \$disk
+            mount -t tmpfs -o size=8m,mode=\$(stat -c %a \$folder),uid=\$(stat -c %u \$folder),gid=\$(stat -c %g \$folder) disk \$disk
+            # Whole before it is there: lookups go on meanwhile.
+            cp -a \$folder/. \$disk/
+            mount --bind \$disk \$folder
         done
         systemctl start $writer $agent"
     within 15 well
@@ -141,8 +143,8 @@ etc_read_only() {
 disks_of_before() {
     inside sh -ec "
         systemctl stop $agent $writer
-        for folder in /etc /var/lib/privatelinkd /var/lib/privatelinkd-hosts; do umount -l \$folder; done
-        rm -r /run/before
+        for folder in /etc /var/lib/privatelinkd /var/lib/privatelinkd-hosts /run/disks/*; do umount -l \$folder; done
+        rm -r /run/disks
         systemctl start $writer $agent"
     within 15 well
 }
