@@ -122,9 +122,7 @@ purge_state() {
         echo "privatelinkd: $1 stays" >&2
         return 1
     fi
-    # Where the writer made the hosts file, there was none before.
-    made=$(cat "$1/hosts.made" 2>/dev/null) || made=''
-    if [ -n "$made" ] && [ -f "$made" ] && [ ! -s "$made" ]; then rm -f "$made"; fi
+    under_locks "$locks" delete_made "$1" || true
     # What root ordered, where the config put that elsewhere.
     admin=$(named_folder admin_dir "$1")
     if [ -n "$admin" ] && [ -d "$admin" ]; then
@@ -140,6 +138,13 @@ purge_state() {
         rm -f "$1"/hosts.conflict.* "$1"/hosts.journal.unusable*
         rmdir --ignore-fail-on-non-empty "$1" || true
     fi
+}
+
+# delete_made FOLDER: the hosts file that the writer made where there was none, as it noted in its state FOLDER, if nothing
+# is in it any more.
+delete_made() {
+    made=$(cat "$1/hosts.made" 2>/dev/null) || return 0
+    if [ -f "$made" ] && [ ! -L "$made" ] && [ ! -s "$made" ]; then rm -f "$made"; fi
 }
 
 # for_each_block COMMANDS FILE: sed with COMMANDS for each whole block, which is then the pattern space; without END it

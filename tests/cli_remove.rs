@@ -114,11 +114,15 @@ async fn where_there_was_no_hosts_file_there_is_none_again() {
         assert!(!rig.path("state-hosts/hosts.made").exists());
         assert_eq!(rig.run(&["hosts", "apply"]).await.code, 0);
     }
-    // What somebody wrote into it meanwhile is his.
+    // What somebody wrote into it meanwhile is his, and so is the file, also without that line.
     let ours = String::from_utf8(rig.hosts()).unwrap();
     rig.write_hosts(format!("{ours}10.9.9.9 theirs\n").as_bytes());
     assert_eq!(rig.run(&["hosts", "remove"]).await.code, 0);
     assert_eq!(rig.hosts(), b"10.9.9.9 theirs\n");
+    assert!(!rig.path("state-hosts/hosts.made").exists());
+    rig.write_hosts(b"");
+    assert_eq!(rig.run(&["hosts", "remove"]).await.code, 0);
+    assert_eq!(rig.hosts(), b"");
 }
 
 /// A process that holds the writer's lock and never follows: the wait is bounded, and says what stands.

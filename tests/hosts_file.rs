@@ -209,6 +209,11 @@ fn only_an_empty_file_that_nobody_uses_goes() {
     std::fs::hard_link(&path, room.dir.path().join("link")).unwrap();
     assert!(!goes(&mut no_hook));
     std::fs::remove_file(room.dir.path().join("link")).unwrap();
+    let link = room.dir.path().join("link");
+    symlink(&path, &link).unwrap();
+    for other in [Target { path: &link, ..target }, Target { in_place: InPlace::Always, ..target }] {
+        assert!(!file::delete_empty(other, &mut no_hook).unwrap() && room.names() == ["hosts"]);
+    }
     let writer = std::fs::File::options().append(true).open(&path).unwrap();
     assert!(!goes(&mut no_hook) && room.names() == ["hosts"]);
 

@@ -306,6 +306,13 @@ fn a_purge_leaves_no_hosts_file_where_there_was_none() {
         succeeds("purge_state", state);
         assert_eq!((folder.hosts().exists(), state.join("hosts.made").exists()), (there, false));
     }
+    // A link in its place is somebody's.
+    let folder = Folder::with(b"");
+    let (state, link) = (folder.0.path(), folder.0.path().join("link"));
+    std::os::unix::fs::symlink(folder.hosts(), &link).unwrap();
+    std::fs::write(state.join("hosts.made"), link.display().to_string()).unwrap();
+    succeeds("purge_state", state);
+    assert!(link.is_symlink() && folder.hosts().exists());
 }
 
 /// All that is whole of a hosts file that is torn.

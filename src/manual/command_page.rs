@@ -41,7 +41,7 @@ const FILES: [(&str, &str); 6] = [
     (
         "/var/lib/privatelinkd, /var/lib/privatelinkd-hosts",
         "What must survive a restart: the agent's; the hosts writer's, with `hosts.orig`, the hosts file as it was \
-         before.",
+         before, or `hosts.made` where there was none.",
     ),
 ];
 

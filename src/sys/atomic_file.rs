@@ -181,7 +181,7 @@ impl<'d> Temp<'d> {
         self.rename(target, RenameFlags::EXCHANGE)
     }
 
-    /// Goes, and `target` takes its name. Gives whether that was there.
+    /// Renames `target` over it, which ends it. Gives whether there was a `target`.
     pub(crate) fn take_name_of(&mut self, target: &OsStr) -> io::Result<bool> {
         let Some(name) = &self.name else { return Ok(false) };
         match rustix::fs::renameat(self.dir, target, self.dir, name) {

@@ -7,10 +7,11 @@ use super::error::FileError;
 use super::place::{FileFound, Place};
 use super::step::{Hook, Step, hook};
 use super::{Target, in_place, lock, swap};
+use crate::model::InPlace;
 use crate::sys::open_writers::is_open_for_writing;
 
-/// Deletes the file if it is empty, has no other name and nobody has it open for writing; else leaves it. Gives whether
-/// it is gone. Blocks.
+/// Deletes the file if it is empty, stands there itself instead of a link, may be replaced, and nobody has it open for
+/// writing; else leaves it. Gives whether it is gone. Blocks.
 ///
 /// It loses its name first: what somebody wrote until then is seen before it goes, and nobody finds it afterwards.
 ///
@@ -20,13 +21,20 @@ pub fn delete_empty(target: Target<'_>, steps: Hook<'_>) -> Result<bool, FileErr
     let place = Place::find(target.path)?;
     let _lock = lock(target)?;
     let Some(found) = place.open()? else { return Ok(false) };
-    if !is_unused(&found) || in_place::is_called_for(&found.file, &place.path)? {
+    let stays_the_same_file = match target.in_place {
+        InPlace::Always => true,
+        InPlace::Auto => in_place::is_called_for(&found.file, &place.path)?,
+        InPlace::Never => false,
+    };
+    let is_link = std::fs::symlink_metadata(target.path).is_ok_and(|facts| facts.is_symlink());
+    if stays_the_same_file || is_link || !is_unused(&found) {
         return Ok(false);
     }
     hook(steps, Step::Read, &place)?;
     let failed = || FileError::io("delete the empty", &place.path);
     // Under another file's number it counts as displaced if we are killed here: an edit in it is folded in.
     let (mut temp, id) = swap::create(&place).map_err(failed())?;
+    super::displaced::forget(&super::displaced::records(&place, target.lock), id).map_err(failed())?;
     if !temp.take_name_of(&place.name).map_err(failed())? {
         return Ok(false);
     }

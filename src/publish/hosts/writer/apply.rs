@@ -61,11 +61,7 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
         }
     });
     let outcome = replaced.map_err(|e| AssertError { own: own.clone(), ..e })?;
-    if outcome.change == Change::Created {
-        // Without the note an empty file stays where there was none, which all readers take alike.
-        let _ = store::note_made(policy);
-    }
-    let outcome = without_empty_file_of_ours(job, &lock, outcome);
+    let outcome = made_by_us(job, &lock, outcome);
     let says = match &found {
         Present::Whole(there) if outcome.change == Change::Unchanged => there,
         _ => &job.wanted,
@@ -95,21 +91,29 @@ fn assert(job: &Job) -> Result<Asserted, AssertError> {
     })
 }
 
-/// Where we made the file and nothing is in it any more, it goes, too: as if we had never been there.
-fn without_empty_file_of_ours(job: &Job, lock: &Path, outcome: Outcome) -> Outcome {
+/// Keeps a note for as long as the hosts file holds nothing but what we made it with; and deletes it once nothing is in
+/// it any more, as if we had never been there.
+fn made_by_us(job: &Job, lock: &Path, outcome: Outcome) -> Outcome {
     let policy = &job.policy;
-    let is_empty = job.wanted.entries.is_empty() && outcome.content.is_empty() && outcome.stamp.is_some();
-    if !is_empty || !store::is_made(policy) {
+    if outcome.change == Change::Created {
+        // Without the note an empty file stays where there was none, which all readers take alike.
+        let _ = store::note_made(policy);
+    }
+    if !store::is_made(policy) {
         return outcome;
     }
-    match file::delete_empty(target(policy, lock), &mut no_hook) {
-        Ok(true) => {
+    if !block::strip(&outcome.content, None).is_ok_and(|theirs| theirs.is_empty()) {
+        // Somebody has a line in it: it would be there without us, too.
+        store::forget_made(policy);
+    } else if job.wanted.entries.is_empty() && outcome.content.is_empty() {
+        // One that can't be deleted now is as good as none.
+        let is_gone = file::delete_empty(target(policy, lock), &mut no_hook).unwrap_or(false);
+        if is_gone || outcome.stamp.is_none() {
             store::forget_made(policy);
-            Outcome { stamp: None, ..outcome }
+            return Outcome { stamp: None, ..outcome };
         }
-        // It is as good as none, and is tried again at the next look that finds something else.
-        Ok(false) | Err(_) => outcome,
     }
+    outcome
 }
 
 /// Who would put lines back that name these, or did before they were taken over.

@@ -205,7 +205,7 @@ pub(crate) fn keep_original(policy: &HostsPolicy) -> Result<(), FileError> {
     }
 }
 
-/// Notes that we made the hosts file, where there was none; until somebody else has made one.
+/// Notes that we made the hosts file, where there was none.
 pub(crate) fn note_made(policy: &HostsPolicy) -> io::Result<()> {
     let path = policy.path.as_os_str().as_encoded_bytes();
     atomic_file::write(&made_path(&policy.state_dir), path, 0o600, Durability::Synced)
@@ -217,7 +217,7 @@ pub(crate) fn is_made(policy: &HostsPolicy) -> bool {
     noted.is_ok_and(|path| path == policy.path.as_os_str().as_encoded_bytes())
 }
 
-/// Forgets that: the file is gone, or it is somebody else's.
+/// Forgets that we made it: it is gone, or holds something of somebody else's.
 pub(crate) fn forget_made(policy: &HostsPolicy) {
     let _ = std::fs::remove_file(made_path(&policy.state_dir));
 }
